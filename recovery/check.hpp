@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Policy of a run of the passes: what is asked, what is fixed, what the exit status says. It is
+// decided here and nowhere else; passes neither print nor decide.
+#ifndef XLSTORE_RECOVERY_CHECK_HPP_
+#define XLSTORE_RECOVERY_CHECK_HPP_
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "recovery/problem.hpp"
+#include "store/domain.hpp"
+
+namespace xlstore::recovery {
+
+enum class Mode {
+    look,   ///< -n: no to everything; nothing is written
+    preen,  ///< -p: what is safe without a human
+    yes,    ///< -y: yes to everything
+    ask,    ///< a human answers
+};
+
+enum class Action { none, fixed, left, failed };
+
+/// One thing found, and what became of it.
+struct Finding {
+    Code code;
+    std::optional<std::int64_t> domid;
+    std::optional<std::int64_t> intent;
+    std::string subject;   ///< the object: "domain 7 (web): disks/hdc: intent 12"
+    std::string evidence;  ///< on what it rests; bounded and printable
+    Action action = Action::none;
+    std::string error;  ///< why a fix failed
+};
+
+/// What a problem is about.
+struct Subject {
+    std::string text;
+    std::string evidence = {};
+    std::optional<std::int64_t> domid = {};
+    std::optional<std::int64_t> intent = {};
+};
+
+struct Options {
+    Mode mode = Mode::preen;
+    std::optional<DomainId> only;                                       ///< this domain alone
+    std::chrono::milliseconds timeout_each = std::chrono::seconds(10);  ///< for each domain
+    std::function<void(const Finding&)> found;  ///< called as each finding is complete
+    std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask
+    std::function<void(int pass, int done, int of)> progress;
+};
+
+class Check {
+public:
+    explicit Check(Options options) : options_(std::move(options)) {}
+
+    /// Nothing can be done about it here.
+    void report(Code code, const Subject& subject);
+    /// May it be fixed? After yes, say fixed() or failed(); after no it has been reported as left.
+    [[nodiscard]] bool ask(Code code, const Subject& subject);
+    void fixed(Code code, const Subject& subject);
+    void failed(Code code, const Subject& subject, const Error& error);
+
+    [[nodiscard]] const Options& options() const noexcept { return options_; }
+    [[nodiscard]] bool looking_only() const noexcept { return options_.mode == Mode::look; }
+    [[nodiscard]] Deadline deadline() const { return Clock::now() + options_.timeout_each; }
+    [[nodiscard]] unsigned exit_bits() const noexcept { return bits_; }
+    [[nodiscard]] int found() const noexcept { return found_; }
+    [[nodiscard]] int corrected() const noexcept { return corrected_; }
+    void progress(int pass, int done, int of) const
+    {
+        if (options_.progress) options_.progress(pass, done, of);
+    }
+
+private:
+    void record(Code code, const Subject& subject, Action action, std::string error);
+
+    Options options_;
+    unsigned bits_ = 0;
+    int found_ = 0;
+    int corrected_ = 0;
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_CHECK_HPP_

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// The passes, in their order; each trusts what earlier ones have established. Each file opens with
+// what it checks, relies on and leaves.
+#ifndef XLSTORE_RECOVERY_PASSES_HPP_
+#define XLSTORE_RECOVERY_PASSES_HPP_
+
+#include "recovery/check.hpp"
+#include "store/store.hpp"
+
+namespace xlstore::recovery {
+
+/// False: the database is too damaged for the other passes.
+bool pass0_database(Check& check, Store& store);
+Task<void> pass2_sessions(Check& check, Store& store);
+Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
+Task<void> pass4_intents(Check& check, Store& store, DomainRow domain);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_PASSES_HPP_

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/problem.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace xlstore::recovery {
+
+namespace {
+
+// clang-format off
+constexpr std::array kProblems = {
+    Problem{Code::database_damaged, "database_damaged", "the database is damaged", "", "", false, Exit::left},
+    Problem{Code::database_breach, "database_breach", "the rows contradict each other", "", "", false, Exit::left},
+    Problem{Code::log_race, "log_race", "this SQLite can lose rows when a checkpoint overlaps a commit; mitigated: ours run under the write gate", "", "", false, Exit::clean},
+    Problem{Code::log_large, "log_large", "the log is large", "Checkpoint it", "CHECKPOINTED", true, Exit::clean},
+    Problem{Code::session_dead, "session_dead", "the process of this session is gone", "Remove its row", "REMOVED", true, Exit::clean},
+    Problem{Code::creation_owned, "creation_owned", "is being created by a living process", "", "", false, Exit::clean},
+    Problem{Code::creation_abandoned, "creation_abandoned", "its creator died and its QEMU does not run", "Retire it", "RETIRED", true, Exit::left},
+    Problem{Code::creation_unfinished, "creation_unfinished", "its creator died and its QEMU runs", "Finish the creation", "FINISHED", true, Exit::left},
+    Problem{Code::destruction_owned, "destruction_owned", "is being destroyed by a living process", "", "", false, Exit::clean},
+    Problem{Code::destruction_unfinished, "destruction_unfinished", "its destruction was ordered and not finished", "Finish it", "FINISHED", true, Exit::left},
+    Problem{Code::older_boot, "older_boot", "belongs to an older boot of this host", "Retire it", "RETIRED", true, Exit::left},
+    Problem{Code::qemu_dead, "qemu_dead", "its QEMU is dead", "Strike it off and keep the document", "STRUCK OFF", true, Exit::left},
+    Problem{Code::qemu_unseen, "qemu_unseen", "could not look whether its QEMU lives", "", "", false, Exit::blind},
+    Problem{Code::intent_owned, "intent_owned", "a living process is at work on it", "", "", false, Exit::clean},
+    Problem{Code::intent_done, "intent_done", "is as the intent wanted it", "Settle", "SETTLED", true, Exit::left},
+    Problem{Code::intent_undone, "intent_undone", "is as it was before the intent", "Settle", "SETTLED", true, Exit::left},
+    Problem{Code::intent_emptied, "intent_emptied", "the drive is empty", "Settle", "SETTLED", true, Exit::left},
+    Problem{Code::intent_half_done, "intent_half_done", "stopped half-way", "Undo what it did", "UNDONE", true, Exit::left},
+    Problem{Code::intent_waits, "intent_waits", "the guest was asked to let go and still has it", "", "", false, Exit::outside},
+    Problem{Code::intent_in_doubt, "intent_in_doubt", "nothing is proved", "", "", false, Exit::blind},
+    Problem{Code::intent_unreadable, "intent_unreadable", "the intent cannot be read back", "", "", false, Exit::left},
+};
+// clang-format on
+
+constexpr bool strictly_ascending()
+{
+    return std::is_sorted(kProblems.begin(), kProblems.end(),
+                          [](const Problem& a, const Problem& b) { return a.code <= b.code; });
+}
+static_assert(strictly_ascending(), "a code is repeated or out of order");
+
+}  // namespace
+
+std::span<const Problem> problems()
+{
+    return kProblems;
+}
+
+const Problem& problem(Code code)
+{
+    return *std::find_if(kProblems.begin(), kProblems.end(),
+                         [&](const Problem& p) { return p.code == code; });
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Everything that xlfsck can find, in one table: permanent code, message, question, and whether an
+// unattended run may fix it. A pass only says "this problem, about this subject" and acts on the
+// answer; policy is in check.hpp. Codes are pass * 1000 + n, never changed, never used again.
+#ifndef XLSTORE_RECOVERY_PROBLEM_HPP_
+#define XLSTORE_RECOVERY_PROBLEM_HPP_
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace xlstore::recovery {
+
+enum class Code : std::uint16_t {
+    database_damaged = 1,
+    database_breach = 2,
+    log_race = 3,
+    log_large = 4,
+    session_dead = 2001,
+    creation_owned = 3001,
+    creation_abandoned = 3002,
+    creation_unfinished = 3003,
+    destruction_owned = 3004,
+    destruction_unfinished = 3005,
+    older_boot = 3006,
+    qemu_dead = 3007,
+    qemu_unseen = 3008,
+    intent_owned = 4001,
+    intent_done = 4002,
+    intent_undone = 4003,
+    intent_emptied = 4004,
+    intent_half_done = 4005,
+    intent_waits = 4006,
+    intent_in_doubt = 4007,
+    intent_unreadable = 4008,
+};
+
+/// Bits of the exit status, as in fsck(8).
+enum class Exit : unsigned {
+    clean = 0,
+    corrected = 1,
+    outside = 2,  ///< someone outside must act: the guest must let go
+    left = 4,
+    blind = 8,  ///< could not look
+    usage = 16,
+    cancelled = 32,
+};
+
+struct Problem {
+    Code code;
+    std::string_view name;      ///< stable word for --json
+    std::string_view message;   ///< follows the subject
+    std::string_view question;  ///< empty: there is nothing to fix
+    std::string_view fixed;     ///< what an unattended run says it did
+    bool preen;                 ///< -p may fix it
+    Exit if_left;               ///< the bit when it is not fixed
+};
+
+[[nodiscard]] std::span<const Problem> problems();
+[[nodiscard]] const Problem& problem(Code code);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_PROBLEM_HPP_

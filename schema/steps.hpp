@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// The .sql files of this directory, embedded at build time, in order. Step n brings the schema to
+// user_version n.
+#ifndef XLSTORE_SCHEMA_STEPS_HPP_
+#define XLSTORE_SCHEMA_STEPS_HPP_
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace xlstore::schema {
+
+/// "xlst": tells a store from any other SQLite file.
+inline constexpr std::int64_t kApplicationId = 0x786c7374;
+
+struct Step {
+    std::string_view name;
+    std::string_view sql;
+};
+
+[[nodiscard]] std::span<const Step> steps();
+
+}  // namespace xlstore::schema
+
+#endif  // XLSTORE_SCHEMA_STEPS_HPP_

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+#include "store/db.hpp"
+
+#include <sqlite3.h>
+
+#include "store/crash_point.hpp"
+#include "store/error.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// How long to wait while another process rebuilds the index of the log after a crash. Not for
+// writers: those queue at the write gate, so that SQLite's own sleep-and-retry, which starves, is
+// never what decides.
+constexpr int kRecoveryWaitMs = 1000;
+
+}  // namespace
+
+Statement::Statement(Statement&& other) noexcept
+    : db_(other.db_), stmt_(other.stmt_), next_(other.next_)
+{
+    other.stmt_ = nullptr;
+}
+
+Statement::~Statement()
+{
+    if (!stmt_) return;
+    sqlite3_reset(stmt_);
+    sqlite3_clear_bindings(stmt_);
+}
+
+void Statement::put(std::int64_t value)
+{
+    if (sqlite3_bind_int64(stmt_, next_++, value) != SQLITE_OK) db_->fail("cannot bind a value");
+}
+
+void Statement::put(std::string_view value)
+{
+    if (sqlite3_bind_text64(stmt_, next_++, value.data() ? value.data() : "", value.size(),
+                            SQLITE_TRANSIENT, SQLITE_UTF8) != SQLITE_OK)
+        db_->fail("cannot bind a value");
+}
+
+void Statement::put(std::nullptr_t)
+{
+    if (sqlite3_bind_null(stmt_, next_++) != SQLITE_OK) db_->fail("cannot bind a value");
+}
+
+bool Statement::step()
+{
+    switch (sqlite3_step(stmt_)) {
+    case SQLITE_ROW:
+        return true;
+    case SQLITE_DONE:
+        return false;
+    default:
+        db_->fail("cannot run a statement");
+    }
+}
+
+bool Statement::is_null(int column) const
+{
+    return sqlite3_column_type(stmt_, column) == SQLITE_NULL;
+}
+std::int64_t Statement::integer(int column) const
+{
+    return sqlite3_column_int64(stmt_, column);
+}
+
+std::string Statement::text(int column) const
+{
+    const auto* bytes = sqlite3_column_text(stmt_, column);
+    const int size = sqlite3_column_bytes(stmt_, column);
+    return bytes ? std::string(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size))
+                 : std::string();
+}
+
+std::optional<std::int64_t> Statement::maybe_integer(int column) const
+{
+    if (is_null(column)) return std::nullopt;
+    return integer(column);
+}
+
+std::optional<std::string> Statement::maybe_text(int column) const
+{
+    if (is_null(column)) return std::nullopt;
+    return text(column);
+}
+
+Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
+{
+    int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
+    switch (mode) {
+    case Mode::read_only:
+        flags |= SQLITE_OPEN_READONLY;
+        break;
+    case Mode::read_write:
+        flags |= SQLITE_OPEN_READWRITE;
+        break;
+    case Mode::create:
+        flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+        break;
+    }
+    try {
+        if (sqlite3_open_v2(path.c_str(), &db_, flags, nullptr) != SQLITE_OK)
+            fail("cannot open it");
+        configure(mode, durability);
+    } catch (...) {
+        for (const auto& [sql, stmt] : statements_)
+            sqlite3_finalize(stmt);
+        sqlite3_close_v2(db_);
+        throw;
+    }
+}
+
+void Db::configure(Mode mode, Durability durability)
+{
+    const auto set = [this](int option, int value) {
+        if (sqlite3_db_config(db_, option, value, nullptr) != SQLITE_OK)
+            fail("cannot configure it");
+    };
+    set(SQLITE_DBCONFIG_DEFENSIVE, 1);
+    set(SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0);
+    set(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
+    set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);  // closing may not checkpoint outside the gate
+    sqlite3_busy_timeout(db_, kRecoveryWaitMs);
+    execute("PRAGMA mmap_size = 0");  // the log's reset race is widened by mapped files
+    execute("PRAGMA cell_size_check = ON");
+    execute("PRAGMA foreign_keys = ON");
+    if (mode == Mode::read_only) return;
+    execute("PRAGMA journal_mode = WAL");
+    execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
+    // NORMAL: a commit survives a killed process; a power cut may take the last ones, together with
+    // every QEMU they spoke of. FULL: survives the power cut as well.
+    execute(durability == Durability::power ? "PRAGMA synchronous = FULL"
+                                            : "PRAGMA synchronous = NORMAL");
+    sqlite3_wal_hook(
+        db_,
+        [](void* self, sqlite3*, const char*, int frames) {
+            static_cast<Db*>(self)->wal_frames_ = frames;
+            return SQLITE_OK;
+        },
+        this);
+}
+
+Db::~Db()
+{
+    for (const auto& [sql, stmt] : statements_)
+        sqlite3_finalize(stmt);
+    sqlite3_close_v2(db_);
+}
+
+Statement Db::prepare(const char* sql)
+{
+    auto [it, fresh] = statements_.try_emplace(sql, nullptr);
+    if (fresh) {
+        const int rc =
+            sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &it->second, nullptr);
+        if (rc != SQLITE_OK) {
+            statements_.erase(it);
+            fail("cannot prepare a statement");
+        }
+    }
+    return Statement(*this, it->second);
+}
+
+void Db::execute(const std::string& sql)
+{
+    if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
+        fail("cannot run a statement");
+}
+
+std::int64_t Db::pragma_integer(const char* sql)
+{
+    auto statement = prepare(sql);
+    return statement.step() ? statement.integer(0) : 0;
+}
+
+std::int64_t Db::last_insert_id() const
+{
+    return sqlite3_last_insert_rowid(db_);
+}
+int Db::changes() const
+{
+    return sqlite3_changes(db_);
+}
+bool Db::in_transaction() const
+{
+    return sqlite3_get_autocommit(db_) == 0;
+}
+
+Db::WalState Db::checkpoint(bool truncate)
+{
+    WalState state;
+    // RESTART and TRUNCATE take SQLite's writer lock, PASSIVE does not: the race is out of reach.
+    // No busy wait: with a reader in the way the log stays, and a later one is tried.
+    sqlite3_busy_timeout(db_, 0);
+    const int rc = sqlite3_wal_checkpoint_v2(
+        db_, nullptr, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART,
+        &state.frames, &state.checkpointed);
+    sqlite3_busy_timeout(db_, kRecoveryWaitMs);
+    if (rc == SQLITE_OK) wal_frames_ = 0;
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED)
+        fail("cannot checkpoint the log");
+    return state;
+}
+
+void Db::fail(const std::string& doing) const
+{
+    const int code = db_ ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
+    throw DbError(code, "database " + path_ + ": " + doing + ": " +
+                            (db_ ? sqlite3_errmsg(db_) : "out of memory"));
+}
+
+Transaction::Transaction(Db& db) : db_(db)
+{
+    db_.prepare("BEGIN IMMEDIATE").run();
+}
+
+Transaction::~Transaction()
+{
+    if (!open_ || !db_.in_transaction()) return;
+    try {
+        db_.prepare("ROLLBACK").run();
+    } catch (const DbError&) {
+        // SQLite has rolled back by itself (full disk, I/O error), or will when it is opened next.
+    }
+}
+
+void Transaction::commit()
+{
+    XLSTORE_CRASH_POINT("commit.before");
+    db_.prepare("COMMIT").run();
+    open_ = false;
+    XLSTORE_CRASH_POINT("commit.after");
+}
+
+ReadTransaction::ReadTransaction(Db& db) : db_(db)
+{
+    db_.prepare("BEGIN DEFERRED").run();
+}
+
+ReadTransaction::~ReadTransaction()
+{
+    try {
+        db_.prepare("COMMIT").run();
+    } catch (const DbError&) {
+        // A read changes nothing: there is nothing to lose.
+    }
+}
+
+}  // namespace xlstore

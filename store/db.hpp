@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// A thin RAII layer over SQLite: connection, statement, transaction. It knows nothing of domains.
+// Everything that SQLite reports is thrown as DbError. A connection belongs to one thread.
+//
+// How the file is opened is part of the contract (DESIGN 4 and 5): WAL, no mmap, no automatic
+// checkpoint and none on close (SQLite before 3.51.3 loses rows when a checkpoint overlaps a
+// commit; ours run under the write gate), DEFENSIVE, trusted_schema off, no extensions.
+#ifndef XLSTORE_STORE_DB_HPP_
+#define XLSTORE_STORE_DB_HPP_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace xlstore {
+
+class Db;
+
+/// A prepared statement, reset when it leaves scope. Columns and parameters are 1- and 0-based as
+/// in SQLite's own interface: bind from 1, columns from 0.
+class Statement {
+public:
+    Statement(Statement&& other) noexcept;
+    Statement& operator=(Statement&&) = delete;
+    Statement(const Statement&) = delete;
+    Statement& operator=(const Statement&) = delete;
+    ~Statement();
+
+    /// Binds the next parameter: an integer, text (copied), nullptr, or an optional of these.
+    template <class T>
+    Statement& bind(const T& value) &
+    {
+        put(value);
+        return *this;
+    }
+    template <class T>
+    Statement&& bind(const T& value) &&
+    {
+        put(value);
+        return std::move(*this);
+    }
+
+    /// True when a row is there, false when there are no more.
+    bool step();
+    /// For statements without rows.
+    void run()
+    {
+        while (step()) {
+        }
+    }
+
+    [[nodiscard]] bool is_null(int column) const;
+    [[nodiscard]] std::int64_t integer(int column) const;
+    [[nodiscard]] std::string text(int column) const;
+    [[nodiscard]] std::optional<std::int64_t> maybe_integer(int column) const;
+    [[nodiscard]] std::optional<std::string> maybe_text(int column) const;
+
+private:
+    friend class Db;
+    Statement(Db& db, sqlite3_stmt* stmt) : db_(&db), stmt_(stmt) {}
+    void put(std::int64_t value);
+    void put(std::string_view value);
+    void put(const char* value) { put(std::string_view(value)); }
+    void put(const std::string& value) { put(std::string_view(value)); }
+    void put(std::nullptr_t);
+    template <class T>
+    void put(const std::optional<T>& value)
+    {
+        value ? put(*value) : put(nullptr);
+    }
+    Db* db_;
+    sqlite3_stmt* stmt_;
+    int next_ = 1;
+};
+
+enum class Durability { process, power };  ///< survives a killed process; survives a power cut too
+
+class Db {
+public:
+    enum class Mode { read_only, read_write, create };
+
+    /// Opens `path` (never through a symlink). @throws DbError
+    Db(const std::string& path, Mode mode, Durability durability = Durability::process);
+    Db(const Db&) = delete;
+    Db& operator=(const Db&) = delete;
+    ~Db();
+
+    /// The statement for `sql`, prepared once and kept. Not to be used twice at the same time.
+    Statement prepare(const char* sql);
+    /// Runs a script of statements without parameters.
+    void execute(const std::string& sql);
+    [[nodiscard]] std::int64_t pragma_integer(const char* sql);
+    [[nodiscard]] std::int64_t last_insert_id() const;
+    [[nodiscard]] int changes() const;
+    [[nodiscard]] bool in_transaction() const;
+
+    struct WalState {
+        int frames = 0;        ///< frames in the log; -1 when it could not be looked at
+        int checkpointed = 0;  ///< of these, copied into the database
+    };
+    /// Copies the log into the database and starts it anew; waits for nobody. REQUIRES the write
+    /// gate.
+    WalState checkpoint(bool truncate);
+    /// Frames in the log after the last commit of this connection.
+    [[nodiscard]] int wal_frames() const noexcept { return wal_frames_; }
+
+    [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
+    [[noreturn]] void fail(const std::string& doing) const;
+
+private:
+    friend class Statement;
+    void configure(Mode mode, Durability durability);
+
+    sqlite3* db_ = nullptr;
+    std::string path_;
+    // Keyed by the address of the SQL literal: the same call site, the same statement.
+    std::unordered_map<const char*, sqlite3_stmt*> statements_;
+    int wal_frames_ = 0;
+};
+
+/// A write transaction (BEGIN IMMEDIATE); rolled back unless committed. REQUIRES the write gate.
+class Transaction {
+public:
+    explicit Transaction(Db& db);
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    ~Transaction();
+    void commit();
+
+private:
+    Db& db_;
+    bool open_ = true;
+};
+
+/// A read transaction: one atomic look at the store (R2).
+class ReadTransaction {
+public:
+    explicit ReadTransaction(Db& db);
+    ReadTransaction(const ReadTransaction&) = delete;
+    ReadTransaction& operator=(const ReadTransaction&) = delete;
+    ~ReadTransaction();
+
+private:
+    Db& db_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DB_HPP_

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+#include "store/domain.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "store/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> kStates = {"creating", "running", "destroying",
+                                                     "destroyed"};
+
+#define XLSTORE_DOMAIN_COLUMNS                                                              \
+    "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
+    "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
+    "peer_gid, "                                                                            \
+    "monitor_handed_in, baseline IS NOT NULL, log_path"
+
+DomainRow domain_from(const Statement& row)
+{
+    DomainRow d;
+    d.id = DomainId(row.integer(0));
+    d.domid = row.integer(1);
+    d.uuid = row.text(2);
+    d.name = row.text(3);
+    const auto* state = std::find(kStates.begin(), kStates.end(), row.text(4));
+    d.state = static_cast<DomainState>(state - kStates.begin());
+    d.layout = row.text(5);
+    d.boot_id = row.text(6);
+    d.creator = row.maybe_integer(7);
+    if (!row.is_null(8)) {
+        qmp::Registration r;
+        r.qemu = ProcessId{row.integer(8), static_cast<std::uint64_t>(row.integer(9)), d.boot_id,
+                           static_cast<std::uint64_t>(row.integer(10))};
+        r.path = row.text(11);
+        r.socket = FileIdentity{static_cast<std::uint64_t>(row.integer(12)),
+                                static_cast<std::uint64_t>(row.integer(13))};
+        r.peer = qmp::Peer{row.integer(14), row.integer(15), row.integer(16)};
+        r.handed_in = row.integer(17) != 0;
+        d.registration = std::move(r);
+    }
+    d.has_baseline = row.integer(18) != 0;
+    d.log_path = row.text(19);
+    return d;
+}
+
+Error no_domain(std::string_view word)
+{
+    return Error(Errc::not_found, "there is no domain " + json_shown(word) + " in the store",
+                 "'xlstore list' shows the domains it has");
+}
+
+// Nothing: none fits. Several: an error that lists their domids.
+Result<std::optional<DomainRow>> one_of(Statement rows, std::string_view what)
+{
+    std::optional<DomainRow> found;
+    std::string others;
+    while (rows.step()) {
+        auto row = domain_from(rows);
+        others += (others.empty() ? "" : ", ") + std::to_string(row.domid);
+        if (!found) found = std::move(row);
+    }
+    if (found && others.find(',') != std::string::npos)
+        return Error(Errc::invalid, std::string(what) + " fits several domains: " + others,
+                     "name one by domid:N");
+    return found;
+}
+
+ThingRow thing_from(const Statement& row)
+{
+    return ThingRow{row.integer(0), ThingName{row.text(1), row.text(2)}, row.text(3), row.text(4),
+                    row.text(5)};
+}
+
+}  // namespace
+
+std::string_view state_name(DomainState state) noexcept
+{
+    return kStates[static_cast<std::size_t>(state)];
+}
+
+Result<DomainRow> find_domain(Db& db, std::string_view word)
+{
+    std::string_view value = word;
+    const auto prefixed = [&](std::string_view prefix) {
+        if (!word.starts_with(prefix)) return false;
+        value = word.substr(prefix.size());
+        return true;
+    };
+    const bool by_domid = prefixed("domid:");
+    const bool by_uuid = !by_domid && prefixed("uuid:");
+    const bool by_name = !by_domid && !by_uuid && prefixed("name:");
+    const bool bare = !by_domid && !by_uuid && !by_name;
+
+    if (by_domid || bare) {
+        std::int64_t domid = -1;
+        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), domid);
+        if (error == std::errc() && end == value.data() + value.size()) {
+            auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
+                                           " FROM domain WHERE domid = ? AND state <> 'destroyed'")
+                                    .bind(domid),
+                                word);
+            if (!found) return std::move(found).error();
+            if (*found) return **std::move(found);
+        }
+        if (by_domid) return no_domain(word);
+    }
+    if (by_uuid || bare) {
+        std::string uuid(value);
+        std::transform(uuid.begin(), uuid.end(), uuid.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
+                                       " FROM domain WHERE uuid = ? AND state <> 'destroyed'")
+                                .bind(uuid),
+                            word);
+        if (!found) return std::move(found).error();
+        if (*found) return **std::move(found);
+        if (by_uuid) return no_domain(word);
+    }
+    auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
+                                   " FROM domain WHERE name = ? AND state <> 'destroyed'")
+                            .bind(value),
+                        word);
+    if (!found) return std::move(found).error();
+    if (*found) return **std::move(found);
+    return no_domain(word);
+}
+
+std::optional<DomainRow> read_domain(Db& db, DomainId id)
+{
+    auto row =
+        db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE id = ?").bind(value_of(id));
+    if (!row.step()) return std::nullopt;
+    return domain_from(row);
+}
+
+std::vector<DomainRow> living_domains(Db& db)
+{
+    auto rows = db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
+                           " FROM domain WHERE state <> 'destroyed' ORDER BY domid");
+    std::vector<DomainRow> domains;
+    while (rows.step())
+        domains.push_back(domain_from(rows));
+    return domains;
+}
+
+std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name)
+{
+    auto row = db.prepare(
+                     "SELECT id, class, key, state, primary_at, json FROM thing "
+                     "WHERE domain = ? AND class = ? AND key = ?")
+                   .bind(value_of(domain))
+                   .bind(name.device_class)
+                   .bind(name.key);
+    if (!row.step()) return std::nullopt;
+    return thing_from(row);
+}
+
+std::vector<ThingRow> read_things(Db& db, DomainId domain)
+{
+    auto rows = db.prepare(
+                      "SELECT id, class, key, state, primary_at, json FROM thing "
+                      "WHERE domain = ? ORDER BY class, position, id")
+                    .bind(value_of(domain));
+    std::vector<ThingRow> things;
+    while (rows.step())
+        things.push_back(thing_from(rows));
+    return things;
+}
+
+std::vector<Product> read_products(Db& db, std::int64_t thing)
+{
+    auto rows = db.prepare("SELECT kind, name FROM product WHERE thing = ?").bind(thing);
+    std::vector<Product> products;
+    while (rows.step())
+        products.push_back(Product{rows.text(0), rows.text(1), std::nullopt});
+    return products;
+}
+
+Result<Intent> read_intent(Db& db, IntentId id)
+{
+    auto row = db.prepare(
+                     "SELECT i.domain, i.thing, i.operation, t.class, t.key, i.image_before, "
+                     "i.image_after, "
+                     "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
+                     "i.asked_us, i.note "
+                     "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                   .bind(value_of(id));
+    if (!row.step())
+        return Error(Errc::not_found, "there is no open intent " + std::to_string(value_of(id)),
+                     "'xlstore intents' lists the open ones, 'xlstore history' the closed ones");
+    const auto damaged = [&](const std::string& what) {
+        return Error(Errc::store,
+                     "intent " + std::to_string(value_of(id)) + " cannot be read back: " + what,
+                     "run xlfsck");
+    };
+    const std::string operation = row.text(2);
+    Draft draft{operation == "add"      ? Verb::add
+                : operation == "remove" ? Verb::remove
+                                        : Verb::change,
+                ThingName{row.text(3), row.text(4)},
+                row.maybe_text(5),
+                row.maybe_text(6),
+                row.maybe_text(7),
+                {}};
+    auto plan = json_minify(row.text(8), "plan");
+    if (!plan) return damaged(plan.error().message);
+    auto steps = steps_from_json(*plan);
+    if (!steps) return damaged(steps.error().message);
+    auto probe_text = json_minify(row.text(9), "probe");
+    if (!probe_text) return damaged(probe_text.error().message);
+    auto probe = probe_from_json(*probe_text);
+    if (!probe) return damaged(probe.error().message);
+    draft.plan = Plan{*std::move(steps), *std::move(probe)};
+    return Intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
+                  row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
+                  row.text(14)};
+}
+
+std::vector<IntentId> open_intents(Db& db, DomainId domain)
+{
+    auto rows =
+        db.prepare("SELECT id FROM intent WHERE domain = ? ORDER BY id").bind(value_of(domain));
+    std::vector<IntentId> ids;
+    while (rows.step())
+        ids.push_back(IntentId(rows.integer(0)));
+    return ids;
+}
+
+std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name)
+{
+    auto row = db.prepare(
+                     "SELECT i.id FROM intent i JOIN thing t ON t.id = i.thing "
+                     "WHERE t.domain = ? AND t.class = ? AND t.key = ?")
+                   .bind(value_of(domain))
+                   .bind(name.device_class)
+                   .bind(name.key);
+    if (!row.step()) return std::nullopt;
+    return IntentId(row.integer(0));
+}
+
+std::string read_document(Db& db, DomainId domain)
+{
+    const auto row = read_domain(db, domain);
+    if (!row) return {};
+    auto text = db.prepare("SELECT json FROM libxl_json WHERE domid = ?").bind(row->domid);
+    return text.step() ? text.text(0) : std::string();
+}
+
+std::string export_document(Db& db, const DomainRow& domain)
+{
+    return json_pretty(read_document(db, domain.id),
+                       domain.layout == "json-c" ? JsonLayout::json_c : JsonLayout::yajl);
+}
+
+}  // namespace xlstore

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Rows of domains and things as values, and how to find them. Reading only; one SQLite read
+// transaction is an atomic look (R2).
+#ifndef XLSTORE_STORE_DOMAIN_HPP_
+#define XLSTORE_STORE_DOMAIN_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/intent.hpp"
+#include "store/qmp/monitor.hpp"
+#include "store/store.hpp"
+
+namespace xlstore {
+
+enum class DomainState { creating, running, destroying, destroyed };
+[[nodiscard]] std::string_view state_name(DomainState state) noexcept;
+
+struct DomainRow {
+    DomainId id{};
+    std::int64_t domid = 0;
+    std::string uuid;
+    std::string name;
+    DomainState state = DomainState::creating;
+    std::string layout;
+    std::string boot_id;
+    std::optional<std::int64_t> creator;            ///< session, while it is being created
+    std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
+    bool has_baseline = false;
+    std::string log_path;
+
+    [[nodiscard]] std::string subject() const
+    {
+        return "domain " + std::to_string(domid) + " (" + name + ")";
+    }
+};
+
+struct ThingRow {
+    std::int64_t id = 0;
+    ThingName name;
+    std::string state;
+    std::string primary;
+    std::string json;
+};
+
+/// The domain that `word` names: domid:7, name:web, uuid:…, or a bare word tried as domid, then
+/// uuid, then name among those that are not destroyed.
+/// Errors: not_found; invalid when a name or uuid fits several.
+Result<DomainRow> find_domain(Db& db, std::string_view word);
+/// An incarnation, destroyed or not.
+std::optional<DomainRow> read_domain(Db& db, DomainId id);
+/// All that are not destroyed, by domid.
+std::vector<DomainRow> living_domains(Db& db);
+
+std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name);
+std::vector<ThingRow> read_things(Db& db, DomainId domain);
+std::vector<Product> read_products(Db& db, std::int64_t thing);
+
+/// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
+Result<Intent> read_intent(Db& db, IntentId id);
+/// Of one domain, oldest first.
+std::vector<IntentId> open_intents(Db& db, DomainId domain);
+std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name);
+
+/// The whole document, minified; as the view libxl_json has it.
+std::string read_document(Db& db, DomainId domain);
+/// The document as libxl itself would write it, byte for byte, without the NUL that libxl adds.
+std::string export_document(Db& db, const DomainRow& domain);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DOMAIN_HPP_

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// An intent: a committed, self-describing record of a pending operation. Committed before the first
+// byte of its plan is sent (R10); closed by the commit that settles its entry with what the primary
+// showed. At most one open intent a thing. Nothing here reads or writes; see store/journal.hpp.
+#ifndef XLSTORE_STORE_INTENT_HPP_
+#define XLSTORE_STORE_INTENT_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/plan.hpp"
+#include "store/store.hpp"
+
+namespace xlstore {
+
+enum class IntentId : std::int64_t {};
+constexpr std::int64_t value_of(IntentId id)
+{
+    return static_cast<std::int64_t>(id);
+}
+
+enum class Verb { add, remove, change };
+[[nodiscard]] std::string_view verb_name(Verb verb) noexcept;
+
+/// Which image of the thing the primary shows.
+enum class Image { before, after, neither };
+[[nodiscard]] std::string_view image_name(Image image) noexcept;
+
+/// A thing's class and key: "disks/hdc".
+struct ThingName {
+    std::string device_class;
+    std::string key;
+    [[nodiscard]] std::string text() const { return device_class + "/" + key; }
+};
+
+/// An operation on one thing, before it is committed.
+struct Draft {
+    Verb verb;
+    ThingName thing;
+    std::optional<std::string> image_before;   ///< JSON; nothing: an add
+    std::optional<std::string> image_after;    ///< JSON; nothing: a removal
+    std::optional<std::string> image_neither;  ///< JSON of an emptied drive, for a change
+    Plan plan;
+};
+
+/// An open intent as it stands in the store.
+struct Intent {
+    IntentId id;
+    DomainId domain;
+    std::int64_t thing;
+    Draft draft;
+    std::string monitor_path;
+    std::int64_t owner;  ///< session
+    std::int64_t opened_us;
+    std::optional<std::int64_t> asked_us;
+    std::string note;
+};
+
+/// What a probe showed. No image: silence, or something that proves none of the images; then
+/// `reason` says what.
+struct Evidence {
+    std::optional<Image> image;
+    bool half = false;             ///< some products of the plan are there, some are not
+    std::vector<Product> present;  ///< those that are
+    std::vector<std::int64_t> leftover_fdsets;  ///< ours, and nothing uses them
+    std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
+    std::string reason;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_INTENT_HPP_

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+#include "store/journal.hpp"
+
+#include "store/device_class.hpp"
+#include "store/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::size_t kEvidenceBytes = 2000;
+// History is bounded: every so many rows the oldest beyond this are let go.
+constexpr std::int64_t kHistoryRows = 100'000;
+constexpr std::int64_t kHistoryPruneEvery = 1'024;
+
+std::string_view adding_state(Verb verb)
+{
+    switch (verb) {
+    case Verb::add:
+        return "adding";
+    case Verb::remove:
+        return "removing";
+    case Verb::change:
+        break;
+    }
+    return "changing";
+}
+
+}  // namespace
+
+// R15: compare and advance. R8: the state is read in the same transaction, so that whichever of a
+// destruction and this commit comes first, the other sees it.
+Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
+{
+    Db& db = store_.db();
+    db.prepare(
+          "UPDATE domain SET epoch = epoch + 1, revision = revision + 1, changed_us = ?1 "
+          "WHERE id = ?2 AND epoch = ?3 AND state IN ('creating', 'running')")
+        .bind(now_us())
+        .bind(value_of(fast.domain()))
+        .bind(hold.epoch())
+        .run();
+    if (db.changes() == 1) return {};
+    const auto row = read_domain(db, fast.domain());
+    if (!row) return Error(Errc::gone, "the domain is no longer in the store");
+    if (row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        return Error(Errc::gone,
+                     row->subject() + " is " + std::string(state_name(row->state)) + " (R8)");
+    return Error(Errc::lost,
+                 row->subject() +
+                     ": the slow lock was lost to somebody else, who has changed the domain since",
+                 "nothing more was done; run 'xlstore recover' and look at 'xlstore history'");
+}
+
+Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadline until,
+                                   std::function<Result<void>(const FastHold&)> section)
+{
+    auto done = co_await store_.with_fast_lock(hold.domain(), std::move(operation), until,
+                                               [&](const FastHold& fast) -> Result<void> {
+                                                   if (auto ok = advance(fast, hold); !ok)
+                                                       return ok;
+                                                   return section(fast);
+                                               });
+    if (done) ++hold.epoch_;
+    co_return done;
+}
+
+Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
+                                   const std::string& monitor_path)
+{
+    Db& db = store_.db();
+    const auto domain = value_of(fast.domain());
+    const auto existing = read_thing(db, fast.domain(), draft.thing);
+    std::int64_t thing = 0;
+    if (draft.verb == Verb::add) {
+        if (existing) {
+            // R16: the probe under this hold said that nothing of it is in QEMU, so that the entry
+            // is stale whatever it says of itself; what it was made of is forgotten with it.
+            thing = existing->id;
+            db.prepare("UPDATE thing SET state = 'stale' WHERE id = ? AND state <> 'stale'")
+                .bind(thing)
+                .run();
+            db.prepare("DELETE FROM product WHERE thing = ?").bind(thing).run();
+            db.prepare("UPDATE thing SET state = 'adding', json = ?, changed_us = ? WHERE id = ?")
+                .bind(*draft.image_after)
+                .bind(now_us())
+                .bind(thing)
+                .run();
+        } else {
+            db.prepare(
+                  "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
+                  "changed_us) "
+                  "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing "
+                  "WHERE domain = ?1 AND class = ?2), 'qemu', 'adding', ?4, ?5)")
+                .bind(domain)
+                .bind(draft.thing.device_class)
+                .bind(draft.thing.key)
+                .bind(*draft.image_after)
+                .bind(now_us())
+                .run();
+            thing = db.last_insert_id();
+        }
+    } else {
+        if (!existing)
+            return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
+        thing = existing->id;
+        db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ?")
+            .bind(adding_state(draft.verb))
+            .bind(draft.image_after ? *draft.image_after : *draft.image_before)
+            .bind(now_us())
+            .bind(thing)
+            .run();
+    }
+    for (const auto& product : draft.plan.probe.products) {
+        auto taken = db.prepare(
+                           "SELECT t.class || '/' || t.key FROM product p JOIN thing t "
+                           "ON t.id = p.thing WHERE p.domain = ? AND p.kind = ? AND "
+                           "p.name = ? AND p.thing <> ?")
+                         .bind(domain)
+                         .bind(product.kind)
+                         .bind(product.name)
+                         .bind(thing);
+        if (taken.step())
+            return Error(Errc::exists,
+                         draft.thing.text() + ": QEMU's " + product.kind + " " +
+                             json_shown(product.name) + " belongs to " + taken.text(0) + " (R16)",
+                         "choose another id");
+        db.prepare(
+              "INSERT INTO product (domain, kind, name, thing) VALUES (?, ?, ?, ?) ON CONFLICT DO "
+              "NOTHING")
+            .bind(domain)
+            .bind(product.kind)
+            .bind(product.name)
+            .bind(thing)
+            .run();
+    }
+    db.prepare(
+          "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
+          "image_neither, "
+          "plan, probe, monitor_path, epoch, opened_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+          "?)")
+        .bind(domain)
+        .bind(thing)
+        .bind(store_.session())
+        .bind(verb_name(draft.verb))
+        .bind(draft.image_before)
+        .bind(draft.image_after)
+        .bind(draft.image_neither)
+        .bind(steps_to_json(draft.plan.steps))
+        .bind(probe_to_json(draft.plan.probe))
+        .bind(monitor_path)
+        .bind(hold.epoch())
+        .bind(now_us())
+        .run();
+    return IntentId(db.last_insert_id());
+}
+
+Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Draft> drafts,
+                                                  std::string monitor_path, Deadline until)
+{
+    std::vector<IntentId> intents;
+    auto done =
+        co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
+            for (const auto& draft : drafts) {
+                auto intent = open_one(fast, hold, draft, monitor_path);
+                if (!intent) return std::move(intent).error();
+                intents.push_back(*intent);
+            }
+            return {};
+        });
+    if (!done) co_return std::move(done).error();
+    co_return intents;
+}
+
+Task<Result<void>> Journal::settle(SlowHold& hold, IntentId id, Image image, std::string evidence,
+                                   Deadline until)
+{
+    co_return co_await commit(
+        hold, "settle intent", until, [&](const FastHold& fast) -> Result<void> {
+            Db& db = store_.db();
+            auto intent = read_intent(db, id);
+            if (!intent) return std::move(intent).error();
+            const Draft& draft = intent->draft;
+            db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
+            const bool absent = (draft.verb == Verb::add && image != Image::after) ||
+                                (draft.verb == Verb::remove && image == Image::after);
+            if (absent) {
+                // R5: seen absent under a slow hold that has not been broken since (the epoch says
+                // so).
+                db.prepare("DELETE FROM thing WHERE id = ?").bind(intent->thing).run();
+            } else {
+                const auto& json = image == Image::after    ? draft.image_after
+                                   : image == Image::before ? draft.image_before
+                                                            : draft.image_neither;
+                if (!json)
+                    return Error(Errc::invalid, draft.thing.text() + " has no image '" +
+                                                    std::string(image_name(image)) +
+                                                    "' to settle with");
+                db.prepare(
+                      "UPDATE thing SET state = 'present', json = ?, changed_us = ? WHERE id = ?")
+                    .bind(*json)
+                    .bind(now_us())
+                    .bind(intent->thing)
+                    .run();
+            }
+            HistoryLine line{fast.domain(), std::string(verb_name(draft.verb)), draft.thing, id,
+                             image == Image::after ? "done" : "not done", image, evidence};
+            for (const auto& step : draft.plan.steps)
+                line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
+            add_history(line);
+            return {};
+        });
+}
+
+Task<Result<void>> Journal::note(SlowHold& hold, IntentId id, std::string text, bool asked,
+                                 Deadline until)
+{
+    co_return co_await commit(hold, "note intent", until, [&](const FastHold&) -> Result<void> {
+        store_.db()
+            .prepare(
+                "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, ?3) "
+                "ELSE asked_us END WHERE id = ?4")
+            .bind(text)
+            .bind(std::int64_t{asked})
+            .bind(now_us())
+            .bind(value_of(id))
+            .run();
+        return {};
+    });
+}
+
+void Journal::add_history(const HistoryLine& line)
+{
+    Db& db = store_.db();
+    db.prepare("INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
+               "image, evidence, pid, program, asked) VALUES "
+               "(?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+               "?11, ?12)")
+        .bind(now_us())
+        .bind(line.domain ? std::optional(value_of(*line.domain)) : std::nullopt)
+        .bind(line.operation)
+        .bind(line.thing ? std::optional(line.thing->device_class) : std::nullopt)
+        .bind(line.thing ? std::optional(line.thing->key) : std::nullopt)
+        .bind(line.intent ? std::optional(value_of(*line.intent)) : std::nullopt)
+        .bind(line.outcome)
+        .bind(line.image ? std::optional(std::string(image_name(*line.image))) : std::nullopt)
+        .bind(line.evidence.substr(0, kEvidenceBytes))
+        .bind(store_.self().pid)
+        .bind(store_.program())
+        .bind(line.asked.empty() ? std::nullopt : std::optional(line.asked))
+        .run();
+    const auto id = db.last_insert_id();
+    if (id % kHistoryPruneEvery == 0 && id > kHistoryRows) {
+        const auto below = id - kHistoryRows;
+        db.prepare("UPDATE store SET history_pruned_below = ?").bind(below).run();
+        db.prepare("DELETE FROM history WHERE id < ?").bind(below).run();
+    }
+}
+
+}  // namespace xlstore

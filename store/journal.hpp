@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// What a slow hold writes: the intent before QEMU hears of it (R10), the settle after QEMU showed
+// which image is there (R5), and nothing but its own thing (R6). Each commit takes the fast lock,
+// refuses a domain that is being destroyed (R8), and compares and advances the epoch, so that a
+// hold whose lock was lost finds out (R15).
+//
+// If a commit throws, nothing of it is in the store; an intent already committed stays open.
+#ifndef XLSTORE_STORE_JOURNAL_HPP_
+#define XLSTORE_STORE_JOURNAL_HPP_
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/domain.hpp"
+#include "store/intent.hpp"
+#include "store/store.hpp"
+
+namespace xlstore {
+
+/// One line of history. Evidence is bounded and printable; it never holds a secret.
+struct HistoryLine {
+    std::optional<DomainId> domain;
+    std::string operation;
+    std::optional<ThingName> thing;
+    std::optional<IntentId> intent;
+    std::string outcome;  ///< done, not done, begun
+    std::optional<Image> image;
+    std::string evidence;
+    std::string asked = {};  ///< names of QMP commands; their arguments may be secret
+};
+
+class Journal {
+public:
+    explicit Journal(Store& store) : store_(store) {}
+
+    /// Commit 1: entries and intents of one slow hold, all or none. A stale entry is replaced
+    /// (R16). Errors: gone (R8), lost (R15), exists (an entry with that key, or a product's name
+    /// taken by another thing), busy. Nothing has changed then.
+    Task<Result<std::vector<IntentId>>> open(SlowHold& hold, std::vector<Draft> drafts,
+                                             std::string monitor_path, Deadline until);
+
+    /// Commit 2: closes the intent with the image that was seen; R5 R6. `cause` becomes part of the
+    /// history. Errors: as above; then the intent is still open.
+    Task<Result<void>> settle(SlowHold& hold, IntentId intent, Image image, std::string evidence,
+                              Deadline until);
+
+    /// Notes why an intent stays open; `asked`: the guest has been asked to let go.
+    Task<Result<void>> note(SlowHold& hold, IntentId intent, std::string text, bool asked,
+                            Deadline until);
+
+    /// Any other change of the domain's row or things by a slow hold (creation, registration).
+    Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
+                              std::function<Result<void>(const FastHold&)> section);
+
+    void add_history(const HistoryLine& line);
+
+private:
+    Result<void> advance(const FastHold& fast, const SlowHold& hold);
+    Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
+                              const std::string& monitor_path);
+    Store& store_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_JOURNAL_HPP_

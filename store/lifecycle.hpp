@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// The life of an incarnation (DESIGN 7).
+//
+//   creating --------------------> running <------ register: creating, then running again
+//      |  the creator died, or        |
+//      |  QEMU died while starting    |
+//      v                              v
+//   destroying  <---------------------+   marked first (R14), under the destroy lock
+//      |  QEMU killed and seen dead, socket gone
+//      v
+//   destroyed     the document goes with this last commit
+//
+// Creation holds the slow lock from the row's first commit to its end, so that recovery can tell a
+// creator at work from one that died. QEMU does not begin to run before its pid is in the row
+// (R13).
+#ifndef XLSTORE_STORE_LIFECYCLE_HPP_
+#define XLSTORE_STORE_LIFECYCLE_HPP_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/domain.hpp"
+#include "store/operation.hpp"
+#include "store/store.hpp"
+
+namespace xlstore {
+
+struct Created {
+    DomainRow domain;
+    std::vector<std::string>
+        notes;  ///< things of the document that QEMU has not and cannot be given
+};
+
+/// Starts `command` (QEMU; its own monitor is added) as domain `domid` with this document, and
+/// returns when it runs. Errors: invalid (document, command, a path too long for a socket), exists
+/// (the domid is taken), gone (a destruction came first), refused (QEMU died while starting,
+/// daemonized, or is wrapped): nothing is left running and the row is retired.
+Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
+                                    std::string what, std::vector<std::string> command,
+                                    Deadline until);
+
+/// A document for a domain that runs elsewhere: running, no QEMU known.
+Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
+                                      std::string what, Deadline until);
+
+/// Registers a QEMU that someone else started. `pid`: who is expected at the other end of the
+/// socket; nothing: whoever is there. `handed_in`: the toolstack made the socket, so that the peer
+/// need not be QEMU. Errors: exists (a QEMU is registered and not proved dead), refused (the peer
+/// is another process), protocol, busy.
+Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string monitor_path,
+                                    std::optional<std::int64_t> pid, bool handed_in,
+                                    Deadline until);
+
+/// From the monitor's first answer on: baseline, each qmp thing probed or attached, running.
+/// Recovery finishes a dead creator's work with it. REQUIRES a registered QEMU in the row.
+Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold hold,
+                                      Deadline until);
+
+/// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
+/// Needs no slow lock (R9). Errors: busy, io (QEMU's death could not be seen: the domain stays
+/// `destroying` and a later destroy or recovery goes on).
+Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until);
+
+/// The same for a domain that may have no row yet: then a tombstone is left, which defeats the
+/// creation of that domid and uuid for 60 s. True: there was a row, and it is destroyed.
+Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
+                                        Deadline until);
+
+/// Strikes a dead QEMU off a domain that is not over: open intents are settled (nothing of them is
+/// in a dead QEMU), its things become stale, the document stays. Looks itself whether it is dead.
+/// Errors: refused (it lives), lost, gone.
+Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold, Deadline until);
+
+/// Ends an incarnation whose QEMU is proved dead, or never ran, without killing anything.
+/// REQUIRES that proof, and the slow lock if the row could change meanwhile. `why` goes into
+/// history.
+Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LIFECYCLE_HPP_

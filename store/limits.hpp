@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Every bound of the library in one place, with its unit. A bound is refused with a clear error,
+// never silently cut.
+#ifndef XLSTORE_STORE_LIMITS_HPP_
+#define XLSTORE_STORE_LIMITS_HPP_
+
+#include <chrono>
+#include <cstddef>
+
+namespace xlstore::limits {
+
+// JSON that comes from a caller or a file.
+inline constexpr std::size_t document_bytes_max = 16u << 20;  // libxl's largest seen: 12 KiB
+inline constexpr std::size_t thing_bytes_max = 1u << 20;
+inline constexpr std::size_t json_depth_max = 64;  // libxl's deepest is 6
+
+// QMP. QEMU is not trusted: query-qmp-schema is the longest honest line (about 200 KiB on 7.2).
+inline constexpr std::size_t qmp_line_bytes_max = 8u << 20;
+inline constexpr std::size_t qmp_depth_max = 64;
+inline constexpr std::size_t qmp_events_max = 10'000;  // between a command and its reply
+inline constexpr std::size_t qmp_foreign_replies_max =
+    1'000;                                              // replies to a dead client's commands
+inline constexpr std::size_t qmp_text_bytes_max = 512;  // of QEMU's text in a message of ours
+
+// Default time limits; the command line's --timeout sets all of them.
+inline constexpr std::chrono::milliseconds operation_timeout{30'000};
+inline constexpr std::chrono::milliseconds create_timeout{60'000};
+inline constexpr std::chrono::milliseconds guest_unplug_wait{5'000};  // then "asked, waiting"
+
+}  // namespace xlstore::limits
+
+#endif  // XLSTORE_STORE_LIMITS_HPP_

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+#include "store/locks.hpp"
+
+#include <sched.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace xlstore {
+
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// Byte offsets. They lie far above the slots; a lock needs no byte of the file to exist.
+constexpr std::int64_t kFastBase = std::int64_t{1} << 40;
+constexpr std::int64_t kSessionBase = std::int64_t{1} << 41;
+constexpr std::int64_t kSessionCount = std::int64_t{1} << 40;
+constexpr std::int64_t kGateByte = std::int64_t{1} << 43;
+
+// A section lasts some 20 µs: most waits end while spinning.
+constexpr auto kSpin = microseconds(50);
+constexpr auto kRetryFirst = microseconds(200);
+constexpr auto kRetryMost = milliseconds(5);
+// A holder that is killed while a copy of its descriptor lives on gives no event.
+constexpr auto kSlowRetryFirst = milliseconds(5);
+constexpr auto kSlowRetryMost = milliseconds(40);
+
+std::int64_t byte_of(LockKind kind, std::int64_t id)
+{
+    switch (kind) {
+    case LockKind::slow:
+        return id;
+    case LockKind::fast:
+        return kFastBase + 2 * id;
+    case LockKind::destroy:
+        return kFastBase + 2 * id + 1;
+    case LockKind::session:
+        return kSessionBase + id;
+    case LockKind::gate:
+        break;
+    }
+    return kGateByte;
+}
+
+// `slow`: even slots an incarnation's holder, odd ones a session that waits. `locks`: even slots
+// the fast lock, odd ones the destroy lock; slot 0 is the gate's, since ids begin at 1.
+std::int64_t slot_of(LockKind kind, std::int64_t id)
+{
+    switch (kind) {
+    case LockKind::slow:
+    case LockKind::fast:
+        return 2 * id;
+    case LockKind::destroy:
+        return 2 * id + 1;
+    case LockKind::session:
+    case LockKind::gate:
+        break;
+    }
+    return 0;
+}
+
+std::int64_t waiter_slot(std::int64_t session)
+{
+    return 2 * session + 1;
+}
+
+// 0 the embedder's context lock, recursively entered; 1 sections.
+thread_local std::array<int, 2> inside{};
+
+Error out_of_order(std::string what)
+{
+    return Error(Errc::order, std::move(what),
+                 "the order is: slow lock, context lock, fast lock, write gate (R7)");
+}
+
+}  // namespace
+
+std::string_view lock_name(LockKind kind) noexcept
+{
+    switch (kind) {
+    case LockKind::slow:
+        return "slow lock";
+    case LockKind::fast:
+        return "fast lock";
+    case LockKind::gate:
+        return "write gate";
+    case LockKind::destroy:
+        return "destroy lock";
+    case LockKind::session:
+        return "session";
+    }
+    return "lock";
+}
+
+Result<void> LockOrder::may_take(LockKind kind)
+{
+    if (inside[1] > 0)
+        return out_of_order(
+            "the " + std::string(lock_name(kind)) +
+            " was asked for inside a section under the fast lock or the write gate");
+    return {};
+}
+
+Result<void> LockOrder::context_enter()
+{
+    if (inside[1] > 0)
+        return out_of_order("the context lock was taken inside a section under the fast lock");
+    ++inside[0];
+    return {};
+}
+
+Result<void> LockOrder::context_leave()
+{
+    if (inside[0] == 0)
+        return out_of_order("the context lock was left but not entered on this thread");
+    --inside[0];
+    return {};
+}
+
+Result<void> LockOrder::may_block()
+{
+    if (inside[0] > 0)
+        return out_of_order(
+            "a blocking call that needs the slow lock was made under the context lock");
+    return may_take(LockKind::slow);
+}
+
+LockOrder::Section::Section() noexcept
+{
+    ++inside[1];
+}
+LockOrder::Section::~Section()
+{
+    --inside[1];
+}
+
+void Locks::create(const std::string& directory, unsigned mode)
+{
+    LockFile::create(directory + "/locks", mode);
+    LockFile::create(directory + "/slow", mode);
+}
+
+Result<Locks> Locks::open(const std::string& directory, bool writing)
+{
+    auto locks = LockFile::open(directory + "/locks", writing);
+    if (!locks) return std::move(locks).error();
+    auto slow = LockFile::open(directory + "/slow", writing);
+    if (!slow) return std::move(slow).error();
+    return Locks(*std::move(locks), *std::move(slow));
+}
+
+const LockFile& Locks::file(LockKind kind) const noexcept
+{
+    return kind == LockKind::slow ? slow_ : locks_;
+}
+
+Error Locks::busy(LockKind kind, std::int64_t id, const std::string& subject) const
+{
+    std::string message = "the " + std::string(lock_name(kind));
+    if (!subject.empty()) message += " of " + subject;
+    message += " was not to be had in time";
+    if (const auto holder = claim(kind, id)) message += "; held by " + describe(*holder);
+    return Error(
+        Errc::busy, message,
+        "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives");
+}
+
+Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
+                                      std::string subject, Deadline until) const
+{
+    if (auto in_order = LockOrder::may_take(kind); !in_order) co_return in_order.error();
+    if (kind == LockKind::slow)
+        co_return co_await acquire_slow(loop, id, std::move(claim), std::move(subject), until);
+
+    const auto begun = Clock::now();
+    auto pause = std::chrono::duration_cast<Clock::duration>(kRetryFirst);
+    auto lock = file(kind).prepare(byte_of(kind, id));
+    if (!lock) co_return std::move(lock).error();
+    for (;;) {
+        const auto taken = file(kind).try_take(*lock);
+        if (!taken) co_return taken.error();
+        if (*taken) {
+            file(kind).write_claim(slot_of(kind, id), claim);
+            co_return *std::move(lock);
+        }
+        const auto now = Clock::now();
+        if (now >= until) co_return busy(kind, id, subject);
+        if (now - begun < kSpin) {
+            sched_yield();
+            continue;
+        }
+        (void)co_await loop.sleep(std::min(until, now + pause));
+        pause = std::min<Clock::duration>(pause * 2, kRetryMost);
+    }
+}
+
+Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim claim,
+                                           std::string subject, Deadline until) const
+{
+    auto pause = std::chrono::duration_cast<Clock::duration>(kSlowRetryFirst);
+    auto lock = slow_.prepare(byte_of(LockKind::slow, id));
+    if (!lock) co_return std::move(lock).error();
+    bool watching = false;
+    Fd events;
+    // Clears the waiter's claim on every way out, cancellation included.
+    struct Waiting {
+        const LockFile* file = nullptr;
+        std::int64_t slot = 0;
+        ~Waiting()
+        {
+            if (file) file->clear_claim(slot);
+        }
+    } waiting;
+    for (;;) {
+        const auto taken = slow_.try_take(*lock);
+        if (!taken) co_return taken.error();
+        if (*taken) {
+            slow_.write_claim(slot_of(LockKind::slow, id), claim);
+            co_return *std::move(lock);
+        }
+        if (Clock::now() >= until) co_return busy(LockKind::slow, id, subject);
+        if (!std::exchange(watching, true)) {
+            // The watch first, then one more try: a release in between is seen by one of the two.
+            events = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+            if (events && inotify_add_watch(events.get(), slow_.path().c_str(), IN_CLOSE_WRITE) < 0)
+                events.reset();  // out of watches: the timer alone does it, a little later
+            if (session_ != 0) {
+                waiting.file = &slow_;
+                waiting.slot = waiter_slot(session_);
+                slow_.write_claim(waiting.slot, claim);
+            }
+            continue;
+        }
+        const auto next = std::min(until, Clock::now() + pause);
+        pause = std::min<Clock::duration>(pause * 2, kSlowRetryMost);
+        if (!events) {
+            (void)co_await loop.sleep(next);
+        } else if (co_await loop.readable(events.get(), next)) {
+            std::array<char, 4096> ignored{};
+            while (read(events.get(), ignored.data(), ignored.size()) > 0) {
+            }
+        }
+    }
+}
+
+Result<std::optional<ByteLock>> Locks::try_acquire(LockKind kind, std::int64_t id,
+                                                   const std::optional<Claim>& claim) const
+{
+    if (auto in_order = LockOrder::may_take(kind); !in_order) return in_order.error();
+    auto lock = file(kind).try_lock(byte_of(kind, id));
+    if (lock && *lock && claim) file(kind).write_claim(slot_of(kind, id), *claim);
+    return lock;
+}
+
+Result<std::optional<ByteLock>> Locks::try_new(LockKind kind, std::int64_t id,
+                                               const Claim& claim) const
+{
+    auto lock = file(kind).try_lock(byte_of(kind, id));
+    if (lock && *lock && kind == LockKind::slow) file(kind).write_claim(slot_of(kind, id), claim);
+    return lock;
+}
+
+Result<std::optional<ByteLock>> Locks::try_shared(LockKind kind, std::int64_t id) const
+{
+    return file(kind).try_lock(byte_of(kind, id), LockMode::shared);
+}
+
+Result<std::optional<ByteLock>> Locks::try_all_sessions() const
+{
+    return locks_.try_lock(kSessionBase, LockMode::exclusive, kSessionCount);
+}
+
+Result<bool> Locks::is_held(LockKind kind, std::int64_t id) const
+{
+    return file(kind).is_locked(byte_of(kind, id));
+}
+
+std::optional<Claim> Locks::claim(LockKind kind, std::int64_t id) const
+{
+    if (kind == LockKind::session) return std::nullopt;  // the row of the session says it
+    return file(kind).read_claim(slot_of(kind, id));
+}
+
+void Locks::clear_claim(LockKind kind, std::int64_t id) const
+{
+    file(kind).clear_claim(slot_of(kind, id));
+}
+
+std::optional<Claim> Locks::waiter(std::int64_t session) const
+{
+    return slow_.read_claim(waiter_slot(session));
+}
+
+bool Locks::unmoved() const
+{
+    return file_identity(locks_.path()) == locks_.identity() &&
+           file_identity(slow_.path()) == slow_.identity();
+}
+
+}  // namespace xlstore

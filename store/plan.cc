@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#include "store/plan.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "store/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// Commands that make something with a name, and what takes it out again. `qom-list` and its like
+// find the thing by that name; see store/probe.cc.
+struct Maker {
+    std::string_view execute;
+    std::string_view kind;
+    std::string_view name_argument;
+    std::string_view undo;
+};
+constexpr std::array kMakers = {
+    Maker{"device_add", "device", "id", "device_del"},
+    Maker{"chardev-add", "chardev", "id", "chardev-remove"},
+    Maker{"blockdev-add", "node", "node-name", "blockdev-del"},
+    Maker{"object-add", "object", "id", "object-del"},
+    Maker{"netdev_add", "netdev", "id", "netdev_del"},
+};
+
+constexpr std::array<std::string_view, 5> kKinds = {"device", "chardev", "node", "object",
+                                                    "netdev"};
+
+std::string command_to_json(const Command& command)
+{
+    std::string text = "{\"execute\":" + json_quote(command.execute);
+    if (!command.arguments.empty()) text += ",\"arguments\":" + command.arguments;
+    return text + "}";
+}
+
+Error bad_plan(const std::string& what)
+{
+    return Error(Errc::invalid, "plan: " + what);
+}
+
+Result<Command> command_from_json(std::string_view object)
+{
+    Command command;
+    if (json_type(object) != JsonType::object) return bad_plan("a command is not an object");
+    const auto execute = json_get_string(object, "execute");
+    if (!execute || execute->empty()) return bad_plan("a command has no \"execute\"");
+    command.execute = *execute;
+    if (const auto arguments = json_find(object, "arguments")) {
+        if (json_type(*arguments) != JsonType::object)
+            return bad_plan("the arguments of " + json_shown(command.execute) +
+                            " are not an object");
+        command.arguments = *arguments;
+    }
+    return command;
+}
+
+Result<std::optional<Command>> undo_from_json(std::string_view value)
+{
+    if (json_type(value) == JsonType::null) return std::optional<Command>();
+    auto command = command_from_json(value);
+    if (!command) return std::move(command).error();
+    return std::optional<Command>(*std::move(command));
+}
+
+std::string optional_text(const std::optional<std::string>& value)
+{
+    return value ? json_quote(*value) : "null";
+}
+
+const Maker* maker_of_kind(std::string_view kind)
+{
+    const auto* it = std::find_if(kMakers.begin(), kMakers.end(),
+                                  [&](const Maker& m) { return m.kind == kind; });
+    return it == kMakers.end() ? nullptr : it;
+}
+
+Command take_out(const Maker& maker, std::string_view name)
+{
+    return Command{std::string(maker.undo),
+                   "{\"" + std::string(maker.name_argument) + "\":" + json_quote(name) + "}"};
+}
+
+Result<void> only_members(std::string_view object, std::initializer_list<std::string_view> known,
+                          const std::string& where)
+{
+    for (const auto& member : json_members(object))
+        if (std::find(known.begin(), known.end(), member.key) == known.end())
+            return bad_plan(where + ": unknown member " + json_shown(member.key));
+    return {};
+}
+
+}  // namespace
+
+std::string steps_to_json(const std::vector<Step>& steps)
+{
+    std::string text = "[";
+    for (const auto& step : steps) {
+        if (text.size() > 1) text += ',';
+        std::string one = command_to_json(step.command);
+        one.pop_back();
+        if (step.undo) one += ",\"undo\":" + command_to_json(*step.undo);
+        if (!step.file.empty()) one += ",\"file\":" + json_quote(step.file);
+        if (!step.capture.empty()) one += ",\"capture\":" + json_quote(step.capture);
+        text += one + "}";
+    }
+    return text + "]";
+}
+
+Result<std::vector<Step>> steps_from_json(std::string_view minified)
+{
+    std::vector<Step> steps;
+    if (json_type(minified) != JsonType::array) return bad_plan("the steps are not an array");
+    for (const auto element : json_elements(minified)) {
+        auto command = command_from_json(element);
+        if (!command) return std::move(command).error();
+        Step step;
+        step.command = *std::move(command);
+        if (const auto undo = json_find(element, "undo")) {
+            auto parsed = undo_from_json(*undo);
+            if (!parsed) return std::move(parsed).error();
+            step.undo = *std::move(parsed);
+        }
+        step.file = json_get_string(element, "file").value_or("");
+        step.capture = json_get_string(element, "capture").value_or("");
+        steps.push_back(std::move(step));
+    }
+    return steps;
+}
+
+std::string probe_to_json(const Probe& probe)
+{
+    std::string text = "{\"products\":[";
+    bool first = true;
+    for (const auto& product : probe.products) {
+        if (!std::exchange(first, false)) text += ',';
+        text += "{\"kind\":" + json_quote(product.kind) + ",\"name\":" + json_quote(product.name);
+        if (product.undo) text += ",\"undo\":" + command_to_json(*product.undo);
+        text += "}";
+    }
+    text += "]";
+    if (probe.drive) {
+        text += ",\"drive\":{\"id\":" + json_quote(probe.drive->drive) +
+                ",\"before\":" + optional_text(probe.drive->before) +
+                ",\"after\":" + optional_text(probe.drive->after) +
+                ",\"seen\":" + optional_text(probe.drive->seen) + "}";
+    }
+    return text + "}";
+}
+
+Result<Probe> probe_from_json(std::string_view minified)
+{
+    Probe probe;
+    const auto products = json_find(minified, "products");
+    if (!products || json_type(*products) != JsonType::array)
+        return bad_plan("the probe has no array of products");
+    for (const auto element : json_elements(*products)) {
+        Product product;
+        product.kind = json_get_string(element, "kind").value_or("");
+        product.name = json_get_string(element, "name").value_or("");
+        if (product.kind.empty() || product.name.empty())
+            return bad_plan("a product of the probe has no kind or no name");
+        if (const auto undo = json_find(element, "undo")) {
+            auto parsed = undo_from_json(*undo);
+            if (!parsed) return std::move(parsed).error();
+            product.undo = *std::move(parsed);
+        }
+        probe.products.push_back(std::move(product));
+    }
+    if (const auto drive = json_find(minified, "drive")) {
+        const auto id = json_get_string(*drive, "id");
+        if (!id) return bad_plan("the probe's drive has no id");
+        probe.drive = DriveProbe{*id, json_get_string(*drive, "before"),
+                                 json_get_string(*drive, "after"), json_get_string(*drive, "seen")};
+    }
+    return probe;
+}
+
+Result<std::optional<Product>> product_of(const Command& command)
+{
+    const auto* maker = std::find_if(kMakers.begin(), kMakers.end(),
+                                     [&](const Maker& m) { return m.execute == command.execute; });
+    if (maker == kMakers.end()) return std::optional<Product>();
+    const auto name = command.arguments.empty()
+                          ? std::nullopt
+                          : json_get_string(command.arguments, maker->name_argument);
+    if (!name || name->empty())
+        return bad_plan(command.execute + " without \"" + std::string(maker->name_argument) +
+                        "\": what it makes could not be found again");
+    return std::optional<Product>(
+        Product{std::string(maker->kind), *name, take_out(*maker, *name)});
+}
+
+Result<Plan> compile_plan(std::string_view thing_json)
+{
+    Plan plan;
+    if (auto ok = only_members(thing_json, {"key", "steps", "undo", "probe"}, "thing"); !ok)
+        return ok.error();
+    const auto steps = json_find(thing_json, "steps");
+    if (!steps || json_type(*steps) != JsonType::array || json_elements(*steps).empty())
+        return bad_plan("\"steps\" is missing, empty or not an array");
+
+    const auto undo = json_find(thing_json, "undo");
+    std::vector<std::string_view> undos;
+    if (undo) {
+        undos = json_elements(*undo);
+        if (json_type(*undo) != JsonType::array || undos.size() != json_elements(*steps).size())
+            return bad_plan("\"undo\" has to be an array with one element for each step");
+    }
+    const bool own_probe = json_find(thing_json, "probe").has_value();
+
+    std::size_t number = 0;
+    for (const auto element : json_elements(*steps)) {
+        const std::string where = "step " + std::to_string(++number);
+        if (auto ok = only_members(element, {"execute", "arguments", "file", "capture"}, where);
+            !ok)
+            return ok.error();
+        auto command = command_from_json(element);
+        if (!command) return std::move(command).error();
+        auto product = product_of(*command);
+        if (!product) return std::move(product).error();
+        Step step{*std::move(command), std::nullopt, json_get_string(element, "file").value_or(""),
+                  json_get_string(element, "capture").value_or("")};
+        if (undo) {
+            auto own = undo_from_json(undos[number - 1]);
+            if (!own) return std::move(own).error();
+            step.undo = *std::move(own);
+        } else if (*product) {
+            step.undo = (*product)->undo;
+        } else {
+            return bad_plan(where + " (" + json_shown(step.command.execute) +
+                            "): nothing is known to undo it; say so in \"undo\"");
+        }
+        if (*product) {
+            if (step.undo) (*product)->undo = step.undo;
+            plan.probe.products.push_back(**std::move(product));
+        }
+        plan.steps.push_back(std::move(step));
+    }
+
+    if (own_probe) {
+        const auto probe = json_find(thing_json, "probe");
+        if (json_type(*probe) != JsonType::array) return bad_plan("\"probe\" is not an array");
+        for (const auto element : json_elements(*probe)) {
+            const auto kind = json_get_string(element, "kind");
+            const auto name = json_get_string(element, "name");
+            if (!kind || !name || name->empty() ||
+                std::find(kKinds.begin(), kKinds.end(), *kind) == kKinds.end())
+                return bad_plan(
+                    "an element of \"probe\" needs a \"name\" and a \"kind\": device, chardev, "
+                    "node, object or netdev");
+            const bool known =
+                std::any_of(plan.probe.products.begin(), plan.probe.products.end(),
+                            [&](const Product& p) { return p.kind == *kind && p.name == *name; });
+            if (!known)
+                plan.probe.products.push_back(
+                    Product{*kind, *name, take_out(*maker_of_kind(*kind), *name)});
+        }
+    }
+    if (plan.probe.products.empty())
+        return bad_plan("there is nothing to probe for: name what the steps make in \"probe\"");
+    return plan;
+}
+
+std::vector<Step> removal_steps(const std::vector<Product>& products)
+{
+    std::vector<Step> steps;
+    for (auto it = products.rbegin(); it != products.rend(); ++it)
+        if (it->undo) steps.push_back(Step{*it->undo, std::nullopt, {}, {}});
+    return steps;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// What an operation is going to do to QEMU, as data: the commands in order, what undoes each, and
+// what to look for afterwards. Written into the intent before the first byte is sent (R10), so that
+// a stranger can find out later what became of it.
+#ifndef XLSTORE_STORE_PLAN_HPP_
+#define XLSTORE_STORE_PLAN_HPP_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/error.hpp"
+
+namespace xlstore {
+
+/// A QMP command. `arguments` is a JSON object, or empty for none.
+struct Command {
+    std::string execute;
+    std::string arguments;
+};
+
+struct Step {
+    Command command;
+    std::optional<Command> undo;  ///< nothing: there is nothing to undo
+    std::string file;             ///< opened and sent along as a descriptor; empty: none
+    std::string capture;          ///< the reply's fdset-id is `$fdset` in later arguments, if set
+};
+
+/// Something that a plan makes in QEMU, and that can be asked for by name.
+struct Product {
+    std::string kind;  ///< device node chardev object netdev cpu
+    std::string name;
+    std::optional<Command> undo;  ///< what takes it out
+};
+
+/// What a drive is asked for. A medium is named "format:path", as libxl names its descriptor sets;
+/// nothing stands for an empty drive.
+struct DriveProbe {
+    std::string drive;  ///< QEMU's id of the drive
+    std::optional<std::string> before;
+    std::optional<std::string> after;
+    std::optional<std::string> seen;  ///< what was in it just before, as QEMU names the file
+};
+
+/// What tells which image is there. Every product of every step is in it: "absent" means that
+/// none of them is there.
+struct Probe {
+    std::vector<Product> products;
+    std::optional<DriveProbe> drive;
+};
+
+struct Plan {
+    std::vector<Step> steps;
+    Probe probe;
+};
+
+// As stored in the intent; the parsers take what the writers made (from disk: checked all the
+// same).
+[[nodiscard]] std::string steps_to_json(const std::vector<Step>& steps);
+[[nodiscard]] std::string probe_to_json(const Probe& probe);
+Result<std::vector<Step>> steps_from_json(std::string_view minified);
+Result<Probe> probe_from_json(std::string_view minified);
+
+/// What `command` makes, with what takes it out; nothing for a command that makes nothing known.
+/// Error invalid: it makes something without a name of its own (device_add without id), which
+/// nobody could find again.
+Result<std::optional<Product>> product_of(const Command& command);
+
+/// A ready plan handed in as a thing of class `qemu` (minified JSON):
+///   key     the thing's name
+///   steps   [{"execute": …, "arguments": …, "file": PATH}, …]
+///   undo    optional, one per step: the command that undoes it, or null
+///   probe   optional: [{"kind": …, "name": …}, …]; otherwise derived from the steps
+/// Error invalid, naming the step: unknown members, a step that nothing is known to undo, nothing
+/// to probe for.
+Result<Plan> compile_plan(std::string_view thing_json);
+
+/// The plan that takes products out again, last first.
+[[nodiscard]] std::vector<Step> removal_steps(const std::vector<Product>& products);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_PLAN_HPP_

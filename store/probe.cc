@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+#include "store/probe.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "store/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using qmp::Monitor;
+using qmp::Reply;
+
+// A reply's value, checked like anything else that comes from outside, or why there is none.
+Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string arguments,
+                              Deadline until)
+{
+    auto reply = co_await monitor.execute(command, std::move(arguments), until);
+    if (!reply) co_return std::move(reply).error();
+    if (!reply->ok)
+        co_return Error(Errc::protocol, "QEMU refused to answer " + command + ": " +
+                                            qmp::printable(reply->error_desc));
+    co_return json_minify(reply->value, "QEMU's answer to " + command, limits::qmp_line_bytes_max);
+}
+
+std::set<std::string> strings_of(std::string_view array, std::string_view member)
+{
+    std::set<std::string> names;
+    for (const auto element : json_elements(array))
+        if (auto name = json_get_string(element, member)) names.insert(*std::move(name));
+    return names;
+}
+
+Task<Result<std::set<std::string>>> children_of(Monitor& monitor, std::string path, Deadline until)
+{
+    auto answer = co_await ask(monitor, "qom-list", "{\"path\":" + json_quote(path) + "}", until);
+    if (!answer) co_return std::move(answer).error();
+    std::set<std::string> names;
+    for (const auto element : json_elements(*answer)) {
+        const auto type = json_get_string(element, "type");
+        auto name = json_get_string(element, "name");
+        if (type && type->starts_with("child<") && name) names.insert(*std::move(name));
+    }
+    co_return names;
+}
+
+// QMP of 7.2 has no query for network back ends; the human monitor lists each as "ID: index=…",
+// those behind a device after " \ ".
+Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
+{
+    auto answer =
+        co_await ask(monitor, "human-monitor-command", R"({"command-line":"info network"})", until);
+    if (!answer) co_return std::move(answer).error();
+    const std::string text = json_decode_string(*answer);
+    std::set<std::string> names;
+    std::size_t at = 0;
+    while (at < text.size()) {
+        auto end = text.find('\n', at);
+        if (end == std::string::npos) end = text.size();
+        const std::string_view line = std::string_view(text).substr(at, end - at);
+        const auto start = line.find_first_not_of(" \\");
+        const auto colon = line.find(": index=");
+        if (start != std::string_view::npos && colon != std::string_view::npos && start < colon)
+            names.emplace(line.substr(start, colon - start));
+        at = end + 1;
+    }
+    co_return names;
+}
+
+Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string kind,
+                                                  Deadline until)
+{
+    if (kind == "device") co_return co_await children_of(monitor, "/machine/peripheral", until);
+    if (kind == "anonymous")
+        co_return co_await children_of(monitor, "/machine/peripheral-anon", until);
+    if (kind == "object") co_return co_await children_of(monitor, "/objects", until);
+    if (kind == "netdev") co_return co_await netdevs(monitor, until);
+    if (kind == "chardev") {
+        auto answer = co_await ask(monitor, "query-chardev", "", until);
+        if (!answer) co_return std::move(answer).error();
+        co_return strings_of(*answer, "label");
+    }
+    if (kind == "node") {
+        auto answer = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+        if (!answer) co_return std::move(answer).error();
+        co_return strings_of(*answer, "node-name");
+    }
+    co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
+}
+
+// What is in the drives, and the descriptor sets that media came by.
+struct Drives {
+    struct Drive {
+        std::string id;
+        std::optional<std::string> file;  // as QEMU names it; nothing: empty
+    };
+    std::vector<Drive> drives;
+    std::map<std::int64_t, std::string> opaque_of_fdset;
+    std::set<std::string> files_in_use;
+
+    [[nodiscard]] static std::optional<std::int64_t> fdset_of(std::string_view file)
+    {
+        constexpr std::string_view prefix = "/dev/fdset/";
+        if (!file.starts_with(prefix)) return std::nullopt;
+        return json_integer(file.substr(prefix.size()));
+    }
+    // "raw:/a.iso" by name of the set, or the path itself for a medium from the command line.
+    [[nodiscard]] bool is_medium(const std::string& file, const std::string& medium) const
+    {
+        if (const auto fdset = fdset_of(file)) {
+            const auto it = opaque_of_fdset.find(*fdset);
+            return it != opaque_of_fdset.end() && it->second == medium;
+        }
+        return file == medium.substr(std::min(medium.find(':') + 1, medium.size()));
+    }
+    [[nodiscard]] std::string shown(const std::string& file) const
+    {
+        const auto fdset = fdset_of(file);
+        const auto it = fdset ? opaque_of_fdset.find(*fdset) : opaque_of_fdset.end();
+        return json_shown(it == opaque_of_fdset.end() ? file : it->second);
+    }
+};
+
+Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline until)
+{
+    Drives found;
+    auto blocks = co_await ask(monitor, "query-block", "", until);
+    if (!blocks) co_return std::move(blocks).error();
+    for (const auto element : json_elements(*blocks)) {
+        Drives::Drive drive;
+        drive.id = json_get_string(element, "device").value_or("");
+        if (drive.id
+                .empty()) {  // made without a back end: named by its device, by path for older QEMU
+            const auto qdev = json_get_string(element, "qdev").value_or("");
+            constexpr std::string_view peripheral = "/machine/peripheral/";
+            drive.id = qdev.starts_with(peripheral) ? qdev.substr(peripheral.size()) : qdev;
+        }
+        if (const auto inserted = json_find(element, "inserted"))
+            drive.file = json_get_string(*inserted, "file").value_or("");
+        found.drives.push_back(std::move(drive));
+    }
+    if (!fdsets) co_return found;
+    auto sets = co_await ask(monitor, "query-fdsets", "", until);
+    if (!sets) co_return std::move(sets).error();
+    for (const auto element : json_elements(*sets)) {
+        const auto id = json_get_integer(element, "fdset-id");
+        const auto fds = json_find(element, "fds");
+        if (!id || !fds) continue;
+        std::string opaque;
+        for (const auto fd : json_elements(*fds))
+            opaque = json_get_string(fd, "opaque").value_or(opaque);
+        found.opaque_of_fdset[*id] = opaque;
+    }
+    auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+    if (!nodes) co_return std::move(nodes).error();
+    found.files_in_use = strings_of(*nodes, "file");
+    co_return found;
+}
+
+Evidence nothing_known(std::string reason)
+{
+    Evidence evidence;
+    evidence.reason = std::move(reason);
+    return evidence;
+}
+
+Evidence judge_drive(const Drives& found, const DriveProbe& probe)
+{
+    Evidence evidence;
+    const auto drive = std::find_if(found.drives.begin(), found.drives.end(),
+                                    [&](const Drives::Drive& d) { return d.id == probe.drive; });
+    if (drive == found.drives.end())
+        return nothing_known("QEMU has no drive " + json_shown(probe.drive));
+    evidence.medium = drive->file;
+    if (!drive->file) {
+        evidence.image = !probe.after    ? Image::after
+                         : !probe.before ? Image::before
+                                         : Image::neither;
+        evidence.reason = "query-block: drive " + json_shown(probe.drive) + " is empty";
+    } else {
+        evidence.reason =
+            "query-block: drive " + json_shown(probe.drive) + " holds " + found.shown(*drive->file);
+        if (probe.after && found.is_medium(*drive->file, *probe.after)) {
+            evidence.image = Image::after;
+        } else if ((probe.before && found.is_medium(*drive->file, *probe.before)) ||
+                   (probe.seen && *probe.seen == *drive->file)) {
+            evidence.image = Image::before;
+        } else {
+            evidence.reason += ", which is not what the store knows of";
+        }
+    }
+    // A descriptor set of ours that nothing uses: add-fd ran, blockdev-change-medium did not. QEMU
+    // drops such a set by itself only while the guest runs.
+    if (probe.after)
+        for (const auto& [id, opaque] : found.opaque_of_fdset)
+            if (opaque == *probe.after &&
+                !found.files_in_use.contains("/dev/fdset/" + std::to_string(id)))
+                evidence.leftover_fdsets.push_back(id);
+    if (!evidence.leftover_fdsets.empty()) evidence.half = true;
+    return evidence;
+}
+
+std::string list_names(const std::vector<Product>& products)
+{
+    std::string text;
+    for (const auto& product : products) {
+        if (!text.empty()) text += ", ";
+        text += product.kind + " " + json_shown(product.name);
+    }
+    return text;
+}
+
+}  // namespace
+
+Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
+{
+    if (probe.drive) {
+        auto drives = co_await look_at_drives(monitor, true, until);
+        if (!drives) co_return nothing_known(drives.error().message);
+        co_return judge_drive(*drives, *probe.drive);
+    }
+    Evidence evidence;
+    std::map<std::string, std::set<std::string>> names;  // a query for each kind, once
+    std::vector<Product> absent;
+    for (const auto& product : probe.products) {
+        if (!names.contains(product.kind)) {
+            auto found = co_await names_of_kind(monitor, product.kind, until);
+            if (!found) co_return nothing_known(found.error().message);
+            names[product.kind] = *std::move(found);
+        }
+        (names[product.kind].contains(product.name) ? evidence.present : absent).push_back(product);
+    }
+    if (probe.products.empty())
+        co_return nothing_known("the plan makes nothing that QEMU could be asked for");
+    if (evidence.present.empty()) {
+        evidence.image = verb == Verb::remove ? Image::after : Image::before;
+        evidence.reason = "QEMU has no " + list_names(absent);
+    } else if (absent.empty()) {
+        evidence.image = verb == Verb::remove ? Image::before : Image::after;
+        evidence.reason = "QEMU has " + list_names(evidence.present);
+    } else {
+        evidence.half = true;
+        evidence.reason =
+            "QEMU has " + list_names(evidence.present) + ", but no " + list_names(absent);
+    }
+    co_return evidence;
+}
+
+Task<Result<std::string>> take_baseline(Monitor& monitor, Deadline until)
+{
+    std::string text = "{";
+    for (const char* kind : {"device", "anonymous", "node", "chardev", "object", "netdev"}) {
+        auto names = co_await names_of_kind(monitor, kind, until);
+        if (!names) co_return std::move(names).error();
+        text += json_quote(kind) + ":[";
+        bool first = true;
+        for (const auto& name : *names) {
+            if (!std::exchange(first, false)) text += ',';
+            text += json_quote(name);
+        }
+        text += "],";
+    }
+    auto drives = co_await look_at_drives(monitor, false, until);
+    if (!drives) co_return std::move(drives).error();
+    text += "\"drive\":[";
+    bool first = true;
+    for (const auto& drive : drives->drives) {
+        if (!std::exchange(first, false)) text += ',';
+        text += "{\"id\":" + json_quote(drive.id) +
+                ",\"file\":" + (drive.file ? json_quote(*drive.file) : std::string("null")) + "}";
+    }
+    co_return text + "]}";
+}
+
+}  // namespace xlstore

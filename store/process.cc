@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#include "store/process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <string_view>
+#include <system_error>
+
+namespace xlstore {
+
+namespace {
+
+std::string error_text(int number)
+{
+    return std::generic_category().message(number);
+}
+
+/// The whole of a small file of /proc; nothing, with errno, if it cannot be read.
+std::optional<std::string> read_small(const char* path)
+{
+    const Fd fd(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!fd) return std::nullopt;
+    std::string text;
+    char block[4096];
+    for (;;) {
+        const ssize_t n = ::read(fd.get(), block, sizeof block);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return std::nullopt;
+        if (n == 0) return text;
+        text.append(block, static_cast<std::size_t>(n));
+    }
+}
+
+std::string proc_path(std::int64_t pid, const char* file)
+{
+    return "/proc/" + std::to_string(pid) + "/" + file;
+}
+
+/// Field 22 of a line of /proc/PID/stat. Field 2 is the program's name in parentheses, which may
+/// itself hold spaces and parentheses; nothing after it can, so count from the last one.
+std::optional<std::uint64_t> start_time_of(std::string_view stat)
+{
+    const auto parenthesis = stat.rfind(')');
+    if (parenthesis == std::string_view::npos) return std::nullopt;
+    std::istringstream fields{std::string(stat.substr(parenthesis + 1))};
+    std::string field;
+    for (int number = 3; number <= 22; ++number)
+        if (!(fields >> field)) return std::nullopt;
+    std::uint64_t ticks = 0;
+    const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), ticks);
+    if (error != std::errc{} || end != field.data() + field.size()) return std::nullopt;
+    return ticks;
+}
+
+/// Nothing, with errno, if it cannot be read.
+std::optional<std::uint64_t> read_start_time(std::int64_t pid)
+{
+    const auto stat = read_small(proc_path(pid, "stat").c_str());
+    if (!stat) return std::nullopt;
+    errno = EPROTO;
+    return start_time_of(*stat);
+}
+
+/// What keeps /proc from telling of pids and start times as we mean them; empty: nothing does.
+std::string proc_unusable()
+{
+    // The numbers of /proc are those of the namespace it was mounted in. NSpid lists our own pid in
+    // that one and in each below it, down to ours: one number means that it is ours.
+    const auto status = read_small("/proc/self/status");
+    if (!status) return "/proc cannot be read: " + error_text(errno);
+    const auto at = status->find("\nNSpid:");
+    if (at == std::string::npos) return "/proc tells nothing of pid namespaces";
+    std::istringstream numbers(status->substr(at + 7, status->find('\n', at + 1) - at - 7));
+    std::int64_t pid = 0;
+    std::int64_t inner = 0;
+    if (!(numbers >> pid) || pid != ::getpid() || numbers >> inner)
+        return "/proc belongs to another pid namespace";
+
+    // A start time is shown with the offset of the reader's time namespace: two readers would see
+    // two, and each take the process for another one. So there must be no offset.
+    if (const auto offsets = read_small("/proc/self/timens_offsets")) {
+        std::istringstream fields(*offsets);
+        std::string clock;
+        long long seconds = 0;
+        long long nanoseconds = 0;
+        while (fields >> clock >> seconds >> nanoseconds)
+            if (clock == "boottime" && (seconds != 0 || nanoseconds != 0))
+                return "the time namespace shifts start times";
+    }
+    return {};
+}
+
+Fd pidfd_open_of(std::int64_t pid)
+{
+    return Fd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0u)));
+}
+
+bool is_pid(std::int64_t pid)
+{
+    return pid > 0 && pid <= std::numeric_limits<pid_t>::max();
+}
+
+struct Look {
+    Life life = Life::unknown;
+    PidFd pidfd;         // of that very process, if alive
+    std::string reason;  // if unknown
+};
+
+/// The one place that decides R11.
+Look look_at(const ProcessId& id)
+{
+    if (!is_pid(id.pid)) return {Life::unknown, {}, "it has no pid"};
+    if (!of_this_boot(id)) return {Life::unknown, {}, "it belongs to another boot"};
+    if (id.pid_namespace != current_pid_namespace())
+        return {Life::unknown, {}, "it belongs to another pid namespace"};
+    if (std::string why = proc_unusable(); !why.empty()) return {Life::unknown, {}, std::move(why)};
+
+    Fd fd = pidfd_open_of(id.pid);
+    const int open_error = errno;
+    if (!fd && open_error == ESRCH) return {Life::dead, {}, {}};
+
+    // Only now, with the process held: were the pid passed on between the two, the start time
+    // would be the successor's, and the descriptor is thrown away. Without a descriptor (the number
+    // is a thread's by now: EINVAL or ENOENT, as the kernel's age has it; or none to be had) it
+    // tells a successor all the same.
+    const auto start_time = read_start_time(id.pid);
+    const int read_error = errno;
+    if (start_time && *start_time != id.start_time) return {Life::dead, {}, {}};
+    if (!fd) return {Life::unknown, {}, "pidfd_open: " + error_text(open_error)};
+
+    // The state letter of /proc/PID/stat is no evidence: it is Z, too, for a process whose first
+    // thread has ended while others run. The pidfd is readable for a zombie, and not for that.
+    PidFd pidfd(std::move(fd));
+    if (pidfd.dead()) return {Life::dead, {}, {}};
+    if (!start_time) return {Life::unknown, {}, "/proc hides it: " + error_text(read_error)};
+    return {Life::alive, std::move(pidfd), {}};
+}
+
+}  // namespace
+
+std::string current_boot_id()
+{
+#ifdef XLSTORE_CRASH_POINTS
+    if (const char* test = std::getenv("XLSTORE_TEST_BOOT_ID"); test && *test) return test;
+#endif
+    constexpr const char* kPath = "/proc/sys/kernel/random/boot_id";
+    auto text = read_small(kPath);
+    if (!text) throw IoError(errno, std::string("cannot read ") + kPath);
+    while (!text->empty() && text->back() == '\n')
+        text->pop_back();
+    // An empty id would make all boots one.
+    if (text->size() != 36) throw IoError(EPROTO, std::string(kPath) + " is not a boot id");
+    return *std::move(text);
+}
+
+std::uint64_t current_pid_namespace()
+{
+    struct stat st {};
+    if (::stat("/proc/self/ns/pid", &st) != 0)
+        throw IoError(errno, "cannot stat /proc/self/ns/pid");
+    return st.st_ino;
+}
+
+Result<ProcessId> identify(pid_t pid)
+{
+    const std::string name = "process " + std::to_string(pid);
+    if (pid <= 0) return Error(Errc::invalid, name + " is not a process id");
+    if (const std::string why = proc_unusable(); !why.empty())
+        return Error(Errc::io, name + " cannot be identified: " + why);
+
+    const PidFd pidfd(pidfd_open_of(pid));
+    if (!pidfd) {
+        // EINVAL and ENOENT: the number is a thread's, which is no process.
+        if (errno == ESRCH || errno == EINVAL || errno == ENOENT)
+            return Error(Errc::not_found, "there is no " + name);
+        return Error(Errc::io, name + " cannot be identified: pidfd_open: " + error_text(errno));
+    }
+    const auto start_time = read_start_time(pid);
+    if (!start_time) {
+        const int read_error = errno;
+        if (pidfd.dead()) return Error(Errc::not_found, "there is no " + name);
+        return Error(Errc::io,
+                     name + " cannot be identified: /proc hides it: " + error_text(read_error));
+    }
+    return ProcessId{pid, *start_time, current_boot_id(), current_pid_namespace()};
+}
+
+bool of_this_boot(const ProcessId& id)
+{
+    return id.boot_id == current_boot_id();
+}
+
+Life life_of(const ProcessId& id) noexcept
+{
+    try {
+        return look_at(id).life;
+    } catch (const std::exception&) {
+        return Life::unknown;  // could not look; never a guess towards death
+    }
+}
+
+Result<PidFd> open_pidfd(const ProcessId& id)
+{
+    const std::string name = "process " + std::to_string(id.pid);
+    Look look;
+    try {
+        look = look_at(id);
+    } catch (const IoError& error) {
+        look.reason = error.what();
+    }
+    switch (look.life) {
+    case Life::alive:
+        return std::move(look.pidfd);
+    case Life::dead:
+        return Error(Errc::not_found, name + " is dead");
+    case Life::unknown:
+        break;
+    }
+    return Error(Errc::io, name + " cannot be looked at: " + look.reason);
+}
+
+bool PidFd::dead() const
+{
+    if (!fd_) throw IoError(EBADF, "cannot poll a pidfd");  // poll() would call it quiet: alive
+    pollfd entry{fd_.get(), POLLIN, 0};
+    for (;;) {
+        const int n = ::poll(&entry, 1, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) throw IoError(errno, "cannot poll a pidfd");
+        if (entry.revents & (POLLNVAL | POLLERR)) throw IoError(EBADF, "cannot poll a pidfd");
+        return n > 0;
+    }
+}
+
+Result<void> PidFd::send_signal(int signal) const
+{
+    if (::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0u) == 0) return {};
+    if (errno == ESRCH) return Error(Errc::not_found, "the process has ended");
+    return Error(Errc::io,
+                 "cannot send signal " + std::to_string(signal) + ": " + error_text(errno));
+}
+
+std::string program_of(pid_t pid)
+{
+    auto text = read_small(proc_path(pid, "comm").c_str());
+    if (!text || text->empty()) return "unknown";
+    if (text->back() == '\n') text->pop_back();
+    for (char& c : *text)
+        if (c < 0x20 || c > 0x7e) c = '?';
+    return *std::move(text);
+}
+
+}  // namespace xlstore

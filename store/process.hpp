@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Who a process is, and whether that very process lives (R11). A pid alone says neither: it is a
+// number in one pid namespace, of one boot, and is used again. So a process is named by pid, start
+// time, boot and namespace, and held by a pidfd.
+//
+// "Dead" is only said when it is proved; what could not be looked at is `unknown`. Takes no lock;
+// any thread. Reads /proc, which must be that of the caller's own pid namespace.
+#ifndef XLSTORE_STORE_PROCESS_HPP_
+#define XLSTORE_STORE_PROCESS_HPP_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "store/error.hpp"
+#include "store/fd.hpp"
+
+namespace xlstore {
+
+/// One process of one boot. Comparable, and nothing in it is a secret or changes while it lives
+/// (not even by exec).
+struct ProcessId {
+    std::int64_t pid = 0;
+    std::uint64_t start_time = 0;     ///< clock ticks since boot: field 22 of /proc/PID/stat
+    std::string boot_id;              ///< /proc/sys/kernel/random/boot_id
+    std::uint64_t pid_namespace = 0;  ///< inode of the namespace in which `pid` is a number
+
+    friend bool operator==(const ProcessId&, const ProcessId&) = default;
+};
+
+enum class Life { alive, dead, unknown };
+
+/// This boot's id. A build with XLSTORE_CRASH_POINTS takes XLSTORE_TEST_BOOT_ID from the
+/// environment instead, so that a test can reboot.
+/// @throws IoError
+[[nodiscard]] std::string current_boot_id();
+
+/// Inode of the caller's pid namespace. @throws IoError
+[[nodiscard]] std::uint64_t current_pid_namespace();
+
+/// Names the process that `pid` belongs to now (in the caller's namespace; a zombie has a name
+/// too). The number is the caller's word: it is safe for a child not yet reaped, and for a peer
+/// whose connection is then proved.
+/// @return invalid: not a pid; not_found: no such process; io: it is there and cannot be looked at.
+[[nodiscard]] Result<ProcessId> identify(pid_t pid);
+
+/// Was `id` taken in this boot? A process of another boot is dead, but that is the caller's
+/// conclusion to draw (an incarnation of an older boot is retired without a probe), so life_of()
+/// says `unknown` of it. @throws IoError
+[[nodiscard]] bool of_this_boot(const ProcessId& id);
+
+/// R11. `dead`: same boot and namespace, and there is no such process, or the pid has passed to
+/// another one, or its pidfd is readable (a zombie's is). `unknown`: everything that is not proved,
+/// such as another namespace or boot, or a process that /proc hides from us. Never throws for want
+/// of descriptors or rights: that is `unknown` too.
+[[nodiscard]] Life life_of(const ProcessId& id) noexcept;
+
+/// A hold on one process: whatever becomes of its pid, this is that process or nothing.
+/// Close-on-exec. Readable when the process has ended, for Loop::readable().
+class PidFd {
+public:
+    PidFd() noexcept = default;
+    explicit PidFd(Fd fd) noexcept : fd_(std::move(fd)) {}
+
+    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+
+    /// Has it ended (reaped or not)? @throws IoError when the kernel cannot be asked.
+    [[nodiscard]] bool dead() const;
+    /// @return not_found: it has ended and been reaped; io: not permitted.
+    [[nodiscard]] Result<void> send_signal(int signal) const;
+
+private:
+    Fd fd_;
+};
+
+/// A hold on the process `id`, proved to be that one and alive when this returns.
+/// @return not_found: it is dead; io: could not look (life_of() would say unknown).
+[[nodiscard]] Result<PidFd> open_pidfd(const ProcessId& id);
+
+/// The program's name (comm) for messages: printable ASCII, anything else as '?'. A process may
+/// call itself what it likes, so this proves nothing. "unknown" if there is no such process.
+[[nodiscard]] std::string program_of(pid_t pid);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_PROCESS_HPP_

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+#include "store/qmp/monitor.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+
+#include "store/crash_point.hpp"
+#include "store/fd.hpp"
+#include "store/json_text.hpp"
+#include "store/random.hpp"
+
+namespace xlstore::qmp {
+
+namespace {
+
+// Two clients fit into QEMU's accept queue; the next one is told to try again.
+constexpr auto kConnectRetry = std::chrono::milliseconds(20);
+// A pidfd tells of a death; a kernel that has none to give is asked this often instead.
+constexpr std::string_view kMonitorAdvice =
+    "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
+    "monitor";
+
+Error silent(const std::string& subject, const std::string& what)
+{
+    return Error(Errc::protocol, subject + ": " + what, std::string(kMonitorAdvice));
+}
+
+}  // namespace
+
+struct Monitor::Connection {
+    Loop& loop;
+    ForkClosedFd socket;
+    std::string subject;
+    std::string path;
+    Protocol protocol;
+    std::deque<Action> actions;  // read, not yet looked at
+    bool over = false;
+
+    Connection(Loop& loop_, ForkClosedFd socket_, std::string subject_, std::string path_)
+        : loop(loop_),
+          socket(std::move(socket_)),
+          subject(std::move(subject_)),
+          path(std::move(path_)),
+          protocol("xlstore-" + random_hex())  // R12: a dead client's reply must not pass for ours
+    {}
+
+    Error failed(const std::string& what)
+    {
+        over = true;
+        return Error(Errc::protocol, subject + ": its monitor " + path + " " + what,
+                     "the connection was ended; nothing is believed that was not proved");
+    }
+
+    Task<Result<Action>> next(std::string waiting_for, Deadline until);
+    Task<Result<void>> send(std::string bytes, int file_descriptor, Deadline until);
+};
+
+// The next thing that QEMU says; waits for it.
+Task<Result<Action>> Monitor::Connection::next(std::string waiting_for, Deadline until)
+{
+    std::array<char, 16384> buffer{};
+    for (;;) {
+        if (!actions.empty()) {
+            Action action = std::move(actions.front());
+            actions.pop_front();
+            if (const auto* failure = std::get_if<Failure>(&action))
+                co_return failed(failure->reason);
+            co_return action;
+        }
+        if (!co_await loop.readable(socket.get(), until)) {
+            co_return failed("stayed silent: " + waiting_for + " did not come in time");
+        }
+        XLSTORE_CRASH_POINT("qmp.before_receive");
+        const auto n = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        XLSTORE_CRASH_POINT("qmp.after_receive");
+        std::vector<Action> more;
+        if (n > 0) {
+            more = protocol.feed(std::string_view(buffer.data(), static_cast<std::size_t>(n)));
+        } else if (n == 0) {
+            more = protocol.end_of_stream();
+        } else if (errno != EAGAIN && errno != EINTR) {
+            co_return failed(std::string("could not be read: ") + std::strerror(errno));
+        }
+        for (auto& action : more)
+            actions.push_back(std::move(action));
+    }
+}
+
+Task<Result<void>> Monitor::Connection::send(std::string bytes, int file_descriptor, Deadline until)
+{
+    std::size_t sent = 0;
+    while (sent < bytes.size()) {
+        iovec piece{bytes.data() + sent, bytes.size() - sent};
+        msghdr message{};
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+        if (file_descriptor >= 0 && sent == 0) {  // with the first byte, where QEMU looks for it
+            message.msg_control = control.data();
+            message.msg_controllen = control.size();
+            cmsghdr* header = CMSG_FIRSTHDR(&message);
+            header->cmsg_level = SOL_SOCKET;
+            header->cmsg_type = SCM_RIGHTS;
+            header->cmsg_len = CMSG_LEN(sizeof(int));
+            std::memcpy(CMSG_DATA(header), &file_descriptor, sizeof(int));
+        }
+        XLSTORE_CRASH_POINT("qmp.before_send");
+        const auto n = sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        XLSTORE_CRASH_POINT("qmp.after_send");
+        if (n >= 0) {
+            sent += static_cast<std::size_t>(n);
+        } else if (errno == EAGAIN) {
+            if (!co_await loop.writable(socket.get(), until))
+                co_return failed("takes no more commands");
+        } else if (errno != EINTR) {
+            co_return failed(std::string("could not be written to: ") + std::strerror(errno));
+        }
+    }
+    co_return Result<void>();
+}
+
+Monitor::Monitor(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
+Monitor::Monitor(Monitor&&) noexcept = default;
+Monitor& Monitor::operator=(Monitor&&) noexcept = default;
+Monitor::~Monitor() = default;
+
+bool Monitor::usable() const noexcept
+{
+    return connection_ && !connection_->over;
+}
+
+Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std::string path,
+                                                                 std::string subject,
+                                                                 Deadline until)
+{
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path)
+        co_return Error(Errc::invalid,
+                        subject + ": the path of its monitor is " + std::to_string(path.size()) +
+                            " bytes long, a socket's may have " +
+                            std::to_string(sizeof address.sun_path - 1) + ": " + path,
+                        "use a shorter directory");
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    for (;;) {
+        ForkClosedFd socket;
+        {
+            const NoFork no_fork;
+            socket = ForkClosedFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        }
+        if (!socket) throw IoError(errno, "cannot create a socket");
+        XLSTORE_CRASH_POINT("qmp.before_connect");
+        const int rc =
+            ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+        XLSTORE_CRASH_POINT("qmp.after_connect");
+        if (rc == 0)
+            co_return std::make_unique<Connection>(loop, std::move(socket), std::move(subject),
+                                                   std::move(path));
+        if (errno != EAGAIN)
+            co_return silent(subject,
+                             "its monitor " + path + " cannot be reached: " + std::strerror(errno));
+        // EAGAIN: the accept queue is full. Others are waiting too; we try again until the
+        // deadline.
+        if (Clock::now() >= until)
+            co_return Error(Errc::busy,
+                            subject + ": the queue of its monitor " + path + " stayed full",
+                            std::string(kMonitorAdvice));
+        (void)co_await loop.sleep(std::min(until, Clock::now() + kConnectRetry));
+    }
+}
+
+// R12: the reply to an in-band command on this very connection. By then what a dead client left on
+// this monitor has run or been thrown away; the greeting alone comes too early.
+Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
+{
+    for (bool greeted = false; !greeted;) {
+        auto action = co_await connection.next("its greeting", until);
+        if (!action) co_return std::move(action).error();
+        greeted = std::holds_alternative<Greeted>(*action);
+    }
+    auto sent =
+        co_await connection.send(connection.protocol.command("qmp_capabilities", ""), -1, until);
+    if (!sent) co_return sent;
+    for (;;) {
+        auto action = co_await connection.next("the reply to qmp_capabilities", until);
+        if (!action) co_return std::move(action).error();
+        if (const auto* reply = std::get_if<Reply>(&*action)) {
+            if (reply->ok) co_return Result<void>();
+            co_return connection.failed("refused qmp_capabilities: " +
+                                        printable(reply->error_desc));
+        }
+    }
+}
+
+Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, std::string subject,
+                                       Deadline until)
+{
+    const auto dead = [&] {
+        return Error(
+            Errc::no_qemu,
+            subject + ": its QEMU (pid " + std::to_string(registration.qemu.pid) + ") is dead",
+            "run 'xlstore recover' to settle what it left open, or 'xlstore destroy'");
+    };
+    // Asked first only for the better message: what counts is asked again below, connected.
+    if (life_of(registration.qemu) == Life::dead) co_return dead();
+    auto connection = co_await open(loop, registration.path, subject, until);
+    if (!connection) co_return std::move(connection).error();
+
+    // R11: a path alone proves nothing.
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (getsockopt((*connection)->socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+        throw IoError(errno, "cannot ask for the peer of a socket");
+    const Peer peer{credentials.pid, credentials.uid, credentials.gid};
+    const auto stranger = [&](const std::string& what) {
+        return Error(Errc::refused,
+                     subject + ": monitor " + registration.path + " is not its QEMU's: " + what,
+                     "nothing was sent; register the QEMU that belongs to this domain");
+    };
+    if (file_identity(registration.path) != registration.socket)
+        co_return stranger("the socket was replaced since registration");
+    if (peer != registration.peer)
+        co_return stranger("the peer is pid " + std::to_string(peer.pid) + " of uid " +
+                           std::to_string(peer.uid) + ", registered was pid " +
+                           std::to_string(registration.peer.pid) + " of uid " +
+                           std::to_string(registration.peer.uid));
+    if (!registration.handed_in && peer.pid != registration.qemu.pid)
+        co_return stranger("the peer is pid " + std::to_string(peer.pid) + ", QEMU is pid " +
+                           std::to_string(registration.qemu.pid));
+    switch (life_of(registration.qemu)) {
+    case Life::alive:
+        break;
+    case Life::dead:
+        co_return dead();
+    case Life::unknown:
+        co_return silent(subject, "could not look whether its QEMU (pid " +
+                                      std::to_string(registration.qemu.pid) + ") is alive");
+    }
+    if (auto passed = co_await barrier(**connection, until); !passed)
+        co_return std::move(passed).error();
+    co_return Monitor(*std::move(connection));
+}
+
+Task<Result<Monitor::Introduced>> Monitor::introduce(Loop& loop, std::string path,
+                                                     std::string subject, Deadline until)
+{
+    auto connection = co_await open(loop, path, subject, until);
+    if (!connection) co_return std::move(connection).error();
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (getsockopt((*connection)->socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+        throw IoError(errno, "cannot ask for the peer of a socket");
+    const auto identity = file_identity(path);
+    if (!identity) co_return silent(subject, "its monitor " + path + " went away");
+    if (auto passed = co_await barrier(**connection, until); !passed)
+        co_return std::move(passed).error();
+    const Peer peer{credentials.pid, credentials.uid, credentials.gid};
+    Introduced introduced{Monitor(*std::move(connection)), peer, *identity};
+    co_return std::move(introduced);
+}
+
+Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments, Deadline until,
+                                     int file_descriptor)
+{
+    if (!usable())
+        co_return Error(Errc::protocol, "the connection to the monitor is over",
+                        std::string(kMonitorAdvice));
+    Connection& connection = *connection_;
+    auto sent = co_await connection.send(connection.protocol.command(command, arguments),
+                                         file_descriptor, until);
+    if (!sent) co_return std::move(sent).error();
+    for (;;) {
+        auto action = co_await connection.next("the reply to " + command, until);
+        if (!action) co_return std::move(action).error();
+        if (auto* reply = std::get_if<Reply>(&*action)) co_return std::move(*reply);
+        // Events in between are hints that nobody waits for; state is polled.
+    }
+}
+
+Task<Result<bool>> Monitor::wait_for_event(std::string name, std::string device, Deadline until)
+{
+    if (!usable())
+        co_return Error(Errc::protocol, "the connection to the monitor is over",
+                        std::string(kMonitorAdvice));
+    Connection& connection = *connection_;
+    for (;;) {
+        if (connection.actions.empty() &&
+            !co_await connection.loop.readable(connection.socket.get(), until))
+            co_return false;
+        auto action = co_await connection.next("an event", until);
+        if (!action) co_return std::move(action).error();
+        if (const auto* event = std::get_if<Event>(&*action)) {
+            if (event->name != name) continue;
+            const auto data = json_minify(event->data, "event data");
+            if (data && json_get_string(*data, "device") == device) co_return true;
+        }
+    }
+}
+
+}  // namespace xlstore::qmp

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// A connection to a QEMU's monitor that is proved to lead to the registered QEMU (R11) and behind
+// the barrier (R12). It is a witness: only a Monitor can probe or carry out a plan, and it is kept
+// until the settle is committed, because a monitor serves one client and whoever is connected keeps
+// others from looking. In-band commands, one at a time. One thread, one loop.
+#ifndef XLSTORE_STORE_QMP_MONITOR_HPP_
+#define XLSTORE_STORE_QMP_MONITOR_HPP_
+
+#include <memory>
+#include <string>
+
+#include "store/error.hpp"
+#include "store/lock_file.hpp"
+#include "store/loop.hpp"
+#include "store/process.hpp"
+#include "store/qmp/protocol.hpp"
+
+namespace xlstore::qmp {
+
+/// Who is at the other end of a Unix socket: for a listener, whoever called listen().
+struct Peer {
+    std::int64_t pid = 0;
+    std::int64_t uid = 0;
+    std::int64_t gid = 0;
+    bool operator==(const Peer&) const = default;
+};
+
+/// What registration saw of a QEMU, and what every later connection is held against (R11).
+struct Registration {
+    ProcessId qemu;
+    std::string path;
+    FileIdentity socket;
+    Peer peer;
+    bool handed_in = false;  ///< the toolstack made the socket: the peer need not be QEMU itself
+};
+
+class Monitor {
+public:
+    Monitor(Monitor&&) noexcept;
+    Monitor& operator=(Monitor&&) noexcept;
+    Monitor(const Monitor&) = delete;
+    Monitor& operator=(const Monitor&) = delete;
+    ~Monitor();
+
+    /// Connects, proves the peer, passes the barrier. `subject` names the domain in errors.
+    /// Errors, with nothing changed: no_qemu (the registered process is dead), refused (it is not
+    /// the registered QEMU), protocol (silence, hang-up, nonsense), busy (somebody else is
+    /// connected all the time).
+    static Task<Result<Monitor>> connect(Loop& loop, Registration registration, std::string subject,
+                                         Deadline until);
+    /// For a first registration: connects, passes the barrier and says who the peer is.
+    struct Introduced;
+    static Task<Result<Introduced>> introduce(Loop& loop, std::string path, std::string subject,
+                                              Deadline until);
+
+    /// Sends one command and waits for its reply; `file_descriptor` goes along with the first byte.
+    /// A Reply that is not ok is QEMU's refusal. Errors: protocol; then the connection is over, and
+    /// the command may have run or not.
+    Task<Result<Reply>> execute(std::string command, std::string arguments, Deadline until,
+                                int file_descriptor = -1);
+    [[nodiscard]] bool usable() const noexcept;
+    /// Waits for an event named `name` that concerns `device`, or for the deadline. Only a hint.
+    Task<Result<bool>> wait_for_event(std::string name, std::string device, Deadline until);
+
+private:
+    struct Connection;
+    explicit Monitor(std::unique_ptr<Connection> connection);
+    static Task<Result<std::unique_ptr<Connection>>> open(Loop& loop, std::string path,
+                                                          std::string subject, Deadline until);
+    static Task<Result<void>> barrier(Connection& connection, Deadline until);
+
+    std::unique_ptr<Connection> connection_;
+};
+
+struct Monitor::Introduced {
+    Monitor monitor;
+    Peer peer;
+    FileIdentity socket;
+};
+
+}  // namespace xlstore::qmp
+
+#endif  // XLSTORE_STORE_QMP_MONITOR_HPP_

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// QMP as a machine without I/O: bytes in, actions out. It knows nothing of sockets, time or SQLite;
+// Monitor performs what it says. QEMU is not trusted (DESIGN 6): every length, depth and count is
+// bounded, and whatever is malformed, duplicate or unasked ends the conversation, for a peer that
+// breaks the protocol once cannot be believed about anything after it. One thread.
+#ifndef XLSTORE_STORE_QMP_PROTOCOL_HPP_
+#define XLSTORE_STORE_QMP_PROTOCOL_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "store/limits.hpp"
+
+namespace xlstore::qmp {
+
+/// The greeting came.
+struct Greeted {
+    std::string version;  ///< "7.2.22"
+};
+
+/// The reply to our command.
+struct Reply {
+    bool ok = false;
+    std::string value;  ///< ok: the text of "return", minified JSON, each token as QEMU spelled it
+    std::string error_class;  ///< not ok; untrusted
+    std::string error_desc;   ///< not ok; untrusted: print it through printable()
+};
+
+/// Only a hint: events get lost between two connections, so state is polled.
+struct Event {
+    std::string name;  ///< untrusted
+    std::string data;  ///< minified JSON object; "{}" if there was none
+};
+
+/// The conversation is over. One sentence whose subject is the monitor ("sent a second greeting");
+/// what it quotes of QEMU's went through printable().
+struct Failure {
+    std::string reason;
+};
+
+using Action = std::variant<Greeted, Reply, Event, Failure>;
+
+/// One conversation, from the greeting to the end of the stream.
+///
+/// States, and what is true in each (assert_state() says the same):
+///
+///   greeting   nothing was understood yet            outstanding_ is empty, next_id_ is 1
+///   idle       greeted, no command is outstanding    outstanding_ is empty
+///   awaiting   command() was called, no reply yet    outstanding_ is the id it sent
+///   failed     over, for good                        outstanding_ and line_ are empty
+///
+/// Transitions; the action that each makes:
+///
+///   the greeting                     greeting        -> idle       Greeted
+///   command()                        idle            -> awaiting
+///   the reply with the id sent last  awaiting        -> idle       Reply
+///   an event                         idle, awaiting  -> the same   Event; bounded while awaiting
+///   a reply with a foreign id        idle, awaiting  -> the same   none; counted and bounded
+///   end_of_stream()                  all but failed  -> failed     Failure
+///   anything else                    all but failed  -> failed     Failure
+///   anything at all                  failed          -> failed     none
+///
+/// A foreign id belongs to a dead client's command: its reply goes to whoever is connected by then
+/// (measured). An id that begins like ours and is not the one outstanding is a lie: nobody else
+/// can make one.
+class Protocol {
+public:
+    /// `id_prefix` has to be unique across processes (R12): 128 random bits will do.
+    explicit Protocol(std::string id_prefix);
+
+    /// What the peer sent, in pieces of any size -> what it means, in order; a Failure is the last.
+    /// Never throws on what comes from the peer, and never holds more than one line of it.
+    [[nodiscard]] std::vector<Action> feed(std::string_view bytes);
+
+    /// The peer hung up: always a Failure, which says whether a reply was outstanding. Nothing if
+    /// the conversation had failed before.
+    [[nodiscard]] std::vector<Action> end_of_stream();
+
+    /// The line to send for a command; it ends in \r\n. `arguments` is the text of a JSON object,
+    /// or empty. REQUIRES idle.
+    ///
+    /// In a failed conversation there is nothing to send and the result is empty: a reply and the
+    /// breach behind it may come in one piece, so the caller may not have seen the Failure yet. It
+    /// is among the actions it was given.
+    /// @throws std::logic_error when a command is outstanding, the greeting has not come, or
+    ///         `arguments` is no JSON object; in every build, since a second command or one with
+    ///         another in its tail would change QEMU unrecorded (R10). Nothing has changed then.
+    [[nodiscard]] std::string command(std::string_view execute, std::string_view arguments);
+
+    [[nodiscard]] bool awaiting_reply() const noexcept { return state_ == State::awaiting; }
+    [[nodiscard]] bool failed() const noexcept { return state_ == State::failed; }
+    /// Replies to a dead client's commands that were skipped.
+    [[nodiscard]] std::uint64_t foreign_replies() const noexcept { return foreign_replies_; }
+    /// Bytes of an unfinished line; never more than limits::qmp_line_bytes_max.
+    [[nodiscard]] std::size_t buffered() const noexcept { return line_.size(); }
+
+private:
+    enum class State { greeting, idle, awaiting, failed };
+
+    std::optional<Action> message(std::string_view line);
+    Action greeting(std::string_view qmp);
+    Action event(std::string_view object);
+    std::optional<Action> reply(std::string_view object);
+    Failure fail(std::string reason);
+    void assert_state() const;
+
+    std::string prefix_;  // of our ids, with the dash
+    State state_ = State::greeting;
+    std::string line_;         // what came of a line that has not ended
+    std::string outstanding_;  // the id of the command whose reply has not come
+    std::string execute_;      // and its name
+    std::uint64_t next_id_ = 1;
+    std::uint64_t foreign_replies_ = 0;
+    std::size_t events_ = 0;  // since the command that is outstanding
+};
+
+/// QEMU's text made safe to print: in quotes, on one line, cut after `bytes_max` bytes of it (three
+/// dots behind the quotes tell so). Kept is valid UTF-8; control and formatting characters and
+/// bytes that are not UTF-8 become \xNN, a quote and a backslash get a backslash.
+[[nodiscard]] std::string printable(std::string_view untrusted,
+                                    std::size_t bytes_max = limits::qmp_text_bytes_max);
+
+}  // namespace xlstore::qmp
+
+#endif  // XLSTORE_STORE_QMP_PROTOCOL_HPP_

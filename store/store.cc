@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+#include "store/store.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "schema/steps.hpp"
+#include "store/random.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr auto kOpenTimeout = std::chrono::seconds(10);
+constexpr auto kCloseTimeout = std::chrono::milliseconds(200);
+// About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
+// file's blocks, which are the reserve that lets a settle succeed on a full disk.
+constexpr int kCheckpointFrames = 1000;
+constexpr int kTruncateFrames = 16'000;
+
+// File systems where a byte-range lock or a shared mapping does not hold between hosts, or at all.
+constexpr std::array<long, 9> kNetworkFileSystems = {NFS_SUPER_MAGIC,
+                                                     SMB_SUPER_MAGIC,
+                                                     static_cast<long>(CIFS_SUPER_MAGIC),
+                                                     static_cast<long>(SMB2_SUPER_MAGIC),
+                                                     V9FS_MAGIC,
+                                                     CEPH_SUPER_MAGIC,
+                                                     AFS_SUPER_MAGIC,
+                                                     AFS_FS_MAGIC,
+                                                     CODA_SUPER_MAGIC};
+
+Error unusable(const std::string& what, const std::string& advice)
+{
+    return Error(Errc::store, what, advice);
+}
+
+std::string errno_text()
+{
+    return std::strerror(errno);
+}
+
+std::string octal(unsigned mode)
+{
+    std::array<char, 8> text{};
+    std::snprintf(text.data(), text.size(), "%04o", mode & 07777);
+    return text.data();
+}
+
+// `writing`: the owner must be us; a reader of the group may look at another's store.
+Result<void> check_entry(const std::string& path, bool directory, bool writing)
+{
+    struct stat st {};
+    if (lstat(path.c_str(), &st) != 0)
+        return unusable("store: " + path + ": " + errno_text(),
+                        "run 'xlstore init', or name the store with --store or XLSTORE_DIR");
+    if (S_ISLNK(st.st_mode))
+        return unusable("store: " + path + " is a symbolic link", "name the real directory");
+    if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
+        return unusable(
+            "store: " + path + " is not a " + (directory ? "directory" : "regular file"),
+            "name another directory with --store or XLSTORE_DIR");
+    if (writing && st.st_uid != geteuid())
+        return unusable("store: " + path + " belongs to uid " + std::to_string(st.st_uid) +
+                            ", not to uid " + std::to_string(geteuid()),
+                        "run as its owner");
+    const unsigned forbidden = directory ? 0027U : 0137U;
+    if ((st.st_mode & forbidden) != 0)
+        return unusable(
+            "store: " + path + " has mode " + octal(st.st_mode) +
+                ": others could read or change it",
+            std::string("chmod it to ") + (directory ? "0700 (0750 with a reading group)"
+                                                     : "0600 (0640 with a reading group)"));
+    return {};
+}
+
+Result<void> check_file_system(const std::string& directory)
+{
+    struct statfs fs {};
+    if (statfs(directory.c_str(), &fs) != 0)
+        return unusable("store: " + directory + ": " + errno_text(), "");
+    if (std::find(kNetworkFileSystems.begin(), kNetworkFileSystems.end(),
+                  static_cast<long>(fs.f_type)) != kNetworkFileSystems.end())
+        return unusable(
+            "store: " + directory + " is on a network file system, where its locks do not hold",
+            "keep the store on a local file system");
+    return {};
+}
+
+void make_directory(const std::string& path, unsigned mode)
+{
+    if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+        throw IoError(errno, "cannot create " + path);
+}
+
+void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group)
+{
+    if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
+        throw IoError(errno, "cannot give " + path + " to the reading group");
+    if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);
+}
+
+void apply_steps(Db& db, std::size_t from)
+{
+    const auto steps = schema::steps();
+    for (std::size_t i = from; i < steps.size(); ++i) {
+        Transaction transaction(db);
+        db.execute(std::string(steps[i].sql));
+        db.execute("PRAGMA user_version = " + std::to_string(i + 1));
+        transaction.commit();
+    }
+}
+
+// Reads only. A file that is no store of ours is refused before anything is set in it.
+Result<std::int64_t> check_database(const std::string& path)
+{
+    try {
+        Db db(path, Db::Mode::read_only);
+        const auto application = db.pragma_integer("PRAGMA application_id");
+        const auto version = db.pragma_integer("PRAGMA user_version");
+        if (application != schema::kApplicationId)
+            return unusable("store: " + path + " is an SQLite database, but not of xlstore",
+                            "name another directory with --store or XLSTORE_DIR");
+        const auto newest = static_cast<std::int64_t>(schema::steps().size());
+        if (version > newest)
+            return unusable("store: " + path + " has schema version " + std::to_string(version) +
+                                "; this program knows " + std::to_string(newest),
+                            "use the xlstore that made it, or a newer one");
+        return version;
+    } catch (const DbError& e) {
+        return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
+    }
+}
+
+}  // namespace
+
+std::int64_t now_us()
+{
+    timespec t{};
+    clock_gettime(CLOCK_REALTIME, &t);
+    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
+}
+
+std::string default_directory()
+{
+    const char* named = std::getenv("XLSTORE_DIR");
+    return named && *named ? named : "/var/lib/xlstore";
+}
+
+SlowHold::~SlowHold()
+{
+    if (lock_.held()) locks_->clear_claim(LockKind::slow, value_of(domain_));
+}
+
+Result<void> Store::init(const std::string& directory, std::optional<unsigned> reading_group)
+{
+    const unsigned directory_mode = reading_group ? 0750 : 0700;
+    const unsigned file_mode = reading_group ? 0640 : 0600;
+    const std::string database = directory + "/store.db";
+
+    if (mkdir(directory.c_str(), directory_mode) == 0) {
+        set_access(directory, directory_mode, reading_group);
+    } else if (errno != EEXIST) {
+        return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(),
+                     "create its parent directory, or name another with --store or XLSTORE_DIR");
+    }
+    if (auto ok = check_entry(directory, true, true); !ok) return ok;
+    if (auto ok = check_file_system(directory); !ok) return ok;
+    if (file_identity(database))
+        return Error(Errc::exists, "store: there is a store in " + directory + " already",
+                     "use it, or name another directory");
+    // What an earlier init left when it was killed is ours to finish; anything else is not.
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        const auto name = entry.path().filename().string();
+        if (name != "locks" && name != "slow" && name != "run" && !name.starts_with("store.db.new"))
+            return unusable("store: " + directory + " is not empty: it holds " + name,
+                            "name an empty or a new directory");
+    }
+
+    Locks::create(directory, file_mode);
+    auto locks = Locks::open(directory, true);
+    if (!locks) return locks.error();
+    auto gate = locks->try_acquire(LockKind::gate, 0);
+    if (!gate) return gate.error();
+    if (!*gate)
+        return Error(Errc::busy, "store: another init is at work in " + directory, "wait for it");
+
+    const std::string fresh = database + ".new";
+    for (const char* suffix : {"", "-journal", "-wal", "-shm"})
+        unlink((fresh + suffix).c_str());
+    {
+        Db db(fresh, Db::Mode::create, Durability::power);
+        db.execute(
+            "PRAGMA journal_mode = DELETE");  // one file, so that one rename makes it a store
+        apply_steps(db, 0);
+        Transaction transaction(db);
+        db.execute("PRAGMA application_id = " + std::to_string(schema::kApplicationId));
+        db.prepare("INSERT INTO store (id, uuid, created_us) VALUES (1, ?, ?)")
+            .bind(random_uuid())
+            .bind(now_us())
+            .run();
+        transaction.commit();
+    }
+    make_directory(directory + "/run", 0700);
+    for (const char* name : {"/locks", "/slow", "/store.db.new"})
+        set_access(directory + name, file_mode, reading_group);
+    if (rename(fresh.c_str(), database.c_str()) != 0)
+        throw IoError(errno, "cannot rename " + fresh + " to " + database);
+    return {};
+}
+
+Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db::Mode mode)
+{
+    const bool writing = mode != Db::Mode::read_only;
+    const std::string database = options.directory + "/store.db";
+    if (auto ok = check_entry(options.directory, true, writing); !ok) return ok.error();
+    if (auto ok = check_file_system(options.directory); !ok) return ok.error();
+    for (const char* name : {"/store.db", "/locks", "/slow"})
+        if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
+    const auto version = check_database(database);
+    if (!version) return version.error();
+
+    std::unique_ptr<Store> store(new Store);
+    store->directory_ = options.directory;
+    store->program_ = options.program;
+    std::replace_if(
+        store->program_.begin(), store->program_.end(),
+        [](unsigned char c) { return c <= ' ' || c == 0x7f; }, '_');
+    store->fork_generation_ = fork_generation();
+    auto self = identify(getpid());
+    if (!self) return self.error();
+    store->self_ = *std::move(self);
+    store->loop_ = std::make_unique<Loop>();
+    store->database_ = *file_identity(database);
+    auto locks = Locks::open(options.directory, writing);
+    if (!locks) return std::move(locks).error();
+    store->locks_.emplace(*std::move(locks));
+    try {
+        store->db_ = std::make_unique<Db>(database, mode, options.durability);
+    } catch (const DbError& e) {
+        return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
+    }
+    if (file_identity(database) != store->database_)
+        return Error(Errc::lost, "store: " + database + " was replaced while it was opened",
+                     "try again");
+    return store;
+}
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
+{
+    auto store = open_files(options, Db::Mode::read_write);
+    if (!store) return store;
+    if (auto ok = (*store)->open_session(); !ok) return ok.error();
+    return store;
+}
+
+Result<std::unique_ptr<Store>> Store::open_read_only(const StoreOptions& options)
+{
+    return open_files(options, Db::Mode::read_only);
+}
+
+Result<void> Store::open_session()
+{
+    const auto until = Clock::now() + kOpenTimeout;
+    std::optional<ByteLock> lock;
+    auto opened =
+        loop_->wait_for(with_gate("open", until, [&](const GateHold&) -> Result<std::int64_t> {
+            db_->prepare(
+                   "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, "
+                   "opened_us) "
+                   "VALUES (?, ?, ?, ?, ?, ?)")
+                .bind(self_.pid)
+                .bind(static_cast<std::int64_t>(self_.start_time))
+                .bind(static_cast<std::int64_t>(self_.pid_namespace))
+                .bind(self_.boot_id)
+                .bind(program_)
+                .bind(now_us())
+                .run();
+            const auto id = db_->last_insert_id();
+            // The byte before the commit: a row that can be seen is held by a living session. R17:
+            // a program that replaces the database holds every session byte, and we do not get in.
+            auto held = locks_->try_new(LockKind::session, id, make_claim("open"));
+            if (!held) return held.error();
+            if (!*held)
+                return Error(Errc::busy,
+                             "store: " + directory_ + " is being repaired by another program",
+                             "wait for it to finish");
+            lock = *std::move(held);
+            return id;
+        }));
+    if (!opened) return opened.error();
+    session_id_ = *opened;
+    session_lock_ = std::move(lock);
+    locks_->set_session(session_id_);
+    return {};
+}
+
+Store::~Store()
+{
+    if (session_id_ == 0 || fork_generation_ != fork_generation()) return;
+    try {
+        // While an open intent names its owner the row stays; recovery removes it.
+        (void)loop_->wait_for(
+            with_gate("close", Clock::now() + kCloseTimeout, [&](const GateHold&) -> Result<void> {
+                db_->prepare(
+                       "DELETE FROM session WHERE id = ?1 AND NOT EXISTS "
+                       "(SELECT 1 FROM intent WHERE owner = ?1)")
+                    .bind(session_id_)
+                    .run();
+                return {};
+            }));
+    } catch (const std::exception&) {
+        // A row of a dead session is harmless, and recovery removes it.
+    }
+}
+
+Claim Store::make_claim(std::string operation) const
+{
+    return Claim{self_.pid, self_.start_time, self_.pid_namespace,
+                 now_us(),  program_,         std::move(operation)};
+}
+
+Result<void> Store::check() const
+{
+    if (fork_generation_ != fork_generation())
+        return Error(Errc::order,
+                     "store: this handle was opened before a fork and is used in the child",
+                     "open the store anew in the child");
+    if (file_identity(directory_ + "/store.db") != database_ || !locks_ || !locks_->unmoved())
+        return Error(Errc::lost,
+                     "store: the files of " + directory_ + " were moved away or replaced (R17)",
+                     "close the store and open it anew; run xlfsck");
+    return {};
+}
+
+std::string Store::subject_of(DomainId domain)
+{
+    auto row = db_->prepare("SELECT domid, name FROM domain WHERE id = ?").bind(value_of(domain));
+    if (!row.step()) return "incarnation " + std::to_string(value_of(domain));
+    return "domain " + std::to_string(row.integer(0)) + " (" + row.text(1) + ")";
+}
+
+Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, std::string operation,
+                                        Deadline until)
+{
+    if (auto ok = check(); !ok) co_return ok.error();
+    auto lock =
+        co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
+                                 make_claim(std::move(operation)), std::move(subject), until);
+    if (!lock) co_return std::move(lock).error();
+    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
+    if (!row.step())
+        co_return Error(Errc::not_found,
+                        "there is no incarnation " + std::to_string(value_of(domain)));
+    co_return SlowHold(*locks_, domain, *std::move(lock), row.integer(0));
+}
+
+Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::string operation)
+{
+    if (auto ok = check(); !ok) return ok.error();
+    auto lock =
+        locks_->try_acquire(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
+    if (!lock) return std::move(lock).error();
+    if (!*lock) return std::optional<SlowHold>();
+    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
+    if (!row.step())
+        return Error(Errc::not_found,
+                     "there is no incarnation " + std::to_string(value_of(domain)));
+    return std::optional<SlowHold>(SlowHold(*locks_, domain, **std::move(lock), row.integer(0)));
+}
+
+Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::string operation)
+{
+    auto lock = locks_->try_new(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
+    if (!lock) return std::move(lock).error();
+    if (!*lock)
+        return Error(Errc::busy, "the slow lock of a new incarnation is held by somebody else",
+                     "run xlfsck: the store's ids do not agree with its locks");
+    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
+    row.step();
+    return SlowHold(*locks_, domain, **std::move(lock), row.integer(0));
+}
+
+Task<Result<ByteLock>> Store::acquire_gate(std::string operation, Deadline until)
+{
+    co_return co_await locks_->acquire(*loop_, LockKind::gate, 0, make_claim(std::move(operation)),
+                                       {}, until);
+}
+
+void Store::checkpoint_if_due()
+{
+    if (db_->wal_frames() < kCheckpointFrames) return;
+    try {
+        (void)db_->checkpoint(db_->wal_frames() >= kTruncateFrames);
+    } catch (const DbError&) {
+        // The commit stands whatever becomes of the copy; the log grows until the next try, and
+        // xlfsck's first pass says so.
+    }
+}
+
+}  // namespace xlstore

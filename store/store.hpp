@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// An open store: directory, database, locks, session, event loop. Everything else is done through
+// it. A Store belongs to one thread (several stores in a process are fine), and to the process that
+// opened it: in a forked child every call is refused, and its locks are not the child's.
+//
+// Writing to the database happens in three ways only, all of them coroutines that acquire what they
+// need asynchronously and then run a plain lambda inside one transaction:
+//   with_fast_lock  a section on one domain's document (R2), fast lock, then gate
+//   with_gate       rows that are no document yet: sessions, a creation, history
+//   try_with_gate…  none: nothing else writes.
+#ifndef XLSTORE_STORE_STORE_HPP_
+#define XLSTORE_STORE_STORE_HPP_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+
+#include "store/db.hpp"
+#include "store/error.hpp"
+#include "store/locks.hpp"
+#include "store/loop.hpp"
+#include "store/process.hpp"
+
+namespace xlstore {
+
+/// A row of `domain`: one incarnation.
+enum class DomainId : std::int64_t {};
+constexpr std::int64_t value_of(DomainId id)
+{
+    return static_cast<std::int64_t>(id);
+}
+
+/// The directory used when none is named: $XLSTORE_DIR, else /var/lib/xlstore.
+[[nodiscard]] std::string default_directory();
+
+struct StoreOptions {
+    std::string directory = default_directory();
+    Durability durability = Durability::process;
+    std::string program = "xlstore";  ///< what claims and history call this process
+};
+
+/// Witness: the fast lock of `domain` and the write gate are held, a write transaction is open.
+class FastHold {
+public:
+    [[nodiscard]] DomainId domain() const noexcept { return domain_; }
+
+private:
+    friend class Store;
+    explicit FastHold(DomainId domain) : domain_(domain) {}
+    DomainId domain_;
+};
+
+/// Witness: the write gate is held and a write transaction is open.
+class GateHold {
+private:
+    friend class Store;
+    GateHold() = default;
+};
+
+/// Witness: the slow lock of `domain` is held. Reads the row's epoch when it begins; each commit
+/// requires the value it last saw and advances it (R15).
+class SlowHold {
+public:
+    SlowHold(SlowHold&&) noexcept = default;
+    SlowHold& operator=(SlowHold&&) noexcept = default;
+    SlowHold(const SlowHold&) = delete;
+    SlowHold& operator=(const SlowHold&) = delete;
+    ~SlowHold();
+
+    [[nodiscard]] DomainId domain() const noexcept { return domain_; }
+    [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
+
+private:
+    friend class Store;
+    friend class Journal;
+    SlowHold(const Locks& locks, DomainId domain, ByteLock lock, std::int64_t epoch)
+        : locks_(&locks), domain_(domain), lock_(std::move(lock)), epoch_(epoch)
+    {}
+    const Locks* locks_;
+    DomainId domain_;
+    ByteLock lock_;
+    std::int64_t epoch_;
+};
+
+class Store {
+public:
+    /// Makes a new store. The directory may exist, if it is empty, ours and private.
+    /// @param reading_group  a group that may read it: 0750/0640 instead of 0700/0600.
+    /// Errors: exists (a store is there), store (owner, mode, symlink, network file system).
+    static Result<void> init(const std::string& directory,
+                             std::optional<unsigned> reading_group = {});
+
+    /// Opens an existing store for writing. Errors: store, with what is wrong and what to do.
+    static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
+    /// Opens it for looking only: no session, nothing is ever written.
+    static Result<std::unique_ptr<Store>> open_read_only(const StoreOptions& options);
+
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+    ~Store();
+
+    [[nodiscard]] Loop& loop() noexcept { return *loop_; }
+    [[nodiscard]] Db& db() noexcept { return *db_; }
+    [[nodiscard]] const Locks& locks() const noexcept { return *locks_; }
+    [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+    [[nodiscard]] const ProcessId& self() const noexcept { return self_; }
+    [[nodiscard]] const std::string& program() const noexcept { return program_; }
+    [[nodiscard]] std::int64_t session() const noexcept { return session_id_; }
+    [[nodiscard]] Claim make_claim(std::string operation) const;
+
+    /// R17 and the fork rule: error lost when database or lock files were moved away or replaced,
+    /// order in a forked child.
+    Result<void> check() const;
+
+    /// Acquires the slow lock. `subject` names the domain in errors.
+    Task<Result<SlowHold>> slow_lock(DomainId domain, std::string subject, std::string operation,
+                                     Deadline until);
+    /// One try; nothing when somebody holds it.
+    Result<std::optional<SlowHold>> try_slow_lock(DomainId domain, std::string operation);
+    /// REQUIRES that the row of `domain` was inserted in the transaction that is open under `gate`:
+    /// nobody else can know its id, so that this cannot fail to find the lock free.
+    Result<SlowHold> slow_lock_of_new(const GateHold& gate, DomainId domain, std::string operation);
+
+    /// Runs `section(const FastHold&)` under the fast lock of `domain`, inside one transaction that
+    /// commits if the section returns success. The section is a plain function: it cannot suspend,
+    /// so that nothing is waited for under the lock (R7).
+    /// Errors: the section's; busy, lost, order. @throws DbError: rolled back.
+    template <class Section>
+    Task<std::invoke_result_t<Section&, const FastHold&>> with_fast_lock(DomainId domain,
+                                                                         std::string operation,
+                                                                         Deadline until,
+                                                                         Section section)
+    {
+        if (auto ok = check(); !ok) co_return ok.error();
+        auto fast = co_await locks_->acquire(*loop_, LockKind::fast, value_of(domain),
+                                             make_claim(operation), subject_of(domain), until);
+        if (!fast) co_return fast.error();
+        auto gate = co_await acquire_gate(operation, until);
+        if (!gate) co_return gate.error();
+        co_return in_transaction([&] { return section(FastHold(domain)); });
+    }
+
+    /// Runs `section(const GateHold&)` under the write gate alone.
+    template <class Section>
+    Task<std::invoke_result_t<Section&, const GateHold&>> with_gate(std::string operation,
+                                                                    Deadline until, Section section)
+    {
+        if (auto ok = check(); !ok) co_return ok.error();
+        auto gate = co_await acquire_gate(operation, until);
+        if (!gate) co_return gate.error();
+        co_return in_transaction([&] { return section(GateHold()); });
+    }
+
+    /// "domain 7 (web)".
+    [[nodiscard]] std::string subject_of(DomainId domain);
+
+private:
+    Store() = default;
+    static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode);
+    Result<void> open_session();
+    Task<Result<ByteLock>> acquire_gate(std::string operation, Deadline until);
+    void checkpoint_if_due();
+
+    template <class Section>
+    std::invoke_result_t<Section&> in_transaction(Section section)
+    {
+        const LockOrder::Section order;
+        Transaction transaction(*db_);
+        auto result = section();
+        if (!result) return result;  // rolls back
+        transaction.commit();
+        checkpoint_if_due();
+        return result;
+    }
+
+    std::string directory_;
+    std::string program_;
+    FileIdentity database_;
+    std::uint64_t fork_generation_ = 0;
+    ProcessId self_;
+    std::unique_ptr<Loop> loop_;
+    std::unique_ptr<Db> db_;
+    std::optional<Locks> locks_;
+    std::optional<ByteLock> session_lock_;
+    std::int64_t session_id_ = 0;
+};
+
+/// Wall clock, microseconds since 1970 UTC.
+[[nodiscard]] std::int64_t now_us();
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_STORE_HPP_

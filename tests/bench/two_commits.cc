@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// What keeping the rules costs: the two commits of one operation (a CD change) with slow lock, fast
+// locks, gate, epoch and R17, but without QMP, beside a raw SQLite loop of two transactions over
+// the same rows of the same tables. Ratios of one run count, single figures do not.
+#include <benchmark/benchmark.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include "store/domain.hpp"
+#include "store/journal.hpp"
+#include "store/lifecycle.hpp"
+#include "store/store.hpp"
+
+namespace {
+
+using namespace xlstore;
+
+constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
+
+std::string disk(std::int64_t i)
+{
+    return R"({"pdev_path":"/srv/xen/disk)" + std::to_string(i) + R"(.img","vdev":"d)" +
+           std::to_string(i) + R"(","format":"raw","removable":1,"is_cdrom":1})";
+}
+
+std::string document(std::int64_t things)
+{
+    std::string text = R"({"c_info":{"type":"hvm","name":"bench","uuid":")" + std::string(kUuid) +
+                       R"("},"b_info":{"type.hvm":{}},"disks":[)";
+    for (std::int64_t i = 0; i < things; ++i)
+        text += (i ? "," : "") + disk(i);
+    return text + "]}";
+}
+
+/// A store with one imported domain of so many disks.
+class Fixture {
+public:
+    explicit Fixture(std::int64_t things)
+    {
+        std::string name =
+            (std::filesystem::temp_directory_path() / "xlstore-bench-XXXXXX").string();
+        if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
+        directory_ = name;
+        if (auto made = Store::init(directory_ + "/s"); !made)
+            throw std::runtime_error(made.error().message);
+        StoreOptions options;
+        options.directory = directory_ + "/s";
+        auto opened = Store::open(options);
+        if (!opened) throw std::runtime_error(opened.error().message);
+        store = *std::move(opened);
+        auto imported =
+            store->loop().wait_for(import_domain(*store, 1, document(things), "bench", soon()));
+        if (!imported) throw std::runtime_error(imported.error().message);
+        domain = *imported;
+    }
+    Fixture(const Fixture&) = delete;
+    Fixture& operator=(const Fixture&) = delete;
+    ~Fixture()
+    {
+        store.reset();
+        std::filesystem::remove_all(directory_);
+    }
+    static Deadline soon() { return Clock::now() + std::chrono::seconds(30); }
+    [[nodiscard]] std::string database() const { return directory_ + "/s/store.db"; }
+
+    std::unique_ptr<Store> store;
+    DomainRow domain;
+
+private:
+    std::string directory_;
+};
+
+Draft change(const Fixture& fixture, std::int64_t key)
+{
+    const auto entry = read_thing(fixture.store->db(), fixture.domain.id,
+                                  ThingName{"disks", "d" + std::to_string(key)});
+    Draft draft{Verb::change, entry->name, entry->json, entry->json, entry->json, {}};
+    draft.plan.steps.push_back(Step{{"eject", R"({"id":"ide-5632"})"}, std::nullopt, {}, {}});
+    draft.plan.probe.drive = DriveProbe{"ide-5632", "raw:/srv/xen/a.iso", "raw:/srv/xen/b.iso", {}};
+    return draft;
+}
+
+Task<bool> one_operation(Fixture& fixture, Draft draft)
+{
+    Journal journal(*fixture.store);
+    const auto until = Fixture::soon();
+    auto hold = co_await fixture.store->slow_lock(fixture.domain.id, "bench", "bench", until);
+    if (!hold) co_return false;
+    std::vector<Draft> drafts;
+    drafts.push_back(std::move(draft));
+    auto intents = co_await journal.open(*hold, std::move(drafts), "/run/qmp", until);
+    if (!intents) co_return false;
+    auto settled =
+        co_await journal.settle(*hold, intents->front(), Image::after, "QEMU acknowledged", until);
+    co_return settled.has_value();
+}
+
+void two_commits(benchmark::State& state)
+{
+    Fixture fixture(state.range(0));
+    const Draft draft = change(fixture, state.range(0) / 2);
+    for (auto _ : state) {
+        if (!fixture.store->loop().wait_for(one_operation(fixture, draft))) {
+            state.SkipWithError("an operation failed");
+            break;
+        }
+    }
+}
+BENCHMARK(two_commits)->Arg(5)->Arg(60)->Arg(1000)->Unit(benchmark::kMicrosecond);
+
+/// The same statements by hand: prepared once, no locks but SQLite's own.
+class Raw {
+public:
+    explicit Raw(const std::string& path)
+    {
+        if (sqlite3_open(path.c_str(), &db_) != SQLITE_OK) throw std::runtime_error("sqlite3_open");
+        for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL",
+                                   "PRAGMA foreign_keys = ON"})
+            sqlite3_exec(db_, pragma, nullptr, nullptr, nullptr);
+        for (const char* sql :
+             {"BEGIN IMMEDIATE",
+              "UPDATE domain SET epoch = epoch + 1, revision = revision + 1, changed_us = 1 WHERE "
+              "domid = 1",
+              "UPDATE thing SET state = 'changing', json = json, changed_us = 1 WHERE id = 3",
+              "INSERT INTO intent (id, domain, thing, owner, operation, image_before, image_after, "
+              "plan, probe, "
+              "monitor_path, epoch, opened_us) SELECT NULL, 1, 3, (SELECT max(id) FROM session), "
+              "'change', json, "
+              "json, '[{\"execute\":\"eject\",\"arguments\":{\"id\":\"ide-5632\"}}]', "
+              "'{\"products\":[],\"drive\":{\"id\":\"ide-5632\"}}', '/run/qmp', 1, 1 FROM thing "
+              "WHERE id = 3",
+              "COMMIT", "BEGIN IMMEDIATE",
+              "UPDATE domain SET epoch = epoch + 1, revision = revision + 1, changed_us = 1 WHERE "
+              "domid = 1",
+              "DELETE FROM intent WHERE thing = 3",
+              "UPDATE thing SET state = 'present', json = json, changed_us = 1 WHERE id = 3",
+              "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
+              "image, evidence, "
+              "pid, program) VALUES (1, 1, 1, 'change', 'disks', 'd2', 1, 'done', 'after', 'raw', "
+              "1, 'bench')",
+              "COMMIT"}) {
+            sqlite3_stmt* statement = nullptr;
+            if (sqlite3_prepare_v2(db_, sql, -1, &statement, nullptr) != SQLITE_OK)
+                throw std::runtime_error(sqlite3_errmsg(db_));
+            statements_.push_back(statement);
+        }
+    }
+    Raw(const Raw&) = delete;
+    Raw& operator=(const Raw&) = delete;
+    ~Raw()
+    {
+        for (auto* statement : statements_)
+            sqlite3_finalize(statement);
+        sqlite3_close(db_);
+    }
+    bool run()
+    {
+        for (auto* statement : statements_) {
+            const int rc = sqlite3_step(statement);
+            sqlite3_reset(statement);
+            if (rc != SQLITE_DONE) return false;
+        }
+        return true;
+    }
+
+private:
+    sqlite3* db_ = nullptr;
+    std::vector<sqlite3_stmt*> statements_;
+};
+
+void raw_sqlite(benchmark::State& state)
+{
+    Fixture fixture(state.range(0));
+    Raw raw(fixture.database());
+    for (auto _ : state) {
+        if (!raw.run()) {
+            state.SkipWithError("a transaction failed");
+            break;
+        }
+    }
+}
+BENCHMARK(raw_sqlite)->Arg(5)->Arg(60)->Arg(1000)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+
+BENCHMARK_MAIN();

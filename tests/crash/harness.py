@@ -1,0 +1,588 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Kills xlstore at its 1st, 2nd, 3rd … system-call stop, on a real QEMU, until a run survives.
+
+  harness.py --bin BUILD/bin [--operations insert,eject,…] [--share 1/10 [--start S]] [--jobs 2]
+             [--seconds T] [--every-stop] [--number N] [--log FILE] [--keep]
+  harness.py --self-test [--bin BUILD/bin]
+
+For each operation and each N: the world is brought into the operation's start state; the operation
+is run under `killer N`; then `judge.py` looks, before any recovery; `xlfsck -p` must end with 0 or 1
+and `xlfsck -n` after it with 0 (2 instead where a guest must let go first); the judge looks again.
+What was acknowledged must be there, what survived must have succeeded, a QEMU that ran must run
+still unless its destruction had begun, and after recovery the operation must be possible again.
+
+What is run is a row of OPERATIONS below. README.md beside this file tells more.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import judge  # noqa: E402  (for its look at processes and QEMU; its verdicts come from its own process)
+
+PYTHON = ["/usr/bin/python3", "-I", "-S"]
+KILLED = 99
+COMMAND_SECONDS = 90.0      # a command that takes longer hangs
+RENEW_KILLS = 25            # kills that one store and QEMU live through
+AGAIN_KILLS = 20            # every so many, the operation is run to its end after the recovery
+VIOLATIONS_MAX = 5          # of one operation, before it is given up
+SURVIVALS = 2               # in a row: the number of stops varies by a few from run to run
+DOMID = 7
+DRIVE = "ide-5632"          # hdc
+
+
+# ---- The operations ------------------------------------------------------------------------------
+
+def need(promise, *command):
+    """A fact of the start state (as judge.py has it), and the command that makes it so."""
+    return promise, command
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    name: str
+    start: tuple            # facts with their commands, in order
+    command: tuple          # what is killed; {…} as in World.fill
+    promises: tuple         # what holds once it has ended with 0
+    qemu: str = "lives"     # lives: one runs before and after. begins, ends: it may or may not
+    guest_holds: bool = False   # xlfsck may say 2: the guest must let go first
+    program: str = "xlstore"
+
+
+RUNNING = need("domain:7=running", "create", "7", "{config}", "--", "{qemu}")
+GONE = need("domain:7=gone", "destroy", "domid:7")
+EMPTY = need(f"medium:{DRIVE}=empty", "eject", "domid:7", "hdc")
+HOLDS_A = need(f"medium:{DRIVE}=raw:{{a}}", "insert", "domid:7", "hdc", "{a}")
+HOLDS_B = need(f"medium:{DRIVE}=raw:{{b}}", "insert", "domid:7", "hdc", "{b}")
+TABLET = need("device:tablet=present", "attach", "domid:7", "qemu", json.dumps(
+    {"key": "tablet", "steps": [{"execute": "device_add", "arguments": {
+        "driver": "usb-tablet", "id": "tablet", "bus": "xenusb-0.0"}}]}))
+NO_TABLET = need("device:tablet=absent", "detach", "domid:7", "qemu", "tablet")
+CHARDEV = need("chardev:c1=present", "attach", "domid:7", "qemu", json.dumps(
+    {"key": "c1", "steps": [{"execute": "chardev-add", "arguments": {
+        "id": "c1", "backend": {"type": "null", "data": {}}}}]}))
+NO_CHARDEV = need("chardev:c1=absent", "detach", "domid:7", "qemu", "c1")
+
+# To add an operation, add a row.
+OPERATIONS = {o.name: o for o in (
+    Operation("insert", (RUNNING, EMPTY), HOLDS_B[1], (HOLDS_B[0], "entry:disks/hdc=present")),
+    Operation("eject", (RUNNING, HOLDS_A), EMPTY[1], (EMPTY[0], "entry:disks/hdc=present")),
+    Operation("swap", (RUNNING, HOLDS_A), HOLDS_B[1], (HOLDS_B[0], "entry:disks/hdc=present")),
+    Operation("attach_usb", (RUNNING, NO_TABLET), TABLET[1], (TABLET[0], "entry:qemu/tablet=present")),
+    Operation("detach_usb", (RUNNING, TABLET), NO_TABLET[1], (NO_TABLET[0], "entry:qemu/tablet=absent")),
+    Operation("attach_chardev", (RUNNING, NO_CHARDEV), CHARDEV[1], (CHARDEV[0], "entry:qemu/c1=present")),
+    Operation("detach_chardev", (RUNNING, CHARDEV), NO_CHARDEV[1], (NO_CHARDEV[0], "entry:qemu/c1=absent")),
+    Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins"),
+    Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
+)}
+
+
+# ---- The world -----------------------------------------------------------------------------------
+
+class Violation(Exception):
+    pass
+
+
+def document(name, medium):
+    """An HVM domain as libxl writes it down, with a CD in hdc and nothing else of its own."""
+    return {
+        "c_info": {"type": "hvm", "name": name, "uuid": str(uuid.uuid4()), "run_hotplug_scripts": "True"},
+        "b_info": {
+            "max_vcpus": 2, "avail_vcpus": [0, 1], "max_memkb": 32768, "target_memkb": 32768,
+            "video_memkb": 8192, "sched_params": {}, "claim_mode": "True",
+            "type.hvm": {"vga": {}, "vnc": {"enable": "False"}, "sdl": {}, "spice": {}, "boot": "dc",
+                         "usb": "True", "rdm": {}},
+            "arch_arm": {}, "arch_x86": {"msr_relaxed": "False"}},
+        "disks": [{"pdev_path": medium, "vdev": "hdc", "format": "raw", "removable": 1, "is_cdrom": 1,
+                   "colo_restore_enable": "False"}],
+        "on_reboot": "restart", "on_crash": "restart", "on_soft_reset": "soft_reset"}
+
+
+@dataclasses.dataclass
+class Ended:
+    argv: list
+    status: object          # a number, or "hangs"
+    out: str
+    err: str
+
+    def __str__(self):
+        return f"$ {' '.join(self.argv)}\n{self.out}{self.err}status {self.status}\n"
+
+
+def run(argv, seconds=COMMAND_SECONDS):
+    # LeakSanitizer traces its own process with ptrace, which a traced process cannot.
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", PYTHONDONTWRITEBYTECODE="1")
+    # Into files: a QEMU that inherited a pipe would keep us waiting for its end.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
+                                   start_new_session=True)
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # killer takes its command along
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            status = "hangs"
+        out.seek(0)
+        err.seek(0)
+        return Ended(argv, status, out.read().decode(errors="replace"), err.read().decode(errors="replace"))
+
+
+def end_processes(marker):
+    """Ends, by pid, whatever of this world still runs."""
+    for _ in range(100):
+        qemus, others = judge.processes_with(marker)
+        if not qemus and not others:
+            return
+        for pid in (*qemus, *others):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+class World:
+    """A directory with a store, two CD images, and the QEMU of the one domain in it."""
+
+    def __init__(self, programs, killer, work):
+        self.programs = programs
+        self.killer = killer
+        self.directory = tempfile.mkdtemp(prefix="xk-", dir=work)  # short: sockets lie in it
+        self.store = self.path("s")
+        self.kills = 0
+        self.log = []
+        for name in ("a.iso", "b.iso"):
+            with open(self.path(name), "wb") as file:
+                file.write(os.urandom(4096) + bytes(1020 * 1024))
+        self.qemu = [
+            "qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
+            "-drive", f"if=none,readonly=on,id={DRIVE},file={self.path('a.iso')},format=raw",
+            "-device", f"ide-cd,id={DRIVE},drive={DRIVE},bus=ide.1,unit=0",
+            "-device", "usb-ehci,id=xenusb-0",
+            "-chardev", f"socket,id=judge,path={self.path('judge')},server=on,wait=off",
+            "-mon", "chardev=judge,mode=control"]
+        with open(self.path("config.json"), "w", encoding="utf-8") as file:
+            json.dump(document(f"k{os.path.basename(self.directory)[3:]}", self.path("a.iso")), file, indent=4)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def begin(self):
+        """The store, and what a QEMU of this command line is born with."""
+        self.must(self.xlstore("init"))
+        with self.plain_qemu():
+            self.must(run([*PYTHON, os.path.join(HERE, "judge.py"), "--second-monitor", self.path("judge"),
+                           "--record-baseline", self.path("baseline.json")]))
+
+    @contextlib.contextmanager
+    def plain_qemu(self):
+        process = subprocess.Popen(self.qemu, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def end(self, keep=False):
+        end_processes(self.directory)
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # Commands.
+    def fill(self, words):
+        texts = {"{config}": self.path("config.json"), "{a}": self.path("a.iso"), "{b}": self.path("b.iso")}
+        filled = []
+        for word in words:
+            filled += self.qemu if word == "{qemu}" else [texts.get(word, word)]
+        return filled
+
+    def promise(self, text):
+        return text.replace("{a}", self.path("a.iso")).replace("{b}", self.path("b.iso"))
+
+    def argv(self, program, words):
+        return [os.path.join(self.programs, program), "--store", self.store, *self.fill(words)]
+
+    def note(self, ended):
+        self.log.append(str(ended))
+        for sign in ("Sanitizer", "runtime error:"):
+            if sign in ended.err:
+                raise Violation(f"a sanitizer complains:\n{ended}")
+        if ended.status == "hangs":
+            raise Violation(f"no end within {COMMAND_SECONDS:.0f} s:\n{ended}")
+        return ended
+
+    def xlstore(self, *words):
+        return self.note(run(self.argv("xlstore", words)))
+
+    def must(self, ended, statuses=(0,), what="a command that nobody disturbed fails"):
+        if ended.status not in statuses:
+            raise Violation(f"{what} (status {ended.status}, not {' or '.join(map(str, statuses))}):\n{ended}")
+        return ended
+
+    def judge(self, when, qemu_pid, promises=(), settled=False):
+        """The separate judge's verdict; what it saw, as a dictionary."""
+        words = ["--qemu-pid", str(qemu_pid), "--second-monitor", self.path("judge"),
+                 "--baseline", self.path("baseline.json"), "--marker", self.directory, "--json", self.path("seen.json")]
+        for promise in promises:
+            words += ["--acknowledged", self.promise(promise)]
+        if settled:
+            words.append("--settled")
+        ended = self.note(run([*PYTHON, os.path.join(HERE, "judge.py"), self.store, *words]))
+        if ended.status != 0:
+            raise Violation(f"{when}:\n{ended.out}{ended.err}")
+        with open(self.path("seen.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def holds(self, promise):
+        """A look of our own at one fact, to find out what the start state lacks."""
+        qemus, _ = judge.processes_with(self.directory)
+        pid = next(iter(qemus), None)
+        tables = judge.read_tables(self.store)
+        living = [d for d in tables["domain"] if d["state"] != "destroyed"]
+        rows = judge.Rows(tables, living[0]) if living else None
+        seen = judge.look_into_qemu(self.path("judge"), pid) if pid else None
+        return judge.judge_promise(self.promise(promise), tables, rows, seen, qemus) is None
+
+    def bring_about(self, operation):
+        for fact, command in operation.start:
+            if not self.holds(fact):
+                self.must(self.xlstore(*command), what="after recovery the next operation fails")
+        facts = [fact for fact, _ in operation.start]
+        seen = self.judge("in the start state", "any", facts, settled=True)
+        if len(seen["qemus"]) != (1 if operation.qemu != "begins" else 0):
+            raise Violation(f"in the start state these QEMUs run: {seen['qemus']}")
+        return seen
+
+
+# ---- One kill ------------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Outcome:
+    survived: bool
+    stops: int
+    where: str
+
+
+# Calls after whose death QEMU or a child may still be at work on what they were given.
+ASYNCHRONOUS = {"sendmsg", "sendto", "recvmsg", "recvfrom", "connect", "shutdown", "close", "write", "clone",
+                "clone3", "fork", "vfork", "kill", "pidfd_send_signal"}
+
+
+def kill_once(world, operation, number, skip_pure, look_first=True):
+    world.log.clear()
+    before = world.bring_about(operation)
+    the_qemu = before["qemus"][0] if before["qemus"] else "none"
+
+    pure = ["--skip-pure"] if skip_pure else []
+    command = world.argv(operation.program, operation.command)
+    ended = world.note(run([world.killer, str(number), *pure, "--record", world.path("record"), "--", *command]))
+    verdicts = [line for line in ended.err.splitlines() if line.startswith("killer: ")]
+    if not verdicts:
+        raise Violation(f"the killer says nothing:\n{ended}")
+    survived = ended.status != KILLED
+    if survived:
+        world.must(ended, what="nothing was killed, and yet it failed")
+    # On standard output is only ever what is done: who read it may rely on it, killed afterwards or not.
+    promises = operation.promises if survived or ended.out else ()
+
+    # Before any recovery. Looking gives QEMU the time to finish what it was sent, so that recovery is
+    # tried without it as well: R12's barrier alone keeps it from looking too early then.
+    if look_first:
+        found = world.judge("before recovery", the_qemu if operation.qemu == "lives" else "any", promises)
+        if operation.qemu == "ends" and the_qemu not in found["qemus"] and \
+                "running" in [d["state"] for d in found["domains"]]:
+            raise Violation(f"before recovery:\nR14: QEMU {the_qemu} was killed, and its row is not marked yet")
+
+    fine = (0, 1) if not operation.guest_holds else (0, 1, 2, 3)
+    world.must(world.note(run(world.argv("xlfsck", ["-p"]))), fine, "xlfsck -p")
+    clean = (0,) if not operation.guest_holds else (0, 2)
+    world.must(world.note(run(world.argv("xlfsck", ["-n"]))), clean, "xlfsck -n after xlfsck -p")
+
+    # After it. Recovery ends no QEMU but one whose destruction was ordered, and begins none.
+    if operation.qemu == "lives":
+        expected = the_qemu
+    elif not look_first:
+        expected = "any"
+    elif not found["qemus"] or "destroying" in [d["state"] for d in found["domains"]]:
+        expected = "none"
+    else:
+        expected = found["qemus"][0]
+    world.judge("after recovery", expected, promises, settled=not operation.guest_holds)
+    world.kills += not survived
+
+    words = verdicts[-1].split()
+    if survived:
+        return Outcome(True, int(words[words.index("after") + 1]), "")
+    return Outcome(False, number, verdicts[-1].rsplit(": ", 1)[1])
+
+
+def run_to_the_end(world, operation):
+    world.bring_about(operation)
+    world.must(world.note(run(world.argv(operation.program, operation.command))),
+               what="after recovery the operation is not possible")
+    world.judge("after the operation was run to its end", "any", operation.promises, settled=True)
+
+
+# ---- All of them ---------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Result:
+    operation: str
+    stops: int = 0              # of a run that survived
+    kills: int = 0
+    survived_at: str = "-"
+    violations: list = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+    places: set = dataclasses.field(default_factory=set)    # distinct calls, at entry or exit
+
+
+class Harness:
+    def __init__(self, options):
+        self.options = options
+        self.take, self.of = (int(n) for n in options.share.split("/"))
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.log = open(options.log, "w", encoding="utf-8") if options.log else None
+        self.begun = time.monotonic()
+        self.worlds = set()
+
+    def say(self, text):
+        with self.lock:
+            print(text, flush=True)
+            if self.log:
+                print(text, file=self.log, flush=True)
+
+    def numbers(self):
+        if self.options.number:
+            yield self.options.number
+            return
+        number = 1
+        while True:
+            if (number - self.options.start) % self.of < self.take:
+                yield number
+            number += 1
+
+    def new_world(self):
+        world = World(self.options.bin, self.options.killer, self.options.work)
+        self.worlds.add(world)
+        try:
+            world.begin()
+        except BaseException:
+            self.drop(world)
+            raise
+        return world
+
+    def drop(self, world, keep=False):
+        world.end(keep)
+        self.worlds.discard(world)
+
+    def again(self, operation, number):
+        every = " --every-stop" if self.options.every_stop else ""
+        return (f"{os.path.abspath(__file__)} --bin {self.options.bin} --operations {operation} "
+                f"--number {number}{every} --keep")
+
+    def one_operation(self, operation, until):
+        result = Result(operation.name)
+        begun = time.monotonic()
+        world = None
+        survivals = 0
+        again_at = AGAIN_KILLS
+        try:
+            for number in self.numbers():
+                if self.stop.is_set():
+                    result.survived_at = "broken off"
+                    break
+                if until and time.monotonic() > until:
+                    result.survived_at = f"out of time at {number}"
+                    break
+                try:
+                    if world is None:
+                        world = self.new_world()
+                        again_at = AGAIN_KILLS
+                    outcome = self.kill(world, operation, number, result)
+                    if not outcome.survived and outcome.where.split()[0] in ASYNCHRONOUS:
+                        self.kill(world, operation, number, result, look_first=False)
+                    if outcome.survived:
+                        survivals += 1
+                        result.stops = max(result.stops, outcome.stops)
+                        if survivals == 1:
+                            result.survived_at = str(number)
+                        if survivals == SURVIVALS:
+                            break
+                    else:
+                        survivals = 0
+                        if world.kills >= again_at:
+                            run_to_the_end(world, operation)
+                            again_at = world.kills + AGAIN_KILLS
+                    if world.kills >= RENEW_KILLS:
+                        self.drop(world)
+                        world = None
+                except (Violation, judge.CouldNotLook) as violation:
+                    result.kills += 1
+                    self.report(result, world, number, violation)
+                    if world:
+                        self.drop(world, keep=True)
+                        world = None
+                    if len(result.violations) >= VIOLATIONS_MAX:
+                        result.survived_at = f"given up at {number}"
+                        break
+        finally:
+            if world:
+                if self.options.keep:
+                    self.say(f"kept: {world.directory}")
+                self.drop(world, keep=self.options.keep)
+        result.seconds = time.monotonic() - begun
+        return result
+
+    def kill(self, world, operation, number, result, look_first=True):
+        outcome = kill_once(world, operation, number, not self.options.every_stop, look_first)
+        if not outcome.survived:
+            result.kills += 1
+            result.places.add(outcome.where)
+        if self.log:
+            with self.lock:
+                print(f"{operation.name}\t{number}\t{'' if look_first else 'recovery at once: '}"
+                      f"{outcome.where or 'survived'}", file=self.log, flush=True)
+        return outcome
+
+    def report(self, result, world, number, violation):
+        result.violations.append(number)
+        text = f"VIOLATION: {result.operation}, stop {number}: {violation}"
+        if world:
+            with contextlib.suppress(OSError), open(world.path("record"), encoding="utf-8", errors="replace") as file:
+                text += "\n  last stops:\n    " + "    ".join(file.readlines()[-4:])
+            with open(world.path("report"), "w", encoding="utf-8") as file:
+                file.write(text + "\n\n" + "\n".join(world.log))
+            text += f"\n  kept: {world.directory} (report, record, store s)"
+        self.say(text + f"\n  again: {self.again(result.operation, number)}")
+
+    def all(self):
+        options = self.options
+        work = queue.SimpleQueue()
+        for name in options.operations:
+            work.put(OPERATIONS[name])
+        results = {}
+        left = len(options.operations)
+
+        def worker():
+            nonlocal left
+            while not self.stop.is_set():
+                with self.lock:
+                    try:
+                        operation = work.get_nowait()
+                    except queue.Empty:
+                        return
+                    until = None
+                    if options.seconds:
+                        now = time.monotonic()
+                        share = (self.begun + options.seconds - now) * options.jobs / max(left, options.jobs)
+                        until = now + share
+                    left -= 1
+                results[operation.name] = self.one_operation(operation, until)
+
+        threads = [threading.Thread(target=worker) for _ in range(options.jobs)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            self.stop.set()
+            self.say("broken off")
+            for thread in threads:
+                thread.join()
+        return [results[name] for name in options.operations if name in results]
+
+
+def print_table(harness, results):
+    wide = max([len(r.operation) for r in results] + [9])
+    say = harness.say
+    say("")
+    say(f"{'operation':<{wide}}  {'stops':>6}  {'kills':>6}  {'places':>6}  {'seconds':>7}  {'survived at':<20}  violations")
+    for r in results:
+        say(f"{r.operation:<{wide}}  {r.stops:>6}  {r.kills:>6}  {len(r.places):>6}  {r.seconds:>7.0f}  {r.survived_at:<20}  "
+            f"{len(r.violations)}{' at ' + ', '.join(map(str, r.violations)) if r.violations else ''}")
+    violations = sum(len(r.violations) for r in results)
+    say(f"{'total':<{wide}}  {sum(r.stops for r in results):>6}  {sum(r.kills for r in results):>6}  "
+        f"{len({p for r in results for p in r.places}):>6}  {time.monotonic() - harness.begun:>7.0f}  {'':<20}  {violations}")
+    return violations
+
+
+def find_killer(options, work):
+    if options.killer:
+        return options.killer
+    built = os.path.join(options.bin or "", "killer")
+    if os.access(built, os.X_OK):
+        return built
+    built = os.path.join(work, "killer")
+    subprocess.run(["c++", "-std=c++20", "-O1", "-o", built, os.path.join(HERE, "killer.cc")], check=True)
+    return built
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bin", help="where xlstore and xlfsck are (and killer; else it is compiled)")
+    parser.add_argument("--operations", default=",".join(OPERATIONS))
+    parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
+    parser.add_argument("--start", type=int, help="the first stop of the share; default: it rotates with the hour")
+    parser.add_argument("--number", type=int, help="this stop only")
+    parser.add_argument("--seconds", type=float, help="begin no kill after so many seconds")
+    parser.add_argument("--jobs", type=int, default=2)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--skip-pure", action="store_true", help="leave out stops that change nothing outside (default)")
+    which.add_argument("--every-stop", action="store_true")
+    parser.add_argument("--log", help="a line for each kill, too")
+    parser.add_argument("--keep", action="store_true", help="keep the directory of a good run as well")
+    parser.add_argument("--work", default="/tmp", help="where the directories are made; a short path")
+    parser.add_argument("--killer", help="the program killer")
+    parser.add_argument("--self-test", action="store_true", help="prove that killer and judge are not blind")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+
+    build = tempfile.mkdtemp(prefix="xk-build-", dir=options.work)
+    try:
+        options.killer = find_killer(options, build)
+        if options.self_test:
+            import self_test
+            return self_test.run_all(options)
+        if not options.bin:
+            parser.error("--bin is needed")
+        options.bin = os.path.abspath(options.bin)
+        options.operations = options.operations.split(",")
+        for name in options.operations:
+            if name not in OPERATIONS:
+                parser.error(f"no operation {name}; there are {', '.join(OPERATIONS)}")
+        of = int(options.share.split("/")[1])
+        if options.start is None:
+            options.start = 1 + int(time.time() // 3600) % of
+        harness = Harness(options)
+        if not options.number:
+            kind = "every stop" if options.every_stop else "stops that may change something outside"
+            harness.say(f"killing at {kind}; share {options.share} from {options.start} "
+                        f"(--share {options.share} --start {options.start} repeats it)")
+        results = harness.all()
+        violations = print_table(harness, results)
+        return 1 if violations or harness.stop.is_set() else 0
+    finally:
+        shutil.rmtree(build, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

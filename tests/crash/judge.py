@@ -1,0 +1,489 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Looks at a store and at its QEMU from outside, and says whether the invariant holds:
+
+    Nothing exists in QEMU without an entry (R1), and no QEMU runs without a row (R13).
+
+It shares no code with the store. What is in QEMU it asks over a second monitor that nobody else
+uses; what is in the store it reads from the raw tables of a private copy of database and WAL. It is
+run after a kill and *before* any recovery, and again after it.
+
+  judge.py STORE --qemu-pid PID|none|any --second-monitor SOCKET --baseline FILE
+                 [--marker TEXT] [--settled] [--acknowledged SUBJECT=VALUE]... [--json FILE]
+  judge.py --record-baseline FILE --second-monitor SOCKET
+
+--qemu-pid        PID: that QEMU must live. none: none may. any: whichever this store's processes are
+--marker          what the command line of this test's processes has in it (default: STORE)
+--settled         besides: nothing is pending, and what an entry calls present is there
+--acknowledged    besides: what a command that ended with 0 promised. SUBJECT=VALUE is one of
+                    medium:DRIVE=FORMAT:PATH|empty     in QEMU and in the entry of that drive
+                    KIND:NAME=present|absent           device, chardev, node, object, netdev; in QEMU
+                    entry:CLASS/KEY=present|absent     in the store
+                    domain:DOMID=running|gone          in the store
+                    qemu=running|none
+
+Exit status: 0 the invariant holds; 1 it does not, each breach on a line of its own; 2 could not look.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+
+LOOK_SECONDS = 20.0     # for a QEMU that is starting, or busy with what a dead client asked of it
+CHILD_SECONDS = 5.0     # for the gated child of a dead creator to notice and end
+
+
+class CouldNotLook(Exception):
+    pass
+
+
+# ---- QEMU ----------------------------------------------------------------------------------------
+
+class Monitor:
+    """One QMP connection, from greeting to goodbye."""
+
+    def __init__(self, path, pid, until):
+        self.until = until
+        self.buffer = b""
+        self.socket = None
+        while True:
+            try:
+                self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                self.socket.settimeout(max(0.1, until - time.monotonic()))
+                self.socket.connect(path)
+                break
+            except OSError as error:
+                # A QEMU that was started a moment ago has not bound it yet.
+                self.socket.close()
+                if time.monotonic() > until or (pid and not is_alive(pid)):
+                    raise CouldNotLook(f"{path}: {error}") from error
+                time.sleep(0.02)
+        greeting = self.line()
+        if "QMP" not in greeting:
+            raise CouldNotLook(f"{path}: no QMP greeting: {greeting}")
+        self.ask("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def line(self):
+        while b"\n" not in self.buffer:
+            left = self.until - time.monotonic()
+            if left <= 0:
+                raise CouldNotLook("QEMU does not answer")
+            self.socket.settimeout(left)
+            try:
+                got = self.socket.recv(1 << 16)
+            except OSError as error:
+                raise CouldNotLook(f"QEMU does not answer: {error}") from error
+            if not got:
+                raise CouldNotLook("QEMU closed the monitor")
+            self.buffer += got
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def ask(self, execute, **arguments):
+        command = {"execute": execute, "id": "judge"}
+        if arguments:
+            command["arguments"] = arguments
+        try:
+            self.socket.sendall(json.dumps(command).encode() + b"\n")
+        except OSError as error:
+            raise CouldNotLook(f"{execute}: {error}") from error
+        while True:
+            answer = self.line()
+            if answer.get("id") == "judge":
+                if "error" in answer:
+                    raise CouldNotLook(f"{execute}: {answer['error']}")
+                return answer["return"]
+
+    def children(self, path):
+        return {p["name"] for p in self.ask("qom-list", path=path) if p["type"].startswith("child<")}
+
+
+def look_into_qemu(path, pid):
+    """Everything by name, as {kind: set of names}; chardevs with where they lead; media; fd sets."""
+    with Monitor(path, pid, time.monotonic() + LOOK_SECONDS) as monitor:
+        seen = {
+            "device": monitor.children("/machine/peripheral"),
+            "anonymous": monitor.children("/machine/peripheral-anon"),
+            "object": monitor.children("/objects"),
+            # Names with '#' are QEMU's own: nodes under a drive, which count as its medium.
+            "node": {n["node-name"] for n in monitor.ask("query-named-block-nodes", flat=True)
+                     if not n["node-name"].startswith("#")},
+        }
+        seen["chardev_files"] = {c["label"]: c.get("filename", "") for c in monitor.ask("query-chardev")}
+        seen["chardev"] = set(seen["chardev_files"])
+        network = monitor.ask("human-monitor-command", **{"command-line": "info network"})
+        seen["netdev"] = set(re.findall(r"^[ \\]*(.+?): index=", network, re.MULTILINE))
+        opaque = {s["fdset-id"]: [f.get("opaque", "") for f in s["fds"]] for s in monitor.ask("query-fdsets")}
+        seen["media"] = {}
+        used = set()
+        for drive in monitor.ask("query-block"):
+            name = drive["device"] or drive.get("qdev", "").rsplit("/", 1)[-1]
+            if "inserted" not in drive:
+                seen["media"][name] = None
+                continue
+            file = drive["inserted"]["file"]
+            number = re.fullmatch(r"/dev/fdset/(\d+)", file)
+            if number:
+                used.add(int(number[1]))
+                names = opaque.get(int(number[1]), [])
+                seen["media"][name] = names[0] if names else file
+            else:
+                seen["media"][name] = file
+        seen["unused_fdsets"] = {n: names for n, names in opaque.items() if n not in used}
+        return seen
+
+
+def look_twice(path, pid):
+    """QEMU drops a descriptor set that nothing uses only when its last monitor client leaves, and
+    may not have noticed yet that the killed one has left: what counts as a leftover is what is still
+    there on our second visit."""
+    seen = look_into_qemu(path, pid)
+    for _ in range(3):
+        if not seen["unused_fdsets"]:
+            break
+        time.sleep(0.1)
+        seen = look_into_qemu(path, pid)
+    return seen
+
+
+# ---- Processes -----------------------------------------------------------------------------------
+
+def stat_fields(pid):
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rsplit(b")", 1)[1].split()  # the name may hold anything
+
+
+def is_alive(pid):
+    try:
+        return stat_fields(pid)[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+
+
+def start_time(pid):
+    return int(stat_fields(pid)[19])
+
+
+def ancestors():
+    found = set()
+    pid = os.getpid()
+    while pid > 1:
+        found.add(pid)
+        pid = int(stat_fields(pid)[1])
+    return found
+
+
+def processes_with(marker):
+    """(QEMUs, others) whose command line has `marker` in it, but for ourselves and our callers."""
+    mine = ancestors()
+    qemus, others = {}, {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in mine:
+            continue
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                argv = file.read().decode(errors="replace").split("\0")[:-1]
+        except OSError:
+            continue
+        if argv and any(marker in word for word in argv) and is_alive(int(name)):
+            is_qemu = os.path.basename(argv[0]).startswith("qemu-system")
+            (qemus if is_qemu else others)[int(name)] = " ".join(argv)
+    return qemus, others
+
+
+# ---- The store -----------------------------------------------------------------------------------
+
+def read_tables(store):
+    """The raw tables, from a copy: to open the living database would take part in its locking. The
+    -shm is left behind, so that SQLite rebuilds its index from the WAL alone."""
+    with tempfile.TemporaryDirectory(prefix="judge-") as copy:
+        shutil.copy(os.path.join(store, "store.db"), copy)
+        wal = os.path.join(store, "store.db-wal")
+        if os.path.exists(wal):
+            shutil.copy(wal, copy)
+        database = sqlite3.connect(os.path.join(copy, "store.db"))
+        try:
+            database.row_factory = sqlite3.Row
+            if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                raise CouldNotLook("integrity_check of the copied store fails")
+            names = [r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            tables = {}
+            for name in ("domain", "thing", "product", "intent"):
+                if name not in names:
+                    raise CouldNotLook(f"the store has no table {name}")
+                tables[name] = [dict(r) for r in database.execute(f"SELECT * FROM {name}")]
+            return tables
+        except sqlite3.Error as error:
+            raise CouldNotLook(f"the copied store cannot be read: {error}") from error
+        finally:
+            database.close()
+
+
+def vdev_to_drive(vdev):
+    """libxl's id of an emulated drive: ide-5632 for hdc."""
+    numbers = {"hda": 768, "hdb": 832, "hdc": 5632, "hdd": 5696}
+    return f"ide-{numbers[vdev]}" if vdev in numbers else None
+
+
+def medium_of(text):
+    """What a disk's JSON says is in the drive; None: nothing."""
+    disk = json.loads(text)
+    path = disk.get("pdev_path", "")
+    form = disk.get("format", "raw")
+    return None if form == "empty" or not path else f"{form}:{path}"
+
+
+class Rows:
+    """What the rows of one incarnation allow to be in its QEMU."""
+
+    def __init__(self, tables, domain):
+        self.domain = domain
+        self.things = [t for t in tables["thing"] if t["domain"] == domain["id"]]
+        self.intents = [i for i in tables["intent"] if i["domain"] == domain["id"]]
+        of_thing = {t["id"] for t in self.things}
+        self.products = {}      # (kind, name) -> the entry it belongs to
+        for product in tables["product"]:
+            if product["domain"] == domain["id"] and product["thing"] in of_thing:
+                self.products[product["kind"], product["name"]] = product["thing"]
+        for intent in self.intents:
+            for product in json.loads(intent["probe"]).get("products", []):
+                self.products.setdefault((product["kind"], product["name"]), intent["thing"])
+        self.media = {}         # drive -> the media that its entry and open intent know of
+        self.settled_media = {}
+        for thing in self.things:
+            drive = vdev_to_drive(thing["key"]) if thing["class"] == "disks" else None
+            if not drive:
+                continue
+            self.settled_media[drive] = medium_of(thing["json"])
+            self.media[drive] = {self.settled_media[drive]}
+            for intent in self.intents:
+                if intent["thing"] == thing["id"]:
+                    for image in ("image_before", "image_after", "image_neither"):
+                        if intent[image] is not None:
+                            self.media[drive].add(medium_of(intent[image]))
+
+    def name(self):
+        return f"domain {self.domain['domid']} (row {self.domain['id']}, {self.domain['state']})"
+
+
+def same_medium(seen, known):
+    """A medium that came by a descriptor is named FORMAT:PATH; one of the command line, by its path."""
+    if seen is None or known is None:
+        return seen is known
+    return seen in (known, known.split(":", 1)[1])
+
+
+# ---- The verdict ---------------------------------------------------------------------------------
+
+def judge_qemu(rows, seen, baseline):
+    """R1: what is there that no row accounts for."""
+    breaches = []
+    for kind in ("device", "anonymous", "object", "node", "chardev", "netdev"):
+        for name in sorted(seen[kind] - set(baseline[kind])):
+            if (kind, name) in rows.products:
+                continue
+            if kind == "chardev" and rows.domain["monitor_path"] and \
+                    rows.domain["monitor_path"] in seen["chardev_files"][name]:
+                continue  # the monitor that the store itself added to the command line
+            if kind == "device" and ("cpu", name) in rows.products:
+                continue
+            breaches.append(f"R1: QEMU has {kind} \"{name}\", and no entry or open intent of {rows.name()} has it")
+    for drive, medium in sorted(seen["media"].items()):
+        if drive not in baseline["media"] and ("device", drive) not in rows.products \
+                and ("node", drive) not in rows.products:
+            breaches.append(f"R1: QEMU has drive \"{drive}\", and no entry or open intent of {rows.name()} has it")
+        elif drive in rows.media:
+            if not any(same_medium(medium, known) for known in rows.media[drive]):
+                breaches.append(f"R1: drive \"{drive}\" holds {medium or 'nothing'}, but its entry and open intent "
+                                f"know only of {sorted(str(m) for m in rows.media[drive])}")
+        elif medium is not None and medium != baseline["media"].get(drive):
+            breaches.append(f"R1: drive \"{drive}\" has no entry, and holds {medium} since it was born")
+    promised = {m for media in rows.media.values() for m in media}
+    for number, names in sorted(seen["unused_fdsets"].items()):
+        if str(number) not in baseline["unused_fdsets"] and not promised & set(names):
+            breaches.append(f"R1: QEMU keeps descriptor set {number} {names}, which no drive uses and no row names")
+    return breaches
+
+
+def judge_settled(rows, seen):
+    breaches = []
+    for intent in rows.intents:
+        breaches.append(f"not settled: {rows.name()}: intent {intent['id']} is open ({intent['note']})")
+    for thing in rows.things:
+        if thing["state"] in ("adding", "changing", "removing"):
+            breaches.append(f"not settled: {rows.name()}: entry {thing['class']}/{thing['key']} is {thing['state']}")
+    if rows.domain["state"] in ("creating", "destroying"):
+        breaches.append(f"not settled: {rows.name()}")
+    if seen is None:
+        return breaches
+    state = {t["id"]: t["state"] for t in rows.things}
+    for (kind, name), thing in sorted(rows.products.items()):
+        if state.get(thing) == "present" and kind in seen and name not in seen[kind]:
+            breaches.append(f"settled wrongly: an entry of {rows.name()} is present, but QEMU has no {kind} \"{name}\"")
+    for drive, medium in sorted(rows.settled_media.items()):
+        if drive in seen["media"] and not same_medium(seen["media"][drive], medium):
+            breaches.append(f"settled wrongly: drive \"{drive}\" holds {seen['media'][drive] or 'nothing'}, "
+                            f"its entry says {medium or 'nothing'}")
+    for number, names in sorted(seen["unused_fdsets"].items()):
+        breaches.append(f"left behind: descriptor set {number} {names}, which no drive uses")
+    return breaches
+
+
+def judge_promise(promise, tables, rows, seen, qemus):
+    """What is not as an acknowledged command promised; None if it is."""
+    subject, wanted = promise.split("=", 1)
+    kind, _, name = subject.partition(":")
+    found = None
+    if kind == "qemu":
+        found = "running" if qemus else "none"
+    elif kind == "domain":
+        living = [d for d in tables["domain"] if str(d["domid"]) == name and d["state"] != "destroyed"]
+        found = living[0]["state"] if living else "gone"
+    elif kind == "entry":
+        things = rows.things if rows else []
+        states = [t["state"] for t in things if f"{t['class']}/{t['key']}" == name]
+        found = states[0] if states else "absent"
+    elif seen is None:
+        found = "no QEMU to look into"
+    elif kind == "medium":
+        if name not in seen["media"]:
+            found = "no such drive"
+        else:
+            known = None if wanted == "empty" else wanted
+            if not same_medium(seen["media"][name], known):
+                found = f"{seen['media'][name] or 'empty'} in QEMU"
+            elif not rows or name not in rows.settled_media:
+                found = "no entry"
+            elif rows.settled_media[name] != known:
+                found = f"{rows.settled_media[name] or 'empty'} in the document"
+            else:
+                found = wanted
+    elif kind in seen:
+        found = "present" if name in seen[kind] else "absent"
+    else:
+        raise CouldNotLook(f"nothing is known of promises like {promise}")
+    return None if found == wanted else f"acknowledged, but not so: {subject} is {found}, not {wanted}"
+
+
+def judge(options):
+    breaches = []
+    marker = options.marker or options.store
+
+    # The gated child of a dead creator ends by itself; a program that it becomes is a QEMU.
+    until = time.monotonic() + CHILD_SECONDS
+    while True:
+        qemus, others = processes_with(marker)
+        if not others or time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    for pid, command in others.items():
+        breaches.append(f"process {pid} outlives the one that made it: {command}")
+
+    # The rows are read after the processes are listed: R13 wants the row first, so a QEMU that is
+    # there must find its pid in them; looking the other way round would accuse one born in between.
+    tables = read_tables(options.store)
+    living = [d for d in tables["domain"] if d["state"] != "destroyed"]
+    for pid, command in qemus.items():
+        try:
+            born = start_time(pid)
+        except OSError:
+            continue  # ended meanwhile
+        if not any(d["qemu_pid"] == pid and d["qemu_start_time"] in (None, born) for d in living):
+            breaches.append(f"R13: QEMU {pid} runs, and no row that is not destroyed has it: {command[:200]}")
+
+    if options.qemu_pid == "none":
+        pid = None
+        for other in qemus:
+            breaches.append(f"QEMU {other} runs, and none should")
+    elif options.qemu_pid == "any":
+        pid = next(iter(qemus), None)
+        if len(qemus) > 1:
+            breaches.append(f"several QEMUs run: {sorted(qemus)}")
+    else:
+        pid = int(options.qemu_pid)
+        if not is_alive(pid):
+            breaches.append(f"QEMU {pid} is dead, and should not be")
+            pid = None
+
+    domain = next((d for d in living if pid and d["qemu_pid"] == pid), None)
+    seen = None
+    if pid:
+        try:
+            seen = look_twice(options.second_monitor, pid)
+        except CouldNotLook:
+            if is_alive(pid):
+                raise
+            pid = None  # it ended under our eyes, which breaks no rule
+    rows = Rows(tables, domain) if domain else None
+    if seen and rows:
+        with open(options.baseline, encoding="utf-8") as file:
+            baseline = json.load(file)
+        breaches += judge_qemu(rows, seen, baseline)
+    if options.settled:
+        for other in living:
+            breaches += judge_settled(Rows(tables, other), seen if domain is other else None)
+    if rows is None and len(living) == 1:
+        rows = Rows(tables, living[0])
+    for promise in options.acknowledged:
+        breach = judge_promise(promise, tables, rows, seen, qemus)
+        if breach:
+            breaches.append(breach)
+
+    if options.json:
+        summary = {"qemus": sorted(qemus), "media": seen["media"] if seen else None,
+                   "domains": [{k: d[k] for k in ("id", "domid", "state", "qemu_pid")} for d in living],
+                   "intents": len(tables["intent"]), "breaches": breaches}
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(summary, file)
+    return breaches
+
+
+def record_baseline(options):
+    seen = look_into_qemu(options.second_monitor, None)
+    plain = {k: sorted(v) if isinstance(v, set) else v for k, v in seen.items()}
+    with open(options.record_baseline, "w", encoding="utf-8") as file:
+        json.dump(plain, file, indent=1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("store", nargs="?")
+    parser.add_argument("--qemu-pid", default="any")
+    parser.add_argument("--second-monitor", required=True)
+    parser.add_argument("--baseline")
+    parser.add_argument("--record-baseline")
+    parser.add_argument("--marker")
+    parser.add_argument("--settled", action="store_true")
+    parser.add_argument("--acknowledged", action="append", default=[], metavar="SUBJECT=VALUE")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    try:
+        if options.record_baseline:
+            record_baseline(options)
+            return 0
+        if not options.store or not options.baseline:
+            parser.error("STORE and --baseline are needed")
+        breaches = judge(options)
+    except (CouldNotLook, OSError, KeyError, ValueError) as error:
+        print(f"judge: could not look: {type(error).__name__}: {error}")
+        return 2
+    for breach in breaches:
+        print(f"judge: {breach}")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

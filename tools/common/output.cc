@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "tools/common/output.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "store/json_text.hpp"
+
+namespace xlstore::tools {
+
+Status status_of(const Error& error)
+{
+    switch (error.code) {
+    case Errc::in_doubt:
+        return Status::in_doubt;
+    case Errc::not_found:
+        return Status::not_found;
+    default:
+        return Status::refused;
+    }
+}
+
+std::string json_object(const std::vector<std::pair<std::string, std::string>>& members)
+{
+    std::string text = "{";
+    for (const auto& [key, value] : members) {
+        if (text.size() > 1) text += ',';
+        text += json_quote(key) + ":" + value;
+    }
+    return text + "}";
+}
+
+std::string error_json(const Error& error)
+{
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"code", json_quote(errc_name(error.code))}, {"message", json_quote(error.message)}};
+    if (!error.advice.empty()) members.emplace_back("advice", json_quote(error.advice));
+    if (error.intent) members.emplace_back("intent", std::to_string(*error.intent));
+    return json_object({{"error", json_object(members)}});
+}
+
+void print_error(std::string_view program, const Error& error)
+{
+    std::string text = std::string(program) + ": " + plain(error.message) + "\n";
+    if (!error.advice.empty()) text += std::string(program) + ": " + plain(error.advice) + "\n";
+    std::fputs(text.c_str(), stderr);
+}
+
+void print_table(const std::vector<std::string>& head,
+                 const std::vector<std::vector<std::string>>& rows)
+{
+    if (rows.empty()) return;
+    std::vector<std::size_t> widths;
+    for (const auto& name : head)
+        widths.push_back(name.size());
+    for (const auto& row : rows)
+        for (std::size_t i = 0; i < row.size(); ++i)
+            widths[i] = std::max(widths[i], row[i].size());
+    const auto line = [&](const std::vector<std::string>& cells) {
+        std::string text;
+        for (std::size_t i = 0; i < cells.size(); ++i) {
+            text += cells[i];
+            if (i + 1 < cells.size()) text.append(widths[i] - cells[i].size() + 2, ' ');
+        }
+        std::puts(text.c_str());
+    };
+    line(head);
+    for (const auto& row : rows)
+        line(row);
+}
+
+std::string plain(std::string_view text)
+{
+    std::string safe(text);
+    for (char& c : safe)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    return safe;
+}
+
+}  // namespace xlstore::tools

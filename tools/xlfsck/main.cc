@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+// xlfsck: the face of recovery/. Options as e2fsck has them; exit status is a sum of bits.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+
+#include "recovery/recover.hpp"
+#include "store/json_text.hpp"
+#include "tools/common/output.hpp"
+
+namespace xlstore::tools {
+
+namespace {
+
+using recovery::Action;
+using recovery::Exit;
+using recovery::Finding;
+using recovery::Mode;
+
+constexpr const char* kUsage =
+    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--timeout SECONDS] "
+    "[DOMAIN]\n"
+    "Checks a store against the living QEMUs, and repairs it.\n"
+    "  -n  look only, answer no to everything, write nothing\n"
+    "  -p  preen: repair without questions what is safe without a human\n"
+    "  -y  answer yes to everything\n"
+    "  -f  check even what seems clean\n"
+    "  -v  say more\n"
+    "  -C FD  write progress to this descriptor: PASS DONE OF\n"
+    "  --json  one object a line, the last one the summary\n"
+    "  --timeout SECONDS  for each domain (default 10)\n"
+    "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
+    "go),\n"
+    "4 left uncorrected, 8 could not look, 16 usage, 32 cancelled.\n";
+
+struct Settings {
+    std::string store = default_directory();
+    std::string domain;
+    std::optional<Mode> mode;
+    bool verbose = false;
+    bool json = false;
+    int progress_fd = -1;
+    double timeout_s = 10;
+};
+
+[[noreturn]] void usage(const std::string& what)
+{
+    std::fprintf(stderr, "xlfsck: %s\n%s", what.c_str(), kUsage);
+    std::exit(static_cast<int>(Exit::usage));
+}
+
+Settings parse(int argc, char** argv)
+{
+    Settings s;
+    const auto set_mode = [&](Mode mode) {
+        if (s.mode && *s.mode != mode) usage("only one of -n, -p and -y may be given");
+        s.mode = mode;
+    };
+    for (int i = 1; i < argc; ++i) {
+        const std::string word = argv[i];
+        const auto value = [&]() -> std::string {
+            if (i + 1 >= argc) usage(word + " needs a value");
+            return argv[++i];
+        };
+        if (word == "-h" || word == "--help") {
+            std::fputs(kUsage, stdout);
+            std::exit(0);
+        } else if (word == "--store") {
+            s.store = value();
+        } else if (word == "--json") {
+            s.json = true;
+        } else if (word == "--timeout") {
+            const auto text = value();
+            char* end = nullptr;
+            s.timeout_s = std::strtod(text.c_str(), &end);
+            if (end == text.c_str() || *end || !(s.timeout_s >= 0))
+                usage("--timeout takes seconds");
+        } else if (word == "--evict" || word == "--rebuild") {
+            usage(word + " is not in this version yet");
+        } else if (word == "-C") {
+            const auto text = value();
+            char* end = nullptr;
+            s.progress_fd = static_cast<int>(std::strtol(text.c_str(), &end, 10));
+            if (end == text.c_str() || *end || s.progress_fd < 0)
+                usage("-C takes a descriptor's number");
+        } else if (word.size() > 1 && word[0] == '-' && word[1] != '-') {
+            for (const char c : word.substr(1)) {
+                switch (c) {
+                case 'n':
+                    set_mode(Mode::look);
+                    break;
+                case 'p':
+                    set_mode(Mode::preen);
+                    break;
+                case 'y':
+                    set_mode(Mode::yes);
+                    break;
+                case 'f':
+                    break;  // nothing is skipped yet
+                case 'v':
+                    s.verbose = true;
+                    break;
+                default:
+                    usage(std::string("unknown option -") + c);
+                }
+            }
+        } else if (word.starts_with("-")) {
+            usage("unknown option " + word);
+        } else if (s.domain.empty()) {
+            s.domain = word;
+        } else {
+            usage("more than one domain was named");
+        }
+    }
+    return s;
+}
+
+std::string_view action_name(Action action)
+{
+    switch (action) {
+    case Action::fixed:
+        return "fixed";
+    case Action::left:
+        return "left";
+    case Action::failed:
+        return "failed";
+    case Action::none:
+        break;
+    }
+    return "none";
+}
+
+void print_finding(const Settings& settings, const Finding& f)
+{
+    const auto& about = recovery::problem(f.code);
+    if (settings.json) {
+        std::vector<std::pair<std::string, std::string>> members = {
+            {"code", std::to_string(static_cast<int>(f.code))},
+            {"problem", json_quote(about.name)},
+            {"subject", json_quote(f.subject)},
+            {"message", json_quote(about.message)},
+            {"evidence", json_quote(f.evidence)},
+            {"action", json_quote(action_name(f.action))}};
+        if (f.domid) members.emplace_back("domid", std::to_string(*f.domid));
+        if (f.intent) members.emplace_back("intent", std::to_string(*f.intent));
+        if (!f.error.empty()) members.emplace_back("error", json_quote(f.error));
+        std::puts(json_object(members).c_str());
+        return;
+    }
+    const bool noteworthy = about.if_left != Exit::clean || f.action != Action::none;
+    if (!noteworthy && !settings.verbose) return;
+    std::string line = f.subject + ": " + std::string(about.message);
+    if (!f.evidence.empty()) line += " (" + f.evidence + ")";
+    line += ".";
+    if (f.action == Action::fixed) line += "  " + std::string(about.fixed) + ".";
+    if (f.action == Action::left) line += "  LEFT.";
+    if (f.action == Action::failed) line += "  NOT REPAIRED: " + f.error + ".";
+    std::puts(plain(line).c_str());
+}
+
+bool ask_on_terminal(const recovery::Problem& about, const recovery::Subject& subject)
+{
+    std::printf("%s: %s (%s). %s<y>? ", plain(subject.text).c_str(),
+                std::string(about.message).c_str(), plain(subject.evidence).c_str(),
+                std::string(about.question).c_str());
+    std::fflush(stdout);
+    std::string answer;
+    for (int c = std::getchar(); c != '\n' && c != EOF; c = std::getchar())
+        answer += static_cast<char>(c);
+    return answer.empty() || answer[0] == 'y' || answer[0] == 'Y';
+}
+
+int could_not_look(const Settings& settings, const Error& error)
+{
+    if (settings.json)
+        std::puts(error_json(error).c_str());
+    else
+        print_error("xlfsck", error);
+    return static_cast<int>(Exit::blind);
+}
+
+int run(const Settings& settings)
+{
+    recovery::Options options;
+    options.mode = settings.mode.value_or(Mode::ask);
+    if (!settings.mode && (!isatty(STDIN_FILENO) || settings.json))
+        usage("questions need a terminal: give -n, -p or -y");
+    options.timeout_each =
+        std::chrono::milliseconds(static_cast<std::int64_t>(settings.timeout_s * 1000));
+    options.found = [&](const Finding& finding) { print_finding(settings, finding); };
+    options.answer = ask_on_terminal;
+    if (settings.progress_fd >= 0)
+        options.progress = [&](int pass, int done, int of) {
+            dprintf(settings.progress_fd, "%d %d %d\n", pass, done, of);
+        };
+
+    StoreOptions where;
+    where.directory = settings.store;
+    where.program = "xlfsck";
+    auto store = options.mode == Mode::look ? Store::open_read_only(where) : Store::open(where);
+    if (!store) return could_not_look(settings, store.error());
+    if (!settings.domain.empty()) {
+        auto domain = find_domain((*store)->db(), settings.domain);
+        if (!domain) return could_not_look(settings, domain.error());
+        options.only = domain->id;
+    }
+    auto report = (*store)->loop().wait_for(recovery::recover(**store, std::move(options)));
+    if (!report) return could_not_look(settings, report.error());
+
+    auto counts = (*store)->db().prepare(
+        "SELECT (SELECT count(*) FROM domains), (SELECT count(*) FROM things), (SELECT count(*) "
+        "FROM intent)");
+    counts.step();
+    if (settings.json) {
+        std::puts(
+            json_object({{"summary", json_object({{"status", std::to_string(report->exit_bits)},
+                                                  {"found", std::to_string(report->found)},
+                                                  {"corrected", std::to_string(report->corrected)},
+                                                  {"domains", counts.text(0)},
+                                                  {"things", counts.text(1)},
+                                                  {"open_intents", counts.text(2)}})}})
+                .c_str());
+    } else {
+        std::printf("%s: %s domains, %s things, %s open intents; %d found, %d corrected\n",
+                    settings.store.c_str(), counts.text(0).c_str(), counts.text(1).c_str(),
+                    counts.text(2).c_str(), report->found, report->corrected);
+    }
+    return static_cast<int>(report->exit_bits);
+}
+
+}  // namespace
+
+}  // namespace xlstore::tools
+
+int main(int argc, char** argv)
+{
+    const auto settings = xlstore::tools::parse(argc, argv);
+    try {
+        return xlstore::tools::run(settings);
+    } catch (const std::exception& e) {
+        return xlstore::tools::could_not_look(
+            settings, xlstore::Error(xlstore::Errc::io, e.what(),
+                                     "the store was left as far as the last commit"));
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// The command line. CLI11 is slow to compile and stands in this file alone.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "tools/xlstore/verbs.hpp"
+
+namespace xlstore::tools {
+
+std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
+{
+    CLI::App app(
+        "Keeps libxl's per-domain configuration so that no crash can lose track of a device.\n"
+        "DOM is domid:7, name:web, uuid:… or a bare word tried as domid, uuid, name.\n"
+        "Exit status: 0 done, 1 refused or not done, 2 usage, 3 in doubt, 4 no such object.",
+        "xlstore");
+    app.require_subcommand(1);
+    app.fallthrough();
+    out.store = default_directory();
+    app.add_option("--store", out.store,
+                   "the store's directory; else $XLSTORE_DIR, else /var/lib/xlstore");
+    app.add_flag("--json", out.json, "print one JSON value, errors too");
+    app.add_option("--timeout", out.timeout_s,
+                   "seconds for the whole of it (default: 30, create 60, wait 3600)")
+        ->check(CLI::NonNegativeNumber);
+
+    // What stands after "--" is QEMU's command line and none of ours to read.
+    std::vector<std::string> own;
+    bool rest = false;
+    for (int i = 1; i < argc; ++i) {
+        if (!rest && std::string_view(argv[i]) == "--") {
+            rest = true;
+        } else {
+            (rest ? out.command : own).emplace_back(argv[i]);
+        }
+    }
+    for (const auto& row : verbs()) {
+        auto* verb = app.add_subcommand(row.name, row.help);
+        verb->footer(std::string("xlstore [OPTIONS] ") + row.name + " " + row.synopsis);
+        if (row.words_max > 0)
+            verb->add_option("words", out.words, row.synopsis)
+                ->expected(row.words_min, row.words_max)
+                ->required(row.words_min > 0);
+        const std::string_view name = row.name;
+        if (name == "init")
+            verb->add_option("--group", out.group, "gid of a group that may read the store");
+        if (name == "destroy")
+            verb->add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");
+        if (name == "register") {
+            verb->add_option("--monitor", out.monitor, "QEMU's monitor socket")->required();
+            verb->add_option("--pid", out.pid, "who is expected at its other end");
+            verb->add_flag("--handed-in", out.handed_in,
+                           "the toolstack made the socket: the peer may be another process");
+        }
+        verb->callback([&out, name] { out.verb = name; });
+    }
+    std::reverse(own.begin(), own.end());  // CLI11 takes them from the back
+    try {
+        app.parse(own);
+    } catch (const CLI::ParseError& e) {
+        const bool asked = e.get_exit_code() == 0;
+        app.exit(e);
+        return asked ? 0 : static_cast<int>(Status::usage);
+    }
+    if (!out.command.empty() && out.verb != "create") {
+        std::fputs("xlstore: only 'create' takes a command after --\n", stderr);
+        return static_cast<int>(Status::usage);
+    }
+    return std::nullopt;
+}
+
+}  // namespace xlstore::tools

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include "tools/xlstore/verbs.hpp"
+
+namespace xlstore::tools {
+
+const std::vector<VerbRow>& verbs()
+{
+    static const std::vector<VerbRow> rows = {
+        {"init", "[--group GID]", "make a new store", 0, 0, run_init},
+        {"create", "DOMID CONFIG.json -- QEMU-COMMAND...", "start QEMU as that domain", 2, 2,
+         run_create},
+        {"import", "DOMID CONFIG.json", "a document for a domain that runs elsewhere", 2, 2,
+         run_import},
+        {"register", "DOM --monitor SOCKET [--pid N] [--handed-in]",
+         "register a QEMU that someone else started", 1, 1, run_register},
+        {"list", "", "the domains", 0, 0, run_list},
+        {"show", "DOM", "one domain", 1, 1, run_show},
+        {"things", "DOM", "its entries", 1, 1, run_things},
+        {"intents", "[DOM]", "open intents", 0, 1, run_intents},
+        {"history", "[DOM]", "what was done, and on what evidence", 0, 1, run_history},
+        {"locks", "", "who holds what, checked against the living", 0, 0, run_locks},
+        {"insert", "DOM VDEV FILE", "put an image into a CD drive, whatever was in it", 3, 3,
+         run_insert},
+        {"eject", "DOM VDEV", "empty a CD drive", 2, 2, run_eject},
+        {"attach", "DOM CLASS JSON", "add a thing; JSON: a literal, @FILE, or - for standard input",
+         3, 3, run_attach},
+        {"detach", "DOM CLASS KEY", "take a thing out", 3, 3, run_detach},
+        {"wait", "INTENT", "wait until an intent is closed", 1, 1, run_wait},
+        {"recover", "[DOM]", "settle what crashed operations left open", 0, 1, run_recover},
+        {"destroy", "DOM | DOMID --uuid UUID", "kill the domain's QEMU and forget its document", 1,
+         1, run_destroy},
+        {"export", "DOM", "the libxl-json document, byte for byte as libxl would write it", 1, 1,
+         run_export},
+        {"sql", "[QUERY]", "run a query (or standard input) read-only", 0, 1, run_sql},
+        {"crash-points", "", "the names of all crash points", 0, 0, run_crash_points},
+    };
+    return rows;
+}
+
+namespace {
+
+int run(const Arguments& arguments)
+{
+    const auto row = std::find_if(verbs().begin(), verbs().end(),
+                                  [&](const VerbRow& v) { return v.name == arguments.verb; });
+    auto status = [&]() -> Result<Status> {
+        try {
+            return row->run(arguments);
+        } catch (const DbError& e) {
+            return Error(Errc::store, e.what(), "run xlfsck");
+        } catch (const std::exception& e) {
+            return Error(Errc::io, e.what());
+        }
+    }();
+    if (status) return static_cast<int>(*status);
+    if (arguments.json) {
+        std::puts(error_json(status.error()).c_str());
+    } else {
+        print_error("xlstore", status.error());
+    }
+    return static_cast<int>(status_of(status.error()));
+}
+
+}  // namespace
+
+}  // namespace xlstore::tools
+
+int main(int argc, char** argv)
+{
+    xlstore::tools::Arguments arguments;
+    if (const auto ended = xlstore::tools::parse_arguments(argc, argv, arguments)) return *ended;
+    return xlstore::tools::run(arguments);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// The verbs of `xlstore`: a row each in kVerbs (main.cc), a function each.
+#ifndef XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
+#define XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/domain.hpp"
+#include "store/store.hpp"
+#include "tools/common/output.hpp"
+
+namespace xlstore::tools {
+
+/// The command line, taken apart.
+struct Arguments {
+    std::string verb;
+    std::string store;
+    bool json = false;
+    bool handed_in = false;
+    std::optional<double> timeout_s;
+    std::optional<std::int64_t> pid;
+    std::optional<unsigned> group;
+    std::string uuid;
+    std::string monitor;
+    std::vector<std::string> words;    ///< positional, in the verb's order
+    std::vector<std::string> command;  ///< after --
+
+    [[nodiscard]] Deadline until(std::chrono::milliseconds standard) const
+    {
+        if (!timeout_s) return Clock::now() + standard;
+        return Clock::now() +
+               std::chrono::milliseconds(static_cast<std::int64_t>(*timeout_s * 1000));
+    }
+};
+
+/// A positional argument of a verb, or a group of options it takes.
+struct VerbRow {
+    const char* name;
+    const char* synopsis;
+    const char* help;
+    int words_min;
+    int words_max;
+    Result<Status> (*run)(const Arguments&);
+};
+
+/// Fills `out`; an exit status when the program is to end at once (help, usage).
+std::optional<int> parse_arguments(int argc, char** argv, Arguments& out);
+[[nodiscard]] const std::vector<VerbRow>& verbs();
+
+Result<std::unique_ptr<Store>> open_store(const Arguments& arguments);
+Result<std::unique_ptr<Store>> open_to_look(const Arguments& arguments);
+/// A literal, @FILE, or - for standard input; `what` is set to what to call it in errors.
+Result<std::string> read_text(const std::string& word, std::string& what);
+Result<std::string> read_file(const std::string& path);
+/// Prints {"result": "done", …} with --json, else `text`.
+void print_done(const Arguments& arguments, const std::string& text,
+                std::vector<std::pair<std::string, std::string>> members = {});
+
+Result<Status> run_init(const Arguments&);
+Result<Status> run_create(const Arguments&);
+Result<Status> run_import(const Arguments&);
+Result<Status> run_register(const Arguments&);
+Result<Status> run_destroy(const Arguments&);
+Result<Status> run_recover(const Arguments&);
+Result<Status> run_list(const Arguments&);
+Result<Status> run_show(const Arguments&);
+Result<Status> run_things(const Arguments&);
+Result<Status> run_intents(const Arguments&);
+Result<Status> run_history(const Arguments&);
+Result<Status> run_locks(const Arguments&);
+Result<Status> run_export(const Arguments&);
+Result<Status> run_crash_points(const Arguments&);
+Result<Status> run_sql(const Arguments&);
+Result<Status> run_insert(const Arguments&);
+Result<Status> run_eject(const Arguments&);
+Result<Status> run_attach(const Arguments&);
+Result<Status> run_detach(const Arguments&);
+Result<Status> run_wait(const Arguments&);
+
+}  // namespace xlstore::tools
+
+#endif  // XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
