@@ -97,6 +97,7 @@ Task<void> look_only(Check& check, Store& store, DomainRow domain, std::vector<I
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain)
 {
     if (domain.state != DomainState::running || !domain.registration) co_return;
+    if (!of_this_boot(domain.registration->qemu)) co_return;  // pass 3 has spoken of it
     auto intents = readable_intents(check, store, domain);
     if (intents.empty()) co_return;
     if (check.looking_only()) {

@@ -13,6 +13,7 @@ CREATE TABLE store (
     id                   INTEGER PRIMARY KEY CHECK (id = 1),
     uuid                 TEXT    NOT NULL,            -- this store, to tell a copy or a replacement (R17)
     created_us           INTEGER NOT NULL,
+    durability           TEXT    NOT NULL DEFAULT 'process' CHECK (durability IN ('process', 'power')),
     history_pruned_below INTEGER NOT NULL DEFAULT 0   -- rows of history with a lower id may be deleted
 ) STRICT;
 
@@ -121,6 +122,7 @@ CREATE TABLE intent (
     image_before TEXT    CHECK (image_before IS NULL OR image_before GLOB '{*}'),  -- NULL: an add
     image_after  TEXT    CHECK (image_after IS NULL OR image_after GLOB '{*}'),    -- NULL: a removal
     image_neither TEXT   CHECK (image_neither IS NULL OR image_neither GLOB '{*}'),  -- an emptied drive
+    image_stale  TEXT    CHECK (image_stale IS NULL OR image_stale GLOB '{*}'),  -- what an add replaces
     plan         TEXT    NOT NULL CHECK (plan GLOB '[[]*]'),   -- QMP commands in order, each with its undo
     probe        TEXT    NOT NULL CHECK (probe GLOB '{*}'),  -- what to look for, and what it proves
     monitor_path TEXT    NOT NULL,                    -- the socket that the plan goes through

@@ -79,3 +79,24 @@ WHEN OLD.id >= (SELECT history_pruned_below FROM store)
 BEGIN SELECT RAISE(ABORT, 'history is append-only; xlstore prune removes its old end'); END;
 CREATE TRIGGER store_delete BEFORE DELETE ON store
 BEGIN SELECT RAISE(ABORT, 'a store keeps its identity'); END;
+
+-- REPLACE deletes without asking the triggers above; what is there already is not inserted again.
+CREATE TRIGGER domain_replace BEFORE INSERT ON domain
+WHEN EXISTS (SELECT 1 FROM domain WHERE id = NEW.id OR (domid = NEW.domid AND state <> 'destroyed' AND NEW.state <> 'destroyed'))
+BEGIN SELECT RAISE(ABORT, 'R14: UNIQUE: this incarnation, or a living one of its domid, is there already'); END;
+CREATE TRIGGER thing_replace BEFORE INSERT ON thing
+WHEN EXISTS (SELECT 1 FROM thing WHERE id = NEW.id OR (domain = NEW.domain AND class = NEW.class AND key = NEW.key))
+BEGIN SELECT RAISE(ABORT, 'R1: UNIQUE: this thing has an entry already'); END;
+CREATE TRIGGER intent_replace BEFORE INSERT ON intent
+WHEN EXISTS (SELECT 1 FROM intent WHERE id = NEW.id OR thing = NEW.thing)
+BEGIN SELECT RAISE(ABORT, 'R10: UNIQUE: this thing has an open intent already'); END;
+CREATE TRIGGER history_replace BEFORE INSERT ON history
+WHEN EXISTS (SELECT 1 FROM history WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER store_replace BEFORE INSERT ON store
+WHEN EXISTS (SELECT 1 FROM store)
+BEGIN SELECT RAISE(ABORT, 'a store keeps its identity'); END;
+-- The shell has foreign keys off.
+CREATE TRIGGER r10_thing_delete BEFORE DELETE ON thing
+WHEN EXISTS (SELECT 1 FROM intent WHERE thing = OLD.id)
+BEGIN SELECT RAISE(ABORT, 'R10: this thing has an open intent'); END;

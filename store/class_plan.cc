@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "store/class_plan.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "store/device_class.hpp"
 #include "store/json_text.hpp"
@@ -108,6 +110,115 @@ Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
     return draft;
 }
 
+Plan single_device(const std::string& id, const std::string& arguments)
+{
+    Plan plan;
+    const Command add{"device_add", arguments};
+    Product product = with_undo(Product{"device", id, std::nullopt});
+    plan.steps.push_back(Step{add, product.undo, {}, {}});
+    plan.probe.products.push_back(std::move(product));
+    return plan;
+}
+
+// A controller that QEMU emulates. Numbers are strings, as libxl to 4.18 sends them.
+Result<Plan> plan_usbctrl(std::string_view json)
+{
+    const auto type = json_get_string(json, "type").value_or("");
+    if (type != "devicemodel")
+        return Error(Errc::invalid,
+                     "usbctrls: type " + json_shown(type) + " is not QEMU's: only devicemodel is");
+    const auto devid = json_get_integer(json, "devid");
+    if (!devid || *devid < 0) return Error(Errc::invalid, "usbctrls: \"devid\" is missing");
+    const auto version = json_get_integer(json, "version").value_or(2);
+    const auto ports = std::to_string(json_get_integer(json, "ports").value_or(4));
+    const std::string id = "xenusb-" + std::to_string(*devid);
+    std::string arguments;
+    switch (version) {
+    case 1:
+        arguments = R"("driver":"piix3-usb-uhci")";
+        break;
+    case 2:
+        arguments = R"("driver":"usb-ehci")";
+        break;
+    case 3:
+        arguments = R"("driver":"nec-usb-xhci","p2":")" + ports + R"(","p3":")" + ports + "\"";
+        break;
+    default:
+        return Error(Errc::invalid,
+                     "usbctrls: version " + std::to_string(version) + " is none of 1, 2 and 3");
+    }
+    return single_device(id, "{" + arguments + ",\"id\":" + json_quote(id) + "}");
+}
+
+// A device of the host's, as libxl has it; or one that QEMU emulates, which libxl has not:
+// {"ctrl": 0, "port": 2, "type.emulated": {"driver": "usb-tablet"}}.
+Result<Plan> plan_usbdev(std::string_view json)
+{
+    const auto ctrl = json_get_integer(json, "ctrl");
+    const auto port = json_get_integer(json, "port");
+    if (!ctrl || *ctrl < 0 || !port || *port < 1)
+        return Error(Errc::invalid, "usbdevs: \"ctrl\" or \"port\" is missing");
+    const std::string place = R"("bus":"xenusb-)" + std::to_string(*ctrl) + R"(.0","port":")" +
+                              std::to_string(*port) + "\"";
+    if (const auto emulated = json_find(json, "type.emulated")) {
+        const auto driver = json_get_string(*emulated, "driver");
+        if (!driver) return Error(Errc::invalid, "usbdevs: an emulated device needs a \"driver\"");
+        const std::string id =
+            "xenusb-emulated-" + std::to_string(*ctrl) + "-" + std::to_string(*port);
+        return single_device(id, "{\"id\":" + json_quote(id) +
+                                     ",\"driver\":" + json_quote(*driver) + "," + place + "}");
+    }
+    const auto host = json_find(json, "type.hostdev");
+    const auto bus = host ? json_get_integer(*host, "hostbus") : std::nullopt;
+    const auto address = host ? json_get_integer(*host, "hostaddr") : std::nullopt;
+    if (!bus || !address)
+        return Error(Errc::invalid,
+                     "usbdevs: \"type.hostdev\" with \"hostbus\" and \"hostaddr\" is missing");
+    const std::string id = "xenusb-" + std::to_string(*bus) + "-" + std::to_string(*address);
+    return single_device(id, "{\"id\":" + json_quote(id) + R"(,"driver":"usb-host",)" + place +
+                                 R"(,"hostbus":")" + std::to_string(*bus) + R"(","hostaddr":")" +
+                                 std::to_string(*address) + "\"}");
+}
+
+// What each class that can be attached to a running domain sends. vcpus depend on what QEMU says
+// and have a function of their own; a CD drive's medium is changed, not attached.
+struct Attachable {
+    std::string_view device_class;
+    Result<Plan> (*plan)(std::string_view json);
+};
+constexpr Attachable kAttachable[] = {
+    {"qemu", compile_plan},
+    {"usbctrls", plan_usbctrl},
+    {"usbdevs", plan_usbdev},
+};
+
+// The order in which QEMU numbers its processors.
+std::vector<std::int64_t> place_of(std::string_view props)
+{
+    std::vector<std::int64_t> place;
+    for (const char* level : {"node-id", "drawer-id", "book-id", "socket-id", "die-id",
+                              "cluster-id", "core-id", "thread-id"})
+        place.push_back(json_get_integer(props, level).value_or(0));
+    return place;
+}
+
+Result<std::string> checked(std::string_view device_class, std::string_view json)
+{
+    auto text =
+        json_minify(json, "thing of class " + std::string(device_class), limits::thing_bytes_max);
+    if (text && json_type(*text) != JsonType::object)
+        return Error(Errc::invalid,
+                     "thing of class " + std::string(device_class) + ": it is not a JSON object");
+    return text;
+}
+
+Draft add_draft(std::string_view device_class, std::string key, std::string json, Plan plan)
+{
+    return Draft{Verb::add,    ThingName{std::string(device_class), std::move(key)},
+                 std::nullopt, std::move(json),
+                 std::nullopt, std::move(plan)};
+}
+
 }  // namespace
 
 Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
@@ -120,39 +231,80 @@ Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
         return Error(Errc::invalid, "there is no device class " + json_shown(device_class),
                      "classes: " + known);
     }
-    auto text =
-        json_minify(json, "thing of class " + std::string(device_class), limits::thing_bytes_max);
+    auto text = checked(device_class, json);
     if (!text) return std::move(text).error();
-    if (json_type(*text) != JsonType::object)
-        return Error(Errc::invalid,
-                     "thing of class " + std::string(device_class) + ": it is not a JSON object");
-    if (device_class != "qemu")
-        return Error(Errc::invalid, "things of class " + std::string(device_class) +
-                                        " cannot be attached to a running domain by this version");
     auto key = thing_key(*row, *text, 0);
     if (!key) return std::move(key).error();
-    auto plan = compile_plan(*text);
+    const auto* attachable =
+        std::find_if(std::begin(kAttachable), std::end(kAttachable),
+                     [&](const Attachable& a) { return a.device_class == device_class; });
+    if (attachable == std::end(kAttachable))
+        return Error(Errc::invalid, "things of class " + std::string(device_class) +
+                                        " cannot be attached to a running domain by this version");
+    auto plan = attachable->plan(*text);
     if (!plan) return std::move(plan).error();
-    return Draft{Verb::add,    ThingName{std::string(device_class), *std::move(key)},
-                 std::nullopt, *std::move(text),
-                 std::nullopt, *std::move(plan)};
+    return add_draft(device_class, *std::move(key), *std::move(text), *std::move(plan));
 }
 
-Result<Draft> draft_detach(const ThingRow& entry)
+Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
 {
-    if (entry.name.device_class != "qemu")
-        return Error(Errc::invalid,
-                     "things of class " + entry.name.device_class +
-                         " cannot be detached from a running domain by this version");
-    auto plan = compile_plan(entry.json);
-    if (!plan) return std::move(plan).error();
-    plan->steps = removal_steps(plan->probe.products);
-    return Draft{Verb::remove, entry.name,   entry.json,
-                 std::nullopt, std::nullopt, *std::move(plan)};
+    auto text = checked("vcpus", json);
+    if (!text) return std::move(text).error();
+    auto key = thing_key(*find_device_class("vcpus"), *text, 0);
+    if (!key) return std::move(key).error();
+    const auto index = *json_get_integer(*text, "index");
+
+    auto elements = json_elements(slots);
+    const auto props_of = [](std::string_view slot) {
+        return json_find(slot, "props").value_or("{}");
+    };
+    std::stable_sort(elements.begin(), elements.end(), [&](std::string_view a, std::string_view b) {
+        return place_of(props_of(a)) < place_of(props_of(b));
+    });
+    if (index < 0 || index >= static_cast<std::int64_t>(elements.size()))
+        return Error(Errc::invalid, "vcpus: QEMU has room for " + std::to_string(elements.size()) +
+                                        " vcpus; there is no index " + std::to_string(index));
+    const auto slot = elements[static_cast<std::size_t>(index)];
+    if (json_find(slot, "qom-path"))
+        return Error(Errc::exists, "vcpus/" + *key + " is in QEMU already", "nothing was changed");
+    const auto driver = json_get_string(slot, "type");
+    if (!driver) return Error(Errc::protocol, "QEMU names no driver for vcpu " + *key);
+    const std::string id = "cpu-" + *key;
+    std::string arguments = "{\"id\":" + json_quote(id) + ",\"driver\":" + json_quote(*driver);
+    for (const auto& prop : json_members(props_of(slot)))
+        arguments += "," + std::string(prop.key_text) + ":" + std::string(prop.value);
+    std::string thing = json_with_member(*text, "driver", json_quote(*driver));
+    thing = json_with_member(thing, "props", props_of(slot));
+    return add_draft("vcpus", *std::move(key), std::move(thing),
+                     single_device(id, arguments + "}"));
+}
+
+Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& products)
+{
+    Plan plan;
+    if (entry.name.device_class == "qemu") {
+        auto own = compile_plan(entry.json);  // it may say itself how each step is undone
+        if (!own) return std::move(own).error();
+        plan.probe = std::move(own->probe);
+    } else {
+        for (const auto& product : products)
+            plan.probe.products.push_back(with_undo(product));
+    }
+    if (plan.probe.products.empty())
+        return Error(
+            Errc::invalid,
+            entry.name.text() + " cannot be detached from a running domain by this version");
+    plan.steps = removal_steps(plan.probe.products);
+    return Draft{Verb::remove, entry.name, entry.json, std::nullopt, std::nullopt, std::move(plan)};
 }
 
 Result<Draft> draft_insert(const ThingRow& entry, std::string_view file)
 {
+    // The document is JSON, and so UTF-8; a path need not be.
+    if (const auto text = json_minify(json_quote(file), "path");
+        !text || file.find('\0') != std::string_view::npos)
+        return Error(Errc::invalid, "the path " + json_shown(file) + " is not UTF-8",
+                     "nothing was changed; rename the image");
     return draft_change(entry, with_medium(entry.json, file, "raw"));
 }
 

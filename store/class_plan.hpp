@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "store/domain.hpp"
 #include "store/intent.hpp"
@@ -15,8 +16,12 @@ namespace xlstore {
 /// An add of the thing `json` (as it came). Errors: invalid (not JSON, unknown class, a class that
 /// cannot be attached while the domain runs, or a thing that the class cannot make).
 Result<Draft> draft_attach(std::string_view device_class, std::string_view json);
-/// A removal of `entry`.
-Result<Draft> draft_detach(const ThingRow& entry);
+/// An add of the vcpu `json` ({"index": N}): driver and properties are what QEMU itself names for
+/// that slot (`slots`: its answer to query-hotpluggable-cpus), and become part of the thing.
+Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots);
+/// A removal of `entry`, by the ids that were stored when it was added: libxl's own may have
+/// drifted since (the address of a USB device on the host).
+Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& products);
 /// Another medium in the CD drive `entry`, or none. Error invalid: it is no CD drive that QEMU has.
 Result<Draft> draft_insert(const ThingRow& entry, std::string_view file);
 Result<Draft> draft_eject(const ThingRow& entry);

@@ -114,14 +114,6 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
     return DomainId(id);
 }
 
-Result<void> check_domid(std::int64_t domid)
-{
-    if (domid < 0 || domid > 32751)
-        return Error(Errc::invalid,
-                     "domid " + std::to_string(domid) + " is out of range: 0 to 32751");
-    return {};
-}
-
 // QEMU's last words, for the error that says it died. Its text is quoted and bounded.
 std::string log_tail(const std::string& path)
 {
@@ -185,6 +177,22 @@ Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registr
     Journal journal(store);
     co_return co_await journal.commit(
         hold, "register", until, [&](const FastHold& fast) -> Result<void> {
+            // One QEMU, one slow lock: registered twice, it would be changed under two.
+            auto other =
+                store.db()
+                    .prepare(
+                        "SELECT domid FROM domain WHERE id <> ? AND qemu_pid = ? AND qemu_start_time = ? "
+                        "AND qemu_pid_namespace = ? AND boot_id = ? AND state <> 'destroyed'")
+                    .bind(value_of(fast.domain()))
+                    .bind(registration.qemu.pid)
+                    .bind(static_cast<std::int64_t>(registration.qemu.start_time))
+                    .bind(static_cast<std::int64_t>(registration.qemu.pid_namespace))
+                    .bind(registration.qemu.boot_id);
+            if (other.step())
+                return Error(Errc::exists,
+                             "QEMU " + std::to_string(registration.qemu.pid) +
+                                 " is registered already, as that of domain " + other.text(0),
+                             "name the monitor of this domain's own QEMU");
             store.db()
                 .prepare(
                     "UPDATE domain SET state = 'creating', creator = ?, qemu_pid = ?, "
@@ -248,6 +256,14 @@ Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Dead
 }
 
 }  // namespace
+
+Result<void> check_domid(std::int64_t domid)
+{
+    if (domid < 0 || domid > 32751)
+        return Error(Errc::invalid,
+                     "domid " + std::to_string(domid) + " is out of range: 0 to 32751");
+    return {};
+}
 
 Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold hold, Deadline until)
 {
@@ -376,7 +392,9 @@ Task<Result<Created>> start_qemu(Store& store, DomainRow domain, SlowHold hold,
     request.argv = with_monitor(std::move(command), socket);
     request.log_path = store.directory() + "/run/qemu-" + stem + ".log";
     auto child = spawn_gated(request);
-    if (!child) co_return std::move(child).error();
+    if (!child)
+        co_return Error(child.error().code == Errc::not_found ? Errc::refused : child.error().code,
+                        domain.subject() + ": " + child.error().message, "nothing was started");
 
     qmp::Registration registration;
     registration.qemu = child->id();
@@ -432,14 +450,21 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
                         "create it again if that was not meant");
     const DomainRow domain = *read_domain(store.db(), row->id);
 
-    auto created =
-        co_await start_qemu(store, domain, *std::move(row->hold), std::move(command), until);
-    if (created) co_return created;
+    std::optional<Error> failure;
+    try {
+        auto created =
+            co_await start_qemu(store, domain, *std::move(row->hold), std::move(command), until);
+        if (created) co_return created;
+        failure = std::move(created).error();
+    } catch (const std::exception& e) {
+        // Whatever broke: a creation that is reported as failed leaves no QEMU behind.
+        failure = Error(Errc::io, domain.subject() + ": " + e.what());
+    }
     // Nothing is left running, and the row goes: the same steps as any destruction.
-    auto gone = co_await destroy_domain(store, domain, Clock::now() + kCleanUp);
-    if (!gone)
-        created.error().advice += "; cleaning up failed: " + gone.error().message + ": run xlfsck";
-    co_return created;
+    const std::string why = "its creation failed: " + failure->message;
+    auto gone = co_await destroy_domain(store, domain, Clock::now() + kCleanUp, why);
+    if (!gone) failure->advice += "; cleaning up failed: " + gone.error().message + ": run xlfsck";
+    co_return *std::move(failure);
 }
 
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -13,6 +17,7 @@ namespace xlstore {
 
 namespace {
 
+constexpr auto kClearPoll = std::chrono::milliseconds(10);
 constexpr std::int64_t kTombstoneUs = 60'000'000;
 
 // R14: marks the row. From here on adds and edits are refused (R8), and only forward is possible.
@@ -55,6 +60,8 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Deadline unt
         if (process.error().code == Errc::not_found) co_return Result<void>();
         co_return std::move(process).error();
     }
+    store.log(LogLevel::info, "killing QEMU pid=" + std::to_string(qemu.pid) +
+                                  " domid=" + std::to_string(domain.domid));
     XLSTORE_CRASH_POINT("destroy.before_kill");
     if (auto sent = process->send_signal(SIGKILL); !sent && sent.error().code != Errc::not_found)
         co_return std::move(sent).error();
@@ -68,20 +75,83 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Deadline unt
     co_return Result<void>();
 }
 
-// R14: the recorded socket only. A path may have been taken over by another QEMU meanwhile; ours
-// below run/ are named by incarnation and never used again, whether or not their inode was
-// recorded.
+// The socket that this library named for the QEMU it started: by incarnation, and never used again.
+std::string own_socket(const Store& store, const DomainRow& domain)
+{
+    return store.directory() + "/run/qmp-" + std::to_string(value_of(domain.id));
+}
+
+// Its monitor has not answered yet: nobody has seen whether the pid that was registered is QEMU's.
+bool never_met(const DomainRow& domain)
+{
+    return domain.registration && !domain.log_path.empty() &&
+           domain.registration->socket.inode == 0;
+}
+
+// R14: our own socket only, and if it was recorded, that very one. A socket elsewhere belongs to
+// whoever made it: another QEMU may have bound the path anew, and file systems give a freed inode
+// number out again, so that device and inode prove nothing there.
 void remove_socket(const Store& store, const DomainRow& domain)
 {
-    if (!domain.registration) return;
-    const auto& [path, recorded] =
-        std::pair(domain.registration->path, domain.registration->socket);
-    const bool own = path == store.directory() + "/run/qmp-" + std::to_string(value_of(domain.id));
+    const std::string path = own_socket(store, domain);
     const auto there = file_identity(path);
-    if (!there || !(there == recorded || (own && recorded.inode == 0))) return;
+    if (!there || !domain.registration) return;
+    if (!never_met(domain) && *there != domain.registration->socket) return;
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());
     XLSTORE_CRASH_POINT("destroy.after_unlink");
+}
+
+// The process that answers at our own socket, if there is one. A QEMU that daemonized, or that runs
+// below a wrapper, outlives the pid that was registered for it.
+std::optional<pid_t> who_answers(const std::string& path)
+{
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path || !file_identity(path)) return std::nullopt;
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) throw IoError(errno, "cannot create a socket");
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    const int rc =
+        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    if (rc != 0 && errno != EAGAIN) return std::nullopt;  // EAGAIN: it lives, its queue is full
+    if (rc != 0) return 0;
+    if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        throw IoError(errno, "cannot ask for the peer of a socket");
+    return peer.pid;
+}
+
+// Nobody of what this creation started lives on: neither at its socket nor in the session that its
+// gated child leads.
+Task<Result<void>> clear_own(Store& store, const DomainRow& domain, bool kill, Deadline until)
+{
+    if (!domain.registration || domain.log_path.empty() || !of_this_boot(domain.registration->qemu))
+        co_return Result<void>();
+    const std::string path = own_socket(store, domain);
+    const auto session = static_cast<pid_t>(domain.registration->qemu.pid);
+    for (;;) {
+        std::optional<pid_t> left = who_answers(path);
+        if (!left) left = member_of_session(session);
+        if (!left) co_return Result<void>();
+        if (!kill)
+            co_return Error(
+                Errc::refused,
+                domain.subject() + ": pid " + std::to_string(*left) + " lives on at " + path,
+                "'xlstore destroy' ends it");
+        if (*left > 0) {
+            const auto id = identify(*left);
+            const auto process = id ? open_pidfd(*id) : Result<PidFd>(id.error());
+            if (process) (void)process->send_signal(SIGKILL);
+        }
+        if (Clock::now() >= until)
+            co_return Error(Errc::io,
+                            domain.subject() + ": pid " + std::to_string(*left) + " at " + path +
+                                " was killed and is not seen dead yet",
+                            "the domain stays 'destroying': destroy it again later");
+        (void)co_await store.loop().sleep(std::min(until, Clock::now() + kClearPoll));
+    }
 }
 
 Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::string why,
@@ -138,16 +208,16 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
     if (kill) {
         if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
     }
+    if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
     remove_socket(store, *row);
     co_return co_await remove_document(store, *row, std::move(why), until);
 }
 
 }  // namespace
 
-Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until)
+Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until, std::string why)
 {
-    co_return co_await end_domain(store, std::move(domain), true,
-                                  "QEMU is dead; the document went last", until);
+    co_return co_await end_domain(store, std::move(domain), true, std::move(why), until);
 }
 
 Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until)
@@ -203,6 +273,11 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold
 Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
                                         Deadline until)
 {
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    std::transform(uuid.begin(), uuid.end(), uuid.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (uuid.size() != 36 || uuid.find_first_not_of("0123456789abcdef-") != std::string::npos)
+        co_return Error(Errc::invalid, qmp::printable(uuid) + " is not a uuid");
     auto found =
         co_await store.with_gate("destroy", until, [&](const GateHold&) -> Result<std::int64_t> {
             Db& db = store.db();

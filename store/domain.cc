@@ -187,7 +187,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
                      "SELECT i.domain, i.thing, i.operation, t.class, t.key, i.image_before, "
                      "i.image_after, "
                      "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
-                     "i.asked_us, i.note "
+                     "i.asked_us, i.note, i.image_stale "
                      "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                    .bind(value_of(id));
     if (!row.step())
@@ -216,6 +216,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
     auto probe = probe_from_json(*probe_text);
     if (!probe) return damaged(probe.error().message);
     draft.plan = Plan{*std::move(steps), *std::move(probe)};
+    draft.image_stale = row.maybe_text(15);
     return Intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
                   row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
                   row.text(14)};

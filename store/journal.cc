@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "store/journal.hpp"
 
+#include <set>
+
 #include "store/device_class.hpp"
 #include "store/json_text.hpp"
 
@@ -24,6 +26,38 @@ std::string_view adding_state(Verb verb)
         break;
     }
     return "changing";
+}
+
+// b_info.avail_vcpus of the document follows the entries of class vcpus. libxl's default, when the
+// member is absent, is the first vcpu alone.
+void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
+{
+    const auto index = json_integer(thing.key);
+    if (thing.device_class != "vcpus" || !index) return;
+    std::string b_info;
+    {
+        auto row =
+            db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'b_info'")
+                .bind(value_of(domain));
+        if (!row.step()) return;
+        b_info = row.text(0);
+    }
+    std::set<std::int64_t> available;
+    const auto array = json_find(b_info, "avail_vcpus");
+    if (!array) available.insert(0);
+    for (const auto element : json_elements(array.value_or("[]")))
+        if (const auto n = json_integer(element)) available.insert(*n);
+    if (present)
+        available.insert(*index);
+    else
+        available.erase(*index);
+    std::string text = "[";  // ascending: libxl sizes the bitmap from the last element
+    for (const auto n : available)
+        text += (text.size() > 1 ? "," : "") + std::to_string(n);
+    db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'b_info'")
+        .bind(json_with_member(b_info, "avail_vcpus", text + "]"))
+        .bind(value_of(domain))
+        .run();
 }
 
 }  // namespace
@@ -111,6 +145,7 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
             .bind(thing)
             .run();
     }
+    if (draft.verb == Verb::add) follow_vcpu(db, fast.domain(), draft.thing, true);
     for (const auto& product : draft.plan.probe.products) {
         auto taken = db.prepare(
                            "SELECT t.class || '/' || t.key FROM product p JOIN thing t "
@@ -136,9 +171,8 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
     }
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
-          "image_neither, "
-          "plan, probe, monitor_path, epoch, opened_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-          "?)")
+          "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(domain)
         .bind(thing)
         .bind(store_.session())
@@ -146,6 +180,7 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
         .bind(draft.image_before)
         .bind(draft.image_after)
         .bind(draft.image_neither)
+        .bind(draft.image_stale)
         .bind(steps_to_json(draft.plan.steps))
         .bind(probe_to_json(draft.plan.probe))
         .bind(monitor_path)
@@ -169,14 +204,18 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
             return {};
         });
     if (!done) co_return std::move(done).error();
+    for (std::size_t i = 0; i < intents.size(); ++i)
+        store_.log(LogLevel::debug, "opened intent=" + std::to_string(value_of(intents[i])) +
+                                        " operation=" + std::string(verb_name(drafts[i].verb)) +
+                                        " thing=" + json_shown(drafts[i].thing.text()));
     co_return intents;
 }
 
 Task<Result<void>> Journal::settle(SlowHold& hold, IntentId id, Image image, std::string evidence,
                                    Deadline until)
 {
-    co_return co_await commit(
-        hold, "settle intent", until, [&](const FastHold& fast) -> Result<void> {
+    auto done =
+        co_await commit(hold, "settle intent", until, [&](const FastHold& fast) -> Result<void> {
             Db& db = store_.db();
             auto intent = read_intent(db, id);
             if (!intent) return std::move(intent).error();
@@ -184,10 +223,20 @@ Task<Result<void>> Journal::settle(SlowHold& hold, IntentId id, Image image, std
             db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
             const bool absent = (draft.verb == Verb::add && image != Image::after) ||
                                 (draft.verb == Verb::remove && image == Image::after);
-            if (absent) {
+            if (absent && draft.image_stale) {
+                // What the add replaced was stale before, and is again.
+                db.prepare("DELETE FROM product WHERE thing = ?").bind(intent->thing).run();
+                db.prepare(
+                      "UPDATE thing SET state = 'stale', json = ?, changed_us = ? WHERE id = ?")
+                    .bind(*draft.image_stale)
+                    .bind(now_us())
+                    .bind(intent->thing)
+                    .run();
+            } else if (absent) {
                 // R5: seen absent under a slow hold that has not been broken since (the epoch says
                 // so).
                 db.prepare("DELETE FROM thing WHERE id = ?").bind(intent->thing).run();
+                follow_vcpu(db, fast.domain(), draft.thing, false);
             } else {
                 const auto& json = image == Image::after    ? draft.image_after
                                    : image == Image::before ? draft.image_before
@@ -203,13 +252,22 @@ Task<Result<void>> Journal::settle(SlowHold& hold, IntentId id, Image image, std
                     .bind(intent->thing)
                     .run();
             }
-            HistoryLine line{fast.domain(), std::string(verb_name(draft.verb)), draft.thing, id,
-                             image == Image::after ? "done" : "not done", image, evidence};
+            HistoryLine line{fast.domain(),
+                             std::string(verb_name(draft.verb)),
+                             draft.thing,
+                             id,
+                             image == Image::after ? "done" : "not done",
+                             image,
+                             evidence};
             for (const auto& step : draft.plan.steps)
                 line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
             add_history(line);
             return {};
         });
+    if (done)
+        store_.log(LogLevel::info, "settled intent=" + std::to_string(value_of(id)) +
+                                       " image=" + std::string(image_name(image)));
+    co_return done;
 }
 
 Task<Result<void>> Journal::note(SlowHold& hold, IntentId id, std::string text, bool asked,
@@ -232,10 +290,11 @@ Task<Result<void>> Journal::note(SlowHold& hold, IntentId id, std::string text, 
 void Journal::add_history(const HistoryLine& line)
 {
     Db& db = store_.db();
-    db.prepare("INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
-               "image, evidence, pid, program, asked) VALUES "
-               "(?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-               "?11, ?12)")
+    db.prepare(
+          "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
+          "image, evidence, pid, program, asked) VALUES "
+          "(?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+          "?11, ?12)")
         .bind(now_us())
         .bind(line.domain ? std::optional(value_of(*line.domain)) : std::nullopt)
         .bind(line.operation)

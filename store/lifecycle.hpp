@@ -26,6 +26,9 @@
 
 namespace xlstore {
 
+/// Error invalid: no domid that Xen gives to a domain.
+Result<void> check_domid(std::int64_t domid);
+
 struct Created {
     DomainRow domain;
     std::vector<std::string>
@@ -60,7 +63,8 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
 /// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
 /// Needs no slow lock (R9). Errors: busy, io (QEMU's death could not be seen: the domain stays
 /// `destroying` and a later destroy or recovery goes on).
-Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until);
+Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
+                                  std::string why = "QEMU is dead; the document went last");
 
 /// The same for a domain that may have no row yet: then a tombstone is left, which defeats the
 /// creation of that domid and uuid for 60 s. True: there was a row, and it is destroyed.

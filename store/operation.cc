@@ -114,6 +114,11 @@ Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string o
 {
     auto hold = co_await store.slow_lock(domain.id, domain.subject(), std::move(operation), until);
     if (!hold) co_return std::move(hold).error();
+    const auto row = read_domain(store.db(), domain.id);
+    if (row && row->state == DomainState::creating)
+        co_return Error(Errc::refused,
+                        row->subject() + " is still being created, and nobody is at it any more",
+                        "nothing was changed; run 'xlstore recover' first");
     co_return co_await begin_under(store, std::move(domain), *std::move(hold), until);
 }
 
@@ -181,16 +186,25 @@ Task<Result<void>> Engine::take_out(const std::vector<Product>& products, Deadli
 Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until)
 {
     std::string trouble;
+    std::vector<std::int64_t> removed;
     for (const auto fdset : evidence.leftover_fdsets) {
         auto reply = co_await monitor_.execute(
             "remove-fd", "{\"fdset-id\":" + std::to_string(fdset) + "}", settle_deadline(until));
-        if (!reply) trouble = reply.error().message;
+        if (!reply)
+            trouble = reply.error().message;
+        else if (reply->ok)
+            removed.push_back(fdset);
     }
     if (!evidence.present.empty()) {
         auto out = co_await take_out(evidence.present, until);
         if (!out) trouble = out.error().message;
     }
     Evidence again = co_await look(monitor_, verb, probe, settle_deadline(until));
+    // A paused QEMU lists a removed set until its guest runs again.
+    std::erase_if(again.leftover_fdsets, [&](std::int64_t id) {
+        return std::find(removed.begin(), removed.end(), id) != removed.end();
+    });
+    if (probe.drive) again.half = !again.leftover_fdsets.empty();
     if (!trouble.empty()) again.reason += "; " + trouble;
     co_return again;
 }
@@ -357,7 +371,11 @@ Task<Result<Done>> Engine::conclude(IntentId id, Verb verb, Carried carried, Dea
     std::string trouble;
     const bool waits =
         verb == Verb::remove && carried.asked && (found.half || found.image == Image::before);
-    const bool open = waits || found.half || !found.image;
+    // A step was refused and yet all of it is there: what was undone is not gone, or the step that
+    // was refused left no trace. Neither is what was asked for.
+    const bool undone_is_there =
+        verb == Verb::add && carried.refusal && found.image == Image::after;
+    const bool open = waits || undone_is_there || found.half || !found.image;
     std::string evidence = found.reason;
     if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
     Result<void> written;
@@ -372,6 +390,9 @@ Task<Result<Done>> Engine::conclude(IntentId id, Verb verb, Carried carried, Dea
         trouble = e.what();
     }
     if (!written) trouble = written.error().message;
+    if (open)
+        store_->log(LogLevel::info, "in doubt intent=" + std::to_string(value_of(id)) +
+                                        " reason=" + json_shown(found.reason));
     if (waits)
         co_return in_doubt(domain_, id, thing, "asked, waiting for the guest: " + found.reason);
     if (open) co_return in_doubt(domain_, id, thing, found.reason);
@@ -394,13 +415,21 @@ Task<Result<Done>> Engine::operate(Draft draft, Deadline until)
     if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
     files->resize(draft.plan.steps.size());
 
+    if (draft.verb == Verb::add)
+        if (const auto replaced = read_thing(store_->db(), domain_.id, draft.thing))
+            draft.image_stale = replaced->json;
     std::vector<Draft> drafts;
     drafts.push_back(draft);
     auto intents =
         co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
     if (!intents) co_return std::move(intents).error();
 
-    Carried carried = co_await carry_out(draft, *files, until);
+    Carried carried;
+    try {
+        carried = co_await carry_out(draft, *files, until);
+    } catch (const std::exception& e) {
+        carried.evidence.reason = e.what();  // QEMU may have acted: the intent stays open
+    }
     co_return co_await conclude(intents->front(), draft.verb, std::move(carried), until);
 }
 
@@ -425,9 +454,23 @@ Task<Result<Done>> run(Store& store, DomainRow domain, std::string operation, Th
 
 }  // namespace
 
+// What a vcpu is made of is QEMU's to say, so its draft is made when QEMU can be asked.
+Task<Result<Done>> attach_vcpu(Store& store, DomainRow domain, std::string json, Deadline until)
+{
+    auto engine = co_await Engine::begin(store, std::move(domain), "attach vcpus", until);
+    if (!engine) co_return std::move(engine).error();
+    auto slots = co_await ask(engine->monitor(), "query-hotpluggable-cpus", "", until);
+    if (!slots) co_return std::move(slots).error();
+    auto draft = draft_attach_vcpu(json, *slots);
+    if (!draft) co_return std::move(draft).error();
+    co_return co_await engine->operate(*std::move(draft), until);
+}
+
 Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_class,
                           std::string json, Deadline until)
 {
+    if (device_class == "vcpus")
+        co_return co_await attach_vcpu(store, std::move(domain), std::move(json), until);
     auto draft = draft_attach(device_class, json);
     if (!draft) co_return std::move(draft).error();
     const ThingName thing = draft->thing;
@@ -440,7 +483,10 @@ Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadl
 {
     co_return co_await run(
         store, std::move(domain), "detach " + thing.text(), thing, true,
-        [&](const std::optional<ThingRow>& entry) { return draft_detach(*entry); }, until);
+        [&](const std::optional<ThingRow>& entry) {
+            return draft_detach(*entry, read_products(store.db(), entry->id));
+        },
+        until);
 }
 
 Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,

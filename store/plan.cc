@@ -214,15 +214,16 @@ Result<Plan> compile_plan(std::string_view thing_json)
     std::size_t number = 0;
     for (const auto element : json_elements(*steps)) {
         const std::string where = "step " + std::to_string(++number);
-        if (auto ok = only_members(element, {"execute", "arguments", "file", "capture"}, where);
-            !ok)
+        if (auto ok = only_members(element, {"execute", "arguments"}, where); !ok)
             return ok.error();
         auto command = command_from_json(element);
         if (!command) return std::move(command).error();
         auto product = product_of(*command);
         if (!product) return std::move(product).error();
-        Step step{*std::move(command), std::nullopt, json_get_string(element, "file").value_or(""),
-                  json_get_string(element, "capture").value_or("")};
+        if (command->execute == "add-fd")
+            return bad_plan(where +
+                            ": a plan of class qemu cannot pass descriptors in this version");
+        Step step{*std::move(command), std::nullopt, {}, {}};
         if (undo) {
             auto own = undo_from_json(undos[number - 1]);
             if (!own) return std::move(own).error();
@@ -259,9 +260,24 @@ Result<Plan> compile_plan(std::string_view thing_json)
                     Product{*kind, *name, take_out(*maker_of_kind(*kind), *name)});
         }
     }
+    // "All are there" has to prove that every step ran.
+    if (!own_probe && !plan.probe.products.empty()) {
+        const auto last = product_of(plan.steps.back().command);
+        if (last && !*last)
+            return bad_plan(
+                "the last step makes nothing that could be found: whether it ran could not be told; "
+                "put it first, or name in \"probe\" what proves it");
+    }
     if (plan.probe.products.empty())
         return bad_plan("there is nothing to probe for: name what the steps make in \"probe\"");
     return plan;
+}
+
+Product with_undo(Product product)
+{
+    const auto* maker = maker_of_kind(product.kind);
+    if (!product.undo && maker) product.undo = take_out(*maker, product.name);
+    return product;
 }
 
 std::vector<Step> removal_steps(const std::vector<Product>& products)

@@ -69,7 +69,7 @@ Result<std::optional<Product>> product_of(const Command& command);
 
 /// A ready plan handed in as a thing of class `qemu` (minified JSON):
 ///   key     the thing's name
-///   steps   [{"execute": …, "arguments": …, "file": PATH}, …]
+///   steps   [{"execute": …, "arguments": …}, …]; the last one makes something that can be found
 ///   undo    optional, one per step: the command that undoes it, or null
 ///   probe   optional: [{"kind": …, "name": …}, …]; otherwise derived from the steps
 /// Error invalid, naming the step: unknown members, a step that nothing is known to undo, nothing
@@ -78,6 +78,9 @@ Result<Plan> compile_plan(std::string_view thing_json);
 
 /// The plan that takes products out again, last first.
 [[nodiscard]] std::vector<Step> removal_steps(const std::vector<Product>& products);
+
+/// `product` with the command that takes such a thing out, when it has none of its own.
+[[nodiscard]] Product with_undo(Product product);
 
 }  // namespace xlstore
 

@@ -16,35 +16,38 @@ namespace {
 using qmp::Monitor;
 using qmp::Reply;
 
-// A reply's value, checked like anything else that comes from outside, or why there is none.
-Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string arguments,
-                              Deadline until)
+// An answer that is not what was asked for proves nothing, least of all absence.
+Error no_answer(const std::string& command)
 {
-    auto reply = co_await monitor.execute(command, std::move(arguments), until);
-    if (!reply) co_return std::move(reply).error();
-    if (!reply->ok)
-        co_return Error(Errc::protocol, "QEMU refused to answer " + command + ": " +
-                                            qmp::printable(reply->error_desc));
-    co_return json_minify(reply->value, "QEMU's answer to " + command, limits::qmp_line_bytes_max);
+    return Error(Errc::protocol, "QEMU's answer to " + command + " is not what was asked for");
 }
 
-std::set<std::string> strings_of(std::string_view array, std::string_view member)
+// The string `member` of each element; every element has to have it.
+Result<std::set<std::string>> strings_of(std::string_view array, std::string_view member,
+                                         const std::string& command)
 {
+    if (json_type(array) != JsonType::array) return no_answer(command);
     std::set<std::string> names;
-    for (const auto element : json_elements(array))
-        if (auto name = json_get_string(element, member)) names.insert(*std::move(name));
+    for (const auto element : json_elements(array)) {
+        auto name = json_get_string(element, member);
+        if (!name) return no_answer(command);
+        names.insert(*std::move(name));
+    }
     return names;
 }
 
 Task<Result<std::set<std::string>>> children_of(Monitor& monitor, std::string path, Deadline until)
 {
-    auto answer = co_await ask(monitor, "qom-list", "{\"path\":" + json_quote(path) + "}", until);
+    const std::string arguments = "{\"path\":" + json_quote(path) + "}";
+    auto answer = co_await ask(monitor, "qom-list", arguments, until);
     if (!answer) co_return std::move(answer).error();
+    if (json_type(*answer) != JsonType::array) co_return no_answer("qom-list");
     std::set<std::string> names;
     for (const auto element : json_elements(*answer)) {
         const auto type = json_get_string(element, "type");
         auto name = json_get_string(element, "name");
-        if (type && type->starts_with("child<") && name) names.insert(*std::move(name));
+        if (!type || !name) co_return no_answer("qom-list");
+        if (type->starts_with("child<")) names.insert(*std::move(name));
     }
     co_return names;
 }
@@ -56,6 +59,7 @@ Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
     auto answer =
         co_await ask(monitor, "human-monitor-command", R"({"command-line":"info network"})", until);
     if (!answer) co_return std::move(answer).error();
+    if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
     const std::string text = json_decode_string(*answer);
     std::set<std::string> names;
     std::size_t at = 0;
@@ -83,12 +87,12 @@ Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string 
     if (kind == "chardev") {
         auto answer = co_await ask(monitor, "query-chardev", "", until);
         if (!answer) co_return std::move(answer).error();
-        co_return strings_of(*answer, "label");
+        co_return strings_of(*answer, "label", "query-chardev");
     }
     if (kind == "node") {
         auto answer = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
         if (!answer) co_return std::move(answer).error();
-        co_return strings_of(*answer, "node-name");
+        co_return strings_of(*answer, "node-name", "query-named-block-nodes");
     }
     co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
 }
@@ -131,7 +135,9 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
     Drives found;
     auto blocks = co_await ask(monitor, "query-block", "", until);
     if (!blocks) co_return std::move(blocks).error();
+    if (json_type(*blocks) != JsonType::array) co_return no_answer("query-block");
     for (const auto element : json_elements(*blocks)) {
+        if (!json_get_string(element, "device")) co_return no_answer("query-block");
         Drives::Drive drive;
         drive.id = json_get_string(element, "device").value_or("");
         if (drive.id
@@ -140,17 +146,20 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
             constexpr std::string_view peripheral = "/machine/peripheral/";
             drive.id = qdev.starts_with(peripheral) ? qdev.substr(peripheral.size()) : qdev;
         }
-        if (const auto inserted = json_find(element, "inserted"))
-            drive.file = json_get_string(*inserted, "file").value_or("");
+        if (const auto inserted = json_find(element, "inserted")) {
+            drive.file = json_get_string(*inserted, "file");
+            if (!drive.file) co_return no_answer("query-block");
+        }
         found.drives.push_back(std::move(drive));
     }
     if (!fdsets) co_return found;
     auto sets = co_await ask(monitor, "query-fdsets", "", until);
     if (!sets) co_return std::move(sets).error();
+    if (json_type(*sets) != JsonType::array) co_return no_answer("query-fdsets");
     for (const auto element : json_elements(*sets)) {
         const auto id = json_get_integer(element, "fdset-id");
         const auto fds = json_find(element, "fds");
-        if (!id || !fds) continue;
+        if (!id || !fds) co_return no_answer("query-fdsets");
         std::string opaque;
         for (const auto fd : json_elements(*fds))
             opaque = json_get_string(fd, "opaque").value_or(opaque);
@@ -158,7 +167,9 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
     }
     auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
     if (!nodes) co_return std::move(nodes).error();
-    found.files_in_use = strings_of(*nodes, "file");
+    auto files = strings_of(*nodes, "file", "query-named-block-nodes");
+    if (!files) co_return std::move(files).error();
+    found.files_in_use = *std::move(files);
     co_return found;
 }
 
@@ -216,6 +227,17 @@ std::string list_names(const std::vector<Product>& products)
 }
 
 }  // namespace
+
+Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string arguments,
+                              Deadline until)
+{
+    auto reply = co_await monitor.execute(command, std::move(arguments), until);
+    if (!reply) co_return std::move(reply).error();
+    if (!reply->ok)
+        co_return Error(Errc::protocol, "QEMU refused to answer " + command + ": " +
+                                            qmp::printable(reply->error_desc));
+    co_return json_minify(reply->value, "QEMU's answer to " + command, limits::qmp_line_bytes_max);
+}
 
 Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
 {

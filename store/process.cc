@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <sstream>
@@ -47,19 +48,26 @@ std::string proc_path(std::int64_t pid, const char* file)
     return "/proc/" + std::to_string(pid) + "/" + file;
 }
 
-/// Field 22 of a line of /proc/PID/stat. Field 2 is the program's name in parentheses, which may
-/// itself hold spaces and parentheses; nothing after it can, so count from the last one.
-std::optional<std::uint64_t> start_time_of(std::string_view stat)
+/// A field, from 3 on, of a line of /proc/PID/stat. Field 2 is the program's name in parentheses,
+/// which may itself hold spaces and parentheses; nothing after it can, so count from the last one.
+std::optional<std::string> field_of(std::string_view stat, int wanted)
 {
     const auto parenthesis = stat.rfind(')');
     if (parenthesis == std::string_view::npos) return std::nullopt;
     std::istringstream fields{std::string(stat.substr(parenthesis + 1))};
     std::string field;
-    for (int number = 3; number <= 22; ++number)
+    for (int number = 3; number <= wanted; ++number)
         if (!(fields >> field)) return std::nullopt;
+    return field;
+}
+
+std::optional<std::uint64_t> start_time_of(std::string_view stat)
+{
+    const auto field = field_of(stat, 22);
+    if (!field) return std::nullopt;
     std::uint64_t ticks = 0;
-    const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), ticks);
-    if (error != std::errc{} || end != field.data() + field.size()) return std::nullopt;
+    const auto [end, error] = std::from_chars(field->data(), field->data() + field->size(), ticks);
+    if (error != std::errc{} || end != field->data() + field->size()) return std::nullopt;
     return ticks;
 }
 
@@ -249,6 +257,22 @@ Result<void> PidFd::send_signal(int signal) const
     if (errno == ESRCH) return Error(Errc::not_found, "the process has ended");
     return Error(Errc::io,
                  "cannot send signal " + std::to_string(signal) + ": " + error_text(errno));
+}
+
+std::optional<pid_t> member_of_session(pid_t leader)
+{
+    const std::string wanted = std::to_string(leader);
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename().string();
+        if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+        const auto stat = read_small((entry.path() / "stat").c_str());
+        if (!stat || field_of(*stat, 6) != wanted)
+            continue;  // gone meanwhile, or of another session
+        const auto state = field_of(*stat, 3);
+        if (state == "Z" || state == "X") continue;
+        return static_cast<pid_t>(std::stol(name));
+    }
+    return std::nullopt;
 }
 
 std::string program_of(pid_t pid)

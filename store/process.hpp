@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -79,6 +80,12 @@ private:
 /// A hold on the process `id`, proved to be that one and alive when this returns.
 /// @return not_found: it is dead; io: could not look (life_of() would say unknown).
 [[nodiscard]] Result<PidFd> open_pidfd(const ProcessId& id);
+
+/// A living process of the session that `leader` led, if there is one: setsid() makes a session id
+/// of the caller's pid, and the kernel gives that pid to nobody while a member of the session
+/// lives.
+/// @throws IoError when /proc cannot be read.
+[[nodiscard]] std::optional<pid_t> member_of_session(pid_t leader);
 
 /// The program's name (comm) for messages: printable ASCII, anything else as '?'. A process may
 /// call itself what it likes, so this proves nothing. "unknown" if there is no such process.

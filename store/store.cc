@@ -23,7 +23,6 @@ namespace xlstore {
 
 namespace {
 
-constexpr auto kOpenTimeout = std::chrono::seconds(10);
 constexpr auto kCloseTimeout = std::chrono::milliseconds(200);
 // About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
 // file's blocks, which are the reserve that lets a settle succeed on a full disk.
@@ -123,7 +122,7 @@ void apply_steps(Db& db, std::size_t from)
 }
 
 // Reads only. A file that is no store of ours is refused before anything is set in it.
-Result<std::int64_t> check_database(const std::string& path)
+Result<Durability> check_database(const std::string& path)
 {
     try {
         Db db(path, Db::Mode::read_only);
@@ -137,7 +136,8 @@ Result<std::int64_t> check_database(const std::string& path)
             return unusable("store: " + path + " has schema version " + std::to_string(version) +
                                 "; this program knows " + std::to_string(newest),
                             "use the xlstore that made it, or a newer one");
-        return version;
+        auto row = db.prepare("SELECT durability FROM store");
+        return row.step() && row.text(0) == "power" ? Durability::power : Durability::process;
     } catch (const DbError& e) {
         return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
     }
@@ -163,7 +163,8 @@ SlowHold::~SlowHold()
     if (lock_.held()) locks_->clear_claim(LockKind::slow, value_of(domain_));
 }
 
-Result<void> Store::init(const std::string& directory, std::optional<unsigned> reading_group)
+Result<void> Store::init(const std::string& directory, std::optional<unsigned> reading_group,
+                         Durability durability)
 {
     const unsigned directory_mode = reading_group ? 0750 : 0700;
     const unsigned file_mode = reading_group ? 0640 : 0600;
@@ -196,6 +197,10 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
     if (!*gate)
         return Error(Errc::busy, "store: another init is at work in " + directory, "wait for it");
 
+    // Another init may have finished between our first look and the gate.
+    if (file_identity(database))
+        return Error(Errc::exists, "store: there is a store in " + directory + " already",
+                     "use it, or name another directory");
     const std::string fresh = database + ".new";
     for (const char* suffix : {"", "-journal", "-wal", "-shm"})
         unlink((fresh + suffix).c_str());
@@ -206,16 +211,17 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
         apply_steps(db, 0);
         Transaction transaction(db);
         db.execute("PRAGMA application_id = " + std::to_string(schema::kApplicationId));
-        db.prepare("INSERT INTO store (id, uuid, created_us) VALUES (1, ?, ?)")
+        db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")
             .bind(random_uuid())
             .bind(now_us())
+            .bind(durability == Durability::power ? "power" : "process")
             .run();
         transaction.commit();
     }
     make_directory(directory + "/run", 0700);
     for (const char* name : {"/locks", "/slow", "/store.db.new"})
         set_access(directory + name, file_mode, reading_group);
-    if (rename(fresh.c_str(), database.c_str()) != 0)
+    if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, database.c_str(), RENAME_NOREPLACE) != 0)
         throw IoError(errno, "cannot rename " + fresh + " to " + database);
     return {};
 }
@@ -228,12 +234,13 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     if (auto ok = check_file_system(options.directory); !ok) return ok.error();
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
-    const auto version = check_database(database);
-    if (!version) return version.error();
+    const auto durability = check_database(database);
+    if (!durability) return durability.error();
 
     std::unique_ptr<Store> store(new Store);
     store->directory_ = options.directory;
     store->program_ = options.program;
+    store->log_ = options.log;
     std::replace_if(
         store->program_.begin(), store->program_.end(),
         [](unsigned char c) { return c <= ' ' || c == 0x7f; }, '_');
@@ -247,7 +254,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     if (!locks) return std::move(locks).error();
     store->locks_.emplace(*std::move(locks));
     try {
-        store->db_ = std::make_unique<Db>(database, mode, options.durability);
+        store->db_ = std::make_unique<Db>(database, mode, *durability);
     } catch (const DbError& e) {
         return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
     }
@@ -261,7 +268,8 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
 {
     auto store = open_files(options, Db::Mode::read_write);
     if (!store) return store;
-    if (auto ok = (*store)->open_session(); !ok) return ok.error();
+    if (auto ok = (*store)->open_session(Clock::now() + options.open_timeout); !ok)
+        return ok.error();
     return store;
 }
 
@@ -270,9 +278,8 @@ Result<std::unique_ptr<Store>> Store::open_read_only(const StoreOptions& options
     return open_files(options, Db::Mode::read_only);
 }
 
-Result<void> Store::open_session()
+Result<void> Store::open_session(Deadline until)
 {
-    const auto until = Clock::now() + kOpenTimeout;
     std::optional<ByteLock> lock;
     auto opened =
         loop_->wait_for(with_gate("open", until, [&](const GateHold&) -> Result<std::int64_t> {

@@ -19,6 +19,7 @@
 #include "store/db.hpp"
 #include "store/error.hpp"
 #include "store/locks.hpp"
+#include "store/log.hpp"
 #include "store/loop.hpp"
 #include "store/process.hpp"
 
@@ -36,8 +37,9 @@ constexpr std::int64_t value_of(DomainId id)
 
 struct StoreOptions {
     std::string directory = default_directory();
-    Durability durability = Durability::process;
-    std::string program = "xlstore";  ///< what claims and history call this process
+    std::string program = "xlstore";                 ///< what claims and history call this process
+    std::chrono::milliseconds open_timeout{10'000};  ///< for the write gate, held by somebody else
+    std::shared_ptr<const Log> log;                  ///< nothing: silent
 };
 
 /// Witness: the fast lock of `domain` and the write gate are held, a write transaction is open.
@@ -88,8 +90,10 @@ public:
     /// Makes a new store. The directory may exist, if it is empty, ours and private.
     /// @param reading_group  a group that may read it: 0750/0640 instead of 0700/0600.
     /// Errors: exists (a store is there), store (owner, mode, symlink, network file system).
+    /// @param durability     what every later commit survives; a property of the store.
     static Result<void> init(const std::string& directory,
-                             std::optional<unsigned> reading_group = {});
+                             std::optional<unsigned> reading_group = {},
+                             Durability durability = Durability::process);
 
     /// Opens an existing store for writing. Errors: store, with what is wrong and what to do.
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
@@ -107,6 +111,10 @@ public:
     [[nodiscard]] const ProcessId& self() const noexcept { return self_; }
     [[nodiscard]] const std::string& program() const noexcept { return program_; }
     [[nodiscard]] std::int64_t session() const noexcept { return session_id_; }
+    void log(LogLevel level, std::string_view line) const
+    {
+        if (log_) log_->write(level, line);
+    }
     [[nodiscard]] Claim make_claim(std::string operation) const;
 
     /// R17 and the fork rule: error lost when database or lock files were moved away or replaced,
@@ -158,7 +166,7 @@ public:
 private:
     Store() = default;
     static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode);
-    Result<void> open_session();
+    Result<void> open_session(Deadline until);
     Task<Result<ByteLock>> acquire_gate(std::string operation, Deadline until);
     void checkpoint_if_due();
 
@@ -176,6 +184,7 @@ private:
 
     std::string directory_;
     std::string program_;
+    std::shared_ptr<const Log> log_;
     FileIdentity database_;
     std::uint64_t fork_generation_ = 0;
     ProcessId self_;

@@ -1,17 +1,13 @@
 #!/bin/sh
-# Installs what is missing, builds with sanitizers, runs all tests; ctest's summary comes last.
+# SPDX-License-Identifier: MIT
+# Installs what is missing, builds everything with sanitizers, runs all tests. What ctest says of
+# them comes last, and the exit status is ctest's.
 set -eu
 cd "$(dirname "$0")/.."
-packages="g++ cmake ninja-build ccache pkg-config libsqlite3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev libgtest-dev libbenchmark-dev qemu-system-x86"
-missing=""
-for p in $packages; do
-    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
-done
-if [ -n "$missing" ]; then
-    apt-get update
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
-fi
+. tools/packages.sh
+# shellcheck disable=SC2086  # lists
+install_missing $packages_build $packages_story $packages_test
+
 cmake --preset asan
 cmake --build build
-ctest --test-dir build --output-on-failure -j2
+exec ctest --test-dir build --output-on-failure -j2

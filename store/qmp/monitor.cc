@@ -53,6 +53,7 @@ struct Monitor::Connection {
     Error failed(const std::string& what)
     {
         over = true;
+        socket.reset();  // a monitor serves one client: we must not stand in our own way
         return Error(Errc::protocol, subject + ": its monitor " + path + " " + what,
                      "the connection was ended; nothing is believed that was not proved");
     }
@@ -272,13 +273,22 @@ Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments,
         co_return Error(Errc::protocol, "the connection to the monitor is over",
                         std::string(kMonitorAdvice));
     Connection& connection = *connection_;
+    // Cancelled on the way, the reply is still to come and would be taken for the next command's.
+    struct Cancelled {
+        Connection& connection;
+        bool finished = false;
+        ~Cancelled() { connection.over |= !finished; }
+    } cancelled{connection};
     auto sent = co_await connection.send(connection.protocol.command(command, arguments),
                                          file_descriptor, until);
     if (!sent) co_return std::move(sent).error();
     for (;;) {
         auto action = co_await connection.next("the reply to " + command, until);
         if (!action) co_return std::move(action).error();
-        if (auto* reply = std::get_if<Reply>(&*action)) co_return std::move(*reply);
+        if (auto* reply = std::get_if<Reply>(&*action)) {
+            cancelled.finished = true;
+            co_return std::move(*reply);
+        }
         // Events in between are hints that nobody waits for; state is polled.
     }
 }
@@ -290,6 +300,7 @@ Task<Result<bool>> Monitor::wait_for_event(std::string name, std::string device,
                         std::string(kMonitorAdvice));
     Connection& connection = *connection_;
     for (;;) {
+        if (Clock::now() >= until) co_return false;  // looked at even while events keep coming
         if (connection.actions.empty() &&
             !co_await connection.loop.readable(connection.socket.get(), until))
             co_return false;

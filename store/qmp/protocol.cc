@@ -179,10 +179,10 @@ std::vector<Action> Protocol::end_of_stream()
     return actions;
 }
 
-// One line, without its line feed. No action: there is nothing to tell.
+// One line, without its line feed; a \r before it is white space to JSON. No action: there is
+// nothing to tell.
 std::optional<Action> Protocol::message(std::string_view line)
 {
-    if (line.ends_with('\r')) line.remove_suffix(1);
     // json_minify forgives one at the end, which libxl's files have; QEMU has no business with it.
     if (line.find('\0') != std::string_view::npos) return fail("sent a NUL byte");
     const auto text = json_minify(line, "a line that", limits::qmp_line_bytes_max);

@@ -18,6 +18,7 @@ What is run is a row of OPERATIONS below. README.md beside this file tells more.
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import queue
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import uuid
 
 sys.dont_write_bytecode = True
@@ -62,6 +64,8 @@ class Operation:
     qemu: str = "lives"     # lives: one runs before and after. begins, ends: it may or may not
     guest_holds: bool = False   # xlfsck may say 2: the guest must let go first
     program: str = "xlstore"
+    statuses: tuple = (0,)      # of a run that survived
+    left: tuple = ()            # (crash point, command): what a crash left behind before; wants crash points
 
 
 RUNNING = need("domain:7=running", "create", "7", "{config}", "--", "{qemu}")
@@ -78,6 +82,12 @@ CHARDEV = need("chardev:c1=present", "attach", "domid:7", "qemu", json.dumps(
         "id": "c1", "backend": {"type": "null", "data": {}}}}]}))
 NO_CHARDEV = need("chardev:c1=absent", "detach", "domid:7", "qemu", "c1")
 
+def recovery(name, of, crash_at, start):
+    """xlfsck itself is killed, at work on what a crash of `of` left behind: two deep."""
+    return Operation(name, start, ("-p",), (), {"create": "begins", "destroy": "ends"}.get(of[0], "lives"),
+                     program="xlfsck", statuses=(0, 1), left=(crash_at, of))
+
+
 # To add an operation, add a row.
 OPERATIONS = {o.name: o for o in (
     Operation("insert", (RUNNING, EMPTY), HOLDS_B[1], (HOLDS_B[0], "entry:disks/hdc=present")),
@@ -89,6 +99,11 @@ OPERATIONS = {o.name: o for o in (
     Operation("detach_chardev", (RUNNING, CHARDEV), NO_CHARDEV[1], (NO_CHARDEV[0], "entry:qemu/c1=absent")),
     Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins"),
     Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
+    recovery("recover_undone", TABLET[1], "commit.after:2", (RUNNING, NO_TABLET)),
+    recovery("recover_done", TABLET[1], "commit.before:3", (RUNNING, NO_TABLET)),
+    recovery("recover_emptied", HOLDS_B[1], "qmp.before_send:7", (RUNNING, HOLDS_A)),
+    recovery("recover_create", RUNNING[1], "spawn.after_gate", (GONE,)),
+    recovery("recover_destroy", GONE[1], "destroy.before_kill", (RUNNING,)),
 )}
 
 
@@ -124,9 +139,10 @@ class Ended:
         return f"$ {' '.join(self.argv)}\n{self.out}{self.err}status {self.status}\n"
 
 
-def run(argv, seconds=COMMAND_SECONDS):
+def run(argv, seconds=COMMAND_SECONDS, **more_environment):
     # LeakSanitizer traces its own process with ptrace, which a traced process cannot.
-    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", PYTHONDONTWRITEBYTECODE="1")
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", PYTHONDONTWRITEBYTECODE="1",
+                       **more_environment)
     # Into files: a QEMU that inherited a pipe would keep us waiting for its end.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
@@ -280,6 +296,16 @@ class Outcome:
     where: str
 
 
+def leave_behind(world, operation):
+    crash_at, command = operation.left
+    world.must(world.note(run(world.argv("xlstore", command), XLSTORE_CRASH_AT=crash_at)), (-signal.SIGKILL,),
+               f"it does not die at its crash point {crash_at}")
+    seen = world.judge("after the first crash", "any")
+    if not seen["intents"] and not any(d["state"] in ("creating", "destroying") for d in seen["domains"]):
+        raise Violation(f"crash point {crash_at} leaves nothing to recover")
+    return seen
+
+
 # Calls after whose death QEMU or a child may still be at work on what they were given.
 ASYNCHRONOUS = {"sendmsg", "sendto", "recvmsg", "recvfrom", "connect", "shutdown", "close", "write", "clone",
                 "clone3", "fork", "vfork", "kill", "pidfd_send_signal"}
@@ -288,6 +314,8 @@ ASYNCHRONOUS = {"sendmsg", "sendto", "recvmsg", "recvfrom", "connect", "shutdown
 def kill_once(world, operation, number, skip_pure, look_first=True):
     world.log.clear()
     before = world.bring_about(operation)
+    if operation.left:
+        before = leave_behind(world, operation)
     the_qemu = before["qemus"][0] if before["qemus"] else "none"
 
     pure = ["--skip-pure"] if skip_pure else []
@@ -298,7 +326,7 @@ def kill_once(world, operation, number, skip_pure, look_first=True):
         raise Violation(f"the killer says nothing:\n{ended}")
     survived = ended.status != KILLED
     if survived:
-        world.must(ended, what="nothing was killed, and yet it failed")
+        world.must(ended, operation.statuses, "nothing was killed, and yet it failed")
     # On standard output is only ever what is done: who read it may rely on it, killed afterwards or not.
     promises = operation.promises if survived or ended.out else ()
 
@@ -335,8 +363,10 @@ def kill_once(world, operation, number, skip_pure, look_first=True):
 
 def run_to_the_end(world, operation):
     world.bring_about(operation)
-    world.must(world.note(run(world.argv(operation.program, operation.command))),
-               what="after recovery the operation is not possible")
+    if operation.left:
+        leave_behind(world, operation)
+    world.must(world.note(run(world.argv(operation.program, operation.command))), operation.statuses,
+               "after recovery the operation is not possible")
     world.judge("after the operation was run to its end", "any", operation.promises, settled=True)
 
 
@@ -347,6 +377,7 @@ class Result:
     operation: str
     stops: int = 0              # of a run that survived
     kills: int = 0
+    counted: int = 0            # of the run that was counted beforehand, if one was
     survived_at: str = "-"
     violations: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
@@ -369,15 +400,21 @@ class Harness:
             if self.log:
                 print(text, file=self.log, flush=True)
 
-    def numbers(self):
+    def in_share(self, number):
+        return (number - self.options.start) % self.of < self.take
+
+    def numbers(self, result):
+        """The stops to kill at, endless; with a time limit, those of one counted run come first, in an
+        order that is spread over all of it from the beginning."""
         if self.options.number:
             yield self.options.number
             return
-        number = 1
-        while True:
-            if (number - self.options.start) % self.of < self.take:
-                yield number
-            number += 1
+        if self.options.seconds:
+            yield 0
+            result.counted = result.stops
+            counted = [n for n in range(1, result.counted + 1) if self.in_share(n)]
+            yield from sorted(counted, key=lambda n: n * 0.6180339887 % 1)
+        yield from (n for n in itertools.count(result.counted + 1) if self.in_share(n))
 
     def new_world(self):
         world = World(self.options.bin, self.options.killer, self.options.work)
@@ -405,12 +442,12 @@ class Harness:
         survivals = 0
         again_at = AGAIN_KILLS
         try:
-            for number in self.numbers():
+            for number in self.numbers(result):
                 if self.stop.is_set():
                     result.survived_at = "broken off"
                     break
                 if until and time.monotonic() > until:
-                    result.survived_at = f"out of time at {number}"
+                    result.survived_at = f"out of time{'' if result.counted else f' at {number}'}"
                     break
                 try:
                     if world is None:
@@ -420,9 +457,9 @@ class Harness:
                     if not outcome.survived and outcome.where.split()[0] in ASYNCHRONOUS:
                         self.kill(world, operation, number, result, look_first=False)
                     if outcome.survived:
-                        survivals += 1
+                        survivals += number > result.counted  # not the counted run, or one that was shorter
                         result.stops = max(result.stops, outcome.stops)
-                        if survivals == 1:
+                        if survivals == 1 and number > result.counted:
                             result.survived_at = str(number)
                         if survivals == SURVIVALS:
                             break
@@ -434,8 +471,10 @@ class Harness:
                     if world.kills >= RENEW_KILLS:
                         self.drop(world)
                         world = None
-                except (Violation, judge.CouldNotLook) as violation:
+                except Exception as violation:  # of the harness's own too: what was not seen is not in order
                     result.kills += 1
+                    if not isinstance(violation, (Violation, judge.CouldNotLook)):
+                        violation = f"the harness failed:\n{traceback.format_exc()}"
                     self.report(result, world, number, violation)
                     if world:
                         self.drop(world, keep=True)
@@ -539,7 +578,8 @@ def find_killer(options, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bin", help="where xlstore and xlfsck are (and killer; else it is compiled)")
-    parser.add_argument("--operations", default=",".join(OPERATIONS))
+    parser.add_argument("--operations", default=",".join(name for name, o in OPERATIONS.items() if not o.left),
+                        help="some of: " + " ".join(OPERATIONS))
     parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
     parser.add_argument("--start", type=int, help="the first stop of the share; default: it rotates with the hour")
     parser.add_argument("--number", type=int, help="this stop only")
@@ -579,7 +619,7 @@ def main():
                         f"(--share {options.share} --start {options.start} repeats it)")
         results = harness.all()
         violations = print_table(harness, results)
-        return 1 if violations or harness.stop.is_set() else 0
+        return 1 if violations or harness.stop.is_set() or len(results) < len(options.operations) else 0
     finally:
         shutil.rmtree(build, ignore_errors=True)
 

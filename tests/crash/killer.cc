@@ -38,6 +38,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -75,6 +76,10 @@ struct Call {
     std::array<std::uint64_t, 6> args{};
 };
 
+// Pipes that the command made after its last fork and has not sent to anybody: nobody else has an
+// end of them. (Sanitizers ask the kernel through such a pipe whether memory can be read.)
+std::set<std::string> g_private_pipes;
+
 std::string fd_target(pid_t group, std::uint64_t fd)
 {
     const std::string link =
@@ -85,11 +90,11 @@ std::string fd_target(pid_t group, std::uint64_t fd)
                       : std::string(buffer.data(), static_cast<std::size_t>(length));
 }
 
-bool has_peer(std::string_view target)
+bool has_peer(const std::string& target)
 {
     if (target == "/dev/null" || target == "/dev/zero" || target.ends_with("random")) return false;
-    return target.starts_with("socket:") || target.starts_with("pipe:") ||
-           target.starts_with("/dev/");
+    if (target.starts_with("pipe:")) return !g_private_pipes.contains(target);
+    return target.starts_with("socket:") || target.starts_with("/dev/");
 }
 
 // A regular file's reader moves an offset of its own; what an anonymous inode (eventfd, timerfd,
@@ -103,7 +108,8 @@ Effect by_reading(const Call& call)
 Effect by_writing(const Call& call)
 {
     const auto target = fd_target(call.group, call.args[0]);
-    if (target.starts_with("anon_inode:")) return Effect::nothing;
+    if (target.starts_with("anon_inode:") || g_private_pipes.contains(target))
+        return Effect::nothing;
     return target.empty() || has_peer(target) ? Effect::peers : Effect::files;
 }
 
@@ -628,6 +634,7 @@ private:
                 Running{{group_, SYS_execve, {}}, Effect::nothing, "execve"};  // its own start
         }
         const auto& now = running_[task];
+        note_pipes(now.call, entry);
         if (begun_ && !dead_ && counts(now.effect, entry)) {
             ++stops_;
             if (record_.is_open()) {
@@ -642,6 +649,32 @@ private:
             }
         }
         resume(task, 0);
+    }
+
+    static void note_pipes(const Call& call, bool entry)
+    {
+        switch (call.number) {
+        case SYS_pipe:
+        case SYS_pipe2: {
+            const auto ends = tracee_bytes(call.group, call.args[0], 2 * sizeof(int));
+            if (entry || ends.size() != 2 * sizeof(int)) break;
+            int fd = -1;
+            std::memcpy(&fd, ends.data(), sizeof fd);
+            const auto target = fd_target(call.group, static_cast<std::uint64_t>(fd));
+            if (target.starts_with("pipe:")) g_private_pipes.insert(target);
+            break;
+        }
+        case SYS_clone:
+        case SYS_clone3:
+        case SYS_fork:
+        case SYS_vfork:
+        case SYS_sendmsg:
+        case SYS_sendmmsg:
+            g_private_pipes.clear();
+            break;
+        default:
+            break;
+        }
     }
 
     // See "what a call can change" above.

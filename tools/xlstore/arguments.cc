@@ -7,6 +7,10 @@
 
 namespace xlstore::tools {
 
+namespace {
+const std::string kGuard = "\x01";
+}
+
 std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
 {
     CLI::App app(
@@ -19,10 +23,11 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
     out.store = default_directory();
     app.add_option("--store", out.store,
                    "the store's directory; else $XLSTORE_DIR, else /var/lib/xlstore");
+    app.add_flag("-v,--verbose", out.verbose, "say on standard error what is done");
     app.add_flag("--json", out.json, "print one JSON value, errors too");
     app.add_option("--timeout", out.timeout_s,
                    "seconds for the whole of it (default: 30, create 60, wait 3600)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(CLI::Range(0.0, 1e6));
 
     // What stands after "--" is QEMU's command line and none of ours to read.
     std::vector<std::string> own;
@@ -31,7 +36,10 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         if (!rest && std::string_view(argv[i]) == "--") {
             rest = true;
         } else {
-            (rest ? out.command : own).emplace_back(argv[i]);
+            // CLI11 has ideas of its own about a lone dash and about words in brackets.
+            const std::string word = argv[i];
+            const bool guarded = !rest && (word == "-" || word.starts_with('[') || word.starts_with('{'));
+            (rest ? out.command : own).push_back(guarded ? kGuard + word : word);
         }
     }
     for (const auto& row : verbs()) {
@@ -42,8 +50,11 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
                 ->expected(row.words_min, row.words_max)
                 ->required(row.words_min > 0);
         const std::string_view name = row.name;
-        if (name == "init")
+        if (name == "init") {
             verb->add_option("--group", out.group, "gid of a group that may read the store");
+            verb->add_flag("--power", out.power,
+                           "sync every commit, so that it survives a power cut (durability=power)");
+        }
         if (name == "destroy")
             verb->add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");
         if (name == "register") {
@@ -62,6 +73,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         app.exit(e);
         return asked ? 0 : static_cast<int>(Status::usage);
     }
+    for (auto& word : out.words)
+        if (word.starts_with(kGuard)) word.erase(0, kGuard.size());
     if (!out.command.empty() && out.verb != "create") {
         std::fputs("xlstore: only 'create' takes a command after --\n", stderr);
         return static_cast<int>(Status::usage);

@@ -20,6 +20,10 @@ Result<std::unique_ptr<Store>> open_store(const Arguments& arguments)
 {
     StoreOptions options;
     options.directory = arguments.store;
+    if (arguments.timeout_s)
+        options.open_timeout =
+            std::chrono::milliseconds(static_cast<std::int64_t>(*arguments.timeout_s * 1000));
+    if (arguments.verbose) options.log = Log::to_stderr("xlstore", LogLevel::debug);
     return Store::open(options);
 }
 
@@ -103,7 +107,10 @@ void print_created(const Arguments& arguments, const Created& created)
 
 Result<Status> run_init(const Arguments& arguments)
 {
-    if (auto made = Store::init(arguments.store, arguments.group); !made) return made.error();
+    if (auto made = Store::init(arguments.store, arguments.group,
+                                arguments.power ? Durability::power : Durability::process);
+        !made)
+        return made.error();
     print_done(arguments, "store made in " + arguments.store,
                {{"store", json_quote(arguments.store)}});
     return Status::done;

@@ -10,7 +10,7 @@ namespace xlstore::tools {
 const std::vector<VerbRow>& verbs()
 {
     static const std::vector<VerbRow> rows = {
-        {"init", "[--group GID]", "make a new store", 0, 0, run_init},
+        {"init", "[--group GID] [--power]", "make a new store", 0, 0, run_init},
         {"create", "DOMID CONFIG.json -- QEMU-COMMAND...", "start QEMU as that domain", 2, 2,
          run_create},
         {"import", "DOMID CONFIG.json", "a document for a domain that runs elsewhere", 2, 2,

@@ -14,6 +14,8 @@ namespace {
 
 constexpr auto kWaitTimeout = std::chrono::hours(1);
 constexpr auto kWaitPoll = std::chrono::milliseconds(250);
+constexpr auto kLookTimeout =
+    std::chrono::seconds(5);  // a look holds the slow lock: never for long
 
 struct Opened {
     std::unique_ptr<Store> store;
@@ -138,8 +140,7 @@ Task<Result<Status>> wait_for_intent(const Arguments& arguments, Store& store, s
         if (!intent && intent.error().code != Errc::not_found) co_return std::move(intent).error();
         if (!intent) co_return closed_intent(arguments, store.db(), number);
         const auto asked = intent->asked_us.has_value();
-        auto reason = co_await try_to_close(store, *std::move(intent),
-                                            std::max(until, Clock::now() + kWaitPoll));
+        auto reason = co_await try_to_close(store, *std::move(intent), Clock::now() + kLookTimeout);
         if (!reason) co_return std::move(reason).error();
         if (!read_intent(store.db(), IntentId(number))) continue;
         if (Clock::now() >= until) {

@@ -21,6 +21,8 @@ struct Arguments {
     std::string store;
     bool json = false;
     bool handed_in = false;
+    bool verbose = false;
+    bool power = false;
     std::optional<double> timeout_s;
     std::optional<std::int64_t> pid;
     std::optional<unsigned> group;

@@ -31,7 +31,8 @@ int pass_in_child(const char* wish, int passings)
         signal(SIGABRT, SIG_DFL);
         setenv("XLSTORE_CRASH_AT", wish, 1);
         XLSTORE_CRASH_POINT("spawn.after_gate");
-        for (int i = 0; i < passings; ++i) XLSTORE_CRASH_POINT("spawn.before_gate");
+        for (int i = 0; i < passings; ++i)
+            XLSTORE_CRASH_POINT("spawn.before_gate");
         _exit(0);
     }
     int status = -1;

@@ -170,7 +170,8 @@ TEST(ForkClosedFdTest, LockEndsWithItsHolderThoughAForkedChildLivesOn)
             if (write(to_test[1], "y", 1) != 1) _exit(1);
             _exit(static_cast<int>(n));
         }
-        for (;;) pause();
+        for (;;)
+            pause();
     }
     close(to_grandchild[0]);
     close(to_test[1]);
@@ -195,9 +196,8 @@ TEST(ForkGenerationTest, HandleOfTheParentIsPoisonedInTheChildOnly)
     EXPECT_FALSE(fork_poisoned(mine));
     EXPECT_TRUE(in_child([mine] {
         const auto own = fork_generation();
-        return fork_poisoned(mine) && !fork_poisoned(own) && in_child([&] {
-            return fork_poisoned(mine) && fork_poisoned(own);
-        });
+        return fork_poisoned(mine) && !fork_poisoned(own) &&
+               in_child([&] { return fork_poisoned(mine) && fork_poisoned(own); });
     }));
     EXPECT_FALSE(fork_poisoned(mine));
 }
@@ -207,7 +207,8 @@ TEST(NoForkTest, NoChildSeesADescriptorBetweenItsOpeningAndItsRegistration)
 {
     constexpr int kNumbers = 64;
     std::array<bool, kNumbers> before{};
-    for (int fd = 0; fd < kNumbers; ++fd) before[static_cast<std::size_t>(fd)] = is_open(fd);
+    for (int fd = 0; fd < kNumbers; ++fd)
+        before[static_cast<std::size_t>(fd)] = is_open(fd);
     std::atomic<bool> stop{false};
     std::thread opener([&stop] {
         while (!stop) {
@@ -215,7 +216,8 @@ TEST(NoForkTest, NoChildSeesADescriptorBetweenItsOpeningAndItsRegistration)
             {
                 const NoFork no_fork;
                 const int raw = open("/dev/null", O_RDONLY | O_CLOEXEC);
-                for (volatile int wait = 0; wait < 2000;) wait = wait + 1;  // widen the window
+                for (volatile int wait = 0; wait < 2000;)
+                    wait = wait + 1;  // widen the window
                 fd = ForkClosedFd(raw);
             }
             ForkClosedFd moved(std::move(fd));

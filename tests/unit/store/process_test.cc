@@ -39,7 +39,8 @@ public:
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             prctl(PR_SET_NAME, name);
             if (write(ready[1], "x", 1) != 1) _exit(1);
-            for (;;) pause();
+            for (;;)
+                pause();
         }
         close(ready[1]);
         char byte = 0;
@@ -150,7 +151,8 @@ TEST(ProcessTest, NumberThatIsNowAThreadIsNotTheProcessMeant)
 
     close(stop[1]);
     thread.join();
-    for (const int fd : {ready[0], ready[1], stop[0]}) close(fd);
+    for (const int fd : {ready[0], ready[1], stop[0]})
+        close(fd);
 }
 
 // /proc calls it a zombie (Z) from the moment its first thread ends; its others go on.
@@ -160,7 +162,13 @@ TEST(ProcessTest, ProcessWhoseFirstThreadEndedLivesOn)
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         pthread_t thread{};
-        pthread_create(&thread, nullptr, [](void*) -> void* { for (;;) pause(); }, nullptr);
+        pthread_create(
+            &thread, nullptr,
+            [](void*) -> void* {
+                for (;;)
+                    pause();
+            },
+            nullptr);
         syscall(SYS_exit, 0);  // of this thread only
     }
     const ProcessId id = identified(child);
@@ -203,8 +211,8 @@ TEST(ProcessTest, OtherBootAndOtherNamespaceAreUnknown)
 TEST(ProcessTest, NonsenseIsUnknownAndNeverDead)
 {
     EXPECT_EQ(life_of(ProcessId{}), Life::unknown);
-    for (const std::int64_t pid : {std::int64_t{0}, std::int64_t{-1},
-                                   (std::int64_t{1} << 32) + 0x3ff'ffff}) {
+    for (const std::int64_t pid :
+         {std::int64_t{0}, std::int64_t{-1}, (std::int64_t{1} << 32) + 0x3ff'ffff}) {
         ProcessId id = identified(getpid());
         id.pid = pid;
         EXPECT_EQ(life_of(id), Life::unknown) << pid;

@@ -91,7 +91,8 @@ protected:
         const pid_t pid = fork();
         if (pid == 0) {
             creator(pipe_ends[1]);
-            for (;;) pause();
+            for (;;)
+                pause();
         }
         close(pipe_ends[1]);
         pid_t gated = 0;
@@ -171,7 +172,8 @@ TEST_F(SpawnTest, ChildExitsWhenItsCreatorIsKilledBeforeTheGate)
             }
             const pid_t pid = child->pid();
             if (write(report, &pid, sizeof pid) != sizeof pid) _exit(1);
-            for (;;) pause();
+            for (;;)
+                pause();
         },
         &gated);
     ASSERT_NE(gated.pid, 0);
@@ -193,7 +195,8 @@ TEST_F(SpawnTest, ProgramOutlivesItsCreator)
             if (!child || !child->open_gate()) _exit(1);
             const pid_t pid = child->pid();
             if (write(report, &pid, sizeof pid) != sizeof pid) _exit(1);
-            for (;;) pause();
+            for (;;)
+                pause();
         },
         &gated);
     ASSERT_NE(gated.pid, 0);
@@ -279,7 +282,8 @@ TEST_F(SpawnTest, ProgramHasItsStandardThreeAndWhatItIsGivenAndNothingElse)
     std::istringstream printed(output_of(request));
 
     std::set<int> open_there;
-    for (int fd = 0; printed >> fd;) open_there.insert(fd);
+    for (int fd = 0; printed >> fd;)
+        open_there.insert(fd);
     // ls itself reads the directory through the lowest free one.
     EXPECT_EQ(open_there, (std::set<int>{0, 1, 2, 3, given.get(), also.get()}));
     EXPECT_TRUE(fcntl(given.get(), F_GETFD) & FD_CLOEXEC) << "the caller's own copy is as it was";
@@ -302,7 +306,8 @@ TEST_F(SpawnTest, WorksInAProcessWhoseStandardDescriptorsAreClosed)
     const auto request = shell("echo out; echo err >&2; readlink /proc/self/fd/0");
     const pid_t creator = fork();
     if (creator == 0) {
-        for (int fd = 0; fd <= 2; ++fd) close(fd);
+        for (int fd = 0; fd <= 2; ++fd)
+            close(fd);
         auto child = spawn_gated(request);
         if (!child || !child->open_gate() || !ends(child->pidfd())) _exit(1);
         _exit(0);
@@ -478,7 +483,8 @@ TEST_F(SpawnTest, ForksOfOtherThreadsGetNoEndOfTheGate)
     enough = true;
     forker.join();
     close(stop[1]);
-    for (const pid_t pid : bystanders) EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+    for (const pid_t pid : bystanders)
+        EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
     close(stop[0]);
 }
 
@@ -491,7 +497,9 @@ TEST_F(SpawnTest, ForkedCopyOfTheHandleNeitherOpensNorEndsTheChild)
         const auto opened = child->open_gate();
         const bool refused =
             !opened && opened.error().code == Errc::order && !child->reap_if_dead();
-        { const GatedChild dropped(*std::move(child)); }
+        {
+            const GatedChild dropped(*std::move(child));
+        }
         _exit(refused ? 0 : 1);
     }
     int status = -1;

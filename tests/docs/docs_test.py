@@ -1,0 +1,214 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Documents say what the programs do.
+
+    tests/docs/docs_test.py --bin build/bin [--source DIR] [TEST ...]
+
+Runs what the documents tell a reader to run, and compares manual pages with the programs and tables
+they describe. Needs Python 3 alone; where another program is missing (man, a compiler), the test that
+needs it is skipped and says so.
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BIN = SOURCE = None  # set from the command line, below
+
+
+def run(*words, status=0, **options):
+    """Output of a command that has to end with `status` and say nothing on standard error."""
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=120, check=False,
+                          **options)
+    if done.returncode != status or (status == 0 and done.stderr):
+        raise AssertionError(f"{' '.join(map(str, words))}\nstatus {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def read(name):
+    return (SOURCE / name).read_text(encoding="utf-8")
+
+
+def fences(name, language):
+    """(line number, text) of each fenced block of a Markdown file."""
+    text = read(name)
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, m.start()) + 2, m.group(1)) for m in found]
+
+
+def verbs_of_help():
+    listed = run(BIN / "xlstore", "--help").split("Subcommands:\n", 1)[1]
+    return re.findall(r"^  (\S+)", listed, re.MULTILINE)
+
+
+def options_of(text):
+    return set(re.findall(r"(?<![\w-])(--?[A-Za-z][\w-]*)", text))
+
+
+def options_of_page(page):
+    """Every option that the page has an entry for, or that stands in the heading of another entry."""
+    flags = set()
+    for heading in re.findall(r"^\.It (.*)$", page, re.MULTILINE):
+        for part in re.findall(r"\bFl ((?:-?[\w-]+)(?: , -?[\w-]+)*)", heading):
+            flags |= {"-" + flag for flag in part.split(" , ")}
+    return flags
+
+
+class Cookbook(unittest.TestCase):
+    """schema/README.md, on a store with two domains."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory(prefix="xldocs-")
+        cls.store = pathlib.Path(cls.directory.name) / "store"
+        cls.xlstore("init")
+        cls.xlstore("import", 7, SOURCE / "tools/examples/web01.json")
+        cls.xlstore("import", 8, SOURCE / "tests/unit/samples/pvh-60-disks.json")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+    @classmethod
+    def xlstore(cls, *words):
+        return run(BIN / "xlstore", "--store", cls.store, *words)
+
+    def columns(self, view):
+        return self.xlstore("sql", f"SELECT name FROM pragma_table_info('{view}')").split()
+
+    def test_every_query_runs_as_written(self):
+        queries = fences("schema/README.md", "sql")
+        self.assertGreaterEqual(len(queries), 15)
+        for line, query in queries:
+            with self.subTest(line=line):
+                self.xlstore("sql", query)
+
+    def test_every_view_is_explained_with_its_columns(self):
+        sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", read("schema/README.md"), re.MULTILINE | re.DOTALL))
+        views = self.xlstore("sql", "SELECT name FROM sqlite_master WHERE type = 'view'").split()
+        self.assertEqual(sorted(sections), sorted(views))
+        for view, section in sections.items():
+            with self.subTest(view=view):
+                cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+                told = re.findall(r"`(\w+)`", " ".join(cells) if cells else section)
+                columns = self.columns(view)
+                self.assertEqual([c for c in columns if c not in told], [], "not explained")
+                if cells:
+                    self.assertEqual([c for c in told if c not in columns], [], "no such column")
+
+    def test_columns_of_history_are_explained(self):
+        section = re.search(r"^### History\n(.*?)^##", read("schema/README.md"), re.MULTILINE | re.DOTALL).group(1)
+        told = re.findall(r"`(\w+)`", section)
+        self.assertEqual([c for c in self.columns("history") if c not in told], [])
+
+    def test_the_example_document_comes_back_byte_for_byte(self):
+        exported = run(BIN / "xlstore", "--store", self.store, "export", "domid:7")
+        self.assertEqual(exported.rstrip("\n"), read("tools/examples/web01.json").rstrip("\n"))
+
+
+class ManualPages(unittest.TestCase):
+    def test_every_verb_is_in_the_manual_and_in_the_readme(self):
+        verbs = verbs_of_help()
+        self.assertGreaterEqual(len(verbs), 20)
+        page = re.findall(r"^\.It Ic (\S+)", read("tools/man/xlstore.1"), re.MULTILINE)
+        self.assertEqual(sorted(set(page)), sorted(verbs))
+        readme = read("README.md")
+        told = set(re.findall(r"xlstore ([a-z-]+)", readme)) | set(re.findall(r"`([a-z-]+)[ `]", readme))
+        self.assertEqual([v for v in verbs if v not in told], [], "not in README.md")
+
+    def test_every_option_of_xlstore_is_in_its_manual(self):
+        options = options_of(run(BIN / "xlstore", "--help"))
+        for verb in verbs_of_help():
+            options |= options_of(run(BIN / "xlstore", verb, "--help"))
+        self.assertIn("--handed-in", options)
+        self.assertEqual(sorted(options - options_of_page(read("tools/man/xlstore.1"))), [])
+
+    def test_every_option_of_xlfsck_is_in_its_manual(self):
+        options = options_of(run(BIN / "xlfsck", "--help"))
+        self.assertIn("-p", options)
+        self.assertEqual(sorted(options - options_of_page(read("tools/man/xlfsck.8"))), [])
+
+    def test_every_problem_has_an_entry(self):
+        numbers = dict(re.findall(r"(\w+) = (\d+),", re.search(
+            r"enum class Code.*?\};", read("recovery/problem.hpp"), re.DOTALL).group(0)))
+        bits = dict(re.findall(r"(\w+) = (\d+),", re.search(
+            r"enum class Exit.*?\};", read("recovery/problem.hpp"), re.DOTALL).group(0)))
+        table = read("recovery/problem.cc")
+        string = r'"((?:[^"\\]|\\.)*)"'
+        rows = re.findall(rf"Problem\{{\s*Code::(\w+),\s*{string},\s*{string},\s*{string},\s*{string},"
+                          r"\s*(?:true|false),\s*Exit::(\w+)\s*\}", table)
+        self.assertEqual(len(rows), table.count("Code::"), "the table is not read as it is written")
+        entries = {}
+        for number, name, text in re.findall(r"^\.It Sy (\d+) (\w+)\n(.*?)(?=^\.It|^\.El)",
+                                             read("tools/man/xlfsck.8"), re.MULTILINE | re.DOTALL):
+            entries[number] = (name, text)
+        self.assertEqual(sorted(entries, key=int), sorted((numbers[row[0]] for row in rows), key=int))
+        for code, name, message, question, fixed, exit_bit in rows:
+            with self.subTest(problem=name):
+                told_name, text = entries[numbers[code]]
+                self.assertEqual(told_name, name)
+                self.assertIn(f".Dq {message} .\n", text)
+                self.assertIn("No bit." if bits[exit_bit] == "0" else f"Bit {bits[exit_bit]}.", text)
+                if question:
+                    self.assertIn(f".Pq {fixed} .\n", text)
+                    self.assertIn(".Em Repair :\n", text)
+
+    def test_pages_render_without_warnings(self):
+        if not shutil.which("man"):
+            self.skipTest("man is not there: the pages were not rendered")
+        for page in sorted((SOURCE / "tools/man").glob("*.[1-8]")):
+            with self.subTest(page=page.name):
+                text = run("man", "--warnings", "-l", page,
+                           env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "100", "MANPAGER": "cat"})
+                self.assertIn("EXIT STATUS", text)
+
+
+class Readme(unittest.TestCase):
+    def test_the_embedding_example_compiles(self):
+        compiler = os.environ.get("CXX", "g++")
+        if not shutil.which(compiler):
+            self.skipTest(f"{compiler} is not there: the example was not compiled")
+        examples = fences("README.md", "cpp")
+        self.assertEqual(len(examples), 1)
+        run(compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{SOURCE}", "-x", "c++", "-",
+            input=examples[0][1])
+
+    def test_what_it_links_to_is_there(self):
+        for name in ("README.md", "schema/README.md"):
+            for link in re.findall(r"\]\(([^)#]+)\)", read(name)):
+                self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
+        for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):
+            self.assertTrue((SOURCE / folder).is_dir(), folder)
+
+
+class Quickstart(unittest.TestCase):
+    def test_the_story_holds_and_nothing_is_left(self):
+        for program in ("qemu-system-x86_64", "sqlite3"):
+            if not shutil.which(program):
+                self.skipTest(f"{program} is not there: the story was not told")
+        told = run("sh", SOURCE / "tools/quickstart.sh",
+                   env={**os.environ, "XLSTORE_QUICKSTART_NO_BUILD": "1", "XLSTORE_BIN": str(BIN)})
+        directory = re.search(r"store made in (\S+)/store", told).group(1)
+        self.assertFalse(os.path.exists(directory), "the temporary directory is left")
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes()
+            except OSError:
+                continue  # gone meanwhile
+            self.assertNotIn(directory.encode() + b"/", words, f"process {process.name} is left")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", required=True, type=pathlib.Path, help="directory of xlstore and xlfsck")
+    parser.add_argument("--source", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
+    arguments, rest = parser.parse_known_args()
+    BIN, SOURCE = arguments.bin.resolve(), arguments.source.resolve()
+    os.environ.pop("XLSTORE_DIR", None)
+    os.environ.pop("XLSTORE_CRASH_AT", None)
+    unittest.main(argv=[sys.argv[0], "-v", *rest])

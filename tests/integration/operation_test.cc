@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: MIT
+// Operations on a real QEMU with the real commands. What is in QEMU is told by QEMU itself, on a
+// second monitor that only the test uses, and what is in the store by the raw tables.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <sstream>
+
+#include "tests/support/scratch.hpp"
+#include "tests/support/scripted_peer.hpp"
+
+namespace xlstore::test {
+namespace {
+
+using std::chrono::seconds;
+
+class OperationTest : public testing::Test {
+protected:
+    Ran xl(const Words& words, const Environment& environment = {}, const std::string& input = {})
+    {
+        return xlstore(store_.path(), words, environment, input);
+    }
+    Ran fsck(const Words& words) { return xlfsck(store_.path(), words); }
+    std::string cell(const std::string& query) { return sql(store_.path(), query); }
+    std::string code(const Ran& ran) { return json_at(ran.out, "$.error.code"); }
+    std::string entry(const std::string& key)
+    {
+        return cell("SELECT state FROM thing WHERE key = '" + key + "'");
+    }
+    /// Runs it with --json; it must be refused with this status and code, name `said`, and leave
+    /// tables and QEMU as they were.
+    void refused(Words words, int status, const std::string& expected_code, const std::string& said,
+                 const std::string& input = {})
+    {
+        const auto rows = dump(store_.path());
+        const auto qemu = state_of(domain_.judge());
+        words.insert(words.begin(), "--json");
+        const Ran ran = xl(words, {}, input);
+        EXPECT_TRUE(ended(ran, status));
+        EXPECT_EQ(code(ran), expected_code) << ran.out;
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), said));
+        EXPECT_EQ(dump(store_.path()), rows);
+        EXPECT_EQ(state_of(domain_.judge()), qemu);
+    }
+    bool all_is_settled()
+    {
+        const Ran ran = fsck({"-n"});
+        EXPECT_TRUE(ended(ran, 0));
+        const auto agree = store_and_qemu_agree(store_.path(), domain_.judge());
+        EXPECT_TRUE(agree);
+        return ran.status == 0 && agree;
+    }
+
+    ScratchStore store_;
+    ScratchDomain domain_{store_};
+};
+
+TEST_F(OperationTest, InsertsEjectsAndSwaps)
+{
+    const auto a = domain_.image('a');
+    const auto b = domain_.image('b');
+    EXPECT_EQ(domain_.medium(), a);
+
+    const Ran swapped = xl({"--json", "insert", "7", "hdc", b});
+    EXPECT_TRUE(ended(swapped, 0));
+    EXPECT_EQ(domain_.medium(), b);
+    EXPECT_EQ(cell("SELECT json_extract(json, '$.pdev_path') FROM thing WHERE key = 'hdc'"), b);
+    EXPECT_TRUE(all_is_settled());
+    const auto intent = json_at(swapped.out, "$.intent");
+    EXPECT_EQ(cell("SELECT outcome || ' ' || image FROM history WHERE intent = " + intent),
+              "done after");
+
+    EXPECT_TRUE(ended(xl({"eject", "7", "hdc"}), 0));
+    EXPECT_EQ(domain_.medium(), "");
+    EXPECT_EQ(cell("SELECT json_extract(json, '$.format') FROM thing WHERE key = 'hdc'"), "empty");
+    EXPECT_TRUE(ended(xl({"eject", "7", "hdc"}), 0));  // of what is empty: nothing to do
+    EXPECT_TRUE(ended(xl({"insert", "7", "hdc", a}), 0));
+    EXPECT_EQ(domain_.medium(), a);
+    EXPECT_TRUE(ended(xl({"insert", "7", "hdc", a}), 0));  // what is in it already
+    EXPECT_EQ(domain_.medium(), a);
+    EXPECT_TRUE(all_is_settled());
+    EXPECT_EQ(cell("SELECT count(*) FROM session"), "0");
+}
+
+// A path is taken from where the caller stands, and kept absolute.
+TEST_F(OperationTest, InsertsAFileNamedRelatively)
+{
+    const auto directory = store_.directory().path();
+    const Ran ran = run({"sh", "-c",
+                         "cd " + directory + " && exec " + binary("xlstore") + " --store " +
+                             store_.path() + " insert 7 hdc b.iso"});
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_EQ(domain_.medium(), domain_.image('b'));
+}
+
+TEST_F(OperationTest, AttachesAndDetaches)
+{
+    const auto born = state_of(domain_.judge());
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
+    EXPECT_TRUE(contains(domain_.devices(), "tab"));
+    EXPECT_EQ(entry("tab"), "present");
+    EXPECT_EQ(cell("SELECT kind || ' ' || name FROM product"), "device tab");
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", "-"}, {}, chardev("con")), 0));
+    write_file(store_.directory() / "plan", chardev("log"));
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", "@" + store_.directory().path() + "/plan"}), 0));
+    EXPECT_TRUE(contains(qmp(domain_.judge(), "query-chardev"), "\"con\""));
+    EXPECT_TRUE(contains(qmp(domain_.judge(), "query-chardev"), "\"log\""));
+    EXPECT_TRUE(all_is_settled());
+    // Class qemu is shown by SQL and left out of the document.
+    EXPECT_EQ(json_at(xl({"export", "7"}).out, "$.qemu"), "");
+
+    for (const char* key : {"tab", "con", "log"})
+        EXPECT_TRUE(ended(xl({"detach", "7", "qemu", key}), 0));
+
+    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(cell("SELECT count(*) FROM thing WHERE class = 'qemu'"), "0");
+    EXPECT_EQ(cell("SELECT count(*) FROM product"), "0");
+    EXPECT_TRUE(all_is_settled());
+}
+
+// A plan of several steps whose last one fails: the ones before it are undone, backwards.
+TEST_F(OperationTest, UndoesItsStepsWhenALaterOneIsRefused)
+{
+    const auto born = state_of(domain_.judge());
+    const Ran ran = xl({"--json", "attach", "7", "qemu",
+                        R"({"key":"pair","steps":[
+             {"execute":"object-add","arguments":{"qom-type":"secret","id":"sec0","data":"x"}},
+             {"execute":"chardev-add","arguments":{"id":"c0","backend":{"type":"null","data":{}}}},
+             {"execute":"device_add","arguments":{"driver":"no-such-device","id":"d0"}}]})"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(code(ran), "refused");
+    EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "no-such-device"));
+    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(entry("pair"), "");
+    EXPECT_EQ(cell("SELECT outcome FROM history WHERE intent IS NOT NULL ORDER BY id DESC"),
+              "not done");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(OperationTest, BadInputOfAttachIsRefusedAndNothingIsChanged)
+{
+    std::string deep = "{\"key\":\"x\",\"steps\":";
+    for (int i = 0; i < 100; ++i)
+        deep += "[";
+    const auto large = store_.directory() / "large";
+    write_file(large, tablet("x") + std::string(std::size_t{1} << 20U, ' '));
+
+    refused({"attach", "7", "qemu", "{\"key\": }"}, 1, "invalid", "1:9");
+    refused({"attach", "7", "qemu", "{\"key\":\"a\",\n\"key\":\"b\"}"}, 1, "invalid", "2:1");
+    refused({"attach", "7", "qemu", deep}, 1, "invalid", "deep");
+    refused({"attach", "7", "qemu", "@" + large}, 1, "invalid", "large");
+    refused({"attach", "7", "qemu", tablet("\xff")}, 1, "invalid", "UTF-8");
+    refused({"attach", "7", "qemu", "[]"}, 1, "invalid", "object");
+    refused({"attach", "7", "qemu", "{}"}, 1, "invalid", "");
+    refused({"attach", "7", "qemu", "-"}, 1, "invalid", "");
+    refused({"attach", "7", "qemu", "@/no/such/file"}, 1, "invalid", "/no/such/file");
+    refused({"attach", "7", "qemu", R"({"key":"x","steps":[{"execute":"stop"}]})"}, 1, "invalid",
+            "stop");
+    refused({"attach", "7", "nonsense", "{}"}, 1, "invalid", "nonsense");
+    refused({"attach", "7", "nics", R"({"devid":1})"}, 1, "invalid", "nics");
+    refused({"attach", "8", "qemu", tablet("x")}, 4, "not_found", "8");
+    refused({"attach", "name:nobody", "qemu", tablet("x")}, 4, "not_found", "nobody");
+    refused({"detach", "7", "qemu", "x"}, 4, "not_found", "qemu/x");
+    refused({"detach", "7", "disks", "hdc"}, 1, "invalid", "disks");
+}
+
+TEST_F(OperationTest, BadImagesAreRefusedAndNothingIsChanged)
+{
+    const auto missing = store_.directory() / "missing.iso";
+    const auto fifo = store_.directory() / "fifo";
+    mkfifo(fifo.c_str(), 0600);
+
+    refused({"insert", "7", "hdc", missing}, 1, "invalid", missing);
+    refused({"insert", "7", "hdc", store_.directory().path()}, 1, "invalid",
+            store_.directory().path());
+    refused({"insert", "7", "hdc", fifo}, 1, "invalid", fifo);
+    refused({"insert", "7", "hdz", domain_.image('b')}, 4, "not_found", "hdz");
+    refused({"insert", "7", "xvda", domain_.image('b')}, 1, "invalid", "xvda");
+    refused({"eject", "7", "xvda"}, 1, "invalid", "xvda");
+    refused({"eject", "99", "hdc"}, 4, "not_found", "99");
+    if (geteuid() != 0) {  // root reads everything
+        chmod(domain_.image('b').c_str(), 0);
+        refused({"insert", "7", "hdc", domain_.image('b')}, 1, "invalid", domain_.image('b'));
+    }
+}
+
+TEST_F(OperationTest, UsageErrorsEndWithTwo)
+{
+    for (const Words& words :
+         {Words{"attach", "7", "qemu"}, Words{"no-such-verb"}, Words{}, Words{"insert"},
+          Words{"--timeout", "soon", "list"}, Words{"--timeout", "-1", "list"},
+          Words{"list", "--", "true"}, Words{"register", "7"}})
+        EXPECT_TRUE(ended(xl(words), 2)) << (words.empty() ? "" : words[0]);
+    EXPECT_TRUE(ended(xl({"--help"}), 0));
+    EXPECT_TRUE(ended(xl({"attach", "--help"}), 0));
+}
+
+// R16: a present thing is never overwritten, by key or by what is in QEMU.
+TEST_F(OperationTest, AddsOfWhatIsThereAreRefused)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
+    refused({"attach", "7", "qemu", tablet("tab")}, 1, "exists", "qemu/tab");
+    // Another key, the same QEMU id.
+    std::string other = tablet("tab");
+    other.replace(other.find("tab"), 3, "two");
+    refused({"attach", "7", "qemu", other}, 1, "exists", "tab");
+    // What QEMU was born with, and the store has no entry of.
+    refused({"attach", "7", "qemu", tablet("xenusb-0")}, 1, "exists", "xenusb-0");
+}
+
+// A device that somebody took out behind our back leaves a stale entry. Its ids are still its own.
+TEST_F(OperationTest, ProductOfAnotherEntryIsRefusedThoughItIsNotInQemu)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", chardev("con")}), 0));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-remove", R"({"id":"con"})"), "return"));
+    std::string other = chardev("con");
+    other.replace(other.find("con"), 3, "two");
+
+    refused({"attach", "7", "qemu", other}, 1, "exists", "qemu/con");
+}
+
+// R16: a stale entry is never in the way.
+TEST_F(OperationTest, AttachOverAStaleEntryWorks)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", chardev("con")}), 0));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-remove", R"({"id":"con"})"), "return"));
+
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", chardev("con")}), 0));
+    EXPECT_TRUE(all_is_settled());
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-remove", R"({"id":"con"})"), "return"));
+    EXPECT_TRUE(ended(xl({"detach", "7", "qemu", "con"}), 0));  // nothing is left to take out
+    EXPECT_EQ(entry("con"), "");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(OperationTest, ForeignMediumIsNotOverwrittenButEjected)
+{
+    const auto foreign = store_.directory() / "foreign.iso";
+    write_file(foreign, std::string(4096, 'f'));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "blockdev-change-medium",
+                             R"({"id":"ide-5632","filename":")" + foreign + R"(","format":"raw"})"),
+                         "return"));
+    ASSERT_EQ(domain_.medium(), foreign);
+
+    refused({"insert", "7", "hdc", domain_.image('b')}, 1, "refused", "foreign.iso");
+    EXPECT_TRUE(ended(xl({"eject", "7", "hdc"}), 0));
+    EXPECT_EQ(domain_.medium(), "");
+    EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(OperationTest, WaitTellsWhatBecameOfAnIntent)
+{
+    const Ran attached = xl({"--json", "attach", "7", "qemu", tablet("tab")});
+    ASSERT_TRUE(ended(attached, 0));
+    const Ran failed = xl({"--json", "attach", "7", "qemu",
+                           R"({"key":"b","steps":[{"execute":"device_add","arguments":)"
+                           R"({"driver":"no-such-device","id":"b"}}]})"});
+    ASSERT_TRUE(ended(failed, 1));
+    const auto number = std::stoi(json_at(attached.out, "$.intent"));
+
+    const Ran done = xl({"--json", "wait", std::to_string(number)});
+    EXPECT_TRUE(ended(done, 0));
+    EXPECT_EQ(json_at(done.out, "$.outcome"), "done");
+    const Ran not_done = xl({"--json", "wait", std::to_string(number + 1)});
+    EXPECT_TRUE(ended(not_done, 1));
+    const Ran unknown = xl({"--json", "wait", "4711"});
+    EXPECT_TRUE(ended(unknown, 4));
+    EXPECT_EQ(code(unknown), "not_found");
+    EXPECT_NE(xl({"wait", "soon"}).status, 0);
+}
+
+// One that a killed process left open is closed by whoever waits for it.
+TEST_F(OperationTest, WaitSettlesWhatADeadProcessLeftOpen)
+{
+    ASSERT_TRUE(
+        ended(xl({"attach", "7", "qemu", tablet("tab")}, crash_at("commit.after", 2)), kKilled));
+    const auto number = cell("SELECT id FROM intent");
+    ASSERT_NE(number, "");
+
+    const Ran waited = xl({"--timeout", "10", "wait", number});
+
+    EXPECT_TRUE(ended(waited, 1));  // nothing had been sent: not done
+    EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0");
+    EXPECT_EQ(entry("tab"), "");
+}
+
+// The next operation on the same key resolves what an earlier one left.
+TEST_F(OperationTest, NextOperationResolvesAnOpenIntent)
+{
+    ASSERT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}, crash_at("commit.before", 3)),
+                      kKilled));
+    ASSERT_EQ(cell("SELECT count(*) FROM intent"), "1");
+    ASSERT_EQ(domain_.medium(), domain_.image('b'));
+
+    EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('a')}), 0));
+
+    EXPECT_EQ(domain_.medium(), domain_.image('a'));
+    EXPECT_EQ(cell("SELECT count(*) FROM history WHERE operation = 'change'"), "2");
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));  // the dead session's row
+    EXPECT_TRUE(all_is_settled());
+}
+
+// A guest that does not let go: asked, waiting, for as long as it takes.
+TEST_F(OperationTest, DetachThatTheGuestHasToGrantStaysOpenUntilItDoes)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu",
+                          R"({"key":"rng","steps":[{"execute":"device_add","arguments":)"
+                          R"({"driver":"virtio-rng-pci","id":"rng"}}]})"}),
+                      0));
+    const Ran asked = xl({"--json", "--timeout", "1", "detach", "7", "qemu", "rng"});
+    EXPECT_TRUE(ended(asked, 3));
+    EXPECT_EQ(code(asked), "in_doubt");
+    const auto number = json_at(asked.out, "$.error.intent");
+    EXPECT_EQ(number, cell("SELECT id FROM intent WHERE asked_us IS NOT NULL"));
+    EXPECT_EQ(entry("rng"), "removing");
+    EXPECT_TRUE(ended(fsck({"-n"}), 2));
+    EXPECT_TRUE(ended(fsck({"-p"}), 2));
+    EXPECT_TRUE(ended(fsck({"-p"}), 2));
+    EXPECT_TRUE(ended(xl({"--timeout", "0", "wait", number}), 3));
+    EXPECT_TRUE(ended(xl({"--timeout", "1", "detach", "7", "qemu", "rng"}), 3));
+    EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+    // Meanwhile other things can be worked on.
+    EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
+
+    // A reset makes the firmware let go of what it was asked for.
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "system_reset"), "return"));
+    EXPECT_TRUE(ended(xl({"--timeout", "20", "wait", number}), 0));
+    EXPECT_EQ(domain_.devices(), "ide-5632 xenusb-0");
+    EXPECT_TRUE(all_is_settled());
+}
+
+// A stopped QEMU before anything was committed: not done, nothing open.
+TEST_F(OperationTest, StoppedQemuMakesAnOperationFailWithoutAnIntent)
+{
+    const auto rows = dump(store_.path());
+    kill(domain_.qemu_pid(), SIGSTOP);
+
+    const Ran ran = xl({"--json", "--timeout", "1", "insert", "7", "hdc", domain_.image('b')});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(code(ran), "protocol");
+    EXPECT_EQ(dump(store_.path()), rows);
+    // Two clients fit into QEMU's queue: the next ones do not even connect.
+    for (int i = 0; i < 3; ++i)
+        EXPECT_TRUE(ended(xl({"--timeout", "0.2", "eject", "7", "hdc"}), 1));
+    EXPECT_EQ(dump(store_.path()), rows);
+
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+bool strace_works()
+{
+    static const bool works = [] {
+        try {
+            return run({"strace", "-e", "trace=none", "true"}).status == 0;
+        } catch (const std::exception&) {
+            return false;
+        }
+    }();
+    return works;
+}
+
+// Stopped between two commands of the plan: something may have been sent, so in doubt. The process
+// that does the operation is stopped at a system call, QEMU is stopped, and it goes on.
+TEST_F(OperationTest, QemuThatStopsAmidAnOperationLeavesItInDoubt)
+{
+    if (!strace_works()) GTEST_SKIP() << "strace is not there or may not trace";
+    // The fifth sendmsg from the end of an insertion is the first command of its plan; found by
+    // the open intent rather than counted.
+    int passing = 1;
+    for (; passing < 30; ++passing) {
+        ASSERT_TRUE(ended(
+            xl({"insert", "7", "hdc", domain_.image('b')}, crash_at("qmp.before_send", passing)),
+            kKilled));
+        const bool open = cell("SELECT count(*) FROM intent") != "0";
+        if (open) break;
+    }
+    EXPECT_TRUE(fsck({"-p"}).status <= 1);
+    const auto trace = store_.directory() / "trace";
+    Child tool(
+        {"strace", "-o", trace, "-e", "trace=sendmsg", "-e",
+         "inject=sendmsg:signal=SIGSTOP:when=" + std::to_string(passing + 1), binary("xlstore"),
+         "--store", store_.path(), "--timeout", "2", "insert", "7", "hdc", domain_.image('b')},
+        {{"ASAN_OPTIONS", "detect_leaks=0"}});
+    ASSERT_TRUE(wait_until(seconds(20), [&] {
+        return read_file(trace).find("stopped by SIGSTOP") != std::string::npos;
+    }));
+    kill(domain_.qemu_pid(), SIGSTOP);
+    for (const pid_t pid : processes_with(store_.path()))
+        if (pid != tool.pid() && pid != domain_.qemu_pid()) kill(pid, SIGCONT);
+
+    EXPECT_EQ(tool.wait(), 3);
+
+    EXPECT_EQ(cell("SELECT count(*) FROM intent"), "1");
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-p", "--timeout", "0.5"}), 8));  // could not look
+    EXPECT_EQ(cell("SELECT count(*) FROM intent"), "1");
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_TRUE(all_is_settled());
+}
+
+struct CrashCase {
+    const char* operation;
+    const char* point;
+    friend std::ostream& operator<<(std::ostream& out, const CrashCase& one)
+    {
+        return out << one.operation << " " << one.point;
+    }
+};
+
+class OperationCrashTest : public OperationTest, public testing::WithParamInterface<CrashCase> {
+protected:
+    [[nodiscard]] Words operation(int round) const
+    {
+        const std::string which = GetParam().operation;
+        if (which == "insert") return {"insert", "7", "hdc", domain_.image(round % 2 ? 'b' : 'a')};
+        if (which == "attach") return {"attach", "7", "qemu", tablet("tab")};
+        return {"detach", "7", "qemu", "tab"};
+    }
+    /// The state that the operation starts in.
+    void prepare()
+    {
+        const std::string which = GetParam().operation;
+        const bool there = !entry("tab").empty();
+        if (which == "attach" && there) {
+            ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "tab"}), 0));
+        }
+        if (which == "detach" && !there) {
+            ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
+        }
+    }
+};
+
+// R1 R10: killed at each passing of each point, the invariant holds before any recovery, and
+// recovery settles all.
+TEST_P(OperationCrashTest, IsSettledAfterEachPassing)
+{
+    int passing = 1;
+    for (;; ++passing) {
+        SCOPED_TRACE(std::string(GetParam().point) + ":" + std::to_string(passing));
+        prepare();
+        const Ran ran = xl(operation(passing), crash_at(GetParam().point, passing));
+        if (ran.status == 0) break;
+        ASSERT_TRUE(ended(ran, kKilled));
+
+        ASSERT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+        const Ran preened = fsck({"-p"});
+        EXPECT_TRUE(preened.status == 0 || preened.status == 1) << preened.out << preened.err;
+        ASSERT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+        ASSERT_TRUE(all_is_settled());
+        ASSERT_LT(passing, 60);
+    }
+    EXPECT_GT(passing, 1) << "the point is not passed";
+    EXPECT_TRUE(all_is_settled());
+}
+constexpr CrashCase kCrashCases[] = {
+    {"insert", "commit.before"},      {"insert", "commit.after"},
+    {"insert", "qmp.before_connect"}, {"insert", "qmp.after_connect"},
+    {"insert", "qmp.before_send"},    {"insert", "qmp.after_send"},
+    {"insert", "qmp.before_receive"}, {"insert", "qmp.after_receive"},
+    {"attach", "commit.before"},      {"attach", "commit.after"},
+    {"attach", "qmp.before_connect"}, {"attach", "qmp.after_connect"},
+    {"attach", "qmp.before_send"},    {"attach", "qmp.after_send"},
+    {"attach", "qmp.before_receive"}, {"attach", "qmp.after_receive"},
+    {"detach", "commit.before"},      {"detach", "commit.after"},
+    {"detach", "qmp.before_connect"}, {"detach", "qmp.after_connect"},
+    {"detach", "qmp.before_send"},    {"detach", "qmp.after_send"},
+    {"detach", "qmp.before_receive"}, {"detach", "qmp.after_receive"},
+};
+INSTANTIATE_TEST_SUITE_P(Points, OperationCrashTest, testing::ValuesIn(kCrashCases),
+                         [](const auto& one) {
+                             std::string point = one.param.point;
+                             point.replace(point.find('.'), 1, "_");
+                             return std::string(one.param.operation) + "_" + point;
+                         });
+
+// A new crash point has to be tried somewhere: here, or among the spawn and destroy points of
+// lifecycle_test.cc.
+TEST(CrashPointListTest, EveryPointIsTried)
+{
+    const Ran ran = run({binary("xlstore"), "crash-points"});
+    ASSERT_TRUE(ended(ran, 0));
+    std::istringstream points(ran.out);
+    for (std::string point; points >> point;) {
+        const bool here = std::any_of(std::begin(kCrashCases), std::end(kCrashCases),
+                                      [&](const CrashCase& one) { return one.point == point; });
+        EXPECT_TRUE(here || point.starts_with("spawn.") || point.starts_with("destroy.")) << point;
+    }
+}
+
+// ---- The list of crash points against a trace of system calls ----
+
+/// What is counted in a trace, and the point before and after it.
+struct Effect {
+    const char* verb;  ///< during which it happens
+    const char* call;  ///< "commit" is made of several, see count()
+    const char* before;
+    const char* after;
+    friend std::ostream& operator<<(std::ostream& out, const Effect& one)
+    {
+        return out << one.verb << " " << one.call;
+    }
+};
+
+// One commit is one stretch of writing the log: between two of them SQLite takes its writer's lock
+// (a byte of the index) anew.
+int count(const std::string& trace, const std::string& call)
+{
+    int found = 0;
+    bool writing = false;
+    std::istringstream lines(trace);
+    for (std::string line; std::getline(lines, line);) {
+        line.erase(0, line.find_first_not_of("0123456789 "));
+        if (call == "commit") {
+            if (line.starts_with("pwrite64(") && line.find("store.db-wal>") != std::string::npos) {
+                if (!writing) ++found;
+                writing = true;
+            } else if (line.starts_with("fcntl(") &&
+                       line.find("store.db-shm>") != std::string::npos &&
+                       line.find("F_WRLCK") != std::string::npos &&
+                       line.find("l_start=120,") != std::string::npos) {
+                writing = false;
+            }
+        } else if (call == "fork") {
+            for (const char* one : {"clone(", "clone3(", "fork(", "vfork("})
+                if (line.starts_with(one)) ++found;
+        } else if (call == "gate") {  // the one byte that lets a child run
+            if (line.starts_with("sendto(") && line.find(", 1, ") != std::string::npos) ++found;
+        } else if (call == "connect") {
+            if (line.starts_with("connect(") && line.find("AF_UNIX") != std::string::npos) ++found;
+        } else if (call == "unlink") {
+            if (line.starts_with("unlink") && line.find("/run/qmp-") != std::string::npos) ++found;
+        } else if (line.starts_with(call + "(")) {
+            ++found;
+        }
+    }
+    return found;
+}
+
+class TraceTest : public testing::TestWithParam<Effect> {
+protected:
+    /// `xlstore VERB` on a state in which it can succeed, under strace.
+    Ran traced(const Environment& more)
+    {
+        Words words = {"strace",
+                       "-f",
+                       "-b",
+                       "execve",
+                       "-y",
+                       "-s",
+                       "16",
+                       "-o",
+                       trace_file_,
+                       "-e",
+                       "trace=sendmsg,recvfrom,connect,clone,clone3,fork,vfork,sendto,"
+                       "pidfd_send_signal,unlink,unlinkat,pwrite64,fcntl",
+                       binary("xlstore"),
+                       "--store",
+                       store_.path()};
+        Words verb = {"destroy", "7"};
+        if (GetParam().verb == std::string("create"))
+            verb = create_words(7, material_, material_.qemu());
+        if (GetParam().verb == std::string("insert"))
+            verb = {"insert", "7", "hdc", material_.images['b']};
+        words.insert(words.end(), verb.begin(), verb.end());
+        Environment environment = more;
+        environment["ASAN_OPTIONS"] = "detect_leaks=0";  // it does not work under ptrace
+        return run(words, environment);
+    }
+    void make_ready()
+    {
+        EXPECT_LE(xlfsck(store_.path(), {"-p"}).status, 1);
+        const bool there = sql(store_.path(), "SELECT 1 FROM domains") == "1";
+        const bool wanted = GetParam().verb != std::string("create");
+        if (there && !wanted) {
+            ASSERT_TRUE(ended(xlstore(store_.path(), {"destroy", "7"}), 0));
+        }
+        if (!there && wanted) {
+            ASSERT_TRUE(
+                ended(xlstore(store_.path(), create_words(7, material_, material_.qemu())), 0));
+        }
+    }
+
+    ScratchStore store_;
+    Material material_{store_.directory(), 7, "web"};
+    std::string trace_file_ = store_.directory() / "trace";
+};
+
+// Every effect of an ordinary run lies between its two points: killed at the Nth passing of the
+// point before it, the process has done it N - 1 times, at the point after it N times. The last
+// one of a run tells of them all: an effect without a point would make the numbers part.
+TEST_P(TraceTest, EveryEffectHasItsPoints)
+{
+    if (!strace_works()) GTEST_SKIP() << "strace is not there or may not trace";
+    const auto& [verb, call, before, after] = GetParam();
+    make_ready();
+    ASSERT_TRUE(ended(traced({}), 0));
+    const int of = count(read_file(trace_file_), call);
+    ASSERT_GT(of, 0) << "the trace shows no " << call;
+
+    for (const bool at_before : {true, false}) {
+        make_ready();
+        const Ran ran = traced(crash_at(at_before ? before : after, of));
+        const int done = count(read_file(trace_file_), call);
+        // How many pieces QEMU's answers come in is not the same in each run.
+        if (ran.status == 0) {
+            EXPECT_LT(done, of) << (at_before ? before : after);
+        } else {
+            EXPECT_EQ(done, at_before ? of - 1 : of) << (at_before ? before : after);
+        }
+    }
+}
+constexpr Effect kEffects[] = {
+    {"create", "commit", "commit.before", "commit.after"},
+    {"create", "fork", "spawn.before_fork", "spawn.after_fork"},
+    {"create", "gate", "spawn.before_gate", "spawn.after_gate"},
+    {"create", "connect", "qmp.before_connect", "qmp.after_connect"},
+    {"create", "sendmsg", "qmp.before_send", "qmp.after_send"},
+    {"create", "recvfrom", "qmp.before_receive", "qmp.after_receive"},
+    {"insert", "commit", "commit.before", "commit.after"},
+    {"insert", "connect", "qmp.before_connect", "qmp.after_connect"},
+    {"insert", "sendmsg", "qmp.before_send", "qmp.after_send"},
+    {"insert", "recvfrom", "qmp.before_receive", "qmp.after_receive"},
+    {"destroy", "commit", "commit.before", "commit.after"},
+    {"destroy", "pidfd_send_signal", "destroy.before_kill", "destroy.after_kill"},
+    {"destroy", "unlink", "destroy.before_unlink", "destroy.after_unlink"},
+};
+INSTANTIATE_TEST_SUITE_P(Effects, TraceTest, testing::ValuesIn(kEffects), [](const auto& one) {
+    return std::string(one.param.verb) + "_" + one.param.call;
+});
+
+}  // namespace
+}  // namespace xlstore::test

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+// The rules that triggers keep, tried with SQL as a careless person would write it: a connection
+// without our library, foreign keys off. Each refusal names its rule.
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "schema/steps.hpp"
+#include "store/document.hpp"
+#include "store/domain.hpp"
+#include "store/lifecycle.hpp"
+#include "tests/support/scratch.hpp"
+
+namespace xlstore {
+namespace {
+
+constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-000000000007";
+
+/// An empty store's schema in memory, with one running domain of two things.
+class RulesTest : public testing::Test {
+protected:
+    RulesTest()
+    {
+        EXPECT_EQ(sqlite3_open(":memory:", &db_), SQLITE_OK);
+        for (const auto& step : schema::steps())
+            must(std::string(step.sql));
+        must("INSERT INTO store (id, uuid, created_us) VALUES (1, 'u', 1)");
+        must("INSERT INTO session VALUES (1, 100, 1, 1, 'boot', 'test', 1)");
+        must(std::string("INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, "
+                         "created_us, changed_us) VALUES (1, 7, '") +
+             kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
+        must("INSERT INTO document_member VALUES (1, 10, 'c_info', '\"c_info\"', '{}')");
+        must("INSERT INTO thing VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'present', '{}', 1)");
+        must("INSERT INTO thing VALUES (2, 1, 'qemu', 'tab', 0, 'qemu', 'adding', '{}', 1)");
+        must("INSERT INTO product VALUES (1, 'device', 'tab', 2)");
+    }
+    ~RulesTest() override { sqlite3_close(db_); }
+
+    /// "" when it was done, else SQLite's message.
+    std::string attempt(const std::string& sql)
+    {
+        char* message = nullptr;
+        if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, &message) == SQLITE_OK) return {};
+        std::string text = message ? message : "?";
+        sqlite3_free(message);
+        return text;
+    }
+    void must(const std::string& sql) { EXPECT_EQ(attempt(sql), "") << sql; }
+    void refused(const std::string& rule, const std::string& sql)
+    {
+        const auto text = attempt(sql);
+        EXPECT_TRUE(text.starts_with(rule)) << sql << ": '" << text << "'";
+    }
+    void set_state(const std::string& state) { must("UPDATE domain SET state = '" + state + "'"); }
+    static std::string intent(int thing, const std::string& operation)
+    {
+        const bool add = operation == "add";
+        const bool remove = operation == "remove";
+        return "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
+               "plan, probe, monitor_path, epoch, opened_us) VALUES (1, " +
+               std::to_string(thing) + ", 1, '" + operation + "', " + (add ? "NULL" : "'{}'") +
+               ", " + (remove ? "NULL" : "'{}'") + ", '[]', '{}', '/m', 1, 1)";
+    }
+
+    sqlite3* db_ = nullptr;
+};
+
+TEST_F(RulesTest, R8NothingIsAddedOrEditedOnceDestructionBegan)
+{
+    must(intent(2, "add"));
+    must("DELETE FROM intent");
+    for (const char* state : {"destroying", "destroyed"}) {
+        if (state == std::string("destroyed")) {
+            must("DELETE FROM thing");
+        }
+        set_state(state);
+        refused("R", "INSERT INTO thing VALUES (3, 1, 'qemu', 'x', 1, 'qemu', 'adding', '{}', 1)");
+        refused("R",  // R8, or R1 where the entry is there still
+                "INSERT OR REPLACE INTO thing VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', "
+                "'present', '{}', 1)");
+        refused("R8", "UPDATE document_member SET text = '[]'");
+        refused("R", intent(2, "add"));  // R8, or R10 where the entry is gone
+        if (state == std::string("destroying"))
+            refused("R8", "UPDATE thing SET json = '{\"a\":1}' WHERE id = 1");
+    }
+}
+
+TEST_F(RulesTest, R1AnEntryStaysTheEntryOfItsThing)
+{
+    refused("R1", "UPDATE thing SET key = 'hdd' WHERE id = 1");
+    refused("R1", "UPDATE thing SET class = 'nics' WHERE id = 1");
+    refused("R1", "UPDATE thing SET domain = 2 WHERE id = 1");
+    must("UPDATE thing SET key = key, json = '{\"a\":1}', position = 4 WHERE id = 1");
+}
+
+TEST_F(RulesTest, R5AnEntryGoesOnlyWhenItsThingWasSeenAbsent)
+{
+    refused("R5", "DELETE FROM thing WHERE id = 1");
+    refused("R5", "DELETE FROM thing");
+    must("UPDATE thing SET state = 'changing' WHERE id = 1");
+    refused("R5", "DELETE FROM thing WHERE id = 1");
+    must("DELETE FROM thing WHERE id = 2");  // adding: never there
+    must("UPDATE thing SET state = 'stale' WHERE id = 1");
+    must("DELETE FROM thing WHERE id = 1");
+}
+
+// REPLACE deletes the row in its way without asking the triggers of DELETE.
+TEST_F(RulesTest, R5ReplaceIsNoWayRound)
+{
+    refused("R", "REPLACE INTO thing VALUES (3, 1, 'disks', 'hdc', 0, 'qemu', 'adding', '{}', 1)");
+    refused("R",
+            "INSERT OR REPLACE INTO thing VALUES (1, 1, 'disks', 'hdd', 0, 'qemu', 'adding', "
+            "'{}', 1)");
+    must(
+        "INSERT INTO history (at_us, operation, outcome, evidence, pid, program) VALUES "
+        "(1, 'add', 'done', '', 1, 'x')");
+    refused("history",
+            "REPLACE INTO history (id, at_us, operation, outcome, evidence, pid, program) "
+            "VALUES (1, 1, 'add', 'not done', '', 1, 'x')");
+    refused("R14",
+            std::string("REPLACE INTO domain (id, domid, uuid, name, state, layout, boot_id, "
+                        "created_us, changed_us) VALUES (1, 7, '") +
+                kUuid + "', 'x', 'running', 'yajl', 'b', 1, 1)");
+    must(intent(2, "add"));
+    std::string again = intent(2, "add");
+    refused("R10", again.replace(0, 6, "REPLACE"));
+}
+
+TEST_F(RulesTest, R5TheDocumentOfADestroyedDomainMayGo)
+{
+    set_state("destroying");
+    must("DELETE FROM thing");
+    must("DELETE FROM document_member");
+}
+
+TEST_F(RulesTest, R1StatesOfAnEntry)
+{
+    const std::vector<std::string> states = {"adding", "present", "changing", "removing", "stale"};
+    const std::set<std::pair<std::string, std::string>> allowed = {
+        {"adding", "present"},   {"adding", "stale"},     {"present", "changing"},
+        {"present", "removing"}, {"present", "stale"},    {"changing", "present"},
+        {"changing", "stale"},   {"removing", "present"}, {"removing", "stale"},
+        {"stale", "adding"},     {"stale", "present"},    {"stale", "changing"},
+        {"stale", "removing"}};
+    int id = 10;
+    for (const auto& from : states)
+        for (const auto& to : states) {
+            const auto number = std::to_string(++id);
+            must("INSERT INTO thing VALUES (" + number + ", 1, 'nics', '" + number +
+                 "', 0, 'qemu', '" + from + "', '{}', 1)");
+            const auto sql = "UPDATE thing SET state = '" + to + "' WHERE id = " + number;
+            if (from == to || allowed.contains({from, to}))
+                must(sql);
+            else
+                refused("R1", sql);
+        }
+}
+
+TEST_F(RulesTest, R10AnIntentIsNotRewritten)
+{
+    must(intent(2, "add"));
+    for (const char* change :
+         {"id = 9", "domain = 9", "thing = 1", "operation = 'change'", "plan = '[1]'",
+          "probe = '{\"a\":1}'", "image_before = '{}'", "image_after = NULL",
+          "image_after = '{\"a\":1}'", "monitor_path = '/other'"})
+        refused("R10", std::string("UPDATE intent SET ") + change);
+    // What recovery has to write stays possible: another owner, what was seen, that it was asked.
+    must("UPDATE intent SET owner = 1, note = 'seen', asked_us = 5, epoch = 2");
+}
+
+TEST_F(RulesTest, R10AnIntentNeedsAnEntryThatSaysSo)
+{
+    refused("R10", intent(1, "change"));  // present
+    refused("R10", intent(1, "remove"));
+    refused("R10", intent(2, "change"));  // adding
+    refused("R10", intent(99, "add"));    // none
+    must("UPDATE thing SET state = 'changing' WHERE id = 1");
+    must(intent(1, "change"));
+    must(intent(2, "add"));
+    // At most one open intent a thing.
+    EXPECT_NE(attempt(intent(2, "add")), "");
+}
+
+TEST_F(RulesTest, R14StatesOfAnIncarnation)
+{
+    const std::vector<std::string> states = {"creating", "running", "destroying", "destroyed"};
+    const std::set<std::pair<std::string, std::string>> allowed = {{"creating", "running"},
+                                                                   {"creating", "destroying"},
+                                                                   {"running", "creating"},
+                                                                   {"running", "destroying"},
+                                                                   {"destroying", "destroyed"}};
+    int domid = 100;
+    for (const auto& from : states)
+        for (const auto& to : states) {
+            const auto number = std::to_string(++domid);
+            must(
+                "INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, "
+                "changed_us) VALUES (" +
+                number + ", " + number + ", '" + kUuid + "', 'x', '" + from +
+                "', 'yajl', 'b', 1, 1)");
+            const auto sql = "UPDATE domain SET state = '" + to + "' WHERE id = " + number;
+            if (from == to || allowed.contains({from, to}))
+                must(sql);
+            else
+                refused("R14", sql);
+        }
+}
+
+TEST_F(RulesTest, R14TheDocumentGoesBeforeTheDomainIsOver)
+{
+    set_state("destroying");
+    refused("R14", "UPDATE domain SET state = 'destroyed'");
+    must("DELETE FROM thing");
+    must("UPDATE domain SET state = 'destroyed'");
+    // Only now may the row itself be forgotten.
+    must("DELETE FROM domain");
+}
+
+// Foreign keys are off in this connection, as in the shell of SQLite.
+TEST_F(RulesTest, R10AnOpenIntentKeepsItsEntryAndR14TheDomain)
+{
+    must(intent(2, "add"));
+    refused("R10", "DELETE FROM thing WHERE id = 2");
+    set_state("destroying");
+    refused("R10", "DELETE FROM thing WHERE id = 2");
+    must("DELETE FROM thing WHERE id = 1");
+    refused("R14", "UPDATE domain SET state = 'destroyed'");
+    must("DELETE FROM intent");
+    must("DELETE FROM thing");
+    must("UPDATE domain SET state = 'destroyed'");
+}
+
+TEST_F(RulesTest, R14AnIncarnationKeepsWhatItIs)
+{
+    refused("R14", "DELETE FROM domain");
+    refused("R14", "UPDATE domain SET domid = 8");
+    refused("R14", "UPDATE domain SET id = 8");
+    refused("R14", "UPDATE domain SET uuid = '8f2c7d10-4b6e-4a51-9d3c-000000000008'");
+    must("UPDATE domain SET name = 'renamed'");
+    // A domid has one living incarnation.
+    EXPECT_NE(attempt("INSERT INTO domain (domid, uuid, name, state, layout, boot_id, created_us, "
+                      "changed_us) VALUES (7, '8f2c7d10-4b6e-4a51-9d3c-000000000008', 'x', "
+                      "'creating', 'yajl', 'b', 1, 1)"),
+              "");
+}
+
+TEST_F(RulesTest, R15EpochsNeverGoBack)
+{
+    must("UPDATE domain SET epoch = 5, revision = 5");
+    refused("R15", "UPDATE domain SET epoch = 4");
+    refused("R15", "UPDATE domain SET revision = 4");
+    must("UPDATE domain SET epoch = 5");
+}
+
+TEST_F(RulesTest, HistoryIsAppendOnlyAndTheStoreKeepsItsIdentity)
+{
+    must(
+        "INSERT INTO history (at_us, operation, outcome, evidence, pid, program) VALUES "
+        "(1, 'add', 'done', '', 1, 'x'), (2, 'add', 'done', '', 1, 'x')");
+    refused("history", "UPDATE history SET outcome = 'not done' WHERE id = 1");
+    refused("history", "DELETE FROM history WHERE id = 1");
+    must("UPDATE store SET history_pruned_below = 2");
+    must("DELETE FROM history WHERE id = 1");
+    refused("history", "DELETE FROM history");
+    refused("a store", "DELETE FROM store");
+    refused("a store", "REPLACE INTO store (id, uuid, created_us) VALUES (1, 'other', 1)");
+}
+
+// REPLACE deletes without asking the delete triggers.
+TEST_F(RulesTest, NothingIsReplacedBehindTheRulesBack)
+{
+    refused("R1", "REPLACE INTO thing VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'stale', '{}', 1)");
+    refused(
+        "R14",
+        "REPLACE INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, changed_us) "
+        "SELECT id, domid, uuid, name, 'destroyed', layout, boot_id, 1, 1 FROM domain WHERE id = 1");
+    must(intent(2, "add"));
+    refused("R10", "REPLACE INTO intent SELECT * FROM intent");
+    must(
+        "INSERT INTO history (id, at_us, operation, outcome, evidence, pid, program) VALUES (1, 1, 'add', 'done', '', 1, 'x')");
+    refused("history", "REPLACE INTO history SELECT * FROM history");
+    refused("a store", "REPLACE INTO store SELECT * FROM store");
+}
+
+// Each trigger is met by a test above: a new one needs one too.
+TEST_F(RulesTest, EveryTriggerIsKnownHere)
+{
+    const std::set<std::string> known = {
+        "domain_replace",    "history_delete",       "history_replace",     "history_update",
+        "intent_replace",    "r10_intent_state",     "r10_intent_update",   "r10_thing_delete",
+        "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity", "r14_domain_state",
+        "r15_domain_epoch",  "r1_thing_identity",    "r1_thing_state",      "r5_thing_delete",
+        "r8_intent_insert",  "r8_member_update",     "r8_thing_insert",     "r8_thing_update",
+        "store_delete",      "store_replace",        "thing_replace"};
+    std::set<std::string> there;
+    sqlite3_exec(
+        db_, "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
+        [](void* set, int, char** row, char**) {
+            static_cast<std::set<std::string>*>(set)->insert(row[0]);
+            return 0;
+        },
+        &there, nullptr);
+    EXPECT_EQ(there, known);
+}
+
+TEST_F(RulesTest, BreachesAreShown)
+{
+    const auto breaches = [this] {
+        std::string text;
+        sqlite3_exec(
+            db_, "SELECT rule || ' ' || coalesce(key, '') FROM invariant_breaches ORDER BY 1",
+            [](void* all, int, char** row, char**) {
+                *static_cast<std::string*>(all) += std::string(row[0]) + ";";
+                return 0;
+            },
+            &text, nullptr);
+        return text;
+    };
+    EXPECT_EQ(breaches(), "R10 tab;");  // adding, and no intent says why
+    must(intent(2, "add"));
+    EXPECT_EQ(breaches(), "");
+    must("UPDATE thing SET state = 'present' WHERE id = 2");
+    EXPECT_EQ(breaches(), "R10 tab;");  // an open intent of a settled entry
+}
+
+// ---- Documents, through the library ----
+
+class DocumentViewTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(DocumentViewTest, ViewAndExportGiveTheDocumentBack)
+{
+    const test::ScratchStore scratch;
+    auto store = scratch.open();
+    std::string text =
+        test::read_file(std::string(XLSTORE_SOURCE_DIR "/tests/unit/samples/") + GetParam());
+    ASSERT_FALSE(text.empty());
+
+    auto domain = store->loop().wait_for(
+        import_domain(*store, 7, text, GetParam(), Clock::now() + std::chrono::seconds(20)));
+
+    ASSERT_TRUE(domain) << domain.error().message;
+    if (text.back() == '\0') text.pop_back();  // libxl stores it with its NUL
+    EXPECT_EQ(export_document(store->db(), *domain), text);
+    const auto document = parse_document(text, "sample");
+    ASSERT_TRUE(document);
+    const auto expected = document_text(document->members, document->things);
+    EXPECT_EQ(test::sql(scratch.path(), "SELECT json FROM libxl_json"), expected);
+    EXPECT_EQ(read_document(store->db(), domain->id), expected);
+    EXPECT_EQ(json_minify(text, "sample").has_value(), true);
+    EXPECT_EQ(*json_minify(text, "sample"), expected);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Samples, DocumentViewTest,
+    testing::Values("all-device-kinds.json", "all-device-kinds.json_c.json", "hvm-rich.json",
+                    "hvm-rich.json_c.json", "hvm-rich.after-hotplug.json",
+                    "hvm-rich.after-hotplug.on-disk.raw", "pv.json", "pvh-60-disks.json",
+                    "pvh-minimal.json", "real-hvm.raw", "real-pv.raw"),
+    [](const auto& one) {
+        std::string name = one.param;
+        std::replace_if(
+            name.begin(), name.end(), [](char c) { return c == '.' || c == '-'; }, '_');
+        return name;
+    });
+
+}  // namespace
+}  // namespace xlstore

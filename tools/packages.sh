@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# The Debian 12 packages that xlstore is built, shown and tested with. Read by tools/quickstart.sh and
+# tests/run.sh:  . tools/packages.sh; install_missing $packages_build …
+# shellcheck disable=SC2034  # read by whoever sources this
+
+packages_build="g++ cmake ninja-build ccache pkg-config
+    libsqlite3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev"
+packages_story="qemu-system-x86 sqlite3 python3"
+packages_test="libgtest-dev libbenchmark-dev strace man-db"
+
+# Installs those of the named packages that are missing, if any: that alone needs root.
+install_missing() {
+    if ! command -v dpkg-query >/dev/null; then
+        echo "packages: no dpkg here; these are needed, under whatever names: $*" >&2
+        return 0
+    fi
+    missing=""
+    for package in "$@"; do
+        case $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) in
+        *" ok installed") ;;
+        *) missing="$missing $package" ;;
+        esac
+    done
+    if [ -z "$missing" ]; then return 0; fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "packages: missing:$missing" >&2
+        echo "packages: as root: apt-get install --no-install-recommends$missing" >&2
+        return 1
+    fi
+    echo "installing:$missing"
+    apt-get -q update
+    # shellcheck disable=SC2086  # a list
+    DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $missing
+}
