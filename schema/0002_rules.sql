@@ -76,7 +76,7 @@ CREATE TRIGGER history_update BEFORE UPDATE ON history
 BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
 CREATE TRIGGER history_delete BEFORE DELETE ON history
 WHEN OLD.id >= (SELECT history_pruned_below FROM store)
-BEGIN SELECT RAISE(ABORT, 'history is append-only; xlstore prune removes its old end'); END;
+BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
 CREATE TRIGGER store_delete BEFORE DELETE ON store
 BEGIN SELECT RAISE(ABORT, 'a store keeps its identity'); END;
 

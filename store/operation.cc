@@ -365,7 +365,11 @@ Task<Engine::Carried> Engine::carry_out(const Draft& draft, const std::vector<Fd
 Task<Result<Done>> Engine::conclude(IntentId id, Verb verb, Carried carried, Deadline until)
 {
     auto intent = read_intent(store_->db(), id);
-    if (!intent) co_return std::move(intent).error();
+    if (!intent)
+        co_return Error(Errc::lost,
+                        domain_.subject() + ": intent " + std::to_string(value_of(id)) +
+                            " was closed by somebody else while it was carried out",
+                        "'xlstore history' says what was seen of it");
     const ThingName thing = intent->draft.thing;
     const Evidence& found = carried.evidence;
     std::string trouble;

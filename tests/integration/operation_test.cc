@@ -420,7 +420,8 @@ protected:
     [[nodiscard]] Words operation(int round) const
     {
         const std::string which = GetParam().operation;
-        if (which == "insert") return {"insert", "7", "hdc", domain_.image(round % 2 ? 'b' : 'a')};
+        if (which.starts_with("insert"))
+            return {"insert", "7", "hdc", domain_.image(round % 2 ? 'b' : 'a')};
         if (which == "attach") return {"attach", "7", "qemu", tablet("tab")};
         return {"detach", "7", "qemu", "tab"};
     }
@@ -428,6 +429,8 @@ protected:
     void prepare()
     {
         const std::string which = GetParam().operation;
+        // QEMU drops descriptor sets of its own accord, but only while its guest runs.
+        if (which == "insert_running") (void)qmp(domain_.judge(), "cont");
         const bool there = !entry("tab").empty();
         if (which == "attach" && there) {
             ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "tab"}), 0));
@@ -461,18 +464,19 @@ TEST_P(OperationCrashTest, IsSettledAfterEachPassing)
     EXPECT_TRUE(all_is_settled());
 }
 constexpr CrashCase kCrashCases[] = {
-    {"insert", "commit.before"},      {"insert", "commit.after"},
-    {"insert", "qmp.before_connect"}, {"insert", "qmp.after_connect"},
-    {"insert", "qmp.before_send"},    {"insert", "qmp.after_send"},
-    {"insert", "qmp.before_receive"}, {"insert", "qmp.after_receive"},
-    {"attach", "commit.before"},      {"attach", "commit.after"},
-    {"attach", "qmp.before_connect"}, {"attach", "qmp.after_connect"},
-    {"attach", "qmp.before_send"},    {"attach", "qmp.after_send"},
-    {"attach", "qmp.before_receive"}, {"attach", "qmp.after_receive"},
-    {"detach", "commit.before"},      {"detach", "commit.after"},
-    {"detach", "qmp.before_connect"}, {"detach", "qmp.after_connect"},
-    {"detach", "qmp.before_send"},    {"detach", "qmp.after_send"},
-    {"detach", "qmp.before_receive"}, {"detach", "qmp.after_receive"},
+    {"insert", "commit.before"},          {"insert", "commit.after"},
+    {"insert", "qmp.before_connect"},     {"insert", "qmp.after_connect"},
+    {"insert", "qmp.before_send"},        {"insert", "qmp.after_send"},
+    {"insert", "qmp.before_receive"},     {"insert", "qmp.after_receive"},
+    {"insert_running", "qmp.after_send"}, {"insert_running", "qmp.before_receive"},
+    {"attach", "commit.before"},          {"attach", "commit.after"},
+    {"attach", "qmp.before_connect"},     {"attach", "qmp.after_connect"},
+    {"attach", "qmp.before_send"},        {"attach", "qmp.after_send"},
+    {"attach", "qmp.before_receive"},     {"attach", "qmp.after_receive"},
+    {"detach", "commit.before"},          {"detach", "commit.after"},
+    {"detach", "qmp.before_connect"},     {"detach", "qmp.after_connect"},
+    {"detach", "qmp.before_send"},        {"detach", "qmp.after_send"},
+    {"detach", "qmp.before_receive"},     {"detach", "qmp.after_receive"},
 };
 INSTANTIATE_TEST_SUITE_P(Points, OperationCrashTest, testing::ValuesIn(kCrashCases),
                          [](const auto& one) {

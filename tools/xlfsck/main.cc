@@ -170,6 +170,7 @@ bool ask_on_terminal(const recovery::Problem& about, const recovery::Subject& su
     std::string answer;
     for (int c = std::getchar(); c != '\n' && c != EOF; c = std::getchar())
         answer += static_cast<char>(c);
+    if (answer.empty() && std::feof(stdin)) return false;  // nobody answers any more
     return answer.empty() || answer[0] == 'y' || answer[0] == 'Y';
 }
 
