@@ -406,6 +406,50 @@ TEST_F(OperationTest, QemuThatStopsAmidAnOperationLeavesItInDoubt)
     EXPECT_TRUE(all_is_settled());
 }
 
+// R5: whoever breaks off amid a probe has not said that the thing is gone. A real QEMU does not do
+// that on request, so that this one is played.
+TEST(ScriptedQemuTest, BrokenProbeOfARemovalLeavesItInDoubt)
+{
+    const ScratchStore store;
+    const Material material(store.directory(), 7, "web");
+    const auto monitor = store.directory() / "monitor";
+    const auto answers = [](const char* devices) {
+        return std::vector<Answer>{
+            returns("qom-list", devices),  returns("query-chardev", "[]"),
+            returns("query-block", "[]"),  returns("query-named-block-nodes", "[]"),
+            returns("query-fdsets", "[]"), returns("human-monitor-command", "\"\""),
+        };
+    };
+    const char* const none = "[]";
+    const char* const there = R"([{"name":"tab","type":"child<usb-tablet>"}])";
+    const ScriptedPeer qemu(monitor,
+                            script({handshake(),
+                                    {step::serve(answers(none))},  // register: who is there
+                                    handshake(),
+                                    {step::serve(answers(none))},  // and what it was born with
+                                    handshake(),
+                                    {step::serve(answers(none))},  // attach
+                                    handshake(),
+                                    {step::serve(answers(there), "device_del"), step::reply("{}")},
+                                    {step::line(), step::close()},  // asked whether it is gone
+                                    handshake(),
+                                    {step::line(), step::close()},
+                                    handshake(),
+                                    {step::serve(answers(none))}}));
+    ASSERT_TRUE(ended(xlstore(store.path(), {"import", "7", material.document}), 0));
+    ASSERT_TRUE(ended(xlstore(store.path(), {"register", "7", "--monitor", monitor}), 0));
+    ASSERT_TRUE(ended(xlstore(store.path(), {"attach", "7", "qemu", tablet("tab")}), 0));
+
+    const Ran ran = xlstore(store.path(), {"--json", "detach", "7", "qemu", "tab"});
+
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_EQ(sql(store.path(), "SELECT state FROM thing WHERE key = 'tab'"), "removing");
+    EXPECT_EQ(json_at(ran.out, "$.error.intent"), sql(store.path(), "SELECT id FROM intent"));
+    // Then it answers: it has let go.
+    EXPECT_TRUE(ended(xlfsck(store.path(), {"-p"}), 1));
+    EXPECT_EQ(sql(store.path(), "SELECT count(*) FROM thing WHERE key = 'tab'"), "0");
+}
+
 struct CrashCase {
     const char* operation;
     const char* point;
