@@ -524,8 +524,13 @@ Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string 
     {
         const auto done_with = std::move(introduced);  // a monitor serves one client: hang up first
     }
-    co_return co_await finish_creation(store, *read_domain(store.db(), domain.id), *std::move(hold),
-                                       until);
+    const std::string subject = row->subject();
+    auto created = co_await finish_creation(store, *read_domain(store.db(), domain.id),
+                                            *std::move(hold), until);
+    if (!created && created.error().code != Errc::gone)
+        created.error().advice =
+            "QEMU is registered and " + subject + " is 'creating': 'xlstore recover' finishes it";
+    co_return created;
 }
 
 }  // namespace xlstore

@@ -88,22 +88,7 @@ bool never_met(const DomainRow& domain)
            domain.registration->socket.inode == 0;
 }
 
-// R14: our own socket only, and if it was recorded, that very one. A socket elsewhere belongs to
-// whoever made it: another QEMU may have bound the path anew, and file systems give a freed inode
-// number out again, so that device and inode prove nothing there.
-void remove_socket(const Store& store, const DomainRow& domain)
-{
-    const std::string path = own_socket(store, domain);
-    const auto there = file_identity(path);
-    if (!there || !domain.registration) return;
-    if (!never_met(domain) && *there != domain.registration->socket) return;
-    XLSTORE_CRASH_POINT("destroy.before_unlink");
-    unlink(path.c_str());
-    XLSTORE_CRASH_POINT("destroy.after_unlink");
-}
-
-// The process that answers at our own socket, if there is one. A QEMU that daemonized, or that runs
-// below a wrapper, outlives the pid that was registered for it.
+// Who answers at a socket: a pid; 0 when somebody does who cannot be asked now; nothing: nobody.
 std::optional<pid_t> who_answers(const std::string& path)
 {
     sockaddr_un address{};
@@ -116,39 +101,57 @@ std::optional<pid_t> who_answers(const std::string& path)
     socklen_t size = sizeof peer;
     const int rc =
         ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-    if (rc != 0 && errno != EAGAIN) return std::nullopt;  // EAGAIN: it lives, its queue is full
-    if (rc != 0) return 0;
+    if (rc != 0 && errno != EAGAIN) return std::nullopt;
+    if (rc != 0) return 0;  // it lives, its accept queue is full
     if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         throw IoError(errno, "cannot ask for the peer of a socket");
     return peer.pid;
 }
 
-// Nobody of what this creation started lives on: neither at its socket nor in the session that its
-// gated child leads.
+// R14: our own socket only, and if it was recorded, that very one. A socket elsewhere belongs to
+// whoever made it: another QEMU may have bound the path anew, and file systems give a freed inode
+// number out again, so that device and inode prove nothing there.
+void remove_socket(const Store& store, const DomainRow& domain)
+{
+    const std::string path = own_socket(store, domain);
+    const auto there = file_identity(path);
+    if (!there || !domain.registration) return;
+    if (!never_met(domain) && *there != domain.registration->socket) return;
+    if (never_met(domain) && who_answers(path)) return;  // a stranger's: ours has been ended
+    XLSTORE_CRASH_POINT("destroy.before_unlink");
+    unlink(path.c_str());
+    XLSTORE_CRASH_POINT("destroy.after_unlink");
+}
+
+// A creation whose monitor has not answered may have started more than the pid that it registered:
+// a QEMU that daemonized, or that runs below a wrapper. It listens at the socket that we named for
+// it, or is still in the session of its gated child; but a path proves nothing and a session's
+// number is used again (R11), so that only a process is ours that has our socket in its command
+// line.
 Task<Result<void>> clear_own(Store& store, const DomainRow& domain, bool kill, Deadline until)
 {
-    if (!domain.registration || domain.log_path.empty() || !of_this_boot(domain.registration->qemu))
-        co_return Result<void>();
+    if (!never_met(domain) || !of_this_boot(domain.registration->qemu)) co_return Result<void>();
     const std::string path = own_socket(store, domain);
     const auto session = static_cast<pid_t>(domain.registration->qemu.pid);
     for (;;) {
-        std::optional<pid_t> left = who_answers(path);
-        if (!left) left = member_of_session(session);
+        auto left = who_answers(path);
+        if (left && *left > 0 && !mentions(*left, path)) left.reset();
+        if (!left) left = member_of_session(session, path);
         if (!left) co_return Result<void>();
+        const std::string who =
+            *left > 0 ? "pid " + std::to_string(*left) : std::string("a process");
         if (!kill)
-            co_return Error(
-                Errc::refused,
-                domain.subject() + ": pid " + std::to_string(*left) + " lives on at " + path,
-                "'xlstore destroy' ends it");
+            co_return Error(Errc::refused, domain.subject() + ": " + who + " lives on at " + path,
+                            "'xlstore destroy' ends it");
         if (*left > 0) {
             const auto id = identify(*left);
             const auto process = id ? open_pidfd(*id) : Result<PidFd>(id.error());
-            if (process) (void)process->send_signal(SIGKILL);
+            // Asked again now that it is held: the pid may have passed to somebody else.
+            if (process && mentions(*left, path)) (void)process->send_signal(SIGKILL);
         }
         if (Clock::now() >= until)
             co_return Error(Errc::io,
-                            domain.subject() + ": pid " + std::to_string(*left) + " at " + path +
-                                " was killed and is not seen dead yet",
+                            domain.subject() + ": " + who + " at " + path + " is not seen dead yet",
                             "the domain stays 'destroying': destroy it again later");
         (void)co_await store.loop().sleep(std::min(until, Clock::now() + kClearPoll));
     }

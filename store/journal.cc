@@ -15,7 +15,7 @@ constexpr std::size_t kEvidenceBytes = 2000;
 constexpr std::int64_t kHistoryRows = 100'000;
 constexpr std::int64_t kHistoryPruneEvery = 1'024;
 
-std::string_view adding_state(Verb verb)
+std::string_view state_during(Verb verb)
 {
     switch (verb) {
     case Verb::add:
@@ -139,7 +139,7 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
             return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
         thing = existing->id;
         db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ?")
-            .bind(adding_state(draft.verb))
+            .bind(state_during(draft.verb))
             .bind(draft.image_after ? *draft.image_after : *draft.image_before)
             .bind(now_us())
             .bind(thing)

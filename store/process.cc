@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <sstream>
@@ -259,18 +261,31 @@ Result<void> PidFd::send_signal(int signal) const
                  "cannot send signal " + std::to_string(signal) + ": " + error_text(errno));
 }
 
-std::optional<pid_t> member_of_session(pid_t leader)
+bool mentions(pid_t pid, const std::string& text)
+{
+    // Not read_small(): a command line may be long.
+    std::ifstream file(proc_path(pid, "cmdline"), std::ios::binary);
+    std::string line;
+    try {
+        line.assign(std::istreambuf_iterator<char>(file), {});
+    } catch (const std::ios_base::failure&) {
+        return false;  // it went while it was read
+    }
+    return line.find(text) != std::string::npos;
+}
+
+std::optional<pid_t> member_of_session(pid_t leader, const std::string& text)
 {
     const std::string wanted = std::to_string(leader);
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
         const std::string name = entry.path().filename().string();
         if (name.find_first_not_of("0123456789") != std::string::npos) continue;
         const auto stat = read_small((entry.path() / "stat").c_str());
-        if (!stat || field_of(*stat, 6) != wanted)
-            continue;  // gone meanwhile, or of another session
+        if (!stat || field_of(*stat, 6) != wanted) continue;  // gone meanwhile, or of another
         const auto state = field_of(*stat, 3);
         if (state == "Z" || state == "X") continue;
-        return static_cast<pid_t>(std::stol(name));
+        const auto pid = static_cast<pid_t>(std::stol(name));
+        if (mentions(pid, text)) return pid;
     }
     return std::nullopt;
 }

@@ -81,11 +81,13 @@ private:
 /// @return not_found: it is dead; io: could not look (life_of() would say unknown).
 [[nodiscard]] Result<PidFd> open_pidfd(const ProcessId& id);
 
-/// A living process of the session that `leader` led, if there is one: setsid() makes a session id
-/// of the caller's pid, and the kernel gives that pid to nobody while a member of the session
-/// lives.
-/// @throws IoError when /proc cannot be read.
-[[nodiscard]] std::optional<pid_t> member_of_session(pid_t leader);
+/// Does the command line of `pid` mention `text` now? False too when it cannot be read.
+[[nodiscard]] bool mentions(pid_t pid, const std::string& text);
+
+/// A living process of the session that `leader` led whose command line mentions `text`, if there
+/// is one. The text is needed: once a session is empty its number may be another one's.
+/// @throws std::filesystem::filesystem_error when /proc cannot be read.
+[[nodiscard]] std::optional<pid_t> member_of_session(pid_t leader, const std::string& text);
 
 /// The program's name (comm) for messages: printable ASCII, anything else as '?'. A process may
 /// call itself what it likes, so this proves nothing. "unknown" if there is no such process.

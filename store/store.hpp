@@ -3,11 +3,10 @@
 // it. A Store belongs to one thread (several stores in a process are fine), and to the process that
 // opened it: in a forked child every call is refused, and its locks are not the child's.
 //
-// Writing to the database happens in three ways only, all of them coroutines that acquire what they
+// Writing to the database happens in two ways only, both of them coroutines that acquire what they
 // need asynchronously and then run a plain lambda inside one transaction:
 //   with_fast_lock  a section on one domain's document (R2), fast lock, then gate
 //   with_gate       rows that are no document yet: sessions, a creation, history
-//   try_with_gate…  none: nothing else writes.
 #ifndef XLSTORE_STORE_STORE_HPP_
 #define XLSTORE_STORE_STORE_HPP_
 

@@ -21,7 +21,6 @@ namespace {
 
 // Two clients fit into QEMU's accept queue; the next one is told to try again.
 constexpr auto kConnectRetry = std::chrono::milliseconds(20);
-// A pidfd tells of a death; a kernel that has none to give is asked this often instead.
 constexpr std::string_view kMonitorAdvice =
     "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
     "monitor";

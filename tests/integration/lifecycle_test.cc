@@ -395,7 +395,10 @@ public:
           judge(directory / (name + "-judge")),
           child_(command(material, empty_drive))
     {
-        if (!wait_until(seconds(20), [&] { return std::filesystem::exists(judge); }))
+        // Both: QEMU makes its sockets one after the other.
+        if (!wait_until(seconds(20), [&] {
+                return std::filesystem::exists(judge) && std::filesystem::exists(monitor);
+            }))
             ADD_FAILURE() << "QEMU does not come up";
     }
     const std::string monitor;
@@ -415,7 +418,6 @@ private:
         words.insert(words.end(),
                      {"-chardev", "socket,id=xlstore-cmd,server=on,wait=off,path=" + monitor,
                       "-mon", "chardev=xlstore-cmd,mode=control"});
-        // The judge's socket exists after the monitor's: chardevs are opened in their order.
         return words;
     }
     Child child_;
@@ -424,7 +426,6 @@ private:
 TEST_F(LifecycleTest, RegistersAQemuThatSomeoneElseStarted)
 {
     ForeignQemu qemu(store_.directory(), material_, "foreign");
-    ASSERT_TRUE(wait_until(seconds(10), [&] { return std::filesystem::exists(qemu.monitor); }));
     ASSERT_TRUE(ended(xl({"import", "7", material_.document}), 0));
     const Ran without = xl({"--json", "insert", "7", "hdc", material_.images['b']});
     EXPECT_TRUE(ended(without, 1));
@@ -619,6 +620,22 @@ TEST_F(LifecycleTest, SocketThatWasReplacedIsSentNothing)
     EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));
     EXPECT_TRUE(std::filesystem::exists(socket));
     EXPECT_TRUE(stranger.received().empty());
+    EXPECT_TRUE(is_alive(stranger.pid()));  // it listened at our path, and that is no crime
+}
+
+// The same peer, and yet not the socket that was registered.
+TEST_F(LifecycleTest, AnotherSocketOfTheSameQemuIsRefused)
+{
+    const ScratchDomain domain(store_);
+    const auto socket = cell("SELECT monitor_path FROM domain");
+    std::filesystem::rename(domain.judge(), socket);  // QEMU's second monitor
+
+    const Ran ran = xl({"--json", "insert", "7", "hdc", domain.image('b')});
+
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(json_at(ran.out, "$.error.code"), "refused");
+    EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "replaced"));
+    EXPECT_EQ(cell("SELECT count(*) FROM history WHERE operation = 'change'"), "0");
 }
 
 // The same path, the same kind of process, even a QEMU: still another one.

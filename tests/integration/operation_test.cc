@@ -141,6 +141,24 @@ TEST_F(OperationTest, UndoesItsStepsWhenALaterOneIsRefused)
     EXPECT_TRUE(all_is_settled());
 }
 
+// A step that makes nothing is undone too, by the command that the plan names for it.
+TEST_F(OperationTest, UndoesAStepThatMakesNothing)
+{
+    const auto status = [&] {
+        return json_at(qmp(domain_.judge(), "query-status"), "$.return.status");
+    };
+    const auto born = status();
+    ASSERT_NE(born, "running");
+    const Ran ran = xl({"--json", "attach", "7", "qemu",
+                        R"({"key":"go","steps":[{"execute":"cont"},
+             {"execute":"device_add","arguments":{"driver":"no-such-device","id":"d0"}}],
+             "undo":[{"execute":"stop"},{"execute":"device_del","arguments":{"id":"d0"}}]})"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(code(ran), "refused");
+    EXPECT_NE(status(), "running");
+    EXPECT_TRUE(all_is_settled());
+}
+
 TEST_F(OperationTest, BadInputOfAttachIsRefusedAndNothingIsChanged)
 {
     std::string deep = "{\"key\":\"x\",\"steps\":";

@@ -39,7 +39,7 @@ struct Arguments {
     }
 };
 
-/// A positional argument of a verb, or a group of options it takes.
+/// A verb: how it is written, what it does, and how many words it takes.
 struct VerbRow {
     const char* name;
     const char* synopsis;

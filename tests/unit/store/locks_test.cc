@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -186,6 +187,25 @@ TEST_F(LockFileTest, ForkedChildHasNoPartInAHold)
     EXPECT_FALSE(*file.try_lock(5));
     lock.release();
     EXPECT_TRUE(*file.try_lock(5)) << "the child keeps it";
+}
+
+// A child made behind the C library's back runs no fork handler and keeps every descriptor: letting
+// go has to unlock by name, a close alone would leave the lock with the child.
+TEST_F(LockFileTest, LetsGoThoughADescriptorLeaked)
+{
+    const LockFile file = open();
+    auto lock = *std::move(*file.try_lock(5));
+    const auto child = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        for (;;)
+            pause();
+    }
+    EXPECT_FALSE(*file.try_lock(5));
+    lock.release();
+    EXPECT_TRUE(*file.try_lock(5)) << "the child keeps it";
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
 }
 
 // R17.

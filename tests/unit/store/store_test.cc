@@ -242,6 +242,15 @@ TEST_F(StoreOpenTest, ForeignDatabaseIsRefusedAndLeftAsItIs)
     EXPECT_FALSE(fs::exists(file("store.db-wal")));
 }
 
+// Our tables prove nothing: somebody else's program may have tables of these names.
+TEST_F(StoreOpenTest, DatabaseWithoutOurApplicationIdIsRefused)
+{
+    raw_sql(file("store.db"), "PRAGMA application_id = 0");
+    const auto before = test::read_file(file("store.db"));
+    expect_refused(store_.path(), Errc::store, "not of xlstore");
+    EXPECT_EQ(test::read_file(file("store.db")), before);
+}
+
 TEST_F(StoreOpenTest, NewerSchemaIsRefusedByItsNumber)
 {
     raw_sql(file("store.db"), "PRAGMA user_version = 4711");
@@ -547,6 +556,27 @@ TEST_F(StoreTest, HoldWhoseLockWasLostCannotCommit)
     ASSERT_TRUE(fresh && *fresh);
     EXPECT_TRUE(commit(*other, **fresh, "three"));
     EXPECT_TRUE(commit(*other, **fresh, "four"));
+}
+
+// R8: a slow hold is no leave to write once somebody destroys the domain.
+TEST_F(StoreTest, HoldOnADomainThatIsBeingDestroyedCannotCommit)
+{
+    auto store = store_.open();
+    const auto domain = import(*store);
+    auto hold = store->try_slow_lock(domain.id, "test");
+    ASSERT_TRUE(hold && *hold);
+    raw_sql(store_.path() + "/store.db", "UPDATE domain SET state = 'destroying'");
+    bool ran = false;
+
+    auto refused = store->loop().wait_for(
+        Journal(*store).commit(**hold, "x", soon(), [&](const FastHold&) -> Result<void> {
+            ran = true;
+            return {};
+        }));
+
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::gone);
+    EXPECT_FALSE(ran);
 }
 
 // DESIGN 4: checkpoints are ours to make, under the gate; without them the log would only grow.
