@@ -202,26 +202,13 @@ std::vector<std::int64_t> place_of(std::string_view props)
     return place;
 }
 
-Result<std::string> checked(std::string_view device_class, std::string_view json)
-{
-    auto text =
-        json_minify(json, "thing of class " + std::string(device_class), limits::thing_bytes_max);
-    if (text && json_type(*text) != JsonType::object)
-        return Error(Errc::invalid,
-                     "thing of class " + std::string(device_class) + ": it is not a JSON object");
-    return text;
-}
+// A thing that is to be attached: checked, minified, and named.
+struct Wanted {
+    ThingName name;
+    std::string json;
+};
 
-Draft add_draft(std::string_view device_class, std::string key, std::string json, Plan plan)
-{
-    return Draft{Verb::add,    ThingName{std::string(device_class), std::move(key)},
-                 std::nullopt, std::move(json),
-                 std::nullopt, std::move(plan)};
-}
-
-}  // namespace
-
-Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
+Result<Wanted> wanted(std::string_view device_class, std::string_view json)
 {
     const auto* row = find_device_class(device_class);
     if (!row) {
@@ -231,28 +218,52 @@ Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
         return Error(Errc::invalid, "there is no device class " + json_shown(device_class),
                      "classes: " + known);
     }
-    auto text = checked(device_class, json);
+    const std::string what = "thing of class " + std::string(device_class);
+    auto text = json_minify(json, what, limits::thing_bytes_max);
     if (!text) return std::move(text).error();
+    if (json_type(*text) != JsonType::object)
+        return Error(Errc::invalid, what + ": it is not a JSON object");
     auto key = thing_key(*row, *text, 0);
     if (!key) return std::move(key).error();
+    return Wanted{ThingName{std::string(device_class), *std::move(key)}, *std::move(text)};
+}
+
+Draft add_draft(Wanted thing, Plan plan)
+{
+    return Draft{Verb::add,    std::move(thing.name), std::nullopt, std::move(thing.json),
+                 std::nullopt, std::move(plan)};
+}
+
+}  // namespace
+
+Result<ThingName> name_of_attach(std::string_view device_class, std::string_view json)
+{
+    auto thing = wanted(device_class, json);
+    if (!thing) return std::move(thing).error();
+    return std::move(thing->name);
+}
+
+Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
+{
+    auto thing = wanted(device_class, json);
+    if (!thing) return std::move(thing).error();
     const auto* attachable =
         std::find_if(std::begin(kAttachable), std::end(kAttachable),
                      [&](const Attachable& a) { return a.device_class == device_class; });
     if (attachable == std::end(kAttachable))
         return Error(Errc::invalid, "things of class " + std::string(device_class) +
                                         " cannot be attached to a running domain by this version");
-    auto plan = attachable->plan(*text);
+    auto plan = attachable->plan(thing->json);
     if (!plan) return std::move(plan).error();
-    return add_draft(device_class, *std::move(key), *std::move(text), *std::move(plan));
+    return add_draft(*std::move(thing), *std::move(plan));
 }
 
 Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
 {
-    auto text = checked("vcpus", json);
-    if (!text) return std::move(text).error();
-    auto key = thing_key(*find_device_class("vcpus"), *text, 0);
-    if (!key) return std::move(key).error();
-    const auto index = *json_get_integer(*text, "index");
+    auto thing = wanted("vcpus", json);
+    if (!thing) return std::move(thing).error();
+    const std::string& key = thing->name.key;
+    const auto index = *json_get_integer(thing->json, "index");
 
     auto elements = json_elements(slots);
     const auto props_of = [](std::string_view slot) {
@@ -266,17 +277,16 @@ Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
                                         " vcpus; there is no index " + std::to_string(index));
     const auto slot = elements[static_cast<std::size_t>(index)];
     if (json_find(slot, "qom-path"))
-        return Error(Errc::exists, "vcpus/" + *key + " is in QEMU already", "nothing was changed");
+        return Error(Errc::exists, "vcpus/" + key + " is in QEMU already", "nothing was changed");
     const auto driver = json_get_string(slot, "type");
-    if (!driver) return Error(Errc::protocol, "QEMU names no driver for vcpu " + *key);
-    const std::string id = "cpu-" + *key;
+    if (!driver) return Error(Errc::protocol, "QEMU names no driver for vcpu " + key);
+    const std::string id = "cpu-" + key;
     std::string arguments = "{\"id\":" + json_quote(id) + ",\"driver\":" + json_quote(*driver);
     for (const auto& prop : json_members(props_of(slot)))
         arguments += "," + std::string(prop.key_text) + ":" + std::string(prop.value);
-    std::string thing = json_with_member(*text, "driver", json_quote(*driver));
-    thing = json_with_member(thing, "props", props_of(slot));
-    return add_draft("vcpus", *std::move(key), std::move(thing),
-                     single_device(id, arguments + "}"));
+    thing->json = json_with_member(thing->json, "driver", json_quote(*driver));
+    thing->json = json_with_member(thing->json, "props", props_of(slot));
+    return add_draft(*std::move(thing), single_device(id, arguments + "}"));
 }
 
 Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& products)

@@ -13,6 +13,9 @@
 
 namespace xlstore {
 
+/// What the thing `json` (as it came) will be called. Errors: invalid (not JSON, unknown class, or
+/// its key cannot be told).
+Result<ThingName> name_of_attach(std::string_view device_class, std::string_view json);
 /// An add of the thing `json` (as it came). Errors: invalid (not JSON, unknown class, a class that
 /// cannot be attached while the domain runs, or a thing that the class cannot make).
 Result<Draft> draft_attach(std::string_view device_class, std::string_view json);

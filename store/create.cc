@@ -242,7 +242,8 @@ Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Dead
     }
     if (answer->peer.pid != registration.qemu.pid) {
         (void)co_await answer->monitor.execute("quit", "", until);
-        (void)co_await answer->monitor.wait_for_event("SHUTDOWN", "", until);  // until it hangs up
+        // No event of that name comes: this waits until it hangs up.
+        (void)co_await answer->monitor.wait_for_unplug("", until);
         co_return Error(Errc::refused,
                         domain.subject() + ": the process behind its monitor is pid " +
                             std::to_string(answer->peer.pid) + ", not the pid " +
@@ -295,9 +296,10 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     }
     // A finisher that died may have left intents of its own.
     for (const auto id : open_intents(store.db(), domain.id)) {
-        auto intent = read_intent(store.db(), id);
-        if (!intent) co_return std::move(intent).error();
-        auto resolved = co_await engine->resolve(*std::move(intent), until);
+        auto intents = read_batch(store.db(), id);
+        if (!intents && intents.error().code == Errc::not_found) continue;  // with its batch
+        if (!intents) co_return std::move(intents).error();
+        auto resolved = co_await engine->resolve(*std::move(intents), until);
         if (!resolved) co_return std::move(resolved).error();
     }
 

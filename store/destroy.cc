@@ -242,7 +242,8 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold
         const auto intent = read_intent(store.db(), id);
         if (!intent) co_return intent.error();
         const Image image = intent->draft.verb == Verb::remove ? Image::after : Image::before;
-        auto settled = co_await journal.settle(hold, id, image, evidence, until);
+        auto settled =
+            co_await journal.settle(hold, std::vector<IntentId>(1, id), image, evidence, until);
         if (!settled) co_return settled;
     }
     remove_socket(store, *row);

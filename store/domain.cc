@@ -187,7 +187,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
                      "SELECT i.domain, i.thing, i.operation, t.class, t.key, i.image_before, "
                      "i.image_after, "
                      "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
-                     "i.asked_us, i.note, i.image_stale "
+                     "i.asked_us, i.note, i.image_stale, i.batch "
                      "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                    .bind(value_of(id));
     if (!row.step())
@@ -219,7 +219,24 @@ Result<Intent> read_intent(Db& db, IntentId id)
     draft.image_stale = row.maybe_text(15);
     return Intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
                   row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
-                  row.text(14)};
+                  row.text(14), row.maybe_integer(16)};
+}
+
+Result<std::vector<Intent>> read_batch(Db& db, IntentId id)
+{
+    auto first = read_intent(db, id);
+    if (!first) return std::move(first).error();
+    std::vector<Intent> intents;
+    if (!first->batch) {
+        intents.push_back(*std::move(first));
+        return intents;
+    }
+    for (const auto other : open_intents(db, first->domain)) {
+        auto intent = read_intent(db, other);
+        if (!intent) return std::move(intent).error();
+        if (intent->batch == first->batch) intents.push_back(*std::move(intent));
+    }
+    return intents;
 }
 
 std::vector<IntentId> open_intents(Db& db, DomainId domain)

@@ -61,6 +61,8 @@ std::vector<Product> read_products(Db& db, std::int64_t thing);
 
 /// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
 Result<Intent> read_intent(Db& db, IntentId id);
+/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first.
+Result<std::vector<Intent>> read_batch(Db& db, IntentId id);
 /// Of one domain, oldest first.
 std::vector<IntentId> open_intents(Db& db, DomainId domain);
 std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name);

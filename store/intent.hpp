@@ -58,14 +58,16 @@ struct Intent {
     std::int64_t opened_us;
     std::optional<std::int64_t> asked_us;
     std::string note;
+    std::optional<std::int64_t> batch;  ///< shared by adds of which all are done or none
 };
 
 /// What a probe showed. No image: silence, or something that proves none of the images; then
 /// `reason` says what.
 struct Evidence {
     std::optional<Image> image;
-    bool half = false;             ///< some products of the plan are there, some are not
-    std::vector<Product> present;  ///< those that are
+    bool half =
+        false;  ///< some of it is there, some is not: a product, or an unused descriptor set
+    std::vector<Product> present;               ///< those that are
     std::vector<std::int64_t> leftover_fdsets;  ///< ours, and nothing uses them
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
     std::string reason;

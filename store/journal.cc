@@ -100,7 +100,7 @@ Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadli
 }
 
 Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
-                                   const std::string& monitor_path)
+                                   const std::string& monitor_path, bool in_batch)
 {
     Db& db = store_.db();
     const auto domain = value_of(fast.domain());
@@ -171,8 +171,8 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
     }
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
-          "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us) "
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+          "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us, batch) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(domain)
         .bind(thing)
         .bind(store_.session())
@@ -186,6 +186,8 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
         .bind(monitor_path)
         .bind(hold.epoch())
         .bind(now_us())
+        // The epoch moves with every commit: no two batches of a domain have the same.
+        .bind(in_batch ? std::optional(hold.epoch()) : std::nullopt)
         .run();
     return IntentId(db.last_insert_id());
 }
@@ -196,14 +198,15 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
     std::vector<IntentId> intents;
     auto done =
         co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
+            const bool in_batch = drafts.size() > 1;
             for (const auto& draft : drafts) {
 #ifdef XLSTORE_MUTANT_WITHOUT_INTENT
                 // The proof that the tests bite: a build that acts without writing ahead.
                 Result<IntentId> intent = draft.verb == Verb::add
-                                              ? open_one(fast, hold, draft, monitor_path)
+                                              ? open_one(fast, hold, draft, monitor_path, in_batch)
                                               : Result<IntentId>(IntentId(0));
 #else
-                auto intent = open_one(fast, hold, draft, monitor_path);
+                auto intent = open_one(fast, hold, draft, monitor_path, in_batch);
 #endif
                 if (!intent) return std::move(intent).error();
                 intents.push_back(*intent);
@@ -218,78 +221,84 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
     co_return intents;
 }
 
-Task<Result<void>> Journal::settle(SlowHold& hold, IntentId id, Image image, std::string evidence,
-                                   Deadline until)
+Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
+                                 const std::string& evidence)
+{
+    Db& db = store_.db();
+    auto intent = read_intent(db, id);
+    if (!intent) return std::move(intent).error();
+    const Draft& draft = intent->draft;
+    db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
+    const bool absent = (draft.verb == Verb::add && image != Image::after) ||
+                        (draft.verb == Verb::remove && image == Image::after);
+    if (absent && draft.image_stale) {
+        // What the add replaced was stale before, and is again.
+        db.prepare("DELETE FROM product WHERE thing = ?").bind(intent->thing).run();
+        db.prepare("UPDATE thing SET state = 'stale', json = ?, changed_us = ? WHERE id = ?")
+            .bind(*draft.image_stale)
+            .bind(now_us())
+            .bind(intent->thing)
+            .run();
+    } else if (absent) {
+        // R5: seen absent under a slow hold that has not been broken since (the epoch says so).
+        db.prepare("DELETE FROM thing WHERE id = ?").bind(intent->thing).run();
+        follow_vcpu(db, fast.domain(), draft.thing, false);
+    } else {
+        const auto& json = image == Image::after    ? draft.image_after
+                           : image == Image::before ? draft.image_before
+                                                    : draft.image_neither;
+        if (!json)
+            return Error(Errc::invalid, draft.thing.text() + " has no image '" +
+                                            std::string(image_name(image)) + "' to settle with");
+        db.prepare("UPDATE thing SET state = 'present', json = ?, changed_us = ? WHERE id = ?")
+            .bind(*json)
+            .bind(now_us())
+            .bind(intent->thing)
+            .run();
+    }
+    HistoryLine line{fast.domain(),
+                     std::string(verb_name(draft.verb)),
+                     draft.thing,
+                     id,
+                     image == Image::after ? "done" : "not done",
+                     image,
+                     evidence};
+    for (const auto& step : draft.plan.steps)
+        line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
+    add_history(line);
+    return {};
+}
+
+Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                                   std::string evidence, Deadline until)
 {
     auto done =
         co_await commit(hold, "settle intent", until, [&](const FastHold& fast) -> Result<void> {
-            Db& db = store_.db();
-            auto intent = read_intent(db, id);
-            if (!intent) return std::move(intent).error();
-            const Draft& draft = intent->draft;
-            db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
-            const bool absent = (draft.verb == Verb::add && image != Image::after) ||
-                                (draft.verb == Verb::remove && image == Image::after);
-            if (absent && draft.image_stale) {
-                // What the add replaced was stale before, and is again.
-                db.prepare("DELETE FROM product WHERE thing = ?").bind(intent->thing).run();
-                db.prepare(
-                      "UPDATE thing SET state = 'stale', json = ?, changed_us = ? WHERE id = ?")
-                    .bind(*draft.image_stale)
-                    .bind(now_us())
-                    .bind(intent->thing)
-                    .run();
-            } else if (absent) {
-                // R5: seen absent under a slow hold that has not been broken since (the epoch says
-                // so).
-                db.prepare("DELETE FROM thing WHERE id = ?").bind(intent->thing).run();
-                follow_vcpu(db, fast.domain(), draft.thing, false);
-            } else {
-                const auto& json = image == Image::after    ? draft.image_after
-                                   : image == Image::before ? draft.image_before
-                                                            : draft.image_neither;
-                if (!json)
-                    return Error(Errc::invalid, draft.thing.text() + " has no image '" +
-                                                    std::string(image_name(image)) +
-                                                    "' to settle with");
-                db.prepare(
-                      "UPDATE thing SET state = 'present', json = ?, changed_us = ? WHERE id = ?")
-                    .bind(*json)
-                    .bind(now_us())
-                    .bind(intent->thing)
-                    .run();
-            }
-            HistoryLine line{fast.domain(),
-                             std::string(verb_name(draft.verb)),
-                             draft.thing,
-                             id,
-                             image == Image::after ? "done" : "not done",
-                             image,
-                             evidence};
-            for (const auto& step : draft.plan.steps)
-                line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
-            add_history(line);
+            for (const auto id : intents)
+                if (auto ok = settle_one(fast, id, image, evidence); !ok) return ok;
             return {};
         });
     if (done)
-        store_.log(LogLevel::info, "settled intent=" + std::to_string(value_of(id)) +
-                                       " image=" + std::string(image_name(image)));
+        for (const auto id : intents)
+            store_.log(LogLevel::info, "settled intent=" + std::to_string(value_of(id)) +
+                                           " image=" + std::string(image_name(image)));
     co_return done;
 }
 
-Task<Result<void>> Journal::note(SlowHold& hold, IntentId id, std::string text, bool asked,
-                                 Deadline until)
+Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
+                                 bool asked, Deadline until)
 {
     co_return co_await commit(hold, "note intent", until, [&](const FastHold&) -> Result<void> {
-        store_.db()
-            .prepare(
-                "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, ?3) "
-                "ELSE asked_us END WHERE id = ?4")
-            .bind(text)
-            .bind(std::int64_t{asked})
-            .bind(now_us())
-            .bind(value_of(id))
-            .run();
+        for (const auto id : intents)
+            store_.db()
+                .prepare(
+                    "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
+                    "?3) ELSE asked_us END WHERE id = ?4")
+                .bind(text)
+                .bind(std::int64_t{asked})
+                .bind(now_us())
+                .bind(value_of(id))
+                .run();
         return {};
     });
 }

@@ -35,20 +35,21 @@ class Journal {
 public:
     explicit Journal(Store& store) : store_(store) {}
 
-    /// Commit 1: entries and intents of one slow hold, all or none. A stale entry is replaced
-    /// (R16). Errors: gone (R8), lost (R15), exists (an entry with that key, or a product's name
-    /// taken by another thing), busy. Nothing has changed then.
+    /// Commit 1: entries and intents of one slow hold, all or none; several drafts become a batch,
+    /// which is settled as one. A stale entry is replaced (R16). Errors: gone (R8), lost (R15),
+    /// exists (an entry with that key, or a product's name taken by another thing), busy. Nothing
+    /// has changed then.
     Task<Result<std::vector<IntentId>>> open(SlowHold& hold, std::vector<Draft> drafts,
                                              std::string monitor_path, Deadline until);
 
-    /// Commit 2: closes the intent with the image that was seen; R5 R6. `cause` becomes part of the
-    /// history. Errors: as above; then the intent is still open.
-    Task<Result<void>> settle(SlowHold& hold, IntentId intent, Image image, std::string evidence,
-                              Deadline until);
+    /// Commit 2: closes intents with the image that was seen of all of them; R5 R6. The evidence
+    /// goes into history. Errors: as above; then all are still open.
+    Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                              std::string evidence, Deadline until);
 
-    /// Notes why an intent stays open; `asked`: the guest has been asked to let go.
-    Task<Result<void>> note(SlowHold& hold, IntentId intent, std::string text, bool asked,
-                            Deadline until);
+    /// Notes why intents stay open; `asked`: the guest has been asked to let go.
+    Task<Result<void>> note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
+                            bool asked, Deadline until);
 
     /// Any other change of the domain's row or things by a slow hold (creation, registration).
     Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
@@ -59,7 +60,9 @@ public:
 private:
     Result<void> advance(const FastHold& fast, const SlowHold& hold);
     Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
-                              const std::string& monitor_path);
+                              const std::string& monitor_path, bool in_batch);
+    Result<void> settle_one(const FastHold& fast, IntentId id, Image image,
+                            const std::string& evidence);
     Store& store_;
 };
 

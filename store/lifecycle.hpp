@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "store/domain.hpp"
-#include "store/operation.hpp"
+#include "store/engine.hpp"
 #include "store/store.hpp"
 
 namespace xlstore {

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "store/operation.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <map>
+#include <array>
+#include <optional>
+#include <set>
 
 #include "store/class_plan.hpp"
-#include "store/device_class.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/probe.hpp"
@@ -19,495 +15,268 @@ namespace xlstore {
 
 namespace {
 
-// What QEMU did must be written down even when QEMU used up the whole deadline.
-constexpr auto kSettleGrace = std::chrono::seconds(5);
-constexpr auto kGonePoll = std::chrono::milliseconds(100);
+constexpr std::string_view kDisks = "disks";
+constexpr std::string_view kVcpus = "vcpus";
 
-Deadline settle_deadline(Deadline until)
+/// How a request is written as an element of a batch.
+struct Spelling {
+    std::string_view name;
+    Request::Kind kind;
+    std::string_view detail;  // the member beside it; empty: none
+};
+constexpr std::array kSpellings = {
+    Spelling{"attach", Request::Kind::attach, "thing"},
+    Spelling{"detach", Request::Kind::detach, "key"},
+    Spelling{"insert", Request::Kind::insert, "file"},
+    Spelling{"eject", Request::Kind::eject, ""},
+};
+
+Result<Request> request_from_json(std::string_view element, const std::string& where)
 {
-    return std::max(until, Clock::now() + kSettleGrace);
+    const auto bad = [&](const std::string& what) { return Error(Errc::invalid, where + what); };
+    if (json_type(element) != JsonType::object) return bad("it is not an object");
+    const auto* spelling =
+        std::find_if(kSpellings.begin(), kSpellings.end(),
+                     [&](const Spelling& s) { return json_find(element, s.name).has_value(); });
+    if (spelling == kSpellings.end())
+        return bad("it asks for none of attach, detach, insert and eject");
+    for (const auto& member : json_members(element))
+        if (member.key != spelling->name && member.key != spelling->detail)
+            return bad("unknown member " + json_shown(member.key));
+    const auto object = json_get_string(element, spelling->name);
+    if (!object) return bad("\"" + std::string(spelling->name) + "\" is not a string");
+    Request request{spelling->kind, *object, {}, {}};
+    if (spelling->kind == Request::Kind::attach) {
+        const auto thing = json_find(element, spelling->detail);
+        if (!thing) return bad("\"thing\" is missing");
+        request.text = *thing;
+        return request;
+    }
+    if (!spelling->detail.empty()) {
+        const auto detail = json_get_string(element, spelling->detail);
+        if (!detail)
+            return bad("\"" + std::string(spelling->detail) + "\" is missing or not a string");
+        (spelling->kind == Request::Kind::insert ? request.text : request.key) = *detail;
+    }
+    if (spelling->kind != Request::Kind::detach) {  // a drive is named by its vdev alone
+        request.device_class = kDisks;
+        request.key = *object;
+    }
+    return request;
 }
 
-Error in_doubt(const DomainRow& domain, IntentId intent, const ThingName& thing,
-               const std::string& why)
+// A request after all that can be found wrong with it without a lock.
+struct Prepared {
+    Request request;
+    ThingName thing;
+    std::optional<Draft> draft;  // nothing: it depends on the entry, or on what QEMU says
+};
+
+Result<Prepared> prepare(Request request)
 {
-    const auto number = std::to_string(value_of(intent));
-    Error error(
-        Errc::in_doubt, domain.subject() + ": " + thing.text() + " is in doubt: " + why,
-        "intent " + number + " stays open: 'xlstore wait " + number + "', or 'xlstore recover'");
-    error.intent = value_of(intent);
+    Prepared prepared{std::move(request), {}, {}};
+    const Request& r = prepared.request;
+    if (r.kind != Request::Kind::attach) {
+        prepared.thing = ThingName{r.device_class, r.key};
+        return prepared;
+    }
+    auto thing = name_of_attach(r.device_class, r.text);
+    if (!thing) return std::move(thing).error();
+    prepared.thing = *std::move(thing);
+    if (r.device_class == kVcpus) return prepared;
+    auto draft = draft_attach(r.device_class, r.text);
+    if (!draft) return std::move(draft).error();
+    prepared.draft = *std::move(draft);
+    return prepared;
+}
+
+// The draft, from the entry and QEMU as they are under the engine's hold.
+Task<Result<Draft>> complete(Store& store, Engine& engine, Prepared prepared, Deadline until)
+{
+    if (prepared.draft) co_return *std::move(prepared.draft);
+    const Request& request = prepared.request;
+    if (request.kind == Request::Kind::attach) {
+        auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
+        if (!slots) co_return std::move(slots).error();
+        co_return draft_attach_vcpu(request.text, *slots);
+    }
+    const auto entry = read_thing(store.db(), engine.domain().id, prepared.thing);
+    if (!entry)
+        co_return Error(Errc::not_found,
+                        engine.domain().subject() + " has no " + prepared.thing.text(),
+                        "'xlstore things DOM' shows what it has");
+    switch (request.kind) {
+    case Request::Kind::insert:
+        co_return draft_insert(*entry, request.text);
+    case Request::Kind::eject:
+        co_return draft_eject(*entry);
+    case Request::Kind::attach:
+    case Request::Kind::detach:
+        break;
+    }
+    co_return draft_detach(*entry, read_products(store.db(), entry->id));
+}
+
+Task<Result<Done>> perform_under(Store& store, Engine& engine, Prepared prepared, Deadline until)
+{
+    if (auto connected = co_await engine.stay_connected(until); !connected)
+        co_return std::move(connected).error();
+    if (prepared.request.kind == Request::Kind::detach) {
+        if (const auto id = open_intent_of(store.db(), engine.domain().id, prepared.thing)) {
+            auto open = read_intent(store.db(), *id);
+            if (!open) co_return std::move(open).error();
+            if (open->draft.verb == Verb::remove && open->asked_us)
+                co_return co_await engine.ask_again(*std::move(open), until);
+        }
+    }
+    if (auto way = co_await engine.make_way(prepared.thing, until); !way)
+        co_return std::move(way).error();
+    auto draft = co_await complete(store, engine, std::move(prepared), until);
+    if (!draft) co_return std::move(draft).error();
+    co_return co_await engine.operate(*std::move(draft), until);
+}
+
+// All of them as one; every outcome is the same but for the intent's number.
+Task<Result<Done>> perform_all(Store& store, Engine& engine, std::vector<Prepared> all,
+                               Deadline until)
+{
+    std::vector<Draft> drafts;
+    for (auto& prepared : all) {
+        auto draft = co_await complete(store, engine, std::move(prepared), until);
+        if (!draft) co_return std::move(draft).error();
+        drafts.push_back(*std::move(draft));
+    }
+    co_return co_await engine.operate(std::move(drafts), until);
+}
+
+Result<Done> share_of(const Result<Done>& whole, std::size_t place,
+                      std::optional<IntentId> still_open)
+{
+    if (whole) return Done{std::vector<IntentId>(1, whole->intents[place]), whole->evidence};
+    Error error = whole.error();
+    if (error.code == Errc::in_doubt && still_open) error.intent = value_of(*still_open);
     return error;
 }
 
-Result<std::vector<Fd>> open_files(const std::vector<Step>& steps)
-{
-    std::vector<Fd> files;
-    for (const auto& step : steps) {
-        if (step.file.empty()) {
-            files.emplace_back();
-            continue;
-        }
-        // O_NONBLOCK: a FIFO or a dead device in the place of an image must not hang us here.
-        Fd fd(::open(step.file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-        if (!fd)
-            return Error(Errc::invalid,
-                         "cannot open " + json_shown(step.file) + ": " + std::strerror(errno),
-                         "nothing was changed; name an image that can be read");
-        struct stat st {};
-        if (fstat(fd.get(), &st) != 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
-            return Error(Errc::invalid,
-                         json_shown(step.file) + " is neither a file nor a block device",
-                         "nothing was changed; name an image that can be read");
-        files.push_back(std::move(fd));
-    }
-    return files;
-}
-
-// Puts what was only learned on the way into later arguments: the string "$fdset" becomes the
-// number itself, $fdset within a longer string its digits.
-std::string with_captured(std::string arguments, const std::map<std::string, std::string>& captured)
-{
-    for (const auto& [name, value] : captured)
-        for (const std::string& placeholder : {"\"$" + name + "\"", "$" + name})
-            for (auto at = arguments.find(placeholder); at != std::string::npos;
-                 at = arguments.find(placeholder, at + value.size()))
-                arguments.replace(at, placeholder.size(), value);
-    return arguments;
-}
-
-bool only_asks_the_guest(const Command& command)
-{
-    return command.execute == "device_del";
-}
-
-std::string qemu_said(const Command& command, const qmp::Reply& reply)
-{
-    return "QEMU refused " + command.execute + ": " + qmp::printable(reply.error_desc);
-}
-
 }  // namespace
 
-bool waits_for_guest(const Intent& intent, const Evidence& found)
+std::string_view kind_name(Request::Kind kind) noexcept
 {
-    return intent.draft.verb == Verb::remove && intent.asked_us &&
-           std::any_of(found.present.begin(), found.present.end(),
-                       [](const Product& p) { return p.kind == "device"; });
+    const auto* spelling = std::find_if(kSpellings.begin(), kSpellings.end(),
+                                        [&](const Spelling& s) { return s.kind == kind; });
+    return spelling->name;
 }
 
-// How far a plan got.
-struct Engine::Carried {
-    Evidence evidence;
-    std::optional<std::string> refusal;  // QEMU's, with the steps before it undone
-    bool asked = false;                  // a device_del was acknowledged
-};
-
-Engine::Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor)
-    : store_(&store),
-      journal_(store),
-      domain_(std::move(domain)),
-      hold_(std::move(hold)),
-      monitor_(std::move(monitor))
-{}
-
-Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string operation,
-                                   Deadline until)
+Result<std::vector<Request>> requests_from_json(std::string_view text)
 {
-    auto hold = co_await store.slow_lock(domain.id, domain.subject(), std::move(operation), until);
-    if (!hold) co_return std::move(hold).error();
-    const auto row = read_domain(store.db(), domain.id);
-    if (row && row->state == DomainState::creating)
-        co_return Error(Errc::refused,
-                        row->subject() + " is still being created, and nobody is at it any more",
-                        "nothing was changed; run 'xlstore recover' first");
-    co_return co_await begin_under(store, std::move(domain), *std::move(hold), until);
+    auto minified = json_minify(text, "batch", limits::document_bytes_max);
+    if (!minified) return std::move(minified).error();
+    if (json_type(*minified) != JsonType::array)
+        return Error(Errc::invalid, "batch: it is not an array of requests");
+    std::vector<Request> requests;
+    for (const auto element : json_elements(*minified)) {
+        auto request = request_from_json(
+            element, "batch: request " + std::to_string(requests.size() + 1) + ": ");
+        if (!request) return std::move(request).error();
+        requests.push_back(*std::move(request));
+    }
+    return requests;
 }
 
-Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHold hold,
+Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
+                                         std::vector<Request> requests, BatchMode mode,
                                          Deadline until)
 {
-    // Read again now that the lock is held: the domain may have got another QEMU, or an end.
-    auto row = read_domain(store.db(), domain.id);
-    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
-        co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
-    if (!row->registration)
-        co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
-                        "register it: xlstore register DOM --monitor SOCKET");
-    auto monitor =
-        co_await qmp::Monitor::connect(store.loop(), *row->registration, row->subject(), until);
-    if (!monitor) co_return std::move(monitor).error();
-    co_return Engine(store, *std::move(row), std::move(hold), *std::move(monitor));
-}
-
-Task<Result<void>> Engine::reconnect(Deadline until)
-{
-    auto monitor = co_await qmp::Monitor::connect(store_->loop(), *domain_.registration,
-                                                  domain_.subject(), until);
-    if (!monitor) co_return std::move(monitor).error();
-    monitor_ = *std::move(monitor);
-    co_return Result<void>();
-}
-
-Task<bool> Engine::wait_until_gone(std::string device, Deadline until)
-{
-    Probe probe;
-    probe.products.push_back(Product{"device", device, std::nullopt});
-    for (;;) {
-        const auto evidence = co_await look(monitor_, Verb::remove, probe, settle_deadline(until));
-        if (!evidence.image) co_return false;
-        if (*evidence.image == Image::after) co_return true;
-        if (Clock::now() >= until) co_return false;
-        // The event only says that it is worth looking again.
-        (void)co_await monitor_.wait_for_event("DEVICE_DELETED", device,
-                                               std::min(until, Clock::now() + kGonePoll));
-    }
-}
-
-// Takes products out, last first; each has to be gone before what it stands on can go.
-Task<Result<void>> Engine::take_out(const std::vector<Product>& products, Deadline until)
-{
-    for (auto it = products.rbegin(); it != products.rend(); ++it) {
-        if (!it->undo)
-            co_return Error(Errc::refused, "nothing is known to take out " + it->kind + " " +
-                                               json_shown(it->name));
-        const Command undo = *it->undo;
-        auto reply =
-            co_await monitor_.execute(undo.execute, undo.arguments, settle_deadline(until));
-        if (!reply) co_return std::move(reply).error();
-        if (!reply->ok) co_return Error(Errc::refused, qemu_said(undo, *reply));
-        if (only_asks_the_guest(undo) &&
-            !co_await wait_until_gone(it->name,
-                                      std::min(until, Clock::now() + limits::guest_unplug_wait)))
-            co_return Error(Errc::in_doubt, "the guest still has " + json_shown(it->name));
-    }
-    co_return Result<void>();
-}
-
-// Half done: undoes what the intent itself left, then looks again. Never the rest of a plan.
-Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until)
-{
-    std::string trouble;
-    std::vector<std::int64_t> removed;
-    for (const auto fdset : evidence.leftover_fdsets) {
-        auto reply = co_await monitor_.execute(
-            "remove-fd", "{\"fdset-id\":" + std::to_string(fdset) + "}", settle_deadline(until));
-        if (!reply)
-            trouble = reply.error().message;
-        else if (reply->ok)
-            removed.push_back(fdset);
-    }
-    if (!evidence.present.empty()) {
-        auto out = co_await take_out(evidence.present, until);
-        if (!out) trouble = out.error().message;
-    }
-    Evidence again = co_await look(monitor_, verb, probe, settle_deadline(until));
-    // A paused QEMU lists a removed set until its guest runs again.
-    std::erase_if(again.leftover_fdsets, [&](std::int64_t id) {
-        return std::find(removed.begin(), removed.end(), id) != removed.end();
-    });
-    if (probe.drive) again.half = !again.leftover_fdsets.empty();
-    if (!trouble.empty()) again.reason += "; " + trouble;
-    co_return again;
-}
-
-Task<Result<Resolved>> Engine::resolve(Intent intent, Deadline until)
-{
-    const Draft& draft = intent.draft;
-    Evidence found = co_await look(monitor_, draft.verb, draft.plan.probe, until);
-    const bool asked = waits_for_guest(intent, found);
-    if (found.half && !asked)
-        found = co_await clear_up(draft.verb, draft.plan.probe, std::move(found), until);
-
-    if (asked || found.half || !found.image) {
-        Resolved open{asked ? Resolution::waits : Resolution::in_doubt, found.reason};
-        if (intent.note != open.reason) {
-            auto noted = co_await journal_.note(hold_, intent.id, open.reason, false,
-                                                settle_deadline(until));
-            if (!noted) co_return std::move(noted).error();
-        }
-        co_return open;
-    }
-    auto settled = co_await journal_.settle(hold_, intent.id, *found.image, found.reason,
-                                            settle_deadline(until));
-    if (!settled) co_return std::move(settled).error();
-    Resolved closed{*found.image == Image::after    ? Resolution::done
-                    : *found.image == Image::before ? Resolution::undone
-                                                    : Resolution::emptied,
-                    found.reason};
-    co_return closed;
-}
-
-Task<Result<void>> Engine::make_way(ThingName thing, Deadline until)
-{
-    const auto id = open_intent_of(store_->db(), domain_.id, thing);
-    if (!id) co_return Result<void>();
-    auto intent = read_intent(store_->db(), *id);
-    if (!intent) co_return std::move(intent).error();
-    auto resolved = co_await resolve(*std::move(intent), until);
-    if (!resolved) co_return std::move(resolved).error();
-    if (resolved->resolution == Resolution::waits || resolved->resolution == Resolution::in_doubt)
-        co_return in_doubt(domain_, *id, thing,
-                           "an earlier operation on it is still open: " + resolved->reason);
-    co_return Result<void>();
-}
-
-// R16, before anything is written: an add finds nothing of the thing in QEMU, a removal and a
-// change find what the store knows of.
-Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
-{
-    Evidence there = co_await look(monitor_, draft.verb, draft.plan.probe, until);
-    const auto entry = read_thing(store_->db(), domain_.id, draft.thing);
-    if (draft.verb == Verb::add && there.half && entry) {
-        // What an earlier plan of this same entry left behind is undone first; nothing else is.
-        const auto own = read_products(store_->db(), entry->id);
-        const bool all_own =
-            std::all_of(there.present.begin(), there.present.end(), [&](const Product& p) {
-                return std::any_of(own.begin(), own.end(), [&](const Product& o) {
-                    return o.kind == p.kind && o.name == p.name;
-                });
-            });
-        if (all_own)
-            there = co_await clear_up(draft.verb, draft.plan.probe, std::move(there), until);
-    }
-    const std::string subject = domain_.subject() + ": " + draft.thing.text();
-    if (draft.verb == Verb::add && (there.half || there.image == Image::after))
-        co_return Error(Errc::exists, subject + " cannot be added: " + there.reason,
-                        "nothing was changed; detach it first, or choose other ids");
-    if (draft.verb == Verb::remove && there.half) {
-        // Part of it is gone already: the plan takes out the rest.
-        draft.plan.steps = removal_steps(there.present);
-        co_return Result<void>();
-    }
-    if (!there.image) {
-        if (there.medium && !draft.plan.probe.drive->after) {
-            // Taking out a medium that the store does not know: the intent remembers what was
-            // there.
-            draft.plan.probe.drive->seen = there.medium;
-            co_return Result<void>();
-        }
-        co_return Error(there.medium || monitor_.usable() ? Errc::refused : Errc::protocol,
-                        subject + ": " + there.reason,
-                        there.medium ? "nothing was changed; eject it first, or run xlfsck"
-                                     : "nothing was changed");
-    }
-    if (draft.plan.probe.drive) draft.plan.probe.drive->seen = there.medium;
-    if (draft.verb == Verb::remove && there.image == Image::after) draft.plan.steps.clear();
-    co_return Result<void>();
-}
-
-Task<Engine::Carried> Engine::carry_out(const Draft& draft, const std::vector<Fd>& files,
-                                        Deadline until)
-{
-    Carried carried;
-    std::map<std::string, std::string> captured;
-    const auto& steps = draft.plan.steps;
-    std::size_t done = 0;
-    bool broken = false;
-    bool left_to_guest = false;
-    for (; done < steps.size() && !left_to_guest; ++done) {
-        const Step& step = steps[done];
-        auto reply = co_await monitor_.execute(step.command.execute,
-                                               with_captured(step.command.arguments, captured),
-                                               until, files[done].get());
-        if (!reply) {
-            broken = true;
-            carried.evidence.reason = reply.error().message;
-            break;
-        }
-        if (!reply->ok) {
-            carried.refusal = qemu_said(step.command, *reply);
-            break;
-        }
-        if (!step.capture.empty()) {
-            const auto value = json_minify(reply->value, "reply", limits::qmp_line_bytes_max);
-            const auto id = value ? json_get_integer(*value, "fdset-id") : std::nullopt;
-            if (id) captured[step.capture] = std::to_string(*id);
-        }
-        if (only_asks_the_guest(step.command)) {
-            carried.asked = true;
-            const auto device = json_get_string(step.command.arguments, "id").value_or("");
-            left_to_guest = !co_await wait_until_gone(
-                device, std::min(until, Clock::now() + limits::guest_unplug_wait));
+    const bool all_or_none = mode == BatchMode::all_or_none;
+    if (requests.empty()) co_return Error(Errc::invalid, "batch: there is no request in it");
+    std::vector<Result<Prepared>> prepared;
+    std::set<std::string> named;
+    for (auto& request : requests) {
+        const std::string where = "batch: request " + std::to_string(prepared.size() + 1) + ": ";
+        if (all_or_none && request.kind != Request::Kind::attach)
+            co_return Error(Errc::invalid,
+                            where +
+                                "only attaches can be all done or none: what a guest has let go "
+                                "of cannot be put back as it was",
+                            "nothing was changed; leave --all-or-none away");
+        prepared.push_back(prepare(std::move(request)));
+        if (!prepared.back()) {
+            Error error = prepared.back().error();
+            error.message = where + error.message;
+            if (all_or_none) co_return error;
+            prepared.back() = std::move(error);
+        } else if (!named.insert(prepared.back()->thing.text()).second) {
+            co_return Error(Errc::invalid,
+                            where + prepared.back()->thing.text() + " is named before it, too",
+                            "nothing was changed; name each thing once");
         }
     }
-    if (!broken && !carried.refusal && !carried.asked) {
-        carried.evidence.image = Image::after;
-        carried.evidence.reason =
-            steps.empty() ? "QEMU had nothing of it any more"
-                          : "QEMU acknowledged each of " + std::to_string(steps.size()) + " steps";
-        co_return carried;
-    }
-    if (carried.refusal) {
-        for (std::size_t i = done; i-- > 0;) {
-            if (!steps[i].undo) continue;
-            const Command undo = *steps[i].undo;
-            auto reply = co_await monitor_.execute(
-                undo.execute, with_captured(undo.arguments, captured), settle_deadline(until));
-            if (!reply) break;  // the probe below says what is there
+    const std::string operation = "batch of " + std::to_string(prepared.size());
+    auto engine = co_await Engine::begin(store, std::move(domain), operation, until);
+    if (!engine) co_return std::move(engine).error();
+
+    std::vector<Outcome> outcomes;
+    if (!all_or_none) {
+        for (auto& one : prepared) {
+            if (!one) {
+                outcomes.push_back(Outcome{"", std::move(one).error()});
+                continue;
+            }
+            std::string thing = one->thing.text();
+            auto done = co_await perform_under(store, *engine, *std::move(one), until);
+            outcomes.push_back(Outcome{std::move(thing), std::move(done)});
         }
+        co_return std::move(outcomes);
     }
-    const std::string so_far = carried.evidence.reason;
-    if (!monitor_.usable()) {
-        auto again = co_await reconnect(until);
-        if (!again) {
-            carried.evidence.reason = so_far + "; " + again.error().message;
-            co_return carried;
-        }
+    std::vector<ThingName> things;
+    std::vector<Prepared> all;
+    for (auto& one : prepared) {
+        things.push_back(one->thing);
+        all.push_back(*std::move(one));
     }
-    carried.evidence =
-        co_await look(monitor_, draft.verb, draft.plan.probe, settle_deadline(until));
-    if (carried.evidence.half && !left_to_guest)
-        carried.evidence =
-            co_await clear_up(draft.verb, draft.plan.probe, std::move(carried.evidence), until);
-    if (!so_far.empty()) carried.evidence.reason += " (" + so_far + ")";
-    co_return carried;
+    const auto whole = co_await perform_all(store, *engine, std::move(all), until);
+    for (std::size_t i = 0; i < things.size(); ++i) {
+        const auto open = open_intent_of(store.db(), engine->domain().id, things[i]);
+        outcomes.push_back(Outcome{things[i].text(), share_of(whole, i, open)});
+    }
+    co_return std::move(outcomes);
 }
 
-Task<Result<Done>> Engine::conclude(IntentId id, Verb verb, Carried carried, Deadline until)
+Task<Result<Done>> perform(Store& store, DomainRow domain, Request request, Deadline until)
 {
-    auto intent = read_intent(store_->db(), id);
-    if (!intent)
-        co_return Error(Errc::lost,
-                        domain_.subject() + ": intent " + std::to_string(value_of(id)) +
-                            " was closed by somebody else while it was carried out",
-                        "'xlstore history' says what was seen of it");
-    const ThingName thing = intent->draft.thing;
-    const Evidence& found = carried.evidence;
-    std::string trouble;
-    const bool waits =
-        verb == Verb::remove && carried.asked && (found.half || found.image == Image::before);
-    // A step was refused and yet all of it is there: what was undone is not gone, or the step that
-    // was refused left no trace. Neither is what was asked for.
-    const bool undone_is_there =
-        verb == Verb::add && carried.refusal && found.image == Image::after;
-    const bool open = waits || undone_is_there || found.half || !found.image;
-    std::string evidence = found.reason;
-    if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
-    Result<void> written;
-    try {
-        if (open)
-            written = co_await journal_.note(hold_, id, evidence, waits, settle_deadline(until));
-        else
-            written =
-                co_await journal_.settle(hold_, id, *found.image, evidence, settle_deadline(until));
-    } catch (const std::exception& e) {
-        // QEMU acted and the store could not be told: the intent, committed before, tells recovery.
-        trouble = e.what();
-    }
-    if (!written) trouble = written.error().message;
-    if (open)
-        store_->log(LogLevel::info, "in doubt intent=" + std::to_string(value_of(id)) +
-                                        " reason=" + json_shown(found.reason));
-    if (waits)
-        co_return in_doubt(domain_, id, thing, "asked, waiting for the guest: " + found.reason);
-    if (open) co_return in_doubt(domain_, id, thing, found.reason);
-    if (!trouble.empty())
-        co_return in_doubt(domain_, id, thing,
-                           found.reason + ", but that could not be settled: " + trouble);
-    if (*found.image == Image::after) co_return Done{id, found.reason};
-    const std::string subject = domain_.subject() + ": " + thing.text() + ": ";
-    std::string what = subject + carried.refusal.value_or(found.reason);
-    if (*found.image == Image::neither) what += "; the drive is empty now";
-    co_return Error(Errc::refused, what,
-                    *found.image == Image::neither ? "insert another image" : "QEMU is as it was");
-}
-
-Task<Result<Done>> Engine::operate(Draft draft, Deadline until)
-{
-    if (auto way = co_await make_way(draft.thing, until); !way) co_return std::move(way).error();
-    auto files = open_files(draft.plan.steps);
-    if (!files) co_return std::move(files).error();
-    if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
-    files->resize(draft.plan.steps.size());
-
-    if (draft.verb == Verb::add)
-        if (const auto replaced = read_thing(store_->db(), domain_.id, draft.thing))
-            draft.image_stale = replaced->json;
-    std::vector<Draft> drafts;
-    drafts.push_back(draft);
-    auto intents =
-        co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
-    if (!intents) co_return std::move(intents).error();
-
-    Carried carried;
-    try {
-        carried = co_await carry_out(draft, *files, until);
-    } catch (const std::exception& e) {
-        carried.evidence.reason = e.what();  // QEMU may have acted: the intent stays open
-    }
-    co_return co_await conclude(intents->front(), draft.verb, std::move(carried), until);
-}
-
-namespace {
-
-// Slow lock, connection, then the draft from the entry as it stands under them.
-template <class MakeDraft>
-Task<Result<Done>> run(Store& store, DomainRow domain, std::string operation, ThingName thing,
-                       bool needs_entry, MakeDraft make_draft, Deadline until)
-{
+    auto prepared = prepare(std::move(request));
+    if (!prepared) co_return std::move(prepared).error();
+    std::string operation =
+        std::string(kind_name(prepared->request.kind)) + " " + prepared->thing.text();
     auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation), until);
     if (!engine) co_return std::move(engine).error();
-    if (auto way = co_await engine->make_way(thing, until); !way) co_return std::move(way).error();
-    const auto entry = read_thing(store.db(), engine->domain().id, thing);
-    if (needs_entry && !entry)
-        co_return Error(Errc::not_found, engine->domain().subject() + " has no " + thing.text(),
-                        "'xlstore things DOM' shows what it has");
-    Result<Draft> draft = make_draft(entry);
-    if (!draft) co_return std::move(draft).error();
-    co_return co_await engine->operate(*std::move(draft), until);
-}
-
-}  // namespace
-
-// What a vcpu is made of is QEMU's to say, so its draft is made when QEMU can be asked.
-Task<Result<Done>> attach_vcpu(Store& store, DomainRow domain, std::string json, Deadline until)
-{
-    auto engine = co_await Engine::begin(store, std::move(domain), "attach vcpus", until);
-    if (!engine) co_return std::move(engine).error();
-    auto slots = co_await ask(engine->monitor(), "query-hotpluggable-cpus", "", until);
-    if (!slots) co_return std::move(slots).error();
-    auto draft = draft_attach_vcpu(json, *slots);
-    if (!draft) co_return std::move(draft).error();
-    co_return co_await engine->operate(*std::move(draft), until);
+    co_return co_await perform_under(store, *engine, *std::move(prepared), until);
 }
 
 Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_class,
                           std::string json, Deadline until)
 {
-    if (device_class == "vcpus")
-        co_return co_await attach_vcpu(store, std::move(domain), std::move(json), until);
-    auto draft = draft_attach(device_class, json);
-    if (!draft) co_return std::move(draft).error();
-    const ThingName thing = draft->thing;
-    co_return co_await run(
-        store, std::move(domain), "attach " + thing.text(), thing, false,
-        [&](const std::optional<ThingRow>&) { return Result<Draft>(*std::move(draft)); }, until);
+    Request request{Request::Kind::attach, std::move(device_class), {}, std::move(json)};
+    return perform(store, std::move(domain), std::move(request), until);
 }
 
 Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadline until)
 {
-    co_return co_await run(
-        store, std::move(domain), "detach " + thing.text(), thing, true,
-        [&](const std::optional<ThingRow>& entry) {
-            return draft_detach(*entry, read_products(store.db(), entry->id));
-        },
-        until);
+    Request request{Request::Kind::detach, std::move(thing.device_class), std::move(thing.key), {}};
+    return perform(store, std::move(domain), std::move(request), until);
 }
 
 Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
                                  Deadline until)
 {
-    const ThingName thing{"disks", vdev};
-    co_return co_await run(
-        store, std::move(domain), "insert " + thing.text(), thing, true,
-        [&](const std::optional<ThingRow>& entry) { return draft_insert(*entry, file); }, until);
+    Request request{Request::Kind::insert, std::string(kDisks), std::move(vdev), std::move(file)};
+    return perform(store, std::move(domain), std::move(request), until);
 }
 
 Task<Result<Done>> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until)
 {
-    const ThingName thing{"disks", vdev};
-    co_return co_await run(
-        store, std::move(domain), "eject " + thing.text(), thing, true,
-        [&](const std::optional<ThingRow>& entry) { return draft_eject(*entry); }, until);
+    Request request{Request::Kind::eject, std::string(kDisks), std::move(vdev), {}};
+    return perform(store, std::move(domain), std::move(request), until);
 }
 
 }  // namespace xlstore

@@ -1,101 +1,59 @@
 // SPDX-License-Identifier: MIT
-// The one engine that every operation on a qmp thing goes through (DESIGN 3):
-//
-//   slow lock; connect, prove the peer, barrier       Engine::begin          R3 R7 R11 R12 R15
-//   an open intent on this key is resolved first      Engine::resolve
-//   probe; commit 1; plan; probe; commit 2            Engine::operate        R16 R4 R8 R10 R5 R6
-//   disconnect, release                               ~Engine
-//
-// Three outcomes, never two. Done: a value. Not done: an Error, and QEMU and store are as they were
-// (a drive may have been emptied: the error says so). In doubt: Errc::in_doubt; the entry and the
-// intent stay, and the error carries the intent's number.
-//
-// Cancelling (destroying the task) before commit 1 changes nothing; after it the intent stays open
-// for the next operation on that key, or for recovery. A commit 2 that fails is doubt as well.
+// What a toolstack asks for: one operation on a thing, or a batch of them under one slow hold and
+// one connection. How each is carried out: store/engine.hpp.
 #ifndef XLSTORE_STORE_OPERATION_HPP_
 #define XLSTORE_STORE_OPERATION_HPP_
 
-#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include "store/domain.hpp"
-#include "store/intent.hpp"
-#include "store/journal.hpp"
-#include "store/qmp/monitor.hpp"
-#include "store/store.hpp"
+#include "store/engine.hpp"
 
 namespace xlstore {
 
-/// What became of an intent that somebody left open.
-enum class Resolution {
-    done,      ///< the thing is as the intent wanted it: settled
-    undone,    ///< it is as it was before: settled
-    emptied,   ///< the drive is empty: settled
-    waits,     ///< the guest has been asked to let go and still has it: open
-    in_doubt,  ///< nothing is proved: open
+/// One operation that is asked for.
+struct Request {
+    enum class Kind { attach, detach, insert, eject };
+    Kind kind;
+    std::string device_class;  ///< of a CD drive: disks
+    std::string key;           ///< of an attach: empty, its JSON says it
+    std::string text;          ///< attach: the thing's JSON; insert: the image's absolute path
 };
-struct Resolved {
-    Resolution resolution;
-    std::string reason;
-};
+[[nodiscard]] std::string_view kind_name(Request::Kind kind) noexcept;
 
-/// A removal whose guest has been asked to let go of a device, and has not yet.
-[[nodiscard]] bool waits_for_guest(const Intent& intent, const Evidence& found);
+/// [{"attach": CLASS, "thing": {…}}, {"detach": CLASS, "key": KEY}, {"insert": VDEV, "file": PATH},
+/// {"eject": VDEV}, …]. Error invalid, naming the element.
+Result<std::vector<Request>> requests_from_json(std::string_view text);
 
-/// Done, and on what evidence.
-struct Done {
-    IntentId intent;  ///< 0 when none was needed
-    std::string evidence;
+enum class BatchMode {
+    each,        ///< each request has its own outcome, whatever became of those before it
+    all_or_none  ///< all are done or none, crashes included; attaches only: what a guest has let
+                 ///< go of cannot be put back as it was
 };
 
-/// Operations on one domain under one slow hold and one connection.
-class Engine {
-public:
-    /// Acquires the slow lock and connects. Errors: busy, gone, no_qemu, refused, protocol, lost.
-    static Task<Result<Engine>> begin(Store& store, DomainRow domain, std::string operation,
-                                      Deadline until);
-    /// With a slow hold that is there already (creation, recovery).
-    static Task<Result<Engine>> begin_under(Store& store, DomainRow domain, SlowHold hold,
-                                            Deadline until);
-    /// Over a connection that is there already (creation, right after the barrier).
-    Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor);
-
-    /// Settles an open intent with what QEMU shows, undoing what it left half done.
-    /// Errors: gone, lost, busy.
-    Task<Result<Resolved>> resolve(Intent intent, Deadline until);
-    /// The whole of an operation, from its probe to its settle.
-    Task<Result<Done>> operate(Draft draft, Deadline until);
-    /// Resolves the open intent on `thing`, if there is one. Error in_doubt when it stays open.
-    Task<Result<void>> make_way(ThingName thing, Deadline until);
-
-    [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
-    [[nodiscard]] SlowHold& hold() noexcept { return hold_; }
-    [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
-    [[nodiscard]] Journal& journal() noexcept { return journal_; }
-    /// Gives the hold back, for what has to be done after the connection.
-    [[nodiscard]] SlowHold take_hold() && { return std::move(hold_); }
-
-private:
-    struct Carried;
-    Task<Result<void>> check_before(Draft& draft, Deadline until);
-    Task<Carried> carry_out(const Draft& draft, const std::vector<Fd>& files, Deadline until);
-    Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until);
-    Task<Result<void>> take_out(const std::vector<Product>& products, Deadline until);
-    Task<bool> wait_until_gone(std::string device, Deadline until);
-    Task<Result<void>> reconnect(Deadline until);
-    Task<Result<Done>> conclude(IntentId intent, Verb verb, Carried carried, Deadline until);
-
-    Store* store_;
-    Journal journal_;
-    DomainRow domain_;
-    SlowHold hold_;
-    qmp::Monitor monitor_;
+/// What became of a request: the thing it is about, as far as it could be told, and the outcome.
+struct Outcome {
+    std::string thing;
+    Result<Done> done;
 };
+
+/// Carries requests out in their order; one deadline for all of them. The outcomes are in that
+/// order too. Error, with nothing changed: invalid (an empty batch, a malformed request, a thing
+/// named twice, something other than an attach in all_or_none), and those of Engine::begin().
+/// In all_or_none the outcomes are all done, all not done, or all in doubt.
+Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
+                                         std::vector<Request> requests, BatchMode mode,
+                                         Deadline until);
+
+/// One request. Errors: invalid, not_found, exists, and those of Engine.
+Task<Result<Done>> perform(Store& store, DomainRow domain, Request request, Deadline until);
 
 /// Adds a thing of `device_class` (its JSON as text) to a running domain.
 Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_class,
                           std::string json, Deadline until);
-/// Takes it out. In doubt also means: asked, waiting for the guest.
+/// Takes it out. In doubt also means: asked, waiting for the guest; asked for once more, the guest
+/// is asked again.
 Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadline until);
 /// Puts the image `file` (absolute path, raw) into the CD drive `vdev`, whatever was in it.
 Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,

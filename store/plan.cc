@@ -36,6 +36,9 @@ std::string command_to_json(const Command& command)
     return text + "}";
 }
 
+// Descriptor sets are made by add-fd alone, and taken out by a number that QEMU chooses.
+constexpr std::string_view kFdset = "fdset";
+
 Error bad_plan(const std::string& what)
 {
     return Error(Errc::invalid, "plan: " + what);
@@ -104,6 +107,7 @@ std::string steps_to_json(const std::vector<Step>& steps)
         if (step.undo) one += ",\"undo\":" + command_to_json(*step.undo);
         if (!step.file.empty()) one += ",\"file\":" + json_quote(step.file);
         if (!step.capture.empty()) one += ",\"capture\":" + json_quote(step.capture);
+        if (step.writable) one += ",\"writable\":true";
         text += one + "}";
     }
     return text + "]";
@@ -125,6 +129,7 @@ Result<std::vector<Step>> steps_from_json(std::string_view minified)
         }
         step.file = json_get_string(element, "file").value_or("");
         step.capture = json_get_string(element, "capture").value_or("");
+        step.writable = json_find(element, "writable") == "true";
         steps.push_back(std::move(step));
     }
     return steps;
@@ -178,6 +183,51 @@ Result<Probe> probe_from_json(std::string_view minified)
     return probe;
 }
 
+namespace {
+
+bool is_capture_name(std::string_view name)
+{
+    return !name.empty() && std::all_of(name.begin(), name.end(),
+                                        [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+}
+
+// The step that passes a file: add-fd, with the members that say which.
+Result<Step> file_step(Command command, std::string_view element, const std::string& where)
+{
+    Step step{std::move(command), std::nullopt, {}, {}};
+    const auto& arguments = step.command.arguments;
+    step.file = json_get_string(element, "file").value_or("");
+    if (!step.file.starts_with('/'))
+        return bad_plan(where + ": add-fd needs \"file\", the absolute path of what is passed");
+    const auto opaque = arguments.empty() ? std::nullopt : json_get_string(arguments, "opaque");
+    if (!opaque || opaque->empty() || json_find(arguments, "fdset-id"))
+        return bad_plan(where +
+                        ": add-fd needs an \"opaque\" of its own and no \"fdset-id\": the set's "
+                        "number is QEMU's to choose, and nobody could find it again by that");
+    step.capture = json_get_string(element, "capture").value_or(std::string(kFdset));
+    if (!is_capture_name(step.capture))
+        return bad_plan(where + ": \"capture\" is to be of small letters and underlines");
+    const auto writable = json_find(element, "writable");
+    if (writable && json_type(*writable) != JsonType::boolean)
+        return bad_plan(where + ": \"writable\" is neither true nor false");
+    step.writable = writable == "true";
+    return step;
+}
+
+}  // namespace
+
+bool is_fdset(const Product& product) noexcept
+{
+    return product.kind == kFdset;
+}
+
+bool takes_out_backend(const Command& command) noexcept
+{
+    return std::any_of(kMakers.begin(), kMakers.end(), [&](const Maker& maker) {
+        return maker.kind != "device" && maker.undo == command.execute;
+    });
+}
+
 Result<std::optional<Product>> product_of(const Command& command)
 {
     const auto* maker = std::find_if(kMakers.begin(), kMakers.end(),
@@ -214,16 +264,30 @@ Result<Plan> compile_plan(std::string_view thing_json)
     std::size_t number = 0;
     for (const auto element : json_elements(*steps)) {
         const std::string where = "step " + std::to_string(++number);
-        if (auto ok = only_members(element, {"execute", "arguments"}, where); !ok)
-            return ok.error();
         auto command = command_from_json(element);
         if (!command) return std::move(command).error();
-        auto product = product_of(*command);
-        if (!product) return std::move(product).error();
-        if (command->execute == "add-fd")
-            return bad_plan(where +
-                            ": a plan of class qemu cannot pass descriptors in this version");
+        const bool passes_file = command->execute == "add-fd";
+        if (auto ok =
+                passes_file
+                    ? only_members(element, {"execute", "arguments", "file", "writable", "capture"},
+                                   where)
+                    : only_members(element, {"execute", "arguments"}, where);
+            !ok)
+            return ok.error();
         Step step{*std::move(command), std::nullopt, {}, {}};
+        Result<std::optional<Product>> product = std::optional<Product>();
+        if (passes_file) {
+            auto passing = file_step(std::move(step.command), element, where);
+            if (!passing) return std::move(passing).error();
+            step = *std::move(passing);
+            const auto opaque = json_get_string(step.command.arguments, "opaque").value_or("");
+            product = std::optional(
+                Product{std::string(kFdset), opaque,
+                        Command{"remove-fd", "{\"fdset-id\":\"$" + step.capture + "\"}"}});
+        } else {
+            product = product_of(step.command);
+            if (!product) return std::move(product).error();
+        }
         if (undo) {
             auto own = undo_from_json(undos[number - 1]);
             if (!own) return std::move(own).error();
@@ -268,7 +332,7 @@ Result<Plan> compile_plan(std::string_view thing_json)
                 "the last step makes nothing that could be found: whether it ran could not be told; "
                 "put it first, or name in \"probe\" what proves it");
     }
-    if (plan.probe.products.empty())
+    if (std::all_of(plan.probe.products.begin(), plan.probe.products.end(), is_fdset))
         return bad_plan("there is nothing to probe for: name what the steps make in \"probe\"");
     return plan;
 }
@@ -284,7 +348,7 @@ std::vector<Step> removal_steps(const std::vector<Product>& products)
 {
     std::vector<Step> steps;
     for (auto it = products.rbegin(); it != products.rend(); ++it)
-        if (it->undo) steps.push_back(Step{*it->undo, std::nullopt, {}, {}});
+        if (it->undo && !is_fdset(*it)) steps.push_back(Step{*it->undo, std::nullopt, {}, {}});
     return steps;
 }
 

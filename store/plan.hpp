@@ -24,12 +24,15 @@ struct Step {
     Command command;
     std::optional<Command> undo;  ///< nothing: there is nothing to undo
     std::string file;             ///< opened and sent along as a descriptor; empty: none
-    std::string capture;          ///< the reply's fdset-id is `$fdset` in later arguments, if set
+    std::string capture;          ///< the reply's fdset-id is `$CAPTURE` in later arguments, if set
+    bool writable = false;        ///< opened for writing too
 };
 
-/// Something that a plan makes in QEMU, and that can be asked for by name.
+/// Something that a plan makes in QEMU, and that can be asked for by name. A descriptor set goes by
+/// its opaque text. It is a means, not the thing: one that is in use is part of what uses it, and
+/// one that nothing uses is what a plan left behind.
 struct Product {
-    std::string kind;  ///< device node chardev object netdev cpu
+    std::string kind;  ///< device node chardev object netdev fdset
     std::string name;
     std::optional<Command> undo;  ///< what takes it out
 };
@@ -69,15 +72,25 @@ Result<std::optional<Product>> product_of(const Command& command);
 
 /// A ready plan handed in as a thing of class `qemu` (minified JSON):
 ///   key     the thing's name
-///   steps   [{"execute": …, "arguments": …}, …]; the last one makes something that can be found
+///   steps   [{"execute": …, "arguments": …}, …]; the last one makes something that can be found.
+///           With add-fd: `file`, the absolute path of what is opened and passed; `writable`;
+///           `capture`, the name (fdset) by which `$fdset` stands for the set's number in later
+///           arguments. Its `opaque` names the set for ever, so it has to be there.
 ///   undo    optional, one per step: the command that undoes it, or null
 ///   probe   optional: [{"kind": …, "name": …}, …]; otherwise derived from the steps
-/// Error invalid, naming the step: unknown members, a step that nothing is known to undo, nothing
-/// to probe for.
+/// What a step without a product has done is undone by the operation itself when it fails; recovery
+/// cannot see that it ran. Error invalid, naming the step: unknown members, a step that nothing is
+/// known to undo, nothing to probe for.
 Result<Plan> compile_plan(std::string_view thing_json);
 
-/// The plan that takes products out again, last first.
+/// The plan that takes products out again, last first. Descriptor sets are in none: they are swept
+/// up when what used them is gone.
 [[nodiscard]] std::vector<Step> removal_steps(const std::vector<Product>& products);
+
+[[nodiscard]] bool is_fdset(const Product& product) noexcept;
+
+/// Does `command` take out something that a device may stand on?
+[[nodiscard]] bool takes_out_backend(const Command& command) noexcept;
 
 /// `product` with the command that takes such a thing out, when it has none of its own.
 [[nodiscard]] Product with_undo(Product product);

@@ -97,36 +97,77 @@ Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string 
     co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
 }
 
-// What is in the drives, and the descriptor sets that media came by.
+constexpr std::string_view kFdsetPath = "/dev/fdset/";
+
+// The descriptor sets that QEMU has been passed, and what its block nodes are made of.
+struct DescriptorSets {
+    std::map<std::int64_t, std::string> opaque_of;
+    std::set<std::string> files_in_use;
+
+    // Made by add-fd with this text, and no block node uses it: a plan broke off after it, or QEMU
+    // has not dropped it yet, which it does only while the guest runs.
+    [[nodiscard]] std::vector<std::int64_t> unused(const std::string& opaque) const
+    {
+        std::vector<std::int64_t> ids;
+        for (const auto& [id, text] : opaque_of)
+            if (text == opaque &&
+                !files_in_use.contains(std::string(kFdsetPath) + std::to_string(id)))
+                ids.push_back(id);
+        return ids;
+    }
+};
+
+Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
+{
+    DescriptorSets found;
+    auto sets = co_await ask(monitor, "query-fdsets", "", until);
+    if (!sets) co_return std::move(sets).error();
+    if (json_type(*sets) != JsonType::array) co_return no_answer("query-fdsets");
+    for (const auto element : json_elements(*sets)) {
+        const auto id = json_get_integer(element, "fdset-id");
+        const auto fds = json_find(element, "fds");
+        if (!id || !fds) co_return no_answer("query-fdsets");
+        std::string opaque;
+        for (const auto fd : json_elements(*fds))
+            opaque = json_get_string(fd, "opaque").value_or(opaque);
+        found.opaque_of[*id] = opaque;
+    }
+    auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+    if (!nodes) co_return std::move(nodes).error();
+    auto files = strings_of(*nodes, "file", "query-named-block-nodes");
+    if (!files) co_return std::move(files).error();
+    found.files_in_use = *std::move(files);
+    co_return found;
+}
+
+// What is in the drives.
 struct Drives {
     struct Drive {
         std::string id;
         std::optional<std::string> file;  // as QEMU names it; nothing: empty
     };
     std::vector<Drive> drives;
-    std::map<std::int64_t, std::string> opaque_of_fdset;
-    std::set<std::string> files_in_use;
+    DescriptorSets sets;  // that media came by
 
     [[nodiscard]] static std::optional<std::int64_t> fdset_of(std::string_view file)
     {
-        constexpr std::string_view prefix = "/dev/fdset/";
-        if (!file.starts_with(prefix)) return std::nullopt;
-        return json_integer(file.substr(prefix.size()));
+        if (!file.starts_with(kFdsetPath)) return std::nullopt;
+        return json_integer(file.substr(kFdsetPath.size()));
     }
     // "raw:/a.iso" by name of the set, or the path itself for a medium from the command line.
     [[nodiscard]] bool is_medium(const std::string& file, const std::string& medium) const
     {
         if (const auto fdset = fdset_of(file)) {
-            const auto it = opaque_of_fdset.find(*fdset);
-            return it != opaque_of_fdset.end() && it->second == medium;
+            const auto it = sets.opaque_of.find(*fdset);
+            return it != sets.opaque_of.end() && it->second == medium;
         }
         return file == medium.substr(std::min(medium.find(':') + 1, medium.size()));
     }
     [[nodiscard]] std::string shown(const std::string& file) const
     {
         const auto fdset = fdset_of(file);
-        const auto it = fdset ? opaque_of_fdset.find(*fdset) : opaque_of_fdset.end();
-        return json_shown(it == opaque_of_fdset.end() ? file : it->second);
+        const auto it = fdset ? sets.opaque_of.find(*fdset) : sets.opaque_of.end();
+        return json_shown(it == sets.opaque_of.end() ? file : it->second);
     }
 };
 
@@ -153,23 +194,9 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
         found.drives.push_back(std::move(drive));
     }
     if (!fdsets) co_return found;
-    auto sets = co_await ask(monitor, "query-fdsets", "", until);
+    auto sets = co_await descriptor_sets(monitor, until);
     if (!sets) co_return std::move(sets).error();
-    if (json_type(*sets) != JsonType::array) co_return no_answer("query-fdsets");
-    for (const auto element : json_elements(*sets)) {
-        const auto id = json_get_integer(element, "fdset-id");
-        const auto fds = json_find(element, "fds");
-        if (!id || !fds) co_return no_answer("query-fdsets");
-        std::string opaque;
-        for (const auto fd : json_elements(*fds))
-            opaque = json_get_string(fd, "opaque").value_or(opaque);
-        found.opaque_of_fdset[*id] = opaque;
-    }
-    auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
-    if (!nodes) co_return std::move(nodes).error();
-    auto files = strings_of(*nodes, "file", "query-named-block-nodes");
-    if (!files) co_return std::move(files).error();
-    found.files_in_use = *std::move(files);
+    found.sets = *std::move(sets);
     co_return found;
 }
 
@@ -205,14 +232,8 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
             evidence.reason += ", which is not what the store knows of";
         }
     }
-    // A descriptor set of ours that nothing uses: add-fd ran, blockdev-change-medium did not. QEMU
-    // drops such a set by itself only while the guest runs.
-    if (probe.after)
-        for (const auto& [id, opaque] : found.opaque_of_fdset)
-            if (opaque == *probe.after &&
-                !found.files_in_use.contains("/dev/fdset/" + std::to_string(id)))
-                evidence.leftover_fdsets.push_back(id);
-    if (!evidence.leftover_fdsets.empty()) evidence.half = true;
+    if (probe.after) evidence.leftover_fdsets = found.sets.unused(*probe.after);
+    evidence.half = !evidence.leftover_fdsets.empty();
     return evidence;
 }
 
@@ -250,6 +271,7 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
     std::map<std::string, std::set<std::string>> names;  // a query for each kind, once
     std::vector<Product> absent;
     for (const auto& product : probe.products) {
+        if (is_fdset(product)) continue;
         if (!names.contains(product.kind)) {
             auto found = co_await names_of_kind(monitor, product.kind, until);
             if (!found) co_return nothing_known(found.error().message);
@@ -257,7 +279,7 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
         }
         (names[product.kind].contains(product.name) ? evidence.present : absent).push_back(product);
     }
-    if (probe.products.empty())
+    if (evidence.present.empty() && absent.empty())
         co_return nothing_known("the plan makes nothing that QEMU could be asked for");
     if (evidence.present.empty()) {
         evidence.image = verb == Verb::remove ? Image::after : Image::before;
@@ -269,6 +291,19 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
         evidence.half = true;
         evidence.reason =
             "QEMU has " + list_names(evidence.present) + ", but no " + list_names(absent);
+    }
+    if (evidence.present.empty() &&
+        std::any_of(probe.products.begin(), probe.products.end(), is_fdset)) {
+        const auto sets = co_await descriptor_sets(monitor, until);
+        if (!sets) co_return nothing_known(sets.error().message);
+        for (const auto& product : probe.products)
+            if (is_fdset(product))
+                for (const auto id : sets->unused(product.name))
+                    evidence.leftover_fdsets.push_back(id);
+        if (!evidence.leftover_fdsets.empty()) {
+            evidence.half = true;
+            evidence.reason += ", but an unused descriptor set of it";
+        }
     }
     co_return evidence;
 }

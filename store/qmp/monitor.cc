@@ -21,6 +21,7 @@ namespace {
 
 // Two clients fit into QEMU's accept queue; the next one is told to try again.
 constexpr auto kConnectRetry = std::chrono::milliseconds(20);
+constexpr std::size_t kUnplugsKept = 64;
 constexpr std::string_view kMonitorAdvice =
     "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
     "monitor";
@@ -39,6 +40,7 @@ struct Monitor::Connection {
     std::string path;
     Protocol protocol;
     std::deque<Action> actions;  // read, not yet looked at
+    std::deque<Event> unplugs;   // heard between commands, not yet waited for; the last few
     bool over = false;
 
     Connection(Loop& loop_, ForkClosedFd socket_, std::string subject_, std::string path_)
@@ -55,6 +57,16 @@ struct Monitor::Connection {
         socket.reset();  // a monitor serves one client: we must not stand in our own way
         return Error(Errc::protocol, subject + ": its monitor " + path + " " + what,
                      "the connection was ended; nothing is believed that was not proved");
+    }
+
+    // Of all events only these say what no query can: that the guest refused. Others are hints that
+    // nobody waits for; state is polled.
+    void hear(const Action& action)
+    {
+        const auto* event = std::get_if<Event>(&action);
+        if (!event || (event->name != kDeviceDeleted && event->name != kUnplugRefused)) return;
+        if (unplugs.size() == kUnplugsKept) unplugs.pop_front();
+        unplugs.push_back(*event);
     }
 
     Task<Result<Action>> next(std::string waiting_for, Deadline until);
@@ -288,28 +300,37 @@ Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments,
             cancelled.finished = true;
             co_return std::move(*reply);
         }
-        // Events in between are hints that nobody waits for; state is polled.
+        connection.hear(*action);
     }
 }
 
-Task<Result<bool>> Monitor::wait_for_event(std::string name, std::string device, Deadline until)
+void Monitor::forget_unplugs() noexcept
+{
+    if (connection_) connection_->unplugs.clear();
+}
+
+Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline until)
 {
     if (!usable())
         co_return Error(Errc::protocol, "the connection to the monitor is over",
                         std::string(kMonitorAdvice));
     Connection& connection = *connection_;
+    const std::string path = "/machine/peripheral/" + device;
     for (;;) {
-        if (Clock::now() >= until) co_return false;  // looked at even while events keep coming
+        for (const auto& event : connection.unplugs) {
+            const auto data = json_minify(event.data, "event data");
+            if (data && (json_get_string(*data, "device") == device ||
+                         json_get_string(*data, "path") == path))
+                co_return event.name;
+        }
+        connection.unplugs.clear();                          // of other devices
+        if (Clock::now() >= until) co_return std::string();  // even while events keep coming
         if (connection.actions.empty() &&
             !co_await connection.loop.readable(connection.socket.get(), until))
-            co_return false;
+            co_return std::string();
         auto action = co_await connection.next("an event", until);
         if (!action) co_return std::move(action).error();
-        if (const auto* event = std::get_if<Event>(&*action)) {
-            if (event->name != name) continue;
-            const auto data = json_minify(event->data, "event data");
-            if (data && json_get_string(*data, "device") == device) co_return true;
-        }
+        connection.hear(*action);
     }
 }
 

@@ -17,6 +17,9 @@
 
 namespace xlstore::qmp {
 
+inline constexpr std::string_view kDeviceDeleted = "DEVICE_DELETED";
+inline constexpr std::string_view kUnplugRefused = "DEVICE_UNPLUG_GUEST_ERROR";
+
 /// Who is at the other end of a Unix socket: for a listener, whoever called listen().
 struct Peer {
     std::int64_t pid = 0;
@@ -59,8 +62,11 @@ public:
     Task<Result<Reply>> execute(std::string command, std::string arguments, Deadline until,
                                 int file_descriptor = -1);
     [[nodiscard]] bool usable() const noexcept;
-    /// Waits for an event named `name` that concerns `device`, or for the deadline. Only a hint.
-    Task<Result<bool>> wait_for_event(std::string name, std::string device, Deadline until);
+    /// Waits until QEMU says what became of the request to let go of `device`: the name of the
+    /// event (kDeviceDeleted, kUnplugRefused) that came since the last forget_unplugs(), nothing at
+    /// the deadline. Only a hint.
+    Task<Result<std::string>> wait_for_unplug(std::string device, Deadline until);
+    void forget_unplugs() noexcept;
 
 private:
     struct Connection;

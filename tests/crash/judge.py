@@ -298,8 +298,6 @@ def judge_qemu(rows, seen, baseline):
             if kind == "chardev" and rows.domain["monitor_path"] and \
                     rows.domain["monitor_path"] in seen["chardev_files"][name]:
                 continue  # the monitor that the store itself added to the command line
-            if kind == "device" and ("cpu", name) in rows.products:
-                continue
             breaches.append(f"R1: QEMU has {kind} \"{name}\", and no entry or open intent of {rows.name()} has it")
     for drive, medium in sorted(seen["media"].items()):
         if drive not in baseline["media"] and ("device", drive) not in rows.products \
@@ -312,6 +310,7 @@ def judge_qemu(rows, seen, baseline):
         elif medium is not None and medium != baseline["media"].get(drive):
             breaches.append(f"R1: drive \"{drive}\" has no entry, and holds {medium} since it was born")
     promised = {m for media in rows.media.values() for m in media}
+    promised |= {name for kind, name in rows.products if kind == "fdset"}
     for number, names in sorted(seen["unused_fdsets"].items()):
         if str(number) not in baseline["unused_fdsets"] and not promised & set(names):
             breaches.append(f"R1: QEMU keeps descriptor set {number} {names}, which no drive uses and no row names")

@@ -10,7 +10,7 @@
 #include <iterator>
 #include <sstream>
 
-#include "tests/support/scratch.hpp"
+#include "tests/support/domain_test.hpp"
 #include "tests/support/scripted_peer.hpp"
 
 namespace xlstore::test {
@@ -18,46 +18,7 @@ namespace {
 
 using std::chrono::seconds;
 
-class OperationTest : public testing::Test {
-protected:
-    Ran xl(const Words& words, const Environment& environment = {}, const std::string& input = {})
-    {
-        return xlstore(store_.path(), words, environment, input);
-    }
-    Ran fsck(const Words& words) { return xlfsck(store_.path(), words); }
-    std::string cell(const std::string& query) { return sql(store_.path(), query); }
-    std::string code(const Ran& ran) { return json_at(ran.out, "$.error.code"); }
-    std::string entry(const std::string& key)
-    {
-        return cell("SELECT state FROM thing WHERE key = '" + key + "'");
-    }
-    /// Runs it with --json; it must be refused with this status and code, name `said`, and leave
-    /// tables and QEMU as they were.
-    void refused(Words words, int status, const std::string& expected_code, const std::string& said,
-                 const std::string& input = {})
-    {
-        const auto rows = dump(store_.path());
-        const auto qemu = state_of(domain_.judge());
-        words.insert(words.begin(), "--json");
-        const Ran ran = xl(words, {}, input);
-        EXPECT_TRUE(ended(ran, status));
-        EXPECT_EQ(code(ran), expected_code) << ran.out;
-        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), said));
-        EXPECT_EQ(dump(store_.path()), rows);
-        EXPECT_EQ(state_of(domain_.judge()), qemu);
-    }
-    bool all_is_settled()
-    {
-        const Ran ran = fsck({"-n"});
-        EXPECT_TRUE(ended(ran, 0));
-        const auto agree = store_and_qemu_agree(store_.path(), domain_.judge());
-        EXPECT_TRUE(agree);
-        return ran.status == 0 && agree;
-    }
-
-    ScratchStore store_;
-    ScratchDomain domain_{store_};
-};
+class OperationTest : public DomainTest {};
 
 TEST_F(OperationTest, InsertsEjectsAndSwaps)
 {
@@ -157,6 +118,184 @@ TEST_F(OperationTest, UndoesAStepThatMakesNothing)
     EXPECT_EQ(code(ran), "refused");
     EXPECT_NE(status(), "running");
     EXPECT_TRUE(all_is_settled());
+}
+
+// ---- Plans that pass descriptors ----
+
+/// A disk: its image passed as a descriptor, the node on it, the device on that.
+std::string disk(const std::string& image, const std::string& bus = "xenusb-0.0",
+                 const std::string& extra = "")
+{
+    return R"({"key":"disk0","steps":[
+        {"execute":"add-fd","arguments":{"opaque":"qemu/disk0"},"file":")" +
+           image + R"(","writable":true},
+        {"execute":"blockdev-add","arguments":{"node-name":"disk0-file","driver":"file",
+         "filename":"/dev/fdset/$fdset"}},
+        {"execute":"blockdev-add","arguments":{"node-name":"disk0","driver":"raw","file":"disk0-file"}},
+        {"execute":"device_add","arguments":{"driver":"usb-storage","id":"disk0-dev",
+         "drive":"disk0","bus":")" +
+           bus + "\"}}]" + extra + "}";
+}
+
+bool has_node(const std::string& judge, const std::string& name)
+{
+    return qmp(judge, "query-named-block-nodes").find("\"" + name + "\"") != std::string::npos;
+}
+
+TEST_F(OperationTest, DiskByDescriptorIsAttachedAndDetached)
+{
+    for (int round = 0; round < 2; ++round) {
+        ASSERT_TRUE(ended(xl({"attach", "7", "qemu", disk(domain_.image('b'))}), 0));
+        EXPECT_TRUE(contains(domain_.devices(), "disk0-dev"));
+        EXPECT_TRUE(has_node(domain_.judge(), "disk0"));
+        EXPECT_EQ(cell("SELECT group_concat(kind || ':' || name, ' ') FROM product "
+                       "WHERE name LIKE '%disk0%'"),
+                  "device:disk0-dev fdset:qemu/disk0 node:disk0 node:disk0-file");
+        EXPECT_TRUE(all_is_settled());
+
+        ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "disk0"}), 0));
+        EXPECT_FALSE(contains(domain_.devices(), "disk0-dev"));
+        EXPECT_FALSE(has_node(domain_.judge(), "disk0"));
+        EXPECT_FALSE(has_node(domain_.judge(), "disk0-file"));
+        EXPECT_EQ(entry("disk0"), "");
+        EXPECT_TRUE(all_is_settled());
+    }
+    // The guest does not run, so that QEMU lists sets that it was told to drop; then it does.
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "cont"), "return"));
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", disk(domain_.image('b'))}), 0));
+    EXPECT_TRUE(ended(xl({"detach", "7", "qemu", "disk0"}), 0));
+    EXPECT_TRUE(wait_until(seconds(20), [&] {
+        return qmp(domain_.judge(), "query-fdsets").find("qemu/disk0") == std::string::npos;
+    }));
+}
+
+TEST_F(OperationTest, DiskWhoseLastStepIsRefusedLeavesNothing)
+{
+    // A QEMU whose guest runs drops a removed set at once.
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "cont"), "return"));
+    const auto born = state_of(domain_.judge());
+    const Ran ran =
+        xl({"--json", "attach", "7", "qemu", disk(domain_.image('b'), "no-such-bus.0")});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(code(ran), "refused");
+    EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "no-such-bus"));
+    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_FALSE(has_node(domain_.judge(), "disk0"));
+    EXPECT_EQ(entry("disk0"), "");
+    EXPECT_TRUE(all_is_settled());
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", disk(domain_.image('b'))}), 0));
+}
+
+// A node that a device left behind is not "absent": the entry stays until that is gone, too.
+TEST_F(OperationTest, NodeLeftBehindIsTakenOutWithItsDescriptorSet)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", disk(domain_.image('b'))}), 0));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id":"disk0-dev"})"), "return"));
+    ASSERT_TRUE(wait_until(
+        seconds(20), [&] { return domain_.devices().find("disk0-dev") == std::string::npos; }));
+    // Attaching anew undoes what the same entry left behind.
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", disk(domain_.image('b'))}), 0));
+    EXPECT_TRUE(contains(domain_.devices(), "disk0-dev"));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id":"disk0-dev"})"), "return"));
+    ASSERT_TRUE(wait_until(
+        seconds(20), [&] { return domain_.devices().find("disk0-dev") == std::string::npos; }));
+    EXPECT_TRUE(ended(xl({"detach", "7", "qemu", "disk0"}), 0));
+    EXPECT_FALSE(has_node(domain_.judge(), "disk0"));
+    EXPECT_EQ(entry("disk0"), "");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(OperationTest, DiskIsWholeOrGoneWhereverItsToolstackDied)
+{
+    int half_done = 0;
+    Ran ran;
+    for (int n = 1; ran.status != 0; ++n) {
+        SCOPED_TRACE(n);
+        ran =
+            xl({"attach", "7", "qemu", disk(domain_.image('b'))}, crash_at("qmp.after_receive", n));
+        if (ran.status == 0) break;
+        ASSERT_TRUE(ended(ran, kKilled));
+        EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+        if (has_node(domain_.judge(), "disk0") && !contains(domain_.devices(), "disk0-dev"))
+            ++half_done;
+        EXPECT_TRUE(ended(fsck({"-p"}), 1));  // the dead session at least
+        EXPECT_EQ(has_node(domain_.judge(), "disk0-file"), entry("disk0") == "present");
+        ASSERT_TRUE(all_is_settled());
+        if (entry("disk0") == "present") {  // killed after the last step
+            ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "disk0"}), 0));
+        }
+    }
+    EXPECT_GE(half_done, 1);
+}
+
+TEST_F(OperationTest, BadPlansWithDescriptorsAreRefused)
+{
+    const auto plan = [](const std::string& step) {
+        return R"({"key":"x","steps":[)" + step +
+               R"(,{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"x"}}]})";
+    };
+    const std::string good = R"({"execute":"add-fd","arguments":{"opaque":"o"},"file":"/dev/null")";
+    const struct {
+        std::string step;
+        const char* said;
+    } cases[] = {
+        {R"({"execute":"add-fd","arguments":{"opaque":"o"}})", "file"},
+        {R"({"execute":"add-fd","arguments":{"opaque":"o"},"file":"relative.img"})", "absolute"},
+        {R"({"execute":"add-fd","file":"/dev/null"})", "opaque"},
+        {R"({"execute":"add-fd","arguments":{"opaque":"o","fdset-id":3},"file":"/dev/null"})",
+         "fdset-id"},
+        {good + R"(,"capture":"A-1"})", "capture"},
+        {good + R"(,"writable":1})", "writable"},
+        {good + R"(,"other":1})", "other"},
+        {R"({"execute":"object-add","arguments":{"qom-type":"secret","id":"s"},"file":"/dev/null"})",
+         "file"},
+        {good + "}", "/dev/null"},  // neither a file nor a block device
+    };
+    for (const auto& one : cases)
+        refused({"attach", "7", "qemu", plan(one.step)}, 1, "invalid", one.said);
+    refused({"attach", "7", "qemu", disk(store_.directory() / "missing.img")}, 1, "invalid",
+            "missing.img");
+    refused({"attach", "7", "qemu", R"({"key":"x","steps":[)" + good + "}]}"}, 1, "invalid", "");
+}
+
+// ---- Undo ----
+
+// The undo fails as well: then it is in doubt, with the facts, and not called "as it was".
+TEST_F(OperationTest, FailedUndoLeavesItInDoubtWithTheFacts)
+{
+    const Ran ran = xl({"--json", "attach", "7", "qemu", R"({"key":"pair","steps":[
+             {"execute":"chardev-add","arguments":{"id":"c0","backend":{"type":"null","data":{}}}},
+             {"execute":"device_add","arguments":{"driver":"no-such-device","id":"d0"}}],
+             "undo":[{"execute":"chardev-remove","arguments":{"id":"not-c0"}},
+                     {"execute":"device_del","arguments":{"id":"d0"}}]})"});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_EQ(code(ran), "in_doubt");
+    const auto message = json_at(ran.out, "$.error.message");
+    for (const char* fact : {"no-such-device", "not-c0", "c0"})
+        EXPECT_TRUE(contains(message, fact));
+    EXPECT_EQ(entry("pair"), "adding");
+    EXPECT_EQ(cell("SELECT note = '' FROM intent"), "0");
+    EXPECT_TRUE(ended(fsck({"-p"}), 4));  // the plan's own undo is all that is known
+    // Somebody takes it out by hand; now it can be settled, and history keeps what was noted.
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-remove", R"({"id":"c0"})"), "return"));
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_EQ(entry("pair"), "");
+    EXPECT_TRUE(contains(cell("SELECT evidence FROM history WHERE intent IS NOT NULL"), "not-c0"));
+    EXPECT_TRUE(all_is_settled());
+}
+
+// What makes nothing cannot be looked for: if its undo fails, nobody may say that QEMU is as it
+// was.
+TEST_F(OperationTest, FailedUndoOfAStepThatMakesNothingIsDoubt)
+{
+    const Ran ran = xl({"--json", "attach", "7", "qemu",
+                        R"({"key":"go","steps":[{"execute":"cont"},
+             {"execute":"device_add","arguments":{"driver":"no-such-device","id":"d0"}}],
+             "undo":[{"execute":"chardev-remove","arguments":{"id":"nothing"}},
+                     {"execute":"device_del","arguments":{"id":"d0"}}]})"});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_EQ(entry("go"), "adding");
+    EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "nothing"));
 }
 
 TEST_F(OperationTest, BadInputOfAttachIsRefusedAndNothingIsChanged)

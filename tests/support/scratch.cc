@@ -690,6 +690,10 @@ InQemu look_at(const std::string& judge)
         if (name != "judge" && name != "xlstore-cmd" && name != "compat_monitor0")
             found.made.emplace_back("chardev", name);
     }
+    for (const auto& one : answer(judge, "query-named-block-nodes")) {
+        const std::string name = one["node-name"];
+        if (!name.starts_with("#")) found.made.emplace_back("node", name);
+    }
     found.medium = medium_of(judge);
     return found;
 }
@@ -741,7 +745,7 @@ testing::AssertionResult store_and_qemu_agree(const std::string& store, const st
         return testing::AssertionFailure() << odd[0][0];
     std::vector<std::pair<std::string, std::string>> known;
     for (const auto& row : db.rows("SELECT p.kind, p.name FROM product p JOIN thing t ON t.id = "
-                                   "p.thing WHERE t.state = 'present'"))
+                                   "p.thing WHERE t.state = 'present' AND p.kind <> 'fdset'"))
         known.emplace_back(row[0], row[1]);
     auto made = found.made;
     std::sort(known.begin(), known.end());

@@ -36,7 +36,7 @@ std::string error_json(const Error& error)
         {"code", json_quote(errc_name(error.code))}, {"message", json_quote(error.message)}};
     if (!error.advice.empty()) members.emplace_back("advice", json_quote(error.advice));
     if (error.intent) members.emplace_back("intent", std::to_string(*error.intent));
-    return json_object({{"error", json_object(members)}});
+    return json_object(members);
 }
 
 void print_error(std::string_view program, const Error& error)

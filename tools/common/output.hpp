@@ -17,7 +17,7 @@ namespace xlstore::tools {
 enum class Status { done = 0, refused = 1, usage = 2, in_doubt = 3, not_found = 4 };
 [[nodiscard]] Status status_of(const Error& error);
 
-/// {"error":{"code":…,"message":…,"advice":…,"intent":…}}
+/// {"code":…,"message":…,"advice":…,"intent":…}
 [[nodiscard]] std::string error_json(const Error& error);
 /// "xlstore: message" and a line of advice.
 void print_error(std::string_view program, const Error& error);

@@ -177,7 +177,7 @@ bool ask_on_terminal(const recovery::Problem& about, const recovery::Subject& su
 int could_not_look(const Settings& settings, const Error& error)
 {
     if (settings.json)
-        std::puts(error_json(error).c_str());
+        std::puts(json_object({{"error", error_json(error)}}).c_str());
     else
         print_error("xlfsck", error);
     return static_cast<int>(Exit::blind);

@@ -38,7 +38,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         } else {
             // CLI11 has ideas of its own about a lone dash and about words in brackets.
             const std::string word = argv[i];
-            const bool guarded = !rest && (word == "-" || word.starts_with('[') || word.starts_with('{'));
+            const bool guarded =
+                !rest && (word == "-" || word.starts_with('[') || word.starts_with('{'));
             (rest ? out.command : own).push_back(guarded ? kGuard + word : word);
         }
     }
@@ -57,6 +58,9 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         }
         if (name == "destroy")
             verb->add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");
+        if (name == "batch")
+            verb->add_flag("--all-or-none", out.all_or_none,
+                           "attaches only: when one fails, those before it are undone");
         if (name == "register") {
             verb->add_option("--monitor", out.monitor, "QEMU's monitor socket")->required();
             verb->add_option("--pid", out.pid, "who is expected at its other end");

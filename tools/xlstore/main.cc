@@ -29,6 +29,8 @@ const std::vector<VerbRow>& verbs()
         {"attach", "DOM CLASS JSON", "add a thing; JSON: a literal, @FILE, or - for standard input",
          3, 3, run_attach},
         {"detach", "DOM CLASS KEY", "take a thing out", 3, 3, run_detach},
+        {"batch", "DOM JSON [--all-or-none]",
+         "several of these four under one slow lock and one connection", 2, 2, run_batch},
         {"wait", "INTENT", "wait until an intent is closed", 1, 1, run_wait},
         {"recover", "[DOM]", "settle what crashed operations left open", 0, 1, run_recover},
         {"destroy", "DOM | DOMID --uuid UUID", "kill the domain's QEMU and forget its document", 1,
@@ -58,7 +60,7 @@ int run(const Arguments& arguments)
     }();
     if (status) return static_cast<int>(*status);
     if (arguments.json) {
-        std::puts(error_json(status.error()).c_str());
+        std::puts(json_object({{"error", error_json(status.error())}}).c_str());
     } else {
         print_error("xlstore", status.error());
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// insert, eject, attach, detach, wait.
+// insert, eject, attach, detach, batch, wait.
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 
 #include "store/json_text.hpp"
@@ -37,7 +40,7 @@ Result<Status> finish(const Arguments& arguments, Opened& opened, Task<Result<Do
     auto done = opened.store->loop().wait_for(std::move(task));
     if (!done) return done.error();
     print_done(arguments, opened.domain.subject() + ": " + what,
-               {{"intent", std::to_string(value_of(done->intent))},
+               {{"intent", std::to_string(value_of(done->intents.front()))},
                 {"evidence", json_quote(done->evidence)}});
     return Status::done;
 }
@@ -92,6 +95,89 @@ Result<Status> run_detach(const Arguments& arguments)
 
 namespace {
 
+constexpr std::array kOutcomeNames = {"done", "not done", "in doubt"};
+enum class Told { done, not_done, in_doubt };
+
+Told told(const Outcome& outcome)
+{
+    if (outcome.done) return Told::done;
+    return outcome.done.error().code == Errc::in_doubt ? Told::in_doubt : Told::not_done;
+}
+
+std::string name_of(Told outcome)
+{
+    return kOutcomeNames[static_cast<std::size_t>(outcome)];
+}
+
+// One outcome as an object, and as a line for people.
+std::string outcome_json(std::size_t number, const Request& request, const Outcome& outcome)
+{
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"request", std::to_string(number)},
+        {"operation", json_quote(kind_name(request.kind))},
+        {"thing", json_quote(outcome.thing)},
+        {"outcome", json_quote(name_of(told(outcome)))}};
+    if (outcome.done) {
+        members.emplace_back("intent", std::to_string(value_of(outcome.done->intents.front())));
+        members.emplace_back("evidence", json_quote(outcome.done->evidence));
+    } else {
+        members.emplace_back("error", error_json(outcome.done.error()));
+    }
+    return json_object(members);
+}
+
+std::string outcome_line(std::size_t number, const Request& request, const Outcome& outcome)
+{
+    std::string line = std::to_string(number) + " " + std::string(kind_name(request.kind)) + " " +
+                       outcome.thing + ": " + name_of(told(outcome));
+    if (!outcome.done) {
+        const Error& error = outcome.done.error();
+        line += ": " + error.message;
+        if (error.intent) line += " (intent " + std::to_string(*error.intent) + ")";
+    }
+    return plain(line);
+}
+
+}  // namespace
+
+Result<Status> run_batch(const Arguments& arguments)
+{
+    std::string what;
+    auto json = read_text(arguments.words[1], what);
+    if (!json) return json.error();
+    auto requests = requests_from_json(*json);
+    if (!requests) return requests.error();
+    for (auto& request : *requests)
+        if (request.kind == Request::Kind::insert)
+            request.text = std::filesystem::absolute(request.text).string();
+    auto opened = open_domain(arguments);
+    if (!opened) return opened.error();
+    const auto mode = arguments.all_or_none ? BatchMode::all_or_none : BatchMode::each;
+    const auto outcomes =
+        opened->store->loop().wait_for(batch(*opened->store, opened->domain, *requests, mode,
+                                             arguments.until(limits::operation_timeout)));
+    if (!outcomes) return outcomes.error();
+
+    Told worst = Told::done;
+    std::string list;
+    for (std::size_t i = 0; i < outcomes->size(); ++i) {
+        const Outcome& outcome = (*outcomes)[i];
+        worst = std::max(worst, told(outcome));
+        if (arguments.json)
+            list += (i > 0 ? "," : "") + outcome_json(i + 1, (*requests)[i], outcome);
+        else
+            std::puts(outcome_line(i + 1, (*requests)[i], outcome).c_str());
+    }
+    if (arguments.json)
+        std::puts(
+            json_object({{"result", json_quote(name_of(worst))}, {"outcomes", "[" + list + "]"}})
+                .c_str());
+    constexpr std::array statuses = {Status::done, Status::refused, Status::in_doubt};
+    return statuses[static_cast<std::size_t>(worst)];
+}
+
+namespace {
+
 // What history says of a closed intent.
 Result<Status> closed_intent(const Arguments& arguments, Db& db, std::int64_t number)
 {
@@ -123,7 +209,7 @@ Task<Result<std::string>> try_to_close(Store& store, Intent intent, Deadline unt
     if (!hold) co_return std::move(hold).error();
     if (!*hold) co_return std::string("somebody is at work on the domain");
     const IntentId id = intent.id;
-    auto again = read_intent(store.db(), id);
+    auto again = read_batch(store.db(), id);
     if (!again) co_return std::string();  // closed meanwhile
     auto engine = co_await Engine::begin_under(store, *domain, **std::move(hold), until);
     if (!engine) co_return engine.error().message;

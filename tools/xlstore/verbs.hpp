@@ -23,6 +23,7 @@ struct Arguments {
     bool handed_in = false;
     bool verbose = false;
     bool power = false;
+    bool all_or_none = false;
     std::optional<double> timeout_s;
     std::optional<std::int64_t> pid;
     std::optional<unsigned> group;
@@ -81,6 +82,7 @@ Result<Status> run_insert(const Arguments&);
 Result<Status> run_eject(const Arguments&);
 Result<Status> run_attach(const Arguments&);
 Result<Status> run_detach(const Arguments&);
+Result<Status> run_batch(const Arguments& arguments);
 Result<Status> run_wait(const Arguments&);
 
 }  // namespace xlstore::tools

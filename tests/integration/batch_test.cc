@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// Batches on a real QEMU: each request with its own outcome, or all done or none.
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+class BatchTest : public DomainTest {
+protected:
+    Ran batch(const std::string& requests, const Words& more = {},
+              const Environment& environment = {})
+    {
+        Words words = {"--json", "batch", "7", requests};
+        words.insert(words.end(), more.begin(), more.end());
+        return xl(words, environment);
+    }
+    /// "done, not done, …"
+    static std::string outcomes(const Ran& ran)
+    {
+        std::string text;
+        for (int i = 0;; ++i) {
+            const auto one = json_at(ran.out, "$.outcomes[" + std::to_string(i) + "].outcome");
+            if (one.empty()) return text;
+            text += (text.empty() ? "" : ", ") + one;
+        }
+    }
+    static std::string add(const std::string& thing)
+    {
+        return R"({"attach":"qemu","thing":)" + thing + "}";
+    }
+};
+
+TEST_F(BatchTest, EachRequestHasItsOwnOutcome)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", chardev("old")}), 0));
+    const Ran ran =
+        batch("[" + add(tablet("t1")) + "," + add(tablet("t1 no id")) + "," +
+              R"({"detach":"qemu","key":"old"},{"insert":"hdc","file":")" + domain_.image('b') +
+              R"("},{"eject":"hdz"},{"attach":"qemu","thing":{}},)" + add(chardev("c1")) + "]");
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(json_at(ran.out, "$.result"), "not done");
+    EXPECT_EQ(outcomes(ran), "done, not done, done, done, not done, not done, done");
+    EXPECT_EQ(json_at(ran.out, "$.outcomes[1].error.code"), "refused");
+    EXPECT_EQ(json_at(ran.out, "$.outcomes[4].error.code"), "not_found");
+    EXPECT_EQ(json_at(ran.out, "$.outcomes[5].error.code"), "invalid");
+    EXPECT_EQ(json_at(ran.out, "$.outcomes[0].thing"), "qemu/t1");
+    EXPECT_TRUE(contains(domain_.devices(), "t1"));
+    EXPECT_EQ(domain_.medium(), domain_.image('b'));
+    EXPECT_EQ(entry("old"), "");
+    EXPECT_EQ(entry("c1"), "present");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(BatchTest, TextNamesEachOutcomeOnALine)
+{
+    const Ran ran = xl({"batch", "7", "[" + add(tablet("t1")) + R"(,{"eject":"hdz"}])"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_TRUE(contains(ran.out, "1 attach qemu/t1: done\n2 eject disks/hdz: not done: "));
+    EXPECT_TRUE(ended(xl({"batch", "7", R"([{"detach":"qemu","key":"t1"}])"}), 0));
+}
+
+TEST_F(BatchTest, BadBatchesAreRefusedWhole)
+{
+    const struct {
+        std::string requests;
+        const char* said;
+    } cases[] = {
+        {"{}", "array"},
+        {"[]", "no request"},
+        {"[1]", "request 1"},
+        {R"([{"eject":"hdc"},{}])", "request 2"},
+        {R"([{"eject":7}])", "eject"},
+        {R"([{"eject":"hdc","file":"x"}])", "file"},
+        {R"([{"insert":"hdc"}])", "file"},
+        {R"([{"detach":"qemu"}])", "key"},
+        {R"([{"attach":"qemu"}])", "thing"},
+        {R"([{"eject":"hdc"},{"insert":"hdc","file":"/x"}])", "before it"},
+        {R"([{"eject":"hdc"})", "1:"},
+    };
+    for (const auto& one : cases)
+        refused({"batch", "7", one.requests}, 1, "invalid", one.said);
+    refused({"batch", "7", R"([{"eject":"hdc"}])", "--all-or-none"}, 1, "invalid", "attaches");
+    refused({"batch", "7", "[" + add(tablet("t1")) + "," + add("{}") + "]", "--all-or-none"}, 1,
+            "invalid", "request 2");
+    refused({"batch", "8", "[" + add(tablet("t1")) + "]"}, 4, "not_found", "8");
+}
+
+TEST_F(BatchTest, AllAreDone)
+{
+    const Ran ran =
+        batch("[" + add(tablet("t1")) + "," + add(chardev("c1")) + "," + add(tablet("t2")) + "]",
+              {"--all-or-none"});
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_EQ(outcomes(ran), "done, done, done");
+    EXPECT_NE(json_at(ran.out, "$.outcomes[0].intent"), json_at(ran.out, "$.outcomes[1].intent"));
+    EXPECT_EQ(cell("SELECT count(*) FROM thing WHERE class = 'qemu' AND state = 'present'"), "3");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(BatchTest, NoneIsDoneWhenOneIsRefused)
+{
+    const auto born = state_of(domain_.judge());
+    const auto rows = cell("SELECT count(*) FROM thing");
+    const Ran ran = batch(
+        "[" + add(chardev("c1")) + "," + add(tablet("t1")) + "," + add(tablet("no good id")) + "]",
+        {"--all-or-none"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(outcomes(ran), "not done, not done, not done");
+    EXPECT_EQ(json_at(ran.out, "$.outcomes[0].error.code"), "refused");
+    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(cell("SELECT count(*) FROM thing"), rows);
+    EXPECT_EQ(cell("SELECT count(*) FROM history WHERE outcome = 'not done'"), "3");
+    EXPECT_TRUE(all_is_settled());
+}
+
+// Two members want the same id in QEMU: found before anything is sent.
+TEST_F(BatchTest, MembersMayNotShareAnId)
+{
+    std::string other = tablet("t1");
+    other.replace(other.find("t1"), 2, "t2");  // its key alone
+    const auto rows = dump(store_.path());
+    const Ran ran = batch("[" + add(tablet("t1")) + "," + add(other) + "]", {"--all-or-none"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_EQ(json_at(ran.out, "$.outcomes[0].error.code"), "exists");
+    EXPECT_EQ(dump(store_.path()), rows);
+}
+
+// Wherever it dies: before recovery the invariant holds, after it all of the batch is there or
+// none.
+TEST_F(BatchTest, AllOrNoneSurvivesACrashAnywhere)
+{
+    const std::string requests =
+        "[" + add(chardev("c1")) + "," + add(tablet("t1")) + "," + add(chardev("c2")) + "]";
+    int undone = 0;
+    Ran ran;
+    for (int n = 1; ran.status != 0; ++n) {
+        SCOPED_TRACE(n);
+        ran = batch(requests, {"--all-or-none"}, crash_at("qmp.after_receive", n));
+        if (ran.status == 0) break;
+        ASSERT_TRUE(ended(ran, kKilled));
+        EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+        const auto intents = cell("SELECT count(*) FROM intent");
+        if (intents != "0") {
+            EXPECT_EQ(intents, "3");
+            EXPECT_EQ(cell("SELECT count(DISTINCT batch) FROM intent"), "1");
+        }
+        EXPECT_TRUE(ended(fsck({"-p"}), 1));  // the dead session at least
+        const auto there = cell("SELECT count(*) FROM thing WHERE class = 'qemu'");
+        EXPECT_TRUE(there == "0" || there == "3") << there;
+        if (intents != "0" && there == "0") ++undone;
+        ASSERT_TRUE(all_is_settled());
+        if (there == "3") {  // killed after the last step
+            ASSERT_TRUE(ended(xl({"batch", "7",
+                                  R"([{"detach":"qemu","key":"c1"},{"detach":"qemu","key":"t1"},)"
+                                  R"({"detach":"qemu","key":"c2"}])"}),
+                              0));
+        }
+    }
+    EXPECT_GE(undone, 2);
+}
+
+// The next operation on one of its members settles the whole batch.
+TEST_F(BatchTest, NextOperationOnAMemberSettlesTheBatch)
+{
+    const std::string requests = "[" + add(chardev("c1")) + "," + add(chardev("c2")) + "]";
+    Ran killed;
+    int n = 1;
+    do
+        killed = batch(requests, {"--all-or-none"}, crash_at("qmp.after_receive", n++));
+    while (killed.status == kKilled && cell("SELECT count(*) FROM intent") == "0");
+    ASSERT_EQ(cell("SELECT count(*) FROM intent"), "2");
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", chardev("c2")}), 0));
+    EXPECT_EQ(entry("c1"), "");
+    EXPECT_EQ(entry("c2"), "present");
+    EXPECT_TRUE(all_is_settled());
+}
+
+}  // namespace
+}  // namespace xlstore::test
