@@ -481,6 +481,8 @@ TEST_F(OperationTest, DetachThatTheGuestHasToGrantStaysOpenUntilItDoes)
     EXPECT_TRUE(ended(xl({"--timeout", "0", "wait", number}), 3));
     EXPECT_TRUE(ended(xl({"--timeout", "1", "detach", "7", "qemu", "rng"}), 3));
     EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+    // Asking again asks by the same intent.
+    EXPECT_EQ(cell("SELECT group_concat(id) FROM intent"), number);
     // Meanwhile other things can be worked on.
     EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
 

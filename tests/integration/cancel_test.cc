@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// An embedder that changes its mind: the task of an operation is destroyed before its first byte
+// was sent, and after. In this process, over the library itself; QEMU is real.
+#include <signal.h>
+
+#include "store/operation.hpp"
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class CancelTest : public DomainTest {
+protected:
+    Task<Result<Done>> attaching(Store& store)
+    {
+        return attach(store, *find_domain(store.db(), "7"), "qemu", tablet("t1"),
+                      Clock::now() + seconds(60));
+    }
+    /// Lets the loop run until `condition`, asked after each turn of it; false if that does not come.
+    static bool run_until(Store& store, const std::function<bool()>& condition,
+                          milliseconds limit = seconds(30))
+    {
+        for (const auto until = Clock::now() + limit; Clock::now() < until;) {
+            store.loop().dispatch();
+            if (condition()) return true;
+        }
+        return false;
+    }
+    /// Lets the task on `store` run to where it waits for the reply to its first step: held up
+    /// before its commit with the fast lock while QEMU is stopped. A machine may be too slow to get
+    /// there in that time: then once more.
+    bool stopped_after_the_commit(Store& store, Store& other)
+    {
+        const auto id = find_domain(store.db(), "7")->id;
+        const auto committed = [&] { return !open_intents(store.db(), id).empty(); };
+        for (int i = 1; i < 10; ++i) {
+            auto held = other.locks().try_acquire(LockKind::fast, value_of(id));
+            if (!held || !*held) return false;
+            if (run_until(store, committed, milliseconds(200) * i)) return false;
+            kill(domain_.qemu_pid(), SIGSTOP);
+            held->reset();
+            if (run_until(store, committed, seconds(1))) return true;
+            kill(domain_.qemu_pid(), SIGCONT);
+        }
+        return false;
+    }
+};
+
+TEST_F(CancelTest, WhileItWaitsForTheSlowLockNothingIsChanged)
+{
+    auto store = store_.open();
+    auto other = store_.open();
+    const auto domain = find_domain(other->db(), "7");
+    auto hold = other->try_slow_lock(domain->id, "test");
+    ASSERT_TRUE(hold && *hold);
+    const auto rows = dump(store_.path());
+    {
+        auto task = attaching(*store);
+        task.start();
+        for (int i = 0; i < 20; ++i)
+            store->loop().dispatch();
+        EXPECT_FALSE(task.done());
+    }
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_FALSE(store->locks().waiter(store->session())) << "it still says that it waits";
+    hold->reset();
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(CancelTest, BeforeTheCommitNothingIsChanged)
+{
+    auto store = store_.open();
+    const auto rows = dump(store_.path());
+    const auto id = find_domain(store->db(), "7")->id;
+    kill(domain_.qemu_pid(), SIGSTOP);  // it will not get past the barrier
+    {
+        auto task = attaching(*store);
+        task.start();
+        EXPECT_TRUE(run_until(
+            *store, [&] { return *store->locks().is_held(LockKind::slow, value_of(id)); }));
+        EXPECT_FALSE(task.done());
+    }
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_FALSE(*store->locks().is_held(LockKind::slow, value_of(id)));
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(CancelTest, AfterTheCommitTheIntentStaysOpenAndIsSettledByTheNext)
+{
+    auto store = store_.open();
+    auto other = store_.open();
+    for (const bool by_recovery : {false, true}) {
+        SCOPED_TRACE(by_recovery);
+        {
+            auto task = attaching(*store);
+            task.start();
+            ASSERT_TRUE(stopped_after_the_commit(*store, *other));
+            ASSERT_FALSE(task.done());
+        }
+        kill(domain_.qemu_pid(), SIGCONT);
+        // Whether QEMU has read the command or not: the intent says what may be there.
+        EXPECT_EQ(entry("t1"), "adding");
+        EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+        if (by_recovery) {
+            EXPECT_TRUE(ended(fsck({"-p"}), 1));
+        } else {
+            const Ran again = xl({"--json", "attach", "7", "qemu", tablet("t1")});
+            EXPECT_TRUE(again.status == 0 || code(again) == "exists") << again.out;
+        }
+        EXPECT_TRUE(all_is_settled());
+        if (entry("t1") == "present") {
+            EXPECT_TRUE(ended(xl({"detach", "7", "qemu", "t1"}), 0));
+        }
+    }
+    // The handle that was cancelled on is as good as new.
+    auto task = attaching(*store);
+    EXPECT_TRUE(store->loop().wait_for(std::move(task)));
+    EXPECT_TRUE(all_is_settled());
+}
+
+}  // namespace
+}  // namespace xlstore::test
