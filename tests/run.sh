@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what is missing, builds everything with sanitizers, runs all tests. What ctest says of
-# them comes last, and the exit status is ctest's.
+# Installs what is missing, builds everything with sanitizers, fuzzes briefly, runs all tests. What
+# ctest says of them comes last, and the exit status is ctest's unless a fuzzer fails before.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/packages.sh
 # shellcheck disable=SC2086  # lists
-install_missing $packages_build $packages_story $packages_test
+install_missing $packages_build $packages_story $packages_test $packages_fuzz
 
 cmake --preset asan
 cmake --build build
+sh tests/fuzz/run.sh
 exec ctest --test-dir build --output-on-failure -j2
