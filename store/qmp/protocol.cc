@@ -196,7 +196,9 @@ std::optional<Action> Protocol::message(std::string_view line)
     if (int{qmp.has_value()} + int{is_event} + int{is_return} + int{is_error} != 1)
         return fail("sent a message that is not exactly one of greeting, event, return and error");
     if (qmp) return greeting(*qmp);
-    if (state_ == State::greeting) return fail("sent a message before its greeting");
+    // A dead client's command may end between our connecting and the greeting.
+    if (state_ == State::greeting && (is_event || !is_foreign_reply(*text)))
+        return fail("sent a message before its greeting");
     if (is_event) return event(*text);
     return reply(*text);
 }
@@ -232,6 +234,14 @@ Action Protocol::event(std::string_view object)
     return Event{*std::move(name), std::string(data)};
 }
 
+// Whether its id is one that we cannot have sent.
+bool Protocol::is_foreign_reply(std::string_view object) const
+{
+    if (!json_find(object, "id")) return false;
+    const auto id = json_get_string(object, "id");
+    return !id || !id->starts_with(prefix_);
+}
+
 // awaiting -> idle for our reply; a foreign one changes nothing until there are too many; any other
 // -> failed.
 std::optional<Action> Protocol::reply(std::string_view object)
@@ -253,15 +263,15 @@ std::optional<Action> Protocol::reply(std::string_view object)
         return fail(reply.ok ? std::string("sent a reply without an id")
                              : "sent an error without an id: " + printable(reply.error_desc));
     }
-    const auto id = json_get_string(object, "id");
-    if (!id || !id->starts_with(prefix_)) {
+    if (is_foreign_reply(object)) {
         if (++foreign_replies_ > limits::qmp_foreign_replies_max)
             return fail("sent more than " + std::to_string(limits::qmp_foreign_replies_max) +
                         " replies to commands of others");
         return std::nullopt;
     }
-    if (state_ != State::awaiting || *id != outstanding_)
-        return fail("sent a reply that nobody asked for: " + printable(*id));
+    const std::string id = json_get_string(object, "id").value_or("");
+    if (state_ != State::awaiting || id != outstanding_)
+        return fail("sent a reply that nobody asked for: " + printable(id));
     outstanding_.clear();
     state_ = State::idle;
     return reply;

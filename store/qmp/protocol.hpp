@@ -48,7 +48,7 @@ using Action = std::variant<Greeted, Reply, Event, Failure>;
 ///
 /// States, and what is true in each (assert_state() says the same):
 ///
-///   greeting   nothing was understood yet            outstanding_ is empty, next_id_ is 1
+///   greeting   the greeting has not come             outstanding_ is empty, next_id_ is 1
 ///   idle       greeted, no command is outstanding    outstanding_ is empty
 ///   awaiting   command() was called, no reply yet    outstanding_ is the id it sent
 ///   failed     over, for good                        outstanding_ and line_ are empty
@@ -59,14 +59,14 @@ using Action = std::variant<Greeted, Reply, Event, Failure>;
 ///   command()                        idle            -> awaiting
 ///   the reply with the id sent last  awaiting        -> idle       Reply
 ///   an event                         idle, awaiting  -> the same   Event; bounded while awaiting
-///   a reply with a foreign id        idle, awaiting  -> the same   none; counted and bounded
+///   a reply with a foreign id        all but failed  -> the same   none; counted and bounded
 ///   end_of_stream()                  all but failed  -> failed     Failure
 ///   anything else                    all but failed  -> failed     Failure
 ///   anything at all                  failed          -> failed     none
 ///
-/// A foreign id belongs to a dead client's command: its reply goes to whoever is connected by then
-/// (measured). An id that begins like ours and is not the one outstanding is a lie: nobody else
-/// can make one.
+/// A foreign id belongs to a dead client's command: its reply goes to whoever is connected by then,
+/// and may overtake the greeting (both measured). An id that begins like ours and is not the one
+/// outstanding is a lie: nobody else can make one.
 class Protocol {
 public:
     /// `id_prefix` has to be unique across processes (R12): 128 random bits will do.
@@ -105,6 +105,7 @@ private:
     Action greeting(std::string_view qmp);
     Action event(std::string_view object);
     std::optional<Action> reply(std::string_view object);
+    [[nodiscard]] bool is_foreign_reply(std::string_view object) const;
     Failure fail(std::string reason);
     void assert_state() const;
 

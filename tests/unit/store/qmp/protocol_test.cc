@@ -215,8 +215,8 @@ TEST(Protocol, SaysAtEveryCutWhetherAReplyWasOutstanding)
 
 TEST(Protocol, WantsTheGreetingFirst)
 {
-    for (const auto& early : {kResume, returned(ours(1)), returned("7"),
-                              R"({"error": {"class": "a", "desc": "b"}})"s + "\n"}) {
+    for (const auto& early :
+         {kResume, returned(ours(1)), R"({"error": {"class": "a", "desc": "b"}})"s + "\n"}) {
         Protocol protocol("p");
         EXPECT_EQ(shown(protocol.feed(early + kGreeting)),
                   Shown{"failure: sent a message before its greeting"});
@@ -263,6 +263,14 @@ TEST(Protocol, SkipsRepliesToADeadClientsCommands)
     EXPECT_TRUE(protocol.awaiting_reply());
     EXPECT_EQ(shown(protocol.feed(returned(ours(1)))), Shown{"return {}"});
     EXPECT_EQ(shown(protocol.feed(returned("7"))), Shown{}) << "idle";
+}
+
+// A dead client's command ended between our connecting and the greeting: seen of QEMU 7.2.
+TEST(Protocol, SkipsAReplyToADeadClientsCommandThatOvertookTheGreeting)
+{
+    Protocol protocol("p");
+    EXPECT_EQ(shown(protocol.feed(returned("7") + kGreeting)), Shown{"greeted 7.2.22"});
+    EXPECT_EQ(protocol.foreign_replies(), 1u);
 }
 
 TEST(Protocol, BoundsForeignReplies)
