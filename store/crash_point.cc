@@ -58,6 +58,15 @@ Wish parse(std::string_view text) noexcept
     return wish;
 }
 
+bool wished(const char* variable, std::size_t row, std::uint64_t passing) noexcept
+{
+    // Read each time and not remembered: a harness forks and sets it in the child.
+    const char* text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe)
+    if (!text || !*text) return false;
+    const Wish wish = parse(text);
+    return wish.name == kCrashPoints[row] && wish.passing == passing;
+}
+
 }  // namespace
 
 bool crash_points_active() noexcept
@@ -72,11 +81,8 @@ void crash_point_passed(std::size_t row) noexcept
         for (auto& count : passings)
             count = 0;
     const std::uint64_t passing = passings[row].fetch_add(1) + 1;
-    // Read each time and not remembered: a harness forks and sets it in the child.
-    const char* text = std::getenv("XLSTORE_CRASH_AT");  // NOLINT(concurrency-mt-unsafe)
-    if (!text || !*text) return;
-    const Wish wish = parse(text);
-    if (wish.name != kCrashPoints[row] || wish.passing != passing) return;
+    if (wished("XLSTORE_STOP_AT", row, passing)) ::kill(::getpid(), SIGSTOP);
+    if (!wished("XLSTORE_CRASH_AT", row, passing)) return;
     // SIGKILL runs no handler and no destructor, and the kernel closes what was open: just what
     // happens to a toolstack that is killed.
     ::kill(::getpid(), SIGKILL);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Named places at which a test lets the process die (SIGKILL), so that recovery is seen to cope
-// with each of them. Compiled in only with XLSTORE_CRASH_POINTS; otherwise a point is no code at
+// with each of them, or stop (SIGSTOP), so that others meet it there. Compiled in only with XLSTORE_CRASH_POINTS; otherwise a point is no code at
 // all, but its name is checked all the same.
 //
 //   XLSTORE_CRASH_AT=NAME[:N]   die at this process's Nth passing of NAME (1 if left out)
+//   XLSTORE_STOP_AT=NAME[:N]    stop there, until somebody sends SIGCONT
 //
 // A point stands before or after one effect that the outside can see: a commit, a byte sent, a
 // process begun or ended, a file gone. Any thread may pass one. A new point is a row here and a
@@ -39,7 +40,7 @@ consteval std::size_t crash_point_row(std::string_view name)
 /// Are the points compiled into the library? (Not: is one set.)
 [[nodiscard]] bool crash_points_active() noexcept;
 
-/// Counts a passing, and kills the process if the environment asks for this one. What the
+/// Counts a passing, and kills or stops the process if the environment asks for this one. What the
 /// environment asks for and is not in the table ends in abort(): a harness that misspells a name
 /// would otherwise test nothing, and pass.
 void crash_point_passed(std::size_t row) noexcept;

@@ -15,7 +15,10 @@ namespace xlstore {
 
 namespace {
 
-constexpr std::size_t kSlotBytes = 256;
+// A slot: a line for the claim, and a shorter one for the generation.
+constexpr std::size_t kClaimBytes = 240;
+constexpr std::size_t kGenerationBytes = 16;
+constexpr off_t kSlotBytes = kClaimBytes + kGenerationBytes;
 
 struct flock lock_range(short type, std::int64_t byte, std::int64_t count)
 {
@@ -60,6 +63,13 @@ std::string describe(const Claim& claim)
     std::strftime(clock.data(), clock.size(), "%H:%M:%S", &parts);
     return claim.operation + " (" + claim.program + ", pid " + std::to_string(claim.pid) +
            ", since " + clock.data() + ")";
+}
+
+std::int64_t now_us()
+{
+    timespec t{};
+    clock_gettime(CLOCK_REALTIME, &t);
+    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
 }
 
 ByteLock& ByteLock::operator=(ByteLock&& other) noexcept
@@ -178,26 +188,25 @@ void LockFile::write_claim(std::int64_t slot, const Claim& claim) const
     std::string line = std::to_string(claim.pid) + ' ' + std::to_string(claim.start_time) + ' ' +
                        std::to_string(claim.pid_namespace) + ' ' + std::to_string(claim.since_us) +
                        ' ' + claim.program + ' ' + claim.operation;
-    line.resize(kSlotBytes - 1, ' ');
+    line.resize(kClaimBytes - 1, ' ');
     line.push_back('\n');
     // A claim is for people: one that cannot be written (full disk) must not stop the operation.
     [[maybe_unused]] const auto n =
-        pwrite(claims_.get(), line.data(), line.size(), slot * static_cast<off_t>(kSlotBytes));
+        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
 }
 
 void LockFile::clear_claim(std::int64_t slot) const
 {
-    std::string line(kSlotBytes - 1, ' ');
+    std::string line(kClaimBytes - 1, ' ');
     line.push_back('\n');
     [[maybe_unused]] const auto n =
-        pwrite(claims_.get(), line.data(), line.size(), slot * static_cast<off_t>(kSlotBytes));
+        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
 }
 
 std::optional<Claim> LockFile::read_claim(std::int64_t slot) const
 {
-    std::array<char, kSlotBytes> bytes{};
-    const auto n =
-        pread(claims_.get(), bytes.data(), bytes.size(), slot * static_cast<off_t>(kSlotBytes));
+    std::array<char, kClaimBytes> bytes{};
+    const auto n = pread(claims_.get(), bytes.data(), bytes.size(), slot * kSlotBytes);
     if (n <= 0) return std::nullopt;
     std::string_view line(bytes.data(), static_cast<std::size_t>(n));
     line = line.substr(0, line.find('\n'));
@@ -213,6 +222,31 @@ std::optional<Claim> LockFile::read_claim(std::int64_t slot) const
     claim.program = next_word(line);
     claim.operation = line;
     return claim;
+}
+
+std::int64_t LockFile::generation(std::int64_t slot) const
+{
+    std::array<char, kGenerationBytes> bytes{};
+    const off_t at = slot * kSlotBytes + static_cast<off_t>(kClaimBytes);
+    const auto n = pread(claims_.get(), bytes.data(), bytes.size(), at);
+    if (n <= 0) return 0;
+    std::string_view line(bytes.data(), static_cast<std::size_t>(n));
+    std::int64_t value = 0;
+    // What cannot be read is 0 for everybody, so that all still agree.
+    return parse_number(next_word(line), value) ? value : 0;
+}
+
+Result<void> LockFile::set_generation(std::int64_t slot, std::int64_t generation) const
+{
+    std::string line = std::to_string(generation);
+    line.resize(kGenerationBytes - 1, ' ');
+    line.push_back('\n');
+    const off_t at = slot * kSlotBytes + static_cast<off_t>(kClaimBytes);
+    errno = ENOSPC;  // a short write sets none
+    if (pwrite(claims_.get(), line.data(), line.size(), at) != static_cast<ssize_t>(line.size()))
+        return Error(Errc::io, "lock file " + path_ + " cannot be written: " + std::strerror(errno),
+                     "nothing was changed");
+    return {};
 }
 
 }  // namespace xlstore

@@ -5,9 +5,9 @@
 // unlinked, so there is no race over which inode is meant; that they were not replaced under us is
 // checked at each hold (R17).
 //
-// A holder writes who it is into its slot of the file (pwrite, no commit): the kernel cannot name
-// the holder of such a lock. A slot is a claim, as of when it was written; only the lock is the
-// truth.
+// A holder writes who it is into its slot of the file (pwrite, no commit): the kernel does not name
+// the holder of such a lock to those who find it taken. A slot is a claim, as of when it was
+// written; only the lock is the truth. A slot also has room for a number, its generation.
 #ifndef XLSTORE_STORE_LOCK_FILE_HPP_
 #define XLSTORE_STORE_LOCK_FILE_HPP_
 
@@ -40,6 +40,8 @@ struct Claim {
 };
 /// "attach (xl, pid 1234, since 12:00:05)", for messages.
 [[nodiscard]] std::string describe(const Claim& claim);
+/// Wall clock, microseconds since 1970 UTC.
+[[nodiscard]] std::int64_t now_us();
 
 enum class LockMode { shared, exclusive };
 
@@ -57,6 +59,8 @@ public:
     void release() noexcept;
     /// False before it was taken, after release, and in a forked child.
     [[nodiscard]] bool held() const noexcept { return taken_ && static_cast<bool>(fd_); }
+    /// The first one.
+    [[nodiscard]] std::int64_t byte() const noexcept { return byte_; }
 
 private:
     friend class LockFile;
@@ -96,6 +100,11 @@ public:
     void clear_claim(std::int64_t slot) const;
     /// Nothing: never written, cleared, or not readable as a claim.
     [[nodiscard]] std::optional<Claim> read_claim(std::int64_t slot) const;
+
+    /// A slot's number; 0 when none was ever set. Claims leave it alone.
+    [[nodiscard]] std::int64_t generation(std::int64_t slot) const;
+    /// Error io: disk full, say; the old number stands.
+    Result<void> set_generation(std::int64_t slot, std::int64_t generation) const;
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] const FileIdentity& identity() const noexcept { return identity_; }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 
 namespace xlstore {
 
@@ -21,6 +22,9 @@ constexpr std::int64_t kFastBase = std::int64_t{1} << 40;
 constexpr std::int64_t kSessionBase = std::int64_t{1} << 41;
 constexpr std::int64_t kSessionCount = std::int64_t{1} << 40;
 constexpr std::int64_t kGateByte = std::int64_t{1} << 43;
+// In `slow`: an id lies below this, its generation above.
+constexpr int kGenerationShift = 40;
+constexpr std::int64_t kGenerationMask = (std::int64_t{1} << 22) - 1;
 
 // A section lasts some 20 µs: most waits end while spinning.
 constexpr auto kSpin = microseconds(50);
@@ -29,23 +33,6 @@ constexpr auto kRetryMost = milliseconds(5);
 // A holder that is killed while a copy of its descriptor lives on gives no event.
 constexpr auto kSlowRetryFirst = milliseconds(5);
 constexpr auto kSlowRetryMost = milliseconds(40);
-
-std::int64_t byte_of(LockKind kind, std::int64_t id)
-{
-    switch (kind) {
-    case LockKind::slow:
-        return id;
-    case LockKind::fast:
-        return kFastBase + 2 * id;
-    case LockKind::destroy:
-        return kFastBase + 2 * id + 1;
-    case LockKind::session:
-        return kSessionBase + id;
-    case LockKind::gate:
-        break;
-    }
-    return kGateByte;
-}
 
 // `slow`: even slots an incarnation's holder, odd ones a session that waits. `locks`: even slots
 // the fast lock, odd ones the destroy lock; slot 0 is the gate's, since ids begin at 1.
@@ -154,6 +141,25 @@ Result<Locks> Locks::open(const std::string& directory, bool writing)
     return Locks(*std::move(locks), *std::move(slow));
 }
 
+std::int64_t Locks::byte(LockKind kind, std::int64_t id) const
+{
+    switch (kind) {
+    case LockKind::slow: {
+        const auto generation = slow_.generation(slot_of(LockKind::slow, id)) & kGenerationMask;
+        return (generation << kGenerationShift) + id;
+    }
+    case LockKind::fast:
+        return kFastBase + 2 * id;
+    case LockKind::destroy:
+        return kFastBase + 2 * id + 1;
+    case LockKind::session:
+        return kSessionBase + id;
+    case LockKind::gate:
+        break;
+    }
+    return kGateByte;
+}
+
 const LockFile& Locks::file(LockKind kind) const noexcept
 {
     return kind == LockKind::slow ? slow_ : locks_;
@@ -179,7 +185,7 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
 
     const auto begun = Clock::now();
     auto pause = std::chrono::duration_cast<Clock::duration>(kRetryFirst);
-    auto lock = file(kind).prepare(byte_of(kind, id));
+    auto lock = file(kind).prepare(byte(kind, id));
     if (!lock) co_return std::move(lock).error();
     for (;;) {
         const auto taken = file(kind).try_take(*lock);
@@ -199,27 +205,72 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
     }
 }
 
+/// Says that it waits, and takes it back on every way out, cancellation included.
+class Locks::Waiting {
+public:
+    Waiting(const Locks& locks, Wait wait)
+        : locks_(locks), place_(locks.waits_.insert(locks.waits_.end(), std::move(wait)))
+    {
+        locks_.show_waits();
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting()
+    {
+        locks_.waits_.erase(place_);
+        locks_.show_waits();
+    }
+
+private:
+    const Locks& locks_;
+    std::list<Wait>::iterator place_;
+};
+
+void Locks::show_waits() const
+{
+    if (session_ == 0) return;
+    if (waits_.empty()) {
+        slow_.clear_claim(waiter_slot(session_));
+        return;
+    }
+    Claim shown = waits_.front().claim;
+    shown.operation = std::to_string(waits_.front().id) + ' ' + shown.operation;
+    if (waits_.size() > 1)
+        shown.operation += ", and " + std::to_string(waits_.size() - 1) + " more";
+    slow_.write_claim(waiter_slot(session_), shown);
+}
+
+std::optional<Wait> Locks::waiter(std::int64_t session) const
+{
+    auto claim = slow_.read_claim(waiter_slot(session));
+    if (!claim) return std::nullopt;
+    Wait wait{0, *std::move(claim)};
+    std::string& text = wait.claim.operation;
+    const char* end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data(), end, wait.id);
+    if (error != std::errc() || at == end || *at != ' ') return std::nullopt;
+    text.erase(0, static_cast<std::size_t>(at - text.data()) + 1);
+    return wait;
+}
+
 Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                            std::string subject, Deadline until) const
 {
     auto pause = std::chrono::duration_cast<Clock::duration>(kSlowRetryFirst);
-    auto lock = slow_.prepare(byte_of(LockKind::slow, id));
+    auto lock = slow_.prepare(byte(LockKind::slow, id));
     if (!lock) co_return std::move(lock).error();
     bool watching = false;
     Fd events;
-    // Clears the waiter's claim on every way out, cancellation included.
-    struct Waiting {
-        const LockFile* file = nullptr;
-        std::int64_t slot = 0;
-        ~Waiting()
-        {
-            if (file) file->clear_claim(slot);
-        }
-    } waiting;
+    std::optional<Waiting> waiting;
     for (;;) {
+        if (!unbroken(*lock, id)) {
+            lock = slow_.prepare(byte(LockKind::slow, id));
+            if (!lock) co_return std::move(lock).error();
+        }
         const auto taken = slow_.try_take(*lock);
         if (!taken) co_return taken.error();
         if (*taken) {
+            if (waiting) claim.since_us = now_us();
             slow_.write_claim(slot_of(LockKind::slow, id), claim);
             co_return *std::move(lock);
         }
@@ -229,11 +280,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
             events = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
             if (events && inotify_add_watch(events.get(), slow_.path().c_str(), IN_CLOSE_WRITE) < 0)
                 events.reset();  // out of watches: the timer alone does it, a little later
-            if (session_ != 0) {
-                waiting.file = &slow_;
-                waiting.slot = waiter_slot(session_);
-                slow_.write_claim(waiting.slot, claim);
-            }
+            waiting.emplace(*this, Wait{id, claim});
             continue;
         }
         const auto next = std::min(until, Clock::now() + pause);
@@ -252,7 +299,7 @@ Result<std::optional<ByteLock>> Locks::try_acquire(LockKind kind, std::int64_t i
                                                    const std::optional<Claim>& claim) const
 {
     if (auto in_order = LockOrder::may_take(kind); !in_order) return in_order.error();
-    auto lock = file(kind).try_lock(byte_of(kind, id));
+    auto lock = file(kind).try_lock(byte(kind, id));
     if (lock && *lock && claim) file(kind).write_claim(slot_of(kind, id), *claim);
     return lock;
 }
@@ -260,14 +307,14 @@ Result<std::optional<ByteLock>> Locks::try_acquire(LockKind kind, std::int64_t i
 Result<std::optional<ByteLock>> Locks::try_new(LockKind kind, std::int64_t id,
                                                const Claim& claim) const
 {
-    auto lock = file(kind).try_lock(byte_of(kind, id));
+    auto lock = file(kind).try_lock(byte(kind, id));
     if (lock && *lock && kind == LockKind::slow) file(kind).write_claim(slot_of(kind, id), claim);
     return lock;
 }
 
 Result<std::optional<ByteLock>> Locks::try_shared(LockKind kind, std::int64_t id) const
 {
-    return file(kind).try_lock(byte_of(kind, id), LockMode::shared);
+    return file(kind).try_lock(byte(kind, id), LockMode::shared);
 }
 
 Result<std::optional<ByteLock>> Locks::try_all_sessions() const
@@ -277,7 +324,7 @@ Result<std::optional<ByteLock>> Locks::try_all_sessions() const
 
 Result<bool> Locks::is_held(LockKind kind, std::int64_t id) const
 {
-    return file(kind).is_locked(byte_of(kind, id));
+    return file(kind).is_locked(byte(kind, id));
 }
 
 std::optional<Claim> Locks::claim(LockKind kind, std::int64_t id) const
@@ -291,9 +338,20 @@ void Locks::clear_claim(LockKind kind, std::int64_t id) const
     file(kind).clear_claim(slot_of(kind, id));
 }
 
-std::optional<Claim> Locks::waiter(std::int64_t session) const
+Result<void> Locks::break_slow(std::int64_t id) const
 {
-    return slow_.read_claim(waiter_slot(session));
+    const auto slot = slot_of(LockKind::slow, id);
+    return slow_.set_generation(slot, (slow_.generation(slot) + 1) & kGenerationMask);
+}
+
+bool Locks::unbroken(const ByteLock& slow, std::int64_t id) const
+{
+    return slow.byte() == byte(LockKind::slow, id);
+}
+
+void Locks::wake_slow_waiters() const
+{
+    (void)slow_.prepare(0);  // opened for writing and closed: that is what they watch for
 }
 
 bool Locks::unmoved() const

@@ -18,9 +18,17 @@
 // since a copied descriptor gives no event. No helper process, no thread.
 //
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
+//
+// A slow lock can be broken: the kernel takes a lock from nobody, so the incarnation is given
+// another byte (its generation, in its slot of the file, is part of the offset), and nobody waits
+// for the old one any more. The old hold learns of its loss by the epoch, at its next commit (R15):
+// the generation is advanced inside the transaction that advances the epoch, and a new hold reads
+// the epoch first and looks then whether its byte is still the right one. So a hold of the old byte
+// has either seen the new generation, or has the old epoch.
 #ifndef XLSTORE_STORE_LOCKS_HPP_
 #define XLSTORE_STORE_LOCKS_HPP_
 
+#include <list>
 #include <optional>
 #include <string>
 
@@ -52,6 +60,12 @@ public:
     };
 };
 
+/// What a session says it waits for.
+struct Wait {
+    std::int64_t id;  ///< the incarnation whose slow lock it is
+    Claim claim;      ///< since: when the wait began
+};
+
 class Locks {
 public:
     static void create(const std::string& directory, unsigned mode);
@@ -76,16 +90,29 @@ public:
     Result<bool> is_held(LockKind kind, std::int64_t id) const;
     [[nodiscard]] std::optional<Claim> claim(LockKind kind, std::int64_t id) const;
     void clear_claim(LockKind kind, std::int64_t id) const;
-    /// What a session says it waits for; a slot of its own, so that waiters can be listed.
-    [[nodiscard]] std::optional<Claim> waiter(std::int64_t session) const;
+    /// The slow lock that a session has waited for longest; a slot of its own, so that waiters can
+    /// be listed. Of further waits only the number is told, at the end of the operation.
+    [[nodiscard]] std::optional<Wait> waiter(std::int64_t session) const;
     void set_session(std::int64_t session) noexcept { session_ = session; }
+
+    /// Gives the slow lock of `id` another byte. REQUIRES a transaction that advances the epoch and
+    /// is committed after this. Error io: nothing has changed.
+    Result<void> break_slow(std::int64_t id) const;
+    /// Has nobody broken it? REQUIRES that the epoch was read before.
+    [[nodiscard]] bool unbroken(const ByteLock& slow, std::int64_t id) const;
+    /// Wakes those who wait for slow locks, so that they look again.
+    void wake_slow_waiters() const;
+    /// The byte of a lock, and its file: to ask the kernel who keeps it.
+    [[nodiscard]] std::int64_t byte(LockKind kind, std::int64_t id) const;
+    [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
 
     /// R17: both files are still those that were opened.
     [[nodiscard]] bool unmoved() const;
 
 private:
     Locks(LockFile locks, LockFile slow) : locks_(std::move(locks)), slow_(std::move(slow)) {}
-    [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
+    class Waiting;
+    void show_waits() const;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                         std::string subject, Deadline until) const;
     [[nodiscard]] Error busy(LockKind kind, std::int64_t id, const std::string& subject) const;
@@ -93,6 +120,7 @@ private:
     LockFile locks_;
     LockFile slow_;
     std::int64_t session_ = 0;
+    mutable std::list<Wait> waits_;  // for slow locks, the longest first
 };
 
 }  // namespace xlstore

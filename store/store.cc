@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 
 #include "schema/steps.hpp"
@@ -145,13 +144,6 @@ Result<Durability> check_database(const std::string& path)
 
 }  // namespace
 
-std::int64_t now_us()
-{
-    timespec t{};
-    clock_gettime(CLOCK_REALTIME, &t);
-    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
-}
-
 std::string default_directory()
 {
     const char* named = std::getenv("XLSTORE_DIR");
@@ -160,7 +152,9 @@ std::string default_directory()
 
 SlowHold::~SlowHold()
 {
-    if (lock_.held()) locks_->clear_claim(LockKind::slow, value_of(domain_));
+    // Broken, the slot is somebody else's.
+    if (lock_.held() && locks_->unbroken(lock_, value_of(domain_)))
+        locks_->clear_claim(LockKind::slow, value_of(domain_));
 }
 
 Result<void> Store::init(const std::string& directory, std::optional<unsigned> reading_group,
@@ -362,15 +356,26 @@ Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, st
                                         Deadline until)
 {
     if (auto ok = check(); !ok) co_return ok.error();
-    auto lock =
-        co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
-                                 make_claim(std::move(operation)), std::move(subject), until);
-    if (!lock) co_return std::move(lock).error();
+    for (;;) {
+        auto lock = co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
+                                             make_claim(operation), subject, until);
+        if (!lock) co_return std::move(lock).error();
+        auto hold = begin_hold(domain, *std::move(lock));
+        if (!hold) co_return std::move(hold).error();
+        if (*hold) co_return **std::move(hold);
+    }
+}
+
+// The epoch first, then the look whether the lock was broken meanwhile: see store/locks.hpp.
+Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock)
+{
     auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
     if (!row.step())
-        co_return Error(Errc::not_found,
-                        "there is no incarnation " + std::to_string(value_of(domain)));
-    co_return SlowHold(*locks_, domain, *std::move(lock), row.integer(0));
+        return Error(Errc::not_found,
+                     "there is no incarnation " + std::to_string(value_of(domain)));
+    const auto epoch = row.integer(0);
+    if (!locks_->unbroken(lock, value_of(domain))) return std::optional<SlowHold>();
+    return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), epoch));
 }
 
 Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::string operation)
@@ -380,23 +385,20 @@ Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::strin
         locks_->try_acquire(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
     if (!lock) return std::move(lock).error();
     if (!*lock) return std::optional<SlowHold>();
-    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
-    if (!row.step())
-        return Error(Errc::not_found,
-                     "there is no incarnation " + std::to_string(value_of(domain)));
-    return std::optional<SlowHold>(SlowHold(*locks_, domain, **std::move(lock), row.integer(0)));
+    return begin_hold(domain, **std::move(lock));
 }
 
 Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::string operation)
 {
     auto lock = locks_->try_new(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
     if (!lock) return std::move(lock).error();
-    if (!*lock)
-        return Error(Errc::busy, "the slow lock of a new incarnation is held by somebody else",
-                     "run xlfsck: the store's ids do not agree with its locks");
-    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
-    row.step();
-    return SlowHold(*locks_, domain, **std::move(lock), row.integer(0));
+    if (*lock) {
+        auto hold = begin_hold(domain, **std::move(lock));
+        if (!hold) return std::move(hold).error();
+        if (*hold) return **std::move(hold);
+    }
+    return Error(Errc::busy, "the slow lock of a new incarnation is held by somebody else",
+                 "run xlfsck: the store's ids do not agree with its locks");
 }
 
 Task<Result<ByteLock>> Store::acquire_gate(std::string operation, Deadline until)

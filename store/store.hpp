@@ -166,6 +166,8 @@ private:
     Store() = default;
     static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode);
     Result<void> open_session(Deadline until);
+    /// Nothing: the lock was broken meanwhile.
+    Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<ByteLock>> acquire_gate(std::string operation, Deadline until);
     void checkpoint_if_due();
 
@@ -193,9 +195,6 @@ private:
     std::optional<ByteLock> session_lock_;
     std::int64_t session_id_ = 0;
 };
-
-/// Wall clock, microseconds since 1970 UTC.
-[[nodiscard]] std::int64_t now_us();
 
 }  // namespace xlstore
 

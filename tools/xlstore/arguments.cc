@@ -61,6 +61,12 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         if (name == "batch")
             verb->add_flag("--all-or-none", out.all_or_none,
                            "attaches only: when one fails, those before it are undone");
+        if (name == "locks") {
+            auto* of = verb->add_option("--break", out.break_lock_of,
+                                        "make the slow lock of this domain free");
+            verb->add_flag("--force", out.force, "with --break: although its holder may live")
+                ->needs(of);
+        }
         if (name == "register") {
             verb->add_option("--monitor", out.monitor, "QEMU's monitor socket")->required();
             verb->add_option("--pid", out.pid, "who is expected at its other end");

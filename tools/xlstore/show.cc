@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// list, show, things, intents, history, locks, export, crash-points: looking, never changing.
+// list, show, things, intents, history, export, crash-points: looking, never changing.
 #include <cstdio>
 
 #include "store/crash_point.hpp"
@@ -163,45 +163,6 @@ Result<Status> run_history(const Arguments& arguments)
                      "evidence FROM history WHERE ?1 IS NULL OR domain = ?1 ORDER BY id")
             .bind(*domain ? std::optional(value_of((*domain)->id)) : std::nullopt),
         {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "BY", "EVIDENCE"});
-    return Status::done;
-}
-
-Result<Status> run_locks(const Arguments& arguments)
-{
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    std::string json = "[";
-    std::vector<std::vector<std::string>> table;
-    const auto add = [&](LockKind kind, std::int64_t id,
-                         const std::string& subject) -> Result<void> {
-        const auto held = (*store)->locks().is_held(kind, id);
-        if (!held) return held.error();
-        const auto claim = (*store)->locks().claim(kind, id);
-        if (!*held && !claim) return {};
-        const std::string name(lock_name(kind));
-        // The lock is the truth, the claim only says who took it last.
-        const std::string state = *held ? "held" : "nobody holds it";
-        json += (json.size() > 1 ? "," : "") +
-                json_object(
-                    {{"lock", json_quote(name)},
-                     {"subject", json_quote(subject)},
-                     {"held", *held ? "true" : "false"},
-                     {"claim", claim ? json_object({{"pid", std::to_string(claim->pid)},
-                                                    {"program", json_quote(claim->program)},
-                                                    {"operation", json_quote(claim->operation)},
-                                                    {"since_us", std::to_string(claim->since_us)}})
-                                     : std::string("null")}});
-        table.push_back({name, plain(subject), state, claim ? plain(describe(*claim)) : "-"});
-        return {};
-    };
-    if (auto ok = add(LockKind::gate, 0, "store"); !ok) return ok.error();
-    for (const auto& domain : living_domains((*store)->db()))
-        for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::destroy})
-            if (auto ok = add(kind, value_of(domain.id), domain.subject()); !ok) return ok.error();
-    if (arguments.json)
-        std::puts((json + "]").c_str());
-    else
-        print_table({"LOCK", "OF", "NOW", "LAST CLAIM"}, table);
     return Status::done;
 }
 

@@ -29,6 +29,8 @@ struct Arguments {
     std::optional<unsigned> group;
     std::string uuid;
     std::string monitor;
+    std::string break_lock_of;  ///< a domain
+    bool force = false;
     std::vector<std::string> words;    ///< positional, in the verb's order
     std::vector<std::string> command;  ///< after --
 

@@ -22,21 +22,27 @@ static_assert(crash_point_row("commit.after") != crash_point_row("commit.before"
 
 /// The wait status of a child that passes spawn.before_gate `passings` times, with `wish` asked
 /// for; it exits with 0 if it survives.
-int pass_in_child(const char* wish, int passings)
+int pass_in_child(const char* wish, int passings, const char* variable = "XLSTORE_CRASH_AT")
 {
     const pid_t child = fork();
     if (child == 0) {
         const rlimit no_core{0, 0};
         setrlimit(RLIMIT_CORE, &no_core);
         signal(SIGABRT, SIG_DFL);
-        setenv("XLSTORE_CRASH_AT", wish, 1);
+        setenv(variable, wish, 1);
         XLSTORE_CRASH_POINT("spawn.after_gate");
         for (int i = 0; i < passings; ++i)
             XLSTORE_CRASH_POINT("spawn.before_gate");
         _exit(0);
     }
     int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(waitpid(child, &status, WUNTRACED), child);
+    if (WIFSTOPPED(status)) {
+        int end = -1;
+        kill(child, SIGCONT);
+        EXPECT_EQ(waitpid(child, &end, 0), child);
+        EXPECT_EQ(end, 0) << "it did not go on to its end";
+    }
     return status;
 }
 
@@ -61,6 +67,14 @@ TEST(CrashPointTest, KillsAtTheNamedPassingAndNotBefore)
     EXPECT_EQ(pass_in_child("spawn.before_gate:3", 2), 0);
     EXPECT_EQ(pass_in_child("commit.before", 3), 0) << "another point";
     EXPECT_EQ(pass_in_child("", 3), 0);
+}
+
+TEST(CrashPointTest, StopsAtTheNamedPassingAndGoesOn)
+{
+    if (!crash_points_active()) GTEST_SKIP() << "built without crash points";
+    EXPECT_TRUE(WIFSTOPPED(pass_in_child("spawn.before_gate:3", 3, "XLSTORE_STOP_AT")));
+    EXPECT_EQ(pass_in_child("spawn.before_gate:3", 2, "XLSTORE_STOP_AT"), 0);
+    EXPECT_TRUE(killed_by(pass_in_child("spawn.befor_gate", 3, "XLSTORE_STOP_AT"), SIGABRT));
 }
 
 TEST(CrashPointTest, CountsThePassingsOfOneProcessOnly)

@@ -439,7 +439,7 @@ TEST_F(LocksTest, WaitForASlowLockIsCancelledWithItsTask)
             locks.acquire(loop_, LockKind::slow, 7, claim("second"), "", in(seconds(20)));
         waiting.start();
         ASSERT_TRUE(locks.waiter(5));
-        EXPECT_EQ(locks.waiter(5)->operation, "second");
+        EXPECT_EQ(locks.waiter(5)->claim.operation, "second");
     }
     EXPECT_FALSE(locks.waiter(5)) << "it still says that it waits";
     held->release();

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Which processes keep a byte-range lock alive, by the kernel's word: /proc/PID/fdinfo tells the
+// locks of each descriptor, those of open file descriptions too, which /proc/locks has no pid for.
+// A lock lives as long as any copy of its descriptor, so there may be several.
+#ifndef XLSTORE_STORE_LOCK_HOLDERS_HPP_
+#define XLSTORE_STORE_LOCK_HOLDERS_HPP_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "store/lock_file.hpp"
+
+namespace xlstore {
+
+struct LockHolder {
+    pid_t pid;
+    std::string program;  ///< see program_of(): for messages, proves nothing
+};
+/// "pid 1234 (xl)".
+[[nodiscard]] std::string describe(const LockHolder& holder);
+
+/// Processes with a lock on one of the bytes `first` to `last` of the file at `path`, ascending.
+/// Opens nothing but files of /proc: closing a file of SQLite's would drop SQLite's locks. Those
+/// that /proc hides from us are missing.
+[[nodiscard]] std::vector<LockHolder> lock_holders(const std::string& path, FileIdentity file,
+                                                   std::int64_t first, std::int64_t last);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LOCK_HOLDERS_HPP_

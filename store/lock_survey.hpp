@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// The locks of a store as they are now: what the kernel says is held, who claims it, whether that
+// process lives, who waits. And breaking a slow lock whose holder is nobody's any more: a copied
+// descriptor in a stray process keeps the byte, and nobody is left who could let go of it.
+#ifndef XLSTORE_STORE_LOCK_SURVEY_HPP_
+#define XLSTORE_STORE_LOCK_SURVEY_HPP_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/domain.hpp"
+#include "store/lock_holders.hpp"
+#include "store/process.hpp"
+#include "store/store.hpp"
+
+namespace xlstore {
+
+struct LockUse {
+    LockKind kind = LockKind::gate;
+    std::optional<DomainRow> domain;  ///< nothing: the write gate
+    bool held = false;                ///< the truth
+    std::optional<Claim> claim;       ///< who took it last
+    Life claimant = Life::unknown;    ///< whether that one lives
+    std::vector<LockHolder> kept_by;  ///< when it is held and its claimant is not known to live
+    std::vector<Claim> waiters;       ///< living ones, of a slow lock
+};
+
+/// Every lock of the living domains that is held or was claimed, and the gate. Writes nothing.
+/// Errors: lost.
+Result<std::vector<LockUse>> survey_locks(Store& store);
+
+/// What was done about a slow lock, in words; `broken` false: nobody held it.
+struct Broken {
+    bool broken;
+    std::string text;
+};
+/// Makes the slow lock of `domain` free: it gets another byte, and the hold that lost it fails at
+/// its next commit (R15). History says who broke whose lock.
+/// Errors: refused, unless forced, when its claimant lives or cannot be looked at; busy; lost.
+Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LOCK_SURVEY_HPP_
