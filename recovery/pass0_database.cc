@@ -2,12 +2,17 @@
 // Pass 0: the database itself.
 //
 // Checks     integrity, foreign keys, that rows do not contradict each other   (1-2);
-//            which SQLite this is, and the size of its log                     (3-4).
+//            which SQLite this is, the size of its log and who keeps it from shrinking (3-5).
 // Relies on  nothing but that the store could be opened (identity and version are checked there).
 // Leaves     a database that can be read, or nothing for the other passes to do.
 #include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
 
 #include "recovery/passes.hpp"
+#include "store/limits.hpp"
+#include "store/lock_holders.hpp"
 
 namespace xlstore::recovery {
 
@@ -20,9 +25,55 @@ bool has_log_race()
     return !(v >= 3051003 || (v >= 3050007 && v < 3051000) || (v >= 3044006 && v < 3045000));
 }
 
+// Bytes of the log's index (-shm) that an open read transaction locks, by SQLite's file format.
+constexpr std::int64_t kReadLockFirst = 123;
+constexpr std::int64_t kReadLockLast = 127;
+// A reader that is found twice with this between is no ordinary query.
+constexpr auto kLookAgain = std::chrono::seconds(1);
+
+std::vector<LockHolder> readers_of(const Store& store)
+{
+    const std::string index = store.directory() + "/store.db-shm";
+    const auto file = file_identity(index);
+    if (!file) return {};
+    auto readers = lock_holders(index, *file, kReadLockFirst, kReadLockLast);
+    std::erase_if(readers, [&](const LockHolder& r) { return r.pid == store.self().pid; });
+    return readers;
+}
+
+// Looked at from outside only: closing a file of the database would drop SQLite's locks on it.
+Task<void> check_log(Check& check, Store& store)
+{
+    struct stat st {};
+    const std::string log = store.directory() + "/store.db-wal";
+    if (stat(log.c_str(), &st) != 0 || st.st_size < static_cast<off_t>(limits::log_bytes_large))
+        co_return;
+    Subject about{"store.db-wal", std::to_string(st.st_size >> 20) + " MiB"};
+    auto readers = readers_of(store);
+    if (!readers.empty()) {
+        (void)co_await store.loop().sleep(Clock::now() + kLookAgain);
+        const auto again = readers_of(store);
+        std::erase_if(readers, [&](const LockHolder& r) {
+            return std::ranges::find(again, r.pid, &LockHolder::pid) == again.end();
+        });
+    }
+    if (!readers.empty()) {
+        for (const auto& reader : readers)
+            about.evidence += ", read by " + describe(reader);
+        check.report(Code::log_held, about);
+        co_return;
+    }
+    if (!check.ask(Code::log_large, about)) co_return;
+    const auto emptied = co_await store.empty_log(check.deadline());
+    if (emptied)
+        check.fixed(Code::log_large, about);
+    else
+        check.failed(Code::log_large, about, emptied.error());
+}
+
 }  // namespace
 
-bool pass0_database(Check& check, Store& store)
+Task<bool> pass0_database(Check& check, Store& store)
 {
     Db& db = store.db();
     bool sound = true;
@@ -41,7 +92,7 @@ bool pass0_database(Check& check, Store& store)
                          Subject{"store.db", "a row of " + keys.text(0) +
                                                  " names a missing row of " + keys.text(2)});
         }
-        if (!sound) return false;
+        if (!sound) co_return false;
         auto breaches = db.prepare(
             "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
             "FROM invariant_breaches");
@@ -51,11 +102,12 @@ bool pass0_database(Check& check, Store& store)
                                  breaches.text(2), breaches.integer(0)});
     } catch (const DbError& e) {
         check.report(Code::database_damaged, Subject{"store.db", e.what()});
-        return false;
+        co_return false;
     }
     if (has_log_race())
         check.report(Code::log_race, Subject{std::string("SQLite ") + sqlite3_libversion()});
-    return true;
+    co_await check_log(check, store);
+    co_return true;
 }
 
 }  // namespace xlstore::recovery

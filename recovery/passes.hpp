@@ -10,7 +10,7 @@
 namespace xlstore::recovery {
 
 /// False: the database is too damaged for the other passes.
-bool pass0_database(Check& check, Store& store);
+Task<bool> pass0_database(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
 Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain);

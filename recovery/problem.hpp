@@ -16,6 +16,7 @@ enum class Code : std::uint16_t {
     database_breach = 2,
     log_race = 3,
     log_large = 4,
+    log_held = 5,
     session_dead = 2001,
     creation_owned = 3001,
     creation_abandoned = 3002,

@@ -9,7 +9,8 @@ Task<Result<Report>> recover(Store& store, Options options)
 {
     Check check(std::move(options));
     check.progress(0, 0, 1);
-    if (pass0_database(check, store)) {
+    const bool readable = co_await pass0_database(check, store);
+    if (readable) {
         for (const int pass : {3, 4}) {
             auto domains = living_domains(store.db());
             int done = 0;

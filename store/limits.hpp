@@ -22,6 +22,9 @@ inline constexpr std::size_t qmp_foreign_replies_max =
     1'000;                                              // replies to a dead client's commands
 inline constexpr std::size_t qmp_text_bytes_max = 512;  // of QEMU's text in a message of ours
 
+// The write-ahead log is started anew at a quarter of this, if no reader is in the way.
+inline constexpr std::size_t log_bytes_large = 16u << 20;
+
 // Default time limits; the command line's --timeout sets all of them.
 inline constexpr std::chrono::milliseconds operation_timeout{30'000};
 inline constexpr std::chrono::milliseconds create_timeout{60'000};

@@ -407,6 +407,17 @@ Task<Result<ByteLock>> Store::acquire_gate(std::string operation, Deadline until
                                        {}, until);
 }
 
+Task<Result<void>> Store::empty_log(Deadline until)
+{
+    if (auto ok = check(); !ok) co_return ok.error();
+    const auto gate = co_await acquire_gate("checkpoint", until);
+    if (!gate) co_return gate.error();
+    const LockOrder::Section order;
+    if (db_->checkpoint(true).frames != 0)
+        co_return Error(Errc::busy, "store: a reader keeps the log from being emptied");
+    co_return Result<void>();
+}
+
 void Store::checkpoint_if_due()
 {
     if (db_->wal_frames() < kCheckpointFrames) return;

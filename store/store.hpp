@@ -159,6 +159,10 @@ public:
         co_return in_transaction([&] { return section(GateHold()); });
     }
 
+    /// Copies the log into the database and cuts it to nothing, under the write gate.
+    /// Errors: busy (the gate, or a reader is in the way), lost, order. @throws DbError
+    Task<Result<void>> empty_log(Deadline until);
+
     /// "domain 7 (web)".
     [[nodiscard]] std::string subject_of(DomainId domain);
 

@@ -266,6 +266,32 @@ TEST_F(LockFileTest, ClaimsAreReadBackAndCleared)
     EXPECT_EQ(file.read_claim(4)->operation, "other");
 }
 
+TEST_F(LockFileTest, GenerationAndClaimLeaveEachOtherAlone)
+{
+    const LockFile file = open();
+    EXPECT_EQ(file.generation(3), 0);
+    ASSERT_TRUE(file.set_generation(3, 5));
+    EXPECT_FALSE(file.read_claim(3));
+    file.write_claim(3, claim(std::string(1000, 'x')));
+    EXPECT_EQ(file.generation(3), 5);
+    ASSERT_TRUE(file.set_generation(3, 999'999'999'999));
+    EXPECT_EQ(file.read_claim(3)->operation.substr(0, 9), "xxxxxxxxx");
+    file.write_claim(4, claim("next"));
+    file.clear_claim(3);
+    EXPECT_EQ(file.generation(3), 999'999'999'999);
+    EXPECT_EQ(file.generation(2), 0);
+    EXPECT_EQ(file.generation(4), 0);
+    EXPECT_EQ(open().generation(3), 999'999'999'999);
+    EXPECT_EQ(file.read_claim(4)->operation, "next");
+
+    const auto looking = LockFile::open(path_, false);
+    EXPECT_EQ(looking->generation(3), 999'999'999'999);
+    EXPECT_EQ(looking->set_generation(3, 1).error().code, Errc::io);
+    // Damaged: the same for everybody.
+    test::write_file(path_, std::string(4096, 'x'));
+    EXPECT_EQ(file.generation(3), 0);
+}
+
 TEST_F(LockFileTest, DamagedClaimIsNone)
 {
     const LockFile file = open();
@@ -389,6 +415,37 @@ TEST_F(LocksTest, SlowLockIsHadWhenItsHolderIsKilled)
     EXPECT_EQ(locks.claim(LockKind::slow, 7)->operation, "second");
 }
 
+// The fork handler has closed the child's copies: what the parent held goes with the parent, though
+// the child lives on.
+TEST_F(LocksTest, SlowLockIsHadWhenItsHolderIsKilledAndAForkedChildLivesOn)
+{
+    std::array<int, 2> leash{};  // the child ends when we close it
+    ASSERT_EQ(pipe2(leash.data(), O_CLOEXEC), 0);
+    Holder holder([&] {
+        if (!holding(LockKind::slow, 7)()) return false;
+        if (fork() == 0) {
+            close(leash[1]);
+            char byte = 0;
+            _exit(read(leash[0], &byte, 1) == 0 ? 0 : 1);
+        }
+        return true;
+    });
+    const Locks locks = open();
+    auto waiting = locks.acquire(loop_, LockKind::slow, 7, claim("second"), "", in(seconds(20)));
+    waiting.start();
+    const auto settled = in(milliseconds(100));
+    while (Clock::now() < settled)
+        loop_.dispatch();
+    EXPECT_FALSE(waiting.done());
+
+    holder.end();
+    while (!waiting.done())
+        loop_.wait_and_dispatch();
+    EXPECT_TRUE(waiting.take());
+    close(leash[0]);
+    close(leash[1]);
+}
+
 // A holder whose descriptor lives on elsewhere is released without an event: the timer finds it.
 TEST_F(LocksTest, SlowLockIsHadWithoutAnEvent)
 {
@@ -446,6 +503,93 @@ TEST_F(LocksTest, WaitForASlowLockIsCancelledWithItsTask)
     loop_.dispatch();
     EXPECT_FALSE(*locks.is_held(LockKind::slow, 7)) << "taken for nobody";
     EXPECT_TRUE(take(locks, loop_, LockKind::slow, 7));
+}
+
+// An embedder's process may wait for several domains at once, and has one slot to say so.
+TEST_F(LocksTest, WaitsOfOneSessionAreToldLongestFirst)
+{
+    Locks locks = open();
+    locks.set_session(5);
+    const auto seven = take(locks, loop_, LockKind::slow, 7);
+    const auto eight = take(locks, loop_, LockKind::slow, 8);
+    std::optional first =
+        locks.acquire(loop_, LockKind::slow, 7, claim("first"), "", in(seconds(20)));
+    auto second = locks.acquire(loop_, LockKind::slow, 8, claim("second"), "", in(seconds(20)));
+    first->start();
+    EXPECT_EQ(locks.waiter(5)->id, 7);
+    EXPECT_EQ(locks.waiter(5)->claim.operation, "first");
+    EXPECT_EQ(locks.waiter(5)->claim.pid, getpid());
+    second.start();
+    EXPECT_EQ(locks.waiter(5)->id, 7);
+    EXPECT_EQ(locks.waiter(5)->claim.operation, "first, and 1 more");
+    first.reset();
+    EXPECT_EQ(locks.waiter(5)->id, 8);
+    EXPECT_EQ(locks.waiter(5)->claim.operation, "second");
+    EXPECT_FALSE(locks.waiter(6));
+}
+
+TEST_F(LocksTest, ClaimOfWhoeverWaitedIsAsOldAsItsHold)
+{
+    const Locks locks = open();
+    auto held = take(locks, loop_, LockKind::slow, 7);
+    EXPECT_EQ(locks.claim(LockKind::slow, 7)->since_us, claim("").since_us) << "it did not wait";
+    auto waiting = locks.acquire(loop_, LockKind::slow, 7, claim("second"), "", in(seconds(20)));
+    waiting.start();
+    const auto released = now_us();
+    held->release();
+    while (!waiting.done())
+        loop_.wait_and_dispatch();
+    EXPECT_GE(locks.claim(LockKind::slow, 7)->since_us, released);
+}
+
+// ---- Breaking a slow lock ----
+
+TEST_F(LocksTest, BrokenLockIsFreeAndTheOldHoldHasNoPartInIt)
+{
+    const Locks locks = open();
+    const Locks others = open();
+    auto old = take(locks, loop_, LockKind::slow, 7);
+    ASSERT_TRUE(old && locks.unbroken(*old, 7));
+    EXPECT_TRUE(*others.is_held(LockKind::slow, 7));
+
+    ASSERT_TRUE(others.break_slow(7));
+
+    EXPECT_TRUE(old->held()) << "the kernel takes it from nobody";
+    EXPECT_FALSE(locks.unbroken(*old, 7));
+    EXPECT_FALSE(*locks.is_held(LockKind::slow, 7));
+    auto fresh = take(others, loop_, LockKind::slow, 7);
+    ASSERT_TRUE(fresh);
+    EXPECT_TRUE(others.unbroken(*fresh, 7));
+    EXPECT_FALSE(*locks.try_acquire(LockKind::slow, 7));
+    EXPECT_FALSE(*locks.try_shared(LockKind::slow, 7));
+    old->release();
+    EXPECT_TRUE(*locks.is_held(LockKind::slow, 7)) << "the old hold let go of the new one";
+    // Others' bytes are where they were.
+    EXPECT_TRUE(*locks.try_acquire(LockKind::slow, 8));
+    EXPECT_TRUE(*locks.try_acquire(LockKind::fast, 7));
+}
+
+TEST_F(LocksTest, WaiterGetsTheLockWhenItIsBroken)
+{
+    const Locks locks = open();
+    const auto held = take(locks, loop_, LockKind::slow, 7);
+    auto waiting = locks.acquire(loop_, LockKind::slow, 7, claim("second"), "", in(seconds(20)));
+    waiting.start();
+    const auto settled = in(milliseconds(150));  // by now nothing is due, as above
+    while (Clock::now() < settled)
+        loop_.dispatch();
+    ASSERT_FALSE(waiting.done());
+
+    ASSERT_TRUE(open().break_slow(7));
+    open().wake_slow_waiters();
+    loop_.dispatch();
+
+    EXPECT_TRUE(waiting.done()) << "it was not woken";
+    while (!waiting.done())
+        loop_.wait_and_dispatch();
+    const auto lock = waiting.take();
+    ASSERT_TRUE(lock);
+    EXPECT_TRUE(locks.unbroken(*lock, 7));
 }
 
 TEST_F(LocksTest, WaiterOfAFileThatIsReplacedIsTold)

@@ -14,6 +14,7 @@
 
 #include "store/journal.hpp"
 #include "store/lifecycle.hpp"
+#include "store/lock_survey.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
@@ -556,6 +557,50 @@ TEST_F(StoreTest, HoldWhoseLockWasLostCannotCommit)
     ASSERT_TRUE(fresh && *fresh);
     EXPECT_TRUE(commit(*other, **fresh, "three"));
     EXPECT_TRUE(commit(*other, **fresh, "four"));
+}
+
+// R15: breaking is such a loss, whoever acts next.
+TEST_F(StoreTest, HoldThatWasBrokenCannotCommitAndHasNoPartInTheNext)
+{
+    auto store = store_.open();
+    auto other = store_.open();
+    const auto domain = import(*store);
+    auto hold = store->try_slow_lock(domain.id, "first");
+    ASSERT_TRUE(hold && *hold);
+    const auto before = test::dump(store_.path());
+    const auto unforced = other->loop().wait_for(break_slow_lock(*other, domain, false, soon()));
+    ASSERT_FALSE(unforced) << "its holder lives: that is us";
+    EXPECT_EQ(unforced.error().code, Errc::refused);
+    EXPECT_EQ(test::dump(store_.path()), before);
+    EXPECT_FALSE(*other->try_slow_lock(domain.id, "second"));
+
+    const auto broken = other->loop().wait_for(break_slow_lock(*other, domain, true, soon()));
+
+    ASSERT_TRUE(broken && broken->broken);
+    EXPECT_TRUE(test::contains(broken->text, "first (test, pid " + std::to_string(getpid())));
+    EXPECT_EQ(
+        test::sql(store_.path(), "SELECT evidence FROM history WHERE operation = 'break lock'"),
+        broken->text.substr(std::string("broken: ").size()));
+    auto second = other->try_slow_lock(domain.id, "second");
+    ASSERT_TRUE(second && *second);
+    auto lost = store->loop().wait_for(Journal(*store).commit(
+        **hold, "x", soon(), [](const FastHold&) -> Result<void> { return {}; }));
+    ASSERT_FALSE(lost);
+    EXPECT_EQ(lost.error().code, Errc::lost);
+    hold->reset();
+    EXPECT_EQ(other->locks().claim(LockKind::slow, value_of(domain.id))->operation, "second")
+        << "the old hold cleared the claim of the new one";
+    EXPECT_FALSE(*store->try_slow_lock(domain.id, "third"));
+    EXPECT_TRUE(other->loop().wait_for(Journal(*other).commit(
+        **second, "x", soon(), [](const FastHold&) -> Result<void> { return {}; })));
+
+    second->reset();
+    const auto nobody = other->loop().wait_for(break_slow_lock(*other, domain, true, soon()));
+    ASSERT_TRUE(nobody);
+    EXPECT_FALSE(nobody->broken);
+    EXPECT_EQ(
+        test::sql(store_.path(), "SELECT count(*) FROM history WHERE operation = 'break lock'"),
+        "1");
 }
 
 // R8: a slow hold is no leave to write once somebody destroys the domain.
