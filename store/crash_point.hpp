@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Named places at which a test lets the process die (SIGKILL), so that recovery is seen to cope
-// with each of them, or stop (SIGSTOP), so that others meet it there. Compiled in only with XLSTORE_CRASH_POINTS; otherwise a point is no code at
-// all, but its name is checked all the same.
+// with each of them, or stop (SIGSTOP), so that others meet it there. Compiled in only with
+// XLSTORE_CRASH_POINTS; otherwise a point is no code at all, but its name is checked all the same.
 //
 //   XLSTORE_CRASH_AT=NAME[:N]   die at this process's Nth passing of NAME (1 if left out)
 //   XLSTORE_STOP_AT=NAME[:N]    stop there, until somebody sends SIGCONT

@@ -513,18 +513,6 @@ TEST_F(OperationTest, StoppedQemuMakesAnOperationFailWithoutAnIntent)
     EXPECT_TRUE(all_is_settled());
 }
 
-bool strace_works()
-{
-    static const bool works = [] {
-        try {
-            return run({"strace", "-e", "trace=none", "true"}).status == 0;
-        } catch (const std::exception&) {
-            return false;
-        }
-    }();
-    return works;
-}
-
 // Stopped between two commands of the plan: something may have been sent, so in doubt. The process
 // that does the operation is stopped at a system call, QEMU is stopped, and it goes on.
 TEST_F(OperationTest, QemuThatStopsAmidAnOperationLeavesItInDoubt)

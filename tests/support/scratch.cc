@@ -319,6 +319,18 @@ Ran xlfsck(const std::string& store, Words words, const Environment& environment
     return run(words, environment);
 }
 
+bool strace_works()
+{
+    static const bool works = [] {
+        try {
+            return run({"strace", "-e", "trace=none", "true"}).status == 0;
+        } catch (const std::exception&) {
+            return false;
+        }
+    }();
+    return works;
+}
+
 Child::Child(const Words& command, const Environment& environment)
     : pid_(spawn(command, environment, {-1, -1, -1}))
 {}

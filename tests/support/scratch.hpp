@@ -75,6 +75,8 @@ Ran run(const Words& command, const Environment& environment = {}, const std::st
 Ran xlstore(const std::string& store, Words words, const Environment& environment = {},
             const std::string& input = {});
 Ran xlfsck(const std::string& store, Words words, const Environment& environment = {});
+/// It is there, and may trace.
+[[nodiscard]] bool strace_works();
 [[nodiscard]] std::string binary(const std::string& name);
 /// The environment in which a process dies at its Nth passing of a crash point.
 [[nodiscard]] Environment crash_at(const std::string& point, int passing = 1);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // locks: who holds what and who waits, checked against the living; and breaking a slow lock.
-#include "store/lock_survey.hpp"
-
 #include <cstdio>
 
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/lock_survey.hpp"
 #include "tools/xlstore/verbs.hpp"
 
 namespace xlstore::tools {
