@@ -131,8 +131,8 @@ int lost_by_the_store()
     };
     EXPECT_EQ(committed(), 0);
     EXPECT_TRUE(insert(*writer, seconds(20), 40));
-    EXPECT_TRUE(writer->loop().wait_for(writer->empty_log(Clock::now() + seconds(20))));
-    EXPECT_TRUE(insert(*writer, seconds(20), 1));
+    // All is copied, and the next writer may start the log anew: nothing of ours leaves it so.
+    Raw(scratch.path() + "/store.db").checkpoint();
     open_the_window(late->db().handle());
     std::optional<Errc> kept_out;
     in_the_window = [&] {
@@ -147,7 +147,7 @@ int lost_by_the_store()
     EXPECT_EQ(kept_out, Errc::busy) << "a commit came between the steps of a checkpoint";
     EXPECT_TRUE(insert(*writer, seconds(20), 3));
     EXPECT_EQ(test::sql(scratch.path(), "PRAGMA integrity_check"), "ok");
-    return (kept_out ? 44 : 46) - committed();
+    return (kept_out ? 43 : 45) - committed();
 }
 
 TEST(LogRaceTest, StoreLosesNoRowWhereSqliteAsItComesDoes)
