@@ -64,9 +64,12 @@ TEST_F(LockHoldersTest, RangeToTheEndHasEveryByteBehindItsFirst)
 TEST_F(LockHoldersTest, AnotherFileOfThatNameIsNotThisOne)
 {
     const Fd fd = locked(F_OFD_SETLK, 100, 1);
-    std::filesystem::rename(path_, directory_ / "away");
+    std::filesystem::create_directory(directory_ / "away");
+    std::filesystem::rename(path_, directory_ / "away/locks");
     test::write_file(path_, "y");
     EXPECT_TRUE(holders(100, 100).empty());
+    EXPECT_EQ(lock_holders(path_, *file_identity(directory_ / "away/locks"), 100, 100).size(), 1U)
+        << "it is the inode that counts";
 }
 
 }  // namespace

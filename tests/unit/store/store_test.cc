@@ -588,8 +588,9 @@ TEST_F(StoreTest, HoldThatWasBrokenCannotCommitAndHasNoPartInTheNext)
     ASSERT_FALSE(lost);
     EXPECT_EQ(lost.error().code, Errc::lost);
     hold->reset();
-    EXPECT_EQ(other->locks().claim(LockKind::slow, value_of(domain.id))->operation, "second")
-        << "the old hold cleared the claim of the new one";
+    const auto claim = other->locks().claim(LockKind::slow, value_of(domain.id));
+    ASSERT_TRUE(claim) << "the old hold cleared the claim of the new one";
+    EXPECT_EQ(claim->operation, "second");
     EXPECT_FALSE(*store->try_slow_lock(domain.id, "third"));
     EXPECT_TRUE(other->loop().wait_for(Journal(*other).commit(
         **second, "x", soon(), [](const FastHold&) -> Result<void> { return {}; })));
