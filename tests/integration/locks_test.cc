@@ -10,7 +10,6 @@
 
 #include <array>
 #include <filesystem>
-#include <thread>
 
 #include "store/crash_point.hpp"
 #include "store/domain.hpp"
@@ -388,7 +387,6 @@ TEST_F(LocksCommandTest, ForkedChildKeepsNothingOfItsDeadParent)
     char ok = 'n';
     ASSERT_EQ(read(said[0], &ok, 1), 1);
     ASSERT_EQ(ok, 'y');
-    // QEMU serves one client: while the parent lives nobody else gets through.
     EXPECT_EQ(json_at(lock("slow lock"), "$.held"), "1");
     EXPECT_EQ(cell("SELECT count(*) FROM session"), "1");
 
@@ -397,6 +395,7 @@ TEST_F(LocksCommandTest, ForkedChildKeepsNothingOfItsDeadParent)
 
     EXPECT_EQ(json_at(lock("slow lock"), "$.held"), "0");
     const Ran ran = xl({"--timeout", "20", "eject", "7", "hdc"});
+    // QEMU serves one client: a copy of the connection would keep us waiting.
     EXPECT_TRUE(ended(ran, 0)) << "the child has the monitor or the lock";
     EXPECT_EQ(xlfsck(store_.path(), {"-p"}).status, 1);
     EXPECT_EQ(cell("SELECT count(*) FROM session"), "0") << "the child has the session's byte";
@@ -550,7 +549,9 @@ TEST_P(LossTest, NothingIsInQemuWithoutAnEntryAndTheHolderLearnsOfIt)
             // Nothing was sent, or QEMU has it and the intent is open.
             EXPECT_TRUE(ended(ran, code(ran) == "lost" ? 1 : 3));
             EXPECT_TRUE(code(ran) == "lost" || code(ran) == "in_doubt") << ran.out;
-            EXPECT_TRUE(contains(message(ran), code(ran) == "lost" ? "" : "could not be settled"));
+            if (ran.status == 3) {
+                EXPECT_TRUE(contains(message(ran), "could not be settled"));
+            }
         }
         ASSERT_TRUE(settled()) << ran.out;
     }
