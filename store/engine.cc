@@ -194,6 +194,8 @@ Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHol
 Task<Result<void>> Engine::stay_connected(Deadline until)
 {
     if (monitor_.usable()) co_return Result<void>();
+    // R15: while nobody was connected, a successor may have begun. What is in QEMU may be its own.
+    if (auto ours = journal_.still_held(hold_); !ours) co_return ours;
     auto monitor = co_await qmp::Monitor::connect(store_->loop(), *domain_.registration,
                                                   domain_.subject(), until);
     if (!monitor) co_return std::move(monitor).error();

@@ -76,7 +76,8 @@ public:
     Task<Result<Done>> ask_again(Intent intent, Deadline until);
     /// Resolves the open intent on `thing`, if there is one. Error in_doubt when it stays open.
     Task<Result<void>> make_way(ThingName thing, Deadline until);
-    /// Connects anew if the connection broke. Errors as of begin().
+    /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as of
+    /// begin().
     Task<Result<void>> stay_connected(Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }

@@ -75,7 +75,26 @@ Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
         .bind(hold.epoch())
         .run();
     if (db.changes() == 1) return {};
-    const auto row = read_domain(db, fast.domain());
+    return lost(hold);
+}
+
+Result<void> Journal::still_held(const SlowHold& hold) const
+{
+    if (auto here = store_.check(); !here) return here;
+    auto row = store_.db()
+                   .prepare(
+                       "SELECT 1 FROM domain WHERE id = ? AND epoch = ? AND state IN ('creating', "
+                       "'running')")
+                   .bind(value_of(hold.domain()))
+                   .bind(hold.epoch());
+    if (row.step()) return {};
+    return lost(hold);
+}
+
+// Why a hold may not go on.
+Error Journal::lost(const SlowHold& hold) const
+{
+    const auto row = read_domain(store_.db(), hold.domain());
     if (!row) return Error(Errc::gone, "the domain is no longer in the store");
     if (row->state == DomainState::destroying || row->state == DomainState::destroyed)
         return Error(Errc::gone,

@@ -51,6 +51,10 @@ public:
     Task<Result<void>> note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
                             bool asked, Deadline until);
 
+    /// R15 ahead of a commit: has nobody else changed the domain since this hold last did? Errors:
+    /// lost, gone.
+    Result<void> still_held(const SlowHold& hold) const;
+
     /// Any other change of the domain's row or things by a slow hold (creation, registration).
     Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
                               std::function<Result<void>(const FastHold&)> section);
@@ -59,6 +63,7 @@ public:
 
 private:
     Result<void> advance(const FastHold& fast, const SlowHold& hold);
+    [[nodiscard]] Error lost(const SlowHold& hold) const;
     Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
                               const std::string& monitor_path, bool in_batch);
     Result<void> settle_one(const FastHold& fast, IntentId id, Image image,

@@ -211,4 +211,5 @@ if __name__ == "__main__":
     BIN, SOURCE = arguments.bin.resolve(), arguments.source.resolve()
     os.environ.pop("XLSTORE_DIR", None)
     os.environ.pop("XLSTORE_CRASH_AT", None)
+    os.environ.pop("XLSTORE_STOP_AT", None)
     unittest.main(argv=[sys.argv[0], "-v", *rest])

@@ -19,7 +19,8 @@ protected:
         return attach(store, *find_domain(store.db(), "7"), "qemu", tablet("t1"),
                       Clock::now() + seconds(60));
     }
-    /// Lets the loop run until `condition`, asked after each turn of it; false if that does not come.
+    /// Lets the loop run until `condition`, asked after each turn of it; false if that does not
+    /// come.
     static bool run_until(Store& store, const std::function<bool()>& condition,
                           milliseconds limit = seconds(30))
     {
