@@ -167,7 +167,7 @@ struct Drives {
     {
         const auto fdset = fdset_of(file);
         const auto it = fdset ? sets.opaque_of.find(*fdset) : sets.opaque_of.end();
-        return json_shown(it == sets.opaque_of.end() ? file : it->second);
+        return qmp::printable(it == sets.opaque_of.end() ? file : it->second);
     }
 };
 
