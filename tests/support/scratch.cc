@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -117,11 +118,11 @@ pid_t spawn(const Words& command, const Environment& environment, std::array<int
     return pid;
 }
 
-int wait_for_pid(pid_t pid)
+int wait_for_pid(pid_t pid, rusage* usage = nullptr)
 {
     int status = 0;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) give_up("waitpid failed");
+    while (wait4(pid, &status, 0, usage) < 0)
+        if (errno != EINTR) give_up("wait4 failed");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -302,7 +303,9 @@ Ran run(const Words& command, const Environment& environment, const std::string&
         if (!ended && (fds[0].revents | fds[1].revents) == POLLHUP)
             std::this_thread::sleep_for(milliseconds(1));
     }
-    ran.status = wait_for_pid(pid);
+    rusage usage{};
+    ran.status = wait_for_pid(pid, &usage);
+    ran.memory_kib = usage.ru_maxrss;
     return ran;
 }
 

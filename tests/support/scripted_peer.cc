@@ -100,7 +100,9 @@ private:
             } while (client_ < 0 && (errno == EINTR || errno == ECONNABORTED));
             return client_ >= 0 ? Went::well : Went::client_gone;
         case Step::Kind::send:
-            return send_text(step.text, step.text.size());
+            for (std::size_t i = 0; i < step.times; ++i)
+                if (send_text(step.text, step.text.size()) != Went::well) return Went::client_gone;
+            return Went::well;
         case Step::Kind::send_bytewise:
             return send_text(step.text, 1);
         case Step::Kind::line:
@@ -368,6 +370,12 @@ Step accept()
 Step send(const std::string& bytes)
 {
     return plain(Step::Kind::send, bytes);
+}
+Step send_repeatedly(const std::string& bytes, std::size_t times)
+{
+    Step step = send(bytes);
+    step.times = times;
+    return step;
 }
 Step send_bytewise(const std::string& bytes)
 {

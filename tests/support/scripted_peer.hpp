@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,7 @@ struct Step {
     std::string text;             // send: the bytes; reply: the body; serve: the command to stop at
     std::vector<Answer> answers;  // serve
     std::chrono::milliseconds time{0};
+    std::size_t times = 1;  // send
 };
 using Script = std::vector<Step>;
 
@@ -62,6 +64,8 @@ namespace step {
 [[nodiscard]] Step accept();
 /// Sends bytes as they are; every `$id` in them becomes the last line's id, with its quotes.
 [[nodiscard]] Step send(const std::string& bytes);
+/// The same so many times over; a long line need not be in anybody's memory for it.
+[[nodiscard]] Step send_repeatedly(const std::string& bytes, std::size_t times);
 /// The same, each byte in a write of its own.
 [[nodiscard]] Step send_bytewise(const std::string& bytes);
 /// Waits for a line, which is recorded.
