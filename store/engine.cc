@@ -421,7 +421,13 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
         if (!step.capture.empty()) {
             const auto value = json_minify(reply->value, "reply", limits::qmp_line_bytes_max);
             const auto id = value ? json_get_integer(*value, "fdset-id") : std::nullopt;
-            if (id) captured[step.capture] = std::to_string(*id);
+            if (!id) {  // later steps would name a set that there is not
+                broken = true;
+                carried.evidence.reason = "QEMU's answer to " + command.execute +
+                                          " names no descriptor set";
+                break;
+            }
+            captured[step.capture] = std::to_string(*id);
         }
         if (step.undo)
             undoing.push_back(

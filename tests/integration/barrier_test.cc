@@ -15,7 +15,9 @@
 //
 // XLSTORE_BARRIER_RUNS says how many runs.
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -71,6 +73,12 @@ public:
     {
         if (write(fd_.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
             throw std::runtime_error("cannot write to a monitor");
+    }
+    /// Is there something that QEMU has not read yet?
+    [[nodiscard]] bool has_unread() const
+    {
+        int bytes = 0;
+        return ioctl(fd_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0;
     }
     void line()
     {
@@ -176,13 +184,16 @@ protected:
             std::string text = R"({"execute":"chardev-add","arguments":{"id":")" + label +
                                R"(","backend":{"type":"null","data":{}}},"id":"dead"})"
                                "\n";
-            if (scene.copied) {
-                text = slow_commands() + text;
-                in_child([&] { std::this_thread::sleep_for(scene.until_let_go); });
-            }
+            if (scene.copied) text = slow_commands() + text;
             char byte = 0;
             if (write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 1) _exit(1);
             monitor.send(text);
+            if (scene.copied)
+                in_child([&] {
+                    while (monitor.has_unread())  // let go before, QEMU would throw it away
+                        std::this_thread::sleep_for(milliseconds(1));
+                    std::this_thread::sleep_for(scene.until_let_go);
+                });
             std::this_thread::sleep_for(scene.until_killed);
             kill(getpid(), SIGKILL);
         });
