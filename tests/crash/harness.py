@@ -62,6 +62,7 @@ class Operation:
     command: tuple          # what is killed; {…} as in World.fill
     promises: tuple         # what holds once it has ended with 0
     qemu: str = "lives"     # lives: one runs before and after. begins, ends: it may or may not
+    anew: bool = False          # on a domain made for it: what it leaves needs a guest to go
     guest_holds: bool = False   # xlfsck may say 2: the guest must let go first
     program: str = "xlstore"
     statuses: tuple = (0,)      # of a run that survived
@@ -82,6 +83,27 @@ CHARDEV = need("chardev:c1=present", "attach", "domid:7", "qemu", json.dumps(
         "id": "c1", "backend": {"type": "null", "data": {}}}}]}))
 NO_CHARDEV = need("chardev:c1=absent", "detach", "domid:7", "qemu", "c1")
 
+DISK_JSON = json.dumps({"key": "disk", "steps": [
+    {"execute": "add-fd", "arguments": {"opaque": "qemu/disk"}, "file": "{b}"},
+    {"execute": "blockdev-add", "arguments": {
+        "node-name": "disk-file", "driver": "file", "read-only": True, "filename": "/dev/fdset/$fdset"}},
+    {"execute": "blockdev-add", "arguments": {
+        "node-name": "disk", "driver": "raw", "read-only": True, "file": "disk-file"}},
+    {"execute": "device_add", "arguments": {
+        "driver": "usb-storage", "id": "disk-dev", "drive": "disk", "bus": "xenusb-0.0"}}]})
+DISK = need("device:disk-dev=present", "attach", "domid:7", "qemu", DISK_JSON)
+NO_DISK = need("node:disk-file=absent", "detach", "domid:7", "qemu", "disk")
+USBDEV = need("device:xenusb-emulated-0-3=present", "attach", "domid:7", "usbdevs", json.dumps(
+    {"ctrl": 0, "port": 3, "type.emulated": {"driver": "usb-mouse"}}))
+NO_USBDEV = need("device:xenusb-emulated-0-3=absent", "detach", "domid:7", "usbdevs", "0.3")
+USBCTRL = need("device:xenusb-1=present", "attach", "domid:7", "usbctrls", json.dumps(
+    {"type": "devicemodel", "devid": 1, "version": 2, "ports": 6}))
+VCPU = need("device:cpu-1=present", "attach", "domid:7", "vcpus", json.dumps({"index": 1}))
+BATCH_ALL = ("batch", "domid:7", "--all-or-none", json.dumps(
+    [{"attach": "qemu", "thing": json.loads(thing[1][-1])} for thing in (CHARDEV, TABLET)]))
+BATCH_EACH = ("batch", "domid:7", json.dumps(
+    [{"detach": "qemu", "key": "tablet"}, {"insert": "hdc", "file": "{b}"}]))
+
 def recovery(name, of, crash_at, start):
     """xlfsck itself is killed, at work on what a crash of `of` left behind: two deep."""
     return Operation(name, start, ("-p",), (), {"create": "begins", "destroy": "ends"}.get(of[0], "lives"),
@@ -97,11 +119,25 @@ OPERATIONS = {o.name: o for o in (
     Operation("detach_usb", (RUNNING, TABLET), NO_TABLET[1], (NO_TABLET[0], "entry:qemu/tablet=absent")),
     Operation("attach_chardev", (RUNNING, NO_CHARDEV), CHARDEV[1], (CHARDEV[0], "entry:qemu/c1=present")),
     Operation("detach_chardev", (RUNNING, CHARDEV), NO_CHARDEV[1], (NO_CHARDEV[0], "entry:qemu/c1=absent")),
+    Operation("attach_disk", (RUNNING, NO_DISK), DISK[1], (DISK[0], "entry:qemu/disk=present")),
+    Operation("detach_disk", (RUNNING, DISK), NO_DISK[1], (NO_DISK[0], "entry:qemu/disk=absent")),
+    Operation("attach_usbdev", (RUNNING, NO_USBDEV), USBDEV[1], (USBDEV[0], "entry:usbdevs/0.3=present")),
+    Operation("detach_usbdev", (RUNNING, USBDEV), NO_USBDEV[1], (NO_USBDEV[0], "entry:usbdevs/0.3=absent")),
+    # A PCI device and a processor go only with their guest.
+    Operation("attach_usbctrl", (RUNNING,), USBCTRL[1], (USBCTRL[0], "entry:usbctrls/1=present"), anew=True),
+    Operation("ask_guest", (RUNNING, USBCTRL), ("--timeout", "0.2", "detach", "domid:7", "usbctrls", "1"), (),
+              anew=True, guest_holds=True, statuses=(3,)),
+    Operation("attach_vcpu", (RUNNING,), VCPU[1], (VCPU[0], "entry:vcpus/1=present"), anew=True),
+    Operation("batch_all", (RUNNING, NO_CHARDEV, NO_TABLET), BATCH_ALL,
+              (CHARDEV[0], TABLET[0], "entry:qemu/c1=present", "entry:qemu/tablet=present")),
+    Operation("batch_each", (RUNNING, TABLET, HOLDS_A), BATCH_EACH, (NO_TABLET[0], HOLDS_B[0])),
     Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins"),
     Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
     recovery("recover_undone", TABLET[1], "commit.after:2", (RUNNING, NO_TABLET)),
     recovery("recover_done", TABLET[1], "commit.before:3", (RUNNING, NO_TABLET)),
     recovery("recover_emptied", HOLDS_B[1], "qmp.before_send:7", (RUNNING, HOLDS_A)),
+    recovery("recover_disk", DISK[1], "qmp.before_send:9", (RUNNING, NO_DISK)),
+    recovery("recover_batch", BATCH_ALL, "qmp.before_send:5", (RUNNING, NO_CHARDEV, NO_TABLET)),
     recovery("recover_create", RUNNING[1], "spawn.after_gate", (GONE,)),
     recovery("recover_destroy", GONE[1], "destroy.before_kill", (RUNNING,)),
 )}
@@ -189,6 +225,7 @@ class World:
                 file.write(os.urandom(4096) + bytes(1020 * 1024))
         self.qemu = [
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
+            "-smp", "1,maxcpus=2",
             "-drive", f"if=none,readonly=on,id={DRIVE},file={self.path('a.iso')},format=raw",
             "-device", f"ide-cd,id={DRIVE},drive={DRIVE},bus=ide.1,unit=0",
             "-device", "usb-ehci,id=xenusb-0",
@@ -226,7 +263,9 @@ class World:
         texts = {"{config}": self.path("config.json"), "{a}": self.path("a.iso"), "{b}": self.path("b.iso")}
         filled = []
         for word in words:
-            filled += self.qemu if word == "{qemu}" else [texts.get(word, word)]
+            for name, text in texts.items():
+                word = word.replace(name, text)
+            filled += self.qemu if word == "{qemu}" else [word]
         return filled
 
     def promise(self, text):
@@ -277,6 +316,8 @@ class World:
         return judge.judge_promise(self.promise(promise), tables, rows, seen, qemus) is None
 
     def bring_about(self, operation):
+        if operation.anew and self.holds(RUNNING[0]):
+            self.must(self.xlstore(*GONE[1]))
         for fact, command in operation.start:
             if not self.holds(fact):
                 self.must(self.xlstore(*command), what="after recovery the next operation fails")

@@ -130,7 +130,9 @@ def look_into_qemu(path, pid):
         seen["media"] = {}
         used = set()
         for drive in monitor.ask("query-block"):
-            name = drive["device"] or drive.get("qdev", "").rsplit("/", 1)[-1]
+            # The disk of a composite device (usb-storage) is named by that device.
+            by_device = re.match(r"/machine/peripheral/([^/]+)", drive.get("qdev", ""))
+            name = drive["device"] or (by_device.group(1) if by_device else drive.get("qdev", ""))
             if "inserted" not in drive:
                 seen["media"][name] = None
                 continue
@@ -307,6 +309,8 @@ def judge_qemu(rows, seen, baseline):
             if not any(same_medium(medium, known) for known in rows.media[drive]):
                 breaches.append(f"R1: drive \"{drive}\" holds {medium or 'nothing'}, but its entry and open intent "
                                 f"know only of {sorted(str(m) for m in rows.media[drive])}")
+        elif ("device", drive) in rows.products:
+            pass  # an entry's own device: its medium is a node, and was judged as one
         elif medium is not None and medium != baseline["media"].get(drive):
             breaches.append(f"R1: drive \"{drive}\" has no entry, and holds {medium} since it was born")
     promised = {m for media in rows.media.values() for m in media}
