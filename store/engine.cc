@@ -92,9 +92,8 @@ std::string qemu_said(const Command& command, const qmp::Reply& reply)
 
 bool waits_for_guest(const Intent& intent, const Evidence& found)
 {
-    return intent.draft.verb == Verb::remove && intent.asked_us &&
-           std::any_of(found.present.begin(), found.present.end(),
-                       [](const Product& p) { return p.kind == "device"; });
+    return intent.asked_us && std::any_of(found.present.begin(), found.present.end(),
+                                          [](const Product& p) { return p.kind == "device"; });
 }
 
 Probe probe_of(const std::vector<Intent>& intents)
@@ -266,9 +265,11 @@ Task<Result<void>> Engine::take_out(const std::vector<Product>& products, Deadli
 Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until)
 {
     std::string trouble;
+    bool asked = false;
     if (!evidence.present.empty()) {
         auto out = co_await take_out(evidence.present, until);
         if (!out) trouble = out.error().message;
+        asked = !out && out.error().code == Errc::in_doubt;
         evidence = co_await look(monitor_, verb, probe, settle_deadline(until));
     }
     if (!evidence.leftover_fdsets.empty()) {
@@ -288,6 +289,7 @@ Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence
         });
         if (evidence.image) evidence.half = !evidence.leftover_fdsets.empty();
     }
+    evidence.asked = asked && !evidence.present.empty();
     if (!trouble.empty()) evidence.reason += "; " + trouble;
     co_return evidence;
 }
@@ -298,8 +300,11 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Verb verb = first.draft.verb;
     const Probe probe = probe_of(intents);
     Evidence found = co_await look(monitor_, verb, probe, until);
-    const bool asked = waits_for_guest(first, found);
-    if (found.half && !asked) found = co_await clear_up(verb, probe, std::move(found), until);
+    bool asked = waits_for_guest(first, found);
+    if (found.half && !asked) {
+        found = co_await clear_up(verb, probe, std::move(found), until);
+        asked = found.asked;
+    }
     if (intents.size() > 1 && found.image == Image::before)
         found.reason += "; none of a batch of " + std::to_string(intents.size()) + " is left";
 
@@ -309,14 +314,17 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
                                    : Resolution::in_doubt,
                       found.reason};
         if (first.note != open.reason) {
-            auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason, false,
+            auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason, asked,
                                                 settle_deadline(until));
             if (!noted) co_return std::move(noted).error();
         }
         co_return open;
     }
     // Between a device_del and the commit that says so, a crash leaves no trace of it.
-    if (verb == Verb::remove && *found.image == Image::before)
+    const auto& steps = first.draft.plan.steps;
+    if (*found.image == Image::before &&
+        std::any_of(steps.begin(), steps.end(),
+                    [](const Step& step) { return only_asks_the_guest(step.command); }))
         found.reason += "; whether its guest was asked to let go is not known";
     std::string evidence = found.reason;
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
@@ -423,8 +431,8 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
             const auto id = value ? json_get_integer(*value, "fdset-id") : std::nullopt;
             if (!id) {  // later steps would name a set that there is not
                 broken = true;
-                carried.evidence.reason = "QEMU's answer to " + command.execute +
-                                          " names no descriptor set";
+                carried.evidence.reason =
+                    "QEMU's answer to " + command.execute + " names no descriptor set";
                 break;
             }
             captured[step.capture] = std::to_string(*id);
@@ -475,6 +483,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
             auto undone = co_await undo(last.command, until);
             if (!undone) {
                 so_far += (so_far.empty() ? "" : "; ") + undone.error().message;
+                left_to_guest = carried.asked = undone.error().code == Errc::in_doubt;
                 break;
             }
             undoing.pop_back();
@@ -491,6 +500,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
     if (carried.evidence.half && !left_to_guest)
         carried.evidence =
             co_await clear_up(whole.verb, whole.plan.probe, std::move(carried.evidence), until);
+    carried.asked |= carried.evidence.asked;
     if (!so_far.empty()) carried.evidence.reason += " (" + so_far + ")";
     co_return carried;
 }
@@ -507,8 +517,8 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
     const std::string things = names_of(*intents);
     const Evidence& found = carried.evidence;
     std::string trouble;
-    const bool waits =
-        verb == Verb::remove && carried.asked && (found.half || found.image == Image::before);
+    const auto still_there = verb == Verb::remove ? Image::before : Image::after;
+    const bool waits = carried.asked && (found.half || found.image == still_there);
     // A step was refused and yet all of it is there: what was undone is not gone, or the step that
     // was refused left no trace. Neither is what was asked for.
     const bool undone_is_there =

@@ -41,7 +41,8 @@ struct Resolved {
     [[nodiscard]] bool open() const noexcept { return resolution >= Resolution::waits; }
 };
 
-/// A removal whose guest has been asked to let go of a device, and has not yet.
+/// Its guest has been asked to let go of a device (to remove it, or to undo an add), and has not
+/// yet.
 [[nodiscard]] bool waits_for_guest(const Intent& intent, const Evidence& found);
 
 /// What the plans of `intents` (one, or a batch) make together: a batch is settled as one.
@@ -76,8 +77,8 @@ public:
     Task<Result<Done>> ask_again(Intent intent, Deadline until);
     /// Resolves the open intent on `thing`, if there is one. Error in_doubt when it stays open.
     Task<Result<void>> make_way(ThingName thing, Deadline until);
-    /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as of
-    /// begin().
+    /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as
+    /// of begin().
     Task<Result<void>> stay_connected(Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }

@@ -65,8 +65,8 @@ struct Intent {
 /// `reason` says what.
 struct Evidence {
     std::optional<Image> image;
-    bool half =
-        false;  ///< some of it is there, some is not: a product, or an unused descriptor set
+    bool half = false;   ///< some of it is there, some not: a product, an unused descriptor set
+    bool asked = false;  ///< the guest was asked just now to let go of some of it, and has it still
     std::vector<Product> present;               ///< those that are
     std::vector<std::int64_t> leftover_fdsets;  ///< ours, and nothing uses them
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file

@@ -5,10 +5,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <iterator>
+#include <optional>
 
 #include "store/crash_point.hpp"
 #include "store/fd.hpp"
@@ -22,6 +25,35 @@ namespace {
 // Two clients fit into QEMU's accept queue; the next one is told to try again.
 constexpr auto kConnectRetry = std::chrono::milliseconds(20);
 constexpr std::size_t kUnplugsKept = 64;
+
+// How a guest's ACPI answers a request to eject (_OST, ACPI 6.5 section 6.3.5): QEMU hands it on
+// for processors and memory, and calls no device that the guest keeps an error on x86.
+constexpr std::string_view kAcpiStatus = "ACPI_DEVICE_OST";
+constexpr std::int64_t kEjectRequests[] = {3, 0x103};
+constexpr std::int64_t kNoRefusals[] = {0, 0x84, 0x85};  // done, pending, in progress
+
+template <std::size_t N>
+bool is_one_of(std::optional<std::int64_t> value, const std::int64_t (&of)[N])
+{
+    return value && std::find(std::begin(of), std::end(of), *value) != std::end(of);
+}
+
+// What an event says of a request to let go of `device`; empty: nothing.
+std::string_view unplug_news(std::string_view event, std::string_view data,
+                             const std::string& device)
+{
+    if (event == kAcpiStatus) {
+        const auto info = json_find(data, "info");
+        const bool refused = info && json_get_string(*info, "device") == device &&
+                             is_one_of(json_get_integer(*info, "source"), kEjectRequests) &&
+                             !is_one_of(json_get_integer(*info, "status"), kNoRefusals);
+        return refused ? kUnplugRefused : std::string_view();
+    }
+    const bool meant = json_get_string(data, "device") == device ||
+                       json_get_string(data, "path") == "/machine/peripheral/" + device;
+    if (!meant) return {};
+    return event == kDeviceDeleted ? kDeviceDeleted : kUnplugRefused;
+}
 constexpr std::string_view kMonitorAdvice =
     "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
     "monitor";
@@ -64,7 +96,9 @@ struct Monitor::Connection {
     void hear(const Action& action)
     {
         const auto* event = std::get_if<Event>(&action);
-        if (!event || (event->name != kDeviceDeleted && event->name != kUnplugRefused)) return;
+        if (!event || (event->name != kDeviceDeleted && event->name != kUnplugRefused &&
+                       event->name != kAcpiStatus))
+            return;
         if (unplugs.size() == kUnplugsKept) unplugs.pop_front();
         unplugs.push_back(*event);
     }
@@ -320,13 +354,11 @@ Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline 
         co_return Error(Errc::protocol, "the connection to the monitor is over",
                         std::string(kMonitorAdvice));
     Connection& connection = *connection_;
-    const std::string path = "/machine/peripheral/" + device;
     for (;;) {
         for (const auto& event : connection.unplugs) {
             const auto data = json_minify(event.data, "event data");
-            if (data && (json_get_string(*data, "device") == device ||
-                         json_get_string(*data, "path") == path))
-                co_return event.name;
+            const auto about = data ? unplug_news(event.name, *data, device) : std::string_view();
+            if (!about.empty()) co_return std::string(about);
         }
         connection.unplugs.clear();                          // of other devices
         if (Clock::now() >= until) co_return std::string();  // even while events keep coming

@@ -113,6 +113,31 @@ TEST_F(BatchTest, NoneIsDoneWhenOneIsRefused)
     EXPECT_TRUE(all_is_settled());
 }
 
+// A device that only its guest can give back: to be undone it waits for that, as a removal does.
+TEST_F(BatchTest, UndoMayHaveToWaitForTheGuest)
+{
+    const std::string rng =
+        R"({"key":"rng","steps":[{"execute":"device_add","arguments":)"
+        R"({"driver":"virtio-rng-pci","id":"rng"}}]})";
+    const Ran ran = batch("[" + add(rng) + "," + add(tablet("no good id")) + "]",
+                          {"--all-or-none", "--timeout", "1"});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_EQ(outcomes(ran), "in doubt, in doubt");
+    EXPECT_TRUE(contains(json_at(ran.out, "$.outcomes[0].error.message"), "no good id"));
+    EXPECT_TRUE(contains(json_at(ran.out, "$.outcomes[0].error.message"), "waiting for the guest"));
+    EXPECT_EQ(cell("SELECT count(*) FROM intent WHERE asked_us IS NOT NULL"), "2");
+    EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+    EXPECT_TRUE(ended(fsck({"-n"}), 2));
+    EXPECT_EQ(fsck({"-p"}).status & ~1, 2);
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "system_reset"), "return"));
+    ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] {
+        return domain_.devices().find("rng") == std::string::npos;
+    }));
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_EQ(entry("rng"), "");
+    EXPECT_TRUE(all_is_settled());
+}
+
 // Two members want the same id in QEMU: found before anything is sent.
 TEST_F(BatchTest, MembersMayNotShareAnId)
 {
