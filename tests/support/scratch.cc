@@ -702,7 +702,8 @@ InQemu look_at(const std::string& judge)
         if (name != "ide-5632" && name != "xenusb-0") found.made.emplace_back("device", name);
     for (const auto& one : answer(judge, "query-chardev")) {
         const std::string name = one["label"];
-        if (name != "judge" && name != "xlstore-cmd" && name != "compat_monitor0")
+        if (name != "judge" && name != "serial0" && name != "xlstore-cmd" &&
+            name != "compat_monitor0")
             found.made.emplace_back("chardev", name);
     }
     for (const auto& one : answer(judge, "query-named-block-nodes")) {
