@@ -30,7 +30,7 @@ constexpr std::size_t kUnplugsKept = 64;
 // for processors and memory, and calls no device that the guest keeps an error on x86.
 constexpr std::string_view kAcpiStatus = "ACPI_DEVICE_OST";
 constexpr std::int64_t kEjectRequests[] = {3, 0x103};
-constexpr std::int64_t kNoRefusals[] = {0, 0x84, 0x85};  // done, pending, in progress
+constexpr std::int64_t kRefusals[] = {1, 0x80, 0x81, 0x82, 0x83};  // 0x84 and 0x85: it is at it
 
 template <std::size_t N>
 bool is_one_of(std::optional<std::int64_t> value, const std::int64_t (&of)[N])
@@ -46,7 +46,7 @@ std::string_view unplug_news(std::string_view event, std::string_view data,
         const auto info = json_find(data, "info");
         const bool refused = info && json_get_string(*info, "device") == device &&
                              is_one_of(json_get_integer(*info, "source"), kEjectRequests) &&
-                             !is_one_of(json_get_integer(*info, "status"), kNoRefusals);
+                             is_one_of(json_get_integer(*info, "status"), kRefusals);
         return refused ? kUnplugRefused : std::string_view();
     }
     const bool meant = json_get_string(data, "device") == device ||

@@ -116,9 +116,8 @@ TEST_F(BatchTest, NoneIsDoneWhenOneIsRefused)
 // A device that only its guest can give back: to be undone it waits for that, as a removal does.
 TEST_F(BatchTest, UndoMayHaveToWaitForTheGuest)
 {
-    const std::string rng =
-        R"({"key":"rng","steps":[{"execute":"device_add","arguments":)"
-        R"({"driver":"virtio-rng-pci","id":"rng"}}]})";
+    const std::string rng = R"({"key":"rng","steps":[{"execute":"device_add","arguments":)"
+                            R"({"driver":"virtio-rng-pci","id":"rng"}}]})";
     const Ran ran = batch("[" + add(rng) + "," + add(tablet("no good id")) + "]",
                           {"--all-or-none", "--timeout", "1"});
     EXPECT_TRUE(ended(ran, 3));
@@ -130,9 +129,8 @@ TEST_F(BatchTest, UndoMayHaveToWaitForTheGuest)
     EXPECT_TRUE(ended(fsck({"-n"}), 2));
     EXPECT_EQ(fsck({"-p"}).status & ~1, 2);
     ASSERT_TRUE(contains(qmp(domain_.judge(), "system_reset"), "return"));
-    ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] {
-        return domain_.devices().find("rng") == std::string::npos;
-    }));
+    ASSERT_TRUE(wait_until(std::chrono::seconds(20),
+                           [&] { return domain_.devices().find("rng") == std::string::npos; }));
     EXPECT_TRUE(ended(fsck({"-p"}), 1));
     EXPECT_EQ(entry("rng"), "");
     EXPECT_TRUE(all_is_settled());

@@ -244,6 +244,40 @@ void add_breaches(std::vector<Case>& cases)
 }
 
 // Behind each the peer goes on as a sane one would.
+// What only an event says: that the guest refused. A real one of x86 says so by ACPI, for memory
+// (guest_test.cc); the other form is POWER's.
+void add_refusals_of_the_guest(std::vector<Case>& cases)
+{
+    const auto add = [&](const std::string& name, const std::string& event, const std::string& data,
+                         bool refused) {
+        const std::string line = R"({"event":")" + event + R"(","data":)" + data + "}\r\n";
+        cases.push_back(
+            {"guest_" + name, "detach",
+             [line](const Peer& peer) {
+                 return peer.until(
+                     "device_del",
+                     {step::reply("{}"), step::send(line), step::serve(peer.answers(World{true}))},
+                     World{true});
+             },
+             refused ? "refused" : "in_doubt", refused ? "present" : "removing",
+             refused ? World{true} : kBorn, refused ? "present" : "", seconds(refused ? 20 : 4)});
+    };
+    const std::string error = "DEVICE_UNPLUG_GUEST_ERROR";
+    add("refused", error, R"({"device":"tab","path":"/machine/peripheral/tab"})", true);
+    add("refused_by_path", error, R"({"path":"/machine/peripheral/tab"})", true);
+    add("refused_another", error, R"({"device":"tab2","path":"/machine/peripheral/tab2"})", false);
+    const auto acpi = [](const std::string& device, int source, int status) {
+        return R"({"info":{"device":")" + device + R"(","source":)" + std::to_string(source) +
+               R"(,"status":)" + std::to_string(status) + R"(,"slot":"0","slot-type":"DIMM"}})";
+    };
+    const std::string ost = "ACPI_DEVICE_OST";
+    add("is_busy", ost, acpi("tab", 3, 0x82), true);
+    add("failed_to_eject", ost, acpi("tab", 0x103, 1), true);
+    add("is_at_it", ost, acpi("tab", 3, 0x84), false);
+    add("refused_to_plug", ost, acpi("tab", 0, 0x82), false);
+    add("is_busy_with_another", ost, acpi("other", 3, 0x82), false);
+}
+
 // Behind each the peer goes on as a sane one would.
 void add_greetings(std::vector<Case>& cases)
 {
@@ -390,6 +424,7 @@ std::vector<Case> all_cases()
     std::vector<Case> cases;
     add_breaches(cases);
     add_greetings(cases);
+    add_refusals_of_the_guest(cases);
     add_tolerated(cases);
     add_lies(cases);
     return cases;
