@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The write-ahead log: a reader that does not come to an end, and who opens and closes the files.
-#include <fcntl.h>
-#include <signal.h>
 #include <sqlite3.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <array>
 #include <filesystem>
 #include <sstream>
 
+#include "tests/support/holder.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {
@@ -17,47 +13,16 @@ namespace {
 
 using std::chrono::seconds;
 
-/// A process with a read transaction open, as somebody's shell may have one.
-class EndlessReader {
-public:
-    explicit EndlessReader(const std::string& database)
-    {
-        std::array<int, 2> ready{};
-        EXPECT_EQ(pipe2(ready.data(), O_CLOEXEC), 0);
-        pid_ = fork();
-        if (pid_ == 0) {
-            sqlite3* db = nullptr;
-            char ok = 'y';
-            if (sqlite3_open_v2(database.c_str(), &db, SQLITE_OPEN_READONLY, nullptr) !=
-                    SQLITE_OK ||
-                sqlite3_exec(db, "BEGIN; SELECT count(*) FROM history", nullptr, nullptr,
-                             nullptr) != SQLITE_OK)
-                ok = 'n';
-            if (write(ready[1], &ok, 1) != 1) _exit(1);
-            for (;;)
-                pause();
-        }
-        char ok = 'n';
-        EXPECT_EQ(read(ready[0], &ok, 1), 1);
-        EXPECT_EQ(ok, 'y');
-        close(ready[0]);
-        close(ready[1]);
-    }
-    EndlessReader(const EndlessReader&) = delete;
-    EndlessReader& operator=(const EndlessReader&) = delete;
-    ~EndlessReader() { end(); }
-    [[nodiscard]] pid_t pid() const { return pid_; }
-    void end()
-    {
-        if (pid_ < 0) return;
-        kill(pid_, SIGKILL);
-        waitpid(pid_, nullptr, 0);
-        pid_ = -1;
-    }
-
-private:
-    pid_t pid_ = -1;
-};
+/// A process with a read transaction that never ends.
+std::function<bool()> reading(const std::string& database)
+{
+    return [database] {
+        sqlite3* db = nullptr;
+        return sqlite3_open_v2(database.c_str(), &db, SQLITE_OPEN_READONLY, nullptr) == SQLITE_OK &&
+               sqlite3_exec(db, "BEGIN; SELECT count(*) FROM history", nullptr, nullptr, nullptr) ==
+                   SQLITE_OK;
+    };
+}
 
 class LogTest : public testing::Test {
 protected:
@@ -94,7 +59,7 @@ TEST_F(LogTest, EndlessReaderIsNamedAndHoldsNobodyUp)
 {
     const auto store = store_.open();
     ASSERT_NO_FATAL_FAILURE(commit(*store, 1));
-    EndlessReader reader(store_.path() + "/store.db");
+    Holder reader(reading(store_.path() + "/store.db"));
     EXPECT_EQ(problem("-n", "log_held", 0), "") << "the log is not large";
     ASSERT_NO_FATAL_FAILURE(commit(*store, 200));
     ASSERT_GT(log_bytes(), 16U << 20U);

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "tests/support/holder.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
@@ -20,6 +21,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using test::Holder;
 using test::ScratchDirectory;
 
 Deadline in(milliseconds time)
@@ -38,43 +40,6 @@ Result<ByteLock> take(const Locks& locks, Loop& loop, LockKind kind, std::int64_
     return loop.wait_for(
         locks.acquire(loop, kind, id, claim("mine"), "domain 7 (web)", in(patience)));
 }
-
-/// A forked process that does something, says so, and waits to be ended. It opens its own files:
-/// nothing of the parent's is locked in it.
-class Holder {
-public:
-    explicit Holder(const std::function<bool()>& act)
-    {
-        std::array<int, 2> ready{};
-        EXPECT_EQ(pipe2(ready.data(), O_CLOEXEC), 0);
-        pid_ = fork();
-        if (pid_ == 0) {
-            const char ok = act() ? 'y' : 'n';
-            if (write(ready[1], &ok, 1) != 1) _exit(1);
-            for (;;)
-                pause();
-        }
-        close(ready[1]);
-        char ok = 'n';
-        EXPECT_EQ(read(ready[0], &ok, 1), 1);
-        EXPECT_EQ(ok, 'y');
-        close(ready[0]);
-    }
-    Holder(const Holder&) = delete;
-    Holder& operator=(const Holder&) = delete;
-    ~Holder() { end(); }
-    [[nodiscard]] pid_t pid() const { return pid_; }
-    void end()
-    {
-        if (pid_ < 0) return;
-        kill(pid_, SIGKILL);
-        waitpid(pid_, nullptr, 0);
-        pid_ = -1;
-    }
-
-private:
-    pid_t pid_ = -1;
-};
 
 class LocksTest : public testing::Test {
 protected:
