@@ -96,7 +96,7 @@ Task<bool> one_operation(Fixture& fixture, Draft draft)
     auto intents = co_await journal.open(*hold, std::move(drafts), "/run/qmp", until);
     if (!intents) co_return false;
     auto settled =
-        co_await journal.settle(*hold, intents->front(), Image::after, "QEMU acknowledged", until);
+        co_await journal.settle(*hold, *intents, Image::after, "QEMU acknowledged", until);
     co_return settled.has_value();
 }
 
