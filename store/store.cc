@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "schema/steps.hpp"
 #include "store/random.hpp"
@@ -23,6 +25,7 @@ namespace xlstore {
 namespace {
 
 constexpr auto kCloseTimeout = std::chrono::milliseconds(200);
+constexpr auto kOpenPoll = std::chrono::milliseconds(5);
 // About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
 // file's blocks, which are the reserve that lets a settle succeed on a full disk.
 constexpr int kCheckpointFrames = 1000;
@@ -120,10 +123,25 @@ void apply_steps(Db& db, std::size_t from)
     }
 }
 
-// Reads only. A file that is no store of ours is refused before anything is set in it.
-Result<Durability> check_database(const std::string& path)
+// SQLite may have its log locked for longer than one wait of its own lasts, or not wait at all,
+// when many programs open the store in the moment in which its last user has closed it.
+template <class Open>
+auto while_busy(Deadline until, Open open)
 {
-    try {
+    for (;;) {
+        try {
+            return open();
+        } catch (const DbError& e) {
+            if ((e.extended_code() & 0xff) != SQLITE_BUSY || Clock::now() >= until) throw;
+        }
+        std::this_thread::sleep_for(kOpenPoll);
+    }
+}
+
+// Reads only. A file that is no store of ours is refused before anything is set in it.
+Result<Durability> check_database(const std::string& path, Deadline until)
+{
+    const auto look = [&]() -> Result<Durability> {
         Db db(path, Db::Mode::read_only);
         const auto application = db.pragma_integer("PRAGMA application_id");
         const auto version = db.pragma_integer("PRAGMA user_version");
@@ -137,6 +155,9 @@ Result<Durability> check_database(const std::string& path)
                             "use the xlstore that made it, or a newer one");
         auto row = db.prepare("SELECT durability FROM store");
         return row.step() && row.text(0) == "power" ? Durability::power : Durability::process;
+    };
+    try {
+        return while_busy(until, look);
     } catch (const DbError& e) {
         return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
     }
@@ -228,7 +249,8 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     if (auto ok = check_file_system(options.directory); !ok) return ok.error();
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
-    const auto durability = check_database(database);
+    const auto until = Clock::now() + options.open_timeout;
+    const auto durability = check_database(database, until);
     if (!durability) return durability.error();
 
     std::unique_ptr<Store> store(new Store);
@@ -248,7 +270,8 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     if (!locks) return std::move(locks).error();
     store->locks_.emplace(*std::move(locks));
     try {
-        store->db_ = std::make_unique<Db>(database, mode, *durability);
+        store->db_ =
+            while_busy(until, [&] { return std::make_unique<Db>(database, mode, *durability); });
     } catch (const DbError& e) {
         return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
     }
