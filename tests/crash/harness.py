@@ -175,27 +175,42 @@ class Ended:
         return f"$ {' '.join(self.argv)}\n{self.out}{self.err}status {self.status}\n"
 
 
+class Running:
+    """A command at work, in a session of its own."""
+
+    def __init__(self, argv, **more_environment):
+        # LeakSanitizer traces its own process with ptrace, which a traced process cannot.
+        environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", PYTHONDONTWRITEBYTECODE="1",
+                           **more_environment)
+        self.argv = argv
+        # Into files: a QEMU that inherited a pipe would keep us waiting for its end.
+        self.files = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.files[0], stderr=self.files[1],
+                                        env=environment, start_new_session=True)
+
+    def ended(self, status):
+        texts = []
+        for file in self.files:
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+            file.close()
+        return Ended(self.argv, status, *texts)
+
+
 def run(argv, seconds=COMMAND_SECONDS, **more_environment):
-    # LeakSanitizer traces its own process with ptrace, which a traced process cannot.
-    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", PYTHONDONTWRITEBYTECODE="1",
-                       **more_environment)
-    # Into files: a QEMU that inherited a pipe would keep us waiting for its end.
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment,
-                                   start_new_session=True)
+    running = Running(argv, **more_environment)
+    process = running.process
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # killer takes its command along
         try:
-            status = process.wait(seconds)
+            process.wait(5)
         except subprocess.TimeoutExpired:
-            process.terminate()  # killer takes its command along
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            status = "hangs"
-        out.seek(0)
-        err.seek(0)
-        return Ended(argv, status, out.read().decode(errors="replace"), err.read().decode(errors="replace"))
+            process.kill()
+            process.wait()
+        status = "hangs"
+    return running.ended(status)
 
 
 def end_processes(marker):
@@ -238,8 +253,11 @@ class World:
         return os.path.join(self.directory, name)
 
     def begin(self):
-        """The store, and what a QEMU of this command line is born with."""
         self.must(self.xlstore("init"))
+        self.record_baseline()
+
+    def record_baseline(self):
+        """What a QEMU of this command line is born with."""
         with self.plain_qemu():
             self.must(run([*PYTHON, os.path.join(HERE, "judge.py"), "--second-monitor", self.path("judge"),
                            "--record-baseline", self.path("baseline.json")]))

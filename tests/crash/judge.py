@@ -206,6 +206,17 @@ def processes_with(marker):
     return qemus, others
 
 
+def processes_at_rest(marker):
+    """The same, once the gated child of a dead creator has had time to end by itself; a program that
+    it becomes is a QEMU."""
+    until = time.monotonic() + CHILD_SECONDS
+    while True:
+        qemus, others = processes_with(marker)
+        if not others or time.monotonic() > until:
+            return qemus, others
+        time.sleep(0.01)
+
+
 # ---- The store -----------------------------------------------------------------------------------
 
 def read_tables(store):
@@ -321,6 +332,19 @@ def judge_qemu(rows, seen, baseline):
     return breaches
 
 
+def judge_processes(qemus, living):
+    """R13: a QEMU that no row accounts for."""
+    breaches = []
+    for pid, command in qemus.items():
+        try:
+            born = start_time(pid)
+        except OSError:
+            continue  # ended meanwhile
+        if not any(d["qemu_pid"] == pid and d["qemu_start_time"] in (None, born) for d in living):
+            breaches.append(f"R13: QEMU {pid} runs, and no row that is not destroyed has it: {command[:200]}")
+    return breaches
+
+
 def judge_settled(rows, seen):
     breaches = []
     for intent in rows.intents:
@@ -385,13 +409,7 @@ def judge(options):
     breaches = []
     marker = options.marker or options.store
 
-    # The gated child of a dead creator ends by itself; a program that it becomes is a QEMU.
-    until = time.monotonic() + CHILD_SECONDS
-    while True:
-        qemus, others = processes_with(marker)
-        if not others or time.monotonic() > until:
-            break
-        time.sleep(0.01)
+    qemus, others = processes_at_rest(marker)
     for pid, command in others.items():
         breaches.append(f"process {pid} outlives the one that made it: {command}")
 
@@ -399,13 +417,7 @@ def judge(options):
     # there must find its pid in them; looking the other way round would accuse one born in between.
     tables = read_tables(options.store)
     living = [d for d in tables["domain"] if d["state"] != "destroyed"]
-    for pid, command in qemus.items():
-        try:
-            born = start_time(pid)
-        except OSError:
-            continue  # ended meanwhile
-        if not any(d["qemu_pid"] == pid and d["qemu_start_time"] in (None, born) for d in living):
-            breaches.append(f"R13: QEMU {pid} runs, and no row that is not destroyed has it: {command[:200]}")
+    breaches += judge_processes(qemus, living)
 
     if options.qemu_pid == "none":
         pid = None
