@@ -133,17 +133,16 @@ def look_into_qemu(path, pid):
             # The disk of a composite device (usb-storage) is named by that device.
             by_device = re.match(r"/machine/peripheral/([^/]+)", drive.get("qdev", ""))
             name = drive["device"] or (by_device.group(1) if by_device else drive.get("qdev", ""))
-            if "inserted" not in drive:
-                seen["media"][name] = None
-                continue
-            file = drive["inserted"]["file"]
-            number = re.fullmatch(r"/dev/fdset/(\d+)", file)
-            if number:
-                used.add(int(number[1]))
-                names = opaque.get(int(number[1]), [])
-                seen["media"][name] = names[0] if names else file
-            else:
-                seen["media"][name] = file
+            medium = None
+            if "inserted" in drive:
+                medium = drive["inserted"]["file"]
+                number = re.fullmatch(r"/dev/fdset/(\d+)", medium)
+                if number:
+                    used.add(int(number[1]))
+                    names = opaque.get(int(number[1]), [])
+                    medium = names[0] if names else medium
+            if name:  # without: its device has been taken out, and QEMU has not freed it yet
+                seen["media"][name] = medium
         seen["unused_fdsets"] = {n: names for n, names in opaque.items() if n not in used}
         return seen
 

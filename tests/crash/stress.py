@@ -56,9 +56,9 @@ class Kind:
     done: tuple = (0,)      # exit statuses
 
 
-def attaching(name, thing):
+def attaching(name, thing, weight=1.0):
     return Kind(name, harness.OPERATIONS[name].command, {thing: ("absent",), "life": ("running",)},
-                {thing: ("present", harness.OPERATIONS[name].promises)})
+                {thing: ("present", harness.OPERATIONS[name].promises)}, weight)
 
 
 def detaching(name, thing):
@@ -71,7 +71,7 @@ def medium(name, fact, before, after):
 
 
 ATTACHES = (attaching("attach_usb", "qemu/tablet"), attaching("attach_chardev", "qemu/c1"),
-            attaching("attach_disk", "qemu/disk"), attaching("attach_usbdev", "usbdevs/0.3"))
+            attaching("attach_disk", "qemu/disk", 2.0), attaching("attach_usbdev", "usbdevs/0.3"))
 DETACHES = (detaching("detach_usb", "qemu/tablet"), detaching("detach_chardev", "qemu/c1"),
             detaching("detach_disk", "qemu/disk"), detaching("detach_usbdev", "usbdevs/0.3"))
 TABLET, CHARDEV = ATTACHES[:2]
@@ -86,7 +86,7 @@ KINDS = (
     medium("insert", harness.HOLDS_B, ("empty", "a"), "b"),
     medium("eject", harness.EMPTY, ("a", "b"), "empty"),
     *ATTACHES, *DETACHES,
-    Kind("batch_all", harness.BATCH_ALL, TABLET.needs | CHARDEV.needs, TABLET.makes | CHARDEV.makes, 3.0),
+    Kind("batch_all", harness.BATCH_ALL, TABLET.needs | CHARDEV.needs, TABLET.makes | CHARDEV.makes, 4.0),
     Kind("create", harness.RUNNING[1], {"life": ("gone",)},
          {**AS_BORN, "life": ("running", harness.OPERATIONS["create"].promises)}, 8.0),
     Kind("destroy", harness.GONE[1], {"life": ("running", "dead", None)},
@@ -101,15 +101,26 @@ LOOK = """SELECT d.state, d.qemu_pid, t.class || '/' || t.key AS thing, t.state 
 
 # What happens to the process meanwhile: (weight, what it is sent, in turn).
 KILL_QEMU = "kill its QEMU"
+STOPS_ITSELF = "stops itself"   # at a crash point: most of a process's time is spent on other things
 FATES = {
-    "runs": (50, ()),
-    "stopped": (18, (signal.SIGSTOP, signal.SIGCONT)),
-    "killed": (16, (signal.SIGKILL,)),
-    "killed while stopped": (6, (signal.SIGSTOP, signal.SIGKILL)),
-    "killed once continued": (6, (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL)),
-    "its QEMU killed": (4, (KILL_QEMU,)),
+    "runs": (40, ()),
+    "stopped": (10, (signal.SIGSTOP, signal.SIGCONT)),
+    "killed": (9, (signal.SIGKILL,)),
+    "killed while stopped": (4, (signal.SIGSTOP, signal.SIGKILL)),
+    "killed once continued": (4, (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL)),
+    "stopped within": (11, (STOPS_ITSELF, signal.SIGCONT)),
+    "killed within": (19, (STOPS_ITSELF, signal.SIGKILL)),
+    "its QEMU killed": (3, (KILL_QEMU,)),
 }
 UNDISTURBED = "runs"
+# Crash points that a process may stop at, and how many passings of each are tried.
+POINTS = {"commit.before": 4, "commit.after": 4, "qmp.before_connect": 1, "qmp.after_connect": 1, "qmp.before_send": 10,
+          "qmp.after_send": 10, "qmp.before_receive": 10, "qmp.after_receive": 10}
+POINTS_OF = {
+    "create": POINTS | {"spawn.before_fork": 1, "spawn.after_fork": 1, "spawn.before_gate": 1, "spawn.after_gate": 1},
+    "destroy": {"commit.before": 2, "commit.after": 2, "destroy.before_kill": 1, "destroy.after_kill": 1,
+                "destroy.before_unlink": 1, "destroy.after_unlink": 1},
+}
 
 OUTCOMES = ("done", "refused", "not done", "in doubt", "killed")
 # The start state did not allow it: another worker was faster. Counted apart.
@@ -216,6 +227,7 @@ class Stress:
         self.outcomes = {kind.name: collections.Counter() for kind in KINDS}
         self.fates = collections.Counter()
         self.codes = collections.Counter()
+        self.possible = list(FATES)     # of the fates, in this build
         self.looks = 0
         self.looked_into = 0
         self.looking = 0.0
@@ -224,6 +236,9 @@ class Stress:
     def begin(self):
         first = self.domains[0]
         first.must(first.xlstore("init"))
+        if harness.run(first.argv("xlstore", ["recover"]), XLSTORE_STOP_AT="nowhere").status == 0:
+            self.possible = [name for name in FATES if STOPS_ITSELF not in FATES[name][1]]
+            print("these programs have no crash points: none will stop or be killed within")
         create = next(kind for kind in KINDS if kind.name == "create")
         for domain in self.domains:
             domain.begin()
@@ -282,9 +297,9 @@ class Stress:
         if self.share() < DONE_SHARE + 0.05:
             return UNDISTURBED
         unkilled = not self.outcomes[kind.name]["killed"]
-        return chance.choices(list(FATES), [
-            weight * (1 if self.fates[name] else 4) * (4 if unkilled and signal.SIGKILL in signals else 1)
-            for name, (weight, signals) in FATES.items()])[0]
+        return chance.choices(self.possible, [
+            FATES[name][0] * (1 if self.fates[name] else 4) * (4 if unkilled and signal.SIGKILL in FATES[name][1] else 1)
+            for name in self.possible])[0]
 
     def start(self, domain, kind):
         domain.touch(kind.makes)
@@ -295,8 +310,13 @@ class Stress:
     def perform(self, number, chance, domain, kind, fate, mine):
         json_flag = ("--json",) if kind.program == "xlstore" else ()
         begun = time.monotonic()
+        environment = {}
+        if STOPS_ITSELF in FATES[fate][1]:
+            points = POINTS_OF.get(kind.name, POINTS)
+            point = chance.choices(list(points), points.values())[0]
+            environment["XLSTORE_STOP_AT"] = f"{point}:{chance.randint(1, points[point])}"
         with self.quiet:
-            running = harness.Running(domain.argv(kind.program, (*json_flag, *kind.command)))
+            running = harness.Running(domain.argv(kind.program, (*json_flag, *kind.command)), **environment)
         hit = self.bring_fate(chance, domain, running, FATES[fate][1], self.mean[kind.name])
         try:
             status = running.process.wait(HANGS_SECONDS)
@@ -328,16 +348,29 @@ class Stress:
 
     def bring_fate(self, chance, domain, running, signals, mean):
         """Whether all of it befell the process: it may be quicker."""
-        delay = chance.uniform(0, 1.1 * mean)
+        if not signals:
+            return False
+        delay = 0 if STOPS_ITSELF in signals else chance.uniform(0, 1.1 * mean)
         for number in signals:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.process.wait(delay)
             if number == KILL_QEMU:
                 return self.kill_qemu(domain)
-            if not self.signal(running, number):
+            hit = self.stops_itself(running) if number == STOPS_ITSELF else self.signal(running, number)
+            if not hit:
                 return False
-            delay = chance.uniform(0.02, 1.2) if number == signal.SIGSTOP else chance.uniform(0, 0.5 * mean)
-        return bool(signals)
+            # A process that stopped within holds locks: everybody may be waiting for it.
+            delay = chance.uniform(0, {signal.SIGCONT: 0.5 * mean, signal.SIGSTOP: 1.2, STOPS_ITSELF: 0.3}.get(number, 0))
+        return True
+
+    def stops_itself(self, running):
+        until = time.monotonic() + HANGS_SECONDS
+        while running.process.poll() is None and time.monotonic() < until:
+            with self.quiet:    # so that it is not the observer who stopped it
+                if running.process.poll() is None and is_stopped(running.process.pid):
+                    return True
+            time.sleep(0.01)
+        return False
 
     def signal(self, running, number):
         with self.quiet:
@@ -435,11 +468,16 @@ class Stress:
             seen = None
             if row and row["qemu_pid"] in mine:
                 try:
-                    seen = judge.look_twice(domain.path("judge"), row["qemu_pid"])
+                    look = judge.look_twice if settled else judge.look_into_qemu
+                    seen = look(domain.path("judge"), row["qemu_pid"])
                     self.looked_into += 1
                 except judge.CouldNotLook:
                     if judge.is_alive(row["qemu_pid"]):
                         raise
+            if seen and not settled:
+                # QEMU keeps a set that nothing uses any more while it has a client, and whoever is
+                # stopped with its work done may be one. They are judged when all have left.
+                seen["unused_fdsets"] = {}
             if seen:
                 found += judge.judge_qemu(rows, seen, domain.baseline)
             if settled and rows:
@@ -519,7 +557,7 @@ class Stress:
         with self.lock:
             return [f"no {name} was {outcome}" for name, count in self.outcomes.items() for outcome in ("done", "killed")
                     if not count[outcome]] + \
-                   [f"no process was {name}" for name in FATES if name != UNDISTURBED and not self.fates[name]]
+                   [f"no process was {name}" for name in self.possible if name != UNDISTURBED and not self.fates[name]]
 
     def print_table(self):
         def row(name, count):
@@ -530,7 +568,7 @@ class Stress:
             row(name, count)
         row("total", self.total())
         print()
-        for name in FATES:
+        for name in self.possible:
             if name != UNDISTURBED:
                 print(f"{name:<22}  {self.fates[name]:>6}")
         print(f"{'looks':<22}  {self.looks:>6}  ({self.looked_into} into a QEMU, "
