@@ -113,13 +113,16 @@ FATES = {
     "its QEMU killed": (3, (KILL_QEMU,)),
 }
 UNDISTURBED = "runs"
-# Crash points that a process may stop at, and how many passings of each are tried.
-POINTS = {"commit.before": 4, "commit.after": 4, "qmp.before_connect": 1, "qmp.after_connect": 1, "qmp.before_send": 10,
-          "qmp.after_send": 10, "qmp.before_receive": 10, "qmp.after_receive": 10}
+# Crash points that a process may stop at, and how many passings of each are tried from which on. Most
+# of the first commands ask what is there: the plans of these kinds begin with the fourth or so.
+COMMITS = {"commit.before": (1, 3), "commit.after": (1, 3)}
+PLANS = COMMITS | {f"qmp.{point}": (3, 7) for point in ("before_send", "after_send", "before_receive", "after_receive")}
 POINTS_OF = {
-    "create": POINTS | {"spawn.before_fork": 1, "spawn.after_fork": 1, "spawn.before_gate": 1, "spawn.after_gate": 1},
-    "destroy": {"commit.before": 2, "commit.after": 2, "destroy.before_kill": 1, "destroy.after_kill": 1,
-                "destroy.before_unlink": 1, "destroy.after_unlink": 1},
+    "create": PLANS | {f"spawn.{point}": (1, 1) for point in ("before_fork", "after_fork", "before_gate", "after_gate")},
+    "destroy": COMMITS | {f"destroy.{point}": (1, 1) for point in ("before_kill", "after_kill", "before_unlink", "after_unlink")},
+    "recover": COMMITS,
+    "xlfsck": COMMITS,
+    "look": {},     # it writes nothing
 }
 
 OUTCOMES = ("done", "refused", "not done", "in doubt", "killed")
@@ -296,10 +299,12 @@ class Stress:
     def choose_fate(self, chance, kind):
         if self.share() < DONE_SHARE + 0.05:
             return UNDISTURBED
+        possible = [name for name in self.possible
+                    if STOPS_ITSELF not in FATES[name][1] or POINTS_OF.get(kind.name, PLANS)]
         unkilled = not self.outcomes[kind.name]["killed"]
-        return chance.choices(self.possible, [
+        return chance.choices(possible, [
             FATES[name][0] * (1 if self.fates[name] else 4) * (4 if unkilled and signal.SIGKILL in FATES[name][1] else 1)
-            for name in self.possible])[0]
+            for name in possible])[0]
 
     def start(self, domain, kind):
         domain.touch(kind.makes)
@@ -312,9 +317,10 @@ class Stress:
         begun = time.monotonic()
         environment = {}
         if STOPS_ITSELF in FATES[fate][1]:
-            points = POINTS_OF.get(kind.name, POINTS)
-            point = chance.choices(list(points), points.values())[0]
-            environment["XLSTORE_STOP_AT"] = f"{point}:{chance.randint(1, points[point])}"
+            points = POINTS_OF.get(kind.name, PLANS)
+            point = chance.choices(list(points), [many for _, many in points.values()])[0]
+            first, many = points[point]
+            environment["XLSTORE_STOP_AT"] = f"{point}:{chance.randrange(first, first + many)}"
         with self.quiet:
             running = harness.Running(domain.argv(kind.program, (*json_flag, *kind.command)), **environment)
         hit = self.bring_fate(chance, domain, running, FATES[fate][1], self.mean[kind.name])
