@@ -462,6 +462,10 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
         // Whatever broke: a creation that is reported as failed leaves no QEMU behind.
         failure = Error(Errc::io, domain.subject() + ": " + e.what());
     }
+    const auto now = read_domain(store.db(), domain.id);
+    if (!now || now->state == DomainState::destroying || now->state == DomainState::destroyed)
+        failure = Error(Errc::gone, domain.subject() + " was destroyed while it was created (R14)",
+                        "create it again if that was not meant");
     // Nothing is left running, and the row goes: the same steps as any destruction.
     const std::string why = "its creation failed: " + failure->message;
     auto gone = co_await destroy_domain(store, domain, Clock::now() + kCleanUp, why);

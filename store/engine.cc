@@ -509,11 +509,13 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
                                     Deadline until)
 {
     auto intents = read_batch(store_->db(), ids.front());
-    if (!intents)
+    if (!intents) {
+        if (auto ours = journal_.still_held(hold_); !ours) co_return std::move(ours).error();
         co_return Error(Errc::lost,
                         domain_.subject() + ": intent " + std::to_string(value_of(ids.front())) +
                             " was closed by somebody else while it was carried out",
                         "'xlstore history' says what was seen of it");
+    }
     const std::string things = names_of(*intents);
     const Evidence& found = carried.evidence;
     std::string trouble;
