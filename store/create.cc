@@ -14,6 +14,7 @@
 #include "store/lifecycle.hpp"
 #include "store/probe.hpp"
 #include "store/spawn.hpp"
+#include "store/trace.hpp"
 
 namespace xlstore {
 
@@ -87,6 +88,7 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
         .bind(now_us())
         .run();
     const auto id = db.last_insert_id();
+    XLSTORE_TRACE("row", id, std::string(state_name(state)));
     for (const auto& member : document.members)
         db.prepare(
               "INSERT INTO document_member (domain, rank, key, key_text, text) VALUES (?, ?, ?, ?, "
@@ -398,11 +400,14 @@ Task<Result<Created>> start_qemu(Store& store, DomainRow domain, SlowHold hold,
         co_return Error(child.error().code == Errc::not_found ? Errc::refused : child.error().code,
                         domain.subject() + ": " + child.error().message, "nothing was started");
 
+    XLSTORE_TRACE("spawned", value_of(domain.id), "pid=" + std::to_string(child->id().pid));
+
     qmp::Registration registration;
     registration.qemu = child->id();
     registration.path = socket;
     auto written = co_await write_registration(store, hold, registration, request.log_path, until);
     if (!written) co_return std::move(written).error();
+    XLSTORE_TRACE("gate", value_of(domain.id));
     if (auto opened = child->open_gate(); !opened) co_return std::move(opened).error();
     co_return co_await finish_creation(store, *read_domain(store.db(), domain.id), std::move(hold),
                                        until);
@@ -432,6 +437,7 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
         co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
             NewRow fresh;
             if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
+                XLSTORE_TRACE("forestalled", 0);
                 fresh.forestalled =
                     true;  // committed: it is used up by the creation that it defeats
                 return fresh;

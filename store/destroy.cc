@@ -12,6 +12,7 @@
 
 #include "store/crash_point.hpp"
 #include "store/lifecycle.hpp"
+#include "store/trace.hpp"
 
 namespace xlstore {
 
@@ -25,6 +26,7 @@ Task<Result<void>> mark(Store& store, const DomainRow& domain, Deadline until)
 {
     co_return co_await store.with_fast_lock(
         domain.id, "destroy", until, [&](const FastHold& fast) -> Result<void> {
+            XLSTORE_TRACE("destroy.mark", value_of(fast.domain()));
             store.db()
                 .prepare(
                     "UPDATE domain SET state = 'destroying', changed_us = ? WHERE id = ? AND state "
@@ -62,6 +64,7 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Deadline unt
     }
     store.log(LogLevel::info, "killing QEMU pid=" + std::to_string(qemu.pid) +
                                   " domid=" + std::to_string(domain.domid));
+    XLSTORE_TRACE("destroy.kill", value_of(domain.id), "pid=" + std::to_string(qemu.pid));
     XLSTORE_CRASH_POINT("destroy.before_kill");
     if (auto sent = process->send_signal(SIGKILL); !sent && sent.error().code != Errc::not_found)
         co_return std::move(sent).error();
@@ -118,6 +121,7 @@ void remove_socket(const Store& store, const DomainRow& domain)
     if (!there || !domain.registration) return;
     if (!never_met(domain) && *there != domain.registration->socket) return;
     if (never_met(domain) && who_answers(path)) return;  // a stranger's: ours has been ended
+    XLSTORE_TRACE("destroy.unlink", value_of(domain.id));
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());
     XLSTORE_CRASH_POINT("destroy.after_unlink");
@@ -164,6 +168,7 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
         domain.id, "destroy", until, [&](const FastHold& fast) -> Result<void> {
             Db& db = store.db();
             const auto id = value_of(fast.domain());
+            XLSTORE_TRACE("destroy.end", id);
             Journal journal(store);
             for (const auto intent : open_intents(db, fast.domain())) {
                 auto row = db.prepare(
@@ -204,6 +209,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
         co_await store.locks().acquire(store.loop(), LockKind::destroy, value_of(domain.id),
                                        store.make_claim("destroy"), domain.subject(), until);
     if (!lock) co_return std::move(lock).error();
+    XLSTORE_TRACE("destroy.locked", value_of(domain.id));
     auto row = read_domain(store.db(), domain.id);
     if (!row || row->state == DomainState::destroyed) co_return Result<void>();
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
@@ -211,6 +217,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
     if (kill) {
         if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
     }
+    XLSTORE_TRACE("destroy.dead", value_of(row->id));
     if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
     remove_socket(store, *row);
     co_return co_await remove_document(store, *row, std::move(why), until);
@@ -291,6 +298,7 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                     .bind(domid)
                     .bind(uuid);
             if (row.step()) return row.integer(0);
+            XLSTORE_TRACE("tombstone", 0);
             timespec boot{};
             clock_gettime(CLOCK_BOOTTIME, &boot);
             const auto until_us =

@@ -12,6 +12,7 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/probe.hpp"
+#include "store/trace.hpp"
 
 namespace xlstore {
 
@@ -86,6 +87,16 @@ bool only_asks_the_guest(const Command& command)
 std::string qemu_said(const Command& command, const qmp::Reply& reply)
 {
     return "QEMU refused " + command.execute + ": " + qmp::printable(reply.error_desc);
+}
+
+}  // namespace
+
+namespace {
+
+std::string traced(const Evidence& found)
+{
+    if (found.half) return "half";
+    return found.image ? std::string(image_name(*found.image)) : "nothing";
 }
 
 }  // namespace
@@ -187,6 +198,7 @@ Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHol
     auto monitor =
         co_await qmp::Monitor::connect(store.loop(), *row->registration, row->subject(), until);
     if (!monitor) co_return std::move(monitor).error();
+    XLSTORE_TRACE("connected", value_of(domain.id));
     co_return Engine(store, *std::move(row), std::move(hold), *std::move(monitor));
 }
 
@@ -198,6 +210,7 @@ Task<Result<void>> Engine::stay_connected(Deadline until)
     auto monitor = co_await qmp::Monitor::connect(store_->loop(), *domain_.registration,
                                                   domain_.subject(), until);
     if (!monitor) co_return std::move(monitor).error();
+    XLSTORE_TRACE("connected", value_of(domain_.id));
     monitor_ = *std::move(monitor);
     co_return Result<void>();
 }
@@ -225,8 +238,13 @@ Task<Result<qmp::Reply>> Engine::send(Command command, Deadline until, int file_
     monitor_.forget_unplugs();
     const auto patience = Clock::now() + kReleaseWait;
     for (;;) {
+        XLSTORE_TRACE("sending", value_of(domain_.id), command.execute);
         auto reply =
             co_await monitor_.execute(command.execute, command.arguments, until, file_descriptor);
+        XLSTORE_TRACE("replied", value_of(domain_.id),
+                      !reply      ? "nothing"
+                      : reply->ok ? "done"
+                                  : "refused");
         const bool refused = reply && !reply->ok;
         if (!refused || !takes_out_backend(command) || Clock::now() >= patience) co_return reply;
         (void)co_await store_->loop().sleep(Clock::now() + kReleasePoll);
@@ -300,9 +318,13 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Verb verb = first.draft.verb;
     const Probe probe = probe_of(intents);
     Evidence found = co_await look(monitor_, verb, probe, until);
+    XLSTORE_TRACE("probed", value_of(domain_.id),
+                  "intent=" + std::to_string(value_of(first.id)) + " image=" + traced(found));
     bool asked = waits_for_guest(first, found);
     if (found.half && !asked) {
         found = co_await clear_up(verb, probe, std::move(found), until);
+        XLSTORE_TRACE("probed", value_of(domain_.id),
+                      "intent=" + std::to_string(value_of(first.id)) + " image=" + traced(found));
         asked = found.asked;
     }
     if (intents.size() > 1 && found.image == Image::before)
@@ -500,6 +522,9 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
     if (carried.evidence.half && !left_to_guest)
         carried.evidence =
             co_await clear_up(whole.verb, whole.plan.probe, std::move(carried.evidence), until);
+    XLSTORE_TRACE("probed", value_of(domain_.id),
+                  "intent=" + std::to_string(value_of(intents.front())) +
+                      " image=" + traced(carried.evidence));
     carried.asked |= carried.evidence.asked;
     if (!so_far.empty()) carried.evidence.reason += " (" + so_far + ")";
     co_return carried;
@@ -574,6 +599,9 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
         if (auto readable = open_files(draft.plan.steps); !readable)
             co_return std::move(readable).error();
         if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
+        XLSTORE_TRACE(
+            "probed", value_of(domain_.id),
+            "thing=" + draft.thing.text() + " verb=" + std::string(verb_name(draft.verb)));
         if (draft.verb == Verb::add)
             if (const auto replaced = read_thing(store_->db(), domain_.id, draft.thing))
                 draft.image_stale = replaced->json;

@@ -5,6 +5,7 @@
 
 #include "store/device_class.hpp"
 #include "store/json_text.hpp"
+#include "store/trace.hpp"
 
 namespace xlstore {
 
@@ -75,6 +76,7 @@ Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
         .bind(hold.epoch())
         .run();
     if (db.changes() == 1) return {};
+    XLSTORE_TRACE("refused", value_of(fast.domain()));
     return lost(hold);
 }
 
@@ -108,12 +110,14 @@ Error Journal::lost(const SlowHold& hold) const
 Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadline until,
                                    std::function<Result<void>(const FastHold&)> section)
 {
-    auto done = co_await store_.with_fast_lock(hold.domain(), std::move(operation), until,
-                                               [&](const FastHold& fast) -> Result<void> {
-                                                   if (auto ok = advance(fast, hold); !ok)
-                                                       return ok;
-                                                   return section(fast);
-                                               });
+    auto done = co_await store_.with_fast_lock(
+        hold.domain(), operation, until, [&](const FastHold& fast) -> Result<void> {
+            if (auto ok = advance(fast, hold); !ok) return ok;
+            if (auto ok = section(fast); !ok) return ok;
+            XLSTORE_TRACE("commit", value_of(fast.domain()),
+                          "epoch=" + std::to_string(hold.epoch() + 1) + " " + operation);
+            return {};
+        });
     if (done) ++hold.epoch_;
     co_return done;
 }
@@ -228,6 +232,10 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
                 auto intent = open_one(fast, hold, draft, monitor_path, in_batch);
 #endif
                 if (!intent) return std::move(intent).error();
+                XLSTORE_TRACE("intent", value_of(fast.domain()),
+                              "intent=" + std::to_string(value_of(*intent)) +
+                                  " verb=" + std::string(verb_name(draft.verb)) +
+                                  " thing=" + draft.thing.text());
                 intents.push_back(*intent);
             }
             return {};
@@ -247,6 +255,9 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     auto intent = read_intent(db, id);
     if (!intent) return std::move(intent).error();
     const Draft& draft = intent->draft;
+    XLSTORE_TRACE(
+        "settled", value_of(fast.domain()),
+        "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
     const bool absent = (draft.verb == Verb::add && image != Image::after) ||
                         (draft.verb == Verb::remove && image == Image::after);
@@ -307,8 +318,11 @@ Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents
 Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
                                  bool asked, Deadline until)
 {
-    co_return co_await commit(hold, "note intent", until, [&](const FastHold&) -> Result<void> {
-        for (const auto id : intents)
+    co_return co_await commit(hold, "note intent", until, [&](const FastHold& fast) -> Result<void> {
+        for (const auto id : intents) {
+            XLSTORE_TRACE(
+                "noted", value_of(fast.domain()),
+                "intent=" + std::to_string(value_of(id)) + " asked=" + std::to_string(int{asked}));
             store_.db()
                 .prepare(
                     "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
@@ -318,6 +332,7 @@ Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, 
                 .bind(now_us())
                 .bind(value_of(id))
                 .run();
+        }
         return {};
     });
 }

@@ -19,6 +19,7 @@
 
 #include "schema/steps.hpp"
 #include "store/random.hpp"
+#include "store/trace.hpp"
 
 namespace xlstore {
 
@@ -173,6 +174,7 @@ std::string default_directory()
 
 SlowHold::~SlowHold()
 {
+    if (lock_.held()) XLSTORE_TRACE("slow.given", value_of(domain_));
     // Broken, the slot is somebody else's.
     if (lock_.held() && locks_->unbroken(lock_, value_of(domain_)))
         locks_->clear_claim(LockKind::slow, value_of(domain_));
@@ -398,6 +400,7 @@ Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock
                      "there is no incarnation " + std::to_string(value_of(domain)));
     const auto epoch = row.integer(0);
     if (!locks_->unbroken(lock, value_of(domain))) return std::optional<SlowHold>();
+    XLSTORE_TRACE("slow.taken", value_of(domain), "epoch=" + std::to_string(epoch));
     return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), epoch));
 }
 
