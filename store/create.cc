@@ -10,6 +10,7 @@
 
 #include "store/class_plan.hpp"
 #include "store/document.hpp"
+#include "store/edit.hpp"
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
 #include "store/probe.hpp"
@@ -30,24 +31,6 @@ std::int64_t boottime_us()
     timespec t{};
     clock_gettime(CLOCK_BOOTTIME, &t);
     return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
-}
-
-std::string_view layout_name(JsonLayout layout)
-{
-    return layout == JsonLayout::json_c ? "json-c" : "yajl";
-}
-
-std::string_view primary_name(Primary primary)
-{
-    switch (primary) {
-    case Primary::qemu:
-        return "qemu";
-    case Primary::xenstore:
-        return "xenstore";
-    case Primary::none:
-        break;
-    }
-    return "none";
 }
 
 // R14: a destruction that came before this creation wins, once.
@@ -89,16 +72,7 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
         .run();
     const auto id = db.last_insert_id();
     XLSTORE_TRACE("row", id, std::string(state_name(state)));
-    for (const auto& member : document.members)
-        db.prepare(
-              "INSERT INTO document_member (domain, rank, key, key_text, text) VALUES (?, ?, ?, ?, "
-              "?)")
-            .bind(id)
-            .bind(member.rank)
-            .bind(member.key)
-            .bind(member.key_text)
-            .bind(member.text)
-            .run();
+    insert_members(db, DomainId(id), document.members);
     for (const auto& thing : document.things)
         db.prepare(
               "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "

@@ -153,6 +153,19 @@ std::string key_of(KeyRule rule, Identity& identity)
 
 }  // namespace
 
+std::string_view primary_name(Primary primary) noexcept
+{
+    switch (primary) {
+    case Primary::qemu:
+        return "qemu";
+    case Primary::xenstore:
+        return "xenstore";
+    case Primary::none:
+        break;
+    }
+    return "none";
+}
+
 std::span<const DeviceClass> device_classes()
 {
     return kClasses;

@@ -17,6 +17,8 @@ namespace xlstore {
 /// Where a thing really is. A thing whose primary is QEMU has the slow lock as its thing lock, all
 /// others have the fast lock (R3).
 enum class Primary { qemu, xenstore, none };
+/// As the store has it.
+[[nodiscard]] std::string_view primary_name(Primary primary) noexcept;
 
 /// What libxl compares to tell whether two elements of an array are the same thing.
 enum class KeyRule {

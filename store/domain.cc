@@ -91,6 +91,14 @@ Result<DomainRow> find_domain(Db& db, std::string_view word)
         value = word.substr(prefix.size());
         return true;
     };
+    if (prefixed("id:")) {
+        std::int64_t id = 0;
+        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), id);
+        const bool number = error == std::errc() && end == value.data() + value.size();
+        auto row = number ? read_domain(db, DomainId(id)) : std::nullopt;
+        if (!row || row->state == DomainState::destroyed) return no_domain(word);
+        return *std::move(row);
+    }
     const bool by_domid = prefixed("domid:");
     const bool by_uuid = !by_domid && prefixed("uuid:");
     const bool by_name = !by_domid && !by_uuid && prefixed("name:");

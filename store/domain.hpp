@@ -46,8 +46,8 @@ struct ThingRow {
     std::string json;
 };
 
-/// The domain that `word` names: domid:7, name:web, uuid:…, or a bare word tried as domid, then
-/// uuid, then name among those that are not destroyed.
+/// The domain that `word` names: domid:7, name:web, uuid:…, id:N (that incarnation), or a bare word
+/// tried as domid, then uuid, then name; among those that are not destroyed.
 /// Errors: not_found; invalid when a name or uuid fits several.
 Result<DomainRow> find_domain(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.

@@ -3,6 +3,8 @@
 
 #include <system_error>
 
+#include "store/json_text.hpp"
+
 namespace xlstore {
 
 std::string_view errc_name(Errc code) noexcept
@@ -36,8 +38,19 @@ std::string_view errc_name(Errc code) noexcept
         return "order";
     case Errc::io:
         return "io";
+    case Errc::conflict:
+        return "conflict";
     }
     return "unknown";
+}
+
+std::string error_json(const Error& error)
+{
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"code", json_quote(errc_name(error.code))}, {"message", json_quote(error.message)}};
+    if (!error.advice.empty()) members.emplace_back("advice", json_quote(error.advice));
+    if (error.intent) members.emplace_back("intent", std::to_string(*error.intent));
+    return json_object(members);
 }
 
 IoError::IoError(int error_number, const std::string& what)

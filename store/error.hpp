@@ -33,6 +33,7 @@ enum class Errc {
     cancelled,  ///< the caller gave up before anything was changed
     order,      ///< a lock was asked for against R7, or a handle was used in a forked child
     io,         ///< the system refused: disk full, descriptors, permissions
+    conflict,   ///< the document has another revision than was expected; nothing was changed
 };
 
 /// The stable word for `code`, as printed by --json.
@@ -48,6 +49,9 @@ struct Error {
         : code(code_), message(std::move(message_)), advice(std::move(advice_))
     {}
 };
+
+/// {"code":…,"message":…,"advice":…,"intent":…}
+[[nodiscard]] std::string error_json(const Error& error);
 
 /// SQLite failed. `extended_code` is SQLite's own.
 class DbError : public std::runtime_error {

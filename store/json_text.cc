@@ -555,9 +555,24 @@ std::string json_without_member(std::string_view object_text, std::string_view k
     return out;
 }
 
+std::string json_object(const std::vector<std::pair<std::string, std::string>>& members)
+{
+    std::string text = "{";
+    for (const auto& [key, value] : members) {
+        if (text.size() > 1) text += ',';
+        text += json_quote(key) + ":" + value;
+    }
+    return text + "}";
+}
+
 bool json_equal(std::string_view a, std::string_view b)
 {
     return same_content(a, b, 0);
+}
+
+std::string_view layout_name(JsonLayout layout) noexcept
+{
+    return layout == JsonLayout::json_c ? "json-c" : "yajl";
 }
 
 JsonLayout json_detect_layout(std::string_view source)

@@ -81,12 +81,18 @@ struct JsonMember {
 /// `object_text` without member `key`; unchanged if there is none.
 [[nodiscard]] std::string json_without_member(std::string_view object_text, std::string_view key);
 
+/// A JSON object of members whose values are JSON already.
+[[nodiscard]] std::string json_object(
+    const std::vector<std::pair<std::string, std::string>>& members);
+
 /// Whether two values have the same content: the order of members does not matter, strings are
 /// compared decoded, numbers by spelling (1.0 is not 1).
 [[nodiscard]] bool json_equal(std::string_view a, std::string_view b);
 
 /// Which of libxl's two libraries printed a text: yajl (to 4.20) or json-c (4.21 and later).
 enum class JsonLayout { yajl, json_c };
+/// As the store has it.
+[[nodiscard]] std::string_view layout_name(JsonLayout layout) noexcept;
 
 /// The layout of `source`, a text as it came (not minified), told by the first member of the
 /// object. yajl when in doubt.

@@ -28,6 +28,7 @@ inline constexpr std::size_t log_bytes_large = 16u << 20;
 // Default time limits; the command line's --timeout sets all of them.
 inline constexpr std::chrono::milliseconds operation_timeout{30'000};
 inline constexpr std::chrono::milliseconds create_timeout{60'000};
+inline constexpr std::chrono::milliseconds wait_timeout{3'600'000};   // for an intent to be closed
 inline constexpr std::chrono::milliseconds guest_unplug_wait{5'000};  // then "asked, waiting"
 
 }  // namespace xlstore::limits

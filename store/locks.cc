@@ -56,8 +56,8 @@ std::int64_t waiter_slot(std::int64_t session)
     return 2 * session + 1;
 }
 
-// 0 the embedder's context lock, recursively entered; 1 sections.
-thread_local std::array<int, 2> inside{};
+// 0 the embedder's context lock, recursively entered; 1 sections; 2 explicit fast holds.
+thread_local std::array<int, 3> inside{};
 
 Error out_of_order(std::string what)
 {
@@ -90,13 +90,16 @@ Result<void> LockOrder::may_take(LockKind kind)
         return out_of_order(
             "the " + std::string(lock_name(kind)) +
             " was asked for inside a section under the fast lock or the write gate");
+    if (inside[2] > 0 && kind != LockKind::gate)
+        return out_of_order("the " + std::string(lock_name(kind)) +
+                            " was asked for while this thread holds a fast lock");
     return {};
 }
 
 Result<void> LockOrder::context_enter()
 {
-    if (inside[1] > 0)
-        return out_of_order("the context lock was taken inside a section under the fast lock");
+    if (inside[1] > 0 || inside[2] > 0)
+        return out_of_order("the context lock was taken under the fast lock");
     ++inside[0];
     return {};
 }
@@ -115,6 +118,22 @@ Result<void> LockOrder::may_block()
         return out_of_order(
             "a blocking call that needs the slow lock was made under the context lock");
     return may_take(LockKind::slow);
+}
+
+Result<void> LockOrder::may_dispatch()
+{
+    if (inside[1] > 0 || inside[2] > 0)
+        return out_of_order("this thread holds a fast lock, and nothing else may run meanwhile");
+    return {};
+}
+
+LockOrder::FastHeld::FastHeld() noexcept
+{
+    ++inside[2];
+}
+LockOrder::FastHeld::~FastHeld()
+{
+    --inside[2];
 }
 
 LockOrder::Section::Section() noexcept

@@ -50,6 +50,17 @@ public:
     /// The blocking form of an operation waits for a slow lock: never inside anything.
     static Result<void> may_block();
 
+    /// Under an explicit fast hold nothing else may run on this thread.
+    static Result<void> may_dispatch();
+
+    /// Marks that this thread holds a fast lock over several calls: only the gate may be asked for.
+    class FastHeld {
+    public:
+        FastHeld() noexcept;
+        FastHeld(const FastHeld&) = delete;
+        FastHeld& operator=(const FastHeld&) = delete;
+        ~FastHeld();
+    };
     /// Marks a fast section or a stretch under the gate.
     class Section {
     public:

@@ -47,7 +47,8 @@ Loop::Waiter Loop::sleep(Deadline until)
 
 void Loop::arm_timer()
 {
-    const Deadline next = timers_.empty() ? Deadline::max() : timers_.begin()->first;
+    Deadline next = timers_.empty() ? Deadline::max() : timers_.begin()->first;
+    if (rung_) next = Deadline();
     if (next == armed_) return;
     armed_ = next;
     itimerspec spec{};
@@ -68,6 +69,7 @@ void Loop::run_timers()
     std::uint64_t expirations = 0;
     [[maybe_unused]] const auto n = read(timer_.get(), &expirations, sizeof expirations);
     armed_ = Deadline::max();
+    rung_ = false;
     const Deadline now = Clock::now();
     while (!timers_.empty() && timers_.begin()->first <= now)
         timers_.begin()->second->resume(false);
@@ -91,6 +93,12 @@ void Loop::dispatch()
             it->second->resume(true);
         }
     }
+}
+
+void Loop::ring()
+{
+    rung_ = true;
+    arm_timer();
 }
 
 void Loop::wait_and_dispatch()

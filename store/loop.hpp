@@ -33,6 +33,8 @@ public:
     void dispatch();
     /// Waits until something is ready, then dispatches.
     void wait_and_dispatch();
+    /// Makes fd() readable until the next dispatch(), for work that waits outside of the loop.
+    void ring();
     /// Runs `task` to its end on this loop. The blocking form of every operation.
     template <class T>
     T wait_for(Task<T> task)
@@ -61,6 +63,7 @@ private:
     Timers timers_;
     std::map<int, Waiter*> by_fd_;
     Deadline armed_ = Deadline::max();
+    bool rung_ = false;
 };
 
 class Loop::Waiter {

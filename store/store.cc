@@ -427,16 +427,27 @@ Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::
                  "run xlfsck: the store's ids do not agree with its locks");
 }
 
-Task<Result<ByteLock>> Store::acquire_gate(std::string operation, Deadline until)
+Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string operation,
+                                        Deadline until)
 {
-    co_return co_await locks_->acquire(*loop_, LockKind::gate, 0, make_claim(std::move(operation)),
+    if (auto ok = check(); !ok) co_return ok.error();
+    auto lock =
+        co_await locks_->acquire(loop, LockKind::fast, value_of(domain),
+                                 make_claim(std::move(operation)), subject_of(domain), until);
+    if (!lock) co_return std::move(lock).error();
+    co_return FastLock(domain, *std::move(lock));
+}
+
+Task<Result<ByteLock>> Store::acquire_gate(Loop& loop, std::string operation, Deadline until)
+{
+    co_return co_await locks_->acquire(loop, LockKind::gate, 0, make_claim(std::move(operation)),
                                        {}, until);
 }
 
 Task<Result<void>> Store::empty_log(Deadline until)
 {
     if (auto ok = check(); !ok) co_return ok.error();
-    const auto gate = co_await acquire_gate("checkpoint", until);
+    const auto gate = co_await acquire_gate(*loop_, "checkpoint", until);
     if (!gate) co_return gate.error();
     const LockOrder::Section order;
     if (db_->checkpoint(true).frames != 0)

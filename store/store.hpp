@@ -52,6 +52,18 @@ private:
     DomainId domain_;
 };
 
+/// The fast lock of a domain, held over several commits. @see Store::fast_lock
+class FastLock {
+public:
+    [[nodiscard]] DomainId domain() const noexcept { return domain_; }
+
+private:
+    friend class Store;
+    FastLock(DomainId domain, ByteLock lock) : domain_(domain), lock_(std::move(lock)) {}
+    DomainId domain_;
+    ByteLock lock_;
+};
+
 /// Witness: the write gate is held and a write transaction is open.
 class GateHold {
 private:
@@ -139,13 +151,26 @@ public:
                                                                          Deadline until,
                                                                          Section section)
     {
-        if (auto ok = check(); !ok) co_return ok.error();
-        auto fast = co_await locks_->acquire(*loop_, LockKind::fast, value_of(domain),
-                                             make_claim(operation), subject_of(domain), until);
+        const auto fast = co_await fast_lock(*loop_, domain, operation, until);
         if (!fast) co_return fast.error();
-        auto gate = co_await acquire_gate(operation, until);
+        co_return co_await within(*loop_, *fast, std::move(operation), until, std::move(section));
+    }
+
+    /// The fast lock alone, for a read-modify-write with work of the caller's in between. While it
+    /// waits, `loop` goes on with what else it has: one of its own keeps the rest from running.
+    /// Errors: busy, lost, order.
+    Task<Result<FastLock>> fast_lock(Loop& loop, DomainId domain, std::string operation,
+                                     Deadline until);
+    /// with_fast_lock(), under a fast lock that is held already.
+    template <class Section>
+    Task<std::invoke_result_t<Section&, const FastHold&>> within(Loop& loop, const FastLock& fast,
+                                                                 std::string operation,
+                                                                 Deadline until, Section section)
+    {
+        if (auto ok = check(); !ok) co_return ok.error();
+        auto gate = co_await acquire_gate(loop, std::move(operation), until);
         if (!gate) co_return gate.error();
-        co_return in_transaction([&] { return section(FastHold(domain)); });
+        co_return in_transaction([&] { return section(FastHold(fast.domain())); });
     }
 
     /// Runs `section(const GateHold&)` under the write gate alone.
@@ -154,7 +179,7 @@ public:
                                                                     Deadline until, Section section)
     {
         if (auto ok = check(); !ok) co_return ok.error();
-        auto gate = co_await acquire_gate(operation, until);
+        auto gate = co_await acquire_gate(*loop_, operation, until);
         if (!gate) co_return gate.error();
         co_return in_transaction([&] { return section(GateHold()); });
     }
@@ -172,7 +197,7 @@ private:
     Result<void> open_session(Deadline until);
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
-    Task<Result<ByteLock>> acquire_gate(std::string operation, Deadline until);
+    Task<Result<ByteLock>> acquire_gate(Loop& loop, std::string operation, Deadline until);
     void checkpoint_if_due();
 
     template <class Section>

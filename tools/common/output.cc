@@ -20,25 +20,6 @@ Status status_of(const Error& error)
     }
 }
 
-std::string json_object(const std::vector<std::pair<std::string, std::string>>& members)
-{
-    std::string text = "{";
-    for (const auto& [key, value] : members) {
-        if (text.size() > 1) text += ',';
-        text += json_quote(key) + ":" + value;
-    }
-    return text + "}";
-}
-
-std::string error_json(const Error& error)
-{
-    std::vector<std::pair<std::string, std::string>> members = {
-        {"code", json_quote(errc_name(error.code))}, {"message", json_quote(error.message)}};
-    if (!error.advice.empty()) members.emplace_back("advice", json_quote(error.advice));
-    if (error.intent) members.emplace_back("intent", std::to_string(*error.intent));
-    return json_object(members);
-}
-
 void print_error(std::string_view program, const Error& error)
 {
     std::string text = std::string(program) + ": " + plain(error.message) + "\n";

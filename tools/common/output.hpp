@@ -17,18 +17,12 @@ namespace xlstore::tools {
 enum class Status { done = 0, refused = 1, usage = 2, in_doubt = 3, not_found = 4 };
 [[nodiscard]] Status status_of(const Error& error);
 
-/// {"code":…,"message":…,"advice":…,"intent":…}
-[[nodiscard]] std::string error_json(const Error& error);
 /// "xlstore: message" and a line of advice.
 void print_error(std::string_view program, const Error& error);
 
 /// Columns aligned, two blanks between them; nothing at all without rows.
 void print_table(const std::vector<std::string>& head,
                  const std::vector<std::vector<std::string>>& rows);
-
-/// A JSON object of members whose values are JSON already.
-[[nodiscard]] std::string json_object(
-    const std::vector<std::pair<std::string, std::string>>& members);
 
 /// Text from outside (names, QEMU's words in evidence) without control characters.
 [[nodiscard]] std::string plain(std::string_view text);

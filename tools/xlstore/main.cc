@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "store/json_text.hpp"
 #include "tools/xlstore/verbs.hpp"
 
 namespace xlstore::tools {

@@ -9,16 +9,12 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/operation.hpp"
+#include "store/wait.hpp"
 #include "tools/xlstore/verbs.hpp"
 
 namespace xlstore::tools {
 
 namespace {
-
-constexpr auto kWaitTimeout = std::chrono::hours(1);
-constexpr auto kWaitPoll = std::chrono::milliseconds(250);
-constexpr auto kLookTimeout =
-    std::chrono::seconds(5);  // a look holds the slow lock: never for long
 
 struct Opened {
     std::unique_ptr<Store> store;
@@ -176,73 +172,6 @@ Result<Status> run_batch(const Arguments& arguments)
     return statuses[static_cast<std::size_t>(worst)];
 }
 
-namespace {
-
-// What history says of a closed intent.
-Result<Status> closed_intent(const Arguments& arguments, Db& db, std::int64_t number)
-{
-    auto row = db.prepare(
-                     "SELECT outcome, coalesce(image, ''), evidence FROM history WHERE intent = ? "
-                     "ORDER BY id DESC LIMIT 1")
-                   .bind(number);
-    if (!row.step())
-        return Error(Errc::not_found,
-                     "there is no intent " + std::to_string(number) + " in the store",
-                     "it never was, or its history has been pruned");
-    const auto outcome = row.text(0);
-    if (outcome != "done")
-        return Error(Errc::refused, "intent " + std::to_string(number) +
-                                        " was closed as not done: " + row.text(2));
-    print_done(arguments, "intent " + std::to_string(number) + ": done: " + row.text(2),
-               {{"intent", std::to_string(number)},
-                {"outcome", json_quote(outcome)},
-                {"evidence", json_quote(row.text(2))}});
-    return Status::done;
-}
-
-// One look at an open intent by whoever gets the slow lock; the reason when it stays open.
-Task<Result<std::string>> try_to_close(Store& store, Intent intent, Deadline until)
-{
-    auto domain = read_domain(store.db(), intent.domain);
-    if (!domain) co_return std::string();
-    auto hold = store.try_slow_lock(intent.domain, "wait");
-    if (!hold) co_return std::move(hold).error();
-    if (!*hold) co_return std::string("somebody is at work on the domain");
-    const IntentId id = intent.id;
-    auto again = read_batch(store.db(), id);
-    if (!again) co_return std::string();  // closed meanwhile
-    auto engine = co_await Engine::begin_under(store, *domain, **std::move(hold), until);
-    if (!engine) co_return engine.error().message;
-    auto resolved = co_await engine->resolve(*std::move(again), until);
-    if (!resolved) co_return std::move(resolved).error();
-    co_return resolved->reason;
-}
-
-Task<Result<Status>> wait_for_intent(const Arguments& arguments, Store& store, std::int64_t number,
-                                     Deadline until)
-{
-    for (;;) {
-        auto intent = read_intent(store.db(), IntentId(number));
-        if (!intent && intent.error().code != Errc::not_found) co_return std::move(intent).error();
-        if (!intent) co_return closed_intent(arguments, store.db(), number);
-        const auto asked = intent->asked_us.has_value();
-        auto reason = co_await try_to_close(store, *std::move(intent), Clock::now() + kLookTimeout);
-        if (!reason) co_return std::move(reason).error();
-        if (!read_intent(store.db(), IntentId(number))) continue;
-        if (Clock::now() >= until) {
-            Error open(Errc::in_doubt,
-                       "intent " + std::to_string(number) + " is still open" +
-                           (asked ? ", the guest has been asked to let go" : "") + ": " + *reason,
-                       "wait longer (--timeout), or run 'xlstore recover'");
-            open.intent = number;
-            co_return open;
-        }
-        (void)co_await store.loop().sleep(std::min(until, Clock::now() + kWaitPoll));
-    }
-}
-
-}  // namespace
-
 Result<Status> run_wait(const Arguments& arguments)
 {
     std::int64_t number = 0;
@@ -252,8 +181,14 @@ Result<Status> run_wait(const Arguments& arguments)
         return Error(Errc::invalid, json_shown(word) + " is not the number of an intent");
     auto store = open_store(arguments);
     if (!store) return store.error();
-    return (*store)->loop().wait_for(
-        wait_for_intent(arguments, **store, number, arguments.until(kWaitTimeout)));
+    auto done = (*store)->loop().wait_for(
+        wait_for_intent(**store, IntentId(number), arguments.until(limits::wait_timeout)));
+    if (!done) return done.error();
+    print_done(arguments, "intent " + word + ": done: " + done->evidence,
+               {{"intent", word},
+                {"outcome", json_quote("done")},
+                {"evidence", json_quote(done->evidence)}});
+    return Status::done;
 }
 
 }  // namespace xlstore::tools

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Edits of a domain's document under the fast lock: its skeleton, and the things whose thing lock
+// is the fast lock (R3). Things of QEMU are not touched: they change by intents alone, so that a
+// document that is written back can neither lose nor forge a pending one. All are refused for a
+// domain that is destroyed or being destroyed (R8), and advance the document's revision, but not
+// the epoch: a slow hold does not mind them (R6).
+#ifndef XLSTORE_STORE_EDIT_HPP_
+#define XLSTORE_STORE_EDIT_HPP_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "store/document.hpp"
+#include "store/domain.hpp"
+
+namespace xlstore {
+
+/// Writes the members of a document that has none in the store.
+void insert_members(Db& db, DomainId domain, const std::vector<DocumentMember>& members);
+
+/// What stands before each edit, in its own section: R8, and the revision if one is expected (0:
+/// any). The new revision. Errors: gone; conflict, naming both revisions.
+Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t expected);
+
+/// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: whoever holds
+/// the fast lock has seen it absent, or takes it away afterwards never to look again).
+/// b_info.avail_vcpus stays with the entries of class vcpus, where there are any.
+/// Error invalid: another uuid. REQUIRES begin_edit().
+Result<void> write_document(Store& store, const FastHold& fast, const Document& document);
+
+/// Adds or replaces one thing of the fast lock. Errors: invalid; refused, it is a thing of QEMU.
+Result<void> put_thing(Store& store, const FastHold& fast, std::string_view device_class,
+                       std::string_view json);
+/// Takes its entry away. Errors: not_found; refused, it is a thing of QEMU.
+Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& thing);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_EDIT_HPP_

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * xlstore: libxl-json in SQLite, recoverable after a crash. The C interface; C99 and C++.
+ *
+ * THREADS  A store, and everything made from it, belongs to one thread at a time; different stores
+ *          may be used in different threads at once, and one process may open several, the same one
+ *          included. The library starts no thread, installs no signal handler, prints nothing, never
+ *          exits and waits for nothing but in the calls that say so.
+ * FORKS    A child keeps nothing alive: locks, connections and databases are closed in it before
+ *          fork() returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles,
+ *          and it may open the store anew. A child that never runs fork handlers (vfork, clone) must
+ *          go on to exec.
+ * LOCKS    In the order: slow lock, the caller's own context lock (xlstore_context_enter), fast lock.
+ *          What is asked for against that order is refused (XLSTORE_E_ORDER), never waited for.
+ * ERRORS   Each call returns a status. What it means in words: xlstore_last_error(), or the result.
+ *          Outputs (suffix _out) come last and are untouched on failure. A pointer that must not be
+ *          NULL and is, a struct_size that is none, text that is not UTF-8: XLSTORE_E_INVALID,
+ *          nothing done. _out pointers may be NULL where the answer is not wanted, but for those that
+ *          hand over something to be freed.
+ * STRUCTS  One that the caller fills begins with struct_size: start from its _INIT. What a later
+ *          release adds at its end is zero in older programs.
+ * TEXT     UTF-8, NUL-terminated. A `const char *` returned belongs to the object asked; a `char *`
+ *          through _out is freed by xlstore_string_free().
+ * DOMAINS  are named as on the command line: "domid:7", "uuid:...", "name:...", "id:N" (one
+ *          incarnation, which no later domain of the same domid is), or a bare word tried as domid,
+ *          uuid and name.
+ *
+ * An operation on a domain comes twice: a call that waits until it has ended, and one with the suffix
+ * _start that returns at once and ends with a callback. Three outcomes, never two: done
+ * (XLSTORE_OK); not done (any other status: store and QEMU are as they were unless the message says
+ * otherwise); in doubt (XLSTORE_E_IN_DOUBT: the intent stays open under the number that the result
+ * has; wait for it, ask again, or leave it to recovery).
+ */
+#ifndef XLSTORE_XLSTORE_H_
+#define XLSTORE_XLSTORE_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define XLSTORE_VERSION_MAJOR 0
+#define XLSTORE_VERSION_MINOR 1
+
+/* ---- Status --------------------------------------------------------------------------------- */
+
+#define XLSTORE_OK 0            /* done */
+#define XLSTORE_E_INVALID (-1)    /* a bad argument or bad input; nothing was done */
+#define XLSTORE_E_NOT_FOUND (-2)  /* no such domain, thing or intent */
+#define XLSTORE_E_GONE (-3)       /* the domain was or is being destroyed (R8) */
+#define XLSTORE_E_EXISTS (-4)     /* what was to be added is there; nothing was changed (R16) */
+#define XLSTORE_E_BUSY (-5)       /* a lock was not to be had in time; the message names its holder */
+#define XLSTORE_E_REFUSED (-6)    /* QEMU, its guest or a rule said no; all is as it was */
+#define XLSTORE_E_IN_DOUBT (-7)   /* QEMU may have acted: the intent stays open */
+#define XLSTORE_E_LOST (-8)       /* the hold was lost (R15), or the store moved away (R17) */
+#define XLSTORE_E_STORE (-9)      /* the store cannot be used: owner, mode, version, damage */
+#define XLSTORE_E_NO_QEMU (-10)   /* the domain has no QEMU, or it is proved dead */
+#define XLSTORE_E_PROTOCOL (-11)  /* the monitor broke the protocol or stayed silent; all is as it was */
+#define XLSTORE_E_CANCELLED (-12) /* given up before anything was changed */
+#define XLSTORE_E_ORDER (-13)     /* against the order of locks (R7), or in a forked child */
+#define XLSTORE_E_IO (-14)        /* the system refused: disk full, descriptors, permissions */
+#define XLSTORE_E_NO_MEMORY (-15) /* out of memory */
+#define XLSTORE_E_CONFLICT (-16)  /* the document has another revision than was expected */
+
+/* The stable word for a status ("in_doubt"), as --json prints it; "unknown" for none of the above. */
+const char* xlstore_status_name(int32_t status);
+
+/* What the last call on this thread that failed had to say. Each call that returns a status clears it
+ * first, so it is never stale. Text that does not fit is cut. */
+typedef struct xlstore_error {
+    uint32_t struct_size;
+    int32_t status;
+    int64_t intent; /* an open intent's number; 0: none */
+    char message[1024];
+    char advice[512];
+} xlstore_error;
+#define XLSTORE_ERROR_INIT {sizeof(xlstore_error), 0, 0, {0}, {0}}
+int32_t xlstore_last_error(xlstore_error* error_out);
+
+void xlstore_string_free(char* text);
+
+/* ---- The store ------------------------------------------------------------------------------ */
+
+typedef struct xlstore xlstore;
+
+#define XLSTORE_LOG_DEBUG 0
+#define XLSTORE_LOG_INFO 1
+#define XLSTORE_LOG_WARNING 2
+#define XLSTORE_LOG_ERROR 3
+/* Receives a finished line, without newline. Called from within any call on that store, possibly
+ * under its locks: it must not call back in, wait, throw or jump. */
+typedef void (*xlstore_log)(int32_t level, const char* line, void* userdata);
+
+typedef struct xlstore_init_options {
+    uint32_t struct_size;
+    uint32_t has_reading_group; /* 1: members of reading_group may read it (0750/0640) */
+    uint32_t reading_group;
+    uint32_t power; /* 1: an acknowledged change survives a power cut (synchronous=FULL) */
+} xlstore_init_options;
+#define XLSTORE_INIT_OPTIONS_INIT {sizeof(xlstore_init_options), 0, 0, 0}
+/* Makes a new store in `directory`, which is made, or empty, private and ours. `options` may be NULL.
+ * Errors: exists, store, io. */
+int32_t xlstore_init(const char* directory, const xlstore_init_options* options);
+
+typedef struct xlstore_open_options {
+    uint32_t struct_size;
+    uint32_t read_only;      /* 1: for looking; no session, nothing is ever written */
+    const char* program;     /* who this is, for claims and history; NULL: "libxlstore" */
+    uint32_t timeout_ms;     /* for the write gate, held by somebody else; 0: 10 s */
+    int32_t log_least;       /* XLSTORE_LOG_...; lines below are not made */
+    xlstore_log log;         /* NULL: silent */
+    void* log_userdata;
+} xlstore_open_options;
+#define XLSTORE_OPEN_OPTIONS_INIT {sizeof(xlstore_open_options), 0, NULL, 0, XLSTORE_LOG_INFO, NULL, NULL}
+/* Opens an existing store. `options` may be NULL. Waits for the write gate. Errors: store (with what
+ * is wrong and what to do), busy, io. */
+int32_t xlstore_open(const char* directory, const xlstore_open_options* options, xlstore** store_out);
+/* Ends it. Operations under way are cancelled, as by xlstore_op_cancel; holds made from it are given
+ * back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From within a
+ * callback it takes effect when the call that delivers callbacks returns. NULL does nothing. */
+void xlstore_close(xlstore* store);
+
+/* One descriptor, readable whenever xlstore_dispatch() has something to do, timers included. It is
+ * always waited for as readable, never changes, and is the store's own: do not read or close it. */
+int xlstore_fd(const xlstore* store);
+/* Goes on with what is ready, and delivers callbacks. Waits neither for QEMU nor for a lock. Errors:
+ * order (in a forked child, or under a fast lock of this thread), io. */
+int32_t xlstore_dispatch(xlstore* store);
+
+/* R7: this thread has taken, or is about to give back, the caller's own lock, which stands between
+ * slow and fast lock. Recursive. Errors: order. */
+int32_t xlstore_context_enter(void);
+int32_t xlstore_context_leave(void);
+
+/* ---- Results and operations under way ------------------------------------------------------- */
+
+/* What became of an operation. */
+typedef struct xlstore_result xlstore_result;
+int32_t xlstore_result_status(const xlstore_result* result);
+/* One line: what was done, or what happened instead and what to do next. Never NULL. */
+const char* xlstore_result_message(const xlstore_result* result);
+const char* xlstore_result_advice(const xlstore_result* result);
+/* The intent that was closed, or of an outcome in doubt is open; 0: none. */
+int64_t xlstore_result_intent(const xlstore_result* result);
+/* One JSON value: what `xlstore --json` prints for the same. Never NULL. */
+const char* xlstore_result_json(const xlstore_result* result);
+/* Frees what a waiting call handed over. NULL does nothing. It outlives the store. */
+void xlstore_result_free(xlstore_result* result);
+
+/* Called once for each operation that was started and not cancelled, from within xlstore_dispatch()
+ * alone, with no lock held. `result` is the library's and ends with the callback. Calling back in is
+ * allowed, xlstore_close() included. It must not throw or jump. */
+typedef void (*xlstore_callback)(xlstore_result* result, void* userdata);
+
+/* An operation under way; ends with its callback, and must not be named after that. */
+typedef struct xlstore_op xlstore_op;
+/* Gives an operation up: its callback is not called any more. Before its first commit nothing has
+ * changed; after it the intent stays open for the next operation on that thing, or for recovery. */
+void xlstore_op_cancel(xlstore_op* op);
+
+/* How long an operation may take. NULL in its place: the standard times. */
+typedef struct xlstore_call {
+    uint32_t struct_size;
+    uint32_t timeout_ms; /* 0: the standard of that call */
+} xlstore_call;
+#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0}
+
+/* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
+
+/* Adds the thing `json`, of `device_class` (an array of the document, or "qemu", "vcpus"), to a
+ * running domain. Result: {"result","intent","evidence"}. Errors: all but cancelled and conflict. */
+int32_t xlstore_attach(xlstore* store, const char* domain, const char* device_class,
+                       const char* json, const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_attach_start(xlstore* store, const char* domain, const char* device_class,
+                             const char* json, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out);
+
+/* Takes a thing out. In doubt also means: asked, waiting for the guest; asked once more, the guest is
+ * asked again. */
+int32_t xlstore_detach(xlstore* store, const char* domain, const char* device_class, const char* key,
+                       const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_detach_start(xlstore* store, const char* domain, const char* device_class,
+                             const char* key, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out);
+
+/* Puts the raw image `file` (an absolute path) into the CD drive `vdev`, whatever was in it. */
+int32_t xlstore_insert(xlstore* store, const char* domain, const char* vdev, const char* file,
+                       const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_insert_start(xlstore* store, const char* domain, const char* vdev, const char* file,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out);
+
+/* Empties it. */
+int32_t xlstore_eject(xlstore* store, const char* domain, const char* vdev, const xlstore_call* call,
+                      xlstore_result** result_out);
+int32_t xlstore_eject_start(xlstore* store, const char* domain, const char* vdev,
+                            const xlstore_call* call, xlstore_callback callback, void* userdata,
+                            xlstore_op** op_out);
+
+/* Several of these under one slow lock and one connection; `requests` is a JSON array as xlstore(1)
+ * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are done
+ * or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. */
+#define XLSTORE_ALL_OR_NONE 1u
+int32_t xlstore_batch(xlstore* store, const char* domain, const char* requests, uint32_t flags,
+                      const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_batch_start(xlstore* store, const char* domain, const char* requests, uint32_t flags,
+                            const xlstore_call* call, xlstore_callback callback, void* userdata,
+                            xlstore_op** op_out);
+
+/* Waits until the intent is closed, looking now and then with the slow lock. Status: done; refused
+ * when it was closed as not done; in doubt when it is open still; not found. Standard time: 1 h. */
+int32_t xlstore_wait(xlstore* store, int64_t intent, const xlstore_call* call,
+                     xlstore_result** result_out);
+int32_t xlstore_wait_start(xlstore* store, int64_t intent, const xlstore_call* call,
+                           xlstore_callback callback, void* userdata, xlstore_op** op_out);
+
+/* ---- Level two: the embedder has its own QMP client ----------------------------------------- *
+ *
+ *   xlstore_slow_lock -> connect, and look -> xlstore_intend -> send -> xlstore_settle -> hang up
+ *                                                                    -> xlstore_hold_release
+ *
+ * What the embedder promises, and the store cannot see:
+ *  - it is connected to the monitor that the row names from before it looks until its settle has
+ *    returned, so that nobody else is (a monitor serves one client: R12);
+ *  - after it connected, or after the last command of anybody else on a connection that lasts, it
+ *    waited for the reply to an in-band command (qmp_capabilities will do) before it looked;
+ *  - the ids of its commands are used by no other process;
+ *  - it sends nothing that changes QEMU before xlstore_intend has returned XLSTORE_OK (R10), and only
+ *    what the plan has;
+ *  - what it says it saw, it saw under this hold.
+ * What is checked: the hold and its epoch (R15), the domain's state (R8), that the monitor's path is
+ * the registered one and leads to the registered QEMU, which lives (R11), and, when it is given, that
+ * the descriptor is connected to it, at intend and again at settle (R12).
+ */
+
+/* The slow lock of a domain, held. */
+typedef struct xlstore_hold xlstore_hold;
+/* `operation` is shown to those who wait. Errors: busy, gone, lost, order. */
+int32_t xlstore_slow_lock(xlstore* store, const char* domain, const char* operation,
+                          const xlstore_call* call, xlstore_hold** hold_out);
+/* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. */
+int32_t xlstore_slow_lock_start(xlstore* store, const char* domain, const char* operation,
+                                const xlstore_call* call, xlstore_callback callback, void* userdata,
+                                xlstore_op** op_out);
+xlstore_hold* xlstore_result_take_hold(xlstore_result* result);
+/* Gives it back and frees it. An intent that is open stays open. NULL does nothing. */
+void xlstore_hold_release(xlstore_hold* hold);
+/* Is it unbroken? Errors: lost (R15), gone (R8). */
+int32_t xlstore_hold_check(const xlstore_hold* hold);
+
+#define XLSTORE_ADD 1
+#define XLSTORE_REMOVE 2
+#define XLSTORE_CHANGE 3
+
+/* Which image of a thing was seen in QEMU. Of an add: before = nothing of it. */
+#define XLSTORE_SEEN_NOTHING 0 /* no answer, or one that proves nothing */
+#define XLSTORE_SEEN_BEFORE 1
+#define XLSTORE_SEEN_AFTER 2
+#define XLSTORE_SEEN_NEITHER 3 /* an emptied drive */
+
+typedef struct xlstore_intention {
+    uint32_t struct_size;
+    int32_t operation;        /* XLSTORE_ADD, XLSTORE_REMOVE, XLSTORE_CHANGE */
+    const char* device_class;
+    const char* key;          /* of an add: NULL, its JSON says it */
+    const char* json;         /* add: the thing. change: the thing as it will be. remove: NULL */
+    const char* plan;         /* NULL: the class makes it. Else {"steps","undo","probe"} as for class qemu */
+    const char* monitor_path; /* that the commands will go through */
+    int32_t monitor_fd;       /* connected to it, to be checked; -1: not given */
+    int32_t seen;             /* XLSTORE_SEEN_... under this hold, just before */
+} xlstore_intention;
+#define XLSTORE_INTENTION_INIT {sizeof(xlstore_intention), 0, NULL, NULL, NULL, NULL, NULL, -1, 0}
+/* Commit 1. An earlier intent on the same thing has to be settled first: exists, with its number.
+ * Errors besides: exists (the thing is in QEMU, or an id is taken: R16), in_doubt (nothing was
+ * proved by what was seen; nothing was changed), invalid, gone, lost, refused (not the registered
+ * monitor), no_qemu, busy. Result: {"result","intent"}. */
+int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
+                       const xlstore_call* call, int64_t* intent_out);
+/* The plan and probe of an open intent: {"operation","class","key","steps":[...],"probe":{...}}. For
+ * whoever carries it out, and for whoever finds it open. Errors: not_found. */
+int32_t xlstore_intent_plan(xlstore* store, int64_t intent, char** json_out);
+/* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
+ * `evidence` noted, and returns XLSTORE_E_IN_DOUBT. `evidence`, one line, goes into history. Errors
+ * besides: lost, gone, not_found, invalid (that image cannot be), refused (the descriptor given to
+ * intend is no longer connected to QEMU; then the intent stays open), busy. */
+int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
+                       const xlstore_call* call);
+/* The guest has been asked to let go: written down before it is waited for. */
+int32_t xlstore_asked(xlstore_hold* hold, int64_t intent, const char* evidence,
+                      const xlstore_call* call);
+/* The same three without waiting for the fast lock. The hold must outlive them. The intent's number
+ * is in the result. */
+int32_t xlstore_intend_start(xlstore_hold* hold, const xlstore_intention* intention,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out);
+int32_t xlstore_settle_start(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out);
+int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evidence,
+                            const xlstore_call* call, xlstore_callback callback, void* userdata,
+                            xlstore_op** op_out);
+
+/* ---- The document, and things under the fast lock ------------------------------------------- */
+
+/* The document as libxl itself would write it, byte for byte, and its revision: read at one moment,
+ * without a lock (R2). */
+int32_t xlstore_document(xlstore* store, const char* domain, char** json_out, int64_t* revision_out);
+/* One thing's JSON, as the document has it. */
+int32_t xlstore_thing(xlstore* store, const char* domain, const char* device_class, const char* key,
+                      char** json_out, int64_t* revision_out);
+
+/* Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock (R3);
+ * one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are not
+ * looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. With
+ * `revision` not 0: only if that is the document's revision, else conflict. */
+int32_t xlstore_write_document(xlstore* store, const char* domain, const char* json, int64_t revision,
+                               const xlstore_call* call, int64_t* revision_out);
+/* Adds or replaces one such thing, or takes it away. Before the thing is in its primary; after it is
+ * gone from there. Errors besides: refused, a thing of QEMU. */
+int32_t xlstore_put_thing(xlstore* store, const char* domain, const char* device_class,
+                          const char* json, int64_t revision, const xlstore_call* call,
+                          int64_t* revision_out);
+int32_t xlstore_remove_thing(xlstore* store, const char* domain, const char* device_class,
+                             const char* key, int64_t revision, const xlstore_call* call,
+                             int64_t* revision_out);
+
+/* The fast lock, held over several of these: a whole read-modify-write with work of the caller's in
+ * between, such as a transaction of xenstore (entry first, then the primary; removal the other way
+ * round). Synchronous: as long as this thread has one, xlstore_dispatch() and every call that waits
+ * are refused (XLSTORE_E_ORDER), and so is a second one. Be quick. */
+typedef struct xlstore_fast xlstore_fast;
+int32_t xlstore_fast_lock(xlstore* store, const char* domain, const char* operation,
+                          const xlstore_call* call, xlstore_fast** fast_out);
+void xlstore_fast_release(xlstore_fast* fast);
+int32_t xlstore_fast_document(xlstore_fast* fast, char** json_out);
+int32_t xlstore_fast_write_document(xlstore_fast* fast, const char* json);
+int32_t xlstore_fast_put_thing(xlstore_fast* fast, const char* device_class, const char* json);
+int32_t xlstore_fast_remove_thing(xlstore_fast* fast, const char* device_class, const char* key);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* XLSTORE_XLSTORE_H_ */
