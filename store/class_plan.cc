@@ -69,47 +69,6 @@ std::string with_medium(std::string_view disk, std::string_view path, std::strin
                             json_quote(format));
 }
 
-Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
-{
-    const auto not_a_drive = [&](const std::string& why) {
-        return Error(Errc::invalid, entry.name.text() + " is no CD drive that QEMU has: " + why);
-    };
-    if (entry.name.device_class != "disks" ||
-        json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
-        return not_a_drive("is_cdrom is not set");
-    const auto number = device_number(entry.name.key);
-    if (!number) return not_a_drive("libxl knows no vdev of that name");
-    const std::string drive = "ide-" + std::to_string(*number);
-    const std::string id = "{\"id\":" + json_quote(drive) + "}";
-
-    Draft draft{Verb::change,
-                entry.name,
-                entry.json,
-                std::move(image_after),
-                with_medium(entry.json, "", "empty"),
-                {}};
-    draft.plan.probe.drive =
-        DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}};
-    auto& steps = draft.plan.steps;
-    steps.push_back(Step{{"query-version", ""}, std::nullopt, {}, {}});
-    steps.push_back(Step{{"eject", id}, std::nullopt, {}, {}});
-    if (const auto& medium = draft.plan.probe.drive->after) {
-        const auto format = json_get_string(*draft.image_after, "format").value_or("raw");
-        steps.push_back(Step{{"add-fd", "{\"opaque\":" + json_quote(*medium) + "}"},
-                             Command{"remove-fd", R"({"fdset-id":"$fdset"})"},
-                             json_get_string(*draft.image_after, "pdev_path").value_or(""),
-                             "fdset"});
-        steps.push_back(
-            Step{{"blockdev-change-medium",
-                  "{\"id\":" + json_quote(drive) +
-                      ",\"filename\":\"/dev/fdset/$fdset\",\"format\":" + json_quote(format) + "}"},
-                 std::nullopt,
-                 {},
-                 {}});
-    }
-    return draft;
-}
-
 Plan single_device(const std::string& id, const std::string& arguments)
 {
     Plan plan;
@@ -306,6 +265,47 @@ Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& pr
             entry.name.text() + " cannot be detached from a running domain by this version");
     plan.steps = removal_steps(plan.probe.products);
     return Draft{Verb::remove, entry.name, entry.json, std::nullopt, std::nullopt, std::move(plan)};
+}
+
+Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
+{
+    const auto not_a_drive = [&](const std::string& why) {
+        return Error(Errc::invalid, entry.name.text() + " is no CD drive that QEMU has: " + why);
+    };
+    if (entry.name.device_class != "disks" ||
+        json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
+        return not_a_drive("is_cdrom is not set");
+    const auto number = device_number(entry.name.key);
+    if (!number) return not_a_drive("libxl knows no vdev of that name");
+    const std::string drive = "ide-" + std::to_string(*number);
+    const std::string id = "{\"id\":" + json_quote(drive) + "}";
+
+    Draft draft{Verb::change,
+                entry.name,
+                entry.json,
+                std::move(image_after),
+                with_medium(entry.json, "", "empty"),
+                {}};
+    draft.plan.probe.drive =
+        DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}};
+    auto& steps = draft.plan.steps;
+    steps.push_back(Step{{"query-version", ""}, std::nullopt, {}, {}});
+    steps.push_back(Step{{"eject", id}, std::nullopt, {}, {}});
+    if (const auto& medium = draft.plan.probe.drive->after) {
+        const auto format = json_get_string(*draft.image_after, "format").value_or("raw");
+        steps.push_back(Step{{"add-fd", "{\"opaque\":" + json_quote(*medium) + "}"},
+                             Command{"remove-fd", R"({"fdset-id":"$fdset"})"},
+                             json_get_string(*draft.image_after, "pdev_path").value_or(""),
+                             "fdset"});
+        steps.push_back(
+            Step{{"blockdev-change-medium",
+                  "{\"id\":" + json_quote(drive) +
+                      ",\"filename\":\"/dev/fdset/$fdset\",\"format\":" + json_quote(format) + "}"},
+                 std::nullopt,
+                 {},
+                 {}});
+    }
+    return draft;
 }
 
 Result<Draft> draft_insert(const ThingRow& entry, std::string_view file)

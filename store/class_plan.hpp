@@ -25,6 +25,8 @@ Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots);
 /// A removal of `entry`, by the ids that were stored when it was added: libxl's own may have
 /// drifted since (the address of a USB device on the host).
 Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& products);
+/// The CD drive `entry` with the medium that `image_after`, its JSON as it will be, names.
+Result<Draft> draft_change(const ThingRow& entry, std::string image_after);
 /// Another medium in the CD drive `entry`, or none. Error invalid: it is no CD drive that QEMU has.
 Result<Draft> draft_insert(const ThingRow& entry, std::string_view file);
 Result<Draft> draft_eject(const ThingRow& entry);

@@ -146,6 +146,8 @@ void Db::configure(Mode mode, Durability durability)
 
 Db::~Db()
 {
+    // SQLite's rule: a child does not even close what its parent opened.
+    if (fork_poisoned(fork_generation_)) return;
     for (const auto& [sql, stmt] : statements_)
         sqlite3_finalize(stmt);
     sqlite3_close_v2(db_);

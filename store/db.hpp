@@ -16,6 +16,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "store/fd.hpp"
+
 struct sqlite3;
 struct sqlite3_stmt;
 
@@ -119,6 +121,7 @@ private:
     void configure(Mode mode, Durability durability);
 
     sqlite3* db_ = nullptr;
+    std::uint64_t fork_generation_ = fork_generation();
     std::string path_;
     // Keyed by the address of the SQL literal: the same call site, the same statement.
     std::unordered_map<const char*, sqlite3_stmt*> statements_;

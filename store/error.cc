@@ -38,6 +38,8 @@ std::string_view errc_name(Errc code) noexcept
         return "order";
     case Errc::io:
         return "io";
+    case Errc::no_memory:
+        return "no_memory";
     case Errc::conflict:
         return "conflict";
     }

@@ -33,6 +33,7 @@ enum class Errc {
     cancelled,  ///< the caller gave up before anything was changed
     order,      ///< a lock was asked for against R7, or a handle was used in a forked child
     io,         ///< the system refused: disk full, descriptors, permissions
+    no_memory,  ///< out of memory
     conflict,   ///< the document has another revision than was expected; nothing was changed
 };
 

@@ -21,7 +21,7 @@ constexpr int kEventsPerDispatch = 64;
 Loop::Loop() : epoll_(epoll_create1(EPOLL_CLOEXEC))
 {
     if (!epoll_) throw IoError(errno, "cannot create an epoll descriptor");
-    timer_ = Fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    timer_ = ForkClosedFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!timer_) throw IoError(errno, "cannot create a timer descriptor");
     epoll_event event{};
     event.events = EPOLLIN;

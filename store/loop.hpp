@@ -58,8 +58,10 @@ private:
     void arm_timer();
     void run_timers();
 
-    Fd epoll_;
-    Fd timer_;
+    // Not in a child: taking a descriptor out of the epoll set there would take it out of its
+    // parent's.
+    ForkClosedFd epoll_;
+    ForkClosedFd timer_;
     Timers timers_;
     std::map<int, Waiter*> by_fd_;
     Deadline armed_ = Deadline::max();

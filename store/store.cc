@@ -357,12 +357,17 @@ Claim Store::make_claim(std::string operation) const
                  now_us(),  program_,         std::move(operation)};
 }
 
+Result<void> Store::check_fork() const
+{
+    if (!fork_poisoned(fork_generation_)) return {};
+    return Error(Errc::order,
+                 "store: this handle was opened before a fork and is used in the child",
+                 "open the store anew in the child");
+}
+
 Result<void> Store::check() const
 {
-    if (fork_generation_ != fork_generation())
-        return Error(Errc::order,
-                     "store: this handle was opened before a fork and is used in the child",
-                     "open the store anew in the child");
+    if (auto ours = check_fork(); !ours) return ours;
     if (file_identity(directory_ + "/store.db") != database_ || !locks_ || !locks_->unmoved())
         return Error(Errc::lost,
                      "store: the files of " + directory_ + " were moved away or replaced (R17)",

@@ -131,6 +131,8 @@ public:
     /// R17 and the fork rule: error lost when database or lock files were moved away or replaced,
     /// order in a forked child.
     Result<void> check() const;
+    /// The fork rule alone.
+    Result<void> check_fork() const;
 
     /// Acquires the slow lock. `subject` names the domain in errors.
     Task<Result<SlowHold>> slow_lock(DomainId domain, std::string subject, std::string operation,

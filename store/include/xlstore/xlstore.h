@@ -6,16 +6,15 @@
  *          may be used in different threads at once, and one process may open several, the same one
  *          included. The library starts no thread, installs no signal handler, prints nothing, never
  *          exits and waits for nothing but in the calls that say so.
- * FORKS    A child keeps nothing alive: locks, connections and databases are closed in it before
- *          fork() returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles,
- *          and it may open the store anew. A child that never runs fork handlers (vfork, clone) must
+ * FORKS    A child keeps nothing alive: locks and connections are closed in it before fork()
+ *          returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles, and it
+ *          may open the store anew. A child that never runs fork handlers (vfork, clone) must
  *          go on to exec.
  * LOCKS    In the order: slow lock, the caller's own context lock (xlstore_context_enter), fast lock.
  *          What is asked for against that order is refused (XLSTORE_E_ORDER), never waited for.
  * ERRORS   Each call returns a status. What it means in words: xlstore_last_error(), or the result.
  *          Outputs (suffix _out) come last and are untouched on failure. A pointer that must not be
- *          NULL and is, a struct_size that is none, text that is not UTF-8: XLSTORE_E_INVALID,
- *          nothing done. _out pointers may be NULL where the answer is not wanted, but for those that
+ *          NULL and is, a struct_size that is none: XLSTORE_E_INVALID, nothing done. _out pointers may be NULL where the answer is not wanted, but for those that
  *          hand over something to be freed.
  * STRUCTS  One that the caller fills begins with struct_size: start from its _INIT. What a later
  *          release adds at its end is zero in older programs.
@@ -39,6 +38,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
 #endif
 
 #define XLSTORE_VERSION_MAJOR 0
@@ -83,7 +85,7 @@ void xlstore_string_free(char* text);
 
 /* ---- The store ------------------------------------------------------------------------------ */
 
-typedef struct xlstore xlstore;
+typedef struct xlstore_store xlstore_store;
 
 #define XLSTORE_LOG_DEBUG 0
 #define XLSTORE_LOG_INFO 1
@@ -116,18 +118,18 @@ typedef struct xlstore_open_options {
 #define XLSTORE_OPEN_OPTIONS_INIT {sizeof(xlstore_open_options), 0, NULL, 0, XLSTORE_LOG_INFO, NULL, NULL}
 /* Opens an existing store. `options` may be NULL. Waits for the write gate. Errors: store (with what
  * is wrong and what to do), busy, io. */
-int32_t xlstore_open(const char* directory, const xlstore_open_options* options, xlstore** store_out);
+int32_t xlstore_open(const char* directory, const xlstore_open_options* options, xlstore_store** store_out);
 /* Ends it. Operations under way are cancelled, as by xlstore_op_cancel; holds made from it are given
  * back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From within a
  * callback it takes effect when the call that delivers callbacks returns. NULL does nothing. */
-void xlstore_close(xlstore* store);
+void xlstore_close(xlstore_store* store);
 
 /* One descriptor, readable whenever xlstore_dispatch() has something to do, timers included. It is
  * always waited for as readable, never changes, and is the store's own: do not read or close it. */
-int xlstore_fd(const xlstore* store);
+int xlstore_fd(const xlstore_store* store);
 /* Goes on with what is ready, and delivers callbacks. Waits neither for QEMU nor for a lock. Errors:
  * order (in a forked child, or under a fast lock of this thread), io. */
-int32_t xlstore_dispatch(xlstore* store);
+int32_t xlstore_dispatch(xlstore_store* store);
 
 /* R7: this thread has taken, or is about to give back, the caller's own lock, which stands between
  * slow and fast lock. Recursive. Errors: order. */
@@ -136,7 +138,8 @@ int32_t xlstore_context_leave(void);
 
 /* ---- Results and operations under way ------------------------------------------------------- */
 
-/* What became of an operation. */
+/* What became of an operation. A call that waits sets result_out, if it is not NULL, whenever the
+ * operation ran, whatever it ended with: begin with NULL, and free it always. */
 typedef struct xlstore_result xlstore_result;
 int32_t xlstore_result_status(const xlstore_result* result);
 /* One line: what was done, or what happened instead and what to do next. Never NULL. */
@@ -171,31 +174,31 @@ typedef struct xlstore_call {
 
 /* Adds the thing `json`, of `device_class` (an array of the document, or "qemu", "vcpus"), to a
  * running domain. Result: {"result","intent","evidence"}. Errors: all but cancelled and conflict. */
-int32_t xlstore_attach(xlstore* store, const char* domain, const char* device_class,
+int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
                        const char* json, const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_attach_start(xlstore* store, const char* domain, const char* device_class,
+int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const char* device_class,
                              const char* json, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
 
 /* Takes a thing out. In doubt also means: asked, waiting for the guest; asked once more, the guest is
  * asked again. */
-int32_t xlstore_detach(xlstore* store, const char* domain, const char* device_class, const char* key,
+int32_t xlstore_detach(xlstore_store* store, const char* domain, const char* device_class, const char* key,
                        const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_detach_start(xlstore* store, const char* domain, const char* device_class,
+int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const char* device_class,
                              const char* key, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
 
 /* Puts the raw image `file` (an absolute path) into the CD drive `vdev`, whatever was in it. */
-int32_t xlstore_insert(xlstore* store, const char* domain, const char* vdev, const char* file,
+int32_t xlstore_insert(xlstore_store* store, const char* domain, const char* vdev, const char* file,
                        const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_insert_start(xlstore* store, const char* domain, const char* vdev, const char* file,
+int32_t xlstore_insert_start(xlstore_store* store, const char* domain, const char* vdev, const char* file,
                              const xlstore_call* call, xlstore_callback callback, void* userdata,
                              xlstore_op** op_out);
 
 /* Empties it. */
-int32_t xlstore_eject(xlstore* store, const char* domain, const char* vdev, const xlstore_call* call,
+int32_t xlstore_eject(xlstore_store* store, const char* domain, const char* vdev, const xlstore_call* call,
                       xlstore_result** result_out);
-int32_t xlstore_eject_start(xlstore* store, const char* domain, const char* vdev,
+int32_t xlstore_eject_start(xlstore_store* store, const char* domain, const char* vdev,
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
@@ -203,17 +206,17 @@ int32_t xlstore_eject_start(xlstore* store, const char* domain, const char* vdev
  * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are done
  * or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. */
 #define XLSTORE_ALL_OR_NONE 1u
-int32_t xlstore_batch(xlstore* store, const char* domain, const char* requests, uint32_t flags,
+int32_t xlstore_batch(xlstore_store* store, const char* domain, const char* requests, uint32_t flags,
                       const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_batch_start(xlstore* store, const char* domain, const char* requests, uint32_t flags,
+int32_t xlstore_batch_start(xlstore_store* store, const char* domain, const char* requests, uint32_t flags,
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
 /* Waits until the intent is closed, looking now and then with the slow lock. Status: done; refused
  * when it was closed as not done; in doubt when it is open still; not found. Standard time: 1 h. */
-int32_t xlstore_wait(xlstore* store, int64_t intent, const xlstore_call* call,
+int32_t xlstore_wait(xlstore_store* store, int64_t intent, const xlstore_call* call,
                      xlstore_result** result_out);
-int32_t xlstore_wait_start(xlstore* store, int64_t intent, const xlstore_call* call,
+int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_call* call,
                            xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
 /* ---- Level two: the embedder has its own QMP client ----------------------------------------- *
@@ -238,10 +241,10 @@ int32_t xlstore_wait_start(xlstore* store, int64_t intent, const xlstore_call* c
 /* The slow lock of a domain, held. */
 typedef struct xlstore_hold xlstore_hold;
 /* `operation` is shown to those who wait. Errors: busy, gone, lost, order. */
-int32_t xlstore_slow_lock(xlstore* store, const char* domain, const char* operation,
+int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_hold** hold_out);
 /* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. */
-int32_t xlstore_slow_lock_start(xlstore* store, const char* domain, const char* operation,
+int32_t xlstore_slow_lock_start(xlstore_store* store, const char* domain, const char* operation,
                                 const xlstore_call* call, xlstore_callback callback, void* userdata,
                                 xlstore_op** op_out);
 xlstore_hold* xlstore_result_take_hold(xlstore_result* result);
@@ -280,7 +283,7 @@ int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
                        const xlstore_call* call, int64_t* intent_out);
 /* The plan and probe of an open intent: {"operation","class","key","steps":[...],"probe":{...}}. For
  * whoever carries it out, and for whoever finds it open. Errors: not_found. */
-int32_t xlstore_intent_plan(xlstore* store, int64_t intent, char** json_out);
+int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_out);
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
  * `evidence` noted, and returns XLSTORE_E_IN_DOUBT. `evidence`, one line, goes into history. Errors
  * besides: lost, gone, not_found, invalid (that image cannot be), refused (the descriptor given to
@@ -306,32 +309,44 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
 
 /* The document as libxl itself would write it, byte for byte, and its revision: read at one moment,
  * without a lock (R2). */
-int32_t xlstore_document(xlstore* store, const char* domain, char** json_out, int64_t* revision_out);
+int32_t xlstore_document(xlstore_store* store, const char* domain, char** json_out, int64_t* revision_out);
 /* One thing's JSON, as the document has it. */
-int32_t xlstore_thing(xlstore* store, const char* domain, const char* device_class, const char* key,
+int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* device_class, const char* key,
                       char** json_out, int64_t* revision_out);
 
-/* Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock (R3);
+/* Edits. Each waits for the fast lock of that domain and the write gate only. Result of the forms with
+ * _start: {"result","revision"}.
+ *
+ * Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock (R3);
  * one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are not
  * looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. With
  * `revision` not 0: only if that is the document's revision, else conflict. */
-int32_t xlstore_write_document(xlstore* store, const char* domain, const char* json, int64_t revision,
+int32_t xlstore_write_document(xlstore_store* store, const char* domain, const char* json, int64_t revision,
                                const xlstore_call* call, int64_t* revision_out);
+int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, const char* json,
+                                     int64_t revision, const xlstore_call* call,
+                                     xlstore_callback callback, void* userdata, xlstore_op** op_out);
 /* Adds or replaces one such thing, or takes it away. Before the thing is in its primary; after it is
  * gone from there. Errors besides: refused, a thing of QEMU. */
-int32_t xlstore_put_thing(xlstore* store, const char* domain, const char* device_class,
+int32_t xlstore_put_thing(xlstore_store* store, const char* domain, const char* device_class,
                           const char* json, int64_t revision, const xlstore_call* call,
                           int64_t* revision_out);
-int32_t xlstore_remove_thing(xlstore* store, const char* domain, const char* device_class,
+int32_t xlstore_remove_thing(xlstore_store* store, const char* domain, const char* device_class,
                              const char* key, int64_t revision, const xlstore_call* call,
                              int64_t* revision_out);
+int32_t xlstore_put_thing_start(xlstore_store* store, const char* domain, const char* device_class,
+                                const char* json, int64_t revision, const xlstore_call* call,
+                                xlstore_callback callback, void* userdata, xlstore_op** op_out);
+int32_t xlstore_remove_thing_start(xlstore_store* store, const char* domain, const char* device_class,
+                                   const char* key, int64_t revision, const xlstore_call* call,
+                                   xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
 /* The fast lock, held over several of these: a whole read-modify-write with work of the caller's in
  * between, such as a transaction of xenstore (entry first, then the primary; removal the other way
  * round). Synchronous: as long as this thread has one, xlstore_dispatch() and every call that waits
  * are refused (XLSTORE_E_ORDER), and so is a second one. Be quick. */
 typedef struct xlstore_fast xlstore_fast;
-int32_t xlstore_fast_lock(xlstore* store, const char* domain, const char* operation,
+int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_fast** fast_out);
 void xlstore_fast_release(xlstore_fast* fast);
 int32_t xlstore_fast_document(xlstore_fast* fast, char** json_out);
@@ -339,6 +354,129 @@ int32_t xlstore_fast_write_document(xlstore_fast* fast, const char* json);
 int32_t xlstore_fast_put_thing(xlstore_fast* fast, const char* device_class, const char* json);
 int32_t xlstore_fast_remove_thing(xlstore_fast* fast, const char* device_class, const char* key);
 
+/* ---- Lifecycle ------------------------------------------------------------------------------ */
+
+/* Starts `command` (NULL-terminated; QEMU's own monitor is added) as domain `domid` with this
+ * document, behind a gate (R13), and ends when it runs and has what the document has. Errors: exists,
+ * gone (a destruction came first), refused (QEMU died, daemonized or is wrapped): nothing is left
+ * running and the row is retired. Result: {"result","domid","incarnation","qemu_pid","monitor","log",
+ * "notes":[...]}; notes: things of the document that QEMU has not and cannot be given. Standard time:
+ * 60 s. */
+int32_t xlstore_create(xlstore_store* store, int32_t domid, const char* document,
+                       const char* const* command, const xlstore_call* call,
+                       xlstore_result** result_out);
+int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* document,
+                             const char* const* command, const xlstore_call* call,
+                             xlstore_callback callback, void* userdata, xlstore_op** op_out);
+
+/* The same in steps, for whoever starts QEMU itself:
+ *
+ *   xlstore_creation_begin -> fork a child that waits -> xlstore_creation_child -> let it run
+ *                          -> xlstore_creation_finish
+ *
+ * The row is committed by the first step and the slow lock held from then on. QEMU must not begin to
+ * run before xlstore_creation_child has returned XLSTORE_OK, and must never run if its creator dies
+ * before (R13): the child has to wait on a pipe of which it keeps no writing end, and to exit when
+ * that ends. xlstore_creation_spawn does all of that. */
+typedef struct xlstore_creation xlstore_creation;
+int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* document,
+                               const xlstore_call* call, xlstore_creation** creation_out);
+/* Where the library would put QEMU's monitor and log; destroying the domain removes that socket. */
+int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_out, char** log_out);
+/* Registers a child of the caller's that waits at a gate, and where its monitor will be. */
+int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
+                               const char* log_path, const xlstore_call* call);
+/* Forks the child, registers it, and opens its gate. `command` as it is: no monitor is added, and
+ * `monitor_path` says where it will be. `keep_fds`: descriptors that it is given at the same numbers,
+ * all others are closed. */
+int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
+                               const char* monitor_path, const char* log_path, const int* keep_fds,
+                               size_t keep_fds_count, const xlstore_call* call, int64_t* pid_out);
+/* From the monitor's first answer to the running domain, as xlstore_create. On failure the domain is
+ * destroyed, its QEMU included. The creation is over either way, and only to be freed. */
+int32_t xlstore_creation_finish(xlstore_creation* creation, const xlstore_call* call,
+                                xlstore_result** result_out);
+int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_call* call,
+                                      xlstore_callback callback, void* userdata,
+                                      xlstore_op** op_out);
+/* Frees it. Not finished: the slow lock is given back and the row is left to recovery, as if the
+ * creator had died: a QEMU that runs is taken over, never killed. NULL does nothing. */
+void xlstore_creation_free(xlstore_creation* creation);
+
+/* A document for a domain that runs elsewhere, or whose QEMU is registered later. */
+int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document, const xlstore_call* call,
+                       xlstore_result** result_out);
+int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* document,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out);
+
+/* Registers a QEMU that someone else started, by its monitor. `pid`: who is expected at the other
+ * end; 0: whoever is there. XLSTORE_HANDED_IN: the caller made the socket for QEMU, whose pid is given
+ * and need not be the peer's. Result: as xlstore_create. */
+#define XLSTORE_HANDED_IN 1u
+int32_t xlstore_register(xlstore_store* store, const char* domain, const char* monitor_path, int64_t pid,
+                         uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_register_start(xlstore_store* store, const char* domain, const char* monitor_path,
+                               int64_t pid, uint32_t flags, const xlstore_call* call,
+                               xlstore_callback callback, void* userdata, xlstore_op** op_out);
+
+/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock. */
+int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
+                        xlstore_result** result_out);
+int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,
+                              xlstore_callback callback, void* userdata, xlstore_op** op_out);
+/* The same for a domain that may have no row yet: then its creation is refused for the next 60 s.
+ * Result: {"result","row":true|false}. */
+int32_t xlstore_destroy_domid(xlstore_store* store, int32_t domid, const char* uuid,
+                              const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_destroy_domid_start(xlstore_store* store, int32_t domid, const char* uuid,
+                                    const xlstore_call* call, xlstore_callback callback,
+                                    void* userdata, xlstore_op** op_out);
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+typedef struct xlstore_domain_info {
+    uint32_t struct_size;
+    int32_t domid;
+    int64_t id; /* of this incarnation, never used again */
+    int64_t revision;
+    int64_t qemu_pid; /* 0: none is registered */
+    int64_t open_intents;
+    char uuid[40];
+    char state[16]; /* creating running destroying */
+    char name[256]; /* cut if it is longer */
+} xlstore_domain_info;
+#define XLSTORE_DOMAIN_INFO_INIT {sizeof(xlstore_domain_info), 0, 0, 0, 0, 0, {0}, {0}, {0}}
+int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_info* info_out);
+/* The domain with the lowest domid above `domid` (-1: the first). Errors: not_found, after the last. */
+int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
+
+/* One row: `values[i]` is NULL for SQL's NULL. What is returned ends the query if it is not 0, and is
+ * what xlstore_query() returns. It must not call back in, throw or jump. */
+typedef int32_t (*xlstore_row)(int32_t columns, const char* const* names, const char* const* values,
+                               void* userdata);
+/* Runs SQL that reads; schema/README.md says what can be asked. `parameters` (text, or NULL for SQL's
+ * NULL) are bound to ?1, ?2, ... of each statement. All of it sees one moment. An endless query ends
+ * with the time limit (standard: 30 s). Errors: invalid. */
+int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* parameters,
+                      size_t parameters_count, const xlstore_call* call, xlstore_row row,
+                      void* userdata);
+
+/* The same as a JSON array of one object a row, numbers as numbers. */
+int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* const* parameters,
+                           size_t parameters_count, const xlstore_call* call, char** json_out);
+
+/* The locks as the kernel has them, against what is claimed: a JSON array, as `xlstore --json locks`. */
+int32_t xlstore_locks(xlstore_store* store, char** json_out);
+/* Makes the slow lock of a domain free whose holder is nobody's any more. XLSTORE_FORCE: though its
+ * claimant lives; it fails at its next commit (R15). Result: {"result","broken","text"}. */
+#define XLSTORE_FORCE 1u
+int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,
+                           const xlstore_call* call, xlstore_result** result_out);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Recovery for a toolstack that starts: what operations, creations and destructions that died left
+ * behind is settled by what QEMU shows. It may run while others work (what a living process is at is
+ * left alone), may be killed anywhere, and run again. It stops no domain but one whose destruction
+ * was ordered. Rules for threads, forks, errors: xlstore.h. The codes: xlfsck(8).
+ */
+#ifndef XLSTORE_RECOVERY_H_
+#define XLSTORE_RECOVERY_H_
+
+#include "xlstore/xlstore.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
+
+#define XLSTORE_RECOVER_LOOK 1  /* no to everything; nothing is written; the store may be read-only */
+#define XLSTORE_RECOVER_PREEN 2 /* what is safe without a human */
+#define XLSTORE_RECOVER_YES 3   /* yes to everything */
+#define XLSTORE_RECOVER_ASK 4   /* xlstore_answer decides */
+
+/* Bits of "fsck_status", as in fsck(8). */
+#define XLSTORE_FSCK_CORRECTED 1 /* something was found and corrected */
+#define XLSTORE_FSCK_OUTSIDE 2   /* someone outside must act: the guest must let go */
+#define XLSTORE_FSCK_LEFT 4      /* something was left uncorrected */
+#define XLSTORE_FSCK_BLIND 8     /* something could not be looked at */
+
+#define XLSTORE_ACTION_NONE 0   /* there is nothing to do about it */
+#define XLSTORE_ACTION_FIXED 1
+#define XLSTORE_ACTION_LEFT 2   /* the answer was no */
+#define XLSTORE_ACTION_FAILED 3 /* `error` says why */
+
+/* One thing found. Texts end with the callback; none is NULL. */
+typedef struct xlstore_finding {
+    uint32_t struct_size;
+    int32_t code;         /* permanent; xlfsck(8) lists them */
+    int32_t action;       /* XLSTORE_ACTION_...; not yet decided in xlstore_answer */
+    int32_t domid;        /* -1: none */
+    int64_t intent;       /* 0: none */
+    const char* problem;  /* the code as a stable word */
+    const char* subject;  /* "domain 7 (web): disks/hdc: intent 12 (add)" */
+    const char* message;
+    const char* question; /* "": nothing can be done about it */
+    const char* evidence;
+    const char* error;
+} xlstore_finding;
+
+/* Called as each finding is complete, and before each fix in XLSTORE_RECOVER_ASK (not 0: yes); from
+ * within the call that waits or xlstore_dispatch(), possibly under a slow lock: they must not call
+ * back in, throw or jump. */
+typedef void (*xlstore_found)(const xlstore_finding* finding, void* userdata);
+typedef int32_t (*xlstore_answer)(const xlstore_finding* finding, void* userdata);
+typedef void (*xlstore_progress)(int32_t pass, int32_t done, int32_t of, void* userdata);
+
+typedef struct xlstore_recover_options {
+    uint32_t struct_size;
+    int32_t mode;          /* XLSTORE_RECOVER_...; 0: preen */
+    const char* domain;    /* NULL: all, sessions and database included */
+    uint32_t timeout_ms;   /* for each domain; 0: 10 s */
+    uint32_t reserved;     /* 0 */
+    xlstore_found found;   /* each of the three may be NULL, but answer in XLSTORE_RECOVER_ASK */
+    xlstore_answer answer;
+    xlstore_progress progress;
+    void* userdata;        /* of all three */
+} xlstore_recover_options;
+#define XLSTORE_RECOVER_OPTIONS_INIT {sizeof(xlstore_recover_options), 0, NULL, 0, 0, NULL, NULL, NULL, NULL}
+
+/* `options` may be NULL: preen. Result: {"found","corrected","fsck_status"}. Status: done when nothing
+ * is left; in doubt when a guest or somebody outside must act or something could not be looked at;
+ * refused when something was left uncorrected; lost, order, store, not found when it did not run. */
+int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* options,
+                        xlstore_result** result_out);
+int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_options* options,
+                              xlstore_callback callback, void* userdata, xlstore_op** op_out);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* XLSTORE_RECOVERY_H_ */

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+#include "store/capi/handle.hpp"
+
+#include <new>
+
+#include "store/json_text.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+thread_local struct {
+    int32_t status = XLSTORE_OK;
+    std::int64_t intent = 0;
+    char message[sizeof(xlstore_error::message)];
+    char advice[sizeof(xlstore_error::advice)];
+} last_error;
+
+Error closed_error()
+{
+    return Error(Errc::order, "the store was closed", "nothing was done; open it again");
+}
+
+xlstore_result to_result(Result<Answer> answer)
+{
+    xlstore_result result;
+    if (answer) {
+        result.status = answer->status;
+        result.message = std::move(answer->message);
+        result.json = std::move(answer->json);
+        result.intent = answer->intent;
+        result.held = std::move(answer->held);
+        return result;
+    }
+    const Error& error = answer.error();
+    result.status = status_of(error.code);
+    result.message = error.message;
+    result.advice = error.advice;
+    result.json = json_object({{"error", error_json(error)}});
+    result.intent = error.intent.value_or(0);
+    return result;
+}
+
+Task<Result<Answer>> caught_from(Work work)
+{
+    try {
+        co_return co_await std::move(work);
+    } catch (...) {
+        co_return caught();
+    }
+}
+
+// An operation that was started. Its callback is called by dispatch alone, so it waits one turn.
+Task<void> drive(State& state, xlstore_op& op, Work work)
+{
+    (void)co_await state.store->loop().sleep(Clock::now());
+    auto answer = co_await caught_from(std::move(work));
+    op.result = to_result(std::move(answer));
+    const auto place = std::find_if(state.running.begin(), state.running.end(),
+                                    [&](const auto& one) { return one.get() == &op; });
+    state.ended.push_back(std::move(*place));
+    state.running.erase(place);
+}
+
+void deliver(State& state)
+{
+    state.delivering = true;
+    while (!state.closed && !state.ended.empty()) {
+        const auto op = std::move(state.ended.front());
+        state.ended.pop_front();
+        op->delivered = true;
+        op->callback(&op->result, op->userdata);
+    }
+    state.delivering = false;
+}
+
+void shut(State& state) noexcept
+{
+    state.running.clear();
+    state.ended.clear();
+    for (const auto& one : state.dependents)
+        if (const auto dependent = one.lock()) dependent->let_go();
+    state.dependents.clear();
+    state.store.reset();
+}
+
+}  // namespace
+
+int32_t status_of(Errc code) noexcept
+{
+    static_assert(-1 - static_cast<int32_t>(Errc::invalid) == XLSTORE_E_INVALID);
+    static_assert(-1 - static_cast<int32_t>(Errc::in_doubt) == XLSTORE_E_IN_DOUBT);
+    static_assert(-1 - static_cast<int32_t>(Errc::io) == XLSTORE_E_IO);
+    static_assert(-1 - static_cast<int32_t>(Errc::no_memory) == XLSTORE_E_NO_MEMORY);
+    static_assert(-1 - static_cast<int32_t>(Errc::conflict) == XLSTORE_E_CONFLICT);
+    return -1 - static_cast<int32_t>(code);
+}
+
+Error caught() noexcept
+{
+    try {
+        throw;
+    } catch (const std::bad_alloc&) {
+        return Error(Errc::no_memory, "");  // a message would want memory
+    } catch (const DbError& e) {
+        return Error(Errc::store, e.what(), "run xlfsck");
+    } catch (const std::exception& e) {
+        return Error(Errc::io, e.what());
+    } catch (...) {
+        return Error(Errc::io, "");
+    }
+}
+
+void remember(int32_t status, const Error* error) noexcept
+{
+    last_error.status = status;
+    last_error.intent = error ? error->intent.value_or(0) : 0;
+    copy_text(last_error.message, error ? error->message : std::string_view());
+    copy_text(last_error.advice, error ? error->advice : std::string_view());
+}
+
+void copy_text(std::span<char> to, std::string_view text) noexcept
+{
+    const auto length = std::min(text.size(), to.size() - 1);
+    std::copy_n(text.begin(), length, to.begin());
+    to[length] = '\0';
+}
+
+char* new_string(std::string_view text)
+{
+    char* copy = new char[text.size() + 1];
+    copy_text(std::span(copy, text.size() + 1), text);
+    return copy;
+}
+
+Result<State*> state_of(const xlstore_store* store)
+{
+    if (!store) return Error(Errc::invalid, "store: NULL");
+    State& state = *store->state;
+    if (state.closed) return closed_error();
+    if (auto ok = state.store->check_fork(); !ok) return ok.error();
+    return &state;
+}
+
+Result<SlowHold*> Held::hold()
+{
+    if (!hold_) return closed_error();
+    if (auto ok = state_->store->check_fork(); !ok) return ok.error();
+    return &*hold_;
+}
+
+Result<std::string> text_of(const char* text, const char* what)
+{
+    if (!text) return Error(Errc::invalid, std::string(what) + ": NULL");
+    return std::string(text);
+}
+
+Result<std::vector<std::string>> texts_of(const char* const* texts, const char* what)
+{
+    if (!texts || !*texts) return Error(Errc::invalid, std::string(what) + ": NULL or empty");
+    std::vector<std::string> all;
+    for (; *texts; ++texts)
+        all.emplace_back(*texts);
+    return all;
+}
+
+Result<DomainRow> domain_of(State& state, const char* word)
+{
+    auto text = text_of(word, "domain");
+    if (!text) return text.error();
+    return find_domain(state.store->db(), *text);
+}
+
+Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard)
+{
+    auto options = taken(call, xlstore_call XLSTORE_CALL_INIT, "call");
+    if (!options) return options.error();
+    return Clock::now() +
+           (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
+}
+
+int32_t finish_waiting(State& state, Work work, xlstore_result** out)
+{
+    xlstore_result result = to_result(state.store->loop().wait_for(caught_from(std::move(work))));
+    // What others ended meanwhile waits for its callbacks.
+    if (!state.ended.empty()) state.store->loop().ring();
+    const int32_t status = result.status;
+    if (status != XLSTORE_OK) {
+        Error error(Errc::io, result.message, result.advice);
+        if (result.intent != 0) error.intent = result.intent;
+        remember(status, &error);
+    }
+    if (out) *out = new xlstore_result(std::move(result));
+    return status;
+}
+
+Result<void> begin(State& state, Work work, xlstore_callback callback, void* userdata,
+                   xlstore_op** out)
+{
+    auto op = std::make_unique<xlstore_op>(state, callback, userdata);
+    xlstore_op& started = *op;
+    started.task.emplace(drive(state, started, std::move(work)));
+    state.running.push_back(std::move(op));
+    started.task->start();
+    if (out) *out = &started;
+    return {};
+}
+
+}  // namespace xlstore::capi
+
+using namespace xlstore;        // NOLINT(google-build-using-namespace): the C names of both
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace)
+
+const char* xlstore_status_name(int32_t status)
+{
+    if (status == XLSTORE_OK) return "done";
+    if (status > XLSTORE_E_INVALID || status < XLSTORE_E_CONFLICT) return "unknown";
+    return errc_name(static_cast<Errc>(-1 - status)).data();
+}
+
+int32_t xlstore_last_error(xlstore_error* error_out)
+{
+    if (!error_out || error_out->struct_size < sizeof(xlstore_error)) return XLSTORE_E_INVALID;
+    error_out->status = last_error.status;
+    error_out->intent = last_error.intent;
+    copy_text(error_out->message, last_error.message);
+    copy_text(error_out->advice, last_error.advice);
+    return XLSTORE_OK;
+}
+
+void xlstore_string_free(char* text)
+{
+    delete[] text;
+}
+
+int32_t xlstore_init(const char* directory, const xlstore_init_options* options)
+{
+    return guarded([&]() -> Result<void> {
+        auto where = text_of(directory, "directory");
+        if (!where) return where.error();
+        auto given = taken(options, xlstore_init_options XLSTORE_INIT_OPTIONS_INIT, "options");
+        if (!given) return given.error();
+        return Store::init(
+            *where, given->has_reading_group ? std::optional(given->reading_group) : std::nullopt,
+            given->power ? Durability::power : Durability::process);
+    });
+}
+
+int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
+                     xlstore_store** store_out)
+{
+    return guarded([&]() -> Result<void> {
+        auto where = text_of(directory, "directory");
+        if (!where) return where.error();
+        if (!store_out) return Error(Errc::invalid, "store_out: NULL");
+        auto given = taken(options, xlstore_open_options XLSTORE_OPEN_OPTIONS_INIT, "options");
+        if (!given) return given.error();
+        StoreOptions how;
+        how.directory = *std::move(where);
+        how.program = given->program ? given->program : "libxlstore";
+        if (given->timeout_ms) how.open_timeout = std::chrono::milliseconds(given->timeout_ms);
+        if (given->log) {
+            if (given->log_least < XLSTORE_LOG_DEBUG || given->log_least > XLSTORE_LOG_ERROR)
+                return Error(Errc::invalid, "options: log_least is no XLSTORE_LOG_ level");
+            const auto log = [function = given->log, userdata = given->log_userdata](
+                                 LogLevel level, std::string_view line) {
+                function(static_cast<int32_t>(level), std::string(line).c_str(), userdata);
+            };
+            how.log = std::make_shared<const Log>(log, static_cast<LogLevel>(given->log_least));
+        }
+        auto store = given->read_only ? Store::open_read_only(how) : Store::open(how);
+        if (!store) return store.error();
+        auto state = std::make_shared<State>();
+        state->store = *std::move(store);
+        *store_out = new xlstore_store{std::move(state)};
+        return {};
+    });
+}
+
+void xlstore_close(xlstore_store* store)
+{
+    if (!store) return;
+    const auto state = std::move(store->state);
+    delete store;
+    state->closed = true;
+    if (!state->delivering) shut(*state);
+}
+
+int xlstore_fd(const xlstore_store* store)
+{
+    const auto state = store ? state_of(store) : Result<State*>(Error(Errc::invalid, ""));
+    return state ? (*state)->store->loop().fd() : -1;
+}
+
+int32_t xlstore_dispatch(xlstore_store* store)
+{
+    return guarded([&]() -> Result<void> {
+        auto found = state_of(store);
+        if (!found) return found.error();
+        if (auto order = LockOrder::may_dispatch(); !order) return order;
+        const auto state = store->state;  // a callback may close the store
+        state->store->loop().dispatch();
+        if (state->delivering) return {};  // called from a callback: whoever called that delivers
+        deliver(*state);
+        if (state->closed) shut(*state);
+        return {};
+    });
+}
+
+int32_t xlstore_context_enter(void)
+{
+    return guarded([] { return LockOrder::context_enter(); });
+}
+
+int32_t xlstore_context_leave(void)
+{
+    return guarded([] { return LockOrder::context_leave(); });
+}
+
+int32_t xlstore_result_status(const xlstore_result* result)
+{
+    return result ? result->status : XLSTORE_E_INVALID;
+}
+
+const char* xlstore_result_message(const xlstore_result* result)
+{
+    return result ? result->message.c_str() : "";
+}
+
+const char* xlstore_result_advice(const xlstore_result* result)
+{
+    return result ? result->advice.c_str() : "";
+}
+
+int64_t xlstore_result_intent(const xlstore_result* result)
+{
+    return result ? result->intent : 0;
+}
+
+const char* xlstore_result_json(const xlstore_result* result)
+{
+    return result ? result->json.c_str() : "";
+}
+
+void xlstore_result_free(xlstore_result* result)
+{
+    delete result;
+}
+
+void xlstore_op_cancel(xlstore_op* op)
+{
+    if (!op || op->delivered) return;
+    State& state = op->state;
+    const auto same = [&](const auto& one) { return one.get() == op; };
+    std::erase_if(state.running, same);
+    std::erase_if(state.ended, same);
+}

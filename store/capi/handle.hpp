@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// What stands behind the handles of xlstore.h, and the one way from C into the library and back:
+// guarded() around each call, wait_for() and start() around each operation.
+#ifndef XLSTORE_STORE_CAPI_HANDLE_HPP_
+#define XLSTORE_STORE_CAPI_HANDLE_HPP_
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/domain.hpp"
+#include "store/store.hpp"
+#include "xlstore/xlstore.h"
+
+namespace xlstore::capi {
+
+/// Something made from a store that has to let go of it before the store ends.
+class Dependent {
+public:
+    Dependent() = default;
+    Dependent(const Dependent&) = delete;
+    Dependent& operator=(const Dependent&) = delete;
+    virtual ~Dependent() = default;
+    virtual void let_go() noexcept = 0;
+};
+
+/// An open store with what is under way on it.
+struct State {
+    std::unique_ptr<Store> store;
+    std::list<std::unique_ptr<xlstore_op>> running;
+    std::deque<std::unique_ptr<xlstore_op>> ended;  ///< their callbacks are to come
+    std::vector<std::weak_ptr<Dependent>> dependents;
+    bool delivering = false;
+    bool closed = false;
+};
+
+/// A slow hold in the embedder's hands. Operations under way share it, so that releasing the handle
+/// takes nothing away from under them.
+class Held final : public Dependent {
+public:
+    Held(std::shared_ptr<State> state, DomainRow domain, SlowHold hold)
+        : state_(std::move(state)), domain_(std::move(domain)), hold_(std::move(hold))
+    {}
+    void let_go() noexcept override { hold_.reset(); }
+    /// Error order: its store was closed.
+    Result<SlowHold*> hold();
+    [[nodiscard]] State& state() noexcept { return *state_; }
+    [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
+
+    /// The embedder's connection, as intend saw it: a descriptor and the socket behind it.
+    struct Connection {
+        IntentId intent;
+        int fd;
+        std::uint64_t socket;
+    };
+    std::vector<Connection> connections;
+
+private:
+    std::shared_ptr<State> state_;
+    DomainRow domain_;
+    std::optional<SlowHold> hold_;
+};
+
+/// What an operation ends with, when it ends well or with an outcome of its own.
+struct Answer {
+    std::string message;
+    std::string json;
+    std::int64_t intent = 0;
+    int32_t status = XLSTORE_OK;
+    std::shared_ptr<Held> held = {};
+};
+using Work = Task<Result<Answer>>;
+
+[[nodiscard]] int32_t status_of(Errc code) noexcept;
+/// The Error for what is being handled now. REQUIRES a catch block.
+[[nodiscard]] Error caught() noexcept;
+/// For xlstore_last_error(), of this thread.
+void remember(int32_t status, const Error* error) noexcept;
+
+/// The boundary: nothing that is thrown crosses it. `body` returns Result<void>.
+template <class F>
+int32_t guarded(F body) noexcept
+{
+    remember(XLSTORE_OK, nullptr);
+    const auto result = [&]() noexcept -> Result<void> {
+        try {
+            return body();
+        } catch (...) {
+            return caught();
+        }
+    }();
+    if (result) return XLSTORE_OK;
+    const int32_t status = status_of(result.error().code);
+    remember(status, &result.error());
+    return status;
+}
+
+/// The state behind a handle. Errors: invalid (NULL), order (closed, or in a forked child).
+Result<State*> state_of(const xlstore_store* store);
+/// A text that must be there. Error invalid.
+Result<std::string> text_of(const char* text, const char* what);
+/// NULL-terminated, at least one. Error invalid.
+Result<std::vector<std::string>> texts_of(const char* const* texts, const char* what);
+Result<DomainRow> domain_of(State& state, const char* word);
+[[nodiscard]] char* new_string(std::string_view text);
+void copy_text(std::span<char> to, std::string_view text) noexcept;
+
+/// A struct that the caller filled, or `standard` for NULL. Error invalid: its size is none of
+/// ours, or it has a tail that this release does not know.
+template <class T>
+Result<T> taken(const T* given, T standard, const char* what)
+{
+    if (!given) return standard;
+    const std::size_t size = given->struct_size;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+    if (size < sizeof(T) || size > 4096 ||
+        std::any_of(bytes + sizeof(T), bytes + size, [](unsigned char c) { return c != 0; }))
+        return Error(Errc::invalid,
+                     std::string(what) + ": struct_size " + std::to_string(size) +
+                         " is that of no release that this one knows",
+                     "begin with its _INIT");
+    std::memcpy(&standard, given, sizeof(T));
+    return standard;
+}
+/// A struct of ours into one of the caller's, whose struct_size says how much there is.
+template <class T>
+Result<void> give(T* out, T value, const char* what)
+{
+    if (!out || out->struct_size < sizeof(T))
+        return Error(Errc::invalid, std::string(what) + ": NULL, or its struct_size is too small",
+                     "begin with its _INIT");
+    value.struct_size = out->struct_size;
+    std::memcpy(out, &value, sizeof(T));
+    return {};
+}
+
+Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard);
+
+/// Runs it to its end on the store's loop.
+int32_t finish_waiting(State& state, Work work, xlstore_result** out);
+/// Starts it at the next dispatch.
+Result<void> begin(State& state, Work work, xlstore_callback callback, void* userdata,
+                   xlstore_op** out);
+
+/// The waiting form of an operation: `prepare(State&)` checks the arguments and makes the Work.
+template <class Prepare>
+int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepare) noexcept
+{
+    int32_t outcome = XLSTORE_OK;
+    const int32_t called = guarded([&]() -> Result<void> {
+        auto state = state_of(store);
+        if (!state) return state.error();
+        if (auto order = LockOrder::may_block(); !order) return order;
+        auto work = prepare(**state);
+        if (!work) return work.error();
+        outcome = finish_waiting(**state, *std::move(work), out);
+        return {};
+    });
+    return called == XLSTORE_OK ? outcome : called;
+}
+
+/// The form that returns at once.
+template <class Prepare>
+int32_t start(const xlstore_store* store, xlstore_callback callback, void* userdata,
+              xlstore_op** out, Prepare prepare) noexcept
+{
+    return guarded([&]() -> Result<void> {
+        auto state = state_of(store);
+        if (!state) return state.error();
+        if (!callback) return Error(Errc::invalid, "callback: NULL");
+        auto work = prepare(**state);
+        if (!work) return work.error();
+        return begin(**state, *std::move(work), callback, userdata, out);
+    });
+}
+
+}  // namespace xlstore::capi
+
+struct xlstore_store {
+    std::shared_ptr<xlstore::capi::State> state;
+};
+
+struct xlstore_result {
+    int32_t status = XLSTORE_OK;
+    std::string message;
+    std::string advice;
+    std::string json;
+    std::int64_t intent = 0;
+    std::shared_ptr<xlstore::capi::Held> held;
+};
+
+struct xlstore_op {
+    xlstore::capi::State& state;
+    xlstore_callback callback;
+    void* userdata;
+    xlstore_result result;
+    std::optional<xlstore::Task<void>> task;
+    bool delivered = false;
+};
+
+struct xlstore_hold {
+    std::shared_ptr<xlstore::capi::Held> held;
+};
+
+#endif  // XLSTORE_STORE_CAPI_HANDLE_HPP_

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// The life of a domain.
+#include "store/lifecycle.hpp"
+
+#include <filesystem>
+
+#include "store/capi/handle.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+Answer created_answer(const Created& created)
+{
+    const DomainRow& d = created.domain;
+    std::string notes = "[";
+    for (const auto& note : created.notes)
+        notes += (notes.size() > 1 ? "," : "") + json_quote(note);
+    Answer answer;
+    answer.message = d.subject() + " runs: QEMU pid " + std::to_string(d.registration->qemu.pid) +
+                     ", monitor " + d.registration->path +
+                     (d.log_path.empty() ? "" : ", log " + d.log_path);
+    answer.json = json_object({{"result", json_quote("done")},
+                               {"domid", std::to_string(d.domid)},
+                               {"incarnation", std::to_string(value_of(d.id))},
+                               {"qemu_pid", std::to_string(d.registration->qemu.pid)},
+                               {"monitor", json_quote(d.registration->path)},
+                               {"log", json_quote(d.log_path)},
+                               {"notes", notes + "]"}});
+    return answer;
+}
+
+Work created_work(Task<Result<Created>> task)
+{
+    auto created = co_await std::move(task);
+    if (!created) co_return std::move(created).error();
+    co_return created_answer(*created);
+}
+
+// What is done with a domid and a result of no members but that.
+Answer domid_answer(std::string message, std::int64_t domid)
+{
+    Answer answer;
+    answer.message = std::move(message);
+    answer.json = json_object({{"result", json_quote("done")}, {"domid", std::to_string(domid)}});
+    return answer;
+}
+
+Work import_work(Task<Result<DomainRow>> task)
+{
+    auto domain = co_await std::move(task);
+    if (!domain) co_return std::move(domain).error();
+    co_return domid_answer(domain->subject() + " imported", domain->domid);
+}
+
+Work destroy_work(Store& store, DomainRow domain, Deadline until)
+{
+    const std::string message = domain.subject() + " destroyed";
+    const auto domid = domain.domid;
+    auto destroyed = co_await destroy_domain(store, std::move(domain), until);
+    if (!destroyed) co_return std::move(destroyed).error();
+    co_return domid_answer(message, domid);
+}
+
+Work destroy_domid_work(Store& store, std::int64_t domid, std::string uuid, Deadline until)
+{
+    auto there = co_await destroy_or_forestall(store, domid, std::move(uuid), until);
+    if (!there) co_return std::move(there).error();
+    Answer answer;
+    answer.message =
+        *there ? "destroyed" : "no such domain; its creation is refused for the next 60 s";
+    answer.json = json_object({{"result", json_quote("done")}, {"row", *there ? "true" : "false"}});
+    co_return answer;
+}
+
+Result<Work> create_of(State& state, int32_t domid, const char* document,
+                       const char* const* command, const xlstore_call* call)
+{
+    auto text = text_of(document, "document");
+    if (!text) return text.error();
+    auto words = texts_of(command, "command");
+    if (!words) return words.error();
+    const auto until = deadline_of(call, limits::create_timeout);
+    if (!until) return until.error();
+    return created_work(create_domain(*state.store, domid, *std::move(text), "document",
+                                      *std::move(words), *until));
+}
+
+Result<Work> import_of(State& state, int32_t domid, const char* document, const xlstore_call* call)
+{
+    auto text = text_of(document, "document");
+    if (!text) return text.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return import_work(import_domain(*state.store, domid, *std::move(text), "document", *until));
+}
+
+Result<Work> register_of(State& state, const char* domain, const char* monitor_path, int64_t pid,
+                         uint32_t flags, const xlstore_call* call)
+{
+    auto path = text_of(monitor_path, "monitor_path");
+    if (!path) return path.error();
+    if ((flags & ~XLSTORE_HANDED_IN) != 0) return Error(Errc::invalid, "flags: unknown bits");
+    if (pid < 0) return Error(Errc::invalid, "pid: negative");
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return created_work(register_qemu(
+        *state.store, *std::move(row), std::filesystem::absolute(*path).string(),
+        pid > 0 ? std::optional(pid) : std::nullopt, (flags & XLSTORE_HANDED_IN) != 0, *until));
+}
+
+Result<Work> destroy_of(State& state, const char* domain, const xlstore_call* call)
+{
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return destroy_work(*state.store, *std::move(row), *until);
+}
+
+Result<Work> destroy_domid_of(State& state, int32_t domid, const char* uuid,
+                              const xlstore_call* call)
+{
+    auto text = text_of(uuid, "uuid");
+    if (!text) return text.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return destroy_domid_work(*state.store, domid, *std::move(text), *until);
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_create(xlstore_store* store, int32_t domid, const char* document,
+                       const char* const* command, const xlstore_call* call,
+                       xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return create_of(state, domid, document, command, call); });
+}
+
+int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* document,
+                             const char* const* command, const xlstore_call* call,
+                             xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return create_of(state, domid, document, command, call); });
+}
+
+int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document,
+                       const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return import_of(state, domid, document, call); });
+}
+
+int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* document,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return import_of(state, domid, document, call); });
+}
+
+int32_t xlstore_register(xlstore_store* store, const char* domain, const char* monitor_path,
+                         int64_t pid, uint32_t flags, const xlstore_call* call,
+                         xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) {
+        return register_of(state, domain, monitor_path, pid, flags, call);
+    });
+}
+
+int32_t xlstore_register_start(xlstore_store* store, const char* domain, const char* monitor_path,
+                               int64_t pid, uint32_t flags, const xlstore_call* call,
+                               xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out, [&](State& state) {
+        return register_of(state, domain, monitor_path, pid, flags, call);
+    });
+}
+
+int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
+                        xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return destroy_of(state, domain, call); });
+}
+
+int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,
+                              xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return destroy_of(state, domain, call); });
+}
+
+int32_t xlstore_destroy_domid(xlstore_store* store, int32_t domid, const char* uuid,
+                              const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return destroy_domid_of(state, domid, uuid, call); });
+}
+
+int32_t xlstore_destroy_domid_start(xlstore_store* store, int32_t domid, const char* uuid,
+                                    const xlstore_call* call, xlstore_callback callback,
+                                    void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return destroy_domid_of(state, domid, uuid, call); });
+}

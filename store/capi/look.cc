@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+// Looking: domains, SQL, locks; and breaking a lock.
+#include "store/capi/handle.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+#include "store/lock_survey.hpp"
+#include "store/query.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+Result<xlstore_domain_info> info_of(Db& db, const DomainRow& domain)
+{
+    auto row = db.prepare(
+                     "SELECT revision, (SELECT count(*) FROM intent WHERE domain = ?1) "
+                     "FROM domain WHERE id = ?1")
+                   .bind(value_of(domain.id));
+    if (!row.step()) return Error(Errc::gone, domain.subject() + " is gone");
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    info.domid = static_cast<int32_t>(domain.domid);
+    info.id = value_of(domain.id);
+    info.revision = row.integer(0);
+    info.open_intents = row.integer(1);
+    info.qemu_pid = domain.registration ? domain.registration->qemu.pid : 0;
+    copy_text(info.uuid, domain.uuid);
+    copy_text(info.state, state_name(domain.state));
+    copy_text(info.name, domain.name);
+    return info;
+}
+
+Result<std::vector<std::optional<std::string>>> parameters_of(const char* const* parameters,
+                                                              std::size_t count)
+{
+    if (count > 0 && !parameters) return Error(Errc::invalid, "parameters: NULL");
+    std::vector<std::optional<std::string>> values;
+    for (std::size_t i = 0; i < count; ++i)
+        values.push_back(parameters[i] ? std::optional<std::string>(parameters[i]) : std::nullopt);
+    return values;
+}
+
+Result<void> query(const xlstore_store* store, const char* sql, const char* const* parameters,
+                   std::size_t count, const xlstore_call* call, const QueryRow& row)
+{
+    auto state = state_of(store);
+    if (!state) return state.error();
+    auto text = text_of(sql, "sql");
+    if (!text) return text.error();
+    auto values = parameters_of(parameters, count);
+    if (!values) return values.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return run_query((*state)->store->db(), *text, *values, *until, row);
+}
+
+std::vector<std::pair<std::string, std::string>> members_of(const Claim& claim)
+{
+    return {{"pid", std::to_string(claim.pid)},
+            {"program", json_quote(claim.program)},
+            {"operation", json_quote(claim.operation)},
+            {"since_us", std::to_string(claim.since_us)}};
+}
+
+std::string life_word(Life life)
+{
+    if (life == Life::unknown) return "null";
+    return life == Life::alive ? "true" : "false";
+}
+
+std::string joined(const std::vector<std::string>& values)
+{
+    std::string text = "[";
+    for (const auto& value : values)
+        text += (text.size() > 1 ? "," : "") + value;
+    return text + "]";
+}
+
+std::string json_of(const LockUse& use)
+{
+    std::string claim = "null";
+    if (use.claim) {
+        auto members = members_of(*use.claim);
+        members.emplace_back("lives", life_word(use.claimant));
+        members.emplace_back("text", json_quote(describe(*use.claim)));
+        claim = json_object(members);
+    }
+    std::vector<std::string> keepers;
+    for (const auto& keeper : use.kept_by)
+        keepers.push_back(json_object({{"pid", std::to_string(keeper.pid)},
+                                       {"program", json_quote(keeper.program)},
+                                       {"text", json_quote(describe(keeper))}}));
+    std::vector<std::string> waiters;
+    for (const auto& waiter : use.waiters) {
+        auto members = members_of(waiter);
+        members.emplace_back("text", json_quote(describe(waiter)));
+        waiters.push_back(json_object(members));
+    }
+    return json_object({{"lock", json_quote(lock_name(use.kind))},
+                        {"subject", json_quote(use.domain ? use.domain->subject() : "store")},
+                        {"domid", use.domain ? std::to_string(use.domain->domid) : "null"},
+                        {"held", use.held ? "true" : "false"},
+                        {"claim", claim},
+                        {"kept_by", joined(keepers)},
+                        {"waiters", joined(waiters)}});
+}
+
+Work break_work(Store& store, DomainRow domain, bool force, Deadline until)
+{
+    auto broken = co_await break_slow_lock(store, std::move(domain), force, until);
+    if (!broken) co_return std::move(broken).error();
+    Answer answer;
+    answer.message = broken->text;
+    answer.json = json_object({{"result", json_quote("done")},
+                               {"broken", broken->broken ? "true" : "false"},
+                               {"text", json_quote(broken->text)}});
+    co_return answer;
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore;        // NOLINT(google-build-using-namespace): this is its C face
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace)
+
+int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_info* info_out)
+{
+    return guarded([&]() -> Result<void> {
+        auto state = state_of(store);
+        if (!state) return state.error();
+        Db& db = (*state)->store->db();
+        const ReadTransaction at_once(db);
+        auto row = domain_of(**state, domain);
+        if (!row) return row.error();
+        auto info = info_of(db, *row);
+        if (!info) return info.error();
+        return give(info_out, *info, "info_out");
+    });
+}
+
+int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out)
+{
+    return guarded([&]() -> Result<void> {
+        auto state = state_of(store);
+        if (!state) return state.error();
+        Db& db = (*state)->store->db();
+        const ReadTransaction at_once(db);
+        std::optional<DomainId> next;
+        {
+            auto row = db.prepare(
+                             "SELECT id FROM domain WHERE domid > ? AND state <> 'destroyed' "
+                             "ORDER BY domid LIMIT 1")
+                           .bind(std::int64_t{domid});
+            if (row.step()) next = DomainId(row.integer(0));
+        }
+        if (!next)
+            return Error(Errc::not_found,
+                         "there is no domain above domid " + std::to_string(domid));
+        auto info = info_of(db, *read_domain(db, *next));
+        if (!info) return info.error();
+        return give(info_out, *info, "info_out");
+    });
+}
+
+int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* parameters,
+                      size_t parameters_count, const xlstore_call* call, xlstore_row row,
+                      void* userdata)
+{
+    int32_t stopped = XLSTORE_OK;
+    const int32_t status = guarded([&]() -> Result<void> {
+        if (!row) return Error(Errc::invalid, "row: NULL");
+        return query(store, sql, parameters, parameters_count, call,
+                     [&](const auto& names, const auto& cells) {
+                         std::vector<const char*> heads;
+                         std::vector<const char*> values;
+                         for (const auto& name : names)
+                             heads.push_back(name.c_str());
+                         for (const auto& cell : cells)
+                             values.push_back(cell.text ? cell.text->c_str() : nullptr);
+                         stopped = row(static_cast<int32_t>(names.size()), heads.data(),
+                                       values.data(), userdata);
+                         return stopped == XLSTORE_OK;
+                     });
+    });
+    return status == XLSTORE_OK ? stopped : status;
+}
+
+int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* const* parameters,
+                           size_t parameters_count, const xlstore_call* call, char** json_out)
+{
+    return guarded([&]() -> Result<void> {
+        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
+        std::vector<std::string> rows;
+        auto done = query(store, sql, parameters, parameters_count, call,
+                          [&](const auto& names, const auto& cells) {
+                              rows.push_back(row_json(names, cells));
+                              return true;
+                          });
+        if (done) *json_out = new_string(joined(rows));
+        return done;
+    });
+}
+
+int32_t xlstore_locks(xlstore_store* store, char** json_out)
+{
+    return guarded([&]() -> Result<void> {
+        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
+        auto state = state_of(store);
+        if (!state) return state.error();
+        const auto uses = survey_locks(*(*state)->store);
+        if (!uses) return uses.error();
+        std::vector<std::string> objects;
+        for (const auto& use : *uses)
+            objects.push_back(json_of(use));
+        *json_out = new_string(joined(objects));
+        return {};
+    });
+}
+
+int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,
+                           const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) -> Result<Work> {
+        if ((flags & ~XLSTORE_FORCE) != 0) return Error(Errc::invalid, "flags: unknown bits");
+        const auto until = deadline_of(call, limits::operation_timeout);
+        if (!until) return until.error();
+        auto row = domain_of(state, domain);
+        if (!row) return row.error();
+        return break_work(*state.store, *std::move(row), (flags & XLSTORE_FORCE) != 0, *until);
+    });
+}

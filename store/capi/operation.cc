@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// Level one, and waiting for an intent.
+#include "store/operation.hpp"
+
+#include <array>
+
+#include "store/capi/handle.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+#include "store/wait.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+Work done_work(std::string what, Task<Result<Done>> task)
+{
+    auto done = co_await std::move(task);
+    if (!done) co_return std::move(done).error();
+    const auto intent = value_of(done->intents.front());
+    std::string json = json_object({{"result", json_quote("done")},
+                                    {"intent", std::to_string(intent)},
+                                    {"evidence", json_quote(done->evidence)}});
+    co_return Answer{std::move(what), std::move(json), intent};
+}
+
+// One request of level one; its texts are checked here, all else by the operation itself.
+Result<Work> request_work(State& state, const char* domain, Result<Request> request,
+                          std::string done, const xlstore_call* call)
+{
+    if (!request) return request.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    std::string what = row->subject() + ": " + std::move(done);
+    return done_work(std::move(what),
+                     perform(*state.store, *std::move(row), *std::move(request), *until));
+}
+
+constexpr std::array kOutcomes = {"done", "not done", "in doubt"};
+
+std::size_t told(const Outcome& outcome)
+{
+    if (outcome.done) return 0;
+    return outcome.done.error().code == Errc::in_doubt ? 2 : 1;
+}
+
+std::string outcome_json(std::size_t number, std::string_view kind, const Outcome& outcome)
+{
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"request", std::to_string(number)},
+        {"operation", json_quote(kind)},
+        {"thing", json_quote(outcome.thing)},
+        {"outcome", json_quote(kOutcomes[told(outcome)])}};
+    if (outcome.done) {
+        members.emplace_back("intent", std::to_string(value_of(outcome.done->intents.front())));
+        members.emplace_back("evidence", json_quote(outcome.done->evidence));
+    } else {
+        members.emplace_back("error", error_json(outcome.done.error()));
+    }
+    return json_object(members);
+}
+
+Work batch_work(Store& store, DomainRow domain, std::vector<Request> requests, BatchMode mode,
+                Deadline until)
+{
+    std::vector<std::string> kinds;
+    for (const auto& request : requests)
+        kinds.emplace_back(kind_name(request.kind));
+    const std::string subject = domain.subject();
+    const auto outcomes =
+        co_await batch(store, std::move(domain), std::move(requests), mode, until);
+    if (!outcomes) co_return outcomes.error();
+    std::size_t worst = 0;
+    std::string list;
+    Answer answer;
+    for (std::size_t i = 0; i < outcomes->size(); ++i) {
+        const Outcome& outcome = (*outcomes)[i];
+        list += (i > 0 ? "," : "") + outcome_json(i + 1, kinds[i], outcome);
+        if (told(outcome) <= worst) continue;
+        worst = told(outcome);
+        answer.status = status_of(outcome.done.error().code);
+        answer.message =
+            subject + ": request " + std::to_string(i + 1) + ": " + outcome.done.error().message;
+        answer.intent = outcome.done.error().intent.value_or(0);
+    }
+    if (worst == 0)
+        answer.message = subject + ": all of " + std::to_string(outcomes->size()) + " done";
+    answer.json =
+        json_object({{"result", json_quote(kOutcomes[worst])}, {"outcomes", "[" + list + "]"}});
+    co_return answer;
+}
+
+Result<Work> attach_of(State& state, const char* domain, const char* device_class, const char* json,
+                       const xlstore_call* call)
+{
+    auto name = text_of(device_class, "device_class");
+    if (!name) return name.error();
+    auto text = text_of(json, "json");
+    if (!text) return text.error();
+    return request_work(state, domain,
+                        Request{Request::Kind::attach, *std::move(name), {}, *std::move(text)},
+                        "attached", call);
+}
+
+Result<Work> detach_of(State& state, const char* domain, const char* device_class, const char* key,
+                       const xlstore_call* call)
+{
+    auto name = text_of(device_class, "device_class");
+    if (!name) return name.error();
+    auto which = text_of(key, "key");
+    if (!which) return which.error();
+    std::string done = *name + "/" + *which + " detached";
+    return request_work(state, domain,
+                        Request{Request::Kind::detach, *std::move(name), *std::move(which), {}},
+                        std::move(done), call);
+}
+
+Result<Work> insert_of(State& state, const char* domain, const char* vdev, const char* file,
+                       const xlstore_call* call)
+{
+    auto drive = text_of(vdev, "vdev");
+    if (!drive) return drive.error();
+    auto path = text_of(file, "file");
+    if (!path) return path.error();
+    std::string done = *path + " is in " + *drive;
+    return request_work(
+        state, domain, Request{Request::Kind::insert, "disks", *std::move(drive), *std::move(path)},
+        std::move(done), call);
+}
+
+Result<Work> eject_of(State& state, const char* domain, const char* vdev, const xlstore_call* call)
+{
+    auto drive = text_of(vdev, "vdev");
+    if (!drive) return drive.error();
+    std::string done = *drive + " is empty";
+    return request_work(state, domain,
+                        Request{Request::Kind::eject, "disks", *std::move(drive), {}},
+                        std::move(done), call);
+}
+
+Result<Work> batch_of(State& state, const char* domain, const char* requests, uint32_t flags,
+                      const xlstore_call* call)
+{
+    auto text = text_of(requests, "requests");
+    if (!text) return text.error();
+    if ((flags & ~XLSTORE_ALL_OR_NONE) != 0) return Error(Errc::invalid, "flags: unknown bits");
+    auto all = requests_from_json(*text);
+    if (!all) return all.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    const auto mode = (flags & XLSTORE_ALL_OR_NONE) != 0 ? BatchMode::all_or_none : BatchMode::each;
+    return batch_work(*state.store, *std::move(row), *std::move(all), mode, *until);
+}
+
+Result<Work> wait_of(State& state, int64_t intent, const xlstore_call* call)
+{
+    const auto until = deadline_of(call, limits::wait_timeout);
+    if (!until) return until.error();
+    return done_work("intent " + std::to_string(intent) + ": done",
+                     wait_for_intent(*state.store, IntentId(intent), *until));
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
+                       const char* json, const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) {
+        return attach_of(state, domain, device_class, json, call);
+    });
+}
+
+int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const char* device_class,
+                             const char* json, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return attach_of(state, domain, device_class, json, call); });
+}
+
+int32_t xlstore_detach(xlstore_store* store, const char* domain, const char* device_class,
+                       const char* key, const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) {
+        return detach_of(state, domain, device_class, key, call);
+    });
+}
+
+int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const char* device_class,
+                             const char* key, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return detach_of(state, domain, device_class, key, call); });
+}
+
+int32_t xlstore_insert(xlstore_store* store, const char* domain, const char* vdev, const char* file,
+                       const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return insert_of(state, domain, vdev, file, call); });
+}
+
+int32_t xlstore_insert_start(xlstore_store* store, const char* domain, const char* vdev,
+                             const char* file, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return insert_of(state, domain, vdev, file, call); });
+}
+
+int32_t xlstore_eject(xlstore_store* store, const char* domain, const char* vdev,
+                      const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return eject_of(state, domain, vdev, call); });
+}
+
+int32_t xlstore_eject_start(xlstore_store* store, const char* domain, const char* vdev,
+                            const xlstore_call* call, xlstore_callback callback, void* userdata,
+                            xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return eject_of(state, domain, vdev, call); });
+}
+
+int32_t xlstore_batch(xlstore_store* store, const char* domain, const char* requests,
+                      uint32_t flags, const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return batch_of(state, domain, requests, flags, call); });
+}
+
+int32_t xlstore_batch_start(xlstore_store* store, const char* domain, const char* requests,
+                            uint32_t flags, const xlstore_call* call, xlstore_callback callback,
+                            void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return batch_of(state, domain, requests, flags, call); });
+}
+
+int32_t xlstore_wait(xlstore_store* store, int64_t intent, const xlstore_call* call,
+                     xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) { return wait_of(state, intent, call); });
+}
+
+int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_call* call,
+                           xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return wait_of(state, intent, call); });
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT
+// Level two: slow lock, intend, settle.
+#include "store/own_qmp.hpp"
+
+#include "store/capi/handle.hpp"
+#include "store/journal.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+// Hands the hold over in `*out` when the caller waits for it, else in the answer.
+Work slow_lock_work(std::shared_ptr<State> state, DomainRow domain, std::string operation,
+                    Deadline until)
+{
+    Store& store = *state->store;
+    auto hold = co_await store.slow_lock(domain.id, domain.subject(), std::move(operation), until);
+    if (!hold) co_return std::move(hold).error();
+    auto row = read_domain(store.db(), domain.id);
+    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
+    Answer answer;
+    answer.message = row->subject() + ": the slow lock is held";
+    answer.json = json_object({{"result", json_quote("done")}});
+    answer.held = std::make_shared<Held>(state, *std::move(row), *std::move(hold));
+    state->dependents.push_back(answer.held);
+    co_return answer;
+}
+
+Result<Work> slow_lock_of(const std::shared_ptr<State>& state, const char* domain,
+                          const char* operation, const xlstore_call* call)
+{
+    auto what = text_of(operation, "operation");
+    if (!what) return what.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(*state, domain);
+    if (!row) return row.error();
+    return slow_lock_work(state, *std::move(row), *std::move(what), *until);
+}
+
+Result<std::shared_ptr<Held>> held_of(const xlstore_hold* hold)
+{
+    if (!hold) return Error(Errc::invalid, "hold: NULL");
+    if (auto ok = hold->held->hold(); !ok) return ok.error();
+    return hold->held;
+}
+
+std::string done_json(IntentId id)
+{
+    return json_object({{"result", json_quote("done")}, {"intent", std::to_string(value_of(id))}});
+}
+
+// What was seen under the hold has to allow the intent (R16): nothing of an add, something of all
+// else.
+Result<void> check_seen(const DomainRow& domain, Draft& draft, int32_t seen)
+{
+    const std::string subject = domain.subject() + ": " + draft.thing.text();
+    if (seen == XLSTORE_SEEN_NOTHING)
+        return Error(Errc::in_doubt, subject + ": it was not seen what QEMU has of it",
+                     "nothing was changed; look again");
+    if (draft.verb == Verb::add && seen != XLSTORE_SEEN_BEFORE)
+        return Error(Errc::exists, subject + " is in QEMU already (R16)",
+                     "nothing was changed; detach it first, or run xlfsck");
+    if (draft.verb == Verb::remove && seen == XLSTORE_SEEN_AFTER) draft.plan.steps.clear();
+    return {};
+}
+
+struct Checked {
+    Draft draft;
+    std::string monitor_path;
+    int fd;
+    std::uint64_t socket;
+};
+
+Result<Verb> verb_of(int32_t operation)
+{
+    switch (operation) {
+    case XLSTORE_ADD:
+        return Verb::add;
+    case XLSTORE_REMOVE:
+        return Verb::remove;
+    case XLSTORE_CHANGE:
+        return Verb::change;
+    default:
+        return Error(Errc::invalid,
+                     "intention: operation is none of XLSTORE_ADD, _REMOVE, _CHANGE");
+    }
+}
+
+Result<Checked> check_intention(Held& held, const xlstore_intention& given)
+{
+    Store& store = *held.state().store;
+    auto verb = verb_of(given.operation);
+    if (!verb) return verb.error();
+    if (given.seen < XLSTORE_SEEN_NOTHING || given.seen > XLSTORE_SEEN_NEITHER)
+        return Error(Errc::invalid, "intention: seen is none of XLSTORE_SEEN_");
+    auto device_class = text_of(given.device_class, "intention: device_class");
+    if (!device_class) return device_class.error();
+    auto path = text_of(given.monitor_path, "intention: monitor_path");
+    if (!path) return path.error();
+    if ((*verb == Verb::add) == (given.key != nullptr))
+        return Error(Errc::invalid, "intention: key is NULL for an add, and for nothing else");
+    if ((*verb == Verb::remove) != (given.json == nullptr))
+        return Error(Errc::invalid, "intention: json is NULL for a removal, and for nothing else");
+
+    auto row = read_domain(store.db(), held.domain().id);
+    if (!row) return Error(Errc::gone, held.domain().subject() + " is gone");
+    if (auto ok = check_monitor(*row, *path); !ok) return ok.error();
+    std::uint64_t socket = 0;
+    if (given.monitor_fd >= 0) {
+        auto seen = check_connection(*row, given.monitor_fd);
+        if (!seen) return seen.error();
+        socket = *seen;
+    }
+    Intention intention{*verb, *std::move(device_class), given.key ? given.key : "",
+                        given.json ? given.json : "",
+                        given.plan ? std::optional<std::string>(given.plan) : std::nullopt};
+    auto draft = draft_of(store.db(), row->id, intention);
+    if (!draft) return draft.error();
+    if (const auto open = open_intent_of(store.db(), row->id, draft->thing)) {
+        Error error(Errc::exists,
+                    row->subject() + ": " + draft->thing.text() + " has an open intent, " +
+                        std::to_string(value_of(*open)),
+                    "settle that one first");
+        error.intent = value_of(*open);
+        return error;
+    }
+    if (auto ok = check_seen(*row, *draft, given.seen); !ok) return ok.error();
+    return Checked{*std::move(draft), *std::move(path), given.monitor_fd, socket};
+}
+
+Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)
+{
+    auto hold = held->hold();
+    if (!hold) co_return hold.error();
+    Journal journal(*held->state().store);
+    std::vector<Draft> drafts;
+    drafts.push_back(std::move(checked.draft));
+    const std::string thing = drafts.front().thing.text();
+    auto intents = co_await journal.open(**hold, std::move(drafts), checked.monitor_path, until);
+    if (!intents) co_return std::move(intents).error();
+    const IntentId id = intents->front();
+    if (checked.fd >= 0)
+        held->connections.push_back(Held::Connection{id, checked.fd, checked.socket});
+    Answer answer;
+    answer.message = held->domain().subject() + ": " + thing + ": intent " +
+                     std::to_string(value_of(id)) + " is open";
+    answer.json = done_json(id);
+    answer.intent = value_of(id);
+    co_return answer;
+}
+
+Result<Work> intend_of(const xlstore_hold* hold, const xlstore_intention* intention,
+                       const xlstore_call* call)
+{
+    auto held = held_of(hold);
+    if (!held) return held.error();
+    if (!intention) return Error(Errc::invalid, "intention: NULL");
+    auto given = taken(intention, xlstore_intention XLSTORE_INTENTION_INIT, "intention");
+    if (!given) return given.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto checked = check_intention(**held, *given);
+    if (!checked) return checked.error();
+    return intend_work(*std::move(held), *std::move(checked), *until);
+}
+
+// What was seen over a connection counts only if that very one lasted until now (R12).
+Result<void> check_still_connected(Held& held, IntentId intent)
+{
+    for (const auto& connection : held.connections) {
+        if (connection.intent != intent) continue;
+        auto socket = check_connection(held.domain(), connection.fd);
+        if (!socket) return socket.error();
+        if (*socket != connection.socket)
+            return Error(Errc::refused,
+                         held.domain().subject() + ": descriptor " + std::to_string(connection.fd) +
+                             " is not the connection that intend saw (R12)",
+                         "the intent stays open; take the slow lock, connect, look, and settle");
+    }
+    return {};
+}
+
+Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool asked,
+                 std::string evidence, Deadline until)
+{
+    auto hold = held->hold();
+    if (!hold) co_return hold.error();
+    Store& store = *held->state().store;
+    auto intent = read_intent(store.db(), id);
+    if (!intent) co_return std::move(intent).error();
+    if (intent->domain != held->domain().id)
+        co_return Error(Errc::invalid, "intent " + std::to_string(value_of(id)) +
+                                           " is another domain's than the hold's");
+    const std::string subject = held->domain().subject() + ": " + intent->draft.thing.text();
+    if (intent->batch)
+        co_return Error(Errc::refused,
+                        subject + ": intent " + std::to_string(value_of(id)) +
+                            " is one of a batch, which is settled as one",
+                        "nothing was changed; xlstore_wait or recovery settles it");
+    Journal journal(store);
+    const std::vector<IntentId> ids(1, id);
+    Answer answer;
+    answer.intent = value_of(id);
+    if (asked || seen == XLSTORE_SEEN_NOTHING) {
+        auto noted = co_await journal.note(**hold, ids, evidence, asked, until);
+        if (!noted) co_return std::move(noted).error();
+        if (!asked) {
+            Error error(Errc::in_doubt, subject + " is in doubt: " + evidence,
+                        "intent " + std::to_string(value_of(id)) + " stays open");
+            error.intent = value_of(id);
+            co_return error;
+        }
+        answer.message = subject + ": noted that the guest was asked";
+        answer.json = done_json(id);
+        co_return answer;
+    }
+    if (auto same = check_still_connected(*held, id); !same) co_return same.error();
+    const Image image = seen == XLSTORE_SEEN_BEFORE  ? Image::before
+                        : seen == XLSTORE_SEEN_AFTER ? Image::after
+                                                     : Image::neither;
+    auto settled = co_await journal.settle(**hold, ids, image, evidence, until);
+    if (!settled) co_return std::move(settled).error();
+    std::erase_if(held->connections, [&](const auto& one) { return one.intent == id; });
+    answer.message = subject + ": settled, " + std::string(image_name(image));
+    answer.json = done_json(id);
+    co_return answer;
+}
+
+Result<Work> settle_of(const xlstore_hold* hold, int64_t intent, int32_t seen, bool asked,
+                       const char* evidence, const xlstore_call* call)
+{
+    auto held = held_of(hold);
+    if (!held) return held.error();
+    if (seen < XLSTORE_SEEN_NOTHING || seen > XLSTORE_SEEN_NEITHER)
+        return Error(Errc::invalid, "seen is none of XLSTORE_SEEN_");
+    auto text = text_of(evidence, "evidence");
+    if (!text) return text.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return settle_work(*std::move(held), IntentId(intent), seen, asked, *std::move(text), *until);
+}
+
+// The waiting and the other form of an operation of a hold: its store is the hold's.
+template <class Prepare>
+int32_t wait_under(xlstore_hold* hold, xlstore_result** out, Prepare prepare) noexcept
+{
+    int32_t outcome = XLSTORE_OK;
+    const int32_t called = guarded([&]() -> Result<void> {
+        auto work = prepare();
+        if (!work) return work.error();
+        if (auto order = LockOrder::may_dispatch(); !order) return order;
+        outcome = finish_waiting(hold->held->state(), *std::move(work), out);
+        return {};
+    });
+    return called == XLSTORE_OK ? outcome : called;
+}
+
+template <class Prepare>
+int32_t start_under(xlstore_hold* hold, xlstore_callback callback, void* userdata, xlstore_op** out,
+                    Prepare prepare) noexcept
+{
+    return guarded([&]() -> Result<void> {
+        if (!callback) return Error(Errc::invalid, "callback: NULL");
+        auto work = prepare();
+        if (!work) return work.error();
+        return begin(hold->held->state(), *std::move(work), callback, userdata, out);
+    });
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* operation,
+                          const xlstore_call* call, xlstore_hold** hold_out)
+{
+    if (!hold_out)
+        return guarded([]() -> xlstore::Result<void> {
+            return xlstore::Error(xlstore::Errc::invalid, "hold_out: NULL");
+        });
+    xlstore_result* result = nullptr;
+    const int32_t status = wait_for(store, &result, [&](State&) {
+        return slow_lock_of(store->state, domain, operation, call);
+    });
+    if (status == XLSTORE_OK) *hold_out = xlstore_result_take_hold(result);
+    xlstore_result_free(result);
+    return status;
+}
+
+int32_t xlstore_slow_lock_start(xlstore_store* store, const char* domain, const char* operation,
+                                const xlstore_call* call, xlstore_callback callback, void* userdata,
+                                xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State&) { return slow_lock_of(store->state, domain, operation, call); });
+}
+
+xlstore_hold* xlstore_result_take_hold(xlstore_result* result)
+{
+    if (!result || !result->held) return nullptr;
+    return new xlstore_hold{std::move(result->held)};
+}
+
+void xlstore_hold_release(xlstore_hold* hold)
+{
+    delete hold;
+}
+
+int32_t xlstore_hold_check(const xlstore_hold* hold)
+{
+    return guarded([&]() -> xlstore::Result<void> {
+        auto held = held_of(hold);
+        if (!held) return held.error();
+        return xlstore::Journal(*(*held)->state().store).still_held(**(*held)->hold());
+    });
+}
+
+int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
+                       const xlstore_call* call, int64_t* intent_out)
+{
+    xlstore_result* result = nullptr;
+    const int32_t status =
+        wait_under(hold, &result, [&] { return intend_of(hold, intention, call); });
+    if (status == XLSTORE_OK && intent_out) *intent_out = result->intent;
+    xlstore_result_free(result);
+    return status;
+}
+
+int32_t xlstore_intend_start(xlstore_hold* hold, const xlstore_intention* intention,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out)
+{
+    return start_under(hold, callback, userdata, op_out,
+                       [&] { return intend_of(hold, intention, call); });
+}
+
+int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
+                       const xlstore_call* call)
+{
+    return wait_under(hold, nullptr,
+                      [&] { return settle_of(hold, intent, seen, false, evidence, call); });
+}
+
+int32_t xlstore_settle_start(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
+                             const xlstore_call* call, xlstore_callback callback, void* userdata,
+                             xlstore_op** op_out)
+{
+    return start_under(hold, callback, userdata, op_out,
+                       [&] { return settle_of(hold, intent, seen, false, evidence, call); });
+}
+
+int32_t xlstore_asked(xlstore_hold* hold, int64_t intent, const char* evidence,
+                      const xlstore_call* call)
+{
+    return wait_under(hold, nullptr, [&] {
+        return settle_of(hold, intent, XLSTORE_SEEN_NOTHING, true, evidence, call);
+    });
+}
+
+int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evidence,
+                            const xlstore_call* call, xlstore_callback callback, void* userdata,
+                            xlstore_op** op_out)
+{
+    return start_under(hold, callback, userdata, op_out, [&] {
+        return settle_of(hold, intent, XLSTORE_SEEN_NOTHING, true, evidence, call);
+    });
+}
+
+int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_out)
+{
+    return guarded([&]() -> xlstore::Result<void> {
+        using xlstore::json_quote;
+        if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
+        auto state = state_of(store);
+        if (!state) return state.error();
+        auto open = xlstore::read_intent((*state)->store->db(), xlstore::IntentId(intent));
+        if (!open) return open.error();
+        const auto& draft = open->draft;
+        *json_out =
+            new_string(xlstore::json_object({{"intent", std::to_string(intent)},
+                                             {"operation", json_quote(verb_name(draft.verb))},
+                                             {"class", json_quote(draft.thing.device_class)},
+                                             {"key", json_quote(draft.thing.key)},
+                                             {"steps", steps_to_json(draft.plan.steps)},
+                                             {"probe", probe_to_json(draft.plan.probe)}}));
+        return {};
+    });
+}
