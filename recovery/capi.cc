@@ -29,7 +29,8 @@ public:
           message_(about.message),
           question_(about.question),
           evidence_(f.evidence),
-          error_(f.error)
+          error_(f.error),
+          fixed_(about.fixed)
     {
         finding_.struct_size = sizeof finding_;
         finding_.code = static_cast<int32_t>(about.code);
@@ -42,6 +43,8 @@ public:
         finding_.question = question_.c_str();
         finding_.evidence = evidence_.c_str();
         finding_.error = error_.c_str();
+        finding_.fixed = fixed_.c_str();
+        finding_.if_left = static_cast<int32_t>(about.if_left);
     }
     Told(const Told&) = delete;
     Told& operator=(const Told&) = delete;
@@ -49,7 +52,7 @@ public:
     [[nodiscard]] const xlstore_finding* get() const noexcept { return &finding_; }
 
 private:
-    std::string problem_, subject_, message_, question_, evidence_, error_;
+    std::string problem_, subject_, message_, question_, evidence_, error_, fixed_;
     xlstore_finding finding_{};
 };
 

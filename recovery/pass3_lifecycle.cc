@@ -74,7 +74,6 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
     // Its creator may have finished, or somebody may have destroyed it, since the list was made.
     if (!taken.row || taken.row->state != DomainState::creating) co_return;
     domain = *std::move(taken.row);
-    const bool ran_elsewhere = domain.registration && domain.log_path.empty();
     // R13: without a pid in the row the gate was never opened, and the child went with its creator.
     const Life life = domain.registration ? life_of(domain.registration->qemu) : Life::dead;
     if (life == Life::unknown) {
@@ -83,12 +82,6 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
     }
     if (domain.registration)
         about.evidence = "QEMU " + std::to_string(domain.registration->qemu.pid);
-    if (life == Life::dead && ran_elsewhere) {
-        co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
-            return strike_off_qemu(store, domain, *std::move(taken.hold), check.deadline());
-        });
-        co_return;
-    }
     if (life == Life::alive) {
         if (!check.ask(Code::creation_unfinished, about)) co_return;
         auto finished = co_await finish(store, domain, *std::move(taken.hold), check.deadline());
@@ -103,6 +96,12 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
         }
         taken = take(check, store, domain.id);
         if (taken.by_another || !taken.row || taken.row->state != DomainState::creating) co_return;
+    }
+    if (domain.born) {  // a registration, or a soft reset: its document outlives its QEMUs
+        co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
+            return strike_off_qemu(store, domain, *taken.hold, check.deadline());
+        });
+        co_return;
     }
     if (!domain.registration) about.evidence = "no QEMU was registered, so none was let run (R13)";
     co_await fix(check, Code::creation_abandoned, about, [&]() -> Task<Result<void>> {
@@ -143,7 +142,7 @@ Task<void> running(Check& check, Store& store, DomainRow domain)
         break;
     case Life::dead:
         co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
-            return strike_off_qemu(store, domain, *std::move(taken.hold), check.deadline());
+            return strike_off_qemu(store, domain, *taken.hold, check.deadline());
         });
         break;
     }

@@ -43,6 +43,7 @@ CREATE TABLE domain (
     creator       INTEGER REFERENCES session (id) ON DELETE SET NULL,
     created_us    INTEGER NOT NULL,
     changed_us    INTEGER NOT NULL,
+    born_us       INTEGER,                            -- when it first ran; NULL: its creation is not over
     -- QEMU as registered (R11). NULL: none, or proved dead and struck off.
     qemu_pid           INTEGER,
     qemu_start_time    INTEGER,
@@ -122,7 +123,7 @@ CREATE TABLE intent (
     image_before TEXT    CHECK (image_before IS NULL OR image_before GLOB '{*}'),  -- NULL: an add
     image_after  TEXT    CHECK (image_after IS NULL OR image_after GLOB '{*}'),    -- NULL: a removal
     image_neither TEXT   CHECK (image_neither IS NULL OR image_neither GLOB '{*}'),  -- an emptied drive
-    image_stale  TEXT    CHECK (image_stale IS NULL OR image_stale GLOB '{*}'),  -- what an add replaces
+    image_stale  TEXT    CHECK (image_stale IS NULL OR image_stale GLOB '{*}'),  -- what an add replaces, or a change puts back
     plan         TEXT    NOT NULL CHECK (plan GLOB '[[]*]'),   -- QMP commands in order, each with its undo
     probe        TEXT    NOT NULL CHECK (probe GLOB '{*}'),  -- what to look for, and what it proves
     monitor_path TEXT    NOT NULL,                    -- the socket that the plan goes through

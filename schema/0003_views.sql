@@ -14,7 +14,7 @@ FROM domain d WHERE d.state <> 'destroyed' ORDER BY d.domid;
 
 -- Every entry of those domains. `json` is what the document shows.
 CREATE VIEW things AS
-SELECT d.domid, d.name AS domain, t.class, t.key, t.state, t.primary_at,
+SELECT d.domid, d.name AS domain, d.id AS incarnation, t.class, t.key, t.state, t.primary_at,
        (SELECT group_concat(p.kind || ':' || p.name, ' ') FROM product p WHERE p.thing = t.id) AS products,
        t.json, i.id AS intent,
        datetime(t.changed_us / 1000000, 'unixepoch') AS as_of,
@@ -26,7 +26,7 @@ WHERE d.state <> 'destroyed' ORDER BY d.domid, t.class, t.position;
 
 -- Open intents: what was promised and is not settled yet.
 CREATE VIEW pending_intents AS
-SELECT i.id AS intent, d.domid, d.name AS domain, i.operation, t.class, t.key, t.state AS entry,
+SELECT i.id AS intent, d.domid, d.name AS domain, d.id AS incarnation, i.operation, t.class, t.key, t.state AS entry,
        CASE WHEN i.asked_us IS NOT NULL THEN 'asked, waiting for the guest' ELSE 'open' END AS waits_for,
        CAST(unixepoch() - i.opened_us / 1000000 AS INTEGER) AS age_s,
        s.pid AS owner_pid, s.program AS owner_program, i.batch, i.note,

@@ -1,94 +1,18 @@
 // SPDX-License-Identifier: MIT
-#include <fcntl.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <fstream>
 
 #include "store/class_plan.hpp"
-#include "store/document.hpp"
-#include "store/edit.hpp"
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
 #include "store/probe.hpp"
-#include "store/spawn.hpp"
-#include "store/trace.hpp"
 
 namespace xlstore {
 
 namespace {
 
 constexpr auto kMonitorPoll = std::chrono::milliseconds(10);
-constexpr auto kCleanUp = std::chrono::seconds(10);
 constexpr std::size_t kLogTail = 300;
-constexpr std::size_t kIdDigits = 10;
-
-std::int64_t boottime_us()
-{
-    timespec t{};
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
-}
-
-// R14: a destruction that came before this creation wins, once.
-bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std::string& boot_id)
-{
-    db.prepare("DELETE FROM tombstone WHERE boot_id <> ? OR until_us < ?")
-        .bind(boot_id)
-        .bind(boottime_us())
-        .run();
-    db.prepare("DELETE FROM tombstone WHERE domid = ? AND uuid = ?").bind(domid).bind(uuid).run();
-    return db.changes() > 0;
-}
-
-// REQUIRES the gate: inserts the row and its document. Things are `entry_state`.
-Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document& document,
-                               DomainState state, std::string_view entry_state)
-{
-    Db& db = store.db();
-    auto living =
-        db.prepare("SELECT name, state FROM domain WHERE domid = ? AND state <> 'destroyed'")
-            .bind(domid);
-    if (living.step())
-        return Error(Errc::exists,
-                     "domain " + std::to_string(domid) + " (" + living.text(0) +
-                         ") is in the store, " + living.text(1) + " (R14)",
-                     "destroy it first, or use another domid");
-    db.prepare(
-          "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
-          "changed_us) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)")
-        .bind(domid)
-        .bind(document.uuid)
-        .bind(document.name)
-        .bind(state_name(state))
-        .bind(layout_name(document.layout))
-        .bind(store.self().boot_id)
-        .bind(state == DomainState::creating ? std::optional(store.session()) : std::nullopt)
-        .bind(now_us())
-        .run();
-    const auto id = db.last_insert_id();
-    XLSTORE_TRACE("row", id, std::string(state_name(state)));
-    insert_members(db, DomainId(id), document.members);
-    for (const auto& thing : document.things)
-        db.prepare(
-              "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
-              "changed_us) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-            .bind(id)
-            .bind(thing.device_class)
-            .bind(thing.key)
-            .bind(thing.position)
-            .bind(primary_name(thing.primary))
-            .bind(entry_state)
-            .bind(thing.json)
-            .bind(now_us())
-            .run();
-    return DomainId(id);
-}
 
 // QEMU's last words, for the error that says it died. Its text is quoted and bounded.
 std::string log_tail(const std::string& path)
@@ -102,17 +26,6 @@ std::string log_tail(const std::string& path)
     while (std::getline(file, line))
         if (!line.empty()) text = line;
     return text.empty() ? "it wrote nothing" : "its log ends with " + qmp::printable(text);
-}
-
-std::vector<std::string> with_monitor(std::vector<std::string> command, const std::string& path)
-{
-    std::string escaped;  // a comma ends an option of QEMU's, unless doubled
-    for (const char c : path)
-        escaped.append(c == ',' ? 2 : 1, c);
-    command.insert(command.end(),
-                   {"-chardev", "socket,id=xlstore-cmd,path=" + escaped + ",server=on,wait=off",
-                    "-mon", "chardev=xlstore-cmd,mode=control"});
-    return command;
 }
 
 // Waits until the monitor of a QEMU that is starting answers, or the process is dead.
@@ -143,10 +56,43 @@ std::optional<Draft> wanted(const ThingRow& thing)
     auto draft = disk ? (path.empty() ? draft_eject(thing) : draft_insert(thing, path))
                       : draft_attach(thing.name.device_class, thing.json);
     if (!draft) return std::nullopt;
+    // A drive that stays empty, whatever happens on the way, takes nothing away from the document.
+    if (draft->verb == Verb::change) draft->image_stale = thing.json;
     return *std::move(draft);
 }
 
-// Writes the registered QEMU into the row, under the slow hold (R11, R13).
+// The monitor's first answer: who is there, and on which socket. From then on it is held against
+// that (R11).
+Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Deadline until)
+{
+    qmp::Registration registration = *domain.registration;
+    auto answer =
+        co_await first_answer(store, registration.qemu, registration.path, domain.subject(), until);
+    if (!answer) {
+        if (answer.error().code == Errc::no_qemu)
+            co_return Error(Errc::refused,
+                            answer.error().message + ": " + log_tail(domain.log_path),
+                            "its log is " + domain.log_path);
+        co_return std::move(answer).error();
+    }
+    if (!registration.handed_in && answer->peer.pid != registration.qemu.pid) {
+        (void)co_await answer->monitor.execute("quit", "", until);
+        // No event of that name comes: this waits until it hangs up.
+        (void)co_await answer->monitor.wait_for_unplug("", until);
+        co_return Error(Errc::refused,
+                        domain.subject() + ": the process behind its monitor is pid " +
+                            std::to_string(answer->peer.pid) + ", not the pid " +
+                            std::to_string(registration.qemu.pid) +
+                            " that was started (R11); it was told to quit",
+                        "give the command of QEMU itself: no -daemonize, no wrapper");
+    }
+    registration.peer = answer->peer;
+    registration.socket = answer->socket;
+    co_return registration;
+}
+
+}  // namespace
+
 Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
                                       std::string log_path, Deadline until)
 {
@@ -194,52 +140,6 @@ Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registr
                 .run();
             return {};
         });
-}
-
-struct NewRow {
-    DomainId id{};
-    std::optional<SlowHold> hold;
-    bool forestalled = false;
-};
-
-// The monitor's first answer: who is there, and on which socket. From then on it is held against
-// that (R11).
-Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Deadline until)
-{
-    qmp::Registration registration = *domain.registration;
-    auto answer =
-        co_await first_answer(store, registration.qemu, registration.path, domain.subject(), until);
-    if (!answer) {
-        if (answer.error().code == Errc::no_qemu)
-            co_return Error(Errc::refused,
-                            answer.error().message + ": " + log_tail(domain.log_path),
-                            "its log is " + domain.log_path);
-        co_return std::move(answer).error();
-    }
-    if (answer->peer.pid != registration.qemu.pid) {
-        (void)co_await answer->monitor.execute("quit", "", until);
-        // No event of that name comes: this waits until it hangs up.
-        (void)co_await answer->monitor.wait_for_unplug("", until);
-        co_return Error(Errc::refused,
-                        domain.subject() + ": the process behind its monitor is pid " +
-                            std::to_string(answer->peer.pid) + ", not the pid " +
-                            std::to_string(registration.qemu.pid) +
-                            " that was started (R11); it was told to quit",
-                        "give the command of QEMU itself: no -daemonize, no wrapper");
-    }
-    registration.peer = answer->peer;
-    registration.socket = answer->socket;
-    co_return registration;
-}
-
-}  // namespace
-
-Result<void> check_domid(std::int64_t domid)
-{
-    if (domid < 0 || domid > 32751)
-        return Error(Errc::invalid,
-                     "domid " + std::to_string(domid) + " is out of range: 0 to 32751");
-    return {};
 }
 
 Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold hold, Deadline until)
@@ -339,12 +239,15 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     auto running = co_await engine->journal().commit(
         engine->hold(), "running", until, [&](const FastHold& fast) -> Result<void> {
             store.db()
-                .prepare("UPDATE domain SET state = 'running', creator = NULL WHERE id = ?")
+                .prepare(
+                    "UPDATE domain SET state = 'running', creator = NULL, "
+                    "born_us = coalesce(born_us, ?) WHERE id = ?")
+                .bind(now_us())
                 .bind(value_of(fast.domain()))
                 .run();
             engine->journal().add_history(
                 HistoryLine{fast.domain(),
-                            "create",
+                            domain.born ? "start" : "create",
                             {},
                             {},
                             "done",
@@ -356,118 +259,6 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     if (!running) co_return std::move(running).error();
     created.domain = *read_domain(store.db(), domain.id);
     co_return std::move(created);
-}
-
-namespace {
-
-// R13: the child exists, its pid is in the row, then its gate opens.
-Task<Result<Created>> start_qemu(Store& store, DomainRow domain, SlowHold hold,
-                                 std::vector<std::string> command, Deadline until)
-{
-    const std::string stem = std::to_string(value_of(domain.id));
-    const std::string socket = store.directory() + "/run/qmp-" + stem;
-    SpawnRequest request;
-    request.argv = with_monitor(std::move(command), socket);
-    request.log_path = store.directory() + "/run/qemu-" + stem + ".log";
-    auto child = spawn_gated(request);
-    if (!child)
-        co_return Error(child.error().code == Errc::not_found ? Errc::refused : child.error().code,
-                        domain.subject() + ": " + child.error().message, "nothing was started");
-
-    XLSTORE_TRACE("spawned", value_of(domain.id), "pid=" + std::to_string(child->id().pid));
-
-    qmp::Registration registration;
-    registration.qemu = child->id();
-    registration.path = socket;
-    auto written = co_await write_registration(store, hold, registration, request.log_path, until);
-    if (!written) co_return std::move(written).error();
-    XLSTORE_TRACE("gate", value_of(domain.id));
-    if (auto opened = child->open_gate(); !opened) co_return std::move(opened).error();
-    co_return co_await finish_creation(store, *read_domain(store.db(), domain.id), std::move(hold),
-                                       until);
-}
-
-}  // namespace
-
-Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document_text,
-                                    std::string what, std::vector<std::string> command,
-                                    Deadline until)
-{
-    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
-    auto document = parse_document(document_text, what);
-    if (!document) co_return std::move(document).error();
-    if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
-    const auto longest =
-        store.directory().size() + std::string_view("/run/qmp-").size() + kIdDigits;
-    if (longest >= sizeof(sockaddr_un::sun_path))
-        co_return Error(Errc::invalid,
-                        "the store's directory is too long for QEMU's monitor: " +
-                            store.directory() + "/run/qmp-N would have " + std::to_string(longest) +
-                            " bytes, a socket's path may have " +
-                            std::to_string(sizeof(sockaddr_un::sun_path) - 1),
-                        "keep the store in a shorter directory");
-
-    auto row =
-        co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
-            NewRow fresh;
-            if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
-                XLSTORE_TRACE("forestalled", 0);
-                fresh.forestalled =
-                    true;  // committed: it is used up by the creation that it defeats
-                return fresh;
-            }
-            auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
-            if (!id) return std::move(id).error();
-            auto hold = store.slow_lock_of_new(gate, *id, "create");
-            if (!hold) return std::move(hold).error();
-            fresh.id = *id;
-            fresh.hold.emplace(*std::move(hold));
-            return fresh;
-        });
-    if (!row) co_return std::move(row).error();
-    if (row->forestalled)
-        co_return Error(Errc::gone,
-                        "domain " + std::to_string(domid) + " (" + document->name +
-                            ") was destroyed before it was created (R14)",
-                        "create it again if that was not meant");
-    const DomainRow domain = *read_domain(store.db(), row->id);
-
-    std::optional<Error> failure;
-    try {
-        auto created =
-            co_await start_qemu(store, domain, *std::move(row->hold), std::move(command), until);
-        if (created) co_return created;
-        failure = std::move(created).error();
-    } catch (const std::exception& e) {
-        // Whatever broke: a creation that is reported as failed leaves no QEMU behind.
-        failure = Error(Errc::io, domain.subject() + ": " + e.what());
-    }
-    const auto now = read_domain(store.db(), domain.id);
-    if (!now || now->state == DomainState::destroying || now->state == DomainState::destroyed)
-        failure = Error(Errc::gone, domain.subject() + " was destroyed while it was created (R14)",
-                        "create it again if that was not meant");
-    // Nothing is left running, and the row goes: the same steps as any destruction.
-    const std::string why = "its creation failed: " + failure->message;
-    auto gone = co_await destroy_domain(store, domain, Clock::now() + kCleanUp, why);
-    if (!gone) failure->advice += "; cleaning up failed: " + gone.error().message + ": run xlfsck";
-    co_return *std::move(failure);
-}
-
-Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,
-                                      std::string what, Deadline until)
-{
-    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
-    auto document = parse_document(document_text, what);
-    if (!document) co_return std::move(document).error();
-    auto id = co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainId> {
-        auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
-        if (fresh)
-            Journal(store).add_history(
-                HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
-        return fresh;
-    });
-    if (!id) co_return std::move(id).error();
-    co_return *read_domain(store.db(), *id);
 }
 
 Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string monitor_path,

@@ -78,17 +78,19 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Deadline unt
     co_return Result<void>();
 }
 
-// The socket that this library named for the QEMU it started: by incarnation, and never used again.
-std::string own_socket(const Store& store, const DomainRow& domain)
+// The socket that this library named for the QEMU it started: by incarnation, by epoch as well
+// after a soft reset, and never used again.
+bool is_own_socket(const Store& store, const DomainRow& domain)
 {
-    return store.directory() + "/run/qmp-" + std::to_string(value_of(domain.id));
+    const std::string stem = store.directory() + "/run/qmp-" + std::to_string(value_of(domain.id));
+    const std::string& path = domain.registration->path;
+    return path == stem || path.starts_with(stem + "-");
 }
 
 // Its monitor has not answered yet: nobody has seen whether the pid that was registered is QEMU's.
 bool never_met(const DomainRow& domain)
 {
-    return domain.registration && !domain.log_path.empty() &&
-           domain.registration->socket.inode == 0;
+    return domain.registration && domain.registration->socket.inode == 0;
 }
 
 // Who answers at a socket: a pid; 0 when somebody does who cannot be asked now; nothing: nobody.
@@ -116,9 +118,10 @@ std::optional<pid_t> who_answers(const std::string& path)
 // number out again, so that device and inode prove nothing there.
 void remove_socket(const Store& store, const DomainRow& domain)
 {
-    const std::string path = own_socket(store, domain);
+    if (!domain.registration || !is_own_socket(store, domain)) return;
+    const std::string& path = domain.registration->path;
     const auto there = file_identity(path);
-    if (!there || !domain.registration) return;
+    if (!there) return;
     if (!never_met(domain) && *there != domain.registration->socket) return;
     if (never_met(domain) && who_answers(path)) return;  // a stranger's: ours has been ended
     XLSTORE_TRACE("destroy.unlink", value_of(domain.id));
@@ -135,7 +138,7 @@ void remove_socket(const Store& store, const DomainRow& domain)
 Task<Result<void>> clear_own(Store& store, const DomainRow& domain, bool kill, Deadline until)
 {
     if (!never_met(domain) || !of_this_boot(domain.registration->qemu)) co_return Result<void>();
-    const std::string path = own_socket(store, domain);
+    const std::string& path = domain.registration->path;
     const auto session = static_cast<pid_t>(domain.registration->qemu.pid);
     for (;;) {
         auto left = who_answers(path);
@@ -235,7 +238,7 @@ Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why
     co_return co_await end_domain(store, std::move(domain), false, std::move(why), until);
 }
 
-Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold, Deadline until)
+Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
 {
     const auto row = read_domain(store.db(), domain.id);
     if (!row || !row->registration) co_return Result<void>();
@@ -243,6 +246,7 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold
     if (life_of(row->registration->qemu) != Life::dead)
         co_return Error(Errc::refused,
                         row->subject() + ": its QEMU (pid " + pid + ") is not proved dead");
+    if (auto cleared = co_await clear_own(store, *row, false, until); !cleared) co_return cleared;
     const std::string evidence = "QEMU " + pid + " is dead";
     Journal journal(store);
     for (const auto id : open_intents(store.db(), row->id)) {
@@ -271,14 +275,21 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold
                     "qemu_pid = NULL, "
                     "qemu_start_time = NULL, qemu_pid_namespace = NULL, monitor_path = NULL, "
                     "monitor_device = NULL, "
-                    "monitor_inode = NULL, peer_pid = NULL, peer_uid = NULL, peer_gid = NULL WHERE "
-                    "id = ?")
+                    "monitor_inode = NULL, peer_pid = NULL, peer_uid = NULL, peer_gid = NULL, "
+                    "monitor_handed_in = 0 WHERE id = ?")
                 .bind(number)
                 .run();
             journal.add_history(
                 HistoryLine{fast.domain(), "strike off", {}, {}, "done", {}, evidence});
             return {};
         });
+}
+
+Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
+{
+    if (auto killed = co_await kill_qemu(store, domain, until); !killed) co_return killed;
+    if (auto cleared = co_await clear_own(store, domain, true, until); !cleared) co_return cleared;
+    co_return co_await strike_off_qemu(store, std::move(domain), hold, until);
 }
 
 Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,

@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 4> kStates = {"creating", "running", "des
     "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
-    "monitor_handed_in, baseline IS NOT NULL, log_path"
+    "monitor_handed_in, baseline IS NOT NULL, log_path, born_us IS NOT NULL"
 
 DomainRow domain_from(const Statement& row)
 {
@@ -45,6 +45,7 @@ DomainRow domain_from(const Statement& row)
     }
     d.has_baseline = row.integer(18) != 0;
     d.log_path = row.text(19);
+    d.born = row.integer(20) != 0;
     return d;
 }
 

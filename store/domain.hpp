@@ -30,6 +30,7 @@ struct DomainRow {
     std::optional<std::int64_t> creator;            ///< session, while it is being created
     std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
     bool has_baseline = false;
+    bool born = false;  ///< it has run: its QEMU's death does not end it
     std::string log_path;
 
     [[nodiscard]] std::string subject() const

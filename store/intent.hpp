@@ -44,7 +44,8 @@ struct Draft {
     std::optional<std::string> image_after;    ///< JSON; nothing: a removal
     std::optional<std::string> image_neither;  ///< JSON of an emptied drive, for a change
     Plan plan;
-    std::optional<std::string> image_stale = {};  ///< JSON of the stale entry that an add replaces
+    /// JSON of the stale entry that an add replaces, or a change is to put back into QEMU.
+    std::optional<std::string> image_stale = {};
 };
 
 /// An open intent as it stands in the store.

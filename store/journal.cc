@@ -261,9 +261,9 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
     const bool absent = (draft.verb == Verb::add && image != Image::after) ||
                         (draft.verb == Verb::remove && image == Image::after);
-    if (absent && draft.image_stale) {
-        // What the add replaced was stale before, and is again.
-        db.prepare("DELETE FROM product WHERE thing = ?").bind(intent->thing).run();
+    if (draft.image_stale && (absent || image == Image::neither)) {
+        // What the add replaced, or the change was to put back, was stale before, and is again.
+        if (absent) db.prepare("DELETE FROM product WHERE thing = ?").bind(intent->thing).run();
         db.prepare("UPDATE thing SET state = 'stale', json = ?, changed_us = ? WHERE id = ?")
             .bind(*draft.image_stale)
             .bind(now_us())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The life of an incarnation (DESIGN 7).
 //
-//   creating --------------------> running <------ register: creating, then running again
+//   creating --------------------> running <------ register, soft reset: creating, then running
 //      |  the creator died, or        |
 //      |  QEMU died while starting    |
 //      v                              v
@@ -43,6 +43,13 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
                                     std::string what, std::vector<std::string> command,
                                     Deadline until);
 
+/// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
+/// that; row and document stay, and what the document has is put into the new QEMU. Errors: busy,
+/// gone, io (the old one's death could not be seen: nothing was changed); refused (the new one
+/// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
+Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
+                                 Deadline until);
+
 /// A document for a domain that runs elsewhere: running, no QEMU known.
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
                                       std::string what, Deadline until);
@@ -54,6 +61,11 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
 Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string monitor_path,
                                     std::optional<std::int64_t> pid, bool handed_in,
                                     Deadline until);
+
+/// Writes a QEMU into the row, which is `creating` from then on (R11, R13). Errors: exists (it is
+/// another domain's), gone, lost.
+Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
+                                      std::string log_path, Deadline until);
 
 /// From the monitor's first answer on: baseline, each qmp thing probed or attached, running.
 /// Recovery finishes a dead creator's work with it. REQUIRES a registered QEMU in the row.
@@ -74,7 +86,11 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
 /// Strikes a dead QEMU off a domain that is not over: open intents are settled (nothing of them is
 /// in a dead QEMU), its things become stale, the document stays. Looks itself whether it is dead.
 /// Errors: refused (it lives), lost, gone.
-Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold hold, Deadline until);
+Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
+
+/// The same for one that may live: kills it first, and sees it dead.
+/// Errors: io (its death could not be seen: nothing was changed), lost, gone.
+Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
 
 /// Ends an incarnation whose QEMU is proved dead, or never ran, without killing anything.
 /// REQUIRES that proof, and the slow lock if the row could change meanwhile. `why` goes into

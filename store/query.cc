@@ -31,6 +31,10 @@ int only_reading(void*, int action, const char* name, const char* argument, cons
                            pragma == "foreign_key_list" || pragma.ends_with("_check");
         return !argument || tells ? SQLITE_OK : SQLITE_DENY;
     }
+    // SQLite asks so when a table-valued function (json_each, pragma_table_info) declares its
+    // columns; a statement that would really write is refused as one that does not only read.
+    case SQLITE_UPDATE:
+        return std::string_view(name) == "sqlite_master" ? SQLITE_OK : SQLITE_DENY;
     default:
         return SQLITE_DENY;
     }
@@ -72,6 +76,12 @@ QueryCell cell_of(sqlite3_stmt* row, int column)
                      type == SQLITE_INTEGER || type == SQLITE_FLOAT};
 }
 
+Error only_reading_allowed(const char* why)
+{
+    return Error(Errc::invalid, std::string("sql: ") + why,
+                 "only reading is allowed; schema/README.md shows what can be asked");
+}
+
 Error failed(sqlite3* db)
 {
     switch (sqlite3_errcode(db)) {
@@ -79,8 +89,7 @@ Error failed(sqlite3* db)
         return Error(Errc::invalid, "sql: the query ran into its time limit",
                      "give it more, or ask for less");
     case SQLITE_AUTH:
-        return Error(Errc::invalid, std::string("sql: ") + sqlite3_errmsg(db),
-                     "only reading is allowed; schema/README.md shows what can be asked");
+        return only_reading_allowed(sqlite3_errmsg(db));
     default:
         return Error(Errc::invalid, std::string("sql: ") + sqlite3_errmsg(db),
                      "schema/README.md shows what can be asked; nothing can be changed");
@@ -103,6 +112,7 @@ Result<void> run_query(Db& db, const std::string& sql,
         if (!prepared) continue;  // white space or a comment
         const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(prepared,
                                                                               sqlite3_finalize);
+        if (!sqlite3_stmt_readonly(prepared)) return only_reading_allowed("it would write");
         int number = 0;
         for (const auto& value : parameters)
             if (++number <= sqlite3_bind_parameter_count(prepared) && value)

@@ -166,7 +166,7 @@ Result<Durability> check_database(const std::string& path, Deadline until)
 
 }  // namespace
 
-std::string default_directory()
+const char* default_directory()
 {
     const char* named = std::getenv("XLSTORE_DIR");
     return named && *named ? named : "/var/lib/xlstore";

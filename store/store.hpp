@@ -32,7 +32,7 @@ constexpr std::int64_t value_of(DomainId id)
 }
 
 /// The directory used when none is named: $XLSTORE_DIR, else /var/lib/xlstore.
-[[nodiscard]] std::string default_directory();
+[[nodiscard]] const char* default_directory();
 
 struct StoreOptions {
     std::string directory = default_directory();

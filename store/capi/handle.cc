@@ -16,11 +16,6 @@ thread_local struct {
     char advice[sizeof(xlstore_error::advice)];
 } last_error;
 
-Error closed_error()
-{
-    return Error(Errc::order, "the store was closed", "nothing was done; open it again");
-}
-
 xlstore_result to_result(Result<Answer> answer)
 {
     xlstore_result result;
@@ -30,6 +25,7 @@ xlstore_result to_result(Result<Answer> answer)
         result.json = std::move(answer->json);
         result.intent = answer->intent;
         result.held = std::move(answer->held);
+        result.made = std::move(answer->made);
         return result;
     }
     const Error& error = answer.error();
@@ -133,6 +129,17 @@ char* new_string(std::string_view text)
     return copy;
 }
 
+void depend(State& state, const std::shared_ptr<Dependent>& dependent)
+{
+    std::erase_if(state.dependents, [](const auto& one) { return one.expired(); });
+    state.dependents.push_back(dependent);
+}
+
+Error closed_error()
+{
+    return Error(Errc::order, "the store was closed", "nothing was done; open it again");
+}
+
 Result<State*> state_of(const xlstore_store* store)
 {
     if (!store) return Error(Errc::invalid, "store: NULL");
@@ -177,6 +184,11 @@ Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds
     if (!options) return options.error();
     return Clock::now() +
            (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
+}
+
+std::string document_name(const xlstore_call* call)
+{
+    return call && call->document_name ? call->document_name : "document";
 }
 
 int32_t finish_waiting(State& state, Work work, xlstore_result** out)
@@ -231,6 +243,11 @@ int32_t xlstore_last_error(xlstore_error* error_out)
 void xlstore_string_free(char* text)
 {
     delete[] text;
+}
+
+const char* xlstore_default_directory(void)
+{
+    return default_directory();
 }
 
 int32_t xlstore_init(const char* directory, const xlstore_init_options* options)

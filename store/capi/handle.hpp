@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "store/domain.hpp"
+#include "store/lifecycle.hpp"
 #include "store/store.hpp"
 #include "xlstore/xlstore.h"
 
@@ -68,6 +69,8 @@ private:
     std::optional<SlowHold> hold_;
 };
 
+class Making;
+
 /// What an operation ends with, when it ends well or with an outcome of its own.
 struct Answer {
     std::string message;
@@ -75,6 +78,7 @@ struct Answer {
     std::int64_t intent = 0;
     int32_t status = XLSTORE_OK;
     std::shared_ptr<Held> held = {};
+    std::shared_ptr<Making> made = {};
 };
 using Work = Task<Result<Answer>>;
 
@@ -102,6 +106,10 @@ int32_t guarded(F body) noexcept
     return status;
 }
 
+/// Lets go of it when the store is closed.
+void depend(State& state, const std::shared_ptr<Dependent>& dependent);
+[[nodiscard]] Error closed_error();
+
 /// The state behind a handle. Errors: invalid (NULL), order (closed, or in a forked child).
 Result<State*> state_of(const xlstore_store* store);
 /// A text that must be there. Error invalid.
@@ -109,6 +117,8 @@ Result<std::string> text_of(const char* text, const char* what);
 /// NULL-terminated, at least one. Error invalid.
 Result<std::vector<std::string>> texts_of(const char* const* texts, const char* what);
 Result<DomainRow> domain_of(State& state, const char* word);
+/// "domain 7 (web) runs: ...", with its members. From what a creation ended with.
+Work created_work(Task<Result<Created>> task);
 [[nodiscard]] char* new_string(std::string_view text);
 void copy_text(std::span<char> to, std::string_view text) noexcept;
 
@@ -142,6 +152,8 @@ Result<void> give(T* out, T value, const char* what)
 }
 
 Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard);
+/// What messages call the document of a call that was found good.
+[[nodiscard]] std::string document_name(const xlstore_call* call);
 
 /// Runs it to its end on the store's loop.
 int32_t finish_waiting(State& state, Work work, xlstore_result** out);
@@ -194,6 +206,7 @@ struct xlstore_result {
     std::string json;
     std::int64_t intent = 0;
     std::shared_ptr<xlstore::capi::Held> held;
+    std::shared_ptr<xlstore::capi::Making> made;
 };
 
 struct xlstore_op {

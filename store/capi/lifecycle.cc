@@ -32,12 +32,16 @@ Answer created_answer(const Created& created)
     return answer;
 }
 
+}  // namespace
+
 Work created_work(Task<Result<Created>> task)
 {
     auto created = co_await std::move(task);
     if (!created) co_return std::move(created).error();
     co_return created_answer(*created);
 }
+
+namespace {
 
 // What is done with a domid and a result of no members but that.
 Answer domid_answer(std::string message, std::int64_t domid)
@@ -84,8 +88,20 @@ Result<Work> create_of(State& state, int32_t domid, const char* document,
     if (!words) return words.error();
     const auto until = deadline_of(call, limits::create_timeout);
     if (!until) return until.error();
-    return created_work(create_domain(*state.store, domid, *std::move(text), "document",
+    return created_work(create_domain(*state.store, domid, *std::move(text), document_name(call),
                                       *std::move(words), *until));
+}
+
+Result<Work> soft_reset_of(State& state, const char* domain, const char* const* command,
+                           const xlstore_call* call)
+{
+    auto words = texts_of(command, "command");
+    if (!words) return words.error();
+    const auto until = deadline_of(call, limits::create_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return created_work(soft_reset(*state.store, *std::move(row), *std::move(words), *until));
 }
 
 Result<Work> import_of(State& state, int32_t domid, const char* document, const xlstore_call* call)
@@ -94,7 +110,8 @@ Result<Work> import_of(State& state, int32_t domid, const char* document, const 
     if (!text) return text.error();
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
-    return import_work(import_domain(*state.store, domid, *std::move(text), "document", *until));
+    return import_work(
+        import_domain(*state.store, domid, *std::move(text), document_name(call), *until));
 }
 
 Result<Work> register_of(State& state, const char* domain, const char* monitor_path, int64_t pid,
@@ -152,6 +169,21 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
 {
     return start(store, callback, userdata, op_out,
                  [&](State& state) { return create_of(state, domid, document, command, call); });
+}
+
+int32_t xlstore_soft_reset(xlstore_store* store, const char* domain, const char* const* command,
+                           const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return soft_reset_of(state, domain, command, call); });
+}
+
+int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain,
+                                 const char* const* command, const xlstore_call* call,
+                                 xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return soft_reset_of(state, domain, command, call); });
 }
 
 int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document,

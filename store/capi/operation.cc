@@ -3,6 +3,7 @@
 #include "store/operation.hpp"
 
 #include <array>
+#include <filesystem>
 
 #include "store/capi/handle.hpp"
 #include "store/json_text.hpp"
@@ -13,10 +14,12 @@ namespace xlstore::capi {
 
 namespace {
 
-Work done_work(std::string what, Task<Result<Done>> task)
+// `said`: whether the evidence is worth a place in the line.
+Work done_work(std::string what, bool said, Task<Result<Done>> task)
 {
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
+    if (said) what += ": " + done->evidence;
     const auto intent = value_of(done->intents.front());
     std::string json = json_object({{"result", json_quote("done")},
                                     {"intent", std::to_string(intent)},
@@ -34,7 +37,7 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
     auto row = domain_of(state, domain);
     if (!row) return row.error();
     std::string what = row->subject() + ": " + std::move(done);
-    return done_work(std::move(what),
+    return done_work(std::move(what), false,
                      perform(*state.store, *std::move(row), *std::move(request), *until));
 }
 
@@ -124,6 +127,8 @@ Result<Work> insert_of(State& state, const char* domain, const char* vdev, const
     if (!drive) return drive.error();
     auto path = text_of(file, "file");
     if (!path) return path.error();
+    // Not resolved further: the document names the image as the caller does.
+    *path = std::filesystem::absolute(*path).string();
     std::string done = *path + " is in " + *drive;
     return request_work(
         state, domain, Request{Request::Kind::insert, "disks", *std::move(drive), *std::move(path)},
@@ -148,6 +153,9 @@ Result<Work> batch_of(State& state, const char* domain, const char* requests, ui
     if ((flags & ~XLSTORE_ALL_OR_NONE) != 0) return Error(Errc::invalid, "flags: unknown bits");
     auto all = requests_from_json(*text);
     if (!all) return all.error();
+    for (auto& request : *all)
+        if (request.kind == Request::Kind::insert)
+            request.text = std::filesystem::absolute(request.text).string();
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
     auto row = domain_of(state, domain);
@@ -160,7 +168,7 @@ Result<Work> wait_of(State& state, int64_t intent, const xlstore_call* call)
 {
     const auto until = deadline_of(call, limits::wait_timeout);
     if (!until) return until.error();
-    return done_work("intent " + std::to_string(intent) + ": done",
+    return done_work("intent " + std::to_string(intent) + ": done", true,
                      wait_for_intent(*state.store, IntentId(intent), *until));
 }
 

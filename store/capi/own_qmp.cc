@@ -25,7 +25,7 @@ Work slow_lock_work(std::shared_ptr<State> state, DomainRow domain, std::string 
     answer.message = row->subject() + ": the slow lock is held";
     answer.json = json_object({{"result", json_quote("done")}});
     answer.held = std::make_shared<Held>(state, *std::move(row), *std::move(hold));
-    state->dependents.push_back(answer.held);
+    depend(*state, answer.held);
     co_return answer;
 }
 

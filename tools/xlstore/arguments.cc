@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tools/xlstore/verbs.hpp"
+#include "xlstore/xlstore.h"
 
 namespace xlstore::tools {
 
@@ -20,13 +21,13 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         "xlstore");
     app.require_subcommand(1);
     app.fallthrough();
-    out.store = default_directory();
+    out.store = xlstore_default_directory();
     app.add_option("--store", out.store,
                    "the store's directory; else $XLSTORE_DIR, else /var/lib/xlstore");
     app.add_flag("-v,--verbose", out.verbose, "say on standard error what is done");
     app.add_flag("--json", out.json, "print one JSON value, errors too");
     app.add_option("--timeout", out.timeout_s,
-                   "seconds for the whole of it (default: 30, create 60, wait 3600)")
+                   "seconds for the whole of it (default: 30, create and soft-reset 60, wait 3600)")
         ->check(CLI::Range(0.0, 1e6));
 
     // What stands after "--" is QEMU's command line and none of ours to read.
@@ -85,8 +86,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
     }
     for (auto& word : out.words)
         if (word.starts_with(kGuard)) word.erase(0, kGuard.size());
-    if (!out.command.empty() && out.verb != "create") {
-        std::fputs("xlstore: only 'create' takes a command after --\n", stderr);
+    if (!out.command.empty() && out.verb != "create" && out.verb != "soft-reset") {
+        std::fputs("xlstore: only 'create' and 'soft-reset' take a command after --\n", stderr);
         return static_cast<int>(Status::usage);
     }
     return std::nullopt;

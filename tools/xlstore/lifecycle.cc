@@ -1,38 +1,16 @@
 // SPDX-License-Identifier: MIT
-// init, create, import, register, destroy, recover.
-#include "store/lifecycle.hpp"
-
+// init, create, soft-reset, import, register, destroy, recover.
 #include <charconv>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
-#include "recovery/recover.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "tools/xlstore/verbs.hpp"
+#include "tools/xlstore/library.hpp"
+#include "xlstore/recovery.h"
 
 namespace xlstore::tools {
-
-Result<std::unique_ptr<Store>> open_store(const Arguments& arguments)
-{
-    StoreOptions options;
-    options.directory = arguments.store;
-    if (arguments.timeout_s)
-        options.open_timeout =
-            std::chrono::milliseconds(static_cast<std::int64_t>(*arguments.timeout_s * 1000));
-    if (arguments.verbose) options.log = Log::to_stderr("xlstore", LogLevel::debug);
-    return Store::open(options);
-}
-
-Result<std::unique_ptr<Store>> open_to_look(const Arguments& arguments)
-{
-    StoreOptions options;
-    options.directory = arguments.store;
-    return Store::open_read_only(options);
-}
 
 Result<std::string> read_file(const std::string& path)
 {
@@ -44,75 +22,63 @@ Result<std::string> read_file(const std::string& path)
     return text;
 }
 
-Result<std::string> read_text(const std::string& word, std::string& what)
+Result<std::string> read_text(const std::string& word)
 {
-    if (word == "-") {
-        what = "standard input";
-        return std::string(std::istreambuf_iterator<char>(std::cin), {});
-    }
-    if (word.starts_with('@')) {
-        what = word.substr(1);
-        return read_file(what);
-    }
-    what = "argument";
+    if (word == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+    if (word.starts_with('@')) return read_file(word.substr(1));
     return word;
-}
-
-void print_done(const Arguments& arguments, const std::string& text,
-                std::vector<std::pair<std::string, std::string>> members)
-{
-    if (arguments.json) {
-        members.insert(members.begin(), {"result", json_quote("done")});
-        std::puts(json_object(members).c_str());
-    } else {
-        std::puts(plain(text).c_str());
-    }
 }
 
 namespace {
 
-Result<std::int64_t> parse_domid(const std::string& word)
+Result<int32_t> parse_domid(const std::string& word)
 {
-    std::int64_t domid = -1;
+    int32_t domid = -1;
     const char* begin = word.c_str() + (word.starts_with("domid:") ? 6 : 0);
     const char* end = word.c_str() + word.size();
     const auto [at, error] = std::from_chars(begin, end, domid);
     if (error != std::errc() || at != end || begin == end)
-        return Error(Errc::invalid, json_shown(word) + " is not a domid");
+        return Error(Errc::invalid, plain(word) + " is not a domid");
     return domid;
 }
 
-void print_created(const Arguments& arguments, const Created& created)
+std::vector<const char*> pointers_to(const std::vector<std::string>& words)
 {
-    const auto& d = created.domain;
-    std::string notes = "[";
-    for (const auto& note : created.notes)
-        notes += (notes.size() > 1 ? "," : "") + json_quote(note);
-    print_done(arguments,
-               d.subject() + " runs: QEMU pid " + std::to_string(d.registration->qemu.pid) +
-                   ", monitor " + d.registration->path +
-                   (d.log_path.empty() ? "" : ", log " + d.log_path),
-               {{"domid", std::to_string(d.domid)},
-                {"incarnation", std::to_string(value_of(d.id))},
-                {"qemu_pid", std::to_string(d.registration->qemu.pid)},
-                {"monitor", json_quote(d.registration->path)},
-                {"log", json_quote(d.log_path)},
-                {"notes", notes + "]"}});
-    if (!arguments.json)
-        for (const auto& note : created.notes)
-            std::fprintf(stderr, "xlstore: note: %s\n", plain(note).c_str());
+    std::vector<const char*> pointers;
+    for (const auto& word : words)
+        pointers.push_back(word.c_str());
+    pointers.push_back(nullptr);
+    return pointers;
+}
+
+// What a creation ends with: besides its line, what QEMU cannot be given.
+Result<Status> run_creation(const Arguments& arguments, const Operation& operation)
+{
+    const auto result = perform(arguments, operation);
+    if (!result) return result.error();
+    auto told = tell(arguments, result->get());
+    if (!told || arguments.json) return told;
+    const auto created = nlohmann::json::parse(xlstore_result_json(result->get()));
+    for (const auto& note : created["notes"])
+        std::fprintf(stderr, "xlstore: note: %s\n", plain(note.get<std::string>()).c_str());
+    return told;
 }
 
 }  // namespace
 
 Result<Status> run_init(const Arguments& arguments)
 {
-    if (auto made = Store::init(arguments.store, arguments.group,
-                                arguments.power ? Durability::power : Durability::process);
-        !made)
-        return made.error();
-    print_done(arguments, "store made in " + arguments.store,
-               {{"store", json_quote(arguments.store)}});
+    xlstore_init_options options = XLSTORE_INIT_OPTIONS_INIT;
+    options.has_reading_group = arguments.group ? 1 : 0;
+    options.reading_group = arguments.group.value_or(0);
+    options.power = arguments.power ? 1 : 0;
+    if (xlstore_init(arguments.store.c_str(), &options) != XLSTORE_OK) return last_error();
+    if (arguments.json)
+        std::puts(nlohmann::ordered_json({{"result", "done"}, {"store", arguments.store}})
+                      .dump()
+                      .c_str());
+    else
+        std::puts(plain("store made in " + arguments.store).c_str());
     return Status::done;
 }
 
@@ -120,110 +86,95 @@ Result<Status> run_create(const Arguments& arguments)
 {
     const auto domid = parse_domid(arguments.words[0]);
     if (!domid) return domid.error();
-    auto document = read_file(arguments.words[1]);
+    const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
-    auto store = open_store(arguments);
-    if (!store) return store.error();
-    auto created = (*store)->loop().wait_for(
-        create_domain(**store, *domid, *document, arguments.words[1], arguments.command,
-                      arguments.until(limits::create_timeout)));
-    if (!created) return created.error();
-    print_created(arguments, *created);
-    return Status::done;
+    const auto command = pointers_to(arguments.command);
+    return run_creation(arguments, [&](auto* store, xlstore_call call, auto** out) {
+        call.document_name = arguments.words[1].c_str();
+        return xlstore_create(store, *domid, document->c_str(), command.data(), &call, out);
+    });
+}
+
+Result<Status> run_soft_reset(const Arguments& arguments)
+{
+    const auto command = pointers_to(arguments.command);
+    return run_creation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_soft_reset(store, arguments.words[0].c_str(), command.data(), &call, out);
+    });
 }
 
 Result<Status> run_import(const Arguments& arguments)
 {
     const auto domid = parse_domid(arguments.words[0]);
     if (!domid) return domid.error();
-    auto document = read_file(arguments.words[1]);
+    const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
-    auto store = open_store(arguments);
-    if (!store) return store.error();
-    auto domain =
-        (*store)->loop().wait_for(import_domain(**store, *domid, *document, arguments.words[1],
-                                                arguments.until(limits::operation_timeout)));
-    if (!domain) return domain.error();
-    print_done(arguments, domain->subject() + " imported",
-               {{"domid", std::to_string(domain->domid)}});
-    return Status::done;
+    return run_operation(arguments, [&](auto* store, xlstore_call call, auto** out) {
+        call.document_name = arguments.words[1].c_str();
+        return xlstore_import(store, *domid, document->c_str(), &call, out);
+    });
 }
 
 Result<Status> run_register(const Arguments& arguments)
 {
-    auto store = open_store(arguments);
-    if (!store) return store.error();
-    auto domain = find_domain((*store)->db(), arguments.words[0]);
-    if (!domain) return domain.error();
-    auto created = (*store)->loop().wait_for(register_qemu(
-        **store, *domain, std::filesystem::absolute(arguments.monitor).string(), arguments.pid,
-        arguments.handed_in, arguments.until(limits::operation_timeout)));
-    if (!created) return created.error();
-    print_created(arguments, *created);
-    return Status::done;
+    return run_creation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_register(store, arguments.words[0].c_str(), arguments.monitor.c_str(),
+                                arguments.pid.value_or(0),
+                                arguments.handed_in ? XLSTORE_HANDED_IN : 0, &call, out);
+    });
 }
 
 Result<Status> run_destroy(const Arguments& arguments)
 {
-    auto store = open_store(arguments);
-    if (!store) return store.error();
-    const auto until = arguments.until(limits::operation_timeout);
-    if (!arguments.uuid.empty()) {
-        const auto domid = parse_domid(arguments.words[0]);
-        if (!domid) return domid.error();
-        auto there =
-            (*store)->loop().wait_for(destroy_or_forestall(**store, *domid, arguments.uuid, until));
-        if (!there) return there.error();
-        print_done(
-            arguments,
-            *there ? "destroyed" : "no such domain; its creation is refused for the next 60 s",
-            {{"row", *there ? "true" : "false"}});
-        return Status::done;
-    }
-    auto domain = find_domain((*store)->db(), arguments.words[0]);
-    if (!domain) return domain.error();
-    auto destroyed = (*store)->loop().wait_for(destroy_domain(**store, *domain, until));
-    if (!destroyed) return destroyed.error();
-    print_done(arguments, domain->subject() + " destroyed",
-               {{"domid", std::to_string(domain->domid)}});
-    return Status::done;
+    const auto& domain = arguments.words[0];
+    if (arguments.uuid.empty())
+        return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+            return xlstore_destroy(store, domain.c_str(), &call, out);
+        });
+    const auto domid = parse_domid(domain);
+    if (!domid) return domid.error();
+    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_destroy_domid(store, *domid, arguments.uuid.c_str(), &call, out);
+    });
 }
 
 Result<Status> run_recover(const Arguments& arguments)
 {
-    auto store = open_store(arguments);
-    if (!store) return store.error();
-    recovery::Options options;
-    options.mode = recovery::Mode::preen;
-    if (arguments.timeout_s)
-        options.timeout_each =
-            std::chrono::milliseconds(static_cast<std::int64_t>(*arguments.timeout_s * 1000));
-    if (!arguments.words.empty()) {
-        auto domain = find_domain((*store)->db(), arguments.words[0]);
-        if (!domain) return domain.error();
-        options.only = domain->id;
-    }
     std::string lines;
-    options.found = [&](const recovery::Finding& f) {
-        const auto& about = recovery::problem(f.code);
-        if (about.if_left == recovery::Exit::clean && f.action == recovery::Action::none) return;
-        lines += f.subject + ": " + std::string(about.message) +
-                 (f.evidence.empty() ? "" : " (" + f.evidence + ")") +
-                 (f.action == recovery::Action::fixed ? ". " + std::string(about.fixed) : "") +
-                 (f.error.empty() ? "" : ": " + f.error) + "\n";
+    const auto found = [](const xlstore_finding* f, void* userdata) {
+        if (f->if_left == 0 && f->action == XLSTORE_ACTION_NONE) return;
+        const std::string evidence = f->evidence;
+        const std::string error = f->error;
+        *static_cast<std::string*>(userdata) +=
+            plain(std::string(f->subject) + ": " + f->message +
+                  (evidence.empty() ? "" : " (" + evidence + ")") +
+                  (f->action == XLSTORE_ACTION_FIXED ? std::string(". ") + f->fixed : "") +
+                  (error.empty() ? "" : ": " + error)) +
+            "\n";
     };
-    auto report = (*store)->loop().wait_for(recovery::recover(**store, std::move(options)));
-    if (!report) return report.error();
+    const auto result = perform(arguments, [&](auto* store, const auto& call, auto** out) {
+        xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+        options.domain = arguments.words.empty() ? nullptr : arguments.words[0].c_str();
+        options.timeout_ms = call.timeout_ms;
+        options.found = found;
+        options.userdata = &lines;
+        return xlstore_recover(store, &options, out);
+    });
+    if (!result) return result.error();
+    const auto report = nlohmann::json::parse(xlstore_result_json(result->get()));
+    if (!report.contains("fsck_status")) return tell(arguments, result->get());
     if (arguments.json)
-        std::puts(json_object({{"found", std::to_string(report->found)},
-                               {"corrected", std::to_string(report->corrected)},
-                               {"fsck_status", std::to_string(report->exit_bits)}})
-                      .c_str());
+        std::puts(xlstore_result_json(result->get()));
     else
         std::fputs(lines.c_str(), stdout);
-    const auto open = report->exit_bits & ~static_cast<unsigned>(recovery::Exit::corrected);
-    if (open == 0) return Status::done;
-    return open == static_cast<unsigned>(recovery::Exit::left) ? Status::refused : Status::in_doubt;
+    switch (xlstore_result_status(result->get())) {
+    case XLSTORE_OK:
+        return Status::done;
+    case XLSTORE_E_REFUSED:
+        return Status::refused;
+    default:
+        return Status::in_doubt;
+    }
 }
 
 }  // namespace xlstore::tools

@@ -14,6 +14,8 @@ const std::vector<VerbRow>& verbs()
         {"init", "[--group GID] [--power]", "make a new store", 0, 0, run_init},
         {"create", "DOMID CONFIG.json -- QEMU-COMMAND...", "start QEMU as that domain", 2, 2,
          run_create},
+        {"soft-reset", "DOM -- QEMU-COMMAND...", "give a domain a new QEMU; its document stays", 1,
+         1, run_soft_reset},
         {"import", "DOMID CONFIG.json", "a document for a domain that runs elsewhere", 2, 2,
          run_import},
         {"register", "DOM --monitor SOCKET [--pid N] [--handed-in]",

@@ -1,191 +1,147 @@
 // SPDX-License-Identifier: MIT
 // list, show, things, intents, history, export, crash-points: looking, never changing.
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "store/crash_point.hpp"
-#include "store/json_text.hpp"
-#include "tools/xlstore/verbs.hpp"
+#include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
 
 namespace {
 
-/// Runs a query whose first column is a JSON object of the row, the others the cells of a table.
-void print_rows(const Arguments& arguments, Statement rows, const std::vector<std::string>& head)
+struct Found {
+    StoreHandle store;
+    std::vector<std::string> incarnation;  // as a query's parameter; empty: none was named
+};
+
+// The store to look at, and the domain that is named, if one is.
+Result<Found> open_and_find(const Arguments& arguments)
 {
-    std::string json = "[";
-    std::vector<std::vector<std::string>> table;
-    while (rows.step()) {
-        json += (json.size() > 1 ? "," : "") + rows.text(0);
-        std::vector<std::string> cells;
-        for (std::size_t i = 0; i < head.size(); ++i)
-            cells.push_back(plain(rows.text(static_cast<int>(i) + 1)));
-        table.push_back(std::move(cells));
-    }
-    if (arguments.json)
-        std::puts((json + "]").c_str());
-    else
-        print_table(head, table);
+    auto store = open_to_look(arguments);
+    if (!store) return store.error();
+    Found found{*std::move(store), {}};
+    if (arguments.words.empty()) return found;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    if (xlstore_find(found.store.get(), arguments.words[0].c_str(), &info) != XLSTORE_OK)
+        return last_error();
+    found.incarnation.push_back(std::to_string(info.id));
+    return found;
 }
 
-// All domains, or the one that is named: the rows of a view are chosen by incarnation or domid.
-Result<std::optional<DomainRow>> maybe_domain(const Arguments& arguments, Db& db)
+// The rows of a view that are of one domain, or of all.
+Result<Status> print_found(const Arguments& arguments, const char* sql,
+                           const std::vector<std::string>& head)
 {
-    if (arguments.words.empty()) return std::optional<DomainRow>();
-    auto domain = find_domain(db, arguments.words[0]);
-    if (!domain) return domain.error();
-    return std::optional<DomainRow>(*std::move(domain));
+    const auto found = open_and_find(arguments);
+    if (!found) return found.error();
+    return print_rows(arguments, found->store.get(), sql, found->incarnation, head);
 }
 
 }  // namespace
 
 Result<Status> run_list(const Arguments& arguments)
 {
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    print_rows(arguments,
-               (*store)->db().prepare(
-                   "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'state', state, "
-                   "'incarnation', "
-                   "incarnation, 'things', things, 'open_intents', open_intents, 'qemu_pid', "
-                   "qemu_pid), domid, name, "
-                   "uuid, state, things, open_intents, coalesce(qemu_pid, '-') FROM domains"),
-               {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"});
-    return Status::done;
+    return print_found(
+        arguments,
+        "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'state', state, "
+        "'incarnation', incarnation, 'things', things, 'open_intents', open_intents, 'qemu_pid', "
+        "qemu_pid), domid, name, uuid, state, things, open_intents, coalesce(qemu_pid, '-') "
+        "FROM domains",
+        {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"});
 }
 
 Result<Status> run_show(const Arguments& arguments)
 {
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    Db& db = (*store)->db();
-    const ReadTransaction at_once(db);  // R2
-    auto domain = find_domain(db, arguments.words[0]);
-    if (!domain) return domain.error();
-    auto row = db.prepare(
-                     "SELECT incarnation, things, open_intents, epoch, revision, as_of FROM "
-                     "domains WHERE domid = ?")
-                   .bind(domain->domid);
-    if (!row.step()) return Error(Errc::gone, domain->subject() + " is gone");
-    std::vector<std::pair<std::string, std::string>> members = {
-        {"domid", std::to_string(domain->domid)},
-        {"name", json_quote(domain->name)},
-        {"uuid", json_quote(domain->uuid)},
-        {"state", json_quote(state_name(domain->state))},
-        {"incarnation", row.text(0)},
-        {"things", row.text(1)},
-        {"open_intents", row.text(2)},
-        {"epoch", row.text(3)},
-        {"revision", row.text(4)},
-        {"as_of", json_quote(row.text(5))}};
-    if (const auto& r = domain->registration) {
-        members.emplace_back("qemu_pid", std::to_string(r->qemu.pid));
-        members.emplace_back("monitor", json_quote(r->path));
-        if (!domain->log_path.empty()) members.emplace_back("log", json_quote(domain->log_path));
-    }
+    const auto found = open_and_find(arguments);
+    if (!found) return found.error();
+    // One statement sees one moment (R2).
+    constexpr const char* kQuery =
+        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'state', d.state, "
+        "'incarnation', d.incarnation, 'things', d.things, 'open_intents', d.open_intents, "
+        "'epoch', d.epoch, 'revision', d.revision, 'as_of', d.as_of, 'qemu_pid', d.qemu_pid, "
+        "'monitor', d.monitor_path, 'log', d.log_path, 'document', json(l.json)) AS shown "
+        "FROM domains d JOIN libxl_json l ON l.domid = d.domid WHERE d.incarnation = ?1";
+    const xlstore_call call = call_of(arguments);
+    const char* const incarnation = found->incarnation.front().c_str();
+    char* rows = nullptr;
+    if (xlstore_query_json(found->store.get(), kQuery, &incarnation, 1, &call, &rows) != XLSTORE_OK)
+        return last_error();
+    const auto row = nlohmann::json::parse(Text(rows).get());
+    if (row.empty())
+        return Error(Errc::gone, "domain " + plain(arguments.words[0]) + " is gone meanwhile");
+    const auto shown = row[0]["shown"].get<std::string>();
     if (arguments.json) {
-        members.emplace_back("document", read_document(db, domain->id));
-        std::puts(json_object(members).c_str());
+        std::puts(shown.c_str());
         return Status::done;
     }
-    for (const auto& [key, value] : members)
-        std::printf("%-13s %s\n", key.c_str(),
-                    plain(json_type(value) == JsonType::string ? json_decode_string(value) : value)
-                        .c_str());
+    const auto members = nlohmann::ordered_json::parse(shown);
+    for (const auto& [key, value] : members.items())
+        if (key != "document" && !value.is_null())
+            std::printf("%-13s %s\n", key.c_str(),
+                        plain(value.is_string() ? value.get<std::string>() : value.dump()).c_str());
     return Status::done;
 }
 
 Result<Status> run_things(const Arguments& arguments)
 {
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    auto domain = find_domain((*store)->db(), arguments.words[0]);
-    if (!domain) return domain.error();
-    print_rows(arguments,
-               (*store)
-                   ->db()
-                   .prepare("SELECT json_object('class', class, 'key', key, 'state', state, "
-                            "'primary_at', primary_at, "
-                            "'products', products, 'intent', intent, 'json', json(json), 'as_of', "
-                            "as_of, 'evidence', "
-                            "evidence), class, key, state, primary_at, coalesce(products, '-'), "
-                            "coalesce(intent, '-'), "
-                            "json FROM things WHERE domid = ?")
-                   .bind(domain->domid),
-               {"CLASS", "KEY", "STATE", "PRIMARY", "PRODUCTS", "INTENT", "JSON"});
-    return Status::done;
+    return print_found(
+        arguments,
+        "SELECT json_object('class', class, 'key', key, 'state', state, 'primary_at', primary_at, "
+        "'products', products, 'intent', intent, 'json', json(json), 'as_of', as_of, 'evidence', "
+        "evidence), class, key, state, primary_at, coalesce(products, '-'), coalesce(intent, '-'), "
+        "json FROM things WHERE incarnation = ?1",
+        {"CLASS", "KEY", "STATE", "PRIMARY", "PRODUCTS", "INTENT", "JSON"});
 }
 
 Result<Status> run_intents(const Arguments& arguments)
 {
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    const auto domain = maybe_domain(arguments, (*store)->db());
-    if (!domain) return domain.error();
-    print_rows(
+    return print_found(
         arguments,
-        (*store)
-            ->db()
-            .prepare(
-                "SELECT json_object('intent', intent, 'domid', domid, 'domain', domain, "
-                "'operation', "
-                "operation, 'class', class, 'key', key, 'entry', entry, 'waits_for', waits_for, "
-                "'age_s', "
-                "age_s, 'owner_pid', owner_pid, 'owner_program', owner_program, 'note', note, "
-                "'image_before', json(image_before), 'image_after', json(image_after), 'plan', "
-                "json(plan), 'probe', json(probe), 'as_of', as_of, 'evidence', evidence), intent, "
-                "domid, "
-                "domain, operation, class || '/' || key, waits_for, age_s || ' s', owner_pid, note "
-                "FROM pending_intents WHERE ?1 IS NULL OR domid = ?1")
-            .bind(*domain ? std::optional((*domain)->domid) : std::nullopt),
+        "SELECT json_object('intent', intent, 'domid', domid, 'domain', domain, 'operation', "
+        "operation, 'class', class, 'key', key, 'entry', entry, 'waits_for', waits_for, 'age_s', "
+        "age_s, 'owner_pid', owner_pid, 'owner_program', owner_program, 'note', note, "
+        "'image_before', json(image_before), 'image_after', json(image_after), 'plan', json(plan), "
+        "'probe', json(probe), 'as_of', as_of, 'evidence', evidence), intent, domid, domain, "
+        "operation, class || '/' || key, waits_for, age_s || ' s', owner_pid, note "
+        "FROM pending_intents WHERE ?1 IS NULL OR incarnation = ?1",
         {"INTENT", "DOMID", "DOMAIN", "OPERATION", "THING", "STATE", "AGE", "OWNER", "NOTE"});
-    return Status::done;
 }
 
 Result<Status> run_history(const Arguments& arguments)
 {
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    const auto domain = maybe_domain(arguments, (*store)->db());
-    if (!domain) return domain.error();
-    print_rows(
+    return print_found(
         arguments,
-        (*store)
-            ->db()
-            .prepare("SELECT json_object('id', id, 'at_us', at_us, 'incarnation', domain, 'domid', "
-                     "domid, "
-                     "'operation', operation, 'class', class, 'key', key, 'intent', intent, "
-                     "'outcome', outcome, "
-                     "'image', image, 'evidence', evidence, 'pid', pid, 'program', program), "
-                     "datetime(at_us / 1000000, 'unixepoch'), coalesce(domid, '-'), operation, "
-                     "coalesce(class || '/' || key, '-'), coalesce(intent, '-'), outcome, program "
-                     "|| ' ' || pid, "
-                     "evidence FROM history WHERE ?1 IS NULL OR domain = ?1 ORDER BY id")
-            .bind(*domain ? std::optional(value_of((*domain)->id)) : std::nullopt),
+        "SELECT json_object('id', id, 'at_us', at_us, 'incarnation', domain, 'domid', domid, "
+        "'operation', operation, 'class', class, 'key', key, 'intent', intent, 'outcome', outcome, "
+        "'image', image, 'evidence', evidence, 'pid', pid, 'program', program), "
+        "datetime(at_us / 1000000, 'unixepoch'), coalesce(domid, '-'), operation, "
+        "coalesce(class || '/' || key, '-'), coalesce(intent, '-'), outcome, program || ' ' || "
+        "pid, evidence FROM history WHERE ?1 IS NULL OR domain = ?1 ORDER BY id",
         {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "BY", "EVIDENCE"});
-    return Status::done;
 }
 
 Result<Status> run_export(const Arguments& arguments)
 {
-    auto store = open_to_look(arguments);
+    const auto store = open_to_look(arguments);
     if (!store) return store.error();
-    auto domain = find_domain((*store)->db(), arguments.words[0]);
-    if (!domain) return domain.error();
-    const auto text = export_document((*store)->db(), *domain);
-    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    char* json = nullptr;
+    if (xlstore_document(store->get(), arguments.words[0].c_str(), &json, nullptr) != XLSTORE_OK)
+        return last_error();
+    const Text document(json);
+    if (std::fputs(json, stdout) == EOF || std::fflush(stdout) != 0)
         return Error(Errc::io, "cannot write the document to standard output");
     return Status::done;
 }
 
 Result<Status> run_crash_points(const Arguments& arguments)
 {
-    std::string json = "[";
+    nlohmann::json names = nlohmann::json::array();
     for (const auto name : crash_points()) {
         if (!arguments.json) std::puts(std::string(name).c_str());
-        json += (json.size() > 1 ? "," : "") + json_quote(name);
+        names.push_back(name);
     }
-    if (arguments.json) std::puts((json + "]").c_str());
+    if (arguments.json) std::puts(names.dump().c_str());
     return Status::done;
 }
 

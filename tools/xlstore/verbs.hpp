@@ -3,14 +3,11 @@
 #ifndef XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
 #define XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
 
-#include <chrono>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "store/domain.hpp"
-#include "store/store.hpp"
+#include "store/error.hpp"
 #include "tools/common/output.hpp"
 
 namespace xlstore::tools {
@@ -33,13 +30,6 @@ struct Arguments {
     bool force = false;
     std::vector<std::string> words;    ///< positional, in the verb's order
     std::vector<std::string> command;  ///< after --
-
-    [[nodiscard]] Deadline until(std::chrono::milliseconds standard) const
-    {
-        if (!timeout_s) return Clock::now() + standard;
-        return Clock::now() +
-               std::chrono::milliseconds(static_cast<std::int64_t>(*timeout_s * 1000));
-    }
 };
 
 /// A verb: how it is written, what it does, and how many words it takes.
@@ -56,17 +46,13 @@ struct VerbRow {
 std::optional<int> parse_arguments(int argc, char** argv, Arguments& out);
 [[nodiscard]] const std::vector<VerbRow>& verbs();
 
-Result<std::unique_ptr<Store>> open_store(const Arguments& arguments);
-Result<std::unique_ptr<Store>> open_to_look(const Arguments& arguments);
-/// A literal, @FILE, or - for standard input; `what` is set to what to call it in errors.
-Result<std::string> read_text(const std::string& word, std::string& what);
+/// A literal, @FILE, or - for standard input.
+Result<std::string> read_text(const std::string& word);
 Result<std::string> read_file(const std::string& path);
-/// Prints {"result": "done", …} with --json, else `text`.
-void print_done(const Arguments& arguments, const std::string& text,
-                std::vector<std::pair<std::string, std::string>> members = {});
 
 Result<Status> run_init(const Arguments&);
 Result<Status> run_create(const Arguments&);
+Result<Status> run_soft_reset(const Arguments&);
 Result<Status> run_import(const Arguments&);
 Result<Status> run_register(const Arguments&);
 Result<Status> run_destroy(const Arguments&);

@@ -46,6 +46,9 @@ typedef struct xlstore_finding {
     const char* question; /* "": nothing can be done about it */
     const char* evidence;
     const char* error;
+    const char* fixed;    /* what a repair did, in words */
+    int32_t if_left;      /* bits of XLSTORE_FSCK_ when it is left; 0: there is nothing wrong */
+    int32_t reserved;
 } xlstore_finding;
 
 /* Called as each finding is complete, and before each fix in XLSTORE_RECOVER_ASK (not 0: yes); from

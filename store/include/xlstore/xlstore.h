@@ -102,6 +102,9 @@ typedef struct xlstore_init_options {
     uint32_t power; /* 1: an acknowledged change survives a power cut (synchronous=FULL) */
 } xlstore_init_options;
 #define XLSTORE_INIT_OPTIONS_INIT {sizeof(xlstore_init_options), 0, 0, 0}
+/* Where a store is expected: $XLSTORE_DIR, else /var/lib/xlstore. Belongs to the environment. */
+const char* xlstore_default_directory(void);
+
 /* Makes a new store in `directory`, which is made, or empty, private and ours. `options` may be NULL.
  * Errors: exists, store, io. */
 int32_t xlstore_init(const char* directory, const xlstore_init_options* options);
@@ -163,12 +166,14 @@ typedef struct xlstore_op xlstore_op;
  * changed; after it the intent stays open for the next operation on that thing, or for recovery. */
 void xlstore_op_cancel(xlstore_op* op);
 
-/* How long an operation may take. NULL in its place: the standard times. */
+/* How a call is to be done. NULL in its place: the standard. */
 typedef struct xlstore_call {
     uint32_t struct_size;
-    uint32_t timeout_ms; /* 0: the standard of that call */
+    uint32_t timeout_ms;       /* how long it may take; 0: the standard time of that call */
+    const char* document_name; /* what messages call a document that is given, such as its file; NULL:
+                                  "document" */
 } xlstore_call;
-#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0}
+#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL}
 
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
@@ -188,7 +193,8 @@ int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const cha
                              const char* key, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
 
-/* Puts the raw image `file` (an absolute path) into the CD drive `vdev`, whatever was in it. */
+/* Puts the raw image `file` into the CD drive `vdev`, whatever was in it. A relative path is taken from
+ * the current directory at once; the document has the absolute one. */
 int32_t xlstore_insert(xlstore_store* store, const char* domain, const char* vdev, const char* file,
                        const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_insert_start(xlstore_store* store, const char* domain, const char* vdev, const char* file,
@@ -369,7 +375,17 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
                              const char* const* command, const xlstore_call* call,
                              xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* The same in steps, for whoever starts QEMU itself:
+/* Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by that;
+ * the document stays, and what it has is put into the new one. Errors: busy, gone, io (the old QEMU's
+ * death could not be seen: nothing was changed), refused (the new one died, daemonized or is wrapped:
+ * the domain has no QEMU then, and keeps its document). Result and standard time: as xlstore_create. */
+int32_t xlstore_soft_reset(xlstore_store* store, const char* domain, const char* const* command,
+                           const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain, const char* const* command,
+                                 const xlstore_call* call, xlstore_callback callback, void* userdata,
+                                 xlstore_op** op_out);
+
+/* Both in steps, for whoever starts QEMU itself:
  *
  *   xlstore_creation_begin -> fork a child that waits -> xlstore_creation_child -> let it run
  *                          -> xlstore_creation_finish
@@ -377,23 +393,42 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
  * The row is committed by the first step and the slow lock held from then on. QEMU must not begin to
  * run before xlstore_creation_child has returned XLSTORE_OK, and must never run if its creator dies
  * before (R13): the child has to wait on a pipe of which it keeps no writing end, and to exit when
- * that ends. xlstore_creation_spawn does all of that. */
+ * that ends. xlstore_creation_spawn does all of that. Whoever gives up calls xlstore_destroy with the
+ * number of xlstore_creation_id ("id:N"), which needs no lock, and frees the creation. */
 typedef struct xlstore_creation xlstore_creation;
 int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* document,
                                const xlstore_call* call, xlstore_creation** creation_out);
+int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const char* document,
+                                     const xlstore_call* call, xlstore_callback callback,
+                                     void* userdata, xlstore_op** op_out);
+/* The first step of a soft reset. */
+int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain, const xlstore_call* call,
+                                     xlstore_creation** creation_out);
+int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* domain,
+                                           const xlstore_call* call, xlstore_callback callback,
+                                           void* userdata, xlstore_op** op_out);
+/* The creation in a result of the forms with _start, or NULL. It is the caller's, once. */
+xlstore_creation* xlstore_result_take_creation(xlstore_result* result);
+/* The incarnation; 0 for NULL. */
+int64_t xlstore_creation_id(const xlstore_creation* creation);
 /* Where the library would put QEMU's monitor and log; destroying the domain removes that socket. */
 int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_out, char** log_out);
-/* Registers a child of the caller's that waits at a gate, and where its monitor will be. */
+/* Registers a child of the caller's that waits at a gate, and where its monitor will be. `log_path`
+ * may be NULL. `flags`: XLSTORE_HANDED_IN, as xlstore_register has it. Errors: invalid (a path too
+ * long for a socket), exists, gone, lost, order. */
 int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
-                               const char* log_path, const xlstore_call* call);
+                               const char* log_path, uint32_t flags, const xlstore_call* call);
 /* Forks the child, registers it, and opens its gate. `command` as it is: no monitor is added, and
  * `monitor_path` says where it will be. `keep_fds`: descriptors that it is given at the same numbers,
- * all others are closed. */
+ * all others are closed. `log_path`: where its output goes; NULL: nowhere. Errors besides: refused
+ * (no such program, or it cannot be run: it may be called again), io. */
 int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
                                const char* monitor_path, const char* log_path, const int* keep_fds,
-                               size_t keep_fds_count, const xlstore_call* call, int64_t* pid_out);
-/* From the monitor's first answer to the running domain, as xlstore_create. On failure the domain is
- * destroyed, its QEMU included. The creation is over either way, and only to be freed. */
+                               size_t keep_fds_count, uint32_t flags, const xlstore_call* call,
+                               int64_t* pid_out);
+/* From the monitor's first answer to the running domain, as xlstore_create and xlstore_soft_reset. On
+ * failure QEMU is killed, and a domain that never ran is destroyed. The creation is over either way,
+ * and only to be freed. */
 int32_t xlstore_creation_finish(xlstore_creation* creation, const xlstore_call* call,
                                 xlstore_result** result_out);
 int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_call* call,

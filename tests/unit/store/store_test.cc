@@ -322,11 +322,11 @@ TEST(StoreDirectoryTest, IsNamedByTheEnvironment)
     const char* set = std::getenv("XLSTORE_DIR");
     const std::string before = set ? set : "";
     setenv("XLSTORE_DIR", "/some/where", 1);
-    EXPECT_EQ(default_directory(), "/some/where");
+    EXPECT_STREQ(default_directory(), "/some/where");
     setenv("XLSTORE_DIR", "", 1);
-    EXPECT_EQ(default_directory(), "/var/lib/xlstore");
+    EXPECT_STREQ(default_directory(), "/var/lib/xlstore");
     unsetenv("XLSTORE_DIR");
-    EXPECT_EQ(default_directory(), "/var/lib/xlstore");
+    EXPECT_STREQ(default_directory(), "/var/lib/xlstore");
     if (set) setenv("XLSTORE_DIR", before.c_str(), 1);
 }
 

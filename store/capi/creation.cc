@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+// A creation in steps, for embedders that start QEMU themselves.
+#include "store/creation.hpp"
+
+#include "store/capi/handle.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+
+namespace xlstore::capi {
+
+/// A creation in the embedder's hands. An operation under way shares it.
+class Making final : public Dependent {
+public:
+    Making(std::shared_ptr<State> state, Creation creation)
+        : state_(std::move(state)), id_(creation.domain().id), creation_(std::move(creation))
+    {}
+    void let_go() noexcept override { creation_.reset(); }
+    /// Error order: its store was closed, it is over, or this is a forked child.
+    Result<Creation*> creation()
+    {
+        if (state_->closed) return closed_error();
+        if (auto ok = state_->store->check_fork(); !ok) return ok.error();
+        if (!creation_) return Error(Errc::order, "the creation is over", "free it");
+        return &*creation_;
+    }
+    Creation take() { return *std::exchange(creation_, {}); }
+    [[nodiscard]] const std::shared_ptr<State>& state() noexcept { return state_; }
+    [[nodiscard]] DomainId id() const noexcept { return id_; }
+
+private:
+    std::shared_ptr<State> state_;
+    DomainId id_;
+    std::optional<Creation> creation_;
+};
+
+}  // namespace xlstore::capi
+
+struct xlstore_creation {
+    std::shared_ptr<xlstore::capi::Making> making;
+};
+
+namespace xlstore::capi {
+
+namespace {
+
+Work begin_work(std::shared_ptr<State> state, Task<Result<Creation>> task)
+{
+    auto creation = co_await std::move(task);
+    if (!creation) co_return std::move(creation).error();
+    const DomainRow& d = creation->domain();
+    Answer answer;
+    answer.message = d.subject() + " is being created";
+    answer.json = json_object(
+        {{"result", json_quote("done")}, {"incarnation", std::to_string(value_of(d.id))}});
+    answer.made = std::make_shared<Making>(state, *std::move(creation));
+    depend(*state, answer.made);
+    co_return answer;
+}
+
+Result<Work> begin_of(const std::shared_ptr<State>& state, int32_t domid, const char* document,
+                      const xlstore_call* call)
+{
+    auto text = text_of(document, "document");
+    if (!text) return text.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return begin_work(state, Creation::begin(*state->store, domid, *std::move(text),
+                                             document_name(call), *until));
+}
+
+Result<Work> begin_again_of(const std::shared_ptr<State>& state, const char* domain,
+                            const xlstore_call* call)
+{
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(*state, domain);
+    if (!row) return row.error();
+    return begin_work(state, Creation::begin_again(*state->store, *std::move(row), *until));
+}
+
+Work finish_work(std::shared_ptr<Making> making, Creation creation, Deadline until)
+{
+    auto answer = co_await created_work(creation.finish(until));
+    (void)making;  // its store lasts as long as this
+    co_return answer;
+}
+
+Result<Work> finish_of(const xlstore_creation* creation, const xlstore_call* call)
+{
+    if (!creation) return Error(Errc::invalid, "creation: NULL");
+    if (auto ok = creation->making->creation(); !ok) return ok.error();
+    const auto until = deadline_of(call, limits::create_timeout);
+    if (!until) return until.error();
+    return finish_work(creation->making, creation->making->take(), *until);
+}
+
+// What a waiting call on a creation needs besides its own arguments.
+struct Step {
+    Creation* creation;
+    Deadline until;
+    std::string monitor_path;
+    std::string log_path;
+    bool handed_in;
+};
+
+Result<Step> step_of(const xlstore_creation* creation, const char* monitor_path,
+                     const char* log_path, uint32_t flags, const xlstore_call* call)
+{
+    if (!creation) return Error(Errc::invalid, "creation: NULL");
+    auto open = creation->making->creation();
+    if (!open) return open.error();
+    auto path = text_of(monitor_path, "monitor_path");
+    if (!path) return path.error();
+    if ((flags & ~XLSTORE_HANDED_IN) != 0) return Error(Errc::invalid, "flags: unknown bits");
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return Step{*open, *until, *std::move(path), log_path ? log_path : "",
+                (flags & XLSTORE_HANDED_IN) != 0};
+}
+
+Work child_work(Step step, ProcessId qemu)
+{
+    const std::string subject = step.creation->domain().subject();
+    auto done = co_await step.creation->child(std::move(qemu), std::move(step.monitor_path),
+                                              std::move(step.log_path), step.handed_in, step.until);
+    if (!done) co_return std::move(done).error();
+    co_return Answer{subject + ": its QEMU is registered",
+                     json_object({{"result", json_quote("done")}}), 0};
+}
+
+Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char* monitor_path,
+                      const char* log_path, uint32_t flags, const xlstore_call* call)
+{
+    auto step = step_of(creation, monitor_path, log_path, flags, call);
+    if (!step) return step.error();
+    if (pid <= 0) return Error(Errc::invalid, "pid: not positive");
+    auto qemu = identify(static_cast<pid_t>(pid));
+    if (!qemu) return qemu.error();
+    return child_work(*std::move(step), *std::move(qemu));
+}
+
+Work spawn_work(Step step, SpawnRequest request, int64_t* pid_out)
+{
+    const std::string subject = step.creation->domain().subject();
+    auto qemu = co_await step.creation->spawn(std::move(request), std::move(step.monitor_path),
+                                              step.handed_in, step.until);
+    if (!qemu) co_return std::move(qemu).error();
+    if (pid_out) *pid_out = qemu->pid;
+    co_return Answer{subject + ": QEMU " + std::to_string(qemu->pid) + " runs",
+                     json_object({{"result", json_quote("done")}}), 0};
+}
+
+Result<Work> spawn_of(const xlstore_creation* creation, const char* const* command,
+                      const char* monitor_path, const char* log_path, const int* keep_fds,
+                      size_t keep_fds_count, uint32_t flags, const xlstore_call* call,
+                      int64_t* pid_out)
+{
+    auto step = step_of(creation, monitor_path, log_path, flags, call);
+    if (!step) return step.error();
+    auto words = texts_of(command, "command");
+    if (!words) return words.error();
+    if (keep_fds_count > 0 && !keep_fds) return Error(Errc::invalid, "keep_fds: NULL");
+    SpawnRequest request;
+    request.argv = *std::move(words);
+    if (keep_fds_count > 0) request.keep_fds.assign(keep_fds, keep_fds + keep_fds_count);
+    request.log_path = step->log_path;
+    return spawn_work(*std::move(step), std::move(request), pid_out);
+}
+
+// A step that waits: its store is the creation's.
+template <class Prepare>
+int32_t wait_step(const xlstore_creation* creation, xlstore_result** out, Prepare prepare) noexcept
+{
+    int32_t outcome = XLSTORE_OK;
+    const int32_t called = guarded([&]() -> Result<void> {
+        if (creation && creation->making->state()->closed) return closed_error();
+        if (auto order = LockOrder::may_block(); !order) return order;
+        auto work = prepare();
+        if (!work) return work.error();
+        outcome = finish_waiting(*creation->making->state(), *std::move(work), out);
+        return {};
+    });
+    return called == XLSTORE_OK ? outcome : called;
+}
+
+int32_t hand_over(int32_t status, xlstore_result* result, xlstore_creation** out)
+{
+    if (status == XLSTORE_OK) *out = xlstore_result_take_creation(result);
+    xlstore_result_free(result);
+    return status;
+}
+
+int32_t no_out()
+{
+    return guarded([]() -> Result<void> { return Error(Errc::invalid, "creation_out: NULL"); });
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* document,
+                               const xlstore_call* call, xlstore_creation** creation_out)
+{
+    if (!creation_out) return no_out();
+    xlstore_result* result = nullptr;
+    const int32_t status = wait_for(
+        store, &result, [&](State&) { return begin_of(store->state, domid, document, call); });
+    return hand_over(status, result, creation_out);
+}
+
+int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const char* document,
+                                     const xlstore_call* call, xlstore_callback callback,
+                                     void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State&) { return begin_of(store->state, domid, document, call); });
+}
+
+int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain,
+                                     const xlstore_call* call, xlstore_creation** creation_out)
+{
+    if (!creation_out) return no_out();
+    xlstore_result* result = nullptr;
+    const int32_t status = wait_for(
+        store, &result, [&](State&) { return begin_again_of(store->state, domain, call); });
+    return hand_over(status, result, creation_out);
+}
+
+int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* domain,
+                                           const xlstore_call* call, xlstore_callback callback,
+                                           void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State&) { return begin_again_of(store->state, domain, call); });
+}
+
+xlstore_creation* xlstore_result_take_creation(xlstore_result* result)
+{
+    if (!result || !result->made) return nullptr;
+    return new xlstore_creation{std::move(result->made)};
+}
+
+int64_t xlstore_creation_id(const xlstore_creation* creation)
+{
+    return creation ? xlstore::value_of(creation->making->id()) : 0;
+}
+
+int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_out, char** log_out)
+{
+    return guarded([&]() -> xlstore::Result<void> {
+        if (!creation) return xlstore::Error(xlstore::Errc::invalid, "creation: NULL");
+        auto open = creation->making->creation();
+        if (!open) return open.error();
+        std::unique_ptr<char[]> monitor(new_string((*open)->monitor_path()));
+        if (log_out) *log_out = new_string((*open)->log_path());
+        if (monitor_out) *monitor_out = monitor.release();
+        return {};
+    });
+}
+
+int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
+                               const char* log_path, uint32_t flags, const xlstore_call* call)
+{
+    return wait_step(creation, nullptr,
+                     [&] { return child_of(creation, pid, monitor_path, log_path, flags, call); });
+}
+
+int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
+                               const char* monitor_path, const char* log_path, const int* keep_fds,
+                               size_t keep_fds_count, uint32_t flags, const xlstore_call* call,
+                               int64_t* pid_out)
+{
+    return wait_step(creation, nullptr, [&] {
+        return spawn_of(creation, command, monitor_path, log_path, keep_fds, keep_fds_count, flags,
+                        call, pid_out);
+    });
+}
+
+int32_t xlstore_creation_finish(xlstore_creation* creation, const xlstore_call* call,
+                                xlstore_result** result_out)
+{
+    return wait_step(creation, result_out, [&] { return finish_of(creation, call); });
+}
+
+int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_call* call,
+                                      xlstore_callback callback, void* userdata,
+                                      xlstore_op** op_out)
+{
+    return guarded([&]() -> xlstore::Result<void> {
+        if (!callback) return xlstore::Error(xlstore::Errc::invalid, "callback: NULL");
+        auto work = finish_of(creation, call);
+        if (!work) return work.error();
+        return begin(*creation->making->state(), *std::move(work), callback, userdata, op_out);
+    });
+}
+
+void xlstore_creation_free(xlstore_creation* creation)
+{
+    delete creation;
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+#include "store/creation.hpp"
+
+#include <sys/un.h>
+#include <time.h>
+
+#include "store/document.hpp"
+#include "store/edit.hpp"
+#include "store/trace.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr auto kCleanUp = std::chrono::seconds(10);
+constexpr std::size_t kIdDigits = 10;
+
+std::int64_t boottime_us()
+{
+    timespec t{};
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
+}
+
+// R14: a destruction that came before this creation wins, once.
+bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std::string& boot_id)
+{
+    db.prepare("DELETE FROM tombstone WHERE boot_id <> ? OR until_us < ?")
+        .bind(boot_id)
+        .bind(boottime_us())
+        .run();
+    db.prepare("DELETE FROM tombstone WHERE domid = ? AND uuid = ?").bind(domid).bind(uuid).run();
+    return db.changes() > 0;
+}
+
+// REQUIRES the gate: inserts the row and its document. Things are `entry_state`.
+Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document& document,
+                               DomainState state, std::string_view entry_state)
+{
+    Db& db = store.db();
+    auto living =
+        db.prepare("SELECT name, state FROM domain WHERE domid = ? AND state <> 'destroyed'")
+            .bind(domid);
+    if (living.step())
+        return Error(Errc::exists,
+                     "domain " + std::to_string(domid) + " (" + living.text(0) +
+                         ") is in the store, " + living.text(1) + " (R14)",
+                     "destroy it first, or use another domid");
+    db.prepare(
+          "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
+          "changed_us, born_us) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)")
+        .bind(domid)
+        .bind(document.uuid)
+        .bind(document.name)
+        .bind(state_name(state))
+        .bind(layout_name(document.layout))
+        .bind(store.self().boot_id)
+        .bind(state == DomainState::creating ? std::optional(store.session()) : std::nullopt)
+        .bind(now_us())
+        .bind(state == DomainState::creating ? std::nullopt : std::optional(now_us()))
+        .run();
+    const auto id = db.last_insert_id();
+    XLSTORE_TRACE("row", id, std::string(state_name(state)));
+    insert_members(db, DomainId(id), document.members);
+    for (const auto& thing : document.things)
+        db.prepare(
+              "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
+              "changed_us) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(id)
+            .bind(thing.device_class)
+            .bind(thing.key)
+            .bind(thing.position)
+            .bind(primary_name(thing.primary))
+            .bind(entry_state)
+            .bind(thing.json)
+            .bind(now_us())
+            .run();
+    return DomainId(id);
+}
+
+std::vector<std::string> with_monitor(std::vector<std::string> command, const std::string& path)
+{
+    std::string escaped;  // a comma ends an option of QEMU's, unless doubled
+    for (const char c : path)
+        escaped.append(c == ',' ? 2 : 1, c);
+    command.insert(command.end(),
+                   {"-chardev", "socket,id=xlstore-cmd,path=" + escaped + ",server=on,wait=off",
+                    "-mon", "chardev=xlstore-cmd,mode=control"});
+    return command;
+}
+
+struct NewRow {
+    DomainId id{};
+    std::optional<SlowHold> hold;
+    bool forestalled = false;
+};
+
+Result<void> check_socket_path(const std::string& path, std::size_t size)
+{
+    if (size < sizeof(sockaddr_un::sun_path)) return {};
+    return Error(Errc::invalid,
+                 "the path of QEMU's monitor is too long: " + path + " would have " +
+                     std::to_string(size) + " bytes, a socket's path may have " +
+                     std::to_string(sizeof(sockaddr_un::sun_path) - 1),
+                 "keep the store in a shorter directory");
+}
+
+// The library's own monitor and log, and QEMU behind its gate.
+Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
+                                  Deadline until)
+{
+    if (auto ok = check_socket_path(creation.monitor_path(), creation.monitor_path().size()); !ok)
+        co_return co_await creation.give_up(std::move(ok).error());
+    SpawnRequest request;
+    request.argv = with_monitor(std::move(command), creation.monitor_path());
+    request.log_path = creation.log_path();
+    auto spawned =
+        co_await creation.spawn(std::move(request), creation.monitor_path(), false, until);
+    if (!spawned) co_return co_await creation.give_up(std::move(spawned).error());
+    co_return co_await creation.finish(until);
+}
+
+}  // namespace
+
+Creation::Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix)
+    : store_(&store), domain_(std::move(domain)), hold_(std::move(hold)), again_(again)
+{
+    const std::string id = std::to_string(value_of(domain_.id));
+    monitor_path_ = store.directory() + "/run/qmp-" + id + suffix;
+    log_path_ = store.directory() + "/run/qemu-" + id + ".log";
+}
+
+Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::string document_text,
+                                       std::string what, Deadline until)
+{
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    auto document = parse_document(document_text, what);
+    if (!document) co_return std::move(document).error();
+    auto row =
+        co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
+            NewRow fresh;
+            if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
+                XLSTORE_TRACE("forestalled", 0);
+                fresh.forestalled =
+                    true;  // committed: it is used up by the creation that it defeats
+                return fresh;
+            }
+            auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
+            if (!id) return std::move(id).error();
+            auto hold = store.slow_lock_of_new(gate, *id, "create");
+            if (!hold) return std::move(hold).error();
+            fresh.id = *id;
+            fresh.hold.emplace(*std::move(hold));
+            return fresh;
+        });
+    if (!row) co_return std::move(row).error();
+    if (row->forestalled)
+        co_return Error(Errc::gone,
+                        "domain " + std::to_string(domid) + " (" + document->name +
+                            ") was destroyed before it was created (R14)",
+                        "create it again if that was not meant");
+    co_return Creation(store, *read_domain(store.db(), row->id), *std::move(row->hold), false, "");
+}
+
+Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Deadline until)
+{
+    auto hold = co_await store.slow_lock(domain.id, domain.subject(), "soft reset", until);
+    if (!hold) co_return std::move(hold).error();
+    auto row = read_domain(store.db(), domain.id);
+    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
+    if (row->state == DomainState::creating)
+        co_return Error(Errc::refused, row->subject() + " is being created, and its creator died",
+                        "run 'xlstore recover' first");
+    if (auto ended = co_await end_qemu(store, *row, *hold, until); !ended)
+        co_return std::move(ended).error();
+    row = read_domain(store.db(), domain.id);
+    // A name of its own: whoever is late with the old QEMU's socket does not find the new one's.
+    const std::string suffix = "-" + std::to_string(hold->epoch());
+    co_return Creation(store, *std::move(row), *std::move(hold), true, suffix);
+}
+
+Task<Result<void>> Creation::child(ProcessId qemu, std::string monitor_path, std::string log_path,
+                                   bool handed_in, Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    if (auto ok = check_socket_path(monitor_path, monitor_path.size()); !ok) co_return ok;
+    qmp::Registration registration;
+    registration.qemu = std::move(qemu);
+    registration.path = std::move(monitor_path);
+    registration.handed_in = handed_in;
+    co_return co_await write_registration(*store_, *hold_, std::move(registration),
+                                          std::move(log_path), until);
+}
+
+Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monitor_path,
+                                        bool handed_in, Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    auto qemu = spawn_gated(request);
+    if (!qemu)
+        co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
+                        domain_.subject() + ": " + qemu.error().message, "nothing was started");
+    XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
+    // R13: the child exists, its pid is in the row, then its gate opens.
+    auto registered = co_await child(qemu->id(), std::move(monitor_path),
+                                     std::move(request.log_path), handed_in, until);
+    if (!registered) co_return std::move(registered).error();
+    XLSTORE_TRACE("gate", value_of(domain_.id));
+    if (auto opened = qemu->open_gate(); !opened) co_return std::move(opened).error();
+    co_return qemu->id();
+}
+
+Task<Result<Created>> Creation::finish(Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    std::optional<Error> failure;
+    try {
+        auto row = read_domain(store_->db(), domain_.id);
+        if (row && row->state == DomainState::creating && row->registration) {
+            auto created = co_await finish_creation(*store_, *std::move(row),
+                                                    *std::exchange(hold_, {}), until);
+            if (created) co_return created;
+            failure = std::move(created).error();
+        } else {
+            failure = Error(Errc::no_qemu, domain_.subject() + ": no QEMU was registered for it",
+                            "register or spawn one before it is finished");
+        }
+    } catch (const std::exception& e) {
+        // Whatever broke: a creation that is reported as failed leaves no QEMU behind.
+        failure = Error(Errc::io, domain_.subject() + ": " + e.what());
+    }
+    co_return co_await give_up(*std::move(failure));
+}
+
+Task<Error> Creation::give_up(Error failure)
+{
+    hold_.reset();
+    const auto until = Clock::now() + kCleanUp;
+    auto row = read_domain(store_->db(), domain_.id);
+    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        failure = Error(Errc::gone, domain_.subject() + " was destroyed while it was created (R14)",
+                        "create it again if that was not meant");
+    if (!again_) {
+        // Nothing is left running, and the row goes: the same steps as any destruction.
+        const std::string why = "its creation failed: " + failure.message;
+        auto gone = co_await destroy_domain(*store_, domain_, until, why);
+        if (!gone)
+            failure.advice += "; cleaning up failed: " + gone.error().message + ": run xlfsck";
+        co_return failure;
+    }
+    if (failure.code == Errc::gone) co_return failure;
+    auto hold = co_await store_->slow_lock(domain_.id, domain_.subject(), "soft reset", until);
+    Result<void> ended = hold ? Result<void>() : Result<void>(hold.error());
+    if (hold) {
+        // What was read before the lock was held may be over: only a QEMU of ours is ended.
+        row = read_domain(store_->db(), domain_.id);
+        if (row && row->registration && row->state == DomainState::creating)
+            ended = co_await end_qemu(*store_, *std::move(row), *hold, until);
+    }
+    failure.advice +=
+        std::string(failure.advice.empty() ? "" : "; ") +
+        "the document is kept, without a QEMU: 'xlstore soft-reset' again, or destroy it";
+    if (!ended) failure.advice += "; cleaning up failed: " + ended.error().message + ": run xlfsck";
+    co_return failure;
+}
+
+Result<void> check_domid(std::int64_t domid)
+{
+    if (domid < 0 || domid > 32751)
+        return Error(Errc::invalid,
+                     "domid " + std::to_string(domid) + " is out of range: 0 to 32751");
+    return {};
+}
+
+Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
+                                    std::string what, std::vector<std::string> command,
+                                    Deadline until)
+{
+    if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
+    const std::string longest = store.directory() + "/run/qmp-N";
+    if (auto ok = check_socket_path(longest, longest.size() - 1 + kIdDigits); !ok)
+        co_return std::move(ok).error();
+    auto creation =
+        co_await Creation::begin(store, domid, std::move(document), std::move(what), until);
+    if (!creation) co_return std::move(creation).error();
+    co_return co_await run_through(*std::move(creation), std::move(command), until);
+}
+
+Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
+                                 Deadline until)
+{
+    if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
+    auto creation = co_await Creation::begin_again(store, std::move(domain), until);
+    if (!creation) co_return std::move(creation).error();
+    co_return co_await run_through(*std::move(creation), std::move(command), until);
+}
+
+Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,
+                                      std::string what, Deadline until)
+{
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    auto document = parse_document(document_text, what);
+    if (!document) co_return std::move(document).error();
+    auto id = co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainId> {
+        auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
+        if (fresh)
+            Journal(store).add_history(
+                HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
+        return fresh;
+    });
+    if (!id) co_return std::move(id).error();
+    co_return *read_domain(store.db(), *id);
+}
+
+}  // namespace xlstore

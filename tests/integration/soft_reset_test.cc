@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+// A soft reset with real QEMUs: the document outlives its QEMU, whatever happens on the way.
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+class SoftResetTest : public DomainTest {
+protected:
+    /// With a QEMU whose drive is empty: what the document has must be put into it.
+    Ran soft_reset(const Environment& environment = {})
+    {
+        Words command = domain_.material().qemu();
+        std::replace_if(
+            command.begin(), command.end(),
+            [](const std::string& word) { return word.starts_with("if=none,"); },
+            "if=none,readonly=on,id=ide-5632");
+        return soft_reset_with(command, environment);
+    }
+    Ran soft_reset_with(const Words& command, const Environment& environment = {})
+    {
+        Words words = {"--json", "soft-reset", domain_.word(), "--"};
+        words.insert(words.end(), command.begin(), command.end());
+        return xl(words, environment);
+    }
+    std::string document() { return xl({"export", domain_.word()}).out; }
+    std::vector<pid_t> qemus() { return qemus_with(store_.directory().path() + "/"); }
+};
+
+TEST_F(SoftResetTest, GivesANewQemuWhatTheDocumentHas)
+{
+    ASSERT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    const auto before = document();
+    const auto socket = cell("SELECT monitor_path FROM domain");
+
+    const Ran ran = soft_reset();
+
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_FALSE(is_alive(domain_.qemu_pid()));
+    EXPECT_EQ(qemus(), std::vector<pid_t>(1, std::stoi(json_at(ran.out, "$.qemu_pid"))));
+    EXPECT_EQ(document(), before);
+    EXPECT_EQ(cell("SELECT count(*) || state FROM domain"), "1running");
+    EXPECT_TRUE(contains(domain_.devices(), "t1"));
+    EXPECT_TRUE(contains(domain_.medium(), domain_.image('b')));
+    EXPECT_TRUE(all_is_settled());
+    // R14: whoever is late with the old QEMU's socket does not find the new one's.
+    EXPECT_FALSE(std::filesystem::exists(socket));
+    EXPECT_NE(cell("SELECT monitor_path FROM domain"), socket);
+    EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));
+    EXPECT_TRUE(qemus().empty());
+}
+
+TEST_F(SoftResetTest, SettlesWhatWasOpenByTheOldQemusDeath)
+{
+    for (int passing = 1; !contains(domain_.devices(), "t1"); ++passing)
+        ASSERT_TRUE(
+            ended(xl({"attach", "7", "qemu", tablet("t1")}, crash_at("qmp.after_send", passing)),
+                  kKilled));
+    ASSERT_EQ(cell("SELECT count(*) FROM intent"), "1");
+
+    EXPECT_TRUE(ended(soft_reset(), 0));
+
+    EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0");
+    EXPECT_EQ(entry("t1"), "");
+    EXPECT_FALSE(contains(domain_.devices(), "t1"));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, QemuThatCannotBeStartedLeavesTheDocument)
+{
+    const auto before = document();
+    for (const Words& command :
+         {Words{"/no/such/program"}, Words{"false"}, Words{"qemu-system-x86_64", "-nonsense"}}) {
+        SCOPED_TRACE(command.back());
+        const Ran ran = soft_reset_with(command);
+        EXPECT_TRUE(ended(ran, 1));
+        EXPECT_EQ(code(ran), "refused");
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.advice"), "document is kept"));
+        EXPECT_EQ(document(), before);
+        EXPECT_EQ(cell("SELECT state || coalesce(qemu_pid, '') FROM domain"), "running");
+        EXPECT_TRUE(qemus().empty());
+        EXPECT_TRUE(ended(fsck({"-n"}), 0));
+    }
+    EXPECT_TRUE(ended(soft_reset(), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, StartsOneForADomainWhoseQemuDied)
+{
+    kill(domain_.qemu_pid(), SIGKILL);
+    ASSERT_TRUE(
+        wait_until(std::chrono::seconds(10), [&] { return !is_alive(domain_.qemu_pid()); }));
+
+    EXPECT_TRUE(ended(soft_reset(), 0));
+
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, NoCommandIsRefusedAndNothingIsChanged)
+{
+    refused({"soft-reset", domain_.word()}, 1, "invalid", "command");
+}
+
+class SoftResetCrashTest : public SoftResetTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(SoftResetCrashTest, LeavesTheDocumentAndNoQemuWithoutARow)
+{
+    ASSERT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
+    const auto before = document();
+    for (int passing = 1;; ++passing) {
+        SCOPED_TRACE(std::string(GetParam()) + ":" + std::to_string(passing));
+        const Ran ran = soft_reset(crash_at(GetParam(), passing));
+        if (ran.status == 0) {
+            EXPECT_GT(passing, 1);
+            break;
+        }
+        ASSERT_TRUE(ended(ran, kKilled));
+        EXPECT_EQ(document(), before);
+        const Ran preened = fsck({"-p"});
+        EXPECT_TRUE(preened.status <= 1) << preened.out << preened.err;
+        EXPECT_TRUE(ended(fsck({"-n"}), 0));
+        EXPECT_EQ(document(), before);
+        EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "running");
+        EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] {
+            return processes_with(store_.directory().path() + "/").size() == qemus().size();
+        }));
+        const auto pid = cell("SELECT coalesce(qemu_pid, '') FROM domain");
+        ASSERT_EQ(qemus().size(), pid.empty() ? 0U : 1U);
+        if (!pid.empty()) {
+            EXPECT_EQ(std::to_string(qemus().front()), pid);
+            EXPECT_TRUE(store_and_qemu_agree(store_.path(), domain_.judge()));
+        }
+    }
+    EXPECT_TRUE(all_is_settled());
+    EXPECT_EQ(document(), before);
+}
+INSTANTIATE_TEST_SUITE_P(Points, SoftResetCrashTest,
+                         testing::Values("commit.before", "commit.after", "destroy.before_kill",
+                                         "destroy.after_kill", "destroy.before_unlink",
+                                         "destroy.after_unlink", "spawn.before_fork",
+                                         "spawn.after_fork", "spawn.before_gate",
+                                         "spawn.after_gate"),
+                         [](const auto& one) {
+                             std::string name = one.param;
+                             return name.replace(name.find('.'), 1, "_");
+                         });
+
+}  // namespace
+}  // namespace xlstore::test

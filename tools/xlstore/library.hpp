@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// The library's C interface as the verbs use it, and they use nothing else: whatever this program
+// does, an embedder can do.
+#ifndef XLSTORE_TOOLS_XLSTORE_LIBRARY_HPP_
+#define XLSTORE_TOOLS_XLSTORE_LIBRARY_HPP_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/error.hpp"
+#include "tools/xlstore/verbs.hpp"
+#include "xlstore/xlstore.h"
+
+namespace xlstore::tools {
+
+struct Closer {
+    void operator()(xlstore_store* store) const { xlstore_close(store); }
+    void operator()(xlstore_result* result) const { xlstore_result_free(result); }
+    void operator()(char* text) const { xlstore_string_free(text); }
+};
+using StoreHandle = std::unique_ptr<xlstore_store, Closer>;
+using ResultHandle = std::unique_ptr<xlstore_result, Closer>;
+using Text = std::unique_ptr<char, Closer>;
+
+Result<StoreHandle> open_store(const Arguments& arguments);
+Result<StoreHandle> open_to_look(const Arguments& arguments);
+
+/// The time limit that --timeout sets, or the standard one.
+[[nodiscard]] xlstore_call call_of(const Arguments& arguments);
+/// What the last call that failed had to say.
+[[nodiscard]] Error last_error();
+
+/// Opens the store for writing and runs `operation(store, call, result_out)`. An error only if it
+/// did not run at all.
+using Operation =
+    std::function<int32_t(xlstore_store*, const xlstore_call&, xlstore_result** result_out)>;
+Result<ResultHandle> perform(const Arguments& arguments, const Operation& operation);
+/// Prints what came of it: its object with --json, else its line. Not done: its error.
+Result<Status> tell(const Arguments& arguments, const xlstore_result* result);
+/// Both.
+Result<Status> run_operation(const Arguments& arguments, const Operation& operation);
+
+/// A query's rows: with --json the first column, an object each; else a table of all others.
+Result<Status> print_rows(const Arguments& arguments, xlstore_store* store, const char* sql,
+                          const std::vector<std::string>& parameters,
+                          const std::vector<std::string>& head);
+
+}  // namespace xlstore::tools
+
+#endif  // XLSTORE_TOOLS_XLSTORE_LIBRARY_HPP_
