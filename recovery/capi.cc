@@ -78,6 +78,7 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     auto options = taken(given, xlstore_recover_options XLSTORE_RECOVER_OPTIONS_INIT, "options");
     if (!options) return options.error();
     const auto& o = *options;
+    if (o.reserved != 0) return Error(Errc::invalid, "options: reserved is not 0");
     recovery::Options how;
     switch (o.mode) {
     case 0:
@@ -129,12 +130,14 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* options,
                         xlstore_result** result_out)
 {
-    return wait_for(store, result_out, [&](State& state) { return recover_of(state, options); });
+    return wait_for(
+        store, result_out, [&](State& state) { return recover_of(state, options); }, state_of);
 }
 
 int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_options* options,
                               xlstore_callback callback, void* userdata, xlstore_op** op_out)
 {
-    return start(store, callback, userdata, op_out,
-                 [&](State& state) { return recover_of(state, options); });
+    return start(
+        store, callback, userdata, op_out,
+        [&](State& state) { return recover_of(state, options); }, state_of);
 }

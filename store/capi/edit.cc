@@ -159,7 +159,7 @@ int32_t edit_now(xlstore_store* store, const char* domain, std::int64_t revision
                  const std::function<Result<Edit>()>& make) noexcept
 {
     return guarded([&]() -> Result<void> {
-        auto state = state_of(store);
+        auto state = writer_of(store);
         if (!state) return state.error();
         if (auto order = LockOrder::may_take(LockKind::fast); !order) return order;
         auto prepared = prepare(**state, domain, revision, make(), call);
@@ -317,7 +317,7 @@ int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* 
                           const xlstore_call* call, xlstore_fast** fast_out)
 {
     return guarded([&]() -> Result<void> {
-        auto state = state_of(store);
+        auto state = writer_of(store);
         if (!state) return state.error();
         if (!fast_out) return Error(Errc::invalid, "fast_out: NULL");
         if (auto order = LockOrder::may_take(LockKind::fast); !order) return order;

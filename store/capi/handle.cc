@@ -149,6 +149,14 @@ Result<State*> state_of(const xlstore_store* store)
     return &state;
 }
 
+Result<State*> writer_of(const xlstore_store* store)
+{
+    auto state = state_of(store);
+    if (state && (*state)->store->session() == 0)
+        return Error(Errc::invalid, "the store is open read-only", "only looking is possible");
+    return state;
+}
+
 Result<SlowHold*> Held::hold()
 {
     if (!hold_) return closed_error();

@@ -112,6 +112,8 @@ void depend(State& state, const std::shared_ptr<Dependent>& dependent);
 
 /// The state behind a handle. Errors: invalid (NULL), order (closed, or in a forked child).
 Result<State*> state_of(const xlstore_store* store);
+/// The same, for what writes. Errors besides: invalid (the store is open read-only).
+Result<State*> writer_of(const xlstore_store* store);
 /// A text that must be there. Error invalid.
 Result<std::string> text_of(const char* text, const char* what);
 /// NULL-terminated, at least one. Error invalid.
@@ -162,12 +164,14 @@ Result<void> begin(State& state, Work work, xlstore_callback callback, void* use
                    xlstore_op** out);
 
 /// The waiting form of an operation: `prepare(State&)` checks the arguments and makes the Work.
+/// `open`: state_of for one that may only look.
 template <class Prepare>
-int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepare) noexcept
+int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepare,
+                 Result<State*> (*open)(const xlstore_store*) = writer_of) noexcept
 {
     int32_t outcome = XLSTORE_OK;
     const int32_t called = guarded([&]() -> Result<void> {
-        auto state = state_of(store);
+        auto state = open(store);
         if (!state) return state.error();
         if (auto order = LockOrder::may_block(); !order) return order;
         auto work = prepare(**state);
@@ -181,10 +185,11 @@ int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepa
 /// The form that returns at once.
 template <class Prepare>
 int32_t start(const xlstore_store* store, xlstore_callback callback, void* userdata,
-              xlstore_op** out, Prepare prepare) noexcept
+              xlstore_op** out, Prepare prepare,
+              Result<State*> (*open)(const xlstore_store*) = writer_of) noexcept
 {
     return guarded([&]() -> Result<void> {
-        auto state = state_of(store);
+        auto state = open(store);
         if (!state) return state.error();
         if (!callback) return Error(Errc::invalid, "callback: NULL");
         auto work = prepare(**state);

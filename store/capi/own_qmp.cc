@@ -218,6 +218,9 @@ Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool ask
         answer.json = done_json(id);
         co_return answer;
     }
+    if (seen == XLSTORE_SEEN_NEITHER && !intent->draft.image_neither)
+        co_return Error(Errc::invalid, subject + ": only a drive can be seen with neither image",
+                        "look again; the intent stays open");
     if (auto same = check_still_connected(*held, id); !same) co_return same.error();
     const Image image = seen == XLSTORE_SEEN_BEFORE  ? Image::before
                         : seen == XLSTORE_SEEN_AFTER ? Image::after
