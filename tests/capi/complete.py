@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Declared, exported, called: the same functions in all three.
+
+  complete.py LIBRARY TEST_PROGRAM HEADER...
+
+Every function that the headers declare is exported by the library, nothing else is, and the test
+program calls each of them.
+"""
+
+import re
+import subprocess
+import sys
+
+# Declared, and neither there nor tested yet.
+TO_COME = re.compile(r"xlstore_(creation_|soft_reset|result_take_creation)")
+
+
+def symbols(*nm):
+    out = subprocess.run(["nm", *nm], check=True, capture_output=True, text=True).stdout
+    names = {line.split()[-1].split("@")[0] for line in out.splitlines()}
+    return {n for n in names if n.startswith("xlstore_") and not TO_COME.match(n)}
+
+
+def declared(path):
+    with open(path, encoding="utf-8") as file:
+        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+    return {n for n in re.findall(r"\b(xlstore_\w+)\(", text) if not TO_COME.match(n)}
+
+
+def main():
+    library, program, *headers = sys.argv[1:]
+    wanted = set().union(*map(declared, headers))
+    exported = symbols("-D", "--defined-only", library)
+    called = symbols("-u", program)
+    problems = []
+    for what, names in (("declared and not exported", wanted - exported), ("exported and not declared", exported - wanted),
+                        ("not called by the test", wanted - called)):
+        if names:
+            problems.append(f"{what}: {' '.join(sorted(names))}")
+    if len(wanted) < 70:
+        problems.append(f"only {len(wanted)} functions were found in the headers")
+    print("\n".join(problems) or f"{len(wanted)} functions: declared, exported, called")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

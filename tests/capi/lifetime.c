@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Callbacks that call back in, operations that are given up at each state, stores that are closed
+ * under what is at work on them, forked children, and several stores at once. */
+#define _POSIX_C_SOURCE 200809L
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define PUT(devid) "{\"devid\":" #devid "}"
+
+/* ---- Callbacks ---- */
+
+struct chain {
+    xlstore_store* store;
+    xlstore_op* other; /* to be given up from within a callback */
+    int calls;
+    struct told next;
+};
+
+static void call_back_in(xlstore_result* result, void* userdata)
+{
+    struct chain* chain = userdata;
+    char* text = NULL;
+    ++chain->calls;
+    CHECK(xlstore_result_status(result) == XLSTORE_OK);
+    /* Everything is allowed: what looks, what waits, what starts, dispatch itself. */
+    OK(xlstore_document(chain->store, "domid:8", &text, NULL));
+    xlstore_string_free(text);
+    OK(xlstore_put_thing(chain->store, "domid:8", "nics", PUT(21), 0, NULL, NULL));
+    OK(xlstore_eject(chain->store, "domid:7", "hdc", NULL, NULL));
+    OK(xlstore_dispatch(chain->store));
+    OK(xlstore_remove_thing_start(chain->store, "domid:8", "nics", "21", 0, NULL, tell,
+                                  &chain->next, NULL));
+}
+
+static void give_up_other(xlstore_result* result, void* userdata)
+{
+    struct chain* chain = userdata;
+    (void)result;
+    ++chain->calls;
+    if (chain->other) xlstore_op_cancel(chain->other);
+    chain->other = NULL;
+}
+
+static void close_store(xlstore_result* result, void* userdata)
+{
+    struct chain* chain = userdata;
+    ++chain->calls;
+    xlstore_close(chain->store);
+    chain->store = NULL;
+    CHECK(xlstore_result_status(result) ==
+          XLSTORE_OK); /* the result lasts as long as the callback */
+}
+
+static void check_calling_back_in(struct world* world)
+{
+    struct chain chain = {NULL, NULL, 0, TOLD_INIT};
+    chain.store = world->store;
+    OK(xlstore_put_thing_start(world->store, "domid:8", "nics", PUT(20), 0, NULL, call_back_in,
+                               &chain, NULL));
+    run_until_told(world->store, &chain.next);
+    CHECK(chain.calls == 1 && chain.next.status == XLSTORE_OK);
+    OK(xlstore_remove_thing(world->store, "domid:8", "nics", "20", 0, NULL, NULL));
+
+    /* A call that waits lets others end meanwhile; their callbacks are left to dispatch. */
+    {
+        struct told t = TOLD_INIT;
+        OK(xlstore_put_thing_start(world->store, "domid:8", "nics", PUT(20), 0, NULL, tell, &t,
+                                   NULL));
+        OK(xlstore_eject(world->store, "domid:7", "hdc", NULL, NULL));
+        CHECK(t.calls == 0);
+        run_until_told(world->store, &t);
+        OK(xlstore_remove_thing(world->store, "domid:8", "nics", "20", 0, NULL, NULL));
+    }
+}
+
+static void check_giving_up(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    struct told t = TOLD_INIT;
+    xlstore_op* op = NULL;
+    xlstore_hold* hold = NULL;
+    char* text = NULL;
+
+    /* Before it began. */
+    OK(xlstore_put_thing_start(s, "domid:8", "nics", PUT(30), 0, NULL, tell, &t, &op));
+    xlstore_op_cancel(op);
+    run_for_a_while(s);
+    STATUS(xlstore_thing(s, "domid:8", "nics", "30", &text, NULL), XLSTORE_E_NOT_FOUND);
+
+    /* While it waits for the slow lock; nothing is left that would take it. */
+    OK(xlstore_slow_lock(s, "domid:7", "test", NULL, &hold));
+    OK(xlstore_eject_start(s, "domid:7", "hdc", NULL, tell, &t, &op));
+    run_for_a_while(s);
+    xlstore_op_cancel(op);
+    xlstore_hold_release(hold);
+    run_for_a_while(s);
+    OK(xlstore_slow_lock(s, "domid:7", "test", NULL, &hold));
+    xlstore_hold_release(hold);
+
+    /* In the middle, QEMU asked: whatever came of it, the next operation on that thing finds out.
+     */
+    OK(xlstore_insert_start(s, "domid:7", "hdc", world->image, NULL, tell, &t, &op));
+    {
+        int64_t open = 0;
+        int turns;
+        for (turns = 0; turns < 10000 && open == 0 && t.calls == 0; ++turns) {
+            xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+            struct pollfd wait;
+            wait.fd = xlstore_fd(s);
+            wait.events = POLLIN;
+            poll(&wait, 1, 1000);
+            OK(xlstore_dispatch(s));
+            OK(xlstore_find(s, "domid:7", &info));
+            OK(xlstore_query_json(s, "SELECT 1 FROM pending_intents WHERE class = 'disks'", NULL, 0,
+                                  NULL, &text));
+            open = strcmp(text, "[]") != 0;
+            xlstore_string_free(text);
+        }
+        CHECK(open);
+        if (t.calls == 0) xlstore_op_cancel(op);
+    }
+    run_for_a_while(s);
+    OK(xlstore_query_json(s, "SELECT 1 FROM pending_intents WHERE class = 'disks'", NULL, 0, NULL,
+                          &text));
+    CHECK(strcmp(text, "[]") != 0); /* it stays open */
+    xlstore_string_free(text);
+    OK(xlstore_eject(s, "domid:7", "hdc", NULL, NULL));
+    CHECK(t.calls == 0);
+
+    /* Ended, and its callback still to come: given up from another's. */
+    {
+        struct chain first = {NULL, NULL, 0, TOLD_INIT};
+        struct chain second = {NULL, NULL, 0, TOLD_INIT};
+        OK(xlstore_put_thing_start(s, "domid:8", "nics", PUT(31), 0, NULL, give_up_other, &first,
+                                   &second.other));
+        OK(xlstore_put_thing_start(s, "domid:8", "nics", PUT(32), 0, NULL, give_up_other, &second,
+                                   &first.other));
+        /* A call that waits lets both end. */
+        OK(xlstore_eject(s, "domid:7", "hdc", NULL, NULL));
+        run_for_a_while(s);
+        CHECK(first.calls + second.calls == 1);
+        OK(xlstore_remove_thing(s, "domid:8", "nics", "31", 0, NULL, NULL));
+        OK(xlstore_remove_thing(s, "domid:8", "nics", "32", 0, NULL, NULL));
+    }
+}
+
+static void check_closing(struct world* world)
+{
+    struct told t = TOLD_INIT;
+    struct chain chain = {NULL, NULL, 0, TOLD_INIT};
+    xlstore_store* store = open_store(world);
+    xlstore_hold* hold = NULL;
+    xlstore_fast* fast = NULL;
+    xlstore_result* result = NULL;
+    xlstore_intention intention = XLSTORE_INTENTION_INIT;
+
+    /* With everything under way: nothing comes any more, locks are given back, handles are told so.
+     */
+    OK(xlstore_slow_lock(store, "domid:7", "test", NULL, &hold));
+    OK(xlstore_eject_start(store, "domid:7", "hdc", NULL, tell, &t, NULL));
+    OK(xlstore_put_thing_start(store, "domid:8", "nics", PUT(40), 0, NULL, tell, &t, NULL));
+    OK(xlstore_put_thing(store, "domid:8", "nics", PUT(41), 0, NULL, NULL));
+    STATUS(xlstore_eject(store, "domid:8", "nosuch", NULL, &result), XLSTORE_E_NO_QEMU);
+    OK(xlstore_fast_lock(store, "domid:8", "test", NULL, &fast));
+    xlstore_close(store);
+    CHECK(t.calls == 0);
+    STATUS(xlstore_hold_check(hold), XLSTORE_E_ORDER);
+    STATUS(xlstore_intend(hold, &intention, NULL, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_settle(hold, 1, XLSTORE_SEEN_AFTER, "x", NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_asked_start(hold, 1, "x", NULL, tell, &t, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_fast_put_thing(fast, "nics", PUT(42)), XLSTORE_E_ORDER);
+    {
+        char* text = NULL;
+        STATUS(xlstore_fast_document(fast, &text), XLSTORE_E_ORDER);
+        CHECK(!text);
+    }
+    OK(xlstore_dispatch(world->store)); /* this thread has no fast lock any more */
+    OK(xlstore_remove_thing(world->store, "domid:8", "nics", "41", 0, NULL, NULL));
+    CHECK(xlstore_result_status(result) == XLSTORE_E_NO_QEMU); /* it outlives the store */
+    xlstore_result_free(result);
+    xlstore_fast_release(fast);
+    xlstore_hold_release(hold);
+    OK(xlstore_slow_lock(world->store, "domid:7", "test", NULL, &hold));
+    xlstore_hold_release(hold);
+
+    /* From within a callback; the one beside it is not called any more. */
+    chain.store = open_store(world);
+    OK(xlstore_put_thing_start(chain.store, "domid:8", "nics", PUT(43), 0, NULL, close_store,
+                               &chain, NULL));
+    OK(xlstore_slow_lock_start(chain.store, "domid:7", "test", NULL, tell, &t, NULL));
+    while (chain.store) {
+        struct pollfd wait;
+        wait.fd = xlstore_fd(chain.store);
+        wait.events = POLLIN;
+        poll(&wait, 1, 1000);
+        OK(xlstore_dispatch(chain.store));
+        if (t.calls) break;
+    }
+    if (t.hold) xlstore_hold_release(t.hold);
+    if (chain.store) xlstore_close(chain.store);
+    OK(xlstore_slow_lock(world->store, "domid:7", "test", NULL, &hold));
+    xlstore_hold_release(hold);
+    OK(xlstore_put_thing(world->store, "domid:8", "nics", PUT(43), 0, NULL, NULL));
+    OK(xlstore_remove_thing(world->store, "domid:8", "nics", "43", 0, NULL, NULL));
+}
+
+static int lines;
+static void* lines_userdata;
+static void log_line(int32_t level, const char* line, void* userdata)
+{
+    CHECK(level >= XLSTORE_LOG_DEBUG && level <= XLSTORE_LOG_ERROR);
+    CHECK(line[0] != '\0' && strchr(line, '\n') == NULL);
+    lines_userdata = userdata;
+    ++lines;
+}
+
+static void check_logging(struct world* world)
+{
+    xlstore_open_options options = XLSTORE_OPEN_OPTIONS_INIT;
+    xlstore_store* store = NULL;
+    options.log = log_line;
+    options.log_userdata = world;
+    options.log_least = 4;
+    INVALID(xlstore_open(world->store_path, &options, &store));
+    options.log_least = -1;
+    INVALID(xlstore_open(world->store_path, &options, &store));
+    options.log_least = XLSTORE_LOG_DEBUG;
+    OK(xlstore_open(world->store_path, &options, &store));
+    OK(xlstore_eject(store, "domid:7", "hdc", NULL, NULL));
+    CHECK(lines > 0 && lines_userdata == world);
+    xlstore_close(store);
+}
+
+void check_callbacks(struct world* world)
+{
+    check_calling_back_in(world);
+    check_giving_up(world);
+    check_closing(world);
+    check_logging(world);
+}
+
+/* ---- Processes and threads ---- */
+
+/* What a child may do with what it was born with: nothing but free it; and open the store anew. */
+static int be_a_child(struct world* world, xlstore_hold* hold, xlstore_fast* fast)
+{
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_intention intention = XLSTORE_INTENTION_INIT;
+    xlstore_store* anew;
+    xlstore_hold* second = NULL;
+    xlstore_call soon = XLSTORE_CALL_INIT;
+    struct told t = TOLD_INIT;
+    const int before = failures_so_far();
+    STATUS(xlstore_dispatch(world->store), XLSTORE_E_ORDER);
+    CHECK(xlstore_fd(world->store) == -1);
+    STATUS(xlstore_find(world->store, "domid:7", &info), XLSTORE_E_ORDER);
+    STATUS(xlstore_eject(world->store, "domid:7", "hdc", NULL, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_eject_start(world->store, "domid:7", "hdc", NULL, tell, &t, NULL),
+           XLSTORE_E_ORDER);
+    STATUS(xlstore_hold_check(hold), XLSTORE_E_ORDER);
+    STATUS(xlstore_intend(hold, &intention, NULL, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_fast_put_thing(fast, "nics", PUT(50)), XLSTORE_E_ORDER);
+    xlstore_fast_release(fast);
+    xlstore_hold_release(hold);
+    xlstore_close(world->store);
+    anew = open_store(world);
+    OK(xlstore_find(anew, "domid:7", &info));
+    soon.timeout_ms = 200;
+    STATUS(xlstore_slow_lock(anew, "domid:7", "child", &soon, &second), XLSTORE_E_BUSY);
+    xlstore_close(anew);
+    return failures_so_far() - before;
+}
+
+static void check_fork(struct world* world)
+{
+    xlstore_hold* hold = NULL;
+    xlstore_fast* fast = NULL;
+    xlstore_call soon = XLSTORE_CALL_INIT;
+    int status = -1;
+    pid_t child;
+    OK(xlstore_slow_lock(world->store, "domid:7", "parent", NULL, &hold));
+    OK(xlstore_fast_lock(world->store, "domid:8", "parent", NULL, &fast));
+    fflush(stdout);
+    child = fork();
+    if (child == 0) _exit(be_a_child(world, hold, fast) ? 1 : 0);
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    /* The parent's are what they were. */
+    OK(xlstore_fast_put_thing(fast, "nics", PUT(50)));
+    OK(xlstore_fast_remove_thing(fast, "nics", "50"));
+    xlstore_fast_release(fast);
+    OK(xlstore_hold_check(hold));
+
+    /* A child that outlives the handle keeps nothing alive. */
+    {
+        int gate[2];
+        char byte;
+        CHECK(pipe(gate) == 0);
+        child = fork();
+        if (child == 0) {
+            close(gate[1]);
+            _exit(read(gate[0], &byte, 1) == 0 ? 0 : 1);
+        }
+        close(gate[0]);
+        xlstore_hold_release(hold);
+        soon.timeout_ms = 10000;
+        OK(xlstore_slow_lock(world->store, "domid:7", "parent", &soon, &hold));
+        xlstore_hold_release(hold);
+        close(gate[1]);
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+    }
+}
+
+struct thread {
+    pthread_t id;
+    struct world* world;
+    int number;
+    int failed;
+};
+
+static void* work(void* given)
+{
+    struct thread* thread = given;
+    xlstore_open_options options = XLSTORE_OPEN_OPTIONS_INIT;
+    xlstore_store* store = NULL;
+    int i;
+    thread->failed = xlstore_open(thread->world->store_path, &options, &store) != XLSTORE_OK;
+    for (i = 0; i < 20 && !thread->failed; ++i) {
+        char thing[64];
+        char key[16];
+        xlstore_error error = XLSTORE_ERROR_INIT;
+        snprintf(key, sizeof key, "%d", 100 + thread->number);
+        snprintf(thing, sizeof thing, "{\"devid\":%s,\"model\":\"m%d\"}", key, i);
+        thread->failed |=
+            xlstore_put_thing(store, "domid:8", "nics", thing, 0, NULL, NULL) != XLSTORE_OK;
+        /* The last error is this thread's own. */
+        thread->failed |=
+            xlstore_find(store, thread->number ? "domid:90" : "domid:91", NULL) == XLSTORE_OK;
+        xlstore_last_error(&error);
+        thread->failed |= strstr(error.message, thread->number ? "domid:90" : "domid:91") == NULL;
+        thread->failed |=
+            xlstore_remove_thing(store, "domid:8", "nics", key, 0, NULL, NULL) != XLSTORE_OK;
+        if (i == 10)
+            thread->failed |= xlstore_eject(store, "domid:7", "hdc", NULL, NULL) != XLSTORE_OK;
+    }
+    xlstore_close(store);
+    return NULL;
+}
+
+static void check_threads(struct world* world)
+{
+    struct thread threads[2];
+    int i;
+    for (i = 0; i < 2; ++i) {
+        threads[i].world = world;
+        threads[i].number = i;
+        CHECK(pthread_create(&threads[i].id, NULL, work, &threads[i]) == 0);
+    }
+    for (i = 0; i < 2; ++i) {
+        pthread_join(threads[i].id, NULL);
+        CHECK(!threads[i].failed);
+    }
+}
+
+void check_processes(struct world* world)
+{
+    struct told t = TOLD_INIT;
+    xlstore_store* const first = open_store(world);
+    xlstore_store* const second = open_store(world);
+    /* Two handles of one store: each has its own callbacks, and they exclude each other. */
+    CHECK(xlstore_fd(first) != xlstore_fd(second));
+    OK(xlstore_put_thing_start(first, "domid:8", "nics", PUT(60), 0, NULL, tell, &t, NULL));
+    run_for_a_while(second);
+    CHECK(t.calls == 0);
+    run_until_told(first, &t);
+    OK(xlstore_remove_thing(second, "domid:8", "nics", "60", 0, NULL, NULL));
+    xlstore_close(first);
+    xlstore_close(second);
+    check_threads(world);
+    check_fork(world);
+}
