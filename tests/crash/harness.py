@@ -99,6 +99,8 @@ NO_USBDEV = need("device:xenusb-emulated-0-3=absent", "detach", "domid:7", "usbd
 USBCTRL = need("device:xenusb-1=present", "attach", "domid:7", "usbctrls", json.dumps(
     {"type": "devicemodel", "devid": 1, "version": 2, "ports": 6}))
 VCPU = need("device:cpu-1=present", "attach", "domid:7", "vcpus", json.dumps({"index": 1}))
+MOUSE = ("device:xenusb-emulated-0-2=present", "entry:usbdevs/0.2=present")
+NO_MOUSE = need("device:xenusb-emulated-0-2=absent", "detach", "domid:7", "usbdevs", "0.2")
 BATCH_ALL = ("batch", "domid:7", "--all-or-none", json.dumps(
     [{"attach": "qemu", "thing": json.loads(thing[1][-1])} for thing in (CHARDEV, TABLET)]))
 BATCH_EACH = ("batch", "domid:7", json.dumps(
@@ -133,6 +135,15 @@ OPERATIONS = {o.name: o for o in (
     Operation("batch_each", (RUNNING, TABLET, HOLDS_A), BATCH_EACH, (NO_TABLET[0], HOLDS_B[0])),
     Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins"),
     Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
+    # Programs that embed the library (../embed).
+    Operation("eventloop", (RUNNING, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop"),
+    Operation("own_qmp_add", (RUNNING,), ("domid:7", "add"), (USBCTRL[0], "entry:usbctrls/1=present"),
+              anew=True, program="own_qmp"),
+    Operation("own_qmp_ask", (RUNNING, USBCTRL), ("domid:7", "remove"), (),
+              anew=True, guest_holds=True, program="own_qmp", statuses=(3,)),
+    # It recovers at its start: killed while it settles what a crash left, or while it goes on from there.
+    Operation("eventloop_recovers", (RUNNING, NO_TABLET, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop",
+              left=("commit.before:3", TABLET[1])),
     recovery("recover_undone", TABLET[1], "commit.after:2", (RUNNING, NO_TABLET)),
     recovery("recover_done", TABLET[1], "commit.before:3", (RUNNING, NO_TABLET)),
     recovery("recover_emptied", HOLDS_B[1], "qmp.before_send:7", (RUNNING, HOLDS_A)),
@@ -290,7 +301,8 @@ class World:
         return text.replace("{a}", self.path("a.iso")).replace("{b}", self.path("b.iso"))
 
     def argv(self, program, words):
-        return [os.path.join(self.programs, program), "--store", self.store, *self.fill(words)]
+        option = ["--store"] if program in ("xlstore", "xlfsck") else []
+        return [os.path.join(self.programs, program), *option, self.store, *self.fill(words)]
 
     def note(self, ended):
         self.log.append(str(ended))
