@@ -178,8 +178,14 @@ class Readme(unittest.TestCase):
         run(compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{SOURCE}", "-x", "c++", "-",
             input=examples[0][1])
 
+    def test_what_embedders_are_told_to_call_is_declared(self):
+        headers = read("store/include/xlstore/xlstore.h") + read("recovery/include/xlstore/recovery.h")
+        declared = set(re.findall(r"\b(?:xlstore|XLSTORE)_\w+", headers))
+        for name in re.findall(r"`((?:xlstore|XLSTORE)_\w+)", read("store/EMBEDDING.md")):
+            self.assertTrue(name in declared or name.endswith("_") and any(d.startswith(name) for d in declared), name)
+
     def test_what_it_links_to_is_there(self):
-        for name in ("README.md", "schema/README.md"):
+        for name in ("README.md", "schema/README.md", "store/EMBEDDING.md"):
             for link in re.findall(r"\]\(([^)#]+)\)", read(name)):
                 self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
         for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):
