@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The C test under valgrind.   valgrind.sh BUILD
+# BUILD has a library that is not sanitized: cmake --build build-release --target xlstore_shared.
+# Status 77: there is none, or it is older than its sources, or there is no valgrind.
+set -eu
+build=$1
+root=$(dirname "$0")/../..
+library=$build/lib/libxlstore.so
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+command -v valgrind >/dev/null || skip "there is no valgrind here"
+[ -e "$library" ] || skip "there is no $library: cmake --preset release, and build xlstore_shared"
+newer=$(find "$root/store" "$root/recovery" "$root/schema" -name '*.*' -type f ! -name '*.md' -newer "$library")
+[ -z "$newer" ] || skip "$library is older than" $newer
+
+work=$(mktemp -d)
+here=$root/tests/capi
+cc -std=c99 -g -I"$root/store/include" -I"$root/recovery/include" -o "$work/capi_test" "$here/arguments.c" \
+    "$here/lifetime.c" "$here/main.c" "$here/operations.c" "$here/own_qmp.c" \
+    -L"$build/lib" -lxlstore -Wl,-rpath,"$build/lib" -pthread
+cc -shared -fPIC -o "$work/pidfd_shim.so" "$here/pidfd_shim.c"
+python3 -I "$here/pidfd_server.py" "$work/server" &
+server=$!
+trap 'kill $server; rm -r "$work"' EXIT
+until [ -S "$work/server" ]; do
+    kill -0 $server
+    sleep 0.1
+done
+PIDFD_SERVER=$work/server LD_PRELOAD=$work/pidfd_shim.so valgrind -q --error-exitcode=99 --leak-check=full \
+    --show-leak-kinds=definite --errors-for-leak-kinds=definite "$work/capi_test"
