@@ -5,7 +5,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -304,6 +306,7 @@ void check_operations(struct world* world)
 static pid_t start_qemu(const char* monitor)
 {
     const struct timespec moment = {0, 10 * 1000 * 1000};
+    struct sockaddr_un address;
     char argument[128];
     pid_t child;
     snprintf(argument, sizeof argument, "unix:%s,server=on,wait=off", monitor);
@@ -313,9 +316,17 @@ static pid_t start_qemu(const char* monitor)
                "-machine", "pc,accel=tcg", "-m", "32", "-qmp", argument, (char*)NULL);
         _exit(127);
     }
-    while (access(monitor, F_OK) != 0 && waitpid(child, NULL, WNOHANG) == 0)
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, monitor, strlen(monitor) + 1);
+    for (;;) { /* bound is not yet listening */
+        const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int listens = connect(fd, (struct sockaddr*)&address, sizeof address) == 0;
+        close(fd);
+        if (listens) return child;
+        if (waitpid(child, NULL, WNOHANG) != 0) give_up("a QEMU of our own ended");
         nanosleep(&moment, NULL);
-    return child;
+    }
 }
 
 void check_lifecycle(struct world* world)
