@@ -187,7 +187,7 @@ static void check_opening(struct world* world)
 void check_arguments(struct world* world)
 {
     xlstore_store* const s = world->store;
-    const xlstore_call bad = {0, 0};
+    xlstore_call bad = XLSTORE_CALL_INIT;
     const char* const empty[] = {NULL};
     const char* const none = "domid:99";
     xlstore_result* const untouched = (xlstore_result*)world;
@@ -198,6 +198,7 @@ void check_arguments(struct world* world)
     char* text = NULL;
     int64_t number = -5;
 
+    bad.struct_size = 0;
     check_structs(world);
     check_opening(world);
 

@@ -39,13 +39,14 @@ void check_looking(struct world* world)
     xlstore_store* const s = world->store;
     xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
     const char* const given[] = {"given", NULL};
-    const xlstore_call soon = {sizeof soon, 50};
+    xlstore_call soon = XLSTORE_CALL_INIT;
     char by_id[32];
     char* text = NULL;
     char* again = NULL;
     int64_t revision = 0;
     int rows = 0;
 
+    soon.timeout_ms = 50;
     OK(xlstore_find(s, "domid:7", &info));
     CHECK(info.domid == 7 && info.qemu_pid > 0 && strcmp(info.state, "running") == 0);
     CHECK(strcmp(info.name, "c7") == 0 && strlen(info.uuid) == 36 && info.open_intents == 0);
