@@ -68,6 +68,15 @@ Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Dead
     qmp::Registration registration = *domain.registration;
     auto answer =
         co_await first_answer(store, registration.qemu, registration.path, domain.subject(), until);
+    if (answer && registration.handed_in && answer->peer.pid != registration.qemu.pid) {
+        // A peer's credentials are those of whoever called listen() last. This connection may be
+        // older than QEMU's own call; QEMU has answered now, so the next is not.
+        {
+            const auto hung_up = std::move(*answer);
+        }
+        answer = co_await first_answer(store, registration.qemu, registration.path,
+                                       domain.subject(), until);
+    }
     if (!answer) {
         if (answer.error().code == Errc::no_qemu)
             co_return Error(Errc::refused,

@@ -4,6 +4,7 @@
  * size, bad JSON, bad numbers, domains that are not there. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -50,6 +51,11 @@ void check_without_store(void)
     OK(xlstore_context_leave());
     OK(xlstore_context_leave());
     STATUS(xlstore_context_leave(), XLSTORE_E_ORDER);
+
+    setenv("XLSTORE_DIR", "/some/where", 1);
+    CHECK(strcmp(xlstore_default_directory(), "/some/where") == 0);
+    unsetenv("XLSTORE_DIR");
+    CHECK(strcmp(xlstore_default_directory(), "/var/lib/xlstore") == 0);
 
     xlstore_string_free(NULL);
     xlstore_close(NULL);

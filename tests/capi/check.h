@@ -45,12 +45,14 @@ struct told {
     char message[256];
     char json[1024];
     xlstore_hold* hold;
+    xlstore_creation* creation;
 };
-#define TOLD_INIT               \
-    {                           \
-        0, 1, 0, {0}, {0}, NULL \
+#define TOLD_INIT                     \
+    {                                 \
+        0, 1, 0, {0}, {0}, NULL, NULL \
     }
-/* The callback for which `userdata` is a struct told; takes the hold if there is one. */
+/* The callback for which `userdata` is a struct told; takes the hold or creation if there is one.
+ */
 void tell(xlstore_result* result, void* userdata);
 /* Dispatches until the callback came: at least once, at most 60 s. */
 void run_until_told(xlstore_store* store, const struct told* told);
@@ -63,6 +65,7 @@ void check_edits(struct world* world);
 void check_operations(struct world* world);
 void check_own_qmp(struct world* world);
 void check_lifecycle(struct world* world);
+void check_creation(struct world* world);
 void check_recovery(struct world* world);
 void check_callbacks(struct world* world);
 void check_processes(struct world* world);

@@ -135,6 +135,7 @@ void tell(xlstore_result* result, void* userdata)
     snprintf(told->json, sizeof told->json, "%s", xlstore_result_json(result));
     told->hold = xlstore_result_take_hold(result);
     CHECK(xlstore_result_take_hold(result) == NULL);
+    told->creation = xlstore_result_take_creation(result);
 }
 
 static void dispatch_once(xlstore_store* store, int wait_ms)
@@ -177,8 +178,9 @@ int main(int argc, char** argv)
         {"without_store", without_store}, {"arguments", check_arguments},
         {"looking", check_looking},       {"edits", check_edits},
         {"operations", check_operations}, {"own_qmp", check_own_qmp},
-        {"lifecycle", check_lifecycle},   {"recovery", check_recovery},
-        {"callbacks", check_callbacks},   {"processes", check_processes},
+        {"lifecycle", check_lifecycle},   {"creation", check_creation},
+        {"recovery", check_recovery},     {"callbacks", check_callbacks},
+        {"processes", check_processes},
     };
     struct world world;
     size_t i;

@@ -19,7 +19,7 @@ newer=$(find "$root/store" "$root/recovery" "$root/schema" -name '*.*' -type f !
 work=$(mktemp -d)
 here=$root/tests/capi
 cc -std=c99 -g -I"$root/store/include" -I"$root/recovery/include" -o "$work/capi_test" "$here/arguments.c" \
-    "$here/lifetime.c" "$here/main.c" "$here/operations.c" "$here/own_qmp.c" \
+    "$here/creation.c" "$here/lifetime.c" "$here/main.c" "$here/operations.c" "$here/own_qmp.c" \
     -L"$build/lib" -lxlstore -Wl,-rpath,"$build/lib" -pthread
 cc -shared -fPIC -o "$work/pidfd_shim.so" "$here/pidfd_shim.c"
 python3 -I "$here/pidfd_server.py" "$work/server" &

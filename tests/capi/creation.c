@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Creation in steps, by whoever starts QEMU itself, and soft resets. */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+/* The small QEMU with one monitor, as `chardev` has it; static, until the next call. */
+static const char* const* with_monitor(const char* chardev)
+{
+    static const char* words[32];
+    const char* const* common = qemu_command();
+    size_t n = 0;
+    while (common[n]) {
+        words[n] = common[n];
+        ++n;
+    }
+    words[n++] = "-chardev";
+    words[n++] = chardev;
+    words[n++] = "-mon";
+    words[n++] = "chardev=m,mode=control";
+    words[n] = NULL;
+    return words;
+}
+
+static const char* const* monitor_at(const char* path)
+{
+    static char chardev[160];
+    snprintf(chardev, sizeof chardev, "socket,id=m,path=%s,server=on,wait=off", path);
+    return with_monitor(chardev);
+}
+
+/* A child of the test's own that waits at a gate, as a toolstack would fork it (R13). */
+static pid_t fork_gated(const char* const* command, int* gate_out)
+{
+    int gate[2];
+    pid_t child;
+    if (pipe(gate) != 0) give_up("pipe");
+    child = fork();
+    if (child < 0) give_up("fork");
+    if (child == 0) {
+        char byte;
+        close(gate[1]);
+        if (read(gate[0], &byte, 1) != 1) _exit(127); /* its creator is gone */
+        execvp(command[0], (char* const*)command);
+        _exit(127);
+    }
+    close(gate[0]);
+    *gate_out = gate[1];
+    return child;
+}
+
+/* A listening socket, made by the test for a QEMU that it is handed in to. */
+static int listen_at(const char* path)
+{
+    struct sockaddr_un address;
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    if (fd < 0 || bind(fd, (struct sockaddr*)&address, sizeof address) != 0 || listen(fd, 1) != 0)
+        give_up(path);
+    return fd;
+}
+
+static void recover(xlstore_store* store, const char* domain)
+{
+    xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+    options.domain = domain;
+    OK(xlstore_recover(store, &options, NULL));
+}
+
+static void destroy(xlstore_store* store, int domid, pid_t qemu)
+{
+    char word[32];
+    snprintf(word, sizeof word, "domid:%d", domid);
+    OK(xlstore_destroy(store, word, NULL, NULL));
+    if (qemu > 0) waitpid(qemu, NULL, 0);
+}
+
+static void check_bad_arguments(struct world* world, xlstore_creation* creation)
+{
+    xlstore_store* const s = world->store;
+    static const char* const none[] = {NULL};
+    const char* const too_long =
+        "/tmp/123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+        "567890123456789012345678901234567890";
+    const int closed_fd[] = {999};
+    xlstore_creation* other = NULL;
+    xlstore_call bad = XLSTORE_CALL_INIT;
+    bad.struct_size = 3;
+
+    INVALID(xlstore_creation_begin(NULL, 20, document_of(20), NULL, &other));
+    INVALID(xlstore_creation_begin(s, 20, NULL, NULL, &other));
+    INVALID(xlstore_creation_begin(s, 20, document_of(20), NULL, NULL));
+    INVALID(xlstore_creation_begin(s, 20, document_of(20), &bad, &other));
+    INVALID(xlstore_creation_begin(s, 20, "[", NULL, &other));
+    INVALID(xlstore_creation_begin(s, -1, document_of(20), NULL, &other));
+    STATUS(xlstore_creation_begin(s, 7, document_of(7), NULL, &other), XLSTORE_E_EXISTS);
+    INVALID(xlstore_creation_begin_start(s, 20, document_of(20), NULL, NULL, NULL, NULL));
+    INVALID(xlstore_creation_begin_start(s, 20, NULL, NULL, tell, NULL, NULL));
+    INVALID(xlstore_creation_begin_again(NULL, "7", NULL, &other));
+    INVALID(xlstore_creation_begin_again(s, NULL, NULL, &other));
+    INVALID(xlstore_creation_begin_again(s, "7", NULL, NULL));
+    STATUS(xlstore_creation_begin_again(s, "domid:99", NULL, &other), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_creation_begin_again_start(s, "7", NULL, NULL, NULL, NULL));
+    CHECK(other == NULL);
+
+    INVALID(xlstore_creation_paths(NULL, NULL, NULL));
+    OK(xlstore_creation_paths(creation, NULL, NULL));
+    CHECK(xlstore_creation_id(NULL) == 0);
+    CHECK(xlstore_result_take_creation(NULL) == NULL);
+    INVALID(xlstore_creation_child(NULL, getpid(), "/m", NULL, 0, NULL));
+    INVALID(xlstore_creation_child(creation, getpid(), NULL, NULL, 0, NULL));
+    INVALID(xlstore_creation_child(creation, 0, "/m", NULL, 0, NULL));
+    INVALID(xlstore_creation_child(creation, getpid(), "/m", NULL, 64, NULL));
+    INVALID(xlstore_creation_child(creation, getpid(), too_long, NULL, 0, NULL));
+    INVALID(xlstore_creation_child(creation, getpid(), "/m", NULL, 0, &bad));
+    INVALID(xlstore_creation_spawn(NULL, qemu_command(), "/m", NULL, NULL, 0, 0, NULL, NULL));
+    INVALID(xlstore_creation_spawn(creation, NULL, "/m", NULL, NULL, 0, 0, NULL, NULL));
+    INVALID(xlstore_creation_spawn(creation, none, "/m", NULL, NULL, 0, 0, NULL, NULL));
+    INVALID(xlstore_creation_spawn(creation, qemu_command(), NULL, NULL, NULL, 0, 0, NULL, NULL));
+    INVALID(xlstore_creation_spawn(creation, qemu_command(), "/m", NULL, NULL, 1, 0, NULL, NULL));
+    INVALID(
+        xlstore_creation_spawn(creation, qemu_command(), "/m", NULL, closed_fd, 1, 0, NULL, NULL));
+    INVALID(xlstore_creation_finish(NULL, NULL, NULL));
+    INVALID(xlstore_creation_finish(creation, &bad, NULL));
+    INVALID(xlstore_creation_finish_start(NULL, NULL, tell, NULL, NULL));
+    INVALID(xlstore_creation_finish_start(creation, NULL, NULL, NULL, NULL));
+    xlstore_creation_free(NULL);
+
+    INVALID(xlstore_soft_reset(NULL, "7", qemu_command(), NULL, NULL));
+    INVALID(xlstore_soft_reset(s, NULL, qemu_command(), NULL, NULL));
+    INVALID(xlstore_soft_reset(s, "7", none, NULL, NULL));
+    INVALID(xlstore_soft_reset_start(s, "7", qemu_command(), NULL, NULL, NULL, NULL));
+}
+
+/* A child of the embedder's, its own monitor, its own gate. */
+static void check_own_child(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_creation* creation = NULL;
+    xlstore_result* result = NULL;
+    char path[96];
+    int gate;
+    pid_t qemu;
+    snprintf(path, sizeof path, "%s/own", world->directory);
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    if (!creation) give_up("no creation");
+    OK(xlstore_find(s, "domid:20", &info));
+    CHECK(strcmp(info.state, "creating") == 0 && info.id == xlstore_creation_id(creation));
+    CHECK(info.qemu_pid == 0);
+    check_bad_arguments(world, creation);
+
+    qemu = fork_gated(monitor_at(path), &gate);
+    OK(xlstore_creation_child(creation, qemu, path, NULL, 0, NULL));
+    OK(xlstore_find(s, "domid:20", &info));
+    CHECK(info.qemu_pid == qemu); /* before it begins to run */
+    CHECK(write(gate, "", 1) == 1);
+    close(gate);
+    OK(xlstore_creation_finish(creation, NULL, &result));
+    CHECK(strstr(xlstore_result_json(result), path) != NULL);
+    xlstore_result_free(result);
+    STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_creation_paths(creation, NULL, NULL), XLSTORE_E_ORDER);
+    xlstore_creation_free(creation);
+    OK(xlstore_find(s, "domid:20", &info));
+    CHECK(strcmp(info.state, "running") == 0);
+    OK(xlstore_insert(s, "domid:20", "hdc", world->image, NULL, NULL));
+    destroy(s, 20, qemu);
+    CHECK(access(path, F_OK) == 0); /* a socket of the embedder's is the embedder's */
+    unlink(path);
+}
+
+/* The library's own gate, and a socket that is handed in. */
+static void check_spawn(struct world* world)
+{
+    static const char* const no_program[] = {"/nonexistent/qemu", NULL};
+    xlstore_store* const s = world->store;
+    struct told t = TOLD_INIT;
+    char path[96];
+    char chardev[64];
+    char* monitor = NULL;
+    char* log = NULL;
+    int64_t pid = 0;
+    int fd;
+    OK(xlstore_creation_begin_start(s, 20, document_of(20), NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK && t.creation != NULL);
+    if (!t.creation) give_up("no creation");
+    OK(xlstore_creation_paths(t.creation, &monitor, &log));
+    CHECK(strncmp(monitor, world->store_path, strlen(world->store_path)) == 0);
+    STATUS(xlstore_creation_spawn(t.creation, no_program, monitor, log, NULL, 0, 0, NULL, &pid),
+           XLSTORE_E_REFUSED);
+    CHECK(pid == 0);
+
+    snprintf(path, sizeof path, "%s/handed", world->directory);
+    fd = listen_at(path);
+    snprintf(chardev, sizeof chardev, "socket,id=m,fd=%d,server=on,wait=off", fd);
+    OK(xlstore_creation_spawn(t.creation, with_monitor(chardev), path, log, &fd, 1,
+                              XLSTORE_HANDED_IN, NULL, &pid));
+    close(fd);
+    CHECK(pid > 0 && access(log, F_OK) == 0);
+    xlstore_string_free(monitor);
+    xlstore_string_free(log);
+    t.calls = 0;
+    {
+        xlstore_creation* const creation = t.creation;
+        OK(xlstore_creation_finish_start(creation, NULL, tell, &t, NULL));
+        xlstore_creation_free(creation); /* what is under way goes on */
+    }
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK);
+    OK(xlstore_eject(s, "domid:20", "hdc", NULL, NULL));
+    destroy(s, 20, (pid_t)pid);
+    unlink(path);
+}
+
+/* Creations that come to no good end. */
+static void check_failures(struct world* world)
+{
+    static const char* const ends_at_once[] = {"false", NULL};
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_creation* creation = NULL;
+    xlstore_store* other;
+    char* monitor = NULL;
+    int gate;
+    pid_t child;
+
+    /* Nothing was started: nothing is left. */
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_NO_QEMU);
+    xlstore_creation_free(creation);
+    STATUS(xlstore_find(s, "domid:20", &info), XLSTORE_E_NOT_FOUND);
+
+    /* QEMU dies while it starts. */
+    creation = NULL;
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    OK(xlstore_creation_paths(creation, &monitor, NULL));
+    OK(xlstore_creation_spawn(creation, ends_at_once, monitor, NULL, NULL, 0, 0, NULL, NULL));
+    xlstore_string_free(monitor);
+    STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_REFUSED);
+    xlstore_creation_free(creation);
+    STATUS(xlstore_find(s, "domid:20", &info), XLSTORE_E_NOT_FOUND);
+
+    /* It is destroyed meanwhile: the child is never to be let run. */
+    creation = NULL;
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    OK(xlstore_destroy(s, "domid:20", NULL, NULL));
+    child = fork_gated(ends_at_once, &gate);
+    STATUS(xlstore_creation_child(creation, child, "/tmp/m", NULL, 0, NULL), XLSTORE_E_GONE);
+    close(gate);
+    waitpid(child, NULL, 0);
+    STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_GONE);
+    xlstore_creation_free(creation);
+
+    /* Freed before its end, it is recovery's. */
+    creation = NULL;
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    recover(s, "domid:20"); /* its creator is at work */
+    OK(xlstore_find(s, "domid:20", &info));
+    xlstore_creation_free(creation);
+    recover(s, "domid:20");
+    STATUS(xlstore_find(s, "domid:20", &info), XLSTORE_E_NOT_FOUND);
+
+    /* Its store is closed. */
+    creation = NULL;
+    other = open_store(world);
+    OK(xlstore_creation_begin(other, 20, document_of(20), NULL, &creation));
+    xlstore_close(other);
+    STATUS(xlstore_creation_child(creation, getpid(), "/tmp/m", NULL, 0, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_creation_spawn(creation, ends_at_once, "/tmp/m", NULL, NULL, 0, 0, NULL, NULL),
+           XLSTORE_E_ORDER);
+    STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_ORDER);
+    STATUS(xlstore_creation_finish_start(creation, NULL, tell, NULL, NULL), XLSTORE_E_ORDER);
+    CHECK(xlstore_creation_id(creation) > 0);
+    xlstore_creation_free(creation);
+    recover(s, "domid:20");
+}
+
+static void check_soft_reset(struct world* world)
+{
+    static const char* const no_program[] = {"/nonexistent/qemu", NULL};
+    xlstore_store* const s = world->store;
+    struct told t = TOLD_INIT;
+    xlstore_domain_info before = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_domain_info after = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_creation* creation = NULL;
+    char* document = NULL;
+    char* again = NULL;
+    char* monitor = NULL;
+    OK(xlstore_insert(s, "domid:7", "hdc", world->image, NULL, NULL));
+    OK(xlstore_find(s, "domid:7", &before));
+
+    OK(xlstore_soft_reset(s, "domid:7", qemu_command(), NULL, NULL));
+    /* What others left open is settled by the old QEMU's death. */
+    OK(xlstore_document(s, "domid:7", &document, NULL));
+    OK(xlstore_find(s, "domid:7", &after));
+    CHECK(after.id == before.id && after.qemu_pid != before.qemu_pid && after.qemu_pid > 0);
+
+    STATUS(xlstore_soft_reset(s, "domid:7", no_program, NULL, NULL), XLSTORE_E_REFUSED);
+    OK(xlstore_find(s, "domid:7", &after));
+    CHECK(after.qemu_pid == 0 && strcmp(after.state, "running") == 0);
+    OK(xlstore_soft_reset_start(s, "domid:7", qemu_command(), NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK);
+
+    /* In steps. */
+    OK(xlstore_creation_begin_again(s, "domid:7", NULL, &creation));
+    OK(xlstore_find(s, "domid:7", &after));
+    CHECK(after.qemu_pid == 0);
+    xlstore_creation_free(creation);
+    t.calls = 0;
+    OK(xlstore_creation_begin_again_start(s, "domid:7", NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    if (!t.creation) give_up("no creation");
+    OK(xlstore_creation_paths(t.creation, &monitor, NULL));
+    OK(xlstore_creation_spawn(t.creation, monitor_at(monitor), monitor, NULL, NULL, 0, 0, NULL,
+                              NULL));
+    OK(xlstore_creation_finish(t.creation, NULL, NULL));
+    xlstore_creation_free(t.creation);
+    xlstore_string_free(monitor);
+
+    OK(xlstore_document(s, "domid:7", &again, NULL));
+    CHECK(strcmp(document, again) == 0);
+    OK(xlstore_eject(s, "domid:7", "hdc", NULL, NULL));
+    xlstore_string_free(document);
+    xlstore_string_free(again);
+}
+
+void check_creation(struct world* world)
+{
+    check_own_child(world);
+    check_spawn(world);
+    check_failures(world);
+    check_soft_reset(world);
+}
