@@ -63,6 +63,12 @@ Error invalid(std::string_view what, std::string_view reason)
     return {Errc::invalid, std::string(what) + ": " + std::string(reason)};
 }
 
+/// libxl would cut it at the NUL, and xenstore and SQL then name the domain differently.
+bool fits_as_name(std::string_view name)
+{
+    return !name.empty() && name.find('\0') == std::string_view::npos;
+}
+
 Result<void> read_identity(std::string_view object, std::string_view what, Document& document)
 {
     const std::optional<std::string_view> c_info = json_find(object, "c_info");
@@ -78,9 +84,7 @@ Result<void> read_identity(std::string_view object, std::string_view what, Docum
 
     std::optional<std::string> name = json_get_string(*c_info, "name");
     if (!name) return invalid(what, "c_info.name is missing or not a string");
-    // libxl would cut it at the NUL, and xenstore and SQL then name the domain differently.
-    if (name->empty() || name->find('\0') != std::string::npos)
-        return invalid(what, "c_info.name is empty or holds a NUL");
+    if (!fits_as_name(*name)) return invalid(what, "c_info.name is empty or holds a NUL");
     document.name = *std::move(name);
     return {};
 }
@@ -112,6 +116,14 @@ Result<void> read_things(const DeviceClass& row, std::string_view array, std::st
 }
 
 }  // namespace
+
+Result<void> check_name(std::string_view name)
+{
+    if (!fits_as_name(name)) return invalid("name", "it is empty or holds a NUL");
+    if (const auto checked = json_minify(json_quote(name), "name"); !checked)
+        return checked.error();
+    return {};
+}
 
 Result<Document> parse_document(std::string_view text, std::string_view what)
 {

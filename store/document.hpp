@@ -43,6 +43,9 @@ struct Document {
     std::vector<DocumentThing> things;
 };
 
+/// Error invalid: empty, with a NUL, or not UTF-8.
+Result<void> check_name(std::string_view name);
+
 /// Splits a libxl-json document into members, ranked 10, 20, 30 ..., and things. Each class that
 /// has an array in documents has a member, present or not: an absent one stands directly after
 /// the nearest of those that libxl writes before it, so that a first thing goes where libxl

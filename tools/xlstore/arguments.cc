@@ -59,6 +59,10 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         }
         if (name == "destroy")
             verb->add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");
+        if (name == "rename")
+            verb->add_option("--revision", out.revision,
+                             "refuse if the document has another revision by now")
+                ->check(CLI::PositiveNumber);
         if (name == "batch")
             verb->add_flag("--all-or-none", out.all_or_none,
                            "attaches only: when one fails, those before it are undone");

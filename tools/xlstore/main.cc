@@ -20,6 +20,8 @@ const std::vector<VerbRow>& verbs()
          run_import},
         {"register", "DOM --monitor SOCKET [--pid N] [--handed-in]",
          "register a QEMU that someone else started", 1, 1, run_register},
+        {"rename", "DOM NAME [--revision N]", "another name, in row and document at once", 2, 2,
+         run_rename},
         {"list", "", "the domains", 0, 0, run_list},
         {"show", "DOM", "one domain", 1, 1, run_show},
         {"things", "DOM", "its entries", 1, 1, run_things},

@@ -24,6 +24,7 @@ struct Arguments {
     std::optional<double> timeout_s;
     std::optional<std::int64_t> pid;
     std::optional<unsigned> group;
+    std::int64_t revision = 0;
     std::string uuid;
     std::string monitor;
     std::string break_lock_of;  ///< a domain
@@ -55,6 +56,7 @@ Result<Status> run_create(const Arguments&);
 Result<Status> run_soft_reset(const Arguments&);
 Result<Status> run_import(const Arguments&);
 Result<Status> run_register(const Arguments&);
+Result<Status> run_rename(const Arguments&);
 Result<Status> run_destroy(const Arguments&);
 Result<Status> run_recover(const Arguments&);
 Result<Status> run_list(const Arguments&);

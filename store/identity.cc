@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#include "store/identity.hpp"
+
+#include "store/document.hpp"
+#include "store/edit.hpp"
+#include "store/journal.hpp"
+#include "store/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// REQUIRES begin_edit(). `before`: the row as the caller saw it.
+Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& before,
+                      const std::string& name)
+{
+    Db& db = store.db();
+    const auto id = value_of(fast.domain());
+    const auto now = read_domain(db, fast.domain());
+    if (now->name != before.name && now->name != name)
+        return Error(Errc::conflict,
+                     before.subject() + " is called " + json_shown(now->name) + " by now",
+                     "nothing was changed; name it by domid:" + std::to_string(now->domid));
+    auto other =
+        db.prepare("SELECT domid FROM domain WHERE name = ? AND id <> ? AND state <> 'destroyed'")
+            .bind(name)
+            .bind(id);
+    if (other.step())
+        return Error(Errc::exists,
+                     "domain " + other.text(0) + " is called " + json_shown(name) + " already",
+                     "nothing was changed; choose another name");
+    db.prepare("UPDATE domain SET name = ? WHERE id = ?").bind(name).bind(id).run();
+    auto member =
+        db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'c_info'").bind(id);
+    if (!member.step())
+        return Error(Errc::store, before.subject() + " has a document without c_info",
+                     "run xlfsck");
+    db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'c_info'")
+        .bind(json_with_member(member.text(0), "name", json_quote(name)))
+        .bind(id)
+        .run();
+    return {};
+}
+
+}  // namespace
+
+Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::string name,
+                                      std::int64_t revision, Deadline until)
+{
+    if (auto ok = check_name(name); !ok) co_return std::move(ok).error();
+    co_return co_await store.with_fast_lock(
+        domain.id, "rename", until, [&](const FastHold& fast) -> Result<DomainRow> {
+            if (auto begun = begin_edit(store, fast, revision); !begun) return begun.error();
+            if (auto set = set_name(store, fast, domain, name); !set) return set.error();
+            Journal(store).add_history(
+                HistoryLine{fast.domain(),
+                            "rename",
+                            {},
+                            {},
+                            "done",
+                            {},
+                            json_shown(domain.name) + " is now called " + json_shown(name)});
+            return *read_domain(store.db(), fast.domain());
+        });
+}
+
+}  // namespace xlstore

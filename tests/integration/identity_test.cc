@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+// What a domain is called: renamed with and without a QEMU, killed on the way, by many at once.
+#include "store/identity.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+/// `text` with the one place of `from` replaced.
+std::string replaced(std::string text, const std::string& from, const std::string& to)
+{
+    const auto at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+}
+
+class RenameTest : public DomainTest {
+protected:
+    /// R2: row and document never differ. The name that both have.
+    std::string name_in_both()
+    {
+        const auto row = cell("SELECT name FROM domain WHERE domid = 7 AND state <> 'destroyed'");
+        EXPECT_EQ(json_at(xl({"export", "domid:7"}).out, "$.c_info.name"), row);
+        return row;
+    }
+};
+
+TEST_F(RenameTest, ChangesRowAndDocumentAndNothingInQemu)
+{
+    const auto document = xl({"export", "7"}).out;
+    const auto qemu = state_of(domain_.judge());
+
+    const Ran renamed = xl({"--json", "rename", "web", "web two"});
+
+    ASSERT_TRUE(ended(renamed, 0));
+    EXPECT_EQ(json_at(renamed.out, "$.name"), "web two");
+    EXPECT_EQ(name_in_both(), "web two");
+    EXPECT_EQ(xl({"export", "7"}).out,
+              replaced(document, R"("name": "web")", R"("name": "web two")"));
+    EXPECT_EQ(state_of(domain_.judge()), qemu);
+    EXPECT_TRUE(ended(xl({"show", "web"}), 4));
+    EXPECT_TRUE(contains(xl({"history", "web two"}).out, R"("web" is now called "web two")"));
+    EXPECT_TRUE(ended(xl({"insert", "web two", "hdc", domain_.image('b')}), 0));
+    EXPECT_TRUE(ended(xl({"rename", "7", "web"}), 0));
+    EXPECT_TRUE(ended(xl({"rename", "web", "web"}), 0));  // as after a crash: done already
+    EXPECT_TRUE(all_is_settled());
+}
+
+// Text is kept as text: no other byte of a document changes, in either layout.
+TEST_F(RenameTest, ChangesNoOtherByteOfADocument)
+{
+    const std::string samples = XLSTORE_SOURCE_DIR "/tests/unit/samples/";
+    int domid = 20;
+    for (const char* sample : {"all-device-kinds.json", "all-device-kinds.json_c.json",
+                               "hvm-rich.json_c.json", "pvh-60-disks.json", "real-pv.raw"}) {
+        SCOPED_TRACE(sample);
+        const auto word = "domid:" + std::to_string(domid);
+        ASSERT_TRUE(ended(xl({"import", std::to_string(domid++), samples + sample}), 0));
+        const auto before = xl({"export", word}).out;
+        const auto name = json_at(before, "$.c_info.name");
+
+        ASSERT_TRUE(ended(xl({"rename", word, word + "\"x"}), 0));
+
+        const std::string colon = before.starts_with("{\n    ") ? "\"name\": \"" : "\"name\":\"";
+        EXPECT_EQ(xl({"export", word}).out,
+                  replaced(before, colon + name + "\"", colon + word + "\\\"x\""));
+    }
+}
+
+TEST_F(RenameTest, KeepsTheSpellingOfWhatStandsBesideTheName)
+{
+    const Material other(store_.directory(), 8, "odd");
+    write_file(other.document, R"({"c_info": {"x": 1.50, "na\u006de": "odd", "y": 1e2, "uuid": ")" +
+                                   other.uuid + R"("}, "b_info": {"name": "odd"}})");
+    ASSERT_TRUE(ended(xl({"import", "8", other.document}), 0));
+
+    ASSERT_TRUE(ended(xl({"rename", "8", "even"}), 0));
+
+    EXPECT_EQ(cell("SELECT json FROM libxl_json WHERE domid = 8"),
+              R"({"c_info":{"x":1.50,"na\u006de":"even","y":1e2,"uuid":")" + other.uuid +
+                  R"("},"b_info":{"name":"odd"}})");
+}
+
+TEST_F(RenameTest, RefusesWhatCannotBe)
+{
+    const Material other(store_.directory(), 8, "other");
+    ASSERT_TRUE(ended(xl({"import", "8", other.document}), 0));
+    const auto revision = cell("SELECT revision FROM domain WHERE domid = 7");
+
+    refused({"rename", "7", "other"}, 1, "exists", "domain 8 is called \"other\" already");
+    refused({"rename", "7", ""}, 1, "invalid", "empty");
+    refused({"rename", "7", "a\xff"}, 1, "invalid", "UTF-8");
+    refused({"rename", "9", "nine"}, 4, "not_found", "9");
+    refused({"rename", "7", "new", "--revision", "12345"}, 1, "conflict", "12345");
+    EXPECT_TRUE(ended(xl({"rename", "7", "new", "--revision", "0"}), 2));
+    EXPECT_TRUE(ended(xl({"rename", "7", "new", "--revision", revision}), 0));
+
+    // A destroyed domain has no name that is in the way.
+    ASSERT_TRUE(ended(xl({"destroy", "8"}), 0));
+    EXPECT_TRUE(ended(xl({"rename", "7", "other"}), 0));
+}
+
+// R8: from the mark on, nothing is edited; and its name is taken until it is over.
+TEST_F(RenameTest, OfADomainThatIsBeingDestroyedIsRefused)
+{
+    ASSERT_TRUE(ended(xl({"destroy", "7"}, crash_at("destroy.before_kill")), kKilled));
+    const Material other(store_.directory(), 8, "other");
+    ASSERT_TRUE(ended(xl({"import", "8", other.document}), 0));
+
+    refused({"rename", "7", "new"}, 1, "gone", "R8");
+    refused({"rename", "8", "web"}, 1, "exists", "domain 7");
+
+    EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));
+    EXPECT_TRUE(ended(xl({"rename", "8", "web"}), 0));
+}
+
+// Whoever renames a domain renames the one that he saw.
+TEST_F(RenameTest, OfADomainThatWasRenamedMeanwhileIsRefused)
+{
+    const auto store = store_.open();
+    const auto seen = find_domain(store->db(), "web");
+    ASSERT_TRUE(seen);
+    ASSERT_TRUE(ended(xl({"rename", "web", "first"}), 0));
+    const auto soon = Clock::now() + std::chrono::seconds(20);
+
+    const auto late = store->loop().wait_for(rename_domain(*store, *seen, "second", 0, soon));
+
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().code, Errc::conflict);
+    EXPECT_TRUE(contains(late.error().message, "\"first\""));
+    EXPECT_EQ(name_in_both(), "first");
+    EXPECT_TRUE(store->loop().wait_for(rename_domain(*store, *seen, "first", 0, soon)));
+}
+
+// An open intent is in nobody's way, and is settled under the new name.
+TEST_F(RenameTest, LeavesAnOpenIntentAlone)
+{
+    ASSERT_TRUE(
+        ended(xl({"attach", "7", "qemu", tablet("tab")}, crash_at("commit.after", 2)), kKilled));
+    ASSERT_EQ(cell("SELECT count(*) FROM intent"), "1");
+    const auto intent = cell("SELECT * FROM intent");
+
+    ASSERT_TRUE(ended(xl({"rename", "7", "new"}), 0));
+
+    EXPECT_EQ(cell("SELECT * FROM intent"), intent);
+    EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_TRUE(all_is_settled());
+}
+
+class RenameCrashTest : public RenameTest, public testing::WithParamInterface<const char*> {};
+
+// One commit: killed anywhere, row and document have one name, and to do it again succeeds.
+TEST_P(RenameCrashTest, LeavesOneNameAfterEachPassing)
+{
+    int passing = 1;
+    int old_ones = 0;
+    int new_ones = 0;
+    for (;; ++passing) {
+        SCOPED_TRACE(passing);
+        const auto before = name_in_both();
+        const auto name = "web" + std::to_string(passing);
+        const Ran ran = xl({"rename", "7", name}, crash_at(GetParam(), passing));
+        if (ran.status == 0) break;
+        ASSERT_TRUE(ended(ran, kKilled));
+        const auto left = name_in_both();
+        EXPECT_TRUE(left == before || left == name) << left;
+        ++(left == name ? new_ones : old_ones);
+        EXPECT_TRUE(fsck({"-p"}).status <= 1);
+        EXPECT_TRUE(ended(xl({"rename", "7", name}), 0));
+        EXPECT_EQ(name_in_both(), name);
+        EXPECT_TRUE(all_is_settled());
+    }
+    EXPECT_GT(old_ones, 0);
+    EXPECT_GT(new_ones, 0);
+    EXPECT_EQ(name_in_both(), "web" + std::to_string(passing));
+}
+INSTANTIATE_TEST_SUITE_P(Points, RenameCrashTest, testing::Values("commit.before", "commit.after"),
+                         [](const auto& one) {
+                             std::string name = one.param;
+                             return name.replace(name.find('.'), 1, "_");
+                         });
+
+// Each under its own domain's lock, and still only one of them gets the name.
+TEST_F(RenameTest, OneOfManyGetsTheName)
+{
+    constexpr int kMany = 6;
+    std::vector<std::unique_ptr<Child>> renamers;
+    for (int domid = 20; domid < 20 + kMany; ++domid) {
+        const Material one(store_.directory(), domid, "one" + std::to_string(domid));
+        ASSERT_TRUE(ended(xl({"import", std::to_string(domid), one.document}), 0));
+    }
+    for (int domid = 20; domid < 20 + kMany; ++domid)
+        renamers.push_back(
+            std::make_unique<Child>(Words{binary("xlstore"), "--store", store_.path(), "rename",
+                                          "domid:" + std::to_string(domid), "chosen"}));
+
+    int done = 0;
+    for (auto& renamer : renamers)
+        done += renamer->wait() == 0 ? 1 : 0;
+
+    EXPECT_EQ(done, 1);
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE name = 'chosen'"), "1");
+}
+
+}  // namespace
+}  // namespace xlstore::test
