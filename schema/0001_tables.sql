@@ -34,6 +34,7 @@ CREATE TABLE domain (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     domid         INTEGER NOT NULL CHECK (domid BETWEEN 0 AND 32751),  -- Xen: DOMID_FIRST_RESERVED - 1
     uuid          TEXT    NOT NULL CHECK (length(uuid) = 36),
+    vm_uuid       TEXT CHECK (vm_uuid IS NULL OR length(vm_uuid) = 36),  -- given when it was preserved
     name          TEXT    NOT NULL,
     state         TEXT    NOT NULL CHECK (state IN ('creating', 'running', 'destroying', 'destroyed')),
     epoch         INTEGER NOT NULL DEFAULT 1,         -- advanced by each commit of a slow hold (R15)
@@ -62,6 +63,7 @@ CREATE TABLE domain (
 -- A domid has at most one incarnation that is not over (R14).
 CREATE UNIQUE INDEX domain_living ON domain (domid) WHERE state <> 'destroyed';
 CREATE INDEX domain_uuid ON domain (uuid);
+CREATE INDEX domain_vm_uuid ON domain (vm_uuid) WHERE vm_uuid IS NOT NULL;
 
 -- A destruction that found no row: it defeats the creation it raced with (R14), once.
 CREATE TABLE tombstone (

@@ -4,7 +4,7 @@
 
 -- The domains that are not over.
 CREATE VIEW domains AS
-SELECT d.domid, d.name, d.uuid, d.state, d.id AS incarnation,
+SELECT d.domid, d.name, d.uuid, d.vm_uuid, d.state, d.id AS incarnation,
        (SELECT count(*) FROM thing t WHERE t.domain = d.id) AS things,
        (SELECT count(*) FROM intent i WHERE i.domain = d.id) AS open_intents,
        d.qemu_pid, d.monitor_path, d.log_path, d.epoch, d.revision,

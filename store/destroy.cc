@@ -305,7 +305,8 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
             Db& db = store.db();
             auto row =
                 db.prepare(
-                      "SELECT id FROM domain WHERE domid = ? AND uuid = ? AND state <> 'destroyed'")
+                      "SELECT id FROM domain WHERE domid = ? AND ? IN (uuid, vm_uuid) AND state <> "
+                      "'destroyed'")
                     .bind(domid)
                     .bind(uuid);
             if (row.step()) return row.integer(0);

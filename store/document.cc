@@ -46,18 +46,6 @@ bool is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 
-/// `uuid` in lower case, or nothing if it is none.
-std::optional<std::string> normal_uuid(std::string uuid)
-{
-    constexpr std::string_view shape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-    if (uuid.size() != shape.size()) return std::nullopt;
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        if (uuid[i] >= 'A' && uuid[i] <= 'F') uuid[i] = static_cast<char>(uuid[i] + ('a' - 'A'));
-        if (shape[i] == '-' ? uuid[i] != '-' : !is_hex(uuid[i])) return std::nullopt;
-    }
-    return uuid;
-}
-
 Error invalid(std::string_view what, std::string_view reason)
 {
     return {Errc::invalid, std::string(what) + ": " + std::string(reason)};
@@ -116,6 +104,17 @@ Result<void> read_things(const DeviceClass& row, std::string_view array, std::st
 }
 
 }  // namespace
+
+std::optional<std::string> normal_uuid(std::string uuid)
+{
+    constexpr std::string_view shape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    if (uuid.size() != shape.size()) return std::nullopt;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        if (uuid[i] >= 'A' && uuid[i] <= 'F') uuid[i] = static_cast<char>(uuid[i] + ('a' - 'A'));
+        if (shape[i] == '-' ? uuid[i] != '-' : !is_hex(uuid[i])) return std::nullopt;
+    }
+    return uuid;
+}
 
 Result<void> check_name(std::string_view name)
 {

@@ -43,6 +43,9 @@ struct Document {
     std::vector<DocumentThing> things;
 };
 
+/// `uuid` in lower case, or nothing if it is none.
+[[nodiscard]] std::optional<std::string> normal_uuid(std::string uuid);
+
 /// Error invalid: empty, with a NUL, or not UTF-8.
 Result<void> check_name(std::string_view name);
 

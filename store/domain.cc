@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 4> kStates = {"creating", "running", "des
     "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
-    "monitor_handed_in, baseline IS NOT NULL, log_path, born_us IS NOT NULL"
+    "monitor_handed_in, baseline IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid"
 
 DomainRow domain_from(const Statement& row)
 {
@@ -46,6 +46,7 @@ DomainRow domain_from(const Statement& row)
     d.has_baseline = row.integer(18) != 0;
     d.log_path = row.text(19);
     d.born = row.integer(20) != 0;
+    d.vm_uuid = row.maybe_text(21);
     return d;
 }
 
@@ -123,7 +124,8 @@ Result<DomainRow> find_domain(Db& db, std::string_view word)
         std::transform(uuid.begin(), uuid.end(), uuid.begin(),
                        [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
         auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
-                                       " FROM domain WHERE uuid = ? AND state <> 'destroyed'")
+                                       " FROM domain WHERE ((uuid = ?1 AND vm_uuid IS NULL) OR "
+                                       "vm_uuid = ?1) AND state <> 'destroyed'")
                                 .bind(uuid),
                             word);
         if (!found) return std::move(found).error();

@@ -23,6 +23,7 @@ struct DomainRow {
     DomainId id{};
     std::int64_t domid = 0;
     std::string uuid;
+    std::optional<std::string> vm_uuid;  ///< that it goes by since it was preserved
     std::string name;
     DomainState state = DomainState::creating;
     std::string layout;
@@ -47,9 +48,9 @@ struct ThingRow {
     std::string json;
 };
 
-/// The domain that `word` names: domid:7, name:web, uuid:…, id:N (that incarnation), or a bare word
-/// tried as domid, then uuid, then name; among those that are not destroyed.
-/// Errors: not_found; invalid when a name or uuid fits several.
+/// The domain that `word` names: domid:7, name:web, uuid:… (vm_uuid if it has one), id:N (that
+/// incarnation), or a bare word tried as domid, then uuid, then name; among those that are not
+/// destroyed. Errors: not_found; invalid when a name or uuid fits several.
 Result<DomainRow> find_domain(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.
 std::optional<DomainRow> read_domain(Db& db, DomainId id);

@@ -42,6 +42,36 @@ Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& befor
     return {};
 }
 
+// REQUIRES begin_edit().
+Result<void> set_vm_uuid(Store& store, const FastHold& fast, const std::string& vm_uuid)
+{
+    Db& db = store.db();
+    const auto id = value_of(fast.domain());
+    // Its own uuid is taken, too: what is found by it from now on is the domain created anew.
+    auto other = db.prepare(
+                       "SELECT domid, name FROM domain WHERE state <> 'destroyed' AND "
+                       "(uuid = ?1 OR (vm_uuid = ?1 AND id <> ?2))")
+                     .bind(vm_uuid)
+                     .bind(id);
+    if (other.step())
+        return Error(Errc::exists,
+                     "domain " + other.text(0) + " (" + other.text(1) + ") has the uuid " + vm_uuid,
+                     "nothing was changed; choose another uuid");
+    db.prepare("UPDATE domain SET vm_uuid = ? WHERE id = ?").bind(vm_uuid).bind(id).run();
+    return {};
+}
+
+void add_line(Store& store, const FastHold& fast, std::string operation, std::string evidence)
+{
+    Journal(store).add_history(
+        HistoryLine{fast.domain(), std::move(operation), {}, {}, "done", {}, std::move(evidence)});
+}
+
+std::string now_called(const std::string& before, const std::string& name)
+{
+    return json_shown(before) + " is now called " + json_shown(name);
+}
+
 }  // namespace
 
 Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::string name,
@@ -52,14 +82,24 @@ Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::strin
         domain.id, "rename", until, [&](const FastHold& fast) -> Result<DomainRow> {
             if (auto begun = begin_edit(store, fast, revision); !begun) return begun.error();
             if (auto set = set_name(store, fast, domain, name); !set) return set.error();
-            Journal(store).add_history(
-                HistoryLine{fast.domain(),
-                            "rename",
-                            {},
-                            {},
-                            "done",
-                            {},
-                            json_shown(domain.name) + " is now called " + json_shown(name)});
+            add_line(store, fast, "rename", now_called(domain.name, name));
+            return *read_domain(store.db(), fast.domain());
+        });
+}
+
+Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::string name,
+                                        std::string vm_uuid, Deadline until)
+{
+    if (auto ok = check_name(name); !ok) co_return std::move(ok).error();
+    const auto uuid = normal_uuid(vm_uuid);
+    if (!uuid) co_return Error(Errc::invalid, json_shown(vm_uuid) + " is not a uuid");
+    co_return co_await store.with_fast_lock(
+        domain.id, "preserve", until, [&](const FastHold& fast) -> Result<DomainRow> {
+            if (auto begun = begin_edit(store, fast, 0); !begun) return begun.error();
+            if (auto set = set_name(store, fast, domain, name); !set) return set.error();
+            if (auto set = set_vm_uuid(store, fast, *uuid); !set) return set.error();
+            add_line(store, fast, "preserve",
+                     now_called(domain.name, name) + " and found by " + *uuid);
             return *read_domain(store.db(), fast.domain());
         });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a domain is called: renamed with and without a QEMU, killed on the way, by many at once.
+// What a domain is called: renamed and preserved with a real QEMU, killed on the way, by many at
+// once.
 #include "store/identity.hpp"
 
 #include <algorithm>
@@ -206,6 +207,134 @@ TEST_F(RenameTest, OneOfManyGetsTheName)
     EXPECT_EQ(done, 1);
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE name = 'chosen'"), "1");
 }
+
+class PreserveTest : public RenameTest {
+protected:
+    /// What libxl's on_crash=rename-restart does: the crashed domain is kept, and the same one
+    /// created anew, with its name and uuid, under another domid and its own socket.
+    Ran create_anew(const Environment& environment = {})
+    {
+        Words command = domain_.material().qemu();
+        std::replace(command.begin(), command.end(), judge_word(domain_.judge()),
+                     judge_word(anew_judge_));
+        return xl(create_words(8, domain_.material(), command), environment);
+    }
+    static std::string judge_word(const std::string& path)
+    {
+        return "socket,id=judge,server=on,wait=off,path=" + path;
+    }
+    std::string domid_of(const std::string& word)
+    {
+        return json_at(xl({"--json", "show", word}).out, "$.domid");
+    }
+
+    const std::string anew_judge_ = store_.directory() / "anew";
+    const std::string new_uuid_ = "11111111-2222-4333-8444-555555555555";
+};
+
+TEST_F(PreserveTest, KeepsQemuAndEntriesUnderAnotherNameBesideTheNewOne)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
+    const auto qemu = state_of(domain_.judge());
+    const auto document = xl({"export", "7"}).out;
+
+    const Ran kept = xl({"--json", "preserve", "web", "web-20261123", "--uuid", new_uuid_});
+    ASSERT_TRUE(ended(kept, 0));
+    EXPECT_EQ(json_at(kept.out, "$.vm_uuid"), new_uuid_);
+    ASSERT_TRUE(ended(create_anew(), 0));
+
+    EXPECT_EQ(state_of(domain_.judge()), qemu);
+    EXPECT_EQ(xl({"export", "7"}).out,
+              replaced(document, R"("name": "web")", R"("name": "web-20261123")"));
+    EXPECT_EQ(domid_of("web"), "8");
+    EXPECT_EQ(domid_of("web-20261123"), "7");
+    EXPECT_EQ(domid_of("uuid:" + domain_.material().uuid), "8");
+    EXPECT_EQ(domid_of("uuid:" + new_uuid_), "7");
+    EXPECT_EQ(devices_of(anew_judge_).find("tab"), std::string::npos);
+    EXPECT_TRUE(ended(fsck({"-n"}), 0));
+    EXPECT_TRUE(ended(xl({"detach", "web-20261123", "qemu", "tab"}), 0));
+    EXPECT_TRUE(ended(xl({"insert", "web", "hdc", domain_.image('b')}), 0));
+    EXPECT_EQ(state_of(domain_.judge()).find("tab"), std::string::npos);
+    EXPECT_EQ(domain_.medium(), domain_.image('a'));
+    EXPECT_EQ(medium_of(anew_judge_), domain_.image('b'));
+    EXPECT_TRUE(ended(fsck({"-n"}), 0));
+}
+
+// R14: who was told to destroy domid and uuid before it was preserved finds it, and does not leave
+// a tombstone beside a QEMU that lives. The new domain of that uuid is not touched.
+TEST_F(PreserveTest, IsFoundByADestroyerThatComesLate)
+{
+    for (const auto& uuid : {domain_.material().uuid, new_uuid_}) {
+        SCOPED_TRACE(uuid);
+        const auto domid = uuid == new_uuid_ ? "8" : "7";
+        ASSERT_TRUE(
+            ended(xl({"preserve", domid, std::string("kept-") + domid, "--uuid", new_uuid_}), 0));
+        if (uuid != new_uuid_) {
+            ASSERT_TRUE(ended(create_anew(), 0));
+        }
+        const auto others = qemus_with(store_.path() + "/run/").size() - 1;
+
+        const Ran late = xl({"--json", "destroy", domid, "--uuid", uuid});
+
+        EXPECT_TRUE(ended(late, 0));
+        EXPECT_EQ(json_at(late.out, "$.row"), "1");
+        EXPECT_EQ(cell("SELECT count(*) FROM tombstone"), "0");
+        EXPECT_EQ(qemus_with(store_.path() + "/run/").size(), others);
+        EXPECT_TRUE(ended(fsck({"-n"}), 0));
+    }
+}
+
+TEST_F(PreserveTest, RefusesWhatCannotBe)
+{
+    const Material other(store_.directory(), 8, "other");
+    ASSERT_TRUE(ended(xl({"import", "8", other.document}), 0));
+    const auto own = domain_.material().uuid;
+
+    refused({"preserve", "7", "other"}, 1, "exists", "domain 8");
+    refused({"preserve", "7", "new", "--uuid", "nonsense"}, 1, "invalid", "nonsense");
+    refused({"preserve", "7", "new", "--uuid", other.uuid}, 1, "exists", "domain 8");
+    refused({"preserve", "7", "new", "--uuid", own}, 1, "exists", "domain 7");
+
+    // Without a uuid it is given one of its own; and it may be preserved again.
+    ASSERT_TRUE(ended(xl({"preserve", "8", "kept"}), 0));
+    EXPECT_EQ(cell("SELECT length(vm_uuid) FROM domain WHERE domid = 8"), "36");
+    const auto taken = cell("SELECT vm_uuid FROM domain WHERE domid = 8");
+    refused({"preserve", "7", "new", "--uuid", taken}, 1, "exists", "domain 8");
+    EXPECT_TRUE(ended(xl({"preserve", "8", "kept", "--uuid", taken}), 0));
+}
+
+class PreserveCrashTest : public PreserveTest, public testing::WithParamInterface<const char*> {};
+
+// Killed anywhere: it is preserved, or not at all; and to do it again succeeds.
+TEST_P(PreserveCrashTest, IsDoneOrNotAfterEachPassing)
+{
+    int passing = 1;
+    int undone = 0;
+    for (;; ++passing) {
+        SCOPED_TRACE(passing);
+        ASSERT_TRUE(ended(xl({"rename", "7", "web"}), 0));
+        const auto before = cell("SELECT coalesce(vm_uuid, '') FROM domain");
+        auto uuid = new_uuid_;
+        uuid.back() = static_cast<char>('0' + passing);
+        const Words words = {"preserve", "7", "kept", "--uuid", uuid};
+        const Ran ran = xl(words, crash_at(GetParam(), passing));
+        if (ran.status == 0) break;
+        ASSERT_TRUE(ended(ran, kKilled));
+        const bool done = name_in_both() == "kept";
+        EXPECT_EQ(cell("SELECT coalesce(vm_uuid, '') FROM domain"), done ? uuid : before);
+        undone += done ? 0 : 1;
+        EXPECT_TRUE(fsck({"-p"}).status <= 1);
+        EXPECT_TRUE(ended(xl(words), 0));
+        EXPECT_TRUE(all_is_settled());
+    }
+    EXPECT_GT(undone, 0);
+    EXPECT_GT(passing - 1, undone);
+}
+INSTANTIATE_TEST_SUITE_P(Points, PreserveCrashTest,
+                         testing::Values("commit.before", "commit.after"), [](const auto& one) {
+                             std::string name = one.param;
+                             return name.replace(name.find('.'), 1, "_");
+                         });
 
 }  // namespace
 }  // namespace xlstore::test

@@ -63,6 +63,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
             verb->add_option("--revision", out.revision,
                              "refuse if the document has another revision by now")
                 ->check(CLI::PositiveNumber);
+        if (name == "preserve")
+            verb->add_option("--uuid", out.uuid, "the uuid to find it by (default: a random one)");
         if (name == "batch")
             verb->add_flag("--all-or-none", out.all_or_none,
                            "attaches only: when one fails, those before it are undone");

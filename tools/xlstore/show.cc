@@ -44,9 +44,10 @@ Result<Status> run_list(const Arguments& arguments)
 {
     return print_found(
         arguments,
-        "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'state', state, "
+        "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', "
+        "vm_uuid, 'state', state, "
         "'incarnation', incarnation, 'things', things, 'open_intents', open_intents, 'qemu_pid', "
-        "qemu_pid), domid, name, uuid, state, things, open_intents, coalesce(qemu_pid, '-') "
+        "qemu_pid), domid, name, coalesce(vm_uuid, uuid), state, things, open_intents, coalesce(qemu_pid, '-') "
         "FROM domains",
         {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"});
 }
@@ -57,7 +58,7 @@ Result<Status> run_show(const Arguments& arguments)
     if (!found) return found.error();
     // One statement sees one moment (R2).
     constexpr const char* kQuery =
-        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'state', d.state, "
+        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, 'state', d.state, "
         "'incarnation', d.incarnation, 'things', d.things, 'open_intents', d.open_intents, "
         "'epoch', d.epoch, 'revision', d.revision, 'as_of', d.as_of, 'qemu_pid', d.qemu_pid, "
         "'monitor', d.monitor_path, 'log', d.log_path, 'document', json(l.json)) AS shown "

@@ -59,6 +59,7 @@ Result<Status> run_register(const Arguments&);
 Result<Status> run_rename(const Arguments&);
 Result<Status> run_destroy(const Arguments&);
 Result<Status> run_recover(const Arguments&);
+Result<Status> run_preserve(const Arguments&);
 Result<Status> run_list(const Arguments&);
 Result<Status> run_show(const Arguments&);
 Result<Status> run_things(const Arguments&);
