@@ -199,6 +199,7 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
                                         bool handed_in, Deadline until)
 {
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    reap_programs();
     auto qemu = spawn_gated(request);
     if (!qemu)
         co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,

@@ -12,6 +12,7 @@
 
 #include "store/crash_point.hpp"
 #include "store/lifecycle.hpp"
+#include "store/spawn.hpp"
 #include "store/trace.hpp"
 
 namespace xlstore {
@@ -85,6 +86,18 @@ bool is_own_socket(const Store& store, const DomainRow& domain)
     const std::string stem = store.directory() + "/run/qmp-" + std::to_string(value_of(domain.id));
     const std::string& path = domain.registration->path;
     return path == stem || path.starts_with(stem + "-");
+}
+
+// What QEMU printed goes with a domain that ran. Of a creation that failed, or was overtaken, it is
+// what tells why, and stays.
+void remove_log(const Store& store, const DomainRow& domain)
+{
+    const std::string path =
+        store.directory() + "/run/qemu-" + std::to_string(value_of(domain.id)) + ".log";
+    if (!domain.born || domain.log_path != path) return;
+    XLSTORE_CRASH_POINT("destroy.before_unlink");
+    unlink(path.c_str());
+    XLSTORE_CRASH_POINT("destroy.after_unlink");
 }
 
 // Its monitor has not answered yet: nobody has seen whether the pid that was registered is QEMU's.
@@ -221,8 +234,10 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
         if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
     }
     XLSTORE_TRACE("destroy.dead", value_of(row->id));
+    reap_programs();
     if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
     remove_socket(store, *row);
+    remove_log(store, *row);
     co_return co_await remove_document(store, *row, std::move(why), until);
 }
 
@@ -246,6 +261,7 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hol
     if (life_of(row->registration->qemu) != Life::dead)
         co_return Error(Errc::refused,
                         row->subject() + ": its QEMU (pid " + pid + ") is not proved dead");
+    reap_programs();
     if (auto cleared = co_await clear_own(store, *row, false, until); !cleared) co_return cleared;
     const std::string evidence = "QEMU " + pid + " is dead";
     Journal journal(store);

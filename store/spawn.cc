@@ -15,6 +15,7 @@
 #include <climits>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 #include <system_error>
 
 #include "store/crash_point.hpp"
@@ -105,6 +106,37 @@ struct ChildPlan {
     const int* survivors;  // keep and gate, ascending: the rest is closed
     std::size_t survivor_count;
 };
+
+/// Programs that were let go and outlived their GatedChild: this process is their parent as long as
+/// it lives. By id and not by pidfd: a toolstack may have more QEMUs than descriptors to spare.
+struct LetGo {
+    std::mutex mutex;
+    std::vector<ProcessId> programs;
+};
+LetGo& let_go()
+{
+    static LetGo one;
+    return one;
+}
+
+/// True once there is nothing to reap any more. A pid may be another child's by now, if the
+/// embedder reaps all of them: what is reaped is what the id names, held by a pidfd.
+bool reap_program(const ProcessId& program)
+{
+    const auto pid = static_cast<pid_t>(program.pid);
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return errno == ECHILD;
+    if (info.si_pid == 0) return false;
+    const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));
+    if (!pidfd) return false;
+    const auto now = identify(pid);
+    if (!now) return false;
+    if (*now == program)
+        ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info,
+                 WEXITED | WNOHANG);
+    return true;
+}
 
 /// Whether anybody hears it makes no difference: past the gate the creator may die at any time, and
 /// the program is to run then all the same (no SIGPIPE).
@@ -324,7 +356,10 @@ void GatedChild::abandon() noexcept
     if (!pidfd_ || reaped_) return;
     if (fork_poisoned(generation_)) return;  // our parent's child: neither to end nor to reap
     if (opened_) {
-        reap(WNOHANG);
+        if (reap(WNOHANG)) return;
+        const NoFork no_fork;  // no child gets the mutex locked
+        const std::lock_guard lock(let_go().mutex);
+        let_go().programs.push_back(id_);
         return;
     }
     gate_.reset();
@@ -355,6 +390,13 @@ bool GatedChild::reap(int options) noexcept
     end_code_ = info.si_code;
     end_status_ = info.si_status;
     return true;
+}
+
+void reap_programs() noexcept
+{
+    const NoFork no_fork;
+    const std::lock_guard lock(let_go().mutex);
+    std::erase_if(let_go().programs, reap_program);
 }
 
 std::optional<std::string> GatedChild::how_it_ended() const

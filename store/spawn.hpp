@@ -52,10 +52,9 @@ public:
     GatedChild& operator=(GatedChild&& other) noexcept;
     GatedChild(const GatedChild&) = delete;
     GatedChild& operator=(const GatedChild&) = delete;
-    /// Gate not opened: the child ends and is reaped. Opened: the program runs on, and is reaped
-    /// only if it has ended already. Nothing else reaps it while this process lives, so keep the
-    /// object and call reap_if_dead() when pidfd() is readable; an unreaped child is a zombie,
-    /// which life_of() calls dead, until we end and init reaps it.
+    /// Gate not opened: the child ends and is reaped. Opened: the program runs on, still a child of
+    /// this process, and is left to reap_programs(); an unreaped child is a zombie, which life_of()
+    /// calls dead, until we end and init reaps it.
     ~GatedChild();
 
     [[nodiscard]] pid_t pid() const noexcept { return static_cast<pid_t>(id_.pid); }
@@ -94,6 +93,12 @@ private:
     int end_code_ = 0;    // CLD_EXITED and so on; 0: not known
     int end_status_ = 0;  // exit status or signal, as end_code_ has it
 };
+
+/// Reaps the programs that this process let go, whose GatedChild is gone, and that have ended
+/// since; no other child of the embedder's. Each creation, destruction and striking off does this,
+/// so that nobody has to: no more zombies stay than QEMUs have ended and were not looked after. Any
+/// thread.
+void reap_programs() noexcept;
 
 }  // namespace xlstore
 
