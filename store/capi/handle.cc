@@ -122,6 +122,14 @@ void copy_text(std::span<char> to, std::string_view text) noexcept
     to[length] = '\0';
 }
 
+std::string joined(const std::vector<std::string>& values)
+{
+    std::string text = "[";
+    for (const auto& value : values)
+        text += (text.size() > 1 ? "," : "") + value;
+    return text + "]";
+}
+
 char* new_string(std::string_view text)
 {
     char* copy = new char[text.size() + 1];

@@ -121,6 +121,8 @@ Result<std::vector<std::string>> texts_of(const char* const* texts, const char* 
 Result<DomainRow> domain_of(State& state, const char* word);
 /// "domain 7 (web) runs: ...", with its members. From what a creation ended with.
 Work created_work(Task<Result<Created>> task);
+/// A JSON array of these values.
+[[nodiscard]] std::string joined(const std::vector<std::string>& values);
 [[nodiscard]] char* new_string(std::string_view text);
 void copy_text(std::span<char> to, std::string_view text) noexcept;
 

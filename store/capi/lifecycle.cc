@@ -15,9 +15,9 @@ namespace {
 Answer created_answer(const Created& created)
 {
     const DomainRow& d = created.domain;
-    std::string notes = "[";
+    std::vector<std::string> notes;
     for (const auto& note : created.notes)
-        notes += (notes.size() > 1 ? "," : "") + json_quote(note);
+        notes.push_back(json_quote(note));
     Answer answer;
     answer.message = d.subject() + " runs: QEMU pid " + std::to_string(d.registration->qemu.pid) +
                      ", monitor " + d.registration->path +
@@ -28,7 +28,7 @@ Answer created_answer(const Created& created)
                                {"qemu_pid", std::to_string(d.registration->qemu.pid)},
                                {"monitor", json_quote(d.registration->path)},
                                {"log", json_quote(d.log_path)},
-                               {"notes", notes + "]"}});
+                               {"notes", joined(notes)}});
     return answer;
 }
 

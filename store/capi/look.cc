@@ -67,14 +67,6 @@ std::string life_word(Life life)
     return life == Life::alive ? "true" : "false";
 }
 
-std::string joined(const std::vector<std::string>& values)
-{
-    std::string text = "[";
-    for (const auto& value : values)
-        text += (text.size() > 1 ? "," : "") + value;
-    return text + "]";
-}
-
 std::string json_of(const LockUse& use)
 {
     std::string claim = "null";

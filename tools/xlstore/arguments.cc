@@ -68,6 +68,13 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         if (name == "batch")
             verb->add_flag("--all-or-none", out.all_or_none,
                            "attaches only: when one fails, those before it are undone");
+        if (name == "export") {
+            auto* settled = verb->add_flag("--settled", out.settled,
+                                           "what the domain has, to take elsewhere: refused while "
+                                           "an intent is open, without stale entries");
+            verb->add_option("--name", out.name, "with --settled: what it is called there")
+                ->needs(settled);
+        }
         if (name == "locks") {
             auto* of = verb->add_option("--break", out.break_lock_of,
                                         "make the slow lock of this domain free");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 namespace xlstore::tools {
 
@@ -119,6 +120,13 @@ Result<Status> run_operation(const Arguments& arguments, const Operation& operat
 {
     const auto result = perform(arguments, operation);
     return result ? tell(arguments, result->get()) : result.error();
+}
+
+void print_notes(const char* notes)
+{
+    const auto list = nlohmann::json::parse(notes);
+    for (const auto& note : list)
+        std::fprintf(stderr, "xlstore: note: %s\n", plain(note.get<std::string>()).c_str());
 }
 
 Result<Status> print_rows(const Arguments& arguments, xlstore_store* store, const char* sql,

@@ -42,6 +42,9 @@ Result<Status> tell(const Arguments& arguments, const xlstore_result* result);
 /// Both.
 Result<Status> run_operation(const Arguments& arguments, const Operation& operation);
 
+/// A JSON array of notes, a line each on standard error.
+void print_notes(const char* notes);
+
 /// A query's rows: with --json the first column, an object each; else a table of all others.
 Result<Status> print_rows(const Arguments& arguments, xlstore_store* store, const char* sql,
                           const std::vector<std::string>& parameters,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// init, create, soft-reset, import, register, destroy, recover.
+// init, create, soft-reset, import, register, rename, preserve, destroy, recover.
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -59,8 +59,7 @@ Result<Status> run_creation(const Arguments& arguments, const Operation& operati
     auto told = tell(arguments, result->get());
     if (!told || arguments.json) return told;
     const auto created = nlohmann::json::parse(xlstore_result_json(result->get()));
-    for (const auto& note : created["notes"])
-        std::fprintf(stderr, "xlstore: note: %s\n", plain(note.get<std::string>()).c_str());
+    print_notes(created["notes"].dump().c_str());
     return told;
 }
 
@@ -121,6 +120,25 @@ Result<Status> run_register(const Arguments& arguments)
         return xlstore_register(store, arguments.words[0].c_str(), arguments.monitor.c_str(),
                                 arguments.pid.value_or(0),
                                 arguments.handed_in ? XLSTORE_HANDED_IN : 0, &call, out);
+    });
+}
+
+Result<Status> run_rename(const Arguments& arguments)
+{
+    const auto& words = arguments.words;
+    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_rename(store, words[0].c_str(), words[1].c_str(), arguments.revision, &call,
+                              out);
+    });
+}
+
+Result<Status> run_preserve(const Arguments& arguments)
+{
+    const auto& words = arguments.words;
+    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_preserve(store, words[0].c_str(), words[1].c_str(),
+                                arguments.uuid.empty() ? nullptr : arguments.uuid.c_str(), &call,
+                                out);
     });
 }
 

@@ -45,8 +45,8 @@ const std::vector<VerbRow>& verbs()
         {"recover", "[DOM]", "settle what crashed operations left open", 0, 1, run_recover},
         {"destroy", "DOM | DOMID --uuid UUID", "kill the domain's QEMU and forget its document", 1,
          1, run_destroy},
-        {"export", "DOM", "the libxl-json document, byte for byte as libxl would write it", 1, 1,
-         run_export},
+        {"export", "DOM [--settled [--name NAME]]",
+         "the libxl-json document, byte for byte as libxl would write it", 1, 1, run_export},
         {"sql", "[QUERY]", "run a query (or standard input) read-only", 0, 1, run_sql},
         {"crash-points", "", "the names of all crash points", 0, 0, run_crash_points},
     };

@@ -127,11 +127,20 @@ Result<Status> run_export(const Arguments& arguments)
     const auto store = open_to_look(arguments);
     if (!store) return store.error();
     char* json = nullptr;
-    if (xlstore_document(store->get(), arguments.words[0].c_str(), &json, nullptr) != XLSTORE_OK)
-        return last_error();
+    char* notes = nullptr;
+    const char* const domain = arguments.words[0].c_str();
+    const int32_t read =
+        arguments.settled
+            ? xlstore_outgoing_document(store->get(), domain,
+                                        arguments.name.empty() ? nullptr : arguments.name.c_str(),
+                                        &json, &notes)
+            : xlstore_document(store->get(), domain, &json, nullptr);
+    if (read != XLSTORE_OK) return last_error();
     const Text document(json);
+    const Text list(notes);
     if (std::fputs(json, stdout) == EOF || std::fflush(stdout) != 0)
         return Error(Errc::io, "cannot write the document to standard output");
+    if (notes) print_notes(notes);
     return Status::done;
 }
 

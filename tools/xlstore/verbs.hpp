@@ -29,6 +29,8 @@ struct Arguments {
     std::string monitor;
     std::string break_lock_of;  ///< a domain
     bool force = false;
+    bool settled = false;
+    std::string name;
     std::vector<std::string> words;    ///< positional, in the verb's order
     std::vector<std::string> command;  ///< after --
 };
@@ -57,9 +59,9 @@ Result<Status> run_soft_reset(const Arguments&);
 Result<Status> run_import(const Arguments&);
 Result<Status> run_register(const Arguments&);
 Result<Status> run_rename(const Arguments&);
+Result<Status> run_preserve(const Arguments&);
 Result<Status> run_destroy(const Arguments&);
 Result<Status> run_recover(const Arguments&);
-Result<Status> run_preserve(const Arguments&);
 Result<Status> run_list(const Arguments&);
 Result<Status> run_show(const Arguments&);
 Result<Status> run_things(const Arguments&);

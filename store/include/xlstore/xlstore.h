@@ -468,6 +468,30 @@ int32_t xlstore_destroy_domid_start(xlstore_store* store, int32_t domid, const c
                                     const xlstore_call* call, xlstore_callback callback,
                                     void* userdata, xlstore_op** op_out);
 
+/* Another name, in row and document by one commit. With `revision` not 0: only if that is the
+ * document's. Errors: invalid (no name), exists (another domain has it), conflict, gone.
+ * Result: {"result","domid","name"}. */
+int32_t xlstore_rename(xlstore_store* store, const char* domain, const char* name, int64_t revision,
+                       const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_rename_start(xlstore_store* store, const char* domain, const char* name,
+                             int64_t revision, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out);
+/* Another name, and another uuid to be found by, so that the domain can be created anew beside it under
+ * another domid; row, QEMU and entries stay, and so does the uuid that a destruction knows it by.
+ * `uuid`: NULL for a random one. Errors: as xlstore_rename. Result: {"result","domid","name",
+ * "vm_uuid"}. */
+int32_t xlstore_preserve(xlstore_store* store, const char* domain, const char* name, const char* uuid,
+                         const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const char* name,
+                               const char* uuid, const xlstore_call* call, xlstore_callback callback,
+                               void* userdata, xlstore_op** op_out);
+/* The document of what a running domain has, to be taken to another store (migration): without stale
+ * entries, under `name` if it is not NULL. `notes_out`: a JSON array of what no document holds and has
+ * to be given to the QEMU there, too. xlstore(1), Migration, has what is called when. Errors: busy (an
+ * intent is open), no_qemu, gone, invalid. */
+int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
+                                  char** json_out, char** notes_out);
+
 /* ---- Looking -------------------------------------------------------------------------------- */
 
 typedef struct xlstore_domain_info {

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// What a domain is called, and its document on the way to another store.
+#include "store/identity.hpp"
+
+#include "store/capi/handle.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+#include "store/migration.hpp"
+#include "store/random.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+Work rename_work(Store& store, DomainRow domain, std::string name, std::int64_t revision,
+                 Deadline until)
+{
+    const std::string before = domain.subject();
+    auto renamed =
+        co_await rename_domain(store, std::move(domain), std::move(name), revision, until);
+    if (!renamed) co_return std::move(renamed).error();
+    Answer answer;
+    answer.message = before + " is now " + renamed->subject();
+    answer.json = json_object({{"result", json_quote("done")},
+                               {"domid", std::to_string(renamed->domid)},
+                               {"name", json_quote(renamed->name)}});
+    co_return answer;
+}
+
+Work preserve_work(Store& store, DomainRow domain, std::string name, std::string uuid,
+                   Deadline until)
+{
+    const std::string before = domain.subject();
+    auto kept =
+        co_await preserve_domain(store, std::move(domain), std::move(name), std::move(uuid), until);
+    if (!kept) co_return std::move(kept).error();
+    Answer answer;
+    answer.message = before + " is kept as " + kept->subject() + ", uuid " + *kept->vm_uuid;
+    answer.json = json_object({{"result", json_quote("done")},
+                               {"domid", std::to_string(kept->domid)},
+                               {"name", json_quote(kept->name)},
+                               {"vm_uuid", json_quote(*kept->vm_uuid)}});
+    co_return answer;
+}
+
+Result<Work> rename_of(State& state, const char* domain, const char* name, int64_t revision,
+                       const xlstore_call* call)
+{
+    auto text = text_of(name, "name");
+    if (!text) return text.error();
+    if (revision < 0) return Error(Errc::invalid, "revision: negative");
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return rename_work(*state.store, *std::move(row), *std::move(text), revision, *until);
+}
+
+Result<Work> preserve_of(State& state, const char* domain, const char* name, const char* uuid,
+                         const xlstore_call* call)
+{
+    auto text = text_of(name, "name");
+    if (!text) return text.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return preserve_work(*state.store, *std::move(row), *std::move(text),
+                         uuid ? std::string(uuid) : random_uuid(), *until);
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_rename(xlstore_store* store, const char* domain, const char* name, int64_t revision,
+                       const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return rename_of(state, domain, name, revision, call); });
+}
+
+int32_t xlstore_rename_start(xlstore_store* store, const char* domain, const char* name,
+                             int64_t revision, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return rename_of(state, domain, name, revision, call); });
+}
+
+int32_t xlstore_preserve(xlstore_store* store, const char* domain, const char* name,
+                         const char* uuid, const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return preserve_of(state, domain, name, uuid, call); });
+}
+
+int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const char* name,
+                               const char* uuid, const xlstore_call* call,
+                               xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return preserve_of(state, domain, name, uuid, call); });
+}
+
+int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
+                                  char** json_out, char** notes_out)
+{
+    return guarded([&]() -> xlstore::Result<void> {
+        if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
+        auto state = state_of(store);
+        if (!state) return state.error();
+        auto row = domain_of(**state, domain);
+        if (!row) return row.error();
+        auto outgoing = xlstore::outgoing_document(
+            (*state)->store->db(), *row, name ? std::optional<std::string>(name) : std::nullopt);
+        if (!outgoing) return outgoing.error();
+        std::unique_ptr<char[]> json(new_string(outgoing->text));
+        if (notes_out) {
+            std::vector<std::string> notes;
+            for (const auto& note : outgoing->notes)
+                notes.push_back(xlstore::json_quote(note));
+            *notes_out = new_string(joined(notes));
+        }
+        *json_out = json.release();
+        return {};
+    });
+}
