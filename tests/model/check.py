@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Explores the model of the protocol (README.md).
+
+    check.py             the sound model, small enough for every run of the tests
+    check.py --whole     and with more that goes wrong: minutes, and some GB
+    check.py --mutants   each rule left out in turn: a claim has to break
+
+Exit status: 0 as it has to be, 1 not, 77 there is no spin.
+"""
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+MEMORY_MB = 4000
+SKIPPED = 77
+
+# name, file, definitions
+SOUND = [
+    ("operations", "operations", "CRASHES=1 BREAKS=1"),
+    ("operations, two crashes", "operations", "CRASHES=2"),
+    ("medium of a drive", "operations", "DRIVE CRASHES=2"),
+    ("medium of a drive, broken connection", "operations", "DRIVE CRASHES=1 BREAKS=1"),
+    ("medium of a drive, lost lock", "operations", "DRIVE CRASHES=0 BREAKS=1 LOSSES=1"),
+]
+WHOLE = [
+    ("operations, lost lock", "operations", "CRASHES=1 BREAKS=1 LOSSES=1"),
+    ("operations, two crashes, lost lock", "operations", "CRASHES=2 BREAKS=1 LOSSES=1"),
+    ("medium of a drive, two of each", "operations", "DRIVE CRASHES=2 BREAKS=2 LOSSES=2"),
+]
+MUTANTS = [
+    ("R4", "operations", "DROP_R4 CRASHES=1"),
+    ("R5", "operations", "DROP_R5 CRASHES=1"),
+    ("R10", "operations", "DROP_R10 CRASHES=1"),
+    ("R12", "operations", "DROP_R12 CRASHES=1"),
+    ("R15", "operations", "DROP_R15 CRASHES=1 BREAKS=1 LOSSES=1"),
+    ("R16", "operations", "DROP_R16 CRASHES=1"),
+]
+
+
+def explore(name, file, definitions, optimize="-O1"):
+    """What pan says of one configuration."""
+    flags = ["-D" + one for one in definitions.split()]
+    with tempfile.TemporaryDirectory(prefix="xlstore-model-") as place:
+        def run(*command):
+            done = subprocess.run(command, cwd=place, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, check=False)
+            if done.returncode != 0:
+                sys.exit(f"{name}: {command[0]} failed:\n{done.stdout}")
+            return done.stdout
+
+        run("spin", "-a", *flags, str(HERE / (file + ".pml")))
+        run("gcc", optimize, "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MB}",
+            "-o", "pan", "pan.c")
+        return run("./pan", "-m100000")
+
+
+def figures(said):
+    states = re.search(r"(\S+) states, stored", said)
+    depth = re.search(r"depth reached (\d+)", said)
+    memory = re.search(r"(\S+)\ttotal actual memory usage", said)
+    return (f"{float(states[1]):.0f} states, depth {depth[1]}, {float(memory[1]):.0f} MB")
+
+
+def error_of(said):
+    """The claim that broke, or what else is wrong; None: the whole was explored and nothing is."""
+    broken = re.search(r"^pan:1: (?:assertion violated )?(.*?) \(at depth", said, re.MULTILINE)
+    if broken:
+        return broken[1]
+    incomplete = re.search(r"max search depth too small|out of memory|Search not completed|"
+                           r"memory limit", said)
+    if incomplete:
+        return incomplete[0]
+    return None if "errors: 0" in said else "pan said nothing of errors"
+
+
+def claims():
+    """Their names, as the assertions have them."""
+    names = set()
+    for source in HERE.glob("*.pml"):
+        names.update(re.findall(r"assert\((\w+)\)", source.read_text(encoding="utf-8")))
+    return names
+
+
+def check_sound(runs):
+    wrong = 0
+    for run in runs:
+        said = explore(*run)
+        error = error_of(said)
+        wrong += error is not None
+        print(f"{'ok' if error is None else 'BROKEN: ' + error}: {run[0]} ({run[2]}): "
+              f"{figures(said)}", flush=True)
+    print(f"{len(runs)} configurations, {len(claims())} claims and no deadlock, {wrong} broken")
+    return wrong == 0
+
+
+def check_mutants():
+    passed = 0
+    for run in MUTANTS:
+        error = error_of(explore(*run, optimize="-O0"))
+        # A mutant that merely stops, or outgrows the memory, was not caught.
+        if error in claims():
+            print(f"caught: without {run[0]}: {error}", flush=True)
+        else:
+            passed += 1
+            print(f"PASSED: without {run[0]}: {error or 'no claim broke'}", flush=True)
+    print(f"{len(MUTANTS)} mutants, {passed} not caught")
+    return passed == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--whole", action="store_true", help="the bigger configurations, too")
+    parser.add_argument("--mutants", action="store_true", help="each rule left out in turn")
+    options = parser.parse_args()
+    if not shutil.which("spin"):
+        print("there is no spin")
+        sys.exit(SKIPPED)
+    if options.mutants:
+        sys.exit(not check_mutants())
+    sys.exit(not check_sound(SOUND + (WHOLE if options.whole else [])))
+
+
+if __name__ == "__main__":
+    main()

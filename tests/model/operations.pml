@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Operations on one thing of a domain that runs: crashes, guests, connections, lost locks.
+ * With -DDRIVE the thing is a drive whose medium is changed, else a device that comes and goes. */
+#define NP 5
+#include "steps.pml"
+#include "processes.pml"
+
+init
+{
+    atomic {
+        forget_all();
+        row[0] = RUNNING;
+        registered[0] = true;
+        met[0] = true;
+        at_path = 1;
+        qemu[0] = LIVE;
+        run Qemu(0);
+#ifdef DRIVE
+        entry[0] = PRESENT;
+        image[0] = RED;
+        has[0] = RED;
+        run Operation(0, 0, 0, CHANGE, BLUE);
+        run Operation(1, 0, 0, CHANGE, EMPTY);
+        run Operation(2, 0, 0, CHANGE, RED);
+#else
+        /* What there is at first: nothing, a stale entry, a thing. */
+        if
+        :: true
+        :: entry[0] = STALE; image[0] = RED
+        :: entry[0] = PRESENT; image[0] = RED; has[0] = RED
+        fi;
+        run Operation(0, 0, 0, ADD, RED);
+        run Operation(1, 0, 0, ADD, BLUE);
+        run Operation(2, 0, 0, REMOVE, ABSENT);
+#endif
+        run Recovery(3, 0, false)
+    }
+    recovered(4);
+    run Recovery(4, 0, true);
+    ended == 5;
+    if
+    :: intent[0] != NO_INTENT && !asked[0] -> assert(intent_left_open)
+    :: else
+    fi
+}
