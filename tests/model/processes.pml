@@ -24,7 +24,7 @@ byte ended;
     :: crash(p); goto dead                     \
     fi
 /* Never waits for what will not come. */
-#define UNREACHABLE(i) (!PROVED(i) || row[i] == DESTROYING || row[i] == DESTROYED)
+#define UNREACHABLE(i) (!PROVED(i))
 #define CONNECT(otherwise)                     \
     if                                         \
     :: connect(p, i)                           \
@@ -40,6 +40,106 @@ byte ended;
     :: conn[p] == 0 -> goto otherwise                     \
     :: crash(p); goto dead                                \
     fi
+
+#define LEAVE_AND_RELEASE      \
+    do                         \
+    :: conn[p] == 0 -> break   \
+    :: leave(p, i)             \
+    :: crash(p); goto dead     \
+    od;                        \
+    TRY(slow_release(p, i))
+
+/* From the mark to the end, with a kill or (`false`) without; whoever comes too late finds the row destroyed. */
+#define DESTROY(how)                                                                   \
+    TRY(destroy_lock(p, i));                                                           \
+    if                                                                                 \
+    :: destroy_mark(p, i);                                                             \
+        do                                                                             \
+        :: destroy_dead(p, i) -> break                                                 \
+        :: ANY_TIME -> break                                                           \
+        :: how                                                                         \
+        :: crash(p); goto dead                                                         \
+        od;                                                                            \
+        if                                                                             \
+        :: destroy_unlink(p, i)                                                        \
+        :: !OUR_SOCKET(i)                                                              \
+        :: crash(p); goto dead                                                         \
+        fi;                                                                            \
+        TRY(destroy_end(p, i))                                                         \
+    :: row[i] == DESTROYED                                                             \
+    :: crash(p); goto dead                                                             \
+    fi;                                                                                \
+    TRY(destroy_release(p, i))
+
+/* From the monitor's first answer on; a step that does not go is left to recovery. */
+#define FINISH_CREATION(otherwise)                                                     \
+    if                                                                                 \
+    :: met[i]                                                                          \
+    :: create_answer(p, i)                                                             \
+    :: commit_refused(p, i) -> goto otherwise                                          \
+    :: qemu[i] == DEAD -> goto otherwise                                               \
+    :: last_wait(i) -> goto otherwise                                                  \
+    :: crash(p); goto dead                                                             \
+    fi;                                                                                \
+    CONNECT(otherwise);                                                                \
+    if                                                                                 \
+    :: adopt(p, i, t);                                                                 \
+        ASK_QEMU(probe(p, i, t), otherwise);                                           \
+        if                                                                             \
+        :: seen[p] == HALF ->                                                          \
+            EXECUTE(TAKE_PART, ABSENT, otherwise, otherwise);                          \
+            ASK_QEMU(probe(p, i, t), otherwise)                                        \
+        :: else                                                                        \
+        fi;                                                                            \
+        COMMIT(commit_settle(p, i, t), otherwise)                                      \
+    :: intent[X(i, t)] == NO_INTENT                                                    \
+    fi;                                                                                \
+    if                                                                                 \
+    :: create_born(p, i, t)                                                            \
+    :: conn[p] == 0 -> goto otherwise                                                  \
+    :: commit_refused(p, i) -> goto otherwise                                          \
+    :: crash(p); goto dead                                                             \
+    fi;                                                                                \
+    if                                                                                 \
+    :: entry[X(i, t)] == STALE ->                                                      \
+        ASK_QEMU(probe(p, i, t), otherwise);                                           \
+        if                                                                             \
+        :: seen[p] == HALF ->                                                          \
+            EXECUTE(TAKE_PART, ABSENT, otherwise, otherwise);                          \
+            ASK_QEMU(probe(p, i, t), otherwise)                                        \
+        :: else                                                                        \
+        fi;                                                                            \
+        COMMIT(commit_open(p, i, t, ADD, RED), otherwise);                             \
+        EXECUTE(MAKE_PART, HALF, otherwise, otherwise);                                \
+        ASK_QEMU(send(p, i, t, MAKE_WHOLE, RED), otherwise);                           \
+        if                                                                             \
+        :: reply(p, i)                                                                 \
+        :: reply_refused(p, i);                                                        \
+            EXECUTE(TAKE_PART, ABSENT, otherwise, otherwise)                           \
+        :: conn[p] == 0 -> goto otherwise                                              \
+        :: crash(p); goto dead                                                         \
+        fi;                                                                            \
+        COMMIT(commit_settle(p, i, t), otherwise)                                      \
+    :: else                                                                            \
+    fi;                                                                                \
+    if                                                                                 \
+    :: create_running(p, i)                                                            \
+    :: conn[p] == 0 -> goto otherwise                                                  \
+    :: commit_refused(p, i) -> goto otherwise                                          \
+    :: crash(p); goto dead                                                             \
+    fi
+
+/* Part of another step. */
+inline document(i, wanted)
+{
+    if
+    :: wanted != ABSENT -> create_entry(i, 0, wanted)
+    :: else
+    fi
+}
+
+/* A child whose creator died never answers. */
+#define last_wait(i) (qemu[i] == GATED && parent[i] == 0)
 
 /* Engine::begin, make_way, operate. `wanted` is the image that the thing shall have. */
 proctype Operation(byte p; byte i; byte t; byte verb; byte wanted)
@@ -250,9 +350,130 @@ dead:
     ended++
 }
 
+/* create_domain. Its document has one thing, `wanted`, or none. */
+proctype Creator(byte p; byte wanted)
+{
+    byte i = 0;
+    byte t = 0;
+    if
+    :: atomic { create_row(p, 0); document(0, wanted) }
+    :: NI > 1 && row[0] != NO_ROW -> i = NI - 1;
+        if
+        :: atomic { create_row(p, NI - 1); document(NI - 1, wanted) }
+        :: !OLDER_GONE(i) || row[i] != NO_ROW -> goto dead /* the domid is taken */
+        :: create_forestalled(p) -> goto dead
+        :: crash(p); goto dead
+        fi
+    :: NI == 1 && row[0] != NO_ROW -> goto dead
+    :: create_forestalled(p) -> goto dead
+    :: crash(p); goto dead
+    fi;
+    TRY(create_spawn(p, i));
+#ifdef DROP_R13
+    TRY(create_gate(p, i));
+    parent[i] = p + 1;
+#endif
+    COMMIT(create_register(p, i), failed);
+#ifndef DROP_R13
+    if
+    :: create_gate(p, i)
+    :: qemu[i] == DEAD -> goto failed
+    :: crash(p); goto dead
+    fi;
+#endif
+    FINISH_CREATION(failed);
+    LEAVE_AND_RELEASE;
+    goto dead;
+
+failed:
+    if
+    :: create_give_up(p, i)
+    :: parent[i] != p + 1
+    fi;
+    LEAVE_AND_RELEASE;
+    DESTROY(destroy_kill(p, i));
+dead:
+    ended++
+}
+
+/* destroy_or_forestall. */
+proctype Destroyer(byte p)
+{
+    byte i = 0;
+    if
+    :: row[0] != NO_ROW && row[0] != DESTROYED
+    :: NI > 1 && row[NI - 1] != NO_ROW && row[NI - 1] != DESTROYED -> i = NI - 1
+    :: leave_tombstone(0) -> goto dead
+    :: leave_tombstone((NI - 1)) -> goto dead
+    :: row[NI - 1] == DESTROYED -> goto dead /* no incarnation is left to model */
+    :: crash(p); goto dead
+    fi;
+    DESTROY(destroy_kill(p, i));
+dead:
+    ended++
+}
+
+/* recovery/pass3_lifecycle.cc, of one incarnation. */
+proctype Lifecycle(byte p; byte i; bool last)
+{
+    byte t = 0;
+    if
+    :: row[i] == NO_ROW || row[i] == DESTROYED -> goto dead
+    :: row[i] == DESTROYING -> goto destruction
+    :: row[i] == CREATING || row[i] == RUNNING
+    fi;
+    if
+    :: slow_take(p, i)
+    :: slow[i] != 0 && !last -> goto dead
+    :: crash(p); goto dead
+    fi;
+    if
+    :: row[i] == RUNNING && registered[i] && qemu[i] == DEAD -> goto struck
+    :: row[i] == CREATING && registered[i] && qemu[i] != DEAD
+    :: row[i] == CREATING && (!registered[i] || qemu[i] == DEAD) -> goto retire
+    :: else -> goto out
+    fi;
+    FINISH_CREATION(unfinished);
+    goto out;
+
+struck:
+    TRY(probe_dead(p, i, t));
+    if
+    :: adopt(p, i, t);
+        COMMIT(commit_settle(p, i, t), out)
+    :: intent[X(i, t)] == NO_INTENT
+    fi;
+    COMMIT(strike_off(p, i), out);
+    goto out;
+
+unfinished:
+    /* A child at its gate ends with its creator. */
+    qemu[i] != GATED;
+    if
+    :: row[i] == CREATING && qemu[i] == DEAD && conn[p] == 0
+    :: else -> goto out
+    fi;
+retire:
+    DESTROY(false);
+
+out:
+    if
+    :: hold[p] != 0 -> LEAVE_AND_RELEASE
+    :: else
+    fi;
+    goto dead;
+destruction:
+    if
+    :: destroy_byte[i] != 0 && !last -> goto dead
+    :: destroy_byte[i] == 0 || last
+    fi;
+    DESTROY(destroy_kill(p, i));
+dead:
+    ended++
+}
+
 proctype Qemu(byte i)
 {
-    byte t;
 end:
     do
     :: qemu_begin(i)
@@ -260,6 +481,9 @@ end:
     :: qemu_discard(i)
     :: guest_lets_go(i, 0)
     :: guest_declines(i, 0)
+    :: qemu_listen(i)
+    :: qemu_die(i)
+    :: child_exit(i)
     :: break_off(i)
     :: slow_lose(i)
     od
@@ -291,7 +515,8 @@ inline recovered(n)
 /* ---- claims ---- */
 
 /* Their names, which spin prints when one is broken; each is and stays false. */
-hidden byte thing_without_entry, image_differs, intent_left_open, entry_left_over;
+hidden byte qemu_without_row, stranger_commanded, thing_without_entry, image_differs,
+    intent_left_open, row_left_over, qemu_unreachable;
 
 /* R1: what QEMU has, an entry has or an open intent holds. */
 #define HELD(x) (has[x] == ABSENT || entry[x] != NO_ENTRY)
@@ -299,12 +524,24 @@ hidden byte thing_without_entry, image_differs, intent_left_open, entry_left_ove
 #define AGREES(x)                                                                      \
     (intent[x] != NO_INTENT || entry[x] != PRESENT || let_go[x] || has[x] == image[x])
 
+#define WATCHED(i)                                                                          \
+    :: d_step {                                                                             \
+        qemu[i] == LIVE && (!registered[i] || row[i] == NO_ROW || row[i] == DESTROYED) ->   \
+            assert(qemu_without_row) }                                                      \
+    :: d_step {                                                                             \
+        command[i] != NO_COMMAND && meant_for[i] != i + 1 -> assert(stranger_commanded) }   \
+    :: d_step { qemu[i] == LIVE && !HELD(X(i, 0)) -> assert(thing_without_entry) }          \
+    :: d_step { qemu[i] == LIVE && !AGREES(X(i, 0)) -> assert(image_differs) }              \
+    :: d_step {                                                                             \
+        row[i] == RUNNING && qemu[i] == LIVE && at_path != i + 1 -> assert(qemu_unreachable) }
+
 active proctype Monitor()
 {
-    byte x;
 end:
     do
-    :: d_step { qemu[0] == LIVE && !HELD(0) -> assert(thing_without_entry) }
-    :: d_step { qemu[0] == LIVE && !AGREES(0) -> assert(image_differs) }
+    WATCHED(0)
+#if NI > 1
+    WATCHED(1)
+#endif
     od
 }

@@ -115,6 +115,8 @@ byte command[NI]; /* queued, not yet begun */
 byte of_thing[NI];
 byte with_image[NI];
 byte sender[NI];
+byte meant_for[NI]; /* ghost: the incarnation + 1 that the sender works on */
+bool listened[NI];
 byte has[NX];
 bool asking[NX];  /* the guest has been asked, and may let go */
 bool declined[NX]; /* it said no: an event, which whoever is connected hears */
@@ -130,7 +132,8 @@ byte seen[NP]; /* evidence under this hold */
 SET ahead[NP]; /* things of which it has opened, or taken over, an intent under this hold */
 SET mine[NP];  /* those of them whose intent is still that one */
 byte destroys[NP]; /* the incarnation + 1 whose destroy lock it holds */
-hidden byte r_;
+bool sure[NP];     /* it has seen that incarnation's QEMU dead, or that there is none */
+hidden byte r_, s_;
 
 /* ---- rules, as guards ---- */
 
@@ -154,7 +157,9 @@ hidden byte r_;
 #define PROVED(i) (at_path != 0 && qemu[at_path - 1] == LIVE)
 #define CONNECTED(p, i) (conn[p] != 0)
 #else
-#define PROVED(i) (registered[i] && met[i] && at_path == (i) + 1 && qemu[i] == LIVE)
+#define PROVED(i)                                                                   \
+    (registered[i] && met[i] && at_path == (i) + 1 && qemu[i] == LIVE &&            \
+     (row[i] == CREATING || row[i] == RUNNING))
 #define CONNECTED(p, i) (conn[p] == (i) + 1)
 #endif
 /* What a dead client left on the monitor has run or been thrown away: R12. */
@@ -177,6 +182,31 @@ hidden byte r_;
 #else
 #define FORGET_SEEN(p) seen[p] = UNSEEN
 #endif
+/* R13: the pid is in the row before the gate opens. */
+#ifdef DROP_R13
+#define IN_ROW(i) true
+#else
+#define IN_ROW(i) registered[i]
+#endif
+/* R14, each part of it. */
+#ifdef DROP_R14_STATE
+#define MAY_REGISTER(p, i) HOLDS(p, i)
+#else
+#define MAY_REGISTER(p, i) WRITABLE(p, i)
+#endif
+#ifdef DROP_R14_DOMID
+#define OLDER_GONE(i) (i == 0 || row[i - 1] != NO_ROW)
+#else
+#define OLDER_GONE(i) (i == 0 || row[i - 1] == DESTROYED)
+#endif
+#ifdef DROP_R14_LAST
+#define ANY_TIME true
+#define DEAD_FIRST(p) true
+#else
+#define ANY_TIME false
+#define DEAD_FIRST(p) sure[p]
+#endif
+#define OUR_SOCKET(i) (at_path == (i) + 1)
 /* An image that settles the intent. */
 #define CONCLUSIVE(x, v)                                                                 \
     ((intent[x] == ADD && (v == ABSENT || (v >= EMPTY && v <= BLUE))) ||                 \
@@ -239,7 +269,7 @@ inline still_held(p, i)
 inline connect(p, i)
 {
     d_step {
-        HOLDS(p, i) && conn[p] == 0 && row[i] != DESTROYING && row[i] != DESTROYED && PROVED(i) &&
+        HOLDS(p, i) && conn[p] == 0 && PROVED(i) &&
         client[at_path - 1] == 0 && BARRIER(at_path - 1) ->
             conn[p] = at_path;
             client[PEER(p)] = p + 1;
@@ -298,6 +328,7 @@ inline send(p, i, t, what, leads_to)
             of_thing[PEER(p)] = t;
             with_image[PEER(p)] = leads_to;
             sender[PEER(p)] = p + 1;
+            meant_for[PEER(p)] = i + 1;
             toward[p] = leads_to;
             answer[p] = WAITING
     }
@@ -481,6 +512,10 @@ inline die(p)
         :: destroy_byte[r_] == p + 1 -> destroy_byte[r_] = 0
         :: else
         fi;
+        if
+        :: parent[r_] == p + 1 -> parent[r_] = 0
+        :: else
+        fi;
         r_++
     :: else -> break
     od;
@@ -490,7 +525,8 @@ inline die(p)
     seen[p] = UNSEEN;
     ahead[p] = 0;
     mine[p] = 0;
-    destroys[p] = 0
+    destroys[p] = 0;
+    sure[p] = false
 }
 
 /* ---- QEMU's own steps ---- */
@@ -515,7 +551,8 @@ inline give_answer(i, what)
     command[i] = NO_COMMAND;
     of_thing[i] = 0;
     with_image[i] = 0;
-    sender[i] = 0
+    sender[i] = 0;
+    meant_for[i] = 0
 }
 
 inline qemu_begin(i)
@@ -571,5 +608,279 @@ inline guest_declines(i, t)
         qemu[i] == LIVE && asking[X(i, t)] ->
             asking[X(i, t)] = false;
             declined[X(i, t)] = true
+    }
+}
+
+/* Its socket takes the path. */
+inline qemu_listen(i)
+{
+    d_step {
+        qemu[i] == LIVE && !listened[i] ->
+            listened[i] = true;
+            at_path = i + 1
+    }
+}
+
+inline qemu_die(i)
+{
+    d_step {
+        qemu[i] == LIVE && qemu_deaths < QEMU_DEATHS ->
+            qemu_deaths++;
+            stop(i)
+    }
+}
+
+/* A child at its gate whose creator died or gave it up. */
+inline child_exit(i)
+{
+    d_step {
+        qemu[i] == GATED && parent[i] == 0 ->
+            qemu[i] = DEAD
+    }
+}
+
+/* Part of other steps: all that was in QEMU i is gone. */
+inline stop(i)
+{
+    qemu[i] = DEAD;
+    if
+    :: client[i] != 0 -> hang_up((client[i] - 1))
+    :: else
+    fi;
+    command[i] = NO_COMMAND;
+    of_thing[i] = 0;
+    with_image[i] = 0;
+    sender[i] = 0;
+    meant_for[i] = 0;
+    parent[i] = 0;
+    r_ = 0;
+    do
+    :: r_ < NT ->
+        has[X(i, r_)] = ABSENT;
+        asking[X(i, r_)] = false;
+        declined[X(i, r_)] = false;
+        r_++
+    :: else -> break
+    od;
+    r_ = 0
+}
+
+/* ---- creation ---- */
+
+/* The row with its document, and the slow lock of the new incarnation with it. */
+inline create_row(p, i)
+{
+    d_step {
+        !tombstone && row[i] == NO_ROW && OLDER_GONE(i) && hold[p] == 0 ->
+            row[i] = CREATING;
+            slow[i] = p + 1;
+            hold[p] = i + 1;
+            moved[p] = false;
+            FORGET_SEEN(p)
+    }
+}
+
+inline create_entry(i, t, wanted)
+{
+    entry[X(i, t)] = ADDING;
+    image[X(i, t)] = wanted
+}
+
+inline create_forestalled(p)
+{
+    d_step {
+        tombstone -> tombstone = false
+    }
+}
+
+inline create_spawn(p, i)
+{
+    d_step {
+        HOLDS(p, i) && qemu[i] == NO_QEMU ->
+            qemu[i] = GATED;
+            parent[i] = p + 1
+    }
+}
+
+inline create_register(p, i)
+{
+    d_step {
+        MAY_REGISTER(p, i) && parent[i] == p + 1 ->
+            registered[i] = true;
+            advance(p, i)
+    }
+}
+
+inline create_gate(p, i)
+{
+    d_step {
+        IN_ROW(i) && qemu[i] == GATED && parent[i] == p + 1 ->
+            qemu[i] = LIVE;
+            parent[i] = 0
+    }
+}
+
+/* The creator closes the gate: its child exits. */
+inline create_give_up(p, i)
+{
+    d_step {
+        parent[i] == p + 1 -> parent[i] = 0
+    }
+}
+
+/* The monitor's first answer: its socket is in the row from now on. */
+inline create_answer(p, i)
+{
+    d_step {
+        WRITABLE(p, i) && registered[i] && !met[i] && qemu[i] == LIVE && at_path == i + 1 &&
+        client[i] == 0 ->
+            met[i] = true;
+            advance(p, i)
+    }
+}
+
+/* The entries are told by what QEMU was born with. */
+inline create_born(p, i, t)
+{
+    d_step {
+        WRITABLE(p, i) && CONNECTED(p, i) && intent[X(i, t)] == NO_INTENT ->
+            if
+            :: entry[X(i, t)] != NO_ENTRY && has[X(i, t)] >= EMPTY -> entry[X(i, t)] = PRESENT
+            :: entry[X(i, t)] != NO_ENTRY && has[X(i, t)] < EMPTY -> entry[X(i, t)] = STALE
+            :: else
+            fi;
+            advance(p, i)
+    }
+}
+
+inline create_running(p, i)
+{
+    d_step {
+        WRITABLE(p, i) && CONNECTED(p, i) && row[i] == CREATING ->
+            row[i] = RUNNING;
+            advance(p, i)
+    }
+}
+
+/* ---- destruction ---- */
+
+inline destroy_lock(p, i)
+{
+    d_step {
+        destroy_byte[i] == 0 && destroys[p] == 0 ->
+            destroy_byte[i] = p + 1;
+            destroys[p] = i + 1
+    }
+}
+
+inline destroy_mark(p, i)
+{
+    d_step {
+        destroys[p] == i + 1 && row[i] != NO_ROW && row[i] != DESTROYED ->
+            row[i] = DESTROYING
+    }
+}
+
+inline destroy_kill(p, i)
+{
+    d_step {
+        destroys[p] == i + 1 && row[i] == DESTROYING && registered[i] &&
+        (qemu[i] == GATED || qemu[i] == LIVE) ->
+            stop(i)
+    }
+}
+
+inline destroy_dead(p, i)
+{
+    d_step {
+        destroys[p] == i + 1 && row[i] == DESTROYING && (!registered[i] || qemu[i] == DEAD) ->
+            sure[p] = true
+    }
+}
+
+inline destroy_unlink(p, i)
+{
+    d_step {
+        destroys[p] == i + 1 && DEAD_FIRST(p) && OUR_SOCKET(i) ->
+            at_path = 0
+    }
+}
+
+/* The document goes last. */
+inline destroy_end(p, i)
+{
+    d_step {
+        destroys[p] == i + 1 && DEAD_FIRST(p) && row[i] == DESTROYING ->
+            row[i] = DESTROYED;
+            registered[i] = false;
+            met[i] = false;
+            drop_document(i)
+    }
+}
+
+/* Part of another step. */
+inline drop_document(i)
+{
+    s_ = 0;
+    do
+    :: s_ < NT ->
+        entry[X(i, s_)] = NO_ENTRY;
+        image[X(i, s_)] = ABSENT;
+        let_go[X(i, s_)] = false;
+        close_intent(X(i, s_));
+        s_++
+    :: else -> break
+    od;
+    s_ = 0
+}
+
+inline destroy_release(p, i)
+{
+    d_step {
+        destroys[p] == i + 1 ->
+            destroy_byte[i] = 0;
+            destroys[p] = 0;
+            sure[p] = false
+    }
+}
+
+/* A destruction that found no row. */
+inline leave_tombstone(i)
+{
+    d_step {
+        row[i] == NO_ROW && (i == 0 || row[i - 1] == DESTROYED) -> tombstone = true
+    }
+}
+
+/* ---- a QEMU that died by itself ---- */
+
+/* What is in a dead QEMU: nothing, and so an intent's image from before it. */
+inline probe_dead(p, i, t)
+{
+    d_step {
+        HOLDS(p, i) && registered[i] && qemu[i] == DEAD ->
+            seen[p] = (intent[X(i, t)] == CHANGE -> before[X(i, t)] : ABSENT)
+    }
+}
+
+/* Its row stays, without a QEMU, its entries stale. */
+inline strike_off(p, i)
+{
+    d_step {
+        WRITABLE(p, i) && registered[i] && qemu[i] == DEAD ->
+            registered[i] = false;
+            met[i] = false;
+            s_ = 0;
+            do
+            :: s_ < NT ->
+                if
+                :: entry[X(i, s_)] != NO_ENTRY -> entry[X(i, s_)] = STALE
+                :: else
+                fi;
+                s_++
+            :: else -> break
+            od;
+            s_ = 0;
+            advance(p, i)
     }
 }
