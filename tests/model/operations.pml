@@ -13,6 +13,7 @@ init
         registered[0] = true;
         met[0] = true;
         at_path = 1;
+        listened[0] = true;
         qemu[0] = LIVE;
         run Qemu(0);
 #ifdef DRIVE
