@@ -205,11 +205,12 @@ Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHol
 Task<Result<void>> Engine::stay_connected(Deadline until)
 {
     if (monitor_.usable()) co_return Result<void>();
-    // R15: while nobody was connected, a successor may have begun. What is in QEMU may be its own.
-    if (auto ours = journal_.still_held(hold_); !ours) co_return ours;
     auto monitor = co_await qmp::Monitor::connect(store_->loop(), *domain_.registration,
                                                   domain_.subject(), until);
     if (!monitor) co_return std::move(monitor).error();
+    // R15: while nobody was connected, a successor may have begun, and what is in QEMU may be its
+    // own. Asked now that no successor can be connected, the answer lasts as long as this does.
+    if (auto ours = journal_.still_held(hold_); !ours) co_return ours;
     XLSTORE_TRACE("connected", value_of(domain_.id));
     monitor_ = *std::move(monitor);
     co_return Result<void>();

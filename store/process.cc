@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -52,15 +53,17 @@ std::string proc_path(std::int64_t pid, const char* file)
 
 /// A field, from 3 on, of a line of /proc/PID/stat. Field 2 is the program's name in parentheses,
 /// which may itself hold spaces and parentheses; nothing after it can, so count from the last one.
-std::optional<std::string> field_of(std::string_view stat, int wanted)
+std::optional<std::string_view> field_of(std::string_view stat, int wanted)
 {
-    const auto parenthesis = stat.rfind(')');
-    if (parenthesis == std::string_view::npos) return std::nullopt;
-    std::istringstream fields{std::string(stat.substr(parenthesis + 1))};
-    std::string field;
-    for (int number = 3; number <= wanted; ++number)
-        if (!(fields >> field)) return std::nullopt;
-    return field;
+    auto at = stat.rfind(')');
+    for (int number = 3; at != std::string_view::npos; ++number) {
+        at = stat.find_first_not_of(" \n", at + 1);
+        if (at == std::string_view::npos) break;
+        const auto end = std::min(stat.find_first_of(" \n", at), stat.size());
+        if (number == wanted) return stat.substr(at, end - at);
+        at = end;
+    }
+    return std::nullopt;
 }
 
 std::optional<std::uint64_t> start_time_of(std::string_view stat)
@@ -83,7 +86,7 @@ std::optional<std::uint64_t> read_start_time(std::int64_t pid)
 }
 
 /// What keeps /proc from telling of pids and start times as we mean them; empty: nothing does.
-std::string proc_unusable()
+std::string read_whether_unusable()
 {
     // The numbers of /proc are those of the namespace it was mounted in. NSpid lists our own pid in
     // that one and in each below it, down to ours: one number means that it is ours.
@@ -109,6 +112,49 @@ std::string proc_unusable()
                 return "the time namespace shifts start times";
     }
     return {};
+}
+
+/// What the answer to that depends on: which procfs this is, and the namespaces we are in.
+struct ProcView {
+    pid_t self;
+    dev_t procfs;
+    ino_t pid_namespace;
+    ino_t time_namespace;
+    bool operator==(const ProcView&) const = default;
+};
+
+std::optional<ProcView> proc_view()
+{
+    struct stat procfs {};
+    struct stat pids {};
+    struct stat times {};
+    if (::stat("/proc", &procfs) != 0 || ::stat("/proc/self/ns/pid", &pids) != 0 ||
+        ::stat("/proc/self/ns/time", &times) != 0)
+        return std::nullopt;
+    return ProcView{::getpid(), procfs.st_dev, pids.st_ino, times.st_ino};
+}
+
+/// The same, read once for each view: it is asked before every look at a process.
+std::string proc_unusable()
+{
+    thread_local std::optional<ProcView> found_usable;
+    const auto view = proc_view();
+    if (view && view == found_usable) return {};
+    std::string why = read_whether_unusable();
+    found_usable = why.empty() ? view : std::nullopt;
+    return why;
+}
+
+std::string read_boot_id()
+{
+    constexpr const char* kPath = "/proc/sys/kernel/random/boot_id";
+    auto text = read_small(kPath);
+    if (!text) throw IoError(errno, std::string("cannot read ") + kPath);
+    while (!text->empty() && text->back() == '\n')
+        text->pop_back();
+    // An empty id would make all boots one.
+    if (text->size() != 36) throw IoError(EPROTO, std::string(kPath) + " is not a boot id");
+    return *std::move(text);
 }
 
 Fd pidfd_open_of(std::int64_t pid)
@@ -164,14 +210,8 @@ std::string current_boot_id()
 #ifdef XLSTORE_CRASH_POINTS
     if (const char* test = std::getenv("XLSTORE_TEST_BOOT_ID"); test && *test) return test;
 #endif
-    constexpr const char* kPath = "/proc/sys/kernel/random/boot_id";
-    auto text = read_small(kPath);
-    if (!text) throw IoError(errno, std::string("cannot read ") + kPath);
-    while (!text->empty() && text->back() == '\n')
-        text->pop_back();
-    // An empty id would make all boots one.
-    if (text->size() != 36) throw IoError(EPROTO, std::string(kPath) + " is not a boot id");
-    return *std::move(text);
+    static const std::string id = read_boot_id();  // no process outlives its boot
+    return id;
 }
 
 std::uint64_t current_pid_namespace()

@@ -32,12 +32,12 @@ std::string error_text(int number)
     return std::generic_category().message(number);
 }
 
-/// What a child says on its way, through the gate's socket: there are never more than two, so that
-/// it always takes them whole and at once.
-enum class Step : int { session, signals, stdio, descriptors, through_the_gate, exec };
+/// What a child says on its way, through the gate's socket: there are never more than three, so
+/// that it always takes them whole and at once.
+enum class Step : int { session, signals, stdio, descriptors, at_the_gate, through_the_gate, exec };
 struct Report {
     Step step;
-    int error;  // 0 for through_the_gate
+    int error;  // 0 for those at and through the gate
 };
 
 const char* step_name(Step step)
@@ -51,6 +51,7 @@ const char* step_name(Step step)
         return "cannot set up standard input and output";
     case Step::descriptors:
         return "cannot close or keep descriptors";
+    case Step::at_the_gate:
     case Step::through_the_gate:
         break;
     case Step::exec:
@@ -183,6 +184,7 @@ void say(const ChildPlan& plan, Step step, int error)
     for (std::size_t i = 0; i < plan.keep_count; ++i)
         if (::fcntl(plan.keep[i], F_SETFD, 0) != 0) fail(plan, Step::descriptors, errno);
 
+    say(plan, Step::at_the_gate, 0);
     char byte = 0;
     ssize_t n = 0;
     do
@@ -210,6 +212,31 @@ int above_stdio(int fd) noexcept
 Error cannot_start(const std::string& program, const std::string& why)
 {
     return Error(Errc::io, "cannot start " + program + ": " + why);
+}
+
+/// What the child says next; nothing: it has let go of the gate, by exec or by its end.
+/// Error in_doubt: no word within the time.
+Result<std::optional<Report>> hear(int gate, const std::string& program)
+{
+    const auto until = std::chrono::steady_clock::now() + kExecWait;
+    for (;;) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        pollfd entry{gate, POLLIN, 0};
+        const int ready = ::poll(&entry, 1, static_cast<int>(std::max<long long>(left.count(), 0)));
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready < 0) throw IoError(errno, "cannot wait for " + program);
+        if (ready == 0)
+            return Error(Errc::in_doubt, program + " was let go and has not begun within 10 s",
+                         "see whether the file system it is on answers");
+
+        Report report{};
+        const ssize_t n = ::read(gate, &report, sizeof report);
+        if (n == sizeof report) return std::optional(report);
+        // ECONNRESET: it ended without having read the byte.
+        if (n == 0 || (n < 0 && errno == ECONNRESET)) return std::optional<Report>();
+        if (n < 0 && errno != EINTR) throw IoError(errno, "cannot hear of " + program);
+    }
 }
 
 void wait_for_child(pid_t pid) noexcept
@@ -318,7 +345,15 @@ Result<GatedChild> spawn_gated(const SpawnRequest& request)
         wait_for_child(pid);
         return cannot_start(*path, why);
     }
-    return GatedChild(*std::move(id), PidFd(std::move(pidfd)), std::move(gate), *path);
+    GatedChild child(*std::move(id), PidFd(std::move(pidfd)), std::move(gate), *path);
+    // At its gate it is in a session of its own: from here on no signal to ours reaches it.
+    const auto word = hear(child.gate_.get(), *path);
+    if (!word) return cannot_start(*path, "its process has not come to its gate within 10 s");
+    if (!*word) return cannot_start(*path, "its process ended before it came to its gate");
+    if ((*word)->step != Step::at_the_gate)
+        return cannot_start(
+            *path, std::string(step_name((*word)->step)) + ": " + error_text((*word)->error));
+    return child;
 }
 
 GatedChild::GatedChild(ProcessId id, PidFd pidfd, ForkClosedFd gate, std::string program)
@@ -431,39 +466,21 @@ Result<void> GatedChild::open_gate()
     opened_ = sent == 1;
     XLSTORE_CRASH_POINT("spawn.after_gate");
 
-    // End of file after "through the gate" is exec's doing; before it, the child was killed.
-    bool through = false;
-    const auto until = std::chrono::steady_clock::now() + kExecWait;
-    for (;;) {
-        const auto left =
-            std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-        pollfd entry{gate_.get(), POLLIN, 0};
-        const int ready = ::poll(&entry, 1, static_cast<int>(std::max<long long>(left.count(), 0)));
-        if (ready < 0 && errno == EINTR) continue;
-        if (ready < 0) throw IoError(errno, "cannot wait for " + program_);
-        if (ready == 0)
-            return Error(Errc::in_doubt, program_ + " was let go and has not begun within 10 s",
-                         "see whether the file system it is on answers");
-
-        Report report{};
-        ssize_t n = ::read(gate_.get(), &report, sizeof report);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == ECONNRESET) n = 0;  // it ended without having read the byte
-        if (n < 0) throw IoError(errno, "cannot hear of " + program_);
-        if (n == sizeof report && report.step == Step::through_the_gate) {
-            through = true;
-            continue;
+    auto word = hear(gate_.get(), program_);
+    if (word && *word && (*word)->step == Step::through_the_gate) {
+        word = hear(gate_.get(), program_);
+        if (word && !*word) {  // exec's doing; an end of file before it would be the child's death
+            gate_.reset();
+            return {};
         }
-        if (n == 0 && through) break;
-        reap_now();
-        if (n == sizeof report)
-            return Error(Errc::refused, "cannot start " + program_ + ": " + step_name(report.step) +
-                                            ": " + error_text(report.error));
-        return Error(Errc::refused, "cannot start " + program_ + ": its process " +
-                                        how_it_ended().value_or("ended") + " before it began");
     }
-    gate_.reset();
-    return {};
+    if (!word) return std::move(word).error();
+    reap_now();
+    if (*word)
+        return Error(Errc::refused, "cannot start " + program_ + ": " + step_name((*word)->step) +
+                                        ": " + error_text((*word)->error));
+    return Error(Errc::refused, "cannot start " + program_ + ": its process " +
+                                    how_it_ended().value_or("ended") + " before it began");
 }
 
 }  // namespace xlstore

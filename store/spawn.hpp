@@ -40,8 +40,8 @@ struct SpawnRequest {
 
 class GatedChild;
 
-/// Forks a child that waits at its gate. Every signal is at its default there, every descriptor but
-/// those of the request is closed.
+/// Forks a child, and returns when it waits at its gate. Every signal is at its default there,
+/// every descriptor but those of the request is closed.
 /// @return invalid: a bad request; not_found: no such program; io: the system refused. No process
 ///         is left behind then.
 [[nodiscard]] Result<GatedChild> spawn_gated(const SpawnRequest& request);

@@ -346,6 +346,16 @@ TEST_F(SpawnTest, ProgramLeadsASessionOfItsOwn)
 }
 
 // An ignored signal stays ignored over exec, and a blocked one blocked.
+// What was let go and has not run yet must not go with a signal to its creator's group.
+TEST_F(SpawnTest, ChildAtItsGateLeadsItsSessionAlready)
+{
+    for (int i = 0; i < 50; ++i) {
+        const auto child = spawn_gated(shell("true"));
+        ASSERT_TRUE(child);
+        ASSERT_EQ(getsid(child->pid()), child->pid());
+    }
+}
+
 TEST_F(SpawnTest, SignalsAreAtTheirDefaultAndUnblocked)
 {
     struct sigaction ignore {};
