@@ -192,6 +192,27 @@ std::vector<Product> read_products(Db& db, std::int64_t thing)
     return products;
 }
 
+namespace {
+
+Error no_intent(IntentId id)
+{
+    return Error(Errc::not_found, "there is no open intent " + std::to_string(value_of(id)),
+                 "'xlstore intents' lists the open ones, 'xlstore history' the closed ones");
+}
+
+}  // namespace
+
+Result<IntentSubject> read_intent_subject(Db& db, IntentId id)
+{
+    auto row = db.prepare(
+                     "SELECT i.domain, t.class, t.key, i.batch IS NOT NULL "
+                     "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                   .bind(value_of(id));
+    if (!row.step()) return no_intent(id);
+    return IntentSubject{DomainId(row.integer(0)), ThingName{row.text(1), row.text(2)},
+                         row.integer(3) != 0};
+}
+
 Result<Intent> read_intent(Db& db, IntentId id)
 {
     auto row = db.prepare(
@@ -201,9 +222,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
                      "i.asked_us, i.note, i.image_stale, i.batch "
                      "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                    .bind(value_of(id));
-    if (!row.step())
-        return Error(Errc::not_found, "there is no open intent " + std::to_string(value_of(id)),
-                     "'xlstore intents' lists the open ones, 'xlstore history' the closed ones");
+    if (!row.step()) return no_intent(id);
     const auto damaged = [&](const std::string& what) {
         return Error(Errc::store,
                      "intent " + std::to_string(value_of(id)) + " cannot be read back: " + what,

@@ -61,6 +61,14 @@ std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& nam
 std::vector<ThingRow> read_things(Db& db, DomainId domain);
 std::vector<Product> read_products(Db& db, std::int64_t thing);
 
+/// What an open intent is about.
+struct IntentSubject {
+    DomainId domain{};
+    ThingName thing;
+    bool in_batch = false;
+};
+/// Without its plan, which takes time to read. Error: not_found.
+Result<IntentSubject> read_intent_subject(Db& db, IntentId id);
 /// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
 Result<Intent> read_intent(Db& db, IntentId id);
 /// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first.

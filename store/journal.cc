@@ -255,6 +255,9 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     auto intent = read_intent(db, id);
     if (!intent) return std::move(intent).error();
     const Draft& draft = intent->draft;
+    if (image == Image::neither && !draft.image_neither)
+        return Error(Errc::invalid, draft.thing.text() + " has no image 'neither' to settle with",
+                     "only a drive can hold neither of two images");
     XLSTORE_TRACE(
         "settled", value_of(fast.domain()),
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
@@ -277,9 +280,6 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
         const auto& json = image == Image::after    ? draft.image_after
                            : image == Image::before ? draft.image_before
                                                     : draft.image_neither;
-        if (!json)
-            return Error(Errc::invalid, draft.thing.text() + " has no image '" +
-                                            std::string(image_name(image)) + "' to settle with");
         db.prepare("UPDATE thing SET state = 'present', json = ?, changed_us = ? WHERE id = ?")
             .bind(*json)
             .bind(now_us())

@@ -135,10 +135,9 @@ std::optional<ProcView> proc_view()
 }
 
 /// The same, read once for each view: it is asked before every look at a process.
-std::string proc_unusable()
+std::string proc_unusable(const std::optional<ProcView>& view)
 {
     thread_local std::optional<ProcView> found_usable;
-    const auto view = proc_view();
     if (view && view == found_usable) return {};
     std::string why = read_whether_unusable();
     found_usable = why.empty() ? view : std::nullopt;
@@ -178,9 +177,11 @@ Look look_at(const ProcessId& id)
 {
     if (!is_pid(id.pid)) return {Life::unknown, {}, "it has no pid"};
     if (!of_this_boot(id)) return {Life::unknown, {}, "it belongs to another boot"};
-    if (id.pid_namespace != current_pid_namespace())
+    const auto view = proc_view();
+    if (id.pid_namespace != (view ? view->pid_namespace : current_pid_namespace()))
         return {Life::unknown, {}, "it belongs to another pid namespace"};
-    if (std::string why = proc_unusable(); !why.empty()) return {Life::unknown, {}, std::move(why)};
+    if (std::string why = proc_unusable(view); !why.empty())
+        return {Life::unknown, {}, std::move(why)};
 
     Fd fd = pidfd_open_of(id.pid);
     const int open_error = errno;
@@ -226,7 +227,7 @@ Result<ProcessId> identify(pid_t pid)
 {
     const std::string name = "process " + std::to_string(pid);
     if (pid <= 0) return Error(Errc::invalid, name + " is not a process id");
-    if (const std::string why = proc_unusable(); !why.empty())
+    if (const std::string why = proc_unusable(proc_view()); !why.empty())
         return Error(Errc::io, name + " cannot be identified: " + why);
 
     const PidFd pidfd(pidfd_open_of(pid));

@@ -106,29 +106,31 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     if ((*verb == Verb::remove) != (given.json == nullptr))
         return Error(Errc::invalid, "intention: json is NULL for a removal, and for nothing else");
 
-    auto row = read_domain(store.db(), held.domain().id);
-    if (!row) return Error(Errc::gone, held.domain().subject() + " is gone");
-    if (auto ok = check_monitor(*row, *path); !ok) return ok.error();
+    // As it was when the slow lock was taken: nobody else can have registered another QEMU since,
+    // and whether it is being destroyed is asked by the commit.
+    const DomainRow& row = held.domain();
+    if (auto ok = check_monitor(row, *path); !ok) return ok.error();
     std::uint64_t socket = 0;
     if (given.monitor_fd >= 0) {
-        auto seen = check_connection(*row, given.monitor_fd);
+        auto seen = check_connection(row, given.monitor_fd);
         if (!seen) return seen.error();
         socket = *seen;
     }
     Intention intention{*verb, *std::move(device_class), given.key ? given.key : "",
                         given.json ? given.json : "",
                         given.plan ? std::optional<std::string>(given.plan) : std::nullopt};
-    auto draft = draft_of(store.db(), row->id, intention);
+    const ReadTransaction at_once(store.db());
+    auto draft = draft_of(store.db(), row.id, intention);
     if (!draft) return draft.error();
-    if (const auto open = open_intent_of(store.db(), row->id, draft->thing)) {
+    if (const auto open = open_intent_of(store.db(), row.id, draft->thing)) {
         Error error(Errc::exists,
-                    row->subject() + ": " + draft->thing.text() + " has an open intent, " +
+                    row.subject() + ": " + draft->thing.text() + " has an open intent, " +
                         std::to_string(value_of(*open)),
                     "settle that one first");
         error.intent = value_of(*open);
         return error;
     }
-    if (auto ok = check_seen(*row, *draft, given.seen); !ok) return ok.error();
+    if (auto ok = check_seen(row, *draft, given.seen); !ok) return ok.error();
     return Checked{*std::move(draft), *std::move(path), given.monitor_fd, socket};
 }
 
@@ -190,13 +192,13 @@ Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool ask
     auto hold = held->hold();
     if (!hold) co_return hold.error();
     Store& store = *held->state().store;
-    auto intent = read_intent(store.db(), id);
+    auto intent = read_intent_subject(store.db(), id);
     if (!intent) co_return std::move(intent).error();
     if (intent->domain != held->domain().id)
         co_return Error(Errc::invalid, "intent " + std::to_string(value_of(id)) +
                                            " is another domain's than the hold's");
-    const std::string subject = held->domain().subject() + ": " + intent->draft.thing.text();
-    if (intent->batch)
+    const std::string subject = held->domain().subject() + ": " + intent->thing.text();
+    if (intent->in_batch)
         co_return Error(Errc::refused,
                         subject + ": intent " + std::to_string(value_of(id)) +
                             " is one of a batch, which is settled as one",
@@ -218,9 +220,6 @@ Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool ask
         answer.json = done_json(id);
         co_return answer;
     }
-    if (seen == XLSTORE_SEEN_NEITHER && !intent->draft.image_neither)
-        co_return Error(Errc::invalid, subject + ": only a drive can be seen with neither image",
-                        "look again; the intent stays open");
     if (auto same = check_still_connected(*held, id); !same) co_return same.error();
     const Image image = seen == XLSTORE_SEEN_BEFORE  ? Image::before
                         : seen == XLSTORE_SEEN_AFTER ? Image::after

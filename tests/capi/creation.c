@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Creation in steps, by whoever starts QEMU itself, and soft resets. */
+ * Creation in steps, by whoever starts QEMU itself, soft resets, and other names. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <stdio.h>
@@ -338,8 +338,66 @@ static void check_soft_reset(struct world* world)
     xlstore_string_free(again);
 }
 
+static void check_names(struct world* world)
+{
+    static const char* const uuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9cff";
+    xlstore_store* const s = world->store;
+    struct told t = TOLD_INIT;
+    xlstore_result* r = NULL;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    char* document = NULL;
+    char* notes = NULL;
+
+    INVALID(xlstore_rename(NULL, "7", "n", 0, NULL, NULL));
+    INVALID(xlstore_rename(s, "7", NULL, 0, NULL, NULL));
+    INVALID(xlstore_rename(s, "7", "", 0, NULL, NULL));
+    INVALID(xlstore_rename(s, "7", "n", -1, NULL, NULL));
+    INVALID(xlstore_rename_start(s, "7", "n", 0, NULL, NULL, NULL, NULL));
+    STATUS(xlstore_rename(s, "domid:99", "n", 0, NULL, NULL), XLSTORE_E_NOT_FOUND);
+    STATUS(xlstore_rename(s, "domid:7", "c8", 0, NULL, NULL), XLSTORE_E_EXISTS);
+    OK(xlstore_find(s, "domid:7", &info));
+    STATUS(xlstore_rename(s, "domid:7", "n", info.revision + 1, NULL, NULL), XLSTORE_E_CONFLICT);
+    OK(xlstore_rename(s, "domid:7", "n", info.revision, NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), "\"name\":\"n\"") != NULL);
+    xlstore_result_free(r);
+    OK(xlstore_find(s, "name:n", &info));
+    CHECK(info.domid == 7);
+    OK(xlstore_rename_start(s, "domid:7", "c7", 0, NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK);
+
+    INVALID(xlstore_outgoing_document(NULL, "7", NULL, &document, NULL));
+    INVALID(xlstore_outgoing_document(s, NULL, NULL, &document, NULL));
+    INVALID(xlstore_outgoing_document(s, "7", NULL, NULL, NULL));
+    INVALID(xlstore_outgoing_document(s, "7", "", &document, NULL));
+    STATUS(xlstore_outgoing_document(s, "domid:8", NULL, &document, NULL), XLSTORE_E_NO_QEMU);
+    CHECK(document == NULL);
+    OK(xlstore_outgoing_document(s, "domid:7", "c7--incoming", &document, &notes));
+    CHECK(strstr(document, "\"name\": \"c7--incoming\"") != NULL);
+    CHECK(notes[0] == '[');
+    xlstore_string_free(document);
+    xlstore_string_free(notes);
+
+    INVALID(xlstore_preserve(NULL, "7", "n", NULL, NULL, NULL));
+    INVALID(xlstore_preserve(s, "7", NULL, NULL, NULL, NULL));
+    INVALID(xlstore_preserve(s, "7", "n", "no uuid", NULL, NULL));
+    INVALID(xlstore_preserve_start(s, "7", "n", NULL, NULL, NULL, NULL, NULL));
+    OK(xlstore_import(s, 21, document_of(21), NULL, NULL));
+    OK(xlstore_preserve(s, "domid:21", "kept", uuid, NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), uuid) != NULL);
+    xlstore_result_free(r);
+    OK(xlstore_find(s, "uuid:8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9cff", &info));
+    CHECK(info.domid == 21 && strcmp(info.name, "kept") == 0);
+    t.calls = 0;
+    OK(xlstore_preserve_start(s, "domid:21", "kept-2", NULL, NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK);
+    OK(xlstore_destroy_domid(s, 21, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c21", NULL, NULL));
+}
+
 void check_creation(struct world* world)
 {
+    check_names(world);
     check_own_child(world);
     check_spawn(world);
     check_failures(world);

@@ -163,7 +163,8 @@ typedef void (*xlstore_callback)(xlstore_result* result, void* userdata);
 /* An operation under way; ends with its callback, and must not be named after that. */
 typedef struct xlstore_op xlstore_op;
 /* Gives an operation up: its callback is not called any more. Before its first commit nothing has
- * changed; after it the intent stays open for the next operation on that thing, or for recovery. */
+ * changed; after it the intent stays open for the next operation on that thing, or for recovery. NULL
+ * does nothing. */
 void xlstore_op_cancel(xlstore_op* op);
 
 /* How a call is to be done. NULL in its place: the standard. */
