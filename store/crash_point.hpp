@@ -5,6 +5,7 @@
 //
 //   XLSTORE_CRASH_AT=NAME[:N]   die at this process's Nth passing of NAME (1 if left out)
 //   XLSTORE_STOP_AT=NAME[:N]    stop there, until somebody sends SIGCONT
+// Each may be several, with commas between them.
 //
 // A point stands before or after one effect that the outside can see: a commit, a byte sent, a
 // process begun or ended, a file gone. Any thread may pass one. A new point is a row here and a
@@ -20,10 +21,11 @@ namespace xlstore {
 
 // In the header, since the compiler looks names up in it.
 inline constexpr std::string_view kCrashPoints[] = {
-    "spawn.before_fork",   "spawn.after_fork",   "spawn.before_gate",     "spawn.after_gate",
-    "commit.before",       "commit.after",       "qmp.before_connect",    "qmp.after_connect",
-    "qmp.before_send",     "qmp.after_send",     "qmp.before_receive",    "qmp.after_receive",
-    "destroy.before_kill", "destroy.after_kill", "destroy.before_unlink", "destroy.after_unlink",
+    "spawn.before_fork",    "spawn.after_fork",    "spawn.before_gate",  "spawn.after_gate",
+    "commit.before",        "commit.after",        "qmp.before_connect", "qmp.after_connect",
+    "qmp.before_send",      "qmp.after_send",      "qmp.before_receive", "qmp.after_receive",
+    "destroy.before_mark",  "destroy.before_kill", "destroy.after_kill", "destroy.before_unlink",
+    "destroy.after_unlink", "destroy.before_end",
 };
 
 /// The row of `name`. A name without a row is no constant expression: the compiler stops here.

@@ -221,6 +221,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
                               Deadline until)
 {
     if (auto ok = store.check(); !ok) co_return ok;
+    XLSTORE_CRASH_POINT("destroy.before_mark");
     auto lock =
         co_await store.locks().acquire(store.loop(), LockKind::destroy, value_of(domain.id),
                                        store.make_claim("destroy"), domain.subject(), until);
@@ -238,6 +239,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
     if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
     remove_socket(store, *row);
     remove_log(store, *row);
+    XLSTORE_CRASH_POINT("destroy.before_end");
     co_return co_await remove_document(store, *row, std::move(why), until);
 }
 

@@ -14,17 +14,30 @@ namespace xlstore::capi {
 
 namespace {
 
-// `said`: whether the evidence is worth a place in the line.
-Work done_work(std::string what, bool said, Task<Result<Done>> task)
+std::vector<std::pair<std::string, std::string>> members_of(const Done& done)
+{
+    return {{"result", json_quote("done")},
+            {"intent", std::to_string(value_of(done.intents.front()))},
+            {"evidence", json_quote(done.evidence)}};
+}
+
+Work done_work(std::string what, Task<Result<Done>> task)
 {
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
-    if (said) what += ": " + done->evidence;
     const auto intent = value_of(done->intents.front());
-    std::string json = json_object({{"result", json_quote("done")},
-                                    {"intent", std::to_string(intent)},
-                                    {"evidence", json_quote(done->evidence)}});
-    co_return Answer{std::move(what), std::move(json), intent};
+    co_return Answer{std::move(what), json_object(members_of(*done)), intent};
+}
+
+Work wait_work(Task<Result<Done>> task)
+{
+    auto done = co_await std::move(task);
+    if (!done) co_return std::move(done).error();
+    const auto intent = value_of(done->intents.front());
+    auto members = members_of(*done);
+    members.emplace_back("outcome", json_quote("done"));
+    std::string what = "intent " + std::to_string(intent) + ": done: " + done->evidence;
+    co_return Answer{std::move(what), json_object(members), intent};
 }
 
 // One request of level one; its texts are checked here, all else by the operation itself.
@@ -37,7 +50,7 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
     auto row = domain_of(state, domain);
     if (!row) return row.error();
     std::string what = row->subject() + ": " + std::move(done);
-    return done_work(std::move(what), false,
+    return done_work(std::move(what),
                      perform(*state.store, *std::move(row), *std::move(request), *until));
 }
 
@@ -168,8 +181,7 @@ Result<Work> wait_of(State& state, int64_t intent, const xlstore_call* call)
 {
     const auto until = deadline_of(call, limits::wait_timeout);
     if (!until) return until.error();
-    return done_work("intent " + std::to_string(intent) + ": done", true,
-                     wait_for_intent(*state.store, IntentId(intent), *until));
+    return wait_work(wait_for_intent(*state.store, IntentId(intent), *until));
 }
 
 }  // namespace

@@ -397,9 +397,9 @@ static void check_names(struct world* world)
 
 void check_creation(struct world* world)
 {
-    check_names(world);
     check_own_child(world);
     check_spawn(world);
     check_failures(world);
     check_soft_reset(world);
+    check_names(world); /* an intent that others left open is settled now */
 }

@@ -221,9 +221,10 @@ TEST_P(DestroyCrashTest, IsFinishedByRecovery)
     }
 }
 INSTANTIATE_TEST_SUITE_P(Points, DestroyCrashTest,
-                         testing::Values("commit.before", "commit.after", "destroy.before_kill",
-                                         "destroy.after_kill", "destroy.before_unlink",
-                                         "destroy.after_unlink"),
+                         testing::Values("commit.before", "commit.after", "destroy.before_mark",
+                                         "destroy.before_kill", "destroy.after_kill",
+                                         "destroy.before_unlink", "destroy.after_unlink",
+                                         "destroy.before_end"),
                          [](const auto& one) {
                              std::string name = one.param;
                              return name.replace(name.find('.'), 1, "_");

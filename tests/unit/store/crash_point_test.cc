@@ -74,6 +74,9 @@ TEST(CrashPointTest, StopsAtTheNamedPassingAndGoesOn)
     if (!crash_points_active()) GTEST_SKIP() << "built without crash points";
     EXPECT_TRUE(WIFSTOPPED(pass_in_child("spawn.before_gate:3", 3, "XLSTORE_STOP_AT")));
     EXPECT_EQ(pass_in_child("spawn.before_gate:3", 2, "XLSTORE_STOP_AT"), 0);
+    EXPECT_TRUE(WIFSTOPPED(
+        pass_in_child("commit.after,spawn.before_gate:2,qmp.before_send:7", 3, "XLSTORE_STOP_AT")));
+    EXPECT_TRUE(killed_by(pass_in_child("commit.after,misspelt", 3, "XLSTORE_STOP_AT"), SIGABRT));
     EXPECT_TRUE(killed_by(pass_in_child("spawn.befor_gate", 3, "XLSTORE_STOP_AT"), SIGABRT));
 }
 
