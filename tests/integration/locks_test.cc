@@ -15,6 +15,7 @@
 #include "store/domain.hpp"
 #include "store/qmp/monitor.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/stopping.hpp"
 
 namespace xlstore::test {
 namespace {
@@ -22,64 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-/// `xlstore --json words…`, which stops at its Nth passing of a crash point.
-class Stopping {
-public:
-    Stopping(const ScratchStore& store, const Words& words, const std::string& point,
-             int passing = 1)
-        : out_(store.directory() / "stopping.out"),
-          child_(command(store, words, out_),
-                 {{"XLSTORE_STOP_AT", point + ":" + std::to_string(passing)}})
-    {}
-    /// Waits until it has stopped; false: it came to its end instead.
-    [[nodiscard]] bool stopped() const
-    {
-        siginfo_t info{};
-        const bool known = wait_until(seconds(60), [&] {
-            info.si_pid = 0;
-            return waitid(P_PID, static_cast<id_t>(child_.pid()), &info,
-                          WSTOPPED | WEXITED | WNOWAIT | WNOHANG) == 0 &&
-                   info.si_pid != 0;
-        });
-        EXPECT_TRUE(known) << "it neither stopped nor ended";
-        return known && info.si_code == CLD_STOPPED;
-    }
-    [[nodiscard]] std::string pid() const { return std::to_string(child_.pid()); }
-    /// Lets it go on to its end.
-    Ran finish()
-    {
-        child_.signal(SIGCONT);
-        Ran ran;
-        ran.status = child_.wait();
-        ran.out = read_file(out_);
-        return ran;
-    }
-    void kill()
-    {
-        child_.signal(SIGKILL);
-        child_.wait();
-    }
-
-private:
-    static Words command(const ScratchStore& store, const Words& words, const std::string& out)
-    {
-        Words all = {"sh",
-                     "-c",
-                     "exec \"$@\" > \"$0\"",
-                     out,
-                     binary("xlstore"),
-                     "--store",
-                     store.path(),
-                     "--json",
-                     "--timeout",
-                     "120"};
-        all.insert(all.end(), words.begin(), words.end());
-        return all;
-    }
-    std::string out_;
-    Child child_;
-};
 
 class LocksCommandTest : public testing::Test {
 protected:
