@@ -28,6 +28,14 @@ std::string log_tail(const std::string& path)
     return text.empty() ? "it wrote nothing" : "its log ends with " + qmp::printable(text);
 }
 
+Error died(const DomainRow& domain)
+{
+    return Error(Errc::refused,
+                 domain.subject() + ": QEMU (pid " + std::to_string(domain.registration->qemu.pid) +
+                     ") died while starting: " + log_tail(domain.log_path),
+                 "its log is " + domain.log_path);
+}
+
 // Waits until the monitor of a QEMU that is starting answers, or the process is dead.
 Task<Result<qmp::Monitor::Introduced>> first_answer(Store& store, ProcessId qemu, std::string path,
                                                     std::string subject, Deadline until)
@@ -38,9 +46,7 @@ Task<Result<qmp::Monitor::Introduced>> first_answer(Store& store, ProcessId qemu
             auto introduced = co_await qmp::Monitor::introduce(store.loop(), path, subject, until);
             if (introduced || introduced.error().code == Errc::busy) co_return introduced;
         }
-        if (dead)
-            co_return Error(Errc::no_qemu, subject + ": QEMU (pid " + std::to_string(qemu.pid) +
-                                               ") died while starting");
+        if (dead) co_return Error(Errc::no_qemu, subject + ": QEMU is dead");
         if (Clock::now() >= until)
             co_return Error(Errc::protocol,
                             subject + ": QEMU's monitor " + path + " did not answer in time");
@@ -78,10 +84,7 @@ Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Dead
                                        domain.subject(), until);
     }
     if (!answer) {
-        if (answer.error().code == Errc::no_qemu)
-            co_return Error(Errc::refused,
-                            answer.error().message + ": " + log_tail(domain.log_path),
-                            "its log is " + domain.log_path);
+        if (answer.error().code == Errc::no_qemu) co_return died(domain);
         co_return std::move(answer).error();
     }
     if (!registration.handed_in && answer->peer.pid != registration.qemu.pid) {
@@ -245,6 +248,11 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
         created.notes.push_back(done.error().message);
     }
 
+    // Whoever looked or attached and lost the connection has only noted it.
+    if (auto answers = co_await engine->stay_connected(until); !answers) {
+        if (life_of(domain.registration->qemu) == Life::dead) co_return died(domain);
+        co_return std::move(answers).error();
+    }
     auto running = co_await engine->journal().commit(
         engine->hold(), "running", until, [&](const FastHold& fast) -> Result<void> {
             store.db()
