@@ -2,6 +2,7 @@
 #include "store/lock_survey.hpp"
 
 #include "store/journal.hpp"
+#include "store/trace.hpp"
 
 namespace xlstore {
 
@@ -110,6 +111,7 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
                 .run();
             Journal(store).add_history(
                 HistoryLine{domain.id, "break lock", {}, {}, "done", {}, text});
+            XLSTORE_TRACE("slow.broken", id);
             return store.locks().break_slow(id);
         });
     if (!done) co_return std::move(done).error();

@@ -157,9 +157,7 @@ hidden byte r_, s_;
 #define PROVED(i) (at_path != 0 && qemu[at_path - 1] == LIVE)
 #define CONNECTED(p, i) (conn[p] != 0)
 #else
-#define PROVED(i)                                                                   \
-    (registered[i] && met[i] && at_path == (i) + 1 && qemu[i] == LIVE &&            \
-     (row[i] == CREATING || row[i] == RUNNING))
+#define PROVED(i) (registered[i] && met[i] && at_path == (i) + 1 && qemu[i] == LIVE)
 #define CONNECTED(p, i) (conn[p] == (i) + 1)
 #endif
 /* What a dead client left on the monitor has run or been thrown away: R12. */
@@ -251,6 +249,16 @@ inline slow_lose(i)
         slow[i] != 0 && losses < LOSSES ->
             losses++;
             slow[i] = 0
+    }
+}
+
+/* The same by `locks --break`, which moves the epoch as well. */
+inline slow_break(i)
+{
+    d_step {
+        slow[i] != 0 ->
+            slow[i] = 0;
+            advance(NP, i)
     }
 }
 
@@ -466,6 +474,14 @@ inline commit_settle(p, i, t)
             close_intent(X(i, t));
             ahead[p] = ahead[p] - BIT(X(i, t));
             advance(p, i)
+    }
+}
+
+/* Of what is not modelled: a baseline, an adoption. */
+inline commit_other(p, i)
+{
+    d_step {
+        WRITABLE(p, i) -> advance(p, i)
     }
 }
 
@@ -860,6 +876,13 @@ inline probe_dead(p, i, t)
     d_step {
         HOLDS(p, i) && registered[i] && qemu[i] == DEAD ->
             seen[p] = (intent[X(i, t)] == CHANGE -> before[X(i, t)] : ABSENT)
+    }
+}
+
+inline strike_unlink(p, i)
+{
+    d_step {
+        HOLDS(p, i) && registered[i] && qemu[i] == DEAD && OUR_SOCKET(i) -> at_path = 0
     }
 }
 

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Holds traces of real runs against the model's steps (README.md).
+
+    replay.py TRACE...                   each incarnation in it; a step that is not allowed fails
+    replay.py --qemu-deaths 3 TRACE...   where QEMU may have died of itself
+
+A trace is what XLSTORE_TRACE=FILE wrote (store/trace.hpp). A line "PID ended" may have been put
+behind a process's last, which then had its effect; otherwise the process may have been killed in it.
+
+Exit status: 0 all are allowed, 1 one is not, 77 there is no spin.
+"""
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+SKIPPED = 77
+MEMORY_MB = 2000
+
+KINDS = {**dict.fromkeys(("device_add", "blockdev-add", "chardev-add", "object-add", "netdev_add", "add-fd"), "MAKE_WHOLE"),
+         **dict.fromkeys(("blockdev-del", "chardev-remove", "object-del", "netdev_del", "remove-fd"), "TAKE_PART"),
+         **dict.fromkeys(("eject", "blockdev-remove-medium"), "TAKE_OUT"),
+         **dict.fromkeys(("blockdev-change-medium", "blockdev-insert-medium"), "PUT_IN"),
+         "device_del": "ASK_GUEST"}
+IMAGES = {"after": "WAS_AFTER", "before": "WAS_BEFORE", "neither": "EMPTY", "half": "HALF", "nothing": "ANY"}
+VERBS = {"add": "ADD", "remove": "REMOVE", "change": "CHANGE"}
+SEEN_FOR = {"add": "ABSENT", "remove": "ANY", "change": "IN_DRIVE"}
+REPLIES = {"done": "REPLY_DONE", "refused": "REPLY_REFUSED", "nothing": "NO_REPLY"}
+COMMITS = {"register": "REGISTER", "born": "BORN", "running": "STARTED", "strike off QEMU": "STRIKE_OFF",
+           "open intent": None, "settle intent": None, "note intent": None}
+STEPS = {"slow.taken": "TAKE", "slow.given": "GIVE", "slow.broken": "BREAK_LOCK", "connected": "CONNECT",
+         "refused": "REFUSED_COMMIT", "spawned": "SPAWN", "gate": "GATE", "destroy.locked": "DESTROY_LOCK",
+         "destroy.mark": "MARK", "destroy.kill": "KILL", "destroy.dead": "SEEN_DEAD", "destroy.unlink": "UNLINK",
+         "destroy.end": "END"}
+NOT_MODELLED = {"tombstone", "forestalled"}
+
+
+def numbers():
+    """Of the names that replay.pml and steps.pml define."""
+    found = {}
+    for file in ("steps.pml", "replay.pml"):
+        text = (HERE / file).read_text(encoding="utf-8")
+        found.update((name, int(value)) for name, value in re.findall(r"^#define (\w+) (\d+)\b", text, re.MULTILINE))
+    return found
+
+
+NUMBERS = numbers()
+
+
+class NotReplayed(Exception):
+    """What the model does not have."""
+
+
+class Incarnation:
+    """The lines of one, and what they are as moves."""
+
+    def __init__(self, number):
+        self.number = number
+        self.lines = []     # (line number, pid, step, detail)
+
+    def moves(self, ended):
+        last = {pid: at for at, (_, pid, _, _) in enumerate(self.lines)}
+        things, born, intents, slots, waiting = {}, set(), {}, {}, {}
+        moves, self.slots = [], 0
+
+        def thing(name):
+            return things.setdefault(name, len(things))
+
+        def field(detail, name):
+            return re.search(rf"(?:^| ){name}=(\S+)", detail)[1]
+
+        for at, (line, pid, step, detail) in enumerate(self.lines):
+            if pid not in slots:
+                slots[pid] = next(n for n in range(len(slots) + 1) if n not in slots.values())
+                self.slots = max(self.slots, len(slots))
+            made = []
+
+            def move(what, it=0, with_=0):
+                made.append((NUMBERS[what], slots[pid], it, with_ if isinstance(with_, int) else NUMBERS[with_], line))
+
+            if step == "slow.taken" and waiting.get(pid) == "row":
+                del waiting[pid]
+                move("ROW", 0, "ANY")   # its argument is known at the end
+            elif step == "row":
+                if detail != "creating":
+                    raise NotReplayed("an imported domain")
+                waiting[pid] = "row"
+            elif step == "probed":
+                if detail.startswith("thing="):
+                    name, verb = field(detail, "thing"), field(detail, "verb")
+                    if name not in things and verb != "add":
+                        born.add(name)
+                    move("LOOK", thing(name), SEEN_FOR[verb])
+                else:
+                    move("LOOK", intents[field(detail, "intent")], IMAGES[field(detail, "image")])
+            elif step in ("intent", "noted", "settled"):
+                waiting.setdefault(pid, []).append((step, detail))
+            elif step == "commit":
+                what = detail.split(" ", 1)[1]
+                for of, more in waiting.pop(pid, []):
+                    if of == "intent":
+                        it = intents[field(more, "intent")] = thing(field(more, "thing"))
+                        move("OPEN", it, VERBS[field(more, "verb")])
+                    elif of == "noted":
+                        move("NOTE", intents[field(more, "intent")], int(field(more, "asked")))
+                    else:
+                        move("SETTLE", intents[field(more, "intent")], IMAGES[field(more, "image")])
+                if COMMITS.get(what, "OTHER_COMMIT"):
+                    move(COMMITS.get(what, "OTHER_COMMIT"))
+            elif step == "sending":
+                move("SEND", 0, KINDS[detail]) if detail in KINDS else move("QUERY")
+            elif step == "replied":
+                asked = next(s for s in reversed(self.lines[:at]) if s[1] == pid and s[2] == "sending")
+                if asked[3] in KINDS or detail == "nothing":
+                    move(REPLIES[detail])
+            elif step == "refused":
+                waiting.pop(pid, None)
+                move("REFUSED_COMMIT")
+            else:
+                move(STEPS[step])
+            if at == last[pid]:
+                if made and pid not in ended:
+                    made.insert(0, (NUMBERS["MAYBE"], 0, 0, len(made), line))
+                move("DIES")
+                slots.pop(pid)
+            moves += made
+        document = sum(1 << things[name] for name in born)
+        self.things = max(len(things), 1)
+        return [(*m[:3], document, m[4]) if m[0] == NUMBERS["ROW"] else m for m in moves]
+
+
+def read_trace(text):
+    """Its incarnations, the processes that are known to have ended, how many lines are not replayed."""
+    found, ended, left_out = {}, set(), 0
+    for number, line in enumerate(text.splitlines(), 1):
+        pid, step, *rest = line.split(" ", 3)
+        if step == "ended":
+            ended.add(pid)
+        elif step in NOT_MODELLED:
+            left_out += 1
+        else:
+            incarnation = found.setdefault(int(rest[0]), Incarnation(int(rest[0])))
+            incarnation.lines.append((number, pid, step, rest[1] if len(rest) > 1 else ""))
+    return list(found.values()), ended, left_out
+
+
+class Replayer:
+    """The model, compiled once for each number of things and processes."""
+
+    def __init__(self, place, qemu_deaths):
+        self.place = pathlib.Path(place)
+        self.qemu_deaths = qemu_deaths
+
+    def program(self, things, slots):
+        # Few sizes: each is compiled anew.
+        things, slots = -(-things // 4) * 4, -(-slots // 6) * 6
+        here = self.place / f"{things}-{slots}"
+        if not here.exists():
+            here.mkdir()
+
+            def run(*command):
+                done = subprocess.run(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                      check=False)
+                if done.returncode != 0:
+                    sys.exit(f"{command[0]} failed:\n{done.stdout}")
+
+            run("spin", "-a", f"-DNT={things}", f"-DNP={slots}", "-DSET=int", f"-DQEMU_DEATHS={self.qemu_deaths}",
+                str(HERE / "replay.pml"))
+            run("gcc", "-O1", "-w", "-DSAFETY", "-DCOLLAPSE", "-DNOREDUCE", f"-DMEMLIM={MEMORY_MB}", "-o", "pan", "pan.c")
+        return here / "pan"
+
+    def refused_at(self, incarnation, moves):
+        """The line that cannot be made, 0 if all can."""
+        pan = self.program(incarnation.things, incarnation.slots)
+        file = self.place / "moves"
+        file.write_text("".join(" ".join(map(str, move)) + "\n" for move in moves), encoding="utf-8")
+        said = subprocess.run([pan, "-E", "-m1000000"], env={"MOVES": str(file)}, cwd=self.place, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False).stdout
+        if "assertion violated" in said:
+            return 0
+        furthest = re.search(r"^furthest (\d+)", said, re.MULTILINE)
+        if not furthest or "errors: 0" not in said or re.search(r"max search depth too small|out of memory", said):
+            sys.exit(f"pan did not search it all:\n{said}")
+        return int(furthest[1])
+
+
+def replay(text, replayer):
+    """(lines replayed, incarnations, what is refused, what is left out)"""
+    incarnations, ended, left_out = read_trace(text)
+    lines, refused, missing = 0, [], [f"{left_out} lines of no incarnation"] if left_out else []
+    for incarnation in incarnations:
+        try:
+            moves = incarnation.moves(ended)
+        except NotReplayed as reason:
+            missing.append(f"incarnation {incarnation.number}: {reason}")
+            continue
+        lines += len(incarnation.lines)
+        if at := replayer.refused_at(incarnation, moves):
+            refused.append((incarnation.number, at))
+    return lines, len(incarnations), refused, missing
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("traces", nargs="+", metavar="TRACE")
+    parser.add_argument("--qemu-deaths", type=int, default=0)
+    options = parser.parse_args()
+    if not shutil.which("spin"):
+        print("there is no spin")
+        sys.exit(SKIPPED)
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="xlstore-replay-") as place:
+        replayer = Replayer(place, options.qemu_deaths)
+        for name in options.traces:
+            text = pathlib.Path(name).read_text(encoding="utf-8")
+            lines, incarnations, refused, missing = replay(text, replayer)
+            wrong += len(refused)
+            print(f"{name}: {incarnations} incarnations, {lines} steps, {len(refused)} refused")
+            for number, at in refused:
+                print(f"  incarnation {number}: line {at} is not allowed: {text.splitlines()[at - 1]}")
+            for what in missing:
+                print(f"  not replayed: {what}")
+    sys.exit(wrong != 0)
+
+
+if __name__ == "__main__":
+    main()
