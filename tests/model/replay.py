@@ -206,6 +206,14 @@ def replay(text, replayer):
     return lines, len(incarnations), refused, missing
 
 
+def report(name, text, steps, incarnations, refused, missing):
+    print(f"{name}: {incarnations} incarnations, {steps} steps, {len(refused)} refused")
+    for number, at in refused:
+        print(f"  incarnation {number}: line {at} is not allowed: {text.splitlines()[at - 1]}")
+    for what in missing:
+        print(f"  not replayed: {what}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("traces", nargs="+", metavar="TRACE")
@@ -219,13 +227,9 @@ def main():
         replayer = Replayer(place, options.qemu_deaths)
         for name in options.traces:
             text = pathlib.Path(name).read_text(encoding="utf-8")
-            lines, incarnations, refused, missing = replay(text, replayer)
-            wrong += len(refused)
-            print(f"{name}: {incarnations} incarnations, {lines} steps, {len(refused)} refused")
-            for number, at in refused:
-                print(f"  incarnation {number}: line {at} is not allowed: {text.splitlines()[at - 1]}")
-            for what in missing:
-                print(f"  not replayed: {what}")
+            found = replay(text, replayer)
+            wrong += len(found[2])
+            report(name, text, *found)
     sys.exit(wrong != 0)
 
 

@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Records traces of real xlstore processes on a real QEMU, and holds them against the model.
+
+    record.py --bin BUILD/bin [--share 1/3 [--start S]] [--keep DIRECTORY]
+
+What is recorded is below; of the crash points of an operation, a share that rotates with the hour.
+Then traces that were tampered with are replayed: each has to be refused.
+
+Exit status: 0 as it has to be, 1 not, 77 there is no spin, or the programs write no traces.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "crash")]
+import harness as h  # noqa: E402
+import judge  # noqa: E402
+import replay  # noqa: E402
+
+STOP_SECONDS = 60.0
+KILLS_MAX = 60      # at one crash point of one operation; it has survived long before
+KILLED = -signal.SIGKILL
+
+
+# ---- Recording -----------------------------------------------------------------------------------
+
+class World(h.World):
+    """Its processes write a trace, and how they end is noted in it."""
+
+    def __init__(self, programs, work):
+        super().__init__(programs, None, work)
+        self.trace = self.path("trace")
+
+    def start(self, *words, **environment):
+        return h.Running(self.argv("xlstore", words), XLSTORE_TRACE=self.trace, **environment)
+
+    def wait(self, running):
+        try:
+            status = running.process.wait(h.COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.process.kill()
+            running.process.wait()
+            status = "hangs"
+        if status != KILLED:
+            with open(self.trace, "a", encoding="utf-8") as file:
+                file.write(f"{running.process.pid} ended\n")
+        return self.note(running.ended(status))
+
+    def xlstore(self, *words, **environment):
+        return self.wait(self.start(*words, **environment))
+
+    def bring(self, facts):
+        """Each is made so; a command for what is so already may fail."""
+        for _, words in facts:
+            self.must(self.xlstore(*words), (0, 1, 4))
+
+    def stopped(self, running):
+        """Until it has stopped itself, or ended."""
+        until = time.monotonic() + STOP_SECONDS
+        while running.process.poll() is None and judge.stat_fields(running.process.pid)[0] != b"T":
+            if time.monotonic() > until:
+                raise h.Violation(f"it does not stop: {running.argv}")
+            time.sleep(0.005)
+        return running.process.returncode is None
+
+    def go_on(self, running):
+        running.process.send_signal(signal.SIGCONT)
+        return self.wait(running)
+
+
+ASK = ("--timeout", "0.2", "detach", "domid:7", "usbctrls", "1")
+RECOVER = h.need("", "recover")
+
+
+def straight(world):
+    """One after the other; refused, waiting for its guest and resumed, too."""
+    for _, words in (h.RUNNING, h.TABLET, h.NO_TABLET, h.HOLDS_B, h.HOLDS_A, h.EMPTY, h.DISK):
+        world.must(world.xlstore(*words))
+    world.must(world.xlstore(*h.DISK[1]), (1,))
+    for _, words in (h.NO_DISK, h.USBDEV, h.NO_USBDEV, h.USBCTRL):
+        world.must(world.xlstore(*words))
+    for words in (h.BATCH_ALL, h.BATCH_EACH):
+        world.must(world.xlstore(*words))
+    for words in (ASK, RECOVER[1], ASK):
+        world.must(world.xlstore(*words), (3,))
+    world.must(world.xlstore(*h.GONE[1]))
+
+
+def beside(world):
+    """Two at once, for the same thing and for another; then both stopped on their way."""
+    world.bring((h.RUNNING, h.EMPTY))
+    for one, other in ((h.TABLET, h.TABLET), (h.DISK, h.HOLDS_A), (h.NO_TABLET, h.NO_DISK), (h.EMPTY, h.HOLDS_B),
+                       (h.USBDEV, RECOVER), (h.NO_USBDEV, h.USBDEV)):
+        both = [world.start(*words) for _, words in (one, other)]
+        for running in both:
+            world.must(world.wait(running), (0, 1, 3))
+    world.bring((h.GONE,))
+
+
+SENDS = tuple(f"qmp.{point}:{n}" for point in ("before_send", "after_send", "before_receive") for n in (1, 2, 3, 4, 5))
+COMMITS = tuple(f"commit.{point}:{n}" for point in ("before", "after") for n in (2, 3))
+SPAWNS = tuple(f"spawn.{when}_{point}" for point in ("fork", "gate") for when in ("before", "after"))
+ENDS = tuple(f"destroy.{when}_{point}" for point in ("kill", "unlink") for when in ("before", "after"))
+
+
+def stopped_meanwhile(world, before, words, places, *others):
+    """At each place, others are run; then it goes on. One that stops in a commit has the gate: they give up."""
+    for place in places:
+        world.bring(before)
+        late = world.start(*words, XLSTORE_STOP_AT=place)
+        if world.stopped(late):
+            for other in others:
+                world.xlstore("--timeout", "1", *other)
+        world.go_on(late)
+        world.xlstore(*RECOVER[1])
+    world.bring((h.GONE,))
+
+
+def lock_broken(world):
+    """The slow lock is taken from an owner that lives, another works, the owner goes on."""
+    stopped_meanwhile(world, (h.RUNNING, h.NO_TABLET, h.EMPTY), h.TABLET[1], SENDS,
+                      ("locks", "--break", "domid:7", "--force"), h.HOLDS_A[1])
+
+
+def destroyed_beside(world):
+    """A domain is destroyed while somebody is at work on it, and the other way round."""
+    stopped_meanwhile(world, (h.RUNNING, h.NO_TABLET), h.TABLET[1], SENDS[::2] + COMMITS, h.GONE[1])
+    stopped_meanwhile(world, (h.RUNNING,), h.GONE[1], ENDS + COMMITS, h.TABLET[1], h.GONE[1])
+    stopped_meanwhile(world, (h.GONE,), h.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], h.GONE[1])
+
+
+# name, what there is before, what is killed, and where
+PLAN = ("commit.before", "commit.after", "qmp.before_connect", "qmp.after_connect", "qmp.before_send",
+        "qmp.after_send", "qmp.before_receive", "qmp.after_receive")
+KILLED_AT = (
+    ("attach", (h.RUNNING, h.NO_TABLET), h.TABLET[1], PLAN),
+    ("attach a disk", (h.RUNNING, h.NO_DISK), h.DISK[1], PLAN),
+    ("detach a disk", (h.RUNNING, h.DISK), h.NO_DISK[1], PLAN),
+    ("swap", (h.RUNNING, h.HOLDS_A), h.HOLDS_B[1], PLAN),
+    ("batch", (h.RUNNING, h.NO_CHARDEV, h.NO_TABLET), h.BATCH_ALL, PLAN),
+    ("create", (h.GONE,), h.RUNNING[1], SPAWNS + PLAN),
+    ("destroy", (h.RUNNING,), h.GONE[1], (*PLAN[:2], *ENDS)),
+)
+
+
+def killed(world, before, words, points, in_share):
+    """At each passing of each point, in turn, and recovered."""
+    kills = 0
+    for point in points:
+        for number in range(1, KILLS_MAX):
+            if not next(in_share):
+                continue
+            world.bring(before)
+            ended = world.xlstore(*words, XLSTORE_CRASH_AT=f"{point}:{number}")
+            world.must(world.xlstore(*RECOVER[1]), (0, 1, 3))
+            if ended.status != KILLED:
+                break
+            kills += 1
+    return kills
+
+
+# ---- Traces that are wrong -----------------------------------------------------------------------
+
+class Tampered:
+    """A trace with something moved, taken out or put in; the line that has to be refused."""
+
+    def __init__(self, what, lines):
+        self.what = what
+        self.lines = list(lines)
+        self.expected = None
+
+    def find(self, pattern, after=0):
+        return next(at for at in range(after, len(self.lines)) if pattern in self.lines[at])
+
+    def move(self, at, before):
+        self.lines.insert(before, self.lines.pop(at))
+
+    def text(self):
+        return "\n".join(self.lines) + "\n"
+
+
+def tampered(text):
+    """Of what straight() wrote: its first lines are a creation, an attach, a detach."""
+    lines = text.splitlines()
+
+    one = Tampered("R10: a command is sent before its intent", lines)
+    one.move(one.find(" sending "), one.find(" intent "))
+    one.expected = " sending "
+    yield one
+
+    one = Tampered("R16: an add without a look", lines)
+    del one.lines[one.find(" probed ")]
+    one.expected = " open intent"
+    yield one
+
+    one = Tampered("R11: a look without a connection", lines)
+    del one.lines[one.find(" connected ", one.find(" probed ") - 2)]
+    one.expected = " probed "
+    yield one
+
+    one = Tampered("R4: settled after the lock was given back", lines)
+    settled = one.find(" settled ")
+    one.move(one.find(" slow.given ", settled), settled)
+    one.expected = " settle intent"
+    yield one
+
+    one = Tampered("R3: two hold the slow lock", lines)
+    given = one.find(" slow.given ", one.find(" settled "))
+    one.move(one.find(" slow.taken ", given), given)
+    one.expected = " slow.taken "
+    yield one
+
+    one = Tampered("R15: a commit after the lock was broken", lines)
+    settled = one.find(" settled ")
+    one.lines[settled:settled] = [f"1 slow.broken {lines[settled].split()[2]}", "1 ended"]
+    one.expected = " settle intent"
+    yield one
+
+    one = Tampered("R5: settled without a command", lines)
+    sending = one.find(" sending ")
+    del one.lines[sending:sending + 2]
+    one.expected = " settle intent"
+    yield one
+
+    one = Tampered("R13: the gate opens before the pid is in the row", lines)
+    one.move(one.find(" gate "), one.find(" register"))
+    one.expected = " gate "
+    yield one
+
+    one = Tampered("R9: the document goes before QEMU is seen dead", lines)
+    one.move(one.find(" destroy.end "), one.find(" destroy.dead "))
+    one.expected = " destroy.end "
+    yield one
+
+    one = Tampered("R14: killed without a mark", lines)
+    del one.lines[one.find(" destroy.mark ")]
+    one.expected = " destroy.dead "
+    yield one
+
+
+def check_tampered(text, replayer):
+    wrong = 0
+    for one in tampered(text):
+        refused = [at for _, at in replay.replay(one.text(), replayer)[2]]
+        good = len(refused) == 1 and one.expected in one.lines[refused[0] - 1]
+        wrong += not good
+        print(f"{'refused' if good else 'NOT REFUSED'}: {one.what}"
+              f"{'' if good else f': {[one.lines[at - 1] for at in refused]}'}", flush=True)
+    return wrong
+
+
+# ---- All of it -----------------------------------------------------------------------------------
+
+def shares(text, start):
+    """Forever: is the next one in the share?"""
+    take, of = (int(n) for n in text.split("/"))
+    number = -start
+    while True:
+        yield number % of < take
+        number += 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, type=os.path.abspath, help="where xlstore is, with crash points")
+    parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M passings of a crash point")
+    parser.add_argument("--start", type=int, help="the first of the share; default: it rotates with the hour")
+    parser.add_argument("--keep", type=pathlib.Path, metavar="DIRECTORY", help="put the traces there")
+    parser.add_argument("--work", default="/tmp", help="where directories are made; a short path")
+    options = parser.parse_args()
+    if not shutil.which("spin"):
+        print("there is no spin")
+        sys.exit(replay.SKIPPED)
+    start = int(time.time() // 3600) if options.start is None else options.start
+    in_share = shares(options.share, start)
+    print(f"share {options.share} (--share {options.share} --start {start} repeats it)", flush=True)
+
+    scenarios = {scenario.__name__: scenario for scenario in (straight, beside, lock_broken, destroyed_beside)}
+    scenarios |= {f"killed: {name}": lambda world, rest=rest: killed(world, *rest, in_share)
+                  for name, *rest in KILLED_AT}
+    steps = kills = wrong = 0
+    with tempfile.TemporaryDirectory(prefix="xlstore-replay-") as place:
+        replayer = replay.Replayer(place, 0)
+        for name, scenario in scenarios.items():
+            begun = time.monotonic()
+            world = World(options.bin, options.work)
+            with contextlib.ExitStack() as stack:
+                stack.callback(world.end)
+                world.begin()
+                kills += scenario(world) or 0
+                trace = pathlib.Path(world.trace)
+                text = trace.read_text(encoding="utf-8") if trace.exists() else ""
+            if " slow.taken " not in text:
+                print("these programs write no traces")
+                sys.exit(replay.SKIPPED)
+            if options.keep:
+                options.keep.mkdir(exist_ok=True)
+                (options.keep / name.replace(": ", "-").replace(" ", "-")).write_text(text, encoding="utf-8")
+            recorded = time.monotonic()
+            found = replay.replay(text, replayer)
+            replay.report(name, text, *found)
+            steps += found[0]
+            wrong += len(found[2])
+            print(f"  recorded in {recorded - begun:.0f} s, replayed in {time.monotonic() - recorded:.0f} s", flush=True)
+            if scenario is straight:
+                wrong += check_tampered(text, replayer)
+    print(f"{len(scenarios)} traces, {steps} steps, {kills} kills; {wrong} wrong")
+    sys.exit(wrong != 0)
+
+
+if __name__ == "__main__":
+    main()
