@@ -99,6 +99,13 @@ std::string traced(const Evidence& found)
     return found.image ? std::string(image_name(*found.image)) : "nothing";
 }
 
+void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const Evidence& found)
+{
+    for (const auto id : intents)
+        XLSTORE_TRACE("probed", value_of(domain),
+                      "intent=" + std::to_string(value_of(id)) + " image=" + traced(found));
+}
+
 }  // namespace
 
 bool waits_for_guest(const Intent& intent, const Evidence& found)
@@ -319,13 +326,11 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Verb verb = first.draft.verb;
     const Probe probe = probe_of(intents);
     Evidence found = co_await look(monitor_, verb, probe, until);
-    XLSTORE_TRACE("probed", value_of(domain_.id),
-                  "intent=" + std::to_string(value_of(first.id)) + " image=" + traced(found));
+    trace_probed(domain_.id, ids_of(intents), found);
     bool asked = waits_for_guest(first, found);
     if (found.half && !asked) {
         found = co_await clear_up(verb, probe, std::move(found), until);
-        XLSTORE_TRACE("probed", value_of(domain_.id),
-                      "intent=" + std::to_string(value_of(first.id)) + " image=" + traced(found));
+        trace_probed(domain_.id, ids_of(intents), found);
         asked = found.asked;
     }
     if (intents.size() > 1 && found.image == Image::before)
@@ -523,9 +528,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
     if (carried.evidence.half && !left_to_guest)
         carried.evidence =
             co_await clear_up(whole.verb, whole.plan.probe, std::move(carried.evidence), until);
-    XLSTORE_TRACE("probed", value_of(domain_.id),
-                  "intent=" + std::to_string(value_of(intents.front())) +
-                      " image=" + traced(carried.evidence));
+    trace_probed(domain_.id, intents, carried.evidence);
     carried.asked |= carried.evidence.asked;
     if (!so_far.empty()) carried.evidence.reason += " (" + so_far + ")";
     co_return carried;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Records traces of real xlstore processes on a real QEMU, and holds them against the model.
 
-    record.py --bin BUILD/bin [--share 1/3 [--start S]] [--keep DIRECTORY]
+    record.py --bin BUILD/bin [--share 1/6 [--start S]] [--only TEXT] [--keep DIRECTORY]
 
 What is recorded is below; of the crash points of an operation, a share that rotates with the hour.
 Then traces that were tampered with are replayed: each has to be refused.
@@ -79,11 +79,11 @@ class World(h.World):
         return self.wait(running)
 
 
-ASK = ("--timeout", "0.2", "detach", "domid:7", "usbctrls", "1")
+ASK = ("--timeout", "2", "detach", "domid:7", "usbctrls", "1")
 RECOVER = h.need("", "recover")
 
 
-def straight(world):
+def straight(world, _):
     """One after the other; refused, waiting for its guest and resumed, too."""
     for _, words in (h.RUNNING, h.TABLET, h.NO_TABLET, h.HOLDS_B, h.HOLDS_A, h.EMPTY, h.DISK):
         world.must(world.xlstore(*words))
@@ -97,14 +97,14 @@ def straight(world):
     world.must(world.xlstore(*h.GONE[1]))
 
 
-def beside(world):
+def beside(world, _):
     """Two at once, for the same thing and for another; then both stopped on their way."""
     world.bring((h.RUNNING, h.EMPTY))
     for one, other in ((h.TABLET, h.TABLET), (h.DISK, h.HOLDS_A), (h.NO_TABLET, h.NO_DISK), (h.EMPTY, h.HOLDS_B),
                        (h.USBDEV, RECOVER), (h.NO_USBDEV, h.USBDEV)):
         both = [world.start(*words) for _, words in (one, other)]
         for running in both:
-            world.must(world.wait(running), (0, 1, 3))
+            world.must(world.wait(running), (0, 1, 3, 4))
     world.bring((h.GONE,))
 
 
@@ -114,9 +114,11 @@ SPAWNS = tuple(f"spawn.{when}_{point}" for point in ("fork", "gate") for when in
 ENDS = tuple(f"destroy.{when}_{point}" for point in ("kill", "unlink") for when in ("before", "after"))
 
 
-def stopped_meanwhile(world, before, words, places, *others):
+def stopped_meanwhile(world, in_share, before, words, places, *others):
     """At each place, others are run; then it goes on. One that stops in a commit has the gate: they give up."""
     for place in places:
+        if not next(in_share):
+            continue
         world.bring(before)
         late = world.start(*words, XLSTORE_STOP_AT=place)
         if world.stopped(late):
@@ -127,17 +129,17 @@ def stopped_meanwhile(world, before, words, places, *others):
     world.bring((h.GONE,))
 
 
-def lock_broken(world):
+def lock_broken(world, in_share):
     """The slow lock is taken from an owner that lives, another works, the owner goes on."""
-    stopped_meanwhile(world, (h.RUNNING, h.NO_TABLET, h.EMPTY), h.TABLET[1], SENDS,
+    stopped_meanwhile(world, in_share, (h.RUNNING, h.NO_TABLET, h.EMPTY), h.TABLET[1], SENDS,
                       ("locks", "--break", "domid:7", "--force"), h.HOLDS_A[1])
 
 
-def destroyed_beside(world):
+def destroyed_beside(world, in_share):
     """A domain is destroyed while somebody is at work on it, and the other way round."""
-    stopped_meanwhile(world, (h.RUNNING, h.NO_TABLET), h.TABLET[1], SENDS[::2] + COMMITS, h.GONE[1])
-    stopped_meanwhile(world, (h.RUNNING,), h.GONE[1], ENDS + COMMITS, h.TABLET[1], h.GONE[1])
-    stopped_meanwhile(world, (h.GONE,), h.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], h.GONE[1])
+    stopped_meanwhile(world, in_share, (h.RUNNING, h.NO_TABLET), h.TABLET[1], SENDS[::2] + COMMITS, h.GONE[1])
+    stopped_meanwhile(world, in_share, (h.RUNNING,), h.GONE[1], ENDS + COMMITS, h.TABLET[1], h.GONE[1])
+    stopped_meanwhile(world, in_share, (h.GONE,), h.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], h.GONE[1])
 
 
 # name, what there is before, what is killed, and where
@@ -154,7 +156,7 @@ KILLED_AT = (
 )
 
 
-def killed(world, before, words, points, in_share):
+def killed(world, in_share, before, words, points):
     """At each passing of each point, in turn, and recovered."""
     kills = 0
     for point in points:
@@ -274,8 +276,9 @@ def shares(text, start):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=os.path.abspath, help="where xlstore is, with crash points")
-    parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M passings of a crash point")
+    parser.add_argument("--share", default="1/1", metavar="K/M", help="of the crash points, K of every M passings")
     parser.add_argument("--start", type=int, help="the first of the share; default: it rotates with the hour")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the recordings that have it in their name")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIRECTORY", help="put the traces there")
     parser.add_argument("--work", default="/tmp", help="where directories are made; a short path")
     options = parser.parse_args()
@@ -287,8 +290,9 @@ def main():
     print(f"share {options.share} (--share {options.share} --start {start} repeats it)", flush=True)
 
     scenarios = {scenario.__name__: scenario for scenario in (straight, beside, lock_broken, destroyed_beside)}
-    scenarios |= {f"killed: {name}": lambda world, rest=rest: killed(world, *rest, in_share)
+    scenarios |= {f"killed: {name}": lambda world, in_share, rest=rest: killed(world, in_share, *rest)
                   for name, *rest in KILLED_AT}
+    scenarios = {name: scenario for name, scenario in scenarios.items() if options.only in name}
     steps = kills = wrong = 0
     with tempfile.TemporaryDirectory(prefix="xlstore-replay-") as place:
         replayer = replay.Replayer(place, 0)
@@ -298,7 +302,7 @@ def main():
             with contextlib.ExitStack() as stack:
                 stack.callback(world.end)
                 world.begin()
-                kills += scenario(world) or 0
+                kills += scenario(world, in_share) or 0
                 trace = pathlib.Path(world.trace)
                 text = trace.read_text(encoding="utf-8") if trace.exists() else ""
             if " slow.taken " not in text:

@@ -66,7 +66,7 @@ class Incarnation:
 
     def moves(self, ended):
         last = {pid: at for at, (_, pid, _, _) in enumerate(self.lines)}
-        things, born, intents, slots, waiting = {}, set(), {}, {}, {}
+        things, born, intents, batched, slots, waiting = {}, set(), {}, set(), {}, {}
         moves, self.slots = [], 0
 
         def thing(name):
@@ -98,12 +98,17 @@ class Incarnation:
                         born.add(name)
                     move("LOOK", thing(name), SEEN_FOR[verb])
                 else:
-                    move("LOOK", intents[field(detail, "intent")], IMAGES[field(detail, "image")])
+                    intent, image = field(detail, "intent"), field(detail, "image")
+                    # Of a batch: not each of its things is half there.
+                    move("LOOK", intents[intent], "ANY" if image == "half" and intent in batched else IMAGES[image])
             elif step in ("intent", "noted", "settled"):
                 waiting.setdefault(pid, []).append((step, detail))
             elif step == "commit":
                 what = detail.split(" ", 1)[1]
-                for of, more in waiting.pop(pid, []):
+                group = waiting.pop(pid, [])
+                if len(group) > 1:
+                    batched.update(field(more, "intent") for _, more in group)
+                for of, more in group:
                     if of == "intent":
                         it = intents[field(more, "intent")] = thing(field(more, "thing"))
                         move("OPEN", it, VERBS[field(more, "verb")])
