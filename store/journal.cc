@@ -212,7 +212,12 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
         // The epoch moves with every commit: no two batches of a domain have the same.
         .bind(in_batch ? std::optional(hold.epoch()) : std::nullopt)
         .run();
-    return IntentId(db.last_insert_id());
+    const auto intent = db.last_insert_id();
+    XLSTORE_TRACE("intent", domain,
+                  "intent=" + std::to_string(intent) +
+                      " verb=" + std::string(verb_name(draft.verb)) +
+                      " thing=" + draft.thing.text());
+    return IntentId(intent);
 }
 
 Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Draft> drafts,
@@ -232,10 +237,6 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
                 auto intent = open_one(fast, hold, draft, monitor_path, in_batch);
 #endif
                 if (!intent) return std::move(intent).error();
-                XLSTORE_TRACE("intent", value_of(fast.domain()),
-                              "intent=" + std::to_string(value_of(*intent)) +
-                                  " verb=" + std::string(verb_name(draft.verb)) +
-                                  " thing=" + draft.thing.text());
                 intents.push_back(*intent);
             }
             return {};

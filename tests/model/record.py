@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Records traces of real xlstore processes on a real QEMU, and holds them against the model.
 
-    record.py --bin BUILD/bin [--share 1/6 [--start S]] [--only TEXT] [--keep DIRECTORY]
+    record.py --bin BUILD/bin [--share 1/6 [--start S]] [--stress SECONDS] [--only TEXT] [--keep DIRECTORY]
 
 What is recorded is below; of the crash points of an operation, a share that rotates with the hour.
 Then traces that were tampered with are replayed: each has to be refused.
@@ -11,7 +11,7 @@ Exit status: 0 as it has to be, 1 not, 77 there is no spin, or the programs writ
 """
 
 import argparse
-import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -156,8 +156,9 @@ KILLED_AT = (
 )
 
 
-def killed(world, in_share, before, words, points):
+def killed(what, world, in_share):
     """At each passing of each point, in turn, and recovered."""
+    before, words, points = what
     kills = 0
     for point in points:
         for number in range(1, KILLS_MAX):
@@ -273,11 +274,71 @@ def shares(text, start):
         number += 1
 
 
+class Recorder:
+    def __init__(self, options, place):
+        self.options = options
+        self.in_share = shares(options.share, options.start)
+        self.replayers = [replay.Replayer(place, deaths) for deaths in (0, 1)]
+        self.traces = self.steps = self.kills = self.wrong = 0
+
+    def record(self, name, scenario):
+        """And replay it."""
+        begun = time.monotonic()
+        world = World(self.options.bin, self.options.work)
+        try:
+            world.begin()
+            self.kills += scenario(world, self.in_share) or 0
+        except h.Violation as violation:    # the trace may tell why
+            self.found(f"{name}: {violation}")
+        finally:
+            trace = pathlib.Path(world.trace)
+            text = trace.read_text(encoding="utf-8") if trace.exists() else ""
+            world.end()
+        self.replay(name, text, begun, 0)
+        if scenario is straight and not self.wrong:
+            self.wrong += check_tampered(text, self.replayers[0])
+
+    def stress(self, seconds):
+        """What ../crash/stress.py does, which kills QEMUs, too. Whether it tried enough is not asked here."""
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="xs-trace-", dir=self.options.work) as place:
+            trace = pathlib.Path(place) / "trace"
+            done = subprocess.run([sys.executable, str(HERE.parent / "crash" / "stress.py"), "--bin", self.options.bin,
+                                   "--seconds", str(seconds), "--seed", str(self.options.start)],
+                                  env=dict(os.environ, XLSTORE_TRACE=str(trace)), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, check=False)
+            text = trace.read_text(encoding="utf-8") if trace.exists() else ""
+        if "VIOLATION" in done.stdout or done.returncode not in (0, 1):
+            self.found(f"stress: {done.stdout}")
+        self.replay("stress", text, begun, 1)
+
+    def found(self, what):
+        self.wrong += 1
+        print(what, flush=True)
+
+    def replay(self, name, text, begun, qemu_deaths):
+        if " slow.taken " not in text:
+            print("these programs write no traces")
+            sys.exit(replay.SKIPPED)
+        if self.options.keep:
+            self.options.keep.mkdir(exist_ok=True)
+            (self.options.keep / name.replace(": ", "-").replace(" ", "-")).write_text(text, encoding="utf-8")
+        recorded = time.monotonic()
+        found = replay.replay(text, self.replayers[qemu_deaths])
+        replay.report(name, text, *found)
+        print(f"  recorded in {recorded - begun:.0f} s, replayed in {time.monotonic() - recorded:.0f} s", flush=True)
+        self.traces += 1
+        self.steps += found[0]
+        self.wrong += len(found[2])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=os.path.abspath, help="where xlstore is, with crash points")
     parser.add_argument("--share", default="1/1", metavar="K/M", help="of the crash points, K of every M passings")
-    parser.add_argument("--start", type=int, help="the first of the share; default: it rotates with the hour")
+    parser.add_argument("--start", type=int, default=int(time.time() // 3600),
+                        help="the first of the share; default: it rotates with the hour")
+    parser.add_argument("--stress", type=float, default=0, metavar="SECONDS", help="of ../crash/stress.py; default: none")
     parser.add_argument("--only", default="", metavar="TEXT", help="the recordings that have it in their name")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIRECTORY", help="put the traces there")
     parser.add_argument("--work", default="/tmp", help="where directories are made; a short path")
@@ -285,42 +346,18 @@ def main():
     if not shutil.which("spin"):
         print("there is no spin")
         sys.exit(replay.SKIPPED)
-    start = int(time.time() // 3600) if options.start is None else options.start
-    in_share = shares(options.share, start)
-    print(f"share {options.share} (--share {options.share} --start {start} repeats it)", flush=True)
-
-    scenarios = {scenario.__name__: scenario for scenario in (straight, beside, lock_broken, destroyed_beside)}
-    scenarios |= {f"killed: {name}": lambda world, in_share, rest=rest: killed(world, in_share, *rest)
-                  for name, *rest in KILLED_AT}
-    scenarios = {name: scenario for name, scenario in scenarios.items() if options.only in name}
-    steps = kills = wrong = 0
+    print(f"share {options.share} (--share {options.share} --start {options.start} repeats it)", flush=True)
+    recordings = {scenario.__name__: scenario for scenario in (straight, beside, lock_broken, destroyed_beside)}
+    recordings |= {f"killed: {name}": functools.partial(killed, rest) for name, *rest in KILLED_AT}
     with tempfile.TemporaryDirectory(prefix="xlstore-replay-") as place:
-        replayer = replay.Replayer(place, 0)
-        for name, scenario in scenarios.items():
-            begun = time.monotonic()
-            world = World(options.bin, options.work)
-            with contextlib.ExitStack() as stack:
-                stack.callback(world.end)
-                world.begin()
-                kills += scenario(world, in_share) or 0
-                trace = pathlib.Path(world.trace)
-                text = trace.read_text(encoding="utf-8") if trace.exists() else ""
-            if " slow.taken " not in text:
-                print("these programs write no traces")
-                sys.exit(replay.SKIPPED)
-            if options.keep:
-                options.keep.mkdir(exist_ok=True)
-                (options.keep / name.replace(": ", "-").replace(" ", "-")).write_text(text, encoding="utf-8")
-            recorded = time.monotonic()
-            found = replay.replay(text, replayer)
-            replay.report(name, text, *found)
-            steps += found[0]
-            wrong += len(found[2])
-            print(f"  recorded in {recorded - begun:.0f} s, replayed in {time.monotonic() - recorded:.0f} s", flush=True)
-            if scenario is straight:
-                wrong += check_tampered(text, replayer)
-    print(f"{len(scenarios)} traces, {steps} steps, {kills} kills; {wrong} wrong")
-    sys.exit(wrong != 0)
+        recorder = Recorder(options, place)
+        for name, scenario in recordings.items():
+            if options.only in name:
+                recorder.record(name, scenario)
+        if options.stress:
+            recorder.stress(options.stress)
+    print(f"{recorder.traces} traces, {recorder.steps} steps, {recorder.kills} kills; {recorder.wrong} wrong")
+    sys.exit(recorder.wrong != 0)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ class Replayer:
     def program(self, things, slots):
         # Few sizes: each is compiled anew.
         things, slots = -(-things // 4) * 4, -(-slots // 6) * 6
-        here = self.place / f"{things}-{slots}"
+        here = self.place / f"{things}-{slots}-{self.qemu_deaths}"
         if not here.exists():
             here.mkdir()
 
