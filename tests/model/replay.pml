@@ -160,7 +160,10 @@ proctype Trace()
         :: what == QUERY -> CONNECTED(me, 0) && HOLDS(me, 0) -> skip
         :: what == SEND -> /* of which thing it is a line does not tell */
             select(it : 0 .. (NT - 1));
-            adopt_if_open();
+            if
+            :: ahead[me] == 0 -> adopt_if_open()
+            :: else
+            fi;
             if
             :: with == MAKE_WHOLE -> send(me, 0, it, MAKE_PART, HALF)
             :: with == PUT_IN -> send(me, 0, it, PUT_IN, after[it])
