@@ -63,6 +63,7 @@ c_decl {
 #define STRIKE_OFF 28
 #define DIES 29  /* its last line was before */
 #define MAYBE 30 /* the next so many moves are those of a last line, which may not have had effect */
+#define NEVER 31 /* of an intent that nobody opened */
 
 /* What was seen, beside what an image can be. */
 #define ANY 10
@@ -239,6 +240,7 @@ proctype Trace()
         :: what == END -> destroy_end(me, 0)
         :: what == STRIKE_OFF -> strike_off(me, 0)
         :: what == DIES -> d_step { die(me) }
+        :: what == NEVER -> false
         :: what == MAYBE -> /* as it is; or not */
             if
             :: true

@@ -90,6 +90,8 @@ class Incarnation:
             made = []
 
             def move(what, it=0, with_=0):
+                if it is None:  # an intent that nobody opened
+                    what, it = "NEVER", 0
                 made.append((NUMBERS[what], slots[pid], it, with_ if isinstance(with_, int) else NUMBERS[with_], line))
 
             if step == "slow.taken" and waiting.get(pid) == "row":
@@ -108,7 +110,7 @@ class Incarnation:
                 else:
                     intent, image = field(detail, "intent"), field(detail, "image")
                     # Of a batch: not each of its things is half there.
-                    move("LOOK", intents[intent], "ANY" if image == "half" and intent in batched else IMAGES[image])
+                    move("LOOK", intents.get(intent), "ANY" if image == "half" and intent in batched else IMAGES[image])
             elif step in ("intent", "noted", "settled"):
                 waiting.setdefault(pid, []).append((step, detail))
             elif step == "commit":
@@ -121,9 +123,9 @@ class Incarnation:
                         it = intents[field(more, "intent")] = thing(field(more, "thing"))
                         move("OPEN", it, VERBS[field(more, "verb")])
                     elif of == "noted":
-                        move("NOTE", intents[field(more, "intent")], int(field(more, "asked")))
+                        move("NOTE", intents.get(field(more, "intent")), int(field(more, "asked")))
                     else:
-                        move("SETTLE", intents[field(more, "intent")], IMAGES[field(more, "image")])
+                        move("SETTLE", intents.get(field(more, "intent")), IMAGES[field(more, "image")])
                 if COMMITS.get(what, "OTHER_COMMIT"):
                     move(COMMITS.get(what, "OTHER_COMMIT"))
             elif step == "sending":
