@@ -134,6 +134,8 @@ OPERATIONS = {o.name: o for o in (
               (CHARDEV[0], TABLET[0], "entry:qemu/c1=present", "entry:qemu/tablet=present")),
     Operation("batch_each", (RUNNING, TABLET, HOLDS_A), BATCH_EACH, (NO_TABLET[0], HOLDS_B[0])),
     Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins"),
+    Operation("create_inserting", (GONE,), ("create", "7", "{config}", "--", "{qemu, empty}"),
+              (RUNNING[0], HOLDS_A[0], "qemu=running"), qemu="begins"),
     Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
     # Programs that embed the library (../embed).
     Operation("eventloop", (RUNNING, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop"),
@@ -257,6 +259,9 @@ class World:
             "-device", "usb-ehci,id=xenusb-0",
             "-chardev", f"socket,id=judge,path={self.path('judge')},server=on,wait=off",
             "-mon", "chardev=judge,mode=control"]
+        # Born without what the document says: the creation has to put it in.
+        self.qemu_empty = [f"if=none,readonly=on,id={DRIVE}" if word.startswith("if=none,") else word
+                           for word in self.qemu]
         with open(self.path("config.json"), "w", encoding="utf-8") as file:
             json.dump(document(f"k{os.path.basename(self.directory)[3:]}", self.path("a.iso")), file, indent=4)
 
@@ -294,7 +299,7 @@ class World:
         for word in words:
             for name, text in texts.items():
                 word = word.replace(name, text)
-            filled += self.qemu if word == "{qemu}" else [word]
+            filled += {"{qemu}": self.qemu, "{qemu, empty}": self.qemu_empty}.get(word, [word])
         return filled
 
     def promise(self, text):

@@ -281,6 +281,8 @@ class Rows:
                 continue
             self.settled_media[drive] = medium_of(thing["json"])
             self.media[drive] = {self.settled_media[drive]}
+            if thing["state"] in ("adding", "stale"):
+                self.media[drive].add(None)  # the entry may be ahead of QEMU: R1's converse is fine
             for intent in self.intents:
                 if intent["thing"] == thing["id"]:
                     for image in ("image_before", "image_after", "image_neither"):
