@@ -8,8 +8,6 @@
 namespace xlstore::test {
 namespace {
 
-using std::chrono::seconds;
-
 class DeathTest : public testing::Test {
 protected:
     Ran xl(const Words& words) { return xlstore(store_.path(), words); }
@@ -53,7 +51,7 @@ protected:
 TEST_F(DeathTest, CreationLeavesNothingUnlessItWasOver)
 {
     for (const std::string point :
-         {"qmp.before_connect", "qmp.before_send", "qmp.before_receive"}) {
+         {"spawn.after_gate", "qmp.before_connect", "qmp.before_send", "qmp.before_receive"}) {
         int done = 0;
         EXPECT_GE(each_passing({}, creation(), point,
                                [&](const Ran& ran) {
@@ -76,7 +74,7 @@ protected:
     {
         std::vector<Words> all = {creation()};
         all.insert(all.end(), before.begin(), before.end());
-        for (const std::string point : {"qmp.before_send", "qmp.before_receive"})
+        for (const std::string point : {"commit.after", "qmp.before_send", "qmp.before_receive"})
             EXPECT_GT(
                 each_passing(all, words, point,
                              [&](const Ran& ran) {

@@ -12,8 +12,6 @@
 namespace xlstore::test {
 namespace {
 
-using std::chrono::seconds;
-
 class ReuseTest : public testing::Test {
 protected:
     Ran xl(const Words& words, const Environment& environment = {})
