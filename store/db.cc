@@ -3,6 +3,9 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
+#include <new>
+
 #include "store/crash_point.hpp"
 #include "store/error.hpp"
 
@@ -144,10 +147,31 @@ void Db::configure(Mode mode, Durability durability)
         this);
 }
 
+namespace {
+
+/// What a forked child may not close stays in its memory; where it can be found, so that a leak
+/// checker sees no leak in it. No lock: another thread of the parent's may have held it.
+void keep(sqlite3* db) noexcept
+{
+    struct Kept {
+        sqlite3* db;
+        Kept* next;
+    };
+    static std::atomic<Kept*> first{nullptr};
+    auto* one = new (std::nothrow) Kept{db, first.load()};
+    while (one && !first.compare_exchange_weak(one->next, one)) {
+    }
+}
+
+}  // namespace
+
 Db::~Db()
 {
     // SQLite's rule: a child does not even close what its parent opened.
-    if (fork_poisoned(fork_generation_)) return;
+    if (fork_poisoned(fork_generation_)) {
+        keep(db_);
+        return;
+    }
     for (const auto& [sql, stmt] : statements_)
         sqlite3_finalize(stmt);
     sqlite3_close_v2(db_);
