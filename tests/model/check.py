@@ -25,6 +25,7 @@ SKIPPED = 77
 SOUND = [
     ("operations", "operations", "CRASHES=1 BREAKS=1"),
     ("operations, two crashes", "operations", "CRASHES=2"),
+    ("two recoveries", "operations", "TWO_RECOVERIES CRASHES=2"),
     ("medium of a drive", "operations", "DRIVE CRASHES=2"),
     ("medium of a drive, broken connection", "operations", "DRIVE CRASHES=1 BREAKS=1"),
     ("medium of a drive, lost lock", "operations", "DRIVE CRASHES=0 BREAKS=1 LOSSES=1"),

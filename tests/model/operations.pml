@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on one thing of a domain that runs: crashes, guests, connections, lost locks.
- * With -DDRIVE the thing is a drive whose medium is changed, else a device that comes and goes. */
+ * With -DDRIVE the thing is a drive whose medium is changed, else a device that comes and goes;
+ * with -DTWO_RECOVERIES a second recovery runs in the place of the remover. */
 #define NP 5
 #include "steps.pml"
 #include "processes.pml"
@@ -32,7 +33,11 @@ init
         fi;
         run Operation(0, 0, 0, ADD, RED);
         run Operation(1, 0, 0, ADD, BLUE);
+#ifdef TWO_RECOVERIES
+        run Recovery(2, 0, false);
+#else
         run Operation(2, 0, 0, REMOVE, ABSENT);
+#endif
 #endif
         run Recovery(3, 0, false)
     }
