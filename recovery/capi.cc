@@ -138,6 +138,6 @@ int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_option
                               xlstore_callback callback, void* userdata, xlstore_op** op_out)
 {
     return start(
-        store, callback, userdata, op_out,
-        [&](State& state) { return recover_of(state, options); }, state_of);
+        store, callback, userdata, op_out, [&](State& state) { return recover_of(state, options); },
+        state_of);
 }

@@ -2,7 +2,7 @@
 // Pass 4: the open intents of one domain.
 //
 // Checks     that each open intent can be settled by what QEMU shows   (4001-4008).
-// Relies on  pass 3: the row is running and its QEMU was alive a moment ago.
+// Relies on  pass 3: the row is running and its QEMU was alive a moment ago; its slow lock is held.
 // Leaves     no open intent but those of 4001, 4006, 4007, 4008 and of a no to a question.
 #include <algorithm>
 
@@ -80,25 +80,13 @@ Code code_of(const Intent& intent, const Evidence& found)
     return Code::intent_emptied;
 }
 
-// -n: the same lock in shared mode, on a read-only descriptor; nothing is written, nothing undone.
-Task<void> look_only(Check& check, Store& store, DomainRow domain, std::vector<Unit> units)
+// A no to each question, and no question where there is nothing to be done.
+Task<void> look_only(Check& check, Reached& reached, DomainRow domain, std::vector<Unit> units)
 {
-    auto lock = store.locks().try_shared(LockKind::slow, value_of(domain.id));
-    if (!lock || !*lock) {
-        const auto claim = store.locks().claim(LockKind::slow, value_of(domain.id));
-        report_all(check, Code::intent_owned, domain, units, claim ? describe(*claim) : "");
-        co_return;
-    }
-    auto monitor = co_await qmp::Monitor::connect(store.loop(), *domain.registration,
-                                                  domain.subject(), check.deadline());
-    if (!monitor) {
-        report_all(check, Code::intent_in_doubt, domain, units, monitor.error().message);
-        co_return;
-    }
     for (const auto& unit : units) {
         const Intent& first = unit.front();
         const auto found =
-            co_await look(*monitor, first.draft.verb, probe_of(unit), check.deadline());
+            co_await look(reached.monitor(), first.draft.verb, probe_of(unit), check.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
         const Code code = code_of(first, found);
@@ -111,32 +99,23 @@ Task<void> look_only(Check& check, Store& store, DomainRow domain, std::vector<U
 
 }  // namespace
 
-Task<void> pass4_intents(Check& check, Store& store, DomainRow domain)
+Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached)
 {
-    if (domain.state != DomainState::running || !domain.registration) co_return;
-    if (!of_this_boot(domain.registration->qemu)) co_return;  // pass 3 has spoken of it
     auto units = readable_intents(check, store, domain);
-    if (units.empty()) co_return;
-    if (check.looking_only()) {
-        co_await look_only(check, store, std::move(domain), std::move(units));
+    if (!reached) {
+        report_all(check, reached.owned() ? Code::intent_owned : Code::intent_in_doubt, domain,
+                   units, reached.why());
         co_return;
     }
-    auto hold = store.try_slow_lock(domain.id, "recover");
-    if (!hold || !*hold) {
-        const auto claim = store.locks().claim(LockKind::slow, value_of(domain.id));
-        report_all(check, Code::intent_owned, domain, units, claim ? describe(*claim) : "");
+    if (!reached.engine()) {
+        co_await look_only(check, reached, std::move(domain), std::move(units));
         co_return;
     }
-    units = readable_intents(check, store, domain);  // as they are now that nobody else is at work
-    auto engine = co_await Engine::begin_under(store, domain, **std::move(hold), check.deadline());
-    if (!engine) {
-        report_all(check, Code::intent_in_doubt, domain, units, engine.error().message);
-        co_return;
-    }
+    Engine& engine = *reached.engine();
     for (auto& unit : units) {
         const Intent& first = unit.front();
         const auto found =
-            co_await look(engine->monitor(), first.draft.verb, probe_of(unit), check.deadline());
+            co_await look(engine.monitor(), first.draft.verb, probe_of(unit), check.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
         const Code code = code_of(first, found);
@@ -145,7 +124,7 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain)
             continue;
         }
         if (!check.ask(code, about)) continue;
-        auto resolved = co_await engine->resolve(std::move(unit), check.deadline());
+        auto resolved = co_await engine.resolve(std::move(unit), check.deadline());
         if (!resolved) {
             check.failed(code, about, resolved.error());
         } else if (resolved->open()) {

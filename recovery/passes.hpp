@@ -5,6 +5,7 @@
 #define XLSTORE_RECOVERY_PASSES_HPP_
 
 #include "recovery/check.hpp"
+#include "recovery/reach.hpp"
 #include "store/store.hpp"
 
 namespace xlstore::recovery {
@@ -13,7 +14,10 @@ namespace xlstore::recovery {
 Task<bool> pass0_database(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
 Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
-Task<void> pass4_intents(Check& check, Store& store, DomainRow domain);
+/// These two under one slow lock, over one connection: what is in QEMU without an entry can only be
+/// told once no intent is open.
+Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);
+Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
 
 }  // namespace xlstore::recovery
 

@@ -32,6 +32,16 @@ constexpr std::array kProblems = {
     Problem{Code::intent_waits, "intent_waits", "the guest was asked to let go and still has it", "", "", false, Exit::outside},
     Problem{Code::intent_in_doubt, "intent_in_doubt", "nothing is proved", "", "", false, Exit::blind},
     Problem{Code::intent_unreadable, "intent_unreadable", "the intent cannot be read back", "", "", false, Exit::left},
+    Problem{Code::primary_owned, "primary_owned", "a living process is at work on it: its QEMU was not looked into", "", "", false, Exit::clean},
+    Problem{Code::primary_unseen, "primary_unseen", "its QEMU could not be looked into", "", "", false, Exit::blind},
+    Problem{Code::thing_unknown, "thing_unknown", "is in QEMU, and no entry says so", "Adopt it", "ADOPTED", true, Exit::left},
+    Problem{Code::thing_unwanted, "thing_unwanted", "is in QEMU, and no entry says so", "Take it out", "TAKEN OUT", false, Exit::left},
+    Problem{Code::thing_absent, "thing_absent", "its entry calls it present, and QEMU does not have it", "Call the entry stale", "STALE", true, Exit::left},
+    Problem{Code::thing_partial, "thing_partial", "QEMU has only a part of it", "", "", false, Exit::left},
+    Problem{Code::thing_back, "thing_back", "its entry is stale, and QEMU has it", "Call the entry present", "PRESENT", true, Exit::left},
+    Problem{Code::medium_other, "medium_other", "the drive holds another medium than its entry names", "Put what QEMU has into the entry", "ADOPTED", true, Exit::left},
+    Problem{Code::medium_unknown, "medium_unknown", "the drive holds a medium that no entry names, and none can be made for it", "", "", false, Exit::left},
+    Problem{Code::medium_gone, "medium_gone", "the drive is empty, and its entry names a medium", "Call the entry stale", "STALE", true, Exit::left},
 };
 // clang-format on
 

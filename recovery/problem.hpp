@@ -34,6 +34,16 @@ enum class Code : std::uint16_t {
     intent_waits = 4006,
     intent_in_doubt = 4007,
     intent_unreadable = 4008,
+    primary_owned = 5001,
+    primary_unseen = 5002,
+    thing_unknown = 5003,
+    thing_unwanted = 5004,
+    thing_absent = 5005,
+    thing_partial = 5006,
+    thing_back = 5007,
+    medium_other = 5008,
+    medium_unknown = 5009,
+    medium_gone = 5010,
 };
 
 /// Bits of the exit status, as in fsck(8).

@@ -5,6 +5,68 @@
 
 namespace xlstore::recovery {
 
+namespace {
+
+// Domains at a time: a QEMU that does not answer costs its own deadline and one place among these.
+// Each takes a lock, a connection, and at times a descriptor or two more.
+constexpr std::size_t kSideBySide = 100;
+
+Task<void> primaries(Check& check, Store& store, DomainRow domain)
+{
+    const auto row = read_domain(store.db(), domain.id);  // as pass 3 left it
+    if (!row || row->state != DomainState::running || !row->registration) co_return;
+    // Dead or unseen: pass 3 has spoken of it.
+    if (life_of(row->registration->qemu) != Life::alive) co_return;
+    auto reached = co_await Reached::reach(check, store, *row);
+    co_await pass4_intents(check, store, *row, reached);
+    co_await pass5_primaries(check, store, *row, reached);
+}
+
+class SideBySide {
+public:
+    SideBySide(Check& check, Store& store, int pass)
+        : check_(check), store_(store), pass_(pass), domains_(living_domains(store.db()))
+    {
+        const auto& only = check.options().only;
+        if (only) std::erase_if(domains_, [&](const DomainRow& d) { return d.id != *only; });
+    }
+
+    Task<void> run()
+    {
+        // A human is asked one thing at a time, and no other domain waits for the answer.
+        const bool one_by_one = check_.options().mode == Mode::ask;
+        const std::size_t places = std::min(one_by_one ? 1 : kSideBySide, domains_.size());
+        std::vector<Task<void>> workers;
+        for (std::size_t i = 0; i < places; ++i)
+            workers.push_back(work());
+        for (auto& worker : workers)
+            worker.start();
+        for (auto& worker : workers)
+            co_await worker.join();
+    }
+
+private:
+    Task<void> work()
+    {
+        while (next_ < domains_.size()) {
+            DomainRow domain = std::move(domains_[next_++]);
+            check_.progress(pass_, static_cast<int>(next_) - 1, static_cast<int>(domains_.size()));
+            if (pass_ == 3)
+                co_await pass3_lifecycle(check_, store_, std::move(domain));
+            else
+                co_await primaries(check_, store_, std::move(domain));
+        }
+    }
+
+    Check& check_;
+    Store& store_;
+    int pass_;
+    std::vector<DomainRow> domains_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace
+
 Task<Result<Report>> recover(Store& store, Options options)
 {
     Check check(std::move(options));
@@ -12,17 +74,8 @@ Task<Result<Report>> recover(Store& store, Options options)
     const bool readable = co_await pass0_database(check, store);
     if (readable) {
         for (const int pass : {3, 4}) {
-            auto domains = living_domains(store.db());
-            int done = 0;
-            const int of = static_cast<int>(domains.size());
-            for (auto& domain : domains) {
-                check.progress(pass, done++, of);
-                if (check.options().only && *check.options().only != domain.id) continue;
-                if (pass == 3)
-                    co_await pass3_lifecycle(check, store, std::move(domain));
-                else
-                    co_await pass4_intents(check, store, std::move(domain));
-            }
+            SideBySide domains(check, store, pass);
+            co_await domains.run();
         }
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only) co_await pass2_sessions(check, store);

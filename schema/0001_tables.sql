@@ -106,7 +106,7 @@ CREATE INDEX thing_order ON thing (domain, class, position);
 -- entries and open intents (R16): libxl's own ids can collide.
 CREATE TABLE product (
     domain INTEGER NOT NULL REFERENCES domain (id) ON DELETE RESTRICT,
-    kind   TEXT    NOT NULL CHECK (kind IN ('device', 'node', 'chardev', 'object', 'netdev', 'fdset')),
+    kind   TEXT    NOT NULL CHECK (kind IN ('device', 'anonymous', 'node', 'chardev', 'object', 'netdev', 'fdset')),
     name   TEXT    NOT NULL,                          -- QEMU's id; of a descriptor set its opaque text
     thing  INTEGER NOT NULL REFERENCES thing (id) ON DELETE CASCADE,
     PRIMARY KEY (domain, kind, name)

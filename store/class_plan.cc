@@ -54,21 +54,6 @@ std::optional<std::int64_t> device_number(std::string_view vdev)
     return std::nullopt;
 }
 
-// A medium as libxl names the descriptor set it comes by; nothing for an empty drive.
-std::optional<std::string> medium_of(std::string_view disk)
-{
-    const auto format = json_get_string(disk, "format").value_or("raw");
-    const auto path = json_get_string(disk, "pdev_path").value_or("");
-    if (format == "empty" || path.empty()) return std::nullopt;
-    return format + ":" + path;
-}
-
-std::string with_medium(std::string_view disk, std::string_view path, std::string_view format)
-{
-    return json_with_member(json_with_member(disk, "pdev_path", json_quote(path)), "format",
-                            json_quote(format));
-}
-
 Plan single_device(const std::string& id, const std::string& arguments)
 {
     Plan plan;
@@ -90,22 +75,13 @@ Result<Plan> plan_usbctrl(std::string_view json)
     if (!devid || *devid < 0) return Error(Errc::invalid, "usbctrls: \"devid\" is missing");
     const auto version = json_get_integer(json, "version").value_or(2);
     const auto ports = std::to_string(json_get_integer(json, "ports").value_or(4));
-    const std::string id = "xenusb-" + std::to_string(*devid);
-    std::string arguments;
-    switch (version) {
-    case 1:
-        arguments = R"("driver":"piix3-usb-uhci")";
-        break;
-    case 2:
-        arguments = R"("driver":"usb-ehci")";
-        break;
-    case 3:
-        arguments = R"("driver":"nec-usb-xhci","p2":")" + ports + R"(","p3":")" + ports + "\"";
-        break;
-    default:
+    const auto driver = usbctrl_driver(version);
+    if (driver.empty())
         return Error(Errc::invalid,
                      "usbctrls: version " + std::to_string(version) + " is none of 1, 2 and 3");
-    }
+    const std::string id = "xenusb-" + std::to_string(*devid);
+    std::string arguments = "\"driver\":" + json_quote(driver);
+    if (version == 3) arguments += R"(,"p2":")" + ports + R"(","p3":")" + ports + "\"";
     return single_device(id, "{" + arguments + ",\"id\":" + json_quote(id) + "}");
 }
 
@@ -139,6 +115,15 @@ Result<Plan> plan_usbdev(std::string_view json)
                                  std::to_string(*address) + "\"}");
 }
 
+Result<Plan> plan_qemu(std::string_view json)
+{
+    auto plan = compile_plan(json);
+    if (plan && plan->steps.empty())
+        return Error(Errc::invalid,
+                     "qemu: a plan without steps makes nothing: it only says what was found");
+    return plan;
+}
+
 // What each class that can be attached to a running domain sends. vcpus depend on what QEMU says
 // and have a function of their own; a CD drive's medium is changed, not attached.
 struct Attachable {
@@ -146,20 +131,10 @@ struct Attachable {
     Result<Plan> (*plan)(std::string_view json);
 };
 constexpr Attachable kAttachable[] = {
-    {"qemu", compile_plan},
+    {"qemu", plan_qemu},
     {"usbctrls", plan_usbctrl},
     {"usbdevs", plan_usbdev},
 };
-
-// The order in which QEMU numbers its processors.
-std::vector<std::int64_t> place_of(std::string_view props)
-{
-    std::vector<std::int64_t> place;
-    for (const char* level : {"node-id", "drawer-id", "book-id", "socket-id", "die-id",
-                              "cluster-id", "core-id", "thread-id"})
-        place.push_back(json_get_integer(props, level).value_or(0));
-    return place;
-}
 
 // A thing that is to be attached: checked, minified, and named.
 struct Wanted {
@@ -193,7 +168,89 @@ Draft add_draft(Wanted thing, Plan plan)
                  std::nullopt, std::move(plan)};
 }
 
+// The order in which QEMU numbers its processors.
+std::vector<std::int64_t> place_of(std::string_view props)
+{
+    std::vector<std::int64_t> place;
+    for (const char* level : {"node-id", "drawer-id", "book-id", "socket-id", "die-id",
+                              "cluster-id", "core-id", "thread-id"})
+        place.push_back(json_get_integer(props, level).value_or(0));
+    return place;
+}
+
 }  // namespace
+
+std::string_view usbctrl_driver(std::int64_t version) noexcept
+{
+    switch (version) {
+    case 1:
+        return "piix3-usb-uhci";
+    case 2:
+        return "usb-ehci";
+    case 3:
+        return "nec-usb-xhci";
+    default:
+        return {};
+    }
+}
+
+std::vector<VcpuSlot> vcpu_slots(std::string_view answer)
+{
+    std::vector<VcpuSlot> slots;
+    for (const auto element : json_elements(answer))
+        slots.push_back(VcpuSlot{json_get_string(element, "type").value_or(""),
+                                 std::string(json_find(element, "props").value_or("{}")),
+                                 json_get_string(element, "qom-path")});
+    std::stable_sort(slots.begin(), slots.end(), [](const VcpuSlot& a, const VcpuSlot& b) {
+        return place_of(a.props) < place_of(b.props);
+    });
+    return slots;
+}
+
+std::string vcpu_in_slot(std::string_view json, const VcpuSlot& slot)
+{
+    return json_with_member(json_with_member(json, "driver", json_quote(slot.driver)), "props",
+                            slot.props);
+}
+
+std::optional<std::string> drive_of(const ThingRow& entry)
+{
+    if (entry.name.device_class != "disks" ||
+        json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
+        return std::nullopt;
+    const auto number = device_number(entry.name.key);
+    if (!number) return std::nullopt;
+    return "ide-" + std::to_string(*number);
+}
+
+// A medium as libxl names the descriptor set it comes by.
+std::optional<std::string> medium_of(std::string_view disk)
+{
+    const auto format = json_get_string(disk, "format").value_or("raw");
+    const auto path = json_get_string(disk, "pdev_path").value_or("");
+    if (format == "empty" || path.empty()) return std::nullopt;
+    return format + ":" + path;
+}
+
+std::string with_medium(std::string_view disk, std::string_view path, std::string_view format)
+{
+    return json_with_member(json_with_member(disk, "pdev_path", json_quote(path)), "format",
+                            json_quote(format));
+}
+
+std::vector<Product> products_of(const ThingRow& entry)
+{
+    const auto& [device_class, key] = entry.name;
+    std::vector<Product> products;
+    if (device_class == "vcpus") {
+        products.push_back(with_undo(Product{"device", "cpu-" + key, std::nullopt}));
+    } else if (device_class == "qemu") {
+        if (auto plan = compile_plan(entry.json)) products = std::move(plan->probe.products);
+    } else if (auto draft = draft_attach(device_class, entry.json)) {
+        products = std::move(draft->plan.probe.products);
+    }
+    return products;
+}
 
 Result<ThingName> name_of_attach(std::string_view device_class, std::string_view json)
 {
@@ -224,27 +281,19 @@ Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
     const std::string& key = thing->name.key;
     const auto index = *json_get_integer(thing->json, "index");
 
-    auto elements = json_elements(slots);
-    const auto props_of = [](std::string_view slot) {
-        return json_find(slot, "props").value_or("{}");
-    };
-    std::stable_sort(elements.begin(), elements.end(), [&](std::string_view a, std::string_view b) {
-        return place_of(props_of(a)) < place_of(props_of(b));
-    });
-    if (index < 0 || index >= static_cast<std::int64_t>(elements.size()))
-        return Error(Errc::invalid, "vcpus: QEMU has room for " + std::to_string(elements.size()) +
+    const auto all = vcpu_slots(slots);
+    if (index < 0 || index >= static_cast<std::int64_t>(all.size()))
+        return Error(Errc::invalid, "vcpus: QEMU has room for " + std::to_string(all.size()) +
                                         " vcpus; there is no index " + std::to_string(index));
-    const auto slot = elements[static_cast<std::size_t>(index)];
-    if (json_find(slot, "qom-path"))
+    const auto& slot = all[static_cast<std::size_t>(index)];
+    if (slot.qom_path)
         return Error(Errc::exists, "vcpus/" + key + " is in QEMU already", "nothing was changed");
-    const auto driver = json_get_string(slot, "type");
-    if (!driver) return Error(Errc::protocol, "QEMU names no driver for vcpu " + key);
+    if (slot.driver.empty()) return Error(Errc::protocol, "QEMU names no driver for vcpu " + key);
     const std::string id = "cpu-" + key;
-    std::string arguments = "{\"id\":" + json_quote(id) + ",\"driver\":" + json_quote(*driver);
-    for (const auto& prop : json_members(props_of(slot)))
+    std::string arguments = "{\"id\":" + json_quote(id) + ",\"driver\":" + json_quote(slot.driver);
+    for (const auto& prop : json_members(slot.props))
         arguments += "," + std::string(prop.key_text) + ":" + std::string(prop.value);
-    thing->json = json_with_member(thing->json, "driver", json_quote(*driver));
-    thing->json = json_with_member(thing->json, "props", props_of(slot));
+    thing->json = vcpu_in_slot(thing->json, slot);
     return add_draft(*std::move(thing), single_device(id, arguments + "}"));
 }
 
@@ -269,15 +318,12 @@ Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& pr
 
 Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
 {
-    const auto not_a_drive = [&](const std::string& why) {
-        return Error(Errc::invalid, entry.name.text() + " is no CD drive that QEMU has: " + why);
-    };
-    if (entry.name.device_class != "disks" ||
-        json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
-        return not_a_drive("is_cdrom is not set");
-    const auto number = device_number(entry.name.key);
-    if (!number) return not_a_drive("libxl knows no vdev of that name");
-    const std::string drive = "ide-" + std::to_string(*number);
+    const auto its_drive = drive_of(entry);
+    if (!its_drive)
+        return Error(Errc::invalid, entry.name.text() +
+                                        " is no CD drive that QEMU has: is_cdrom "
+                                        "is not set, or libxl knows no such vdev");
+    const std::string& drive = *its_drive;
     const std::string id = "{\"id\":" + json_quote(drive) + "}";
 
     Draft draft{Verb::change,

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What each device class sends to QEMU, as drafts for the engine: plan, undo and probe. Pure
-// functions of the entry and the request. The commands, ids and their order are libxl's own.
+// What each device class sends to QEMU, as drafts for the engine: plan, undo and probe; and what
+// its things are called there. Pure functions of the entry and the request. The commands, ids and
+// their order are libxl's own.
 #ifndef XLSTORE_STORE_CLASS_PLAN_HPP_
 #define XLSTORE_STORE_CLASS_PLAN_HPP_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +15,29 @@
 #include "store/intent.hpp"
 
 namespace xlstore {
+
+/// QEMU's driver for a USB controller of that version; "" for one that libxl does not know.
+[[nodiscard]] std::string_view usbctrl_driver(std::int64_t version) noexcept;
+
+/// A place for a processor, as query-hotpluggable-cpus has it.
+struct VcpuSlot {
+    std::string driver;
+    std::string props;                    ///< JSON
+    std::optional<std::string> qom_path;  ///< of the one that is in it
+};
+/// In the order in which QEMU numbers its processors.
+[[nodiscard]] std::vector<VcpuSlot> vcpu_slots(std::string_view answer);
+/// The vcpu `json` as its entry says it, with what QEMU named for its slot.
+[[nodiscard]] std::string vcpu_in_slot(std::string_view json, const VcpuSlot& slot);
+
+/// QEMU's id of the CD drive that `entry` is; nothing: it is none.
+[[nodiscard]] std::optional<std::string> drive_of(const ThingRow& entry);
+/// The medium that a disk's JSON names, "raw:/a.iso"; nothing for an empty drive.
+[[nodiscard]] std::optional<std::string> medium_of(std::string_view disk);
+[[nodiscard]] std::string with_medium(std::string_view disk, std::string_view path,
+                                      std::string_view format);
+/// What the thing of `entry` is made of in QEMU, by its class; nothing known: none.
+[[nodiscard]] std::vector<Product> products_of(const ThingRow& entry);
 
 /// What the thing `json` (as it came) will be called. Errors: invalid (not JSON, unknown class, or
 /// its key cannot be told).

@@ -149,6 +149,13 @@ std::optional<DomainRow> read_domain(Db& db, DomainId id)
     return domain_from(row);
 }
 
+std::string read_baseline(Db& db, DomainId id)
+{
+    auto row =
+        db.prepare("SELECT coalesce(baseline, '') FROM domain WHERE id = ?").bind(value_of(id));
+    return row.step() ? row.text(0) : std::string();
+}
+
 std::vector<DomainRow> living_domains(Db& db)
 {
     auto rows = db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS

@@ -54,6 +54,8 @@ struct ThingRow {
 Result<DomainRow> find_domain(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.
 std::optional<DomainRow> read_domain(Db& db, DomainId id);
+/// What its QEMU was born with (store/inventory.hpp); "" when that was never seen.
+std::string read_baseline(Db& db, DomainId id);
 /// All that are not destroyed, by domid.
 std::vector<DomainRow> living_domains(Db& db);
 

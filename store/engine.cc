@@ -81,7 +81,7 @@ std::string with_captured(std::string arguments, const std::map<std::string, std
 
 bool only_asks_the_guest(const Command& command)
 {
-    return command.execute == "device_del";
+    return command.execute == kDeviceDel;
 }
 
 std::string qemu_said(const Command& command, const qmp::Reply& reply)
@@ -110,8 +110,7 @@ void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const E
 
 bool waits_for_guest(const Intent& intent, const Evidence& found)
 {
-    return intent.asked_us && std::any_of(found.present.begin(), found.present.end(),
-                                          [](const Product& p) { return p.kind == "device"; });
+    return intent.asked_us && std::any_of(found.present.begin(), found.present.end(), is_device);
 }
 
 Probe probe_of(const std::vector<Intent>& intents)
@@ -223,10 +222,10 @@ Task<Result<void>> Engine::stay_connected(Deadline until)
     co_return Result<void>();
 }
 
-Task<Engine::Unplug> Engine::watch_unplug(std::string device, Deadline until)
+Task<Engine::Unplug> Engine::watch_unplug(Product device, Deadline until)
 {
     Probe probe;
-    probe.products.push_back(Product{"device", device, std::nullopt});
+    probe.products.push_back(device);
     bool refused = false;
     for (;;) {
         const auto evidence = co_await look(monitor_, Verb::remove, probe, settle_deadline(until));
@@ -235,8 +234,8 @@ Task<Engine::Unplug> Engine::watch_unplug(std::string device, Deadline until)
         if (refused) co_return Unplug::refused;
         if (Clock::now() >= until) co_return Unplug::waits;
         // The event only says that it is worth looking again.
-        const auto event =
-            co_await monitor_.wait_for_unplug(device, std::min(until, Clock::now() + kGonePoll));
+        const auto event = co_await monitor_.wait_for_unplug(
+            device.name, std::min(until, Clock::now() + kGonePoll));
         refused = event && *event == qmp::kUnplugRefused;
     }
 }
@@ -266,11 +265,11 @@ Task<Result<void>> Engine::undo(Command command, Deadline until)
     if (!reply) co_return std::move(reply).error();
     if (!reply->ok) co_return Error(Errc::refused, qemu_said(command, *reply));
     if (!only_asks_the_guest(command)) co_return Result<void>();
-    const auto device = json_get_string(command.arguments, "id").value_or("");
+    const auto device = device_of_removal(command.arguments);
     const auto became =
         co_await watch_unplug(device, std::min(until, Clock::now() + limits::guest_unplug_wait));
     if (became != Unplug::gone)
-        co_return Error(Errc::in_doubt, "the guest still has " + json_shown(device));
+        co_return Error(Errc::in_doubt, "the guest still has " + json_shown(device.name));
     co_return Result<void>();
 }
 
@@ -472,13 +471,13 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
         if (!only_asks_the_guest(step.command)) continue;
 
         carried.asked = true;
-        const auto device = json_get_string(step.command.arguments, "id").value_or("");
+        const auto device = device_of_removal(step.command.arguments);
         auto became = co_await watch_unplug(device, Clock::now());  // USB devices go at once
         if (became == Unplug::waits) {
             // Written down before the wait: killed in it, nobody could tell that it was asked.
             auto noted = co_await journal_.note(
-                hold_, intents, "the guest has been asked to let go of " + json_shown(device), true,
-                settle_deadline(until));
+                hold_, intents, "the guest has been asked to let go of " + json_shown(device.name),
+                true, settle_deadline(until));
             if (!noted) {
                 carried.evidence.reason = noted.error().message;
                 co_return carried;
@@ -488,7 +487,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
         }
         left_to_guest = became != Unplug::gone;
         if (became == Unplug::refused) {
-            carried.refusal = "the guest refused to let go of device " + json_shown(device);
+            carried.refusal = "the guest refused to let go of device " + json_shown(device.name);
             carried.refused_by_guest = true;
             carried.asked = false;
         }

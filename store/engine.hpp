@@ -98,7 +98,7 @@ private:
     Task<Result<void>> take_out(const std::vector<Product>& products, Deadline until);
     Task<Result<qmp::Reply>> send(Command command, Deadline until, int file_descriptor);
     Task<Result<void>> undo(Command command, Deadline until);
-    Task<Unplug> watch_unplug(std::string device, Deadline until);
+    Task<Unplug> watch_unplug(Product device, Deadline until);
     Task<Result<Done>> conclude(std::vector<IntentId> intents, Verb verb, Carried carried,
                                 Deadline until);
 

@@ -61,6 +61,68 @@ void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
         .run();
 }
 
+std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::string_view state,
+                          const std::string& json)
+{
+    db.prepare(
+          "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+          "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing "
+          "WHERE domain = ?1 AND class = ?2), 'qemu', ?4, ?5, ?6)")
+        .bind(value_of(domain))
+        .bind(name.device_class)
+        .bind(name.key)
+        .bind(state)
+        .bind(json)
+        .bind(now_us())
+        .run();
+    return db.last_insert_id();
+}
+
+void update_entry(Db& db, std::int64_t thing, std::string_view state, const std::string& json)
+{
+    db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ?")
+        .bind(state)
+        .bind(json)
+        .bind(now_us())
+        .bind(thing)
+        .run();
+}
+
+void forget_products(Db& db, std::int64_t thing)
+{
+    db.prepare("DELETE FROM product WHERE thing = ?").bind(thing).run();
+}
+
+// QEMU ids are unique among the entries of an incarnation (R16).
+Result<void> write_products(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,
+                            const std::vector<Product>& products)
+{
+    for (const auto& product : products) {
+        auto taken = db.prepare(
+                           "SELECT t.class || '/' || t.key FROM product p JOIN thing t "
+                           "ON t.id = p.thing WHERE p.domain = ? AND p.kind = ? AND "
+                           "p.name = ? AND p.thing <> ?")
+                         .bind(value_of(domain))
+                         .bind(product.kind)
+                         .bind(product.name)
+                         .bind(thing);
+        if (taken.step())
+            return Error(Errc::exists,
+                         name.text() + ": QEMU's " + product.kind + " " + json_shown(product.name) +
+                             " belongs to " + taken.text(0) + " (R16)",
+                         "choose another id");
+        db.prepare(
+              "INSERT INTO product (domain, kind, name, thing) VALUES (?, ?, ?, ?) ON CONFLICT DO "
+              "NOTHING")
+            .bind(value_of(domain))
+            .bind(product.kind)
+            .bind(product.name)
+            .bind(thing)
+            .run();
+    }
+    return {};
+}
+
 }  // namespace
 
 // R15: compare and advance. R8: the state is read in the same transaction, so that whichever of a
@@ -137,61 +199,21 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
             db.prepare("UPDATE thing SET state = 'stale' WHERE id = ? AND state <> 'stale'")
                 .bind(thing)
                 .run();
-            db.prepare("DELETE FROM product WHERE thing = ?").bind(thing).run();
-            db.prepare("UPDATE thing SET state = 'adding', json = ?, changed_us = ? WHERE id = ?")
-                .bind(*draft.image_after)
-                .bind(now_us())
-                .bind(thing)
-                .run();
+            forget_products(db, thing);
+            update_entry(db, thing, "adding", *draft.image_after);
         } else {
-            db.prepare(
-                  "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
-                  "changed_us) "
-                  "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing "
-                  "WHERE domain = ?1 AND class = ?2), 'qemu', 'adding', ?4, ?5)")
-                .bind(domain)
-                .bind(draft.thing.device_class)
-                .bind(draft.thing.key)
-                .bind(*draft.image_after)
-                .bind(now_us())
-                .run();
-            thing = db.last_insert_id();
+            thing = insert_entry(db, fast.domain(), draft.thing, "adding", *draft.image_after);
         }
     } else {
         if (!existing)
             return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
         thing = existing->id;
-        db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ?")
-            .bind(state_during(draft.verb))
-            .bind(draft.image_after ? *draft.image_after : *draft.image_before)
-            .bind(now_us())
-            .bind(thing)
-            .run();
+        update_entry(db, thing, state_during(draft.verb),
+                     draft.image_after ? *draft.image_after : *draft.image_before);
     }
     if (draft.verb == Verb::add) follow_vcpu(db, fast.domain(), draft.thing, true);
-    for (const auto& product : draft.plan.probe.products) {
-        auto taken = db.prepare(
-                           "SELECT t.class || '/' || t.key FROM product p JOIN thing t "
-                           "ON t.id = p.thing WHERE p.domain = ? AND p.kind = ? AND "
-                           "p.name = ? AND p.thing <> ?")
-                         .bind(domain)
-                         .bind(product.kind)
-                         .bind(product.name)
-                         .bind(thing);
-        if (taken.step())
-            return Error(Errc::exists,
-                         draft.thing.text() + ": QEMU's " + product.kind + " " +
-                             json_shown(product.name) + " belongs to " + taken.text(0) + " (R16)",
-                         "choose another id");
-        db.prepare(
-              "INSERT INTO product (domain, kind, name, thing) VALUES (?, ?, ?, ?) ON CONFLICT DO "
-              "NOTHING")
-            .bind(domain)
-            .bind(product.kind)
-            .bind(product.name)
-            .bind(thing)
-            .run();
-    }
+    auto written = write_products(db, fast.domain(), thing, draft.thing, draft.plan.probe.products);
+    if (!written) return std::move(written).error();
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
           "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us, batch) "
@@ -214,9 +236,8 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
         .run();
     const auto intent = db.last_insert_id();
     XLSTORE_TRACE("intent", domain,
-                  "intent=" + std::to_string(intent) +
-                      " verb=" + std::string(verb_name(draft.verb)) +
-                      " thing=" + draft.thing.text());
+                  "intent=" + std::to_string(intent) + " verb=" +
+                      std::string(verb_name(draft.verb)) + " thing=" + draft.thing.text());
     return IntentId(intent);
 }
 
@@ -267,12 +288,8 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
                         (draft.verb == Verb::remove && image == Image::after);
     if (draft.image_stale && (absent || image == Image::neither)) {
         // What the add replaced, or the change was to put back, was stale before, and is again.
-        if (absent) db.prepare("DELETE FROM product WHERE thing = ?").bind(intent->thing).run();
-        db.prepare("UPDATE thing SET state = 'stale', json = ?, changed_us = ? WHERE id = ?")
-            .bind(*draft.image_stale)
-            .bind(now_us())
-            .bind(intent->thing)
-            .run();
+        if (absent) forget_products(db, intent->thing);
+        update_entry(db, intent->thing, "stale", *draft.image_stale);
     } else if (absent) {
         // R5: seen absent under a slow hold that has not been broken since (the epoch says so).
         db.prepare("DELETE FROM thing WHERE id = ?").bind(intent->thing).run();
@@ -281,11 +298,7 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
         const auto& json = image == Image::after    ? draft.image_after
                            : image == Image::before ? draft.image_before
                                                     : draft.image_neither;
-        db.prepare("UPDATE thing SET state = 'present', json = ?, changed_us = ? WHERE id = ?")
-            .bind(*json)
-            .bind(now_us())
-            .bind(intent->thing)
-            .run();
+        update_entry(db, intent->thing, "present", *json);
     }
     HistoryLine line{fast.domain(),
                      std::string(verb_name(draft.verb)),
@@ -314,6 +327,50 @@ Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents
             store_.log(LogLevel::info, "settled intent=" + std::to_string(value_of(id)) +
                                            " image=" + std::string(image_name(image)));
     co_return done;
+}
+
+namespace {
+
+Error has_open_intent(const ThingName& name)
+{
+    return Error(Errc::refused, name.text() + " has an open intent, which comes first",
+                 "nothing was changed");
+}
+
+}  // namespace
+
+Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string json,
+                                  std::vector<Product> products, std::string evidence,
+                                  Deadline until)
+{
+    co_return co_await commit(hold, "adopt", until, [&](const FastHold& fast) -> Result<void> {
+        Db& db = store_.db();
+        if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+        const auto existing = read_thing(db, fast.domain(), name);
+        if (existing) update_entry(db, existing->id, "present", json);
+        const auto thing =
+            existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
+        follow_vcpu(db, fast.domain(), name, true);
+        auto written = write_products(db, fast.domain(), thing, name, products);
+        if (!written) return written;
+        add_history(HistoryLine{fast.domain(), "adopt", name, {}, "done", {}, evidence});
+        return {};
+    });
+}
+
+Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::string evidence,
+                                       Deadline until)
+{
+    co_return co_await commit(hold, "make stale", until, [&](const FastHold& fast) -> Result<void> {
+        Db& db = store_.db();
+        if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+        const auto existing = read_thing(db, fast.domain(), name);
+        if (!existing) return {};
+        update_entry(db, existing->id, "stale", existing->json);
+        forget_products(db, existing->id);
+        add_history(HistoryLine{fast.domain(), "make stale", name, {}, "done", {}, evidence});
+        return {};
+    });
 }
 
 Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, std::string text,

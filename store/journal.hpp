@@ -51,6 +51,16 @@ public:
     Task<Result<void>> note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
                             bool asked, Deadline until);
 
+    /// An entry, `present`, for what was found in QEMU (R1): a new one, or the one of that name as
+    /// `json` says it is. Errors: exists (a product belongs to another thing), refused (it has an
+    /// open intent), and as above.
+    Task<Result<void>> adopt(SlowHold& hold, ThingName name, std::string json,
+                             std::vector<Product> products, std::string evidence, Deadline until);
+    /// The entry becomes stale: its thing was seen absent under this hold. Its JSON stays. Errors:
+    /// refused (it has an open intent), and as above.
+    Task<Result<void>> make_stale(SlowHold& hold, ThingName name, std::string evidence,
+                                  Deadline until);
+
     /// R15 ahead of a commit: has nobody else changed the domain since this hold last did? Errors:
     /// lost, gone.
     Result<void> still_held(const SlowHold& hold) const;

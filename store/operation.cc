@@ -7,9 +7,9 @@
 #include <set>
 
 #include "store/class_plan.hpp"
+#include "store/inventory.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
-#include "store/probe.hpp"
 
 namespace xlstore {
 

@@ -11,7 +11,8 @@ namespace xlstore {
 namespace {
 
 // Commands that make something with a name, and what takes it out again. `qom-list` and its like
-// find the thing by that name; see store/probe.cc.
+// find the thing by that name; see store/inventory.cc. A device that was added without an id has
+// none that a plan could give it: it goes by its path.
 struct Maker {
     std::string_view execute;
     std::string_view kind;
@@ -19,15 +20,13 @@ struct Maker {
     std::string_view undo;
 };
 constexpr std::array kMakers = {
-    Maker{"device_add", "device", "id", "device_del"},
+    Maker{"device_add", "device", "id", kDeviceDel},
+    Maker{"", kAnonymousKind, "id", kDeviceDel},
     Maker{"chardev-add", "chardev", "id", "chardev-remove"},
     Maker{"blockdev-add", "node", "node-name", "blockdev-del"},
     Maker{"object-add", "object", "id", "object-del"},
     Maker{"netdev_add", "netdev", "id", "netdev_del"},
 };
-
-constexpr std::array<std::string_view, 5> kKinds = {"device", "chardev", "node", "object",
-                                                    "netdev"};
 
 std::string command_to_json(const Command& command)
 {
@@ -82,8 +81,10 @@ const Maker* maker_of_kind(std::string_view kind)
 
 Command take_out(const Maker& maker, std::string_view name)
 {
+    std::string text(name);
+    if (maker.kind == kAnonymousKind) text.insert(0, std::string(kAnonymousPath) + "/");
     return Command{std::string(maker.undo),
-                   "{\"" + std::string(maker.name_argument) + "\":" + json_quote(name) + "}"};
+                   "{\"" + std::string(maker.name_argument) + "\":" + json_quote(text) + "}"};
 }
 
 Result<void> only_members(std::string_view object, std::initializer_list<std::string_view> known,
@@ -221,10 +222,23 @@ bool is_fdset(const Product& product) noexcept
     return product.kind == kFdset;
 }
 
+bool is_device(const Product& product) noexcept
+{
+    return product.kind == "device" || product.kind == kAnonymousKind;
+}
+
+Product device_of_removal(std::string_view arguments)
+{
+    const std::string path = std::string(kAnonymousPath) + "/";
+    std::string id = json_get_string(arguments, "id").value_or("");
+    if (!id.starts_with(path)) return Product{"device", std::move(id), std::nullopt};
+    return Product{std::string(kAnonymousKind), id.substr(path.size()), std::nullopt};
+}
+
 bool takes_out_backend(const Command& command) noexcept
 {
     return std::any_of(kMakers.begin(), kMakers.end(), [&](const Maker& maker) {
-        return maker.kind != "device" && maker.undo == command.execute;
+        return maker.undo != kDeviceDel && maker.undo == command.execute;
     });
 }
 
@@ -249,7 +263,9 @@ Result<Plan> compile_plan(std::string_view thing_json)
     if (auto ok = only_members(thing_json, {"key", "steps", "undo", "probe"}, "thing"); !ok)
         return ok.error();
     const auto steps = json_find(thing_json, "steps");
-    if (!steps || json_type(*steps) != JsonType::array || json_elements(*steps).empty())
+    const bool own_probe = json_find(thing_json, "probe").has_value();
+    if (!steps || json_type(*steps) != JsonType::array ||
+        (json_elements(*steps).empty() && !own_probe))
         return bad_plan("\"steps\" is missing, empty or not an array");
 
     const auto undo = json_find(thing_json, "undo");
@@ -259,7 +275,6 @@ Result<Plan> compile_plan(std::string_view thing_json)
         if (json_type(*undo) != JsonType::array || undos.size() != json_elements(*steps).size())
             return bad_plan("\"undo\" has to be an array with one element for each step");
     }
-    const bool own_probe = json_find(thing_json, "probe").has_value();
 
     std::size_t number = 0;
     for (const auto element : json_elements(*steps)) {
@@ -311,11 +326,10 @@ Result<Plan> compile_plan(std::string_view thing_json)
         for (const auto element : json_elements(*probe)) {
             const auto kind = json_get_string(element, "kind");
             const auto name = json_get_string(element, "name");
-            if (!kind || !name || name->empty() ||
-                std::find(kKinds.begin(), kKinds.end(), *kind) == kKinds.end())
+            if (!kind || !name || name->empty() || !maker_of_kind(*kind))
                 return bad_plan(
-                    "an element of \"probe\" needs a \"name\" and a \"kind\": device, chardev, "
-                    "node, object or netdev");
+                    "an element of \"probe\" needs a \"name\" and a \"kind\": device, anonymous, "
+                    "chardev, node, object or netdev");
             const bool known =
                 std::any_of(plan.probe.products.begin(), plan.probe.products.end(),
                             [&](const Product& p) { return p.kind == *kind && p.name == *name; });

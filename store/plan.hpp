@@ -14,6 +14,11 @@
 
 namespace xlstore {
 
+inline constexpr std::string_view kDeviceDel = "device_del";
+/// Kind and place of devices that were added without an id.
+inline constexpr std::string_view kAnonymousKind = "anonymous";
+inline constexpr std::string_view kAnonymousPath = "/machine/peripheral-anon";
+
 /// A QMP command. `arguments` is a JSON object, or empty for none.
 struct Command {
     std::string execute;
@@ -32,7 +37,7 @@ struct Step {
 /// its opaque text. It is a means, not the thing: one that is in use is part of what uses it, and
 /// one that nothing uses is what a plan left behind.
 struct Product {
-    std::string kind;  ///< device node chardev object netdev fdset
+    std::string kind;  ///< device anonymous node chardev object netdev fdset
     std::string name;
     std::optional<Command> undo;  ///< what takes it out
 };
@@ -78,6 +83,8 @@ Result<std::optional<Product>> product_of(const Command& command);
 ///           arguments. Its `opaque` names the set for ever, so it has to be there.
 ///   undo    optional, one per step: the command that undoes it, or null
 ///   probe   optional: [{"kind": …, "name": …}, …]; otherwise derived from the steps
+/// No steps, and a `probe`: something that was found in QEMU and adopted. It can be looked for and
+/// taken out; what would make it again nobody knows.
 /// What a step without a product has done is undone by the operation itself when it fails; recovery
 /// cannot see that it ran. Error invalid, naming the step: unknown members, a step that nothing is
 /// known to undo, nothing to probe for.
@@ -88,6 +95,10 @@ Result<Plan> compile_plan(std::string_view thing_json);
 [[nodiscard]] std::vector<Step> removal_steps(const std::vector<Product>& products);
 
 [[nodiscard]] bool is_fdset(const Product& product) noexcept;
+/// A device, with an id of its own or without.
+[[nodiscard]] bool is_device(const Product& product) noexcept;
+/// The device that a device_del with these arguments asks for.
+[[nodiscard]] Product device_of_removal(std::string_view arguments);
 
 /// Does `command` take out something that a device may stand on?
 [[nodiscard]] bool takes_out_backend(const Command& command) noexcept;

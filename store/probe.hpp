@@ -15,15 +15,6 @@ namespace xlstore {
 /// An error of the monitor is evidence without an image.
 Task<Evidence> look(qmp::Monitor& monitor, Verb verb, Probe probe, Deadline until);
 
-/// The value of a query's reply, checked (size, depth, duplicate keys) and minified.
-/// Errors: protocol (silence, hang-up, a refusal), invalid.
-Task<Result<std::string>> ask(qmp::Monitor& monitor, std::string command, std::string arguments,
-                              Deadline until);
-
-/// What QEMU has now, of everything that this library can ask for: the baseline that a QEMU was
-/// born with, as a JSON object of arrays: device, anonymous, node, chardev, object, netdev, drive.
-Task<Result<std::string>> take_baseline(qmp::Monitor& monitor, Deadline until);
-
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_PROBE_HPP_

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "store/class_plan.hpp"
+#include "store/inventory.hpp"
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
 #include "store/probe.hpp"
@@ -169,13 +170,13 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
 
     // What QEMU was born with, before anything is added to it. A second finisher keeps the first's.
     if (!engine->domain().has_baseline) {
-        auto baseline = co_await take_baseline(engine->monitor(), until);
+        auto baseline = co_await take_inventory(engine->monitor(), until);
         if (!baseline) co_return std::move(baseline).error();
         auto written = co_await engine->journal().commit(
             engine->hold(), "baseline", until, [&](const FastHold& fast) -> Result<void> {
                 store.db()
                     .prepare("UPDATE domain SET baseline = ? WHERE id = ?")
-                    .bind(*baseline)
+                    .bind(inventory_to_json(*baseline))
                     .bind(value_of(fast.domain()))
                     .run();
                 return {};

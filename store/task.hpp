@@ -117,6 +117,15 @@ public:
     };
     Awaiter operator co_await() && noexcept { return Awaiter{handle_}; }
 
+    /// Waits for a task that was started, so that several run side by side. One waits at most.
+    struct Join {
+        Handle child;
+        bool await_ready() const noexcept { return child.done(); }
+        void await_suspend(std::coroutine_handle<> waiting) { child.promise().waiting_ = waiting; }
+        T await_resume() { return child.promise().take(); }
+    };
+    Join join() noexcept { return Join{handle_}; }
+
 private:
     Handle handle_;
 };

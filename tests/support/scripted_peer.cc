@@ -253,6 +253,8 @@ private:
             std::string_view body = "\"return\": {}";
             for (std::size_t i = 0; i < step.answers.size(); ++i) {
                 if (step.answers[i].command != command) continue;
+                if (std::string_view(line_).find(step.answers[i].about) == std::string_view::npos)
+                    continue;
                 body = step.answers[i].body;
                 if (served_[i]++ == 0) break;  // not given yet; else the one behind it, or the last
             }

@@ -29,6 +29,7 @@ namespace xlstore::test {
 struct Answer {
     std::string command;
     std::string body;
+    std::string about = {};  ///< only to a line that holds this
 };
 /// `{"return": json, "id": …}`
 [[nodiscard]] Answer returns(const std::string& command, const std::string& json);

@@ -21,8 +21,8 @@ using recovery::Finding;
 using recovery::Mode;
 
 constexpr const char* kUsage =
-    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--timeout SECONDS] "
-    "[DOMAIN]\n"
+    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict] [--timeout "
+    "SECONDS] [DOMAIN]\n"
     "Checks a store against the living QEMUs, and repairs it.\n"
     "  -n  look only, answer no to everything, write nothing\n"
     "  -p  preen: repair without questions what is safe without a human\n"
@@ -31,6 +31,7 @@ constexpr const char* kUsage =
     "  -v  say more\n"
     "  -C FD  write progress to this descriptor: PASS DONE OF\n"
     "  --json  one object a line, the last one the summary\n"
+    "  --evict  take out of QEMU what no entry knows, instead of adopting it\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
     "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
     "go),\n"
@@ -44,6 +45,7 @@ struct Settings {
     bool json = false;
     int progress_fd = -1;
     double timeout_s = 10;
+    bool evict = false;
 };
 
 [[noreturn]] void usage(const std::string& what)
@@ -78,7 +80,9 @@ Settings parse(int argc, char** argv)
             s.timeout_s = std::strtod(text.c_str(), &end);
             if (end == text.c_str() || *end || !(s.timeout_s >= 0))
                 usage("--timeout takes seconds");
-        } else if (word == "--evict" || word == "--rebuild") {
+        } else if (word == "--evict") {
+            s.evict = true;
+        } else if (word == "--rebuild") {
             usage(word + " is not in this version yet");
         } else if (word == "-C") {
             const auto text = value();
@@ -115,6 +119,8 @@ Settings parse(int argc, char** argv)
             usage("more than one domain was named");
         }
     }
+    if (s.evict && s.mode == Mode::preen)
+        usage("--evict takes things out of a running guest: that needs -y, or answers");
     return s;
 }
 
@@ -187,6 +193,7 @@ int run(const Settings& settings)
 {
     recovery::Options options;
     options.mode = settings.mode.value_or(Mode::ask);
+    options.evict = settings.evict;
     if (!settings.mode && (!isatty(STDIN_FILENO) || settings.json))
         usage("questions need a terminal: give -n, -p or -y");
     options.timeout_each =

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/reach.hpp"
+
+namespace xlstore::recovery {
+
+Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
+{
+    Reached reached;
+    const auto owned = [&] {
+        const auto claim = store.locks().claim(LockKind::slow, value_of(domain.id));
+        reached.owned_ = true;
+        reached.why_ = claim ? describe(*claim) : std::string();
+    };
+    if (check.looking_only()) {
+        auto lock = store.locks().try_shared(LockKind::slow, value_of(domain.id));
+        if (!lock || !*lock) {
+            owned();
+            co_return reached;
+        }
+        reached.shared_.emplace(**std::move(lock));
+        auto monitor = co_await qmp::Monitor::connect(store.loop(), *domain.registration,
+                                                      domain.subject(), check.deadline());
+        if (monitor)
+            reached.looker_.emplace(*std::move(monitor));
+        else
+            reached.why_ = monitor.error().message;
+        co_return reached;
+    }
+    auto hold = store.try_slow_lock(domain.id, "recover");
+    if (!hold || !*hold) {
+        owned();
+        co_return reached;
+    }
+    auto engine = co_await Engine::begin_under(store, domain, **std::move(hold), check.deadline());
+    if (engine)
+        reached.engine_.emplace(*std::move(engine));
+    else
+        reached.why_ = engine.error().message;
+    co_return reached;
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// A running domain's QEMU, reached under the domain's slow lock: from the first look to the last
+// act nobody else changes what is in it (DESIGN 8). Only looking (-n), it is the same lock in
+// shared mode, on a read-only descriptor, and a connection over which nothing but queries goes.
+#ifndef XLSTORE_RECOVERY_REACH_HPP_
+#define XLSTORE_RECOVERY_REACH_HPP_
+
+#include <optional>
+#include <string>
+
+#include "recovery/check.hpp"
+#include "store/engine.hpp"
+#include "store/lock_file.hpp"
+#include "store/store.hpp"
+
+namespace xlstore::recovery {
+
+class Reached {
+public:
+    static Task<Reached> reach(const Check& check, Store& store, DomainRow domain);
+
+    explicit operator bool() const noexcept { return engine_ || looker_; }
+    /// A living process is at work on the domain: it is left alone.
+    [[nodiscard]] bool owned() const noexcept { return owned_; }
+    /// Why it was not reached: the owner, or what went wrong.
+    [[nodiscard]] const std::string& why() const noexcept { return why_; }
+    /// REQUIRES that it was reached.
+    [[nodiscard]] qmp::Monitor& monitor() { return engine_ ? engine_->monitor() : *looker_; }
+    /// Null when only looking.
+    [[nodiscard]] Engine* engine() noexcept { return engine_ ? &*engine_ : nullptr; }
+
+private:
+    std::optional<Engine> engine_;
+    std::optional<ByteLock> shared_;
+    std::optional<qmp::Monitor> looker_;
+    bool owned_ = false;
+    std::string why_;
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_REACH_HPP_

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+#include "store/inventory.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using qmp::Monitor;
+
+constexpr std::array<const char*, 6> kKinds = {"device",  "anonymous", "node",
+                                               "chardev", "object",    "netdev"};
+constexpr std::string_view kFdsetPath = "/dev/fdset/";
+
+// The string `member` of each element; every element has to have it.
+Result<std::set<std::string>> strings_of(std::string_view array, std::string_view member,
+                                         const std::string& command)
+{
+    if (json_type(array) != JsonType::array) return no_answer(command);
+    std::set<std::string> names;
+    for (const auto element : json_elements(array)) {
+        auto name = json_get_string(element, member);
+        if (!name) return no_answer(command);
+        names.insert(*std::move(name));
+    }
+    return names;
+}
+
+Task<Result<std::set<std::string>>> children_of(Monitor& monitor, std::string_view path,
+                                                Deadline until)
+{
+    auto members = co_await qom_members(monitor, std::string(path), until);
+    if (!members) co_return std::move(members).error();
+    std::set<std::string> names;
+    for (const auto& [name, type] : *members)
+        if (child_type(type)) names.insert(name);
+    co_return names;
+}
+
+// QMP of 7.2 has no query for network back ends; the human monitor lists them:
+//   net0: index=0,type=user,…            one that nothing uses
+//   nic0: index=0,type=nic,…             a device's end, which is no back end
+//    \ net0: index=0,type=user,…         behind that device
+//   hub 3                                 a hub, and its ports, each with what it is wired to
+//    \ port0: nic1: index=0,type=nic,…
+//    \ port1
+Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
+{
+    auto answer =
+        co_await ask(monitor, "human-monitor-command", R"({"command-line":"info network"})", until);
+    if (!answer) co_return std::move(answer).error();
+    if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
+    const std::string text = json_decode_string(*answer);
+    std::set<std::string> names;
+    std::size_t at = 0;
+    while (at < text.size()) {
+        auto end = text.find_first_of("\r\n", at);
+        if (end == std::string::npos) end = text.size();
+        std::string_view line = std::string_view(text).substr(at, end - at);
+        at = end + 1;
+        constexpr std::string_view behind = " \\ ";
+        const bool indented = line.starts_with(behind);
+        if (indented) line.remove_prefix(behind.size());
+        const auto details = line.find(": index=");
+        if (details == std::string_view::npos && !indented) continue;  // "hub 3"
+        const bool device = details != std::string_view::npos &&
+                            line.substr(details).find("type=nic") != std::string_view::npos;
+        line = line.substr(0, details);
+        if (const auto wired_to = line.find(": "); wired_to != std::string_view::npos) {
+            names.emplace(line.substr(0, wired_to));
+            line.remove_prefix(wired_to + 2);
+        }
+        if (!device && !line.empty()) names.emplace(line);
+    }
+    co_return names;
+}
+
+std::optional<std::int64_t> fdset_of(std::string_view file)
+{
+    if (!file.starts_with(kFdsetPath)) return std::nullopt;
+    return json_integer(file.substr(kFdsetPath.size()));
+}
+
+}  // namespace
+
+// An answer that is not what was asked for proves nothing, least of all absence.
+Error no_answer(const std::string& command)
+{
+    return Error(Errc::protocol, "QEMU's answer to " + command + " is not what was asked for");
+}
+
+Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string arguments,
+                              Deadline until)
+{
+    auto reply = co_await monitor.execute(command, std::move(arguments), until);
+    if (!reply) co_return std::move(reply).error();
+    if (!reply->ok)
+        co_return Error(Errc::protocol, "QEMU refused to answer " + command + ": " +
+                                            qmp::printable(reply->error_desc));
+    co_return json_minify(reply->value, "QEMU's answer to " + command, limits::qmp_line_bytes_max);
+}
+
+Task<Result<QomMembers>> qom_members(Monitor& monitor, std::string path, Deadline until)
+{
+    const std::string arguments = "{\"path\":" + json_quote(path) + "}";
+    auto answer = co_await ask(monitor, "qom-list", arguments, until);
+    if (!answer) co_return std::move(answer).error();
+    if (json_type(*answer) != JsonType::array) co_return no_answer("qom-list");
+    QomMembers members;
+    for (const auto element : json_elements(*answer)) {
+        auto type = json_get_string(element, "type");
+        auto name = json_get_string(element, "name");
+        if (!type || !name) co_return no_answer("qom-list");
+        members.emplace(*std::move(name), *std::move(type));
+    }
+    co_return members;
+}
+
+std::optional<std::string> child_type(std::string_view member_type)
+{
+    constexpr std::string_view before = "child<";
+    if (!member_type.starts_with(before) || !member_type.ends_with('>')) return std::nullopt;
+    return std::string(member_type.substr(before.size(), member_type.size() - before.size() - 1));
+}
+
+Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string kind,
+                                                  Deadline until)
+{
+    if (kind == "device") co_return co_await children_of(monitor, kPeripherals, until);
+    if (kind == "anonymous") co_return co_await children_of(monitor, kAnonymousPath, until);
+    if (kind == "object") co_return co_await children_of(monitor, kObjects, until);
+    if (kind == "netdev") co_return co_await netdevs(monitor, until);
+    if (kind == "chardev") {
+        auto answer = co_await ask(monitor, "query-chardev", "", until);
+        if (!answer) co_return std::move(answer).error();
+        co_return strings_of(*answer, "label", "query-chardev");
+    }
+    if (kind == "node") {
+        auto answer = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+        if (!answer) co_return std::move(answer).error();
+        co_return strings_of(*answer, "node-name", "query-named-block-nodes");
+    }
+    co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
+}
+
+std::vector<std::int64_t> DescriptorSets::unused(const std::string& opaque) const
+{
+    std::vector<std::int64_t> ids;
+    for (const auto& [id, text] : opaque_of)
+        if (text == opaque && !files_in_use.contains(std::string(kFdsetPath) + std::to_string(id)))
+            ids.push_back(id);
+    return ids;
+}
+
+Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
+{
+    DescriptorSets found;
+    auto sets = co_await ask(monitor, "query-fdsets", "", until);
+    if (!sets) co_return std::move(sets).error();
+    if (json_type(*sets) != JsonType::array) co_return no_answer("query-fdsets");
+    for (const auto element : json_elements(*sets)) {
+        const auto id = json_get_integer(element, "fdset-id");
+        const auto fds = json_find(element, "fds");
+        if (!id || !fds) co_return no_answer("query-fdsets");
+        std::string opaque;
+        for (const auto fd : json_elements(*fds))
+            opaque = json_get_string(fd, "opaque").value_or(opaque);
+        found.opaque_of[*id] = opaque;
+    }
+    auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+    if (!nodes) co_return std::move(nodes).error();
+    auto files = strings_of(*nodes, "file", "query-named-block-nodes");
+    if (!files) co_return std::move(files).error();
+    found.files_in_use = *std::move(files);
+    co_return found;
+}
+
+const Drives::Drive* Drives::find(std::string_view id) const
+{
+    const auto it =
+        std::find_if(drives.begin(), drives.end(), [&](const Drive& d) { return d.id == id; });
+    return it == drives.end() ? nullptr : &*it;
+}
+
+bool Drives::is_medium(const std::string& file, const std::string& medium) const
+{
+    if (const auto fdset = fdset_of(file)) {
+        const auto it = sets.opaque_of.find(*fdset);
+        return it != sets.opaque_of.end() && it->second == medium;
+    }
+    return file == medium.substr(std::min(medium.find(':') + 1, medium.size()));
+}
+
+std::string Drives::medium_in(const Drive& drive) const
+{
+    const auto fdset = fdset_of(*drive.file);
+    if (!fdset) return drive.format + ":" + *drive.file;
+    const auto it = sets.opaque_of.find(*fdset);
+    return it == sets.opaque_of.end() ? std::string() : it->second;
+}
+
+std::string Drives::shown(const std::string& file) const
+{
+    const auto fdset = fdset_of(file);
+    const auto it = fdset ? sets.opaque_of.find(*fdset) : sets.opaque_of.end();
+    return qmp::printable(it == sets.opaque_of.end() ? file : it->second);
+}
+
+Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline until)
+{
+    Drives found;
+    auto blocks = co_await ask(monitor, "query-block", "", until);
+    if (!blocks) co_return std::move(blocks).error();
+    if (json_type(*blocks) != JsonType::array) co_return no_answer("query-block");
+    for (const auto element : json_elements(*blocks)) {
+        if (!json_get_string(element, "device")) co_return no_answer("query-block");
+        Drives::Drive drive;
+        drive.id = json_get_string(element, "device").value_or("");
+        if (drive.id
+                .empty()) {  // made without a back end: named by its device, by path for older QEMU
+            const auto qdev = json_get_string(element, "qdev").value_or("");
+            const std::string peripheral = std::string(kPeripherals) + "/";
+            drive.id = qdev.starts_with(peripheral) ? qdev.substr(peripheral.size()) : qdev;
+        }
+        if (const auto inserted = json_find(element, "inserted")) {
+            drive.file = json_get_string(*inserted, "file");
+            if (!drive.file) co_return no_answer("query-block");
+            drive.format = json_get_string(*inserted, "drv").value_or("");
+        }
+        found.drives.push_back(std::move(drive));
+    }
+    if (!fdsets) co_return found;
+    auto sets = co_await descriptor_sets(monitor, until);
+    if (!sets) co_return std::move(sets).error();
+    found.sets = *std::move(sets);
+    co_return found;
+}
+
+bool Inventory::has(std::string_view kind, const std::string& name) const
+{
+    const auto it = names.find(kind);
+    return it != names.end() && it->second.contains(name);
+}
+
+Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
+{
+    Inventory inventory;
+    for (const char* kind : kKinds) {
+        auto names = co_await names_of_kind(monitor, kind, until);
+        if (!names) co_return std::move(names).error();
+        inventory.names.emplace(kind, *std::move(names));
+    }
+    auto drives = co_await look_at_drives(monitor, false, until);
+    if (!drives) co_return std::move(drives).error();
+    inventory.drives = std::move(drives->drives);
+    co_return inventory;
+}
+
+std::string inventory_to_json(const Inventory& inventory)
+{
+    std::string text = "{";
+    for (const char* kind : kKinds) {
+        text += json_quote(kind) + ":[";
+        bool first = true;
+        for (const auto& name : inventory.names.at(kind)) {
+            if (!std::exchange(first, false)) text += ',';
+            text += json_quote(name);
+        }
+        text += "],";
+    }
+    text += "\"drive\":[";
+    bool first = true;
+    for (const auto& drive : inventory.drives) {
+        if (!std::exchange(first, false)) text += ',';
+        text += "{\"id\":" + json_quote(drive.id) +
+                ",\"file\":" + (drive.file ? json_quote(*drive.file) : std::string("null")) + "}";
+    }
+    return text + "]}";
+}
+
+Result<Inventory> inventory_from_json(std::string_view minified)
+{
+    const auto array_of = [&](std::string_view kind) {
+        return json_find(minified, kind).value_or("");
+    };
+    Inventory inventory;
+    for (const char* kind : kKinds) {
+        const auto array = array_of(kind);
+        if (array.empty() || json_type(array) != JsonType::array)
+            return Error(Errc::invalid, "the list of each " + std::string(kind) + " is missing");
+        auto& names = inventory.names[kind];
+        for (const auto element : json_elements(array))
+            names.insert(json_decode_string(element));
+    }
+    for (const auto element : json_elements(array_of("drive")))
+        inventory.drives.push_back(Drives::Drive{
+            json_get_string(element, "id").value_or(""), json_get_string(element, "file"), {}});
+    return inventory;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// What a living QEMU has, by its own lists: the names of everything that this library can ask for,
+// and what is in its drives. Each list has to be what was asked for; silence and nonsense are
+// errors, never an empty list.
+#ifndef XLSTORE_STORE_INVENTORY_HPP_
+#define XLSTORE_STORE_INVENTORY_HPP_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/plan.hpp"
+#include "store/qmp/monitor.hpp"
+
+namespace xlstore {
+
+/// The value of a query's reply, checked (size, depth, duplicate keys) and minified.
+/// Errors: protocol (silence, hang-up, a refusal), invalid.
+Task<Result<std::string>> ask(qmp::Monitor& monitor, std::string command, std::string arguments,
+                              Deadline until);
+[[nodiscard]] Error no_answer(const std::string& command);
+
+/// A member of a QOM object, as qom-list has it: "child<usb-tablet>", "link<bus>", "str" …
+using QomMembers = std::map<std::string, std::string>;  // type by name
+Task<Result<QomMembers>> qom_members(qmp::Monitor& monitor, std::string path, Deadline until);
+/// The type of a child, without "child<>"; nothing: it is none.
+[[nodiscard]] std::optional<std::string> child_type(std::string_view member_type);
+
+inline constexpr std::string_view kPeripherals = "/machine/peripheral";
+inline constexpr std::string_view kObjects = "/objects";
+
+/// All names of one kind: device, anonymous (a device without id), node, chardev, object, netdev.
+Task<Result<std::set<std::string>>> names_of_kind(qmp::Monitor& monitor, std::string kind,
+                                                  Deadline until);
+
+/// The descriptor sets that QEMU has been passed, and what its block nodes are made of.
+struct DescriptorSets {
+    std::map<std::int64_t, std::string> opaque_of;
+    std::set<std::string> files_in_use;
+
+    /// Made by add-fd with this text, and no block node uses it: a plan broke off after it, or QEMU
+    /// has not dropped it yet, which it does only while the guest runs.
+    [[nodiscard]] std::vector<std::int64_t> unused(const std::string& opaque) const;
+};
+Task<Result<DescriptorSets>> descriptor_sets(qmp::Monitor& monitor, Deadline until);
+
+/// What is in the drives.
+struct Drives {
+    struct Drive {
+        std::string id;
+        std::optional<std::string> file;  ///< as QEMU names it; nothing: empty
+        std::string format;               ///< of what is in it, as QEMU names its driver
+    };
+    std::vector<Drive> drives;
+    DescriptorSets sets;  ///< that media came by; only if they were asked for
+
+    [[nodiscard]] const Drive* find(std::string_view id) const;
+    /// Is `file` the medium "raw:/a.iso"? By the name of its descriptor set, or by the path itself
+    /// for a medium from the command line.
+    [[nodiscard]] bool is_medium(const std::string& file, const std::string& medium) const;
+    /// What a drive holds, as "format:name": the name of its descriptor set, if it came by one.
+    [[nodiscard]] std::string medium_in(const Drive& drive) const;
+    /// `file` for people: printable, bounded.
+    [[nodiscard]] std::string shown(const std::string& file) const;
+};
+Task<Result<Drives>> look_at_drives(qmp::Monitor& monitor, bool fdsets, Deadline until);
+
+/// All of it at one time.
+struct Inventory {
+    std::map<std::string, std::set<std::string>, std::less<>> names;  // by kind
+    std::vector<Drives::Drive> drives;
+
+    [[nodiscard]] bool has(std::string_view kind, const std::string& name) const;
+};
+Task<Result<Inventory>> take_inventory(qmp::Monitor& monitor, Deadline until);
+
+/// As the row of a domain keeps what its QEMU was born with: an object of arrays, by kind; of a
+/// drive its id and file.
+[[nodiscard]] std::string inventory_to_json(const Inventory& inventory);
+/// Error invalid: it is none.
+Result<Inventory> inventory_from_json(std::string_view minified);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_INVENTORY_HPP_
