@@ -15,6 +15,7 @@ constexpr std::array kProblems = {
     Problem{Code::log_race, "log_race", "this SQLite can lose rows when a checkpoint overlaps a commit; mitigated: ours run under the write gate", "", "", false, Exit::clean},
     Problem{Code::log_large, "log_large", "the log is large", "Checkpoint it", "CHECKPOINTED", true, Exit::clean},
     Problem{Code::log_held, "log_held", "the log grows: somebody reads and does not come to an end", "", "", false, Exit::outside},
+    Problem{Code::database_behind, "database_behind", "somebody began to work on the store while a copy of it was looked at", "", "", false, Exit::blind},
     Problem{Code::session_dead, "session_dead", "the process of this session is gone", "Remove its row", "REMOVED", true, Exit::clean},
     Problem{Code::creation_owned, "creation_owned", "is being created by a living process", "", "", false, Exit::clean},
     Problem{Code::creation_abandoned, "creation_abandoned", "its creator died and its QEMU does not run", "Retire it", "RETIRED", true, Exit::left},

@@ -17,6 +17,7 @@ enum class Code : std::uint16_t {
     log_race = 3,
     log_large = 4,
     log_held = 5,
+    database_behind = 6,
     session_dead = 2001,
     creation_owned = 3001,
     creation_abandoned = 3002,

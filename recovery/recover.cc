@@ -80,6 +80,7 @@ Task<Result<Report>> recover(Store& store, Options options)
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only) co_await pass2_sessions(check, store);
     }
+    if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
     Report report{check.exit_bits(), check.found(), check.corrected()};
     co_return report;
 }

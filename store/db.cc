@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <cctype>
 #include <new>
 
 #include "store/crash_point.hpp"
@@ -91,10 +92,35 @@ std::optional<std::string> Statement::maybe_text(int column) const
     return text(column);
 }
 
+namespace {
+
+// For the path of a URI.
+std::string percent_encoded(const std::string& path)
+{
+    std::string text;
+    for (const char c : path) {
+        if (std::isalnum(static_cast<unsigned char>(c)) || c == '/' || c == '.' || c == '-') {
+            text += c;
+            continue;
+        }
+        constexpr std::string_view digits = "0123456789abcdef";
+        const auto byte = static_cast<unsigned char>(c);
+        text += {'%', digits[byte >> 4U], digits[byte & 15U]};
+    }
+    return text;
+}
+
+}  // namespace
+
 Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
 {
     int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
+    std::string name = path;
     switch (mode) {
+    case Mode::untouched:
+        flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+        name = "file:" + percent_encoded(path) + "?readonly_shm=1";
+        break;
     case Mode::read_only:
         flags |= SQLITE_OPEN_READONLY;
         break;
@@ -106,7 +132,7 @@ Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
         break;
     }
     try {
-        if (sqlite3_open_v2(path.c_str(), &db_, flags, nullptr) != SQLITE_OK)
+        if (sqlite3_open_v2(name.c_str(), &db_, flags, nullptr) != SQLITE_OK)
             fail("cannot open it");
         configure(mode, durability);
     } catch (...) {
@@ -131,7 +157,7 @@ void Db::configure(Mode mode, Durability durability)
     execute("PRAGMA mmap_size = 0");  // the log's reset race is widened by mapped files
     execute("PRAGMA cell_size_check = ON");
     execute("PRAGMA foreign_keys = ON");
-    if (mode == Mode::read_only) return;
+    if (mode == Mode::read_only || mode == Mode::untouched) return;
     execute("PRAGMA journal_mode = WAL");
     execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
     // NORMAL: a commit survives a killed process; a power cut may take the last ones, together with

@@ -86,7 +86,9 @@ enum class Durability { process, power };  ///< survives a killed process; survi
 
 class Db {
 public:
-    enum class Mode { read_only, read_write, create };
+    /// untouched: read-only, and no byte of the log's index is written either; log and index have
+    /// to be there.
+    enum class Mode { untouched, read_only, read_write, create };
 
     /// Opens `path` (never through a symlink). @throws DbError
     Db(const std::string& path, Mode mode, Durability durability = Durability::process);

@@ -140,10 +140,10 @@ auto while_busy(Deadline until, Open open)
 }
 
 // Reads only. A file that is no store of ours is refused before anything is set in it.
-Result<Durability> check_database(const std::string& path, Deadline until)
+Result<Durability> check_database(const std::string& path, Db::Mode mode, Deadline until)
 {
     const auto look = [&]() -> Result<Durability> {
-        Db db(path, Db::Mode::read_only);
+        Db db(path, mode);
         const auto application = db.pragma_integer("PRAGMA application_id");
         const auto version = db.pragma_integer("PRAGMA user_version");
         if (application != schema::kApplicationId)
@@ -245,17 +245,27 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
 
 Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db::Mode mode)
 {
-    const bool writing = mode != Db::Mode::read_only;
+    const bool writing = mode == Db::Mode::read_write;
     const std::string database = options.directory + "/store.db";
     if (auto ok = check_entry(options.directory, true, writing); !ok) return ok.error();
     if (auto ok = check_file_system(options.directory); !ok) return ok.error();
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
     const auto until = Clock::now() + options.open_timeout;
-    const auto durability = check_database(database, until);
+    std::unique_ptr<Store> store(new Store);
+    std::string source = database;
+    // Whoever has it open has made both; without them SQLite would make one.
+    if (mode == Db::Mode::untouched &&
+        !(file_identity(database + "-wal") && file_identity(database + "-shm"))) {
+        auto copy = PrivateCopy::make(database);
+        if (!copy) return std::move(copy).error();
+        store->copy_ = *std::move(copy);
+        source = store->copy_->database();
+        mode = Db::Mode::read_only;
+    }
+    const auto durability = check_database(source, writing ? Db::Mode::read_only : mode, until);
     if (!durability) return durability.error();
 
-    std::unique_ptr<Store> store(new Store);
     store->directory_ = options.directory;
     store->program_ = options.program;
     store->log_ = options.log;
@@ -273,7 +283,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     store->locks_.emplace(*std::move(locks));
     try {
         store->db_ =
-            while_busy(until, [&] { return std::make_unique<Db>(database, mode, *durability); });
+            while_busy(until, [&] { return std::make_unique<Db>(source, mode, *durability); });
     } catch (const DbError& e) {
         return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
     }
@@ -295,6 +305,17 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
 Result<std::unique_ptr<Store>> Store::open_read_only(const StoreOptions& options)
 {
     return open_files(options, Db::Mode::read_only);
+}
+
+Result<std::unique_ptr<Store>> Store::open_untouched(const StoreOptions& options)
+{
+    return open_files(options, Db::Mode::untouched);
+}
+
+bool Store::is_behind() const
+{
+    return copy_ && (file_identity(directory_ + "/store.db-wal") &&
+                     file_identity(directory_ + "/store.db-shm"));
 }
 
 Result<void> Store::open_session(Deadline until)

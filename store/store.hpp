@@ -20,6 +20,7 @@
 #include "store/locks.hpp"
 #include "store/log.hpp"
 #include "store/loop.hpp"
+#include "store/private_copy.hpp"
 #include "store/process.hpp"
 
 namespace xlstore {
@@ -110,6 +111,12 @@ public:
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
     /// Opens it for looking only: no session, nothing is ever written.
     static Result<std::unique_ptr<Store>> open_read_only(const StoreOptions& options);
+    /// The same, and every byte below the directory stays as it is, the index of SQLite's log
+    /// included; a read-only file system will do. A store that nobody has open is read from a
+    /// private copy; see is_behind(). For a short look.
+    static Result<std::unique_ptr<Store>> open_untouched(const StoreOptions& options);
+    /// It reads a copy, and somebody has begun to work on the store since.
+    [[nodiscard]] bool is_behind() const;
 
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
@@ -221,6 +228,7 @@ private:
     std::uint64_t fork_generation_ = 0;
     ProcessId self_;
     std::unique_ptr<Loop> loop_;
+    std::unique_ptr<PrivateCopy> copy_;  // that db_ reads, if it does
     std::unique_ptr<Db> db_;
     std::optional<Locks> locks_;
     std::optional<ByteLock> session_lock_;

@@ -209,7 +209,7 @@ int run(const Settings& settings)
     where.directory = settings.store;
     where.program = "xlfsck";
     if (settings.verbose) where.log = Log::to_stderr("xlfsck", LogLevel::debug);
-    auto store = options.mode == Mode::look ? Store::open_read_only(where) : Store::open(where);
+    auto store = options.mode == Mode::look ? Store::open_untouched(where) : Store::open(where);
     if (!store) return could_not_look(settings, store.error());
     if (!settings.domain.empty()) {
         auto domain = find_domain((*store)->db(), settings.domain);

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "store/private_copy.hpp"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "store/fd.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr int kAttempts = 5;
+constexpr std::size_t kBlock = std::size_t{1} << 20;
+
+// Size and time of the last change; nothing: there is no such file.
+struct Stamp {
+    off_t size = 0;
+    timespec changed{};
+    bool operator==(const Stamp& other) const
+    {
+        return size == other.size && changed.tv_sec == other.changed.tv_sec &&
+               changed.tv_nsec == other.changed.tv_nsec;
+    }
+};
+std::optional<Stamp> stamp_of(const std::string& path)
+{
+    struct stat st {};
+    if (stat(path.c_str(), &st) != 0) return std::nullopt;
+    return Stamp{st.st_size, st.st_mtim};
+}
+
+Error trouble(const std::string& what)
+{
+    return Error(Errc::io, "store: cannot copy " + what, "nothing was changed; try again");
+}
+
+// A file as SQLite opens it; its name has to be followed by two NULs, as those of SQLite's own are.
+class SqliteFile {
+public:
+    SqliteFile(const std::string& path, int kind) : name_(path + std::string(4, '\0'))
+    {
+        auto* vfs = sqlite3_vfs_find(nullptr);
+        memory_.resize(static_cast<std::size_t>(vfs->szOsFile));
+        file_ = reinterpret_cast<sqlite3_file*>(memory_.data());
+        open_ = vfs->xOpen(vfs, name_.c_str(), file_, kind | SQLITE_OPEN_READONLY, nullptr) ==
+                SQLITE_OK;
+    }
+    SqliteFile(const SqliteFile&) = delete;
+    SqliteFile& operator=(const SqliteFile&) = delete;
+    ~SqliteFile()
+    {
+        if (file_->pMethods) file_->pMethods->xClose(file_);
+    }
+
+    [[nodiscard]] bool copy_to(const std::string& path)
+    {
+        sqlite3_int64 size = 0;
+        const Fd to(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+        if (!open_ || !to || file_->pMethods->xFileSize(file_, &size) != SQLITE_OK) return false;
+        std::vector<char> block(kBlock);
+        for (sqlite3_int64 at = 0; at < size;) {
+            const auto length = static_cast<std::size_t>(
+                std::min(size - at, static_cast<sqlite3_int64>(block.size())));
+            if (file_->pMethods->xRead(file_, block.data(), static_cast<int>(length), at) !=
+                SQLITE_OK)
+                return false;
+            for (std::size_t done = 0; done < length;) {
+                const auto n = ::write(to.get(), block.data() + done, length - done);
+                if (n < 0 && errno != EINTR) return false;
+                if (n > 0) done += static_cast<std::size_t>(n);
+            }
+            at += static_cast<sqlite3_int64>(length);
+        }
+        return true;
+    }
+
+private:
+    std::string name_;
+    std::vector<char> memory_;
+    sqlite3_file* file_ = nullptr;
+    bool open_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& database)
+{
+    const char* wished = std::getenv("TMPDIR");
+    std::unique_ptr<PrivateCopy> copy;
+    for (const char* place : {wished, "/tmp", "/dev/shm"}) {
+        if (!place || !*place || copy) continue;
+        std::string directory = std::string(place) + "/xlstore-look-XXXXXX";
+        if (mkdtemp(directory.data())) copy.reset(new PrivateCopy(directory));
+    }
+    if (!copy)
+        return Error(Errc::io,
+                     std::string("store: no place for a private copy: ") + strerror(errno),
+                     "set TMPDIR to a directory that can be written");
+    const std::string log = database + "-wal";
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+        const auto before = std::pair(stamp_of(database), stamp_of(log));
+        for (const char* suffix : {"", "-wal"})
+            unlink((copy->database() + suffix).c_str());
+        SqliteFile from(database, SQLITE_OPEN_MAIN_DB);
+        if (!from.copy_to(copy->database()))
+            return trouble(database + " to " + copy->database() + ": " + strerror(errno));
+        if (before.second) {
+            SqliteFile from_log(log, SQLITE_OPEN_WAL);
+            if (!from_log.copy_to(copy->database() + "-wal"))
+                return trouble(log + " to " + copy->database() + "-wal: " + strerror(errno));
+        }
+        if (std::pair(stamp_of(database), stamp_of(log)) == before) return copy;
+    }
+    return trouble(database + ": it is changed all the time");
+}
+
+PrivateCopy::~PrivateCopy()
+{
+    for (const char* suffix : {"", "-wal", "-shm", "-journal"})
+        unlink((database() + suffix).c_str());
+    rmdir(directory_.c_str());
+}
+
+}  // namespace xlstore

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// A copy of a database and its log in a directory of our own, for reading one that must be left as
+// it is, to the byte, and that SQLite could not read without making a file beside it.
+#ifndef XLSTORE_STORE_PRIVATE_COPY_HPP_
+#define XLSTORE_STORE_PRIVATE_COPY_HPP_
+
+#include <memory>
+#include <string>
+
+#include "store/error.hpp"
+
+namespace xlstore {
+
+class PrivateCopy {
+public:
+    /// Of `database` and its log, if it has one. The files are read through SQLite's own functions:
+    /// another descriptor's close would drop the locks of a connection in this process. Made below
+    /// $TMPDIR, /tmp or /dev/shm, whichever can be written. Errors: io (nowhere to write, or it is
+    /// changed all the time).
+    static Result<std::unique_ptr<PrivateCopy>> make(const std::string& database);
+    PrivateCopy(const PrivateCopy&) = delete;
+    PrivateCopy& operator=(const PrivateCopy&) = delete;
+    ~PrivateCopy();  ///< removes it
+
+    [[nodiscard]] std::string database() const { return directory_ + "/store.db"; }
+
+private:
+    explicit PrivateCopy(std::string directory) : directory_(std::move(directory)) {}
+    std::string directory_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_PRIVATE_COPY_HPP_

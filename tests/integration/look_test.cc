@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// xlfsck -n writes nothing at all: every byte below the store, on a read-only mount, as somebody
+// who may only read, beside what a killed writer left, and by its system calls.
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <sstream>
+
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Everything below a directory: names, owners, modes, times, and a hash of the bytes. As root
+// SQLite gives its log to the owner of the database, whose it is already: that moves the time of
+// its last change of status, and nothing else.
+std::string everything_below(const std::string& directory)
+{
+    std::set<std::string> lines;
+    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+        struct stat st {};
+        EXPECT_EQ(lstat(entry.path().c_str(), &st), 0);
+        std::ostringstream line;
+        line << entry.path().string() << ' ' << st.st_ino << ' ' << st.st_mode << ' ' << st.st_uid
+             << ' ' << st.st_size << ' ' << st.st_mtim.tv_sec << '.' << st.st_mtim.tv_nsec << ' ';
+        if (S_ISREG(st.st_mode)) line << std::hash<std::string>{}(read_file(entry.path()));
+        lines.insert(line.str());
+    }
+    std::string all;
+    for (const auto& line : lines)
+        all += line + "\n";
+    return all;
+}
+
+class LookTest : public DomainTest {
+protected:
+    // An open intent of a process that was killed when QEMU had acted, and a stranger in QEMU.
+    void SetUp() override
+    {
+        ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}, crash_at("commit.before", 3)),
+                          kKilled));
+        ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-add",
+                                 R"({"id":"stranger","backend":{"type":"null","data":{}}})"),
+                             "return"));
+        ASSERT_TRUE(fs::exists(store_.path() + "/store.db-wal"));
+        ASSERT_TRUE(fs::exists(store_.path() + "/store.db-shm"));
+    }
+    /// Runs it as `before` says, and nothing may have changed.
+    Ran look(const Words& before = {})
+    {
+        Words words = before;
+        const Words own = {binary("xlfsck"), "--store", store_.path(), "-n", "--json"};
+        words.insert(words.end(), own.begin(), own.end());
+        const auto files = everything_below(store_.path());
+        const auto qemu = state_of(domain_.judge());
+        Ran ran = run(words);
+        EXPECT_EQ(everything_below(store_.path()), files);
+        EXPECT_EQ(state_of(domain_.judge()), qemu);
+        return ran;
+    }
+    void found_both(const Ran& ran)
+    {
+        EXPECT_TRUE(ended(ran, 4));
+        EXPECT_TRUE(contains(ran.out, R"("problem":"intent_done")"));
+        EXPECT_TRUE(contains(ran.out, R"("problem":"thing_unknown")"));
+    }
+    static bool may_mount() { return run({"unshare", "-m", "true"}).status == 0; }
+};
+
+TEST_F(LookTest, LeavesEveryByteBesideAKilledWritersLog)
+{
+    found_both(look());
+    // The same without the log's index, and in the middle of the work of another.
+    fs::remove(store_.path() + "/store.db-shm");
+    found_both(look());
+    EXPECT_FALSE(fs::exists(store_.path() + "/store.db-shm"));
+    const auto open = store_.open();
+    found_both(look());
+}
+
+TEST_F(LookTest, NoCopyIsLeft)
+{
+    fs::remove(store_.path() + "/store.db-shm");
+    const auto place = store_.directory() / "tmp";
+    fs::create_directory(place);
+    found_both(look({"env", "TMPDIR=" + place}));
+    EXPECT_TRUE(fs::is_empty(place));
+}
+
+TEST_F(LookTest, ReadOnlyMountWillDo)
+{
+    if (!may_mount()) GTEST_SKIP() << "no mount namespace to be had";
+    const std::string mount =
+        "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && "
+        "! touch \"$0/x\" 2>/dev/null && exec \"$@\"";
+    const Words before = {"unshare", "-m", "sh", "-c", mount, store_.path()};
+    found_both(look(before));
+    fs::remove(store_.path() + "/store.db-shm");
+    found_both(look(before));
+}
+
+TEST_F(LookTest, SomebodyWhoMayOnlyReadCanLook)
+{
+    const auto* group = getgrnam("nogroup");
+    if (geteuid() != 0 || !group) GTEST_SKIP() << "not root: nobody cannot be played";
+    for (const auto& entry : fs::recursive_directory_iterator(store_.path()))
+        if (entry.is_regular_file()) {
+            ASSERT_EQ(chown(entry.path().c_str(), 0, group->gr_gid), 0);
+            ASSERT_EQ(chmod(entry.path().c_str(), 0640), 0);
+        }
+    ASSERT_EQ(chown(store_.path().c_str(), 0, group->gr_gid), 0);
+    ASSERT_EQ(chmod(store_.path().c_str(), 0750), 0);
+    ASSERT_EQ(chmod(store_.directory().path().c_str(), 0755), 0);
+    const Words before = {"setpriv", "--reuid=65534", "--regid=" + std::to_string(group->gr_gid),
+                          "--clear-groups"};
+    // It may read the store, and neither see nor ask root's QEMU: that is said, and nothing
+    // guessed.
+    for (const bool with_index : {true, false}) {
+        if (!with_index) fs::remove(store_.path() + "/store.db-shm");
+        const Ran ran = look(before);
+        EXPECT_EQ(ran.status & 8, 8) << ran.out << ran.err;
+        EXPECT_TRUE(contains(ran.out, R"("problem":"intent_in_doubt")"));
+        EXPECT_TRUE(contains(ran.out, R"("open_intents":1)"));
+    }
+}
+
+// What it asks the kernel for, below the store, and QEMU.
+TEST_F(LookTest, ItsSystemCallsChangeNothing)
+{
+    if (!strace_works()) GTEST_SKIP() << "no strace, or it may not trace";
+    const auto trace = store_.directory() / "trace";
+    found_both(
+        look({"env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-s", "200", "-o", trace, "-e",
+              "trace=%file,write,pwrite64,writev,pwritev,sendto,sendmsg,ftruncate,fallocate,"
+              "fchmod,fchown,openat,unlinkat,renameat2,mkdirat"}));
+    std::istringstream lines(read_file(trace));
+    int opened = 0;
+    std::set<std::string> asked;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find("\\\"execute\\\"") != std::string::npos) {
+            const auto at = line.find("\\\"execute\\\":") + 12;
+            const auto from = line.find("\\\"", at) + 2;
+            asked.insert(line.substr(from, line.find("\\\"", from) - from));
+            continue;
+        }
+        if (line.find(store_.path()) == std::string::npos) continue;
+        // The log is there, and SQLite opens it as it always does; its bytes are compared.
+        if (line.find("store.db-wal") != std::string::npos) continue;
+        for (const char* change : {"unlink", "rename", "mkdir", "rmdir", "chmod", "chown",
+                                   "truncate", "utime", "link(", "O_CREAT", "O_TRUNC"})
+            EXPECT_EQ(line.find(change), std::string::npos) << line;
+        EXPECT_EQ(line.find("O_RDWR"), std::string::npos) << line;
+        EXPECT_EQ(line.find("O_WRONLY"), std::string::npos) << line;
+        opened += line.find("O_RDONLY") != std::string::npos;
+    }
+    EXPECT_GE(opened, 3);
+    asked.erase("qmp_capabilities");
+    EXPECT_FALSE(asked.empty());
+    for (const auto& command : asked)
+        EXPECT_TRUE(command.starts_with("query-") || command.starts_with("x-debug-query-") ||
+                    command == "qom-list" || command == "qom-get" ||
+                    command == "human-monitor-command")
+            << command;
+}
+
+}  // namespace
+}  // namespace xlstore::test
