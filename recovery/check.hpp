@@ -51,6 +51,8 @@ struct Options {
     std::function<void(const Finding&)> found;  ///< called as each finding is complete
     std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask
     std::function<void(int pass, int done, int of)> progress;
+    std::function<bool()>
+        cancelled;  ///< asked between domains: what was begun is brought to its end
 };
 
 class Check {
@@ -70,6 +72,13 @@ public:
     [[nodiscard]] unsigned exit_bits() const noexcept { return bits_; }
     [[nodiscard]] int found() const noexcept { return found_; }
     [[nodiscard]] int corrected() const noexcept { return corrected_; }
+    /// Somebody wants it to end; then the exit status says so.
+    [[nodiscard]] bool cancelled()
+    {
+        if (options_.cancelled && options_.cancelled())
+            bits_ |= static_cast<unsigned>(Exit::cancelled);
+        return (bits_ & static_cast<unsigned>(Exit::cancelled)) != 0;
+    }
     void progress(int pass, int done, int of) const
     {
         if (options_.progress) options_.progress(pass, done, of);

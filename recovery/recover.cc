@@ -48,7 +48,7 @@ public:
 private:
     Task<void> work()
     {
-        while (next_ < domains_.size()) {
+        while (next_ < domains_.size() && !check_.cancelled()) {
             DomainRow domain = std::move(domains_[next_++]);
             check_.progress(pass_, static_cast<int>(next_) - 1, static_cast<int>(domains_.size()));
             if (pass_ == 3)
@@ -78,7 +78,7 @@ Task<Result<Report>> recover(Store& store, Options options)
             co_await domains.run();
         }
         // Last, since a dead session's row stays for as long as an open intent names it.
-        if (!check.options().only) co_await pass2_sessions(check, store);
+        if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
     }
     if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
     Report report{check.exit_bits(), check.found(), check.corrected()};

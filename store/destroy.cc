@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "store/crash_point.hpp"
+#include "store/hole.hpp"
 #include "store/lifecycle.hpp"
 #include "store/spawn.hpp"
 #include "store/trace.hpp"
@@ -229,6 +230,9 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
     XLSTORE_TRACE("destroy.locked", value_of(domain.id));
     auto row = read_domain(store.db(), domain.id);
     if (!row || row->state == DomainState::destroyed) co_return Result<void>();
+    if (XLSTORE_LEFT_OUT("mark before kill") && kill) {
+        if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
+    }
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
     row = read_domain(store.db(), domain.id);  // its QEMU may have been registered before the mark
     if (kill) {

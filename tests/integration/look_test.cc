@@ -169,5 +169,67 @@ TEST_F(LookTest, ItsSystemCallsChangeNothing)
             << command;
 }
 
+// What tools/systemd leaves for monitoring.
+TEST_F(LookTest, MetricsSayWhatWasSeen)
+{
+    const auto file = store_.directory() / "xlstore.prom";
+    const auto files = everything_below(store_.path());
+    const std::string bin = fs::path(binary("xlfsck")).parent_path();
+    const Words words = {"env",     "PATH=" + bin + ":/usr/bin:/bin",
+                         "sh",      XLSTORE_SOURCE_DIR "/tools/systemd/xlstore-metrics",
+                         "--store", store_.path(),
+                         file};
+    EXPECT_TRUE(ended(run(words), 0));
+    std::map<std::string, std::string> metrics;
+    std::istringstream lines(read_file(file));
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with("# HELP xlstore_") || line.starts_with("# TYPE xlstore_")) continue;
+        const auto blank = line.find(' ');
+        ASSERT_NE(blank, std::string::npos) << line;
+        EXPECT_TRUE(metrics.emplace(line.substr(0, blank), line.substr(blank + 1)).second) << line;
+    }
+    EXPECT_EQ(metrics["xlstore_fsck_status"], "4");
+    EXPECT_EQ(metrics["xlstore_domains"], "1");
+    EXPECT_EQ(metrics["xlstore_open_intents"], "1");
+    EXPECT_EQ(metrics["xlstore_waiting_for_guest"], "0");
+    EXPECT_EQ(metrics["xlstore_unknown_things"], "1");
+    EXPECT_EQ(metrics["xlstore_stale_things"], "0");
+    EXPECT_TRUE(metrics.contains("xlstore_oldest_intent_seconds"));
+    EXPECT_GT(metrics["xlstore_fsck_time_seconds"].size(), 9u);
+    EXPECT_EQ(everything_below(store_.path()), files);
+    EXPECT_FALSE(fs::exists(file + "." + std::to_string(getpid())));
+
+    // A store that cannot be looked at is no reason to leave the old figures.
+    fs::remove(store_.path() + "/store.db");
+    EXPECT_TRUE(ended(run(words), 0));
+    EXPECT_TRUE(contains(read_file(file), "xlstore_fsck_status 8\n"));
+    EXPECT_EQ(read_file(file).find("open_intents"), std::string::npos);
+    EXPECT_TRUE(ended(run({"sh", XLSTORE_SOURCE_DIR "/tools/systemd/xlstore-metrics"}), 2));
+}
+
+TEST(UnitsTest, SystemdTakesThem)
+{
+    if (run({"sh", "-c", "command -v systemd-analyze"}).status != 0)
+        GTEST_SKIP() << "there is no systemd-analyze";
+    const ScratchDirectory place;
+    const std::string units = XLSTORE_SOURCE_DIR "/tools/systemd/";
+    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in"}) {
+        std::string text = read_file(units + unit);
+        for (auto at = text.find('@'); at != std::string::npos; at = text.find('@', at)) {
+            const auto slash = text.find('/', at);
+            const auto end = text.find_first_of(" :\n", slash);
+            text.replace(at, end - at, "/bin/true");  // a program that is there
+        }
+        write_file(place / fs::path(unit).stem(), text);
+    }
+    write_file(place / "xlstore-look.timer", read_file(units + "xlstore-look.timer"));
+    for (const char* unit :
+         {"xlstore-recover.service", "xlstore-look.service", "xlstore-look.timer"}) {
+        const Ran ran = run({"systemd-analyze", "verify", "--man=no", place / unit});
+        EXPECT_TRUE(ended(ran, 0));
+        EXPECT_EQ(ran.err, "");
+    }
+}
+
 }  // namespace
 }  // namespace xlstore::test

@@ -79,6 +79,7 @@ Ran xlstore(const std::string& store, Words words, const Environment& environmen
 Ran xlfsck(const std::string& store, Words words, const Environment& environment = {});
 /// It is there, and may trace.
 [[nodiscard]] bool strace_works();
+/// A program of this build, or of the directory XLSTORE_BIN.
 [[nodiscard]] std::string binary(const std::string& name);
 /// The environment in which a process dies at its Nth passing of a crash point.
 [[nodiscard]] Environment crash_at(const std::string& point, int passing = 1);

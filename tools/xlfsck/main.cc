@@ -2,6 +2,7 @@
 // xlfsck: the face of recovery/. Options as e2fsck has them; exit status is a sum of bits.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -10,6 +11,7 @@
 #include "recovery/recover.hpp"
 #include "store/json_text.hpp"
 #include "tools/common/output.hpp"
+#include "tools/xlfsck/terminal.hpp"
 
 namespace xlstore::tools {
 
@@ -29,7 +31,7 @@ constexpr const char* kUsage =
     "  -y  answer yes to everything\n"
     "  -f  check even what seems clean\n"
     "  -v  say more\n"
-    "  -C FD  write progress to this descriptor: PASS DONE OF\n"
+    "  -C FD  write progress to this descriptor: PASS DONE OF; 0: a bar on the terminal\n"
     "  --json  one object a line, the last one the summary\n"
     "  --evict  take out of QEMU what no entry knows, instead of adopting it\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
@@ -139,7 +141,7 @@ std::string_view action_name(Action action)
     return "none";
 }
 
-void print_finding(const Settings& settings, const Finding& f)
+void print_finding(const Settings& settings, Terminal& terminal, const Finding& f)
 {
     const auto& about = recovery::problem(f.code);
     if (settings.json) {
@@ -164,20 +166,20 @@ void print_finding(const Settings& settings, const Finding& f)
     if (f.action == Action::fixed) line += "  " + std::string(about.fixed) + ".";
     if (f.action == Action::left) line += "  LEFT.";
     if (f.action == Action::failed) line += "  NOT REPAIRED: " + f.error + ".";
-    std::puts(plain(line).c_str());
+    terminal.say(line);
 }
 
-bool ask_on_terminal(const recovery::Problem& about, const recovery::Subject& subject)
+// The first ^C lets what has begun come to its end; the second ends the process, which is safe,
+// too.
+volatile std::sig_atomic_t interrupted = 0;
+
+void watch_for_interrupts()
 {
-    std::printf("%s: %s (%s). %s<y>? ", plain(subject.text).c_str(),
-                std::string(about.message).c_str(), plain(subject.evidence).c_str(),
-                std::string(about.question).c_str());
-    std::fflush(stdout);
-    std::string answer;
-    for (int c = std::getchar(); c != '\n' && c != EOF; c = std::getchar())
-        answer += static_cast<char>(c);
-    if (answer.empty() && std::feof(stdin)) return false;  // nobody answers any more
-    return answer.empty() || answer[0] == 'y' || answer[0] == 'Y';
+    struct sigaction action {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);  // and a question ends at once
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
 }
 
 int could_not_look(const Settings& settings, const Error& error)
@@ -198,12 +200,20 @@ int run(const Settings& settings)
         usage("questions need a terminal: give -n, -p or -y");
     options.timeout_each =
         std::chrono::milliseconds(static_cast<std::int64_t>(settings.timeout_s * 1000));
-    options.found = [&](const Finding& finding) { print_finding(settings, finding); };
-    options.answer = ask_on_terminal;
-    if (settings.progress_fd >= 0)
-        options.progress = [&](int pass, int done, int of) {
+    Terminal terminal(settings.progress_fd == 0 ||
+                      (settings.progress_fd < 0 && !settings.json && isatty(STDERR_FILENO)));
+    options.found = [&](const Finding& finding) { print_finding(settings, terminal, finding); };
+    options.answer = [&](const recovery::Problem& about, const recovery::Subject& subject) {
+        return !interrupted && terminal.ask(about, subject);
+    };
+    options.cancelled = [] { return interrupted != 0; };
+    options.progress = [&](int pass, int done, int of) {
+        if (settings.progress_fd > 0)
             dprintf(settings.progress_fd, "%d %d %d\n", pass, done, of);
-        };
+        else
+            terminal.progress(pass, done, of);
+    };
+    watch_for_interrupts();
 
     StoreOptions where;
     where.directory = settings.store;
@@ -233,6 +243,7 @@ int run(const Settings& settings)
                                                   {"open_intents", counts.text(2)}})}})
                 .c_str());
     } else {
+        terminal.progress_ends();
         std::printf("%s: %s domains, %s things, %s open intents; %d found, %d corrected\n",
                     settings.store.c_str(), counts.text(0).c_str(), counts.text(1).c_str(),
                     counts.text(2).c_str(), report->found, report->corrected);

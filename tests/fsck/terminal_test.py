@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""xlfsck on a terminal: what each key does, the bar, interrupts; and what it does without one.
+
+    terminal_test.py --bin BUILD/bin
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = None
+QUESTION = re.compile(rb"\[Y/n/a/s/q/\?\] $")
+SECONDS = 60
+
+
+class Terminal(unittest.TestCase):
+    def setUp(self):
+        self.place = tempfile.TemporaryDirectory(prefix="xlst-")
+        self.addCleanup(self.place.cleanup)
+        self.store = os.path.join(self.place.name, "store")
+        self.run_ok("xlstore", "init")
+
+    def command(self, program, *words):
+        return [str(BIN / program), "--store", self.store, *words]
+
+    def run_ok(self, program, *words, crash_at=None, status=0):
+        environment = {**os.environ, **({"XLSTORE_CRASH_AT": crash_at} if crash_at else {})}
+        done = subprocess.run(self.command(program, *words), env=environment, capture_output=True, text=True,
+                              timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout
+
+    def abandon(self, domids):
+        """Creations whose creator was killed before there was a QEMU: problem 3002, and a dead session each."""
+        document = (ROOT / "tools/examples/web01.json").read_text(encoding="utf-8")
+        for domid in domids:
+            path = os.path.join(self.place.name, f"{domid}.json")
+            uuid = f"8f2c7d10-4b6e-4a51-9d3c-0000000000{domid:02d}"
+            pathlib.Path(path).write_text(
+                re.sub(r'"uuid": "[^"]*"', f'"uuid": "{uuid}"', document).replace('"web01"', f'"d{domid}"'),
+                encoding="utf-8")
+            self.run_ok("xlstore", "create", str(domid), path, "--", "qemu-system-x86_64", crash_at="spawn.before_fork",
+                        status=-signal.SIGKILL)
+
+    def on_terminal(self, *words, keys=()):
+        """Its exit status and what it said, each question answered with the next key; "^C" interrupts."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(str(BIN / "xlfsck"), self.command("xlfsck", *words))
+        said = b""
+        seen = 0
+        keys = list(keys)
+        end = time.monotonic() + SECONDS
+        while True:
+            self.assertLess(time.monotonic(), end, said)
+            if not select.select([terminal], [], [], 1)[0]:
+                continue
+            try:
+                part = os.read(terminal, 65536)
+            except OSError:  # its end of the terminal is closed
+                part = b""
+            if not part:
+                break
+            said += part
+            if QUESTION.search(said[seen:]):
+                self.assertTrue(keys, "a question too many:\n" + said.decode())
+                seen = len(said)
+                key = keys.pop(0)
+                os.write(terminal, {"^C": b"\x03", "^D": b"\x04"}.get(key, key.encode() + b"\n"))
+        os.close(terminal)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self.assertEqual(keys, [], said.decode())
+        return status, said.decode()
+
+    def left(self):
+        rows = json.loads(self.run_ok("xlstore", "--json", "sql", "SELECT domid FROM domains"))
+        return [row["domid"] for row in rows]
+
+    def test_yes_no_and_enter(self):
+        self.abandon((7, 8, 9))
+        status, said = self.on_terminal(keys=("y", "n", "", "s"))
+        self.assertEqual(status, 1 + 4, said)
+        self.assertEqual(self.left(), [8])
+        self.assertEqual(said.count("RETIRED."), 2)
+        self.assertEqual(said.count("LEFT."), 3)  # and two sessions: s was for all of them
+
+    def test_all_of_a_kind(self):
+        self.abandon((7, 8, 9))
+        status, said = self.on_terminal(keys=("a", "a"))  # domains; sessions
+        self.assertEqual(status, 1, said)
+        self.assertEqual(self.left(), [])
+        self.assertEqual(said.count("Retire it"), 1)
+        self.assertEqual(said.count("RETIRED."), 3)
+        self.assertEqual(said.count("REMOVED."), 3)
+        self.assertEqual(self.on_terminal(keys=())[0], 0)
+
+    def test_none_of_a_kind(self):
+        self.abandon((7, 8))
+        status, said = self.on_terminal(keys=("s",))
+        self.assertEqual(status, 4, said)
+        self.assertEqual(self.left(), [7, 8])
+
+    def test_quit_and_end_of_input(self):
+        self.abandon((7, 8))
+        for key in ("q", "^D"):
+            status, said = self.on_terminal(keys=(key,))
+            self.assertEqual(status, 4, said)
+            self.assertEqual(self.left(), [7, 8])
+
+    def test_other_keys_are_explained_and_asked_again(self):
+        self.abandon((7,))
+        status, said = self.on_terminal(keys=("?", "x", "n"))
+        self.assertEqual(status, 4)
+        self.assertEqual(said.count("yes to all of this kind"), 2)
+        self.assertEqual(said.count("Retire it"), 3)
+
+    def test_interrupt_leaves_the_rest(self):
+        self.abandon((7, 8))
+        status, said = self.on_terminal(keys=("y", "^C"))
+        self.assertEqual(status & 32, 32, said)
+        self.assertEqual(self.left(), [8])
+
+    def test_bar_on_a_terminal_alone(self):
+        self.abandon((7,))
+        status, said = self.on_terminal("-n")
+        self.assertEqual(status, 4)
+        self.assertIn("\rpass 3 |", said)
+        for line in ("domain 7 (d7):", self.store + ":"):  # each begins where the bar was erased
+            self.assertIn("\r\x1b[K" + line, said)
+        done = subprocess.run(self.command("xlfsck", "-n"), capture_output=True, text=True, timeout=SECONDS,
+                              check=False)
+        self.assertNotIn("pass", done.stdout + done.stderr)
+        done = subprocess.run(self.command("xlfsck", "-n", "-C", "2"), capture_output=True, text=True,
+                              timeout=SECONDS, check=False)
+        self.assertIn("3 0 1\n", done.stderr)
+
+    def test_no_terminal_no_questions(self):
+        done = subprocess.run(self.command("xlfsck"), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode, 16)
+        self.assertIn("questions need a terminal", done.stderr)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
+    options, rest = parser.parse_known_args()
+    BIN = options.bin
+    unittest.main(argv=[sys.argv[0], *rest])
