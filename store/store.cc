@@ -106,6 +106,13 @@ void make_directory(const std::string& path, unsigned mode)
         throw IoError(errno, "cannot create " + path);
 }
 
+// So that names in it survive a power cut.
+void sync_directory(const std::string& path)
+{
+    const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory || fsync(directory.get()) != 0) throw IoError(errno, "cannot sync " + path);
+}
+
 void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group)
 {
     if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
@@ -187,7 +194,8 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
     const unsigned file_mode = reading_group ? 0640 : 0600;
     const std::string database = directory + "/store.db";
 
-    if (mkdir(directory.c_str(), directory_mode) == 0) {
+    const bool made_directory = mkdir(directory.c_str(), directory_mode) == 0;
+    if (made_directory) {
         set_access(directory, directory_mode, reading_group);
     } else if (errno != EEXIST) {
         return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(),
@@ -234,12 +242,21 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
             .bind(durability == Durability::power ? "power" : "process")
             .run();
         transaction.commit();
+        // Whoever opens it first would otherwise change the file by way of a journal, and a journal
+        // that it left when it was killed is in the way of everybody who looks before writing.
+        db.execute("PRAGMA journal_mode = WAL");
     }
+    for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since
+        unlink((fresh + suffix).c_str());
     make_directory(directory + "/run", 0700);
     for (const char* name : {"/locks", "/slow", "/store.db.new"})
         set_access(directory + name, file_mode, reading_group);
     if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, database.c_str(), RENAME_NOREPLACE) != 0)
         throw IoError(errno, "cannot rename " + fresh + " to " + database);
+    // Its log and the log's index: a reader who may not write could not make them.
+    Db(database, Db::Mode::read_write);
+    sync_directory(directory);
+    if (made_directory) sync_directory(directory + "/..");
     return {};
 }
 
