@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#include "tests/crash/sqlite_calls.hpp"
+
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <array>
+#include <new>
+
+namespace xlstore::test {
+
+namespace {
+
+struct Row {
+    std::string_view name;
+    int failure;
+};
+// In the order of SqliteCall.
+constexpr std::array<Row, kSqliteCalls> kRows = {{{"open", SQLITE_CANTOPEN},
+                                                  {"remove", SQLITE_IOERR_DELETE},
+                                                  {"access", SQLITE_IOERR_ACCESS},
+                                                  {"read", SQLITE_IOERR_READ},
+                                                  {"write", SQLITE_IOERR_WRITE},
+                                                  {"truncate", SQLITE_IOERR_TRUNCATE},
+                                                  {"sync", SQLITE_IOERR_FSYNC},
+                                                  {"size", SQLITE_IOERR_FSTAT},
+                                                  {"lock", SQLITE_IOERR_LOCK},
+                                                  {"map", SQLITE_IOERR_SHMMAP},
+                                                  {"index lock", SQLITE_IOERR_SHMLOCK}}};
+
+// SQLite's file format: the byte of the log's index that a writer locks.
+constexpr int kWriterLock = 0;
+
+SqliteObserver* observer = nullptr;
+sqlite3_vfs* plain = nullptr;
+
+// What SQLite allocates for a file: this, and behind it the plain file.
+struct File {
+    sqlite3_file base;
+    std::string* path;
+    sqlite3_file* real;
+};
+File& file_of(sqlite3_file* file)
+{
+    return *reinterpret_cast<File*>(file);
+}
+
+bool fails(SqliteCall call, const std::string& path)
+{
+    return observer && !observer->may(call, path);
+}
+
+template <class Act>
+int unless_it_fails(SqliteCall call, sqlite3_file* file, Act act)
+{
+    File& f = file_of(file);
+    return fails(call, *f.path) ? failure_of(call) : act(*f.real->pMethods, f.real);
+}
+
+int close_file(sqlite3_file* file)
+{
+    File& f = file_of(file);
+    const int rc = f.real->pMethods ? f.real->pMethods->xClose(f.real) : SQLITE_OK;
+    delete f.path;
+    return rc;
+}
+
+int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 at)
+{
+    return unless_it_fails(SqliteCall::read, file, [&](const auto& real, sqlite3_file* f) {
+        return real.xRead(f, to, size, at);
+    });
+}
+
+int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
+{
+    const int rc = unless_it_fails(SqliteCall::write, file, [&](const auto& real, sqlite3_file* f) {
+        return real.xWrite(f, what, size, at);
+    });
+    if (rc == SQLITE_OK && observer)
+        observer->written(*file_of(file).path, at,
+                          {static_cast<const std::byte*>(what), static_cast<std::size_t>(size)});
+    return rc;
+}
+
+int truncate_file(sqlite3_file* file, sqlite3_int64 size)
+{
+    const int rc =
+        unless_it_fails(SqliteCall::truncate, file,
+                        [&](const auto& real, sqlite3_file* f) { return real.xTruncate(f, size); });
+    if (rc == SQLITE_OK && observer) observer->truncated(*file_of(file).path, size);
+    return rc;
+}
+
+int sync_file(sqlite3_file* file, int flags)
+{
+    const int rc = unless_it_fails(SqliteCall::sync, file, [&](const auto& real, sqlite3_file* f) {
+        return real.xSync(f, flags);
+    });
+    if (rc == SQLITE_OK && observer) observer->synced(*file_of(file).path);
+    return rc;
+}
+
+int file_size(sqlite3_file* file, sqlite3_int64* size)
+{
+    return unless_it_fails(SqliteCall::size, file, [&](const auto& real, sqlite3_file* f) {
+        return real.xFileSize(f, size);
+    });
+}
+
+int lock_file(sqlite3_file* file, int level)
+{
+    return unless_it_fails(SqliteCall::lock, file,
+                           [&](const auto& real, sqlite3_file* f) { return real.xLock(f, level); });
+}
+
+// Giving back a lock does not fail in the plain VFS either.
+int unlock_file(sqlite3_file* file, int level)
+{
+    sqlite3_file* real = file_of(file).real;
+    return real->pMethods->xUnlock(real, level);
+}
+
+int check_reserved(sqlite3_file* file, int* out)
+{
+    sqlite3_file* real = file_of(file).real;
+    return real->pMethods->xCheckReservedLock(real, out);
+}
+
+int control(sqlite3_file* file, int op, void* argument)
+{
+    sqlite3_file* real = file_of(file).real;
+    return real->pMethods->xFileControl(real, op, argument);
+}
+
+int sector_size(sqlite3_file* file)
+{
+    sqlite3_file* real = file_of(file).real;
+    return real->pMethods->xSectorSize(real);
+}
+
+int characteristics(sqlite3_file* file)
+{
+    sqlite3_file* real = file_of(file).real;
+    return real->pMethods->xDeviceCharacteristics(real);
+}
+
+int map_index(sqlite3_file* file, int region, int size, int extend, void volatile** out)
+{
+    return unless_it_fails(SqliteCall::map, file, [&](const auto& real, sqlite3_file* f) {
+        return real.xShmMap(f, region, size, extend, out);
+    });
+}
+
+int lock_index(sqlite3_file* file, int offset, int n, int flags)
+{
+    if ((flags & SQLITE_SHM_LOCK) != 0)
+        return unless_it_fails(
+            SqliteCall::index_lock, file,
+            [&](const auto& real, sqlite3_file* f) { return real.xShmLock(f, offset, n, flags); });
+    File& f = file_of(file);
+    const int rc = f.real->pMethods->xShmLock(f.real, offset, n, flags);
+    if (offset == kWriterLock && observer) observer->writer_left(*f.path);
+    return rc;
+}
+
+void index_barrier(sqlite3_file* file)
+{
+    sqlite3_file* real = file_of(file).real;
+    real->pMethods->xShmBarrier(real);
+}
+
+int unmap_index(sqlite3_file* file, int remove)
+{
+    sqlite3_file* real = file_of(file).real;
+    return real->pMethods->xShmUnmap(real, remove);
+}
+
+// Version 2: without xFetch SQLite maps no file, which the library forbids it anyway.
+constexpr sqlite3_io_methods kMethods = {2,
+                                         close_file,
+                                         read_file,
+                                         write_file,
+                                         truncate_file,
+                                         sync_file,
+                                         file_size,
+                                         lock_file,
+                                         unlock_file,
+                                         check_reserved,
+                                         control,
+                                         sector_size,
+                                         characteristics,
+                                         map_index,
+                                         lock_index,
+                                         index_barrier,
+                                         unmap_index,
+                                         nullptr,
+                                         nullptr};
+
+// The plain VFS says of an empty file that it is not there.
+bool is_there(const char* name)
+{
+    return access(name, F_OK) == 0;
+}
+
+int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags)
+{
+    auto* f = new (file) File{{nullptr}, nullptr, nullptr};
+    const std::string path = name ? name : "";
+    if (fails(SqliteCall::open, path)) return failure_of(SqliteCall::open);
+    const bool there = !name || is_there(name);
+    f->real = reinterpret_cast<sqlite3_file*>(f + 1);
+    const int rc = plain->xOpen(plain, name, f->real, flags, out_flags);
+    if (rc != SQLITE_OK) return rc;  // without methods: SQLite does not close it
+    f->path = new std::string(path);
+    f->base.pMethods = &kMethods;
+    if (observer && !there) observer->made(path);
+    return SQLITE_OK;
+}
+
+int remove_file(sqlite3_vfs*, const char* name, int sync_directory)
+{
+    if (fails(SqliteCall::remove, name)) return failure_of(SqliteCall::remove);
+    // Told first, since the plain VFS syncs the directory in the same call.
+    if (observer && is_there(name)) observer->removed(name);
+    return plain->xDelete(plain, name, sync_directory);
+}
+
+int access_file(sqlite3_vfs*, const char* name, int flags, int* out)
+{
+    if (fails(SqliteCall::access, name)) return failure_of(SqliteCall::access);
+    return plain->xAccess(plain, name, flags, out);
+}
+
+sqlite3_vfs& watched()
+{
+    static sqlite3_vfs vfs = [] {
+        plain = sqlite3_vfs_find(nullptr);
+        sqlite3_vfs made = *plain;  // what is not about files is the plain one's
+        made.zName = "watched";
+        made.szOsFile = static_cast<int>(sizeof(File)) + plain->szOsFile;
+        made.xOpen = open_file;
+        made.xDelete = remove_file;
+        made.xAccess = access_file;
+        made.pNext = nullptr;
+        return made;
+    }();
+    return vfs;
+}
+
+}  // namespace
+
+std::string_view name_of(SqliteCall call) noexcept
+{
+    return kRows[static_cast<std::size_t>(call)].name;
+}
+
+int failure_of(SqliteCall call) noexcept
+{
+    return kRows[static_cast<std::size_t>(call)].failure;
+}
+
+Watching::Watching(SqliteObserver& who)
+{
+    sqlite3_vfs_register(&watched(), 1);
+    observer = &who;
+}
+
+Watching::~Watching()
+{
+    observer = nullptr;
+    sqlite3_vfs_register(plain, 1);
+}
+
+}  // namespace xlstore::test
