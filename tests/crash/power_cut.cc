@@ -22,13 +22,9 @@
 #include <stdexcept>
 
 #include "recovery/recover.hpp"
-#include "store/class_plan.hpp"
-#include "store/edit.hpp"
-#include "store/identity.hpp"
-#include "store/journal.hpp"
-#include "store/lifecycle.hpp"
 #include "tests/crash/disk.hpp"
 #include "tests/crash/sqlite_calls.hpp"
+#include "tests/crash/work.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {
@@ -42,19 +38,6 @@ constexpr const char* kNewBoot = "00000000-0000-0000-0000-00000000002b";
 void set_boot(const char* id)
 {
     setenv("XLSTORE_TEST_BOOT_ID", id, 1);  // NOLINT(concurrency-mt-unsafe)
-}
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(60);
-}
-
-/// The value of what must succeed. @throws std::runtime_error
-template <class T>
-T must(Result<T> result)
-{
-    if (!result) throw std::runtime_error("the workload failed: " + result.error().message);
-    if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
 
 // ---- Writing down ----
@@ -160,107 +143,6 @@ namespace xlstore::test {
 namespace {
 
 // ---- The workload ----
-
-std::unique_ptr<Store> open_store(const std::string& directory)
-{
-    StoreOptions options;
-    options.directory = directory;
-    options.program = "power_cut";
-    return must(Store::open(options));
-}
-
-std::string uuid_of(int domid)
-{
-    return "8f2c7d10-4b6e-4a51-9d3c-00000000000" + std::to_string(domid);
-}
-
-/// One open store, and the operations that need no QEMU. QEMU's part of an intent is left out: what
-/// is tried here is what the store keeps of it.
-class Work {
-public:
-    explicit Work(const std::string& directory) : store_(open_store(directory)) {}
-
-    DomainId import(int domid, const std::string& name)
-    {
-        return must(store_->loop().wait_for(import_domain(
-                        *store_, domid, hvm_document(name, uuid_of(domid), "/srv/a.iso"),
-                        "document", soon())))
-            .id;
-    }
-    void edit(DomainId domain, const std::string& from, const std::string& to)
-    {
-        std::string text = read_document(store_->db(), domain);
-        text.replace(text.find(from), from.size(), to);
-        const auto document = must(parse_document(text, "edit"));
-        must(store_->loop().wait_for(store_->with_fast_lock(
-            domain, "edit", soon(), [&](const FastHold& fast) -> Result<void> {
-                if (auto ok = begin_edit(*store_, fast, 0); !ok) return ok.error();
-                return write_document(*store_, fast, document);
-            })));
-    }
-    void rename(DomainId domain, const std::string& name)
-    {
-        must(store_->loop().wait_for(
-            rename_domain(*store_, *read_domain(store_->db(), domain), name, 0, soon())));
-    }
-    std::vector<IntentId> open_intents(DomainId domain, std::vector<Draft> drafts)
-    {
-        auto hold =
-            must(store_->loop().wait_for(store_->slow_lock(domain, "work", "work", soon())));
-        return must(store_->loop().wait_for(
-            Journal(*store_).open(hold, std::move(drafts), "/no/monitor", soon())));
-    }
-    void settle(DomainId domain, std::vector<IntentId> intents, Image image)
-    {
-        auto hold =
-            must(store_->loop().wait_for(store_->slow_lock(domain, "work", "work", soon())));
-        must(store_->loop().wait_for(
-            Journal(*store_).settle(hold, std::move(intents), image, "none", soon())));
-    }
-    void note(DomainId domain, std::vector<IntentId> intents)
-    {
-        auto hold =
-            must(store_->loop().wait_for(store_->slow_lock(domain, "work", "work", soon())));
-        must(store_->loop().wait_for(
-            Journal(*store_).note(hold, std::move(intents), "the guest has it", true, soon())));
-    }
-    std::vector<Draft> insertion(DomainId domain, const std::string& image)
-    {
-        std::vector<Draft> drafts;
-        drafts.push_back(must(
-            draft_insert(*read_thing(store_->db(), domain, ThingName{"disks", "hdc"}), image)));
-        return drafts;
-    }
-    static std::vector<Draft> additions(const Words& ids)
-    {
-        std::vector<Draft> drafts;
-        for (const auto& id : ids)
-            drafts.push_back(must(draft_attach("qemu", tablet(id))));
-        return drafts;
-    }
-    std::vector<Draft> removal(DomainId domain, const std::string& id)
-    {
-        const auto entry = *read_thing(store_->db(), domain, ThingName{"qemu", id});
-        std::vector<Draft> drafts;
-        drafts.push_back(must(draft_detach(entry, read_products(store_->db(), entry.id))));
-        return drafts;
-    }
-    void destroy(DomainId domain)
-    {
-        must(store_->loop().wait_for(
-            destroy_domain(*store_, *read_domain(store_->db(), domain), soon())));
-    }
-    void forestall(int domid)
-    {
-        must(store_->loop().wait_for(destroy_or_forestall(*store_, domid, uuid_of(domid), soon())));
-    }
-    /// As the library does it above a size of the log.
-    void restart_log() { (void)store_->db().checkpoint(false); }
-    void empty_log() { must(store_->loop().wait_for(store_->empty_log(soon()))); }
-
-private:
-    std::unique_ptr<Store> store_;
-};
 
 void work(const std::string& directory)
 {
@@ -389,7 +271,7 @@ try {
         if (Store::open(options)) return "it opens, and there is none";
         must(Store::init(directory));
     }
-    const auto store = open_store(directory);
+    const auto store = open_for_work(directory);
     if (files.contains("store.db")) {
         const auto rows = dump(directory);
         std::size_t last = 0;  // acknowledged

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "tests/crash/work.hpp"
+
+#include "store/class_plan.hpp"
+#include "store/edit.hpp"
+#include "store/identity.hpp"
+#include "store/journal.hpp"
+#include "store/lifecycle.hpp"
+
+namespace xlstore::test {
+
+namespace {
+
+std::string uuid_of(int domid)
+{
+    return "8f2c7d10-4b6e-4a51-9d3c-00000000000" + std::to_string(domid);
+}
+
+SlowHold hold(Store& store, DomainId domain)
+{
+    return must(
+        store.loop().wait_for(store.slow_lock(domain, store.subject_of(domain), "work", soon())));
+}
+
+}  // namespace
+
+Deadline soon()
+{
+    return Clock::now() + std::chrono::seconds(60);
+}
+
+std::unique_ptr<Store> open_for_work(const std::string& directory)
+{
+    StoreOptions options;
+    options.directory = directory;
+    options.program = "work";
+    return must(Store::open(options));
+}
+
+DomainId Work::import(int domid, const std::string& name)
+{
+    return must(store_->loop().wait_for(
+                    import_domain(*store_, domid, hvm_document(name, uuid_of(domid), "/srv/a.iso"),
+                                  "document", soon())))
+        .id;
+}
+
+void Work::edit(DomainId domain, const std::string& from, const std::string& to)
+{
+    std::string text = read_document(store_->db(), domain);
+    text.replace(text.find(from), from.size(), to);
+    const auto document = must(parse_document(text, "edit"));
+    must(store_->loop().wait_for(
+        store_->with_fast_lock(domain, "edit", soon(), [&](const FastHold& fast) -> Result<void> {
+            if (auto ok = begin_edit(*store_, fast, 0); !ok) return ok.error();
+            return write_document(*store_, fast, document);
+        })));
+}
+
+void Work::rename(DomainId domain, const std::string& name)
+{
+    must(store_->loop().wait_for(
+        rename_domain(*store_, *read_domain(store_->db(), domain), name, 0, soon())));
+}
+
+std::vector<IntentId> Work::open_intents(DomainId domain, std::vector<Draft> drafts)
+{
+    auto held = hold(*store_, domain);
+    return must(store_->loop().wait_for(
+        Journal(*store_).open(held, std::move(drafts), "/no/monitor", soon())));
+}
+
+void Work::settle(DomainId domain, std::vector<IntentId> intents, Image image)
+{
+    auto held = hold(*store_, domain);
+    must(store_->loop().wait_for(
+        Journal(*store_).settle(held, std::move(intents), image, "none", soon())));
+}
+
+void Work::note(DomainId domain, std::vector<IntentId> intents)
+{
+    auto held = hold(*store_, domain);
+    must(store_->loop().wait_for(
+        Journal(*store_).note(held, std::move(intents), "the guest has it", true, soon())));
+}
+
+void Work::destroy(DomainId domain)
+{
+    must(store_->loop().wait_for(
+        destroy_domain(*store_, *read_domain(store_->db(), domain), soon())));
+}
+
+void Work::forestall(int domid)
+{
+    must(store_->loop().wait_for(destroy_or_forestall(*store_, domid, uuid_of(domid), soon())));
+}
+
+void Work::empty_log()
+{
+    must(store_->loop().wait_for(store_->empty_log(soon())));
+}
+
+std::vector<Draft> Work::insertion(DomainId domain, const std::string& image)
+{
+    std::vector<Draft> drafts;
+    drafts.push_back(
+        must(draft_insert(*read_thing(store_->db(), domain, ThingName{"disks", "hdc"}), image)));
+    return drafts;
+}
+
+std::vector<Draft> Work::additions(const Words& tablets)
+{
+    std::vector<Draft> drafts;
+    for (const auto& id : tablets)
+        drafts.push_back(must(draft_attach("qemu", tablet(id))));
+    return drafts;
+}
+
+std::vector<Draft> Work::removal(DomainId domain, const std::string& tablet)
+{
+    const auto entry = *read_thing(store_->db(), domain, ThingName{"qemu", tablet});
+    std::vector<Draft> drafts;
+    drafts.push_back(must(draft_detach(entry, read_products(store_->db(), entry.id))));
+    return drafts;
+}
+
+}  // namespace xlstore::test
