@@ -4,6 +4,7 @@
 
   harness.py --bin BUILD/bin [--operations insert,eject,…] [--share 1/10 [--start S]] [--jobs 2]
              [--seconds T] [--every-stop] [--number N] [--log FILE] [--keep]
+  harness.py --bin BUILD/bin --two-deep [--second N] [as above]
   harness.py --self-test [--bin BUILD/bin]
 
 For each operation and each N: the world is brought into the operation's start state; the operation
@@ -11,6 +12,8 @@ is run under `killer N`; then `judge.py` looks, before any recovery; `xlfsck -p`
 and `xlfsck -n` after it with 0 (2 instead where a guest must let go first); the judge looks again.
 What was acknowledged must be there, what survived must have succeeded, a QEMU that ran must run
 still unless its destruction had begun, and after recovery the operation must be possible again.
+
+With --two-deep the recovery is killed as well, see two_deep.py.
 
 What is run is a row of OPERATIONS below. README.md beside this file tells more.
 """
@@ -371,6 +374,9 @@ class Outcome:
     stops: int
     where: str
 
+    def is_asynchronous(self):
+        return not self.survived and self.where.split()[0] in ASYNCHRONOUS
+
 
 def leave_behind(world, operation):
     crash_at, command = operation.left
@@ -387,58 +393,81 @@ ASYNCHRONOUS = {"sendmsg", "sendto", "recvmsg", "recvfrom", "connect", "shutdown
                 "clone3", "fork", "vfork", "kill", "pidfd_send_signal"}
 
 
-def kill_once(world, operation, number, skip_pure, look_first=True):
-    world.log.clear()
-    before = world.bring_about(operation)
-    if operation.left:
-        before = leave_behind(world, operation)
-    the_qemu = before["qemus"][0] if before["qemus"] else "none"
-
+def kill_at(world, number, skip_pure, program, words):
+    """One command under the killer: how it ended, and where it was killed."""
     pure = ["--skip-pure"] if skip_pure else []
-    command = world.argv(operation.program, operation.command)
-    ended = world.note(run([world.killer, str(number), *pure, "--record", world.path("record"), "--", *command]))
+    ended = world.note(run([world.killer, str(number), *pure, "--record", world.path("record"), "--",
+                            *world.argv(program, words)]))
     verdicts = [line for line in ended.err.splitlines() if line.startswith("killer: ")]
     if not verdicts:
         raise Violation(f"the killer says nothing:\n{ended}")
-    survived = ended.status != KILLED
-    if survived:
-        world.must(ended, operation.statuses, "nothing was killed, and yet it failed")
-    # On standard output is only ever what is done: who read it may rely on it, killed afterwards or not.
-    promises = operation.promises if survived or ended.out else ()
+    if ended.status != KILLED:
+        said = verdicts[-1].split()
+        return ended, Outcome(True, int(said[said.index("after") + 1]), "")
+    world.kills += 1
+    return ended, Outcome(False, number, verdicts[-1].rsplit(": ", 1)[1])
 
-    # Before any recovery. Looking gives QEMU the time to finish what it was sent, so that recovery is
-    # tried without it as well: R12's barrier alone keeps it from looking too early then.
+
+class Kill:
+    """One kill of an operation, and what has to hold after it."""
+
+    def __init__(self, world, operation):
+        self.world = world
+        self.operation = operation
+        self.seen = None        # by the judge, before any recovery
+        world.log.clear()
+        before = world.bring_about(operation)
+        if operation.left:
+            before = leave_behind(world, operation)
+        self.qemu = before["qemus"][0] if before["qemus"] else "none"
+        self.recovered = (0, 1, 2, 3) if operation.guest_holds else (0, 1)  # xlfsck -p may end with
+
+    def at(self, number, skip_pure):
+        world, operation = self.world, self.operation
+        ended, self.outcome = kill_at(world, number, skip_pure, operation.program, operation.command)
+        if self.outcome.survived:
+            world.must(ended, operation.statuses, "nothing was killed, and yet it failed")
+        # On standard output is only ever what is done: who read it may rely on it, killed afterwards or not.
+        self.promises = operation.promises if self.outcome.survived or ended.out else ()
+
+    def look(self, when="before recovery"):
+        """Looking gives QEMU the time to finish what it was sent, so that recovery is tried without it as
+        well: R12's barrier alone keeps it from looking too early then."""
+        seen = self.world.judge(when, self.qemu if self.operation.qemu == "lives" else "any", self.promises)
+        if self.operation.qemu == "ends" and self.qemu not in seen["qemus"] and \
+                "running" in [d["state"] for d in seen["domains"]]:
+            raise Violation(f"{when}:\nR14: QEMU {self.qemu} was killed, and its row is not marked yet")
+        self.seen = self.seen or seen
+
+    def recover(self):
+        """Recovery settles all, and changes nothing when it is run again."""
+        world, holds = self.world, self.operation.guest_holds
+        recovered = world.must(world.note(run(world.argv("xlfsck", ["-p", "--json"]))), self.recovered, "xlfsck -p")
+        for finding in map(json.loads, recovered.out.splitlines()):
+            # What pass 5 has to put right had no intent: recovery would hide what a kill laid bare.
+            if finding.get("code", 0) // 1000 == 5:
+                raise Violation(f"after the intents were settled QEMU and store still differ:\n{recovered}")
+        world.must(world.note(run(world.argv("xlfsck", ["-n"]))), (0, 2) if holds else (0,), "xlfsck -n after xlfsck -p")
+
+        # Recovery ends no QEMU but one whose destruction was ordered, and begins none.
+        if self.operation.qemu == "lives":
+            expected = self.qemu
+        elif self.seen is None:
+            expected = "any"
+        elif not self.seen["qemus"] or "destroying" in [d["state"] for d in self.seen["domains"]]:
+            expected = "none"
+        else:
+            expected = self.seen["qemus"][0]
+        world.judge("after recovery", expected, self.promises, settled=not holds)
+
+
+def kill_once(world, operation, number, skip_pure, look_first=True):
+    kill = Kill(world, operation)
+    kill.at(number, skip_pure)
     if look_first:
-        found = world.judge("before recovery", the_qemu if operation.qemu == "lives" else "any", promises)
-        if operation.qemu == "ends" and the_qemu not in found["qemus"] and \
-                "running" in [d["state"] for d in found["domains"]]:
-            raise Violation(f"before recovery:\nR14: QEMU {the_qemu} was killed, and its row is not marked yet")
-
-    fine = (0, 1) if not operation.guest_holds else (0, 1, 2, 3)
-    recovered = world.must(world.note(run(world.argv("xlfsck", ["-p", "--json"]))), fine, "xlfsck -p")
-    for finding in map(json.loads, recovered.out.splitlines()):
-        # What pass 5 has to put right had no intent: recovery would hide what a kill laid bare.
-        if finding.get("code", 0) // 1000 == 5:
-            raise Violation(f"after the intents were settled QEMU and store still differ:\n{recovered}")
-    clean = (0,) if not operation.guest_holds else (0, 2)
-    world.must(world.note(run(world.argv("xlfsck", ["-n"]))), clean, "xlfsck -n after xlfsck -p")
-
-    # After it. Recovery ends no QEMU but one whose destruction was ordered, and begins none.
-    if operation.qemu == "lives":
-        expected = the_qemu
-    elif not look_first:
-        expected = "any"
-    elif not found["qemus"] or "destroying" in [d["state"] for d in found["domains"]]:
-        expected = "none"
-    else:
-        expected = found["qemus"][0]
-    world.judge("after recovery", expected, promises, settled=not operation.guest_holds)
-    world.kills += not survived
-
-    words = verdicts[-1].split()
-    if survived:
-        return Outcome(True, int(words[words.index("after") + 1]), "")
-    return Outcome(False, number, verdicts[-1].rsplit(": ", 1)[1])
+        kill.look()
+    kill.recover()
+    return kill.outcome
 
 
 def run_to_the_end(world, operation):
@@ -463,9 +492,15 @@ class Result:
     violations: list = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     places: set = dataclasses.field(default_factory=set)    # distinct calls, at entry or exit
+    until: object = None        # begin no kill after that
+    states: int = 0             # distinct ones that the kills left, not seen before (two_deep.py)
+    second: int = 0             # kills of the recovery from them
+    strayed: int = 0            # those that began from another state than they were meant to
 
 
 class Harness:
+    again_with = ""     # what else repeats a kill
+
     def __init__(self, options):
         self.options = options
         self.take, self.of = (int(n) for n in options.share.split("/"))
@@ -514,10 +549,10 @@ class Harness:
     def again(self, operation, number):
         every = " --every-stop" if self.options.every_stop else ""
         return (f"{os.path.abspath(__file__)} --bin {self.options.bin} --operations {operation} "
-                f"--number {number}{every} --keep")
+                f"--number {number}{every}{self.again_with} --keep")
 
     def one_operation(self, operation, until):
-        result = Result(operation.name)
+        result = Result(operation.name, until=until)
         begun = time.monotonic()
         world = None
         survivals = 0
@@ -535,8 +570,6 @@ class Harness:
                         world = self.new_world()
                         again_at = AGAIN_KILLS
                     outcome = self.kill(world, operation, number, result)
-                    if not outcome.survived and outcome.where.split()[0] in ASYNCHRONOUS:
-                        self.kill(world, operation, number, result, look_first=False)
                     if outcome.survived:
                         survivals += number > result.counted  # not the counted run, or one that was shorter
                         result.stops = max(result.stops, outcome.stops)
@@ -571,16 +604,24 @@ class Harness:
         result.seconds = time.monotonic() - begun
         return result
 
-    def kill(self, world, operation, number, result, look_first=True):
+    def kill(self, world, operation, number, result):
+        outcome = self.kill_and_recover(world, operation, number, result, look_first=True)
+        if outcome.is_asynchronous():
+            self.kill_and_recover(world, operation, number, result, look_first=False)
+        return outcome
+
+    def kill_and_recover(self, world, operation, number, result, look_first):
         outcome = kill_once(world, operation, number, not self.options.every_stop, look_first)
         if not outcome.survived:
             result.kills += 1
             result.places.add(outcome.where)
+        self.note(operation.name, number, f"{'' if look_first else 'recovery at once: '}{outcome.where or 'survived'}")
+        return outcome
+
+    def note(self, *columns):
         if self.log:
             with self.lock:
-                print(f"{operation.name}\t{number}\t{'' if look_first else 'recovery at once: '}"
-                      f"{outcome.where or 'survived'}", file=self.log, flush=True)
-        return outcome
+                print(*columns, sep="\t", file=self.log, flush=True)
 
     def report(self, result, world, number, violation):
         result.violations.append(number)
@@ -635,13 +676,20 @@ def print_table(harness, results):
     wide = max([len(r.operation) for r in results] + [9])
     say = harness.say
     say("")
-    say(f"{'operation':<{wide}}  {'stops':>6}  {'kills':>6}  {'places':>6}  {'seconds':>7}  {'survived at':<20}  violations")
+    two_deep = harness.options.two_deep
+
+    def row(name, of, places, seconds, survived_at, violations):
+        second = "".join(f"{n:>8}" for n in of(("states", "second", "strayed"))) if two_deep else ""
+        stops, kills = of(("stops", "kills"))
+        say(f"{name:<{wide}}  {stops:>6}  {kills:>6}  {places:>6}{second}  {seconds:>7}  {survived_at:<20}  {violations}")
+
+    row("operation", lambda names: names, "places", "seconds", "survived at", "violations")
     for r in results:
-        say(f"{r.operation:<{wide}}  {r.stops:>6}  {r.kills:>6}  {len(r.places):>6}  {r.seconds:>7.0f}  {r.survived_at:<20}  "
+        row(r.operation, lambda names, r=r: [getattr(r, n) for n in names], len(r.places), f"{r.seconds:.0f}", r.survived_at,
             f"{len(r.violations)}{' at ' + ', '.join(map(str, r.violations)) if r.violations else ''}")
     violations = sum(len(r.violations) for r in results)
-    say(f"{'total':<{wide}}  {sum(r.stops for r in results):>6}  {sum(r.kills for r in results):>6}  "
-        f"{len({p for r in results for p in r.places}):>6}  {time.monotonic() - harness.begun:>7.0f}  {'':<20}  {violations}")
+    row("total", lambda names: [sum(getattr(r, n) for r in results) for n in names],
+        len({p for r in results for p in r.places}), f"{time.monotonic() - harness.begun:.0f}", "", violations)
     return violations
 
 
@@ -664,6 +712,8 @@ def main():
     parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
     parser.add_argument("--start", type=int, help="the first stop of the share; default: it rotates with the hour")
     parser.add_argument("--number", type=int, help="this stop only")
+    parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
+    parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
     parser.add_argument("--seconds", type=float, help="begin no kill after so many seconds")
     parser.add_argument("--jobs", type=int, default=2)
     which = parser.add_mutually_exclusive_group()
@@ -693,7 +743,11 @@ def main():
         of = int(options.share.split("/")[1])
         if options.start is None:
             options.start = 1 + int(time.time() // 3600) % of
-        harness = Harness(options)
+        if options.two_deep:
+            import two_deep
+            harness = two_deep.TwoDeep(options)
+        else:
+            harness = Harness(options)
         if not options.number:
             kind = "every stop" if options.every_stop else "stops that may change something outside"
             harness.say(f"killing at {kind}; share {options.share} from {options.start} "

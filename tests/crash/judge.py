@@ -233,7 +233,7 @@ def read_tables(store):
                 raise CouldNotLook("integrity_check of the copied store fails")
             names = [r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             tables = {}
-            for name in ("domain", "thing", "product", "intent"):
+            for name in ("domain", "document_member", "thing", "product", "intent", "session", "tombstone"):
                 if name not in names:
                     raise CouldNotLook(f"the store has no table {name}")
                 tables[name] = [dict(r) for r in database.execute(f"SELECT * FROM {name}")]
