@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
-#include <cstring>
 
 #include "store/crash_point.hpp"
 #include "store/hole.hpp"
 #include "store/lifecycle.hpp"
+#include "store/listener.hpp"
 #include "store/spawn.hpp"
 #include "store/trace.hpp"
 
@@ -107,26 +104,6 @@ bool never_met(const DomainRow& domain)
     return domain.registration && domain.registration->socket.inode == 0;
 }
 
-// Who answers at a socket: a pid; 0 when somebody does who cannot be asked now; nothing: nobody.
-std::optional<pid_t> who_answers(const std::string& path)
-{
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path || !file_identity(path)) return std::nullopt;
-    std::memcpy(address.sun_path, path.c_str(), path.size());
-    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket) throw IoError(errno, "cannot create a socket");
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    const int rc =
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-    if (rc != 0 && errno != EAGAIN) return std::nullopt;
-    if (rc != 0) return 0;  // it lives, its accept queue is full
-    if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
-        throw IoError(errno, "cannot ask for the peer of a socket");
-    return peer.pid;
-}
-
 // R14: our own socket only, and if it was recorded, that very one. A socket elsewhere belongs to
 // whoever made it: another QEMU may have bound the path anew, and file systems give a freed inode
 // number out again, so that device and inode prove nothing there.
@@ -137,7 +114,7 @@ void remove_socket(const Store& store, const DomainRow& domain)
     const auto there = file_identity(path);
     if (!there) return;
     if (!never_met(domain) && *there != domain.registration->socket) return;
-    if (never_met(domain) && who_answers(path)) return;  // a stranger's: ours has been ended
+    if (never_met(domain) && who_listens(path)) return;  // a stranger's: ours has been ended
     XLSTORE_TRACE("destroy.unlink", value_of(domain.id));
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());
@@ -155,7 +132,7 @@ Task<Result<void>> clear_own(Store& store, const DomainRow& domain, bool kill, D
     const std::string& path = domain.registration->path;
     const auto session = static_cast<pid_t>(domain.registration->qemu.pid);
     for (;;) {
-        auto left = who_answers(path);
+        auto left = who_listens(path);
         if (left && *left > 0 && !mentions(*left, path)) left.reset();
         if (!left) left = member_of_session(session, path);
         if (!left) co_return Result<void>();
