@@ -18,6 +18,8 @@ Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// told once no intent is open.
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);
 Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
+/// Of the whole store; throws nothing away that anybody uses.
+void pass6_surroundings(Check& check, Store& store);
 
 }  // namespace xlstore::recovery
 

@@ -45,6 +45,11 @@ enum class Code : std::uint16_t {
     medium_other = 5008,
     medium_unknown = 5009,
     medium_gone = 5010,
+    socket_left = 6001,
+    socket_served = 6002,
+    qemu_unknown = 6003,
+    log_left = 6004,
+    surroundings_unseen = 6005,
 };
 
 /// Bits of the exit status, as in fsck(8).

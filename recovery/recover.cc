@@ -79,6 +79,7 @@ Task<Result<Report>> recover(Store& store, Options options)
         }
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
+        if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
     }
     if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
     Report report{check.exit_bits(), check.found(), check.corrected()};
