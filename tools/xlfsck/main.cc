@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // xlfsck: the face of recovery/. Options as e2fsck has them; exit status is a sum of bits.
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -172,12 +174,20 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
 // The first ^C lets what has begun come to its end; the second ends the process, which is safe,
 // too.
 volatile std::sig_atomic_t interrupted = 0;
+int end_of_input = -1;
 
 void watch_for_interrupts()
 {
     struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = 1; };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);  // and a question ends at once
+    end_of_input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    // A question ends at once, even one whose read() had not begun when the signal came.
+    action.sa_handler = [](int) {
+        const int error = errno;
+        interrupted = 1;
+        dup2(end_of_input, STDIN_FILENO);
+        errno = error;
+    };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
 }
