@@ -108,5 +108,12 @@ TEST_F(DeathInOperationTest, Insert)
     run({}, {"insert", "7", "hdc", material_.images['b']});
 }
 
+TEST_F(DeathInOperationTest, Batch)
+{
+    run({}, {"batch", "7", "--all-or-none",
+             R"([{"attach":"qemu","thing":)" + tablet("t1") + R"(},{"attach":"qemu","thing":)" +
+                 chardev("c1") + "}]"});
+}
+
 }  // namespace
 }  // namespace xlstore::test

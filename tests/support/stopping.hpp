@@ -13,6 +13,20 @@
 
 namespace xlstore::test {
 
+/// Waits until it has stopped; false: it came to its end instead.
+[[nodiscard]] inline bool stops(const Child& child)
+{
+    siginfo_t info{};
+    const bool known = wait_until(std::chrono::seconds(60), [&] {
+        info.si_pid = 0;
+        return waitid(P_PID, static_cast<id_t>(child.pid()), &info,
+                      WSTOPPED | WEXITED | WNOWAIT | WNOHANG) == 0 &&
+               info.si_pid != 0;
+    });
+    EXPECT_TRUE(known) << "it neither stopped nor ended";
+    return known && info.si_code == CLD_STOPPED;
+}
+
 /// `xlstore --json words…`, which stops at its Nth passing of a crash point.
 class Stopping {
 public:
@@ -23,18 +37,7 @@ public:
                  {{"XLSTORE_STOP_AT", point + ":" + std::to_string(passing)}})
     {}
     /// Waits until it has stopped; false: it came to its end instead.
-    [[nodiscard]] bool stopped() const
-    {
-        siginfo_t info{};
-        const bool known = wait_until(std::chrono::seconds(60), [&] {
-            info.si_pid = 0;
-            return waitid(P_PID, static_cast<id_t>(child_.pid()), &info,
-                          WSTOPPED | WEXITED | WNOWAIT | WNOHANG) == 0 &&
-                   info.si_pid != 0;
-        });
-        EXPECT_TRUE(known) << "it neither stopped nor ended";
-        return known && info.si_code == CLD_STOPPED;
-    }
+    [[nodiscard]] bool stopped() const { return stops(child_); }
     [[nodiscard]] std::string pid() const { return std::to_string(child_.pid()); }
     /// Lets it go on to its end.
     Ran finish()

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// QEMU is stopped while a real command is at each of its steps, and goes on when nobody waits for
+// it any more.
+#include <signal.h>
+
+#include "tests/support/domain_test.hpp"
+#include "tests/support/stopping.hpp"
+
+namespace xlstore::test {
+namespace {
+
+const Words kDetach = {"detach", "7", "qemu", "t1"};
+
+/// Each step of an operation at which its intent is open already: the command stops before it
+/// sends, QEMU is stopped, the command goes on.
+class StallTest : public DomainTest {
+protected:
+    Words attach() { return {"attach", "7", "qemu", tablet("t1")}; }
+    Words insert() { return {"insert", "7", "hdc", domain_.image('b')}; }
+    Words eject() { return {"eject", "7", "hdc"}; }
+    Words batch()
+    {
+        return {"batch", "7", "--all-or-none",
+                R"([{"attach":"qemu","thing":)" + tablet("t1") + R"(},{"attach":"qemu","thing":)" +
+                    chardev("c1") + "}]"};
+    }
+    Words take_back()
+    {
+        return {"batch", "7", R"([{"detach":"qemu","key":"t1"},{"detach":"qemu","key":"c1"}])"};
+    }
+
+    /// `meet` gets the command, which runs, beside the stopped QEMU; `back` takes back what the
+    /// operation did.
+    template <class Meet>
+    void each_step(const Words& words, const Words& back, const Environment& environment, Meet meet)
+    {
+        int steps = 0;
+        for (int passing = 1;; ++passing) {
+            SCOPED_TRACE("qmp.before_send:" + std::to_string(passing));
+            Environment all = environment;
+            for (auto& [name, value] : all)
+                value += ":" + std::to_string(passing);
+            all["XLSTORE_STOP_AT"] = "qmp.before_send:" + std::to_string(passing);
+            Words command = {binary("xlstore"), "--store", store_.path(), "--timeout", "1"};
+            command.insert(command.end(), words.begin(), words.end());
+            Child client(command, all);
+            if (!stops(client)) break;
+            if (cell("SELECT count(*) FROM intent") == "0") continue;
+            ++steps;
+            kill(domain_.qemu_pid(), SIGSTOP);
+            client.signal(SIGCONT);
+            meet(client);
+            EXPECT_TRUE(is_alive(domain_.qemu_pid()));
+            EXPECT_TRUE(invariant_holds(store_.path(), domain_.judge()));
+            EXPECT_TRUE(all_is_settled());
+            xl(back);  // if it came about
+        }
+        EXPECT_GT(steps, 0);
+    }
+
+    /// Dies once it has sent; recovery is connecting when QEMU, which has yet to read it, goes on.
+    void killed_once_it_has_sent(const Words& words, const Words& back)
+    {
+        each_step(words, back, {{"XLSTORE_CRASH_AT", "qmp.after_send"}}, [&](Child& client) {
+            EXPECT_EQ(client.wait(), kKilled);
+            Child recovery({binary("xlfsck"), "--store", store_.path(), "-p", "--timeout", "60"},
+                           {{"XLSTORE_STOP_AT", "qmp.after_connect"}});
+            EXPECT_TRUE(stops(recovery));
+            kill(domain_.qemu_pid(), SIGCONT);
+            recovery.signal(SIGCONT);
+            EXPECT_EQ(recovery.wait(), 1);
+        });
+    }
+};
+
+TEST_F(StallTest, RecoveryLooksBehindWhatADeadClientSentOfAnAttach)
+{
+    killed_once_it_has_sent(attach(), kDetach);
+}
+
+TEST_F(StallTest, RecoveryLooksBehindWhatADeadClientSentOfADetach)
+{
+    ASSERT_TRUE(ended(xl(attach()), 0));
+    killed_once_it_has_sent(kDetach, attach());
+}
+
+TEST_F(StallTest, RecoveryLooksBehindWhatADeadClientSentOfAnInsert)
+{
+    ASSERT_TRUE(ended(xl(eject()), 0));
+    killed_once_it_has_sent(insert(), eject());
+}
+
+TEST_F(StallTest, RecoveryLooksBehindWhatADeadClientSentOfABatch)
+{
+    killed_once_it_has_sent(batch(), take_back());
+}
+
+// Its own deadline ends the wait, and what it does not know it leaves to recovery.
+TEST_F(StallTest, ClientGivesUpAndTheIntentStays)
+{
+    each_step(insert(), {"insert", "7", "hdc", domain_.image('a')}, {}, [&](Child& client) {
+        EXPECT_EQ(client.wait(), 3);
+        EXPECT_EQ(cell("SELECT count(*) FROM intent"), "1");
+        kill(domain_.qemu_pid(), SIGCONT);
+        EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    });
+}
+
+}  // namespace
+}  // namespace xlstore::test
