@@ -30,7 +30,7 @@ part killed tests/crash/harness.py python3 tests/crash/harness.py --bin "$bin" -
 part two_deep tests/crash/two_deep.py \
     python3 tests/crash/harness.py --bin "$bin" --two-deep --log "$logs/two_deep.log"
 part race tests/crash/race.py python3 tests/crash/race.py --bin "$bin"
-part holes tests/crash/holes.py python3 tests/crash/holes.py --build "$build"
+part holes tests/crash/holes.py python3 tests/crash/holes.py --control --build "$build"
 part model tests/model/check.py python3 tests/model/check.py --whole
 part replay tests/model/record.py python3 tests/model/record.py --bin "$bin" --share 1/1
 part power_cut "$bin/power_cut" "$bin/power_cut"

@@ -590,9 +590,10 @@ TEST_F(LifecycleTest, RowsOfAnOlderBootAreRetiredWithoutProbing)
     const Ran refused = xlstore(store_.path(), {"insert", "7", "hdc", domain.image('b')}, later);
     EXPECT_NE(refused.status, 0);
     EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}, later), 4));
+    // Such a boot leaves its QEMU alive, which then is one that no domain has: it is named (2).
     const Ran first = xlfsck(store_.path(), {"-p"}, later);
-    EXPECT_TRUE(ended(first, 1));
-    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}, later), 0));
+    EXPECT_TRUE(ended(first, 1 + 2));
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}, later), 2));
 
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "0");
     EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0");

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+# For the scripts `damage` and `after`. XLSTORE_DIR is the store, ./s.
+
+document() { # DOMID: a document of its own for each
+    sed "s/8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01/8f2c7d10-4b6e-4a51-9d3c-0000000000$(printf %02d "$1")/; s/\"web01\"/\"d$1\"/" \
+        "$ROOT/tools/examples/web01.json" >"doc$1.json"
+}
+qemu_command() { # DOMID: a guest that does not run, a CD drive hdc, a second monitor ./jDOMID
+    echo "qemu-system-x86_64 -S -nodefaults -display none -machine pc,accel=tcg -m 32
+        -drive if=none,readonly=on,id=ide-5632 -device ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0
+        -device usb-ehci,id=xenusb-0 -qmp unix:$DIR/j$1,server=on,wait=off"
+}
+create() { # DOMID
+    document "$1"
+    # shellcheck disable=SC2046  # words
+    xlstore create "$1" "doc$1.json" -- $(qemu_command "$1")
+}
+killed_at() { # POINT:N COMMAND…
+    status=0
+    point=$1
+    shift
+    XLSTORE_CRASH_AT=$point "$@" || status=$?
+    test "$status" -eq 137
+}
+qmp() { # DOMID COMMAND [ARGUMENTS]
+    python3 "$ROOT/tests/fsck/qmp.py" "j$1" "$2" "${3-}"
+}
+tablet() { # ID
+    echo "{\"key\":\"$1\",\"steps\":[{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"usb-tablet\",\"id\":\"$1\",\"bus\":\"xenusb-0.0\"}}]}"
+}
+pid_of() { # DOMID
+    xlstore --json sql "SELECT qemu_pid AS n FROM domains WHERE domid = $1" | sed 's/[^0-9]//g'
+}
