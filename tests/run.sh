@@ -10,7 +10,7 @@ install_missing $packages_build $packages_story $packages_test $packages_fuzz
 
 cmake --preset asan
 cmake --build build
-cmake --preset release
-cmake --build build-release --target xlstore_shared  # for valgrind
+cmake --preset valgrind
+cmake --build build-valgrind --target xlstore_shared
 sh tests/fuzz/run.sh
 exec ctest --test-dir build --output-on-failure -j2

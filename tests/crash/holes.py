@@ -50,8 +50,8 @@ GUARDS = (
     Guard("epoch check", "R15", "LocksCommandTest", test("LocksCommandTest.LockOfALivingHolderIsBrokenByForceOnly"),
           r"dump\(store_\.path\(\)\)"),
     Guard("undo", "3", "OperationTest", test("OperationTest.UndoesItsStepsWhenALaterOneIsRefused"), r"FAILED"),
-    Guard("mark before kill", "R14", "kill harness", harness("destroy", "1/8"), r"its row is not marked yet"),
-    Guard("gate before run", "R13", "kill harness", harness("create", "1/12"), r"R13: QEMU \d+ runs"),
+    Guard("mark before kill", "R14", "kill harness", harness("destroy", "1/12"), r"its row is not marked yet"),
+    Guard("gate before run", "R13", "kill harness", harness("create", "1/16"), r"R13: QEMU \d+ runs"),
     Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_holes", "--share", "1/60"),
           r"was acknowledged, and it is as after"),
 )
