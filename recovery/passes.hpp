@@ -12,6 +12,7 @@ namespace xlstore::recovery {
 
 /// False: the database is too damaged for the other passes.
 Task<bool> pass0_database(Check& check, Store& store);
+Task<void> pass1_documents(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
 Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be

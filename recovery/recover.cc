@@ -73,6 +73,7 @@ Task<Result<Report>> recover(Store& store, Options options)
     check.progress(0, 0, 1);
     const bool readable = co_await pass0_database(check, store);
     if (readable) {
+        co_await pass1_documents(check, store);
         for (const int pass : {3, 4}) {
             SideBySide domains(check, store, pass);
             co_await domains.run();

@@ -139,6 +139,16 @@ CREATE TABLE intent (
 CREATE INDEX intent_domain ON intent (domain);
 CREATE INDEX intent_owner ON intent (owner);
 
+-- What was damaged, or has no place any more, and was set aside by xlfsck; nothing reads it.
+CREATE TABLE set_aside (
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_us  INTEGER NOT NULL,
+    domain INTEGER,                                   -- the incarnation; NULL: none, or not known
+    what   TEXT    NOT NULL,                          -- "entry disks/hdc", "member b_info", "row of intent"
+    why    TEXT    NOT NULL,
+    text   TEXT    NOT NULL                           -- as it was, or what could be read of it
+) STRICT;
+
 -- Who did what, when, what was asked of QEMU and answered. Append-only. Secrets never enter it.
 -- No foreign keys: history outlives what it speaks of.
 CREATE TABLE history (

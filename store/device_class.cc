@@ -188,6 +188,48 @@ Result<std::string> thing_key(const DeviceClass& device_class, std::string_view 
     return key;
 }
 
+std::string element_of_key(const DeviceClass& device_class, std::string_view key, bool in_qemu)
+{
+    const bool has_identity = !key.starts_with('#');
+    std::vector<std::pair<std::string, std::string>> members;
+    switch (device_class.key) {
+    case KeyRule::vdev:
+        if (has_identity) members.emplace_back("vdev", json_quote(key));
+        break;
+    case KeyRule::devid:
+        if (has_identity) members.emplace_back("devid", key);
+        break;
+    case KeyRule::ctrl_port:
+        if (has_identity) {
+            const auto dot = key.find('.');
+            members.emplace_back("ctrl", key.substr(0, dot));
+            members.emplace_back("port", key.substr(dot + 1));
+        }
+        break;
+    case KeyRule::bdf: {
+        std::array<unsigned, 4> at{};
+        std::sscanf(std::string(key).c_str(), "%x:%x:%x.%x", &at[0], &at[1], &at[2], &at[3]);
+        std::size_t number = 0;
+        for (const char* field : {"domain", "bus", "dev", "func"})
+            members.emplace_back(field, std::to_string(at.at(number++)));
+        break;
+    }
+    case KeyRule::position:
+        break;
+    case KeyRule::index:
+        members.emplace_back("index", key);
+        break;
+    case KeyRule::given:
+        members.emplace_back("key", json_quote(key));
+        members.emplace_back("steps", "[]");
+        break;
+    }
+    if (in_qemu && device_class.primary_of == disk_primary) members.emplace_back("is_cdrom", "1");
+    if (in_qemu && device_class.primary_of == usbctrl_primary)
+        members.emplace_back("type", json_quote("devicemodel"));
+    return json_object(members);
+}
+
 Primary thing_primary(const DeviceClass& device_class, std::string_view element_json)
 {
     if (device_class.primary_of != nullptr) return device_class.primary_of(element_json);

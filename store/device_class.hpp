@@ -55,6 +55,11 @@ struct DeviceClass {
 Result<std::string> thing_key(const DeviceClass& device_class, std::string_view element_json,
                               std::size_t position);
 
+/// The least element with that key: nothing else is known of it, but whether QEMU is to have it.
+/// REQUIRES a key that thing_key() made of an element of this class.
+[[nodiscard]] std::string element_of_key(const DeviceClass& device_class, std::string_view key,
+                                         bool in_qemu);
+
 /// Where the thing `element_json` (minified) really is. A CD's medium is QEMU's; the controller
 /// of a USB device is QEMU's only where `type` says devicemodel.
 [[nodiscard]] Primary thing_primary(const DeviceClass& device_class, std::string_view element_json);

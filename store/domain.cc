@@ -199,6 +199,19 @@ std::vector<Product> read_products(Db& db, std::int64_t thing)
     return products;
 }
 
+std::vector<DocumentMember> read_members(Db& db, DomainId domain)
+{
+    auto rows = db.prepare(
+                      "SELECT rank, key, key_text, text FROM document_member WHERE domain = ? "
+                      "ORDER BY rank")
+                    .bind(value_of(domain));
+    std::vector<DocumentMember> members;
+    while (rows.step())
+        members.push_back(
+            DocumentMember{rows.integer(0), rows.text(1), rows.text(2), rows.maybe_text(3)});
+    return members;
+}
+
 namespace {
 
 Error no_intent(IntentId id)

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/document.hpp"
 #include "store/intent.hpp"
 #include "store/qmp/monitor.hpp"
 #include "store/store.hpp"
@@ -62,6 +63,9 @@ std::vector<DomainRow> living_domains(Db& db);
 std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name);
 std::vector<ThingRow> read_things(Db& db, DomainId domain);
 std::vector<Product> read_products(Db& db, std::int64_t thing);
+
+/// The document but for its things, in order.
+std::vector<DocumentMember> read_members(Db& db, DomainId domain);
 
 /// What an open intent is about.
 struct IntentSubject {

@@ -6,23 +6,6 @@
 
 namespace xlstore {
 
-namespace {
-
-std::vector<DocumentMember> read_members(Db& db, DomainId domain)
-{
-    auto rows = db.prepare(
-                      "SELECT rank, key, key_text, text FROM document_member WHERE domain = ? "
-                      "ORDER BY rank")
-                    .bind(value_of(domain));
-    std::vector<DocumentMember> members;
-    while (rows.step())
-        members.push_back(
-            DocumentMember{rows.integer(0), rows.text(1), rows.text(2), rows.maybe_text(3)});
-    return members;
-}
-
-}  // namespace
-
 Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
                                            const std::optional<std::string>& name)
 {

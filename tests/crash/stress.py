@@ -587,8 +587,7 @@ class Stress:
         again = f"{os.path.abspath(__file__)} --bin {self.options.bin} --seed {self.options.seed} --keep"
         kept = f"kept: {self.directory} (store s; as the observer saw it: seen)\n" if self.options.keep else ""
         with self.lock:
-            return "last operations:\n" + "\n".join(self.last) + \
-                   f"\nVIOLATION: seed {self.options.seed}: {violation}\n{kept}again: {again}"
+            return f"VIOLATION: seed {self.options.seed}: {violation}\n{kept}again: {again}"
 
 
 def run_stress(options):
@@ -607,8 +606,9 @@ def run_stress(options):
         return 1 if lacking else 0
     except Violation as violation:
         stress.stop()
-        print(stress.report(violation))
+        print("last operations:", *stress.last, sep="\n")
         stress.print_table()
+        print(stress.report(violation))     # last: of a long log one has the end
         return 1
     finally:
         stress.end()

@@ -31,3 +31,6 @@ tablet() { # ID
 pid_of() { # DOMID
     xlstore --json sql "SELECT qemu_pid AS n FROM domains WHERE domid = $1" | sed 's/[^0-9]//g'
 }
+by_hand() { # SQL, as nobody should
+    sqlite3 s/store.db "$1"
+}

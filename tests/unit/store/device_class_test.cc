@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "store/json_text.hpp"
+
 namespace xlstore {
 namespace {
 
@@ -163,6 +165,27 @@ TEST(DeviceClass, TakesOnlyADevicemodelControllerForQemus)
             << type;
     }
     EXPECT_EQ(thing_primary(row("usbctrls"), R"({"type":2})"), Primary::xenstore);
+}
+
+TEST(DeviceClass, AnElementOfAKeyHasThatKeyAndThatPrimary)
+{
+    for (const DeviceClass& each : device_classes()) {
+        const std::string element =
+            R"({"vdev":"hd\"c","devid":3,"ctrl":1,"port":2,"domain":65536,"bus":3,"dev":31,)"
+            R"("func":7,"index":2,"key":"a b"})";
+        for (const auto& text : {element, std::string("{}")}) {
+            const auto known = thing_key(each, text, 7);
+            if (!known) continue;  // this class has none without
+            for (const bool in_qemu : {true, false}) {
+                const auto made = element_of_key(each, *known, in_qemu);
+                ASSERT_TRUE(json_minify(made, "made")) << each.name << " " << made;
+                EXPECT_EQ(*thing_key(each, made, 7), *known) << each.name;
+                if (each.primary_of != nullptr) {
+                    EXPECT_EQ(thing_primary(each, made) == Primary::qemu, in_qemu) << each.name;
+                }
+            }
+        }
+    }
 }
 
 }  // namespace
