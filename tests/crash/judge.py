@@ -37,7 +37,7 @@ import tempfile
 import time
 
 LOOK_SECONDS = 20.0     # for a QEMU that is starting, or busy with what a dead client asked of it
-CHILD_SECONDS = 5.0     # for the gated child of a dead creator to notice and end
+CHILD_SECONDS = 5.0     # for the gated child of a dead creator, or whoever was killed, to end
 
 
 class CouldNotLook(Exception):
@@ -172,6 +172,14 @@ def is_alive(pid):
         return stat_fields(pid)[0] not in (b"Z", b"X")
     except OSError:
         return False
+
+
+def ends_soon(pid):
+    """Whoever was killed closes its sockets a moment before it counts as dead."""
+    until = time.monotonic() + CHILD_SECONDS
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_alive(pid)
 
 
 def start_time(pid):
@@ -440,7 +448,7 @@ def judge(options):
         try:
             seen = look_twice(options.second_monitor, pid)
         except CouldNotLook:
-            if is_alive(pid):
+            if not ends_soon(pid):
                 raise
             pid = None  # it ended under our eyes, which breaks no rule
     rows = Rows(tables, domain) if domain else None

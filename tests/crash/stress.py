@@ -478,7 +478,7 @@ class Stress:
                     seen = look(domain.path("judge"), row["qemu_pid"])
                     self.looked_into += 1
                 except judge.CouldNotLook:
-                    if judge.is_alive(row["qemu_pid"]):
+                    if not judge.ends_soon(row["qemu_pid"]):
                         raise
             if seen and not settled:
                 # QEMU keeps a set that nothing uses any more while it has a client, and whoever is
