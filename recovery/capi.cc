@@ -78,7 +78,8 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     auto options = taken(given, xlstore_recover_options XLSTORE_RECOVER_OPTIONS_INIT, "options");
     if (!options) return options.error();
     const auto& o = *options;
-    if (o.reserved != 0) return Error(Errc::invalid, "options: reserved is not 0");
+    if ((o.flags & ~(XLSTORE_RECOVER_EVICT | XLSTORE_RECOVER_WHOLE)) != 0)
+        return Error(Errc::invalid, "options: flags has bits that are none of XLSTORE_RECOVER_");
     recovery::Options how;
     switch (o.mode) {
     case 0:
@@ -98,6 +99,11 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     default:
         return Error(Errc::invalid, "options: mode is none of XLSTORE_RECOVER_");
     }
+    how.evict = (o.flags & XLSTORE_RECOVER_EVICT) != 0;
+    how.whole = (o.flags & XLSTORE_RECOVER_WHOLE) != 0;
+    if (how.evict && how.mode == recovery::Mode::preen)
+        return Error(Errc::invalid, "options: evicting takes things out of a running guest",
+                     "that needs XLSTORE_RECOVER_YES, or answers");
     if (how.mode != recovery::Mode::look && state.store->session() == 0)
         return Error(Errc::invalid, "the store is open read-only", "only looking is possible");
     if (o.domain) {

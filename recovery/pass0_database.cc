@@ -2,7 +2,8 @@
 // Pass 0: the database itself.
 //
 // Checks     integrity, foreign keys, that rows do not contradict each other   (1-2);
-//            which SQLite this is, the size of its log and who keeps it from shrinking (3-5).
+//            which SQLite this is, the size of its log and who keeps it from shrinking (3-5);
+//            that triggers and views are those of the store                    (7).
 // Relies on  nothing but that the store could be opened (identity and version are checked there).
 // Leaves     a database that can be read, or nothing for the other passes to do.
 #include <sqlite3.h>
@@ -11,8 +12,10 @@
 #include <algorithm>
 
 #include "recovery/passes.hpp"
+#include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/lock_holders.hpp"
+#include "store/tables.hpp"
 
 namespace xlstore::recovery {
 
@@ -71,6 +74,30 @@ Task<void> check_log(Check& check, Store& store)
         check.failed(Code::log_large, about, emptied.error());
 }
 
+Task<void> check_schema(Check& check, Store& store)
+{
+    const auto flaws = schema_flaws(store.db());
+    for (const auto& flaw : flaws) {
+        const Subject about{flaw.type + " " + json_shown(flaw.name), "it " + flaw.what};
+        if (flaw.repair.empty()) {
+            check.report(Code::schema_changed, about);
+            continue;
+        }
+        if (!check.ask(Code::schema_changed, about)) continue;
+        const auto section = [&](const GateHold&) -> Result<void> {
+            // Somebody else may have put it right meanwhile.
+            for (const auto& now : schema_flaws(store.db()))
+                if (now.name == flaw.name) store.db().execute(now.repair);
+            return {};
+        };
+        const auto done = co_await store.with_gate("restore the schema", check.deadline(), section);
+        if (done)
+            check.fixed(Code::schema_changed, about);
+        else
+            check.failed(Code::schema_changed, about, done.error());
+    }
+}
+
 }  // namespace
 
 Task<bool> pass0_database(Check& check, Store& store)
@@ -93,6 +120,7 @@ Task<bool> pass0_database(Check& check, Store& store)
                                                  " names a missing row of " + keys.text(2)});
         }
         if (!sound) co_return false;
+        co_await check_schema(check, store);
         auto breaches = db.prepare(
             "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
             "FROM invariant_breaches");

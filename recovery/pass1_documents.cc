@@ -174,7 +174,10 @@ private:
                                             static_cast<std::int64_t>(ordered.size()), thing.json,
                                             of->primary});
         }
-        if (read_document(store_.db(), domain.id) != document_text(members, ordered))
+        // With a schema and rows that are sound it cannot be otherwise: it takes as long as all
+        // else.
+        if (check_.options().whole &&
+            read_document(store_.db(), domain.id) != document_text(members, ordered))
             add(domain, Flaw{Code::document_differs, "view libxl_json"}, "document", {});
     }
 

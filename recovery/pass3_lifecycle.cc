@@ -124,19 +124,21 @@ Task<void> destroying(Check& check, Store& store, DomainRow domain)
     });
 }
 
-Task<void> running(Check& check, Store& store, DomainRow domain)
+// True: its QEMU lives.
+Task<bool> running(Check& check, Store& store, DomainRow domain)
 {
-    if (!domain.registration || life_of(domain.registration->qemu) == Life::alive) co_return;
+    if (!domain.registration) co_return false;
+    if (life_of(domain.registration->qemu) == Life::alive) co_return true;
     auto taken = take(check, store, domain.id);
-    if (taken.by_another) co_return;  // whoever is at work finds out, and says so
+    if (taken.by_another) co_return false;  // whoever is at work finds out, and says so
     if (!taken.row || taken.row->state != DomainState::running || !taken.row->registration)
-        co_return;
+        co_return false;
     domain = *std::move(taken.row);
     const Subject about{domain.subject(), "QEMU " + std::to_string(domain.registration->qemu.pid),
                         domain.domid};
     switch (life_of(domain.registration->qemu)) {
     case Life::alive:
-        break;
+        co_return true;
     case Life::unknown:
         check.report(Code::qemu_unseen, about);
         break;
@@ -146,6 +148,7 @@ Task<void> running(Check& check, Store& store, DomainRow domain)
         });
         break;
     }
+    co_return false;
 }
 
 Task<void> older_boot(Check& check, Store& store, DomainRow domain)
@@ -160,11 +163,12 @@ Task<void> older_boot(Check& check, Store& store, DomainRow domain)
 
 }  // namespace
 
-Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
+Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
 {
+    const auto id = domain.id;
     if (domain.boot_id != current_boot_id()) {
         co_await older_boot(check, store, std::move(domain));
-        co_return;
+        co_return false;
     }
     switch (domain.state) {
     case DomainState::creating:
@@ -174,11 +178,12 @@ Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
         co_await destroying(check, store, std::move(domain));
         break;
     case DomainState::running:
-        co_await running(check, store, std::move(domain));
-        break;
+        co_return co_await running(check, store, std::move(domain));
     case DomainState::destroyed:
         break;
     }
+    const auto now = read_domain(store.db(), id);  // a creation may have been finished
+    co_return now && now->state == DomainState::running && now->registration;
 }
 
 }  // namespace xlstore::recovery

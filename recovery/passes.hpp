@@ -14,7 +14,8 @@ namespace xlstore::recovery {
 Task<bool> pass0_database(Check& check, Store& store);
 Task<void> pass1_documents(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
-Task<void> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
+/// True: it runs, and its QEMU lives.
+Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be
 /// told once no intent is open.
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);

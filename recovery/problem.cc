@@ -16,6 +16,7 @@ constexpr std::array kProblems = {
     Problem{Code::log_large, "log_large", "the log is large", "Checkpoint it", "CHECKPOINTED", true, Exit::clean},
     Problem{Code::log_held, "log_held", "the log grows: somebody reads and does not come to an end", "", "", false, Exit::outside},
     Problem{Code::database_behind, "database_behind", "somebody began to work on the store while a copy of it was looked at", "", "", false, Exit::blind},
+    Problem{Code::schema_changed, "schema_changed", "is not as the store makes it", "Put it right", "RESTORED", true, Exit::left},
     Problem{Code::entry_unreadable, "entry_unreadable", "its text cannot be read", "Set the text aside and keep what is known of it otherwise", "SET ASIDE", false, Exit::left},
     Problem{Code::entry_class_unknown, "entry_class_unknown", "is of no known class", "", "", false, Exit::left},
     Problem{Code::entry_key_differs, "entry_key_differs", "its text is that of another thing", "", "", false, Exit::left},

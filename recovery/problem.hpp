@@ -18,6 +18,7 @@ enum class Code : std::uint16_t {
     log_large = 4,
     log_held = 5,
     database_behind = 6,
+    schema_changed = 7,
     entry_unreadable = 1001,
     entry_class_unknown = 1002,
     entry_key_differs = 1003,

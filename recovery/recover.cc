@@ -24,12 +24,9 @@ Task<void> primaries(Check& check, Store& store, DomainRow domain)
 
 class SideBySide {
 public:
-    SideBySide(Check& check, Store& store, int pass)
-        : check_(check), store_(store), pass_(pass), domains_(living_domains(store.db()))
-    {
-        const auto& only = check.options().only;
-        if (only) std::erase_if(domains_, [&](const DomainRow& d) { return d.id != *only; });
-    }
+    SideBySide(Check& check, Store& store, int pass, std::vector<DomainRow> domains)
+        : check_(check), store_(store), pass_(pass), domains_(std::move(domains))
+    {}
 
     Task<void> run()
     {
@@ -45,16 +42,21 @@ public:
             co_await worker.join();
     }
 
+    /// Those that have a living QEMU, once pass 3 is over.
+    [[nodiscard]] std::vector<DomainRow> living() { return std::move(living_); }
+
 private:
     Task<void> work()
     {
         while (next_ < domains_.size() && !check_.cancelled()) {
             DomainRow domain = std::move(domains_[next_++]);
             check_.progress(pass_, static_cast<int>(next_) - 1, static_cast<int>(domains_.size()));
-            if (pass_ == 3)
-                co_await pass3_lifecycle(check_, store_, std::move(domain));
-            else
+            if (pass_ == 4) {
                 co_await primaries(check_, store_, std::move(domain));
+                continue;
+            }
+            const bool lives = co_await pass3_lifecycle(check_, store_, domain);
+            if (lives) living_.push_back(std::move(domain));
         }
     }
 
@@ -62,6 +64,7 @@ private:
     Store& store_;
     int pass_;
     std::vector<DomainRow> domains_;
+    std::vector<DomainRow> living_;
     std::size_t next_ = 0;
 };
 
@@ -74,10 +77,13 @@ Task<Result<Report>> recover(Store& store, Options options)
     const bool readable = co_await pass0_database(check, store);
     if (readable) {
         co_await pass1_documents(check, store);
-        for (const int pass : {3, 4}) {
-            SideBySide domains(check, store, pass);
-            co_await domains.run();
-        }
+        auto domains = living_domains(store.db());
+        const auto& only = check.options().only;
+        if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
+        SideBySide lives(check, store, 3, std::move(domains));
+        co_await lives.run();
+        SideBySide primaries(check, store, 4, lives.living());
+        co_await primaries.run();
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
         if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);

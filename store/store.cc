@@ -19,6 +19,7 @@
 
 #include "schema/steps.hpp"
 #include "store/random.hpp"
+#include "store/tables.hpp"
 #include "store/trace.hpp"
 
 namespace xlstore {
@@ -118,17 +119,6 @@ void set_access(const std::string& path, unsigned mode, std::optional<unsigned> 
     if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
         throw IoError(errno, "cannot give " + path + " to the reading group");
     if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);
-}
-
-void apply_steps(Db& db, std::size_t from)
-{
-    const auto steps = schema::steps();
-    for (std::size_t i = from; i < steps.size(); ++i) {
-        Transaction transaction(db);
-        db.execute(std::string(steps[i].sql));
-        db.execute("PRAGMA user_version = " + std::to_string(i + 1));
-        transaction.commit();
-    }
 }
 
 // SQLite may have its log locked for longer than one wait of its own lasts, or not wait at all,
@@ -233,7 +223,7 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
         Db db(fresh, Db::Mode::create, Durability::power);
         db.execute(
             "PRAGMA journal_mode = DELETE");  // one file, so that one rename makes it a store
-        apply_steps(db, 0);
+        make_tables(db);
         Transaction transaction(db);
         db.execute("PRAGMA application_id = " + std::to_string(schema::kApplicationId));
         db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")

@@ -440,7 +440,10 @@ void check_arguments(struct world* world)
         options.domain = none;
         STATUS(xlstore_recover(s, &options, &r), XLSTORE_E_NOT_FOUND);
         options.domain = NULL;
-        options.reserved = 1;
+        options.flags = 4;
+        INVALID(xlstore_recover(s, &options, &r));
+        options.mode = XLSTORE_RECOVER_PREEN; /* and nobody who says yes */
+        options.flags = XLSTORE_RECOVER_EVICT;
         INVALID(xlstore_recover(s, &options, &r));
     }
     CHECK(r == untouched && op == no_op);

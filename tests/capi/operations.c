@@ -479,6 +479,7 @@ void check_recovery(struct world* world)
     xlstore_string_free(text);
     options.domain = NULL;
     options.mode = XLSTORE_RECOVER_YES;
+    options.flags = XLSTORE_RECOVER_EVICT | XLSTORE_RECOVER_WHOLE;
     status = xlstore_recover(s, &options, NULL);
     CHECK(status == XLSTORE_OK || status == XLSTORE_E_IN_DOUBT);
 }

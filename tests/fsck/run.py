@@ -106,7 +106,7 @@ class Case:
         with tempfile.TemporaryDirectory(prefix="xlf-") as place:
             try:
                 self.sh(self.text("damage"), place)
-                looked = subprocess.run([str(self.bin / "xlfsck"), "--store", place + "/s", "-n", "--json"],
+                looked = subprocess.run([str(self.bin / "xlfsck"), "--store", place + "/s", "-n", "-f", "--json"],
                                         stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False).stdout
                 codes = {int(code) for code in re.findall(r'"code":(\d+)', looked)}
                 first, said = self.fsck(place)

@@ -31,7 +31,7 @@ constexpr const char* kUsage =
     "  -n  look only, answer no to everything, write nothing\n"
     "  -p  preen: repair without questions what is safe without a human\n"
     "  -y  answer yes to everything\n"
-    "  -f  check even what seems clean\n"
+    "  -f  check even what seems clean: each document as SQL shows it\n"
     "  -v  say more\n"
     "  -C FD  write progress to this descriptor: PASS DONE OF; 0: a bar on the terminal\n"
     "  --json  one object a line, the last one the summary\n"
@@ -50,6 +50,7 @@ struct Settings {
     int progress_fd = -1;
     double timeout_s = 10;
     bool evict = false;
+    bool whole = false;
 };
 
 [[noreturn]] void usage(const std::string& what)
@@ -107,7 +108,8 @@ Settings parse(int argc, char** argv)
                     set_mode(Mode::yes);
                     break;
                 case 'f':
-                    break;  // nothing is skipped yet
+                    s.whole = true;
+                    break;
                 case 'v':
                     s.verbose = true;
                     break;
@@ -206,6 +208,7 @@ int run(const Settings& settings)
     recovery::Options options;
     options.mode = settings.mode.value_or(Mode::ask);
     options.evict = settings.evict;
+    options.whole = settings.whole;
     if (!settings.mode && (!isatty(STDIN_FILENO) || settings.json))
         usage("questions need a terminal: give -n, -p or -y");
     options.timeout_each =

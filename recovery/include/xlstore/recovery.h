@@ -22,6 +22,10 @@ extern "C" {
 #define XLSTORE_RECOVER_YES 3   /* yes to everything */
 #define XLSTORE_RECOVER_ASK 4   /* xlstore_answer decides */
 
+/* Flags, as xlfsck(8) has --evict and -f. */
+#define XLSTORE_RECOVER_EVICT 1U /* what no entry knows is taken out of QEMU, not adopted; not when preening */
+#define XLSTORE_RECOVER_WHOLE 2U /* what follows from what was checked is checked, too */
+
 /* Bits of "fsck_status", as in fsck(8). */
 #define XLSTORE_FSCK_CORRECTED 1 /* something was found and corrected */
 #define XLSTORE_FSCK_OUTSIDE 2   /* someone outside must act: the guest must let go */
@@ -63,7 +67,7 @@ typedef struct xlstore_recover_options {
     int32_t mode;          /* XLSTORE_RECOVER_...; 0: preen */
     const char* domain;    /* NULL: all, sessions and database included */
     uint32_t timeout_ms;   /* for each domain; 0: 10 s */
-    uint32_t reserved;     /* 0 */
+    uint32_t flags;        /* XLSTORE_RECOVER_EVICT, XLSTORE_RECOVER_WHOLE */
     xlstore_found found;   /* each of the three may be NULL, but answer in XLSTORE_RECOVER_ASK */
     xlstore_answer answer;
     xlstore_progress progress;
