@@ -56,6 +56,12 @@ struct Options {
         cancelled;  ///< asked between domains: what was begun is brought to its end
 };
 
+struct Report {
+    unsigned exit_bits = 0;
+    int found = 0;
+    int corrected = 0;
+};
+
 class Check {
 public:
     explicit Check(Options options) : options_(std::move(options)) {}
@@ -70,9 +76,9 @@ public:
     [[nodiscard]] const Options& options() const noexcept { return options_; }
     [[nodiscard]] bool looking_only() const noexcept { return options_.mode == Mode::look; }
     [[nodiscard]] Deadline deadline() const { return Clock::now() + options_.timeout_each; }
-    [[nodiscard]] unsigned exit_bits() const noexcept { return bits_; }
-    [[nodiscard]] int found() const noexcept { return found_; }
-    [[nodiscard]] int corrected() const noexcept { return corrected_; }
+    [[nodiscard]] Report so_far() const noexcept { return {bits_, found_, corrected_}; }
+    /// From now on that domain alone.
+    void only(DomainId domain) { options_.only = domain; }
     /// Somebody wants it to end; then the exit status says so.
     [[nodiscard]] bool cancelled()
     {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "recovery/damaged_database.hpp"
 #include "recovery/passes.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -31,6 +32,8 @@ bool has_log_race()
 // Bytes of the log's index (-shm) that an open read transaction locks, by SQLite's file format.
 constexpr std::int64_t kReadLockFirst = 123;
 constexpr std::int64_t kReadLockLast = 127;
+// Of what SQLite says of a damaged file; there may be thousands.
+constexpr int kLinesShown = 3;
 // A reader that is found twice with this between is no ordinary query.
 constexpr auto kLookAgain = std::chrono::seconds(1);
 
@@ -74,6 +77,58 @@ Task<void> check_log(Check& check, Store& store)
         check.failed(Code::log_large, about, emptied.error());
 }
 
+struct Damage {
+    std::string lines;          // the first few of what SQLite says; empty: none
+    bool indexes_alone = true;  // the tables are sound
+};
+
+Damage damage_in(Db& db)
+{
+    Damage damage;
+    int count = 0;
+    const auto add = [&](const std::string& line, bool of_index) {
+        damage.indexes_alone = damage.indexes_alone && of_index;
+        if (++count > kLinesShown) return;
+        damage.lines += (damage.lines.empty() ? "" : "; ") + words_of_sqlite(line);
+    };
+    auto integrity = db.prepare("PRAGMA integrity_check(100)");
+    while (integrity.step()) {
+        const auto text = integrity.text(0);
+        if (text == "ok") break;
+        add(text, text.find("missing from index ") != std::string::npos ||
+                      text.find("wrong # of entries in index ") != std::string::npos ||
+                      text.find("non-unique entry in index ") != std::string::npos);
+    }
+    auto keys = db.prepare("PRAGMA foreign_key_check");
+    while (keys.step())
+        add("a row of " + keys.text(0) + " names a missing row of " + keys.text(2), false);
+    if (count > kLinesShown) damage.lines += "; " + std::to_string(count) + " in all";
+    return damage;
+}
+
+// False: they are as they were.
+Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
+{
+    const auto section = [&](const GateHold&) -> Result<void> {
+        store.db().execute("REINDEX");
+        const auto still = damage_in(store.db());
+        if (still.lines.empty()) return {};
+        return Error(Errc::store, "it is damaged all the same: " + still.lines);
+    };
+    std::optional<Error> failed;
+    try {
+        const auto done = co_await store.with_gate("rebuild indexes", check.deadline(), section);
+        if (!done) failed = done.error();
+    } catch (const DbError& e) {
+        failed = Error(Errc::store, words_of_sqlite(e.reason()));
+    }
+    if (failed)
+        check.failed(Code::index_damaged, about, *failed);
+    else
+        check.fixed(Code::index_damaged, about);
+    co_return !failed;
+}
+
 Task<void> check_schema(Check& check, Store& store)
 {
     const auto flaws = schema_flaws(store.db());
@@ -100,26 +155,17 @@ Task<void> check_schema(Check& check, Store& store)
 
 }  // namespace
 
-Task<bool> pass0_database(Check& check, Store& store)
+Task<DatabaseState> pass0_database(Check& check, Store& store)
 {
     Db& db = store.db();
-    bool sound = true;
     try {
-        auto integrity = db.prepare("PRAGMA integrity_check(10)");
-        while (integrity.step()) {
-            const auto text = integrity.text(0);
-            if (text == "ok") break;
-            sound = false;
-            check.report(Code::database_damaged, Subject{"store.db", text});
+        auto damage = damage_in(db);
+        if (!damage.lines.empty() && damage.indexes_alone) {
+            const Subject about{"store.db", damage.lines};
+            if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};
+            if (co_await rebuild_indexes(check, store, about)) damage = Damage{};
         }
-        auto keys = db.prepare("PRAGMA foreign_key_check");
-        while (keys.step()) {
-            sound = false;
-            check.report(Code::database_damaged,
-                         Subject{"store.db", "a row of " + keys.text(0) +
-                                                 " names a missing row of " + keys.text(2)});
-        }
-        if (!sound) co_return false;
+        if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
         co_await check_schema(check, store);
         auto breaches = db.prepare(
             "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
@@ -129,13 +175,12 @@ Task<bool> pass0_database(Check& check, Store& store)
                          Subject{"domain " + breaches.text(0) + " " + breaches.text(1),
                                  breaches.text(2), breaches.integer(0)});
     } catch (const DbError& e) {
-        check.report(Code::database_damaged, Subject{"store.db", e.what()});
-        co_return false;
+        co_return DatabaseState{false, words_of_sqlite(e.reason())};
     }
     if (has_log_race())
         check.report(Code::log_race, Subject{std::string("SQLite ") + sqlite3_libversion()});
     co_await check_log(check, store);
-    co_return true;
+    co_return DatabaseState{};
 }
 
 }  // namespace xlstore::recovery

@@ -13,9 +13,11 @@
 
 #include "recovery/passes.hpp"
 #include "recovery/set_aside.hpp"
+#include "store/class_rebuild.hpp"
 #include "store/device_class.hpp"
 #include "store/document.hpp"
 #include "store/journal.hpp"
+#include "store/qmp/protocol.hpp"
 
 namespace xlstore::recovery {
 
@@ -39,7 +41,7 @@ std::optional<Flaw> flaw_of(const ThingRow& entry)
     // One without identity is named by the place that it once had.
     const bool placed = key->starts_with('#') && entry.name.key.starts_with('#');
     if (*key != entry.name.key && !placed)
-        return Flaw{Code::entry_key_differs, "its text is that of " + json_shown(*key)};
+        return Flaw{Code::entry_key_differs, "its text is that of " + qmp::printable(*key)};
     const auto primary = primary_name(thing_primary(*of, entry.json));
     if (primary != entry.primary)
         return Flaw{Code::entry_primary_differs,
@@ -65,7 +67,7 @@ std::optional<Flaw> flaw_of(const DocumentMember& member)
     const auto spelled = json_minify(member.key_text, "its key");
     if (!spelled || json_type(*spelled) != JsonType::string ||
         json_decode_string(*spelled) != member.key)
-        return Flaw{Code::member_key_differs, "it is spelled " + json_shown(member.key_text)};
+        return Flaw{Code::member_key_differs, "it is spelled " + qmp::printable(member.key_text)};
     return std::nullopt;
 }
 
@@ -82,7 +84,11 @@ std::string text_instead(Db& db, DomainId domain, const ThingRow& entry)
             if (!flaw_of(instead)) return instead.json;
         }
     const auto* of = find_device_class(entry.name.device_class);
-    return element_of_key(*of, entry.name.key, entry.primary == "qemu");
+    if (of->key != KeyRule::given)
+        return element_of_key(*of, entry.name.key, entry.primary == "qemu");
+    auto products = read_products(db, entry.id);
+    order_by_kind(products);
+    return found_entry(entry.name.key, products);
 }
 
 class Documents {
@@ -103,15 +109,21 @@ public:
         }
         for (const auto& member : members) {
             if (auto flaw = flaw_of(member))
-                add(domain, *flaw, "member " + json_shown(member.key),
+                add(domain, *flaw, "member " + qmp::printable(member.key),
                     repair(domain, member, flaw->code));
             arrays.erase(member.key);
         }
         for (const auto array : arrays)
             add(domain, Flaw{Code::array_unlisted, "the document does not show its entries"},
                 std::string(array), list(std::string(array)));
-        // What follows is of sound pieces only.
-        if (found_.size() == before) look_at_whole(domain, members, things);
+        const auto c_info = std::ranges::find(members, "c_info", &DocumentMember::key);
+        // Where that is damaged its repair makes it the domain's.
+        if (c_info == members.end() || !flaw_of(*c_info))
+            look_at_identity(domain, c_info == members.end() ? "{}" : c_info->text.value_or("{}"));
+        // With a schema and rows that are sound it cannot be otherwise: it takes as long as all
+        // else.
+        if (check_.options().whole && found_.size() == before)
+            look_at_whole(domain, members, things);
     }
 
     Task<void> settle()
@@ -147,25 +159,22 @@ private:
                   domain.id, problem(flaw.code).question.empty() ? Repair() : std::move(repair)});
     }
 
-    void look_at_whole(const DomainRow& domain, const std::vector<DocumentMember>& members,
-                       const std::vector<ThingRow>& things)
+    void look_at_identity(const DomainRow& domain, const std::string& c_info)
     {
-        const auto text_of = [&](std::string_view key) -> std::string_view {
-            const auto at = std::ranges::find(members, key, &DocumentMember::key);
-            return at != members.end() && at->text ? std::string_view(*at->text) : "{}";
-        };
-        const auto c_info = text_of("c_info");
         const auto name = json_get_string(c_info, "name");
         auto uuid = json_get_string(c_info, "uuid");
         if (uuid) uuid = normal_uuid(*std::move(uuid));
-        if (name != domain.name || uuid != domain.uuid) {
-            add(domain,
-                Flaw{Code::identity_differs,
-                     "c_info has name " + (name ? json_shown(*name) : "none") + ", uuid " +
-                         uuid.value_or("none") + "; the row has uuid " + domain.uuid},
-                "document", identify(domain));
-            return;
-        }
+        if (name == domain.name && uuid == domain.uuid) return;
+        add(domain,
+            Flaw{Code::identity_differs,
+                 "c_info has name " + (name ? qmp::printable(*name) : "none") + ", uuid " +
+                     uuid.value_or("none") + "; the row has uuid " + domain.uuid},
+            "document", identify(domain));
+    }
+
+    void look_at_whole(const DomainRow& domain, const std::vector<DocumentMember>& members,
+                       const std::vector<ThingRow>& things)
+    {
         std::vector<DocumentThing> ordered;
         for (const auto& thing : things) {
             const auto* of = find_device_class(thing.name.device_class);
@@ -218,7 +227,7 @@ private:
             const auto flaw = flaw_of(*now);
             if (!flaw || flaw->code != code) return {};  // somebody wrote it anew meanwhile
             if (now->text && text != now->text)
-                set_aside(db, id, "member " + json_shown(now->key), flaw->why, *now->text);
+                set_aside(db, id, "member " + qmp::printable(now->key), flaw->why, *now->text);
             if (goes)
                 db.prepare("DELETE FROM document_member WHERE domain = ? AND rank = ?")
                     .bind(value_of(id))

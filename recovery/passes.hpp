@@ -10,8 +10,11 @@
 
 namespace xlstore::recovery {
 
-/// False: the database is too damaged for the other passes.
-Task<bool> pass0_database(Check& check, Store& store);
+struct DatabaseState {
+    bool sound = true;   ///< false: nothing for the other passes to do
+    std::string damage;  ///< why it has to be replaced
+};
+Task<DatabaseState> pass0_database(Check& check, Store& store);
 Task<void> pass1_documents(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
 /// True: it runs, and its QEMU lives.

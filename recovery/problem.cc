@@ -10,13 +10,17 @@ namespace {
 
 // clang-format off
 constexpr std::array kProblems = {
-    Problem{Code::database_damaged, "database_damaged", "the database is damaged", "", "", false, Exit::left},
+    Problem{Code::database_damaged, "database_damaged", "the database is damaged", "Make a new one of what can be read", "SAVED", false, Exit::left},
     Problem{Code::database_breach, "database_breach", "the rows contradict each other", "", "", false, Exit::left},
     Problem{Code::log_race, "log_race", "this SQLite can lose rows when a checkpoint overlaps a commit; mitigated: ours run under the write gate", "", "", false, Exit::clean},
     Problem{Code::log_large, "log_large", "the log is large", "Checkpoint it", "CHECKPOINTED", true, Exit::clean},
     Problem{Code::log_held, "log_held", "the log grows: somebody reads and does not come to an end", "", "", false, Exit::outside},
     Problem{Code::database_behind, "database_behind", "somebody began to work on the store while a copy of it was looked at", "", "", false, Exit::blind},
     Problem{Code::schema_changed, "schema_changed", "is not as the store makes it", "Put it right", "RESTORED", true, Exit::left},
+    Problem{Code::index_damaged, "index_damaged", "an index disagrees with its table", "Make the indexes anew", "REINDEXED", false, Exit::left},
+    Problem{Code::row_lost, "row_lost", "could not be saved", "", "", false, Exit::left},
+    Problem{Code::row_rebuilt, "row_rebuilt", "could be saved in part", "", "", false, Exit::left},
+    Problem{Code::row_set_aside, "row_set_aside", "could be read, has no place, and is set aside", "", "", false, Exit::left},
     Problem{Code::entry_unreadable, "entry_unreadable", "its text cannot be read", "Set the text aside and keep what is known of it otherwise", "SET ASIDE", false, Exit::left},
     Problem{Code::entry_class_unknown, "entry_class_unknown", "is of no known class", "", "", false, Exit::left},
     Problem{Code::entry_key_differs, "entry_key_differs", "its text is that of another thing", "", "", false, Exit::left},

@@ -214,14 +214,7 @@ Proposal plain_proposal(const Group& group, const std::function<bool(const Thing
     if (main.kind == kAnonymousKind || is_taken(name)) name.key = main.kind + ":" + main.name;
     for (int n = 2; is_taken(name); ++n)
         name.key = main.kind + ":" + main.name + ":" + std::to_string(n);
-    std::string probe;
-    for (const auto& product : group)
-        probe += (probe.empty() ? "" : ",") + ("{\"kind\":" + json_quote(product.kind)) +
-                 ",\"name\":" + json_quote(product.name) + "}";
-    return Proposal{name,
-                    "{\"key\":" + json_quote(name.key) + ",\"steps\":[],\"probe\":[" + probe + "]}",
-                    group,
-                    {}};
+    return Proposal{name, found_entry(name.key, group), group, {}};
 }
 
 }  // namespace

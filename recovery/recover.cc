@@ -70,12 +70,12 @@ private:
 
 }  // namespace
 
-Task<Result<Report>> recover(Store& store, Options options)
+Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 {
-    Check check(std::move(options));
     check.progress(0, 0, 1);
-    const bool readable = co_await pass0_database(check, store);
-    if (readable) {
+    auto database = co_await pass0_database(check, store);
+    if (!database.damage.empty()) co_return std::move(database.damage);
+    if (database.sound) {
         co_await pass1_documents(check, store);
         auto domains = living_domains(store.db());
         const auto& only = check.options().only;
@@ -89,8 +89,20 @@ Task<Result<Report>> recover(Store& store, Options options)
         if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
     }
     if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
-    Report report{check.exit_bits(), check.found(), check.corrected()};
-    co_return report;
+    co_return std::nullopt;
+}
+
+Task<Result<Report>> recover(Store& store, Options options)
+{
+    Check check(std::move(options));
+    const auto damage = co_await run_passes(check, store);
+    const Subject about{"store.db", damage.value_or("")};
+    // Whoever calls has it open, which is in the way.
+    const Error open(Errc::refused, "it can only be replaced when nobody has the store open",
+                     "close the store, and run xlfsck");
+    if (damage && check.ask(Code::database_damaged, about))
+        check.failed(Code::database_damaged, about, open);
+    co_return check.so_far();
 }
 
 }  // namespace xlstore::recovery

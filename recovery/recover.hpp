@@ -11,15 +11,13 @@
 
 namespace xlstore::recovery {
 
-struct Report {
-    unsigned exit_bits = 0;
-    int found = 0;
-    int corrected = 0;
-};
-
 /// Runs the passes over `store`. In Mode::look the store may be open read-only, and nothing is
 /// written. Errors: lost, order; what is found is not an error but a finding. @throws DbError
 Task<Result<Report>> recover(Store& store, Options options);
+
+/// The passes alone. What it gives is why the database has to be replaced (salvage.hpp), which has
+/// neither been asked nor reported yet; nothing: they have run as far as they could.
+Task<std::optional<std::string>> run_passes(Check& check, Store& store);
 
 }  // namespace xlstore::recovery
 

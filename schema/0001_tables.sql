@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Tables. One file a step; a step is never edited once released; each runs in one transaction that
--- also sets user_version. Times are microseconds of wall clock since 1970 UTC. Words are those of
+-- Tables. One file a step; a step is never edited once released; user_version counts
+-- them. Times are microseconds of wall clock since 1970 UTC. Words are those of
 -- the design: domain = one incarnation, thing = a device-like element and its entry, intent = a
 -- pending operation, session = a process that has the store open for writing.
 --

@@ -2,6 +2,7 @@
 #include "store/class_rebuild.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "store/json_text.hpp"
 
@@ -125,6 +126,25 @@ std::optional<Rebuilt> rebuild_drive(std::string_view drive, std::string_view me
         if (drive_of(entry) == drive) return Rebuilt{entry.name, entry.json};
     }
     return std::nullopt;
+}
+
+std::string found_entry(std::string_view key, const std::vector<Product>& products)
+{
+    std::string probe;
+    for (const auto& product : products)
+        probe += (probe.empty() ? "" : ",") + ("{\"kind\":" + json_quote(product.kind)) +
+                 ",\"name\":" + json_quote(product.name) + "}";
+    return "{\"key\":" + json_quote(key) + ",\"steps\":[],\"probe\":[" + probe + "]}";
+}
+
+void order_by_kind(std::vector<Product>& products)
+{
+    constexpr std::array<std::string_view, 7> order = {"object", "fdset",  "node",     "chardev",
+                                                       "netdev", "device", "anonymous"};
+    std::stable_sort(products.begin(), products.end(), [&](const Product& a, const Product& b) {
+        return std::find(order.begin(), order.end(), a.kind) <
+               std::find(order.begin(), order.end(), b.kind);
+    });
 }
 
 }  // namespace xlstore

@@ -36,6 +36,12 @@ std::optional<Rebuilt> rebuild_device(const SeenDevice& device, const std::vecto
 /// A CD drive (hda to hdd) with this medium, "raw:/a.iso".
 std::optional<Rebuilt> rebuild_drive(std::string_view drive, std::string_view medium);
 
+/// An entry of class `qemu` that says what is there, and nothing of how it came there; what stands
+/// on another product comes after it.
+std::string found_entry(std::string_view key, const std::vector<Product>& products);
+/// The order that goes by kind, where nothing else is known.
+void order_by_kind(std::vector<Product>& products);
+
 /// A medium of which path and format are known, apart: the path is absolute.
 struct Medium {
     std::string format;

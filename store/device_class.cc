@@ -221,7 +221,6 @@ std::string element_of_key(const DeviceClass& device_class, std::string_view key
         break;
     case KeyRule::given:
         members.emplace_back("key", json_quote(key));
-        members.emplace_back("steps", "[]");
         break;
     }
     if (in_qemu && device_class.primary_of == disk_primary) members.emplace_back("is_cdrom", "1");

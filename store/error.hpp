@@ -61,6 +61,13 @@ public:
         : std::runtime_error(what), extended_code_(extended_code)
     {}
     [[nodiscard]] int extended_code() const noexcept { return extended_code_; }
+    /// Without the path of the database: for who knows which it is.
+    [[nodiscard]] std::string reason() const
+    {
+        const std::string whole = what();
+        const auto at = whole.find(": ");
+        return at == std::string::npos ? whole : whole.substr(at + 2);
+    }
 
 private:
     int extended_code_;

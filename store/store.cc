@@ -18,8 +18,8 @@
 #include <thread>
 
 #include "schema/steps.hpp"
+#include "store/new_database.hpp"
 #include "store/random.hpp"
-#include "store/tables.hpp"
 #include "store/trace.hpp"
 
 namespace xlstore {
@@ -105,20 +105,6 @@ void make_directory(const std::string& path, unsigned mode)
 {
     if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
         throw IoError(errno, "cannot create " + path);
-}
-
-// So that names in it survive a power cut.
-void sync_directory(const std::string& path)
-{
-    const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory || fsync(directory.get()) != 0) throw IoError(errno, "cannot sync " + path);
-}
-
-void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group)
-{
-    if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
-        throw IoError(errno, "cannot give " + path + " to the reading group");
-    if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);
 }
 
 // SQLite may have its log locked for longer than one wait of its own lasts, or not wait at all,
@@ -217,35 +203,17 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
         return Error(Errc::exists, "store: there is a store in " + directory + " already",
                      "use it, or name another directory");
     const std::string fresh = database + ".new";
-    for (const char* suffix : {"", "-journal", "-wal", "-shm"})
-        unlink((fresh + suffix).c_str());
-    {
-        Db db(fresh, Db::Mode::create, Durability::power);
-        db.execute(
-            "PRAGMA journal_mode = DELETE");  // one file, so that one rename makes it a store
-        make_tables(db);
-        Transaction transaction(db);
-        db.execute("PRAGMA application_id = " + std::to_string(schema::kApplicationId));
+    make_database(fresh, [&](Db& db) {
         db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")
             .bind(random_uuid())
             .bind(now_us())
             .bind(durability == Durability::power ? "power" : "process")
             .run();
-        transaction.commit();
-        // Whoever opens it first would otherwise change the file by way of a journal, and a journal
-        // that it left when it was killed is in the way of everybody who looks before writing.
-        db.execute("PRAGMA journal_mode = WAL");
-    }
-    for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since
-        unlink((fresh + suffix).c_str());
+    });
     make_directory(directory + "/run", 0700);
     for (const char* name : {"/locks", "/slow", "/store.db.new"})
         set_access(directory + name, file_mode, reading_group);
-    if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, database.c_str(), RENAME_NOREPLACE) != 0)
-        throw IoError(errno, "cannot rename " + fresh + " to " + database);
-    // Its log and the log's index: a reader who may not write could not make them.
-    Db(database, Db::Mode::read_write);
-    sync_directory(directory);
+    install_database(fresh, database);
     if (made_directory) sync_directory(directory + "/..");
     return {};
 }
@@ -256,6 +224,12 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     const std::string database = options.directory + "/store.db";
     if (auto ok = check_entry(options.directory, true, writing); !ok) return ok.error();
     if (auto ok = check_file_system(options.directory); !ok) return ok.error();
+    if (!file_identity(database)) {
+        if (const auto kept = damaged_database_in(options.directory))
+            return unusable("store: " + options.directory + " has no store.db: saving what is in " +
+                                *kept + " was broken off",
+                            "run xlfsck -y");
+    }
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
     const auto until = Clock::now() + options.open_timeout;

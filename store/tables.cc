@@ -31,10 +31,8 @@ void make_tables(Db& db)
 {
     std::size_t version = 0;
     for (const auto& step : schema::steps()) {
-        Transaction transaction(db);
         db.execute(std::string(step.sql));
         db.execute("PRAGMA user_version = " + std::to_string(++version));
-        transaction.commit();
     }
 }
 

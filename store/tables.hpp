@@ -11,8 +11,8 @@
 
 namespace xlstore {
 
-/// Everything that a new database needs before its first row. REQUIRES an empty one. @throws
-/// DbError
+/// Everything that a new database needs before its first row. REQUIRES an empty one, and that
+/// nobody sees it half-made. @throws DbError
 void make_tables(Db& db);
 
 /// Something of the schema that is not as make_tables() makes it.

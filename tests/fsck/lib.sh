@@ -34,3 +34,19 @@ pid_of() { # DOMID
 by_hand() { # SQL, as nobody should
     sqlite3 s/store.db "$1"
 }
+# The log copied into the database, and nobody has it open: what is damaged then is all there is.
+checkpointed() {
+    python3 -c "
+import sqlite3
+db = sqlite3.connect('s/store.db')
+db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+db.close()"
+}
+pages_of() { # TABLE OR INDEX: its pages, the root first
+    sqlite3 "file:s/store.db?mode=ro" "SELECT pageno FROM dbstat WHERE name = '$1' ORDER BY path"
+}
+overwrite() { # PAGE…
+    for page in "$@"; do
+        dd if=/dev/urandom of=s/store.db bs=4096 count=1 seek=$((page - 1)) conv=notrunc status=none
+    done
+}

@@ -38,6 +38,11 @@ WITHOUT = {
 }
 
 
+# Only a run that repairs can say so.
+WHEN_REPAIRED = {9: "could not be saved (", 10: "could be saved in part (", 11: "has no place, and is set aside (",
+                 5004: "TAKEN OUT."}
+
+
 def problems():
     """Codes by name, as the one table has them."""
     text = (ROOT / "recovery/problem.hpp").read_text(encoding="utf-8")
@@ -50,6 +55,7 @@ def normal(text, place):
     text = text.replace(place, "DIR")
     text = re.sub(r"\b(pid|QEMU|session|intent|qmp-|row) ?\d+", r"\1 N", text)
     text = re.sub(r"boot [0-9a-f-]{36}", "boot B", text)
+    text = re.sub(r"\bdamaged-\d+T\d+Z", "damaged-DATE", text)
     text = re.sub(r"\d+\.\d+ s\b|\b\d+ s\b", "T s", text)
     text = re.sub(r"inode \d+", "inode N", text)
     return re.sub(r"since \S+", "since T", text)
@@ -110,8 +116,7 @@ class Case:
                                         stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False).stdout
                 codes = {int(code) for code in re.findall(r'"code":(\d+)', looked)}
                 first, said = self.fsck(place)
-                if "--evict" in self.text("flags"):
-                    codes.add(5004)
+                codes |= {code for code, message in WHEN_REPAIRED.items() if message in said}
                 if self.text("after"):
                     self.sh(self.text("after"), place)
                 before = rows(place)

@@ -10,7 +10,7 @@
 #include <exception>
 #include <string>
 
-#include "recovery/recover.hpp"
+#include "recovery/fsck.hpp"
 #include "store/json_text.hpp"
 #include "tools/common/output.hpp"
 #include "tools/xlfsck/terminal.hpp"
@@ -203,6 +203,13 @@ int could_not_look(const Settings& settings, const Error& error)
     return static_cast<int>(Exit::blind);
 }
 
+std::vector<std::pair<std::string, std::string>> members_of(const recovery::Report& report)
+{
+    return {{"status", std::to_string(report.exit_bits)},
+            {"found", std::to_string(report.found)},
+            {"corrected", std::to_string(report.corrected)}};
+}
+
 int run(const Settings& settings)
 {
     recovery::Options options;
@@ -232,36 +239,35 @@ int run(const Settings& settings)
     where.directory = settings.store;
     where.program = "xlfsck";
     if (settings.verbose) where.log = Log::to_stderr("xlfsck", LogLevel::debug);
-    auto store = options.mode == Mode::look ? Store::open_untouched(where) : Store::open(where);
-    if (!store) return could_not_look(settings, store.error());
-    if (!settings.domain.empty()) {
-        auto domain = find_domain((*store)->db(), settings.domain);
-        if (!domain) return could_not_look(settings, domain.error());
-        options.only = domain->id;
+    auto checked = recovery::fsck(where, std::move(options), settings.domain);
+    if (!checked) return could_not_look(settings, checked.error());
+    const auto& report = checked->report;
+    if (!checked->store) {
+        if (settings.json)
+            std::puts(json_object({{"summary", json_object(members_of(report))}}).c_str());
+        else
+            std::printf("%s: the database is damaged; %d found, %d corrected\n",
+                        settings.store.c_str(), report.found, report.corrected);
+        return static_cast<int>(report.exit_bits);
     }
-    auto report = (*store)->loop().wait_for(recovery::recover(**store, std::move(options)));
-    if (!report) return could_not_look(settings, report.error());
 
-    auto counts = (*store)->db().prepare(
+    auto counts = checked->store->db().prepare(
         "SELECT (SELECT count(*) FROM domains), (SELECT count(*) FROM things), (SELECT count(*) "
         "FROM intent)");
     counts.step();
     if (settings.json) {
-        std::puts(
-            json_object({{"summary", json_object({{"status", std::to_string(report->exit_bits)},
-                                                  {"found", std::to_string(report->found)},
-                                                  {"corrected", std::to_string(report->corrected)},
-                                                  {"domains", counts.text(0)},
-                                                  {"things", counts.text(1)},
-                                                  {"open_intents", counts.text(2)}})}})
-                .c_str());
+        auto members = members_of(report);
+        int column = 0;
+        for (const char* name : {"domains", "things", "open_intents"})
+            members.emplace_back(name, counts.text(column++));
+        std::puts(json_object({{"summary", json_object(members)}}).c_str());
     } else {
         terminal.progress_ends();
         std::printf("%s: %s domains, %s things, %s open intents; %d found, %d corrected\n",
                     settings.store.c_str(), counts.text(0).c_str(), counts.text(1).c_str(),
-                    counts.text(2).c_str(), report->found, report->corrected);
+                    counts.text(2).c_str(), report.found, report.corrected);
     }
-    return static_cast<int>(report->exit_bits);
+    return static_cast<int>(report.exit_bits);
 }
 
 }  // namespace

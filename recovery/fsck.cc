@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/fsck.hpp"
+
+#include "recovery/damaged_database.hpp"
+#include "recovery/salvage.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// Opening it writes; a damaged table may be in the way already.
+Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode,
+                                    std::optional<std::string>& damage)
+{
+    try {
+        auto store = mode == Mode::look ? Store::open_untouched(where) : Store::open(where);
+        if (!store) damage = damage_of(where.directory);
+        return store;
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        damage = words_of_sqlite(e.reason());
+        return Error(Errc::store, e.what());
+    }
+}
+
+}  // namespace
+
+Result<Checked> fsck(const StoreOptions& where, Options options, const std::string& domain)
+{
+    options.only.reset();
+    Check check(std::move(options));
+    std::optional<std::string> damage;
+    auto store = open(where, check.options().mode, damage);
+    if (!store && !damage) return std::move(store).error();
+    for (bool saved = false;; saved = true) {
+        if (!damage) {
+            if (!domain.empty()) {
+                auto row = find_domain((*store)->db(), domain);
+                if (!row) return std::move(row).error();
+                check.only(row->id);
+            }
+            damage = (*store)->loop().wait_for(run_passes(check, **store));
+        }
+        if (!damage || saved) return Checked{check.so_far(), *std::move(store)};
+        if (store) store->reset();
+        if (!salvage(check, where.directory, *damage)) return Checked{check.so_far(), nullptr};
+        damage.reset();
+        store = open(where, check.options().mode, damage);
+        if (!store) return std::move(store).error();
+    }
+}
+
+}  // namespace xlstore::recovery

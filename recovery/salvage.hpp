@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// A damaged database replaced by a new one that has what can be read of it (R17). The damaged files
+// stay beside it under a dated name, to the byte.
+//
+// The database is moved away before anything else is done, so that nobody opens it meanwhile; a
+// salvage that was killed is found by that, and done again from the dated files.
+#ifndef XLSTORE_RECOVERY_SALVAGE_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_HPP_
+
+#include <optional>
+#include <string>
+
+#include "recovery/check.hpp"
+
+namespace xlstore::recovery {
+
+/// Why the database in `directory` cannot be used as it is: SQLite does not take it for sound, or a
+/// salvage was broken off. Nothing: that is not what is wrong. Writes nothing there.
+std::optional<std::string> damage_of(const std::string& directory);
+
+/// Asks, and replaces it; says what was lost. True: done; open the store anew. REQUIRES that this
+/// process does not have it open. When it fails the files are where they were.
+bool salvage(Check& check, const std::string& directory, const std::string& damage);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_SALVAGE_HPP_

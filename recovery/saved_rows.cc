@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/saved_rows.hpp"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <set>
+
+#include "recovery/set_aside.hpp"
+#include "store/class_rebuild.hpp"
+#include "store/device_class.hpp"
+#include "store/json_text.hpp"
+#include "store/process.hpp"
+#include "store/qmp/protocol.hpp"
+#include "store/random.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// R17. More ids and epochs than can have been given in commits that are lost: the log is started
+// anew long before it holds as many.
+constexpr std::int64_t kIdsAhead = 100'000;
+constexpr std::int64_t kEpochsAhead = 1'000'000;
+
+using Key = std::pair<std::int64_t, std::string>;
+
+class Transfer {
+public:
+    Transfer(DamagedDatabase& from, Db& into, std::int64_t ids_from)
+        : from_(from), into_(into), ids_from_(ids_from)
+    {}
+
+    std::vector<Loss> run()
+    {
+        read_sequences();
+        store_row();
+        loose_rows("set_aside");  // those of today come after it
+        read(sessions_, "session");
+        read(domains_, "domain");
+        read(intents_, "intent");
+        read(things_, "thing");
+        read_products();
+        rebuild_domains();
+        rebuild_things();
+        domains();
+        members();
+        things();
+        products();
+        intents();
+        settle_states();
+        loose_rows("tombstone");
+        loose_rows("history");
+        sequences();
+        return std::move(losses_);
+    }
+
+private:
+    using Rows = std::map<std::int64_t, Row>;
+
+    void lost(const std::string& what, const std::string& why)
+    {
+        losses_.push_back({Code::row_lost, what, why});
+    }
+    void rebuilt(const std::string& what, const std::string& why)
+    {
+        losses_.push_back({Code::row_rebuilt, what, why});
+    }
+
+    // Where to stop looking behind the damage.
+    [[nodiscard]] std::int64_t highest(const std::string& table) const
+    {
+        const auto known = ids_.find(table);
+        return known != ids_.end() ? known->second : ids_from_ + kIdsAhead;
+    }
+
+    void read(Rows& rows, const std::string& table)
+    {
+        const bool whole = from_.rows_by_id(table, highest(table), [&](Row row) {
+            const auto id = row.integer("id");
+            note_id(table, id);
+            rows.insert_or_assign(id, std::move(row));
+        });
+        if (!whole) damaged_.insert(table);
+    }
+
+    void note_id(const std::string& table, std::int64_t id)
+    {
+        auto& most = ids_[table];
+        most = std::max(most, id);
+    }
+
+    void read_sequences()
+    {
+        from_.rows_from_both_ends(
+            "sqlite_sequence", "SELECT name, seq FROM sqlite_sequence", "rowid %s",
+            [&](const Row& row) { note_id(row.text("name"), row.integer("seq")); });
+    }
+
+    // Its statement stays prepared: Db knows it by the address of its text.
+    Statement inserting(const std::string& table, const Row& row)
+    {
+        auto& sql = inserts_[table];
+        if (sql.empty()) {
+            std::string names;
+            std::string marks;
+            for (const auto& [column, cell] : row.cells()) {
+                names += (names.empty() ? "" : ", ") + column;
+                marks += marks.empty() ? "?" : ", ?";
+            }
+            sql = "INSERT INTO " + table + " (" + names + ") VALUES (" + marks + ")";
+        }
+        auto statement = into_.prepare(sql.c_str());
+        for (const auto& [column, cell] : row.cells()) {
+            if (const auto* number = std::get_if<std::int64_t>(&cell))
+                statement.bind(*number);
+            else if (const auto* text = std::get_if<std::string>(&cell))
+                statement.bind(*text);
+            else
+                statement.bind(nullptr);
+        }
+        return statement;
+    }
+
+    // False: the store's rules do not let it in, and it is set aside.
+    bool put(const std::string& table, const Row& row, const std::string& what)
+    {
+        try {
+            inserting(table, row).run();
+            return true;
+        } catch (const DbError& e) {
+            // Whatever a rule, a key or a type is against; a full disk is no reason to go on.
+            const int code = e.extended_code() & 0xff;
+            if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH) throw;
+            aside(table, row, what, e.reason());
+            return false;
+        }
+    }
+
+    void aside(const std::string& table, const Row& row, const std::string& what,
+               const std::string& why)
+    {
+        const bool of_domain = row.cells().contains("domain") && !row.is_null("domain");
+        set_aside(into_, of_domain ? std::optional(DomainId(row.integer("domain"))) : std::nullopt,
+                  "row of " + table, why, row.json());
+        losses_.push_back({Code::row_set_aside, what, why});
+    }
+
+    [[nodiscard]] std::string name_of(std::int64_t domain) const
+    {
+        const auto at = domains_.find(domain);
+        if (at == domains_.end()) return "incarnation " + std::to_string(domain);
+        return "domain " + std::to_string(at->second.integer("domid")) + " (" +
+               at->second.text("name") + ")";
+    }
+    [[nodiscard]] std::string name_of(const Row& thing) const
+    {
+        return name_of(thing.integer("domain")) + ": " + thing.text("class") + "/" +
+               thing.text("key");
+    }
+
+    void store_row()
+    {
+        Row row;
+        bool there = false;
+        from_.rows_by_id("store", 1, [&](Row read) {
+            row = std::move(read);
+            there = true;
+        });
+        if (!there) {
+            row.set("id", std::int64_t{1});
+            row.set("created_us", now_us());
+            row.set("durability", "power");
+            row.set("history_pruned_below", std::int64_t{0});
+            rebuilt("the store's own row",
+                    "its durability is not known: 'power', the stronger one, was taken");
+        }
+        row.set("uuid", random_uuid());  // R17: it is another database
+        put("store", row, "the store's own row");
+    }
+
+    // Who is destroyed has nothing that could be needed.
+    [[nodiscard]] bool is_over(std::int64_t domain) const
+    {
+        const auto at = domains_.find(domain);
+        return at != domains_.end() && at->second.text("state") == "destroyed";
+    }
+
+    void rebuild_domains()
+    {
+        if (!damaged_.contains("domain")) return;
+        std::map<std::int64_t, std::string> uuids;
+        from_.rows_from_both_ends(
+            "domain", "SELECT id, uuid FROM domain INDEXED BY domain_uuid", "uuid %s, id %s",
+            [&](const Row& row) { uuids[row.integer("id")] = row.text("uuid"); });
+        const bool all_named = from_.rows_from_both_ends(
+            "domain",
+            "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
+            "domid %s", [&](const Row& row) {
+                const auto id = row.integer("id");
+                note_id("domain", id);
+                if (domains_.contains(id) || uuids[id].empty()) return;
+                Row domain;
+                for (const char* column :
+                     {"vm_uuid", "creator", "qemu_pid", "qemu_start_time", "qemu_pid_namespace",
+                      "monitor_path", "monitor_device", "monitor_inode", "peer_pid", "peer_uid",
+                      "peer_gid", "baseline", "log_path"})
+                    domain.set(column, std::monostate());
+                domain.set("id", id);
+                domain.set("domid", row.integer("domid"));
+                domain.set("uuid", uuids[id]);
+                domain.set("name", "domain-" + std::to_string(row.integer("domid")));
+                domain.set("state", "running");
+                domain.set("epoch", std::int64_t{1});
+                domain.set("revision", std::int64_t{1});
+                domain.set("layout", "yajl");
+                domain.set("boot_id", current_boot_id());
+                domain.set("monitor_handed_in", std::int64_t{0});
+                for (const char* column : {"created_us", "changed_us", "born_us"})
+                    domain.set(column, now_us());
+                domains_.emplace(id, std::move(domain));
+                rebuilt_domains_.insert(id);
+                uuids.erase(id);
+            });
+        if (!all_named)
+            lost("domains", "table and index are damaged: those that neither names are not known");
+        for (const auto& [id, uuid] : uuids)
+            if (!domains_.contains(id)) lost("incarnation " + std::to_string(id), "uuid " + uuid);
+    }
+
+    // A CD drive whose medium was changed says so in history.
+    bool was_changed(std::int64_t domain, const std::string& key)
+    {
+        bool changed = false;
+        from_.rows_from_both_ends(
+            "history",
+            "SELECT domain, class, key FROM history NOT INDEXED WHERE "
+            "class = 'disks' AND operation IN ('change', 'adopt') AND domain = " +
+                std::to_string(domain),
+            "id %s", [&](const Row& row) { changed |= row.text("key") == key; });
+        return changed;
+    }
+
+    // R1: an index that names a thing says enough for an entry.
+    void rebuild_things()
+    {
+        if (!damaged_.contains("thing")) return;
+        const bool all_named = from_.rows_from_both_ends(
+            "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
+            "domain %s, class %s, key %s", [&](const Row& row) {
+                const auto id = row.integer("id");
+                const auto* of = find_device_class(row.text("class"));
+                note_id("thing", id);
+                if (things_.contains(id) || is_over(row.integer("domain"))) return;
+                if (of == nullptr) {
+                    lost(name_of(row), "its row was damaged, and its class is not known");
+                    return;
+                }
+                Row thing = row;
+                const auto made_of = products_of(id);
+                // Only what is QEMU's is made of something there, or changed by an intent.
+                const bool in_qemu = of->primary == Primary::qemu || !made_of.empty() ||
+                                     (of->key == KeyRule::vdev &&
+                                      was_changed(row.integer("domain"), row.text("key")));
+                const auto json = of->key == KeyRule::given
+                                      ? found_entry(row.text("key"), made_of)
+                                      : element_of_key(*of, row.text("key"), in_qemu);
+                thing.set("position", id);  // in the order in which they came
+                thing.set("primary_at", std::string(primary_name(thing_primary(*of, json))));
+                thing.set("state", "present");
+                thing.set("json", json);
+                thing.set("changed_us", now_us());
+                rebuilt(name_of(thing), "the entry has its key alone");
+                things_.emplace(id, std::move(thing));
+            });
+        if (!all_named)
+            lost("entries", "table and index are damaged: those that neither names are not known");
+    }
+
+    void domains()
+    {
+        for (auto& [id, row] : domains_) {
+            auto creator = row.is_null("creator") ? 0 : row.integer("creator");
+            if (creator != 0) need_session(creator);
+            const auto state = row.text("state");
+            row.set("epoch", row.integer("epoch") + kEpochsAhead);
+            Row first = row;
+            if (state == "destroying") first.set("state", "running");  // R8: its rows come yet
+            if (rebuilt_domains_.contains(id)) {
+                first.set("name", name_in_document(id, row.text("name")));
+                row = first;
+                rebuilt(name_of(id),
+                        "domid and uuid from the indexes, the name from its document; nothing is "
+                        "known of its QEMU: register it");
+            }
+            if (put("domain", first, name_of(id))) kept_.insert(id);
+        }
+    }
+
+    std::string name_in_document(std::int64_t domain, const std::string& otherwise)
+    {
+        std::string name = otherwise;
+        from_.rows_from_both_ends(
+            "document_member",
+            "SELECT text FROM document_member WHERE key = 'c_info' AND domain = " +
+                std::to_string(domain),
+            "rank %s", [&](const Row& row) {
+                const auto text = json_minify(row.text("text"), "c_info");
+                if (text) name = json_get_string(*text, "name").value_or(name);
+            });
+        return name;
+    }
+
+    void members()
+    {
+        std::map<Key, Row> found;  // by domain and key
+        const auto take = [&](Row row) {
+            found.insert_or_assign(Key(row.integer("domain"), row.text("key")), std::move(row));
+        };
+        const std::string select =
+            "SELECT domain, rank, key, key_text, text FROM document_member NOT INDEXED";
+        const bool whole =
+            from_.rows_from_both_ends("document_member", select, "domain %s, rank %s", take);
+        if (!whole)
+            for (const auto& [domain, row] : domains_)
+                from_.rows_from_both_ends("document_member",
+                                          select + " WHERE domain = " + std::to_string(domain),
+                                          "rank %s", take);
+        std::set<std::pair<std::int64_t, std::int64_t>> ranks;  // of each domain
+        for (const auto& [key, row] : found) {
+            ranks.emplace(key.first, row.integer("rank"));
+            put("document_member", row,
+                name_of(key.first) + ": member " + qmp::printable(key.second));
+        }
+        if (whole) return;
+        const bool all_named = from_.rows_from_both_ends(
+            "document_member",
+            "SELECT domain, key FROM document_member INDEXED BY sqlite_autoindex_document_member_2",
+            "domain %s, key %s", [&](const Row& row) {
+                const Key key(row.integer("domain"), row.text("key"));
+                if (!kept_.contains(key.first) || !found.emplace(key, row).second) return;
+                const std::string what =
+                    name_of(key.first) + ": member " + qmp::printable(key.second);
+                const auto& classes = device_classes();
+                const auto of = std::ranges::find(classes, key.second, &DeviceClass::name);
+                if (of == classes.end() || !of->in_document) {
+                    lost(what, "its row was damaged");
+                    return;
+                }
+                // The place of an array: there is no more to it. Where a document of libxl has it.
+                Row member = row;
+                std::int64_t rank = 10 * (3 + (of - classes.begin()));
+                while (!ranks.emplace(key.first, rank).second)
+                    ++rank;
+                member.set("rank", rank);
+                member.set("key_text", json_quote(key.second));
+                member.set("text", std::monostate());
+                put("document_member", member, what);
+            });
+        if (!all_named)
+            lost("members of documents",
+                 "table and index are damaged: those that neither names are not known");
+    }
+
+    void things()
+    {
+        for (const auto& [id, row] : things_)
+            if (put("thing", row, name_of(row))) kept_things_.insert(id);
+    }
+
+    void read_products()
+    {
+        std::set<std::string> found;
+        const auto take = [&](Row row) {
+            const auto whose = std::to_string(row.integer("domain"));
+            if (found.insert(whose + " " + row.text("kind") + " " + row.text("name")).second)
+                products_.push_back(std::move(row));
+        };
+        const bool whole = from_.rows_from_both_ends(
+            "product", "SELECT domain, kind, name, thing FROM product NOT INDEXED",
+            "domain %s, kind %s, name %s", take);
+        // The index has all of its columns.
+        if (!whole &&
+            !from_.rows_from_both_ends(
+                "product", "SELECT domain, kind, name, thing FROM product INDEXED BY product_thing",
+                "thing %s, domain %s, kind %s, name %s", take))
+            lost("what things are made of in QEMU", "table and index are damaged");
+    }
+
+    [[nodiscard]] std::vector<Product> products_of(std::int64_t thing) const
+    {
+        std::vector<Product> products;
+        for (const auto& row : products_)
+            if (row.integer("thing") == thing)
+                products.push_back(Product{row.text("kind"), row.text("name"), std::nullopt});
+        order_by_kind(products);
+        return products;
+    }
+
+    void products()
+    {
+        for (const auto& row : products_)
+            put("product", row,
+                name_of(row.integer("domain")) + ": QEMU's " + row.text("kind") + " " +
+                    qmp::printable(row.text("name")));
+    }
+
+    void intents()
+    {
+        std::set<std::int64_t> open;
+        for (auto& [id, row] : intents_) {
+            const std::string what = name_of(row.integer("domain")) + ": intent " +
+                                     std::to_string(id) + " (" + row.text("operation") + ")";
+            need_session(row.integer("owner"));
+            if (!kept_things_.contains(row.integer("thing")))
+                aside("intent", row, what, "its thing has no row");
+            else if (put("intent", row, what))
+                open.insert(row.integer("thing"));
+        }
+        if (damaged_.contains("intent"))
+            from_.rows_from_both_ends(
+                "intent", "SELECT id, thing FROM intent INDEXED BY sqlite_autoindex_intent_1",
+                "thing %s", [&](const Row& row) {
+                    note_id("intent", row.integer("id"));
+                    if (intents_.contains(row.integer("id"))) return;
+                    intents_.emplace(row.integer("id"), row);
+                    const auto thing = things_.find(row.integer("thing"));
+                    lost((thing == things_.end() ? "" : name_of(thing->second) + ": ") + "intent " +
+                             std::to_string(row.integer("id")),
+                         "its row was damaged");
+                });
+        for (const auto id : kept_things_) {
+            const auto& thing = things_.at(id);
+            const auto state = thing.text("state");
+            if (state == "present" || state == "stale" || open.contains(id)) continue;
+            // Never towards absence; pass 5 asks QEMU.
+            into_.prepare("UPDATE thing SET state = 'present' WHERE id = ?").bind(id).run();
+            rebuilt(name_of(thing), "it was " + state + ", and the intent is lost: called present");
+        }
+    }
+
+    void need_session(std::int64_t id)
+    {
+        if (!needed_.insert(id).second) return;
+        const auto at = sessions_.find(id);
+        Row row;
+        if (at != sessions_.end()) {
+            row = at->second;
+        } else {
+            row.set("id", id);
+            for (const char* column : {"pid", "start_time", "pid_namespace", "opened_us"})
+                row.set(column, std::int64_t{0});
+            row.set("boot_id", "");
+            row.set("program", "lost");
+        }
+        put("session", row, "session " + std::to_string(id));
+    }
+
+    void settle_states()
+    {
+        for (const auto& [id, row] : domains_)
+            if (row.text("state") == "destroying" && kept_.contains(id))
+                into_.prepare("UPDATE domain SET state = 'destroying' WHERE id = ?").bind(id).run();
+    }
+
+    // A table that nothing hangs on.
+    void loose_rows(const std::string& table)
+    {
+        const bool whole = from_.rows_by_id(table, highest(table), [&](const Row& row) {
+            note_id(table, row.integer("id"));
+            if (row.cells().contains("domain")) note_id("domain", row.integer("domain"));
+            put(table, row, table + " " + std::to_string(row.integer("id")));
+        });
+        if (!whole) lost("rows of " + table, "they have no other name");
+    }
+
+    // R17: above all that was ever given.
+    void sequences()
+    {
+        for (const char* table :
+             {"session", "domain", "tombstone", "thing", "intent", "set_aside", "history"}) {
+            const auto first = std::max(ids_[table], ids_from_) + kIdsAhead;
+            into_.prepare("DELETE FROM sqlite_sequence WHERE name = ?").bind(table).run();
+            into_.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)")
+                .bind(table)
+                .bind(first)
+                .run();
+        }
+    }
+
+    DamagedDatabase& from_;
+    Db& into_;
+    std::int64_t ids_from_;
+    std::set<std::string> damaged_;
+    std::map<std::string, std::int64_t> ids_;
+    std::map<std::string, std::string> inserts_;
+    Rows sessions_, domains_, intents_, things_;
+    std::vector<Row> products_;
+    std::set<std::int64_t> rebuilt_domains_, kept_, kept_things_, needed_;
+    std::vector<Loss> losses_;
+};
+
+}  // namespace
+
+std::vector<Loss> bring_over(DamagedDatabase& from, Db& into, std::int64_t ids_from)
+{
+    return Transfer(from, into, ids_from).run();
+}
+
+}  // namespace xlstore::recovery

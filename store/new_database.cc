@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "store/new_database.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "schema/steps.hpp"
+#include "store/error.hpp"
+#include "store/tables.hpp"
+
+namespace xlstore {
+
+void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group)
+{
+    if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
+        throw IoError(errno, "cannot give " + path + " to the reading group");
+    if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);
+}
+
+void sync_directory(const std::string& path)
+{
+    const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory || fsync(directory.get()) != 0) throw IoError(errno, "cannot sync " + path);
+}
+
+void make_database(const std::string& path, const std::function<void(Db&)>& fill)
+{
+    for (const char* suffix : {"", "-journal", "-wal", "-shm"})
+        unlink((path + suffix).c_str());
+    {
+        Db db(path, Db::Mode::create, Durability::power);
+        db.execute("PRAGMA journal_mode = DELETE");
+        Transaction transaction(db);
+        make_tables(db);
+        db.execute("PRAGMA application_id = " + std::to_string(schema::kApplicationId));
+        fill(db);
+        transaction.commit();
+        // Whoever opens it first would otherwise change the file by way of a journal, and a journal
+        // that it left when it was killed is in the way of everybody who looks before writing.
+        db.execute("PRAGMA journal_mode = WAL");
+    }
+    for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since
+        unlink((path + suffix).c_str());
+}
+
+std::optional<std::string> damaged_database_in(const std::string& directory)
+{
+    std::optional<std::string> newest;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+        auto name = entry.path().filename().string();
+        if (!name.starts_with(kDamagedDatabase) || name.ends_with("-wal")) continue;
+        if (!newest || name > *newest) newest = std::move(name);
+    }
+    return newest;
+}
+
+void install_database(const std::string& made, const std::string& database)
+{
+    if (renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, database.c_str(), RENAME_NOREPLACE) != 0)
+        throw IoError(errno, "cannot rename " + made + " to " + database);
+    // Its log and the log's index: a reader who may not write could not make them.
+    Db(database, Db::Mode::read_write);
+    sync_directory(database.substr(0, database.rfind('/')));
+}
+
+}  // namespace xlstore
