@@ -28,5 +28,7 @@ fuzz() {
     fi
     echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions"
 }
-fuzz protocol_fuzz tests/fuzz/corpus/protocol
+fuzz protocol_fuzz tests/fuzz/corpus/protocol &
+protocol=$!
 fuzz document_fuzz tests/fuzz/corpus/document tests/unit/samples
+wait "$protocol"
