@@ -47,7 +47,9 @@ struct Options {
     Mode mode = Mode::preen;
     std::optional<DomainId> only;                                       ///< this domain alone
     std::chrono::milliseconds timeout_each = std::chrono::seconds(10);  ///< for each domain
-    bool whole = false;  ///< what follows from what was checked is checked, too
+    bool whole = false;    ///< what follows from what was checked is checked, too
+    bool rebuild = false;  ///< rows for QEMUs that no row knows, and a database if there is none
+    std::string userdata = "/var/lib/xen";  ///< where libxl keeps its documents, for that
     bool evict = false;  ///< what no entry knows is taken out of QEMU instead of adopted
     std::function<void(const Finding&)> found;  ///< called as each finding is complete
     std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask

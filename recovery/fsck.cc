@@ -30,6 +30,10 @@ Result<Checked> fsck(const StoreOptions& where, Options options, const std::stri
     options.only.reset();
     Check check(std::move(options));
     std::optional<std::string> damage;
+    const bool missing = !file_identity(where.directory + "/store.db");
+    if (check.options().rebuild && missing && !damage_of(where.directory) &&
+        !make_empty(check, where.directory))
+        return Checked{check.so_far(), nullptr};
     auto store = open(where, check.options().mode, damage);
     if (!store && !damage) return std::move(store).error();
     for (bool saved = false;; saved = true) {
@@ -41,6 +45,7 @@ Result<Checked> fsck(const StoreOptions& where, Options options, const std::stri
             }
             damage = (*store)->loop().wait_for(run_passes(check, **store));
         }
+        if (damage && saved) check.report(Code::database_damaged, Subject{"store.db", *damage});
         if (!damage || saved) return Checked{check.so_far(), *std::move(store)};
         if (store) store->reset();
         if (!salvage(check, where.directory, *damage)) return Checked{check.so_far(), nullptr};

@@ -13,12 +13,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
 
 #include "recovery/passes.hpp"
+#include "recovery/run_directory.hpp"
 #include "store/domain.hpp"
 #include "store/listener.hpp"
 
@@ -27,20 +27,6 @@ namespace xlstore::recovery {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The incarnation that a file is named after: "qmp-N" and "qmp-N-…" (again after a soft reset),
-// "qemu-N.log".
-std::optional<DomainId> named_after(std::string_view name, std::string_view prefix)
-{
-    if (!name.starts_with(prefix)) return std::nullopt;
-    name.remove_prefix(prefix.size());
-    std::int64_t id = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
-    const std::string_view rest(end, static_cast<std::size_t>(name.data() + name.size() - end));
-    const bool ours = prefix == "qmp-" ? rest.empty() || rest.starts_with('-') : rest == ".log";
-    if (error != std::errc() || id <= 0 || !ours) return std::nullopt;
-    return DomainId{id};
-}
 
 // As it stands in an option of QEMU's, where a comma is doubled.
 std::string as_option(const std::string& path)
@@ -75,20 +61,15 @@ Surroundings look_around(const std::string& run)
         if (lstat(path.c_str(), &st) != 0) continue;
         const auto identity = file_identity(path);
         if (!identity) continue;
-        if (const auto domain = named_after(name, "qmp-"); domain && S_ISSOCK(st.st_mode))
+        if (const auto domain = incarnation_in(name, "qmp-"); domain && S_ISSOCK(st.st_mode))
             there.sockets.push_back(File{path, *identity, *domain});
-        if (const auto domain = named_after(name, "qemu-"); domain && S_ISREG(st.st_mode))
+        if (const auto domain = incarnation_in(name, "qemu-"); domain && S_ISREG(st.st_mode))
             there.logs.push_back(File{path, *identity, *domain});
     }
     if (error) there.unseen = error.message();
     const std::string monitor = as_option(run + "/qmp-");
-    for (fs::directory_iterator i("/proc", error), end; !error && i != end; i.increment(error)) {
-        const std::string name = i->path().filename().string();
-        pid_t pid = 0;
-        const auto [rest, wrong] = std::from_chars(name.data(), name.data() + name.size(), pid);
-        if (wrong == std::errc() && *rest == '\0' && mentions(pid, monitor))
-            there.qemus.push_back(pid);
-    }
+    for (const pid_t pid : processes())
+        if (mentions(pid, monitor)) there.qemus.push_back(pid);
     return there;
 }
 
@@ -122,8 +103,12 @@ void pass6_surroundings(Check& check, Store& store)
     const auto there = look_around(store.directory() + "/run");
     if (store.is_behind()) return;  // the rows are older than what was seen
     const auto rows = living_domains(store.db());
-    const auto is_gone = [&](DomainId id) {
-        return std::ranges::find(rows, id, &DomainRow::id) == rows.end();
+    // A QEMU that was given a new row keeps socket and log of the old one.
+    const auto is_gone = [&](const File& file) {
+        return std::ranges::none_of(rows, [&](const DomainRow& row) {
+            return row.id == file.domain || row.log_path == file.path ||
+                   (row.registration && row.registration->path == file.path);
+        });
     };
     if (!there.unseen.empty())
         check.report(Code::surroundings_unseen, Subject{store.directory() + "/run", there.unseen});
@@ -139,12 +124,14 @@ void pass6_surroundings(Check& check, Store& store)
                      Subject{"pid " + std::to_string(pid) + " (" + program_of(pid) + ")",
                              "its monitor is in " + store.directory() + "/run"});
     }
+    // Named already, with all that is its own.
+    const auto is_of_unknown = [&](const std::string& monitor) {
+        return std::ranges::any_of(unknown,
+                                   [&](pid_t pid) { return mentions(pid, as_option(monitor)); });
+    };
     for (const auto& socket : there.sockets) {
-        if (!is_gone(socket.domain)) continue;
-        // Named already; it may be about to listen.
-        if (std::ranges::any_of(unknown,
-                                [&](pid_t pid) { return mentions(pid, as_option(socket.path)); }))
-            continue;
+        if (!is_gone(socket)) continue;
+        if (is_of_unknown(socket.path)) continue;  // it may be about to listen
         const auto listener = who_listens(socket.path);
         Subject about{socket.path};
         if (listener) {
@@ -157,7 +144,8 @@ void pass6_surroundings(Check& check, Store& store)
         }
     }
     for (const auto& log : there.logs) {
-        if (!is_gone(log.domain)) continue;
+        const auto monitor = store.directory() + "/run/qmp-" + std::to_string(value_of(log.domain));
+        if (!is_gone(log) || is_of_unknown(monitor)) continue;
         const auto row = read_domain(store.db(), log.domain);
         if (row && !row->born) continue;  // it tells why the creation failed
         remove(check, Code::log_left, log, Subject{log.path});

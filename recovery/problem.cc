@@ -21,6 +21,7 @@ constexpr std::array kProblems = {
     Problem{Code::row_lost, "row_lost", "could not be saved", "", "", false, Exit::left},
     Problem{Code::row_rebuilt, "row_rebuilt", "could be saved in part", "", "", false, Exit::left},
     Problem{Code::row_set_aside, "row_set_aside", "could be read, has no place, and is set aside", "", "", false, Exit::left},
+    Problem{Code::database_missing, "database_missing", "there is no database", "Make an empty one", "MADE", false, Exit::left},
     Problem{Code::entry_unreadable, "entry_unreadable", "its text cannot be read", "Set the text aside and keep what is known of it otherwise", "SET ASIDE", false, Exit::left},
     Problem{Code::entry_class_unknown, "entry_class_unknown", "is of no known class", "", "", false, Exit::left},
     Problem{Code::entry_key_differs, "entry_key_differs", "its text is that of another thing", "", "", false, Exit::left},
@@ -63,6 +64,7 @@ constexpr std::array kProblems = {
     Problem{Code::qemu_unknown, "qemu_unknown", "is a QEMU of this store, and no domain has it", "", "", false, Exit::outside},
     Problem{Code::log_left, "log_left", "the domain that it tells of is gone", "Remove it", "REMOVED", false, Exit::clean},
     Problem{Code::surroundings_unseen, "surroundings_unseen", "could not be looked into", "", "", false, Exit::blind},
+    Problem{Code::qemu_homeless, "qemu_homeless", "runs, and no row knows it", "Register it", "REGISTERED", false, Exit::left},
 };
 // clang-format on
 

@@ -23,6 +23,7 @@ enum class Code : std::uint16_t {
     row_lost = 9,
     row_rebuilt = 10,
     row_set_aside = 11,
+    database_missing = 12,
     entry_unreadable = 1001,
     entry_class_unknown = 1002,
     entry_key_differs = 1003,
@@ -65,6 +66,7 @@ enum class Code : std::uint16_t {
     qemu_unknown = 6003,
     log_left = 6004,
     surroundings_unseen = 6005,
+    qemu_homeless = 6006,
 };
 
 /// Bits of the exit status, as in fsck(8).

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 
 #include "recovery/damaged_database.hpp"
+#include "recovery/run_directory.hpp"
 #include "recovery/saved_rows.hpp"
 #include "store/lock_holders.hpp"
 #include "store/locks.hpp"
@@ -24,6 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A name that no other has, for a database and its log.
 std::string dated(const std::string& directory)
 {
     const std::time_t now = std::time(nullptr);
@@ -31,34 +32,16 @@ std::string dated(const std::string& directory)
     gmtime_r(&now, &utc);
     char text[32];
     (void)std::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &utc);
-    const std::string plain = directory + "/" + kDamagedDatabase + text;
+    const std::string plain = directory + kDamaged + text;
     std::string path = plain;
-    for (int again = 2; fs::exists(path); ++again)
+    for (int again = 2; fs::exists(path) || fs::exists(path + "-wal"); ++again)
         path = plain + "-" + std::to_string(again);
     return path;
 }
 
-// A salvage was broken off: its damaged database is all there is.
-std::optional<std::string> left_by_salvage(const std::string& directory)
+bool was_broken_off(const std::string& directory)
 {
-    if (file_identity(directory + "/store.db")) return std::nullopt;
-    return damaged_database_in(directory);
-}
-
-// The files are named after incarnations.
-std::int64_t highest_id_in_run(const std::string& directory)
-{
-    std::int64_t highest = 0;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory + "/run", error)) {
-        const auto name = entry.path().filename().string();
-        const auto at = name.find('-');
-        std::int64_t id = 0;
-        if (at == std::string::npos) continue;
-        std::from_chars(name.data() + at + 1, name.data() + name.size(), id);
-        highest = std::max(highest, id);
-    }
-    return highest;
+    return !file_identity(directory + "/store.db") && file_identity(directory + kBeingSaved);
 }
 
 void move(const std::string& from, const std::string& to)
@@ -97,16 +80,18 @@ Result<Alone> be_alone(const std::string& directory)
     return Alone{*std::move(locks), **std::move(gate), **std::move(sessions)};
 }
 
-// The damaged files under their dated name, and back again unless kept.
+// The damaged files under another name, and back again unless they are kept.
 class MovedAway {
 public:
-    explicit MovedAway(const std::string& directory) : database_(directory + "/store.db")
+    explicit MovedAway(const std::string& directory)
+        : directory_(directory), database_(directory + "/store.db"), away_(directory + kBeingSaved)
     {
-        const auto left = left_by_salvage(directory);
-        dated_ = left ? directory + "/" + *left : dated(directory);
-        // The database first: with it gone nobody can take a log for that of another one.
-        if (!left) move(database_, dated_);
-        if (fs::exists(database_ + "-wal")) move(database_ + "-wal", dated_ + "-wal");
+        if (!was_broken_off(directory)) {
+            if (fs::exists(away_)) date();  // all was over but this
+            // The database first: with it gone nobody can take its log for that of another one.
+            move(database_, away_);
+        }
+        if (fs::exists(database_ + "-wal")) move(database_ + "-wal", away_ + "-wal");
         unlink((database_ + "-shm").c_str());
         sync_directory(directory);
     }
@@ -116,16 +101,30 @@ public:
     {
         if (kept_) return;
         std::error_code error;
-        if (fs::exists(dated_ + "-wal", error))
-            fs::rename(dated_ + "-wal", database_ + "-wal", error);
-        fs::rename(dated_, database_, error);
+        if (fs::exists(away_ + "-wal", error))
+            fs::rename(away_ + "-wal", database_ + "-wal", error);
+        fs::rename(away_, database_, error);
     }
-    void keep() { kept_ = true; }
-    [[nodiscard]] const std::string& path() const { return dated_; }
+    /// Under a dated name, which this gives.
+    std::string keep()
+    {
+        kept_ = true;
+        return date();
+    }
+    [[nodiscard]] const std::string& path() const { return away_; }
 
 private:
+    std::string date()
+    {
+        auto path = dated(directory_);
+        if (fs::exists(away_ + "-wal")) move(away_ + "-wal", path + "-wal");
+        move(away_, path);
+        return path;
+    }
+
+    std::string directory_;
     std::string database_;
-    std::string dated_;
+    std::string away_;
     bool kept_ = false;
 };
 
@@ -141,22 +140,48 @@ std::vector<Loss> replace(const std::string& directory, std::string& evidence)
         DamagedDatabase from(away.path(), database + ".salvage");
         for (const auto& what : from.mended())
             evidence += "; " + what;
-        make_database(
-            made, [&](Db& into) { losses = bring_over(from, into, highest_id_in_run(directory)); });
+        make_database(made, [&](Db& into) {
+            losses = bring_over(from, into, highest_incarnation_in(directory + "/run"));
+        });
     }
     set_access(made, st.st_mode & 07777U, st.st_gid);
     install_database(made, database);
-    away.keep();
-    evidence += "; the damaged files are kept as " + fs::path(away.path()).filename().string();
+    evidence += "; the damaged files are kept as " + fs::path(away.keep()).filename().string();
     return losses;
 }
 
 }  // namespace
 
+bool make_empty(Check& check, const std::string& directory)
+{
+    Subject about{directory};
+    if (!check.ask(Code::database_missing, about)) return false;
+    std::optional<Error> failed;
+    try {
+        // It would be taken for the log of the new one.
+        if (fs::exists(directory + "/store.db-wal")) {
+            const auto kept = dated(directory) + "-wal";
+            move(directory + "/store.db-wal", kept);
+            about.evidence = "its log is kept as " + fs::path(kept).filename().string();
+        }
+        unlink((directory + "/store.db-shm").c_str());
+        const auto made = Store::init(directory);
+        if (!made) failed = made.error();
+    } catch (const std::exception& e) {
+        failed = Error(Errc::io, e.what());
+    }
+    if (failed)
+        check.failed(Code::database_missing, about, *failed);
+    else
+        check.fixed(Code::database_missing, about);
+    return !failed;
+}
+
 std::optional<std::string> damage_of(const std::string& directory)
 {
-    if (const auto left = left_by_salvage(directory))
-        return "there is no store.db: saving what is in " + *left + " was broken off";
+    if (was_broken_off(directory))
+        return "there is no store.db: saving what is in store.db.saving was broken off";
+    if (!file_identity(directory + "/store.db")) return std::nullopt;
     const auto copy = PrivateCopy::make(directory + "/store.db");
     if (!copy) return std::nullopt;
     try {

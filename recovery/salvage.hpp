@@ -18,6 +18,9 @@ namespace xlstore::recovery {
 /// salvage was broken off. Nothing: that is not what is wrong. Writes nothing there.
 std::optional<std::string> damage_of(const std::string& directory);
 
+/// Asks, and makes an empty database where there is none. True: done.
+bool make_empty(Check& check, const std::string& directory);
+
 /// Asks, and replaces it; says what was lost. True: done; open the store anew. REQUIRES that this
 /// process does not have it open. When it fails the files are where they were.
 bool salvage(Check& check, const std::string& directory, const std::string& damage);

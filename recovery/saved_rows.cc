@@ -229,22 +229,23 @@ private:
     }
 
     // A CD drive whose medium was changed says so in history.
-    bool was_changed(std::int64_t domain, const std::string& key)
+    std::set<Key> changed_drives()
     {
-        bool changed = false;
+        std::set<Key> drives;  // by domain and key
         from_.rows_from_both_ends(
             "history",
-            "SELECT domain, class, key FROM history NOT INDEXED WHERE "
-            "class = 'disks' AND operation IN ('change', 'adopt') AND domain = " +
-                std::to_string(domain),
-            "id %s", [&](const Row& row) { changed |= row.text("key") == key; });
-        return changed;
+            "SELECT domain, key FROM history NOT INDEXED WHERE class = 'disks' AND "
+            "operation IN ('change', 'adopt') AND domain IS NOT NULL AND key IS NOT NULL",
+            "id %s",
+            [&](const Row& row) { drives.emplace(row.integer("domain"), row.text("key")); });
+        return drives;
     }
 
     // R1: an index that names a thing says enough for an entry.
     void rebuild_things()
     {
         if (!damaged_.contains("thing")) return;
+        const auto drives = changed_drives();
         const bool all_named = from_.rows_from_both_ends(
             "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
             "domain %s, class %s, key %s", [&](const Row& row) {
@@ -261,7 +262,7 @@ private:
                 // Only what is QEMU's is made of something there, or changed by an intent.
                 const bool in_qemu = of->primary == Primary::qemu || !made_of.empty() ||
                                      (of->key == KeyRule::vdev &&
-                                      was_changed(row.integer("domain"), row.text("key")));
+                                      drives.contains(Key(row.integer("domain"), row.text("key"))));
                 const auto json = of->key == KeyRule::given
                                       ? found_entry(row.text("key"), made_of)
                                       : element_of_key(*of, row.text("key"), in_qemu);
@@ -373,8 +374,11 @@ private:
         std::set<std::string> found;
         const auto take = [&](Row row) {
             const auto whose = std::to_string(row.integer("domain"));
-            if (found.insert(whose + " " + row.text("kind") + " " + row.text("name")).second)
+            if (found.insert(whose + " " + row.text("kind") + " " + row.text("name")).second) {
+                products_by_thing_[row.integer("thing")].push_back(
+                    Product{row.text("kind"), row.text("name"), std::nullopt});
                 products_.push_back(std::move(row));
+            }
         };
         const bool whole = from_.rows_from_both_ends(
             "product", "SELECT domain, kind, name, thing FROM product NOT INDEXED",
@@ -389,10 +393,9 @@ private:
 
     [[nodiscard]] std::vector<Product> products_of(std::int64_t thing) const
     {
-        std::vector<Product> products;
-        for (const auto& row : products_)
-            if (row.integer("thing") == thing)
-                products.push_back(Product{row.text("kind"), row.text("name"), std::nullopt});
+        const auto found = products_by_thing_.find(thing);
+        if (found == products_by_thing_.end()) return {};
+        auto products = found->second;
         order_by_kind(products);
         return products;
     }
@@ -496,6 +499,7 @@ private:
     std::map<std::string, std::string> inserts_;
     Rows sessions_, domains_, intents_, things_;
     std::vector<Row> products_;
+    std::map<std::int64_t, std::vector<Product>> products_by_thing_;
     std::set<std::int64_t> rebuilt_domains_, kept_, kept_things_, needed_;
     std::vector<Loss> losses_;
 };

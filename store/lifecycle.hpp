@@ -16,6 +16,7 @@
 #ifndef XLSTORE_STORE_LIFECYCLE_HPP_
 #define XLSTORE_STORE_LIFECYCLE_HPP_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,6 +67,16 @@ Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string 
 /// another domain's), gone, lost.
 Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
                                       std::string log_path, Deadline until);
+
+/// Registers a QEMU that runs and of which the row has lost sight: nothing is put into it, and what
+/// it has is for pass 5 of recovery. `was_born`: of what is there, what it was started with; of
+/// what is in a drive (kMediumKind) the file. Errors: conflict (the row has a QEMU), refused
+/// (another process is behind the monitor), protocol, busy.
+inline constexpr std::string_view kMediumKind = "medium";
+using WasBorn = std::function<bool(std::string_view kind, const std::string& name)>;
+Task<Result<void>> adopt_qemu(Store& store, DomainRow domain, ProcessId qemu,
+                              std::string monitor_path, std::string log_path, WasBorn was_born,
+                              Deadline until);
 
 /// From the monitor's first answer on: baseline, each qmp thing probed or attached, running.
 /// Recovery finishes a dead creator's work with it. REQUIRES a registered QEMU in the row.

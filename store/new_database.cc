@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 
 #include "schema/steps.hpp"
 #include "store/error.hpp"
@@ -46,18 +45,6 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
     }
     for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since
         unlink((path + suffix).c_str());
-}
-
-std::optional<std::string> damaged_database_in(const std::string& directory)
-{
-    std::optional<std::string> newest;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-        auto name = entry.path().filename().string();
-        if (!name.starts_with(kDamagedDatabase) || name.ends_with("-wal")) continue;
-        if (!newest || name > *newest) newest = std::move(name);
-    }
-    return newest;
 }
 
 void install_database(const std::string& made, const std::string& database)

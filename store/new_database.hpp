@@ -22,9 +22,10 @@ void sync_directory(const std::string& path);
 /// @throws DbError, and whatever `fill` throws
 void make_database(const std::string& path, const std::function<void(Db&)>& fill);
 
-/// The newest of the damaged databases that were moved away in `directory`, "store.db.damaged-…".
-std::optional<std::string> damaged_database_in(const std::string& directory);
-inline constexpr const char* kDamagedDatabase = "store.db.damaged-";
+/// In a store's directory: a damaged database while it is being replaced, and afterwards (a date
+/// follows). Whoever finds the first and no database runs xlfsck.
+inline constexpr const char* kBeingSaved = "/store.db.saving";
+inline constexpr const char* kDamaged = "/store.db.damaged-";
 
 /// Gives `made` the name `database`, which nothing may have. REQUIRES the write gate.
 /// @throws IoError, DbError

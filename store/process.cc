@@ -302,17 +302,20 @@ Result<void> PidFd::send_signal(int signal) const
                  "cannot send signal " + std::to_string(signal) + ": " + error_text(errno));
 }
 
-bool mentions(pid_t pid, const std::string& text)
+std::string command_line(pid_t pid)
 {
     // Not read_small(): a command line may be long.
     std::ifstream file(proc_path(pid, "cmdline"), std::ios::binary);
-    std::string line;
     try {
-        line.assign(std::istreambuf_iterator<char>(file), {});
+        return {std::istreambuf_iterator<char>(file), {}};
     } catch (const std::ios_base::failure&) {
-        return false;  // it went while it was read
+        return {};  // it went while it was read
     }
-    return line.find(text) != std::string::npos;
+}
+
+bool mentions(pid_t pid, const std::string& text)
+{
+    return command_line(pid).find(text) != std::string::npos;
 }
 
 std::optional<pid_t> member_of_session(pid_t leader, const std::string& text)

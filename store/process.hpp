@@ -81,6 +81,8 @@ private:
 /// @return not_found: it is dead; io: could not look (life_of() would say unknown).
 [[nodiscard]] Result<PidFd> open_pidfd(const ProcessId& id);
 
+/// The words of its command line, with NULs between; "" when it cannot be read.
+[[nodiscard]] std::string command_line(pid_t pid);
 /// Does the command line of `pid` mention `text` now? False too when it cannot be read.
 [[nodiscard]] bool mentions(pid_t pid, const std::string& text);
 

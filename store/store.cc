@@ -185,7 +185,9 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
     // What an earlier init left when it was killed is ours to finish; anything else is not.
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
         const auto name = entry.path().filename().string();
-        if (name != "locks" && name != "slow" && name != "run" && !name.starts_with("store.db.new"))
+        // A damaged database of old is in nobody's way, if somebody makes a new store.
+        if (name != "locks" && name != "slow" && name != "run" &&
+            !name.starts_with("store.db.new") && !("/" + name).starts_with(kDamaged))
             return unusable("store: " + directory + " is not empty: it holds " + name,
                             "name an empty or a new directory");
     }
@@ -224,12 +226,10 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     const std::string database = options.directory + "/store.db";
     if (auto ok = check_entry(options.directory, true, writing); !ok) return ok.error();
     if (auto ok = check_file_system(options.directory); !ok) return ok.error();
-    if (!file_identity(database)) {
-        if (const auto kept = damaged_database_in(options.directory))
-            return unusable("store: " + options.directory + " has no store.db: saving what is in " +
-                                *kept + " was broken off",
-                            "run xlfsck -y");
-    }
+    if (!file_identity(database) && file_identity(options.directory + kBeingSaved))
+        return unusable("store: " + options.directory +
+                            " has no store.db: saving what is in store.db.saving was broken off",
+                        "run xlfsck -y");
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
     const auto until = Clock::now() + options.open_timeout;

@@ -34,5 +34,7 @@ part holes tests/crash/holes.py python3 tests/crash/holes.py --control --build "
 part model tests/model/check.py python3 tests/model/check.py --whole
 part replay tests/model/record.py python3 tests/model/record.py --bin "$bin" --share 1/1
 part power_cut "$bin/power_cut" "$bin/power_cut"
+part salvage tests/fsck/salvage_test.py \
+    python3 tests/fsck/salvage_test.py --bin "$bin" --random 1000
 part failing_calls "$bin/failing_calls" "$bin/failing_calls"
 exit $failed

@@ -101,8 +101,11 @@ class Case:
         if done.returncode != 0:
             raise RuntimeError(f"{script}\nended with {done.returncode}:\n{done.stdout}")
 
+    def flags(self, place):
+        return self.text("flags", "-p").replace("DIR", place).split()
+
     def fsck(self, place):
-        flags = self.text("flags", "-p").split()
+        flags = self.flags(place)
         done = subprocess.run([str(self.bin / "xlfsck"), "--store", place + "/s", *flags], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=SECONDS, check=False)
         return done.returncode, normal(done.stdout, place)
@@ -112,7 +115,8 @@ class Case:
         with tempfile.TemporaryDirectory(prefix="xlf-") as place:
             try:
                 self.sh(self.text("damage"), place)
-                looked = subprocess.run([str(self.bin / "xlfsck"), "--store", place + "/s", "-n", "-f", "--json"],
+                flags = [word for word in self.flags(place) if word not in ("-p", "-y")]
+                looked = subprocess.run([str(self.bin / "xlfsck"), "--store", place + "/s", "-n", "-f", "--json", *flags],
                                         stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=False).stdout
                 codes = {int(code) for code in re.findall(r'"code":(\d+)', looked)}
                 first, said = self.fsck(place)

@@ -25,8 +25,8 @@ using recovery::Finding;
 using recovery::Mode;
 
 constexpr const char* kUsage =
-    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict] [--timeout "
-    "SECONDS] [DOMAIN]\n"
+    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict]\n"
+    "              [--rebuild [--userdata DIR]] [--timeout SECONDS] [DOMAIN]\n"
     "Checks a store against the living QEMUs, and repairs it.\n"
     "  -n  look only, answer no to everything, write nothing\n"
     "  -p  preen: repair without questions what is safe without a human\n"
@@ -36,6 +36,8 @@ constexpr const char* kUsage =
     "  -C FD  write progress to this descriptor: PASS DONE OF; 0: a bar on the terminal\n"
     "  --json  one object a line, the last one the summary\n"
     "  --evict  take out of QEMU what no entry knows, instead of adopting it\n"
+    "  --rebuild  register QEMUs that no row knows; make a database if there is none\n"
+    "  --userdata DIR  libxl's documents, for that (default /var/lib/xen)\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
     "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
     "go),\n"
@@ -51,6 +53,8 @@ struct Settings {
     double timeout_s = 10;
     bool evict = false;
     bool whole = false;
+    bool rebuild = false;
+    std::string userdata;
 };
 
 [[noreturn]] void usage(const std::string& what)
@@ -88,7 +92,9 @@ Settings parse(int argc, char** argv)
         } else if (word == "--evict") {
             s.evict = true;
         } else if (word == "--rebuild") {
-            usage(word + " is not in this version yet");
+            s.rebuild = true;
+        } else if (word == "--userdata") {
+            s.userdata = value();
         } else if (word == "-C") {
             const auto text = value();
             char* end = nullptr;
@@ -125,6 +131,9 @@ Settings parse(int argc, char** argv)
             usage("more than one domain was named");
         }
     }
+    if (s.rebuild && s.mode == Mode::preen)
+        usage("--rebuild gives rows to what runs on this host: that needs -y, or answers");
+    if (!s.userdata.empty() && !s.rebuild) usage("--userdata goes with --rebuild");
     if (s.evict && s.mode == Mode::preen)
         usage("--evict takes things out of a running guest: that needs -y, or answers");
     return s;
@@ -216,6 +225,8 @@ int run(const Settings& settings)
     options.mode = settings.mode.value_or(Mode::ask);
     options.evict = settings.evict;
     options.whole = settings.whole;
+    options.rebuild = settings.rebuild;
+    if (!settings.userdata.empty()) options.userdata = settings.userdata;
     if (!settings.mode && (!isatty(STDIN_FILENO) || settings.json))
         usage("questions need a terminal: give -n, -p or -y");
     options.timeout_each =
@@ -246,7 +257,7 @@ int run(const Settings& settings)
         if (settings.json)
             std::puts(json_object({{"summary", json_object(members_of(report))}}).c_str());
         else
-            std::printf("%s: the database is damaged; %d found, %d corrected\n",
+            std::printf("%s: no database that can be read; %d found, %d corrected\n",
                         settings.store.c_str(), report.found, report.corrected);
         return static_cast<int>(report.exit_bits);
     }

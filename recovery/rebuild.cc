@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/rebuild.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "recovery/run_directory.hpp"
+#include "store/document.hpp"
+#include "store/inventory.hpp"
+#include "store/lifecycle.hpp"
+#include "store/limits.hpp"
+#include "store/qmp/protocol.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array kNamedByQemu = {"compat_monitor", "serial", "parallel", "vc"};
+
+// What the command line of a QEMU says.
+struct HostQemu {
+    pid_t pid = 0;
+    std::string line;                   // with NULs between its words
+    std::optional<std::int64_t> domid;  // -xen-domid
+    std::string monitor;                // its socket for us
+    std::optional<DomainId> named;      // the incarnation that the socket is named after
+};
+
+// The value of `path=` in an option that begins with `prefix`; a comma in it is doubled.
+std::optional<std::string> path_with(const std::string& line, const std::string& prefix)
+{
+    const auto at = line.find("path=" + prefix);
+    if (at == std::string::npos) return std::nullopt;
+    std::string path;
+    for (std::size_t i = at + 5; i < line.size() && line[i] != '\0'; ++i) {
+        if (line[i] == ',' && (i + 1 >= line.size() || line[++i] != ',')) break;
+        path += line[i];
+    }
+    return path;
+}
+
+std::optional<std::int64_t> number_at(std::string_view text)
+{
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end == text.data()) return std::nullopt;
+    return number;
+}
+
+std::optional<HostQemu> read_qemu(pid_t pid, const std::string& run)
+{
+    HostQemu qemu;
+    qemu.pid = pid;
+    qemu.line = command_line(pid);
+    using namespace std::string_literals;
+    const auto option = "\0-xen-domid\0"s;
+    if (const auto at = qemu.line.find(option); at != std::string::npos)
+        qemu.domid = number_at(std::string_view(qemu.line).substr(at + option.size()));
+    auto own = path_with(qemu.line, run + "/qmp-");
+    if (own) qemu.named = incarnation_in(fs::path(*own).filename().string(), "qmp-");
+    // libxl's: XEN_RUN_DIR/qmp-libxl-DOMID, wherever that is.
+    if (!own && qemu.domid) {
+        const auto name = "/qmp-libxl-" + std::to_string(*qemu.domid);
+        const auto at = qemu.line.find(name);
+        const auto begin = qemu.line.rfind("path=", at);
+        if (at != std::string::npos && begin != std::string::npos)
+            own = qemu.line.substr(begin + 5, at + name.size() - begin - 5);
+    }
+    if (!own) return std::nullopt;
+    qemu.monitor = *std::move(own);
+    return qemu;
+}
+
+// By its command line, where it has its id. A device without any cannot be told from one that was
+// added: nothing is to be taken out of a guest by mistake, so it is called born.
+bool was_started_with(const std::string& line, std::string_view kind, const std::string& name)
+{
+    if (kind == "anonymous" || name.starts_with('#')) return true;
+    if (kind == kMediumKind) return line.find(name) != std::string::npos;
+    if (kind == "object" && name.ends_with(".ram")) return true;  // the machine's own memory
+    // What -qmp, -monitor, -serial and -parallel make without an id.
+    if (kind == "chardev" &&
+        std::ranges::any_of(kNamedByQemu, [&](const char* made) { return name.starts_with(made); }))
+        return true;
+    for (const char* option : {"id=", "node-name="}) {
+        const auto text = option + name;
+        for (auto at = line.find(text); at != std::string::npos; at = line.find(text, at + 1)) {
+            const auto end = at + text.size();
+            if (end == line.size() || line[end] == ',' || line[end] == '\0') return true;
+        }
+    }
+    return false;
+}
+
+// The document that libxl keeps: userdata-d.DOMID.UUID.libxl-json.
+std::optional<std::string> libxl_document(const std::string& directory, std::int64_t domid,
+                                          std::string& where)
+{
+    const std::string prefix = "userdata-d." + std::to_string(domid) + ".";
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(directory, error)) {
+        const auto name = entry.path().filename().string();
+        if (!name.starts_with(prefix) || !name.ends_with(".libxl-json")) continue;
+        std::ifstream file(entry.path(), std::ios::binary);
+        std::string text{std::istreambuf_iterator<char>(file), {}};
+        if (text.empty() || text.size() > limits::document_bytes_max) continue;
+        where = entry.path().string();
+        return text;
+    }
+    return std::nullopt;
+}
+
+class Rebuild {
+public:
+    Rebuild(Check& check, Store& store) : check_(check), store_(store) {}
+
+    Task<Result<void>> run()
+    {
+        if (!check_.looking_only()) {
+            auto raised = co_await raise_ids();
+            if (!raised) co_return raised;
+        }
+        const std::string run = store_.directory() + "/run";
+        for (const pid_t pid : processes()) {
+            auto qemu = read_qemu(pid, run);
+            if (!qemu || is_known(*qemu)) continue;
+            co_await take_in(*std::move(qemu));
+        }
+        co_return Result<void>();
+    }
+
+private:
+    [[nodiscard]] bool is_known(const HostQemu& qemu)
+    {
+        return std::ranges::any_of(living_domains(store_.db()), [&](const DomainRow& row) {
+            return row.registration && row.registration->qemu.pid == qemu.pid &&
+                   life_of(row.registration->qemu) != Life::dead;
+        });
+    }
+
+    // R17: the sockets of QEMUs whose rows are lost are named after ids that were given.
+    Task<Result<void>> raise_ids()
+    {
+        const auto highest = highest_incarnation_in(store_.directory() + "/run");
+        const auto section = [&](const GateHold&) -> Result<void> {
+            Db& db = store_.db();
+            db.prepare(
+                  "INSERT INTO sqlite_sequence (name, seq) SELECT 'domain', 0 WHERE NOT EXISTS "
+                  "(SELECT 1 FROM sqlite_sequence WHERE name = 'domain')")
+                .run();
+            db.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'domain'")
+                .bind(highest)
+                .run();
+            return {};
+        };
+        co_return co_await store_.with_gate("rebuild", check_.deadline(), section);
+    }
+
+    // The row that lost this QEMU: by the incarnation in its socket's name, or by its domid.
+    std::optional<DomainRow> row_of(const HostQemu& qemu)
+    {
+        for (auto& row : living_domains(store_.db())) {
+            if (row.state != DomainState::running || row.registration) continue;
+            if (row.id == qemu.named || (!qemu.named && row.domid == qemu.domid))
+                return std::move(row);
+        }
+        return std::nullopt;
+    }
+
+    // A document for one that has no row. Error: not enough is known of it.
+    Task<Result<std::string>> document_of(const HostQemu& qemu, std::string& where)
+    {
+        if (auto text = libxl_document(check_.options().userdata, *qemu.domid, where))
+            co_return *std::move(text);
+        auto met = co_await qmp::Monitor::introduce(store_.loop(), qemu.monitor, "QEMU",
+                                                    check_.deadline());
+        if (!met) co_return std::move(met).error();
+        const auto uuid_said = co_await ask(met->monitor, "query-uuid", "", check_.deadline());
+        const auto name_said = co_await ask(met->monitor, "query-name", "", check_.deadline());
+        const auto uuid = uuid_said ? json_get_string(*uuid_said, "UUID") : std::nullopt;
+        if (!uuid || uuid->find_first_not_of("0-") == std::string::npos)
+            co_return Error(Errc::not_found,
+                            "no userdata file names its uuid, and QEMU was not told it",
+                            "import its document and register it by hand");
+        const auto name = name_said ? json_get_string(*name_said, "name") : std::nullopt;
+        where = "a bare document, from what QEMU says";
+        const auto c_info = json_object(
+            {{"type", json_quote("hvm")},
+             {"name", json_quote(name.value_or("domain-" + std::to_string(*qemu.domid)))},
+             {"uuid", json_quote(*uuid)}});
+        co_return json_object({{"c_info", c_info}, {"b_info", R"({"type.hvm":{}})"}});
+    }
+
+    Task<void> take_in(HostQemu qemu)
+    {
+        Subject about{"QEMU " + std::to_string(qemu.pid) + " (" + program_of(qemu.pid) + ")", {}};
+        auto row = row_of(qemu);
+        // Whose it is stays unknown: pass 6 says so of this store's own.
+        if (!row && !qemu.domid) co_return;
+        std::string document;
+        std::string where;
+        if (row) {
+            about.evidence = "it is that of " + row->subject();
+            about.domid = row->domid;
+        } else {
+            auto made = co_await document_of(qemu, where);
+            if (!made) {
+                check_.failed(Code::qemu_homeless, about, made.error());
+                co_return;
+            }
+            document = *std::move(made);
+            about.domid = qemu.domid;
+            about.evidence = "domain " + std::to_string(*qemu.domid) + ", " + where;
+        }
+        if (!check_.ask(Code::qemu_homeless, about)) co_return;
+        auto done =
+            co_await register_it(std::move(qemu), std::move(row), std::move(document), where);
+        if (done)
+            check_.fixed(Code::qemu_homeless, about);
+        else
+            check_.failed(Code::qemu_homeless, about, done.error());
+    }
+
+    Task<Result<void>> register_it(HostQemu qemu, std::optional<DomainRow> row,
+                                   std::string document, std::string where)
+    {
+        const auto until = check_.deadline();
+        auto id = identify(qemu.pid);
+        if (!id) co_return std::move(id).error();
+        if (!row) {
+            auto fresh =
+                co_await import_domain(store_, *qemu.domid, std::move(document), where, until);
+            if (!fresh) co_return std::move(fresh).error();
+            row = *std::move(fresh);
+        }
+        const WasBorn was_born = [&](std::string_view kind, const std::string& name) {
+            return was_started_with(qemu.line, kind, name);
+        };
+        std::string log = row->log_path;
+        if (log.empty() && qemu.named)
+            log =
+                store_.directory() + "/run/qemu-" + std::to_string(value_of(*qemu.named)) + ".log";
+        co_return co_await adopt_qemu(store_, *row, *std::move(id), qemu.monitor, log, was_born,
+                                      until);
+    }
+
+    Check& check_;
+    Store& store_;
+};
+
+}  // namespace
+
+Task<void> rebuild(Check& check, Store& store)
+{
+    Rebuild work(check, store);
+    const auto done = co_await work.run();
+    if (!done) check.failed(Code::qemu_homeless, Subject{store.directory()}, done.error());
+}
+
+}  // namespace xlstore::recovery
