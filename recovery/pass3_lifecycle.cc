@@ -128,7 +128,9 @@ Task<void> destroying(Check& check, Store& store, DomainRow domain)
 Task<bool> running(Check& check, Store& store, DomainRow domain)
 {
     if (!domain.registration) co_return false;
-    if (life_of(domain.registration->qemu) == Life::alive) co_return true;
+    const ProcessId seen = domain.registration->qemu;
+    const Life first = life_of(seen);
+    if (first == Life::alive) co_return true;
     auto taken = take(check, store, domain.id);
     if (taken.by_another) co_return false;  // whoever is at work finds out, and says so
     if (!taken.row || taken.row->state != DomainState::running || !taken.row->registration)
@@ -136,7 +138,9 @@ Task<bool> running(Check& check, Store& store, DomainRow domain)
     domain = *std::move(taken.row);
     const Subject about{domain.subject(), "QEMU " + std::to_string(domain.registration->qemu.pid),
                         domain.domid};
-    switch (life_of(domain.registration->qemu)) {
+    // Dead is for ever; anything else may be otherwise by now.
+    const bool settled = first == Life::dead && domain.registration->qemu == seen;
+    switch (settled ? first : life_of(domain.registration->qemu)) {
     case Life::alive:
         co_return true;
     case Life::unknown:
