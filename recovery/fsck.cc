@@ -34,6 +34,7 @@ Result<Checked> fsck(const StoreOptions& where, Options options, const std::stri
     if (check.options().rebuild && missing && !damage_of(where.directory) &&
         !make_empty(check, where.directory))
         return Checked{check.so_far(), nullptr};
+    const auto seen = file_identity(where.directory + "/store.db");
     auto store = open(where, check.options().mode, damage);
     if (!store && !damage) return std::move(store).error();
     for (bool saved = false;; saved = true) {
@@ -48,7 +49,8 @@ Result<Checked> fsck(const StoreOptions& where, Options options, const std::stri
         if (damage && saved) check.report(Code::database_damaged, Subject{"store.db", *damage});
         if (!damage || saved) return Checked{check.so_far(), *std::move(store)};
         if (store) store->reset();
-        if (!salvage(check, where.directory, *damage)) return Checked{check.so_far(), nullptr};
+        if (!salvage(check, where.directory, *damage, seen))
+            return Checked{check.so_far(), nullptr};
         damage.reset();
         store = open(where, check.options().mode, damage);
         if (!store) return std::move(store).error();

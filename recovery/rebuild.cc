@@ -167,8 +167,7 @@ private:
     {
         for (auto& row : living_domains(store_.db())) {
             if (row.state != DomainState::running || row.registration) continue;
-            if (row.id == qemu.named || (!qemu.named && row.domid == qemu.domid))
-                return std::move(row);
+            if (row.id == qemu.named || row.domid == qemu.domid) return std::move(row);
         }
         return std::nullopt;
     }
@@ -233,6 +232,9 @@ private:
         const auto until = check_.deadline();
         auto id = identify(qemu.pid);
         if (!id) co_return std::move(id).error();
+        // What was read of it is of this very process.
+        if (command_line(qemu.pid) != qemu.line)
+            co_return Error(Errc::conflict, "it is another process by now", "run it again");
         if (!row) {
             auto fresh =
                 co_await import_domain(store_, *qemu.domid, std::move(document), where, until);

@@ -78,7 +78,7 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
     if (!database.damage.empty()) co_return std::move(database.damage);
     if (database.sound) {
         co_await pass1_documents(check, store);
-        if (check.options().rebuild) co_await rebuild(check, store);
+        if (check.options().rebuild && !check.options().only) co_await rebuild(check, store);
         auto domains = living_domains(store.db());
         const auto& only = check.options().only;
         if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });

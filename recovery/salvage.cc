@@ -156,16 +156,26 @@ bool make_empty(Check& check, const std::string& directory)
 {
     Subject about{directory};
     if (!check.ask(Code::database_missing, about)) return false;
+    const std::string database = directory + "/store.db";
     std::optional<Error> failed;
     try {
-        // It would be taken for the log of the new one.
-        if (fs::exists(directory + "/store.db-wal")) {
-            const auto kept = dated(directory) + "-wal";
-            move(directory + "/store.db-wal", kept);
-            about.evidence = "its log is kept as " + fs::path(kept).filename().string();
+        if (file_identity(directory + "/locks")) {
+            const auto alone = be_alone(directory);
+            if (!alone) {
+                check.failed(Code::database_missing, about, alone.error());
+                return false;
+            }
+            if (file_identity(database)) return true;  // somebody else was faster
+            // It would be taken for the log of the new one.
+            if (fs::exists(database + "-wal")) {
+                const auto kept = dated(directory) + "-wal";
+                move(database + "-wal", kept);
+                about.evidence = "its log is kept as " + fs::path(kept).filename().string();
+            }
+            unlink((database + "-shm").c_str());
         }
-        unlink((directory + "/store.db-shm").c_str());
         const auto made = Store::init(directory);
+        if (!made && made.error().code == Errc::exists) return true;
         if (!made) failed = made.error();
     } catch (const std::exception& e) {
         failed = Error(Errc::io, e.what());
@@ -194,7 +204,8 @@ std::optional<std::string> damage_of(const std::string& directory)
     return std::nullopt;
 }
 
-bool salvage(Check& check, const std::string& directory, const std::string& damage)
+bool salvage(Check& check, const std::string& directory, const std::string& damage,
+             const std::optional<FileIdentity>& seen)
 {
     Subject about{"store.db", damage};
     if (!check.ask(Code::database_damaged, about)) return false;
@@ -203,6 +214,8 @@ bool salvage(Check& check, const std::string& directory, const std::string& dama
         check.failed(Code::database_damaged, about, alone.error());
         return false;
     }
+    // Somebody else has replaced it since: theirs is sound, and nobody has said otherwise of it.
+    if (file_identity(directory + "/store.db") != seen) return true;
     std::vector<Loss> losses;
     try {
         losses = replace(directory, about.evidence);

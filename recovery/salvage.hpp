@@ -23,7 +23,9 @@ bool make_empty(Check& check, const std::string& directory);
 
 /// Asks, and replaces it; says what was lost. True: done; open the store anew. REQUIRES that this
 /// process does not have it open. When it fails the files are where they were.
-bool salvage(Check& check, const std::string& directory, const std::string& damage);
+/// `seen`: the file that `damage` was found in; another one is left alone (R17).
+bool salvage(Check& check, const std::string& directory, const std::string& damage,
+             const std::optional<FileIdentity>& seen);
 
 }  // namespace xlstore::recovery
 
