@@ -31,7 +31,10 @@ using Header = std::array<unsigned char, kHeader>;
 constexpr std::size_t kAtPages = 28;  // size of the file in pages, true if the next two agree
 constexpr std::size_t kAtChanges = 24;
 constexpr std::size_t kAtChangesOfPages = 92;
-constexpr unsigned char kInteriorTablePage = 5;
+constexpr std::size_t kAtFreePages = 32;          // the first of them, and how many
+constexpr std::size_t kAtVersion = 60;            // user_version
+constexpr unsigned char kTablePages[] = {5, 13};  // types of pages: interior, leaf
+constexpr unsigned char kIndexPages[] = {2, 10};
 constexpr std::uint32_t kMostPages = 1U << 24;  // 64 GiB: no store grows to that
 
 std::uint32_t big_endian(const unsigned char* at)
@@ -46,8 +49,16 @@ void put_big_endian(Header& header, std::size_t at, std::uint32_t value)
         header.at(at + i) = static_cast<unsigned char>(value >> (24 - 8 * i));
 }
 
+// The version that a header tells, where that can be; else this release's.
+std::uint32_t version_in(const Header& header)
+{
+    const auto newest = static_cast<std::uint32_t>(schema::newest_version());
+    const auto told = big_endian(&header[kAtVersion]);
+    return told >= 1 && told <= newest ? told : newest;
+}
+
 // That of a store in WAL mode which does not say how long it is, so that the file's length counts.
-Header right_header()
+Header right_header(std::uint32_t version)
 {
     Header header{};
     std::memcpy(header.data(), "SQLite format 3", 16);
@@ -59,14 +70,14 @@ Header right_header()
     put_big_endian(header, 40, 1);  // schema cookie
     put_big_endian(header, 44, 4);  // schema format
     put_big_endian(header, 56, 1);  // UTF-8
-    put_big_endian(header, 60, static_cast<std::uint32_t>(schema::steps().size()));
+    put_big_endian(header, kAtVersion, version);
     put_big_endian(header, 68, static_cast<std::uint32_t>(schema::kApplicationId));
     return header;
 }
 
 bool is_right(const Header& header)
 {
-    const Header right = right_header();
+    const Header right = right_header(version_in(header));
     // Journal mode, sizes, counters and the version that wrote it last differ.
     for (const auto& [from, to] : {std::pair{0, 18}, {20, 24}, {44, 48}, {56, 60}, {68, 72}})
         if (!std::equal(header.begin() + from, header.begin() + to, right.begin() + from))
@@ -86,22 +97,6 @@ void write_at(int fd, off_t at, const unsigned char* bytes, std::size_t size)
         throw IoError(errno, "cannot mend the copy of a damaged database");
 }
 
-// The pages of sqlite_schema: its root is page 1, and it is never deeper than two.
-std::set<std::uint32_t> schema_pages(int fd)
-{
-    std::set<std::uint32_t> pages = {1};
-    std::array<unsigned char, kPage> root{};
-    if (!read_at(fd, 0, root) || root[kHeader] != kInteriorTablePage) return pages;
-    const std::size_t cells = root[kHeader + 3] * 256U + root[kHeader + 4];
-    pages.insert(big_endian(&root[kHeader + 8]));
-    for (std::size_t i = 0; i < cells; ++i) {
-        const std::size_t pointer = kHeader + 12 + 2 * i;
-        const std::size_t cell = root.at(pointer) * 256U + root.at(pointer + 1);
-        pages.insert(big_endian(&root.at(cell)));
-    }
-    return pages;
-}
-
 }  // namespace
 
 std::string words_of_sqlite(std::string_view text)
@@ -113,12 +108,6 @@ std::string words_of_sqlite(std::string_view text)
     words = qmp::printable(words);
     words.erase(words.rfind('"'), 1);
     return words.substr(1);
-}
-
-bool is_damage(const DbError& error)
-{
-    const int code = error.extended_code() & 0xff;
-    return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
 std::int64_t Row::integer(const std::string& column) const
@@ -157,17 +146,57 @@ void DamagedDatabase::Finalize::operator()(sqlite3_stmt* statement) const
     sqlite3_finalize(statement);
 }
 
+namespace {
+
+using Shape = DamagedDatabase::Shape;
+
+Shape shape_of(Db& db)
+{
+    auto columns = db.prepare(
+        "SELECT t.name, c.name, c.type, NOT (c.\"notnull\" OR c.pk) "
+        "FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'");
+    Shape shape;
+    while (columns.step())
+        shape[columns.text(0)][columns.text(1)] =
+            DamagedDatabase::Column{columns.text(2), columns.integer(3) != 0};
+    return shape;
+}
+
+Shape shape_of_version(std::int64_t version)
+{
+    Db model(":memory:", Db::Mode::create);
+    make_tables(model, version);
+    return shape_of(model);
+}
+
+bool has_all_of(const Shape& shape, const Shape& wanted)
+{
+    return std::ranges::all_of(wanted, [&](const auto& table) {
+        const auto found = shape.find(table.first);
+        return found != shape.end() && std::ranges::all_of(table.second, [&](const auto& column) {
+                   return found->second.contains(column.first);
+               });
+    });
+}
+
+// By what its tables have, since the header may be damaged; that decides only where a step changed
+// no table. 0: they are those of no version.
+std::int64_t version_of(const Shape& shape, std::int64_t told)
+{
+    for (auto version = schema::newest_version(); version > 0; --version) {
+        const auto wanted = shape_of_version(version);
+        if (!has_all_of(shape, wanted)) continue;
+        const bool same = told > 0 && told < version && has_all_of(shape_of_version(told), wanted);
+        return same ? told : version;
+    }
+    return 0;
+}
+
+}  // namespace
+
 DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
     : scratch_(std::move(scratch))
 {
-    model_.emplace(":memory:", Db::Mode::create);
-    make_tables(*model_);
-    auto columns = model_->prepare(
-        "SELECT t.name, c.name, c.type = 'INTEGER', NOT (c.\"notnull\" OR c.pk) "
-        "FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'");
-    while (columns.step())
-        tables_[columns.text(0)][columns.text(1)] =
-            Column{columns.integer(2) != 0, columns.integer(3) != 0};
     for (const char* suffix : {"-shm", "-wal", ""}) {
         unlink((scratch_ + suffix).c_str());
         std::error_code error;
@@ -179,17 +208,19 @@ DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
     const auto open = [&] {
         db_.emplace(scratch_, Db::Mode::read_only);
         db_->execute("PRAGMA cell_size_check = OFF");  // every cell that can be read
-        (void)prepare("SELECT " + columns_of("thing") + " FROM thing");
     };
     try {
         open();
+        version_ = version_of(shape_of(*db_), schema_version(*db_));
     } catch (const DbError& e) {
-        // SQLITE_ERROR: no such table.
-        if (!is_damage(e) && (e.extended_code() & 0xff) != SQLITE_ERROR) throw;
+        if (!is_damage(e)) throw;
+    }
+    if (version_ == 0) {
         db_.reset();
-        transplant_schema();
+        make_schema_anew();
         open();
     }
+    tables_ = shape_of_version(version_);
 }
 
 DamagedDatabase::~DamagedDatabase()
@@ -209,7 +240,7 @@ void DamagedDatabase::mend()
     auto pages = (static_cast<std::uint64_t>(st.st_size) + kPage - 1) / kPage;
     const auto named = big_endian(&header[kAtPages]);
     if (!there || !is_right(header)) {
-        const Header right = right_header();
+        const Header right = right_header(version_in(header));
         write_at(file.get(), 0, right.data(), right.size());
         mended_.emplace_back("its header is wrong");
     } else if (big_endian(&header[kAtChanges]) == big_endian(&header[kAtChangesOfPages]) &&
@@ -224,42 +255,95 @@ void DamagedDatabase::mend()
         throw IoError(errno, "cannot extend " + scratch_);
 }
 
-// A store's schema is made by the same statements in the same order, so that its pages, and the
-// places of all tables, are those of any new store. Should it have been changed since, rows are
-// missed or refused, and the file itself is kept.
-void DamagedDatabase::transplant_schema()
+// What the log has, into the file, so that the file's first page is the one that counts. Where that
+// cannot be done the file is what there is.
+void DamagedDatabase::empty_log()
 {
-    const std::string model = scratch_ + ".model";
-    make_database(model, [](Db&) {});
+    sqlite3* db = nullptr;
+    if (sqlite3_open_v2(scratch_.c_str(), &db, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK &&
+        sqlite3_exec(db, "PRAGMA user_version", nullptr, nullptr, nullptr) ==
+            SQLITE_OK)  // log seen
+        (void)sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    sqlite3_close_v2(db);
+}
+
+// The first page becomes that of an empty schema, and nothing that has a page is free for another.
+void DamagedDatabase::forget_schema()
+{
+    const Fd file(::open(scratch_.c_str(), O_RDWR | O_CLOEXEC));
+    Header header{};
+    if (!file || !read_at(file.get(), 0, header)) throw IoError(errno, "cannot read " + scratch_);
+    version_ = version_in(header);
+    std::array<unsigned char, kPage> page{};
+    put_big_endian(header, kAtFreePages, 0);
+    put_big_endian(header, kAtFreePages + 4, 0);
+    std::ranges::copy(header, page.begin());
+    page[kHeader] = kTablePages[1];
+    page[kHeader + 5] = kPage >> 8;  // where its cells begin: behind its end
+    write_at(file.get(), 0, page.data(), page.size());
+}
+
+// The tables of the first steps are at the same pages in every store: they are made by the same
+// statements in the same order, before the first row. Those of later steps are where a new store
+// has them, or elsewhere if the store was upgraded: a page of the wrong kind is none of theirs, and
+// rows that cannot be theirs are refused (is_possible). The damaged file itself is kept.
+void DamagedDatabase::make_schema_anew()
+{
+    empty_log();
+    forget_schema();
+    Db model(":memory:", Db::Mode::create);
+    make_tables(model, version_);
     {
-        const Fd from(::open(model.c_str(), O_RDONLY | O_CLOEXEC));
-        const Fd to(::open(scratch_.c_str(), O_RDWR | O_CLOEXEC));
-        if (!from || !to) throw IoError(errno, "cannot open " + model);
-        for (const auto number : schema_pages(from.get())) {
-            std::array<unsigned char, kPage> page{};
-            const auto at = static_cast<off_t>(number - 1) * static_cast<off_t>(kPage);
-            if (!read_at(from.get(), at, page)) throw IoError(errno, "cannot read " + model);
-            const std::size_t skip = number == 1 ? kHeader : 0;
-            write_at(to.get(), at + static_cast<off_t>(skip), page.data() + skip, kPage - skip);
+        const Fd file(::open(scratch_.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!file) throw IoError(errno, "cannot open " + scratch_);
+        const auto is_one_of = [&](std::int64_t page, const auto& types) {
+            std::array<unsigned char, 1> type{};
+            return read_at(file.get(), static_cast<off_t>((page - 1)) * static_cast<off_t>(kPage),
+                           type) &&
+                   std::ranges::count(types, type[0]) > 0;
+        };
+        Db db(scratch_, Db::Mode::read_write);
+        sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
+        db.execute("PRAGMA writable_schema = ON");
+        Transaction transaction(db);
+        // A table WITHOUT ROWID is kept as an index.
+        auto objects = model.prepare(
+            "SELECT type, name, tbl_name, rootpage, sql, type = 'index' OR sql LIKE '%WITHOUT "
+            "ROWID' FROM sqlite_schema WHERE rootpage > 0 ORDER BY rowid");
+        while (objects.step()) {
+            const auto root = objects.integer(3);
+            if (!is_one_of(root, objects.integer(5) != 0 ? kIndexPages : kTablePages)) continue;
+            db.prepare("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)")
+                .bind(objects.text(0))
+                .bind(objects.text(1))
+                .bind(objects.text(2))
+                .bind(root)
+                .bind(objects.maybe_text(4))
+                .run();
         }
+        transaction.commit();
     }
-    unlink(model.c_str());
-    mended_.emplace_back("its schema cannot be read, that of a new store was taken");
+    std::string taken = "its schema cannot be read, that of a new store was taken";
+    if (version_ != schema::newest_version())
+        taken += " (of schema version " + std::to_string(version_) + ")";
+    mended_.push_back(std::move(taken));
 }
 
 DamagedDatabase::Prepared DamagedDatabase::prepare(const std::string& sql)
 {
     sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(db_->handle(), sql.c_str(), -1, &statement, nullptr) != SQLITE_OK)
-        db_->fail("cannot read it");
+    const int rc = sqlite3_prepare_v2(db_->handle(), sql.c_str(), -1, &statement, nullptr);
+    // SQLITE_ERROR: no such table or index; none was found whose rows these could be.
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_ERROR) db_->fail("cannot read it");
     return Prepared(statement);
 }
 
 std::string DamagedDatabase::columns_of(const std::string& table)
 {
-    auto rows = model_->prepare("SELECT group_concat(name) FROM pragma_table_info(?)").bind(table);
-    rows.step();
-    return rows.text(0);
+    std::string names;
+    for (const auto& [name, column] : tables_.at(table))
+        names += (names.empty() ? "" : ", ") + name;
+    return names;
 }
 
 namespace {
@@ -290,8 +374,9 @@ bool DamagedDatabase::is_possible(const std::string& table, const Row& row) cons
     for (const auto& [name, cell] : row.cells()) {
         const auto& column = columns.at(name);
         const bool null = row.is_null(name);
-        if (null ? !column.may_be_null
-                 : std::holds_alternative<std::int64_t>(cell) != column.integer)
+        if (null && !column.may_be_null) return false;
+        if (!null && !column.type.empty() &&
+            std::holds_alternative<std::int64_t>(cell) != (column.type == "INTEGER"))
             return false;
         if (name == "id" && row.integer(name) <= 0) return false;
         // What things are found by and messages show.
@@ -306,6 +391,7 @@ bool DamagedDatabase::rows_by_id(const std::string& table, std::int64_t highest,
     const std::string select = "SELECT " + columns_of(table) + " FROM " + table + " NOT INDEXED ";
     const auto onward = prepare(select + "WHERE id >= ? ORDER BY id");
     const auto single = prepare(select + "WHERE id = ?");  // all of it: the rest may be elsewhere
+    if (!onward || !single) return false;
     bool whole = true;
     for (std::int64_t at = 0;;) {
         sqlite3_reset(onward.get());
@@ -343,6 +429,7 @@ bool DamagedDatabase::rows_from_both_ends(const std::string& table, const std::s
         for (auto at = by.find("%s"); at != std::string::npos; at = by.find("%s"))
             by.replace(at, 2, direction);
         const auto statement = prepare(query + " ORDER BY " + by);
+        if (!statement) return false;
         int rc = SQLITE_ROW;
         while ((rc = sqlite3_step(statement.get())) == SQLITE_ROW) {
             Row row = row_of(statement.get());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A damaged database, read as far as it goes: what SQLite refuses to pass over is stepped round,
 // row by row. It works on a copy, which it mends first where the file's own frame is wrong (its
-// header, its length, the pages of its schema): all of that is the same in every store.
+// header, its length, its schema): all of that is the same in every store of its version.
 #ifndef XLSTORE_RECOVERY_DAMAGED_DATABASE_HPP_
 #define XLSTORE_RECOVERY_DAMAGED_DATABASE_HPP_
 
@@ -19,9 +19,6 @@
 struct sqlite3_stmt;
 
 namespace xlstore::recovery {
-
-/// SQLite does not take the file for a sound database.
-[[nodiscard]] bool is_damage(const DbError& error);
 
 /// What SQLite says of a file, safe to print: it may quote what stands there.
 [[nodiscard]] std::string words_of_sqlite(std::string_view text);
@@ -53,6 +50,16 @@ public:
     DamagedDatabase& operator=(const DamagedDatabase&) = delete;
     ~DamagedDatabase();
 
+    /// The version of its schema: that of an older release, perhaps.
+    [[nodiscard]] std::int64_t version() const { return version_; }
+
+    struct Column {
+        std::string type;  ///< "": any
+        bool may_be_null;
+    };
+    /// Tables, and the columns of each.
+    using Shape = std::map<std::string, std::map<std::string, Column>>;
+
     /// What was wrong with the file's frame, in words.
     [[nodiscard]] const std::vector<std::string>& mended() const { return mended_; }
 
@@ -73,19 +80,17 @@ private:
     using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
 
     void mend();
-    void transplant_schema();
+    void empty_log();
+    void forget_schema();
+    void make_schema_anew();
     Prepared prepare(const std::string& sql);
     [[nodiscard]] bool is_possible(const std::string& table, const Row& row) const;
     std::string columns_of(const std::string& table);
 
     std::string scratch_;
     std::vector<std::string> mended_;
-    std::optional<Db> model_;  // an empty store: what every table looks like
-    struct Column {
-        bool integer;
-        bool may_be_null;
-    };
-    std::map<std::string, std::map<std::string, Column>> tables_;
+    std::int64_t version_ = 0;
+    Shape tables_;  // as that version makes them
     std::optional<Db> db_;
 };
 

@@ -13,7 +13,7 @@
 #include "recovery/damaged_database.hpp"
 #include "recovery/run_directory.hpp"
 #include "recovery/saved_rows.hpp"
-#include "store/lock_holders.hpp"
+#include "store/lock_survey.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
 #include "store/private_copy.hpp"
@@ -63,11 +63,8 @@ Result<Alone> be_alone(const std::string& directory)
     if (!locks) return std::move(locks).error();
     const auto in_the_way = [&] {
         std::string who;
-        const std::string path = directory + "/locks";
-        const auto first = locks->byte(LockKind::session, 0);
-        if (const auto file = file_identity(path))
-            for (const auto& holder : lock_holders(path, *file, first, 2 * first))
-                who += (who.empty() ? ": " : ", ") + describe(holder);
+        for (const auto& holder : session_holders(*locks))
+            who += (who.empty() ? ": " : ", ") + describe(holder);
         return Error(Errc::busy, "somebody has the store open" + who,
                      "end these processes; the QEMUs run on");
     };
@@ -140,9 +137,16 @@ std::vector<Loss> replace(const std::string& directory, std::string& evidence)
         DamagedDatabase from(away.path(), database + ".salvage");
         for (const auto& what : from.mended())
             evidence += "; " + what;
-        make_database(made, [&](Db& into) {
-            losses = bring_over(from, into, highest_incarnation_in(directory + "/run"));
-        });
+        // Into tables of the same version, since the steps after it say what becomes of its rows.
+        make_database(
+            made,
+            [&](Db& into) {
+                losses = bring_over(from, into, highest_incarnation_in(directory + "/run"));
+            },
+            from.version());
+        if (from.version() != schema::newest_version())
+            evidence += "; schema version " + std::to_string(from.version()) + ", upgraded to " +
+                        std::to_string(schema::newest_version());
     }
     set_access(made, st.st_mode & 07777U, st.st_gid);
     install_database(made, database);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "recovery/set_aside.hpp"
+#include "schema/steps.hpp"
 #include "store/class_rebuild.hpp"
 #include "store/device_class.hpp"
 #include "store/json_text.hpp"
@@ -22,6 +23,7 @@ namespace {
 // anew long before it holds as many.
 constexpr std::int64_t kIdsAhead = 100'000;
 constexpr std::int64_t kEpochsAhead = 1'000'000;
+constexpr std::int64_t kMostIds = std::int64_t{1} << 48;
 
 using Key = std::pair<std::int64_t, std::string>;
 
@@ -94,7 +96,7 @@ private:
     {
         from_.rows_from_both_ends(
             "sqlite_sequence", "SELECT name, seq FROM sqlite_sequence", "rowid %s",
-            [&](const Row& row) { note_id(row.text("name"), row.integer("seq")); });
+            [&](const Row& row) { sequences_[row.text("name")] = row.integer("seq"); });
     }
 
     // Its statement stays prepared: Db knows it by the address of its text.
@@ -456,7 +458,19 @@ private:
             row.set("boot_id", "");
             row.set("program", "lost");
         }
+        // A trigger keeps out sessions that begin with no version; these have begun.
+        if (has_column("session", "schema") &&
+            (!row.cells().contains("schema") || row.is_null("schema")))
+            row.set("schema", schema::newest_version());
         put("session", row, "session " + std::to_string(id));
+    }
+
+    bool has_column(const char* table, const char* column)
+    {
+        auto found = into_.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = ?")
+                         .bind(table)
+                         .bind(column);
+        return found.step();
     }
 
     void settle_states()
@@ -482,7 +496,10 @@ private:
     {
         for (const char* table :
              {"session", "domain", "tombstone", "thing", "intent", "set_aside", "history"}) {
-            const auto first = std::max(ids_[table], ids_from_) + kIdsAhead;
+            // As damaged as any other row: what no store gets to is none of its numbers.
+            const auto told = sequences_[table];
+            const auto known = std::max(ids_[table], told < kMostIds ? told : 0);
+            const auto first = std::max(known, ids_from_) + kIdsAhead;
             into_.prepare("DELETE FROM sqlite_sequence WHERE name = ?").bind(table).run();
             into_.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)")
                 .bind(table)
@@ -496,6 +513,7 @@ private:
     std::int64_t ids_from_;
     std::set<std::string> damaged_;
     std::map<std::string, std::int64_t> ids_;
+    std::map<std::string, std::int64_t> sequences_;
     std::map<std::string, std::string> inserts_;
     Rows sessions_, domains_, intents_, things_;
     std::vector<Row> products_;

@@ -20,6 +20,12 @@ struct Step {
 
 [[nodiscard]] std::span<const Step> steps();
 
+/// The schema's version in a store of this release.
+[[nodiscard]] inline std::int64_t newest_version()
+{
+    return static_cast<std::int64_t>(steps().size());
+}
+
 }  // namespace xlstore::schema
 
 #endif  // XLSTORE_SCHEMA_STEPS_HPP_

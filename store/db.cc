@@ -22,6 +22,12 @@ constexpr int kRecoveryWaitMs = 1000;
 
 }  // namespace
 
+bool is_damage(const DbError& error)
+{
+    const int code = error.extended_code() & 0xff;
+    return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+}
+
 Statement::Statement(Statement&& other) noexcept
     : db_(other.db_), stmt_(other.stmt_), next_(other.next_)
 {

@@ -24,6 +24,10 @@ struct sqlite3_stmt;
 namespace xlstore {
 
 class Db;
+class DbError;
+
+/// SQLite does not take the file for a sound database.
+[[nodiscard]] bool is_damage(const DbError& error);
 
 /// A prepared statement, reset when it leaves scope. Columns and parameters are 1- and 0-based as
 /// in SQLite's own interface: bind from 1, columns from 0.

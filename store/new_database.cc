@@ -27,7 +27,8 @@ void sync_directory(const std::string& path)
     if (!directory || fsync(directory.get()) != 0) throw IoError(errno, "cannot sync " + path);
 }
 
-void make_database(const std::string& path, const std::function<void(Db&)>& fill)
+void make_database(const std::string& path, const std::function<void(Db&)>& fill,
+                   std::int64_t version)
 {
     for (const char* suffix : {"", "-journal", "-wal", "-shm"})
         unlink((path + suffix).c_str());
@@ -35,10 +36,11 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
         Db db(path, Db::Mode::create, Durability::power);
         db.execute("PRAGMA journal_mode = DELETE");
         Transaction transaction(db);
-        make_tables(db);
+        make_tables(db, version);
         db.execute("PRAGMA application_id = " + std::to_string(schema::kApplicationId));
         fill(db);
         transaction.commit();
+        upgrade_tables(db);
         // Whoever opens it first would otherwise change the file by way of a journal, and a journal
         // that it left when it was killed is in the way of everybody who looks before writing.
         db.execute("PRAGMA journal_mode = WAL");

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "schema/steps.hpp"
 #include "store/db.hpp"
 
 namespace xlstore {
@@ -19,8 +20,10 @@ void sync_directory(const std::string& path);
 
 /// Makes the file `path`, with the tables of a store and what `fill` puts into them in one
 /// transaction; what was left there is overwritten. On the disk when it returns.
-/// @throws DbError, and whatever `fill` throws
-void make_database(const std::string& path, const std::function<void(Db&)>& fill);
+/// `version`: of the schema that `fill` finds; the steps that follow are taken after it.
+/// @throws DbError, and what `fill` throws
+void make_database(const std::string& path, const std::function<void(Db&)>& fill,
+                   std::int64_t version = schema::newest_version());
 
 /// In a store's directory: a damaged database while it is being replaced, and afterwards (a date
 /// follows). Whoever finds the first and no database runs xlfsck.

@@ -20,7 +20,9 @@
 #include "schema/steps.hpp"
 #include "store/new_database.hpp"
 #include "store/random.hpp"
+#include "store/tables.hpp"
 #include "store/trace.hpp"
+#include "store/upgrade.hpp"
 
 namespace xlstore {
 
@@ -122,28 +124,41 @@ auto while_busy(Deadline until, Open open)
     }
 }
 
-// Reads only. A file that is no store of ours is refused before anything is set in it.
-Result<Durability> check_database(const std::string& path, Db::Mode mode, Deadline until)
+Error cannot_read(const DbError& why)
 {
-    const auto look = [&]() -> Result<Durability> {
+    return unusable(std::string("store: ") + why.what(),
+                    is_damage(why) ? "run xlfsck to see what can be saved"
+                                   : "see that its file system works and has room, and try again");
+}
+
+struct DatabaseKind {
+    Durability durability;
+    std::int64_t version;
+    [[nodiscard]] bool is_older() const { return version < schema::newest_version(); }
+};
+
+// Reads only. A file that is no store of ours is refused before anything is set in it.
+Result<DatabaseKind> check_database(const std::string& path, Db::Mode mode, Deadline until)
+{
+    const auto look = [&]() -> Result<DatabaseKind> {
         Db db(path, mode);
         const auto application = db.pragma_integer("PRAGMA application_id");
-        const auto version = db.pragma_integer("PRAGMA user_version");
+        const auto version = schema_version(db);
         if (application != schema::kApplicationId)
             return unusable("store: " + path + " is an SQLite database, but not of xlstore",
                             "name another directory with --store or XLSTORE_DIR");
-        const auto newest = static_cast<std::int64_t>(schema::steps().size());
-        if (version > newest)
-            return unusable("store: " + path + " has schema version " + std::to_string(version) +
-                                "; this program knows " + std::to_string(newest),
+        if (version > schema::newest_version())
+            return unusable("store: " + path + " " + version_words(version),
                             "use the xlstore that made it, or a newer one");
         auto row = db.prepare("SELECT durability FROM store");
-        return row.step() && row.text(0) == "power" ? Durability::power : Durability::process;
+        return DatabaseKind{
+            row.step() && row.text(0) == "power" ? Durability::power : Durability::process,
+            version};
     };
     try {
         return while_busy(until, look);
     } catch (const DbError& e) {
-        return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
+        return cannot_read(e);
     }
 }
 
@@ -235,17 +250,30 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     const auto until = Clock::now() + options.open_timeout;
     std::unique_ptr<Store> store(new Store);
     std::string source = database;
-    // Whoever has it open has made both; without them SQLite would make one.
-    if (mode == Db::Mode::untouched &&
-        !(file_identity(database + "-wal") && file_identity(database + "-shm"))) {
+    const auto read_a_copy = [&]() -> Result<void> {
         auto copy = PrivateCopy::make(database);
         if (!copy) return std::move(copy).error();
         store->copy_ = *std::move(copy);
         source = store->copy_->database();
-        mode = Db::Mode::read_only;
+        return {};
+    };
+    // A process that has it open has made both; without them SQLite would make one.
+    if (mode == Db::Mode::untouched &&
+        !(file_identity(database + "-wal") && file_identity(database + "-shm")))
+        if (auto ok = read_a_copy(); !ok) return ok.error();
+    const auto mode_of_source = [&] {
+        return writing || store->copy_ ? Db::Mode::read_only : mode;
+    };
+    const auto kind = check_database(source, mode_of_source(), until);
+    if (!kind) return kind.error();
+    if (kind->is_older() && mode == Db::Mode::read_only)
+        return unusable("store: " + database + " " + version_words(kind->version),
+                        "run 'xlstore upgrade', or any command that writes");
+    if (kind->is_older() && mode == Db::Mode::untouched) {
+        if (!store->copy_)
+            if (auto ok = read_a_copy(); !ok) return ok.error();
+        if (auto ok = upgrade_copy(*store->copy_); !ok) return ok.error();
     }
-    const auto durability = check_database(source, writing ? Db::Mode::read_only : mode, until);
-    if (!durability) return durability.error();
 
     store->directory_ = options.directory;
     store->program_ = options.program;
@@ -263,10 +291,12 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     if (!locks) return std::move(locks).error();
     store->locks_.emplace(*std::move(locks));
     try {
-        store->db_ =
-            while_busy(until, [&] { return std::make_unique<Db>(source, mode, *durability); });
+        store->db_ = while_busy(until, [&] {
+            return std::make_unique<Db>(source, writing ? mode : mode_of_source(),
+                                        kind->durability);
+        });
     } catch (const DbError& e) {
-        return unusable(std::string("store: ") + e.what(), "run xlfsck to see what can be saved");
+        return cannot_read(e);
     }
     if (file_identity(database) != store->database_)
         return Error(Errc::lost, "store: " + database + " was replaced while it was opened",
@@ -278,8 +308,9 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
 {
     auto store = open_files(options, Db::Mode::read_write);
     if (!store) return store;
-    if (auto ok = (*store)->open_session(Clock::now() + options.open_timeout); !ok)
-        return ok.error();
+    const auto until = Clock::now() + options.open_timeout;
+    if (auto ok = upgrade_store(**store, until); !ok) return ok.error();
+    if (auto ok = (*store)->open_session(until); !ok) return ok.error();
     return store;
 }
 
@@ -304,16 +335,21 @@ Result<void> Store::open_session(Deadline until)
     std::optional<ByteLock> lock;
     auto opened =
         loop_->wait_for(with_gate("open", until, [&](const GateHold&) -> Result<std::int64_t> {
+            // While it has no session, a newer release may upgrade it.
+            if (const auto version = schema_version(*db_); version != schema::newest_version())
+                return unusable("store: " + directory_ + " " + version_words(version),
+                                "use the xlstore that upgraded it, or a newer one");
             db_->prepare(
                    "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, "
-                   "opened_us) "
-                   "VALUES (?, ?, ?, ?, ?, ?)")
+                   "opened_us, schema) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?)")
                 .bind(self_.pid)
                 .bind(static_cast<std::int64_t>(self_.start_time))
                 .bind(static_cast<std::int64_t>(self_.pid_namespace))
                 .bind(self_.boot_id)
                 .bind(program_)
                 .bind(now_us())
+                .bind(schema::newest_version())
                 .run();
             const auto id = db_->last_insert_id();
             // The byte before the commit: a row that can be seen is held by a living session. R17:

@@ -107,13 +107,19 @@ public:
                              std::optional<unsigned> reading_group = {},
                              Durability durability = Durability::process);
 
-    /// Opens an existing store for writing. Errors: store, with what is wrong and what to do.
+    /// Opens an existing store for writing. One of an older release is upgraded first, in one
+    /// transaction, under the gate and with every session byte held (R17): once that is committed,
+    /// the older release cannot open it any more. Errors: store, with what is wrong and what to do
+    /// (a newer schema; one that cannot be upgraded: it is as it was); busy, naming who has an
+    /// older one open for writing. @throws DbError: it is damaged
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
-    /// Opens it for looking only: no session, nothing is ever written.
+    /// Opens it for looking only: no session, nothing is ever written. Error store: also for the
+    /// schema of an older release.
     static Result<std::unique_ptr<Store>> open_read_only(const StoreOptions& options);
     /// The same, and every byte below the directory stays as it is, the index of SQLite's log
     /// included; a read-only file system will do. A store that nobody has open is read from a
-    /// private copy; see is_behind(). For a short look.
+    /// private copy; see is_behind(). So is one of an older release, and the copy is upgraded. For
+    /// a short look.
     static Result<std::unique_ptr<Store>> open_untouched(const StoreOptions& options);
     /// It reads a copy, and somebody has begun to work on the store since.
     [[nodiscard]] bool is_behind() const;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "store/tables.hpp"
 
+#include <sqlite3.h>
+
+#include <algorithm>
 #include <map>
 #include <optional>
 
-#include "schema/steps.hpp"
+#include "store/error.hpp"
 
 namespace xlstore {
 
@@ -27,19 +30,74 @@ std::map<std::string, SchemaObject> objects_of(Db& db)
 
 }  // namespace
 
-void make_tables(Db& db)
+std::int64_t schema_version(Db& db)
 {
-    std::size_t version = 0;
-    for (const auto& step : schema::steps()) {
-        db.execute(std::string(step.sql));
-        db.execute("PRAGMA user_version = " + std::to_string(++version));
+    return db.pragma_integer("PRAGMA user_version");
+}
+
+namespace {
+
+void take_steps(Db& db, std::int64_t from, std::int64_t to)
+{
+    const auto steps = schema::steps();
+    for (auto version = from; version < to; ++version) {
+        db.execute(std::string(steps[static_cast<std::size_t>(version)].sql));
+        db.execute("PRAGMA user_version = " + std::to_string(version + 1));
     }
+}
+
+std::int64_t dangling_rows(Db& db)
+{
+    return db.pragma_integer("SELECT count(*) FROM pragma_foreign_key_check");
+}
+
+}  // namespace
+
+void make_tables(Db& db, std::int64_t version)
+{
+    take_steps(db, 0, version);
+}
+
+KeysUnchecked::KeysUnchecked(Db& db) : db_(db)
+{
+    db_.execute("PRAGMA foreign_keys = OFF");
+}
+
+KeysUnchecked::~KeysUnchecked()
+{
+    try {
+        db_.execute("PRAGMA foreign_keys = ON");
+    } catch (const DbError&) {
+        // Out of memory: the rows of this connection are checked by the triggers alone.
+    }
+}
+
+void add_steps(Db& db)
+{
+    const auto before = dangling_rows(db);
+    // A step changes triggers and views by their names: what was changed by hand is put right
+    // first.
+    for (const auto& flaw : schema_flaws(db))
+        if (!flaw.foreign) db.execute(flaw.repair);
+    take_steps(db, schema_version(db), schema::newest_version());
+    if (dangling_rows(db) > before)
+        throw DbError(SQLITE_CONSTRAINT_FOREIGNKEY,
+                      "database: a step of the schema leaves rows that name a missing row");
+}
+
+void upgrade_tables(Db& db)
+{
+    if (schema_version(db) >= schema::newest_version()) return;
+    const KeysUnchecked unchecked(db);
+    Transaction transaction(db);
+    add_steps(db);
+    transaction.commit();
 }
 
 std::vector<SchemaFlaw> schema_flaws(Db& db)
 {
     Db model(":memory:", Db::Mode::create);
-    make_tables(model);
+    make_tables(model, std::min(schema_version(db), schema::newest_version()));
     const auto wanted = objects_of(model);
     auto there = objects_of(db);
     std::vector<SchemaFlaw> flaws;
@@ -47,7 +105,7 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
         const auto found = there.extract(name);
         const bool same = !found.empty() && found.mapped().type == object.type;
         if (same && found.mapped().sql == object.sql) continue;
-        SchemaFlaw flaw{object.type, name, found.empty() ? "is missing" : "is another", {}};
+        SchemaFlaw flaw{object.type, name, found.empty() ? "is missing" : "is another", {}, false};
         const bool has_rows =
             object.type == "table" || (!found.empty() && found.mapped().type == "table");
         if (!has_rows && !found.empty())
@@ -62,7 +120,7 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
         for (auto at = quoted.find('"'); at != std::string::npos; at = quoted.find('"', at + 2))
             quoted.insert(at, 1, '"');
         flaws.push_back(
-            {object.type, name, "is not the store's", "DROP TRIGGER \"" + quoted + "\""});
+            {object.type, name, "is not the store's", "DROP TRIGGER \"" + quoted + "\"", true});
     }
     return flaws;
 }

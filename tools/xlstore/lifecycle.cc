@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// init, create, soft-reset, import, register, rename, preserve, destroy, recover.
+// init, upgrade, create, soft-reset, import, register, rename, preserve, destroy, recover.
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -7,6 +7,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "schema/steps.hpp"
+#include "store/json_text.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
 
@@ -78,6 +80,19 @@ Result<Status> run_init(const Arguments& arguments)
                       .c_str());
     else
         std::puts(plain("store made in " + arguments.store).c_str());
+    return Status::done;
+}
+
+Result<Status> run_upgrade(const Arguments& arguments)
+{
+    // Opened for writing, it is upgraded.
+    const auto store = open_store(arguments);
+    if (!store) return store.error();
+    const auto version = std::to_string(schema::newest_version());
+    if (arguments.json)
+        std::puts(json_object({{"schema_version", version}}).c_str());
+    else
+        std::puts(plain("store " + arguments.store + " has schema version " + version).c_str());
     return Status::done;
 }
 

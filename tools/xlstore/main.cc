@@ -12,6 +12,8 @@ const std::vector<VerbRow>& verbs()
 {
     static const std::vector<VerbRow> rows = {
         {"init", "[--group GID] [--power]", "make a new store", 0, 0, run_init},
+        {"upgrade", "", "bring a store of an older release to this release's schema", 0, 0,
+         run_upgrade},
         {"create", "DOMID CONFIG.json -- QEMU-COMMAND...", "start QEMU as that domain", 2, 2,
          run_create},
         {"soft-reset", "DOM -- QEMU-COMMAND...", "give a domain a new QEMU; its document stays", 1,

@@ -54,6 +54,7 @@ Result<std::string> read_text(const std::string& word);
 Result<std::string> read_file(const std::string& path);
 
 Result<Status> run_init(const Arguments&);
+Result<Status> run_upgrade(const Arguments&);
 Result<Status> run_create(const Arguments&);
 Result<Status> run_soft_reset(const Arguments&);
 Result<Status> run_import(const Arguments&);

@@ -119,8 +119,10 @@ typedef struct xlstore_open_options {
     void* log_userdata;
 } xlstore_open_options;
 #define XLSTORE_OPEN_OPTIONS_INIT {sizeof(xlstore_open_options), 0, NULL, 0, XLSTORE_LOG_INFO, NULL, NULL}
-/* Opens an existing store. `options` may be NULL. Waits for the write gate. Errors: store (with what
- * is wrong and what to do), busy, io. */
+/* Opens an existing store. `options` may be NULL. Waits for the write gate. A store of an older
+ * release is upgraded in one transaction, for which no other process may have it open for writing:
+ * busy names those that have. With read_only it is refused. Errors: store (with what is wrong and
+ * what to do; a newer schema, too), busy, io. */
 int32_t xlstore_open(const char* directory, const xlstore_open_options* options, xlstore_store** store_out);
 /* Ends it. Operations under way are cancelled, as by xlstore_op_cancel; holds made from it are given
  * back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From within a

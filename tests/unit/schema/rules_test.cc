@@ -30,7 +30,9 @@ protected:
         for (const auto& step : schema::steps())
             must(std::string(step.sql));
         must("INSERT INTO store (id, uuid, created_us) VALUES (1, 'u', 1)");
-        must("INSERT INTO session VALUES (1, 100, 1, 1, 'boot', 'test', 1)");
+        must(
+            "INSERT INTO session (id, pid, start_time, pid_namespace, boot_id, program, opened_us, "
+            "schema) VALUES (1, 100, 1, 1, 'boot', 'test', 1, 4)");
         must(std::string("INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, "
                          "created_us, changed_us) VALUES (1, 7, '") +
              kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
@@ -287,6 +289,13 @@ TEST_F(RulesTest, NothingIsReplacedBehindTheRulesBack)
     refused("a store", "REPLACE INTO store SELECT * FROM store");
 }
 
+TEST_F(RulesTest, R17AProgramOfTheFirstReleaseGetsNoSession)
+{
+    refused("R17",
+            "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, opened_us) "
+            "VALUES (101, 1, 1, 'boot', 'test', 1)");
+}
+
 // Each trigger is met by a test above: a new one needs one too.
 TEST_F(RulesTest, EveryTriggerIsKnownHere)
 {
@@ -294,9 +303,9 @@ TEST_F(RulesTest, EveryTriggerIsKnownHere)
         "domain_replace",    "history_delete",       "history_replace",     "history_update",
         "intent_replace",    "r10_intent_state",     "r10_intent_update",   "r10_thing_delete",
         "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity", "r14_domain_state",
-        "r15_domain_epoch",  "r1_thing_identity",    "r1_thing_state",      "r5_thing_delete",
-        "r8_intent_insert",  "r8_member_update",     "r8_thing_insert",     "r8_thing_update",
-        "store_delete",      "store_replace",        "thing_replace"};
+        "r15_domain_epoch",  "r17_session_schema",   "r1_thing_identity",   "r1_thing_state",
+        "r5_thing_delete",   "r8_intent_insert",     "r8_member_update",    "r8_thing_insert",
+        "r8_thing_update",   "store_delete",         "store_replace",       "thing_replace"};
     std::set<std::string> there;
     sqlite3_exec(
         db_, "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
