@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what is missing, builds everything with sanitizers, fuzzes briefly, runs all tests. What
-# ctest says of them comes last, and the exit status is ctest's unless a fuzzer fails before.
+# Installs what is missing, builds everything with sanitizers, fuzzes briefly, runs all tests, or those that
+# arguments of ctest's name (-R embed). What ctest says of them comes last, and the exit status is ctest's
+# unless a fuzzer fails before.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/packages.sh
@@ -13,4 +14,4 @@ cmake --build build
 cmake --preset valgrind
 cmake --build build-valgrind --target xlstore_shared
 sh tests/fuzz/run.sh
-exec ctest --test-dir build --output-on-failure -j2
+exec ctest --test-dir build --output-on-failure -j2 "$@"

@@ -97,7 +97,7 @@ def build_with_pkg_config(options, pkgconfig, to):
 
 def build_with_cmake(options, prefix, to):
     flags = " ".join(["-g", *sanitize_flags(options)])
-    command(["cmake", "-S", HERE, "-B", to, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_C_FLAGS={flags}",
+    command(["cmake", "-G", "Ninja", "-S", HERE, "-B", to, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_C_FLAGS={flags}",
              f"-DCMAKE_CXX_FLAGS={flags}"])
     command(["cmake", "--build", to])
 

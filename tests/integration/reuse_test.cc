@@ -221,6 +221,8 @@ assert sql("SELECT state FROM domain") == "destroyed"
 other.kill()
 print("GOOD")
 )";
+    const auto missing = why_not({"unshare", "--pid", "--fork", "--mount-proc", "true"});
+    if (!missing.empty()) GTEST_SKIP() << "no pid and mount namespaces here: " << missing;
     const auto file = store_.directory() / "reuse.py";
     write_file(file, script);
     Words words = {"unshare",
@@ -237,8 +239,7 @@ print("GOOD")
     for (const auto& word : material_.qemu())
         words.push_back(word);
     const Ran ran = run(words);
-    if (contains(ran.err, "unshare failed") || contains(ran.out, "SKIP"))
-        GTEST_SKIP() << ran.out << ran.err;
+    if (contains(ran.out, "SKIP")) GTEST_SKIP() << ran.out << ran.err;
     EXPECT_TRUE(contains(ran.out, "GOOD")) << ran.out << ran.err;
 }
 

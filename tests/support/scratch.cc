@@ -310,6 +310,13 @@ Ran run(const Words& command, const Environment& environment, const std::string&
     return ran;
 }
 
+std::string why_not(const Words& command)
+{
+    const Ran ran = run(command);
+    if (ran.status == 0) return {};
+    return ran.err.empty() ? command[0] + " ended with " + std::to_string(ran.status) : ran.err;
+}
+
 Ran xlstore(const std::string& store, Words words, const Environment& environment,
             const std::string& input)
 {

@@ -73,6 +73,8 @@ struct Ran {
 /// Runs a command to its end with these additions to the environment; killed at the deadline.
 Ran run(const Words& command, const Environment& environment = {}, const std::string& input = {},
         std::chrono::seconds limit = std::chrono::seconds(60));
+/// Why `command`, which does nothing but try a feature of the system, fails here; "": it does not.
+std::string why_not(const Words& command);
 /// `xlstore --store STORE words…` and `xlfsck --store STORE words…` of this build.
 Ran xlstore(const std::string& store, Words words, const Environment& environment = {},
             const std::string& input = {});

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """A store that release 0.1 made is opened, upgraded and recovered by this one, whatever stops it on the way.
 
-    upgrade_test.py --bin BUILD/bin [--share K/N] [TEST …]
+    upgrade_test.py --bin BUILD/bin [--share K/N] [Upgrade | FullDisk | CLASS.TEST] …
 
 The store is old_store.py's: several layouts, present and stale entries, open intents of clients that were
 killed, history, a destruction and a creation that were broken off. The upgrade is killed at its system-call
-stops (K of every N of them) by tests/crash/killer.
+stops (K of every N of them) by tests/crash/killer. Exit status 77: a test was skipped, by name, and the rest is good.
 """
 
 import argparse
@@ -47,7 +47,9 @@ def start_time(pid):
     return int(pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
 
 
-class Upgrade(unittest.TestCase):
+class OldStore(unittest.TestCase):
+    """A store of release 0.1 for each test."""
+
     def setUp(self):
         self.place = pathlib.Path(tempfile.mkdtemp(prefix="xlu-"))
         self.addCleanup(shutil.rmtree, self.place, True)
@@ -108,6 +110,8 @@ class Upgrade(unittest.TestCase):
         for table in TABLES:
             self.assertEqual(after[table], before[table], table)
 
+
+class Upgrade(OldStore):
     # ---- The old store ----
 
     def test_steps_of_a_release_are_never_edited(self):
@@ -258,39 +262,6 @@ class Upgrade(unittest.TestCase):
         self.must("xlstore", "upgrade")
         self.expect_upgraded(columns, before)
 
-    def test_on_a_full_disk_it_is_as_it_was_and_says_so(self):
-        """On a file system of its own, in a mount namespace of its own, with less and less room."""
-        (self.place / "full").mkdir()
-        able = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", self.place / "full"], check=False,
-                              capture_output=True, text=True)
-        if able.returncode != 0:
-            self.skipTest("no user and mount namespaces here: " + able.stderr.strip())
-        columns, before = self.rows()
-        script = """set -eu
-            mount -t tmpfs -o size=1m,mode=700 tmpfs "$PLACE/full"
-            for room in 0 40 80 120 160; do
-                rm -rf "$PLACE/full/s" "$PLACE/full/filler"
-                cp -a "$PLACE/s" "$PLACE/full/s"
-                free=$(df --output=avail -k "$PLACE/full" | tail -1)
-                head -c $(((free - room) * 1024)) /dev/zero > "$PLACE/full/filler"
-                status=0
-                "$BIN/xlstore" --store "$PLACE/full/s" upgrade >> "$PLACE/said" 2>&1 || status=$?
-                test $status -le 1
-                if test $status -eq 1; then cp -a "$PLACE/full/s" "$PLACE/left$room"; fi
-                rm "$PLACE/full/filler"
-                "$BIN/xlstore" --store "$PLACE/full/s" upgrade
-            done"""
-        done = subprocess.run(["unshare", "-rm", "sh", "-c", script], check=False, capture_output=True, text=True,
-                              env={**os.environ, "BIN": str(BIN), "PLACE": str(self.place)}, timeout=SECONDS)
-        said = (self.place / "said").read_text(encoding="utf-8")
-        self.assertEqual(done.returncode, 0, (done.stdout, done.stderr, said))
-        self.assertRegex(said, "could not be upgraded, and is as it was: .*disk is full")
-        left = sorted(self.place.glob("left*"))
-        self.assertGreater(len(left), 1)
-        for store in left:
-            self.assertEqual(self.version(store), old_store.VERSION)
-            self.assertEqual(self.rows(columns, store)[1], before)
-
     def test_killed_anywhere_nothing_is_lost(self):
         columns, before = self.rows()
         old = self.schema()
@@ -354,6 +325,41 @@ class Upgrade(unittest.TestCase):
         self.salvage(damage)
 
 
+class FullDisk(OldStore):
+    def test_on_a_full_disk_it_is_as_it_was_and_says_so(self):
+        """On a file system of its own, in a mount namespace of its own, with less and less room."""
+        (self.place / "full").mkdir()
+        able = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", self.place / "full"], check=False,
+                              capture_output=True, text=True)
+        if able.returncode != 0:
+            self.skipTest("no user and mount namespaces here: " + able.stderr.strip())
+        columns, before = self.rows()
+        script = """set -eu
+            mount -t tmpfs -o size=1m,mode=700 tmpfs "$PLACE/full"
+            for room in 0 40 80 120 160; do
+                rm -rf "$PLACE/full/s" "$PLACE/full/filler"
+                cp -a "$PLACE/s" "$PLACE/full/s"
+                free=$(df --output=avail -k "$PLACE/full" | tail -1)
+                head -c $(((free - room) * 1024)) /dev/zero > "$PLACE/full/filler"
+                status=0
+                "$BIN/xlstore" --store "$PLACE/full/s" upgrade >> "$PLACE/said" 2>&1 || status=$?
+                test $status -le 1
+                if test $status -eq 1; then cp -a "$PLACE/full/s" "$PLACE/left$room"; fi
+                rm "$PLACE/full/filler"
+                "$BIN/xlstore" --store "$PLACE/full/s" upgrade
+            done"""
+        done = subprocess.run(["unshare", "-rm", "sh", "-c", script], check=False, capture_output=True, text=True,
+                              env={**os.environ, "BIN": str(BIN), "PLACE": str(self.place)}, timeout=SECONDS)
+        said = (self.place / "said").read_text(encoding="utf-8")
+        self.assertEqual(done.returncode, 0, (done.stdout, done.stderr, said))
+        self.assertRegex(said, "could not be upgraded, and is as it was: .*disk is full")
+        left = sorted(self.place.glob("left*"))
+        self.assertGreater(len(left), 1)
+        for store in left:
+            self.assertEqual(self.version(store), old_store.VERSION)
+            self.assertEqual(self.rows(columns, store)[1], before)
+
+
 def main():
     global BIN, SHARE
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -363,7 +369,8 @@ def main():
     options = parser.parse_args()
     BIN = options.bin.resolve()
     SHARE = tuple(int(part) for part in options.share.split("/"))
-    unittest.main(argv=[sys.argv[0], *(f"Upgrade.{test}" for test in options.tests)], verbosity=2)
+    ended = unittest.main(argv=[sys.argv[0], *options.tests], verbosity=2, exit=False).result
+    sys.exit(0 if ended.wasSuccessful() and not ended.skipped else 77 if ended.wasSuccessful() else 1)
 
 
 if __name__ == "__main__":
