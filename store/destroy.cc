@@ -212,7 +212,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
     }
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
     row = read_domain(store.db(), domain.id);  // its QEMU may have been registered before the mark
-    if (kill) {
+    if (kill && !XLSTORE_LEFT_OUT("dead before the document")) {
         if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
     }
     XLSTORE_TRACE("destroy.dead", value_of(row->id));

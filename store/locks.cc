@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <charconv>
 
+#include "store/hole.hpp"
+
 namespace xlstore {
 
 namespace {
@@ -86,6 +88,7 @@ std::string_view lock_name(LockKind kind) noexcept
 
 Result<void> LockOrder::may_take(LockKind kind)
 {
+    if (XLSTORE_LEFT_OUT("lock order")) return {};
     if (inside[1] > 0)
         return out_of_order(
             "the " + std::string(lock_name(kind)) +
@@ -209,7 +212,7 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
     for (;;) {
         const auto taken = file(kind).try_take(*lock);
         if (!taken) co_return taken.error();
-        if (*taken) {
+        if (*taken || (kind == LockKind::fast && XLSTORE_LEFT_OUT("fast lock"))) {
             file(kind).write_claim(slot_of(kind, id), claim);
             co_return *std::move(lock);
         }
@@ -288,7 +291,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
         }
         const auto taken = slow_.try_take(*lock);
         if (!taken) co_return taken.error();
-        if (*taken) {
+        if (*taken || XLSTORE_LEFT_OUT("slow lock")) {
             if (waiting) claim.since_us = now_us();
             slow_.write_claim(slot_of(LockKind::slow, id), claim);
             co_return *std::move(lock);

@@ -226,7 +226,7 @@ class Upgrade(OldStore):
         held = self.hold_a_session()
         try:
             done = self.run_tool("xlstore", "--timeout", "0.3", "upgrade")
-            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.returncode, 1, "upgraded while another process has it open")
             self.assertIn(f"pid {os.getpid()} (", done.stderr)
             self.assertEqual(self.version(), old_store.VERSION)
             self.assertEqual(self.rows(columns)[1], before)
