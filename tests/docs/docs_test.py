@@ -9,6 +9,7 @@ they describe. Needs Python 3 alone; where another program is missing (man, a co
 needs it is skipped and says so.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -132,6 +133,19 @@ class ManualPages(unittest.TestCase):
         options = options_of(run(BIN / "xlfsck", "--help"))
         self.assertIn("-p", options)
         self.assertEqual(sorted(options - options_of_page(read("tools/man/xlfsck.8"))), [])
+
+    def test_versions_are_those_of_what_is_there(self):
+        release = re.search(r"project\(xlstore VERSION (\S+)", read("CMakeLists.txt")).group(1)
+        schema = len(list((SOURCE / "schema").glob("0*.sql")))
+        for tool in ("xlstore", "xlfsck"):
+            for flag in ("-V", "--version"):
+                lines = run(BIN / tool, flag).splitlines()
+                self.assertEqual(lines[:2], [f"{tool} {release}", f"schema version {schema}"])
+                self.assertRegex(lines[2], r"^SQLite 3\.\d+\.\d+$")
+                qemu = shutil.which("qemu-system-x86_64")
+                self.assertRegex(lines[3], r"^qemu-system-x86_64 \d+\.\d+" if qemu else "")
+        told = json.loads(run(BIN / "xlstore", "--json", "--version"))
+        self.assertEqual((told["version"], told["schema"]), (release, schema))
 
     def test_every_problem_has_an_entry(self):
         numbers = dict(re.findall(r"(\w+) = (\d+),", re.search(

@@ -13,6 +13,7 @@
 #include "recovery/fsck.hpp"
 #include "store/json_text.hpp"
 #include "tools/common/output.hpp"
+#include "tools/common/version.hpp"
 #include "tools/xlfsck/terminal.hpp"
 
 namespace xlstore::tools {
@@ -39,6 +40,7 @@ constexpr const char* kUsage =
     "  --rebuild  register QEMUs that no row knows; make a database if there is none\n"
     "  --userdata DIR  libxl's documents, for that (default /var/lib/xen)\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
+    "  -V, --version  print the versions of program, schema, SQLite and QEMU\n"
     "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
     "go),\n"
     "4 left uncorrected, 8 could not look, 16 usage, 32 cancelled.\n";
@@ -78,6 +80,9 @@ Settings parse(int argc, char** argv)
         };
         if (word == "-h" || word == "--help") {
             std::fputs(kUsage, stdout);
+            std::exit(0);
+        } else if (word == "-V" || word == "--version") {
+            std::puts(version_text("xlfsck", false).c_str());
             std::exit(0);
         } else if (word == "--store") {
             s.store = value();

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "tools/common/version.hpp"
 #include "tools/xlstore/verbs.hpp"
 #include "xlstore/xlstore.h"
 
@@ -29,6 +30,11 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
     app.add_option("--timeout", out.timeout_s,
                    "seconds for the whole of it (default: 30, create and soft-reset 60, wait 3600)")
         ->check(CLI::Range(0.0, 1e6));
+    // Wherever --json stands.
+    const bool json = std::any_of(
+        argv, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
+    app.set_version_flag("-V,--version", [json] { return version_text("xlstore", json); })
+        ->description("print the versions of program, schema, SQLite and QEMU");
 
     // What stands after "--" is QEMU's command line and none of ours to read.
     std::vector<std::string> own;
