@@ -2,30 +2,32 @@
 -- The rows of a store that release 0.1 made (schema version 3), for tests/upgrade: they are put into the
 -- tables of the first three steps. @DIR@ and @BOOT@ are replaced. Never edited: no other release made it.
 --
---  1 d1           runs; a CD in hdc, a tablet present and one stale
+--  1 d1           runs; a CD in hdc, a tablet present and one stale, USB; its guest was asked to let go of a controller
 --  2 all-devices  imported, in json-c's layout; one entry set aside by xlfsck
---  3 d3           runs; two open intents of clients that were killed: a changed CD, an added tablet
+--  3 d3           runs; open intents of clients that were killed: a changed CD, an added tablet, a batch of two
 --  4 d4           destroyed
 --  5 d5           its destruction was ordered, and its client killed
 --  6 d6           its creator was killed before its QEMU was let run
 --  and a tombstone (domid 77), sessions that were killed, history
 
 INSERT INTO store (id, uuid, created_us, durability, history_pruned_below) VALUES
-(1, '50523fb7-1154-4739-b289-a3a644c04c0e', 1795931413939171, 'process', 0);
+(1, 'fc1b2717-f78c-40a3-9be5-a4ef53145f8d', 1795933860715456, 'process', 0);
 
 INSERT INTO session (id, pid, start_time, pid_namespace, boot_id, program, opened_us) VALUES
-(14, 18391, 81570, 4026531836, '@BOOT@', 'xlstore', 1795931426775682),
-(15, 18394, 81592, 4026531836, '@BOOT@', 'xlstore', 1795931427171175),
-(16, 18411, 81646, 4026531836, '@BOOT@', 'xlstore', 1795931427731726),
-(17, 18416, 81696, 4026531836, '@BOOT@', 'xlstore', 1795931428278004);
+(16, 17954, 325930, 4026531836, '@BOOT@', 'xlstore', 1795933870536307),
+(17, 17971, 325968, 4026531836, '@BOOT@', 'xlstore', 1795933870946914),
+(18, 17999, 326015, 4026531836, '@BOOT@', 'xlstore', 1795933871363561),
+(19, 18019, 326049, 4026531836, '@BOOT@', 'xlstore', 1795933871712192),
+(20, 18040, 326090, 4026531836, '@BOOT@', 'xlstore', 1795933872103440),
+(21, 18167, 326430, 4026531836, '@BOOT@', 'xlstore', 1795933875519823);
 
 INSERT INTO domain (id, domid, uuid, vm_uuid, name, state, epoch, revision, layout, boot_id, creator, created_us, changed_us, born_us, qemu_pid, qemu_start_time, qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, peer_gid, monitor_handed_in, baseline, log_path) VALUES
-(1, 1, '8f2c7d10-4b6e-4a51-9d3c-000000000001', NULL, 'd1', 'running', 13, 13, 'yajl', '@BOOT@', NULL, 1795931414701985, 1795931420192795, 1795931415060244, 17964, 80374, 4026531836, '@DIR@/s/run/qmp-1', 65024, 10953532, 17964, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-1.log'),
-(2, 2, 'a11dea11-0000-4000-8000-000000000001', NULL, 'all-devices', 'running', 2, 2, 'json-c', '@BOOT@', NULL, 1795931419024210, 1795931419983744, 1795931419024210, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL),
-(3, 3, '8f2c7d10-4b6e-4a51-9d3c-000000000003', NULL, 'd3', 'running', 10, 10, 'yajl', '@BOOT@', NULL, 1795931420811668, 1795931427849926, 1795931421126914, 18107, 80990, 4026531836, '@DIR@/s/run/qmp-3', 65024, 10953556, 18107, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-3.log'),
-(4, 4, '8f2c7d10-4b6e-4a51-9d3c-000000000004', NULL, 'd4', 'destroyed', 8, 8, 'yajl', '@BOOT@', NULL, 1795931422595912, 1795931424550353, 1795931423238875, NULL, 81173, 4026531836, '@DIR@/s/run/qmp-4', 65024, 10953536, 18268, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-4.log'),
-(5, 5, '8f2c7d10-4b6e-4a51-9d3c-000000000005', NULL, 'd5', 'running', 6, 6, 'yajl', '@BOOT@', NULL, 1795931425531381, 1795931428278742, 1795931425802652, 18372, 81462, 4026531836, '@DIR@/s/run/qmp-5', 65024, 10953531, 18372, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-5.log'),
-(6, 6, '8f2c7d10-4b6e-4a51-9d3c-000000000006', NULL, 'd6', 'creating', 1, 1, 'yajl', '@BOOT@', 14, 1795931426776522, 1795931426776522, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL);
+(1, 1, '8f2c7d10-4b6e-4a51-9d3c-000000000001', NULL, 'd1', 'running', 20, 20, 'yajl', '@BOOT@', NULL, 1795933861353647, 1795933875154021, 1795933861736705, 17480, 325042, 4026531836, '@DIR@/s/run/qmp-1', 65024, 11042821, 17480, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-1.log'),
+(2, 2, 'a11dea11-0000-4000-8000-000000000001', NULL, 'all-devices', 'running', 2, 2, 'json-c', '@BOOT@', NULL, 1795933864932601, 1795933865526632, 1795933864932601, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL),
+(3, 3, '8f2c7d10-4b6e-4a51-9d3c-000000000003', NULL, 'd3', 'running', 11, 11, 'yajl', '@BOOT@', NULL, 1795933866178608, 1795933871805851, 1795933866361661, 17728, 325523, 4026531836, '@DIR@/s/run/qmp-3', 65024, 11043255, 17728, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-3.log'),
+(4, 4, '8f2c7d10-4b6e-4a51-9d3c-000000000004', NULL, 'd4', 'destroyed', 8, 8, 'yajl', '@BOOT@', NULL, 1795933867320353, 1795933868722559, 1795933867739587, NULL, 325640, 4026531836, '@DIR@/s/run/qmp-4', 65024, 11043263, 17800, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-4.log'),
+(5, 5, '8f2c7d10-4b6e-4a51-9d3c-000000000005', NULL, 'd5', 'running', 6, 6, 'yajl', '@BOOT@', NULL, 1795933869272317, 1795933875520506, 1795933869602000, 17904, 325833, 4026531836, '@DIR@/s/run/qmp-5', 65024, 11043248, 17904, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-5.log'),
+(6, 6, '8f2c7d10-4b6e-4a51-9d3c-000000000006', NULL, 'd6', 'creating', 1, 1, 'yajl', '@BOOT@', 16, 1795933870555349, 1795933870555349, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL);
 
 INSERT INTO document_member (domain, rank, key, key_text, text) VALUES
 (1, 10, 'c_info', '"c_info"', '{"type":"hvm","name":"d1","domid":4294967295,"uuid":"8f2c7d10-4b6e-4a51-9d3c-000000000001","run_hotplug_scripts":"True"}'),
@@ -134,99 +136,112 @@ INSERT INTO document_member (domain, rank, key, key_text, text) VALUES
 (6, 210, 'on_soft_reset', '"on_soft_reset"', '"soft_reset"');
 
 INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES
-(1, 1, 'disks', 'xvda', 0, 'xenstore', 'present', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795931415059176),
-(2, 1, 'disks', 'hdc', 1, 'qemu', 'present', '{"pdev_path":"@DIR@/a.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795931415758034),
-(3, 1, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795931415059421),
-(4, 1, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795931415059771),
-(5, 1, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795931415059863),
-(6, 1, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795931415059506),
-(7, 1, 'qemu', 'gone', 0, 'qemu', 'stale', '{"key":"gone","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"gone","bus":"xenusb-0.0"}}]}', 1795931420193379),
-(8, 1, 'qemu', 'here', 1, 'qemu', 'present', '{"key":"here","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"here","bus":"xenusb-0.0"}}]}', 1795931418439334),
-(9, 2, 'disks', 'hda', 0, 'xenstore', 'present', '{"pdev_path":"\/dev\/vg\/root","vdev":"hda","backend":"phy","format":"raw","script":"block-iscsi","readwrite":1,"discard_enable":"True"}', 1795931419024558),
-(10, 2, 'disks', 'hdc', 1, 'qemu', 'present', '{"pdev_path":"","vdev":"hdc","backend":"qdisk","format":"empty","removable":1,"is_cdrom":1}', 1795931419024714),
-(11, 2, 'disks', 'xvdz', 2, 'xenstore', 'present', '{"backend_domid":3,"backend_domname":"storage-dom","pdev_path":"tank\/vol","vdev":"xvdz","format":"raw","direct_io_safe":true}', 1795931419024855),
-(12, 2, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"mtu":9000,"model":"e1000","mac":"00:16:3e:00:00:fe","bridge":"xenbr0","nictype":"vif_ioemu","rate_bytes_per_interval":18446744073709551615,"rate_interval_usecs":50000}', 1795931419024982),
-(13, 2, 'nics', '#1', 1, 'xenstore', 'present', '{"trusted":"False"}', 1795931419117294),
-(14, 2, 'pcidevs', '0001:03:1f.7', 0, 'qemu', 'present', '{"func":7,"dev":31,"bus":3,"domain":1,"vfunc_mask":128,"msitranslate":true,"seize":true,"rdm_policy":"strict","name":"gpu0"}', 1795931419117462),
-(15, 2, 'pcidevs', '0000:00:00.0', 1, 'qemu', 'present', '{}', 1795931419117592),
-(16, 2, 'rdms', '#0', 0, 'none', 'present', '{"start":2902458368,"size":131072,"policy":"relaxed"}', 1795931419117743),
-(17, 2, 'dtdevs', '#0', 0, 'none', 'present', '{"path":"\/soc\/ethernet@1"}', 1795931419117890),
-(18, 2, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","passwd":"secret","display":5},"sdl":{"enable":"False"}}', 1795931419118010),
-(19, 2, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"backend_type":"linux","unique_id":"kbd-0","feature_multi_touch":true,"width":1280,"height":800}', 1795931419118144),
-(20, 2, 'vtpms', '0', 0, 'xenstore', 'present', '{"devid":0,"uuid":"11111111-2222-3333-4444-555555555555"}', 1795931419118323),
-(21, 2, 'p9s', '#0', 0, 'xenstore', 'present', '{"tag":"share","path":"\/srv\/share","security_model":"none","devid":0}', 1795931419118562),
-(22, 2, 'pvcallsifs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795931419118689),
-(23, 2, 'vdispls', '0', 0, 'xenstore', 'present', '{"devid":0,"be_alloc":true,"connectors":[{"unique_id":"conn0","width":1920,"height":1080}]}', 1795931419118820),
-(24, 2, 'vsnds', '0', 0, 'xenstore', 'present', '{"devid":0,"short_name":"card","params":{"sample_rates":[44100,48000]},"pcms":[{"name":"pcm0","params":{},"streams":[{"unique_id":"s0","type":"p","params":{}}]}]}', 1795931419118942),
-(25, 2, 'channels', '#0', 0, 'xenstore', 'present', '{"devid":0,"name":"org.a","connection.pty":{}}', 1795931419119066),
-(26, 2, 'channels', '#1', 1, 'xenstore', 'present', '{"devid":1,"name":"org.b","connection.socket":{"path":"\/run\/b.sock"}}', 1795931419119196),
-(27, 2, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":3,"ports":15}', 1795931419119400),
-(28, 2, 'usbctrls', '1', 1, 'xenstore', 'present', '{"type":"qusb","devid":1,"version":2,"ports":8}', 1795931419119522),
-(29, 2, 'usbdevs', '0.1', 0, 'qemu', 'present', '{"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":4}}', 1795931419119661),
-(30, 2, 'usbdevs', '1.2', 1, 'qemu', 'present', '{"ctrl":1,"port":2}', 1795931419119777),
-(31, 3, 'disks', 'xvda', 0, 'xenstore', 'present', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795931421125847),
-(32, 3, 'disks', 'hdc', 1, 'qemu', 'changing', '{"pdev_path":"@DIR@/b.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795931427294103),
-(33, 3, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795931421126101),
-(34, 3, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795931421126449),
-(35, 3, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795931421126535),
-(36, 3, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795931421126194),
-(43, 5, 'disks', 'xvda', 0, 'xenstore', 'present', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795931425801557),
-(44, 5, 'disks', 'hdc', 1, 'qemu', 'present', '{"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795931425801664),
-(45, 5, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795931425801806),
-(46, 5, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795931425802187),
-(47, 5, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795931425802281),
-(48, 5, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795931425801906),
-(49, 6, 'disks', 'xvda', 0, 'xenstore', 'adding', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795931426776873),
-(50, 6, 'disks', 'hdc', 1, 'qemu', 'adding', '{"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795931426809127),
-(51, 6, 'nics', '0', 0, 'xenstore', 'adding', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795931426809302),
-(52, 6, 'vfbs', '#0', 0, 'xenstore', 'adding', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795931426809457),
-(53, 6, 'vkbs', '#0', 0, 'xenstore', 'adding', '{"devid":0}', 1795931426809600),
-(54, 6, 'usbctrls', '0', 0, 'qemu', 'adding', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795931426809733),
-(55, 3, 'qemu', 'half', 0, 'qemu', 'adding', '{"key":"half","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"half","bus":"xenusb-0.0"}}]}', 1795931427850224);
+(1, 1, 'disks', 'xvda', 0, 'xenstore', 'present', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795933861735472),
+(2, 1, 'disks', 'hdc', 1, 'qemu', 'present', '{"pdev_path":"@DIR@/a.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795933862246956),
+(3, 1, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795933861735754),
+(4, 1, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795933861736149),
+(5, 1, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795933861736248),
+(6, 1, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795933861735847),
+(7, 1, 'qemu', 'gone', 0, 'qemu', 'stale', '{"key":"gone","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"gone","bus":"xenusb-0.0"}}]}', 1795933865670722),
+(8, 1, 'qemu', 'here', 1, 'qemu', 'present', '{"key":"here","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"here","bus":"xenusb-0.0"}}]}', 1795933863710101),
+(9, 1, 'usbctrls', '1', 1, 'qemu', 'removing', '{"type":"devicemodel","devid":1,"version":2,"ports":6}', 1795933872178246),
+(10, 1, 'usbdevs', '0.3', 0, 'qemu', 'present', '{"ctrl":0,"port":3,"type.emulated":{"driver":"usb-mouse"}}', 1795933864472072),
+(11, 2, 'disks', 'hda', 0, 'xenstore', 'present', '{"pdev_path":"\/dev\/vg\/root","vdev":"hda","backend":"phy","format":"raw","script":"block-iscsi","readwrite":1,"discard_enable":"True"}', 1795933864932977),
+(12, 2, 'disks', 'hdc', 1, 'qemu', 'present', '{"pdev_path":"","vdev":"hdc","backend":"qdisk","format":"empty","removable":1,"is_cdrom":1}', 1795933864949374),
+(13, 2, 'disks', 'xvdz', 2, 'xenstore', 'present', '{"backend_domid":3,"backend_domname":"storage-dom","pdev_path":"tank\/vol","vdev":"xvdz","format":"raw","direct_io_safe":true}', 1795933864949542),
+(14, 2, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"mtu":9000,"model":"e1000","mac":"00:16:3e:00:00:fe","bridge":"xenbr0","nictype":"vif_ioemu","rate_bytes_per_interval":18446744073709551615,"rate_interval_usecs":50000}', 1795933864949691),
+(15, 2, 'nics', '#1', 1, 'xenstore', 'present', '{"trusted":"False"}', 1795933864949843),
+(16, 2, 'pcidevs', '0001:03:1f.7', 0, 'qemu', 'present', '{"func":7,"dev":31,"bus":3,"domain":1,"vfunc_mask":128,"msitranslate":true,"seize":true,"rdm_policy":"strict","name":"gpu0"}', 1795933864949987),
+(17, 2, 'pcidevs', '0000:00:00.0', 1, 'qemu', 'present', '{}', 1795933864950132),
+(18, 2, 'rdms', '#0', 0, 'none', 'present', '{"start":2902458368,"size":131072,"policy":"relaxed"}', 1795933864950277),
+(19, 2, 'dtdevs', '#0', 0, 'none', 'present', '{"path":"\/soc\/ethernet@1"}', 1795933864950437),
+(20, 2, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","passwd":"secret","display":5},"sdl":{"enable":"False"}}', 1795933864950572),
+(21, 2, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"backend_type":"linux","unique_id":"kbd-0","feature_multi_touch":true,"width":1280,"height":800}', 1795933864950723),
+(22, 2, 'vtpms', '0', 0, 'xenstore', 'present', '{"devid":0,"uuid":"11111111-2222-3333-4444-555555555555"}', 1795933864950884),
+(23, 2, 'p9s', '#0', 0, 'xenstore', 'present', '{"tag":"share","path":"\/srv\/share","security_model":"none","devid":0}', 1795933864951039),
+(24, 2, 'pvcallsifs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795933864951183),
+(25, 2, 'vdispls', '0', 0, 'xenstore', 'present', '{"devid":0,"be_alloc":true,"connectors":[{"unique_id":"conn0","width":1920,"height":1080}]}', 1795933864951332),
+(26, 2, 'vsnds', '0', 0, 'xenstore', 'present', '{"devid":0,"short_name":"card","params":{"sample_rates":[44100,48000]},"pcms":[{"name":"pcm0","params":{},"streams":[{"unique_id":"s0","type":"p","params":{}}]}]}', 1795933864951470),
+(27, 2, 'channels', '#0', 0, 'xenstore', 'present', '{"devid":0,"name":"org.a","connection.pty":{}}', 1795933864951606),
+(28, 2, 'channels', '#1', 1, 'xenstore', 'present', '{"devid":1,"name":"org.b","connection.socket":{"path":"\/run\/b.sock"}}', 1795933864951756),
+(29, 2, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":3,"ports":15}', 1795933864951895),
+(30, 2, 'usbctrls', '1', 1, 'xenstore', 'present', '{"type":"qusb","devid":1,"version":2,"ports":8}', 1795933864952035),
+(31, 2, 'usbdevs', '0.1', 0, 'qemu', 'present', '{"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":4}}', 1795933864952194),
+(32, 2, 'usbdevs', '1.2', 1, 'qemu', 'present', '{"ctrl":1,"port":2}', 1795933864952327),
+(33, 3, 'disks', 'xvda', 0, 'xenstore', 'present', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795933866345182),
+(34, 3, 'disks', 'hdc', 1, 'qemu', 'changing', '{"pdev_path":"@DIR@/b.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795933871006191),
+(35, 3, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795933866345446),
+(36, 3, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795933866345842),
+(37, 3, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795933866345941),
+(38, 3, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795933866345569),
+(45, 5, 'disks', 'xvda', 0, 'xenstore', 'present', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795933869600741),
+(46, 5, 'disks', 'hdc', 1, 'qemu', 'present', '{"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795933869600857),
+(47, 5, 'nics', '0', 0, 'xenstore', 'present', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795933869601082),
+(48, 5, 'vfbs', '#0', 0, 'xenstore', 'present', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795933869601468),
+(49, 5, 'vkbs', '#0', 0, 'xenstore', 'present', '{"devid":0}', 1795933869601566),
+(50, 5, 'usbctrls', '0', 0, 'qemu', 'present', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795933869601192),
+(51, 6, 'disks', 'xvda', 0, 'xenstore', 'adding', '{"pdev_path":"/srv/xen/web01.qcow2","vdev":"xvda","format":"qcow2","readwrite":1,"colo_restore_enable":"False"}', 1795933870555909),
+(52, 6, 'disks', 'hdc', 1, 'qemu', 'adding', '{"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', 1795933870556140),
+(53, 6, 'nics', '0', 0, 'xenstore', 'adding', '{"devid":0,"model":"e1000","mac":"00:16:3e:1a:2b:3c","bridge":"xenbr0","nictype":"vif_ioemu"}', 1795933870556323),
+(54, 6, 'vfbs', '#0', 0, 'xenstore', 'adding', '{"devid":0,"vnc":{"enable":"True","findunused":"True"},"sdl":{}}', 1795933870556515),
+(55, 6, 'vkbs', '#0', 0, 'xenstore', 'adding', '{"devid":0}', 1795933870556709),
+(56, 6, 'usbctrls', '0', 0, 'qemu', 'adding', '{"type":"devicemodel","devid":0,"version":2,"ports":6}', 1795933870556877),
+(57, 3, 'qemu', 'half', 0, 'qemu', 'adding', '{"key":"half","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"half","bus":"xenusb-0.0"}}]}', 1795933871402094),
+(58, 3, 'qemu', 'c1', 1, 'qemu', 'adding', '{"key":"c1","steps":[{"execute":"chardev-add","arguments":{"id":"c1","backend":{"type":"null","data":{}}}}]}', 1795933871806107),
+(59, 3, 'qemu', 'c2', 2, 'qemu', 'adding', '{"key":"c2","steps":[{"execute":"chardev-add","arguments":{"id":"c2","backend":{"type":"null","data":{}}}}]}', 1795933871806870);
 
 INSERT INTO product (domain, kind, name, thing) VALUES
 (1, 'device', 'xenusb-0', 6),
 (1, 'device', 'here', 8),
-(3, 'device', 'xenusb-0', 36),
-(5, 'device', 'xenusb-0', 48),
-(3, 'device', 'half', 55);
+(1, 'device', 'xenusb-1', 9),
+(1, 'device', 'xenusb-emulated-0-3', 10),
+(3, 'device', 'xenusb-0', 38),
+(5, 'device', 'xenusb-0', 50),
+(3, 'device', 'half', 57),
+(3, 'chardev', 'c1', 58),
+(3, 'chardev', 'c2', 59);
 
 INSERT INTO intent (id, domain, thing, batch, owner, operation, image_before, image_after, image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us, asked_us, note) VALUES
-(6, 3, 32, NULL, 15, 'change', '{"pdev_path":"@DIR@/a.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', '{"pdev_path":"@DIR@/b.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', '{"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', NULL, '[{"execute":"query-version"},{"execute":"eject","arguments":{"id":"ide-5632"}},{"execute":"add-fd","arguments":{"opaque":"raw:@DIR@/b.img"},"undo":{"execute":"remove-fd","arguments":{"fdset-id":"$fdset"}},"file":"@DIR@/b.img","capture":"fdset"},{"execute":"blockdev-change-medium","arguments":{"id":"ide-5632","filename":"/dev/fdset/$fdset","format":"raw"}}]', '{"products":[],"drive":{"id":"ide-5632","before":"raw:@DIR@/a.img","after":"raw:@DIR@/b.img","seen":"/dev/fdset/0"}}', '@DIR@/s/run/qmp-3', 8, 1795931427294604, NULL, ''),
-(7, 3, 55, NULL, 16, 'add', NULL, '{"key":"half","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"half","bus":"xenusb-0.0"}}]}', NULL, NULL, '[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"half","bus":"xenusb-0.0"},"undo":{"execute":"device_del","arguments":{"id":"half"}}}]', '{"products":[{"kind":"device","name":"half","undo":{"execute":"device_del","arguments":{"id":"half"}}}]}', '@DIR@/s/run/qmp-3', 9, 1795931427850834, NULL, '');
+(8, 3, 34, NULL, 17, 'change', '{"pdev_path":"@DIR@/a.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', '{"pdev_path":"@DIR@/b.img","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', '{"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1,"colo_restore_enable":"False"}', NULL, '[{"execute":"query-version"},{"execute":"eject","arguments":{"id":"ide-5632"}},{"execute":"add-fd","arguments":{"opaque":"raw:@DIR@/b.img"},"undo":{"execute":"remove-fd","arguments":{"fdset-id":"$fdset"}},"file":"@DIR@/b.img","capture":"fdset"},{"execute":"blockdev-change-medium","arguments":{"id":"ide-5632","filename":"/dev/fdset/$fdset","format":"raw"}}]', '{"products":[],"drive":{"id":"ide-5632","before":"raw:@DIR@/a.img","after":"raw:@DIR@/b.img","seen":"/dev/fdset/0"}}', '@DIR@/s/run/qmp-3', 8, 1795933871006836, NULL, ''),
+(9, 3, 57, NULL, 18, 'add', NULL, '{"key":"half","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"half","bus":"xenusb-0.0"}}]}', NULL, NULL, '[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":"half","bus":"xenusb-0.0"},"undo":{"execute":"device_del","arguments":{"id":"half"}}}]', '{"products":[{"kind":"device","name":"half","undo":{"execute":"device_del","arguments":{"id":"half"}}}]}', '@DIR@/s/run/qmp-3', 9, 1795933871402733, NULL, ''),
+(10, 3, 58, 10, 19, 'add', NULL, '{"key":"c1","steps":[{"execute":"chardev-add","arguments":{"id":"c1","backend":{"type":"null","data":{}}}}]}', NULL, NULL, '[{"execute":"chardev-add","arguments":{"id":"c1","backend":{"type":"null","data":{}}},"undo":{"execute":"chardev-remove","arguments":{"id":"c1"}}}]', '{"products":[{"kind":"chardev","name":"c1","undo":{"execute":"chardev-remove","arguments":{"id":"c1"}}}]}', '@DIR@/s/run/qmp-3', 10, 1795933871806737, NULL, ''),
+(11, 3, 59, 10, 19, 'add', NULL, '{"key":"c2","steps":[{"execute":"chardev-add","arguments":{"id":"c2","backend":{"type":"null","data":{}}}}]}', NULL, NULL, '[{"execute":"chardev-add","arguments":{"id":"c2","backend":{"type":"null","data":{}}},"undo":{"execute":"chardev-remove","arguments":{"id":"c2"}}}]', '{"products":[{"kind":"chardev","name":"c2","undo":{"execute":"chardev-remove","arguments":{"id":"c2"}}}]}', '@DIR@/s/run/qmp-3', 10, 1795933871807373, NULL, ''),
+(12, 1, 9, NULL, 20, 'remove', '{"type":"devicemodel","devid":1,"version":2,"ports":6}', NULL, NULL, NULL, '[{"execute":"device_del","arguments":{"id":"xenusb-1"}}]', '{"products":[{"kind":"device","name":"xenusb-1","undo":{"execute":"device_del","arguments":{"id":"xenusb-1"}}}]}', '@DIR@/s/run/qmp-1', 17, 1795933872178997, 1795933872217876, 'QEMU has device "xenusb-1"');
 
 INSERT INTO set_aside (id, at_us, domain, what, why, text) VALUES
-(1, 1795931419983956, 2, 'entry usbdevs/1.2', 'its text is not valid JSON at 1:63: while parsing value - unexpected ''{''; expected end of input', '{"ctrl":1,"port":2,"type.hostdev":{"hostbus":1,"hostaddr":5}} {}');
+(1, 1795933865526877, 2, 'entry usbdevs/1.2', 'its text is not valid JSON at 1:63: while parsing value - unexpected ''{''; expected end of input', '{"ctrl":1,"port":2,"type.hostdev":{"hostbus":1,"hostaddr":5}} {}');
 
 INSERT INTO tombstone (id, domid, uuid, boot_id, until_us) VALUES
-(1, 77, '8f2c7d10-4b6e-4a51-9d3c-000000000077', '@BOOT@', 875534437);
+(1, 77, '8f2c7d10-4b6e-4a51-9d3c-000000000077', '@BOOT@', 3319147525);
 
 INSERT INTO history (id, at_us, domain, domid, operation, class, key, intent, outcome, image, asked, evidence, pid, program) VALUES
-(1, 1795931415060412, 1, 1, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 17964 answers at @DIR@/s/run/qmp-1', 17937, 'xlstore'),
-(2, 1795931415758244, 1, 1, 'change', 'disks', 'hdc', 1, 'done', 'after', 'query-version eject add-fd blockdev-change-medium', 'QEMU acknowledged each of 4 steps', 17983, 'xlstore'),
-(3, 1795931416458430, 1, 1, 'add', 'qemu', 'gone', 2, 'done', 'after', 'device_add', 'QEMU acknowledged each of 1 steps', 17986, 'xlstore'),
-(4, 1795931418439471, 1, 1, 'add', 'qemu', 'here', 3, 'done', 'after', 'device_add', 'QEMU acknowledged each of 1 steps', 18031, 'xlstore'),
-(5, 1795931419120080, 2, 2, 'import', NULL, NULL, NULL, 'done', NULL, NULL, 'document json_c.json', 18039, 'xlstore'),
-(6, 1795931419984342, 2, 2, 'repair document', NULL, NULL, NULL, 'done', NULL, NULL, 'domain 2 (all-devices): usbdevs/1.2: its text is not valid JSON at 1:63: while parsing value - unexpected ''{''; expected end of input', 18051, 'xlfsck'),
-(7, 1795931420193636, 1, 1, 'make stale', 'qemu', 'gone', NULL, 'done', NULL, NULL, 'QEMU has no device "gone"', 18051, 'xlfsck'),
-(8, 1795931421127058, 3, 3, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 18107 answers at @DIR@/s/run/qmp-3', 18077, 'xlstore'),
-(9, 1795931421948005, 3, 3, 'change', 'disks', 'hdc', 4, 'done', 'after', 'query-version eject add-fd blockdev-change-medium', 'QEMU acknowledged each of 4 steps', 18192, 'xlstore'),
-(10, 1795931423239031, 4, 4, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 18268 answers at @DIR@/s/run/qmp-4', 18246, 'xlstore'),
-(11, 1795931423821946, 4, 4, 'change', 'disks', 'hdc', 5, 'done', 'after', 'query-version eject add-fd blockdev-change-medium', 'QEMU acknowledged each of 4 steps', 18279, 'xlstore'),
-(12, 1795931424530068, 4, 4, 'destroy', NULL, NULL, NULL, 'begun', NULL, NULL, '', 18316, 'xlstore'),
-(13, 1795931424550444, 4, 4, 'destroy', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU is dead; the document went last', 18316, 'xlstore'),
-(14, 1795931425817217, 5, 5, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 18372 answers at @DIR@/s/run/qmp-5', 18350, 'xlstore'),
-(15, 1795931426495605, NULL, NULL, 'destroy', NULL, NULL, NULL, 'done', NULL, NULL, 'no row of domid 77: a tombstone was left', 18383, 'xlstore'),
-(16, 1795931428278957, 5, 5, 'destroy', NULL, NULL, NULL, 'begun', NULL, NULL, '', 18416, 'xlstore');
+(1, 1795933861736919, 1, 1, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 17480 answers at @DIR@/s/run/qmp-1', 17465, 'xlstore'),
+(2, 1795933862247170, 1, 1, 'change', 'disks', 'hdc', 1, 'done', 'after', 'query-version eject add-fd blockdev-change-medium', 'QEMU acknowledged each of 4 steps', 17513, 'xlstore'),
+(3, 1795933862664571, 1, 1, 'add', 'qemu', 'gone', 2, 'done', 'after', 'device_add', 'QEMU acknowledged each of 1 steps', 17532, 'xlstore'),
+(4, 1795933863710262, 1, 1, 'add', 'qemu', 'here', 3, 'done', 'after', 'device_add', 'QEMU acknowledged each of 1 steps', 17616, 'xlstore'),
+(5, 1795933864105169, 1, 1, 'add', 'usbctrls', '1', 4, 'done', 'after', 'device_add', 'QEMU acknowledged each of 1 steps', 17632, 'xlstore'),
+(6, 1795933864472247, 1, 1, 'add', 'usbdevs', '0.3', 5, 'done', 'after', 'device_add', 'QEMU acknowledged each of 1 steps', 17646, 'xlstore'),
+(7, 1795933864952664, 2, 2, 'import', NULL, NULL, NULL, 'done', NULL, NULL, 'document json_c.json', 17664, 'xlstore'),
+(8, 1795933865550615, 2, 2, 'repair document', NULL, NULL, NULL, 'done', NULL, NULL, 'domain 2 (all-devices): usbdevs/1.2: its text is not valid JSON at 1:63: while parsing value - unexpected ''{''; expected end of input', 17693, 'xlfsck'),
+(9, 1795933865670974, 1, 1, 'make stale', 'qemu', 'gone', NULL, 'done', NULL, NULL, 'QEMU has no device "gone"', 17693, 'xlfsck'),
+(10, 1795933866361858, 3, 3, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 17728 answers at @DIR@/s/run/qmp-3', 17723, 'xlstore'),
+(11, 1795933866874636, 3, 3, 'change', 'disks', 'hdc', 6, 'done', 'after', 'query-version eject add-fd blockdev-change-medium', 'QEMU acknowledged each of 4 steps', 17757, 'xlstore'),
+(12, 1795933867739760, 4, 4, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 17800 answers at @DIR@/s/run/qmp-4', 17785, 'xlstore'),
+(13, 1795933868254612, 4, 4, 'change', 'disks', 'hdc', 7, 'done', 'after', 'query-version eject add-fd blockdev-change-medium', 'QEMU acknowledged each of 4 steps', 17836, 'xlstore'),
+(14, 1795933868687787, 4, 4, 'destroy', NULL, NULL, NULL, 'begun', NULL, NULL, '', 17855, 'xlstore'),
+(15, 1795933868722656, 4, 4, 'destroy', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU is dead; the document went last', 17855, 'xlstore'),
+(16, 1795933869602173, 5, 5, 'create', NULL, NULL, NULL, 'done', NULL, NULL, 'QEMU 17904 answers at @DIR@/s/run/qmp-5', 17888, 'xlstore'),
+(17, 1795933870108723, NULL, NULL, 'destroy', NULL, NULL, NULL, 'done', NULL, NULL, 'no row of domid 77: a tombstone was left', 17935, 'xlstore'),
+(18, 1795933875520706, 5, 5, 'destroy', NULL, NULL, NULL, 'begun', NULL, NULL, '', 18167, 'xlstore');
 
 -- R8: its document comes first.
 UPDATE domain SET state = 'destroying' WHERE id = 5;
 DELETE FROM sqlite_sequence;
 INSERT INTO sqlite_sequence (name, seq) VALUES
-('session', 17),
+('session', 21),
 ('domain', 6),
-('thing', 55),
-('history', 16),
-('intent', 7),
+('thing', 59),
+('history', 18),
+('intent', 12),
 ('set_aside', 1),
 ('tombstone', 1);

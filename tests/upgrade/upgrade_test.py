@@ -202,8 +202,9 @@ class Upgrade(OldStore):
                      qemu.pid, start_time(qemu.pid), os.stat("/proc/self/ns/pid").st_ino, socket.st_dev, socket.st_ino,
                      os.getuid(), os.getgid())
             said = self.must("xlfsck", "-p", statuses=(1,))
-            self.assertRegex(said, r"disks/hdc: intent 6 \(change\): is as it was before the intent .*SETTLED")
-            self.assertRegex(said, r"qemu/half: intent 7 \(add\): is as it was before the intent .*SETTLED")
+            self.assertRegex(said, r"disks/hdc: intent 8 \(change\): is as it was before the intent .*SETTLED")
+            self.assertRegex(said, r"qemu/half: intent 9 \(add\): is as it was before the intent .*SETTLED")
+            self.assertRegex(said, r"qemu/c1, qemu/c2: intent 10, 11 \(add\): is as it was before the intent .*SETTLED")
             self.assertIn(("domain 3 (d3)", "running"),
                           [(f"domain {domid} ({name})", state) for domid, name, state in
                            self.sql("SELECT domid, name, state FROM domain")])
