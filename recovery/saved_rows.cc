@@ -102,16 +102,15 @@ private:
     // Its statement stays prepared: Db knows it by the address of its text.
     Statement inserting(const std::string& table, const Row& row)
     {
-        auto& sql = inserts_[table];
-        if (sql.empty()) {
-            std::string names;
-            std::string marks;
-            for (const auto& [column, cell] : row.cells()) {
-                names += (names.empty() ? "" : ", ") + column;
-                marks += marks.empty() ? "?" : ", ?";
-            }
-            sql = "INSERT INTO " + table + " (" + names + ") VALUES (" + marks + ")";
+        // A row that was rebuilt has fewer columns than one that was read.
+        std::string names;
+        std::string marks;
+        for (const auto& [column, cell] : row.cells()) {
+            names += (names.empty() ? "" : ", ") + column;
+            marks += marks.empty() ? "?" : ", ?";
         }
+        auto& sql = inserts_[table + " " + names];
+        if (sql.empty()) sql = "INSERT INTO " + table + " (" + names + ") VALUES (" + marks + ")";
         auto statement = into_.prepare(sql.c_str());
         for (const auto& [column, cell] : row.cells()) {
             if (const auto* number = std::get_if<std::int64_t>(&cell))

@@ -7,7 +7,9 @@
 #include "store/document.hpp"
 #include "store/edit.hpp"
 #include "store/hole.hpp"
+#include "store/migration.hpp"
 #include "store/trace.hpp"
+#include "store/unplaced.hpp"
 
 namespace xlstore {
 
@@ -81,6 +83,13 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
     return DomainId(id);
 }
 
+// What came with a document from another store.
+Result<std::vector<CarriedThing>> carried_with(const std::string& things, const Document& document)
+{
+    if (things.empty()) return std::vector<CarriedThing>();
+    return carried_things(things, document);
+}
+
 std::vector<std::string> with_monitor(std::vector<std::string> command, const std::string& path)
 {
     std::string escaped;  // a comma ends an option of QEMU's, unless doubled
@@ -134,11 +143,13 @@ Creation::Creation(Store& store, DomainRow domain, SlowHold hold, bool again, st
 }
 
 Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::string document_text,
-                                       std::string what, Deadline until)
+                                       std::string what, Deadline until, std::string things)
 {
     if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
     auto document = parse_document(document_text, what);
     if (!document) co_return std::move(document).error();
+    auto carried = carried_with(things, *document);
+    if (!carried) co_return std::move(carried).error();
     auto row =
         co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
             NewRow fresh;
@@ -150,6 +161,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
             }
             auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
             if (!id) return std::move(id).error();
+            insert_carried(store.db(), *id, *carried, "adding");
             auto hold = store.slow_lock_of_new(gate, *id, "create");
             if (!hold) return std::move(hold).error();
             fresh.id = *id;
@@ -175,6 +187,8 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (row->state == DomainState::creating)
         co_return Error(Errc::refused, row->subject() + " is being created, and its creator died",
                         "run 'xlstore recover' first");
+    if (auto asked = co_await learn_addresses(store, *row, *hold, until); !asked)
+        co_return std::move(asked).error();
     if (auto ended = co_await end_qemu(store, *row, *hold, until); !ended)
         co_return std::move(ended).error();
     row = read_domain(store.db(), domain.id);
@@ -282,14 +296,14 @@ Result<void> check_domid(std::int64_t domid)
 
 Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
                                     std::string what, std::vector<std::string> command,
-                                    Deadline until)
+                                    Deadline until, std::string things)
 {
     if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
     const std::string longest = store.directory() + "/run/qmp-N";
     if (auto ok = check_socket_path(longest, longest.size() - 1 + kIdDigits); !ok)
         co_return std::move(ok).error();
-    auto creation =
-        co_await Creation::begin(store, domid, std::move(document), std::move(what), until);
+    auto creation = co_await Creation::begin(store, domid, std::move(document), std::move(what),
+                                             until, std::move(things));
     if (!creation) co_return std::move(creation).error();
     co_return co_await run_through(*std::move(creation), std::move(command), until);
 }
@@ -304,13 +318,16 @@ Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std
 }
 
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,
-                                      std::string what, Deadline until)
+                                      std::string what, Deadline until, std::string things)
 {
     if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
     auto document = parse_document(document_text, what);
     if (!document) co_return std::move(document).error();
+    auto carried = carried_with(things, *document);
+    if (!carried) co_return std::move(carried).error();
     auto id = co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainId> {
         auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
+        if (fresh) insert_carried(store.db(), *fresh, *carried, "present");
         if (fresh)
             Journal(store).add_history(
                 HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});

@@ -22,8 +22,9 @@ class Creation {
 public:
     /// Commits the row and its document, and keeps the slow lock. Errors: invalid, exists (the
     /// domid is taken), gone (a destruction came first, R14), busy.
+    /// `things`: as create_domain() has them.
     static Task<Result<Creation>> begin(Store& store, std::int64_t domid, std::string document,
-                                        std::string what, Deadline until);
+                                        std::string what, Deadline until, std::string things = {});
     /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
     /// its intents by that (R5) and strikes it off; its things are stale until finish() puts them
     /// in. Errors: busy, gone, refused (it is being created); io (QEMU's death could not be seen:

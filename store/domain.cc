@@ -75,7 +75,7 @@ Result<std::optional<DomainRow>> one_of(Statement rows, std::string_view what)
 ThingRow thing_from(const Statement& row)
 {
     return ThingRow{row.integer(0), ThingName{row.text(1), row.text(2)}, row.text(3), row.text(4),
-                    row.text(5)};
+                    row.text(5),    row.maybe_text(6).value_or("")};
 }
 
 }  // namespace
@@ -169,7 +169,7 @@ std::vector<DomainRow> living_domains(Db& db)
 std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name)
 {
     auto row = db.prepare(
-                     "SELECT id, class, key, state, primary_at, json FROM thing "
+                     "SELECT id, class, key, state, primary_at, json, address FROM thing "
                      "WHERE domain = ? AND class = ? AND key = ?")
                    .bind(value_of(domain))
                    .bind(name.device_class)
@@ -181,8 +181,20 @@ std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& nam
 std::vector<ThingRow> read_things(Db& db, DomainId domain)
 {
     auto rows = db.prepare(
-                      "SELECT id, class, key, state, primary_at, json FROM thing "
+                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
                       "WHERE domain = ? ORDER BY class, position, id")
+                    .bind(value_of(domain));
+    std::vector<ThingRow> things;
+    while (rows.step())
+        things.push_back(thing_from(rows));
+    return things;
+}
+
+std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain)
+{
+    auto rows = db.prepare(
+                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
+                      "WHERE domain = ? ORDER BY made, id")
                     .bind(value_of(domain));
     std::vector<ThingRow> things;
     while (rows.step())

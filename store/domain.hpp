@@ -47,6 +47,7 @@ struct ThingRow {
     std::string state;
     std::string primary;
     std::string json;
+    std::string address;  ///< where QEMU put its devices (store/address.hpp); "": not known
 };
 
 /// The domain that `word` names: domid:7, name:web, uuid:… (vm_uuid if it has one), id:N (that
@@ -61,7 +62,10 @@ std::string read_baseline(Db& db, DomainId id);
 std::vector<DomainRow> living_domains(Db& db);
 
 std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name);
+/// By class, each in the order of the document.
 std::vector<ThingRow> read_things(Db& db, DomainId domain);
+/// In the order in which they were made.
+std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain);
 std::vector<Product> read_products(Db& db, std::int64_t thing);
 
 /// The document but for its things, in order.

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 
+#include "store/address.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -169,6 +170,7 @@ struct Engine::Carried {
     bool refused_by_guest = false;
     bool asked = false;     // the guest has been asked, and may let go at any time
     bool unproved = false;  // a step that makes nothing may not be undone: no probe sees it
+    Addresses addresses;    // where QEMU put what was added
 };
 
 Engine::Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor)
@@ -357,14 +359,28 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
         found.reason += "; whether its guest was asked to let go is not known";
     std::string evidence = found.reason;
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
-    auto settled = co_await journal_.settle(hold_, ids_of(intents), *found.image,
-                                            std::move(evidence), settle_deadline(until));
+    Addresses addresses;
+    if (verb == Verb::add && *found.image == Image::after)
+        addresses = co_await ask_where(intents, until);
+    auto settled =
+        co_await journal_.settle(hold_, ids_of(intents), *found.image, std::move(evidence),
+                                 std::move(addresses), settle_deadline(until));
     if (!settled) co_return std::move(settled).error();
     Resolved closed{*found.image == Image::after    ? Resolution::done
                     : *found.image == Image::before ? Resolution::undone
                                                     : Resolution::emptied,
                     found.reason};
     co_return closed;
+}
+
+// Before the commit that says that they are there, over the connection that proved it.
+Task<Addresses> Engine::ask_where(const std::vector<Intent>& intents, Deadline until)
+{
+    Addresses addresses;
+    for (const auto& intent : intents)
+        addresses[intent.id] =
+            co_await ask_addresses(monitor_, intent.draft.plan.probe.products, until);
+    co_return addresses;
 }
 
 Task<Result<void>> Engine::make_way(ThingName thing, Deadline until)
@@ -548,6 +564,8 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
                         "'xlstore history' says what was seen of it");
     }
     const std::string things = names_of(*intents);
+    if (verb == Verb::add && !carried.refusal && carried.evidence.image == Image::after)
+        carried.addresses = co_await ask_where(*intents, until);
     const Evidence& found = carried.evidence;
     std::string trouble;
     const auto still_there = verb == Verb::remove ? Image::before : Image::after;
@@ -566,7 +584,7 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
             written = co_await journal_.note(hold_, ids, evidence, waits, settle_deadline(until));
         else
             written = co_await journal_.settle(hold_, ids, *found.image, evidence,
-                                               settle_deadline(until));
+                                               carried.addresses, settle_deadline(until));
     } catch (const std::exception& e) {
         // QEMU acted and the store could not be told: the intent, committed before, tells recovery.
         trouble = e.what();

@@ -94,6 +94,7 @@ private:
     Task<Result<void>> check_before(Draft& draft, Deadline until);
     Task<Carried> carry_out(std::vector<IntentId> intents, const Draft& whole,
                             const std::vector<Fd>& files, Deadline until);
+    Task<Addresses> ask_where(const std::vector<Intent>& intents, Deadline until);
     Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until);
     Task<Result<void>> take_out(const std::vector<Product>& products, Deadline until);
     Task<Result<qmp::Reply>> send(Command command, Deadline until, int file_descriptor);

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <fstream>
 
+#include "store/address.hpp"
 #include "store/class_plan.hpp"
+#include "store/dependency.hpp"
 #include "store/inventory.hpp"
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
@@ -55,9 +57,10 @@ Task<Result<qmp::Monitor::Introduced>> first_answer(Store& store, ProcessId qemu
     }
 }
 
+// What puts the thing of `thing` into QEMU; nothing: no plan is known, or QEMU itself has to be
+// asked for it (vcpus).
 std::optional<Draft> wanted(const ThingRow& thing)
 {
-    if (thing.primary != "qemu") return std::nullopt;
     const auto path = json_get_string(thing.json, "pdev_path").value_or("");
     const bool disk = thing.name.device_class == "disks";
     auto draft = disk ? (path.empty() ? draft_eject(thing) : draft_insert(thing, path))
@@ -65,6 +68,8 @@ std::optional<Draft> wanted(const ThingRow& thing)
     if (!draft) return std::nullopt;
     // A drive that stays empty, whatever happens on the way, takes nothing away from the document.
     if (draft->verb == Verb::change) draft->image_stale = thing.json;
+    draft->plan = placed_at(std::move(draft->plan), thing.address);
+    draft->put_back = true;
     return *std::move(draft);
 }
 
@@ -104,10 +109,12 @@ Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Dead
     co_return registration;
 }
 
-// A thing of the document, what would put it into QEMU, and whether QEMU has it.
+// A thing of QEMU's, what would put it there, and whether it is there.
 struct Sought {
     ThingRow thing;
-    std::optional<Draft> draft;  // nothing: QEMU is not its primary
+    std::optional<Draft> draft;
+    Verb verb = Verb::add;
+    Probe probe;  // what it is looked for by
     bool there = true;
 };
 
@@ -141,20 +148,51 @@ Task<Result<void>> resolve_left_open(Store& store, Engine& engine, Deadline unti
     co_return Result<void>();
 }
 
+// The things of QEMU's in the order in which they were made, what they stand on before them.
+std::vector<Sought> things_to_seek(Db& db, DomainId domain)
+{
+    std::vector<Sought> things;
+    std::vector<Plan> plans;
+    for (auto& thing : read_things_as_made(db, domain)) {
+        if (thing.primary != "qemu") continue;
+        Sought one;
+        one.draft = wanted(thing);
+        if (one.draft) {
+            one.verb = one.draft->verb;
+            one.probe = one.draft->plan.probe;
+        } else {
+            one.probe.products = products_of(thing);
+        }
+        plans.push_back(one.draft ? one.draft->plan : Plan{{}, one.probe});
+        one.thing = std::move(thing);
+        things.push_back(std::move(one));
+    }
+    std::vector<Sought> ordered;
+    for (const auto number : order_by_dependency(plans))
+        ordered.push_back(std::move(things[number]));
+    return ordered;
+}
+
 Task<std::vector<Sought>> seek_things(Store& store, Engine& engine, Deadline until)
 {
-    std::vector<Sought> sought;
-    for (auto& thing : read_things(store.db(), engine.domain().id)) {
-        Sought one{std::move(thing), std::nullopt, true};
-        one.draft = wanted(one.thing);
-        if (one.draft) {
-            const auto evidence =
-                co_await look(engine.monitor(), one.draft->verb, one.draft->plan.probe, until);
-            one.there = evidence.image == Image::after && !evidence.half;
-        }
-        sought.push_back(std::move(one));
+    auto things = things_to_seek(store.db(), engine.domain().id);
+    for (auto& one : things) {
+        if (one.probe.products.empty() && !one.probe.drive) continue;  // nothing of it can be seen
+        const auto evidence = co_await look(engine.monitor(), one.verb, one.probe, until);
+        one.there = evidence.image == Image::after && !evidence.half;
     }
-    co_return sought;
+    co_return things;
+}
+
+// Things of other primaries are as the document says.
+void write_others_present(Db& db, DomainId domain)
+{
+    db.prepare(
+          "UPDATE thing SET state = 'present', changed_us = ? WHERE domain = ? AND primary_at <> "
+          "'qemu' AND state <> 'present'")
+        .bind(now_us())
+        .bind(value_of(domain))
+        .run();
 }
 
 void write_sought(Db& db, DomainId domain, const Sought& one)
@@ -166,8 +204,8 @@ void write_sought(Db& db, DomainId domain, const Sought& one)
         .bind(now_us())
         .bind(one.thing.id)
         .run();
-    if (!one.there || !one.draft) return;
-    for (const auto& product : one.draft->plan.probe.products)
+    if (!one.there) return;
+    for (const auto& product : one.probe.products)
         db.prepare(
               "INSERT INTO product (domain, kind, name, thing) VALUES (?, ?, ?, ?) "
               "ON CONFLICT DO NOTHING")
@@ -176,6 +214,54 @@ void write_sought(Db& db, DomainId domain, const Sought& one)
             .bind(product.name)
             .bind(one.thing.id)
             .run();
+}
+
+// It was adopted: found in a QEMU that is gone, made by a plan that no entry has.
+Error no_plan(const DomainRow& domain, const ThingName& thing)
+{
+    return Error(Errc::refused,
+                 domain.subject() + ": " + thing.text() +
+                     " was found in its earlier QEMU, and how it is made is not known: attach it "
+                     "with a plan");
+}
+
+Task<Result<Draft>> draft_of(Engine& engine, Sought one, Deadline until)
+{
+    if (one.draft) co_return *std::move(one.draft);
+    if (one.thing.name.device_class != "vcpus") co_return no_plan(engine.domain(), one.thing.name);
+    auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
+    if (!slots) co_return std::move(slots).error();
+    auto draft = draft_attach_vcpu(one.thing.json, *slots);
+    if (draft) draft->put_back = true;
+    co_return draft;
+}
+
+// One that is not there, at the place that it had. Value: what is to be said of it, "" nothing.
+// Errors: gone, lost.
+Task<Result<std::string>> put_back(Store& store, Engine& engine, Sought one, Deadline until)
+{
+    const ThingRow thing = one.thing;
+    auto draft = co_await draft_of(engine, std::move(one), until);
+    Result<Done> done = Error(Errc::refused, "");
+    if (draft)
+        done = co_await engine.operate(*std::move(draft), until);
+    else
+        done = std::move(draft).error();
+    const std::string place = thing.address.empty() ? "" : shown_addresses(thing.address);
+    if (!done) {
+        if (done.error().code == Errc::gone || done.error().code == Errc::lost)
+            co_return std::move(done).error();
+        std::string note = done.error().message;
+        if (!place.empty() && done.error().code == Errc::refused)
+            note += "; it was " + place +
+                    " and is put nowhere else: attach it, and QEMU chooses another place";
+        co_return note;
+    }
+    const auto now = read_thing(store.db(), engine.domain().id, thing.name);
+    if (!place.empty() && now && !now->address.empty() && now->address != thing.address)
+        co_return engine.domain().subject() + ": " + thing.name.text() + " is " +
+            shown_addresses(now->address) + ", and was " + place;
+    co_return std::string();
 }
 
 // Each qmp thing of the document is looked for; what is not there is attached, as libxl does.
@@ -187,17 +273,16 @@ Task<Result<std::vector<std::string>>> put_things(Store& store, Engine& engine, 
         engine.hold(), "born", until, [&](const FastHold& fast) -> Result<void> {
             for (const auto& one : sought)
                 write_sought(store.db(), fast.domain(), one);
+            write_others_present(store.db(), fast.domain());
             return {};
         });
     if (!born) co_return std::move(born).error();
     std::vector<std::string> notes;
     for (auto& one : sought) {
         if (one.there) continue;
-        auto done = co_await engine.operate(*std::move(one.draft), until);
-        if (done) continue;
-        if (done.error().code == Errc::gone || done.error().code == Errc::lost)
-            co_return std::move(done).error();
-        notes.push_back(done.error().message);
+        auto note = co_await put_back(store, engine, std::move(one), until);
+        if (!note) co_return std::move(note).error();
+        if (!note->empty()) notes.push_back(*std::move(note));
     }
     co_return notes;
 }

@@ -6,6 +6,7 @@
 #define XLSTORE_STORE_INTENT_HPP_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,7 +47,13 @@ struct Draft {
     Plan plan;
     /// JSON of the stale entry that an add replaces, or a change is to put back into QEMU.
     std::optional<std::string> image_stale = {};
+    /// An add that puts a thing of the document into another QEMU: the entry keeps its place in the
+    /// order of making.
+    bool put_back = false;
 };
+
+/// Where QEMU put what intents added (store/address.hpp), by intent; "": not known.
+using Addresses = std::map<IntentId, std::string>;
 
 /// An open intent as it stands in the store.
 struct Intent {

@@ -79,6 +79,17 @@ std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::s
     return db.last_insert_id();
 }
 
+// The last place in the order of making.
+std::int64_t next_place(Db& db, DomainId domain)
+{
+    auto row = db.prepare(
+                     "SELECT 1 + max(coalesce((SELECT max(made) FROM thing WHERE domain = ?1), 0), "
+                     "coalesce((SELECT max(made) FROM intent WHERE domain = ?1), 0))")
+                   .bind(value_of(domain));
+    row.step();
+    return row.integer(0);
+}
+
 void update_entry(Db& db, std::int64_t thing, std::string_view state, const std::string& json)
 {
     db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ? OR ?")
@@ -87,6 +98,21 @@ void update_entry(Db& db, std::int64_t thing, std::string_view state, const std:
         .bind(now_us())
         .bind(thing)
         .bind(std::int64_t{XLSTORE_LEFT_OUT("its own thing alone")})
+        .run();
+}
+
+// A thing that is there now: its place among the others, and the one that QEMU chose for it.
+void write_place(Db& db, const Intent& intent, const Addresses& addresses)
+{
+    const auto address = addresses.find(intent.id);
+    db.prepare(
+          "UPDATE thing SET address = ?1, made = coalesce((SELECT made FROM intent WHERE id = ?2), "
+          "made) WHERE id = ?3")
+        .bind(address == addresses.end() || address->second.empty()
+                  ? std::nullopt
+                  : std::optional(address->second))
+        .bind(value_of(intent.id))
+        .bind(intent.thing)
         .run();
 }
 
@@ -195,8 +221,10 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
     const auto domain = value_of(fast.domain());
     const auto existing = read_thing(db, fast.domain(), draft.thing);
     std::int64_t thing = 0;
+    std::optional<std::int64_t> made;  // nothing: it keeps its place in the order of making
     if (draft.verb == Verb::add) {
         if (existing) {
+            if (!draft.put_back) made = next_place(db, fast.domain());
             // R16: the probe under this hold said that nothing of it is in QEMU, so that the entry
             // is stale whatever it says of itself; what it was made of is forgotten with it.
             thing = existing->id;
@@ -220,8 +248,8 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
     if (!written) return std::move(written).error();
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
-          "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us, batch) "
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+          "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us, batch, made) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(domain)
         .bind(thing)
         .bind(store_.session())
@@ -237,6 +265,7 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, c
         .bind(now_us())
         // The epoch moves with every commit: no two batches of a domain have the same.
         .bind(in_batch ? std::optional(hold.epoch()) : std::nullopt)
+        .bind(made)
         .run();
     const auto intent = db.last_insert_id();
     XLSTORE_TRACE("intent", domain,
@@ -273,7 +302,7 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
 }
 
 Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
-                                 const std::string& evidence)
+                                 const std::string& evidence, const Addresses& addresses)
 {
     Db& db = store_.db();
     auto intent = read_intent(db, id);
@@ -285,6 +314,7 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     XLSTORE_TRACE(
         "settled", value_of(fast.domain()),
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
+    if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
     const bool absent =
         (draft.verb == Verb::add && image != Image::after) ||
@@ -319,10 +349,16 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
 Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
                                    std::string evidence, Deadline until)
 {
+    return settle(hold, std::move(intents), image, std::move(evidence), Addresses(), until);
+}
+
+Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                                   std::string evidence, Addresses addresses, Deadline until)
+{
     auto done =
         co_await commit(hold, "settle intent", until, [&](const FastHold& fast) -> Result<void> {
             for (const auto id : intents)
-                if (auto ok = settle_one(fast, id, image, evidence); !ok) return ok;
+                if (auto ok = settle_one(fast, id, image, evidence, addresses); !ok) return ok;
             return {};
         });
     if (done)
@@ -350,7 +386,11 @@ Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string js
         Db& db = store_.db();
         if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
         const auto existing = read_thing(db, fast.domain(), name);
-        if (existing) update_entry(db, existing->id, "present", json);
+        if (existing) {
+            update_entry(db, existing->id, "present", json);
+            // Who put it there is not known, and so is not where: it is asked when it is needed.
+            db.prepare("UPDATE thing SET address = NULL WHERE id = ?").bind(existing->id).run();
+        }
         const auto thing =
             existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
         follow_vcpu(db, fast.domain(), name, true);

@@ -46,6 +46,9 @@ public:
     /// goes into history. Errors: as above; then all are still open.
     Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
                               std::string evidence, Deadline until);
+    /// The same for adds, with what QEMU said of the places that it chose.
+    Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                              std::string evidence, Addresses addresses, Deadline until);
 
     /// Notes why intents stay open; `asked`: the guest has been asked to let go.
     Task<Result<void>> note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
@@ -77,7 +80,7 @@ private:
     Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
                               const std::string& monitor_path, bool in_batch);
     Result<void> settle_one(const FastHold& fast, IntentId id, Image image,
-                            const std::string& evidence);
+                            const std::string& evidence, const Addresses& addresses);
     Store& store_;
 };
 

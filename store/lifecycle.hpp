@@ -39,10 +39,11 @@ struct Created {
 /// Starts `command` (QEMU; its own monitor is added) as domain `domid` with this document, and
 /// returns when it runs. Errors: invalid (document, command, a path too long for a socket), exists
 /// (the domid is taken), gone (a destruction came first), refused (QEMU died while starting,
-/// daemonized, or is wrapped): nothing is left running and the row is retired.
+/// daemonized, or is wrapped): nothing is left running and the row is retired. `things`: what came
+/// with a document from another store (store/migration.hpp); "": nothing did.
 Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
                                     std::string what, std::vector<std::string> command,
-                                    Deadline until);
+                                    Deadline until, std::string things = {});
 
 /// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
 /// that; row and document stay, and what the document has is put into the new QEMU. Errors: busy,
@@ -51,9 +52,9 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
                                  Deadline until);
 
-/// A document for a domain that runs elsewhere: running, no QEMU known.
+/// A document for a domain that runs elsewhere: running, no QEMU known. `things`: as above.
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
-                                      std::string what, Deadline until);
+                                      std::string what, Deadline until, std::string things = {});
 
 /// Registers a QEMU that someone else started. `pid`: who is expected at the other end of the
 /// socket; nothing: whoever is there. `handed_in`: the toolstack made the socket, so that the peer

@@ -7,16 +7,24 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "store/document.hpp"
 #include "store/domain.hpp"
 
 namespace xlstore {
 
 struct OutgoingDocument {
     std::string text;  ///< as libxl would write it
-    /// Entries that no document holds: whoever receives it has to give QEMU these things, too.
+    /// Things of QEMU's in the order in which they were made, with their places: what the document
+    /// cannot say, and carried_things() reads. For the QEMU there to have the same devices at the
+    /// same addresses.
+    std::string things;
+    /// Entries that no document holds: given without `things`, the receiver has to attach them.
     std::vector<std::string> notes;
+    /// What `things` cannot say either: how an entry is made, or where QEMU put it.
+    std::vector<std::string> unknown;
 };
 
 /// The document of what a running domain has, for a QEMU that takes its place: stale entries are
@@ -26,6 +34,28 @@ struct OutgoingDocument {
 /// no_qemu, gone (not running).
 Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
                                            const std::optional<std::string>& name);
+
+/// A thing of QEMU's that comes from another store, in the order in which those were made there.
+struct CarriedThing {
+    ThingName name;
+    std::string json;     ///< of a thing that no document holds, minified; "": the document has it
+    std::string address;  ///< by device id (store/address.hpp), minified; "": not known
+};
+
+/// Reads what outgoing_document() wrote as `things`:
+///   {"format": "xlstore things 1", "uuid": "…", "things": [
+///      {"class": "usbctrls", "key": "0", "address": {"xenusb-0": {"bus": "pci.0", "addr":
+///      "04.0"}}},
+///      {"class": "qemu", "key": "tablet", "thing": {…}, "address": {…}}, …]}
+/// Error invalid, naming the thing: another format; of another domain than `document`; a thing
+/// twice, of no class that QEMU has, that the document should have and has not, or that could not
+/// be attached.
+Result<std::vector<CarriedThing>> carried_things(std::string_view text, const Document& document);
+
+/// Writes them beside the document of a row that was just made: its own things get order and
+/// address, the others become entries of state `entry_state`. REQUIRES carried_things().
+void insert_carried(Db& db, DomainId domain, const std::vector<CarriedThing>& things,
+                    std::string_view entry_state);
 
 }  // namespace xlstore
 

@@ -65,7 +65,7 @@ Result<Work> begin_of(const std::shared_ptr<State>& state, int32_t domid, const 
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
     return begin_work(state, Creation::begin(*state->store, domid, *std::move(text),
-                                             document_name(call), *until));
+                                             document_name(call), *until, things_with(call)));
 }
 
 Result<Work> begin_again_of(const std::shared_ptr<State>& state, const char* domain,

@@ -196,7 +196,8 @@ Result<DomainRow> domain_of(State& state, const char* word)
 
 Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard)
 {
-    auto options = taken(call, xlstore_call XLSTORE_CALL_INIT, "call");
+    auto options =
+        taken(call, xlstore_call XLSTORE_CALL_INIT, "call", offsetof(xlstore_call, things));
     if (!options) return options.error();
     return Clock::now() +
            (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
@@ -205,6 +206,12 @@ Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds
 std::string document_name(const xlstore_call* call)
 {
     return call && call->document_name ? call->document_name : "document";
+}
+
+std::string things_with(const xlstore_call* call)
+{
+    const bool told = call && call->struct_size >= sizeof(xlstore_call) && call->things;
+    return told ? call->things : "";
 }
 
 int32_t finish_waiting(State& state, Work work, xlstore_result** out)

@@ -129,18 +129,19 @@ void copy_text(std::span<char> to, std::string_view text) noexcept;
 /// A struct that the caller filled, or `standard` for NULL. Error invalid: its size is none of
 /// ours, or it has a tail that this release does not know.
 template <class T>
-Result<T> taken(const T* given, T standard, const char* what)
+Result<T> taken(const T* given, T standard, const char* what, std::size_t earlier = sizeof(T))
 {
     if (!given) return standard;
     const std::size_t size = given->struct_size;
     const auto* bytes = reinterpret_cast<const unsigned char*>(given);
-    if (size < sizeof(T) || size > 4096 ||
-        std::any_of(bytes + sizeof(T), bytes + size, [](unsigned char c) { return c != 0; }))
+    const std::size_t known = std::min(size, sizeof(T));
+    if ((size < sizeof(T) && size != earlier) || size > 4096 ||
+        std::any_of(bytes + known, bytes + size, [](unsigned char c) { return c != 0; }))
         return Error(Errc::invalid,
                      std::string(what) + ": struct_size " + std::to_string(size) +
                          " is that of no release that this one knows",
                      "begin with its _INIT");
-    std::memcpy(&standard, given, sizeof(T));
+    std::memcpy(&standard, given, known);
     return standard;
 }
 /// A struct of ours into one of the caller's, whose struct_size says how much there is.
@@ -158,6 +159,8 @@ Result<void> give(T* out, T value, const char* what)
 Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard);
 /// What messages call the document of a call that was found good.
 [[nodiscard]] std::string document_name(const xlstore_call* call);
+/// What came with that document from another store; "": nothing.
+[[nodiscard]] std::string things_with(const xlstore_call* call);
 
 /// Runs it to its end on the store's loop.
 int32_t finish_waiting(State& state, Work work, xlstore_result** out);

@@ -69,6 +69,14 @@ Result<Work> preserve_of(State& state, const char* domain, const char* name, con
                          uuid ? std::string(uuid) : random_uuid(), *until);
 }
 
+std::string quoted(const std::vector<std::string>& texts)
+{
+    std::vector<std::string> all;
+    for (const auto& text : texts)
+        all.push_back(json_quote(text));
+    return joined(all);
+}
+
 }  // namespace
 
 }  // namespace xlstore::capi
@@ -105,8 +113,8 @@ int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const c
                  [&](State& state) { return preserve_of(state, domain, name, uuid, call); });
 }
 
-int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
-                                  char** json_out, char** notes_out)
+int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const char* name,
+                                char** json_out, char** things_out, char** notes_out)
 {
     return guarded([&]() -> xlstore::Result<void> {
         if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
@@ -118,13 +126,17 @@ int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, cons
             (*state)->store->db(), *row, name ? std::optional<std::string>(name) : std::nullopt);
         if (!outgoing) return outgoing.error();
         std::unique_ptr<char[]> json(new_string(outgoing->text));
-        if (notes_out) {
-            std::vector<std::string> notes;
-            for (const auto& note : outgoing->notes)
-                notes.push_back(xlstore::json_quote(note));
-            *notes_out = new_string(joined(notes));
-        }
+        std::unique_ptr<char[]> things(things_out ? new_string(outgoing->things) : nullptr);
+        if (notes_out)
+            *notes_out = new_string(quoted(things_out ? outgoing->unknown : outgoing->notes));
         *json_out = json.release();
+        if (things_out) *things_out = things.release();
         return {};
     });
+}
+
+int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
+                                  char** json_out, char** notes_out)
+{
+    return xlstore_outgoing_domain(store, domain, name, json_out, nullptr, notes_out);
 }

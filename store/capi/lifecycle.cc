@@ -89,7 +89,7 @@ Result<Work> create_of(State& state, int32_t domid, const char* document,
     const auto until = deadline_of(call, limits::create_timeout);
     if (!until) return until.error();
     return created_work(create_domain(*state.store, domid, *std::move(text), document_name(call),
-                                      *std::move(words), *until));
+                                      *std::move(words), *until, things_with(call)));
 }
 
 Result<Work> soft_reset_of(State& state, const char* domain, const char* const* command,
@@ -110,8 +110,8 @@ Result<Work> import_of(State& state, int32_t domid, const char* document, const 
     if (!text) return text.error();
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
-    return import_work(
-        import_domain(*state.store, domid, *std::move(text), document_name(call), *until));
+    return import_work(import_domain(*state.store, domid, *std::move(text), document_name(call),
+                                     *until, things_with(call)));
 }
 
 Result<Work> register_of(State& state, const char* domain, const char* monitor_path, int64_t pid,

@@ -3,6 +3,7 @@
  * Creation in steps, by whoever starts QEMU itself, soft resets, and other names. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -338,6 +339,43 @@ static void check_soft_reset(struct world* world)
     xlstore_string_free(again);
 }
 
+/* A document with what goes beside it, into the same store under another domid. */
+static void check_carried(xlstore_store* s)
+{
+    static const char* const thing =
+        "{\"key\":\"c\",\"steps\":[{\"execute\":\"chardev-add\",\"arguments\":{\"id\":\"c\","
+        "\"backend\":{\"type\":\"null\",\"data\":{}}}}]}";
+    xlstore_call call = XLSTORE_CALL_INIT;
+    char* document = NULL;
+    char* things = NULL;
+    char* notes = NULL;
+    char* json = NULL;
+
+    OK(xlstore_attach(s, "domid:7", "qemu", thing, NULL, NULL));
+    INVALID(xlstore_outgoing_domain(s, "7", NULL, NULL, &things, &notes));
+    CHECK(things == NULL && notes == NULL);
+    OK(xlstore_outgoing_domain(s, "domid:7", "c7--incoming", &document, &things, &notes));
+    CHECK(strstr(things, "\"chardev-add\"") != NULL);
+    CHECK(strstr(document, "chardev-add") == NULL);
+
+    call.things = "{";
+    INVALID(xlstore_import(s, 22, document, &call, NULL));
+    call.struct_size = offsetof(xlstore_call, things); /* of release 0.1: `things` is not there */
+    OK(xlstore_import(s, 22, document, &call, NULL));
+    STATUS(xlstore_thing(s, "domid:22", "qemu", "c", &json, NULL), XLSTORE_E_NOT_FOUND);
+    OK(xlstore_destroy(s, "domid:22", NULL, NULL));
+    call.struct_size = sizeof call;
+    call.things = things;
+    OK(xlstore_import(s, 22, document, &call, NULL));
+    OK(xlstore_thing(s, "domid:22", "qemu", "c", &json, NULL));
+    OK(xlstore_destroy(s, "domid:22", NULL, NULL));
+    OK(xlstore_detach(s, "domid:7", "qemu", "c", NULL, NULL));
+    xlstore_string_free(document);
+    xlstore_string_free(things);
+    xlstore_string_free(notes);
+    xlstore_string_free(json);
+}
+
 static void check_names(struct world* world)
 {
     static const char* const uuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9cff";
@@ -377,6 +415,8 @@ static void check_names(struct world* world)
     CHECK(notes[0] == '[');
     xlstore_string_free(document);
     xlstore_string_free(notes);
+
+    check_carried(s);
 
     INVALID(xlstore_preserve(NULL, "7", "n", NULL, NULL, NULL));
     INVALID(xlstore_preserve(s, "7", NULL, NULL, NULL, NULL));

@@ -143,7 +143,8 @@ class HandMade:
         return {"pdev_path": self.world.path(image), "vdev": "hdc", "format": "raw", "is_cdrom": 1}
 
     def thing(self, number, device_class, key, state, image):
-        self.database.execute("INSERT INTO thing VALUES (?, 1, ?, ?, ?, 'qemu', ?, ?, 1)",
+        self.database.execute("INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us)"
+                              " VALUES (?, 1, ?, ?, ?, 'qemu', ?, ?, 1)",
                               (number, device_class, key, number, state, json.dumps(image)))
 
     def product(self, kind, name, thing):

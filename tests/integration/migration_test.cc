@@ -89,6 +89,7 @@ protected:
     const ScratchStore target_;
     const std::string target_judge_ = target_.directory() / "judge";
     const std::string document_ = target_.directory() / "document";
+    const std::string things_ = target_.directory() / "things";
 };
 
 /// Where a verb of the move is killed; nothing: nowhere.
@@ -177,6 +178,82 @@ INSTANTIATE_TEST_SUITE_P(
             if (c == ' ' || c == '.') c = '_';
         return one.param.passing == 0 ? "None" : name + "_" + std::to_string(one.param.passing);
     });
+
+// What no document can say: things of class qemu, the order in which they were made, and where QEMU
+// put them. The stream names slots: without them the load fails and the target dies.
+TEST_F(MigrationTest, CarriesOrderAddressesAndWhatNoDocumentHolds)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", device_plan("rng", "virtio-rng-pci")}), 0));
+    ASSERT_TRUE(ended(xl({"attach", "7", "usbctrls",
+                          R"({"devid": 2, "type": "devicemodel", "version": 1, "ports": 2})"}),
+                      0));
+    ASSERT_TRUE(ended(
+        xl({"attach", "7", "qemu", device_plan("one", "usb-kbd", R"(,"bus":"xenusb-1.0")")}), 0));
+    ASSERT_TRUE(ended(
+        xl({"attach", "7", "qemu", device_plan("two", "usb-mouse", R"(,"bus":"xenusb-1.0")")}), 0));
+    ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "one"}), 0));
+    const auto places = places_of(domain_.judge());
+
+    const Ran exported =
+        xl({"export", "7", "--settled", "--name", "web--incoming", "--things", things_});
+    ASSERT_TRUE(ended(exported, 0));
+    write_file(document_, exported.out);
+    Words words = create_words_of_target();
+    words.insert(words.begin() + 3, {"--things", things_});
+    const Ran created = xl_target(words);
+    ASSERT_TRUE(ended(created, 0));
+    EXPECT_EQ(created.err, "");
+
+    EXPECT_EQ(places_of(target_judge_), places);
+    EXPECT_EQ(devices_of(target_judge_), domain_.devices());
+    send_state(target_judge_);
+    EXPECT_TRUE(contains(qmp(target_judge_, "cont"), "return"));
+    EXPECT_EQ(json_at(qmp(target_judge_, "query-status"), "$.return.status"), "running");
+    EXPECT_TRUE(both_are_settled());
+    const std::string order =
+        "SELECT group_concat(class || key) FROM (SELECT class, key FROM things_as_made WHERE "
+        "state = 'present' AND class IN ('qemu', 'usbctrls', 'usbdevs'))";
+    EXPECT_EQ(target_cell(order), cell(order));
+    EXPECT_TRUE(ended(xl({"rename", "7", "web--migratedaway"}), 0));
+    EXPECT_TRUE(ended(xl({"destroy", "domid:7"}), 0));
+    EXPECT_TRUE(ended(xl_target({"detach", "domid:3", "qemu", "two"}), 0));
+}
+
+TEST_F(MigrationTest, ThingsThatDoNotFitTheDocumentAreRefused)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
+    const Ran exported = xl({"export", "7", "--settled", "--things", things_});
+    ASSERT_TRUE(ended(exported, 0));
+    EXPECT_EQ(exported.out, xl({"export", "7"}).out) << "the document is libxl's, byte for byte";
+    write_file(document_, exported.out);
+    const std::string good = read_file(things_);
+    const auto with = [&](const std::string& from, const std::string& to) {
+        std::string text = good;
+        text.replace(text.find(from), from.size(), to);
+        return text;
+    };
+    for (const auto& [text, said] : {std::pair(with("things 1", "things 9"), "format"),
+                                     {with("\"uuid\": \"", "\"uuid\": \"x"), "uuid"},
+                                     {with("\"qemu\"", "\"nonsense\""), "class"},
+                                     {with("\"usbctrls\"", "\"usbdevs\""), "document"},
+                                     {with("\"port\"", "\"drive\""), "drive"},
+                                     {std::string("{"), "things"}}) {
+        SCOPED_TRACE(said);
+        write_file(things_, text);
+        Words words = create_words_of_target();
+        words.insert(words.begin() + 3, {"--things", things_});
+        words.insert(words.begin(), "--json");
+        const Ran ran = xl_target(words);
+        EXPECT_TRUE(ended(ran, 1));
+        EXPECT_EQ(code(ran), "invalid");
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), said));
+    }
+    EXPECT_EQ(target_cell("SELECT count(*) FROM domain"), "0");
+    write_file(things_, good);
+    EXPECT_TRUE(ended(xl_target({"import", "3", document_, "--things", things_}), 0));
+    EXPECT_EQ(target_cell("SELECT address FROM thing WHERE key = 'tab'"),
+              cell("SELECT address FROM thing WHERE key = 'tab'"));
+}
 
 // In one store, as 'xl migrate localhost' does it: two rows of one uuid.
 TEST_F(MigrationTest, WithinOneStore)

@@ -107,6 +107,180 @@ TEST_F(SoftResetTest, NoCommandIsRefusedAndNothingIsChanged)
     refused({"soft-reset", domain_.word()}, 1, "invalid", "command");
 }
 
+const std::string kUsbctrl1 = R"({"devid":1,"type":"devicemodel","version":2,"ports":6})";
+
+// The tablet was made after the controller whose bus it names; "qemu" comes before "usbctrls".
+TEST_F(SoftResetTest, PutsThingsBackInTheOrderInWhichTheyWereMade)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "usbctrls", kUsbctrl1}), 0));
+    ASSERT_TRUE(ended(
+        xl({"attach", "7", "qemu", device_plan("tab", "usb-tablet", R"(,"bus":"xenusb-1.0")")}),
+        0));
+
+    const Ran ran = soft_reset();
+
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_EQ(json_at(ran.out, "$.notes[0]"), "");
+    EXPECT_EQ(entry("tab"), "present");
+    EXPECT_TRUE(contains(domain_.devices(), "tab"));
+    EXPECT_TRUE(all_is_settled());
+}
+
+// Back ends are named by an id, not by a bus.
+TEST_F(SoftResetTest, PutsAThingBackAfterWhatItStandsOnInEachOrder)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", chardev("con")}), 0));
+    ASSERT_TRUE(ended(
+        xl({"attach", "7", "qemu", device_plan("serial", "pci-serial", R"(,"chardev":"con")")}),
+        0));
+    ASSERT_EQ(cell("SELECT count(*) FROM thing WHERE class = 'qemu'"), "2");
+    const auto turn = [&](const std::string& key, int made) {
+        store_.open()->db().execute("UPDATE thing SET made = " + std::to_string(made) +
+                                    " WHERE key = '" + key + "'");
+    };
+    turn("serial", 1);
+    turn("con", 2);
+
+    const Ran ran = soft_reset();
+
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_EQ(json_at(ran.out, "$.notes[0]"), "");
+    EXPECT_EQ(entry("serial"), "present");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, PutsPciDevicesBackIntoTheSlotsThatQemuHadChosen)
+{
+    for (const auto& [device_class, thing] :
+         {std::pair(std::string("usbctrls"), kUsbctrl1),
+          {std::string("qemu"), device_plan("z", "virtio-rng-pci")},
+          {std::string("qemu"), device_plan("a", "virtio-rng-pci")},
+          {std::string("usbdevs"),
+           std::string(R"({"ctrl":1,"port":3,"type.emulated":{"driver":"usb-tablet"}})")}})
+        ASSERT_TRUE(ended(xl({"attach", "7", device_class, thing}), 0));
+    const auto places = places_of(domain_.judge());
+    ASSERT_TRUE(contains(places, "a=pci.0/"));
+    ASSERT_TRUE(contains(places, "xenusb-emulated-1-3=xenusb-1.0/3"));
+
+    const Ran ran = soft_reset();
+
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_EQ(json_at(ran.out, "$.notes[0]"), "");
+    EXPECT_EQ(places_of(domain_.judge()), places);
+    EXPECT_TRUE(all_is_settled());
+    EXPECT_TRUE(ended(soft_reset(), 0)) << "and once more";
+    EXPECT_EQ(places_of(domain_.judge()), places);
+}
+
+// What was between is gone: the order alone would put the second one into the first one's port.
+TEST_F(SoftResetTest, PutsUsbDevicesBackIntoTheirPorts)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t2")}), 0));
+    ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "t1"}), 0));
+    const auto places = places_of(domain_.judge());
+    ASSERT_TRUE(contains(places, "t2=xenusb-0.0/2"));
+
+    EXPECT_TRUE(ended(soft_reset(), 0));
+
+    EXPECT_EQ(places_of(domain_.judge()), places);
+    EXPECT_EQ(cell("SELECT address FROM thing WHERE key = 't2'"),
+              R"({"t2":{"bus":"xenusb-0.0","port":"2"}})");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, AnAddressThatIsTakenIsSaidAndNotReplacedByAnother)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", device_plan("rng", "virtio-rng-pci")}), 0));
+    const auto address = cell("SELECT address FROM thing WHERE key = 'rng'");
+    Words command = domain_.material().qemu();
+    command.insert(command.end(), {"-device", "virtio-rng-pci,addr=" +
+                                                  json_at(address, "$.rng.addr").substr(0, 2)});
+
+    const Ran ran = soft_reset_with(command);
+
+    EXPECT_TRUE(ended(ran, 0));
+    for (const char* said : {"qemu/rng", "not available", "bus pci.0, addr", "attach it"})
+        EXPECT_TRUE(contains(json_at(ran.out, "$.notes[0]"), said));
+    EXPECT_EQ(entry("rng"), "stale");
+    EXPECT_FALSE(contains(domain_.devices(), "rng "));
+    EXPECT_EQ(cell("SELECT address FROM thing WHERE key = 'rng'"), address);
+    EXPECT_TRUE(all_is_settled());
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", device_plan("rng", "virtio-rng-pci")}), 0));
+    EXPECT_NE(cell("SELECT address FROM thing WHERE key = 'rng'"), address);
+}
+
+// A row of release 0.1, or one of level two: QEMU is asked before it is ended.
+TEST_F(SoftResetTest, AsksForAddressesThatAreNotKnownBeforeTheQemuGoes)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t2")}), 0));
+    ASSERT_TRUE(ended(xl({"detach", "7", "qemu", "t1"}), 0));
+    const auto places = places_of(domain_.judge());
+    store_.open()->db().execute("UPDATE thing SET address = NULL");
+
+    EXPECT_TRUE(ended(soft_reset(), 0));
+
+    EXPECT_EQ(places_of(domain_.judge()), places);
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, AStaleEntryThatIsAddedAgainIsTheLastThatWasMade)
+{
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t2")}), 0));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id":"t1"})"), "return"));
+    ASSERT_TRUE(ended(fsck({"-p"}), 1));
+    ASSERT_EQ(entry("t1"), "stale");
+    const auto order = [&] {
+        return cell(
+            "SELECT group_concat(key) FROM (SELECT key FROM things_as_made WHERE class = 'qemu')");
+    };
+    ASSERT_EQ(order(), "t1,t2");
+    // An add that fails leaves it where it was.
+    ASSERT_TRUE(
+        ended(xl({"attach", "7", "qemu", device_plan("t1", "usb-tablet", R"(,"bus":"no.0")")}), 1));
+    EXPECT_EQ(order(), "t1,t2");
+
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+
+    EXPECT_EQ(order(), "t2,t1");
+    EXPECT_TRUE(all_is_settled());
+}
+
+// Nothing of an entry that was found says how it is made: never called present without a look.
+TEST_F(SoftResetTest, WhatWasFoundAndCannotBeMadeIsStaleAndNamed)
+{
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-add",
+                             R"({"id":"found","backend":{"type":"null","data":{}}})"),
+                         "return"));
+    ASSERT_TRUE(ended(fsck({"-p"}), 1));
+    ASSERT_EQ(cell("SELECT count(*) FROM thing WHERE key LIKE '%found%'"), "1");
+
+    const Ran ran = soft_reset();
+
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_TRUE(contains(json_at(ran.out, "$.notes[0]"), "found"));
+    EXPECT_EQ(cell("SELECT state FROM thing WHERE key LIKE '%found%'"), "stale");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(SoftResetTest, PutsVcpusBackIntoTheirSlots)
+{
+    ScratchDomain other(store_, 8, "other", {"-smp", "1,maxcpus=3"});
+    ASSERT_TRUE(ended(xl({"attach", "8", "vcpus", R"({"index":2})"}), 0));
+    Words words = {"--json", "soft-reset", "8", "--"};
+    const Words command = other.material().qemu();
+    words.insert(words.end(), command.begin(), command.end());
+    words.insert(words.end(), {"-smp", "1,maxcpus=3"});
+
+    const Ran ran = xl(words);
+
+    EXPECT_TRUE(ended(ran, 0));
+    EXPECT_TRUE(contains(other.devices(), "cpu-2"));
+    EXPECT_TRUE(store_and_qemu_agree(store_.path(), other.judge()));
+}
+
 class SoftResetCrashTest : public SoftResetTest, public testing::WithParamInterface<const char*> {};
 
 TEST_P(SoftResetCrashTest, LeavesTheDocumentAndNoQemuWithoutARow)

@@ -597,11 +597,44 @@ ScratchDomain::ScratchDomain(const ScratchStore& store, int domid, const std::st
                                   std::to_string(domid)));
 }
 
+std::string places_of(const std::string& socket)
+{
+    const auto member = [&](const std::string& device, const char* property) {
+        return json_at(qmp(socket, "qom-get",
+                           R"({"path":"/machine/peripheral/)" + device + R"(","property":")" +
+                               property + "\"}"),
+                       "$.return");
+    };
+    const std::string usb =
+        json_at(qmp(socket, "human-monitor-command", R"({"command-line":"info usb"})"), "$.return");
+    std::istringstream names(devices_of(socket));
+    std::string places;
+    for (std::string name; names >> name;) {
+        const std::string bus = member(name, "parent_bus");
+        std::string place = member(name, "addr");
+        const auto end = usb.find("ID: " + name + "\r\n");
+        if (end != std::string::npos) {
+            const auto port = usb.find("Port ", usb.rfind("Device ", end)) + 5;
+            place = usb.substr(port, usb.find(',', port) - port);
+        }
+        if (place.empty()) continue;
+        places +=
+            (places.empty() ? "" : " ") + name + "=" + bus.substr(bus.rfind('/') + 1) + "/" + place;
+    }
+    return places;
+}
+
 std::string tablet(const std::string& id)
 {
     return R"({"key":")" + id +
            R"(","steps":[{"execute":"device_add","arguments":{"driver":"usb-tablet","id":")" + id +
            R"(","bus":"xenusb-0.0"}}]})";
+}
+
+std::string device_plan(const std::string& id, const std::string& driver, const std::string& more)
+{
+    return R"({"key":")" + id + R"(","steps":[{"execute":"device_add","arguments":{"driver":")" +
+           driver + R"(","id":")" + id + "\"" + more + "}}]}";
 }
 
 std::string chardev(const std::string& id)

@@ -124,6 +124,9 @@ private:
 [[nodiscard]] std::string devices_of(const std::string& socket);
 /// What is in ide-5632: the path, by way of the descriptor set's name if need be; "" when empty.
 [[nodiscard]] std::string medium_of(const std::string& socket);
+/// Where its devices are, by QEMU's own answers: "rng=3.0 t1=xenusb-1.0/2 …", of those that are PCI
+/// functions or plugged into a USB bus; sorted.
+[[nodiscard]] std::string places_of(const std::string& socket);
 /// Everything that an operation could change in it, as one text to compare.
 [[nodiscard]] std::string state_of(const std::string& socket);
 
@@ -166,6 +169,9 @@ private:
 /// A plan of class qemu that adds a USB tablet / a null chardev with this id.
 [[nodiscard]] std::string tablet(const std::string& id);
 [[nodiscard]] std::string chardev(const std::string& id);
+/// A plan of class qemu that adds one device; `more`: further arguments, ", \"bus\": …".
+[[nodiscard]] std::string device_plan(const std::string& id, const std::string& driver,
+                                      const std::string& more = "");
 
 /// One value of one row of the raw tables, over a connection of its own; "" for NULL or no row.
 [[nodiscard]] std::string sql(const std::string& store, const std::string& query);

@@ -80,7 +80,14 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
                                            "an intent is open, without stale entries");
             verb->add_option("--name", out.name, "with --settled: what it is called there")
                 ->needs(settled);
+            verb->add_option("--things", out.things,
+                             "with --settled: the file that gets what the document cannot hold: "
+                             "order and addresses of QEMU's things")
+                ->needs(settled);
         }
+        if (name == "create" || name == "import")
+            verb->add_option("--things", out.things,
+                             "the file that 'export --settled --things' wrote with this document");
         if (name == "locks") {
             auto* of = verb->add_option("--break", out.break_lock_of,
                                         "make the slow lock of this domain free");

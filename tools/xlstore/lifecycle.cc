@@ -53,8 +53,14 @@ std::vector<const char*> pointers_to(const std::vector<std::string>& words)
     return pointers;
 }
 
-// What a creation ends with: besides its line, what QEMU cannot be given.
-Result<Status> run_creation(const Arguments& arguments, const Operation& operation)
+// What goes with a document from elsewhere; nothing: none was named.
+Result<std::string> things_of(const Arguments& arguments)
+{
+    return arguments.things.empty() ? std::string() : read_file(arguments.things);
+}
+
+// What an operation with notes ends with: besides its line, what QEMU cannot be given or asked.
+Result<Status> run_with_notes(const Arguments& arguments, const Operation& operation)
 {
     const auto result = perform(arguments, operation);
     if (!result) return result.error();
@@ -102,9 +108,12 @@ Result<Status> run_create(const Arguments& arguments)
     if (!domid) return domid.error();
     const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
+    const auto things = things_of(arguments);
+    if (!things) return things.error();
     const auto command = pointers_to(arguments.command);
-    return run_creation(arguments, [&](auto* store, xlstore_call call, auto** out) {
+    return run_with_notes(arguments, [&](auto* store, xlstore_call call, auto** out) {
         call.document_name = arguments.words[1].c_str();
+        if (!things->empty()) call.things = things->c_str();
         return xlstore_create(store, *domid, document->c_str(), command.data(), &call, out);
     });
 }
@@ -112,7 +121,7 @@ Result<Status> run_create(const Arguments& arguments)
 Result<Status> run_soft_reset(const Arguments& arguments)
 {
     const auto command = pointers_to(arguments.command);
-    return run_creation(arguments, [&](auto* store, const auto& call, auto** out) {
+    return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_soft_reset(store, arguments.words[0].c_str(), command.data(), &call, out);
     });
 }
@@ -123,15 +132,18 @@ Result<Status> run_import(const Arguments& arguments)
     if (!domid) return domid.error();
     const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
+    const auto things = things_of(arguments);
+    if (!things) return things.error();
     return run_operation(arguments, [&](auto* store, xlstore_call call, auto** out) {
         call.document_name = arguments.words[1].c_str();
+        if (!things->empty()) call.things = things->c_str();
         return xlstore_import(store, *domid, document->c_str(), &call, out);
     });
 }
 
 Result<Status> run_register(const Arguments& arguments)
 {
-    return run_creation(arguments, [&](auto* store, const auto& call, auto** out) {
+    return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_register(store, arguments.words[0].c_str(), arguments.monitor.c_str(),
                                 arguments.pid.value_or(0),
                                 arguments.handed_in ? XLSTORE_HANDED_IN : 0, &call, out);

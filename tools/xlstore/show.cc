@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // list, show, things, intents, history, export, crash-points: looking, never changing.
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "store/crash_point.hpp"
@@ -89,9 +91,14 @@ Result<Status> run_things(const Arguments& arguments)
     return print_found(
         arguments,
         "SELECT json_object('class', class, 'key', key, 'state', state, 'primary_at', primary_at, "
-        "'products', products, 'intent', intent, 'json', json(json), 'as_of', as_of, 'evidence', "
-        "evidence), class, key, state, primary_at, coalesce(products, '-'), coalesce(intent, '-'), "
-        "json FROM things WHERE incarnation = ?1",
+        "'products', products, 'intent', intent, 'json', json(json), "
+        "'made', (SELECT made FROM things_as_made m WHERE m.incarnation = t.incarnation AND "
+        "m.class = t.class AND m.key = t.key), "
+        "'address', (SELECT json(address) FROM things_as_made m WHERE m.incarnation = "
+        "t.incarnation AND m.class = t.class AND m.key = t.key), "
+        "'as_of', as_of, 'evidence', evidence), class, key, state, primary_at, "
+        "coalesce(products, '-'), coalesce(intent, '-'), json FROM things t "
+        "WHERE incarnation = ?1",
         {"CLASS", "KEY", "STATE", "PRIMARY", "PRODUCTS", "INTENT", "JSON"});
 }
 
@@ -122,25 +129,62 @@ Result<Status> run_history(const Arguments& arguments)
         {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "BY", "EVIDENCE"});
 }
 
+namespace {
+
+Result<void> print_document(const char* json)
+{
+    if (std::fputs(json, stdout) == EOF || std::fflush(stdout) != 0)
+        return Error(Errc::io, "cannot write the document to standard output");
+    return {};
+}
+
+// A file that is whole or not there: what it holds goes to another host.
+Result<void> write_file(const std::string& path, const std::string& text)
+{
+    const std::string part = path + ".part";
+    std::ofstream file(part, std::ios::binary | std::ios::trunc);
+    file << text;
+    file.close();
+    std::error_code error;
+    if (file) std::filesystem::rename(part, path, error);
+    if (file && !error) return {};
+    std::filesystem::remove(part, error);
+    return Error(Errc::io, "cannot write " + path, "nothing was printed; name another file");
+}
+
+// What the document needs beside it in another store, and the document itself.
+Result<Status> export_settled(const Arguments& arguments, xlstore_store* store)
+{
+    char* json = nullptr;
+    char* things = nullptr;
+    char* notes = nullptr;
+    const bool with_things = !arguments.things.empty();
+    if (xlstore_outgoing_domain(store, arguments.words[0].c_str(),
+                                arguments.name.empty() ? nullptr : arguments.name.c_str(), &json,
+                                with_things ? &things : nullptr, &notes) != XLSTORE_OK)
+        return last_error();
+    const Text document(json);
+    const Text beside(things);
+    const Text list(notes);
+    if (with_things)
+        if (auto written = write_file(arguments.things, things); !written) return written.error();
+    if (auto printed = print_document(json); !printed) return printed.error();
+    print_notes(notes);
+    return Status::done;
+}
+
+}  // namespace
+
 Result<Status> run_export(const Arguments& arguments)
 {
     const auto store = open_to_look(arguments);
     if (!store) return store.error();
+    if (arguments.settled) return export_settled(arguments, store->get());
     char* json = nullptr;
-    char* notes = nullptr;
-    const char* const domain = arguments.words[0].c_str();
-    const int32_t read =
-        arguments.settled
-            ? xlstore_outgoing_document(store->get(), domain,
-                                        arguments.name.empty() ? nullptr : arguments.name.c_str(),
-                                        &json, &notes)
-            : xlstore_document(store->get(), domain, &json, nullptr);
-    if (read != XLSTORE_OK) return last_error();
+    if (xlstore_document(store->get(), arguments.words[0].c_str(), &json, nullptr) != XLSTORE_OK)
+        return last_error();
     const Text document(json);
-    const Text list(notes);
-    if (std::fputs(json, stdout) == EOF || std::fflush(stdout) != 0)
-        return Error(Errc::io, "cannot write the document to standard output");
-    if (notes) print_notes(notes);
+    if (auto printed = print_document(json); !printed) return printed.error();
     return Status::done;
 }
 

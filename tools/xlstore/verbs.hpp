@@ -31,6 +31,7 @@ struct Arguments {
     bool force = false;
     bool settled = false;
     std::string name;
+    std::string things;  ///< path of a file
     std::vector<std::string> words;    ///< positional, in the verb's order
     std::vector<std::string> command;  ///< after --
 };

@@ -175,8 +175,11 @@ typedef struct xlstore_call {
     uint32_t timeout_ms;       /* how long it may take; 0: the standard time of that call */
     const char* document_name; /* what messages call a document that is given, such as its file; NULL:
                                   "document" */
+    const char* things; /* what xlstore_outgoing_domain() gave with a document, for xlstore_create,
+                           xlstore_import and xlstore_creation_begin; NULL: nothing. The text is
+                           copied. Since 0.2; a call made for 0.1 ends before it */
 } xlstore_call;
-#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL}
+#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL}
 
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
@@ -494,6 +497,13 @@ int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const c
  * intent is open), no_qemu, gone, invalid. */
 int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
                                   char** json_out, char** notes_out);
+/* The same, and by the same look what no document holds: `things_out` gets QEMU's things in the order
+ * in which they were made, each with the address that QEMU chose for it, and those of class qemu and
+ * vcpus whole. Given to the creation there (xlstore_call.things), the QEMU there gets the same devices
+ * at the same addresses, so that it can take the state over. `notes_out`: what is in neither of the
+ * two. Both strings are the caller's (xlstore_string_free). */
+int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const char* name,
+                                char** json_out, char** things_out, char** notes_out);
 
 /* ---- Looking -------------------------------------------------------------------------------- */
 

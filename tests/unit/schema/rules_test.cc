@@ -37,8 +37,10 @@ protected:
                          "created_us, changed_us) VALUES (1, 7, '") +
              kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
         must("INSERT INTO document_member VALUES (1, 10, 'c_info', '\"c_info\"', '{}')");
-        must("INSERT INTO thing VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'present', '{}', 1)");
-        must("INSERT INTO thing VALUES (2, 1, 'qemu', 'tab', 0, 'qemu', 'adding', '{}', 1)");
+        must(
+            "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'present', '{}', 1)");
+        must(
+            "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (2, 1, 'qemu', 'tab', 0, 'qemu', 'adding', '{}', 1)");
         must("INSERT INTO product VALUES (1, 'device', 'tab', 2)");
     }
     ~RulesTest() override { sqlite3_close(db_); }
@@ -81,10 +83,13 @@ TEST_F(RulesTest, R8NothingIsAddedOrEditedOnceDestructionBegan)
             must("DELETE FROM thing");
         }
         set_state(state);
-        refused("R", "INSERT INTO thing VALUES (3, 1, 'qemu', 'x', 1, 'qemu', 'adding', '{}', 1)");
-        refused("R",  // R8, or R1 where the entry is there still
-                "INSERT OR REPLACE INTO thing VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', "
-                "'present', '{}', 1)");
+        refused(
+            "R",
+            "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (3, 1, 'qemu', 'x', 1, 'qemu', 'adding', '{}', 1)");
+        refused(
+            "R",  // R8, or R1 where the entry is there still
+            "INSERT OR REPLACE INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', "
+            "'present', '{}', 1)");
         refused("R8", "UPDATE document_member SET text = '[]'");
         refused("R", intent(2, "add"));  // R8, or R10 where the entry is gone
         if (state == std::string("destroying"))
@@ -114,10 +119,13 @@ TEST_F(RulesTest, R5AnEntryGoesOnlyWhenItsThingWasSeenAbsent)
 // REPLACE deletes the row in its way without asking the triggers of DELETE.
 TEST_F(RulesTest, R5ReplaceIsNoWayRound)
 {
-    refused("R", "REPLACE INTO thing VALUES (3, 1, 'disks', 'hdc', 0, 'qemu', 'adding', '{}', 1)");
-    refused("R",
-            "INSERT OR REPLACE INTO thing VALUES (1, 1, 'disks', 'hdd', 0, 'qemu', 'adding', "
-            "'{}', 1)");
+    refused(
+        "R",
+        "REPLACE INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (3, 1, 'disks', 'hdc', 0, 'qemu', 'adding', '{}', 1)");
+    refused(
+        "R",
+        "INSERT OR REPLACE INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (1, 1, 'disks', 'hdd', 0, 'qemu', 'adding', "
+        "'{}', 1)");
     must(
         "INSERT INTO history (at_us, operation, outcome, evidence, pid, program) VALUES "
         "(1, 'add', 'done', '', 1, 'x')");
@@ -153,8 +161,9 @@ TEST_F(RulesTest, R1StatesOfAnEntry)
     for (const auto& from : states)
         for (const auto& to : states) {
             const auto number = std::to_string(++id);
-            must("INSERT INTO thing VALUES (" + number + ", 1, 'nics', '" + number +
-                 "', 0, 'qemu', '" + from + "', '{}', 1)");
+            must(
+                "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (" +
+                number + ", 1, 'nics', '" + number + "', 0, 'qemu', '" + from + "', '{}', 1)");
             const auto sql = "UPDATE thing SET state = '" + to + "' WHERE id = " + number;
             if (from == to || allowed.contains({from, to}))
                 must(sql);
@@ -273,10 +282,83 @@ TEST_F(RulesTest, HistoryIsAppendOnlyAndTheStoreKeepsItsIdentity)
     refused("a store", "REPLACE INTO store (id, uuid, created_us) VALUES (1, 'other', 1)");
 }
 
+TEST_F(RulesTest, AThingThatIsInsertedIsTheLastThatWasMade)
+{
+    const auto order = [this] {
+        std::string text;
+        sqlite3_exec(
+            db_, "SELECT key || made FROM things_as_made",
+            [](void* all, int, char** row, char**) {
+                *static_cast<std::string*>(all) += std::string(row[0]) + " ";
+                return 0;
+            },
+            &text, nullptr);
+        return text;
+    };
+    EXPECT_EQ(order(), "hdc1 tab2 ");
+    must(intent(2, "add"));
+    must("UPDATE intent SET made = 9");
+    must(
+        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+        "VALUES (1, 'qemu', 'late', 1, 'qemu', 'stale', '{}', 1)");
+    EXPECT_EQ(order(), "hdc1 tab2 late10 ") << "an open intent has a place";
+    must(
+        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us, made) "
+        "VALUES (1, 'qemu', 'saved', 1, 'qemu', 'stale', '{}', 1, 3)");
+    EXPECT_EQ(order(), "hdc1 tab2 saved3 late10 ");
+}
+
+// A store of release 0.1 has its things in the order of their ids; nothing else of it changes.
+TEST(SchemaUpgradeTest, ThingsKeepTheOrderInWhichTheyCame)
+{
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
+    const auto must = [&](const std::string& sql) {
+        char* message = nullptr;
+        EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK)
+            << (message ? message : "") << ": " << sql;
+        sqlite3_free(message);
+    };
+    const auto steps = schema::steps();
+    constexpr std::size_t kFirstRelease = 3;
+    for (std::size_t i = 0; i < kFirstRelease; ++i)
+        must(std::string(steps[i].sql));
+    const std::string domain =
+        "INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, changed_us) "
+        "VALUES (";
+    must(domain + "1, 7, '" + kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
+    must(domain + "2, 8, '" + kUuid + "', 'db', 'running', 'yajl', 'boot', 1, 1)");
+    for (const char* values : {"(5, 1, 'usbctrls', '0'", "(6, 1, 'qemu', 'tab'",
+                               "(7, 2, 'nics', '0'", "(9, 1, 'disks', 'hdc'"})
+        must(std::string("INSERT INTO thing (id, domain, class, key, position, primary_at, state, "
+                         "json, changed_us) VALUES ") +
+             values + ", 0, 'qemu', 'present', '{}', 1)");
+    must("UPDATE domain SET state = 'destroying' WHERE id = 2");
+
+    for (std::size_t i = kFirstRelease; i < steps.size(); ++i)
+        must(std::string(steps[i].sql));
+
+    must(
+        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+        "VALUES (1, 'qemu', 'new', 1, 'qemu', 'stale', '{}', 1)");
+    std::string order;
+    sqlite3_exec(
+        db, "SELECT domid || key || coalesce(address, '') FROM things_as_made",
+        [](void* all, int, char** row, char**) {
+            *static_cast<std::string*>(all) += std::string(row[0]) + " ";
+            return 0;
+        },
+        &order, nullptr);
+    EXPECT_EQ(order, "70 7tab 7hdc 7new 80 ");
+    sqlite3_close(db);
+}
+
 // REPLACE deletes without asking the delete triggers.
 TEST_F(RulesTest, NothingIsReplacedBehindTheRulesBack)
 {
-    refused("R1", "REPLACE INTO thing VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'stale', '{}', 1)");
+    refused(
+        "R1",
+        "REPLACE INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'stale', '{}', 1)");
     refused(
         "R14",
         "REPLACE INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, changed_us) "
@@ -300,12 +382,13 @@ TEST_F(RulesTest, R17AProgramOfTheFirstReleaseGetsNoSession)
 TEST_F(RulesTest, EveryTriggerIsKnownHere)
 {
     const std::set<std::string> known = {
-        "domain_replace",    "history_delete",       "history_replace",     "history_update",
-        "intent_replace",    "r10_intent_state",     "r10_intent_update",   "r10_thing_delete",
-        "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity", "r14_domain_state",
-        "r15_domain_epoch",  "r17_session_schema",   "r1_thing_identity",   "r1_thing_state",
-        "r5_thing_delete",   "r8_intent_insert",     "r8_member_update",    "r8_thing_insert",
-        "r8_thing_update",   "store_delete",         "store_replace",       "thing_replace"};
+        "thing_made",       "domain_replace",    "history_delete",       "history_replace",
+        "history_update",   "intent_replace",    "r10_intent_state",     "r10_intent_update",
+        "r10_thing_delete", "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity",
+        "r14_domain_state", "r15_domain_epoch",  "r17_session_schema",   "r1_thing_identity",
+        "r1_thing_state",   "r5_thing_delete",   "r8_intent_insert",     "r8_member_update",
+        "r8_thing_insert",  "r8_thing_update",   "store_delete",         "store_replace",
+        "thing_replace"};
     std::set<std::string> there;
     sqlite3_exec(
         db_, "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
