@@ -5,8 +5,8 @@
     old_store.py DIR [--boot BOOT-ID]
 
 The tables are made by the first three steps of schema/, which no later release may edit (their sums are
-below); the rows are those of the release. Their paths are below DIR; they belong to this boot unless another
-is named. No QEMU of theirs lives.
+below); the rows are those of the release. Their paths are below DIR; they belong to this boot, unless another
+is named, and to this pid namespace. No QEMU of theirs lives.
 """
 
 import argparse
@@ -45,6 +45,7 @@ def make(place, boot=None):
         os.close(os.open(store / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     rows = (HERE / "store_0.1.sql").read_text(encoding="utf-8")
     rows = rows.replace("@DIR@", str(place)).replace("@BOOT@", boot or boot_id())
+    rows = rows.replace("@PIDNS@", str(os.stat("/proc/self/ns/pid").st_ino))
     steps = "\n".join((SCHEMA / name).read_text(encoding="utf-8") for name in STEPS)
     database = sqlite3.connect(store / "store.db", isolation_level=None)
     database.executescript(f"BEGIN;\n{steps}\nPRAGMA application_id = {APPLICATION};\n"

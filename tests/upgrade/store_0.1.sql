@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The rows of a store that release 0.1 made (schema version 3), for tests/upgrade: they are put into the
--- tables of the first three steps. @DIR@ and @BOOT@ are replaced. Never edited: no other release made it.
+-- tables of the first three steps. @DIR@, @BOOT@ and @PIDNS@ are replaced. Never edited: no other release made it.
 --
 --  1 d1           runs; a CD in hdc, a tablet present and one stale, USB; its guest was asked to let go of a controller
 --  2 all-devices  imported, in json-c's layout; one entry set aside by xlfsck
@@ -14,19 +14,19 @@ INSERT INTO store (id, uuid, created_us, durability, history_pruned_below) VALUE
 (1, 'fc1b2717-f78c-40a3-9be5-a4ef53145f8d', 1795933860715456, 'process', 0);
 
 INSERT INTO session (id, pid, start_time, pid_namespace, boot_id, program, opened_us) VALUES
-(16, 17954, 325930, 4026531836, '@BOOT@', 'xlstore', 1795933870536307),
-(17, 17971, 325968, 4026531836, '@BOOT@', 'xlstore', 1795933870946914),
-(18, 17999, 326015, 4026531836, '@BOOT@', 'xlstore', 1795933871363561),
-(19, 18019, 326049, 4026531836, '@BOOT@', 'xlstore', 1795933871712192),
-(20, 18040, 326090, 4026531836, '@BOOT@', 'xlstore', 1795933872103440),
-(21, 18167, 326430, 4026531836, '@BOOT@', 'xlstore', 1795933875519823);
+(16, 17954, 325930, @PIDNS@, '@BOOT@', 'xlstore', 1795933870536307),
+(17, 17971, 325968, @PIDNS@, '@BOOT@', 'xlstore', 1795933870946914),
+(18, 17999, 326015, @PIDNS@, '@BOOT@', 'xlstore', 1795933871363561),
+(19, 18019, 326049, @PIDNS@, '@BOOT@', 'xlstore', 1795933871712192),
+(20, 18040, 326090, @PIDNS@, '@BOOT@', 'xlstore', 1795933872103440),
+(21, 18167, 326430, @PIDNS@, '@BOOT@', 'xlstore', 1795933875519823);
 
 INSERT INTO domain (id, domid, uuid, vm_uuid, name, state, epoch, revision, layout, boot_id, creator, created_us, changed_us, born_us, qemu_pid, qemu_start_time, qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, peer_gid, monitor_handed_in, baseline, log_path) VALUES
-(1, 1, '8f2c7d10-4b6e-4a51-9d3c-000000000001', NULL, 'd1', 'running', 20, 20, 'yajl', '@BOOT@', NULL, 1795933861353647, 1795933875154021, 1795933861736705, 17480, 325042, 4026531836, '@DIR@/s/run/qmp-1', 65024, 11042821, 17480, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-1.log'),
+(1, 1, '8f2c7d10-4b6e-4a51-9d3c-000000000001', NULL, 'd1', 'running', 20, 20, 'yajl', '@BOOT@', NULL, 1795933861353647, 1795933875154021, 1795933861736705, 17480, 325042, @PIDNS@, '@DIR@/s/run/qmp-1', 65024, 11042821, 17480, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-1.log'),
 (2, 2, 'a11dea11-0000-4000-8000-000000000001', NULL, 'all-devices', 'running', 2, 2, 'json-c', '@BOOT@', NULL, 1795933864932601, 1795933865526632, 1795933864932601, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL),
-(3, 3, '8f2c7d10-4b6e-4a51-9d3c-000000000003', NULL, 'd3', 'running', 11, 11, 'yajl', '@BOOT@', NULL, 1795933866178608, 1795933871805851, 1795933866361661, 17728, 325523, 4026531836, '@DIR@/s/run/qmp-3', 65024, 11043255, 17728, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-3.log'),
-(4, 4, '8f2c7d10-4b6e-4a51-9d3c-000000000004', NULL, 'd4', 'destroyed', 8, 8, 'yajl', '@BOOT@', NULL, 1795933867320353, 1795933868722559, 1795933867739587, NULL, 325640, 4026531836, '@DIR@/s/run/qmp-4', 65024, 11043263, 17800, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-4.log'),
-(5, 5, '8f2c7d10-4b6e-4a51-9d3c-000000000005', NULL, 'd5', 'running', 6, 6, 'yajl', '@BOOT@', NULL, 1795933869272317, 1795933875520506, 1795933869602000, 17904, 325833, 4026531836, '@DIR@/s/run/qmp-5', 65024, 11043248, 17904, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-5.log'),
+(3, 3, '8f2c7d10-4b6e-4a51-9d3c-000000000003', NULL, 'd3', 'running', 11, 11, 'yajl', '@BOOT@', NULL, 1795933866178608, 1795933871805851, 1795933866361661, 17728, 325523, @PIDNS@, '@DIR@/s/run/qmp-3', 65024, 11043255, 17728, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-3.log'),
+(4, 4, '8f2c7d10-4b6e-4a51-9d3c-000000000004', NULL, 'd4', 'destroyed', 8, 8, 'yajl', '@BOOT@', NULL, 1795933867320353, 1795933868722559, 1795933867739587, NULL, 325640, @PIDNS@, '@DIR@/s/run/qmp-4', 65024, 11043263, 17800, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-4.log'),
+(5, 5, '8f2c7d10-4b6e-4a51-9d3c-000000000005', NULL, 'd5', 'running', 6, 6, 'yajl', '@BOOT@', NULL, 1795933869272317, 1795933875520506, 1795933869602000, 17904, 325833, @PIDNS@, '@DIR@/s/run/qmp-5', 65024, 11043248, 17904, 0, 0, 0, '{"device":["ide-5632","xenusb-0"],"anonymous":[],"node":[],"chardev":["compat_monitor0","xlstore-cmd"],"object":["pc.ram"],"netdev":[],"drive":[{"id":"ide-5632","file":null}]}', '@DIR@/s/run/qemu-5.log'),
 (6, 6, '8f2c7d10-4b6e-4a51-9d3c-000000000006', NULL, 'd6', 'creating', 1, 1, 'yajl', '@BOOT@', 16, 1795933870555349, 1795933870555349, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL);
 
 INSERT INTO document_member (domain, rank, key, key_text, text) VALUES
