@@ -2,11 +2,13 @@
 // Pass 3: the life of each incarnation.
 //
 // Checks     creations and destructions that nobody is at work on any more   (3001-3005);
-//            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008).
+//            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008);
+//            documents that are closed                                       (3009).
 // Relies on  pass 0.
 // Leaves     rows that are `running`, or `creating`/`destroying` by a living process. No QEMU is
 //            killed but that of a domain whose destruction was ordered; none is unpaused.
 #include "recovery/passes.hpp"
+#include "store/closing.hpp"
 #include "store/lifecycle.hpp"
 
 namespace xlstore::recovery {
@@ -124,6 +126,16 @@ Task<void> destroying(Check& check, Store& store, DomainRow domain)
     });
 }
 
+// What refuses each change is named, with the way out: its closer may be dead.
+void note_closed(Check& check, Store& store, const DomainRow& domain)
+{
+    const auto by = closed_by(store.db(), domain.id);
+    if (!by) return;
+    const std::string way_out =
+        "; if that is over, 'xlstore reopen domid:" + std::to_string(domain.domid) + "' opens it";
+    check.report(Code::document_closed, Subject{domain.subject(), *by + way_out, domain.domid, {}});
+}
+
 // True: its QEMU lives.
 Task<bool> running(Check& check, Store& store, DomainRow domain)
 {
@@ -182,6 +194,7 @@ Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
         co_await destroying(check, store, std::move(domain));
         break;
     case DomainState::running:
+        note_closed(check, store, domain);
         co_return co_await running(check, store, std::move(domain));
     case DomainState::destroyed:
         break;

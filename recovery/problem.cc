@@ -41,6 +41,7 @@ constexpr std::array kProblems = {
     Problem{Code::older_boot, "older_boot", "belongs to an older boot of this host", "Retire it", "RETIRED", true, Exit::left},
     Problem{Code::qemu_dead, "qemu_dead", "its QEMU is dead", "Strike it off and keep the document", "STRUCK OFF", true, Exit::left},
     Problem{Code::qemu_unseen, "qemu_unseen", "could not look whether its QEMU lives", "", "", false, Exit::blind},
+    Problem{Code::document_closed, "document_closed", "its document is closed: changes are refused until it is opened", "", "", false, Exit::clean},
     Problem{Code::intent_owned, "intent_owned", "a living process is at work on it", "", "", false, Exit::clean},
     Problem{Code::intent_done, "intent_done", "is as the intent wanted it", "Settle", "SETTLED", true, Exit::left},
     Problem{Code::intent_undone, "intent_undone", "is as it was before the intent", "Settle", "SETTLED", true, Exit::left},

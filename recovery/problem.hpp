@@ -43,6 +43,7 @@ enum class Code : std::uint16_t {
     older_boot = 3006,
     qemu_dead = 3007,
     qemu_unseen = 3008,
+    document_closed = 3009,
     intent_owned = 4001,
     intent_done = 4002,
     intent_undone = 4003,

@@ -287,7 +287,8 @@ private:
             const auto state = row.text("state");
             row.set("epoch", row.integer("epoch") + kEpochsAhead);
             Row first = row;
-            if (state == "destroying") first.set("state", "running");  // R8: its rows come yet
+            if (state == "destroying") first.set("state", "running");      // R8: its rows come yet
+            if (is_closed(row)) first.set("closed_us", std::monostate());  // as well
             if (rebuilt_domains_.contains(id)) {
                 first.set("name", name_in_document(id, row.text("name")));
                 row = first;
@@ -477,6 +478,27 @@ private:
         for (const auto& [id, row] : domains_)
             if (row.text("state") == "destroying" && kept_.contains(id))
                 into_.prepare("UPDATE domain SET state = 'destroying' WHERE id = ?").bind(id).run();
+        for (const auto& [id, row] : domains_)
+            if (is_closed(row) && kept_.contains(id)) close_again(id, row);
+    }
+
+    // Tables of release 0.1 do not know that.
+    static bool is_closed(const Row& row)
+    {
+        return row.cells().contains("closed_us") && !row.is_null("closed_us");
+    }
+
+    void close_again(std::int64_t id, const Row& row)
+    {
+        into_
+            .prepare(
+                "UPDATE domain SET closed_us = ?1 WHERE id = ?2 AND state = 'running' AND NOT "
+                "EXISTS (SELECT 1 FROM intent WHERE domain = ?2)")
+            .bind(row.integer("closed_us"))
+            .bind(id)
+            .run();
+        if (into_.changes() == 0)
+            lost(name_of(id) + ": that its document is closed", "it has an open intent");
     }
 
     // A table that nothing hangs on.

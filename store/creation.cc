@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "store/closing.hpp"
 #include "store/document.hpp"
 #include "store/edit.hpp"
 #include "store/hole.hpp"
@@ -187,6 +188,7 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (row->state == DomainState::creating)
         co_return Error(Errc::refused, row->subject() + " is being created, and its creator died",
                         "run 'xlstore recover' first");
+    if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
     if (auto asked = co_await learn_addresses(store, *row, *hold, until); !asked)
         co_return std::move(asked).error();
     if (auto ended = co_await end_qemu(store, *row, *hold, until); !ended)

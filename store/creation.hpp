@@ -27,9 +27,9 @@ public:
                                         std::string what, Deadline until, std::string things = {});
     /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
     /// its intents by that (R5) and strikes it off; its things are stale until finish() puts them
-    /// in. Errors: busy, gone, refused (it is being created); io (QEMU's death could not be seen:
-    /// the row is as it was). A failure later leaves the domain without a QEMU, never without its
-    /// document.
+    /// in. Errors: busy, gone, refused (it is being created, or its document is closed); io (QEMU's
+    /// death could not be seen: the row is as it was). A failure later leaves the domain without a
+    /// QEMU, never without its document.
     static Task<Result<Creation>> begin_again(Store& store, DomainRow domain, Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }

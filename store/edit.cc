@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "store/class_plan.hpp"
+#include "store/closing.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 
@@ -85,6 +86,12 @@ void insert_members(Db& db, DomainId domain, const std::vector<DocumentMember>& 
 }
 
 Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t expected)
+{
+    if (auto open = check_open(store.db(), fast.domain()); !open) return open.error();
+    return advance_revision(store, fast, expected);
+}
+
+Result<std::int64_t> advance_revision(Store& store, const FastHold& fast, std::int64_t expected)
 {
     auto row = store.db()
                    .prepare("SELECT state, revision FROM domain WHERE id = ?")

@@ -19,8 +19,10 @@ namespace xlstore {
 /// Writes the members of a document that has none in the store.
 void insert_members(Db& db, DomainId domain, const std::vector<DocumentMember>& members);
 
-/// What stands before each edit, in its own section: R8, and the revision if one is expected (0:
-/// any). The new revision. Errors: gone; conflict, naming both revisions.
+/// What stands before each change of a document, in its own section: R8, and the revision if one is
+/// expected (0: any). The new revision. Errors: gone; conflict, naming both revisions.
+Result<std::int64_t> advance_revision(Store& store, const FastHold& fast, std::int64_t expected);
+/// The same before an edit of what the domain has. Error besides: refused, the document is closed.
 Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t expected);
 
 /// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: whoever holds

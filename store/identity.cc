@@ -10,7 +10,7 @@ namespace xlstore {
 
 namespace {
 
-// REQUIRES begin_edit(). `before`: the row as the caller saw it.
+// REQUIRES advance_revision(). `before`: the row as the caller saw it.
 Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& before,
                       const std::string& name)
 {
@@ -42,7 +42,7 @@ Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& befor
     return {};
 }
 
-// REQUIRES begin_edit().
+// REQUIRES advance_revision().
 Result<void> set_vm_uuid(Store& store, const FastHold& fast, const std::string& vm_uuid)
 {
     Db& db = store.db();
@@ -80,7 +80,7 @@ Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::strin
     if (auto ok = check_name(name); !ok) co_return std::move(ok).error();
     co_return co_await store.with_fast_lock(
         domain.id, "rename", until, [&](const FastHold& fast) -> Result<DomainRow> {
-            if (auto begun = begin_edit(store, fast, revision); !begun) return begun.error();
+            if (auto begun = advance_revision(store, fast, revision); !begun) return begun.error();
             if (auto set = set_name(store, fast, domain, name); !set) return set.error();
             add_line(store, fast, "rename", now_called(domain.name, name));
             return *read_domain(store.db(), fast.domain());
@@ -95,7 +95,7 @@ Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::str
     if (!uuid) co_return Error(Errc::invalid, json_shown(vm_uuid) + " is not a uuid");
     co_return co_await store.with_fast_lock(
         domain.id, "preserve", until, [&](const FastHold& fast) -> Result<DomainRow> {
-            if (auto begun = begin_edit(store, fast, 0); !begun) return begun.error();
+            if (auto begun = advance_revision(store, fast, 0); !begun) return begun.error();
             if (auto set = set_name(store, fast, domain, name); !set) return set.error();
             if (auto set = set_vm_uuid(store, fast, *uuid); !set) return set.error();
             add_line(store, fast, "preserve",

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "store/closing.hpp"
 #include "store/device_class.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
@@ -280,6 +281,7 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
     std::vector<IntentId> intents;
     auto done =
         co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
+            if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
             const bool in_batch = drafts.size() > 1;
             for (const auto& draft : drafts) {
                 if (XLSTORE_LEFT_OUT("intent commit") && draft.verb != Verb::add) {

@@ -37,8 +37,8 @@ public:
 
     /// Commit 1: entries and intents of one slow hold, all or none; several drafts become a batch,
     /// which is settled as one. A stale entry is replaced (R16). Errors: gone (R8), lost (R15),
-    /// exists (an entry with that key, or a product's name taken by another thing), busy. Nothing
-    /// has changed then.
+    /// exists (an entry with that key, or a product's name taken by another thing), refused (the
+    /// document is closed), busy. Nothing has changed then.
     Task<Result<std::vector<IntentId>>> open(SlowHold& hold, std::vector<Draft> drafts,
                                              std::string monitor_path, Deadline until);
 

@@ -48,7 +48,9 @@ void add_things(Db& db, const DomainRow& row, OutgoingDocument& outgoing)
         }
         const auto products = read_products(db, thing.id);
         if (thing.address.empty() && std::any_of(products.begin(), products.end(), is_device))
-            outgoing.unknown.push_back(thing.name.text() + ": where QEMU put it is not known");
+            outgoing.unknown.push_back(thing.name.text() +
+                                       ": where QEMU put it is not known; 'xlstore close domid:" +
+                                       std::to_string(row.domid) + "' asks");
         list += (list.empty() ? "" : ",") + carried_json(thing, in_document);
     }
     const std::string all = json_object({{"format", json_quote(kFormat)},

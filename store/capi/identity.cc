@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What a domain is called, and its document on the way to another store.
+// What a domain is called, and its document on the way to another store, closed while it goes
+// there.
 #include "store/identity.hpp"
 
 #include "store/capi/handle.hpp"
+#include "store/closing.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/migration.hpp"
@@ -77,6 +79,50 @@ std::string quoted(const std::vector<std::string>& texts)
     return joined(all);
 }
 
+Work close_work(Store& store, DomainRow domain, std::string reason, Deadline until)
+{
+    auto closed = co_await close_document(store, std::move(domain), std::move(reason), until);
+    if (!closed) co_return std::move(closed).error();
+    Answer answer;
+    answer.message = closed->domain.subject() + ": its document is closed";
+    answer.json = json_object({{"result", json_quote("done")},
+                               {"domid", std::to_string(closed->domain.domid)},
+                               {"notes", quoted(closed->notes)}});
+    co_return answer;
+}
+
+Work reopen_work(Store& store, DomainRow domain, Deadline until)
+{
+    auto opened = co_await reopen_document(store, std::move(domain), until);
+    if (!opened) co_return std::move(opened).error();
+    Answer answer;
+    answer.message = opened->subject() + ": its document is open";
+    answer.json =
+        json_object({{"result", json_quote("done")}, {"domid", std::to_string(opened->domid)}});
+    co_return answer;
+}
+
+Result<Work> close_of(State& state, const char* domain, const char* reason,
+                      const xlstore_call* call)
+{
+    auto text = text_of(reason, "reason");
+    if (!text) return text.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return close_work(*state.store, *std::move(row), *std::move(text), *until);
+}
+
+Result<Work> reopen_of(State& state, const char* domain, const xlstore_call* call)
+{
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return reopen_work(*state.store, *std::move(row), *until);
+}
+
 }  // namespace
 
 }  // namespace xlstore::capi
@@ -139,4 +185,34 @@ int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, cons
                                   char** json_out, char** notes_out)
 {
     return xlstore_outgoing_domain(store, domain, name, json_out, nullptr, notes_out);
+}
+
+int32_t xlstore_close_document(xlstore_store* store, const char* domain, const char* reason,
+                               const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return close_of(state, domain, reason, call); });
+}
+
+int32_t xlstore_close_document_start(xlstore_store* store, const char* domain, const char* reason,
+                                     const xlstore_call* call, xlstore_callback callback,
+                                     void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return close_of(state, domain, reason, call); });
+}
+
+int32_t xlstore_reopen_document(xlstore_store* store, const char* domain, const xlstore_call* call,
+                                xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return reopen_of(state, domain, call); });
+}
+
+int32_t xlstore_reopen_document_start(xlstore_store* store, const char* domain,
+                                      const xlstore_call* call, xlstore_callback callback,
+                                      void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return reopen_of(state, domain, call); });
 }

@@ -376,6 +376,41 @@ static void check_carried(xlstore_store* s)
     xlstore_string_free(json);
 }
 
+static void check_closing(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    struct told t = TOLD_INIT;
+    xlstore_result* r = NULL;
+
+    INVALID(xlstore_close_document(NULL, "7", "why", NULL, NULL));
+    INVALID(xlstore_close_document(s, "7", NULL, NULL, NULL));
+    INVALID(xlstore_close_document(s, "7", "", NULL, NULL));
+    INVALID(xlstore_close_document_start(s, "7", "why", NULL, NULL, NULL, NULL));
+    INVALID(xlstore_reopen_document(s, NULL, NULL, NULL));
+    INVALID(xlstore_reopen_document_start(s, "7", NULL, NULL, NULL, NULL));
+    STATUS(xlstore_reopen_document(s, "domid:7", NULL, NULL), XLSTORE_E_REFUSED);
+    OK(xlstore_close_document(s, "domid:7", "moves to b", NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), "\"notes\":[]") != NULL);
+    xlstore_result_free(r);
+
+    STATUS(xlstore_eject(s, "domid:7", "hdc", NULL, NULL), XLSTORE_E_REFUSED);
+    STATUS(xlstore_put_thing(s, "domid:7", "nics", "{\"devid\":5}", 0, NULL, NULL),
+           XLSTORE_E_REFUSED);
+    STATUS(xlstore_remove_thing(s, "domid:7", "nics", "5", 0, NULL, NULL), XLSTORE_E_REFUSED);
+    STATUS(xlstore_close_document(s, "domid:7", "again", NULL, NULL), XLSTORE_E_REFUSED);
+
+    OK(xlstore_reopen_document(s, "domid:7", NULL, NULL));
+    OK(xlstore_close_document_start(s, "domid:7", "moves to c", NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK);
+    STATUS(xlstore_eject(s, "domid:7", "hdc", NULL, NULL), XLSTORE_E_REFUSED);
+    t.calls = 0;
+    OK(xlstore_reopen_document_start(s, "domid:7", NULL, tell, &t, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_OK);
+    OK(xlstore_eject(s, "domid:7", "hdc", NULL, NULL));
+}
+
 static void check_names(struct world* world)
 {
     static const char* const uuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9cff";
@@ -441,5 +476,6 @@ void check_creation(struct world* world)
     check_spawn(world);
     check_failures(world);
     check_soft_reset(world);
+    check_closing(world);
     check_names(world); /* an intent that others left open is settled now */
 }

@@ -176,7 +176,9 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
         std::puts(json_object(members).c_str());
         return;
     }
-    const bool noteworthy = about.if_left != Exit::clean || f.action != Action::none;
+    // A closed document refuses what people try: it is said, though nothing is wrong with it.
+    const bool noteworthy = about.if_left != Exit::clean || f.action != Action::none ||
+                            f.code == recovery::Code::document_closed;
     if (!noteworthy && !settings.verbose) return;
     std::string line = f.subject + ": " + std::string(about.message);
     if (!f.evidence.empty()) line += " (" + f.evidence + ")";

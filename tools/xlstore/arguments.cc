@@ -88,6 +88,9 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         if (name == "create" || name == "import")
             verb->add_option("--things", out.things,
                              "the file that 'export --settled --things' wrote with this document");
+        if (name == "close")
+            verb->add_option("--reason", out.reason, "why, for those whom it is in the way of")
+                ->required();
         if (name == "locks") {
             auto* of = verb->add_option("--break", out.break_lock_of,
                                         "make the slow lock of this domain free");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// init, upgrade, create, soft-reset, import, register, rename, preserve, destroy, recover.
+// init, upgrade, create, soft-reset, import, register, rename, preserve, close, reopen, destroy,
+// recover.
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -166,6 +167,21 @@ Result<Status> run_preserve(const Arguments& arguments)
         return xlstore_preserve(store, words[0].c_str(), words[1].c_str(),
                                 arguments.uuid.empty() ? nullptr : arguments.uuid.c_str(), &call,
                                 out);
+    });
+}
+
+Result<Status> run_close(const Arguments& arguments)
+{
+    return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_close_document(store, arguments.words[0].c_str(), arguments.reason.c_str(),
+                                      &call, out);
+    });
+}
+
+Result<Status> run_reopen(const Arguments& arguments)
+{
+    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_reopen_document(store, arguments.words[0].c_str(), &call, out);
     });
 }
 

@@ -49,8 +49,10 @@ Result<Status> run_list(const Arguments& arguments)
         "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', "
         "vm_uuid, 'state', state, "
         "'incarnation', incarnation, 'things', things, 'open_intents', open_intents, 'qemu_pid', "
-        "qemu_pid), domid, name, coalesce(vm_uuid, uuid), state, things, open_intents, coalesce(qemu_pid, '-') "
-        "FROM domains",
+        "qemu_pid, 'closed_since', closed_since, 'closed_reason', reason), domid, name, "
+        "coalesce(vm_uuid, uuid), state || iif(closed_since IS NULL, '', ', closed'), things, "
+        "open_intents, coalesce(qemu_pid, '-') "
+        "FROM domains LEFT JOIN closed_documents USING (incarnation, domid) ORDER BY domid",
         {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"});
 }
 
@@ -63,8 +65,11 @@ Result<Status> run_show(const Arguments& arguments)
         "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, 'state', d.state, "
         "'incarnation', d.incarnation, 'things', d.things, 'open_intents', d.open_intents, "
         "'epoch', d.epoch, 'revision', d.revision, 'as_of', d.as_of, 'qemu_pid', d.qemu_pid, "
-        "'monitor', d.monitor_path, 'log', d.log_path, 'document', json(l.json)) AS shown "
-        "FROM domains d JOIN libxl_json l ON l.domid = d.domid WHERE d.incarnation = ?1";
+        "'monitor', d.monitor_path, 'log', d.log_path, 'closed_since', c.closed_since, 'closed_by', "
+        "c.closed_program || ' ' || c.closed_pid, 'closed_reason', c.reason, 'opened_by', "
+        "c.opened_by, 'document', json(l.json)) AS shown "
+        "FROM domains d JOIN libxl_json l ON l.domid = d.domid LEFT JOIN closed_documents c ON "
+        "c.incarnation = d.incarnation WHERE d.incarnation = ?1";
     const xlstore_call call = call_of(arguments);
     const char* const incarnation = found->incarnation.front().c_str();
     char* rows = nullptr;

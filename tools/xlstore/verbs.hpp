@@ -32,6 +32,7 @@ struct Arguments {
     bool settled = false;
     std::string name;
     std::string things;  ///< path of a file
+    std::string reason;
     std::vector<std::string> words;    ///< positional, in the verb's order
     std::vector<std::string> command;  ///< after --
 };
@@ -62,6 +63,8 @@ Result<Status> run_import(const Arguments&);
 Result<Status> run_register(const Arguments&);
 Result<Status> run_rename(const Arguments&);
 Result<Status> run_preserve(const Arguments&);
+Result<Status> run_close(const Arguments&);
+Result<Status> run_reopen(const Arguments&);
 Result<Status> run_destroy(const Arguments&);
 Result<Status> run_recover(const Arguments&);
 Result<Status> run_list(const Arguments&);

@@ -505,6 +505,27 @@ int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, cons
 int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const char* name,
                                 char** json_out, char** things_out, char** notes_out);
 
+/* Closes a running domain's document for a time, as a rule that of a migration: what attaches,
+ * detaches, inserts, ejects, edits, or replaces its QEMU is refused at commit 1 (XLSTORE_E_REFUSED,
+ * naming who closed it, when, why, and how it is opened), also for level two and also in this process.
+ * Destroying it, recovery, and another name pass. Waits for the slow lock, so that no operation is
+ * under way. Asks QEMU for addresses that are not known. It stays closed when its closer dies.
+ * `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is open: its number);
+ * refused (closed already, or being created); gone; lost; nothing was changed. Result:
+ * {"result","domid","notes":[...]}; notes: things of which QEMU did not say where they are. */
+int32_t xlstore_close_document(xlstore_store* store, const char* domain, const char* reason,
+                               const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_close_document_start(xlstore_store* store, const char* domain, const char* reason,
+                                     const xlstore_call* call, xlstore_callback callback,
+                                     void* userdata, xlstore_op** op_out);
+/* Opens it again, also one that another process closed. Takes the fast lock only. Errors: refused (it
+ * is open), gone, busy. Result: {"result","domid"}. */
+int32_t xlstore_reopen_document(xlstore_store* store, const char* domain, const xlstore_call* call,
+                                xlstore_result** result_out);
+int32_t xlstore_reopen_document_start(xlstore_store* store, const char* domain,
+                                      const xlstore_call* call, xlstore_callback callback,
+                                      void* userdata, xlstore_op** op_out);
+
 /* ---- Looking -------------------------------------------------------------------------------- */
 
 typedef struct xlstore_domain_info {

@@ -308,6 +308,37 @@ TEST_F(RulesTest, AThingThatIsInsertedIsTheLastThatWasMade)
     EXPECT_EQ(order(), "hdc1 tab2 saved3 late10 ");
 }
 
+TEST_F(RulesTest, AClosedDocumentTakesNoIntentAndNoThing)
+{
+    const std::string close =
+        "UPDATE domain SET closed_us = 1, closed_pid = 1, closed_program = 'x'";
+    must("UPDATE thing SET state = 'present' WHERE id = 2");
+    must("UPDATE thing SET state = 'changing' WHERE id = 1");
+    must(intent(1, "change"));
+    refused("closed", close);  // an intent is open
+    must("DELETE FROM intent");
+    must("UPDATE thing SET state = 'removing' WHERE id = 2");
+    must(close);
+    refused("closed", intent(1, "change"));
+    refused("closed", intent(2, "remove"));
+    const std::string nic =
+        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+        "VALUES (1, 'nics', '0', 0, 'xenstore', 'present', '{}', 1)";
+    refused("closed", nic);
+    // What recovery found in QEMU gets an entry; and another QEMU what there was.
+    must(
+        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+        "VALUES (1, 'qemu', 'found', 1, 'qemu', 'present', '{}', 1)");
+    set_state("creating");
+    must(intent(1, "change"));
+    must("DELETE FROM intent");
+    set_state("running");
+    must("UPDATE domain SET closed_us = NULL");
+    must(nic);
+    set_state("creating");
+    refused("closed", close);
+}
+
 // A store of release 0.1 has its things in the order of their ids; nothing else of it changes.
 TEST(SchemaUpgradeTest, ThingsKeepTheOrderInWhichTheyCame)
 {
@@ -382,13 +413,13 @@ TEST_F(RulesTest, R17AProgramOfTheFirstReleaseGetsNoSession)
 TEST_F(RulesTest, EveryTriggerIsKnownHere)
 {
     const std::set<std::string> known = {
-        "thing_made",       "domain_replace",    "history_delete",       "history_replace",
-        "history_update",   "intent_replace",    "r10_intent_state",     "r10_intent_update",
-        "r10_thing_delete", "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity",
-        "r14_domain_state", "r15_domain_epoch",  "r17_session_schema",   "r1_thing_identity",
-        "r1_thing_state",   "r5_thing_delete",   "r8_intent_insert",     "r8_member_update",
-        "r8_thing_insert",  "r8_thing_update",   "store_delete",         "store_replace",
-        "thing_replace"};
+        "closed_domain",     "closed_intent",        "closed_thing_insert", "thing_made",
+        "domain_replace",    "history_delete",       "history_replace",     "history_update",
+        "intent_replace",    "r10_intent_state",     "r10_intent_update",   "r10_thing_delete",
+        "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity", "r14_domain_state",
+        "r15_domain_epoch",  "r17_session_schema",   "r1_thing_identity",   "r1_thing_state",
+        "r5_thing_delete",   "r8_intent_insert",     "r8_member_update",    "r8_thing_insert",
+        "r8_thing_update",   "store_delete",         "store_replace",       "thing_replace"};
     std::set<std::string> there;
     sqlite3_exec(
         db_, "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
