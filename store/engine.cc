@@ -555,6 +555,10 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
 Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carried carried,
                                     Deadline until)
 {
+    // First of all: a destruction while QEMU is asked has taken the intent, and says so below.
+    if (verb == Verb::add && !carried.refusal && carried.evidence.image == Image::after)
+        if (const auto added = read_batch(store_->db(), ids.front()))
+            carried.addresses = co_await ask_where(*added, until);
     auto intents = read_batch(store_->db(), ids.front());
     if (!intents) {
         if (auto ours = journal_.still_held(hold_); !ours) co_return std::move(ours).error();
@@ -564,8 +568,6 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
                         "'xlstore history' says what was seen of it");
     }
     const std::string things = names_of(*intents);
-    if (verb == Verb::add && !carried.refusal && carried.evidence.image == Image::after)
-        carried.addresses = co_await ask_where(*intents, until);
     const Evidence& found = carried.evidence;
     std::string trouble;
     const auto still_there = verb == Verb::remove ? Image::before : Image::after;
