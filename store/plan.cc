@@ -29,19 +29,52 @@ constexpr std::array kMakers = {
     Maker{"netdev_add", "netdev", "id", "netdev_del"},
 };
 
-std::string command_to_json(const Command& command)
-{
-    std::string text = "{\"execute\":" + json_quote(command.execute);
-    if (!command.arguments.empty()) text += ",\"arguments\":" + command.arguments;
-    return text + "}";
-}
-
 // Descriptor sets are made by add-fd alone, and taken out by a number that QEMU chooses.
 constexpr std::string_view kFdset = "fdset";
 
 Error bad_plan(const std::string& what)
 {
     return Error(Errc::invalid, "plan: " + what);
+}
+
+const Maker* maker_of_kind(std::string_view kind)
+{
+    const auto* it = std::find_if(kMakers.begin(), kMakers.end(),
+                                  [&](const Maker& m) { return m.kind == kind; });
+    return it == kMakers.end() ? nullptr : it;
+}
+
+Command take_out(const Maker& maker, std::string_view name)
+{
+    std::string text(name);
+    if (maker.kind == kAnonymousKind) text.insert(0, std::string(kAnonymousPath) + "/");
+    return Command{std::string(maker.undo),
+                   "{\"" + std::string(maker.name_argument) + "\":" + json_quote(text) + "}"};
+}
+
+bool holds_any(std::string_view text, const std::vector<std::string>& placeholders)
+{
+    return std::any_of(placeholders.begin(), placeholders.end(), [&](const std::string& one) {
+        return text.find(one) != std::string_view::npos;
+    });
+}
+
+Result<void> only_members(std::string_view object, std::initializer_list<std::string_view> known,
+                          const std::string& where)
+{
+    for (const auto& member : json_members(object))
+        if (std::find(known.begin(), known.end(), member.key) == known.end())
+            return bad_plan(where + ": unknown member " + json_shown(member.key));
+    return {};
+}
+
+}  // namespace
+
+std::string command_to_json(const Command& command)
+{
+    std::string text = "{\"execute\":" + json_quote(command.execute);
+    if (!command.arguments.empty()) text += ",\"arguments\":" + command.arguments;
+    return text + "}";
 }
 
 Result<Command> command_from_json(std::string_view object)
@@ -60,6 +93,8 @@ Result<Command> command_from_json(std::string_view object)
     return command;
 }
 
+namespace {
+
 Result<std::optional<Command>> undo_from_json(std::string_view value)
 {
     if (json_type(value) == JsonType::null) return std::optional<Command>();
@@ -71,30 +106,6 @@ Result<std::optional<Command>> undo_from_json(std::string_view value)
 std::string optional_text(const std::optional<std::string>& value)
 {
     return value ? json_quote(*value) : "null";
-}
-
-const Maker* maker_of_kind(std::string_view kind)
-{
-    const auto* it = std::find_if(kMakers.begin(), kMakers.end(),
-                                  [&](const Maker& m) { return m.kind == kind; });
-    return it == kMakers.end() ? nullptr : it;
-}
-
-Command take_out(const Maker& maker, std::string_view name)
-{
-    std::string text(name);
-    if (maker.kind == kAnonymousKind) text.insert(0, std::string(kAnonymousPath) + "/");
-    return Command{std::string(maker.undo),
-                   "{\"" + std::string(maker.name_argument) + "\":" + json_quote(text) + "}"};
-}
-
-Result<void> only_members(std::string_view object, std::initializer_list<std::string_view> known,
-                          const std::string& where)
-{
-    for (const auto& member : json_members(object))
-        if (std::find(known.begin(), known.end(), member.key) == known.end())
-            return bad_plan(where + ": unknown member " + json_shown(member.key));
-    return {};
 }
 
 }  // namespace
@@ -154,6 +165,7 @@ std::string probe_to_json(const Probe& probe)
                 ",\"after\":" + optional_text(probe.drive->after) +
                 ",\"seen\":" + optional_text(probe.drive->seen) + "}";
     }
+    if (!probe.absent.empty()) text += ",\"absent\":" + json_quote(probe.absent);
     return text + "}";
 }
 
@@ -176,6 +188,7 @@ Result<Probe> probe_from_json(std::string_view minified)
         }
         probe.products.push_back(std::move(product));
     }
+    probe.absent = json_get_string(minified, "absent").value_or("");
     if (const auto drive = json_find(minified, "drive")) {
         const auto id = json_get_string(*drive, "id");
         if (!id) return bad_plan("the probe's drive has no id");
@@ -218,6 +231,17 @@ Result<Step> file_step(Command command, std::string_view element, const std::str
 
 }  // namespace
 
+bool same_product(const Product& one, const Product& other) noexcept
+{
+    return one.kind == other.kind && one.name == other.name;
+}
+
+bool has_product(const std::vector<Product>& products, const Product& one) noexcept
+{
+    return std::any_of(products.begin(), products.end(),
+                       [&](const Product& other) { return same_product(one, other); });
+}
+
 bool is_fdset(const Product& product) noexcept
 {
     return product.kind == kFdset;
@@ -257,6 +281,59 @@ Result<std::optional<Product>> product_of(const Command& command)
     return std::optional<Product>(
         Product{std::string(maker->kind), *name, take_out(*maker, *name)});
 }
+
+namespace {
+
+// Does a member that names something, at any depth of `value`, hold one of `placeholders`?
+bool names_with(std::string_view value, const std::vector<std::string>& placeholders)
+{
+    const auto type = json_type(value);
+    if (type == JsonType::array) {
+        const auto elements = json_elements(value);
+        return std::any_of(elements.begin(), elements.end(),
+                           [&](std::string_view e) { return names_with(e, placeholders); });
+    }
+    if (type != JsonType::object) return false;
+    const auto members = json_members(value);
+    return std::any_of(members.begin(), members.end(), [&](const JsonMember& member) {
+        const bool name = member.key == "id" || member.key == "node-name";
+        return (name && holds_any(member.value, placeholders)) ||
+               names_with(member.value, placeholders);
+    });
+}
+
+// R16: a product is looked for by the text that the plan has. What QEMU is sent has the captured
+// number in the place of "$fdset", so that no name may be made of it.
+Result<void> check_placeholders(const Plan& plan)
+{
+    std::vector<std::string> placeholders;
+    for (const auto& step : plan.steps)
+        if (!step.capture.empty()) placeholders.push_back("$" + step.capture);
+    if (placeholders.empty()) return {};
+    const auto refused = [](const std::string& what) {
+        return Error(Errc::invalid,
+                     "plan: " + what +
+                         " holds the placeholder of a captured number, which is only known on the "
+                         "way: it could not be found again (R16)",
+                     "nothing was changed; give it a name of fixed text");
+    };
+    for (const auto& product : plan.probe.products) {
+        const std::string what = product.kind + " " + json_shown(product.name);
+        if (holds_any(product.name, placeholders)) return refused("the name of " + what);
+        if (!is_fdset(product) && product.undo && holds_any(product.undo->arguments, placeholders))
+            return refused("what undoes " + what);
+    }
+    std::size_t number = 0;
+    for (const auto& step : plan.steps) {
+        ++number;
+        const auto product = product_of(step.command);
+        if (product && *product && names_with(step.command.arguments, placeholders))
+            return refused("a name in step " + std::to_string(number));
+    }
+    return {};
+}
+
+}  // namespace
 
 Result<Plan> compile_plan(std::string_view thing_json)
 {
@@ -332,14 +409,12 @@ Result<Plan> compile_plan(std::string_view thing_json)
                 return bad_plan(
                     "an element of \"probe\" needs a \"name\" and a \"kind\": device, anonymous, "
                     "chardev, node, object or netdev");
-            const bool known =
-                std::any_of(plan.probe.products.begin(), plan.probe.products.end(),
-                            [&](const Product& p) { return p.kind == *kind && p.name == *name; });
-            if (!known)
-                plan.probe.products.push_back(
-                    Product{*kind, *name, take_out(*maker_of_kind(*kind), *name)});
+            Product proof{*kind, *name, take_out(*maker_of_kind(*kind), *name)};
+            if (!has_product(plan.probe.products, proof))
+                plan.probe.products.push_back(std::move(proof));
         }
     }
+    if (auto ok = check_placeholders(plan); !ok) return ok.error();
     // "All are there" has to prove that every step ran.
     if (!own_probe && !plan.probe.products.empty()) {
         const auto last = product_of(plan.steps.back().command);

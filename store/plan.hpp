@@ -56,12 +56,20 @@ struct DriveProbe {
 struct Probe {
     std::vector<Product> products;
     std::optional<DriveProbe> drive;
+    /// Why there can be nothing of it in QEMU: only where there is nothing to ask
+    /// for (the names that it had are another entry's by now). Empty: QEMU is asked.
+    std::string absent = {};
 };
 
 struct Plan {
     std::vector<Step> steps;
     Probe probe;
 };
+
+// A command as {"execute": …, "arguments": …}; without arguments when it has none.
+[[nodiscard]] std::string command_to_json(const Command& command);
+/// Error invalid: it is none.
+Result<Command> command_from_json(std::string_view minified);
 
 // As stored in the intent; the parsers take what the writers made (from disk: checked all the
 // same).
@@ -87,13 +95,17 @@ Result<std::optional<Product>> product_of(const Command& command);
 /// taken out; what would make it again nobody knows.
 /// What a step without a product has done is undone by the operation itself when it fails; recovery
 /// cannot see that it ran. Error invalid, naming the step: unknown members, a step that nothing is
-/// known to undo, nothing to probe for.
+/// known to undo, nothing to probe for, a captured number ($fdset) in a name or in what undoes a
+/// product (R16: only fixed text can be looked for).
 Result<Plan> compile_plan(std::string_view thing_json);
 
 /// The plan that takes products out again, last first. Descriptor sets are in none: they are swept
 /// up when what used them is gone.
 [[nodiscard]] std::vector<Step> removal_steps(const std::vector<Product>& products);
 
+/// The same kind and name.
+[[nodiscard]] bool same_product(const Product& one, const Product& other) noexcept;
+[[nodiscard]] bool has_product(const std::vector<Product>& products, const Product& one) noexcept;
 [[nodiscard]] bool is_fdset(const Product& product) noexcept;
 /// A device, with an id of its own or without.
 [[nodiscard]] bool is_device(const Product& product) noexcept;

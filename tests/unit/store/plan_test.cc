@@ -126,6 +126,56 @@ TEST(PlanTest, RefusesWhatCouldNotBeUndoneOrFound)
     }
 }
 
+// R16: what is looked for afterwards is the text of the plan; QEMU was sent the number.
+TEST(PlanTest, CapturedNumberIdentifiesNothing)
+{
+    const std::string add_fd = R"({"execute":"add-fd","arguments":{"opaque":"o"},"file":"/f"},)";
+    const std::string device = R"({"execute":"device_add","arguments":{"id":"d"}})";
+    const auto plan_of = [&](const std::string& rest) {
+        return R"({"key":"k","steps":[)" + add_fd + rest + "}";
+    };
+    const std::string refused[] = {
+        plan_of(R"({"execute":"device_add","arguments":{"id":"d$fdset"}}])"),
+        plan_of(
+            R"({"execute":"blockdev-add","arguments":{"node-name":"$fdset","driver":"file"}}])"),
+        plan_of(R"({"execute":"chardev-add","arguments":{"id":"c-$fdset-x"}}])"),
+        plan_of(R"({"execute":"object-add","arguments":{"id":"o$fdset"}}])"),
+        plan_of(R"({"execute":"netdev_add","arguments":{"id":"n$fdset"}}])"),
+        // A node within a node.
+        plan_of(
+            R"({"execute":"blockdev-add","arguments":{"node-name":"n","file":{"node-name":"f$fdset"}}}])"),
+        // A set of its own, by the number of another; before it or after it.
+        plan_of(
+            R"({"execute":"add-fd","arguments":{"opaque":"o$fdset"},"file":"/g","capture":"b"},)" +
+            device + "]"),
+        R"({"key":"k","steps":[{"execute":"device_add","arguments":{"id":"a$b"}},)"
+        R"({"execute":"add-fd","arguments":{"opaque":"o"},"file":"/g","capture":"b"},)" +
+            device + "]}",
+        // What proves it, and what takes it out again.
+        plan_of(device + R"(],"probe":[{"kind":"object","name":"o$fdset"}])"),
+        plan_of(device +
+                R"(],"undo":[null,{"execute":"device_del","arguments":{"id":"d$fdset"}}])"),
+    };
+    for (const auto& text : refused) {
+        const auto plan = compile(text);
+        ASSERT_FALSE(plan) << text;
+        EXPECT_EQ(plan.error().code, Errc::invalid);
+        EXPECT_NE(plan.error().message.find("R16"), std::string::npos) << plan.error().message;
+    }
+    const std::string taken[] = {
+        plan_of(
+            R"({"execute":"blockdev-add","arguments":{"node-name":"n","filename":"/dev/fdset/$fdset"}}])"),
+        plan_of(R"({"execute":"x-use","arguments":{"set":"$fdset"}},)" + device +
+                R"(],"undo":[{"execute":"remove-fd","arguments":{"fdset-id":"$fdset"}},)"
+                R"({"execute":"x-unuse","arguments":{"set":"$fdset"}},null])"),
+        // No number is captured by that name.
+        plan_of(R"({"execute":"device_add","arguments":{"id":"d$other"}}])"),
+        R"({"key":"k","steps":[{"execute":"device_add","arguments":{"id":"d$fdset"}}]})",
+    };
+    for (const auto& text : taken)
+        EXPECT_TRUE(compile(text)) << text;
+}
+
 bool equal(const std::optional<Command>& a, const std::optional<Command>& b)
 {
     if (!a || !b) return !a && !b;
