@@ -60,6 +60,12 @@ public:
     /// Tables, and the columns of each.
     using Shape = std::map<std::string, std::map<std::string, Column>>;
 
+    /// Has its version that column?
+    [[nodiscard]] bool has_column(const std::string& table, const std::string& column) const
+    {
+        return tables_.contains(table) && tables_.at(table).contains(column);
+    }
+
     /// What was wrong with the file's frame, in words.
     [[nodiscard]] const std::vector<std::string>& mended() const { return mended_; }
 

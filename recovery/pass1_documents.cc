@@ -17,6 +17,7 @@
 #include "store/device_class.hpp"
 #include "store/document.hpp"
 #include "store/journal.hpp"
+#include "store/product.hpp"
 #include "store/qmp/protocol.hpp"
 
 namespace xlstore::recovery {
@@ -86,9 +87,7 @@ std::string text_instead(Db& db, DomainId domain, const ThingRow& entry)
     const auto* of = find_device_class(entry.name.device_class);
     if (of->key != KeyRule::given)
         return element_of_key(*of, entry.name.key, entry.primary == "qemu");
-    auto products = read_products(db, entry.id);
-    order_by_kind(products);
-    return found_entry(entry.name.key, products);
+    return found_entry(entry.name.key, made_of(db, domain, entry).products);
 }
 
 class Documents {

@@ -64,10 +64,11 @@ void report_all(Check& check, Code code, const DomainRow& domain, const std::vec
     }
 }
 
-Code code_of(const Intent& intent, const Evidence& found)
+Code code_of(const Unit& unit, const Evidence& found)
 {
-    if (waits_for_guest(intent, found)) return Code::intent_waits;
-    if (found.half) return Code::intent_half_done;
+    const bool more_to_ask = has_more_to_ask(unit, found);
+    if (waits_for_guest(unit, found) && !more_to_ask) return Code::intent_waits;
+    if (found.half || more_to_ask) return Code::intent_half_done;
     if (!found.image) return Code::intent_in_doubt;
     switch (*found.image) {
     case Image::after:
@@ -89,7 +90,7 @@ Task<void> look_only(Check& check, Reached& reached, DomainRow domain, std::vect
             co_await look(reached.monitor(), first.draft.verb, probe_of(unit), check.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
-        const Code code = code_of(first, found);
+        const Code code = code_of(unit, found);
         if (problem(code).question.empty())
             check.report(code, about);
         else
@@ -118,7 +119,7 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
             co_await look(engine.monitor(), first.draft.verb, probe_of(unit), check.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
-        const Code code = code_of(first, found);
+        const Code code = code_of(unit, found);
         if (problem(code).question.empty()) {
             check.report(code, about);
             continue;

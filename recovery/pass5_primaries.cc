@@ -54,8 +54,9 @@ Book read_book(Store& store, DomainId domain)
     for (auto& entry : read_things(store.db(), domain)) {
         if (entry.primary != "qemu") continue;
         Book::Line line;
-        line.products = read_products(store.db(), entry.id);
-        if (line.products.empty()) line.products = products_of(entry);
+        // A name that another entry claims is that one's alone: a stale entry may
+        // remember it.
+        line.products = made_of(store.db(), domain, entry).products;
         line.open = open_intent_of(store.db(), domain, entry.name).has_value();
         line.entry = std::move(entry);
         book.know(line.products);
@@ -148,7 +149,7 @@ private:
         const auto entry = read_thing(store_.db(), domain_.id, name);
         if (!entry) co_return Error(Errc::lost, name.text() + " was removed meanwhile");
         auto draft = drive_of(*entry) ? draft_eject(*entry)
-                                      : draft_detach(*entry, read_products(store_.db(), entry->id));
+                                      : draft_detach(*entry, made_of(store_.db(), domain_.id, *entry));
         if (!draft) co_return std::move(draft).error();
         auto done = co_await engine.operate(*std::move(draft), check_.deadline());
         if (!done) co_return std::move(done).error();

@@ -99,10 +99,10 @@ private:
             [&](const Row& row) { sequences_[row.text("name")] = row.integer("seq"); });
     }
 
-    // Its statement stays prepared: Db knows it by the address of its text.
+    // Its statement stays prepared: Db knows it by the address of its text. A row that was rebuilt
+    // may lack columns of those that were read.
     Statement inserting(const std::string& table, const Row& row)
     {
-        // A row that was rebuilt has fewer columns than one that was read.
         std::string names;
         std::string marks;
         for (const auto& [column, cell] : row.cells()) {
@@ -374,22 +374,37 @@ private:
     void read_products()
     {
         std::set<std::string> found;
+        const bool has_image = from_.has_column("product", "image");
         const auto take = [&](Row row) {
-            const auto whose = std::to_string(row.integer("domain"));
-            if (found.insert(whose + " " + row.text("kind") + " " + row.text("name")).second) {
-                products_by_thing_[row.integer("thing")].push_back(
-                    Product{row.text("kind"), row.text("name"), std::nullopt});
-                products_.push_back(std::move(row));
-            }
+            const auto name = std::to_string(row.integer("thing")) + " " +
+                              (has_image ? row.text("image") : "") + " " + row.text("kind") + " " +
+                              row.text("name");
+            if (!found.insert(name).second) return;
+            products_by_thing_[row.integer("thing")].push_back(
+                Product{row.text("kind"), row.text("name"), std::nullopt});
+            products_.push_back(std::move(row));
         };
+        const std::string names =
+            has_image ? "domain, kind, name, thing, image" : "domain, kind, name, thing";
+        const std::string order = has_image ? ", thing %s, image %s" : "";
         const bool whole = from_.rows_from_both_ends(
-            "product", "SELECT domain, kind, name, thing FROM product NOT INDEXED",
-            "domain %s, kind %s, name %s", take);
-        // The index has all of its columns.
-        if (!whole &&
-            !from_.rows_from_both_ends(
-                "product", "SELECT domain, kind, name, thing FROM product INDEXED BY product_thing",
-                "thing %s, domain %s, kind %s, name %s", take))
+            "product",
+            "SELECT " + names + (has_image ? ", claimed, seq, undo, asked_us" : "") +
+                " FROM product NOT INDEXED",
+            "domain %s, kind %s, name %s" + order, take);
+        // The index has the names, which is what matters (R1); order and undo are those of the
+        // kind.
+        const auto take_name = [&](Row row) {
+            const auto thing = things_.find(row.integer("thing"));
+            const bool stale = thing != things_.end() && thing->second.text("state") == "stale";
+            row.set("claimed", std::int64_t{stale ? 0 : 1});
+            take(std::move(row));
+        };
+        if (!whole && !from_.rows_from_both_ends(
+                          "product", "SELECT " + names + " FROM product INDEXED BY product_thing",
+                          std::string("thing %s, domain %s, kind %s, name %s") +
+                              (has_image ? ", image %s" : ""),
+                          take_name))
             lost("what things are made of in QEMU", "table and index are damaged");
     }
 

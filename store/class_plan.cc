@@ -2,7 +2,9 @@
 #include "store/class_plan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstdio>
 #include <iterator>
 
 #include "store/device_class.hpp"
@@ -245,7 +247,9 @@ std::vector<Product> products_of(const ThingRow& entry)
     if (device_class == "vcpus") {
         products.push_back(with_undo(Product{"device", "cpu-" + key, std::nullopt}));
     } else if (device_class == "qemu") {
-        if (auto plan = compile_plan(entry.json)) products = std::move(plan->probe.products);
+        // Its text may be damaged, which xlfsck repairs.
+        if (const auto text = json_minify(entry.json, "entry"))
+            if (auto plan = compile_plan(*text)) products = std::move(plan->probe.products);
     } else if (auto draft = draft_attach(device_class, entry.json)) {
         products = std::move(draft->plan.probe.products);
     }
@@ -297,22 +301,51 @@ Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
     return add_draft(*std::move(thing), single_device(id, arguments + "}"));
 }
 
-Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& products)
+namespace {
+
+// What shows that QEMU has nothing of a stale entry which this version cannot take out of it.
+std::optional<Probe> proof_of_absence(const ThingRow& entry, const std::vector<Product>& of_others)
+{
+    Probe probe;
+    if (!of_others.empty()) {  // a name is one thing's alone
+        probe.absent =
+            "what it would be made of in QEMU is another entry's: " + of_others.front().kind + " " +
+            json_shown(of_others.front().name);
+        return probe;
+    }
+    if (entry.state != "stale") return std::nullopt;
+    if (const auto drive = drive_of(entry)) {
+        probe.drive = DriveProbe{*drive, {}, {}, {}};
+    } else if (entry.name.device_class == "pcidevs") {
+        // libxl's id; that of another PCI segment's device can be the same.
+        std::array<char, 32> id{};
+        std::snprintf(id.data(), id.size(), "pci-pt-%02x_%02x.%01x",
+                      static_cast<unsigned>(json_get_integer(entry.json, "bus").value_or(0)),
+                      static_cast<unsigned>(json_get_integer(entry.json, "dev").value_or(0)),
+                      static_cast<unsigned>(json_get_integer(entry.json, "func").value_or(0)));
+        probe.products.push_back(Product{"device", id.data(), std::nullopt});
+    } else {
+        return std::nullopt;
+    }
+    return probe;
+}
+
+}  // namespace
+
+Result<Draft> draft_detach(const ThingRow& entry, const MadeOf& made)
 {
     Plan plan;
-    if (entry.name.device_class == "qemu") {
-        auto own = compile_plan(entry.json);  // it may say itself how each step is undone
-        if (!own) return std::move(own).error();
-        plan.probe = std::move(own->probe);
+    plan.probe.products = made.products;
+    if (made.products.empty()) {
+        auto proof = proof_of_absence(entry, made.of_others);
+        if (!proof)
+            return Error(
+                Errc::invalid,
+                entry.name.text() + " cannot be detached from a running domain by this version");
+        plan.probe = *std::move(proof);
     } else {
-        for (const auto& product : products)
-            plan.probe.products.push_back(with_undo(product));
+        plan.steps = removal_steps(made.products);
     }
-    if (plan.probe.products.empty())
-        return Error(
-            Errc::invalid,
-            entry.name.text() + " cannot be detached from a running domain by this version");
-    plan.steps = removal_steps(plan.probe.products);
     return Draft{Verb::remove, entry.name, entry.json, std::nullopt, std::nullopt, std::move(plan)};
 }
 

@@ -13,6 +13,7 @@
 
 #include "store/domain.hpp"
 #include "store/intent.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 
@@ -36,7 +37,8 @@ struct VcpuSlot {
 [[nodiscard]] std::optional<std::string> medium_of(std::string_view disk);
 [[nodiscard]] std::string with_medium(std::string_view disk, std::string_view path,
                                       std::string_view format);
-/// What the thing of `entry` is made of in QEMU, by its class; nothing known: none.
+/// What the thing of `entry` is made of in QEMU, by its class; nothing known: none. For what the
+/// store knows better: made_of(), store/product.hpp.
 [[nodiscard]] std::vector<Product> products_of(const ThingRow& entry);
 
 /// What the thing `json` (as it came) will be called. Errors: invalid (not JSON, unknown class, or
@@ -48,9 +50,11 @@ Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
 /// An add of the vcpu `json` ({"index": N}): driver and properties are what QEMU itself names for
 /// that slot (`slots`: its answer to query-hotpluggable-cpus), and become part of the thing.
 Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots);
-/// A removal of `entry`, by the ids that were stored when it was added: libxl's own may have
-/// drifted since (the address of a USB device on the host).
-Result<Draft> draft_detach(const ThingRow& entry, const std::vector<Product>& products);
+/// A removal of `entry`, by the products that were stored when it was added (store/product.hpp):
+/// libxl's own ids may have drifted since (the address of a USB device on the host). Of a stale
+/// entry without any the probe alone: it goes when QEMU is seen to have nothing of it.
+/// Error invalid: nothing is known that could be taken out or asked for.
+Result<Draft> draft_detach(const ThingRow& entry, const MadeOf& made);
 /// The CD drive `entry` with the medium that `image_after`, its JSON as it will be, names.
 Result<Draft> draft_change(const ThingRow& entry, std::string image_after);
 /// Another medium in the CD drive `entry`, or none. Error invalid: it is no CD drive that QEMU has.

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "store/json_text.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 
@@ -166,6 +167,13 @@ std::vector<DomainRow> living_domains(Db& db)
     return domains;
 }
 
+std::string new_key(Db& db, DomainId domain)
+{
+    auto row = db.prepare("SELECT next_key FROM domain WHERE id = ?").bind(value_of(domain));
+    row.step();
+    return "#" + std::to_string(row.integer(0));
+}
+
 std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name)
 {
     auto row = db.prepare(
@@ -200,15 +208,6 @@ std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain)
     while (rows.step())
         things.push_back(thing_from(rows));
     return things;
-}
-
-std::vector<Product> read_products(Db& db, std::int64_t thing)
-{
-    auto rows = db.prepare("SELECT kind, name FROM product WHERE thing = ?").bind(thing);
-    std::vector<Product> products;
-    while (rows.step())
-        products.push_back(Product{rows.text(0), rows.text(1), std::nullopt});
-    return products;
 }
 
 std::vector<DocumentMember> read_members(Db& db, DomainId domain)
@@ -251,7 +250,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
                      "SELECT i.domain, i.thing, i.operation, t.class, t.key, i.image_before, "
                      "i.image_after, "
                      "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
-                     "i.asked_us, i.note, i.image_stale, i.batch "
+                     "i.asked_us, i.note, i.image_stale, i.batch, i.replaced_state "
                      "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                    .bind(value_of(id));
     if (!row.step()) return no_intent(id);
@@ -279,9 +278,12 @@ Result<Intent> read_intent(Db& db, IntentId id)
     if (!probe) return damaged(probe.error().message);
     draft.plan = Plan{*std::move(steps), *std::move(probe)};
     draft.image_stale = row.maybe_text(15);
-    return Intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
+    draft.replaced_state = row.maybe_text(17);
+    Intent intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
                   row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
                   row.text(14), row.maybe_integer(16)};
+    intent.asked = asked_products(db, intent.thing);
+    return intent;
 }
 
 Result<std::vector<Intent>> read_batch(Db& db, IntentId id)

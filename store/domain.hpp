@@ -61,12 +61,15 @@ std::string read_baseline(Db& db, DomainId id);
 /// All that are not destroyed, by domid.
 std::vector<DomainRow> living_domains(Db& db);
 
+/// A key for an element without identity that none of this incarnation ever had (R16): "#7". It is
+/// given when an entry with it is inserted. REQUIRES the fast lock until then.
+std::string new_key(Db& db, DomainId domain);
+
 std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name);
 /// By class, each in the order of the document.
 std::vector<ThingRow> read_things(Db& db, DomainId domain);
 /// In the order in which they were made.
 std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain);
-std::vector<Product> read_products(Db& db, std::int64_t thing);
 
 /// The document but for its things, in order.
 std::vector<DocumentMember> read_members(Db& db, DomainId domain);

@@ -14,6 +14,7 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/probe.hpp"
+#include "store/product.hpp"
 #include "store/trace.hpp"
 
 namespace xlstore {
@@ -110,9 +111,39 @@ void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const E
 
 }  // namespace
 
-bool waits_for_guest(const Intent& intent, const Evidence& found)
+namespace {
+
+std::vector<Product> asked_of(const std::vector<Intent>& intents)
 {
-    return intent.asked_us && std::any_of(found.present.begin(), found.present.end(), is_device);
+    std::vector<Product> asked;
+    for (const auto& intent : intents)
+        asked.insert(asked.end(), intent.asked.begin(), intent.asked.end());
+    return asked;
+}
+
+// What of `asked` is in QEMU yet.
+std::vector<Product> still_there(const std::vector<Product>& asked, const Evidence& found)
+{
+    std::vector<Product> there;
+    for (const auto& product : found.present)
+        if (has_product(asked, product)) there.push_back(product);
+    return there;
+}
+
+}  // namespace
+
+bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found)
+{
+    return !still_there(asked_of(intents), found).empty();
+}
+
+bool has_more_to_ask(const std::vector<Intent>& intents, const Evidence& found)
+{
+    const auto asked = asked_of(intents);
+    return waits_for_guest(intents, found) &&
+           std::any_of(found.present.begin(), found.present.end(), [&](const Product& product) {
+               return is_device(product) && !has_product(asked, product);
+           });
 }
 
 Probe probe_of(const std::vector<Intent>& intents)
@@ -167,10 +198,22 @@ bool makes_something(const Step& step)
 struct Engine::Carried {
     Evidence evidence;
     std::optional<std::string> refusal;  // QEMU's or the guest's, with the steps before it undone
-    bool refused_by_guest = false;
-    bool asked = false;     // the guest has been asked, and may let go at any time
-    bool unproved = false;  // a step that makes nothing may not be undone: no probe sees it
-    Addresses addresses;    // where QEMU put what was added
+    std::vector<Product> asked;  // the guest has been asked for them, and may let go at any time
+    bool unproved = false;       // a step that makes nothing may not be undone: no probe sees it
+    Addresses addresses;         // where QEMU put what was added
+};
+
+// What the guest is asked to let go of on the way.
+struct Engine::Asking {
+    std::vector<IntentId> intents;          // in which it is written down
+    std::vector<Product> asked;             // it neither let go of them nor said no
+    std::optional<Deadline> patience = {};  // one wait for all of them
+};
+
+// A step that was done, and what undoes it.
+struct Engine::Undoing {
+    Command command;
+    bool shows;  // what it undoes is something that a probe sees
 };
 
 Engine::Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor)
@@ -245,7 +288,6 @@ Task<Engine::Unplug> Engine::watch_unplug(Product device, Deadline until)
 
 Task<Result<qmp::Reply>> Engine::send(Command command, Deadline until, int file_descriptor)
 {
-    monitor_.forget_unplugs();
     const auto patience = Clock::now() + kReleaseWait;
     for (;;) {
         XLSTORE_TRACE("sending", value_of(domain_.id), command.execute);
@@ -261,51 +303,91 @@ Task<Result<qmp::Reply>> Engine::send(Command command, Deadline until, int file_
     }
 }
 
-// One command that takes something out; a device has to be gone before what it stands on can go.
-Task<Result<void>> Engine::undo(Command command, Deadline until)
+// After a device_del. A USB device goes at once; a guest that takes its time is waited for later,
+// when it has been asked for all devices. Written down before that:
+// killed in the wait, a process leaves no other trace of it.
+Task<Result<void>> Engine::note_asked(Product device, Asking& asking, Deadline until)
+{
+    const auto became = co_await watch_unplug(device, Clock::now());
+    std::erase_if(asking.asked, [&](const Product& p) { return same_product(p, device); });
+    if (became == Unplug::gone) co_return Result<void>();
+    asking.asked.push_back(device);
+    if (became == Unplug::unknown) co_return Result<void>();
+    std::optional<std::vector<Product>> asked(asking.asked);
+    co_return co_await journal_.note(
+        hold_, asking.intents, "the guest has been asked to let go of " + json_shown(device.name),
+        std::move(asked), settle_deadline(until));
+}
+
+// Waits for all devices that the guest was asked for, for a while. Errors: refused, it said no;
+// in_doubt, it has one of them yet.
+Task<Result<void>> Engine::await_guest(Asking& asking, Deadline until)
+{
+    if (asking.asked.empty()) co_return Result<void>();
+    if (!asking.patience)
+        asking.patience = std::min(until, Clock::now() + limits::guest_unplug_wait);
+    Result<void> outcome;
+    const std::vector<Product> devices = asking.asked;
+    for (const auto& device : devices) {
+        const auto became = co_await watch_unplug(device, *asking.patience);
+        if (became == Unplug::gone || became == Unplug::refused)
+            std::erase_if(asking.asked, [&](const Product& p) { return same_product(p, device); });
+        if (became == Unplug::refused)
+            outcome = Error(Errc::refused,
+                            "the guest refused to let go of device " + json_shown(device.name));
+        else if (became != Unplug::gone && outcome)
+            outcome = Error(Errc::in_doubt, "the guest still has " + json_shown(device.name));
+    }
+    co_return outcome;
+}
+
+// One command that takes something out; of a device it only asks the guest.
+Task<Result<void>> Engine::undo(Command command, Asking& asking, Deadline until)
 {
     if (XLSTORE_LEFT_OUT("undo")) co_return Result<void>();
     auto reply = co_await send(command, settle_deadline(until), -1);
     if (!reply) co_return std::move(reply).error();
     if (!reply->ok) co_return Error(Errc::refused, qemu_said(command, *reply));
     if (!only_asks_the_guest(command)) co_return Result<void>();
-    const auto device = device_of_removal(command.arguments);
-    const auto became =
-        co_await watch_unplug(device, std::min(until, Clock::now() + limits::guest_unplug_wait));
-    if (became != Unplug::gone)
-        co_return Error(Errc::in_doubt, "the guest still has " + json_shown(device.name));
-    co_return Result<void>();
+    co_return co_await note_asked(device_of_removal(command.arguments), asking, until);
 }
 
-// Takes products out, last first.
-Task<Result<void>> Engine::take_out(const std::vector<Product>& products, Deadline until)
+// Takes products out, last first. The guest is asked for each device that it was not asked for yet;
+// what they may stand on waits until all of them are gone.
+Task<Result<void>> Engine::take_out(const std::vector<Product>& products, Asking& asking,
+                                    Deadline until)
 {
-    for (auto it = products.rbegin(); it != products.rend(); ++it) {
-        if (!it->undo)
-            co_return Error(Errc::refused, "nothing is known to take out " + it->kind + " " +
-                                               json_shown(it->name));
-        auto out = co_await undo(*it->undo, until);
-        if (!out) co_return out;
+    monitor_.forget_unplugs();
+    for (const bool devices : {true, false}) {
+        for (auto it = products.rbegin(); it != products.rend(); ++it) {
+            if (is_device(*it) != devices || has_product(asking.asked, *it)) continue;
+            if (!it->undo)
+                co_return Error(Errc::refused, "nothing is known to take out " + it->kind + " " +
+                                                   json_shown(it->name));
+            auto out = co_await undo(*it->undo, asking, until);
+            if (!out) co_return out;
+        }
+        auto gone = co_await await_guest(asking, until);
+        if (!gone) co_return gone;
     }
     co_return Result<void>();
 }
 
 // Half done: undoes what the intent itself left, then looks again. Never the rest of a plan.
-Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until)
+Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence, Asking& asking,
+                                Deadline until)
 {
     std::string trouble;
-    bool asked = false;
     if (!evidence.present.empty()) {
-        auto out = co_await take_out(evidence.present, until);
+        auto out = co_await take_out(evidence.present, asking, until);
         if (!out) trouble = out.error().message;
-        asked = !out && out.error().code == Errc::in_doubt;
         evidence = co_await look(monitor_, verb, probe, settle_deadline(until));
     }
     if (!evidence.leftover_fdsets.empty()) {
         std::vector<std::int64_t> removed;
         for (const auto fdset : evidence.leftover_fdsets) {
             const Command remove{"remove-fd", "{\"fdset-id\":" + std::to_string(fdset) + "}"};
-            auto out = co_await undo(remove, until);
+            auto out = co_await undo(remove, asking, until);
             if (out)
                 removed.push_back(fdset);
             else
@@ -318,7 +400,7 @@ Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence
         });
         if (evidence.image) evidence.half = !evidence.leftover_fdsets.empty();
     }
-    evidence.asked = asked && !evidence.present.empty();
+    evidence.asked = still_there(asking.asked, evidence);
     if (!trouble.empty()) evidence.reason += "; " + trouble;
     co_return evidence;
 }
@@ -330,23 +412,26 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Probe probe = probe_of(intents);
     Evidence found = co_await look(monitor_, verb, probe, until);
     trace_probed(domain_.id, ids_of(intents), found);
-    bool asked = waits_for_guest(first, found);
-    if (found.half && !asked) {
-        found = co_await clear_up(verb, probe, std::move(found), until);
+    Asking asking{ids_of(intents), asked_of(intents)};
+    found.asked = still_there(asking.asked, found);
+    if ((found.half && found.asked.empty()) || has_more_to_ask(intents, found)) {
+        found = co_await clear_up(verb, probe, std::move(found), asking, until);
         trace_probed(domain_.id, ids_of(intents), found);
-        asked = found.asked;
     }
+    const bool waits = !found.asked.empty();
     if (intents.size() > 1 && found.image == Image::before)
         found.reason += "; none of a batch of " + std::to_string(intents.size()) + " is left";
 
-    if (asked || found.half || !found.image) {
-        Resolved open{asked        ? Resolution::waits
+    if (waits || found.half || !found.image) {
+        Resolved open{waits        ? Resolution::waits
                       : found.half ? Resolution::stuck
                                    : Resolution::in_doubt,
                       found.reason};
         if (first.note != open.reason) {
-            auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason, asked,
-                                                settle_deadline(until));
+            std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
+            if (found.image || found.half) asked = found.asked;
+            auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason,
+                                                std::move(asked), settle_deadline(until));
             if (!noted) co_return std::move(noted).error();
         }
         co_return open;
@@ -397,30 +482,53 @@ Task<Result<void>> Engine::make_way(ThingName thing, Deadline until)
     co_return Result<void>();
 }
 
-// R16, before anything is written: an add finds nothing of the thing in QEMU, a removal and a
-// change find what the store knows of.
-Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
+namespace {
+
+// Back ends of an entry whose device is gone: an earlier plan of that same entry left them. What is
+// whole, or in the guest, is the thing itself.
+bool is_left_over(const std::vector<Product>& own, const std::vector<Product>& present)
 {
-    Evidence there = co_await look(monitor_, draft.verb, draft.plan.probe, until);
-    const auto entry = read_thing(store_->db(), domain_.id, draft.thing);
-    if (draft.verb == Verb::add && !there.present.empty() && there.half && entry) {
-        // What an earlier plan of this same entry left behind is undone first; nothing else is.
-        const auto own = read_products(store_->db(), entry->id);
-        const bool all_own =
-            std::all_of(there.present.begin(), there.present.end(), [&](const Product& p) {
-                return std::any_of(own.begin(), own.end(), [&](const Product& o) {
-                    return o.kind == p.kind && o.name == p.name;
-                });
-            });
-        if (all_own)
-            there = co_await clear_up(draft.verb, draft.plan.probe, std::move(there), until);
+    const auto whole = [&](const Product& p) { return is_fdset(p) || has_product(present, p); };
+    return !present.empty() && !std::all_of(own.begin(), own.end(), whole) &&
+           std::all_of(present.begin(), present.end(), [&](const Product& product) {
+               return !is_device(product) && has_product(own, product);
+           });
+}
+
+}  // namespace
+
+// R16: an add finds nothing of the thing in QEMU, neither of its new image nor of the entry that is
+// there, which may be made of something else.
+Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
+{
+    MadeOf made;
+    if (const auto entry = read_thing(store_->db(), domain_.id, draft.thing))
+        made = made_of(store_->db(), domain_.id, *entry);
+    Probe both = draft.plan.probe;
+    for (const auto& product : made.products)
+        if (!has_product(both.products, product)) both.products.push_back(product);
+    Evidence there = co_await look(monitor_, draft.verb, both, until);
+    if (is_left_over(made.products, there.present)) {
+        Asking no_device;
+        there = co_await clear_up(draft.verb, both, std::move(there), no_device, until);
     }
     const std::string subject = domain_.subject() + ": " + draft.thing.text();
     // A descriptor set that nothing uses is in nobody's way: QEMU drops it when the guest runs.
-    if (draft.verb == Verb::add && !there.present.empty() &&
-        !XLSTORE_LEFT_OUT("probe before commit 1"))
+    if (!there.present.empty() && !XLSTORE_LEFT_OUT("probe before commit 1"))
         co_return Error(Errc::exists, subject + " cannot be added: " + there.reason,
                         "nothing was changed; detach it first, or choose other ids");
+    if (!there.image && !there.half)
+        co_return Error(monitor_.usable() ? Errc::refused : Errc::protocol,
+                        subject + ": " + there.reason, "nothing was changed");
+    co_return Result<void>();
+}
+
+// R16, before anything is written: a removal and a change find what the store knows of.
+Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
+{
+    if (draft.verb == Verb::add) co_return co_await check_before_add(draft, until);
+    const Evidence there = co_await look(monitor_, draft.verb, draft.plan.probe, until);
+    const std::string subject = domain_.subject() + ": " + draft.thing.text();
     if (draft.verb == Verb::remove && there.half) {
         // Part of it is gone already: the plan takes out the rest.
         draft.plan.steps = removal_steps(there.present);
@@ -439,25 +547,67 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
                                      : "nothing was changed");
     }
     if (draft.plan.probe.drive) draft.plan.probe.drive->seen = there.medium;
-    if (draft.verb == Verb::remove && there.image == Image::after) draft.plan.steps.clear();
+    if (draft.verb != Verb::remove) co_return Result<void>();
+    if (there.image == Image::after)
+        draft.plan.steps.clear();
+    else if (draft.plan.steps.empty())
+        co_return Error(Errc::refused,
+                        subject + " cannot be taken out by this version: " + there.reason,
+                        "nothing was changed");
     co_return Result<void>();
 }
 
+// Undoes steps, last first, until one cannot be: what stands on something goes first. The guest is
+// asked for each device of them. What went wrong; empty: nothing. In `undoing` is left what was not
+// undone.
+Task<std::string> Engine::take_back(std::vector<Undoing>& undoing, Asking& asking, Deadline until)
+{
+    std::string trouble;
+    const auto tell = [&](const Error& error) {
+        trouble += (trouble.empty() ? "" : "; ") + error.message;
+    };
+    std::vector<Undoing> left;
+    bool stopped = false;
+    for (auto it = undoing.rbegin(); it != undoing.rend(); ++it) {
+        const bool asks = only_asks_the_guest(it->command);
+        if (!asks && !asking.asked.empty()) (void)co_await await_guest(asking, until);
+        if (stopped || !monitor_.usable() || (!asks && !asking.asked.empty())) {
+            left.push_back(std::move(*it));
+            continue;
+        }
+        auto undone = co_await undo(it->command, asking, until);
+        if (undone) continue;
+        tell(undone.error());
+        stopped = true;
+        left.push_back(std::move(*it));
+    }
+    if (auto gone = co_await await_guest(asking, until); !gone) tell(gone.error());
+    undoing = std::move(left);
+    co_return trouble;
+}
+
 Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Draft& whole,
-                                        const std::vector<Fd>& files, Deadline until)
+                                        const std::vector<Fd>& files, std::vector<Product> asked,
+                                        Deadline until)
 {
     Carried carried;
     std::map<std::string, std::string> captured;
-    struct Undoing {
-        Command command;
-        bool shows;  // what it undoes is something that a probe sees
-    };
     std::vector<Undoing> undoing;
     bool broken = false;
-    bool left_to_guest = false;
+    bool was_asked = false;
+    bool said_no = false;  // the guest
+    Asking asking{intents, std::move(asked)};
+    monitor_.forget_unplugs();
     const auto& steps = whole.plan.steps;
-    for (std::size_t i = 0; i < steps.size() && !left_to_guest; ++i) {
+    for (std::size_t i = 0; i < steps.size() && !carried.refusal; ++i) {
         const Step& step = steps[i];
+        const bool asks = only_asks_the_guest(step.command);
+        if (!asks && was_asked) {  // a device has to be gone before what it stands on
+            auto gone = co_await await_guest(asking, until);
+            said_no = !gone && gone.error().code == Errc::refused;
+            if (said_no) carried.refusal = gone.error().message;
+            if (!gone) continue;
+        }
         const Command command{step.command.execute,
                               with_captured(step.command.arguments, captured)};
         auto reply = co_await send(command, until, files[i].get());
@@ -467,9 +617,10 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
             carried.unproved = whole.verb == Verb::add && !makes_something(step);
             break;
         }
-        if (!reply->ok) {
+        const auto device = asks ? device_of_removal(command.arguments) : Product{};
+        // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
+        if (!reply->ok && !(asks && has_product(asking.asked, device))) {
             carried.refusal = qemu_said(step.command, *reply);
-            carried.asked = false;
             break;
         }
         if (!step.capture.empty()) {
@@ -487,34 +638,23 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
             undoing.push_back(
                 Undoing{Command{step.undo->execute, with_captured(step.undo->arguments, captured)},
                         makes_something(step)});
-        if (!only_asks_the_guest(step.command)) continue;
+        if (!asks) continue;
 
-        carried.asked = true;
-        const auto device = device_of_removal(step.command.arguments);
-        auto became = co_await watch_unplug(device, Clock::now());  // USB devices go at once
-        if (became == Unplug::waits) {
-            // Written down before the wait: killed in it, nobody could tell that it was asked.
-            auto noted = co_await journal_.note(
-                hold_, intents, "the guest has been asked to let go of " + json_shown(device.name),
-                true, settle_deadline(until));
-            if (!noted) {
-                carried.evidence.reason = noted.error().message;
-                co_return carried;
-            }
-            became = co_await watch_unplug(
-                device, std::min(until, Clock::now() + limits::guest_unplug_wait));
+        was_asked = true;
+        if (auto noted = co_await note_asked(device, asking, until); !noted) {
+            carried.evidence.reason = noted.error().message;
+            co_return carried;
         }
-        left_to_guest = became != Unplug::gone;
-        if (became == Unplug::refused) {
-            carried.refusal = "the guest refused to let go of device " + json_shown(device.name);
-            carried.refused_by_guest = true;
-            carried.asked = false;
-        }
+    }
+    if (was_asked && !broken) {
+        auto gone = co_await await_guest(asking, until);
+        said_no |= !gone && gone.error().code == Errc::refused;
+        if (said_no && !gone) carried.refusal = gone.error().message;
     }
     const auto& products = whole.plan.probe.products;
     const bool sets_to_sweep =
         whole.verb == Verb::remove && std::any_of(products.begin(), products.end(), is_fdset);
-    if (!broken && !carried.refusal && !carried.asked && !sets_to_sweep) {
+    if (!broken && !carried.refusal && !was_asked && !sets_to_sweep) {
         carried.evidence.image = Image::after;
         carried.evidence.reason =
             steps.empty() ? "QEMU had nothing of it any more"
@@ -523,31 +663,24 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
     }
     std::string so_far = carried.evidence.reason;
     if (carried.refusal || broken) {
-        // The rest is undone only while the last one was: what stands on something goes first.
-        while (!undoing.empty() && monitor_.usable()) {
-            const auto last = std::move(undoing.back());
-            auto undone = co_await undo(last.command, until);
-            if (!undone) {
-                so_far += (so_far.empty() ? "" : "; ") + undone.error().message;
-                left_to_guest = carried.asked = undone.error().code == Errc::in_doubt;
-                break;
-            }
-            undoing.pop_back();
-        }
+        const auto trouble = co_await take_back(undoing, asking, until);
+        if (!trouble.empty()) so_far += (so_far.empty() ? "" : "; ") + trouble;
         carried.unproved |=
             std::any_of(undoing.begin(), undoing.end(), [](const Undoing& u) { return !u.shows; });
     }
+    carried.asked = asking.asked;
     if (auto connected = co_await stay_connected(until); !connected) {
         carried.evidence.reason = so_far + "; " + connected.error().message;
         co_return carried;
     }
     carried.evidence =
         co_await look(monitor_, whole.verb, whole.plan.probe, settle_deadline(until));
-    if (carried.evidence.half && !left_to_guest)
-        carried.evidence =
-            co_await clear_up(whole.verb, whole.plan.probe, std::move(carried.evidence), until);
+    // What the guest has been asked for, or said no to, is left to it.
+    if (carried.evidence.half && !said_no && asking.asked.empty())
+        carried.evidence = co_await clear_up(whole.verb, whole.plan.probe,
+                                             std::move(carried.evidence), asking, until);
     trace_probed(domain_.id, intents, carried.evidence);
-    carried.asked |= carried.evidence.asked;
+    carried.asked = asking.asked;
     if (!so_far.empty()) carried.evidence.reason += " (" + so_far + ")";
     co_return carried;
 }
@@ -570,8 +703,7 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
     const std::string things = names_of(*intents);
     const Evidence& found = carried.evidence;
     std::string trouble;
-    const auto still_there = verb == Verb::remove ? Image::before : Image::after;
-    const bool waits = carried.asked && (found.half || found.image == still_there);
+    const bool waits = !still_there(carried.asked, found).empty();
     // A step was refused and yet all of it is there: what was undone is not gone, or the step that
     // was refused left no trace. Neither is what was asked for.
     const bool undone_is_there =
@@ -582,9 +714,12 @@ Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carrie
     if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
     Result<void> written;
     try {
-        if (open)
-            written = co_await journal_.note(hold_, ids, evidence, waits, settle_deadline(until));
-        else
+        if (open) {
+            std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
+            if (found.image || found.half) asked = still_there(carried.asked, found);
+            written = co_await journal_.note(hold_, ids, evidence, std::move(asked),
+                                             settle_deadline(until));
+        } else
             written = co_await journal_.settle(hold_, ids, *found.image, evidence,
                                                carried.addresses, settle_deadline(until));
     } catch (const std::exception& e) {
@@ -628,9 +763,6 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
         XLSTORE_TRACE(
             "probed", value_of(domain_.id),
             "thing=" + draft.thing.text() + " verb=" + std::string(verb_name(draft.verb)));
-        if (draft.verb == Verb::add)
-            if (const auto replaced = read_thing(store_->db(), domain_.id, draft.thing))
-                draft.image_stale = replaced->json;
     }
     const Draft whole = merged(drafts);
     auto files = open_files(whole.plan.steps);
@@ -642,7 +774,8 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
 
     Carried carried;
     try {
-        carried = co_await carry_out(*intents, whole, *files, until);
+        std::vector<Product> nothing;
+        carried = co_await carry_out(*intents, whole, *files, std::move(nothing), until);
     } catch (const std::exception& e) {
         carried.evidence.reason = e.what();  // QEMU may have acted: the intent stays open
     }
@@ -659,11 +792,9 @@ Task<Result<Done>> Engine::ask_again(Intent intent, Deadline until)
     std::vector<IntentId> ids(1, intent.id);
     Carried carried;
     if (there.image || there.half)
-        carried = co_await carry_out(ids, rest, no_files, until);
+        carried = co_await carry_out(ids, rest, no_files, std::move(intent.asked), until);
     else
         carried.evidence = there;
-    // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
-    if (carried.refusal && !carried.refused_by_guest) carried.asked = true;
     co_return co_await conclude(std::move(ids), Verb::remove, std::move(carried), until);
 }
 

@@ -41,9 +41,12 @@ struct Resolved {
     [[nodiscard]] bool open() const noexcept { return resolution >= Resolution::waits; }
 };
 
-/// Its guest has been asked to let go of a device (to remove it, or to undo an add), and has not
-/// yet.
-[[nodiscard]] bool waits_for_guest(const Intent& intent, const Evidence& found);
+/// The guest has been asked to let go of one of their devices (to remove it, or to undo an add),
+/// and has it yet: nothing is settled before it did, or said no.
+[[nodiscard]] bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found);
+/// It does, and there are others that the guest was never asked for: waiting alone would not end
+/// it.
+[[nodiscard]] bool has_more_to_ask(const std::vector<Intent>& intents, const Evidence& found);
 
 /// What the plans of `intents` (one, or a batch) make together: a batch is settled as one.
 [[nodiscard]] Probe probe_of(const std::vector<Intent>& intents);
@@ -91,14 +94,23 @@ public:
 private:
     struct Carried;
     enum class Unplug { gone, waits, refused, unknown };
+    struct Asking;
+    struct Undoing;
     Task<Result<void>> check_before(Draft& draft, Deadline until);
+    Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
     Task<Carried> carry_out(std::vector<IntentId> intents, const Draft& whole,
-                            const std::vector<Fd>& files, Deadline until);
+                            const std::vector<Fd>& files, std::vector<Product> asked,
+                            Deadline until);
     Task<Addresses> ask_where(const std::vector<Intent>& intents, Deadline until);
-    Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until);
-    Task<Result<void>> take_out(const std::vector<Product>& products, Deadline until);
+    Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Asking& asking,
+                            Deadline until);
+    Task<Result<void>> take_out(const std::vector<Product>& products, Asking& asking,
+                                Deadline until);
     Task<Result<qmp::Reply>> send(Command command, Deadline until, int file_descriptor);
-    Task<Result<void>> undo(Command command, Deadline until);
+    Task<std::string> take_back(std::vector<Undoing>& undoing, Asking& asking, Deadline until);
+    Task<Result<void>> undo(Command command, Asking& asking, Deadline until);
+    Task<Result<void>> note_asked(Product device, Asking& asking, Deadline until);
+    Task<Result<void>> await_guest(Asking& asking, Deadline until);
     Task<Unplug> watch_unplug(Product device, Deadline until);
     Task<Result<Done>> conclude(std::vector<IntentId> intents, Verb verb, Carried carried,
                                 Deadline until);

@@ -9,6 +9,7 @@
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
 #include "store/probe.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 
@@ -197,23 +198,16 @@ void write_others_present(Db& db, DomainId domain)
 
 void write_sought(Db& db, DomainId domain, const Sought& one)
 {
+    // What another entry has in QEMU under these names is not this one's (R16).
+    const bool there =
+        one.there && claim_products(db, domain, one.thing.id, one.thing.name, one.probe.products);
     db.prepare(
           "UPDATE thing SET state = ?1, changed_us = ?2 WHERE id = ?3 AND state <> ?1 AND "
           "NOT EXISTS (SELECT 1 FROM intent WHERE thing = ?3)")
-        .bind(one.there ? "present" : "stale")
+        .bind(there ? "present" : "stale")
         .bind(now_us())
         .bind(one.thing.id)
         .run();
-    if (!one.there) return;
-    for (const auto& product : one.probe.products)
-        db.prepare(
-              "INSERT INTO product (domain, kind, name, thing) VALUES (?, ?, ?, ?) "
-              "ON CONFLICT DO NOTHING")
-            .bind(value_of(domain))
-            .bind(product.kind)
-            .bind(product.name)
-            .bind(one.thing.id)
-            .run();
 }
 
 // It was adopted: found in a QEMU that is gone, made by a plan that no entry has.

@@ -30,7 +30,8 @@ enum class Verb { add, remove, change };
 enum class Image { before, after, neither };
 [[nodiscard]] std::string_view image_name(Image image) noexcept;
 
-/// A thing's class and key: "disks/hdc".
+/// A thing's class and key: "disks/hdc". Of an add, an empty key: the store gives it one of its own
+/// when it is committed (an element that libxl gives no identity).
 struct ThingName {
     std::string device_class;
     std::string key;
@@ -45,11 +46,14 @@ struct Draft {
     std::optional<std::string> image_after;    ///< JSON; nothing: a removal
     std::optional<std::string> image_neither;  ///< JSON of an emptied drive, for a change
     Plan plan;
-    /// JSON of the stale entry that an add replaces, or a change is to put back into QEMU.
+    /// JSON of the stale entry that a change is to put back into QEMU; of an intent that adds, of
+    /// the entry that it replaces.
     std::optional<std::string> image_stale = {};
     /// An add that puts a thing of the document into another QEMU: the entry keeps its place in the
     /// order of making.
     bool put_back = false;
+    /// State of the entry that an intent's add replaces.
+    std::optional<std::string> replaced_state = {};
 };
 
 /// Where QEMU put what intents added (store/address.hpp), by intent; "": not known.
@@ -67,15 +71,16 @@ struct Intent {
     std::optional<std::int64_t> asked_us;
     std::string note;
     std::optional<std::int64_t> batch;  ///< shared by adds of which all are done or none
+    std::vector<Product> asked = {};    ///< devices that the guest has been asked to let go of
 };
 
 /// What a probe showed. No image: silence, or something that proves none of the images; then
 /// `reason` says what.
 struct Evidence {
     std::optional<Image> image;
-    bool half = false;   ///< some of it is there, some not: a product, an unused descriptor set
-    bool asked = false;  ///< the guest was asked just now to let go of some of it, and has it still
-    std::vector<Product> present;               ///< those that are
+    bool half = false;  ///< some of it is there, some not: a product, an unused descriptor set
+    std::vector<Product> asked;    ///< of those present, what the guest has been asked to let go of
+    std::vector<Product> present;  ///< those that are
     std::vector<std::int64_t> leftover_fdsets;  ///< ours, and nothing uses them
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
     std::string reason;

@@ -7,6 +7,7 @@
 #include "store/device_class.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
+#include "store/product.hpp"
 #include "store/trace.hpp"
 
 namespace xlstore {
@@ -63,6 +64,12 @@ void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
         .run();
 }
 
+std::optional<std::int64_t> thing_of(Db& db, IntentId id)
+{
+    auto row = db.prepare("SELECT thing FROM intent WHERE id = ?").bind(value_of(id));
+    return row.step() ? std::optional(row.integer(0)) : std::nullopt;
+}
+
 std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::string_view state,
                           const std::string& json)
 {
@@ -115,41 +122,6 @@ void write_place(Db& db, const Intent& intent, const Addresses& addresses)
         .bind(value_of(intent.id))
         .bind(intent.thing)
         .run();
-}
-
-void forget_products(Db& db, std::int64_t thing)
-{
-    db.prepare("DELETE FROM product WHERE thing = ?").bind(thing).run();
-}
-
-// QEMU ids are unique among the entries of an incarnation (R16).
-Result<void> write_products(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,
-                            const std::vector<Product>& products)
-{
-    for (const auto& product : products) {
-        auto taken = db.prepare(
-                           "SELECT t.class || '/' || t.key FROM product p JOIN thing t "
-                           "ON t.id = p.thing WHERE p.domain = ? AND p.kind = ? AND "
-                           "p.name = ? AND p.thing <> ?")
-                         .bind(value_of(domain))
-                         .bind(product.kind)
-                         .bind(product.name)
-                         .bind(thing);
-        if (taken.step() && !XLSTORE_LEFT_OUT("id of another thing"))
-            return Error(Errc::exists,
-                         name.text() + ": QEMU's " + product.kind + " " + json_shown(product.name) +
-                             " belongs to " + taken.text(0) + " (R16)",
-                         "choose another id");
-        db.prepare(
-              "INSERT INTO product (domain, kind, name, thing) VALUES (?, ?, ?, ?) ON CONFLICT DO "
-              "NOTHING")
-            .bind(value_of(domain))
-            .bind(product.kind)
-            .bind(product.name)
-            .bind(thing)
-            .run();
-    }
-    return {};
 }
 
 }  // namespace
@@ -215,50 +187,69 @@ Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadli
     co_return done;
 }
 
-Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
+// The entry says what is about to happen, and the products of the intent are claimed. Its row.
+Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
+{
+    Db& db = store_.db();
+    const auto domain = fast.domain();
+    const auto& products = draft.plan.probe.products;
+    if (draft.thing.key.empty()) draft.thing.key = new_key(db, domain);
+    const auto existing = read_thing(db, domain, draft.thing);
+    if (draft.verb != Verb::add) {
+        if (!existing)
+            return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
+        update_entry(db, existing->id, state_during(draft.verb),
+                     draft.image_after ? *draft.image_after : *draft.image_before);
+        auto claimed = claim_products(db, domain, existing->id, draft.thing, products);
+        if (!claimed) return std::move(claimed).error();
+        return existing->id;
+    }
+    const auto thing = existing
+                           ? existing->id
+                           : insert_entry(db, domain, draft.thing, "adding", *draft.image_after);
+    if (existing) {
+        // R16: the probe under this hold said that QEMU has nothing of it. What it is and what it
+        // is made of comes back, exactly, should the add fail.
+        draft.image_stale = existing->json;
+        draft.replaced_state = existing->state;
+        auto claimed = claim_second_image(db, domain, thing, draft.thing, products);
+        if (!claimed) return std::move(claimed).error();
+        db.prepare("UPDATE thing SET state = 'stale' WHERE id = ? AND state <> 'stale'")
+            .bind(thing)
+            .run();
+        update_entry(db, thing, "adding", *draft.image_after);
+    } else {
+        auto claimed = claim_products(db, domain, thing, draft.thing, products);
+        if (!claimed) return std::move(claimed).error();
+    }
+    follow_vcpu(db, domain, draft.thing, true);
+    return thing;
+}
+
+Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, Draft& draft,
                                    const std::string& monitor_path, bool in_batch)
 {
     Db& db = store_.db();
     const auto domain = value_of(fast.domain());
-    const auto existing = read_thing(db, fast.domain(), draft.thing);
-    std::int64_t thing = 0;
-    std::optional<std::int64_t> made;  // nothing: it keeps its place in the order of making
-    if (draft.verb == Verb::add) {
-        if (existing) {
-            if (!draft.put_back) made = next_place(db, fast.domain());
-            // R16: the probe under this hold said that nothing of it is in QEMU, so that the entry
-            // is stale whatever it says of itself; what it was made of is forgotten with it.
-            thing = existing->id;
-            db.prepare("UPDATE thing SET state = 'stale' WHERE id = ? AND state <> 'stale'")
-                .bind(thing)
-                .run();
-            forget_products(db, thing);
-            update_entry(db, thing, "adding", *draft.image_after);
-        } else {
-            thing = insert_entry(db, fast.domain(), draft.thing, "adding", *draft.image_after);
-        }
-    } else {
-        if (!existing)
-            return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
-        thing = existing->id;
-        update_entry(db, thing, state_during(draft.verb),
-                     draft.image_after ? *draft.image_after : *draft.image_before);
-    }
-    if (draft.verb == Verb::add) follow_vcpu(db, fast.domain(), draft.thing, true);
-    auto written = write_products(db, fast.domain(), thing, draft.thing, draft.plan.probe.products);
-    if (!written) return std::move(written).error();
+    auto thing = write_entry(fast, draft);
+    if (!thing) return std::move(thing).error();
+    // Nothing: it keeps its place in the order of making.
+    const auto made = draft.verb == Verb::add && draft.replaced_state && !draft.put_back
+                          ? std::optional(next_place(db, fast.domain()))
+                          : std::nullopt;
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
-          "image_neither, image_stale, plan, probe, monitor_path, epoch, opened_us, batch, made) "
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+          "image_neither, image_stale, replaced_state, plan, probe, monitor_path, epoch, opened_us, "
+          "batch, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(domain)
-        .bind(thing)
+        .bind(*thing)
         .bind(store_.session())
         .bind(verb_name(draft.verb))
         .bind(draft.image_before)
         .bind(draft.image_after)
         .bind(draft.image_neither)
         .bind(draft.image_stale)
+        .bind(draft.replaced_state)
         .bind(steps_to_json(draft.plan.steps))
         .bind(probe_to_json(draft.plan.probe))
         .bind(monitor_path)
@@ -283,7 +274,7 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
         co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
             if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
             const bool in_batch = drafts.size() > 1;
-            for (const auto& draft : drafts) {
+            for (auto& draft : drafts) {
                 if (XLSTORE_LEFT_OUT("intent commit") && draft.verb != Verb::add) {
                     intents.push_back(IntentId(0));
                     continue;
@@ -303,6 +294,33 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
     co_return intents;
 }
 
+// The entry as the image that was seen makes it. The intent is closed already.
+void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
+{
+    Db& db = store_.db();
+    const Draft& draft = intent.draft;
+    const bool added = draft.verb == Verb::add && image == Image::after;
+    settle_products(db, intent.thing, added);
+    if (draft.verb == Verb::add && !added && draft.image_stale) {
+        // R16: what the add was to replace is there again, in each respect.
+        update_entry(db, intent.thing, draft.replaced_state.value_or("stale"), *draft.image_stale);
+    } else if ((draft.verb == Verb::add && !added) ||
+               (draft.verb == Verb::remove &&
+                (image == Image::after || XLSTORE_LEFT_OUT("seen absent")))) {
+        // R5: seen absent under a slow hold that has not been broken since (the epoch says so).
+        db.prepare("DELETE FROM thing WHERE id = ?").bind(intent.thing).run();
+        follow_vcpu(db, domain, draft.thing, false);
+    } else if (draft.image_stale && image == Image::neither) {
+        // What the change was to put back was stale before, and is again.
+        update_entry(db, intent.thing, "stale", *draft.image_stale);
+    } else {
+        const auto& json = image == Image::after    ? draft.image_after
+                           : image == Image::before ? draft.image_before
+                                                    : draft.image_neither;
+        update_entry(db, intent.thing, "present", *json);
+    }
+}
+
 Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
                                  const std::string& evidence, const Addresses& addresses)
 {
@@ -318,23 +336,7 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
     if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
-    const bool absent =
-        (draft.verb == Verb::add && image != Image::after) ||
-        (draft.verb == Verb::remove && (image == Image::after || XLSTORE_LEFT_OUT("seen absent")));
-    if (draft.image_stale && (absent || image == Image::neither)) {
-        // What the add replaced, or the change was to put back, was stale before, and is again.
-        if (absent) forget_products(db, intent->thing);
-        update_entry(db, intent->thing, "stale", *draft.image_stale);
-    } else if (absent) {
-        // R5: seen absent under a slow hold that has not been broken since (the epoch says so).
-        db.prepare("DELETE FROM thing WHERE id = ?").bind(intent->thing).run();
-        follow_vcpu(db, fast.domain(), draft.thing, false);
-    } else {
-        const auto& json = image == Image::after    ? draft.image_after
-                           : image == Image::before ? draft.image_before
-                                                    : draft.image_neither;
-        update_entry(db, intent->thing, "present", *json);
-    }
+    write_outcome(fast.domain(), *intent, image);
     HistoryLine line{fast.domain(),
                      std::string(verb_name(draft.verb)),
                      draft.thing,
@@ -396,7 +398,7 @@ Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string js
         const auto thing =
             existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
         follow_vcpu(db, fast.domain(), name, true);
-        auto written = write_products(db, fast.domain(), thing, name, products);
+        auto written = replace_products(db, fast.domain(), thing, name, products);
         if (!written) return written;
         add_history(HistoryLine{fast.domain(), "adopt", name, {}, "done", {}, evidence});
         return {};
@@ -412,29 +414,32 @@ Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::stri
         const auto existing = read_thing(db, fast.domain(), name);
         if (!existing) return {};
         update_entry(db, existing->id, "stale", existing->json);
-        forget_products(db, existing->id);
         add_history(HistoryLine{fast.domain(), "make stale", name, {}, "done", {}, evidence});
         return {};
     });
 }
 
 Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
-                                 bool asked, Deadline until)
+                                 std::optional<std::vector<Product>> asked, Deadline until)
 {
     co_return co_await commit(hold, "note intent", until, [&](const FastHold& fast) -> Result<void> {
+        const bool any = asked && !asked->empty();
         for (const auto id : intents) {
             XLSTORE_TRACE(
                 "noted", value_of(fast.domain()),
-                "intent=" + std::to_string(value_of(id)) + " asked=" + std::to_string(int{asked}));
+                "intent=" + std::to_string(value_of(id)) + " asked=" + std::to_string(int{any}));
             store_.db()
                 .prepare(
                     "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
                     "?3) ELSE asked_us END WHERE id = ?4")
                 .bind(text)
-                .bind(std::int64_t{asked})
+                .bind(std::int64_t{any})
                 .bind(now_us())
                 .bind(value_of(id))
                 .run();
+            if (asked)
+                if (const auto thing = thing_of(store_.db(), id))
+                    write_asked(store_.db(), *thing, *asked);
         }
         return {};
     });

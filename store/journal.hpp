@@ -36,7 +36,8 @@ public:
     explicit Journal(Store& store) : store_(store) {}
 
     /// Commit 1: entries and intents of one slow hold, all or none; several drafts become a batch,
-    /// which is settled as one. A stale entry is replaced (R16). Errors: gone (R8), lost (R15),
+    /// which is settled as one. An add over an entry replaces it and keeps it in the intent: when
+    /// it fails, state, JSON and products are as they were (R16). Errors: gone (R8), lost (R15),
     /// exists (an entry with that key, or a product's name taken by another thing), refused (the
     /// document is closed), busy. Nothing has changed then.
     Task<Result<std::vector<IntentId>>> open(SlowHold& hold, std::vector<Draft> drafts,
@@ -50,16 +51,18 @@ public:
     Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
                               std::string evidence, Addresses addresses, Deadline until);
 
-    /// Notes why intents stay open; `asked`: the guest has been asked to let go.
+    /// Notes why intents stay open. `asked`, if given: of exactly these of their devices the guest
+    /// has been asked to let go (each keeps the time of the first request).
     Task<Result<void>> note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
-                            bool asked, Deadline until);
+                            std::optional<std::vector<Product>> asked, Deadline until);
 
     /// An entry, `present`, for what was found in QEMU (R1): a new one, or the one of that name as
     /// `json` says it is. Errors: exists (a product belongs to another thing), refused (it has an
     /// open intent), and as above.
     Task<Result<void>> adopt(SlowHold& hold, ThingName name, std::string json,
                              std::vector<Product> products, std::string evidence, Deadline until);
-    /// The entry becomes stale: its thing was seen absent under this hold. Its JSON stays. Errors:
+    /// The entry becomes stale: its thing was seen absent under this hold. Its JSON stays, and the
+    /// names that it had in QEMU are remembered, not claimed. Errors:
     /// refused (it has an open intent), and as above.
     Task<Result<void>> make_stale(SlowHold& hold, ThingName name, std::string evidence,
                                   Deadline until);
@@ -77,8 +80,10 @@ public:
 private:
     Result<void> advance(const FastHold& fast, const SlowHold& hold);
     [[nodiscard]] Error lost(const SlowHold& hold) const;
-    Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, const Draft& draft,
+    Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, Draft& draft,
                               const std::string& monitor_path, bool in_batch);
+    Result<std::int64_t> write_entry(const FastHold& fast, Draft& draft);
+    void write_outcome(DomainId domain, const Intent& intent, Image image);
     Result<void> settle_one(const FastHold& fast, IntentId id, Image image,
                             const std::string& evidence, const Addresses& addresses);
     Store& store_;

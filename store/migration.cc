@@ -7,6 +7,7 @@
 #include "store/address.hpp"
 #include "store/class_plan.hpp"
 #include "store/json_text.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 
@@ -46,8 +47,9 @@ void add_things(Db& db, const DomainRow& row, OutgoingDocument& outgoing)
                                        "QEMU there has to be started with it");
             continue;
         }
-        const auto products = read_products(db, thing.id);
-        if (thing.address.empty() && std::any_of(products.begin(), products.end(), is_device))
+        const auto made = made_of(db, row.id, thing);
+        if (thing.address.empty() && made.recorded &&
+            std::any_of(made.products.begin(), made.products.end(), is_device))
             outgoing.unknown.push_back(thing.name.text() +
                                        ": where QEMU put it is not known; 'xlstore close domid:" +
                                        std::to_string(row.domid) + "' asks");

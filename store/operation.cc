@@ -114,7 +114,7 @@ Task<Result<Draft>> complete(Store& store, Engine& engine, Prepared prepared, De
     case Request::Kind::detach:
         break;
     }
-    co_return draft_detach(*entry, read_products(store.db(), entry->id));
+    co_return draft_detach(*entry, made_of(store.db(), engine.domain().id, *entry));
 }
 
 Task<Result<Done>> perform_under(Store& store, Engine& engine, Prepared prepared, Deadline until)

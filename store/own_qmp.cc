@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -14,6 +15,25 @@
 namespace xlstore {
 
 namespace {
+
+// R16: what was seen of the new image says nothing of an entry that is made of something else.
+Result<void> covers_entry(const Draft& draft, const ThingRow& entry, const MadeOf& made)
+{
+    if (entry.state != "present") return {};
+    const auto& looked_for = draft.plan.probe.products;
+    const bool covered =
+        made.products.empty()
+            ? !made.of_others.empty() || entry.json == draft.image_after
+            : std::all_of(made.products.begin(), made.products.end(),
+                          [&](const Product& p) { return has_product(looked_for, p); });
+    if (covered) return {};
+    std::string of;
+    for (const auto& product : made.products)
+        of += (of.empty() ? ", made of " : ", ") + product.kind + " " + json_shown(product.name);
+    return Error(Errc::exists,
+                 entry.name.text() + " is present" + of + ", which was not looked for (R16)",
+                 "nothing was changed; remove that one first, by an intention of its own");
+}
 
 Result<Draft> draft_of_add(Db& db, DomainId domain, const Intention& intention)
 {
@@ -33,8 +53,9 @@ Result<Draft> draft_of_add(Db& db, DomainId domain, const Intention& intention)
         draft = draft_attach(intention.device_class, intention.json);
     }
     if (!draft) return draft;
-    if (const auto replaced = read_thing(db, domain, draft->thing))
-        draft->image_stale = replaced->json;
+    if (const auto entry = read_thing(db, domain, draft->thing))
+        if (auto ok = covers_entry(*draft, *entry, made_of(db, domain, *entry)); !ok)
+            return std::move(ok).error();
     return draft;
 }
 
@@ -50,7 +71,7 @@ Result<Draft> draft_of(Db& db, DomainId domain, const Intention& intention)
                      "'xlstore things DOM' shows what it has");
     Result<Draft> draft = Error(Errc::invalid, "");
     if (intention.verb == Verb::remove) {
-        draft = draft_detach(*entry, read_products(db, entry->id));
+        draft = draft_detach(*entry, made_of(db, domain, *entry));
     } else {
         auto json = json_minify(intention.json, "json", limits::thing_bytes_max);
         if (!json) return std::move(json).error();

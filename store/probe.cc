@@ -22,6 +22,16 @@ Evidence nothing_known(std::string reason)
     return evidence;
 }
 
+// A drive itself cannot be taken out; its entry may go when QEMU has no such drive.
+Evidence judge_removal_of_drive(const Drives& found, const DriveProbe& probe)
+{
+    Evidence evidence;
+    const bool there = found.find(probe.drive) != nullptr;
+    evidence.image = there ? Image::before : Image::after;
+    evidence.reason = (there ? "QEMU has drive " : "QEMU has no drive ") + json_shown(probe.drive);
+    return evidence;
+}
+
 Evidence judge_drive(const Drives& found, const DriveProbe& probe)
 {
     Evidence evidence;
@@ -67,9 +77,15 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
     if (probe.drive) {
         auto drives = co_await look_at_drives(monitor, true, until);
         if (!drives) co_return nothing_known(drives.error().message);
-        co_return judge_drive(*drives, *probe.drive);
+        co_return verb == Verb::remove ? judge_removal_of_drive(*drives, *probe.drive)
+                                       : judge_drive(*drives, *probe.drive);
     }
     Evidence evidence;
+    if (!probe.absent.empty()) {
+        evidence.image = verb == Verb::remove ? Image::after : Image::before;
+        evidence.reason = probe.absent;
+        co_return evidence;
+    }
     std::map<std::string, std::set<std::string>> names;  // a query for each kind, once
     std::vector<Product> absent;
     for (const auto& product : probe.products) {

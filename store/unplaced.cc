@@ -5,6 +5,7 @@
 
 #include "store/address.hpp"
 #include "store/journal.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 
@@ -23,7 +24,9 @@ std::vector<Unplaced> unplaced_things(Db& db, DomainId domain)
     std::vector<Unplaced> found;
     for (auto& thing : read_things(db, domain)) {
         if (thing.primary != "qemu" || thing.state != "present" || !thing.address.empty()) continue;
-        auto products = read_products(db, thing.id);
+        auto made = made_of(db, domain, thing);
+        if (!made.recorded) continue;
+        auto products = std::move(made.products);
         std::erase_if(products, [](const Product& p) { return p.kind != "device"; });
         if (!products.empty()) found.push_back(Unplaced{std::move(thing), std::move(products), {}});
     }

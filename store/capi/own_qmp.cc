@@ -141,12 +141,14 @@ Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)
     Journal journal(*held->state().store);
     std::vector<Draft> drafts;
     drafts.push_back(std::move(checked.draft));
-    const std::string thing = drafts.front().thing.text();
     auto intents = co_await journal.open(**hold, std::move(drafts), checked.monitor_path, until);
     if (!intents) co_return std::move(intents).error();
     const IntentId id = intents->front();
     if (checked.fd >= 0)
         held->connections.push_back(Held::Connection{id, checked.fd, checked.socket});
+    // With the key that it was given, if its JSON has none.
+    const auto subject = read_intent_subject(held->state().store->db(), id);
+    const std::string thing = subject ? subject->thing.text() : std::string();
     Answer answer;
     answer.message = held->domain().subject() + ": " + thing + ": intent " +
                      std::to_string(value_of(id)) + " is open";
@@ -208,7 +210,15 @@ Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool ask
     Answer answer;
     answer.intent = value_of(id);
     if (asked || seen == XLSTORE_SEEN_NOTHING) {
-        auto noted = co_await journal.note(**hold, ids, evidence, asked, until);
+        // Which of its devices it asked for the embedder does not say: for each.
+        std::optional<std::vector<Product>> devices;
+        if (asked) {
+            auto open = read_intent(store.db(), id);
+            if (!open) co_return std::move(open).error();
+            devices = std::move(open->draft.plan.probe.products);
+            std::erase_if(*devices, [](const Product& p) { return !is_device(p); });
+        }
+        auto noted = co_await journal.note(**hold, ids, evidence, std::move(devices), until);
         if (!noted) co_return std::move(noted).error();
         if (!asked) {
             Error error(Errc::in_doubt, subject + " is in doubt: " + evidence,

@@ -356,12 +356,13 @@ Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline 
                         std::string(kMonitorAdvice));
     Connection& connection = *connection_;
     for (;;) {
-        for (const auto& event : connection.unplugs) {
-            const auto data = json_minify(event.data, "event data");
-            const auto about = data ? unplug_news(event.name, *data, device) : std::string_view();
-            if (!about.empty()) co_return std::string(about);
+        for (auto event = connection.unplugs.begin(); event != connection.unplugs.end(); ++event) {
+            const auto data = json_minify(event->data, "event data");
+            const auto about = data ? unplug_news(event->name, *data, device) : std::string_view();
+            if (about.empty()) continue;
+            connection.unplugs.erase(event);
+            co_return std::string(about);
         }
-        connection.unplugs.clear();                          // of other devices
         if (Clock::now() >= until) co_return std::string();  // even while events keep coming
         if (connection.actions.empty() &&
             !co_await connection.loop.readable(connection.socket.get(), until))

@@ -148,7 +148,7 @@ class HandMade:
                               (number, device_class, key, number, state, json.dumps(image)))
 
     def product(self, kind, name, thing):
-        self.database.execute("INSERT INTO product VALUES (1, ?, ?, ?)", (kind, name, thing))
+        self.database.execute("INSERT INTO product (domain, kind, name, thing) VALUES (1, ?, ?, ?)", (kind, name, thing))
 
     def intent(self, thing, operation, before, after, products=()):
         self.database.execute(

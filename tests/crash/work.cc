@@ -80,8 +80,13 @@ void Work::settle(DomainId domain, std::vector<IntentId> intents, Image image)
 void Work::note(DomainId domain, std::vector<IntentId> intents)
 {
     auto held = hold(*store_, domain);
-    must(store_->loop().wait_for(
-        Journal(*store_).note(held, std::move(intents), "the guest has it", true, soon())));
+    std::optional<std::vector<Product>> asked;
+    asked.emplace();
+    for (const auto id : intents)
+        for (auto& product : must(read_intent(store_->db(), id)).draft.plan.probe.products)
+            if (is_device(product)) asked->push_back(std::move(product));
+    must(store_->loop().wait_for(Journal(*store_).note(
+        held, std::move(intents), "the guest has it", std::move(asked), soon())));
 }
 
 void Work::destroy(DomainId domain)
@@ -120,7 +125,7 @@ std::vector<Draft> Work::removal(DomainId domain, const std::string& tablet)
 {
     const auto entry = *read_thing(store_->db(), domain, ThingName{"qemu", tablet});
     std::vector<Draft> drafts;
-    drafts.push_back(must(draft_detach(entry, read_products(store_->db(), entry.id))));
+    drafts.push_back(must(draft_detach(entry, made_of(store_->db(), domain, entry))));
     return drafts;
 }
 

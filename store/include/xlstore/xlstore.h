@@ -269,7 +269,8 @@ int32_t xlstore_hold_check(const xlstore_hold* hold);
 #define XLSTORE_REMOVE 2
 #define XLSTORE_CHANGE 3
 
-/* Which image of a thing was seen in QEMU. Of an add: before = nothing of it. */
+/* Which image of a thing was seen in QEMU. Of an add: before = nothing of it. That says nothing of a
+ * present entry of the same key that is made of other things: intend refuses it (exists). */
 #define XLSTORE_SEEN_NOTHING 0 /* no answer, or one that proves nothing */
 #define XLSTORE_SEEN_BEFORE 1
 #define XLSTORE_SEEN_AFTER 2
@@ -331,7 +332,8 @@ int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* devi
  *
  * Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock (R3);
  * one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are not
- * looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. With
+ * looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. The arrays get
+ * the order that they have in it; writing it twice changes nothing the second time. With
  * `revision` not 0: only if that is the document's revision, else conflict. */
 int32_t xlstore_write_document(xlstore_store* store, const char* domain, const char* json, int64_t revision,
                                const xlstore_call* call, int64_t* revision_out);
@@ -339,7 +341,10 @@ int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, c
                                      int64_t revision, const xlstore_call* call,
                                      xlstore_callback callback, void* userdata, xlstore_op** op_out);
 /* Adds or replaces one such thing, or takes it away. Before the thing is in its primary; after it is
- * gone from there. Errors besides: refused, a thing of QEMU. */
+ * gone from there. One that libxl gives no identity (vkbs, vfbs, p9s, channels, a nic without devid ...)
+ * is another thing each time it is put, with a key of its own ("#7", in view `things`) that no element of
+ * this domain had before: to replace it, remove it by that key. Errors besides: refused, a thing of
+ * QEMU. */
 int32_t xlstore_put_thing(xlstore_store* store, const char* domain, const char* device_class,
                           const char* json, int64_t revision, const xlstore_call* call,
                           int64_t* revision_out);

@@ -41,7 +41,7 @@ protected:
             "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'present', '{}', 1)");
         must(
             "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (2, 1, 'qemu', 'tab', 0, 'qemu', 'adding', '{}', 1)");
-        must("INSERT INTO product VALUES (1, 'device', 'tab', 2)");
+        must("INSERT INTO product (domain, kind, name, thing) VALUES (1, 'device', 'tab', 2)");
     }
     ~RulesTest() override { sqlite3_close(db_); }
 
@@ -59,6 +59,18 @@ protected:
     {
         const auto text = attempt(sql);
         EXPECT_TRUE(text.starts_with(rule)) << sql << ": '" << text << "'";
+    }
+    std::string value(const std::string& sql)
+    {
+        std::string text;
+        sqlite3_exec(
+            db_, sql.c_str(),
+            [](void* cell, int, char** row, char**) {
+                *static_cast<std::string*>(cell) = row[0] ? row[0] : "";
+                return 0;
+            },
+            &text, nullptr);
+        return text;
     }
     void set_state(const std::string& state) { must("UPDATE domain SET state = '" + state + "'"); }
     static std::string intent(int thing, const std::string& operation)
@@ -178,7 +190,8 @@ TEST_F(RulesTest, R10AnIntentIsNotRewritten)
     for (const char* change :
          {"id = 9", "domain = 9", "thing = 1", "operation = 'change'", "plan = '[1]'",
           "probe = '{\"a\":1}'", "image_before = '{}'", "image_after = NULL",
-          "image_after = '{\"a\":1}'", "monitor_path = '/other'"})
+          "image_after = '{\"a\":1}'", "monitor_path = '/other'", "replaced_state = 'present'",
+          "image_stale = '{}'", "image_neither = '{}'"})
         refused("R10", std::string("UPDATE intent SET ") + change);
     // What recovery has to write stays possible: another owner, what was seen, that it was asked.
     must("UPDATE intent SET owner = 1, note = 'seen', asked_us = 5, epoch = 2");
@@ -195,6 +208,91 @@ TEST_F(RulesTest, R10AnIntentNeedsAnEntryThatSaysSo)
     must(intent(2, "add"));
     // At most one open intent a thing.
     EXPECT_NE(attempt(intent(2, "add")), "");
+}
+
+TEST_F(RulesTest, R16ANameInQemuIsClaimedByOneThing)
+{
+    const std::string product = "INSERT INTO product (domain, kind, name, thing, claimed) VALUES ";
+    refused("R16", product + "(1, 'device', 'tab', 1, 1)");
+    must(product + "(1, 'device', 'tab', 1, 0)");  // remembered
+    refused("R16", "UPDATE product SET claimed = 1");
+    must(product + "(1, 'node', 'tab', 1, 1)");  // another kind
+    must("UPDATE thing SET state = 'stale' WHERE id = 2");
+    must("UPDATE product SET claimed = 1 WHERE thing = 1 AND kind = 'device'");
+}
+
+TEST_F(RulesTest, R16AKeyThatWasGivenIsNotGivenAgain)
+{
+    EXPECT_EQ(value("SELECT next_key FROM domain"), "0");
+    must(
+        "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (3, 1, 'vkbs', '#4', 0, 'xenstore', 'adding', '{}', 1)");
+    must(
+        "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (4, 1, 'vfbs', '#2', 0, 'xenstore', 'adding', '{}', 1)");
+    must("DELETE FROM thing WHERE id IN (3, 4)");
+    EXPECT_EQ(value("SELECT next_key FROM domain"), "5");
+}
+
+// Nothing of a store of release 0.1 is lost.
+TEST(SchemaUpgradeTest, ProductsAndIntentsOfRelease01AreKept)
+{
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
+    const auto must = [&](const std::string& sql) {
+        char* message = nullptr;
+        EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK)
+            << sql << ": " << (message ? message : "");
+        sqlite3_free(message);
+    };
+    const auto step = [&](std::string_view name) {
+        for (const auto& one : schema::steps())
+            if (one.name.find(name) != std::string_view::npos) must(std::string(one.sql));
+    };
+    for (const char* name : {"0001", "0002", "0003"})
+        step(name);
+    must("PRAGMA foreign_keys = ON");
+    must("INSERT INTO session VALUES (1, 100, 1, 1, 'boot', 'test', 1)");
+    for (const char* domain : {"1, 7", "2, 8"})
+        must(std::string("INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, "
+                         "created_us, changed_us) VALUES (") +
+             domain + ", '" + kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
+    must(
+        "INSERT INTO thing VALUES (1, 1, 'qemu', 'gone', 0, 'qemu', 'stale', '{}', 1),"
+        "(2, 1, 'qemu', 'leaves', 1, 'qemu', 'removing', '{}', 1),"
+        "(3, 1, 'qemu', 'comes', 2, 'qemu', 'adding', '{\"new\":1}', 1),"
+        "(4, 2, 'vkbs', '#0', 0, 'xenstore', 'present', '{}', 1),"
+        "(5, 2, 'p9s', '#3', 0, 'xenstore', 'present', '{}', 1)");
+    must(
+        "INSERT INTO product VALUES (1, 'device', 'd1', 1), (1, 'device', 'd2', 2),"
+        "(1, 'node', 'n2', 2), (1, 'device', 'd3', 3)");
+    must(
+        "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
+        "image_stale, plan, probe, monitor_path, epoch, opened_us, asked_us) VALUES "
+        "(1, 2, 1, 'remove', '{}', NULL, NULL, '[]', '{}', '/m', 1, 1, 55),"
+        "(1, 3, 1, 'add', NULL, '{}', '{\"old\":1}', '[]', '{}', '/m', 1, 1, NULL)");
+
+    step("0005");
+
+    const auto rows = [&](const std::string& sql) {
+        std::string text;
+        sqlite3_exec(
+            db, sql.c_str(),
+            [](void* all, int columns, char** row, char**) {
+                for (int i = 0; i < columns; ++i)
+                    *static_cast<std::string*>(all) += std::string(row[i] ? row[i] : "-") + " ";
+                return 0;
+            },
+            &text, nullptr);
+        return text;
+    };
+    EXPECT_EQ(rows("SELECT thing, kind, name, image, claimed, undo, asked_us FROM product "
+                   "ORDER BY thing, kind"),
+              "1 device d1  0 - - 2 device d2  1 - 55 2 node n2  1 - - 3 device d3  1 - - ");
+    EXPECT_EQ(rows("SELECT operation, replaced_state, image_stale FROM intent ORDER BY id"),
+              R"(remove - - add stale {"old":1} )");
+    EXPECT_EQ(rows("SELECT next_key FROM domain ORDER BY id"), "0 4 ");
+    EXPECT_EQ(rows("SELECT key, products FROM things WHERE class = 'qemu'"),
+              "gone - leaves device:d2 node:n2 comes device:d3 ");
+    sqlite3_close(db);
 }
 
 TEST_F(RulesTest, R14StatesOfAnIncarnation)
@@ -413,13 +511,15 @@ TEST_F(RulesTest, R17AProgramOfTheFirstReleaseGetsNoSession)
 TEST_F(RulesTest, EveryTriggerIsKnownHere)
 {
     const std::set<std::string> known = {
-        "closed_domain",     "closed_intent",        "closed_thing_insert", "thing_made",
-        "domain_replace",    "history_delete",       "history_replace",     "history_update",
-        "intent_replace",    "r10_intent_state",     "r10_intent_update",   "r10_thing_delete",
-        "r14_domain_delete", "r14_domain_destroyed", "r14_domain_identity", "r14_domain_state",
-        "r15_domain_epoch",  "r17_session_schema",   "r1_thing_identity",   "r1_thing_state",
-        "r5_thing_delete",   "r8_intent_insert",     "r8_member_update",    "r8_thing_insert",
-        "r8_thing_update",   "store_delete",         "store_replace",       "thing_replace"};
+        "closed_domain",       "closed_intent",      "closed_thing_insert", "thing_made",
+        "domain_replace",      "history_delete",     "history_replace",     "history_update",
+        "intent_replace",      "r10_intent_state",   "r10_intent_update",   "r10_thing_delete",
+        "r10_intent_replaced", "r16_key_given",      "r16_product_insert",  "r16_product_update",
+        "r16_thing_stale",     "r17_session_schema", "r14_domain_delete",   "r14_domain_destroyed",
+        "r14_domain_identity", "r14_domain_state",   "r15_domain_epoch",    "r1_thing_identity",
+        "r1_thing_state",      "r5_thing_delete",    "r8_intent_insert",    "r8_member_update",
+        "r8_thing_insert",     "r8_thing_update",    "store_delete",        "store_replace",
+        "thing_replace"};
     std::set<std::string> there;
     sqlite3_exec(
         db_, "SELECT name FROM sqlite_schema WHERE type = 'trigger'",

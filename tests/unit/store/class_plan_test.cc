@@ -64,6 +64,44 @@ TEST(ClassPlan, RefusesAMediumChangeOfWhatIsNoCdDrive)
 }
 
 // Numbers are strings in what libxl 4.17 sends.
+TEST(ClassPlan, DetachesAStaleEntryOfWhichOnlyTheAbsenceCanBeProved)
+{
+    ThingRow pci;
+    pci.name = ThingName{"pcidevs", "0000:03:00.1"};
+    pci.primary = "qemu";
+    pci.json = R"({"bus":3,"func":1})";
+    MadeOf nothing;
+    for (auto* row : {&pci}) {
+        row->state = "present";
+        EXPECT_FALSE(draft_detach(*row, nothing));
+        row->state = "stale";
+    }
+    const auto of_pci = draft_detach(pci, nothing);
+    ASSERT_TRUE(of_pci);
+    EXPECT_TRUE(of_pci->plan.steps.empty());
+    ASSERT_EQ(of_pci->plan.probe.products.size(), 1U);
+    EXPECT_EQ(of_pci->plan.probe.products[0].name, "pci-pt-03_00.1");  // as libxl calls it
+
+    ThingRow drive = cd("hdc");
+    EXPECT_FALSE(draft_detach(drive, nothing));
+    drive.state = "stale";
+    const auto of_drive = draft_detach(drive, nothing);
+    ASSERT_TRUE(of_drive);
+    EXPECT_TRUE(of_drive->plan.steps.empty());
+    EXPECT_EQ(of_drive->plan.probe.drive->drive, "ide-5632");
+
+    // What another entry has in QEMU is that one's, present or stale.
+    MadeOf taken;
+    taken.of_others.push_back(Product{"device", "xenusb-1-2", std::nullopt});
+    for (const char* state : {"present", "stale"}) {
+        pci.state = state;
+        const auto draft = draft_detach(pci, taken);
+        ASSERT_TRUE(draft) << state;
+        EXPECT_TRUE(draft->plan.steps.empty() && draft->plan.probe.products.empty());
+        EXPECT_FALSE(draft->plan.probe.absent.empty());
+    }
+}
+
 TEST(ClassPlan, AttachesUsbAsLibxlDoes)
 {
     const auto ctrl =
