@@ -24,6 +24,8 @@ namespace xlstore::recovery {
 
 namespace {
 
+constexpr std::string_view kNoBdf = "0000:00:00.0";
+
 struct Flaw {
     Code code;
     std::string why;
@@ -39,9 +41,11 @@ std::optional<Flaw> flaw_of(const ThingRow& entry)
         return Flaw{Code::entry_unreadable, "its text is not as the store writes it"};
     const auto key = thing_key(*of, entry.json, 0);
     if (!key) return Flaw{Code::entry_unreadable, key.error().message};
-    // One without identity is named by the place that it once had.
-    const bool placed = key->starts_with('#') && entry.name.key.starts_with('#');
-    if (*key != entry.name.key && !placed)
+    // One without identity has a key that the store gave it; release 0.1 took a PCI device given by
+    // name for the one at 0000:00:00.0.
+    const bool given = key->empty() && (entry.name.key.starts_with('#') ||
+                                        (of->key == KeyRule::bdf && entry.name.key == kNoBdf));
+    if (*key != entry.name.key && !given)
         return Flaw{Code::entry_key_differs, "its text is that of " + qmp::printable(*key)};
     const auto primary = primary_name(thing_primary(*of, entry.json));
     if (primary != entry.primary)

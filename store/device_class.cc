@@ -126,11 +126,14 @@ std::string key_of(KeyRule rule, Identity& identity)
         return std::to_string(ctrl) + "." + std::to_string(port);
     }
     case KeyRule::bdf: {
+        const auto name = identity.string("name");
         // Segments above ffff exist (those of a VMD controller); libxl prints them as they are.
         const auto domain = static_cast<unsigned>(identity.integer("domain", 0, 0, kIntMax));
         const auto bus = static_cast<unsigned>(identity.integer("bus", 0, 0, 0xff));
         const auto dev = static_cast<unsigned>(identity.integer("dev", 0, 0, 0x1f));
         const auto func = static_cast<unsigned>(identity.integer("func", 0, 0, 7));
+        // Given by name alone: libxl looks up the rest when it adds the device.
+        if (name && domain == 0 && bus == 0 && dev == 0 && func == 0) return {};
         std::array<char, 32> text{};
         std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.%01x", domain, bus, dev, func);
         return text.data();
@@ -184,13 +187,12 @@ Result<std::string> thing_key(const DeviceClass& device_class, std::string_view 
     Identity identity(device_class.name, element_json, position);
     std::string key = key_of(device_class.key, identity);
     if (identity.error()) return *identity.error();
-    if (key.empty()) key = "#" + std::to_string(position);
     return key;
 }
 
 std::string element_of_key(const DeviceClass& device_class, std::string_view key, bool in_qemu)
 {
-    const bool has_identity = !key.starts_with('#');
+    const bool has_identity = !key.empty() && !key.starts_with('#');
     std::vector<std::pair<std::string, std::string>> members;
     switch (device_class.key) {
     case KeyRule::vdev:
@@ -207,6 +209,10 @@ std::string element_of_key(const DeviceClass& device_class, std::string_view key
         }
         break;
     case KeyRule::bdf: {
+        if (!has_identity) {  // by a name, which is not known
+            members.emplace_back("name", json_quote(key));
+            break;
+        }
         std::array<unsigned, 4> at{};
         std::sscanf(std::string(key).c_str(), "%x:%x:%x.%x", &at[0], &at[1], &at[2], &at[3]);
         std::size_t number = 0;

@@ -25,8 +25,9 @@ enum class KeyRule {
     vdev,       ///< the string `vdev`, spelled ("hdc"; "xvda" is not "d0p0")
     devid,      ///< the number `devid` ("0")
     ctrl_port,  ///< `ctrl` and `port` ("0.1")
-    bdf,        ///< `domain`, `bus`, `dev`, `func`, 0 where omitted ("0000:03:00.0")
-    position,   ///< nothing: its place in the array ("#0")
+    bdf,        ///< `domain`, `bus`, `dev`, `func`, 0 where omitted ("0000:03:00.0"); nothing where
+                ///< `name` alone is given
+    position,   ///< nothing: the store gives each a key of its own ("#0")
     index,      ///< the number `index` ("2"); ours, such things are in no array
     given,      ///< the string `key`; ours too
 };
@@ -47,11 +48,12 @@ struct DeviceClass {
 /// The class named `name`, or null.
 [[nodiscard]] const DeviceClass* find_device_class(std::string_view name);
 
-/// The key of `element_json` (minified) as libxl compares it. An element without identity gets
-/// "#<position>": one of a class without any, and a template that libxl has yet to number (devid
-/// or ctrl omitted or -1, port omitted or 0, vdev omitted or null).
-/// Errors: invalid, naming class and position: not an object, or an identity field of the wrong
-/// type or out of range.
+/// The key of `element_json` (minified) as libxl compares it; empty for an element without
+/// identity: one of a class without any, a PCI device given by name alone, and a template that
+/// libxl has yet to number (devid or ctrl omitted or -1, port omitted or 0, vdev omitted or null).
+/// The store gives such an element a key that it keeps ("#7", new_key()): its place is none (R16).
+/// Errors: invalid, naming class and `position` in the array: not an object, or an identity field
+/// of the wrong type or out of range.
 Result<std::string> thing_key(const DeviceClass& device_class, std::string_view element_json,
                               std::size_t position);
 

@@ -92,12 +92,14 @@ Result<void> read_things(const DeviceClass& row, std::string_view array, std::st
         }
         Result<std::string> key = thing_key(row, element, position);
         if (!key) return invalid(what, key.error().message);
+        const bool has_identity = !key->empty();
+        if (!has_identity) key = "#" + std::to_string(position);
         if (const auto [first, is_new] = seen.emplace(*key, position); !is_new) {
             return invalid(what, where + " is the same thing as " + name + "[" +
                                      std::to_string(first->second) + "]: " + json_shown(*key));
         }
         document.things.push_back({name, *std::move(key), static_cast<std::int64_t>(position),
-                                   std::string(element), thing_primary(row, element)});
+                                   std::string(element), thing_primary(row, element), has_identity});
         ++position;
     }
     return {};

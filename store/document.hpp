@@ -29,10 +29,12 @@ struct DocumentMember {
 /// One element of a device array.
 struct DocumentThing {
     std::string device_class;
-    std::string key;        ///< by thing_key; distinct within its class
+    std::string key;  ///< by thing_key; without identity "#" and its position: a key only for a
+                      ///< document that is new to the store. Distinct within its class
     std::int64_t position;  ///< its order within its class, from 0
     std::string json;       ///< minified
     Primary primary;
+    bool has_identity = true;  ///< libxl can tell it from others by its key
 };
 
 struct Document {

@@ -2,6 +2,7 @@
 #include "store/edit.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "store/class_plan.hpp"
 #include "store/closing.hpp"
@@ -28,31 +29,154 @@ void drop(Db& db, std::int64_t thing)
     db.prepare("DELETE FROM thing WHERE id = ?").bind(thing).run();
 }
 
-void write_thing(Db& db, DomainId domain, const DocumentThing& thing,
-                 const std::optional<ThingRow>& entry)
+std::int64_t next_position(Db& db, DomainId domain, std::string_view device_class)
 {
-    if (entry) {
-        db.prepare(
-              "UPDATE thing SET state = 'present', json = ?, primary_at = ?, changed_us = ? "
-              "WHERE id = ?")
-            .bind(thing.json)
-            .bind(primary_name(thing.primary))
-            .bind(now_us())
-            .bind(entry->id)
-            .run();
-        return;
-    }
+    auto row = db.prepare(
+                     "SELECT coalesce(max(position) + 1, 0) FROM thing WHERE domain = ? AND "
+                     "class = ?")
+                   .bind(value_of(domain))
+                   .bind(device_class);
+    row.step();
+    return row.integer(0);
+}
+
+void insert_thing(Db& db, DomainId domain, const DocumentThing& thing)
+{
     db.prepare(
           "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
-          "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing "
-          "WHERE domain = ?1 AND class = ?2), ?4, 'present', ?5, ?6)")
+          "VALUES (?, ?, ?, ?, ?, 'present', ?, ?)")
         .bind(value_of(domain))
         .bind(thing.device_class)
         .bind(thing.key)
+        .bind(thing.position)
         .bind(primary_name(thing.primary))
         .bind(thing.json)
         .bind(now_us())
         .run();
+}
+
+void update_thing(Db& db, std::int64_t id, const DocumentThing& thing)
+{
+    db.prepare(
+          "UPDATE thing SET state = 'present', json = ?, primary_at = ?, changed_us = ? "
+          "WHERE id = ?")
+        .bind(thing.json)
+        .bind(primary_name(thing.primary))
+        .bind(now_us())
+        .bind(id)
+        .run();
+}
+
+void move_thing(Db& db, std::int64_t id, std::int64_t position)
+{
+    db.prepare("UPDATE thing SET position = ?1 WHERE id = ?2 AND position <> ?1")
+        .bind(position)
+        .bind(id)
+        .run();
+}
+
+// Which entry each element of one array is. By its key; without an identity by its text, the first
+// that is free; and where between two of those as many entries are left as elements, each is the
+// entry in its place, written anew. Nothing: an element that is new. Repeated, it says the same.
+class Matching {
+public:
+    Matching(std::vector<const DocumentThing*> elements, std::vector<const ThingRow*> entries)
+        : elements_(std::move(elements)),
+          entries_(std::move(entries)),
+          found_(elements_.size()),
+          used_(entries_.size())
+    {
+        match([](const DocumentThing& element, const ThingRow& entry) {
+            return element.has_identity && element.key == entry.name.key;
+        });
+        match([](const DocumentThing& element, const ThingRow& entry) {
+            return !element.has_identity && is_given(entry) && element.json == entry.json;
+        });
+        for (std::size_t first = 0; first < elements_.size(); ++first)
+            if (!found_[first] && !elements_[first]->has_identity) first = fill(first);
+    }
+    [[nodiscard]] const ThingRow* entry_of(std::size_t element) const
+    {
+        return found_[element] ? entries_[*found_[element]] : nullptr;
+    }
+    /// Those that no element is.
+    [[nodiscard]] std::vector<const ThingRow*> left() const
+    {
+        std::vector<const ThingRow*> rest;
+        for (std::size_t i = 0; i < entries_.size(); ++i)
+            if (!used_[i]) rest.push_back(entries_[i]);
+        return rest;
+    }
+
+private:
+    static bool is_given(const ThingRow& entry) { return entry.name.key.starts_with('#'); }
+    void use(std::size_t element, std::size_t entry)
+    {
+        found_[element] = entry;
+        used_[entry] = true;
+    }
+    template <class Same>
+    void match(Same same)
+    {
+        for (std::size_t e = 0; e < elements_.size(); ++e)
+            for (std::size_t i = 0; i < entries_.size() && !found_[e]; ++i)
+                if (!used_[i] && same(*elements_[e], *entries_[i])) use(e, i);
+    }
+    // A run of elements from `first` on between two that are known. Its last one.
+    std::size_t fill(std::size_t first)
+    {
+        std::size_t end = first;
+        while (end < elements_.size() && !found_[end] && !elements_[end]->has_identity)
+            ++end;
+        const std::size_t from = first == 0 || !found_[first - 1] ? 0 : *found_[first - 1] + 1;
+        const std::size_t to =
+            end < elements_.size() && found_[end] ? *found_[end] : entries_.size();
+        std::vector<std::size_t> free;
+        for (std::size_t i = from; i < to; ++i)
+            if (!used_[i] && is_given(*entries_[i])) free.push_back(i);
+        if (free.size() == end - first)
+            for (std::size_t k = 0; k < free.size(); ++k)
+                use(first + k, free[k]);
+        return end - 1;
+    }
+
+    std::vector<const DocumentThing*> elements_;
+    std::vector<const ThingRow*> entries_;
+    std::vector<std::optional<std::size_t>> found_;  // an index of entries_, by element
+    std::vector<bool> used_;
+};
+
+// One array of the document: its elements in their order, then things of QEMU that it lacks. Those
+// of QEMU are put in order, and not touched otherwise.
+void write_array(Db& db, DomainId domain, std::vector<const DocumentThing*> elements,
+                 std::vector<const ThingRow*> entries)
+{
+    const Matching matching(elements, std::move(entries));
+    std::vector<const ThingRow*> behind;
+    for (const auto* entry : matching.left()) {
+        if (entry->primary == "qemu")
+            behind.push_back(entry);
+        else
+            drop(db, entry->id);
+    }
+    std::int64_t position = 0;
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        const auto* entry = matching.entry_of(i);
+        const bool of_qemu =
+            elements[i]->primary == Primary::qemu || (entry != nullptr && entry->primary == "qemu");
+        if (entry == nullptr && of_qemu) continue;
+        DocumentThing thing = *elements[i];
+        thing.position = position++;
+        if (entry == nullptr) {
+            if (!thing.has_identity) thing.key = new_key(db, domain);
+            insert_thing(db, domain, thing);
+            continue;
+        }
+        move_thing(db, entry->id, thing.position);
+        if (!of_qemu) update_thing(db, entry->id, thing);
+    }
+    for (const auto* entry : behind)
+        move_thing(db, entry->id, position++);
 }
 
 // The new text of b_info, with the avail_vcpus of the old one while class vcpus has entries.
@@ -135,22 +259,15 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
     db.prepare("DELETE FROM document_member WHERE domain = ?").bind(value_of(fast.domain())).run();
     insert_members(db, fast.domain(), members);
 
-    const auto same = [](const ThingName& name, const DocumentThing& thing) {
-        return name.device_class == thing.device_class && name.key == thing.key;
-    };
     const auto entries = read_things(db, fast.domain());
-    for (const auto& entry : entries) {
-        const bool kept = std::any_of(document.things.begin(), document.things.end(),
-                                      [&](const auto& thing) { return same(entry.name, thing); });
-        if (entry.primary != "qemu" && !kept) drop(db, entry.id);
-    }
-    for (const auto& thing : document.things) {
-        const auto entry = std::find_if(entries.begin(), entries.end(),
-                                        [&](const ThingRow& e) { return same(e.name, thing); });
-        const bool there = entry != entries.end();
-        if (thing.primary == Primary::qemu || (there && entry->primary == "qemu")) continue;
-        write_thing(db, fast.domain(), thing,
-                    there ? std::optional(*entry) : std::optional<ThingRow>());
+    for (const auto& row : device_classes()) {
+        std::vector<const DocumentThing*> elements;
+        for (const auto& thing : document.things)
+            if (thing.device_class == row.name) elements.push_back(&thing);
+        std::vector<const ThingRow*> there;
+        for (const auto& entry : entries)
+            if (entry.name.device_class == row.name) there.push_back(&entry);
+        write_array(db, fast.domain(), std::move(elements), std::move(there));
     }
     return {};
 }
@@ -163,11 +280,17 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
     auto minified = json_minify(json, device_class, limits::thing_bytes_max);
     if (!minified) return std::move(minified).error();
     const auto primary = thing_primary(*find_device_class(device_class), *minified);
+    // Without an identity it is another thing each time (R16).
+    if (name->key.empty()) name->key = new_key(store.db(), fast.domain());
     const auto entry = read_thing(store.db(), fast.domain(), *name);
     if (primary == Primary::qemu || (entry && entry->primary == "qemu")) return of_qemu(*name);
-    const DocumentThing thing{std::string(device_class), name->key, 0, *std::move(minified),
-                              primary};
-    write_thing(store.db(), fast.domain(), thing, entry);
+    DocumentThing thing{std::string(device_class), name->key, 0, *std::move(minified), primary};
+    if (entry) {
+        update_thing(store.db(), entry->id, thing);
+        return {};
+    }
+    thing.position = next_position(store.db(), fast.domain(), device_class);
+    insert_thing(store.db(), fast.domain(), thing);
     return {};
 }
 

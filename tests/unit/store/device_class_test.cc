@@ -53,8 +53,8 @@ TEST(DeviceClass, KeysADiskByItsVdevAsSpelled)
     EXPECT_EQ(key("disks", R"({"pdev_path":"x","vdev":"hdc"})"), "hdc");
     EXPECT_EQ(key("disks", R"({"vdev":"\u0068dc"})"), "hdc");
     EXPECT_EQ(key("disks", R"({"vdev":"d0p0"})"), "d0p0");
-    EXPECT_EQ(key("disks", R"({"pdev_path":"x"})"), "#7");
-    EXPECT_EQ(key("disks", R"({"vdev":null})"), "#7");
+    EXPECT_EQ(key("disks", R"({"pdev_path":"x"})"), "");
+    EXPECT_EQ(key("disks", R"({"vdev":null})"), "");
 
     EXPECT_EQ(key("disks", R"({"vdev":5})"), "refused: disks[7]: vdev is not a string");
     EXPECT_EQ(key("disks", R"({"vdev":""})"), "refused: disks[7]: vdev is empty");
@@ -66,8 +66,8 @@ TEST(DeviceClass, KeysByDevidWhereThereIsOne)
     for (const char* name : {"nics", "vtpms", "vdispls", "vsnds", "usbctrls"}) {
         EXPECT_EQ(key(name, R"({"devid":0})"), "0") << name;
         EXPECT_EQ(key(name, R"({"mac":"x","devid":12})"), "12") << name;
-        EXPECT_EQ(key(name, "{}"), "#7") << name;
-        EXPECT_EQ(key(name, R"({"devid":-1})"), "#7") << name;
+        EXPECT_EQ(key(name, "{}"), "") << name;
+        EXPECT_EQ(key(name, R"({"devid":-1})"), "") << name;
     }
 
     const std::string refused = "refused: nics[7]: devid is not an integer from -1 to 2147483647";
@@ -80,10 +80,10 @@ TEST(DeviceClass, KeysAUsbDeviceByControllerAndPort)
 {
     EXPECT_EQ(key("usbdevs", R"({"ctrl":0,"port":1})"), "0.1");
     EXPECT_EQ(key("usbdevs", R"({"port":12,"ctrl":3,"type.hostdev":{}})"), "3.12");
-    EXPECT_EQ(key("usbdevs", R"({"ctrl":0})"), "#7");
-    EXPECT_EQ(key("usbdevs", R"({"port":1})"), "#7");
-    EXPECT_EQ(key("usbdevs", R"({"ctrl":0,"port":0})"), "#7");
-    EXPECT_EQ(key("usbdevs", R"({"type.hostdev":{"hostbus":1}})"), "#7");
+    EXPECT_EQ(key("usbdevs", R"({"ctrl":0})"), "");
+    EXPECT_EQ(key("usbdevs", R"({"port":1})"), "");
+    EXPECT_EQ(key("usbdevs", R"({"ctrl":0,"port":0})"), "");
+    EXPECT_EQ(key("usbdevs", R"({"type.hostdev":{"hostbus":1}})"), "");
 
     EXPECT_EQ(key("usbdevs", R"({"ctrl":"0","port":1})"),
               "refused: usbdevs[7]: ctrl is not an integer from -1 to 2147483647");
@@ -108,13 +108,23 @@ TEST(DeviceClass, KeysAPciDeviceByItsAddress)
               "refused: pcidevs[7]: domain is not an integer from 0 to 2147483647");
 }
 
-TEST(DeviceClass, KeysByPositionWhatHasNoIdentity)
+// R16: a place in an array is no identity; the store gives each a key that lasts.
+TEST(DeviceClass, KeysNothingThatHasNoIdentity)
 {
     for (const char* name :
          {"rdms", "dtdevs", "vfbs", "vkbs", "virtios", "p9s", "pvcallsifs", "channels"}) {
-        EXPECT_EQ(key(name, R"({"devid":0})", 0), "#0") << name;
-        EXPECT_EQ(key(name, R"({"devid":0})", 3), "#3") << name;
+        EXPECT_EQ(key(name, R"({"devid":0})", 0), "") << name;
+        EXPECT_EQ(key(name, R"({"devid":0})", 3), "") << name;
     }
+}
+
+TEST(DeviceClass, KeysNoPciDeviceGivenByNameAlone)
+{
+    EXPECT_EQ(key("pcidevs", R"({"name":"gpu"})"), "");
+    EXPECT_EQ(key("pcidevs", R"({"name":"gpu","domain":0,"bus":0,"dev":0,"func":0})"), "");
+    EXPECT_EQ(key("pcidevs", R"({"name":"gpu","bus":3})"), "0000:03:00.0");
+    EXPECT_EQ(key("pcidevs", R"({"name":null})"), "0000:00:00.0");
+    EXPECT_EQ(key("pcidevs", R"({"name":5})"), "refused: pcidevs[7]: name is not a string");
 }
 
 TEST(DeviceClass, KeysWhatIsInNoDocument)
@@ -173,11 +183,11 @@ TEST(DeviceClass, AnElementOfAKeyHasThatKeyAndThatPrimary)
         const std::string element =
             R"({"vdev":"hd\"c","devid":3,"ctrl":1,"port":2,"domain":65536,"bus":3,"dev":31,)"
             R"("func":7,"index":2,"key":"a b"})";
-        for (const auto& text : {element, std::string("{}")}) {
+        for (const auto& text : {element, std::string("{}"), std::string(R"({"name":"n"})")}) {
             const auto known = thing_key(each, text, 7);
             if (!known) continue;  // this class has none without
             for (const bool in_qemu : {true, false}) {
-                const auto made = element_of_key(each, *known, in_qemu);
+                const auto made = element_of_key(each, known->empty() ? "#7" : *known, in_qemu);
                 ASSERT_TRUE(json_minify(made, "made")) << each.name << " " << made;
                 EXPECT_EQ(*thing_key(each, made, 7), *known) << each.name;
                 if (each.primary_of != nullptr) {

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "store/class_plan.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
@@ -60,6 +63,18 @@ protected:
         const auto at = text.find(from);
         EXPECT_NE(at, std::string::npos) << from << " is not in " << text;
         return at == std::string::npos ? text : text.replace(at, from.size(), to);
+    }
+    std::optional<Errc> put(const std::string& device_class, const std::string& json)
+    {
+        return edit(
+            [&](const FastHold& fast) { return put_thing(*store_, fast, device_class, json); });
+    }
+    std::vector<std::string> keys_of(const std::string& device_class)
+    {
+        std::vector<std::string> keys;
+        for (const auto& thing : read_things(store_->db(), id_))
+            if (thing.name.device_class == device_class) keys.push_back(thing.name.key);
+        return keys;
     }
     std::string json_of(const std::string& device_class, const std::string& key)
     {
@@ -138,6 +153,106 @@ TEST_F(EditTest, NewThingOfQemuInADocumentIsNotMade)
         R"({"pdev_path":"/srv/c.iso","vdev":"hdd","format":"raw","removable":1,"is_cdrom":1})";
     EXPECT_FALSE(write(replaced("\"disks\":[", "\"disks\":[" + drive + ",")));
     EXPECT_EQ(json_of("disks", "hdd"), "");
+}
+
+// R16: without an identity each is another thing, and its key is its own for ever.
+TEST_F(EditTest, ElementWithoutIdentityIsAlwaysAnotherThing)
+{
+    const char* const classes[] = {"vkbs", "vfbs", "p9s", "channels", "pvcallsifs", "virtios"};
+    std::set<std::string> keys;
+    for (const char* name : classes) {
+        const auto before = keys_of(name);
+        EXPECT_FALSE(put(name, R"({"a":1})"));
+        EXPECT_FALSE(put(name, R"({"a":1})"));
+        EXPECT_EQ(keys_of(name).size(), before.size() + 2) << name;
+        for (std::size_t i = 0; i < before.size(); ++i)
+            EXPECT_EQ(keys_of(name)[i], before[i]) << name;
+    }
+    // A template that libxl has yet to number.
+    const auto nics = keys_of("nics").size();
+    EXPECT_FALSE(put("nics", R"({"mac":"00:16:3e:00:00:01"})"));
+    EXPECT_FALSE(put("nics", R"({"mac":"00:16:3e:00:00:02","devid":-1})"));
+    EXPECT_EQ(keys_of("nics").size(), nics + 2);
+}
+
+TEST_F(EditTest, KeyOfAnElementIsNeverUsedAgain)
+{
+    std::set<std::string> seen;
+    for (const auto& key : keys_of("vkbs"))
+        seen.insert(key);
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_FALSE(put("vkbs", R"({"devid":7})"));
+        const auto key = keys_of("vkbs").back();
+        EXPECT_TRUE(seen.insert(key).second) << key;
+        EXPECT_FALSE(edit([&](const FastHold& fast) {
+            return remove_thing(*store_, fast, ThingName{"vkbs", key});
+        }));
+    }
+}
+
+TEST_F(EditTest, DocumentsOrderIsKept)
+{
+    const auto with_disks = [&](const std::string& disks) {
+        auto text = read_document(store_->db(), id_);
+        const auto old = *json_find(text, "disks");
+        return text.replace(text.find(old), old.size(), disks);
+    };
+    const auto disks = json_elements(*json_find(read_document(store_->db(), id_), "disks"));
+    const std::string cd = json_of("disks", "hdc");
+    const std::string b = R"({"vdev":"xvdb"})";
+    const std::string c = R"({"vdev":"xvdc"})";
+    ASSERT_FALSE(disks.empty());
+    for (const auto& array :
+         {"[" + b + "," + cd + "," + c + "]", "[" + c + "," + b + "," + cd + "]",
+          "[" + cd + "," + c + "," + b + "]"}) {
+        const auto text = with_disks(array);
+        for (int times = 0; times < 2; ++times) {
+            EXPECT_FALSE(write(text));
+            EXPECT_EQ(read_document(store_->db(), id_), text);
+        }
+    }
+}
+
+// Written back again and again, arrays do not turn round, and each element keeps its key.
+TEST_F(EditTest, WritingADocumentTwiceChangesNothingTheSecondTime)
+{
+    const auto with_p9s = [&](const std::string& elements) {
+        auto text = read_document(store_->db(), id_);
+        if (const auto old = json_find(text, "p9s")) {
+            const auto at = text.find(*old);
+            return text.replace(at, old->size(), elements);
+        }
+        return text.replace(text.size() - 1, 1, ",\"p9s\":" + elements + "}");
+    };
+    const auto keys_after = [&](const std::string& elements) {
+        std::vector<std::string> keys;
+        for (int times = 0; times < 2; ++times) {
+            EXPECT_FALSE(write(with_p9s(elements)));
+            EXPECT_EQ(*json_find(read_document(store_->db(), id_), "p9s"), elements);
+            if (times == 1) {
+                EXPECT_EQ(keys_of("p9s"), keys);
+            }
+            keys = keys_of("p9s");
+        }
+        return keys;
+    };
+    const std::string a = R"({"tag":"a"})";
+    const std::string b = R"({"tag":"b"})";
+    const std::string c = R"({"tag":"c"})";
+    const auto first = keys_after("[" + a + "," + b + "," + a + "]");
+    ASSERT_EQ(first.size(), 3U);
+    // Turned round: each goes with its text.
+    EXPECT_EQ(keys_after("[" + b + "," + a + "," + a + "]"),
+              (std::vector<std::string>{first[1], first[0], first[2]}));
+    // Written anew in its place.
+    EXPECT_EQ(keys_after("[" + c + "," + a + "," + a + "]"),
+              (std::vector<std::string>{first[1], first[0], first[2]}));
+    // One more, and one less.
+    const auto more = keys_after("[" + c + "," + b + "," + a + "," + a + "]");
+    EXPECT_EQ(more[0], first[1]);
+    EXPECT_EQ(more[2], first[0]);
+    EXPECT_EQ(std::count(first.begin(), first.end(), more[1]), 0);
+    EXPECT_EQ(keys_after("[" + b + "]"), (std::vector<std::string>{more[1]}));
 }
 
 TEST_F(EditTest, AnotherUuidIsRefusedAndNothingIsChanged)

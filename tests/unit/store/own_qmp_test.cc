@@ -99,5 +99,12 @@ TEST_F(OwnQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
     EXPECT_EQ(intend("pcidevs", R"({"bus":3})", plan), std::nullopt);
 }
 
+TEST_F(OwnQmpTest, TwoPciDevicesByNameAreTwoThings)
+{
+    have("present", "pcidevs", "#4", R"({"name":"gpu"})", {"pt-gpu"});
+    const std::string plan = R"({"steps":[{"execute":"device_add","arguments":{"id":"pt"}}]})";
+    EXPECT_EQ(intend("pcidevs", R"({"name":"nic"})", plan), std::nullopt);
+}
+
 }  // namespace
 }  // namespace xlstore
