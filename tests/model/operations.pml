@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on one thing of a domain that runs: crashes, guests, connections, lost locks.
  * With -DDRIVE the thing is a drive whose medium is changed, else a device that comes and goes;
+ * with -DTWO_IDS the device is another one in each of its two images, so that QEMU can have both;
  * with -DTWO_RECOVERIES a second recovery runs in the place of the remover. */
 #define NP 5
 #include "steps.pml"
@@ -30,6 +31,10 @@ init
         :: true
         :: entry[0] = STALE; image[0] = RED
         :: entry[0] = PRESENT; image[0] = RED; has[0] = RED
+#ifdef TWO_IDS
+        /* Its guest gave it back, and no process has looked since. */
+        :: entry[0] = PRESENT; image[0] = RED; let_go[0] = true
+#endif
         fi;
         run Operation(0, 0, 0, ADD, RED);
         run Operation(1, 0, 0, ADD, BLUE);

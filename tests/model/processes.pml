@@ -165,11 +165,11 @@ proctype Operation(byte p; byte i; byte t; byte verb; byte wanted)
     fi;
 
 check:
-    ASK_QEMU(probe(p, i, t), out);
+    ASK_QEMU(probe_before(p, i, t, verb, wanted), out);
     if
     :: verb == ADD && seen[p] == HALF && entry[X(i, t)] != NO_ENTRY ->
         EXECUTE(TAKE_PART, ABSENT, out, out);
-        ASK_QEMU(probe(p, i, t), out)
+        ASK_QEMU(probe_before(p, i, t, verb, wanted), out)
     :: else
     fi;
     if
@@ -239,7 +239,7 @@ ask:
     COMMIT(commit_note(p, i, t, true), out);
     /* For a while. */
     if
-    :: has[X(i, t)] < EMPTY
+    :: has[AT(X(i, t))] < EMPTY
     :: true
     fi;
     ASK_QEMU(probe(p, i, t), broken);
@@ -276,7 +276,7 @@ settle: /* what there is is looked at, a part taken out */
 write:
     if
     :: CONCLUSIVE(X(i, t), seen[p]) &&
-       (!WAITS(X(i, t), seen[p]) || declined[X(i, t)]) ->
+       (!WAITS(X(i, t), seen[p]) || declined[AT(X(i, t))]) ->
         COMMIT(commit_settle(p, i, t), out);
         if
         :: !acting -> goto check /* the way is free */
@@ -479,8 +479,12 @@ end:
     :: qemu_begin(i)
     :: qemu_refuse(i)
     :: qemu_discard(i)
-    :: guest_lets_go(i, 0)
-    :: guest_declines(i, 0)
+    :: guest_lets_go(i, 0, RED)
+    :: guest_declines(i, 0, RED)
+#ifdef TWO_IDS
+    :: guest_lets_go(i, 0, BLUE)
+    :: guest_declines(i, 0, BLUE)
+#endif
     :: qemu_listen(i)
     :: qemu_die(i)
     :: child_exit(i)
@@ -516,13 +520,22 @@ inline recovered(n)
 
 /* Their names, which spin prints when one is broken; each is and stays false. */
 hidden byte qemu_without_row, stranger_commanded, thing_without_entry, image_differs,
-    intent_left_open, row_left_over, qemu_unreachable;
+    intent_left_open, row_left_over, qemu_unreachable, entry_not_as_before;
 
 /* R1: what QEMU has, an entry has or an open intent holds. */
+#ifdef TWO_IDS
+#define OF_INTENT(x, v)                                                                \
+    (intent[x] != NO_INTENT && (before[x] == v || after[x] == v || replaced[x] == v))
+#define HELD_AS(x, v)                                                                  \
+    (has[SLOT(x, v)] == ABSENT || (entry[x] != NO_ENTRY && (image[x] == v || OF_INTENT(x, v))))
+#define HELD(x) (HELD_AS(x, RED) && HELD_AS(x, BLUE))
+#else
 #define HELD(x) (has[x] == ABSENT || entry[x] != NO_ENTRY)
+#endif
 /* An entry that no intent speaks of says what QEMU has, unless a guest let go on its own. */
 #define AGREES(x)                                                                      \
-    (intent[x] != NO_INTENT || entry[x] != PRESENT || let_go[x] || has[x] == image[x])
+    (intent[x] != NO_INTENT || entry[x] != PRESENT || let_go[x] ||                     \
+     has[SLOT(x, image[x])] == image[x])
 
 #define WATCHED(i)                                                                          \
     :: d_step {                                                                             \
@@ -540,6 +553,7 @@ active proctype Monitor()
 end:
     do
     WATCHED(0)
+    :: d_step { spoiled -> assert(entry_not_as_before) }
 #if NI > 1
     WATCHED(1)
 #endif

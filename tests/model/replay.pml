@@ -303,9 +303,9 @@ end:
     :: qemu[0] == LIVE ->
         select(t : 0 .. (NT - 1));
         if
-        :: guest_lets_go(0, t)
+        :: guest_lets_go(0, t, RED)
         :: d_step { qemu[0] == LIVE && asking[t] -> asking[t] = false; has[t] = ABSENT } /* it was in one piece */
-        :: guest_declines(0, t)
+        :: guest_declines(0, t, RED)
         :: else -> skip
         fi;
         t = 0

@@ -47,6 +47,19 @@ byte crashes, breaks, losses, qemu_deaths;
 #define BLUE 4
 #define UNSEEN 7 /* as evidence: nothing is proved */
 
+/* With -DTWO_IDS each of the two has ids of its own in QEMU, which then can have both: a thing is its key,
+ * not what it is made of. Where QEMU has image v of thing x: */
+#ifdef TWO_IDS
+#define SLOT(x, v) ((v) == BLUE -> NX + (x) : (x))
+#define NH (2 * NX)
+#else
+#define SLOT(x, v) (x)
+#define NH NX
+#endif
+/* The image that the open intent would make, or the entry's. */
+#define SUBJECT(x) (intent[x] == ADD -> after[x] : image[x])
+#define AT(x) SLOT(x, SUBJECT(x))
+
 /* State of a row. */
 #define NO_ROW 0
 #define CREATING 1
@@ -98,7 +111,8 @@ byte image[NX]; /* of the entry */
 byte intent[NX];
 byte before[NX];
 byte after[NX];
-byte replaced[NX]; /* the image of the stale entry that an add took the place of, or ABSENT */
+byte replaced[NX]; /* the image of the entry that an add took the place of, or ABSENT */
+byte was[NX];      /* and that entry's state */
 bool asked[NX];    /* the intent says that the guest was asked */
 bool tombstone;
 
@@ -117,9 +131,13 @@ byte with_image[NI];
 byte sender[NI];
 byte meant_for[NI]; /* ghost: the incarnation + 1 that the sender works on */
 bool listened[NI];
-byte has[NX];
-bool asking[NX];  /* the guest has been asked, and may let go */
-bool declined[NX]; /* it said no: an event, which whoever is connected hears */
+byte has[NH];
+bool asking[NH];  /* the guest has been asked, and may let go */
+bool declined[NH]; /* it said no: an event, which whoever is connected hears */
+#ifdef TWO_IDS
+byte of_slot[NI];
+#endif
+bool spoiled;      /* ghost: an add failed and its entry is not what it was */
 bool let_go[NX];   /* ghost: the guest let go when no intent said that it might */
 
 /* A process. */
@@ -322,7 +340,24 @@ inline probe(p, i, t)
 {
     d_step {
         CONNECTED(p, i) && answer[p] == NOTHING_SENT ->
-            seen[p] = has[X(PEER(p), t)]
+            seen[p] = has[AT(X(PEER(p), t))]
+    }
+}
+
+/* Before commit 1 (R16): an add looks for its own image and for what the entry that is there is made of.
+ * What is there of the new image is no leftover of that entry. */
+#if defined(TWO_IDS) && !defined(DROP_R16_ENTRY)
+#define LOOKED_FOR(x, wanted)                                                             \
+    (entry[x] == NO_ENTRY || SLOT(x, wanted) == SLOT(x, image[x]) -> has[SLOT(x, wanted)] : \
+     (has[SLOT(x, wanted)] != ABSENT -> wanted : has[SLOT(x, image[x])]))
+#else
+#define LOOKED_FOR(x, wanted) has[SLOT(x, wanted)]
+#endif
+inline probe_before(p, i, t, verb, wanted)
+{
+    d_step {
+        CONNECTED(p, i) && answer[p] == NOTHING_SENT ->
+            seen[p] = (verb == ADD -> LOOKED_FOR(X(PEER(p), t), wanted) : has[AT(X(PEER(p), t))])
     }
 }
 
@@ -334,6 +369,9 @@ inline send(p, i, t, what, leads_to)
         MAY_SEND(p, i) && AHEAD(p, X(i, t), what) ->
             command[PEER(p)] = what;
             of_thing[PEER(p)] = t;
+#ifdef TWO_IDS
+            of_slot[PEER(p)] = AT(X(i, t));
+#endif
             with_image[PEER(p)] = leads_to;
             sender[PEER(p)] = p + 1;
             meant_for[PEER(p)] = i + 1;
@@ -388,6 +426,7 @@ inline close_intent(x)
     before[x] = 0;
     after[x] = 0;
     replaced[x] = 0;
+    was[x] = 0;
     asked[x] = false;
     r_ = 0;
     do
@@ -419,6 +458,7 @@ inline commit_open(p, i, t, verb, wanted)
             before[X(i, t)] = (verb == ADD -> ABSENT : image[X(i, t)]);
             after[X(i, t)] = wanted;
             replaced[X(i, t)] = (verb == ADD -> image[X(i, t)] : ABSENT);
+            was[X(i, t)] = (verb == ADD -> entry[X(i, t)] : NO_ENTRY);
             entry[X(i, t)] = (verb == ADD -> ADDING : (verb == REMOVE -> REMOVING : CHANGING));
             image[X(i, t)] = (verb == REMOVE -> image[X(i, t)] : wanted);
             let_go[X(i, t)] = false;
@@ -450,16 +490,25 @@ inline commit_note(p, i, t, was_asked)
     }
 }
 
+/* R16: an add that fails leaves the entry as it was. */
+#ifdef DROP_R16_KEPT
+#define PUT_BACK(x) STALE
+#else
+#define PUT_BACK(x) was[x]
+#endif
+
 /* Commit 2, by what was seen under this hold. */
 inline commit_settle(p, i, t)
 {
     d_step {
         WRITABLE(p, i) && IN(mine[p], X(i, t)) && CONCLUSIVE(X(i, t), seen[p]) &&
-        (!WAITS(X(i, t), seen[p]) || declined[X(i, t)]) ->
+        (!WAITS(X(i, t), seen[p]) || declined[AT(X(i, t))]) ->
             if
             :: seen[p] == ABSENT && replaced[X(i, t)] != ABSENT ->
-                entry[X(i, t)] = STALE;
-                image[X(i, t)] = replaced[X(i, t)]
+                entry[X(i, t)] = PUT_BACK(X(i, t));
+                image[X(i, t)] = replaced[X(i, t)];
+                spoiled = (entry[X(i, t)] != was[X(i, t)]);
+                let_go[X(i, t)] = (entry[X(i, t)] == PRESENT) /* though it was seen absent */
             :: seen[p] == ABSENT && replaced[X(i, t)] == ABSENT ->
                 entry[X(i, t)] = NO_ENTRY;
                 image[X(i, t)] = ABSENT
@@ -547,7 +596,11 @@ inline die(p)
 
 /* ---- QEMU's own steps ---- */
 
+#ifdef TWO_IDS
+#define AFFECTED of_slot[i]
+#else
 #define AFFECTED X(i, of_thing[i])
+#endif
 #define OBEYABLE(i)                                                                           \
     ((command[i] == MAKE_PART && has[AFFECTED] == ABSENT) ||                                  \
      (command[i] == MAKE_WHOLE && has[AFFECTED] == HALF) ||                                   \
@@ -566,6 +619,9 @@ inline give_answer(i, what)
     fi;
     command[i] = NO_COMMAND;
     of_thing[i] = 0;
+#ifdef TWO_IDS
+    of_slot[i] = 0;
+#endif
     with_image[i] = 0;
     sender[i] = 0;
     meant_for[i] = 0
@@ -608,22 +664,27 @@ inline qemu_discard(i)
     }
 }
 
-inline guest_lets_go(i, t)
+/* Of image v of thing t. */
+inline guest_lets_go(i, t, v)
 {
     d_step {
-        qemu[i] == LIVE && asking[X(i, t)] ->
-            asking[X(i, t)] = false;
-            has[X(i, t)] = HALF;
-            let_go[X(i, t)] = !(intent[X(i, t)] == REMOVE && asked[X(i, t)])
+        qemu[i] == LIVE && asking[SLOT(X(i, t), v)] ->
+            asking[SLOT(X(i, t), v)] = false;
+            has[SLOT(X(i, t), v)] = HALF;
+            if
+            :: SLOT(X(i, t), v) == SLOT(X(i, t), image[X(i, t)]) ->
+                let_go[X(i, t)] = !(intent[X(i, t)] == REMOVE && asked[X(i, t)])
+            :: else
+            fi
     }
 }
 
-inline guest_declines(i, t)
+inline guest_declines(i, t, v)
 {
     d_step {
-        qemu[i] == LIVE && asking[X(i, t)] ->
-            asking[X(i, t)] = false;
-            declined[X(i, t)] = true
+        qemu[i] == LIVE && asking[SLOT(X(i, t), v)] ->
+            asking[SLOT(X(i, t), v)] = false;
+            declined[SLOT(X(i, t), v)] = true
     }
 }
 
@@ -665,6 +726,9 @@ inline stop(i)
     fi;
     command[i] = NO_COMMAND;
     of_thing[i] = 0;
+#ifdef TWO_IDS
+    of_slot[i] = 0;
+#endif
     with_image[i] = 0;
     sender[i] = 0;
     meant_for[i] = 0;
@@ -675,6 +739,11 @@ inline stop(i)
         has[X(i, r_)] = ABSENT;
         asking[X(i, r_)] = false;
         declined[X(i, r_)] = false;
+#ifdef TWO_IDS
+        has[NX + X(i, r_)] = ABSENT;
+        asking[NX + X(i, r_)] = false;
+        declined[NX + X(i, r_)] = false;
+#endif
         r_++
     :: else -> break
     od;
