@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The verbs of `xlstore`: a row each in kVerbs (main.cc), a function each.
+// The verbs of `xlstore`: a row each in verbs.cc, a function each.
 #ifndef XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
 #define XLSTORE_TOOLS_XLSTORE_VERBS_HPP_
 
