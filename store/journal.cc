@@ -7,6 +7,8 @@
 #include "store/device_class.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
+#include "store/limits.hpp"
+#include "store/plain_text.hpp"
 #include "store/product.hpp"
 #include "store/trace.hpp"
 
@@ -14,7 +16,6 @@ namespace xlstore {
 
 namespace {
 
-constexpr std::size_t kEvidenceBytes = 2000;
 // History is bounded: every so many rows the oldest beyond this are let go.
 constexpr std::int64_t kHistoryRows = 100'000;
 constexpr std::int64_t kHistoryPruneEvery = 1'024;
@@ -432,7 +433,7 @@ Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, 
                 .prepare(
                     "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
                     "?3) ELSE asked_us END WHERE id = ?4")
-                .bind(text)
+                .bind(plain_text(text, limits::evidence_bytes_max))
                 .bind(std::int64_t{any})
                 .bind(now_us())
                 .bind(value_of(id))
@@ -461,10 +462,12 @@ void Journal::add_history(const HistoryLine& line)
         .bind(line.intent ? std::optional(value_of(*line.intent)) : std::nullopt)
         .bind(line.outcome)
         .bind(line.image ? std::optional(std::string(image_name(*line.image))) : std::nullopt)
-        .bind(line.evidence.substr(0, kEvidenceBytes))
+        .bind(plain_text(line.evidence, limits::evidence_bytes_max))
         .bind(store_.self().pid)
         .bind(store_.program())
-        .bind(line.asked.empty() ? std::nullopt : std::optional(line.asked))
+        .bind(line.asked.empty()
+                  ? std::nullopt
+                  : std::optional(plain_text(line.asked, limits::evidence_bytes_max)))
         .run();
     const auto id = db.last_insert_id();
     if (id % kHistoryPruneEvery == 0 && id > kHistoryRows) {

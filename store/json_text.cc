@@ -100,6 +100,7 @@ public:
     }
     bool end_object()
     {
+        members_ -= keys_.back().size();
         keys_.pop_back();
         return true;
     }
@@ -112,7 +113,11 @@ public:
     bool key(string_t& value)
     {
         // The parser gives the decoded key, so "a" and "\u0061" are found to be the same.
-        if (keys_.back().insert(value).second) return true;
+        if (keys_.back().insert(value).second) {
+            if (++members_ <= limits::json_members_max) return true;
+            return fail(opening_quote(text_, *count_ - 1),
+                        "more than " + std::to_string(limits::json_members_max) + " members");
+        }
         return fail(opening_quote(text_, *count_ - 1), "duplicate key " + json_shown(value));
     }
 
@@ -154,6 +159,7 @@ private:
     std::string_view text_;
     const std::size_t* count_;
     std::vector<std::set<std::string>> keys_;  // of each object that is open; empty for arrays
+    std::size_t members_ = 0;                  // all of them
     std::size_t failed_at_ = 0;
     std::string reason_;
 };
@@ -415,11 +421,11 @@ std::vector<JsonMember> json_members(std::string_view object_text)
     return members;
 }
 
-std::vector<std::string_view> json_elements(std::string_view array_text)
+std::vector<std::string_view> json_elements(std::string_view array_text, std::size_t most)
 {
     std::vector<std::string_view> elements;
     if (at(array_text, 0) != '[' || at(array_text, 1) == ']') return elements;
-    for (std::size_t i = 1; i < array_text.size();) {
+    for (std::size_t i = 1; i < array_text.size() && elements.size() < most;) {
         const std::size_t end = skip_value(array_text, i);
         elements.push_back(array_text.substr(i, end - i));
         if (at(array_text, end) != ',') break;

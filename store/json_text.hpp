@@ -19,7 +19,8 @@
 namespace xlstore {
 
 /// Checks `text` (one JSON value, RFC 8259, UTF-8 without BOM, no duplicate key, no deeper than
-/// limits::json_depth_max, no larger than `bytes_max`) and returns it without insignificant white
+/// limits::json_depth_max, no more than limits::json_members_max members in the objects around any
+/// place, no larger than `bytes_max`) and returns it without insignificant white
 /// space; every token is spelled as it came. One NUL at the very end is ignored, for libxl stores
 /// strlen + 1 bytes; the result never holds a NUL byte (a string may still say "\u0000").
 /// `what` names the text in errors ("document web.json").
@@ -45,8 +46,10 @@ struct JsonMember {
 /// The members of an object, in order; nothing for any other type.
 [[nodiscard]] std::vector<JsonMember> json_members(std::string_view object_text);
 
-/// The elements of an array, in order; nothing for any other type.
-[[nodiscard]] std::vector<std::string_view> json_elements(std::string_view array_text);
+/// The elements of an array, in order, but no more than the first `most`; nothing for any other
+/// type.
+[[nodiscard]] std::vector<std::string_view> json_elements(
+    std::string_view array_text, std::size_t most = std::string_view::npos);
 
 /// The value of the member whose decoded key is `key`.
 [[nodiscard]] std::optional<std::string_view> json_find(std::string_view object_text,
@@ -55,7 +58,8 @@ struct JsonMember {
 /// The content of a string token, in UTF-8. It may hold NUL ("\u0000").
 [[nodiscard]] std::string json_decode_string(std::string_view string_text);
 
-/// Makes a string token of `utf8` (REQUIRES UTF-8) with the escapes that yajl uses.
+/// Makes a string token of `utf8` (REQUIRES UTF-8; for text from outside see plain_text()) with the
+/// escapes that yajl uses.
 [[nodiscard]] std::string json_quote(std::string_view utf8);
 
 /// `utf8` quoted for a message: bounded, and without control characters of any kind, so that text

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "store/plain_text.hpp"
+
 namespace xlstore {
 
 namespace {
@@ -185,9 +187,11 @@ Result<bool> LockFile::is_locked(std::int64_t byte) const
 //   PID START PID_NAMESPACE SINCE_US PROGRAM OPERATION…\n
 void LockFile::write_claim(std::int64_t slot, const Claim& claim) const
 {
-    std::string line = std::to_string(claim.pid) + ' ' + std::to_string(claim.start_time) + ' ' +
-                       std::to_string(claim.pid_namespace) + ' ' + std::to_string(claim.since_us) +
-                       ' ' + claim.program + ' ' + claim.operation;
+    const std::string all = std::to_string(claim.pid) + ' ' + std::to_string(claim.start_time) +
+                            ' ' + std::to_string(claim.pid_namespace) + ' ' +
+                            std::to_string(claim.since_us) + ' ' + claim.program + ' ' +
+                            claim.operation;
+    std::string line = plain_text(all, kClaimBytes - 1);
     line.resize(kClaimBytes - 1, ' ');
     line.push_back('\n');
     // A claim is for people: one that cannot be written (full disk) must not stop the operation.
@@ -219,8 +223,9 @@ std::optional<Claim> LockFile::read_claim(std::int64_t slot) const
         !parse_number(next_word(line), claim.pid_namespace) ||
         !parse_number(next_word(line), claim.since_us))
         return std::nullopt;
-    claim.program = next_word(line);
-    claim.operation = line;
+    // Any process that may open the file may have written it.
+    claim.program = plain_text(next_word(line), kClaimBytes);
+    claim.operation = plain_text(line, kClaimBytes);
     return claim;
 }
 

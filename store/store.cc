@@ -19,7 +19,9 @@
 
 #include "schema/steps.hpp"
 #include "store/hole.hpp"
+#include "store/limits.hpp"
 #include "store/new_database.hpp"
+#include "store/plain_text.hpp"
 #include "store/random.hpp"
 #include "store/tables.hpp"
 #include "store/trace.hpp"
@@ -277,7 +279,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     }
 
     store->directory_ = options.directory;
-    store->program_ = options.program;
+    store->program_ = plain_text(options.program, limits::program_bytes_max);
     store->log_ = options.log;
     std::replace_if(
         store->program_.begin(), store->program_.end(),
@@ -393,7 +395,7 @@ Store::~Store()
 Claim Store::make_claim(std::string operation) const
 {
     return Claim{self_.pid, self_.start_time, self_.pid_namespace,
-                 now_us(),  program_,         std::move(operation)};
+                 now_us(),  program_,         plain_text(operation, limits::operation_bytes_max)};
 }
 
 Result<void> Store::check_fork() const
