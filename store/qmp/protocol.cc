@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "store/qmp/protocol.hpp"
 
-#include <array>
 #include <cassert>
 #include <stdexcept>
 #include <utility>
 
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
+#include "store/plain_text.hpp"
 
 namespace xlstore::qmp {
 
@@ -16,56 +16,10 @@ namespace {
 static_assert(limits::qmp_depth_max == limits::json_depth_max,
               "json_minify bounds the depth of a message, and knows only its own bound");
 
-struct CodePoints {
-    char32_t first;
-    char32_t last;
-};
-
-// What moves the cursor, hides text or turns its direction round, and so lets text from outside
-// pass for ours.
-constexpr std::array kNotPrinted = {
-    CodePoints{0x00, 0x1F},     CodePoints{0x7F, 0x9F},       CodePoints{0xAD, 0xAD},
-    CodePoints{0x61C, 0x61C},   CodePoints{0x180E, 0x180E},   CodePoints{0x200B, 0x200F},
-    CodePoints{0x2028, 0x202E}, CodePoints{0x2060, 0x206F},   CodePoints{0xFEFF, 0xFEFF},
-    CodePoints{0xFFF9, 0xFFFB}, CodePoints{0xE0000, 0xE0FFF},
-};
-
-bool is_printed(char32_t code)
-{
-    for (const auto& range : kNotPrinted)
-        if (code >= range.first && code <= range.last) return false;
-    return true;
-}
-
-struct Character {
-    std::size_t size;  // in bytes; 1 if they are not UTF-8
-    std::optional<char32_t> code;
-};
-
-// The first character of a text that is not empty.
-Character first_character(std::string_view text)
-{
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned char lead = byte(0);
-    if (lead < 0x80) return {1, lead};
-    const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC0 || lead > 0xF4 || text.size() < size) return {1, std::nullopt};
-    char32_t code = lead & (0x7FU >> size);
-    for (std::size_t i = 1; i < size; ++i) {
-        if ((byte(i) & 0xC0U) != 0x80) return {1, std::nullopt};
-        code = code << 6U | (byte(i) & 0x3FU);
-    }
-    constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
-    const bool surrogate = code >= 0xD800 && code < 0xE000;
-    if (code < kSmallest[size] || code > 0x10FFFF || surrogate) return {1, std::nullopt};
-    return {size, code};
-}
-
 }  // namespace
 
 std::string printable(std::string_view untrusted, std::size_t bytes_max)
 {
-    constexpr std::string_view digits = "0123456789abcdef";
     std::string text = "\"";
     std::size_t at = 0;
     while (at < untrusted.size()) {
@@ -73,16 +27,12 @@ std::string printable(std::string_view untrusted, std::size_t bytes_max)
         if (at + character.size > bytes_max) break;
         const std::string_view bytes = untrusted.substr(at, character.size);
         at += character.size;
-        if (character.code && is_printed(*character.code)) {
-            if (bytes == "\"" || bytes == "\\") text += '\\';
-            text += bytes;
+        if (!character.code || !is_printed(*character.code)) {
+            append_escaped(text, bytes);
             continue;
         }
-        for (const char c : bytes) {
-            text += "\\x";
-            text += digits[static_cast<unsigned char>(c) >> 4U];
-            text += digits[static_cast<unsigned char>(c) & 15U];
-        }
+        if (bytes == "\"" || bytes == "\\") text += '\\';
+        text += bytes;
     }
     text += '"';
     if (at < untrusted.size()) text += "...";
@@ -98,7 +48,8 @@ void Protocol::assert_state() const
     assert(state_ != State::failed || line_.empty());
     assert(line_.size() <= limits::qmp_line_bytes_max);
     assert(state_ == State::failed || (events_ <= limits::qmp_events_max &&
-                                       foreign_replies_ <= limits::qmp_foreign_replies_max));
+                                       foreign_replies_ <= limits::qmp_foreign_replies_max &&
+                                       leftovers_ <= limits::qmp_leftovers_max));
 }
 
 // Any -> failed. The line may be long: its memory is given back, not only its content.
@@ -152,8 +103,8 @@ std::vector<Action> Protocol::feed(std::string_view bytes)
         line_ += piece;
         if (end == std::string_view::npos) break;
         bytes.remove_prefix(end + 1);
-        const std::string line = std::exchange(line_, {});
-        if (auto action = message(line)) actions.push_back(*std::move(action));
+        if (auto action = message(std::exchange(line_, {})))
+            actions.push_back(*std::move(action));
     }
     assert_state();
     return actions;
@@ -183,11 +134,13 @@ std::vector<Action> Protocol::end_of_stream()
 
 // One line, without its line feed; a \r before it is white space to JSON. No action: there is
 // nothing to tell.
-std::optional<Action> Protocol::message(std::string_view line)
+std::optional<Action> Protocol::message(std::string line)
 {
     // json_minify forgives one at the end, which libxl's files have; QEMU has no business with it.
-    if (line.find('\0') != std::string_view::npos) return fail("sent a NUL byte");
+    if (line.find('\0') != std::string::npos) return fail("sent a NUL byte");
     const auto text = json_minify(line, "a line that", limits::qmp_line_bytes_max);
+    const std::size_t bytes = line.size();
+    line = std::string();  // it may be long, and its copy is what is read from here on
     if (!text) return fail("sent " + text.error().message);
     if (json_type(*text) != JsonType::object) return fail("sent a line that is no JSON object");
 
@@ -198,11 +151,30 @@ std::optional<Action> Protocol::message(std::string_view line)
     if (int{qmp.has_value()} + int{is_event} + int{is_return} + int{is_error} != 1)
         return fail("sent a message that is not exactly one of greeting, event, return and error");
     if (qmp) return greeting(*qmp);
-    // A dead client's command may end between our connecting and the greeting.
-    if (state_ == State::greeting && (is_event || !is_foreign_reply(*text)))
-        return fail("sent a message before its greeting");
+    if (is_leftover(*text, is_event)) return leftover(bytes);
     if (is_event) return event(*text);
     return reply(*text);
+}
+
+// Whether it is for the client before us: before the greeting all is that does not claim an id of
+// ours, behind it a reply without an id. Once QEMU has answered us it answers nothing of a dead
+// client's any more (R12).
+bool Protocol::is_leftover(std::string_view object, bool is_event) const
+{
+    if (state_ == State::greeting) return is_event || !is_ours(object);
+    return !past_barrier_ && !is_event && !json_find(object, "id");
+}
+
+// What QEMU had for the client before us: a queued event, or the reply to its last command. It is
+// not looked into; nothing changes until there is too much of it.
+std::optional<Action> Protocol::leftover(std::size_t bytes)
+{
+    leftover_bytes_ += bytes;
+    if (++leftovers_ > limits::qmp_leftovers_max || leftover_bytes_ > limits::qmp_line_bytes_max)
+        return fail("sent more than " + std::to_string(limits::qmp_leftovers_max) +
+                    " messages, or " + std::to_string(limits::qmp_line_bytes_max) +
+                    " bytes, that were meant for the client before us");
+    return std::nullopt;
 }
 
 // greeting -> idle; in every other state -> failed.
@@ -236,12 +208,11 @@ Action Protocol::event(std::string_view object)
     return Event{*std::move(name), std::string(data)};
 }
 
-// Whether its id is one that we cannot have sent.
-bool Protocol::is_foreign_reply(std::string_view object) const
+// Whether its id is one that only we can have sent.
+bool Protocol::is_ours(std::string_view object) const
 {
-    if (!json_find(object, "id")) return false;
     const auto id = json_get_string(object, "id");
-    return !id || !id->starts_with(prefix_);
+    return id && id->starts_with(prefix_);
 }
 
 // awaiting -> idle for our reply; a foreign one changes nothing until there are too many; any other
@@ -265,7 +236,7 @@ std::optional<Action> Protocol::reply(std::string_view object)
         return fail(reply.ok ? std::string("sent a reply without an id")
                              : "sent an error without an id: " + printable(reply.error_desc));
     }
-    if (is_foreign_reply(object)) {
+    if (!is_ours(object)) {
         if (++foreign_replies_ > limits::qmp_foreign_replies_max)
             return fail("sent more than " + std::to_string(limits::qmp_foreign_replies_max) +
                         " replies to commands of others");
@@ -276,6 +247,7 @@ std::optional<Action> Protocol::reply(std::string_view object)
         return fail("sent a reply that nobody asked for: " + printable(id));
     outstanding_.clear();
     state_ = State::idle;
+    past_barrier_ = true;
     return reply;
 }
 
