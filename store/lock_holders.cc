@@ -3,33 +3,18 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
-#include <system_error>
-
-#include "store/process.hpp"
 
 namespace xlstore {
 
 namespace {
 
-namespace fs = std::filesystem;
-
-std::vector<fs::path> entries(const fs::path& directory)
-{
-    std::vector<fs::path> found;
-    std::error_code error;  // a process that has gone, or is not ours to look at
-    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
-        found.push_back(at->path());
-    return found;
-}
-
 // lock:	1: OFDLCK  ADVISORY  WRITE -1 fe:00:10952707 7 7
-bool tells_of_a_lock(const fs::path& fdinfo, std::int64_t first, std::int64_t last)
+bool tells_of_a_lock(const std::string& fdinfo, std::int64_t first, std::int64_t last)
 {
     std::ifstream file(fdinfo);
     for (std::string line; std::getline(file, line);) {
@@ -49,34 +34,29 @@ bool tells_of_a_lock(const fs::path& fdinfo, std::int64_t first, std::int64_t la
 
 }  // namespace
 
-std::string describe(const LockHolder& holder)
+ProcessId process_of(const Claim& claim)
 {
-    return "pid " + std::to_string(holder.pid) + " (" + holder.program + ")";
+    return ProcessId{claim.pid, claim.start_time, current_boot_id(), claim.pid_namespace};
 }
 
-std::vector<LockHolder> lock_holders(const std::string& path, FileIdentity file, std::int64_t first,
-                                     std::int64_t last)
+std::string describe_holder(const Claim& claim)
 {
-    const auto name = fs::path(path).filename();
-    std::vector<LockHolder> found;
-    for (const auto& process : entries("/proc")) {
-        const std::string word = process.filename();
-        pid_t pid = 0;
-        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), pid);
-        if (error != std::errc() || end != word.data() + word.size()) continue;
-        for (const auto& fd : entries(process / "fd")) {
-            // By name first: a stat of everything that others have open may hang on a dead server.
-            std::error_code ignored;
-            if (fs::read_symlink(fd, ignored).filename() != name) continue;
-            struct stat st {};
-            if (stat(fd.c_str(), &st) != 0 || FileIdentity{st.st_dev, st.st_ino} != file) continue;
-            if (!tells_of_a_lock(process / "fdinfo" / fd.filename(), first, last)) continue;
-            found.push_back(LockHolder{pid, program_of(pid)});
-            break;
-        }
-    }
-    std::ranges::sort(found, {}, &LockHolder::pid);
-    return found;
+    return describe(claim) + (is_stopped(process_of(claim)) ? ", which is stopped" : "");
+}
+
+std::vector<LockHolder> lock_holders(const std::string& path, FileIdentity file,
+                                     std::int64_t first, std::int64_t last)
+{
+    const auto name = std::filesystem::path(path).filename();
+    return processes_with([&](const OpenFile& open) {
+        // By name first: a stat of everything that others have open may hang on a dead server.
+        if (std::filesystem::path(open.target).filename() != name) return false;
+        const std::string process = "/proc/" + std::to_string(open.pid);
+        struct stat st {};
+        return stat((process + "/fd/" + open.number).c_str(), &st) == 0 &&
+               FileIdentity{st.st_dev, st.st_ino} == file &&
+               tells_of_a_lock(process + "/fdinfo/" + open.number, first, last);
+    });
 }
 
 }  // namespace xlstore

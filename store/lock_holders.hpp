@@ -5,22 +5,22 @@
 #ifndef XLSTORE_STORE_LOCK_HOLDERS_HPP_
 #define XLSTORE_STORE_LOCK_HOLDERS_HPP_
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "store/lock_file.hpp"
+#include "store/open_files.hpp"
+#include "store/process.hpp"
 
 namespace xlstore {
 
-struct LockHolder {
-    pid_t pid;
-    std::string program;  ///< see program_of(): for messages, proves nothing
-};
-/// "pid 1234 (xl)".
-[[nodiscard]] std::string describe(const LockHolder& holder);
+using LockHolder = NamedProcess;
+
+/// The process that a claim names; REQUIRES a claim of this boot, as that of a lock that is held is.
+[[nodiscard]] ProcessId process_of(const Claim& claim);
+/// The claim for messages, and whether the process that made it is stopped now.
+[[nodiscard]] std::string describe_holder(const Claim& claim);
 
 /// Processes with a lock on one of the bytes `first` to `last` of the file at `path`, ascending.
 /// Opens nothing but files of /proc: closing a file of SQLite's would drop SQLite's locks. Those

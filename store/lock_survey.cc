@@ -8,20 +8,6 @@ namespace xlstore {
 
 namespace {
 
-Life life_of_claimant(const Claim& claim)
-{
-    // A lock that is held was taken in this boot.
-    return life_of(ProcessId{claim.pid, claim.start_time, current_boot_id(), claim.pid_namespace});
-}
-
-std::string names_of(const std::vector<LockHolder>& holders)
-{
-    std::string text;
-    for (const auto& holder : holders)
-        text += (text.empty() ? "" : ", ") + describe(holder);
-    return text;
-}
-
 Result<LockUse> look_at(Store& store, LockKind kind, std::optional<DomainRow> domain)
 {
     const auto id = domain ? value_of(domain->id) : 0;
@@ -34,7 +20,8 @@ Result<LockUse> look_at(Store& store, LockKind kind, std::optional<DomainRow> do
     if (!held) return held.error();
     use.held = *held;
     use.claim = locks.claim(kind, id);
-    if (use.claim) use.claimant = life_of_claimant(*use.claim);
+    if (use.claim) use.claimant = life_of(process_of(*use.claim));
+    use.claimant_stopped = use.held && use.claim && is_stopped(process_of(*use.claim));
     if (use.held && use.claimant != Life::alive) {
         const LockFile& file = locks.file(kind);
         use.kept_by = lock_holders(file.path(), file.identity(), byte, byte);
@@ -93,8 +80,8 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
     if (!use->held) co_return Broken{false, "nobody holds " + subject};
 
     std::string whose =
-        use->claim ? describe(*use->claim) : std::string("somebody who did not say so");
-    if (!use->kept_by.empty()) whose += ", kept by " + names_of(use->kept_by);
+        use->claim ? describe_holder(*use->claim) : std::string("a process that made no claim");
+    if (!use->kept_by.empty()) whose += ", kept by " + describe(use->kept_by);
     const bool dead = use->claim && use->claimant == Life::dead;
     if (!dead && !force)
         co_return Error(

@@ -22,6 +22,7 @@ struct LockUse {
     bool held = false;                ///< the truth
     std::optional<Claim> claim;       ///< who took it last
     Life claimant = Life::unknown;    ///< whether that one lives
+    bool claimant_stopped = false;    ///< it holds the lock, and is stopped: it will not let go
     std::vector<LockHolder> kept_by;  ///< when it is held and its claimant is not known to live
     std::vector<Claim> waiters;       ///< living ones, of a slow lock
 };

@@ -11,6 +11,7 @@
 #include <charconv>
 
 #include "store/hole.hpp"
+#include "store/lock_holders.hpp"
 
 namespace xlstore {
 
@@ -192,7 +193,7 @@ Error Locks::busy(LockKind kind, std::int64_t id, const std::string& subject) co
     std::string message = "the " + std::string(lock_name(kind));
     if (!subject.empty()) message += " of " + subject;
     message += " was not to be had in time";
-    if (const auto holder = claim(kind, id)) message += "; held by " + describe(*holder);
+    if (const auto who = holder(kind, id); !who.empty()) message += "; held by " + who;
     return Error(
         Errc::busy, message,
         "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives");
@@ -353,6 +354,12 @@ std::optional<Claim> Locks::claim(LockKind kind, std::int64_t id) const
 {
     if (kind == LockKind::session) return std::nullopt;  // the row of the session says it
     return file(kind).read_claim(slot_of(kind, id));
+}
+
+std::string Locks::holder(LockKind kind, std::int64_t id) const
+{
+    const auto who = claim(kind, id);
+    return who ? describe_holder(*who) : std::string();
 }
 
 void Locks::clear_claim(LockKind kind, std::int64_t id) const

@@ -100,6 +100,9 @@ public:
 
     Result<bool> is_held(LockKind kind, std::int64_t id) const;
     [[nodiscard]] std::optional<Claim> claim(LockKind kind, std::int64_t id) const;
+    /// Who holds it, for messages: the claim, and whether that process is stopped; "" if it is not
+    /// known.
+    [[nodiscard]] std::string holder(LockKind kind, std::int64_t id) const;
     void clear_claim(LockKind kind, std::int64_t id) const;
     /// The slow lock that a session has waited for longest; a slot of its own, so that waiters can
     /// be listed. Of further waits only the number is told, at the end of the operation.

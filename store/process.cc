@@ -261,6 +261,21 @@ Life life_of(const ProcessId& id) noexcept
     }
 }
 
+bool is_stopped(const ProcessId& id) noexcept
+{
+    try {
+        if (!is_pid(id.pid) || !of_this_boot(id)) return false;
+        if (id.pid_namespace != current_pid_namespace() || !proc_unusable(proc_view()).empty())
+            return false;
+        const auto stat = read_small(proc_path(id.pid, "stat").c_str());
+        if (!stat || start_time_of(*stat) != id.start_time) return false;
+        const auto state = field_of(*stat, 3);
+        return state == "T" || state == "t";
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
 Result<PidFd> open_pidfd(const ProcessId& id)
 {
     const std::string name = "process " + std::to_string(id.pid);

@@ -58,6 +58,11 @@ enum class Life { alive, dead, unknown };
 /// of descriptors or rights: that is `unknown` too.
 [[nodiscard]] Life life_of(const ProcessId& id) noexcept;
 
+/// Is that process stopped (by a signal, or by a debugger: T or t in /proc/PID/stat)? It then
+/// neither answers nor lets go of anything until it is continued. False when that could not be
+/// seen. For messages: it may be continued a moment later.
+[[nodiscard]] bool is_stopped(const ProcessId& id) noexcept;
+
 /// A hold on one process: whatever becomes of its pid, this is that process or nothing.
 /// Close-on-exec. Readable when the process has ended, for Loop::readable().
 class PidFd {

@@ -73,6 +73,7 @@ std::string json_of(const LockUse& use)
     if (use.claim) {
         auto members = members_of(*use.claim);
         members.emplace_back("lives", life_word(use.claimant));
+        members.emplace_back("stopped", use.claimant_stopped ? "true" : "false");
         members.emplace_back("text", json_quote(describe(*use.claim)));
         claim = json_object(members);
     }

@@ -251,7 +251,16 @@ TEST_F(LocksCommandTest, StoppedInTheSlowLock)
     EXPECT_EQ(code(busy), "busy");
     EXPECT_TRUE(contains(message(busy), "slow lock of domain 7 (web)"));
     EXPECT_TRUE(contains(message(busy), "insert disks/hdc (xlstore, pid " + holder.pid()));
+    EXPECT_TRUE(contains(message(busy), "), which is stopped"));
+    EXPECT_EQ(json_at(lock("slow lock"), "$.claim.stopped"), "1");
+    EXPECT_TRUE(contains(xl({"locks"}).out, "held, holder stopped"));
+    // Recovery leaves it alone, and says to whom, also to a person who did not ask for notes.
+    const Ran recovery = xlfsck(store_.path(), {"-p"});
+    EXPECT_TRUE(ended(recovery, 0));
+    EXPECT_TRUE(contains(recovery.out, "pid " + holder.pid()));
+    EXPECT_TRUE(contains(recovery.out, "), which is stopped"));
     EXPECT_TRUE(ended(holder.finish(), 0));
+    EXPECT_EQ(json_at(lock("slow lock"), "$.claim.stopped"), "");
     EXPECT_EQ(domain_.medium(), domain_.image('b'));
     EXPECT_TRUE(ended(xl({"eject", "7", "hdc"}), 0));
     EXPECT_TRUE(settled());

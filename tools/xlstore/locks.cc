@@ -21,8 +21,11 @@ void add_lines(const nlohmann::json& use, std::vector<std::vector<std::string>>&
     const auto subject = plain(use["subject"].get<std::string>());
     const auto& claim = use["claim"];
     std::string now = "nobody holds it";
-    if (use["held"].get<bool>())
-        now = claim.is_object() && claim["lives"] == false ? "held, holder dead" : "held";
+    if (use["held"].get<bool>()) now = "held";
+    if (use["held"].get<bool>() && claim.is_object()) {
+        if (claim["lives"] == false) now = "held, holder dead";
+        if (claim["stopped"] == true) now = "held, holder stopped";
+    }
     std::string who = claim.is_object() ? text_of(claim) : "-";
     for (const auto& keeper : use["kept_by"])
         who += "; kept by " + text_of(keeper);

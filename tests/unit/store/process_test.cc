@@ -116,6 +116,30 @@ TEST(ProcessTest, ChildIsAliveThenAZombieThenGone)
 }
 
 // A pid that was used again: the number lives, the process that was meant does not.
+TEST(ProcessTest, KnowsWhetherAProcessIsStopped)
+{
+    const pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    const auto id = identify(child);
+    ASSERT_TRUE(id);
+    EXPECT_FALSE(is_stopped(*id));
+    ASSERT_EQ(kill(child, SIGSTOP), 0);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, WUNTRACED), child);
+    EXPECT_TRUE(is_stopped(*id));
+    ProcessId other = *id;
+    ++other.start_time;
+    EXPECT_FALSE(is_stopped(other)) << "a successor's state is not its own";
+    ASSERT_EQ(kill(child, SIGCONT), 0);
+    ASSERT_EQ(waitpid(child, &status, WCONTINUED), child);
+    EXPECT_FALSE(is_stopped(*id));
+    ASSERT_EQ(kill(child, SIGKILL), 0);
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_FALSE(is_stopped(*id)) << "it is gone";
+}
+
 TEST(ProcessTest, ProcessWithAnotherStartTimeIsNotTheOneMeant)
 {
     const Child child;
