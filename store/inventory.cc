@@ -17,6 +17,28 @@ using qmp::Monitor;
 constexpr std::array<const char*, 6> kKinds = {"device",  "anonymous", "node",
                                                "chardev", "object",    "netdev"};
 constexpr std::string_view kFdsetPath = "/dev/fdset/";
+constexpr std::size_t kMost = limits::listed_names_max + 1;  // one more tells that there are more
+
+// Counts what a list names: no list is longer than what can honestly be in a QEMU.
+class Bounded {
+public:
+    explicit Bounded(std::string command) : command_(std::move(command)) {}
+    Result<void> count(std::size_t bytes)
+    {
+        bytes_ += bytes;
+        if (++names_ <= limits::listed_names_max && bytes_ <= limits::listed_bytes_max) return {};
+        return Error(Errc::protocol,
+                     "QEMU's answer to " + command_ + " names more than " +
+                         std::to_string(limits::listed_names_max) + " things, or has more than " +
+                         std::to_string(limits::listed_bytes_max) + " bytes of names",
+                     "nothing is believed of it; see what is in this QEMU with a client of its own");
+    }
+
+private:
+    std::string command_;
+    std::size_t names_ = 0;
+    std::size_t bytes_ = 0;
+};
 
 // The string `member` of each element; every element has to have it.
 Result<std::set<std::string>> strings_of(std::string_view array, std::string_view member,
@@ -24,9 +46,11 @@ Result<std::set<std::string>> strings_of(std::string_view array, std::string_vie
 {
     if (json_type(array) != JsonType::array) return no_answer(command);
     std::set<std::string> names;
-    for (const auto element : json_elements(array)) {
+    Bounded bounded(command);
+    for (const auto element : json_elements(array, kMost)) {
         auto name = json_get_string(element, member);
         if (!name) return no_answer(command);
+        if (auto fits = bounded.count(name->size()); !fits) return fits.error();
         names.insert(*std::move(name));
     }
     return names;
@@ -58,12 +82,15 @@ Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
     if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
     const std::string text = json_decode_string(*answer);
     std::set<std::string> names;
+    Bounded bounded("info network");
     std::size_t at = 0;
     while (at < text.size()) {
         auto end = text.find_first_of("\r\n", at);
         if (end == std::string::npos) end = text.size();
         std::string_view line = std::string_view(text).substr(at, end - at);
         at = end + 1;
+        if (auto fits = bounded.count(line.substr(0, line.find(": index=")).size()); !fits)
+            co_return fits.error();
         constexpr std::string_view behind = " \\ ";
         const bool indented = line.starts_with(behind);
         if (indented) line.remove_prefix(behind.size());
@@ -103,7 +130,7 @@ Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string
     if (!reply->ok)
         co_return Error(Errc::protocol, "QEMU refused to answer " + command + ": " +
                                             qmp::printable(reply->error_desc));
-    co_return json_minify(reply->value, "QEMU's answer to " + command, limits::qmp_line_bytes_max);
+    co_return std::move(reply->value);
 }
 
 Task<Result<QomMembers>> qom_members(Monitor& monitor, std::string path, Deadline until)
@@ -113,10 +140,12 @@ Task<Result<QomMembers>> qom_members(Monitor& monitor, std::string path, Deadlin
     if (!answer) co_return std::move(answer).error();
     if (json_type(*answer) != JsonType::array) co_return no_answer("qom-list");
     QomMembers members;
-    for (const auto element : json_elements(*answer)) {
+    Bounded bounded("qom-list");
+    for (const auto element : json_elements(*answer, kMost)) {
         auto type = json_get_string(element, "type");
         auto name = json_get_string(element, "name");
         if (!type || !name) co_return no_answer("qom-list");
+        if (auto fits = bounded.count(name->size() + type->size()); !fits) co_return fits.error();
         members.emplace(*std::move(name), *std::move(type));
     }
     co_return members;
@@ -129,8 +158,10 @@ std::optional<std::string> child_type(std::string_view member_type)
     return std::string(member_type.substr(before.size(), member_type.size() - before.size() - 1));
 }
 
-Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string kind,
-                                                  Deadline until)
+namespace {
+
+Task<Result<std::set<std::string>>> list_names(Monitor& monitor, std::string kind,
+                                               Deadline until)
 {
     if (kind == "device") co_return co_await children_of(monitor, kPeripherals, until);
     if (kind == "anonymous") co_return co_await children_of(monitor, kAnonymousPath, until);
@@ -149,28 +180,45 @@ Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string 
     co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
 }
 
-std::vector<std::int64_t> DescriptorSets::unused(const std::string& opaque) const
+}  // namespace
+
+Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string kind,
+                                                  Deadline until)
 {
-    std::vector<std::int64_t> ids;
-    for (const auto& [id, text] : opaque_of)
-        if (text == opaque && !files_in_use.contains(std::string(kFdsetPath) + std::to_string(id)))
-            ids.push_back(id);
-    return ids;
+    auto names = co_await list_names(monitor, kind, until);
+    if (names) monitor.listing().keep(kind, *names);
+    co_return names;
+}
+
+Task<Result<bool>> has_name(Monitor& monitor, Product product, Asked asked, Deadline until)
+{
+    if (asked == Asked::if_new) {
+        monitor.catch_up();
+        const auto* names = monitor.listing().names(product.kind, product.name);
+        if (names) co_return names->contains(product.name);
+    }
+    auto names = co_await list_names(monitor, product.kind, until);
+    if (!names) co_return std::move(names).error();
+    const bool has = names->contains(product.name);
+    monitor.listing().keep(product.kind, *std::move(names));
+    co_return has;
 }
 
 Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
 {
     DescriptorSets found;
+    Bounded bounded("query-fdsets");
     auto sets = co_await ask(monitor, "query-fdsets", "", until);
     if (!sets) co_return std::move(sets).error();
     if (json_type(*sets) != JsonType::array) co_return no_answer("query-fdsets");
-    for (const auto element : json_elements(*sets)) {
+    for (const auto element : json_elements(*sets, kMost)) {
         const auto id = json_get_integer(element, "fdset-id");
         const auto fds = json_find(element, "fds");
         if (!id || !fds) co_return no_answer("query-fdsets");
         std::string opaque;
         for (const auto fd : json_elements(*fds))
             opaque = json_get_string(fd, "opaque").value_or(opaque);
+        if (auto fits = bounded.count(opaque.size()); !fits) co_return fits.error();
         found.opaque_of[*id] = opaque;
     }
     auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
@@ -178,6 +226,7 @@ Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
     auto files = strings_of(*nodes, "file", "query-named-block-nodes");
     if (!files) co_return std::move(files).error();
     found.files_in_use = *std::move(files);
+    monitor.listing().keep(found);
     co_return found;
 }
 
@@ -218,7 +267,8 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
     auto blocks = co_await ask(monitor, "query-block", "", until);
     if (!blocks) co_return std::move(blocks).error();
     if (json_type(*blocks) != JsonType::array) co_return no_answer("query-block");
-    for (const auto element : json_elements(*blocks)) {
+    Bounded bounded("query-block");
+    for (const auto element : json_elements(*blocks, kMost)) {
         if (!json_get_string(element, "device")) co_return no_answer("query-block");
         Drives::Drive drive;
         drive.id = json_get_string(element, "device").value_or("");
@@ -233,6 +283,8 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
             if (!drive.file) co_return no_answer("query-block");
             drive.format = json_get_string(*inserted, "drv").value_or("");
         }
+        const auto bytes = drive.id.size() + drive.file.value_or("").size() + drive.format.size();
+        if (auto fits = bounded.count(bytes); !fits) co_return fits.error();
         found.drives.push_back(std::move(drive));
     }
     if (!fdsets) co_return found;
@@ -295,7 +347,7 @@ Result<Inventory> inventory_from_json(std::string_view minified)
         if (array.empty() || json_type(array) != JsonType::array)
             return Error(Errc::invalid, "the list of each " + std::string(kind) + " is missing");
         auto& names = inventory.names[kind];
-        for (const auto element : json_elements(array))
+        for (const auto element : json_elements(array, kMost))
             names.insert(json_decode_string(element));
     }
     for (const auto element : json_elements(array_of("drive")))

@@ -18,8 +18,12 @@
 
 namespace xlstore {
 
-/// The value of a query's reply, checked (size, depth, duplicate keys) and minified.
-/// Errors: protocol (silence, hang-up, a refusal), invalid.
+// Every list is bounded (limits::listed_names_max, listed_bytes_max): a longer one is an error of
+// code protocol, and nothing is concluded from it. The lists of names and of descriptor sets are
+// kept with the connection for as long as they stand; see store/qmp/listing.hpp.
+
+/// The value of a query's reply; Protocol has checked it (size, depth, duplicate keys).
+/// Errors: protocol (silence, hang-up, a refusal).
 Task<Result<std::string>> ask(qmp::Monitor& monitor, std::string command, std::string arguments,
                               Deadline until);
 [[nodiscard]] Error no_answer(const std::string& command);
@@ -34,19 +38,19 @@ inline constexpr std::string_view kPeripherals = "/machine/peripheral";
 inline constexpr std::string_view kObjects = "/objects";
 
 /// All names of one kind: device, anonymous (a device without id), node, chardev, object, netdev.
+/// QEMU is asked.
 Task<Result<std::set<std::string>>> names_of_kind(qmp::Monitor& monitor, std::string kind,
                                                   Deadline until);
 
-/// The descriptor sets that QEMU has been passed, and what its block nodes are made of.
-struct DescriptorSets {
-    std::map<std::int64_t, std::string> opaque_of;
-    std::set<std::string> files_in_use;
-
-    /// Made by add-fd with this text, and no block node uses it: a plan broke off after it, or QEMU
-    /// has not dropped it yet, which it does only while the guest runs.
-    [[nodiscard]] std::vector<std::int64_t> unused(const std::string& opaque) const;
-};
+using qmp::DescriptorSets;
 Task<Result<DescriptorSets>> descriptor_sets(qmp::Monitor& monitor, Deadline until);
+
+enum class Asked {
+    anew,    ///< what a guest may take away at any time
+    if_new,  ///< by the list that the connection has, if it still stands
+};
+/// Whether QEMU has a thing of that kind and name.
+Task<Result<bool>> has_name(qmp::Monitor& monitor, Product product, Asked asked, Deadline until);
 
 /// What is in the drives.
 struct Drives {

@@ -2,7 +2,6 @@
 #include "store/probe.hpp"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <vector>
 
@@ -86,16 +85,16 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
         evidence.reason = probe.absent;
         co_return evidence;
     }
-    std::map<std::string, std::set<std::string>> names;  // a query for each kind, once
     std::vector<Product> absent;
+    std::set<std::string> asked;  // kinds of which QEMU gave its list just now
     for (const auto& product : probe.products) {
         if (is_fdset(product)) continue;
-        if (!names.contains(product.kind)) {
-            auto found = co_await names_of_kind(monitor, product.kind, until);
-            if (!found) co_return nothing_known(found.error().message);
-            names[product.kind] = *std::move(found);
-        }
-        (names[product.kind].contains(product.name) ? evidence.present : absent).push_back(product);
+        const bool may_go = verb == Verb::remove && !asked.contains(product.kind);
+        auto has =
+            co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
+        if (!has) co_return nothing_known(has.error().message);
+        asked.insert(product.kind);
+        (*has ? evidence.present : absent).push_back(product);
     }
     if (evidence.present.empty() && absent.empty())
         co_return nothing_known("the plan makes nothing that QEMU could be asked for");
@@ -112,8 +111,14 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
     }
     if (evidence.present.empty() &&
         std::any_of(probe.products.begin(), probe.products.end(), is_fdset)) {
-        const auto sets = co_await descriptor_sets(monitor, until);
-        if (!sets) co_return nothing_known(sets.error().message);
+        monitor.catch_up();
+        std::optional<DescriptorSets> fresh;
+        if (!monitor.listing().sets()) {
+            auto listed = co_await descriptor_sets(monitor, until);
+            if (!listed) co_return nothing_known(listed.error().message);
+            fresh = *std::move(listed);
+        }
+        const auto& sets = fresh ? fresh : monitor.listing().sets();
         for (const auto& product : probe.products)
             if (is_fdset(product))
                 for (const auto id : sets->unused(product.name))

@@ -18,6 +18,7 @@
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
 #include "store/random.hpp"
+#include "store/socket_clients.hpp"
 
 namespace xlstore::qmp {
 
@@ -26,6 +27,7 @@ namespace {
 // Two clients fit into QEMU's accept queue; the next one is told to try again.
 constexpr auto kConnectRetry = std::chrono::milliseconds(20);
 constexpr std::size_t kUnplugsKept = 64;
+constexpr std::size_t kUnplugBytes = 4096;
 
 // How a guest's ACPI answers a request to eject (_OST, ACPI 6.5 section 6.3.5): QEMU hands it on
 // for processors and memory, and calls no device that the guest keeps an error on x86.
@@ -55,13 +57,61 @@ std::string_view unplug_news(std::string_view event, std::string_view data,
     if (!meant) return {};
     return event == kDeviceDeleted ? kDeviceDeleted : kUnplugRefused;
 }
+
 constexpr std::string_view kMonitorAdvice =
     "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
     "monitor";
+// Who is connected is found out in pieces, so that an embedder's loop has its turn in between (R20),
+// and in vain on a host with more descriptors than can be looked at in this time.
+constexpr auto kSearchPiece = std::chrono::milliseconds(10);
+constexpr auto kSearchWhole = std::chrono::seconds(1);
+// What is read at once of what QEMU says unasked; more of it counts as an event.
+constexpr int kReadsAtOnce = 8;
 
 Error silent(const std::string& subject, const std::string& what)
 {
     return Error(Errc::protocol, subject + ": " + what, std::string(kMonitorAdvice));
+}
+
+/// Why QEMU does not answer, as far as can be seen, and what to do about it.
+struct Silence {
+    Silence(std::string why_, std::string advice_) : why(std::move(why_)), advice(std::move(advice_))
+    {}
+    std::string why;
+    std::string advice;
+};
+
+Task<Silence> why_silent(Loop& loop, std::optional<ProcessId> qemu, std::string path, int own)
+{
+    if (qemu && is_stopped(*qemu)) {
+        const std::string pid = std::to_string(qemu->pid);
+        co_return Silence("its QEMU (pid " + pid + ") is stopped",
+                          "let it run again ('kill -CONT " + pid +
+                              "', or end the debugger that holds it), then run this again");
+    }
+    auto others = clients_of_socket(path, own);
+    if (!others)
+        co_return Silence(
+            "its QEMU is not stopped; the kernel does not tell who else is connected to it",
+            "see whether another program holds its monitor, or QEMU hangs");
+    if (others->connections == 0)
+        co_return Silence(
+            "its QEMU is not stopped, and no other client of this monitor can be seen: it hangs, "
+            "is very busy, or a process of another network namespace is connected",
+            "look at QEMU itself; run this again once it answers");
+    const auto end = Clock::now() + kSearchWhole;
+    while (!others->processes.go_on(Clock::now() + kSearchPiece) && Clock::now() < end)
+        (void)co_await loop.sleep(Clock::now());
+    std::string who;
+    for (const auto& process : others->processes.found()) {
+        who += (who.empty() ? "" : ", ") + describe(process);
+        const auto id = identify(process.pid);
+        if (id && is_stopped(*id)) who += ", which is stopped,";
+    }
+    if (who.empty()) who = "a process that /proc does not show";
+    co_return Silence(
+        who + " is connected to it, and a monitor serves one client at a time",
+        "wait until that process hangs up, or end it, then run this again");
 }
 
 }  // namespace
@@ -71,42 +121,80 @@ struct Monitor::Connection {
     ForkClosedFd socket;
     std::string subject;
     std::string path;
+    std::optional<ProcessId> qemu;  // who serves the monitor, if that is known by now
     Protocol protocol;
+    Listing listing;
     std::deque<Action> actions;  // read, not yet looked at
     std::deque<Event> unplugs;   // heard between commands, not yet waited for; the last few
     bool over = false;
 
-    Connection(Loop& loop_, ForkClosedFd socket_, std::string subject_, std::string path_)
+    Connection(Loop& loop_, ForkClosedFd socket_, std::string subject_, std::string path_,
+               std::optional<ProcessId> qemu_)
         : loop(loop_),
           socket(std::move(socket_)),
           subject(std::move(subject_)),
           path(std::move(path_)),
+          qemu(std::move(qemu_)),
           protocol("xlstore-" + random_hex())  // R12: a dead client's reply must not pass for ours
     {}
 
     Error failed(const std::string& what)
     {
-        over = true;
-        socket.reset();  // a monitor serves one client: we must not stand in our own way
+        hang_up();
         return Error(Errc::protocol, subject + ": its monitor " + path + " " + what,
                      "the connection was ended; nothing is believed that was not proved");
     }
+    Task<Error> stayed_silent(std::string waiting_for)
+    {
+        const Silence silence = co_await why_silent(loop, qemu, path, socket.get());
+        hang_up();
+        co_return Error(Errc::protocol,
+                        subject + ": its monitor " + path + " stayed silent: " + waiting_for +
+                            " did not come in time; " + silence.why,
+                        silence.advice);
+    }
+    void hang_up()
+    {
+        over = true;
+        listing.heard();
+        socket.reset();  // a monitor serves one client: we must not stand in our own way
+    }
 
     // Of all events only these say what no query can: that the guest refused. Others are hints that
-    // nobody waits for; state is polled.
+    // no operation waits for; state is polled.
     void hear(const Action& action)
     {
         const auto* event = std::get_if<Event>(&action);
+        if (event) listing.heard();
         if (!event || (event->name != kDeviceDeleted && event->name != kUnplugRefused &&
                        event->name != kAcpiStatus))
             return;
+        if (event->data.size() > kUnplugBytes) return;  // a device's name and path have room in it
         if (unplugs.size() == kUnplugsKept) unplugs.pop_front();
         unplugs.push_back(*event);
     }
 
+    void hear_what_came();
     Task<Result<Action>> next(std::string waiting_for, Deadline until);
     Task<Result<void>> send(std::string bytes, int file_descriptor, Deadline until);
 };
+
+// What QEMU has sent unasked; does not wait. A hang-up or a breach is left to who asks next.
+void Monitor::Connection::hear_what_came()
+{
+    std::array<char, 16384> buffer{};
+    for (int reads = 0; reads < kReadsAtOnce; ++reads) {
+        for (const auto& action : actions)
+            hear(action);
+        std::erase_if(actions, [](const Action& a) { return std::holds_alternative<Event>(a); });
+        const auto n = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) break;
+        for (auto& action : protocol.feed({buffer.data(), static_cast<std::size_t>(n)}))
+            actions.push_back(std::move(action));
+    }
+    listing.heard();
+}
 
 // The next thing that QEMU says; waits for it.
 Task<Result<Action>> Monitor::Connection::next(std::string waiting_for, Deadline until)
@@ -120,9 +208,9 @@ Task<Result<Action>> Monitor::Connection::next(std::string waiting_for, Deadline
                 co_return failed(failure->reason);
             co_return action;
         }
-        if (!co_await loop.readable(socket.get(), until)) {
-            co_return failed("stayed silent: " + waiting_for + " did not come in time");
-        }
+        // The clock too: the peer may go on sending pieces of a line for as long as it likes.
+        if (!co_await loop.readable(socket.get(), until) || Clock::now() >= until)
+            co_return co_await stayed_silent(waiting_for);
         XLSTORE_CRASH_POINT("qmp.before_receive");
         const auto n = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         XLSTORE_CRASH_POINT("qmp.after_receive");
@@ -184,6 +272,7 @@ bool Monitor::usable() const noexcept
 
 Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std::string path,
                                                                  std::string subject,
+                                                                 std::optional<ProcessId> qemu,
                                                                  Deadline until)
 {
     sockaddr_un address{};
@@ -208,16 +297,19 @@ Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std
         XLSTORE_CRASH_POINT("qmp.after_connect");
         if (rc == 0)
             co_return std::make_unique<Connection>(loop, std::move(socket), std::move(subject),
-                                                   std::move(path));
+                                                   std::move(path), std::move(qemu));
         if (errno != EAGAIN)
             co_return silent(subject,
                              "its monitor " + path + " cannot be reached: " + std::strerror(errno));
         // EAGAIN: the accept queue is full. Others are waiting too; we try again until the
         // deadline.
-        if (Clock::now() >= until)
+        if (Clock::now() >= until) {
+            const Silence silence = co_await why_silent(loop, qemu, path, -1);
             co_return Error(Errc::busy,
-                            subject + ": the queue of its monitor " + path + " stayed full",
-                            std::string(kMonitorAdvice));
+                            subject + ": the queue of its monitor " + path + " stayed full; " +
+                                silence.why,
+                            silence.advice);
+        }
         (void)co_await loop.sleep(std::min(until, Clock::now() + kConnectRetry));
     }
 }
@@ -260,7 +352,7 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
     };
     // Asked first only for the better message: what counts is asked again below, connected.
     if (life_of(registration.qemu) == Life::dead) co_return dead();
-    auto connection = co_await open(loop, registration.path, subject, until);
+    auto connection = co_await open(loop, registration.path, subject, registration.qemu, until);
     if (!connection) co_return std::move(connection).error();
 
     // R11: a path alone proves nothing.
@@ -302,12 +394,13 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
 Task<Result<Monitor::Introduced>> Monitor::introduce(Loop& loop, std::string path,
                                                      std::string subject, Deadline until)
 {
-    auto connection = co_await open(loop, path, subject, until);
+    auto connection = co_await open(loop, path, subject, std::nullopt, until);
     if (!connection) co_return std::move(connection).error();
     ucred credentials{};
     socklen_t size = sizeof credentials;
     if (getsockopt((*connection)->socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
         throw IoError(errno, "cannot ask for the peer of a socket");
+    if (auto peer = identify(credentials.pid)) (*connection)->qemu = *std::move(peer);
     const auto identity = file_identity(path);
     if (!identity) co_return silent(subject, "its monitor " + path + " went away");
     if (auto passed = co_await barrier(**connection, until); !passed)
@@ -330,6 +423,7 @@ Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments,
         bool finished = false;
         ~Cancelled() { connection.over |= !finished; }
     } cancelled{connection};
+    connection.listing.sent(command, arguments);
     auto sent = co_await connection.send(connection.protocol.command(command, arguments),
                                          file_descriptor, until);
     if (!sent) co_return std::move(sent).error();
@@ -347,6 +441,16 @@ Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments,
 void Monitor::forget_unplugs() noexcept
 {
     if (connection_) connection_->unplugs.clear();
+}
+
+Listing& Monitor::listing_of(Connection& connection) noexcept
+{
+    return connection.listing;
+}
+
+void Monitor::catch_up()
+{
+    if (usable()) connection_->hear_what_came();
 }
 
 Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline until)

@@ -7,12 +7,14 @@
 #define XLSTORE_STORE_QMP_MONITOR_HPP_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "store/error.hpp"
 #include "store/lock_file.hpp"
 #include "store/loop.hpp"
 #include "store/process.hpp"
+#include "store/qmp/listing.hpp"
 #include "store/qmp/protocol.hpp"
 
 namespace xlstore::qmp {
@@ -47,8 +49,9 @@ public:
 
     /// Connects, proves the peer, passes the barrier. `subject` names the domain in errors.
     /// Errors, with nothing changed: no_qemu (the registered process is dead), refused (it is not
-    /// the registered QEMU), protocol (silence, hang-up, nonsense), busy (somebody else is
-    /// connected all the time).
+    /// the registered QEMU), protocol (silence, hang-up, nonsense), busy (the accept queue stays
+    /// full). Of silence the error says why, as far as can be seen: QEMU is stopped, or other
+    /// processes are connected (they are named).
     static Task<Result<Monitor>> connect(Loop& loop, Registration registration, std::string subject,
                                          Deadline until);
     /// For a first registration: connects, passes the barrier and says who the peer is.
@@ -67,13 +70,21 @@ public:
     /// the deadline. Only a hint.
     Task<Result<std::string>> wait_for_unplug(std::string device, Deadline until);
     void forget_unplugs() noexcept;
+    /// What QEMU has listed over this connection and still stands, as of what was read of it.
+    [[nodiscard]] Listing& listing() noexcept { return listing_of(*connection_); }
+    /// Reads what QEMU has sent unasked by now, without waiting: an event ends what the listing
+    /// says. REQUIRES that no command is outstanding.
+    void catch_up();
 
 private:
     struct Connection;
     explicit Monitor(std::unique_ptr<Connection> connection);
     static Task<Result<std::unique_ptr<Connection>>> open(Loop& loop, std::string path,
-                                                          std::string subject, Deadline until);
+                                                          std::string subject,
+                                                          std::optional<ProcessId> qemu,
+                                                          Deadline until);
     static Task<Result<void>> barrier(Connection& connection, Deadline until);
+    static Listing& listing_of(Connection& connection) noexcept;
 
     std::unique_ptr<Connection> connection_;
 };
