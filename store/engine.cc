@@ -13,6 +13,7 @@
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/plain_text.hpp"
 #include "store/probe.hpp"
 #include "store/product.hpp"
 #include "store/trace.hpp"
@@ -21,16 +22,25 @@ namespace xlstore {
 
 namespace {
 
-// What QEMU did must be written down even when QEMU used up the whole deadline.
+// What QEMU did must be found out and written down even when QEMU used up the whole deadline. Both
+// count from the operation's own deadline, never from now: each command that began its grace anew
+// would leave QEMU the say over how long the lock is held (R20).
+constexpr auto kLookGrace = std::chrono::milliseconds(2500);
 constexpr auto kSettleGrace = std::chrono::seconds(5);
 constexpr auto kGonePoll = std::chrono::milliseconds(100);
 // A device lets go of what it stood on a moment after it is gone itself.
 constexpr auto kReleaseWait = std::chrono::milliseconds(1500);
 constexpr auto kReleasePoll = std::chrono::milliseconds(20);
 
+/// For undoing, and for the last look at QEMU.
+Deadline look_deadline(Deadline until)
+{
+    return until + kLookGrace;
+}
+/// For the last commit.
 Deadline settle_deadline(Deadline until)
 {
-    return std::max(until, Clock::now() + kSettleGrace);
+    return until + kSettleGrace;
 }
 
 Error in_doubt(const DomainRow& domain, IntentId intent, const std::string& what,
@@ -268,27 +278,27 @@ Task<Result<void>> Engine::stay_connected(Deadline until)
     co_return Result<void>();
 }
 
-Task<Engine::Unplug> Engine::watch_unplug(Product device, Deadline until)
+Task<Engine::Unplug> Engine::watch_unplug(Product device, Deadline patience, Deadline until)
 {
     Probe probe;
     probe.products.push_back(device);
     bool refused = false;
     for (;;) {
-        const auto evidence = co_await look(monitor_, Verb::remove, probe, settle_deadline(until));
+        const auto evidence = co_await look(monitor_, Verb::remove, probe, look_deadline(until));
         if (!evidence.image) co_return Unplug::unknown;
         if (*evidence.image == Image::after) co_return Unplug::gone;
         if (refused) co_return Unplug::refused;
-        if (Clock::now() >= until) co_return Unplug::waits;
+        if (Clock::now() >= patience) co_return Unplug::waits;
         // The event only says that it is worth looking again.
         const auto event = co_await monitor_.wait_for_unplug(
-            device.name, std::min(until, Clock::now() + kGonePoll));
+            device.name, std::min(patience, Clock::now() + kGonePoll));
         refused = event && *event == qmp::kUnplugRefused;
     }
 }
 
 Task<Result<qmp::Reply>> Engine::send(Command command, Deadline until, int file_descriptor)
 {
-    const auto patience = Clock::now() + kReleaseWait;
+    const auto patience = std::min(until, Clock::now() + kReleaseWait);
     for (;;) {
         XLSTORE_TRACE("sending", value_of(domain_.id), command.execute);
         auto reply =
@@ -308,7 +318,7 @@ Task<Result<qmp::Reply>> Engine::send(Command command, Deadline until, int file_
 // killed in the wait, a process leaves no other trace of it.
 Task<Result<void>> Engine::note_asked(Product device, Asking& asking, Deadline until)
 {
-    const auto became = co_await watch_unplug(device, Clock::now());
+    const auto became = co_await watch_unplug(device, Clock::now(), until);
     std::erase_if(asking.asked, [&](const Product& p) { return same_product(p, device); });
     if (became == Unplug::gone) co_return Result<void>();
     asking.asked.push_back(device);
@@ -329,7 +339,7 @@ Task<Result<void>> Engine::await_guest(Asking& asking, Deadline until)
     Result<void> outcome;
     const std::vector<Product> devices = asking.asked;
     for (const auto& device : devices) {
-        const auto became = co_await watch_unplug(device, *asking.patience);
+        const auto became = co_await watch_unplug(device, *asking.patience, until);
         if (became == Unplug::gone || became == Unplug::refused)
             std::erase_if(asking.asked, [&](const Product& p) { return same_product(p, device); });
         if (became == Unplug::refused)
@@ -345,7 +355,7 @@ Task<Result<void>> Engine::await_guest(Asking& asking, Deadline until)
 Task<Result<void>> Engine::undo(Command command, Asking& asking, Deadline until)
 {
     if (XLSTORE_LEFT_OUT("undo")) co_return Result<void>();
-    auto reply = co_await send(command, settle_deadline(until), -1);
+    auto reply = co_await send(command, look_deadline(until), -1);
     if (!reply) co_return std::move(reply).error();
     if (!reply->ok) co_return Error(Errc::refused, qemu_said(command, *reply));
     if (!only_asks_the_guest(command)) co_return Result<void>();
@@ -381,11 +391,20 @@ Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence
     if (!evidence.present.empty()) {
         auto out = co_await take_out(evidence.present, asking, until);
         if (!out) trouble = out.error().message;
-        evidence = co_await look(monitor_, verb, probe, settle_deadline(until));
+        evidence = co_await look(monitor_, verb, probe, look_deadline(until));
     }
     if (!evidence.leftover_fdsets.empty()) {
         std::vector<std::int64_t> removed;
-        for (const auto fdset : evidence.leftover_fdsets) {
+        // How many there are is QEMU's word: the next operation or recovery takes the rest.
+        auto swept = evidence.leftover_fdsets;
+        if (swept.size() > limits::fdsets_swept_max) {
+            trouble = "of " + std::to_string(swept.size()) +
+                      " unused descriptor sets no more than " +
+                      std::to_string(limits::fdsets_swept_max) + " are swept up at a time";
+            swept.resize(limits::fdsets_swept_max);
+        }
+        for (const auto fdset : swept) {
+            if (!monitor_.usable()) break;
             const Command remove{"remove-fd", "{\"fdset-id\":" + std::to_string(fdset) + "}"};
             auto out = co_await undo(remove, asking, until);
             if (out)
@@ -393,7 +412,7 @@ Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence
             else
                 trouble = out.error().message;
         }
-        evidence = co_await look(monitor_, verb, probe, settle_deadline(until));
+        evidence = co_await look(monitor_, verb, probe, look_deadline(until));
         // A paused QEMU lists a removed set until its guest runs again.
         std::erase_if(evidence.leftover_fdsets, [&](std::int64_t id) {
             return std::find(removed.begin(), removed.end(), id) != removed.end();
@@ -427,7 +446,7 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
                       : found.half ? Resolution::stuck
                                    : Resolution::in_doubt,
                       found.reason};
-        if (first.note != open.reason) {
+        if (first.note != plain_text(open.reason, limits::evidence_bytes_max)) {
             std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
             if (found.image || found.half) asked = found.asked;
             auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason,
@@ -674,7 +693,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
         co_return carried;
     }
     carried.evidence =
-        co_await look(monitor_, whole.verb, whole.plan.probe, settle_deadline(until));
+        co_await look(monitor_, whole.verb, whole.plan.probe, look_deadline(until));
     // What the guest has been asked for, or said no to, is left to it.
     if (carried.evidence.half && !said_no && asking.asked.empty())
         carried.evidence = co_await clear_up(whole.verb, whole.plan.probe,
@@ -785,7 +804,7 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
 Task<Result<Done>> Engine::ask_again(Intent intent, Deadline until)
 {
     const auto there =
-        co_await look(monitor_, Verb::remove, intent.draft.plan.probe, settle_deadline(until));
+        co_await look(monitor_, Verb::remove, intent.draft.plan.probe, look_deadline(until));
     Draft rest = std::move(intent.draft);
     rest.plan.steps = removal_steps(there.present);
     const std::vector<Fd> no_files(rest.plan.steps.size());

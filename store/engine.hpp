@@ -10,6 +10,10 @@
 // (a drive may have been emptied: the error says so). In doubt: Errc::in_doubt; the entry and the
 // intent stay, and the error carries the intent's number.
 //
+// Bounds (R20): `until` is one absolute deadline for an operation. Past it only this goes on: 2.5 s
+// for undoing and for the last look at QEMU, and up to 5 s, counted from `until` as well, for the
+// commit that says what was seen. What is not found out by then is in doubt.
+//
 // Cancelling (destroying the task) before commit 1 changes nothing; after it the intent stays open
 // for the next operation on that key, or for recovery. A commit 2 that fails is doubt as well.
 #ifndef XLSTORE_STORE_ENGINE_HPP_
@@ -111,7 +115,8 @@ private:
     Task<Result<void>> undo(Command command, Asking& asking, Deadline until);
     Task<Result<void>> note_asked(Product device, Asking& asking, Deadline until);
     Task<Result<void>> await_guest(Asking& asking, Deadline until);
-    Task<Unplug> watch_unplug(Product device, Deadline until);
+    /// Waits for the guest until `patience`; `until` is the operation's deadline.
+    Task<Unplug> watch_unplug(Product device, Deadline patience, Deadline until);
     Task<Result<Done>> conclude(std::vector<IntentId> intents, Verb verb, Carried carried,
                                 Deadline until);
 
