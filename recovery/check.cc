@@ -30,9 +30,12 @@ bool Check::ask(Code code, const Subject& subject)
     case Mode::yes:
         yes = true;
         break;
-    case Mode::ask:
+    case Mode::ask: {
+        const auto asked = Clock::now();
         yes = options_.answer && options_.answer(about, subject);
+        asked_for_ += Clock::now() - asked;
         break;
+    }
     }
     if (yes) return true;
     ++found_;

@@ -78,6 +78,8 @@ public:
     [[nodiscard]] const Options& options() const noexcept { return options_; }
     [[nodiscard]] bool looking_only() const noexcept { return options_.mode == Mode::look; }
     [[nodiscard]] Deadline deadline() const { return Clock::now() + options_.timeout_each; }
+    /// How long a human has been waited for so far (Mode::ask): no domain's time.
+    [[nodiscard]] Clock::duration asked_for() const noexcept { return asked_for_; }
     [[nodiscard]] Report so_far() const noexcept { return {bits_, found_, corrected_}; }
     /// From now on that domain alone.
     void only(DomainId domain) { options_.only = domain; }
@@ -100,6 +102,7 @@ private:
     unsigned bits_ = 0;
     int found_ = 0;
     int corrected_ = 0;
+    Clock::duration asked_for_{0};
 };
 
 }  // namespace xlstore::recovery

@@ -29,8 +29,7 @@ Task<void> fix(Check& check, Code code, Subject about, Act act)
 
 std::string claimed(const Store& store, LockKind kind, DomainId domain)
 {
-    const auto claim = store.locks().claim(kind, value_of(domain));
-    return claim ? describe(*claim) : std::string();
+    return store.locks().holder(kind, value_of(domain));
 }
 
 // The row as it is now that its slow lock is ours, so that what was decided on it stays true while

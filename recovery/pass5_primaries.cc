@@ -81,10 +81,10 @@ public:
         if (!born) co_return std::move(born).error();
         born_ = *std::move(born);
         book_ = read_book(store_, domain_.id);
-        auto there = co_await take_inventory(reached_.monitor(), check_.deadline());
+        auto there = co_await take_inventory(reached_.monitor(), reached_.deadline());
         if (!there) co_return std::move(there).error();
         there_ = *std::move(there);
-        auto drives = co_await look_at_drives(reached_.monitor(), true, check_.deadline());
+        auto drives = co_await look_at_drives(reached_.monitor(), true, reached_.deadline());
         if (!drives) co_return std::move(drives).error();
         drives_ = *std::move(drives);
 
@@ -92,7 +92,7 @@ public:
             return is_taken(name);
         };
         auto proposals =
-            co_await propose(reached_.monitor(), strangers(), taken, check_.deadline());
+            co_await propose(reached_.monitor(), strangers(), taken, reached_.deadline());
         if (!proposals) co_return std::move(proposals).error();
         for (auto& proposal : *proposals)
             co_await take_in(std::move(proposal));
@@ -134,7 +134,7 @@ private:
         if (!check_.ask(code, about)) co_return;
         auto adopted = co_await reached_.engine()->journal().adopt(
             reached_.engine()->hold(), proposal.name, proposal.json, proposal.products,
-            "QEMU has " + proposal.seen, check_.deadline());
+            "QEMU has " + proposal.seen, reached_.deadline());
         if (adopted && evict) {
             // By its entry from here on: it is looked for once more, and whatever happens on the
             // way, the entry or the intent has it.
@@ -151,7 +151,7 @@ private:
         auto draft = drive_of(*entry) ? draft_eject(*entry)
                                       : draft_detach(*entry, made_of(store_.db(), domain_.id, *entry));
         if (!draft) co_return std::move(draft).error();
-        auto done = co_await engine.operate(*std::move(draft), check_.deadline());
+        auto done = co_await engine.operate(*std::move(draft), reached_.deadline());
         if (!done) co_return std::move(done).error();
         co_return Result<void>();
     }
@@ -174,7 +174,7 @@ private:
     {
         if (!check_.ask(code, about)) co_return;
         const auto done = co_await reached_.engine()->journal().make_stale(
-            reached_.engine()->hold(), name, about.evidence, check_.deadline());
+            reached_.engine()->hold(), name, about.evidence, reached_.deadline());
         say(code, about, done);
     }
 
@@ -184,7 +184,7 @@ private:
         if (!check_.ask(code, about)) co_return;
         const auto done = co_await reached_.engine()->journal().adopt(
             reached_.engine()->hold(), name, json, std::move(products), about.evidence,
-            check_.deadline());
+            reached_.deadline());
         say(code, about, done);
     }
 
@@ -316,6 +316,7 @@ Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached
             check.report(reached.owned() ? Code::primary_owned : Code::primary_unseen, about);
         co_return;
     }
+    if (reached.rest_is_left()) co_return;
     Primary primary(check, store, domain, reached);
     auto looked = co_await primary.run();
     if (looked) co_return;

@@ -50,6 +50,7 @@ constexpr std::array kProblems = {
     Problem{Code::intent_waits, "intent_waits", "the guest was asked to let go and still has it", "", "", false, Exit::outside},
     Problem{Code::intent_in_doubt, "intent_in_doubt", "nothing is proved", "", "", false, Exit::blind},
     Problem{Code::intent_unreadable, "intent_unreadable", "the intent cannot be read back", "", "", false, Exit::left},
+    Problem{Code::intents_left, "intents_left", "its time was over", "", "", false, Exit::left},
     Problem{Code::primary_owned, "primary_owned", "a living process is at work on it: its QEMU was not looked into", "", "", false, Exit::clean},
     Problem{Code::primary_unseen, "primary_unseen", "its QEMU could not be looked into", "", "", false, Exit::blind},
     Problem{Code::thing_unknown, "thing_unknown", "is in QEMU, and no entry says so", "Adopt it", "ADOPTED", true, Exit::left},
@@ -77,6 +78,12 @@ constexpr bool strictly_ascending()
 static_assert(strictly_ascending(), "a code is repeated or out of order");
 
 }  // namespace
+
+bool names_an_owner(Code code) noexcept
+{
+    return code == Code::intent_owned || code == Code::primary_owned ||
+           code == Code::creation_owned || code == Code::destruction_owned;
+}
 
 std::span<const Problem> problems()
 {

@@ -52,6 +52,7 @@ enum class Code : std::uint16_t {
     intent_waits = 4006,
     intent_in_doubt = 4007,
     intent_unreadable = 4008,
+    intents_left = 4009,
     primary_owned = 5001,
     primary_unseen = 5002,
     thing_unknown = 5003,
@@ -90,6 +91,9 @@ struct Problem {
     bool preen;                 ///< -p may fix it
     Exit if_left;               ///< the bit when it is not fixed
 };
+
+/// A living process is at work: it is named even where notes are left out.
+[[nodiscard]] bool names_an_owner(Code code) noexcept;
 
 [[nodiscard]] std::span<const Problem> problems();
 [[nodiscard]] const Problem& problem(Code code);

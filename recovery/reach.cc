@@ -5,11 +5,10 @@ namespace xlstore::recovery {
 
 Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
 {
-    Reached reached;
+    Reached reached(check);
     const auto owned = [&] {
-        const auto claim = store.locks().claim(LockKind::slow, value_of(domain.id));
         reached.owned_ = true;
-        reached.why_ = claim ? describe(*claim) : std::string();
+        reached.why_ = store.locks().holder(LockKind::slow, value_of(domain.id));
     };
     if (check.looking_only()) {
         auto lock = store.locks().try_shared(LockKind::slow, value_of(domain.id));
@@ -19,7 +18,7 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
         }
         reached.shared_.emplace(**std::move(lock));
         auto monitor = co_await qmp::Monitor::connect(store.loop(), *domain.registration,
-                                                      domain.subject(), check.deadline());
+                                                      domain.subject(), reached.deadline());
         if (monitor)
             reached.looker_.emplace(*std::move(monitor));
         else
@@ -31,7 +30,7 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
         owned();
         co_return reached;
     }
-    auto engine = co_await Engine::begin_under(store, domain, **std::move(hold), check.deadline());
+    auto engine = co_await Engine::begin_under(store, domain, **std::move(hold), reached.deadline());
     if (engine)
         reached.engine_.emplace(*std::move(engine));
     else

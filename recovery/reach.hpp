@@ -24,16 +24,29 @@ public:
     [[nodiscard]] bool owned() const noexcept { return owned_; }
     /// Why it was not reached: the owner, or what went wrong.
     [[nodiscard]] const std::string& why() const noexcept { return why_; }
+    /// The domain's own deadline, from the first attempt to reach it to its last act (R20). Only
+    /// the time that a human takes to answer is added to it.
+    [[nodiscard]] Deadline deadline() const { return deadline_ + check_->asked_for(); }
+    /// What is left of the domain has been reported as left.
+    void leave_the_rest() noexcept { rest_left_ = true; }
+    [[nodiscard]] bool rest_is_left() const noexcept { return rest_left_; }
     /// REQUIRES that it was reached.
     [[nodiscard]] qmp::Monitor& monitor() { return engine_ ? engine_->monitor() : *looker_; }
     /// Null when only looking.
     [[nodiscard]] Engine* engine() noexcept { return engine_ ? &*engine_ : nullptr; }
 
 private:
+    explicit Reached(const Check& check)
+        : check_(&check), deadline_(check.deadline() - check.asked_for())
+    {}
+
+    const Check* check_;
+    Deadline deadline_;
     std::optional<Engine> engine_;
     std::optional<ByteLock> shared_;
     std::optional<qmp::Monitor> looker_;
     bool owned_ = false;
+    bool rest_left_ = false;
     std::string why_;
 };
 

@@ -111,11 +111,9 @@ private:
             return reply(step.text);
         case Step::Kind::serve:
             return serve(step);
-        case Step::Kind::sleep: {
-            const timespec time{step.time.count() / 1000, step.time.count() % 1000 * 1'000'000};
-            nanosleep(&time, nullptr);
+        case Step::Kind::sleep:
+            pass(step.time);
             return Went::well;
-        }
         case Step::Kind::close:
             hang_up();
             return Went::well;
@@ -130,6 +128,12 @@ private:
             pause();
         }
         return Went::well;
+    }
+
+    static void pass(std::chrono::milliseconds time)
+    {
+        const timespec span{time.count() / 1000, time.count() % 1000 * 1'000'000};
+        nanosleep(&span, nullptr);
     }
 
     void hang_up()
@@ -251,13 +255,16 @@ private:
             const std::string_view command = execute();
             if (!step.text.empty() && command == step.text) return Went::well;
             std::string_view body = "\"return\": {}";
+            std::chrono::milliseconds late{0};
             for (std::size_t i = 0; i < step.answers.size(); ++i) {
                 if (step.answers[i].command != command) continue;
                 if (std::string_view(line_).find(step.answers[i].about) == std::string_view::npos)
                     continue;
                 body = step.answers[i].body;
+                late = step.answers[i].late;
                 if (served_[i]++ == 0) break;  // not given yet; else the one behind it, or the last
             }
+            pass(late);
             if (reply(body) != Went::well) break;
         }
         return Went::client_gone;

@@ -30,6 +30,7 @@ struct Answer {
     std::string command;
     std::string body;
     std::string about = {};  ///< only to a line that holds this
+    std::chrono::milliseconds late{0};  ///< waited before it is given
 };
 /// `{"return": json, "id": …}`
 [[nodiscard]] Answer returns(const std::string& command, const std::string& json);

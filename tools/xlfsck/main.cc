@@ -178,7 +178,8 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
     }
     // A closed document refuses what people try: it is said, though nothing is wrong with it.
     const bool noteworthy = about.if_left != Exit::clean || f.action != Action::none ||
-                            f.code == recovery::Code::document_closed;
+                            f.code == recovery::Code::document_closed ||
+                            recovery::names_an_owner(f.code);
     if (!noteworthy && !settings.verbose) return;
     std::string line = f.subject + ": " + std::string(about.message);
     if (!f.evidence.empty()) line += " (" + f.evidence + ")";
