@@ -17,19 +17,24 @@ namespace {
 
 using qmp::Monitor;
 
+// They are grouped by comparing each with each: how long that takes is not QEMU's to say (R20).
+constexpr std::size_t kStrangersMost = 2'000;
+
 // Who stands on whom among the block nodes. The query is marked as one for debugging, and there is
 // no other that says it; a QEMU without it gets an entry for each node.
 struct BlockGraph {
     std::map<std::int64_t, std::string> node;     // block nodes by number
     std::map<std::int64_t, std::string> backend;  // what a guest's device sees, by number
+    std::multimap<std::string, std::int64_t> numbers;  // of a node's name
     std::multimap<std::int64_t, std::int64_t> parents;
 
     [[nodiscard]] std::set<std::int64_t> above(const std::string& name) const
     {
         std::set<std::int64_t> found;
         std::vector<std::int64_t> next;
-        for (const auto& [number, its_name] : node)
-            if (its_name == name) next.push_back(number);
+        const auto [first, last] = numbers.equal_range(name);
+        for (auto it = first; it != last; ++it)
+            next.push_back(it->second);
         while (!next.empty()) {
             const auto [from, to] = parents.equal_range(next.back());
             next.pop_back();
@@ -46,22 +51,26 @@ Task<Result<BlockGraph>> block_graph(Monitor& monitor, Deadline until)
     auto reply = co_await monitor.execute("x-debug-query-block-graph", "", until);
     if (!reply) co_return std::move(reply).error();
     if (!reply->ok) co_return graph;
-    const auto answer = json_minify(reply->value, "the block graph", reply->value.size());
-    if (!answer) co_return answer.error();
-    const auto nodes = json_elements(json_find(*answer, "nodes").value_or("[]"));
-    for (const auto element : nodes) {
+    const std::string command = "x-debug-query-block-graph";
+    const auto nodes = listed(json_find(reply->value, "nodes").value_or("[]"), command);
+    if (!nodes) co_return nodes.error();
+    ListBound bound("the block graph");
+    for (const auto element : *nodes) {
         const auto number = json_get_integer(element, "id");
         const auto name = json_get_string(element, "name");
         const auto type = json_get_string(element, "type");
-        if (!number || !name || !type) co_return no_answer("x-debug-query-block-graph");
-        if (*type == "block-driver") graph.node[*number] = *name;
+        if (!number || !name || !type) co_return no_answer(command);
+        if (auto fits = bound.count(name->size()); !fits) co_return fits.error();
+        if (*type == "block-driver" && graph.node.emplace(*number, *name).second)
+            graph.numbers.emplace(*name, *number);
         if (*type == "block-backend") graph.backend[*number] = *name;
     }
-    const auto edges = json_elements(json_find(*answer, "edges").value_or("[]"));
-    for (const auto element : edges) {
+    const auto edges = listed(json_find(reply->value, "edges").value_or("[]"), command);
+    if (!edges) co_return edges.error();
+    for (const auto element : *edges) {
         const auto parent = json_get_integer(element, "parent");
         const auto child = json_get_integer(element, "child");
-        if (!parent || !child) co_return no_answer("x-debug-query-block-graph");
+        if (!parent || !child) co_return no_answer(command);
         graph.parents.emplace(*child, *parent);
     }
     co_return graph;
@@ -88,6 +97,7 @@ Task<Result<SeenDevice>> see_device(Monitor& monitor, Product device, std::strin
     const std::string path = path_of(device);
     auto members = co_await qom_members(monitor, path, until);
     if (!members) co_return std::move(members).error();
+    ListBound bound("what device " + json_shown(device.name) + " is made of");
     for (const auto& [name, type] : *members) {
         if (!is_telling(name, type)) continue;
         const std::string what =
@@ -95,9 +105,8 @@ Task<Result<SeenDevice>> see_device(Monitor& monitor, Product device, std::strin
         auto reply = co_await monitor.execute("qom-get", what, until);
         if (!reply) co_return std::move(reply).error();
         if (!reply->ok) continue;  // one that can only be set
-        auto value = json_minify(reply->value, "QEMU's answer to qom-get", reply->value.size());
-        if (!value) co_return std::move(value).error();
-        seen.properties[name] = *std::move(value);
+        if (auto fits = bound.count(reply->value.size()); !fits) co_return fits.error();
+        seen.properties[name] = std::move(reply->value);
     }
     co_return seen;
 }
@@ -170,6 +179,12 @@ struct NodeOwners {
 NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
 {
     NodeOwners owners;
+    std::map<std::string, std::size_t> heights;
+    const auto height_of = [&](const std::string& name) {
+        const auto [it, is_new] = heights.try_emplace(name);
+        if (is_new) it->second = graph.above(name).size();
+        return it->second;
+    };
     for (const auto& product : strangers.left()) {
         if (product.kind != "node") continue;
         const auto above = graph.above(product.name);
@@ -180,7 +195,7 @@ NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
             if (const auto it = graph.node.find(number); it != graph.node.end()) {
                 if (!strangers.has("node", it->second)) {
                     owners.of_somebody_known.insert(product.name);
-                } else if (const auto height = graph.above(it->second).size(); height < least) {
+                } else if (const auto height = height_of(it->second); height < least) {
                     least = height;
                     owners.top[product.name] = it->second;
                 }
@@ -225,6 +240,12 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, std::vector<Produc
 {
     std::vector<Proposal> proposals;
     if (strangers.empty()) co_return proposals;
+    if (strangers.size() > kStrangersMost)
+        co_return Error(Errc::protocol,
+                        "QEMU has " + std::to_string(strangers.size()) +
+                            " things that no entry knows, and no more than " +
+                            std::to_string(kStrangersMost) + " are looked into",
+                        "see what is in this QEMU with a client of its own");
     Grouping grouping(std::move(strangers));
     const auto has_kind = [&](std::string_view kind) {
         return std::any_of(grouping.left().begin(), grouping.left().end(),
@@ -246,10 +267,11 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, std::vector<Produc
         // A machine without hotplug of processors refuses to say; then none of the devices is one.
         auto reply = co_await monitor.execute("query-hotpluggable-cpus", "", until);
         if (!reply) co_return std::move(reply).error();
-        const auto answer = reply->ok ? json_minify(reply->value, "the vcpus", reply->value.size())
-                                      : Result<std::string>(std::string("[]"));
-        if (!answer) co_return answer.error();
-        slots = vcpu_slots(*answer);
+        if (reply->ok) {
+            if (auto few = listed(reply->value, "query-hotpluggable-cpus"); !few)
+                co_return few.error();
+            slots = vcpu_slots(reply->value);
+        }
     }
     QomMembers drivers;  // by path
     constexpr std::array places = {kPeripherals, kAnonymousPath};

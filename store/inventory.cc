@@ -17,40 +17,24 @@ using qmp::Monitor;
 constexpr std::array<const char*, 6> kKinds = {"device",  "anonymous", "node",
                                                "chardev", "object",    "netdev"};
 constexpr std::string_view kFdsetPath = "/dev/fdset/";
-constexpr std::size_t kMost = limits::listed_names_max + 1;  // one more tells that there are more
 
-// Counts what a list names: no list is longer than what can honestly be in a QEMU.
-class Bounded {
-public:
-    explicit Bounded(std::string command) : command_(std::move(command)) {}
-    Result<void> count(std::size_t bytes)
-    {
-        bytes_ += bytes;
-        if (++names_ <= limits::listed_names_max && bytes_ <= limits::listed_bytes_max) return {};
-        return Error(Errc::protocol,
-                     "QEMU's answer to " + command_ + " names more than " +
-                         std::to_string(limits::listed_names_max) + " things, or has more than " +
-                         std::to_string(limits::listed_bytes_max) + " bytes of names",
-                     "nothing is believed of it; see what is in this QEMU with a client of its own");
-    }
-
-private:
-    std::string command_;
-    std::size_t names_ = 0;
-    std::size_t bytes_ = 0;
-};
+std::string answer_to(const std::string& command)
+{
+    return "QEMU's answer to " + command;
+}
 
 // The string `member` of each element; every element has to have it.
 Result<std::set<std::string>> strings_of(std::string_view array, std::string_view member,
                                          const std::string& command)
 {
-    if (json_type(array) != JsonType::array) return no_answer(command);
+    const auto elements = listed(array, command);
+    if (!elements) return elements.error();
     std::set<std::string> names;
-    Bounded bounded(command);
-    for (const auto element : json_elements(array, kMost)) {
+    ListBound bound(answer_to(command));
+    for (const auto element : *elements) {
         auto name = json_get_string(element, member);
         if (!name) return no_answer(command);
-        if (auto fits = bounded.count(name->size()); !fits) return fits.error();
+        if (auto fits = bound.count(name->size()); !fits) return fits.error();
         names.insert(*std::move(name));
     }
     return names;
@@ -82,14 +66,14 @@ Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
     if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
     const std::string text = json_decode_string(*answer);
     std::set<std::string> names;
-    Bounded bounded("info network");
+    ListBound bound(answer_to("info network"));
     std::size_t at = 0;
     while (at < text.size()) {
         auto end = text.find_first_of("\r\n", at);
         if (end == std::string::npos) end = text.size();
         std::string_view line = std::string_view(text).substr(at, end - at);
         at = end + 1;
-        if (auto fits = bounded.count(line.substr(0, line.find(": index=")).size()); !fits)
+        if (auto fits = bound.count(line.substr(0, line.find(": index=")).size()); !fits)
             co_return fits.error();
         constexpr std::string_view behind = " \\ ";
         const bool indented = line.starts_with(behind);
@@ -116,6 +100,29 @@ std::optional<std::int64_t> fdset_of(std::string_view file)
 
 }  // namespace
 
+Result<void> ListBound::count(std::size_t bytes)
+{
+    bytes_ += bytes;
+    if (++names_ <= limits::listed_names_max && bytes_ <= limits::listed_bytes_max) return {};
+    return Error(Errc::protocol,
+                 list_ + " names more than " + std::to_string(limits::listed_names_max) +
+                     " things, or has more than " + std::to_string(limits::listed_bytes_max) +
+                     " bytes of names",
+                 "nothing is believed of it; see what is in this QEMU with a client of its own");
+}
+
+Result<std::vector<std::string_view>> listed(std::string_view answer, const std::string& command)
+{
+    if (json_type(answer) != JsonType::array) return no_answer(command);
+    // One more than there may be tells that there are too many.
+    auto elements = json_elements(answer, limits::listed_names_max + 1);
+    if (elements.size() <= limits::listed_names_max) return elements;
+    return Error(Errc::protocol,
+                 answer_to(command) + " names more than " +
+                     std::to_string(limits::listed_names_max) + " things",
+                 "nothing is believed of it; see what is in this QEMU with a client of its own");
+}
+
 // An answer that is not what was asked for proves nothing, least of all absence.
 Error no_answer(const std::string& command)
 {
@@ -138,14 +145,15 @@ Task<Result<QomMembers>> qom_members(Monitor& monitor, std::string path, Deadlin
     const std::string arguments = "{\"path\":" + json_quote(path) + "}";
     auto answer = co_await ask(monitor, "qom-list", arguments, until);
     if (!answer) co_return std::move(answer).error();
-    if (json_type(*answer) != JsonType::array) co_return no_answer("qom-list");
+    const auto elements = listed(*answer, "qom-list");
+    if (!elements) co_return elements.error();
     QomMembers members;
-    Bounded bounded("qom-list");
-    for (const auto element : json_elements(*answer, kMost)) {
+    ListBound bound(answer_to("qom-list"));
+    for (const auto element : *elements) {
         auto type = json_get_string(element, "type");
         auto name = json_get_string(element, "name");
         if (!type || !name) co_return no_answer("qom-list");
-        if (auto fits = bounded.count(name->size() + type->size()); !fits) co_return fits.error();
+        if (auto fits = bound.count(name->size() + type->size()); !fits) co_return fits.error();
         members.emplace(*std::move(name), *std::move(type));
     }
     co_return members;
@@ -207,18 +215,19 @@ Task<Result<bool>> has_name(Monitor& monitor, Product product, Asked asked, Dead
 Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
 {
     DescriptorSets found;
-    Bounded bounded("query-fdsets");
+    ListBound bound(answer_to("query-fdsets"));
     auto sets = co_await ask(monitor, "query-fdsets", "", until);
     if (!sets) co_return std::move(sets).error();
-    if (json_type(*sets) != JsonType::array) co_return no_answer("query-fdsets");
-    for (const auto element : json_elements(*sets, kMost)) {
+    const auto elements = listed(*sets, "query-fdsets");
+    if (!elements) co_return elements.error();
+    for (const auto element : *elements) {
         const auto id = json_get_integer(element, "fdset-id");
         const auto fds = json_find(element, "fds");
         if (!id || !fds) co_return no_answer("query-fdsets");
         std::string opaque;
         for (const auto fd : json_elements(*fds))
             opaque = json_get_string(fd, "opaque").value_or(opaque);
-        if (auto fits = bounded.count(opaque.size()); !fits) co_return fits.error();
+        if (auto fits = bound.count(opaque.size()); !fits) co_return fits.error();
         found.opaque_of[*id] = opaque;
     }
     auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
@@ -266,9 +275,10 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
     Drives found;
     auto blocks = co_await ask(monitor, "query-block", "", until);
     if (!blocks) co_return std::move(blocks).error();
-    if (json_type(*blocks) != JsonType::array) co_return no_answer("query-block");
-    Bounded bounded("query-block");
-    for (const auto element : json_elements(*blocks, kMost)) {
+    const auto elements = listed(*blocks, "query-block");
+    if (!elements) co_return elements.error();
+    ListBound bound(answer_to("query-block"));
+    for (const auto element : *elements) {
         if (!json_get_string(element, "device")) co_return no_answer("query-block");
         Drives::Drive drive;
         drive.id = json_get_string(element, "device").value_or("");
@@ -284,7 +294,7 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
             drive.format = json_get_string(*inserted, "drv").value_or("");
         }
         const auto bytes = drive.id.size() + drive.file.value_or("").size() + drive.format.size();
-        if (auto fits = bounded.count(bytes); !fits) co_return fits.error();
+        if (auto fits = bound.count(bytes); !fits) co_return fits.error();
         found.drives.push_back(std::move(drive));
     }
     if (!fdsets) co_return found;
@@ -311,6 +321,13 @@ Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
     auto drives = co_await look_at_drives(monitor, false, until);
     if (!drives) co_return std::move(drives).error();
     inventory.drives = std::move(drives->drives);
+    ListBound whole("what is in QEMU");
+    for (const auto& [kind, names] : inventory.names)
+        for (const auto& name : names)
+            if (auto fits = whole.count(name.size()); !fits) co_return fits.error();
+    for (const auto& drive : inventory.drives)
+        if (auto fits = whole.count(drive.id.size() + drive.file.value_or("").size()); !fits)
+            co_return fits.error();
     co_return inventory;
 }
 
@@ -347,7 +364,7 @@ Result<Inventory> inventory_from_json(std::string_view minified)
         if (array.empty() || json_type(array) != JsonType::array)
             return Error(Errc::invalid, "the list of each " + std::string(kind) + " is missing");
         auto& names = inventory.names[kind];
-        for (const auto element : json_elements(array, kMost))
+        for (const auto element : json_elements(array))
             names.insert(json_decode_string(element));
     }
     for (const auto element : json_elements(array_of("drive")))

@@ -22,6 +22,22 @@ namespace xlstore {
 // code protocol, and nothing is concluded from it. The lists of names and of descriptor sets are
 // kept with the connection for as long as they stand; see store/qmp/listing.hpp.
 
+/// Counts what a list names: no list is longer than what can honestly be in a QEMU.
+class ListBound {
+public:
+    /// `list`: "QEMU's answer to query-block", say; the subject of the error.
+    explicit ListBound(std::string list) : list_(std::move(list)) {}
+    /// One more name, of so many bytes. Error protocol: now there are too many.
+    Result<void> count(std::size_t bytes);
+
+private:
+    std::string list_;
+    std::size_t names_ = 0;
+    std::size_t bytes_ = 0;
+};
+/// The elements of QEMU's answer to `command`, an array. Error protocol: it is none, or too long.
+Result<std::vector<std::string_view>> listed(std::string_view answer, const std::string& command);
+
 /// The value of a query's reply; Protocol has checked it (size, depth, duplicate keys).
 /// Errors: protocol (silence, hang-up, a refusal).
 Task<Result<std::string>> ask(qmp::Monitor& monitor, std::string command, std::string arguments,
@@ -73,7 +89,7 @@ struct Drives {
 };
 Task<Result<Drives>> look_at_drives(qmp::Monitor& monitor, bool fdsets, Deadline until);
 
-/// All of it at one time.
+/// All of it at one time; as a whole it has the bound of one list, since rows keep it.
 struct Inventory {
     std::map<std::string, std::set<std::string>, std::less<>> names;  // by kind
     std::vector<Drives::Drive> drives;

@@ -787,8 +787,14 @@ TEST_P(HostileLateTest, EndsWithItsTime)
         return script({handshake(), {step::serve(answers)}, unwilling()});
     });
     const auto begun = std::chrono::steady_clock::now();
-    const Ran ran = stage.operate(operation, {"--json", "--timeout", "2"});
+    const bool looks = operation == "look"s;
+    const Ran ran = looks ? stage.fsck({"-n", "--timeout", "2"})
+                          : stage.operate(operation, {"--json", "--timeout", "2"});
     EXPECT_LT(std::chrono::steady_clock::now() - begun, seconds(2 + 5 + 30));
+    if (looks) {
+        EXPECT_TRUE(ran.status == 0 || ran.status == 8) << ran.out;
+        return;
+    }
     EXPECT_TRUE(ran.status == 0 || ran.status == 1 || ran.status == 3) << ran.out;
     EXPECT_EQ(ran.status == 3, stage.cell("SELECT count(*) FROM intent") == "1") << ran.out;
 }
@@ -796,8 +802,12 @@ INSTANTIATE_TEST_SUITE_P(
     Queries, HostileLateTest,
     testing::Values(std::pair{"qom-list", "attach"}, std::pair{"query-block", "insert"},
                     std::pair{"query-fdsets", "insert"},
-                    std::pair{"query-named-block-nodes", "insert"}),
-    [](const auto& one) { return identifier(one.param.first); });
+                    std::pair{"query-named-block-nodes", "insert"}, std::pair{"qom-list", "look"},
+                    std::pair{"query-chardev", "look"},
+                    std::pair{"human-monitor-command", "look"}),
+    [](const auto& one) {
+        return identifier(one.param.first) + "_" + one.param.second;
+    });
 
 // ---- The large liar, for those who list everything ----
 
@@ -837,6 +847,45 @@ INSTANTIATE_TEST_SUITE_P(Queries, HostileLargeTest,
                                          "query-named-block-nodes", "query-fdsets",
                                          "human-monitor-command"),
                          [](const auto& one) { return identifier(one.param); });
+
+// Each device that no entry knows is looked into: it costs what it names, and no more devices than
+// can be compared.
+TEST(HostileAdoptionTest, ManyUnmanagedDevicesAreNotLookedInto)
+{
+    Answer devices = returns("qom-list", many(3'000, R"({"name":"d#","type":"child<x>"})"));
+    devices.about = R"(/machine/peripheral")";
+    const Stage stage([&](const Peer& peer) {
+        std::vector<Answer> answers = peer.answers(kBorn);
+        answers.front() = devices;
+        return script({handshake(), {step::serve(answers)}, peer.sane(kBorn)});
+    });
+    const Ran ran = stage.fsck({"-p"});
+    EXPECT_TRUE(ended(ran, 8));
+    EXPECT_TRUE(contains(ran.out, "QEMU has 3000 things that no entry knows"));
+    EXPECT_EQ(stage.heard("qom-get"), 0);
+}
+
+TEST(HostileAdoptionTest, WhatADeviceSaysOfItselfIsBounded)
+{
+    Answer device = returns("qom-list", R"([{"name":"d","type":"child<x>"}])");
+    device.about = R"(/machine/peripheral")";
+    Answer members = returns("qom-list", many(200, R"({"name":"l#","type":"link<x>"})"));
+    members.about = R"(/machine/peripheral/d")";
+    const Answer value = returns("qom-get", "\"" + std::string(1U << 18U, 'x') + "\"");
+    const Stage stage([&](const Peer& peer) {
+        std::vector<Answer> answers = peer.answers(kBorn);
+        answers.front() = device;
+        answers.push_back(members);
+        answers.push_back(value);
+        return script({peer.sane(kBorn), handshake(), {step::serve(answers)}, peer.sane(kBorn)});
+    });
+    const Ran plain = stage.fsck({"-n"});
+    const Ran ran = stage.fsck({"-p"});
+    EXPECT_TRUE(ended(ran, 8));
+    EXPECT_TRUE(contains(ran.out, "what device \"d\" is made of names more than"));
+    EXPECT_LE(stage.heard("qom-get"), 5);
+    EXPECT_LT(ran.memory_kib, plain.memory_kib + kMoreMemory);
+}
 
 // ---- Recovery ----
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "store/json_text.hpp"
+#include "store/plain_text.hpp"
 
 namespace xlstore::tools {
 
@@ -52,10 +52,10 @@ void print_table(const std::vector<std::string>& head,
 
 std::string plain(std::string_view text)
 {
-    std::string safe(text);
-    for (char& c : safe)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-    return safe;
+    std::string one_line(text);
+    for (char& c : one_line)
+        if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+    return plain_text(one_line, std::string::npos);
 }
 
 }  // namespace xlstore::tools

@@ -12,6 +12,8 @@
 
 #include "recovery/fsck.hpp"
 #include "store/json_text.hpp"
+#include "store/limits.hpp"
+#include "store/plain_text.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/version.hpp"
 #include "tools/xlfsck/terminal.hpp"
@@ -159,6 +161,12 @@ std::string_view action_name(Action action)
     return "none";
 }
 
+// Paths, for one, come in any bytes.
+std::string quoted(const std::string& text)
+{
+    return json_quote(plain_text(text, limits::error_bytes_max));
+}
+
 void print_finding(const Settings& settings, Terminal& terminal, const Finding& f)
 {
     const auto& about = recovery::problem(f.code);
@@ -166,13 +174,13 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
         std::vector<std::pair<std::string, std::string>> members = {
             {"code", std::to_string(static_cast<int>(f.code))},
             {"problem", json_quote(about.name)},
-            {"subject", json_quote(f.subject)},
+            {"subject", quoted(f.subject)},
             {"message", json_quote(about.message)},
-            {"evidence", json_quote(f.evidence)},
+            {"evidence", quoted(f.evidence)},
             {"action", json_quote(action_name(f.action))}};
         if (f.domid) members.emplace_back("domid", std::to_string(*f.domid));
         if (f.intent) members.emplace_back("intent", std::to_string(*f.intent));
-        if (!f.error.empty()) members.emplace_back("error", json_quote(f.error));
+        if (!f.error.empty()) members.emplace_back("error", quoted(f.error));
         std::puts(json_object(members).c_str());
         return;
     }
