@@ -225,6 +225,7 @@ Task<Result<Draft>> draft_of(Engine& engine, Sought one, Deadline until)
     if (one.thing.name.device_class != "vcpus") co_return no_plan(engine.domain(), one.thing.name);
     auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
     if (!slots) co_return std::move(slots).error();
+    if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few) co_return few.error();
     auto draft = draft_attach_vcpu(one.thing.json, *slots);
     if (draft) draft->put_back = true;
     co_return draft;

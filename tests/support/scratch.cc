@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sqlite3.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -118,11 +117,11 @@ pid_t spawn(const Words& command, const Environment& environment, std::array<int
     return pid;
 }
 
-int wait_for_pid(pid_t pid, rusage* usage = nullptr)
+int wait_for_pid(pid_t pid)
 {
     int status = 0;
-    while (wait4(pid, &status, 0, usage) < 0)
-        if (errno != EINTR) give_up("wait4 failed");
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) give_up("waitpid failed");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -260,6 +259,28 @@ Environment crash_at(const std::string& point, int passing)
     return {{"XLSTORE_CRASH_AT", point + ":" + std::to_string(passing)}};
 }
 
+namespace {
+
+constexpr int kMemoryPoll = 2;  // milliseconds
+
+// The most memory that a process has had since its exec, in KiB; 0 before that, and for a zombie.
+// Not its resource usage: there the memory of who forked it counts as its own.
+long memory_of(pid_t pid)
+{
+    const std::string process = "/proc/" + std::to_string(pid);
+    std::error_code error;
+    if (std::filesystem::read_symlink(process + "/exe", error) ==
+        std::filesystem::read_symlink("/proc/self/exe"))
+        return 0;
+    std::ifstream status(process + "/status");
+    const std::string name = "VmHWM:";
+    for (std::string line; std::getline(status, line);)
+        if (line.starts_with(name)) return std::stol(line.substr(name.size()));
+    return 0;
+}
+
+}  // namespace
+
 Ran run(const Words& command, const Environment& environment, const std::string& input,
         seconds limit)
 {
@@ -290,12 +311,13 @@ Ran run(const Words& command, const Environment& environment, const std::string&
         std::array<pollfd, 3> fds = {pollfd{out_near.get(), POLLIN, 0},
                                      pollfd{err_near.get(), POLLIN, 0},
                                      pollfd{pidfd.get(), POLLIN, 0}};
+        ran.memory_kib = std::max(ran.memory_kib, memory_of(pid));
         const auto left = std::chrono::ceil<milliseconds>(until - steady_clock::now()).count();
         if (left <= 0) {
             ::kill(pid, SIGKILL);
             ran.err += "(killed by the test: it did not end in time)";
         }
-        if (poll(fds.data(), fds.size(), left > 0 ? static_cast<int>(left) : 1000) < 0) continue;
+        if (poll(fds.data(), fds.size(), left > 0 ? kMemoryPoll : 1000) < 0) continue;
         ended = fds[2].revents != 0;
         while (drain(out_near.get(), ran.out)) {
         }
@@ -304,9 +326,7 @@ Ran run(const Words& command, const Environment& environment, const std::string&
         if (!ended && (fds[0].revents | fds[1].revents) == POLLHUP)
             std::this_thread::sleep_for(milliseconds(1));
     }
-    rusage usage{};
-    ran.status = wait_for_pid(pid, &usage);
-    ran.memory_kib = usage.ru_maxrss;
+    ran.status = wait_for_pid(pid);
     return ran;
 }
 

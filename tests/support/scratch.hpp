@@ -67,7 +67,7 @@ struct Ran {
     int status = -1;  ///< exit status; 128 + signal when it was killed
     std::string out;
     std::string err;
-    /// The most that it had resident; no less than this process has, which the kernel counts too.
+    /// The most that it had resident, as far as it was seen while it ran (every 2 ms).
     long memory_kib = 0;
 };
 /// Runs a command to its end with these additions to the environment; killed at the deadline.
