@@ -166,17 +166,19 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
             Journal journal(store);
             for (const auto intent : open_intents(db, fast.domain())) {
                 auto row = db.prepare(
-                                 "SELECT i.operation, t.class, t.key FROM intent i JOIN thing t "
+                                 "SELECT i.operation, t.class, t.key, i.owner FROM intent i JOIN thing t "
                                  "ON t.id = i.thing WHERE i.id = ?")
                                .bind(value_of(intent));
                 if (!row.step()) continue;
-                journal.add_history(HistoryLine{fast.domain(),
-                                                row.text(0),
-                                                ThingName{row.text(1), row.text(2)},
-                                                intent,
-                                                "not done",
-                                                {},
-                                                "the domain was destroyed"});
+                HistoryLine line{fast.domain(),
+                                 row.text(0),
+                                 ThingName{row.text(1), row.text(2)},
+                                 intent,
+                                 "not done",
+                                 {},
+                                 "the domain was destroyed"};
+                line.author = row.integer(3);
+                journal.add_history(line);
             }
             for (const char* sql :
                  {"DELETE FROM intent WHERE domain = ?", "DELETE FROM thing WHERE domain = ?",

@@ -6,6 +6,8 @@
 
 #include "store/class_plan.hpp"
 #include "store/closing.hpp"
+#include "store/document_changes.hpp"
+#include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 
@@ -149,15 +151,17 @@ private:
 // One array of the document: its elements in their order, then things of QEMU that it lacks. Those
 // of QEMU are put in order, and not touched otherwise.
 void write_array(Db& db, DomainId domain, std::vector<const DocumentThing*> elements,
-                 std::vector<const ThingRow*> entries)
+                 std::vector<const ThingRow*> entries, DocumentChanges& changes)
 {
     const Matching matching(elements, std::move(entries));
     std::vector<const ThingRow*> behind;
     for (const auto* entry : matching.left()) {
-        if (entry->primary == "qemu")
+        if (entry->primary == "qemu") {
             behind.push_back(entry);
-        else
-            drop(db, entry->id);
+            continue;
+        }
+        changes.thing(entry->name, entry->json, std::nullopt);
+        drop(db, entry->id);
     }
     std::int64_t position = 0;
     for (std::size_t i = 0; i < elements.size(); ++i) {
@@ -170,13 +174,27 @@ void write_array(Db& db, DomainId domain, std::vector<const DocumentThing*> elem
         if (entry == nullptr) {
             if (!thing.has_identity) thing.key = new_key(db, domain);
             insert_thing(db, domain, thing);
+            changes.thing(ThingName{thing.device_class, thing.key}, std::nullopt, thing.json);
             continue;
         }
         move_thing(db, entry->id, thing.position);
-        if (!of_qemu) update_thing(db, entry->id, thing);
+        if (of_qemu) continue;
+        changes.thing(entry->name, entry->json, thing.json);
+        update_thing(db, entry->id, thing);
     }
     for (const auto* entry : behind)
         move_thing(db, entry->id, position++);
+}
+
+// Leaves the line of an edit in history. REQUIRES begin_edit(), whose revision it names.
+void add_line(Store& store, HistoryLine line)
+{
+    auto row = store.db()
+                   .prepare("SELECT revision FROM domain WHERE id = ?")
+                   .bind(value_of(*line.domain));
+    if (row.step())
+        line.evidence = "revision " + std::to_string(row.integer(0)) + ": " + line.evidence;
+    Journal(store).add_history(line);
 }
 
 // The new text of b_info, with the avail_vcpus of the old one while class vcpus has entries.
@@ -238,6 +256,36 @@ Result<std::int64_t> advance_revision(Store& store, const FastHold& fast, std::i
     return revision + 1;
 }
 
+namespace {
+
+void write_members(Db& db, DomainId domain, std::vector<DocumentMember> members,
+                   DocumentChanges& changes)
+{
+    for (auto& member : members)
+        if (member.key == "b_info" && member.text)
+            member.text = b_info_text(db, domain, *member.text);
+    changes.members(read_members(db, domain), members);
+    db.prepare("DELETE FROM document_member WHERE domain = ?").bind(value_of(domain)).run();
+    insert_members(db, domain, members);
+}
+
+void write_things(Db& db, DomainId domain, const std::vector<DocumentThing>& things,
+                  DocumentChanges& changes)
+{
+    const auto entries = read_things(db, domain);
+    for (const auto& row : device_classes()) {
+        std::vector<const DocumentThing*> elements;
+        for (const auto& thing : things)
+            if (thing.device_class == row.name) elements.push_back(&thing);
+        std::vector<const ThingRow*> there;
+        for (const auto& entry : entries)
+            if (entry.name.device_class == row.name) there.push_back(&entry);
+        write_array(db, domain, std::move(elements), std::move(there), changes);
+    }
+}
+
+}  // namespace
+
 Result<void> write_document(Store& store, const FastHold& fast, const Document& document)
 {
     Db& db = store.db();
@@ -252,23 +300,11 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
         .bind(layout_name(document.layout))
         .bind(value_of(fast.domain()))
         .run();
-    std::vector<DocumentMember> members = document.members;
-    for (auto& member : members)
-        if (member.key == "b_info" && member.text)
-            member.text = b_info_text(db, fast.domain(), *member.text);
-    db.prepare("DELETE FROM document_member WHERE domain = ?").bind(value_of(fast.domain())).run();
-    insert_members(db, fast.domain(), members);
-
-    const auto entries = read_things(db, fast.domain());
-    for (const auto& row : device_classes()) {
-        std::vector<const DocumentThing*> elements;
-        for (const auto& thing : document.things)
-            if (thing.device_class == row.name) elements.push_back(&thing);
-        std::vector<const ThingRow*> there;
-        for (const auto& entry : entries)
-            if (entry.name.device_class == row.name) there.push_back(&entry);
-        write_array(db, fast.domain(), std::move(elements), std::move(there));
-    }
+    DocumentChanges changes;
+    write_members(db, fast.domain(), document.members, changes);
+    write_things(db, fast.domain(), document.things, changes);
+    add_line(store,
+             HistoryLine{fast.domain(), "write document", {}, {}, "done", {}, changes.text()});
     return {};
 }
 
@@ -284,13 +320,19 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
     if (name->key.empty()) name->key = new_key(store.db(), fast.domain());
     const auto entry = read_thing(store.db(), fast.domain(), *name);
     if (primary == Primary::qemu || (entry && entry->primary == "qemu")) return of_qemu(*name);
+    HistoryLine line{fast.domain(), "put thing", *name, {}, "done", {}, "new entry"};
     DocumentThing thing{std::string(device_class), name->key, 0, *std::move(minified), primary};
+    line.medium_after = medium_in(*name, thing.json);
     if (entry) {
+        const auto names = changed_members(entry->json, thing.json);
+        line.evidence = names.empty() ? "nothing changed" : "changed " + names;
+        line.medium_before = medium_in(*name, entry->json);
         update_thing(store.db(), entry->id, thing);
-        return {};
+    } else {
+        thing.position = next_position(store.db(), fast.domain(), device_class);
+        insert_thing(store.db(), fast.domain(), thing);
     }
-    thing.position = next_position(store.db(), fast.domain(), device_class);
-    insert_thing(store.db(), fast.domain(), thing);
+    add_line(store, std::move(line));
     return {};
 }
 
@@ -302,6 +344,9 @@ Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& t
                      "'xlstore things DOM' shows what it has");
     if (entry->primary == "qemu") return of_qemu(thing);
     drop(store.db(), entry->id);
+    HistoryLine line{fast.domain(), "remove thing", thing, {}, "done", {}, "entry removed"};
+    line.medium_before = medium_in(thing, entry->json);
+    add_line(store, std::move(line));
     return {};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "store/journal.hpp"
 
+#include <unistd.h>
+
 #include <set>
 
 #include "store/closing.hpp"
@@ -125,7 +127,24 @@ void write_place(Db& db, const Intent& intent, const Addresses& addresses)
         .run();
 }
 
+// The JSON of that image; nothing: the thing is absent then.
+const std::optional<std::string>& shown_by(const Draft& draft, Image image)
+{
+    return image == Image::after    ? draft.image_after
+           : image == Image::before ? draft.image_before
+                                    : draft.image_neither;
+}
+
 }  // namespace
+
+std::optional<std::string> medium_in(const ThingName& thing, std::string_view json)
+{
+    if (thing.device_class != "disks" || json_get_integer(json, "is_cdrom").value_or(0) == 0)
+        return std::nullopt;
+    auto path = json_get_string(json, "pdev_path").value_or("");
+    if (path.empty() || path.front() == '/') return path;
+    return path.substr(0, path.find(':'));
+}
 
 // R15: compare and advance. R8: the state is read in the same transaction, so that whichever of a
 // destruction and this commit comes first, the other sees it.
@@ -315,10 +334,7 @@ void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
         // What the change was to put back was stale before, and is again.
         update_entry(db, intent.thing, "stale", *draft.image_stale);
     } else {
-        const auto& json = image == Image::after    ? draft.image_after
-                           : image == Image::before ? draft.image_before
-                                                    : draft.image_neither;
-        update_entry(db, intent.thing, "present", *json);
+        update_entry(db, intent.thing, "present", *shown_by(draft, image));
     }
 }
 
@@ -338,6 +354,7 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
     write_outcome(fast.domain(), *intent, image);
+    const auto& shown = shown_by(draft, image);
     HistoryLine line{fast.domain(),
                      std::string(verb_name(draft.verb)),
                      draft.thing,
@@ -345,6 +362,9 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
                      image == Image::after ? "done" : "not done",
                      image,
                      evidence};
+    line.author = intent->owner;
+    if (draft.image_before) line.medium_before = medium_in(draft.thing, *draft.image_before);
+    if (shown) line.medium_after = medium_in(draft.thing, *shown);
     for (const auto& step : draft.plan.steps)
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
     add_history(line);
@@ -390,8 +410,11 @@ Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string js
     co_return co_await commit(hold, "adopt", until, [&](const FastHold& fast) -> Result<void> {
         Db& db = store_.db();
         if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+        HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
+        line.medium_after = medium_in(name, json);
         const auto existing = read_thing(db, fast.domain(), name);
         if (existing) {
+            line.medium_before = medium_in(name, existing->json);
             update_entry(db, existing->id, "present", json);
             // Who put it there is not known, and so is not where: it is asked when it is needed.
             db.prepare("UPDATE thing SET address = NULL WHERE id = ?").bind(existing->id).run();
@@ -401,7 +424,7 @@ Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string js
         follow_vcpu(db, fast.domain(), name, true);
         auto written = replace_products(db, fast.domain(), thing, name, products);
         if (!written) return written;
-        add_history(HistoryLine{fast.domain(), "adopt", name, {}, "done", {}, evidence});
+        add_history(line);
         return {};
     });
 }
@@ -415,7 +438,10 @@ Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::stri
         const auto existing = read_thing(db, fast.domain(), name);
         if (!existing) return {};
         update_entry(db, existing->id, "stale", existing->json);
-        add_history(HistoryLine{fast.domain(), "make stale", name, {}, "done", {}, evidence});
+        HistoryLine line{fast.domain(), "make stale", name, {}, "done", {}, evidence};
+        line.medium_before = medium_in(name, existing->json);
+        if (line.medium_before) line.medium_after = "";
+        add_history(line);
         return {};
     });
 }
@@ -451,9 +477,11 @@ void Journal::add_history(const HistoryLine& line)
     Db& db = store_.db();
     db.prepare(
           "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
-          "image, evidence, pid, program, asked) VALUES "
-          "(?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-          "?11, ?12)")
+          "image, evidence, pid, program, uid, asked, medium_before, medium_after, author_pid, "
+          "author_program, author_uid) SELECT "
+          "?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+          "?11, ?12, ?13, ?14, ?15, s.pid, s.program, s.uid "
+          "FROM (SELECT 1) LEFT JOIN session s ON s.id = ?16")
         .bind(now_us())
         .bind(line.domain ? std::optional(value_of(*line.domain)) : std::nullopt)
         .bind(line.operation)
@@ -465,9 +493,13 @@ void Journal::add_history(const HistoryLine& line)
         .bind(plain_text(line.evidence, limits::evidence_bytes_max))
         .bind(store_.self().pid)
         .bind(store_.program())
+        .bind(static_cast<std::int64_t>(getuid()))
         .bind(line.asked.empty()
                   ? std::nullopt
                   : std::optional(plain_text(line.asked, limits::evidence_bytes_max)))
+        .bind(line.medium_before)
+        .bind(line.medium_after)
+        .bind(line.author)
         .run();
     const auto id = db.last_insert_id();
     if (id % kHistoryPruneEvery == 0 && id > kHistoryRows) {

@@ -19,7 +19,7 @@
 
 namespace xlstore {
 
-/// One line of history. Evidence is bounded and printable; it never holds a secret.
+/// One line of history. Evidence is bounded and printable; neither it nor a medium holds a secret.
 struct HistoryLine {
     std::optional<DomainId> domain;
     std::string operation;
@@ -29,7 +29,15 @@ struct HistoryLine {
     std::optional<Image> image;
     std::string evidence;
     std::string asked = {};  ///< names of QMP commands; their arguments may be secret
+    std::optional<std::int64_t> author = {};  ///< session that opened the intent
+    std::optional<std::string> medium_before = {};
+    std::optional<std::string> medium_after = {};
 };
+
+/// What history says of the medium in a CD drive with this JSON: a path; "" for none; of what is no
+/// absolute path (a URI can hold a password) the part before its first colon. Nothing: the thing is
+/// no CD drive.
+[[nodiscard]] std::optional<std::string> medium_in(const ThingName& thing, std::string_view json);
 
 class Journal {
 public:
@@ -75,6 +83,7 @@ public:
     Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
                               std::function<Result<void>(const FastHold&)> section);
 
+    /// REQUIRES an open write transaction. This process is named as who wrote the line.
     void add_history(const HistoryLine& line);
 
 private:

@@ -343,14 +343,15 @@ Result<void> Store::open_session(Deadline until)
                 return unusable("store: " + directory_ + " " + version_words(version),
                                 "use the xlstore that upgraded it, or a newer one");
             db_->prepare(
-                   "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, "
+                   "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, uid, "
                    "opened_us, schema) "
-                   "VALUES (?, ?, ?, ?, ?, ?, ?)")
+                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
                 .bind(self_.pid)
                 .bind(static_cast<std::int64_t>(self_.start_time))
                 .bind(static_cast<std::int64_t>(self_.pid_namespace))
                 .bind(self_.boot_id)
                 .bind(program_)
+                .bind(static_cast<std::int64_t>(getuid()))
                 .bind(now_us())
                 .bind(schema::newest_version())
                 .run();

@@ -3,6 +3,7 @@
 #include "store/edit.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -298,6 +299,116 @@ TEST_F(EditTest, DomainThatIsBeingDestroyedIsNotEdited)
                   return put_thing(*store_, fast, "nics", R"({"devid":9})");
               }),
               Errc::gone);
+}
+
+// Every edit leaves a line that says who made it, and no edit leaves a value: it may be a password.
+class EditHistoryTest : public EditTest {
+protected:
+    std::string last(const std::string& column)
+    {
+        return test::sql(scratch_.path(), "SELECT " + column + " FROM history ORDER BY id DESC LIMIT 1");
+    }
+    void expect_no_secret()
+    {
+        const auto all = test::sql(
+            scratch_.path(), "SELECT group_concat(h.operation || ' ' || h.evidence || ' ' || "
+                             "coalesce(h.medium_before, '') || ' ' || coalesce(h.medium_after, ''), "
+                             "'; ') FROM history h");
+        EXPECT_EQ(all.find("sesame"), std::string::npos) << all;
+    }
+};
+
+TEST_F(EditHistoryTest, PutThingLeavesALine)
+{
+    EXPECT_FALSE(edit([&](const FastHold& fast) {
+        return put_thing(*store_, fast, "nics", R"({"devid":9,"bridge":"a"})");
+    }));
+    EXPECT_EQ(last("operation || ' ' || class || '/' || key || ' ' || outcome"),
+              "put thing nics/9 done");
+    EXPECT_EQ(last("evidence"), "revision 2: new entry");
+    EXPECT_EQ(last("program || ' ' || pid || ' ' || uid"),
+              "xlstore " + std::to_string(getpid()) + " " + std::to_string(getuid()));
+    EXPECT_FALSE(edit([&](const FastHold& fast) {
+        return put_thing(*store_, fast, "nics", R"({"devid":9,"bridge":"b","mac":"c"})");
+    }));
+    EXPECT_EQ(last("evidence"), "revision 3: changed bridge, mac");
+}
+
+TEST_F(EditHistoryTest, RemoveThingLeavesALine)
+{
+    EXPECT_FALSE(edit([&](const FastHold& fast) {
+        return remove_thing(*store_, fast, ThingName{"nics", "0"});
+    }));
+    EXPECT_EQ(last("operation || ' ' || class || '/' || key || ' ' || evidence"),
+              "remove thing nics/0 revision 2: entry removed");
+}
+
+TEST_F(EditHistoryTest, WriteDocumentLeavesALine)
+{
+    EXPECT_FALSE(write(replaced("\"bridge\":\"xenbr0\"", "\"bridge\":\"xenbr1\"")));
+    EXPECT_EQ(last("operation || ' ' || evidence"),
+              "write document revision 2: changed nics/0 (bridge)");
+}
+
+TEST_F(EditHistoryTest, RefusedEditLeavesNone)
+{
+    const auto before = last("id");
+    EXPECT_TRUE(edit([&](const FastHold& fast) {
+        return remove_thing(*store_, fast, ThingName{"nics", "77"});
+    }));
+    EXPECT_EQ(last("id"), before);
+}
+
+TEST_F(EditHistoryTest, PasswordsDoNotEnter)
+{
+    EXPECT_FALSE(edit([&](const FastHold& fast) {
+        return put_thing(*store_, fast, "vfbs", R"({"devid":0,"vnc":{"passwd":"sesame"}})");
+    }));
+    expect_no_secret();
+    EXPECT_FALSE(write(replaced("\"b_info\":{", "\"b_info\":{\"spice\":{\"passwd\":\"sesame\"},")));
+    expect_no_secret();
+}
+
+TEST_F(EditHistoryTest, MediumThatIsNoPathIsCutAtItsScheme)
+{
+    const ThingName drive{"disks", "hdc"};
+    EXPECT_EQ(medium_in(drive, R"({"vdev":"hdc","is_cdrom":1,"pdev_path":"rbd:p/i:key=sesame"})"),
+              "rbd");
+    EXPECT_EQ(medium_in(drive, R"({"vdev":"hdc","is_cdrom":1,"pdev_path":"/srv/a.iso"})"),
+              "/srv/a.iso");
+    EXPECT_EQ(medium_in(drive, R"({"vdev":"hdc","is_cdrom":1})"), "");
+    EXPECT_EQ(medium_in(drive, R"({"vdev":"hdc","pdev_path":"/srv/a.img"})"), std::nullopt);
+    EXPECT_EQ(medium_in(ThingName{"nics", "0"}, R"({"is_cdrom":1})"), std::nullopt);
+}
+
+TEST_F(EditHistoryTest, ChangeOfAMediumSaysBeforeAndAfterAndKeepsItsAuthor)
+{
+    const auto intent = open_change();
+    StoreOptions options;
+    options.directory = scratch_.path();
+    options.program = "another";
+    auto other = Store::open(options);
+    ASSERT_TRUE(other);
+    Journal journal(**other);
+    auto hold = (*other)->loop().wait_for((*other)->slow_lock(id_, "web", "test", soon()));
+    ASSERT_TRUE(hold);
+    auto settled = (*other)->loop().wait_for(
+        journal.settle(*hold, std::vector<IntentId>(1, intent), Image::after, "seen", soon()));
+    ASSERT_TRUE(settled) << settled.error().message;
+    EXPECT_EQ(last("medium_before || ' ' || medium_after"), "/srv/a.iso /srv/b.iso");
+    EXPECT_EQ(last("program || ' ' || author_program"), "another xlstore");
+    EXPECT_EQ(last("author_pid || ' ' || author_uid"),
+              std::to_string(getpid()) + " " + std::to_string(getuid()));
+}
+
+TEST_F(EditHistoryTest, ChangeThatWasUndoneSaysThatTheMediumStayed)
+{
+    const auto intent = open_change();
+    Journal journal(*store_);
+    auto hold = store_->loop().wait_for(store_->slow_lock(id_, "web", "test", soon()));
+    ASSERT_TRUE(store_->loop().wait_for(
+        journal.settle(*hold, std::vector<IntentId>(1, intent), Image::before, "seen", soon())));
+    EXPECT_EQ(last("medium_before || ' ' || medium_after"), "/srv/a.iso /srv/a.iso");
 }
 
 }  // namespace
