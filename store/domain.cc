@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <variant>
 
 #include "store/json_text.hpp"
 #include "store/product.hpp"
@@ -57,6 +58,13 @@ Error no_domain(std::string_view word)
                  "'xlstore list' shows the domains it has");
 }
 
+Error never_was(std::string_view word)
+{
+    return Error(Errc::not_found,
+                 "no domain " + json_shown(word) + " is or was in the store, as far as it keeps them",
+                 "'xlstore list' shows the domains it has, 'xlstore history' what was done");
+}
+
 // Nothing: none fits. Several: an error that lists their domids.
 Result<std::optional<DomainRow>> one_of(Statement rows, std::string_view what)
 {
@@ -86,60 +94,139 @@ std::string_view state_name(DomainState state) noexcept
     return kStates[static_cast<std::size_t>(state)];
 }
 
+namespace {
+
+// A word that names domains, in one of the ways in which it can be meant.
+struct Reading {
+    const char* living;  // statements with one parameter
+    const char* all;     // the newest first
+    std::variant<std::int64_t, std::string> value;
+
+    [[nodiscard]] Statement prepare(Db& db, const char* statement) const
+    {
+        auto rows = db.prepare(statement);
+        std::visit([&](const auto& v) { rows.bind(v); }, value);
+        return rows;
+    }
+};
+
+Reading by_domid(std::int64_t domid)
+{
+    return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+            " FROM domain WHERE domid = ?1 AND state <> 'destroyed'",
+            "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE domid = ?1 ORDER BY id DESC",
+            domid};
+}
+
+Reading by_uuid(std::string_view word)
+{
+    std::string uuid(word);
+    std::transform(uuid.begin(), uuid.end(), uuid.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+            " FROM domain WHERE ((uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1) AND state <> "
+            "'destroyed'",
+            "SELECT " XLSTORE_DOMAIN_COLUMNS
+            " FROM domain WHERE uuid = ?1 OR vm_uuid = ?1 ORDER BY id DESC",
+            std::move(uuid)};
+}
+
+Reading by_name(std::string_view word)
+{
+    return {
+        "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE name = ?1 AND state <> 'destroyed'",
+        "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE name = ?1 ORDER BY id DESC",
+        std::string(word)};
+}
+
+std::optional<std::int64_t> number_of(std::string_view word)
+{
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+    if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
+    return number;
+}
+
+// In the order in which they are tried; none: the word cannot name a domain.
+std::vector<Reading> readings_of(std::string_view word)
+{
+    std::vector<Reading> readings;
+    const auto add_domid = [&](std::string_view value) {
+        if (const auto domid = number_of(value)) readings.push_back(by_domid(*domid));
+    };
+    if (word.starts_with("domid:")) {
+        add_domid(word.substr(6));
+    } else if (word.starts_with("uuid:")) {
+        readings.push_back(by_uuid(word.substr(5)));
+    } else if (word.starts_with("name:")) {
+        readings.push_back(by_name(word.substr(5)));
+    } else {
+        add_domid(word);
+        readings.push_back(by_uuid(word));
+        readings.push_back(by_name(word));
+    }
+    return readings;
+}
+
+// "id:N", which is no reading: it names one incarnation, whatever that is called.
+std::optional<DomainRow> by_id(Db& db, std::string_view word)
+{
+    const auto id = number_of(word.substr(3));
+    return id ? read_domain(db, DomainId(*id)) : std::nullopt;
+}
+
+// Each incarnation that it fits but `row` itself, the newest first.
+std::vector<DomainId> others_of(Db& db, const Reading& reading, const DomainRow& row)
+{
+    std::vector<DomainId> others;
+    auto rows = reading.prepare(db, reading.all);
+    while (rows.step())
+        if (DomainId(rows.integer(0)) != row.id) others.push_back(DomainId(rows.integer(0)));
+    return others;
+}
+
+}  // namespace
+
 Result<DomainRow> find_domain(Db& db, std::string_view word)
 {
-    std::string_view value = word;
-    const auto prefixed = [&](std::string_view prefix) {
-        if (!word.starts_with(prefix)) return false;
-        value = word.substr(prefix.size());
-        return true;
-    };
-    if (prefixed("id:")) {
-        std::int64_t id = 0;
-        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), id);
-        const bool number = error == std::errc() && end == value.data() + value.size();
-        auto row = number ? read_domain(db, DomainId(id)) : std::nullopt;
+    if (word.starts_with("id:")) {
+        auto row = by_id(db, word);
         if (!row || row->state == DomainState::destroyed) return no_domain(word);
         return *std::move(row);
     }
-    const bool by_domid = prefixed("domid:");
-    const bool by_uuid = !by_domid && prefixed("uuid:");
-    const bool by_name = !by_domid && !by_uuid && prefixed("name:");
-    const bool bare = !by_domid && !by_uuid && !by_name;
-
-    if (by_domid || bare) {
-        std::int64_t domid = -1;
-        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), domid);
-        if (error == std::errc() && end == value.data() + value.size()) {
-            auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
-                                           " FROM domain WHERE domid = ? AND state <> 'destroyed'")
-                                    .bind(domid),
-                                word);
-            if (!found) return std::move(found).error();
-            if (*found) return **std::move(found);
-        }
-        if (by_domid) return no_domain(word);
-    }
-    if (by_uuid || bare) {
-        std::string uuid(value);
-        std::transform(uuid.begin(), uuid.end(), uuid.begin(),
-                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-        auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
-                                       " FROM domain WHERE ((uuid = ?1 AND vm_uuid IS NULL) OR "
-                                       "vm_uuid = ?1) AND state <> 'destroyed'")
-                                .bind(uuid),
-                            word);
+    for (const auto& reading : readings_of(word)) {
+        auto found = one_of(reading.prepare(db, reading.living), word);
         if (!found) return std::move(found).error();
         if (*found) return **std::move(found);
-        if (by_uuid) return no_domain(word);
     }
-    auto found = one_of(db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
-                                   " FROM domain WHERE name = ? AND state <> 'destroyed'")
-                            .bind(value),
-                        word);
-    if (!found) return std::move(found).error();
-    if (*found) return **std::move(found);
     return no_domain(word);
+}
+
+Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word)
+{
+    if (word.starts_with("id:")) {
+        if (auto row = by_id(db, word)) return FoundIncarnation{*std::move(row), {}};
+        return never_was(word);
+    }
+    const auto readings = readings_of(word);
+    for (const auto& reading : readings) {
+        auto found = one_of(reading.prepare(db, reading.living), word);
+        if (!found) return std::move(found).error();
+        if (!*found) continue;
+        auto others = others_of(db, reading, **found);
+        return FoundIncarnation{**std::move(found), std::move(others)};
+    }
+    for (const auto& reading : readings) {
+        std::optional<DomainRow> newest;
+        {
+            auto rows = reading.prepare(db, reading.all);
+            if (rows.step()) newest = domain_from(rows);
+        }
+        if (!newest) continue;
+        auto others = others_of(db, reading, *newest);
+        return FoundIncarnation{*std::move(newest), std::move(others)};
+    }
+    return never_was(word);
 }
 
 std::optional<DomainRow> read_domain(Db& db, DomainId id)
@@ -257,7 +344,8 @@ Result<Intent> read_intent(Db& db, IntentId id)
     const auto damaged = [&](const std::string& what) {
         return Error(Errc::store,
                      "intent " + std::to_string(value_of(id)) + " cannot be read back: " + what,
-                     "run xlfsck");
+                     "the version of xlstore that wrote it may be able to; else the intent ends with "
+                     "its domain: 'xlstore destroy'");
     };
     const std::string operation = row.text(2);
     Draft draft{operation == "add"      ? Verb::add

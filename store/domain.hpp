@@ -54,6 +54,14 @@ struct ThingRow {
 /// incarnation), or a bare word tried as domid, then uuid, then name; among those that are not
 /// destroyed. Errors: not_found; invalid when a name or uuid fits several.
 Result<DomainRow> find_domain(Db& db, std::string_view word);
+
+struct FoundIncarnation {
+    DomainRow row;
+    std::vector<DomainId> others;  ///< further ones that the word names, the newest first
+};
+/// For questions about the past: the domain that find_domain() gives; where none fits, the newest
+/// destroyed one, by domid, then uuid, then name. Errors: as find_domain().
+Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.
 std::optional<DomainRow> read_domain(Db& db, DomainId id);
 /// What its QEMU was born with (store/inventory.hpp); "" when that was never seen.

@@ -144,15 +144,16 @@ Result<T> taken(const T* given, T standard, const char* what, std::size_t earlie
     std::memcpy(&standard, given, known);
     return standard;
 }
-/// A struct of ours into one of the caller's, whose struct_size says how much there is.
+/// A struct of ours into one of the caller's, whose struct_size says how much there is. `least`: its
+/// size in the first release that had it; an older program gets as much as it knows.
 template <class T>
-Result<void> give(T* out, T value, const char* what)
+Result<void> give(T* out, T value, const char* what, std::size_t least = sizeof(T))
 {
-    if (!out || out->struct_size < sizeof(T))
+    if (!out || (out->struct_size < sizeof(T) && out->struct_size != least))
         return Error(Errc::invalid, std::string(what) + ": NULL, or its struct_size is too small",
                      "begin with its _INIT");
     value.struct_size = out->struct_size;
-    std::memcpy(out, &value, sizeof(T));
+    std::memcpy(out, &value, std::min<std::size_t>(out->struct_size, sizeof(T)));
     return {};
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Looking: domains, SQL, locks; and breaking a lock.
+#include <cstddef>
+
 #include "store/capi/handle.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/lock_survey.hpp"
+#include "store/qemu_life.hpp"
 #include "store/query.hpp"
 
 namespace xlstore::capi {
@@ -26,7 +29,21 @@ Result<xlstore_domain_info> info_of(Db& db, const DomainRow& domain)
     copy_text(info.uuid, domain.uuid);
     copy_text(info.state, state_name(domain.state));
     copy_text(info.name, domain.name);
+    const auto life = qemu_life_of(domain);
+    static_assert(static_cast<int>(QemuLife::Seen::none) == XLSTORE_QEMU_NONE);
+    static_assert(static_cast<int>(QemuLife::Seen::alive) == XLSTORE_QEMU_ALIVE);
+    static_assert(static_cast<int>(QemuLife::Seen::dead) == XLSTORE_QEMU_DEAD);
+    static_assert(static_cast<int>(QemuLife::Seen::unseen) == XLSTORE_QEMU_UNSEEN);
+    info.qemu = static_cast<int32_t>(life.seen);
+    info.looked_us = life.at_us;
+    copy_text(info.seen, life.text());
     return info;
+}
+
+// 0.1 had it without what QEMU was seen to be.
+Result<void> give_info(xlstore_domain_info* out, const xlstore_domain_info& info)
+{
+    return give(out, info, "info_out", offsetof(xlstore_domain_info, qemu));
 }
 
 Result<std::vector<std::optional<std::string>>> parameters_of(const char* const* parameters,
@@ -127,7 +144,31 @@ int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_in
         if (!row) return row.error();
         auto info = info_of(db, *row);
         if (!info) return info.error();
-        return give(info_out, *info, "info_out");
+        return give_info(info_out, *info);
+    });
+}
+
+int32_t xlstore_find_incarnation(xlstore_store* store, const char* domain,
+                                 xlstore_domain_info* info_out, char** others_json_out)
+{
+    return guarded([&]() -> Result<void> {
+        auto state = state_of(store);
+        if (!state) return state.error();
+        auto word = text_of(domain, "domain");
+        if (!word) return word.error();
+        Db& db = (*state)->store->db();
+        const ReadTransaction at_once(db);
+        auto found = find_incarnation(db, *word);
+        if (!found) return found.error();
+        auto info = info_of(db, found->row);
+        if (!info) return info.error();
+        std::vector<std::string> others;
+        for (const auto other : found->others)
+            others.push_back(std::to_string(value_of(other)));
+        std::unique_ptr<char[]> text(others_json_out ? new_string(joined(others)) : nullptr);
+        if (auto given = give_info(info_out, *info); !given) return given;
+        if (others_json_out) *others_json_out = text.release();
+        return {};
     });
 }
 
@@ -151,7 +192,7 @@ int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* i
                          "there is no domain above domid " + std::to_string(domid));
         auto info = info_of(db, *read_domain(db, *next));
         if (!info) return info.error();
-        return give(info_out, *info, "info_out");
+        return give_info(info_out, *info);
     });
 }
 

@@ -3,6 +3,7 @@
  * Good use: looking, edits, level one, lifecycle, recovery; each call that waits, and each with
  * _start. */
 #define _POSIX_C_SOURCE 200809L
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,6 +62,29 @@ void check_looking(struct world* world)
     OK(xlstore_next(s, 7, &info));
     CHECK(info.domid == 8);
     STATUS(xlstore_next(s, 8, &info), XLSTORE_E_NOT_FOUND);
+
+    OK(xlstore_find(s, "domid:7", &info));
+    CHECK(info.qemu == XLSTORE_QEMU_ALIVE && info.looked_us > 0);
+    CHECK(strncmp(info.seen, "QEMU alive (looked at ", 22) == 0);
+    OK(xlstore_find(s, "domid:8", &info));
+    CHECK(info.qemu == XLSTORE_QEMU_NONE && strcmp(info.seen, "no QEMU") == 0);
+    /* A program of release 0.1 knows a shorter struct, and gets no more than that. */
+    info.struct_size = offsetof(xlstore_domain_info, qemu);
+    info.qemu = 77;
+    OK(xlstore_find(s, "domid:7", &info));
+    CHECK(info.domid == 7 && info.qemu == 77);
+    info.struct_size -= 1;
+    INVALID(xlstore_find(s, "domid:7", &info));
+    info.struct_size = sizeof info;
+    OK(xlstore_find_incarnation(s, "c8", &info, &text));
+    CHECK(info.domid == 8 && strcmp(text, "[]") == 0);
+    xlstore_string_free(text);
+    text = NULL;
+    OK(xlstore_find_incarnation(s, by_id, &info, NULL));
+    STATUS(xlstore_find_incarnation(s, "name:never", &info, &text), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_find_incarnation(s, NULL, &info, NULL));
+    INVALID(xlstore_find_incarnation(s, "c8", NULL, &text));
+    CHECK(!text);
 
     OK(xlstore_query(s, "SELECT domid, ?1, ?2 FROM domains", given, 2, NULL, count_row, &rows));
     CHECK(rows == 2);

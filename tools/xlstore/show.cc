@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // list, show, things, intents, history, export, crash-points: looking, never changing.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "store/crash_point.hpp"
+#include "store/json_text.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
@@ -15,77 +18,201 @@ namespace {
 struct Found {
     StoreHandle store;
     std::vector<std::string> incarnation;  // as a query's parameter; empty: none was named
+    bool destroyed = false;
 };
 
-// The store to look at, and the domain that is named, if one is.
-Result<Found> open_and_find(const Arguments& arguments)
+// "id:3, id:1 and 7 more"
+std::string listed(const nlohmann::json& ids)
+{
+    constexpr std::size_t kShown = 5;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(ids.size(), kShown); ++i)
+        text += (text.empty() ? "id:" : ", id:") + ids[i].dump();
+    if (ids.size() > kShown) text += " and " + std::to_string(ids.size() - kShown) + " more";
+    return text;
+}
+
+// The store to look at, and the domain that is named, if one is. `past`: it may be destroyed.
+enum class Past { no, yes };
+Result<Found> open_and_find(const Arguments& arguments, Past past)
 {
     auto store = open_to_look(arguments);
     if (!store) return store.error();
     Found found{*std::move(store), {}};
     if (arguments.words.empty()) return found;
+    const char* const word = arguments.words[0].c_str();
     xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
-    if (xlstore_find(found.store.get(), arguments.words[0].c_str(), &info) != XLSTORE_OK)
-        return last_error();
+    char* others = nullptr;
+    const int32_t status =
+        past == Past::yes ? xlstore_find_incarnation(found.store.get(), word, &info, &others)
+                          : xlstore_find(found.store.get(), word, &info);
+    if (status != XLSTORE_OK) return last_error();
     found.incarnation.push_back(std::to_string(info.id));
+    found.destroyed = std::string_view(info.state) == "destroyed";
+    if (!others) return found;
+    const auto ids = nlohmann::json::parse(Text(others).get());
+    const bool of_interest = found.destroyed || arguments.verb == "history";
+    if (of_interest && !ids.empty())
+        std::fprintf(stderr, "xlstore: note: this is id:%lld, the %s that %s fits; others: %s\n",
+                     static_cast<long long>(info.id), found.destroyed ? "newest" : "living one",
+                     plain(word).c_str(), listed(ids).c_str());
     return found;
 }
 
 // The rows of a view that are of one domain, or of all.
 Result<Status> print_found(const Arguments& arguments, const char* sql,
-                           const std::vector<std::string>& head)
+                           const std::vector<std::string>& head, Past past = Past::no)
 {
-    const auto found = open_and_find(arguments);
+    const auto found = open_and_find(arguments, past);
     if (!found) return found.error();
     return print_rows(arguments, found->store.get(), sql, found->incarnation, head);
+}
+
+// What the kernel says of a domain's QEMU, asked for one row after the other: a view can only say
+// what was committed.
+class Kernel {
+public:
+    explicit Kernel(xlstore_store* store) : store_(store) {}
+
+    const xlstore_domain_info& ask(const std::string& incarnation)
+    {
+        const auto [at, is_new] = seen_.try_emplace(incarnation);
+        if (!is_new) return at->second;
+        at->second = XLSTORE_DOMAIN_INFO_INIT;
+        xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+        const std::string word = "id:" + incarnation;
+        if (xlstore_find_incarnation(store_, word.c_str(), &info, nullptr) == XLSTORE_OK)
+            at->second = info;
+        return at->second;
+    }
+    /// "running, QEMU dead (looked at ...)"; of a living QEMU the state alone.
+    static std::string state(const std::string& state, const xlstore_domain_info& info)
+    {
+        const bool plain_state = info.qemu == XLSTORE_QEMU_ALIVE ||
+                                 (info.qemu == XLSTORE_QEMU_NONE &&
+                                  std::string_view(info.state) != "running");
+        return plain_state ? state : state + ", " + info.seen;
+    }
+    /// Members of a JSON object.
+    static std::string members(const xlstore_domain_info& info)
+    {
+        constexpr const char* kNames[] = {"none", "alive", "dead", "unseen"};
+        return std::string("\"qemu\":\"") + kNames[info.qemu] +
+               "\",\"looked_us\":" + std::to_string(info.looked_us) +
+               ",\"seen\":" + json_quote(info.seen);
+    }
+
+private:
+    xlstore_store* store_;
+    std::map<std::string, xlstore_domain_info> seen_;
+};
+
+using Rows = std::vector<std::vector<std::string>>;
+
+int32_t collect(int32_t columns, const char* const*, const char* const* values, void* userdata)
+{
+    auto& row = static_cast<Rows*>(userdata)->emplace_back();
+    for (int32_t i = 0; i < columns; ++i)
+        row.emplace_back(values[i] ? values[i] : "");
+    return XLSTORE_OK;
+}
+
+// The first columns of `sql` are: a JSON object, an incarnation, a state, and whether that depends on
+// QEMU. The rest are those of a table, where the state becomes column `place`.
+Result<Status> print_seen(const Arguments& arguments, const Found& found, const char* sql,
+                          const std::vector<std::string>& head, std::size_t place)
+{
+    std::vector<const char*> parameters;
+    for (const auto& value : found.incarnation)
+        parameters.push_back(value.c_str());
+    const xlstore_call call = call_of(arguments);
+    Rows rows;
+    if (xlstore_query(found.store.get(), sql, parameters.data(), parameters.size(), &call, collect,
+                      &rows) != XLSTORE_OK)
+        return last_error();
+    Kernel kernel(found.store.get());
+    std::string objects;
+    Rows table;
+    for (const auto& row : rows) {
+        const auto& info = kernel.ask(row[1]);
+        if (arguments.json) {
+            objects += (objects.empty() ? "" : ",") + row[0].substr(0, row[0].size() - 1) + "," +
+                       Kernel::members(info) + "}";
+            continue;
+        }
+        auto& cells = table.emplace_back();
+        for (std::size_t i = 4; i < row.size(); ++i)
+            cells.push_back(plain(row[i]));
+        cells.insert(cells.begin() + static_cast<std::ptrdiff_t>(place),
+                     row[3] == "1" ? Kernel::state(row[2], info) : row[2]);
+    }
+    if (arguments.json)
+        std::puts(("[" + objects + "]").c_str());
+    else
+        print_table(head, table);
+    return Status::done;
 }
 
 }  // namespace
 
 Result<Status> run_list(const Arguments& arguments)
 {
-    return print_found(
-        arguments,
-        "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', "
-        "vm_uuid, 'state', state, "
-        "'incarnation', incarnation, 'things', things, 'open_intents', open_intents, 'qemu_pid', "
-        "qemu_pid, 'closed_since', closed_since, 'closed_reason', reason), domid, name, "
-        "coalesce(vm_uuid, uuid), state || iif(closed_since IS NULL, '', ', closed'), things, "
-        "open_intents, coalesce(qemu_pid, '-') "
+    const auto found = open_and_find(arguments, Past::no);
+    if (!found) return found.error();
+    return print_seen(
+        arguments, *found,
+        "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', vm_uuid, "
+        "'state', state, 'incarnation', incarnation, 'things', things, 'open_intents', "
+        "open_intents, 'qemu_pid', qemu_pid, 'closed_since', closed_since, 'closed_reason', reason), "
+        "incarnation, state || iif(closed_since IS NULL, '', ', closed'), 1, domid, name, "
+        "coalesce(vm_uuid, uuid), things, open_intents, coalesce(qemu_pid, '-') "
         "FROM domains LEFT JOIN closed_documents USING (incarnation, domid) ORDER BY domid",
-        {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"});
+        {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"}, 3);
 }
 
 Result<Status> run_show(const Arguments& arguments)
 {
-    const auto found = open_and_find(arguments);
+    const auto found = open_and_find(arguments, Past::yes);
     if (!found) return found.error();
-    // One statement sees one moment (R2).
-    constexpr const char* kQuery =
-        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, 'state', d.state, "
-        "'incarnation', d.incarnation, 'things', d.things, 'open_intents', d.open_intents, "
-        "'epoch', d.epoch, 'revision', d.revision, 'as_of', d.as_of, 'qemu_pid', d.qemu_pid, "
-        "'monitor', d.monitor_path, 'log', d.log_path, 'closed_since', c.closed_since, 'closed_by', "
-        "c.closed_program || ' ' || c.closed_pid, 'closed_reason', c.reason, 'opened_by', "
-        "c.opened_by, 'document', json(l.json)) AS shown "
+    // One statement sees one moment (R2). Of a destroyed domain the row is what is left.
+    constexpr const char* kLiving =
+        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, "
+        "'state', d.state, 'incarnation', d.incarnation, 'things', d.things, 'open_intents', "
+        "d.open_intents, 'epoch', d.epoch, 'revision', d.revision, 'as_of', d.as_of, 'qemu_pid', "
+        "d.qemu_pid, 'monitor', d.monitor_path, 'log', d.log_path, 'closed_since', c.closed_since, "
+        "'closed_by', c.closed_program || ' ' || c.closed_pid, 'closed_reason', c.reason, "
+        "'opened_by', c.opened_by, 'document', json(l.json)) AS shown "
         "FROM domains d JOIN libxl_json l ON l.domid = d.domid LEFT JOIN closed_documents c ON "
         "c.incarnation = d.incarnation WHERE d.incarnation = ?1";
+    constexpr const char* kDestroyed =
+        "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', vm_uuid, "
+        "'state', state, 'incarnation', incarnation, 'created', created, 'first_ran', first_ran, "
+        "'destroyed', destroyed, 'epoch', epoch, 'revision', revision, 'as_of', as_of, "
+        "'log', log_path) AS shown FROM incarnations WHERE incarnation = ?1";
     const xlstore_call call = call_of(arguments);
     const char* const incarnation = found->incarnation.front().c_str();
     char* rows = nullptr;
-    if (xlstore_query_json(found->store.get(), kQuery, &incarnation, 1, &call, &rows) != XLSTORE_OK)
+    if (xlstore_query_json(found->store.get(), found->destroyed ? kDestroyed : kLiving,
+                           &incarnation, 1, &call, &rows) != XLSTORE_OK)
         return last_error();
     const auto row = nlohmann::json::parse(Text(rows).get());
     if (row.empty())
-        return Error(Errc::gone, "domain " + plain(arguments.words[0]) + " is gone meanwhile");
-    const auto shown = row[0]["shown"].get<std::string>();
+        return Error(Errc::gone, "domain " + plain(arguments.words[0]) + " is gone meanwhile",
+                     "'xlstore history' says what became of it");
+    auto shown = row[0]["shown"].get<std::string>();
+    Kernel kernel(found->store.get());
+    const auto& info = kernel.ask(incarnation);
+    shown.insert(shown.size() - 1, "," + Kernel::members(info));
     if (arguments.json) {
         std::puts(shown.c_str());
         return Status::done;
     }
-    const auto members = nlohmann::ordered_json::parse(shown);
+    auto members = nlohmann::ordered_json::parse(shown);
+    members["state"] = Kernel::state(members["state"].get<std::string>(), info);
+    for (const char* internal : {"document", "qemu", "looked_us"})
+        members.erase(internal);
     for (const auto& [key, value] : members.items())
-        if (key != "document" && !value.is_null())
+        if (!value.is_null())
             std::printf("%-13s %s\n", key.c_str(),
                         plain(value.is_string() ? value.get<std::string>() : value.dump()).c_str());
     return Status::done;
@@ -93,18 +220,21 @@ Result<Status> run_show(const Arguments& arguments)
 
 Result<Status> run_things(const Arguments& arguments)
 {
-    return print_found(
-        arguments,
+    const auto found = open_and_find(arguments, Past::no);
+    if (!found) return found.error();
+    return print_seen(
+        arguments, *found,
         "SELECT json_object('class', class, 'key', key, 'state', state, 'primary_at', primary_at, "
         "'products', products, 'intent', intent, 'json', json(json), "
         "'made', (SELECT made FROM things_as_made m WHERE m.incarnation = t.incarnation AND "
         "m.class = t.class AND m.key = t.key), "
         "'address', (SELECT json(address) FROM things_as_made m WHERE m.incarnation = "
         "t.incarnation AND m.class = t.class AND m.key = t.key), "
-        "'as_of', as_of, 'evidence', evidence), class, key, state, primary_at, "
+        "'as_of', as_of, 'evidence', evidence), incarnation, state, "
+        "primary_at = 'qemu' AND state <> 'stale', class, key, primary_at, "
         "coalesce(products, '-'), coalesce(intent, '-'), json FROM things t "
         "WHERE incarnation = ?1",
-        {"CLASS", "KEY", "STATE", "PRIMARY", "PRODUCTS", "INTENT", "JSON"});
+        {"CLASS", "KEY", "STATE", "PRIMARY", "PRODUCTS", "INTENT", "JSON"}, 2);
 }
 
 Result<Status> run_intents(const Arguments& arguments)
@@ -125,23 +255,25 @@ Result<Status> run_history(const Arguments& arguments)
 {
     return print_found(
         arguments,
-        "SELECT json_object('id', id, 'at_us', at_us, 'incarnation', domain, 'domid', domid, "
-        "'operation', operation, 'class', class, 'key', key, 'intent', intent, 'outcome', outcome, "
-        "'image', image, 'evidence', evidence, 'pid', pid, 'program', program), "
-        "datetime(at_us / 1000000, 'unixepoch'), coalesce(domid, '-'), operation, "
-        "coalesce(class || '/' || key, '-'), coalesce(intent, '-'), outcome, program || ' ' || "
-        "pid, evidence FROM history WHERE ?1 IS NULL OR domain = ?1 ORDER BY id",
-        {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "BY", "EVIDENCE"});
+        "SELECT json_object('id', line, 'at_us', at_us, "
+        "'incarnation', incarnation, 'domid', domid, 'domain', domain, 'operation', operation, "
+        "'class', class, 'key', key, 'intent', intent, 'outcome', outcome, 'image', image, "
+        "'medium_before', medium_before, 'medium_after', medium_after, 'evidence', evidence, "
+        "'pid', pid, 'program', program, 'uid', uid, 'author_pid', author_pid, 'author_program', "
+        "author_program, 'author_uid', author_uid), as_of, coalesce(domid, '-'), operation, "
+        "coalesce(class || '/' || key, '-'), coalesce(intent, '-'), outcome, "
+        "CASE WHEN medium_before IS NULL AND medium_after IS NULL THEN '-' ELSE "
+        "coalesce(nullif(medium_before, ''), 'empty') || ' -> ' || "
+        "coalesce(nullif(medium_after, ''), 'empty') END, "
+        "program || ' ' || pid || coalesce(' uid ' || uid, '') || "
+        "CASE WHEN author_pid <> pid THEN ' for ' || author_program || ' ' || author_pid || "
+        "coalesce(' uid ' || author_uid, '') ELSE '' END, evidence "
+        "FROM history_lines WHERE ?1 IS NULL OR incarnation = ?1 ORDER BY line",
+        {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "MEDIUM", "BY", "EVIDENCE"},
+        Past::yes);
 }
 
 namespace {
-
-Result<void> print_document(const char* json)
-{
-    if (std::fputs(json, stdout) == EOF || std::fflush(stdout) != 0)
-        return Error(Errc::io, "cannot write the document to standard output");
-    return {};
-}
 
 // A file that is whole or not there: what it holds goes to another host.
 Result<void> write_file(const std::string& path, const std::string& text)
@@ -173,7 +305,7 @@ Result<Status> export_settled(const Arguments& arguments, xlstore_store* store)
     const Text list(notes);
     if (with_things)
         if (auto written = write_file(arguments.things, things); !written) return written.error();
-    if (auto printed = print_document(json); !printed) return printed.error();
+    std::fputs(json, stdout);  // the end of the program says if that fails
     print_notes(notes);
     return Status::done;
 }
@@ -189,7 +321,7 @@ Result<Status> run_export(const Arguments& arguments)
     if (xlstore_document(store->get(), arguments.words[0].c_str(), &json, nullptr) != XLSTORE_OK)
         return last_error();
     const Text document(json);
-    if (auto printed = print_document(json); !printed) return printed.error();
+    std::fputs(json, stdout);  // the end of the program says if that fails
     return Status::done;
 }
 

@@ -541,11 +541,28 @@ typedef struct xlstore_domain_info {
     int64_t qemu_pid; /* 0: none is registered */
     int64_t open_intents;
     char uuid[40];
-    char state[16]; /* creating running destroying */
+    char state[16]; /* creating running destroying; destroyed: by xlstore_find_incarnation alone */
     char name[256]; /* cut if it is longer */
+    /* What the kernel says of the registered QEMU; QEMU itself is not asked. The row is older: it may
+     * say `running` while QEMU is dead. */
+    int32_t qemu;      /* XLSTORE_QEMU_... */
+    int32_t reserved;
+    int64_t looked_us; /* when, microseconds since 1970 UTC */
+    char seen[160];    /* "QEMU dead (looked at 12:03:04 UTC)" */
 } xlstore_domain_info;
-#define XLSTORE_DOMAIN_INFO_INIT {sizeof(xlstore_domain_info), 0, 0, 0, 0, 0, {0}, {0}, {0}}
+#define XLSTORE_QEMU_NONE 0   /* none is registered */
+#define XLSTORE_QEMU_ALIVE 1
+#define XLSTORE_QEMU_DEAD 2   /* proved: same boot, same pid namespace, and the process has ended */
+#define XLSTORE_QEMU_UNSEEN 3 /* could not look; `seen` says why. It is not known to be dead. */
+#define XLSTORE_DOMAIN_INFO_INIT \
+    {sizeof(xlstore_domain_info), 0, 0, 0, 0, 0, {0}, {0}, {0}, 0, 0, 0, {0}}
 int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_info* info_out);
+/* For questions about the past: the domain that xlstore_find() gives; where none fits, the newest
+ * destroyed incarnation that does, by domid, then uuid, then name; "id:N" that one, destroyed or not.
+ * `others_json_out` (may be NULL): a JSON array of the ids of the further incarnations that the word
+ * fits, the newest first. Errors: not_found, invalid. */
+int32_t xlstore_find_incarnation(xlstore_store* store, const char* domain,
+                                 xlstore_domain_info* info_out, char** others_json_out);
 /* The domain with the lowest domid above `domid` (-1: the first). Errors: not_found, after the last. */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
 
