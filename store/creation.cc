@@ -269,7 +269,7 @@ Task<Error> Creation::give_up(Error failure)
         const std::string why = "its creation failed: " + failure.message;
         auto gone = co_await destroy_domain(*store_, domain_, until, why);
         if (!gone)
-            failure.advice += "; cleaning up failed: " + gone.error().message + ": run xlfsck";
+            failure.advice += "; cleaning up failed: " + gone.error().message + ": 'xlfsck -p' finishes it";
         co_return failure;
     }
     if (failure.code == Errc::gone) co_return failure;
@@ -284,7 +284,7 @@ Task<Error> Creation::give_up(Error failure)
     failure.advice +=
         std::string(failure.advice.empty() ? "" : "; ") +
         "the document is kept, without a QEMU: 'xlstore soft-reset' again, or destroy it";
-    if (!ended) failure.advice += "; cleaning up failed: " + ended.error().message + ": run xlfsck";
+    if (!ended) failure.advice += "; cleaning up failed: " + ended.error().message + ": 'xlfsck -p' finishes it";
     co_return failure;
 }
 

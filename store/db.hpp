@@ -119,6 +119,9 @@ public:
     /// Frames in the log after the last commit of this connection.
     [[nodiscard]] int wal_frames() const noexcept { return wal_frames_; }
 
+    /// What messages call it: a private copy is shown as the database that it was made of.
+    void call_it(std::string path) { path_ = std::move(path); }
+
     [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
     [[noreturn]] void fail(const std::string& doing) const;
 

@@ -563,7 +563,8 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
         }
         co_return Error(there.medium || monitor_.usable() ? Errc::refused : Errc::protocol,
                         subject + ": " + there.reason,
-                        there.medium ? "nothing was changed; eject it first, or run xlfsck"
+                        there.medium ? "nothing was changed; eject it first, or let 'xlfsck -p' "
+                                       "take it into the entry"
                                      : "nothing was changed");
     }
     if (draft.plan.probe.drive) draft.plan.probe.drive->seen = there.medium;

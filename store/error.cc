@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "store/error.hpp"
 
+#include <sqlite3.h>
+
 #include <system_error>
 
 #include "store/json_text.hpp"
@@ -58,6 +60,34 @@ std::string error_json(const Error& error)
                              json_quote(plain_text(error.advice, limits::error_bytes_max)));
     if (error.intent) members.emplace_back("intent", std::to_string(*error.intent));
     return json_object(members);
+}
+
+Error error_of(const DbError& error)
+{
+    switch (error.extended_code() & 0xff) {
+    case SQLITE_FULL:
+        return Error(Errc::io, error.what(),
+                     "free some space on the file system of the store, then try again");
+    case SQLITE_IOERR:
+        return Error(Errc::io, error.what(),
+                     "the disk or its file system failed, or is full: see what the kernel says of "
+                     "it (dmesg)");
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return Error(Errc::io, error.what(),
+                     "see whether this user may write there, and whether the file system is "
+                     "mounted read-only or has no space left");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return Error(Errc::busy, error.what(),
+                     "a program other than xlstore has the database locked: end it, then try again");
+    case SQLITE_NOMEM:
+        return Error(Errc::no_memory, error.what(), "close something, then try again");
+    default:
+        return Error(Errc::store, error.what(),
+                     "run 'xlfsck -n' to see what is wrong with the database");
+    }
 }
 
 IoError::IoError(int error_number, const std::string& what)

@@ -73,6 +73,9 @@ private:
     int extended_code_;
 };
 
+/// What a caller is told of it: the code, and what helps against this kind of failure.
+[[nodiscard]] Error error_of(const DbError& error);
+
 /// A system call failed that has to work.
 class IoError : public std::runtime_error {
 public:

@@ -34,7 +34,7 @@ Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& befor
         db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'c_info'").bind(id);
     if (!member.step())
         return Error(Errc::store, before.subject() + " has a document without c_info",
-                     "run xlfsck");
+                     "'xlfsck -y' writes it anew");
     db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'c_info'")
         .bind(json_with_member(member.text(0), "name", json_quote(name)))
         .bind(id)

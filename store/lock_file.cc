@@ -109,11 +109,13 @@ Result<LockFile> LockFile::open(const std::string& path, bool writing)
     ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW));
     if (!fd)
         return Error(Errc::store,
-                     "lock file " + path + " cannot be opened: " + std::strerror(errno));
+                     "lock file " + path + " cannot be opened: " + std::strerror(errno),
+                     "run as the owner of the store");
     struct stat st {};
     if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path);
     if (!S_ISREG(st.st_mode))
-        return Error(Errc::store, "lock file " + path + " is not a regular file");
+        return Error(Errc::store, "lock file " + path + " is not a regular file",
+                     "move it away: a lock file holds no data, and is made anew");
     return LockFile(path, FileIdentity{st.st_dev, st.st_ino}, std::move(fd));
 }
 
@@ -121,7 +123,7 @@ Error LockFile::replaced() const
 {
     return Error(Errc::lost,
                  "lock file " + path_ + " was removed or replaced since the store was opened",
-                 "stop every program that uses this store, then run xlfsck");
+                 "close the store and open it anew");
 }
 
 Result<ForkClosedFd> LockFile::open_description(int access) const

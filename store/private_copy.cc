@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -40,9 +41,15 @@ std::optional<Stamp> stamp_of(const std::string& path)
     return Stamp{st.st_size, st.st_mtim};
 }
 
-Error trouble(const std::string& what)
+Error trouble(const std::string& what, const std::string& advice)
 {
-    return Error(Errc::io, "store: cannot copy " + what, "nothing was changed; try again");
+    return Error(Errc::io, "store: cannot copy " + what, advice);
+}
+
+// The directory that the user can know: the copy's own goes with it.
+std::string place_of(const PrivateCopy& copy)
+{
+    return std::filesystem::path(copy.database()).parent_path().parent_path().string();
 }
 
 // A file as SQLite opens it; its name has to be followed by two NULs, as those of SQLite's own are.
@@ -114,15 +121,17 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
             unlink((copy->database() + suffix).c_str());
         SqliteFile from(database, SQLITE_OPEN_MAIN_DB);
         if (!from.copy_to(copy->database()))
-            return trouble(database + " to " + copy->database() + ": " + strerror(errno));
+            return trouble(database + " to " + place_of(*copy) + ": " + strerror(errno),
+                           "see whether there is room; TMPDIR names another place for the copy");
         if (before.second) {
             SqliteFile from_log(log, SQLITE_OPEN_WAL);
             if (!from_log.copy_to(copy->database() + "-wal"))
-                return trouble(log + " to " + copy->database() + "-wal: " + strerror(errno));
+                return trouble(log + " to " + place_of(*copy) + ": " + strerror(errno),
+                               "see whether there is room; TMPDIR names another place for the copy");
         }
         if (std::pair(stamp_of(database), stamp_of(log)) == before) return copy;
     }
-    return trouble(database + ": it is changed all the time");
+    return trouble(database + ": it is changed all the time", "nothing was changed; try again");
 }
 
 PrivateCopy::~PrivateCopy()

@@ -129,7 +129,7 @@ Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string 
                         row->subject() + " has a QEMU registered, pid " +
                             std::to_string(row->registration->qemu.pid) +
                             ", which is not known to be dead",
-                        "destroy the domain, or run xlfsck");
+                        "'xlfsck -n' says whether it lives; 'xlstore destroy' ends it with its domain");
     if (!open_intents(store.db(), row->id).empty())
         co_return Error(Errc::busy, row->subject() + " has open intents of a QEMU that died",
                         "run 'xlstore recover' first");

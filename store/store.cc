@@ -20,6 +20,7 @@
 #include "schema/steps.hpp"
 #include "store/hole.hpp"
 #include "store/limits.hpp"
+#include "store/lock_holders.hpp"
 #include "store/new_database.hpp"
 #include "store/plain_text.hpp"
 #include "store/random.hpp"
@@ -66,30 +67,112 @@ std::string octal(unsigned mode)
     return text.data();
 }
 
-// `writing`: the owner must be us; a reader of the group may look at another's store.
-Result<void> check_entry(const std::string& path, bool directory, bool writing)
+Error not_found(const std::string& path, int error)
+{
+    if (error == EACCES)
+        return unusable("store: " + path + ": " + std::strerror(error),
+                        "run as the owner of the store, or as a member of its reading group");
+    if (error == ENOENT)
+        return unusable("store: there is no " + path,
+                        "name the store with --store or XLSTORE_DIR, or make one with 'xlstore init'");
+    return unusable("store: " + path + ": " + std::strerror(error),
+                    "name the store with --store or XLSTORE_DIR");
+}
+
+Result<struct stat> look_at(const std::string& path, bool directory)
 {
     struct stat st {};
-    if (lstat(path.c_str(), &st) != 0)
-        return unusable("store: " + path + ": " + errno_text(),
-                        "run 'xlstore init', or name the store with --store or XLSTORE_DIR");
+    if (lstat(path.c_str(), &st) != 0) return not_found(path, errno);
     if (S_ISLNK(st.st_mode))
         return unusable("store: " + path + " is a symbolic link", "name the real directory");
     if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
         return unusable(
             "store: " + path + " is not a " + (directory ? "directory" : "regular file"),
             "name another directory with --store or XLSTORE_DIR");
+    return st;
+}
+
+// Whose it is, and who else may write or read there. `writing`: the owner must be us; a reader of the
+// group may look at another's store. REQUIRES that `path` is the directory of a store, or a file in
+// it: the advice is to change its mode.
+Result<void> check_access(const std::string& path, const struct stat& st, bool writing)
+{
     if (writing && st.st_uid != geteuid())
         return unusable("store: " + path + " belongs to uid " + std::to_string(st.st_uid) +
                             ", not to uid " + std::to_string(geteuid()),
-                        "run as its owner");
+                        "run as that user");
+    const bool directory = S_ISDIR(st.st_mode);
     const unsigned forbidden = directory ? 0027U : 0137U;
     if ((st.st_mode & forbidden) != 0)
-        return unusable(
-            "store: " + path + " has mode " + octal(st.st_mode) +
-                ": others could read or change it",
-            std::string("chmod it to ") + (directory ? "0700 (0750 with a reading group)"
-                                                     : "0600 (0640 with a reading group)"));
+        return unusable("store: " + path + " has mode " + octal(st.st_mode) +
+                            ": others could read or change it",
+                        directory ? "'chmod 0700' it (0750 with a reading group)"
+                                  : "'chmod 0600' it (0640 with a reading group)");
+    return {};
+}
+
+Result<void> check_entry(const std::string& path, bool directory, bool writing)
+{
+    auto st = look_at(path, directory);
+    if (!st) return st.error();
+    return check_access(path, *st, writing);
+}
+
+// A directory with this name, in which there is a database of ours or what is left of one.
+Result<void> check_directory(const std::string& path, bool writing)
+{
+    auto st = look_at(path, true);
+    if (!st) return st.error();
+    const std::string database = path + "/store.db";
+    struct stat there {};
+    if (lstat(database.c_str(), &there) != 0 && !file_identity(path + kBeingSaved)) {
+        if (errno != ENOENT) return not_found(database, errno);
+        return unusable("store: " + path + " holds no store: there is no store.db",
+                        "name the store with --store or XLSTORE_DIR; 'xlstore init' makes a new one in "
+                        "an empty directory, 'xlfsck --rebuild' one for the QEMUs of a lost one");
+    }
+    return check_access(path, *st, writing);
+}
+
+// The byte of the log's index (-shm) on which each process that has the database open has a lock, by
+// SQLite's file format.
+constexpr std::int64_t kOpenByte = 128;
+
+std::string processes_at(const std::string& directory)
+{
+    const std::string index = directory + "/store.db-shm";
+    const auto file = file_identity(index);
+    std::string who;
+    if (file)
+        for (const auto& holder : lock_holders(index, *file, kOpenByte, kOpenByte))
+            who += (who.empty() ? "" : ", ") + describe(holder);
+    return who;
+}
+
+// The lock files hold no data: what is in them is made by the processes that use them. A process
+// that holds locks in one that was removed finds that out before its next commit (R17); until it has
+// closed the store it would not exclude the users of a new one, so that it is waited for.
+Result<void> check_locks(const std::string& directory, bool writing,
+                         const std::shared_ptr<const Log>& log)
+{
+    for (const char* name : {"/locks", "/slow"}) {
+        struct stat st {};
+        if (lstat((directory + name).c_str(), &st) == 0 || errno != ENOENT) continue;
+        if (!writing)
+            return unusable("store: " + directory + name + " is missing",
+                            "it holds no data: the next program that writes makes it anew, 'xlstore "
+                            "recover' for instance");
+        if (stat((directory + "/store.db").c_str(), &st) != 0)
+            return not_found(directory + "/store.db", errno);
+        if (const auto who = processes_at(directory); !who.empty())
+            return Error(Errc::busy,
+                         "store: " + directory + name + " is missing, and the store is open: " + who,
+                         "end these programs, then try again: the file holds no data and is made "
+                         "anew; the QEMUs run on");
+        Locks::create(directory, st.st_mode & 0777U);
+        set_access(directory + name, st.st_mode & 0777U, st.st_gid);
+        if (log) log->write(LogLevel::warning, "made anew: " + directory + name);
+    }
     return {};
 }
 
@@ -97,7 +180,8 @@ Result<void> check_file_system(const std::string& directory)
 {
     struct statfs fs {};
     if (statfs(directory.c_str(), &fs) != 0)
-        return unusable("store: " + directory + ": " + errno_text(), "");
+        return unusable("store: " + directory + ": " + errno_text(),
+                        "name the store with --store or XLSTORE_DIR");
     if (std::find(kNetworkFileSystems.begin(), kNetworkFileSystems.end(),
                   static_cast<long>(fs.f_type)) != kNetworkFileSystems.end())
         return unusable(
@@ -127,11 +211,11 @@ auto while_busy(Deadline until, Open open)
     }
 }
 
-Error cannot_read(const DbError& why)
+Error unusable(const std::string& database, const DbError& why)
 {
-    return unusable(std::string("store: ") + why.what(),
-                    is_damage(why) ? "run xlfsck to see what can be saved"
-                                   : "see that its file system works and has room, and try again");
+    Error error = error_of(why);
+    error.message = "store: " + database + ": " + why.reason();
+    return error;
 }
 
 struct DatabaseKind {
@@ -140,11 +224,13 @@ struct DatabaseKind {
     [[nodiscard]] bool is_older() const { return version < schema::newest_version(); }
 };
 
-// Reads only. A file that is no store of ours is refused before anything is set in it.
-Result<DatabaseKind> check_database(const std::string& path, Db::Mode mode, Deadline until)
+// Reads only. A file that is no store of ours is refused before anything is set in it. `source`: the
+// database, or a private copy of it.
+Result<DatabaseKind> check_database(const std::string& path, const std::string& source,
+                                    Db::Mode mode, Deadline until)
 {
     const auto look = [&]() -> Result<DatabaseKind> {
-        Db db(path, mode);
+        Db db(source, mode);
         const auto application = db.pragma_integer("PRAGMA application_id");
         const auto version = schema_version(db);
         if (application != schema::kApplicationId)
@@ -161,11 +247,18 @@ Result<DatabaseKind> check_database(const std::string& path, Db::Mode mode, Dead
     try {
         return while_busy(until, look);
     } catch (const DbError& e) {
-        return cannot_read(e);
+        return unusable(path, e);
     }
 }
 
 }  // namespace
+
+std::string absolute_path(std::string path)
+{
+    while (path.starts_with("./"))
+        path.erase(0, 2);
+    return std::filesystem::absolute(path).string();
+}
 
 const char* default_directory()
 {
@@ -181,9 +274,10 @@ SlowHold::~SlowHold()
         locks_->clear_claim(LockKind::slow, value_of(domain_));
 }
 
-Result<void> Store::init(const std::string& directory, std::optional<unsigned> reading_group,
+Result<void> Store::init(const std::string& where, std::optional<unsigned> reading_group,
                          Durability durability)
 {
+    const std::string directory = absolute_path(where);
     const unsigned directory_mode = reading_group ? 0750 : 0700;
     const unsigned file_mode = reading_group ? 0640 : 0600;
     const std::string database = directory + "/store.db";
@@ -195,20 +289,22 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
         return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(),
                      "create its parent directory, or name another with --store or XLSTORE_DIR");
     }
-    if (auto ok = check_entry(directory, true, true); !ok) return ok;
-    if (auto ok = check_file_system(directory); !ok) return ok;
+    if (auto there = look_at(directory, true); !there) return there.error();
     if (file_identity(database))
         return Error(Errc::exists, "store: there is a store in " + directory + " already",
                      "use it, or name another directory");
     // What an earlier init left when it was killed is ours to finish; anything else is not.
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
         const auto name = entry.path().filename().string();
-        // A damaged database of old is in nobody's way, if somebody makes a new store.
+        // A damaged database of old does not keep a new store from being made.
         if (name != "locks" && name != "slow" && name != "run" &&
             !name.starts_with("store.db.new") && !("/" + name).starts_with(kDamaged))
             return unusable("store: " + directory + " is not empty: it holds " + name,
                             "name an empty or a new directory");
     }
+    // Only now: that its mode be changed is no advice for a directory of other things.
+    if (auto ok = check_entry(directory, true, true); !ok) return ok;
+    if (auto ok = check_file_system(directory); !ok) return ok;
 
     Locks::create(directory, file_mode);
     auto locks = Locks::open(directory, true);
@@ -238,16 +334,19 @@ Result<void> Store::init(const std::string& directory, std::optional<unsigned> r
     return {};
 }
 
-Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db::Mode mode)
+Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::Mode mode)
 {
+    StoreOptions options = given;
+    options.directory = absolute_path(std::move(options.directory));
     const bool writing = mode == Db::Mode::read_write;
     const std::string database = options.directory + "/store.db";
-    if (auto ok = check_entry(options.directory, true, writing); !ok) return ok.error();
+    if (auto ok = check_directory(options.directory, writing); !ok) return ok.error();
     if (auto ok = check_file_system(options.directory); !ok) return ok.error();
     if (!file_identity(database) && file_identity(options.directory + kBeingSaved))
         return unusable("store: " + options.directory +
                             " has no store.db: saving what is in store.db.saving was broken off",
-                        "run xlfsck -y");
+                        "run 'xlfsck -y'");
+    if (auto ok = check_locks(options.directory, writing, options.log); !ok) return ok.error();
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
     const auto until = Clock::now() + options.open_timeout;
@@ -267,7 +366,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
     const auto mode_of_source = [&] {
         return writing || store->copy_ ? Db::Mode::read_only : mode;
     };
-    const auto kind = check_database(source, mode_of_source(), until);
+    const auto kind = check_database(database, source, mode_of_source(), until);
     if (!kind) return kind.error();
     if (kind->is_older() && mode == Db::Mode::read_only)
         return unusable("store: " + database + " " + version_words(kind->version),
@@ -299,8 +398,9 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& options, Db
                                         kind->durability);
         });
     } catch (const DbError& e) {
-        return cannot_read(e);
+        return unusable(database, e);
     }
+    store->db_->call_it(database);
     if (file_identity(database) != store->database_)
         return Error(Errc::lost, "store: " + database + " was replaced while it was opened",
                      "try again");
@@ -414,7 +514,7 @@ Result<void> Store::check() const
     if (file_identity(directory_ + "/store.db") != database_ || !locks_ || !locks_->unmoved())
         return Error(Errc::lost,
                      "store: the files of " + directory_ + " were moved away or replaced (R17)",
-                     "close the store and open it anew; run xlfsck");
+                     "close the store and open it anew; 'xlfsck -n' says what is there now");
     return {};
 }
 
@@ -472,7 +572,8 @@ Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::
         if (*hold) return **std::move(hold);
     }
     return Error(Errc::busy, "the slow lock of a new incarnation is held by somebody else",
-                 "run xlfsck: the store's ids do not agree with its locks");
+                 "the store's ids do not agree with its locks: end the programs that 'xlstore locks' "
+                 "names, then try again");
 }
 
 Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string operation,

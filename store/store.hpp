@@ -34,6 +34,9 @@ constexpr std::int64_t value_of(DomainId id)
 
 /// The directory used when none is named: $XLSTORE_DIR, else /var/lib/xlstore.
 [[nodiscard]] const char* default_directory();
+/// `path` from the current directory on, so that it still names the same file after a chdir().
+/// @throws std::filesystem::filesystem_error when the current directory is gone
+[[nodiscard]] std::string absolute_path(std::string path);
 
 struct StoreOptions {
     std::string directory = default_directory();
@@ -103,15 +106,16 @@ public:
     /// @param reading_group  a group that may read it: 0750/0640 instead of 0700/0600.
     /// Errors: exists (a store is there), store (owner, mode, symlink, network file system).
     /// @param durability     what every later commit survives; a property of the store.
-    static Result<void> init(const std::string& directory,
+    static Result<void> init(const std::string& where,
                              std::optional<unsigned> reading_group = {},
                              Durability durability = Durability::process);
 
-    /// Opens an existing store for writing. One of an older release is upgraded first, in one
-    /// transaction, under the gate and with every session byte held (R17): once that is committed,
-    /// the older release cannot open it any more. Errors: store, with what is wrong and what to do
-    /// (a newer schema; one that cannot be upgraded: it is as it was); busy, naming who has an
-    /// older one open for writing. @throws DbError: it is damaged
+    /// Opens an existing store for writing; makes a missing lock file anew, which holds no data. A
+    /// relative directory is taken from the current one at once. One of an older release is upgraded
+    /// first, in one transaction, under the gate and with every session byte held (R17): once that
+    /// is committed, the older release cannot open it any more. Errors: store, with what is wrong and
+    /// what to do (a newer schema; one that cannot be upgraded: it is as it was); busy, naming who
+    /// has an older one open for writing. @throws DbError: it is damaged
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
     /// Opens it for looking only: no session, nothing is ever written. Error store: also for the
     /// schema of an older release.

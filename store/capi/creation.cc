@@ -114,8 +114,8 @@ Result<Step> step_of(const xlstore_creation* creation, const char* monitor_path,
     if ((flags & ~XLSTORE_HANDED_IN) != 0) return Error(Errc::invalid, "flags: unknown bits");
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
-    return Step{*open, *until, *std::move(path), log_path ? log_path : "",
-                (flags & XLSTORE_HANDED_IN) != 0};
+    return Step{*open, *until, absolute_path(*std::move(path)),
+                log_path ? absolute_path(log_path) : "", (flags & XLSTORE_HANDED_IN) != 0};
 }
 
 Work child_work(Step step, ProcessId qemu)

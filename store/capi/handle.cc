@@ -99,7 +99,7 @@ Error caught() noexcept
     } catch (const std::bad_alloc&) {
         return Error(Errc::no_memory, "");  // a message would want memory
     } catch (const DbError& e) {
-        return Error(Errc::store, e.what(), "run xlfsck");
+        return error_of(e);
     } catch (const std::exception& e) {
         return Error(Errc::io, e.what());
     } catch (...) {

@@ -177,13 +177,34 @@ protected:
 TEST_F(StoreOpenTest, MissingStoreIsRefused)
 {
     expect_refused(store_.directory() / "none", Errc::store, "none");
-    for (const char* name : {"store.db", "locks", "slow"}) {
-        fs::rename(file(name), file("away"));
-        expect_refused(store_.path(), Errc::store, name);
-        EXPECT_FALSE(fs::exists(file(name))) << "made anew";
-        fs::rename(file("away"), file(name));
-    }
+    fs::rename(file("store.db"), file("away"));
+    expect_refused(store_.path(), Errc::store, "store.db");
+    EXPECT_FALSE(fs::exists(file("store.db"))) << "made anew";
+    fs::rename(file("away"), file("store.db"));
     EXPECT_TRUE(open(store_.path()));
+}
+
+// They hold no data. A process that holds locks in one that is gone does not exclude the users of a new one.
+TEST_F(StoreOpenTest, MissingLockFileIsMadeAnewByAWriterOnceNoProcessHasTheStoreOpen)
+{
+    for (const char* name : {"locks", "slow"}) {
+        {
+            const auto writing = open(store_.path());
+            ASSERT_TRUE(writing);
+            fs::remove(file(name));
+            const auto busy = open(store_.path());
+            ASSERT_FALSE(busy);
+            EXPECT_EQ(busy.error().code, Errc::busy) << busy.error().message;
+            EXPECT_NE(busy.error().message.find(name), std::string::npos);
+            EXPECT_NE(busy.error().message.find(std::to_string(getpid())), std::string::npos)
+                << busy.error().message;
+        }
+        EXPECT_FALSE(open_to_look(store_.path()));
+        EXPECT_FALSE(fs::exists(file(name)));
+        EXPECT_TRUE(open(store_.path()));
+        EXPECT_TRUE(fs::exists(file(name)));
+        EXPECT_TRUE(open_to_look(store_.path()));
+    }
 }
 
 TEST_F(StoreOpenTest, ModesThatLetOthersInAreRefused)
