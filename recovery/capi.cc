@@ -69,6 +69,7 @@ Work recover_work(Store& store, recovery::Options options)
                      std::to_string(report->corrected) + " corrected";
     answer.json = json_object({{"found", std::to_string(report->found)},
                                {"corrected", std::to_string(report->corrected)},
+                               {"notes", std::to_string(report->notes)},
                                {"fsck_status", std::to_string(report->exit_bits)}});
     co_return answer;
 }

@@ -7,8 +7,10 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "recovery/problem.hpp"
 #include "store/domain.hpp"
@@ -60,8 +62,9 @@ struct Options {
 
 struct Report {
     unsigned exit_bits = 0;
-    int found = 0;
+    int found = 0;  ///< problems, without notes
     int corrected = 0;
+    int notes = 0;  ///< findings that nothing has to be done about
 };
 
 class Check {
@@ -80,7 +83,17 @@ public:
     [[nodiscard]] Deadline deadline() const { return Clock::now() + options_.timeout_each; }
     /// How long a human has been waited for so far (Mode::ask): no domain's time.
     [[nodiscard]] Clock::duration asked_for() const noexcept { return asked_for_; }
-    [[nodiscard]] Report so_far() const noexcept { return {bits_, found_, corrected_}; }
+    [[nodiscard]] Report so_far() const noexcept { return {bits_, found_, corrected_, notes_}; }
+
+    /// From here on findings of a domain are held back until release(), so that those of one domain
+    /// stay together although domains are checked side by side. Not where a human is asked: what
+    /// came of an answer follows it.
+    void gather() { gathering_ = options_.mode != Mode::ask; }
+    /// Hands over what was held back of domains with a domid below this, in the order of domid.
+    void release(std::int64_t below);
+    /// Hands over all of it, and holds back no more.
+    void release_all();
+
     /// From now on that domain alone.
     void only(DomainId domain) { options_.only = domain; }
     /// Somebody wants it to end; then the exit status says so.
@@ -97,12 +110,16 @@ public:
 
 private:
     void record(Code code, const Subject& subject, Action action, std::string error);
+    void hand_over(const Finding& finding);
 
     Options options_;
     unsigned bits_ = 0;
     int found_ = 0;
     int corrected_ = 0;
     Clock::duration asked_for_{0};
+    int notes_ = 0;
+    bool gathering_ = false;
+    std::map<std::int64_t, std::vector<Finding>> held_back_;  // by domid
 };
 
 }  // namespace xlstore::recovery

@@ -25,8 +25,10 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode,
 
 }  // namespace
 
-Result<Checked> fsck(const StoreOptions& where, Options options, const std::string& domain)
+Result<Checked> fsck(const StoreOptions& given, Options options, const std::string& domain)
 {
+    StoreOptions where = given;
+    where.directory = absolute_path(std::move(where.directory));
     options.only.reset();
     Check check(std::move(options));
     std::optional<std::string> damage;
@@ -47,7 +49,8 @@ Result<Checked> fsck(const StoreOptions& where, Options options, const std::stri
             damage = (*store)->loop().wait_for(run_passes(check, **store));
         }
         if (damage && saved) check.report(Code::database_damaged, Subject{"store.db", *damage});
-        if (!damage || saved) return Checked{check.so_far(), *std::move(store)};
+        if (!damage || saved)
+            return Checked{check.so_far(), *std::move(store), check.options().only};
         if (store) store->reset();
         if (!salvage(check, where.directory, *damage, seen))
             return Checked{check.so_far(), nullptr};

@@ -14,6 +14,7 @@ namespace xlstore::recovery {
 struct Checked {
     Report report;
     std::unique_ptr<Store> store;  ///< null: its database is damaged
+    std::optional<DomainId> only = {};  ///< the domain that was named
 };
 
 /// `domain`: a word as find_domain() takes it; "": all. Errors: those of Store::open, find_domain()

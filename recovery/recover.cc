@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/recover.hpp"
 
+#include <algorithm>
+#include <set>
+
 #include "recovery/passes.hpp"
 #include "recovery/rebuild.hpp"
 
@@ -31,9 +34,7 @@ public:
 
     Task<void> run()
     {
-        // A human is asked one thing at a time, and no other domain waits for the answer.
-        const bool one_by_one = check_.options().mode == Mode::ask;
-        const std::size_t places = std::min(one_by_one ? 1 : kSideBySide, domains_.size());
+        const std::size_t places = std::min(kSideBySide, domains_.size());
         std::vector<Task<void>> workers;
         for (std::size_t i = 0; i < places; ++i)
             workers.push_back(work());
@@ -44,7 +45,11 @@ public:
     }
 
     /// Those that have a living QEMU, once pass 3 is over.
-    [[nodiscard]] std::vector<DomainRow> living() { return std::move(living_); }
+    [[nodiscard]] std::vector<DomainRow> living()
+    {
+        std::ranges::sort(living_, {}, &DomainRow::domid);
+        return std::move(living_);
+    }
 
 private:
     Task<void> work()
@@ -53,12 +58,25 @@ private:
             DomainRow domain = std::move(domains_[next_++]);
             check_.progress(pass_, static_cast<int>(next_) - 1, static_cast<int>(domains_.size()));
             if (pass_ == 4) {
+                const auto domid = at_work_.insert(domain.domid);
                 co_await primaries(check_, store_, std::move(domain));
+                at_work_.erase(domid);
+                release();
                 continue;
             }
             const bool lives = co_await pass3_lifecycle(check_, store_, domain);
             if (lives) living_.push_back(std::move(domain));
         }
+    }
+
+    // Pass 4 is the last that speaks of a domain: what lies below the lowest that is not over yet can
+    // be told. They come in the order of domid.
+    void release()
+    {
+        if (!at_work_.empty())
+            check_.release(*at_work_.begin());
+        else if (next_ < domains_.size())
+            check_.release(domains_[next_].domid);
     }
 
     Check& check_;
@@ -67,7 +85,46 @@ private:
     std::vector<DomainRow> domains_;
     std::vector<DomainRow> living_;
     std::size_t next_ = 0;
+    std::multiset<std::int64_t> at_work_;  // domids
 };
+
+// Passes 3 to 5. Where a human is asked, all questions of one domain come one after the other.
+Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains)
+{
+    if (check.options().mode != Mode::ask) {
+        SideBySide lives(check, store, 3, std::move(domains));
+        co_await lives.run();
+        SideBySide primaries(check, store, 4, lives.living());
+        co_await primaries.run();
+        co_return;
+    }
+    int number = 0;
+    for (auto& domain : domains) {
+        if (check.cancelled()) co_return;
+        check.progress(3, number++, static_cast<int>(domains.size()));
+        const bool lives = co_await pass3_lifecycle(check, store, domain);
+        if (lives) co_await primaries(check, store, std::move(domain));
+    }
+}
+
+// What is found of one domain is told together, and domains in the order of domid, so that two runs
+// can be compared.
+Task<void> domains_in_order(Check& check, Store& store)
+{
+    check.gather();
+    try {
+        co_await pass1_documents(check, store);
+        if (check.options().rebuild && !check.options().only) co_await rebuild(check, store);
+        auto domains = living_domains(store.db());
+        const auto& only = check.options().only;
+        if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
+        co_await all_of(check, store, std::move(domains));
+    } catch (...) {
+        check.release_all();
+        throw;
+    }
+    check.release_all();
+}
 
 }  // namespace
 
@@ -77,15 +134,7 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
     auto database = co_await pass0_database(check, store);
     if (!database.damage.empty()) co_return std::move(database.damage);
     if (database.sound) {
-        co_await pass1_documents(check, store);
-        if (check.options().rebuild && !check.options().only) co_await rebuild(check, store);
-        auto domains = living_domains(store.db());
-        const auto& only = check.options().only;
-        if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
-        SideBySide lives(check, store, 3, std::move(domains));
-        co_await lives.run();
-        SideBySide primaries(check, store, 4, lives.living());
-        co_await primaries.run();
+        co_await domains_in_order(check, store);
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
         if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);

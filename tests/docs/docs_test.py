@@ -182,6 +182,63 @@ class ManualPages(unittest.TestCase):
                 self.assertIn("EXIT STATUS", text)
 
 
+class Advice(unittest.TestCase):
+    """Where a message or the manual tells to run a command, that command and its options exist."""
+
+    # Literals that stand side by side are one; what is put in between at run time ends the command.
+    LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*')
+    COMMAND = re.compile(r"(?:'|\brun |\band run )(xlstore|xlfsck)((?: [^',;:.]*)?)")
+
+    def commands(self):
+        """(file, "xlstore" or "xlfsck", its words)"""
+        sources = [path for folder in ("store", "recovery", "tools") for path in (SOURCE / folder).rglob("*.cc")]
+        self.assertGreater(len(sources), 50)
+        for path in sources:
+            text = re.sub(r"^\s*//.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            for literal in self.LITERALS.findall(text):
+                joined = re.sub(r'"\s*"', "", literal)[1:-1]
+                for program, words in self.COMMAND.findall(joined):
+                    yield path.name, program, words.split()
+        for name in ("xlstore.1", "xlfsck.8"):
+            for words in re.findall(r"^\.Ql (xl(?:store|fsck) [a-z].*)$", read(f"tools/man/{name}"), re.MULTILINE):
+                program, *rest = words.replace(" .", "").split()
+                yield name, program, rest
+
+    def test_every_command_that_is_advised_exists(self):
+        verbs = verbs_of_help()
+        options = {verb: options_of(run(BIN / "xlstore", verb, "--help")) for verb in verbs}
+        of_fsck = options_of(run(BIN / "xlfsck", "--help"))
+        found = 0
+        for where, program, words in self.commands():
+            with self.subTest(where=where, program=program, words=words):
+                found += 1
+                flags = [word for word in words if word.startswith("-")]
+                if program == "xlfsck":
+                    self.assertEqual([f for f in flags if f not in of_fsck], [])
+                elif words and words[0] not in ("--help",):
+                    self.assertIn(words[0], verbs)
+                    self.assertEqual([f for f in flags if f not in options[words[0]]], [])
+        self.assertGreater(found, 20)
+
+    def test_an_advice_that_leads_nowhere_would_be_found(self):
+        wrong = "\n".join(['Error(x, "a", "run \'xlstore rescue\' "', '    "first");',
+                           'Error(x, "a", "run xlfsck --heal");'])
+        found = [(program, words.split()) for literal in self.LITERALS.findall(wrong)
+                 for program, words in self.COMMAND.findall(re.sub(r'"\s*"', "", literal)[1:-1])]
+        self.assertEqual(found, [("xlstore", ["rescue"]), ("xlfsck", ["--heal"])])
+
+
+class Explain(unittest.TestCase):
+    def test_every_problem_is_explained_by_the_manual(self):
+        entries = re.findall(r"^\.It Sy (\d+) (\w+)$", read("tools/man/xlfsck.8"), re.MULTILINE)
+        self.assertGreater(len(entries), 50)
+        for number, name in entries:
+            with self.subTest(problem=name):
+                told = run(BIN / "xlfsck", "--explain", number)
+                self.assertTrue(told.startswith(f"{number} {name}\n"), told)
+                self.assertEqual(told, run(BIN / "xlfsck", f"--explain={name}"))
+
+
 class Readme(unittest.TestCase):
     def test_the_embedding_example_compiles(self):
         compiler = os.environ.get("CXX", "g++")

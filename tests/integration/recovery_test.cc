@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // xlfsck and `xlstore recover` beside the living, with the real commands.
+#include <algorithm>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -291,7 +292,8 @@ TEST_F(RecoveryTest, UsageErrorsEndWithSixteen)
           Words{"--json"}, Words{"-p", "--evict"}, Words{"-p", "--rebuild"}}) {
         const Ran ran = fsck(words);
         EXPECT_TRUE(ended(ran, 16)) << (words.empty() ? "" : words[0]);
-        EXPECT_TRUE(contains(ran.err, "Usage"));
+        EXPECT_TRUE(contains(ran.err, "; try 'xlfsck --help'\n"));
+        EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
     }
     EXPECT_TRUE(ended(fsck({"--help"}), 0));
     EXPECT_TRUE(ended(xlfsck(store_.directory() / "none", {"-p"}), 8));  // could not look

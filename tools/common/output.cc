@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "tools/common/output.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "store/plain_text.hpp"
 
@@ -48,6 +54,24 @@ void print_table(const std::vector<std::string>& head,
     line(head);
     for (const auto& row : rows)
         line(row);
+}
+
+void hold_standard_descriptors()
+{
+    // The lowest free number is given out, so in ascending order each lands where it is missing. The
+    // other way round than the descriptor is used: reading or writing fails, as if it were closed.
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            std::abort();
+}
+
+std::optional<std::string> output_trouble()
+{
+    errno = 0;
+    const bool flushed = std::fflush(stdout) == 0;
+    if (flushed && std::ferror(stdout) == 0) return std::nullopt;
+    return flushed || errno == 0 ? "an earlier part could not be written" : std::strerror(errno);
 }
 
 std::string plain(std::string_view text)

@@ -4,6 +4,7 @@
 #ifndef XLSTORE_TOOLS_COMMON_OUTPUT_HPP_
 #define XLSTORE_TOOLS_COMMON_OUTPUT_HPP_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,8 +14,8 @@
 
 namespace xlstore::tools {
 
-/// Exit status of `xlstore`.
-enum class Status { done = 0, refused = 1, usage = 2, in_doubt = 3, not_found = 4 };
+/// Exit status of `xlstore`. `unwritten`: it was done, and the answer could not be written.
+enum class Status { done = 0, refused = 1, usage = 2, in_doubt = 3, not_found = 4, unwritten = 5 };
 [[nodiscard]] Status status_of(const Error& error);
 
 /// "xlstore: message" and a line of advice.
@@ -23,6 +24,13 @@ void print_error(std::string_view program, const Error& error);
 /// Columns aligned, two blanks between them; nothing at all without rows.
 void print_table(const std::vector<std::string>& head,
                  const std::vector<std::vector<std::string>>& rows);
+
+/// Opens what is closed of the three standard descriptors, so that no file of the store gets such a
+/// number and is written into. Writing to one that was closed fails. Call it first of all.
+void hold_standard_descriptors();
+/// Writes out what standard output holds back. Why some of it could not be written (disk full, nothing
+/// reads the pipe), now or earlier; nothing: all of it was.
+[[nodiscard]] std::optional<std::string> output_trouble();
 
 /// Text from outside (names, QEMU's words in evidence) without control characters.
 [[nodiscard]] std::string plain(std::string_view text);

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <set>
 #include <string>
+#include <variant>
 
 #include "recovery/fsck.hpp"
 #include "store/json_text.hpp"
@@ -16,6 +18,8 @@
 #include "store/plain_text.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/version.hpp"
+#include "tools/xlfsck/manual.hpp"
+#include "tools/xlfsck/options.hpp"
 #include "tools/xlfsck/terminal.hpp"
 
 namespace xlstore::tools {
@@ -27,123 +31,10 @@ using recovery::Exit;
 using recovery::Finding;
 using recovery::Mode;
 
-constexpr const char* kUsage =
-    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict]\n"
-    "              [--rebuild [--userdata DIR]] [--timeout SECONDS] [DOMAIN]\n"
-    "Checks a store against the living QEMUs, and repairs it.\n"
-    "  -n  look only, answer no to everything, write nothing\n"
-    "  -p  preen: repair without questions what is safe without a human\n"
-    "  -y  answer yes to everything\n"
-    "  -f  check even what seems clean: each document as SQL shows it\n"
-    "  -v  say more\n"
-    "  -C FD  write progress to this descriptor: PASS DONE OF; 0: a bar on the terminal\n"
-    "  --json  one object a line, the last one the summary\n"
-    "  --evict  take out of QEMU what no entry knows, instead of adopting it\n"
-    "  --rebuild  register QEMUs that no row knows; make a database if there is none\n"
-    "  --userdata DIR  libxl's documents, for that (default /var/lib/xen)\n"
-    "  --timeout SECONDS  for each domain (default 10)\n"
-    "  -V, --version  print the versions of program, schema, SQLite and QEMU\n"
-    "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
-    "go),\n"
-    "4 left uncorrected, 8 could not look, 16 usage, 32 cancelled.\n";
-
-struct Settings {
-    std::string store = default_directory();
-    std::string domain;
-    std::optional<Mode> mode;
-    bool verbose = false;
-    bool json = false;
-    int progress_fd = -1;
-    double timeout_s = 10;
-    bool evict = false;
-    bool whole = false;
-    bool rebuild = false;
-    std::string userdata;
-};
-
-[[noreturn]] void usage(const std::string& what)
+[[noreturn]] void usage(const std::string& why)
 {
-    std::fprintf(stderr, "xlfsck: %s\n%s", what.c_str(), kUsage);
+    std::fprintf(stderr, "xlfsck: %s; try 'xlfsck --help'\n", plain(why).c_str());
     std::exit(static_cast<int>(Exit::usage));
-}
-
-Settings parse(int argc, char** argv)
-{
-    Settings s;
-    const auto set_mode = [&](Mode mode) {
-        if (s.mode && *s.mode != mode) usage("only one of -n, -p and -y may be given");
-        s.mode = mode;
-    };
-    for (int i = 1; i < argc; ++i) {
-        const std::string word = argv[i];
-        const auto value = [&]() -> std::string {
-            if (i + 1 >= argc) usage(word + " needs a value");
-            return argv[++i];
-        };
-        if (word == "-h" || word == "--help") {
-            std::fputs(kUsage, stdout);
-            std::exit(0);
-        } else if (word == "-V" || word == "--version") {
-            std::puts(version_text("xlfsck", false).c_str());
-            std::exit(0);
-        } else if (word == "--store") {
-            s.store = value();
-        } else if (word == "--json") {
-            s.json = true;
-        } else if (word == "--timeout") {
-            const auto text = value();
-            char* end = nullptr;
-            s.timeout_s = std::strtod(text.c_str(), &end);
-            if (end == text.c_str() || *end || !(s.timeout_s >= 0))
-                usage("--timeout takes seconds");
-        } else if (word == "--evict") {
-            s.evict = true;
-        } else if (word == "--rebuild") {
-            s.rebuild = true;
-        } else if (word == "--userdata") {
-            s.userdata = value();
-        } else if (word == "-C") {
-            const auto text = value();
-            char* end = nullptr;
-            s.progress_fd = static_cast<int>(std::strtol(text.c_str(), &end, 10));
-            if (end == text.c_str() || *end || s.progress_fd < 0)
-                usage("-C takes a descriptor's number");
-        } else if (word.size() > 1 && word[0] == '-' && word[1] != '-') {
-            for (const char c : word.substr(1)) {
-                switch (c) {
-                case 'n':
-                    set_mode(Mode::look);
-                    break;
-                case 'p':
-                    set_mode(Mode::preen);
-                    break;
-                case 'y':
-                    set_mode(Mode::yes);
-                    break;
-                case 'f':
-                    s.whole = true;
-                    break;
-                case 'v':
-                    s.verbose = true;
-                    break;
-                default:
-                    usage(std::string("unknown option -") + c);
-                }
-            }
-        } else if (word.starts_with("-")) {
-            usage("unknown option " + word);
-        } else if (s.domain.empty()) {
-            s.domain = word;
-        } else {
-            usage("more than one domain was named");
-        }
-    }
-    if (s.rebuild && s.mode == Mode::preen)
-        usage("--rebuild gives rows to what runs on this host: that needs -y, or answers");
-    if (!s.userdata.empty() && !s.rebuild) usage("--userdata goes with --rebuild");
-    if (s.evict && s.mode == Mode::preen)
-        usage("--evict takes things out of a running guest: that needs -y, or answers");
-    return s;
 }
 
 std::string_view action_name(Action action)
@@ -232,7 +123,59 @@ std::vector<std::pair<std::string, std::string>> members_of(const recovery::Repo
 {
     return {{"status", std::to_string(report.exit_bits)},
             {"found", std::to_string(report.found)},
-            {"corrected", std::to_string(report.corrected)}};
+            {"corrected", std::to_string(report.corrected)},
+            {"notes", std::to_string(report.notes)}};
+}
+
+// Notes are shown with -v alone, and so is their number.
+std::string counts_of(const Settings& settings, const recovery::Report& report)
+{
+    std::string text = std::to_string(report.found) + " found, " +
+                       std::to_string(report.corrected) + " corrected";
+    if (settings.verbose) text += ", " + std::to_string(report.notes) + " notes";
+    return text;
+}
+
+// Where the manual says what to do about what is left.
+void print_what_to_do(const std::set<recovery::Code>& left)
+{
+    std::string text;
+    for (const auto code : left)
+        text += (text.empty() ? "" : ", ") + ("'xlfsck --explain " +
+                                              std::to_string(static_cast<int>(code)) + "'");
+    if (!text.empty()) std::printf("what to do about it: %s\n", text.c_str());
+}
+
+void print_summary(const Settings& settings, Terminal& terminal, const recovery::Checked& checked)
+{
+    auto members = members_of(checked.report);
+    terminal.progress_ends();
+    if (!checked.store) {
+        if (settings.json)
+            std::puts(json_object({{"summary", json_object(members)}}).c_str());
+        else
+            std::printf("%s: no database that can be read; %s\n", plain(settings.store).c_str(),
+                        counts_of(settings, checked.report).c_str());
+        return;
+    }
+    // Of the domain that was named, or of all.
+    auto counts = checked.store->db()
+                      .prepare(
+                          "SELECT (SELECT count(*) FROM domains WHERE ?1 IN (0, incarnation)), "
+                          "(SELECT count(*) FROM things WHERE ?1 IN (0, incarnation)), "
+                          "(SELECT count(*) FROM intent WHERE ?1 IN (0, domain))")
+                      .bind(checked.only ? value_of(*checked.only) : 0);
+    counts.step();
+    if (settings.json) {
+        int column = 0;
+        for (const char* name : {"domains", "things", "open_intents"})
+            members.emplace_back(name, counts.text(column++));
+        std::puts(json_object({{"summary", json_object(members)}}).c_str());
+    } else {
+        std::printf("%s: %s domains, %s things, %s open intents; %s\n",
+                    plain(settings.store).c_str(), counts.text(0).c_str(), counts.text(1).c_str(),
+                    counts.text(2).c_str(), counts_of(settings, checked.report).c_str());
+    }
 }
 
 int run(const Settings& settings)
@@ -249,7 +192,13 @@ int run(const Settings& settings)
         std::chrono::milliseconds(static_cast<std::int64_t>(settings.timeout_s * 1000));
     Terminal terminal(settings.progress_fd == 0 ||
                       (settings.progress_fd < 0 && !settings.json && isatty(STDERR_FILENO)));
-    options.found = [&](const Finding& finding) { print_finding(settings, terminal, finding); };
+    std::set<recovery::Code> left;
+    options.found = [&](const Finding& finding) {
+        print_finding(settings, terminal, finding);
+        if (finding.action != Action::fixed &&
+            recovery::problem(finding.code).if_left != Exit::clean)
+            left.insert(finding.code);
+    };
     options.answer = [&](const recovery::Problem& about, const recovery::Subject& subject) {
         return !interrupted && terminal.ask(about, subject);
     };
@@ -268,33 +217,43 @@ int run(const Settings& settings)
     if (settings.verbose) where.log = Log::to_stderr("xlfsck", LogLevel::debug);
     auto checked = recovery::fsck(where, std::move(options), settings.domain);
     if (!checked) return could_not_look(settings, checked.error());
-    const auto& report = checked->report;
-    if (!checked->store) {
-        if (settings.json)
-            std::puts(json_object({{"summary", json_object(members_of(report))}}).c_str());
-        else
-            std::printf("%s: no database that can be read; %d found, %d corrected\n",
-                        settings.store.c_str(), report.found, report.corrected);
-        return static_cast<int>(report.exit_bits);
-    }
+    print_summary(settings, terminal, *checked);
+    if (!settings.json) print_what_to_do(left);
+    return static_cast<int>(checked->report.exit_bits);
+}
 
-    auto counts = checked->store->db().prepare(
-        "SELECT (SELECT count(*) FROM domains), (SELECT count(*) FROM things), (SELECT count(*) "
-        "FROM intent)");
-    counts.step();
-    if (settings.json) {
-        auto members = members_of(report);
-        int column = 0;
-        for (const char* name : {"domains", "things", "open_intents"})
-            members.emplace_back(name, counts.text(column++));
-        std::puts(json_object({{"summary", json_object(members)}}).c_str());
-    } else {
-        terminal.progress_ends();
-        std::printf("%s: %s domains, %s things, %s open intents; %d found, %d corrected\n",
-                    settings.store.c_str(), counts.text(0).c_str(), counts.text(1).c_str(),
-                    counts.text(2).c_str(), report.found, report.corrected);
+int explain(const std::string& what)
+{
+    for (const auto& about : recovery::problems())
+        if (what == about.name || what == std::to_string(static_cast<int>(about.code))) {
+            std::fputs(manual_entry(about.code).c_str(), stdout);
+            return 0;
+        }
+    usage("there is no problem " + json_shown(what) + ": xlfsck(8) lists the numbers and names");
+}
+
+int run_guarded(const Settings& settings)
+{
+    try {
+        return run(settings);
+    } catch (const DbError& e) {
+        return could_not_look(settings, error_of(e));
+    } catch (const std::exception& e) {
+        return could_not_look(settings,
+                              Error(Errc::io, e.what(), "what was committed before that stands"));
     }
-    return static_cast<int>(report.exit_bits);
+}
+
+int run_as(const Parsed& parsed)
+{
+    if (const auto* settings = std::get_if<Settings>(&parsed)) return run_guarded(*settings);
+    if (const auto* asked = std::get_if<Explain>(&parsed)) return explain(asked->what);
+    if (const auto* bad = std::get_if<BadUsage>(&parsed)) usage(bad->why);
+    if (std::get<Instead>(parsed) == Instead::version)
+        std::puts(version_text("xlfsck", false).c_str());
+    else
+        std::fputs(kUsage, stdout);
+    return 0;
 }
 
 }  // namespace
@@ -303,12 +262,11 @@ int run(const Settings& settings)
 
 int main(int argc, char** argv)
 {
-    const auto settings = xlstore::tools::parse(argc, argv);
-    try {
-        return xlstore::tools::run(settings);
-    } catch (const std::exception& e) {
-        return xlstore::tools::could_not_look(
-            settings, xlstore::Error(xlstore::Errc::io, e.what(),
-                                     "the store was left as far as the last commit"));
-    }
+    using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
+    hold_standard_descriptors();
+    const int status = run_as(parse_options(argc, argv));
+    const auto trouble = output_trouble();
+    if (!trouble) return status;
+    std::fprintf(stderr, "xlfsck: cannot write to standard output: %s\n", trouble->c_str());
+    return status | static_cast<int>(xlstore::recovery::Exit::blind);
 }

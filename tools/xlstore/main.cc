@@ -10,6 +10,12 @@ namespace xlstore::tools {
 
 namespace {
 
+Error cannot_write(const std::string& why)
+{
+    return Error(Errc::io, "cannot write to standard output: " + why,
+                 "the answer is lost or cut off; what the command did stands");
+}
+
 int run(const Arguments& arguments)
 {
     const auto row = std::find_if(verbs().begin(), verbs().end(),
@@ -18,18 +24,18 @@ int run(const Arguments& arguments)
         try {
             return row->run(arguments);
         } catch (const DbError& e) {
-            return Error(Errc::store, e.what(), "run xlfsck");
+            return error_of(e);
         } catch (const std::exception& e) {
             return Error(Errc::io, e.what());
         }
     }();
-    if (status) return static_cast<int>(*status);
-    if (arguments.json) {
+    if (!status && arguments.json)
         std::puts(json_object({{"error", error_json(status.error())}}).c_str());
-    } else {
-        print_error("xlstore", status.error());
-    }
-    return static_cast<int>(status_of(status.error()));
+    const auto trouble = output_trouble();
+    if (!status && (!arguments.json || trouble)) print_error("xlstore", status.error());
+    if (trouble) print_error("xlstore", cannot_write(*trouble));
+    if (!status) return static_cast<int>(status_of(status.error()));
+    return static_cast<int>(trouble && *status == Status::done ? Status::unwritten : *status);
 }
 
 }  // namespace
@@ -38,7 +44,13 @@ int run(const Arguments& arguments)
 
 int main(int argc, char** argv)
 {
-    xlstore::tools::Arguments arguments;
-    if (const auto ended = xlstore::tools::parse_arguments(argc, argv, arguments)) return *ended;
-    return xlstore::tools::run(arguments);
+    using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
+    hold_standard_descriptors();
+    Arguments arguments;
+    const auto ended = parse_arguments(argc, argv, arguments);
+    if (!ended) return run(arguments);
+    const auto trouble = output_trouble();
+    if (!trouble) return *ended;
+    print_error("xlstore", cannot_write(*trouble));
+    return *ended == 0 ? static_cast<int>(Status::unwritten) : *ended;
 }

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#include "tools/xlfsck/options.hpp"
+
+#include <getopt.h>
+
+#include <cstdlib>
+
+#include "store/store.hpp"
+
+namespace xlstore::tools {
+
+const char* const kUsage =
+    "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict]\n"
+    "              [--rebuild [--userdata DIR]] [--timeout SECONDS] [DOMAIN]\n"
+    "       xlfsck --explain CODE\n"
+    "Checks a store against the living QEMUs, and repairs it.\n"
+    "  -n  look only, answer no to everything, write nothing\n"
+    "  -p, -a  preen: repair without questions what is safe without a human\n"
+    "  -y  answer yes to everything\n"
+    "  -f, --force  check even what seems clean: each document as SQL shows it\n"
+    "  -v, --verbose  say more\n"
+    "  -C FD  write progress to this descriptor: PASS DONE OF; 0: a bar on the terminal\n"
+    "  --store DIR  the store's directory (default: $XLSTORE_DIR, else /var/lib/xlstore)\n"
+    "  --json  one object a line, the last one the summary\n"
+    "  --evict  take out of QEMU what no entry knows, instead of adopting it\n"
+    "  --rebuild  register QEMUs that no row knows; make a database if there is none\n"
+    "  --userdata DIR  libxl's documents, for that (default /var/lib/xen)\n"
+    "  --timeout SECONDS  for each domain (default 10)\n"
+    "  --explain CODE  print what the manual says of a problem, by number or name\n"
+    "  -V, --version  print the versions of program, schema, SQLite and QEMU\n"
+    "  -h, --help  print this\n"
+    "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
+    "go),\n"
+    "4 left uncorrected, 8 could not look (or could not write what was found), 16 usage,\n"
+    "32 cancelled.\n";
+
+namespace {
+
+using recovery::Mode;
+
+enum Long { kStore = 256, kJson, kTimeout, kEvict, kRebuild, kUserdata, kExplain };
+
+constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
+                            {"json", no_argument, nullptr, kJson},
+                            {"timeout", required_argument, nullptr, kTimeout},
+                            {"evict", no_argument, nullptr, kEvict},
+                            {"rebuild", no_argument, nullptr, kRebuild},
+                            {"userdata", required_argument, nullptr, kUserdata},
+                            {"explain", required_argument, nullptr, kExplain},
+                            {"force", no_argument, nullptr, 'f'},
+                            {"verbose", no_argument, nullptr, 'v'},
+                            {"version", no_argument, nullptr, 'V'},
+                            {"help", no_argument, nullptr, 'h'},
+                            {nullptr, 0, nullptr, 0}};
+
+// The whole text is a number.
+std::optional<double> number_of(const char* text)
+{
+    char* end = nullptr;
+    const double number = std::strtod(text, &end);
+    if (end == text || *end) return std::nullopt;
+    return number;
+}
+
+class Parser {
+public:
+    Parser(int argc, char** argv) : argc_(argc), argv_(argv) {}
+
+    Parsed run()
+    {
+        settings_.store = default_directory();
+        optind = 0;  // from the beginning, although it was used before
+        opterr = 0;
+        int option = 0;
+        while (!result_ && (option = getopt_long(argc_, argv_, ":npyafvVhC:", kLong, nullptr)) != -1)
+            take(option);
+        if (result_) return *std::move(result_);
+        for (; optind < argc_; ++optind) {
+            if (!settings_.domain.empty()) return BadUsage{"more than one domain was named"};
+            settings_.domain = argv_[optind];
+            if (settings_.domain.empty()) return BadUsage{"the name of the domain is empty"};
+        }
+        return checked();
+    }
+
+private:
+    void take(int option)
+    {
+        switch (option) {
+        case 'n':
+            return mode(Mode::look);
+        case 'p':
+        case 'a':
+            return mode(Mode::preen);
+        case 'y':
+            return mode(Mode::yes);
+        case 'C':
+            return progress();
+        case kTimeout:
+            return timeout();
+        case kStore:
+            settings_.store = optarg;
+            if (settings_.store.empty()) bad("--store takes a directory");
+            return;
+        case kUserdata:
+            settings_.userdata = optarg;
+            return;
+        case kExplain:
+            result_ = Explain{optarg};
+            return;
+        case 'V':
+            result_ = Instead::version;
+            return;
+        case 'h':
+            result_ = Instead::help;
+            return;
+        case ':':
+            return bad(word() + " needs a value");
+        case '?':
+            return bad("unknown option " + word());
+        default:
+            flag(option);
+        }
+    }
+    void flag(int option)
+    {
+        bool& which = option == 'f'       ? settings_.whole
+                      : option == 'v'     ? settings_.verbose
+                      : option == kJson   ? settings_.json
+                      : option == kEvict  ? settings_.evict
+                                          : settings_.rebuild;
+        which = true;
+    }
+    void bad(std::string why) { result_ = BadUsage{std::move(why)}; }
+    // The option that getopt_long did not take, as it was typed.
+    [[nodiscard]] std::string word() const
+    {
+        const bool is_letter = optopt > 0 && optopt < kStore;
+        return is_letter ? std::string("-") + static_cast<char>(optopt) : argv_[optind - 1];
+    }
+    void mode(Mode mode)
+    {
+        if (settings_.mode && *settings_.mode != mode)
+            return bad("only one of -n, -p (or -a) and -y may be given");
+        settings_.mode = mode;
+    }
+    void progress()
+    {
+        const auto fd = number_of(optarg);
+        if (!fd || *fd < 0 || *fd > 1e6 || *fd != static_cast<int>(*fd))
+            return bad("-C takes a descriptor's number");
+        settings_.progress_fd = static_cast<int>(*fd);
+    }
+    void timeout()
+    {
+        const auto seconds = number_of(optarg);
+        if (!seconds || !(*seconds >= 0) || *seconds > 1e6) return bad("--timeout takes seconds");
+        settings_.timeout_s = *seconds;
+    }
+    [[nodiscard]] Parsed checked() const
+    {
+        const auto& s = settings_;
+        if (s.rebuild && s.mode == Mode::preen)
+            return BadUsage{
+                "--rebuild gives rows to what runs on this host: that needs -y, or answers"};
+        if (!s.userdata.empty() && !s.rebuild) return BadUsage{"--userdata goes with --rebuild"};
+        if (s.evict && s.mode == Mode::preen)
+            return BadUsage{
+                "--evict takes things out of a running guest: that needs -y, or answers"};
+        return s;
+    }
+
+    int argc_;
+    char** argv_;
+    Settings settings_;
+    std::optional<Parsed> result_;
+};
+
+}  // namespace
+
+Parsed parse_options(int argc, char** argv)
+{
+    return Parser(argc, argv).run();
+}
+
+}  // namespace xlstore::tools
