@@ -5,6 +5,7 @@
   harness.py --bin BUILD/bin [--operations insert,eject,…] [--share 1/10 [--start S]] [--jobs 2]
              [--seconds T] [--every-stop] [--number N] [--log FILE] [--keep]
   harness.py --bin BUILD/bin --two-deep [--second N] [as above]
+  harness.py --bin BUILD/bin --retry [as above]
   harness.py --self-test [--bin BUILD/bin]
 
 For each operation and each N: the world is brought into the operation's start state; the operation
@@ -13,7 +14,8 @@ and `xlfsck -n` after it with 0 (2 instead where a guest must let go first); the
 What was acknowledged must be there, what survived must have succeeded, a QEMU that ran must run
 still unless its destruction had begun, and after recovery the operation must be possible again.
 
-With --two-deep the recovery is killed as well, see two_deep.py.
+With --two-deep the recovery is killed as well, see two_deep.py. With --retry the operation is asked for
+once more before any recovery, see retry.py.
 
 What is run is a row of OPERATIONS below. README.md beside this file tells more.
 """
@@ -329,7 +331,7 @@ class World:
             raise Violation(f"{what} (status {ended.status}, not {' or '.join(map(str, statuses))}):\n{ended}")
         return ended
 
-    def judge(self, when, qemu_pid, promises=(), settled=False):
+    def judge(self, when, qemu_pid, promises=(), settled=False, answers=()):
         """The separate judge's verdict; what it saw, as a dictionary."""
         words = ["--qemu-pid", str(qemu_pid), "--second-monitor", self.path("judge"),
                  "--baseline", self.path("baseline.json"), "--marker", self.directory, "--json", self.path("seen.json")]
@@ -337,6 +339,10 @@ class World:
             words += ["--acknowledged", self.promise(promise)]
         if settled:
             words.append("--settled")
+        if answers:
+            with open(self.path("answers.json"), "w", encoding="utf-8") as file:
+                json.dump(answers, file)
+            words += ["--answers", self.path("answers.json")]
         ended = self.note(run([*PYTHON, os.path.join(HERE, "judge.py"), self.store, *words]))
         if ended.status != 0:
             raise Violation(f"{when}:\n{ended.out}{ended.err}")
@@ -713,6 +719,7 @@ def main():
     parser.add_argument("--start", type=int, help="the first stop of the share; default: it rotates with the hour")
     parser.add_argument("--number", type=int, help="this stop only")
     parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
+    parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
     parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
     parser.add_argument("--seconds", type=float, help="begin no kill after so many seconds")
     parser.add_argument("--jobs", type=int, default=2)
@@ -746,6 +753,9 @@ def main():
         if options.two_deep:
             import two_deep
             harness = two_deep.TwoDeep(options)
+        elif options.retry:
+            import retry
+            harness = retry.Retry(options)
         else:
             harness = Harness(options)
         if not options.number:

@@ -9,7 +9,8 @@ uses; what is in the store it reads from the raw tables of a private copy of dat
 run after a kill and *before* any recovery, and again after it.
 
   judge.py STORE --qemu-pid PID|none|any --second-monitor SOCKET --baseline FILE
-                 [--marker TEXT] [--settled] [--acknowledged SUBJECT=VALUE]... [--json FILE]
+                 [--marker TEXT] [--settled] [--acknowledged SUBJECT=VALUE]... [--answers FILE]
+                 [--json FILE]
   judge.py --record-baseline FILE --second-monitor SOCKET
 
 --qemu-pid        PID: that QEMU must live. none: none may. any: whichever this store's processes are
@@ -21,6 +22,8 @@ run after a kill and *before* any recovery, and again after it.
                     entry:CLASS/KEY=present|absent     in the store
                     domain:DOMID=running|gone          in the store
                     qemu=running|none
+--answers         besides: what a request that followed the kill was answered is true (R18); FILE is an
+                  array of what `judge_answer` takes
 
 Exit status: 0 the invariant holds; 1 it does not, each breach on a line of its own; 2 could not look.
 """
@@ -414,6 +417,63 @@ def judge_promise(promise, tables, rows, seen, qemus):
     return None if found == wanted else f"acknowledged, but not so: {subject} is {found}, not {wanted}"
 
 
+# ---- Answers -------------------------------------------------------------------------------------
+
+DONE, NOT_DONE, IN_DOUBT, NO_SUCH = 0, 1, 3, 4
+
+
+def before_request(tables, wish):
+    """What the store has of a wish's thing when the request is made. A wish is a kind (add, remove,
+    change or destroy), the name of a thing, and the promises that hold once it is done."""
+    living = [d for d in tables["domain"] if d["state"] != "destroyed"]
+    if wish["kind"] == "destroy" or not living:
+        return {"as_wished": not living, "intent": None}
+    rows = Rows(tables, living[0])
+    things = {f"{t['class']}/{t['key']}": t for t in rows.things}
+    thing = things.get(wish["thing"])
+    if wish["kind"] == "change":
+        drive, medium = next(p for p in wish["promises"] if p.startswith("medium:"))[len("medium:"):].split("=", 1)
+        as_wished = rows.settled_media.get(drive) == (None if medium == "empty" else medium)
+    else:
+        as_wished = (thing is None) if wish["kind"] == "remove" else (thing or {}).get("state") == "present"
+    return {"as_wished": as_wished, "intent": next((i["id"] for i in rows.intents if thing and i["thing"] == thing["id"]), None)}
+
+
+def judge_answer(answer, tables, rows, seen, qemus):
+    """What is not true of an answer (R18): a wish with `before` (as above), the `status` that it was answered
+    with, the number of the `intent` that was named, and `guest_holds`, if only a guest can end the doubt.
+    Nothing disturbs the request itself, and QEMU answers: it has no other reason to refuse than that its
+    wish had been fulfilled, with nothing open, when it was made."""
+    name = f"answer: {answer['kind']} {answer['thing']}"
+    things = {t["id"]: f"{t['class']}/{t['key']}" for t in rows.things} if rows else {}
+    opened = {i["id"]: i["operation"] for i in rows.intents if things.get(i["thing"]) == answer["thing"]} if rows else {}
+    missing = [b for b in (judge_promise(p, tables, rows, seen, qemus) for p in answer["promises"]) if b]
+    before, status, number = answer["before"], answer["status"], answer["intent"]
+    had_been = before["as_wished"] and before["intent"] is None and not missing
+    if status == DONE:
+        return [f"{name}: it says done; {b}" for b in missing] + \
+               [f"{name}: it says done, and intent {n} is open" for n in opened]
+    if status == IN_DOUBT:
+        if number not in opened:
+            return [f"{name}: it is in doubt with intent {number}, and of its thing these are open: {sorted(opened)}"]
+        if opened[number] != answer["kind"]:
+            return [f"{name}: it is in doubt with intent {number}, which is another's: {opened[number]}"]
+        return [] if answer["guest_holds"] else [f"{name}: it is in doubt, and no guest has to let go"]
+    lies = [f"{name}: it says not done (status {status}), and intent {n} is open" for n in opened]
+    if status == NO_SUCH:
+        if before["intent"] is not None:
+            lies.append(f"{name}: it says \"no such thing\", and had found intent {before['intent']} open")
+        elif not had_been or answer["kind"] not in ("remove", "destroy"):
+            lies.append(f"{name}: it says \"no such thing\", and there was one")
+    elif status == NOT_DONE:
+        if not had_been or answer["kind"] == "remove":
+            lies.append(f"{name}: it says not done, and nothing stood in its way"
+                        + (f" but intent {before['intent']}" if before["intent"] is not None else ""))
+    else:
+        lies.append(f"{name}: it ends with {status}")
+    return lies
+
+
 def judge(options):
     breaches = []
     marker = options.marker or options.store
@@ -465,6 +525,10 @@ def judge(options):
         breach = judge_promise(promise, tables, rows, seen, qemus)
         if breach:
             breaches.append(breach)
+    if options.answers:
+        with open(options.answers, encoding="utf-8") as file:
+            for answer in json.load(file):
+                breaches += judge_answer(answer, tables, rows, seen, qemus)
 
     if options.json:
         summary = {"qemus": sorted(qemus), "media": seen["media"] if seen else None,
@@ -492,6 +556,7 @@ def main():
     parser.add_argument("--marker")
     parser.add_argument("--settled", action="store_true")
     parser.add_argument("--acknowledged", action="append", default=[], metavar="SUBJECT=VALUE")
+    parser.add_argument("--answers")
     parser.add_argument("--json")
     options = parser.parse_args()
     try:

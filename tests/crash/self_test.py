@@ -205,6 +205,19 @@ def judge_all(checks, world, store, process):
         with judge.Monitor(world.path("judge"), process.pid, time.monotonic() + 10) as monitor:
             return monitor.ask(execute, **arguments)
 
+    def answered(what, status, kind, lie=None, intent=None, found=None, as_wished=False, guest_holds=False):
+        """An answer to a request for the tablet: the lie that has to be named, or none. `found`: the intent
+        that was open when it was asked for."""
+        state = {"add": "present", "remove": "absent"}[kind]
+        with open(world.path("answers.json"), "w", encoding="utf-8") as file:
+            json.dump([{"kind": kind, "thing": "qemu/tablet", "guest_holds": guest_holds, "status": status, "intent": intent,
+                        "promises": [f"device:tablet={state}", f"entry:qemu/tablet={state}"],
+                        "before": {"as_wished": as_wished, "intent": found}}], file)
+        if lie is None:
+            sound(f"answer: {what}", "--answers", world.path("answers.json"))
+        else:
+            breach(f"answer: {what}", lie, "--answers", world.path("answers.json"))
+
     sound("a QEMU as it was born, with its row", "--settled")
     sound("a promise kept", "--acknowledged", f"medium:ide-5632=raw:{world.path('a.iso')}", "--acknowledged",
           "domain:7=running", "--acknowledged", "qemu=running", "--acknowledged", "entry:disks/hdc=present",
@@ -223,15 +236,36 @@ def judge_all(checks, world, store, process):
     sound("a device that an open intent speaks of")
     breach("the same after a recovery", "intent 1 is open", "--settled")
     breach("an entry that is still being added", "qemu/tablet is adding", "--settled")
+    answered("done, and its intent is open", 0, "add", "says done, and intent 1 is open")
+    answered("not done, and its intent is open", 1, "add", "says not done (status 1), and intent 1 is open")
+    answered("in doubt with a number that is not open", 3, "add", "in doubt with intent 5", intent=5, guest_holds=True)
+    answered("in doubt without a number", 3, "add", "in doubt with intent None", guest_holds=True)
+    answered("in doubt, and nothing keeps QEMU from ending it", 3, "add", "no guest has to let go", intent=1)
+    answered("in doubt with an open intent of its own", 3, "add", intent=1, guest_holds=True)
+    answered("in doubt with the intent of an add, for a removal", 3, "remove", "which is another's: add", intent=1,
+             guest_holds=True)
     store.sql("DELETE FROM intent")
     store.sql("UPDATE thing SET state = 'present' WHERE id = 2")
     store.product("device", "tablet", 2)
+    answered("an add is done, and it is there", 0, "add", found=1)
+    answered("an add is refused, since it had been there before", 1, "add", as_wished=True)
+    answered("an add is refused, and it was its own intent that made it", 1, "add", "nothing stood in its way but intent 1",
+             found=1)
+    answered("an add is refused for no reason", 1, "add", "nothing stood in its way")
+    answered("a removal is done, and it is there", 0, "remove", "it says done; acknowledged, but not so: device:tablet")
+    answered("there is no such thing, and there is", 4, "remove", "and there was one")
+    answered("a command that dies", -11, "add", "it ends with -11")
     ask("device_del", id="tablet")
     sound("an entry without its device (the converse is fine)")
     breach("an entry called present after a recovery, without its device", 'QEMU has no device "tablet"', "--settled")
     breach("a promise broken in QEMU", "device:tablet is absent", "--acknowledged", "device:tablet=present")
     breach("a promise broken in the store", "entry:qemu/tablet is present", "--acknowledged", "entry:qemu/tablet=absent")
+    answered("an add is done, and it is not there", 0, "add", "it says done; acknowledged, but not so: device:tablet")
+    answered("an add is refused since it was there, and it is not", 1, "add", "nothing stood in its way", as_wished=True)
     store.sql("DELETE FROM thing WHERE id = 2")
+    answered("a removal is done", 0, "remove", found=1)
+    answered("there is no such thing, as had been before", 4, "remove", as_wished=True)
+    answered("there is no such thing, and it was its own intent that took it", 4, "remove", "had found intent 1 open", found=1)
 
     for kind, name, make, take in (
             ("chardev", "c1", ("chardev-add", {"id": "c1", "backend": {"type": "null", "data": {}}}), ("chardev-remove", {"id": "c1"})),
