@@ -110,6 +110,32 @@ protected:
 
 // ---- The two commits ----
 
+// What SQL's json functions and --json read later, whoever wrote it.
+TEST_F(JournalTest, WhatComesFromOutsideIsStoredAsPlainText)
+{
+    std::string evidence = "a\xff\x1b";
+    for (int i = 0; i < 1'000; ++i)
+        evidence += "\u00e4\u4e16";  // 2 and 3 bytes: any fixed place may be inside a character
+    HistoryLine line{id_, "test", {}, {}, "done", {}, evidence};
+    line.asked = "device_add \xc3";
+    auto written = store_->loop().wait_for(
+        store_->with_gate("test", soon(), [&](const GateHold&) -> Result<void> {
+            journal_.add_history(line);
+            return {};
+        }));
+    ASSERT_TRUE(written);
+    const auto path = scratch_.path();
+    const std::string from = " FROM history WHERE operation = 'test'";
+    EXPECT_EQ(test::sql(path, "SELECT json_valid(json_array(evidence, asked, program))" + from),
+              "1");
+    const std::string stored = test::sql(path, "SELECT evidence" + from);
+    EXPECT_TRUE(stored.starts_with(R"(a\xff\x1b)")) << stored.substr(0, 40);
+    EXPECT_TRUE(stored.ends_with("...")) << "it is bounded, and says so";
+    EXPECT_LE(stored.size(), limits::evidence_bytes_max);
+    EXPECT_TRUE(json_minify(json_quote(stored), "evidence")) << "no half character";
+    EXPECT_EQ(test::sql(path, "SELECT asked" + from), R"(device_add \xc3)");
+}
+
 TEST_F(JournalTest, Commit1HasEntryProductsAndIntent)
 {
     auto slow = hold();
