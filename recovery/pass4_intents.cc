@@ -87,9 +87,10 @@ bool out_of_time(Check& check, Reached& reached, const DomainRow& domain, std::s
     if (Clock::now() < reached.deadline()) return false;
     Subject about{domain.subject()};
     about.domid = domain.domid;
-    about.evidence = std::to_string(left) + (left == 1 ? " open intent was" : " open intents were") +
-                     " not looked at, and no more of its QEMU; each run goes on from here, a longer "
-                     "--timeout does more of it at once";
+    about.evidence =
+        std::to_string(left) + (left == 1 ? " open intent was" : " open intents were") +
+        " not looked at, and no more of its QEMU; each run goes on from here, a longer "
+        "--timeout does more of it at once";
     check.report(Code::intents_left, about);
     reached.leave_the_rest();
     return true;

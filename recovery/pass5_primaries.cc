@@ -148,8 +148,9 @@ private:
         Engine& engine = *reached_.engine();
         const auto entry = read_thing(store_.db(), domain_.id, name);
         if (!entry) co_return Error(Errc::lost, name.text() + " was removed meanwhile");
-        auto draft = drive_of(*entry) ? draft_eject(*entry)
-                                      : draft_detach(*entry, made_of(store_.db(), domain_.id, *entry));
+        auto draft = drive_of(*entry)
+                         ? draft_eject(*entry)
+                         : draft_detach(*entry, made_of(store_.db(), domain_.id, *entry));
         if (!draft) co_return std::move(draft).error();
         auto done = co_await engine.operate(*std::move(draft), reached_.deadline());
         if (!done) co_return std::move(done).error();

@@ -23,8 +23,8 @@ constexpr std::size_t kStrangersMost = 2'000;
 // Who stands on whom among the block nodes. The query is marked as one for debugging, and there is
 // no other that says it; a QEMU without it gets an entry for each node.
 struct BlockGraph {
-    std::map<std::int64_t, std::string> node;     // block nodes by number
-    std::map<std::int64_t, std::string> backend;  // what a guest's device sees, by number
+    std::map<std::int64_t, std::string> node;          // block nodes by number
+    std::map<std::int64_t, std::string> backend;       // what a guest's device sees, by number
     std::multimap<std::string, std::int64_t> numbers;  // of a node's name
     std::multimap<std::int64_t, std::int64_t> parents;
 

@@ -30,7 +30,8 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
         owned();
         co_return reached;
     }
-    auto engine = co_await Engine::begin_under(store, domain, **std::move(hold), reached.deadline());
+    auto engine =
+        co_await Engine::begin_under(store, domain, **std::move(hold), reached.deadline());
     if (engine)
         reached.engine_.emplace(*std::move(engine));
     else

@@ -168,8 +168,7 @@ std::optional<std::string> child_type(std::string_view member_type)
 
 namespace {
 
-Task<Result<std::set<std::string>>> list_names(Monitor& monitor, std::string kind,
-                                               Deadline until)
+Task<Result<std::set<std::string>>> list_names(Monitor& monitor, std::string kind, Deadline until)
 {
     if (kind == "device") co_return co_await children_of(monitor, kPeripherals, until);
     if (kind == "anonymous") co_return co_await children_of(monitor, kAnonymousPath, until);

@@ -44,8 +44,8 @@ std::string describe_holder(const Claim& claim)
     return describe(claim) + (is_stopped(process_of(claim)) ? ", which is stopped" : "");
 }
 
-std::vector<LockHolder> lock_holders(const std::string& path, FileIdentity file,
-                                     std::int64_t first, std::int64_t last)
+std::vector<LockHolder> lock_holders(const std::string& path, FileIdentity file, std::int64_t first,
+                                     std::int64_t last)
 {
     const auto name = std::filesystem::path(path).filename();
     return processes_with([&](const OpenFile& open) {

@@ -17,7 +17,8 @@ namespace xlstore {
 
 using LockHolder = NamedProcess;
 
-/// The process that a claim names; REQUIRES a claim of this boot, as that of a lock that is held is.
+/// The process that a claim names; REQUIRES a claim of this boot, as that of a lock that is held
+/// is.
 [[nodiscard]] ProcessId process_of(const Claim& claim);
 /// The claim for messages, and whether the process that made it is stopped now.
 [[nodiscard]] std::string describe_holder(const Claim& claim);

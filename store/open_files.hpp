@@ -48,8 +48,7 @@ private:
 };
 
 /// The whole of it.
-[[nodiscard]] std::vector<NamedProcess> processes_with(
-    std::function<bool(const OpenFile&)> wanted);
+[[nodiscard]] std::vector<NamedProcess> processes_with(std::function<bool(const OpenFile&)> wanted);
 
 }  // namespace xlstore
 

@@ -98,8 +98,7 @@ Task<Result<Draft>> complete(Store& store, Engine& engine, Prepared prepared, De
     if (request.kind == Request::Kind::attach) {
         auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
         if (!slots) co_return std::move(slots).error();
-        if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few)
-            co_return few.error();
+        if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few) co_return few.error();
         co_return draft_attach_vcpu(request.text, *slots);
     }
     const auto entry = read_thing(store.db(), engine.domain().id, prepared.thing);

@@ -90,8 +90,7 @@ Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
     for (const auto& product : probe.products) {
         if (is_fdset(product)) continue;
         const bool may_go = verb == Verb::remove && !asked.contains(product.kind);
-        auto has =
-            co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
+        auto has = co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
         if (!has) co_return nothing_known(has.error().message);
         asked.insert(product.kind);
         (*has ? evidence.present : absent).push_back(product);

@@ -101,8 +101,7 @@ std::optional<std::set<std::uint32_t>> peers_at(const std::string& path)
             if (NLMSG_PAYLOAD(head, 0) < sizeof *message) return std::nullopt;
             if (message->udiag_ino == 0) continue;  // still in the accept queue
             const Shown shown = read_attributes(message, NLMSG_PAYLOAD(head, 0));
-            const bool here =
-                shown.name == path || (shown.file == file && shown.device == device);
+            const bool here = shown.name == path || (shown.file == file && shown.device == device);
             if (here && shown.peer != 0) peers.insert(shown.peer);
         }
     }
@@ -119,8 +118,8 @@ std::optional<SocketClients> clients_of_socket(const std::string& path, int own)
     std::set<std::string> targets;
     for (const auto inode : *peers)
         targets.insert("socket:[" + std::to_string(inode) + "]");
-    return SocketClients{peers->size(), FileSearch([targets = std::move(targets)](
-                                            const OpenFile& file) {
+    return SocketClients{peers->size(),
+                         FileSearch([targets = std::move(targets)](const OpenFile& file) {
                              return targets.contains(file.target);
                          })};
 }

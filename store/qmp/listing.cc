@@ -20,9 +20,9 @@ struct Narrow {
     std::string_view kind;
 };
 constexpr std::array kNarrow = {
-    Narrow{"device_add", "device"},   Narrow{"chardev-add", "chardev"},
-    Narrow{"object-add", "object"},   Narrow{"netdev_add", "netdev"},
-    Narrow{"object-del", "object"},   Narrow{"chardev-remove", "chardev"},
+    Narrow{"device_add", "device"}, Narrow{"chardev-add", "chardev"},
+    Narrow{"object-add", "object"}, Narrow{"netdev_add", "netdev"},
+    Narrow{"object-del", "object"}, Narrow{"chardev-remove", "chardev"},
     Narrow{"netdev_del", "netdev"},
 };
 
@@ -96,8 +96,7 @@ void Listing::sent(std::string_view execute, std::string_view arguments)
         kind = narrow->kind;
         named.insert(*std::move(id));
     }
-    if (const auto it = lists_.find(kind); it != lists_.end())
-        it->second.struck_out.merge(named);
+    if (const auto it = lists_.find(kind); it != lists_.end()) it->second.struck_out.merge(named);
 }
 
 void Listing::heard() noexcept

@@ -61,8 +61,8 @@ std::string_view unplug_news(std::string_view event, std::string_view data,
 constexpr std::string_view kMonitorAdvice =
     "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
     "monitor";
-// Who is connected is found out in pieces, so that an embedder's loop has its turn in between (R20),
-// and in vain on a host with more descriptors than can be looked at in this time.
+// Who is connected is found out in pieces, so that an embedder's loop has its turn in between
+// (R20), and in vain on a host with more descriptors than can be looked at in this time.
 constexpr auto kSearchPiece = std::chrono::milliseconds(10);
 constexpr auto kSearchWhole = std::chrono::seconds(1);
 // What is read at once of what QEMU says unasked; more of it counts as an event.
@@ -75,7 +75,8 @@ Error silent(const std::string& subject, const std::string& what)
 
 /// Why QEMU does not answer, as far as can be seen, and what to do about it.
 struct Silence {
-    Silence(std::string why_, std::string advice_) : why(std::move(why_)), advice(std::move(advice_))
+    Silence(std::string why_, std::string advice_)
+        : why(std::move(why_)), advice(std::move(advice_))
     {}
     std::string why;
     std::string advice;
@@ -109,9 +110,8 @@ Task<Silence> why_silent(Loop& loop, std::optional<ProcessId> qemu, std::string 
         if (id && is_stopped(*id)) who += ", which is stopped,";
     }
     if (who.empty()) who = "a process that /proc does not show";
-    co_return Silence(
-        who + " is connected to it, and a monitor serves one client at a time",
-        "wait until that process hangs up, or end it, then run this again");
+    co_return Silence(who + " is connected to it, and a monitor serves one client at a time",
+                      "wait until that process hangs up, or end it, then run this again");
 }
 
 }  // namespace
@@ -305,10 +305,10 @@ Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std
         // deadline.
         if (Clock::now() >= until) {
             const Silence silence = co_await why_silent(loop, qemu, path, -1);
-            co_return Error(Errc::busy,
-                            subject + ": the queue of its monitor " + path + " stayed full; " +
-                                silence.why,
-                            silence.advice);
+            co_return Error(
+                Errc::busy,
+                subject + ": the queue of its monitor " + path + " stayed full; " + silence.why,
+                silence.advice);
         }
         (void)co_await loop.sleep(std::min(until, Clock::now() + kConnectRetry));
     }

@@ -120,8 +120,8 @@ public:
             R"("b_info":{"type.hvm":{}}})",
             "document", soon())));
         for (;;) {  // it may not listen yet
-            auto registered = run(register_qemu(*store_, domain_, place + "/monitor", std::nullopt,
-                                                false, soon()));
+            auto registered = run(
+                register_qemu(*store_, domain_, place + "/monitor", std::nullopt, false, soon()));
             if (registered) break;
             usleep(10'000);
         }
@@ -146,7 +146,8 @@ public:
     {
         std::vector<Request> requests;
         for (int i = 0; i < kThings; ++i)
-            for (const auto& json : {chardev("c" + std::to_string(i)), node("n" + std::to_string(i))})
+            for (const auto& json :
+                 {chardev("c" + std::to_string(i)), node("n" + std::to_string(i))})
                 requests.push_back(Request{Request::Kind::attach, "qemu", {}, json});
         for (const auto& outcome :
              must(run(batch(*store_, domain_, std::move(requests), BatchMode::each, soon()))))

@@ -357,7 +357,8 @@ void add_tolerated(std::vector<Case>& cases)
     add("bytewise", bytewise);
     // What QEMU 7.2 gives the next client of what it had for the one before.
     for (const auto& [name, leftover] :
-         {std::pair{"event", kEvent}, {"reply", kForeign},
+         {std::pair{"event", kEvent},
+          {"reply", kForeign},
           {"reply_without_id", "{\"return\": {}}\r\n"s},
           {"error_without_id", R"({"error": {"class": "GenericError", "desc": "x"}})"
                                "\r\n"s},
@@ -366,9 +367,9 @@ void add_tolerated(std::vector<Case>& cases)
             {step::accept(), step::send(leftover + greeting()), step::line(), step::reply("{}"),
              step::line(), step::reply("[]"), step::line(), step::reply("{}"), step::line()});
         add("behind_the_greeting_"s + name,
-            {step::accept(), step::send(greeting() + leftover), step::line(),
-             step::send(leftover), step::reply("{}"), step::line(), step::reply("[]"),
-             step::line(), step::reply("{}"), step::line()});
+            {step::accept(), step::send(greeting() + leftover), step::line(), step::send(leftover),
+             step::reply("{}"), step::line(), step::reply("[]"), step::line(), step::reply("{}"),
+             step::line()});
     }
     add("events", {step::accept(), step::send(greeting()), step::line(), step::reply("{}"),
                    step::line(), step::send(repeated(10'000, kEvent)), step::reply("[]"),
@@ -807,11 +808,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(std::pair{"qom-list", "attach"}, std::pair{"query-block", "insert"},
                     std::pair{"query-fdsets", "insert"},
                     std::pair{"query-named-block-nodes", "insert"}, std::pair{"qom-list", "look"},
-                    std::pair{"query-chardev", "look"},
-                    std::pair{"human-monitor-command", "look"}),
-    [](const auto& one) {
-        return identifier(one.param.first) + "_" + one.param.second;
-    });
+                    std::pair{"query-chardev", "look"}, std::pair{"human-monitor-command", "look"}),
+    [](const auto& one) { return identifier(one.param.first) + "_" + one.param.second; });
 
 // ---- The large liar, for those who list everything ----
 
@@ -821,13 +819,12 @@ TEST_P(HostileLargeTest, ALookThatIsToldTooMuchEndsInBoundedMemory)
 {
     const std::string command = GetParam();
     const std::string lines = "n#: index=0,type=user\\r\\n";
-    std::string value = many(150'000, command == "query-chardev" ? R"({"label":"c#"})"
-                                      : command == "query-block" ? R"({"device":"d#"})"
-                                      : command == "query-named-block-nodes"
-                                          ? R"({"node-name":"n#","file":"f#"})"
-                                      : command == "query-fdsets"
-                                          ? R"({"fdset-id":#,"fds":[{"fd":1,"opaque":"o#"}]})"
-                                          : R"({"name":"d#","type":"child<x>"})");
+    std::string value = many(
+        150'000, command == "query-chardev"             ? R"({"label":"c#"})"
+                 : command == "query-block"             ? R"({"device":"d#"})"
+                 : command == "query-named-block-nodes" ? R"({"node-name":"n#","file":"f#"})"
+                 : command == "query-fdsets" ? R"({"fdset-id":#,"fds":[{"fd":1,"opaque":"o#"}]})"
+                                             : R"({"name":"d#","type":"child<x>"})");
     if (command == "human-monitor-command") value = "\"" + repeated(150'000, lines) + "\"";
     const Stage stage([&](const Peer& peer) {
         return script({peer.sane(kBorn), peer.lying({returns(command, value)}),
@@ -905,12 +902,9 @@ TEST(HostileRecoveryTest, SkipsWhatWasMeantForTheClientBefore)
 {
     const std::string leftovers = kEvent + kForeign + "{\"return\": {}}\r\n";
     const Stage stage([&](const Peer& peer) {
-        const Script leaking = {step::accept(),
-                                step::send(leftovers + greeting()),
-                                step::line(),
-                                step::send(leftovers),
-                                step::reply("{}"),
-                                step::serve(peer.answers(kBorn))};
+        const Script leaking = {step::accept(),    step::send(leftovers + greeting()),
+                                step::line(),      step::send(leftovers),
+                                step::reply("{}"), step::serve(peer.answers(kBorn))};
         return script({broken_off(peer), leaking, leaking, leaking});
     });
     ASSERT_TRUE(ended(stage.operate("attach", {}), 3));
@@ -987,11 +981,11 @@ TEST(HostileRecoveryTest, LeavesTheRestWhenItsTimeIsOver)
         for (int i = 0; i < kIntents; ++i)
             all = script({all, peer.sane(kBorn)});
         for (int i = 0; i < kIntents; ++i)
-            all = script({all,
-                          handshake(),
-                          {step::serve(with(devices(milliseconds(0))), "device_del"),
-                           step::close()},
-                          unwilling()});
+            all =
+                script({all,
+                        handshake(),
+                        {step::serve(with(devices(milliseconds(0))), "device_del"), step::close()},
+                        unwilling()});
         const Script sane = script({handshake(), {step::serve(with(devices(milliseconds(0))))}});
         return script(
             {all, handshake(), {step::serve(with(devices(milliseconds(1200))))}, sane, sane, sane});

@@ -29,7 +29,7 @@ namespace xlstore::test {
 struct Answer {
     std::string command;
     std::string body;
-    std::string about = {};  ///< only to a line that holds this
+    std::string about = {};             ///< only to a line that holds this
     std::chrono::milliseconds late{0};  ///< waited before it is given
 };
 /// `{"return": json, "id": …}`

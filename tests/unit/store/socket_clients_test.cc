@@ -24,9 +24,8 @@ protected:
     SocketClientsTest() : listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))
     {
         const auto address = address_of(path_);
-        EXPECT_EQ(bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address),
-                       sizeof address),
-                  0);
+        EXPECT_EQ(
+            bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
         EXPECT_EQ(listen(listener_.get(), 8), 0);
     }
     void SetUp() override
@@ -93,9 +92,8 @@ TEST_F(SocketClientsTest, AnotherSocketsClientsAreNotThisOnes)
     const std::string path = elsewhere / "monitor";
     const Fd other_listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = address_of(path);
-    ASSERT_EQ(bind(other_listener.get(), reinterpret_cast<const sockaddr*>(&address),
-                   sizeof address),
-              0);
+    ASSERT_EQ(
+        bind(other_listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     ASSERT_EQ(listen(other_listener.get(), 8), 0);
     const Fd client = connected(path);
     const Fd served(accept4(other_listener.get(), nullptr, nullptr, SOCK_CLOEXEC));

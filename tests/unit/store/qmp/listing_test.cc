@@ -29,8 +29,7 @@ std::string stand(const Listing& listing, const std::string& name)
 constexpr const char* kAll = "device anonymous node chardev object netdev sets";
 constexpr const char* kNone = "-";
 
-std::string after(const std::string& execute, const std::string& arguments,
-                  const std::string& name)
+std::string after(const std::string& execute, const std::string& arguments, const std::string& name)
 {
     Listing listing = full();
     listing.sent(execute, arguments);
@@ -76,7 +75,8 @@ TEST(Listing, ABlockNodeMayBringOthersWithIt)
         R"({"node-name":"top","file":{"node-name":"low"},"children":[{"node-name":"third"}]})";
     for (const auto* name : {"top", "low", "third"})
         EXPECT_EQ(after("blockdev-add", tree, name), "device anonymous chardev object netdev -");
-    EXPECT_EQ(after("blockdev-add", tree, "other"), "device anonymous node chardev object netdev -");
+    EXPECT_EQ(after("blockdev-add", tree, "other"),
+              "device anonymous node chardev object netdev -");
     // What it takes with it is not in its arguments.
     EXPECT_EQ(after("blockdev-del", R"({"node-name":"top"})", "other"), kNone);
 }
