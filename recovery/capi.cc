@@ -65,12 +65,14 @@ Work recover_work(Store& store, recovery::Options options)
     answer.status = open == 0                 ? XLSTORE_OK
                     : open == bit(Exit::left) ? XLSTORE_E_REFUSED
                                               : XLSTORE_E_IN_DOUBT;
-    answer.message = std::to_string(report->found) + " found, " +
-                     std::to_string(report->corrected) + " corrected";
-    answer.json = json_object({{"found", std::to_string(report->found)},
-                               {"corrected", std::to_string(report->corrected)},
-                               {"notes", std::to_string(report->notes)},
-                               {"fsck_status", std::to_string(report->exit_bits)}});
+    in_words(answer, [&](Answer& words) {
+        words.message = std::to_string(report->found) + " found, " +
+                        std::to_string(report->corrected) + " corrected";
+        words.json = json_object({{"found", std::to_string(report->found)},
+                                  {"corrected", std::to_string(report->corrected)},
+                                  {"notes", std::to_string(report->notes)},
+                                  {"fsck_status", std::to_string(report->exit_bits)}});
+    });
     co_return answer;
 }
 

@@ -227,7 +227,7 @@ DamagedDatabase::~DamagedDatabase()
 {
     db_.reset();
     for (const char* suffix : {"-shm", "-wal", ""})
-        unlink((scratch_ + suffix).c_str());
+        remove_file(scratch_, suffix);
 }
 
 void DamagedDatabase::mend()

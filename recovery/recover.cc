@@ -57,20 +57,39 @@ private:
         while (next_ < domains_.size() && !check_.cancelled()) {
             DomainRow domain = std::move(domains_[next_++]);
             check_.progress(pass_, static_cast<int>(next_) - 1, static_cast<int>(domains_.size()));
-            if (pass_ == 4) {
-                const auto domid = at_work_.insert(domain.domid);
-                co_await primaries(check_, store_, std::move(domain));
-                at_work_.erase(domid);
-                release();
-                continue;
+            Subject about{domain.subject(), {}, domain.domid};
+            std::optional<std::multiset<std::int64_t>::iterator> place;
+            if (pass_ == 4) place = at_work_.insert(domain.domid);
+            std::optional<Error> failure;
+            try {
+                co_await look_at(std::move(domain));
+            } catch (...) {
+                failure = caught();
             }
-            const bool lives = co_await pass3_lifecycle(check_, store_, domain);
-            if (lives) living_.push_back(std::move(domain));
+            // What breaks at one domain (a full disk at its settle) is said of that one, and keeps
+            // no other from its turn.
+            if (failure) {
+                about.evidence = std::move(failure->message);
+                check_.report(pass_ == 4 ? Code::primary_unseen : Code::qemu_unseen, about);
+            }
+            if (!place) continue;
+            at_work_.erase(*place);
+            release();
         }
     }
 
-    // Pass 4 is the last that speaks of a domain: what lies below the lowest that is not over yet can
-    // be told. They come in the order of domid.
+    Task<void> look_at(DomainRow domain)
+    {
+        if (pass_ == 4) {
+            co_await primaries(check_, store_, std::move(domain));
+            co_return;
+        }
+        const bool lives = co_await pass3_lifecycle(check_, store_, domain);
+        if (lives) living_.push_back(std::move(domain));
+    }
+
+    // Pass 4 is the last that speaks of a domain: what lies below the lowest that is not over yet
+    // can be told. They come in the order of domid.
     void release()
     {
         if (!at_work_.empty())

@@ -97,10 +97,14 @@ public:
     ~MovedAway()
     {
         if (kept_) return;
-        std::error_code error;
-        if (fs::exists(away_ + "-wal", error))
-            fs::rename(away_ + "-wal", database_ + "-wal", error);
-        fs::rename(away_, database_, error);
+        try {
+            std::error_code error;
+            if (fs::exists(away_ + "-wal", error))
+                fs::rename(away_ + "-wal", database_ + "-wal", error);
+            fs::rename(away_, database_, error);
+        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+            // It stays where it is: the next xlfsck goes on from there, as after a kill.
+        }
     }
     /// Under a dated name, which this gives.
     std::string keep()

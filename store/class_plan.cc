@@ -15,6 +15,8 @@ namespace xlstore {
 
 namespace {
 
+constexpr std::string_view kEject = "eject";
+
 // libxl's device number of a whole disk ("hdc" is 5632); QEMU's id of an emulated drive is made of
 // it. Nothing for names that libxl does not know.
 std::optional<std::int64_t> device_number(std::string_view vdev)
@@ -369,7 +371,7 @@ Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
         DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}};
     auto& steps = draft.plan.steps;
     steps.push_back(Step{{"query-version", ""}, std::nullopt, {}, {}});
-    steps.push_back(Step{{"eject", id}, std::nullopt, {}, {}});
+    steps.push_back(Step{{std::string(kEject), id}, std::nullopt, {}, {}});
     if (const auto& medium = draft.plan.probe.drive->after) {
         const auto format = json_get_string(*draft.image_after, "format").value_or("raw");
         steps.push_back(Step{{"add-fd", "{\"opaque\":" + json_quote(*medium) + "}"},
@@ -400,6 +402,18 @@ Result<Draft> draft_insert(const ThingRow& entry, std::string_view file)
 Result<Draft> draft_eject(const ThingRow& entry)
 {
     return draft_change(entry, with_medium(entry.json, "", "empty"));
+}
+
+bool opens_tray(const Command& command) noexcept
+{
+    return command.execute == kEject;
+}
+
+void open_by_force(Plan& plan)
+{
+    for (auto& step : plan.steps)
+        if (opens_tray(step.command))
+            step.command.arguments = json_with_member(step.command.arguments, "force", "true");
 }
 
 }  // namespace xlstore

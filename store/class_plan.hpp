@@ -61,6 +61,12 @@ Result<Draft> draft_change(const ThingRow& entry, std::string image_after);
 Result<Draft> draft_insert(const ThingRow& entry, std::string_view file);
 Result<Draft> draft_eject(const ThingRow& entry);
 
+/// The step at which a guest that keeps the tray shut stands in the way of the two: QEMU asks it to
+/// open the tray, and refuses.
+[[nodiscard]] bool opens_tray(const Command& command) noexcept;
+/// The tray is opened against the guest's will.
+void open_by_force(Plan& plan);
+
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_CLASS_PLAN_HPP_

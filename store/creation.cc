@@ -103,7 +103,7 @@ std::vector<std::string> with_monitor(std::vector<std::string> command, const st
 }
 
 struct NewRow {
-    DomainId id{};
+    DomainRow domain;
     std::optional<SlowHold> hold;
     bool forestalled = false;
 };
@@ -118,6 +118,28 @@ Result<void> check_socket_path(const std::string& path, std::size_t size)
                  "keep the store in a shorter directory");
 }
 
+// R18: once the old QEMU is dead, an error says so; the soft reset cannot be "not done" any more.
+Task<Result<void>> end_old_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
+{
+    Result<void> ended;
+    try {
+        ended = co_await end_qemu(store, domain, hold, until);
+    } catch (...) {
+        ended = caught();
+    }
+    if (ended || ended.error().code == Errc::gone || !domain.registration ||
+        life_of(domain.registration->qemu) != Life::dead)
+        co_return ended;
+    Error failure = std::move(ended).error();
+    failure.code = Errc::unfinished;
+    failure.message =
+        domain.subject() +
+        ": its old QEMU is dead, and the soft reset went no further: " + failure.message;
+    failure.advice +=
+        std::string(failure.advice.empty() ? "" : "; ") + "'xlstore soft-reset' again goes on";
+    co_return failure;
+}
+
 // The library's own monitor and log, and QEMU behind its gate.
 Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
                                   Deadline until)
@@ -127,9 +149,16 @@ Task<Result<Created>> run_through(Creation creation, std::vector<std::string> co
     SpawnRequest request;
     request.argv = with_monitor(std::move(command), creation.monitor_path());
     request.log_path = creation.log_path();
-    auto spawned =
-        co_await creation.spawn(std::move(request), creation.monitor_path(), false, until);
-    if (!spawned) co_return co_await creation.give_up(std::move(spawned).error());
+    const std::string subject = creation.domain().subject();
+    std::optional<Error> failure;
+    try {
+        auto spawned =
+            co_await creation.spawn(std::move(request), creation.monitor_path(), false, until);
+        if (!spawned) failure = std::move(spawned).error();
+    } catch (...) {
+        failure = caught(subject);
+    }
+    if (failure) co_return co_await creation.give_up(*std::move(failure));
     co_return co_await creation.finish(until);
 }
 
@@ -165,7 +194,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
             insert_carried(store.db(), *id, *carried, "adding");
             auto hold = store.slow_lock_of_new(gate, *id, "create");
             if (!hold) return std::move(hold).error();
-            fresh.id = *id;
+            fresh.domain = *read_domain(store.db(), *id);
             fresh.hold.emplace(*std::move(hold));
             return fresh;
         });
@@ -175,7 +204,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
                         "domain " + std::to_string(domid) + " (" + document->name +
                             ") was destroyed before it was created (R14)",
                         "create it again if that was not meant");
-    co_return Creation(store, *read_domain(store.db(), row->id), *std::move(row->hold), false, "");
+    co_return Creation(store, std::move(row->domain), *std::move(row->hold), false, "");
 }
 
 Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Deadline until)
@@ -191,7 +220,7 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
     if (auto asked = co_await learn_addresses(store, *row, *hold, until); !asked)
         co_return std::move(asked).error();
-    if (auto ended = co_await end_qemu(store, *row, *hold, until); !ended)
+    if (auto ended = co_await end_old_qemu(store, *row, *hold, until); !ended)
         co_return std::move(ended).error();
     row = read_domain(store.db(), domain.id);
     // A name of its own: whoever is late with the old QEMU's socket does not find the new one's.
@@ -237,6 +266,7 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
 Task<Result<Created>> Creation::finish(Deadline until)
 {
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    const std::string subject = domain_.subject();
     std::optional<Error> failure;
     try {
         auto row = read_domain(store_->db(), domain_.id);
@@ -249,14 +279,31 @@ Task<Result<Created>> Creation::finish(Deadline until)
             failure = Error(Errc::no_qemu, domain_.subject() + ": no QEMU was registered for it",
                             "register or spawn one before it is finished");
         }
-    } catch (const std::exception& e) {
-        // Whatever broke: a creation that is reported as failed leaves no QEMU behind.
-        failure = Error(Errc::io, domain_.subject() + ": " + e.what());
+    } catch (...) {
+        // A creation that is reported as failed leaves no QEMU behind.
+        failure = caught(subject);
     }
     co_return co_await give_up(*std::move(failure));
 }
 
+// R18: what is left of a creation is said, whatever breaks while it is cleared away.
 Task<Error> Creation::give_up(Error failure)
+{
+    const Errc code = failure.code;
+    std::optional<Error> trouble;
+    try {
+        co_return co_await clear_away(std::move(failure));
+    } catch (...) {
+        trouble = caught(domain_.subject());
+    }
+    trouble->code = code == Errc::gone ? code : Errc::unfinished;
+    trouble->advice =
+        "its creation failed, and what is left of it could not be cleared away: run "
+        "xlfsck -p";
+    co_return *std::move(trouble);
+}
+
+Task<Error> Creation::clear_away(Error failure)
 {
     hold_.reset();
     const auto until = Clock::now() + kCleanUp;
@@ -268,8 +315,11 @@ Task<Error> Creation::give_up(Error failure)
         // Nothing is left running, and the row goes: the same steps as any destruction.
         const std::string why = "its creation failed: " + failure.message;
         auto gone = co_await destroy_domain(*store_, domain_, until, why);
-        if (!gone)
-            failure.advice += "; cleaning up failed: " + gone.error().message + ": 'xlfsck -p' finishes it";
+        if (!gone) {
+            failure.code = Errc::unfinished;
+            failure.advice +=
+                "; cleaning up failed: " + gone.error().message + ": 'xlfsck -p' finishes it";
+        }
         co_return failure;
     }
     if (failure.code == Errc::gone) co_return failure;
@@ -281,10 +331,15 @@ Task<Error> Creation::give_up(Error failure)
         if (row && row->registration && row->state == DomainState::creating)
             ended = co_await end_qemu(*store_, *std::move(row), *hold, until);
     }
-    failure.advice +=
-        std::string(failure.advice.empty() ? "" : "; ") +
-        "the document is kept, without a QEMU: 'xlstore soft-reset' again, or destroy it";
-    if (!ended) failure.advice += "; cleaning up failed: " + ended.error().message + ": 'xlfsck -p' finishes it";
+    failure.advice += failure.advice.empty() ? "" : "; ";
+    if (ended) {
+        failure.advice +=
+            "the document is kept, without a QEMU: 'xlstore soft-reset' again, or destroy it";
+    } else {
+        failure.code = Errc::unfinished;
+        failure.advice += "cleaning up failed: " + ended.error().message +
+                          ": run xlfsck -p, then 'xlstore soft-reset' again";
+    }
     co_return failure;
 }
 
@@ -327,16 +382,14 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
     if (!document) co_return std::move(document).error();
     auto carried = carried_with(things, *document);
     if (!carried) co_return std::move(carried).error();
-    auto id = co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainId> {
+    co_return co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainRow> {
         auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
-        if (fresh) insert_carried(store.db(), *fresh, *carried, "present");
-        if (fresh)
-            Journal(store).add_history(
-                HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
-        return fresh;
+        if (!fresh) return std::move(fresh).error();
+        insert_carried(store.db(), *fresh, *carried, "present");
+        Journal(store).add_history(
+            HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
+        return *read_domain(store.db(), *fresh);
     });
-    if (!id) co_return std::move(id).error();
-    co_return *read_domain(store.db(), *id);
 }
 
 }  // namespace xlstore

@@ -53,6 +53,7 @@ public:
     Task<Error> give_up(Error failure);
 
 private:
+    Task<Error> clear_away(Error failure);
     Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix);
 
     Store* store_;

@@ -164,6 +164,7 @@ void Db::configure(Mode mode, Durability durability)
     execute("PRAGMA mmap_size = 0");  // the log's reset race is widened by mapped files
     execute("PRAGMA cell_size_check = ON");
     execute("PRAGMA foreign_keys = ON");
+    rollback_ = prepare("ROLLBACK").stmt_;
     if (mode == Mode::read_only || mode == Mode::untouched) return;
     execute("PRAGMA journal_mode = WAL");
     execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
@@ -272,6 +273,16 @@ void Db::fail(const std::string& doing) const
                             (db_ ? sqlite3_errmsg(db_) : "out of memory"));
 }
 
+void Db::roll_back() noexcept
+{
+    // Not by way of prepare(): this runs in destructors, also of a transaction that ran out of
+    // memory. SQLite itself may have rolled back already (full disk, I/O error).
+    for (int i = 0; i < 2 && in_transaction(); ++i)
+        if (!rollback_ || sqlite3_step(rollback_) != SQLITE_DONE)
+            sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+    if (rollback_) sqlite3_reset(rollback_);
+}
+
 Transaction::Transaction(Db& db) : db_(db)
 {
     db_.prepare("BEGIN IMMEDIATE").run();
@@ -279,12 +290,7 @@ Transaction::Transaction(Db& db) : db_(db)
 
 Transaction::~Transaction()
 {
-    if (!open_ || !db_.in_transaction()) return;
-    try {
-        db_.prepare("ROLLBACK").run();
-    } catch (const DbError&) {
-        // SQLite has rolled back by itself (full disk, I/O error), or will when it is opened next.
-    }
+    if (open_) db_.roll_back();
 }
 
 void Transaction::commit()
@@ -302,11 +308,7 @@ ReadTransaction::ReadTransaction(Db& db) : db_(db)
 
 ReadTransaction::~ReadTransaction()
 {
-    try {
-        db_.prepare("COMMIT").run();
-    } catch (const DbError&) {
-        // A read changes nothing: there is nothing to lose.
-    }
+    db_.roll_back();  // a read changes nothing: there is nothing to lose
 }
 
 }  // namespace xlstore

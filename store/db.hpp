@@ -127,6 +127,10 @@ public:
 
 private:
     friend class Statement;
+    friend class Transaction;
+    friend class ReadTransaction;
+    /// Ends the transaction that is open, if there is one, and needs no memory of ours for it.
+    void roll_back() noexcept;
     void configure(Mode mode, Durability durability);
 
     sqlite3* db_ = nullptr;
@@ -134,6 +138,7 @@ private:
     std::string path_;
     // Keyed by the address of the SQL literal: the same call site, the same statement.
     std::unordered_map<const char*, sqlite3_stmt*> statements_;
+    sqlite3_stmt* rollback_ = nullptr;  // among the statements; prepared when the file is opened
     int wal_frames_ = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <new>
 
 #include "store/crash_point.hpp"
 #include "store/hole.hpp"
@@ -61,8 +62,10 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Deadline unt
         if (process.error().code == Errc::not_found) co_return Result<void>();
         co_return std::move(process).error();
     }
-    store.log(LogLevel::info, "killing QEMU pid=" + std::to_string(qemu.pid) +
-                                  " domid=" + std::to_string(domain.domid));
+    store.log(LogLevel::info, [&] {
+        return "killing QEMU pid=" + std::to_string(qemu.pid) +
+               " domid=" + std::to_string(domain.domid);
+    });
     XLSTORE_TRACE("destroy.kill", value_of(domain.id), "pid=" + std::to_string(qemu.pid));
     XLSTORE_CRASH_POINT("destroy.before_kill");
     if (auto sent = process->send_signal(SIGKILL); !sent && sent.error().code != Errc::not_found)
@@ -197,8 +200,8 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
 }
 
 // From the mark to the end, under the destroy lock, with the row read again once it is held.
-Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::string why,
-                              Deadline until)
+Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, std::string why,
+                                 Deadline until)
 {
     if (auto ok = store.check(); !ok) co_return ok;
     XLSTORE_CRASH_POINT("destroy.before_mark");
@@ -224,6 +227,51 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
     remove_log(store, *row);
     XLSTORE_CRASH_POINT("destroy.before_end");
     co_return co_await remove_document(store, *row, std::move(why), until);
+}
+
+// What the row says of a destruction that ended with an error. Nothing: it cannot be read.
+std::optional<DomainState> state_now(Store& store, DomainId domain) noexcept
+{
+    try {
+        const auto row = read_domain(store.db(), domain);
+        return row ? row->state : DomainState::destroyed;
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
+// R18: once the mark is committed, an error says that the destruction goes on, and by what.
+Error not_at_its_end(const DomainRow& domain, Error failure) noexcept
+{
+    failure.code = Errc::unfinished;
+    try {
+        failure.message = domain.subject() +
+                          ": its destruction has begun and is not at its end: " + failure.message;
+        const std::string first = failure.advice.empty() ? "" : failure.advice + "; ";
+        failure.advice = first + "'xlstore destroy id:" + std::to_string(value_of(domain.id)) +
+                         "' or 'xlfsck -p' goes on where this one stopped";
+    } catch (const std::bad_alloc&) {
+        failure.advice.clear();
+    }
+    return failure;
+}
+
+Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::string why,
+                              Deadline until)
+{
+    const DomainRow row = domain;
+    Result<void> ended;
+    try {
+        ended = co_await go_to_the_end(store, std::move(domain), kill, std::move(why), until);
+    } catch (...) {
+        ended = caught();
+    }
+    if (ended) co_return ended;
+    const auto state = state_now(store, row.id);
+    if (state == DomainState::destroyed) co_return Result<void>();  // whatever failed after that
+    if (!state || *state == DomainState::destroying)
+        co_return not_at_its_end(row, std::move(ended).error());
+    co_return ended;
 }
 
 }  // namespace

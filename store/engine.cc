@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <new>
 
 #include "store/address.hpp"
+#include "store/class_plan.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -41,17 +43,6 @@ Deadline look_deadline(Deadline until)
 Deadline settle_deadline(Deadline until)
 {
     return until + kSettleGrace;
-}
-
-Error in_doubt(const DomainRow& domain, IntentId intent, const std::string& what,
-               const std::string& why)
-{
-    const auto number = std::to_string(value_of(intent));
-    Error error(
-        Errc::in_doubt, domain.subject() + ": " + what + " is in doubt: " + why,
-        "intent " + number + " stays open: 'xlstore wait " + number + "', or 'xlstore recover'");
-    error.intent = value_of(intent);
-    return error;
 }
 
 Result<std::vector<Fd>> open_files(const std::vector<Step>& steps)
@@ -123,18 +114,31 @@ void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const E
 
 namespace {
 
+// Stands for the tray that a guest has been asked to open: no product, but waited for like one.
+constexpr std::string_view kTray = "tray";
+
+Product tray_of(const Probe& probe)
+{
+    return Product{std::string(kTray), probe.drive->drive, std::nullopt};
+}
+
 std::vector<Product> asked_of(const std::vector<Intent>& intents)
 {
     std::vector<Product> asked;
-    for (const auto& intent : intents)
+    for (const auto& intent : intents) {
         asked.insert(asked.end(), intent.asked.begin(), intent.asked.end());
+        if (intent.asked_us && intent.draft.plan.probe.drive)
+            asked.push_back(tray_of(intent.draft.plan.probe));
+    }
     return asked;
 }
 
-// What of `asked` is in QEMU yet.
+// What of `asked` is in QEMU yet; of a tray, the medium that was to leave it.
 std::vector<Product> still_there(const std::vector<Product>& asked, const Evidence& found)
 {
     std::vector<Product> there;
+    for (const auto& product : asked)
+        if (product.kind == kTray && found.image == Image::before) there.push_back(product);
     for (const auto& product : found.present)
         if (has_product(asked, product)) there.push_back(product);
     return there;
@@ -167,12 +171,34 @@ Probe probe_of(const std::vector<Intent>& intents)
 
 namespace {
 
-std::string names_of(const std::vector<Intent>& intents)
+std::string names_of(const std::vector<Draft>& drafts)
 {
     std::string names;
-    for (const auto& intent : intents)
-        names += (names.empty() ? "" : ", ") + intent.draft.thing.text();
+    for (const auto& draft : drafts)
+        names += (names.empty() ? "" : ", ") + draft.thing.text();
     return names;
+}
+
+std::string names_of(const std::vector<Wish>& wishes)
+{
+    std::string names;
+    for (const auto& wish : wishes)
+        names += (names.empty() ? "" : ", ") + wish.thing.text();
+    return names;
+}
+
+// What a person calls an operation of this verb.
+std::string_view request_name(Verb verb)
+{
+    switch (verb) {
+    case Verb::add:
+        return "attach";
+    case Verb::remove:
+        return "detach";
+    case Verb::change:
+        break;
+    }
+    return "change";
 }
 
 std::vector<IntentId> ids_of(const std::vector<Intent>& intents)
@@ -181,6 +207,14 @@ std::vector<IntentId> ids_of(const std::vector<Intent>& intents)
     for (const auto& intent : intents)
         ids.push_back(intent.id);
     return ids;
+}
+
+std::vector<std::vector<Product>> products_of(const std::vector<Intent>& intents)
+{
+    std::vector<std::vector<Product>> products;
+    for (const auto& intent : intents)
+        products.push_back(intent.draft.plan.probe.products);
+    return products;
 }
 
 // Several adds as one plan.
@@ -204,12 +238,57 @@ bool makes_something(const Step& step)
 
 }  // namespace
 
+// Intents that are committed, with what is needed to speak of them: made before they are, so that
+// there is an answer even when the memory has run out since.
+struct Engine::Open {
+    std::vector<IntentId> ids = {};
+    std::vector<std::vector<Product>> products = {};  // of each, if they are adds
+    Verb verb;
+    std::string things;  // their names
+    Error doubt;         // in as few words as will do
+
+    Open(const DomainRow& domain, Verb verb_, std::string things_)
+        : verb(verb_),
+          things(std::move(things_)),
+          doubt(Errc::in_doubt, domain.subject() + ": " + things + " is in doubt",
+                "its intent stays open: 'xlstore wait' for it, or 'xlstore recover'")
+    {}
+
+    // R18: in doubt, with the number of this request's own intent.
+    [[nodiscard]] Error in_doubt(const std::string& why) const noexcept
+    {
+        Error error(Errc::in_doubt, {});
+        error.intent = value_of(ids.front());
+        try {
+            const auto number = std::to_string(value_of(ids.front()));
+            std::string advice = "intent " + number + " stays open: 'xlstore wait " + number +
+                                 "', or 'xlstore recover'";
+            error.message = doubt.message + ": " + why;
+            error.advice = std::move(advice);
+        } catch (const std::bad_alloc&) {
+            error.message.clear();
+        }
+        return error;
+    }
+    // The same when an exception was caught; never throws, and words are had from `doubt`.
+    [[nodiscard]] Error in_doubt_of(Error failure) noexcept
+    {
+        Error error = in_doubt(failure.message);
+        if (error.message.empty()) {
+            error.message = std::move(doubt.message);
+            error.advice = std::move(doubt.advice);
+        }
+        return error;
+    }
+};
+
 // How far a plan got.
 struct Engine::Carried {
     Evidence evidence;
     std::optional<std::string> refusal;  // QEMU's or the guest's, with the steps before it undone
     std::vector<Product> asked;  // the guest has been asked for them, and may let go at any time
     bool unproved = false;       // a step that makes nothing may not be undone: no probe sees it
+    bool tray_asked = false;     // the guest has been asked to open it, and may do so at any time
     Addresses addresses;         // where QEMU put what was added
 };
 
@@ -294,6 +373,25 @@ Task<Engine::Unplug> Engine::watch_unplug(Product device, Deadline patience, Dea
             device.name, std::min(patience, Clock::now() + kGonePoll));
         refused = event && *event == qmp::kUnplugRefused;
     }
+}
+
+// A drive that did not open. Its guest may keep the tray shut; then QEMU has asked it to open it.
+Task<Engine::Shut> Engine::watch_tray(std::vector<IntentId> intents, const Draft& whole,
+                                      Deadline until)
+{
+    auto found = co_await look(monitor_, whole.verb, whole.plan.probe, look_deadline(until));
+    if (!found.tray_shut) co_return Shut::no;
+    if (!whole.waits_for_tray) co_return Shut::stays;
+    // Written down before the wait, as for a device.
+    std::optional<std::vector<Product>> asked(std::in_place, 1, tray_of(whole.plan.probe));
+    auto noted = co_await journal_.note(hold_, intents, "the guest has been asked to open the tray",
+                                        std::move(asked), settle_deadline(until));
+    const auto last = std::min(until, Clock::now() + limits::guest_unplug_wait);
+    while (noted && found.tray_shut && Clock::now() < last) {
+        (void)co_await store_->loop().sleep(std::min(last, Clock::now() + kGonePoll));
+        found = co_await look(monitor_, whole.verb, whole.plan.probe, look_deadline(until));
+    }
+    co_return found.tray_shut || !found.image ? Shut::waits : Shut::opened;
 }
 
 Task<Result<qmp::Reply>> Engine::send(Command command, Deadline until, int file_descriptor)
@@ -424,7 +522,7 @@ Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence
     co_return evidence;
 }
 
-Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline until)
+Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline until, Tray tray)
 {
     const Intent& first = intents.front();
     const Verb verb = first.draft.verb;
@@ -433,6 +531,10 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     trace_probed(domain_.id, ids_of(intents), found);
     Asking asking{ids_of(intents), asked_of(intents)};
     found.asked = still_there(asking.asked, found);
+    if (tray == Tray::given_up && verb == Verb::change && !found.asked.empty()) {
+        found.asked.clear();
+        found.reason += "; another request has taken the place of this one";
+    }
     if ((found.half && found.asked.empty()) || has_more_to_ask(intents, found)) {
         found = co_await clear_up(verb, probe, std::move(found), asking, until);
         trace_probed(domain_.id, ids_of(intents), found);
@@ -465,7 +567,7 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
     Addresses addresses;
     if (verb == Verb::add && *found.image == Image::after)
-        addresses = co_await ask_where(intents, until);
+        addresses = co_await ask_where(ids_of(intents), products_of(intents), until);
     auto settled =
         co_await journal_.settle(hold_, ids_of(intents), *found.image, std::move(evidence),
                                  std::move(addresses), settle_deadline(until));
@@ -478,27 +580,71 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
 }
 
 // Before the commit that says that they are there, over the connection that proved it.
-Task<Addresses> Engine::ask_where(const std::vector<Intent>& intents, Deadline until)
+Task<Addresses> Engine::ask_where(const std::vector<IntentId>& intents,
+                                  const std::vector<std::vector<Product>>& products, Deadline until)
 {
     Addresses addresses;
-    for (const auto& intent : intents)
-        addresses[intent.id] =
-            co_await ask_addresses(monitor_, intent.draft.plan.probe.products, until);
+    for (std::size_t i = 0; i < products.size(); ++i)
+        addresses[intents[i]] = co_await ask_addresses(monitor_, products[i], until);
     co_return addresses;
 }
 
-Task<Result<void>> Engine::make_way(ThingName thing, Deadline until)
+Task<Result<std::optional<Done>>> Engine::make_way(std::vector<Wish> wishes, Deadline until)
 {
-    const auto id = open_intent_of(store_->db(), domain_.id, thing);
-    if (!id) co_return Result<void>();
-    auto intents = read_batch(store_->db(), *id);
-    if (!intents) co_return std::move(intents).error();
-    auto resolved = co_await resolve(*std::move(intents), until);
-    if (!resolved) co_return std::move(resolved).error();
-    if (resolved->open())
-        co_return in_doubt(domain_, *id, thing.text(),
-                           "an earlier operation on it is still open: " + resolved->reason);
-    co_return Result<void>();
+    for (const auto& wish : wishes) {
+        const auto id = open_intent_of(store_->db(), domain_.id, wish.thing);
+        if (!id) continue;
+        auto unit = read_batch(store_->db(), *id);
+        if (!unit) co_return std::move(unit).error();
+        if (wants_the_same(wishes, *unit)) {
+            auto own = co_await take_over(wishes, *std::move(unit), until);
+            if (!own || *own) co_return own;
+            continue;
+        }
+        const std::string other =
+            "an earlier " + std::string(request_name(unit->front().draft.verb)) +
+            " of it, intent " + std::to_string(value_of(*id)) + ", which another request made, ";
+        auto resolved = co_await resolve(*std::move(unit), until, Tray::given_up);
+        if (!resolved) co_return std::move(resolved).error();
+        if (resolved->open())
+            co_return Error(Errc::refused,
+                            domain_.subject() + ": " + wish.thing.text() + ": " + other +
+                                "is still open: " + resolved->reason,
+                            "nothing was changed; 'xlstore wait " + std::to_string(value_of(*id)) +
+                                "' until that one is over, then try again");
+    }
+    co_return std::optional<Done>();
+}
+
+// An open intent of an older request for the same: what becomes of it is this one's answer.
+// Nothing: it is closed as not done, and this one's turn comes.
+Task<Result<std::optional<Done>>> Engine::take_over(const std::vector<Wish>& wishes,
+                                                    std::vector<Intent> unit, Deadline until)
+{
+    Open open(domain_, unit.front().draft.verb, names_of(wishes));
+    for (const auto& wish : wishes)
+        for (const auto& intent : unit)
+            if (wants_the_same(wish, intent.draft)) open.ids.push_back(intent.id);
+    std::optional<Error> failure;
+    try {
+        if (unit.size() == 1 && unit.front().draft.verb != Verb::add && unit.front().asked_us) {
+            auto again = co_await ask_again(std::move(unit.front()), wishes.front().force, until);
+            if (!again) co_return std::move(again).error();
+            co_return std::optional<Done>(*std::move(again));
+        }
+        auto resolved = co_await resolve(std::move(unit), until);
+        if (resolved && resolved->resolution == Resolution::done) {
+            Done done{std::move(open.ids), std::move(resolved->reason)};
+            co_return std::optional<Done>(std::move(done));
+        }
+        if (resolved && !resolved->open()) co_return std::optional<Done>();
+        failure = resolved ? Error(Errc::in_doubt, std::move(resolved->reason))
+                           : std::move(resolved).error();
+    } catch (...) {
+        failure = caught();
+    }
+    if (failure->code == Errc::gone) co_return *std::move(failure);
+    co_return open.in_doubt_of(*std::move(failure));
 }
 
 namespace {
@@ -641,7 +787,18 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
         const auto device = asks ? device_of_removal(command.arguments) : Product{};
         // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
         if (!reply->ok && !(asks && has_product(asking.asked, device))) {
-            carried.refusal = qemu_said(step.command, *reply);
+            auto shut = Shut::no;
+            if (opens_tray(step.command)) shut = co_await watch_tray(intents, whole, until);
+            if (shut == Shut::opened) {
+                --i;  // the same step again
+                continue;
+            }
+            carried.refusal = shut == Shut::no
+                                  ? qemu_said(step.command, *reply)
+                                  : "the guest keeps the tray shut, and has been asked "
+                                    "to open it";
+            carried.tray_asked = shut != Shut::no;
+            if (shut == Shut::waits) asking.asked.push_back(tray_of(whole.plan.probe));
             break;
         }
         if (!step.capture.empty()) {
@@ -694,8 +851,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
         carried.evidence.reason = so_far + "; " + connected.error().message;
         co_return carried;
     }
-    carried.evidence =
-        co_await look(monitor_, whole.verb, whole.plan.probe, look_deadline(until));
+    carried.evidence = co_await look(monitor_, whole.verb, whole.plan.probe, look_deadline(until));
     // What the guest has been asked for, or said no to, is left to it.
     if (carried.evidence.half && !said_no && asking.asked.empty())
         carried.evidence = co_await clear_up(whole.verb, whole.plan.probe,
@@ -706,65 +862,95 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
     co_return carried;
 }
 
-Task<Result<Done>> Engine::conclude(std::vector<IntentId> ids, Verb verb, Carried carried,
-                                    Deadline until)
+// An intent that somebody else closed while it was carried out (the slow lock was broken, R15):
+// history says how.
+Result<Done> Engine::closed_by_another(const Open& open)
 {
-    // First of all: a destruction while QEMU is asked has taken the intent, and says so below.
-    if (verb == Verb::add && !carried.refusal && carried.evidence.image == Image::after)
-        if (const auto added = read_batch(store_->db(), ids.front()))
-            carried.addresses = co_await ask_where(*added, until);
-    auto intents = read_batch(store_->db(), ids.front());
-    if (!intents) {
-        if (auto ours = journal_.still_held(hold_); !ours) co_return std::move(ours).error();
-        co_return Error(Errc::lost,
-                        domain_.subject() + ": intent " + std::to_string(value_of(ids.front())) +
-                            " was closed by somebody else while it was carried out",
-                        "'xlstore history' says what was seen of it");
-    }
-    const std::string things = names_of(*intents);
-    const Evidence& found = carried.evidence;
-    std::string trouble;
-    const bool waits = !still_there(carried.asked, found).empty();
+    auto outcome = outcome_of_closed(store_->db(), open.ids.front());
+    if (outcome) outcome->intents = open.ids;
+    return outcome;
+}
+
+Task<Result<Done>> Engine::conclude(Open& open, Carried carried, Deadline until)
+{
+    if (open.verb == Verb::add && !carried.refusal && carried.evidence.image == Image::after)
+        carried.addresses = co_await ask_where(open.ids, open.products, until);
+    Evidence& found = carried.evidence;
+    auto asked = still_there(carried.asked, found);
+    const bool waits = !asked.empty();
     // A step was refused and yet all of it is there: what was undone is not gone, or the step that
     // was refused left no trace. Neither is what was asked for.
     const bool undone_is_there =
-        verb == Verb::add && carried.refusal && found.image == Image::after;
+        open.verb == Verb::add && carried.refusal && found.image == Image::after;
     const bool unproved = carried.unproved && found.image != Image::after &&
                           !XLSTORE_LEFT_OUT("doubt of what is not proved");
-    const bool open = waits || undone_is_there || unproved || found.half || !found.image;
+    const bool stays_open = waits || undone_is_there || unproved || found.half || !found.image;
     std::string evidence = found.reason;
     if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
     Result<void> written;
-    try {
-        if (open) {
-            std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
-            if (found.image || found.half) asked = still_there(carried.asked, found);
-            written = co_await journal_.note(hold_, ids, evidence, std::move(asked),
-                                             settle_deadline(until));
-        } else
-            written = co_await journal_.settle(hold_, ids, *found.image, evidence,
-                                               carried.addresses, settle_deadline(until));
-    } catch (const std::exception& e) {
-        // QEMU acted and the store could not be told: the intent, committed before, tells recovery.
-        trouble = e.what();
+    if (stays_open) {
+        std::optional<std::vector<Product>> seen;  // as it was, where nothing was seen
+        if (found.image || found.half) seen = std::move(asked);
+        written = co_await journal_.note(hold_, open.ids, evidence, std::move(seen),
+                                         settle_deadline(until));
+    } else
+        written = co_await journal_.settle(hold_, open.ids, *found.image, evidence,
+                                           carried.addresses, settle_deadline(until));
+    if (!written && written.error().code == Errc::gone) {
+        written.error().intent = value_of(open.ids.front());
+        co_return std::move(written).error();
     }
-    if (!written) trouble = written.error().message;
-    if (open)
-        store_->log(LogLevel::info, "in doubt intent=" + std::to_string(value_of(ids.front())) +
-                                        " reason=" + json_shown(evidence));
-    if (waits)
-        co_return in_doubt(domain_, ids.front(), things,
-                           "asked, waiting for the guest: " + evidence);
-    if (open) co_return in_doubt(domain_, ids.front(), things, evidence);
-    if (!trouble.empty())
-        co_return in_doubt(domain_, ids.front(), things,
-                           found.reason + ", but that could not be settled: " + trouble);
-    if (*found.image == Image::after) co_return Done{std::move(ids), found.reason};
+    if (!written && !read_intent_subject(store_->db(), open.ids.front()))
+        co_return closed_by_another(open);
+    if (stays_open)
+        store_->log(LogLevel::info, [&] {
+            return "in doubt intent=" + std::to_string(value_of(open.ids.front())) +
+                   " reason=" + json_shown(evidence);
+        });
+    if (waits) co_return open.in_doubt("asked, waiting for the guest: " + evidence);
+    if (stays_open) co_return open.in_doubt(evidence);
+    if (!written)
+        co_return open.in_doubt(found.reason +
+                                ", but that could not be settled: " + written.error().message);
+    if (*found.image == Image::after) {
+        Done done{std::move(open.ids), std::move(found.reason)};
+        co_return done;
+    }
     std::string what =
-        domain_.subject() + ": " + things + ": " + carried.refusal.value_or(found.reason);
+        domain_.subject() + ": " + open.things + ": " + carried.refusal.value_or(found.reason);
     if (*found.image == Image::neither) what += "; the drive is empty now";
+    if (carried.tray_asked) what += ", which it may do at any time; the medium stays in it";
     co_return Error(Errc::refused, what,
-                    *found.image == Image::neither ? "insert another image" : "QEMU is as it was");
+                    *found.image == Image::neither ? "insert another image"
+                    : carried.tray_asked ? "give it again with --wait, which waits for the "
+                                           "guest, or with --force, which does not ask it"
+                                         : "QEMU is as it was");
+}
+
+// The one way from commit 1 to the answer (R18): what is thrown on it leaves the intent open, and
+// the answer is in doubt with its number. REQUIRES that this task was made before commit 1, and
+// that `open` has the numbers when it is started.
+Task<Result<Done>> Engine::see_through(Open& open, const Draft& whole, const std::vector<Fd>& files,
+                                       Deadline until)
+{
+    Carried carried;
+    Result<Done> ended = Error(Errc::in_doubt, {});
+    std::optional<Error> failure;
+    try {
+        std::vector<Product> nothing;
+        carried = co_await carry_out(open.ids, whole, files, std::move(nothing), until);
+    } catch (...) {
+        failure = caught();  // QEMU may have acted
+    }
+    try {
+        if (failure) carried.evidence.reason = std::move(failure->message);
+        failure.reset();
+        ended = co_await conclude(open, std::move(carried), until);
+    } catch (...) {
+        failure = caught();
+    }
+    if (failure) co_return open.in_doubt_of(*std::move(failure));
+    co_return ended;
 }
 
 Task<Result<Done>> Engine::operate(Draft draft, Deadline until)
@@ -776,9 +962,13 @@ Task<Result<Done>> Engine::operate(Draft draft, Deadline until)
 
 Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
 {
+    std::vector<Wish> wishes;
+    for (const auto& draft : drafts)
+        wishes.push_back(wish_of(draft));
+    auto way = co_await make_way(std::move(wishes), until);
+    if (!way) co_return std::move(way).error();
+    if (*way) co_return **std::move(way);
     for (auto& draft : drafts) {
-        if (auto way = co_await make_way(draft.thing, until); !way)
-            co_return std::move(way).error();
         if (auto readable = open_files(draft.plan.steps); !readable)
             co_return std::move(readable).error();
         if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
@@ -789,35 +979,83 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
     const Draft whole = merged(drafts);
     auto files = open_files(whole.plan.steps);
     if (!files) co_return std::move(files).error();
-    const Verb verb = whole.verb;
+    Open open(domain_, whole.verb, names_of(drafts));
+    for (const auto& draft : drafts)
+        open.products.push_back(draft.plan.probe.products);
+    auto rest = see_through(open, whole, *files, until);
     auto intents =
         co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
     if (!intents) co_return std::move(intents).error();
-
-    Carried carried;
-    try {
-        std::vector<Product> nothing;
-        carried = co_await carry_out(*intents, whole, *files, std::move(nothing), until);
-    } catch (const std::exception& e) {
-        carried.evidence.reason = e.what();  // QEMU may have acted: the intent stays open
-    }
-    co_return co_await conclude(*std::move(intents), verb, std::move(carried), until);
+    open.ids = *std::move(intents);
+    co_return co_await std::move(rest);
 }
 
-Task<Result<Done>> Engine::ask_again(Intent intent, Deadline until)
+Task<Result<Done>> Engine::ask_again(Intent intent, bool force, Deadline until)
 {
-    const auto there =
-        co_await look(monitor_, Verb::remove, intent.draft.plan.probe, look_deadline(until));
-    Draft rest = std::move(intent.draft);
-    rest.plan.steps = removal_steps(there.present);
-    const std::vector<Fd> no_files(rest.plan.steps.size());
-    std::vector<IntentId> ids(1, intent.id);
-    Carried carried;
-    if (there.image || there.half)
-        carried = co_await carry_out(ids, rest, no_files, std::move(intent.asked), until);
-    else
-        carried.evidence = there;
-    co_return co_await conclude(std::move(ids), Verb::remove, std::move(carried), until);
+    const Verb verb = intent.draft.verb;
+    Open open(domain_, verb, intent.draft.thing.text());
+    open.ids.push_back(intent.id);
+    std::optional<Error> failure;
+    try {
+        Draft rest = std::move(intent.draft);
+        Carried carried;
+        carried.evidence = co_await look(monitor_, verb, rest.plan.probe, look_deadline(until));
+        const Evidence& there = carried.evidence;
+        const bool goes_on =
+            verb == Verb::change ? there.image == Image::before : there.image || there.half;
+        if (verb == Verb::remove) rest.plan.steps = removal_steps(there.present);
+        rest.waits_for_tray = true;
+        if (force) open_by_force(rest.plan);
+        auto files = open_files(rest.plan.steps);
+        if (!files) co_return open.in_doubt_of(std::move(files).error());
+        if (goes_on)
+            carried = co_await carry_out(open.ids, rest, *files, std::move(intent.asked), until);
+        co_return co_await conclude(open, std::move(carried), until);
+    } catch (...) {
+        failure = caught();
+    }
+    co_return open.in_doubt_of(*std::move(failure));
+}
+
+Result<Done> outcome_of_closed(Db& db, IntentId id)
+{
+    const auto number = std::to_string(value_of(id));
+    auto row = db.prepare(
+                     "SELECT h.outcome, h.evidence, h.image IS NULL AND d.state IN ('destroying', "
+                     "'destroyed') FROM history h LEFT JOIN domain d ON d.id = h.domain "
+                     "WHERE h.intent = ? ORDER BY h.id DESC LIMIT 1")
+                   .bind(value_of(id));
+    if (!row.step())
+        return Error(Errc::not_found, "there is no intent " + number + " in the store",
+                     "it never was, or its history has been pruned");
+    if (row.text(0) == "done") return Done{std::vector<IntentId>(1, id), row.text(1)};
+    if (row.integer(2) != 0)
+        return Error(Errc::gone, "intent " + number + " ended with its domain: " + row.text(1));
+    return Error(Errc::refused, "intent " + number + " was closed as not done: " + row.text(1));
+}
+
+Error gone_if_destroyed(Store& store, DomainId domain, Error error) noexcept
+{
+    switch (error.code) {
+    case Errc::invalid:
+    case Errc::in_doubt:
+    case Errc::order:
+    case Errc::gone:
+    case Errc::unfinished:
+        return error;
+    default:
+        break;
+    }
+    try {
+        const auto row = read_domain(store.db(), domain);
+        if (row && row->state != DomainState::destroying && row->state != DomainState::destroyed)
+            return error;
+        return Error(Errc::gone,
+                     (row ? row->subject() : std::string("the domain")) +
+                         " was destroyed meanwhile, or is being destroyed (R8): " + error.message);
+    } catch (const std::exception&) {
+        return error;  // the store cannot say; what went wrong before does
+    }
 }
 
 }  // namespace xlstore

@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include <new>
 #include <system_error>
 
 #include "store/json_text.hpp"
@@ -46,6 +47,8 @@ std::string_view errc_name(Errc code) noexcept
         return "no_memory";
     case Errc::conflict:
         return "conflict";
+    case Errc::unfinished:
+        return "unfinished";
     }
     return "unknown";
 }
@@ -80,14 +83,45 @@ Error error_of(const DbError& error)
                      "mounted read-only or has no space left");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return Error(Errc::busy, error.what(),
-                     "a program other than xlstore has the database locked: end it, then try again");
+        return Error(
+            Errc::busy, error.what(),
+            "a program other than xlstore has the database locked: end it, then try again");
     case SQLITE_NOMEM:
         return Error(Errc::no_memory, error.what(), "close something, then try again");
     default:
         return Error(Errc::store, error.what(),
                      "run 'xlfsck -n' to see what is wrong with the database");
     }
+}
+
+Error caught() noexcept
+{
+    try {
+        try {
+            throw;
+        } catch (const DbError& e) {
+            return error_of(e);
+        } catch (const std::bad_alloc&) {
+            throw;
+        } catch (const std::exception& e) {
+            return Error(Errc::io, e.what());
+        }
+    } catch (const std::bad_alloc&) {
+        return Error(Errc::no_memory, "out of memory");  // short enough to need none
+    } catch (...) {
+        return Error(Errc::io, "unknown");
+    }
+}
+
+Error caught(const std::string& subject) noexcept
+{
+    Error error = caught();
+    try {
+        error.message = subject + ": " + error.message;
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+        // As it is.
+    }
+    return error;
 }
 
 IoError::IoError(int error_number, const std::string& what)

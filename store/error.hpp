@@ -19,22 +19,24 @@ namespace xlstore {
 /// What happened, in terms that a caller branches on. The names (errc_name) are part of the
 /// command line's --json output and never change.
 enum class Errc {
-    invalid,    ///< a bad argument or bad input; nothing was done
-    not_found,  ///< no such domain, thing or intent
-    gone,       ///< the domain was or is being destroyed (R8)
-    exists,     ///< what was to be added is there already; nothing was changed (R16)
-    busy,       ///< a lock was not to be had before the deadline; the message names its holder
-    refused,    ///< QEMU said no, and is as it was
-    in_doubt,   ///< QEMU may have acted; `intent` holds the number where one was committed
-    lost,       ///< the hold was lost (R15) or the store was moved or replaced (R17)
-    store,      ///< the store cannot be used: owner, mode, version, file system, damage
-    no_qemu,    ///< the domain has no QEMU, or it is proved dead
-    protocol,   ///< the monitor broke the protocol, hung up or stayed silent; nothing was changed
-    cancelled,  ///< the caller gave up before anything was changed
-    order,      ///< a lock was asked for against R7, or a handle was used in a forked child
-    io,         ///< the system refused: disk full, descriptors, permissions
-    no_memory,  ///< out of memory
-    conflict,   ///< the document has another revision than was expected; nothing was changed
+    invalid,     ///< a bad argument or bad input; nothing was done
+    not_found,   ///< no such domain, thing or intent
+    gone,        ///< the domain was or is being destroyed (R8)
+    exists,      ///< what was to be added is there already; nothing was changed (R16)
+    busy,        ///< a lock was not to be had before the deadline; the message names its holder
+    refused,     ///< QEMU said no, and is as it was
+    in_doubt,    ///< QEMU may have acted; `intent` holds the number where one was committed
+    lost,        ///< the hold was lost (R15) or the store was moved or replaced (R17)
+    store,       ///< the store cannot be used: owner, mode, version, file system, damage
+    no_qemu,     ///< the domain has no QEMU, or it is proved dead
+    protocol,    ///< the monitor broke the protocol, hung up or stayed silent; nothing was changed
+    cancelled,   ///< the caller gave up before anything was changed
+    order,       ///< a lock was asked for against R7, or a handle was used in a forked child
+    io,          ///< the system refused: disk full, descriptors, permissions
+    no_memory,   ///< out of memory
+    conflict,    ///< the document has another revision than was expected; nothing was changed
+    unfinished,  ///< what has begun cannot be taken back and is not at its end (a destruction that
+                 ///< is committed, a QEMU that was killed): the advice names what goes on with it
 };
 
 /// The stable word for `code`, as printed by --json.
@@ -85,6 +87,12 @@ public:
 private:
     int errno_;
 };
+
+/// The Error for the exception that is being handled. REQUIRES a catch block. Never throws: when
+/// there is no memory for the words, the code alone is kept.
+[[nodiscard]] Error caught() noexcept;
+/// The same, with the object's name before its words.
+[[nodiscard]] Error caught(const std::string& subject) noexcept;
 
 /// A value or an Error; the shape of C++23's std::expected.
 template <class T>

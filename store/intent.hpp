@@ -54,6 +54,8 @@ struct Draft {
     bool put_back = false;
     /// State of the entry that an intent's add replaces.
     std::optional<std::string> replaced_state = {};
+    /// A guest that keeps the drive's tray shut is waited for, instead of being an end of it.
+    bool waits_for_tray = false;
 };
 
 /// Where QEMU put what intents added (store/address.hpp), by intent; "": not known.
@@ -83,6 +85,7 @@ struct Evidence {
     std::vector<Product> present;  ///< those that are
     std::vector<std::int64_t> leftover_fdsets;  ///< ours, and nothing uses them
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
+    bool tray_shut = false;                     ///< its guest keeps the drive's tray shut
     std::string reason;
 };
 

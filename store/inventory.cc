@@ -287,6 +287,8 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
             const std::string peripheral = std::string(kPeripherals) + "/";
             drive.id = qdev.starts_with(peripheral) ? qdev.substr(peripheral.size()) : qdev;
         }
+        drive.locked = json_find(element, "locked") == "true";
+        drive.tray_open = json_find(element, "tray_open") == "true";
         if (const auto inserted = json_find(element, "inserted")) {
             drive.file = json_get_string(*inserted, "file");
             if (!drive.file) co_return no_answer("query-block");

@@ -74,6 +74,8 @@ struct Drives {
         std::string id;
         std::optional<std::string> file;  ///< as QEMU names it; nothing: empty
         std::string format;               ///< of what is in it, as QEMU names its driver
+        bool locked = false;              ///< by its guest: the tray opens when the guest opens it
+        bool tray_open = false;
     };
     std::vector<Drive> drives;
     DescriptorSets sets;  ///< that media came by; only if they were asked for

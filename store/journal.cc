@@ -308,9 +308,11 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
     if (!done) co_return std::move(done).error();
     if (XLSTORE_LEFT_OUT("hold over the plan")) hold.lock_.release();
     for (std::size_t i = 0; i < intents.size(); ++i)
-        store_.log(LogLevel::debug, "opened intent=" + std::to_string(value_of(intents[i])) +
-                                        " operation=" + std::string(verb_name(drafts[i].verb)) +
-                                        " thing=" + json_shown(drafts[i].thing.text()));
+        store_.log(LogLevel::debug, [&] {
+            return "opened intent=" + std::to_string(value_of(intents[i])) +
+                   " operation=" + std::string(verb_name(drafts[i].verb)) +
+                   " thing=" + json_shown(drafts[i].thing.text());
+        });
     co_return intents;
 }
 
@@ -388,8 +390,10 @@ Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents
         });
     if (done)
         for (const auto id : intents)
-            store_.log(LogLevel::info, "settled intent=" + std::to_string(value_of(id)) +
-                                           " image=" + std::string(image_name(image)));
+            store_.log(LogLevel::info, [&] {
+                return "settled intent=" + std::to_string(value_of(id)) +
+                       " image=" + std::string(image_name(image));
+            });
     co_return done;
 }
 

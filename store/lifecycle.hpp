@@ -47,7 +47,8 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
 
 /// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
 /// that; row and document stay, and what the document has is put into the new QEMU. Errors: busy,
-/// gone, io (the old one's death could not be seen: nothing was changed); refused (the new one
+/// gone, io (the old one's death could not be seen: nothing was changed); unfinished (the old one
+/// is dead, and the row could not be brought to that: a soft reset goes on); refused (the new one
 /// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
                                  Deadline until);
@@ -85,8 +86,9 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
                                       Deadline until);
 
 /// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
-/// Needs no slow lock (R9). Errors: busy, io (QEMU's death could not be seen: the domain stays
-/// `destroying` and a later destroy or recovery goes on).
+/// Needs no slow lock (R9). Errors, with nothing changed: busy, io, store. Error unfinished (R18):
+/// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
+/// the store could not be written, or its state cannot be read.
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
                                   std::string why = "QEMU is dead; the document went last");
 

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <new>
 
 #include "store/plain_text.hpp"
 
@@ -187,8 +188,8 @@ Result<bool> LockFile::is_locked(std::int64_t byte) const
 
 // One line of text a slot, so that the file can be read by eye:
 //   PID START PID_NAMESPACE SINCE_US PROGRAM OPERATION…\n
-void LockFile::write_claim(std::int64_t slot, const Claim& claim) const
-{
+void LockFile::write_claim(std::int64_t slot, const Claim& claim) const noexcept
+try {
     const std::string all = std::to_string(claim.pid) + ' ' + std::to_string(claim.start_time) +
                             ' ' + std::to_string(claim.pid_namespace) + ' ' +
                             std::to_string(claim.since_us) + ' ' + claim.program + ' ' +
@@ -199,12 +200,15 @@ void LockFile::write_claim(std::int64_t slot, const Claim& claim) const
     // A claim is for people: one that cannot be written (full disk) must not stop the operation.
     [[maybe_unused]] const auto n =
         pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
+} catch (const std::bad_alloc&) {
+    clear_claim(slot);  // rather none than that of the holder before
 }
 
-void LockFile::clear_claim(std::int64_t slot) const
+void LockFile::clear_claim(std::int64_t slot) const noexcept
 {
-    std::string line(kClaimBytes - 1, ' ');
-    line.push_back('\n');
+    std::array<char, kClaimBytes> line{};
+    line.fill(' ');
+    line.back() = '\n';
     [[maybe_unused]] const auto n =
         pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
 }

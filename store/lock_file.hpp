@@ -96,8 +96,8 @@ public:
     /// Whether somebody else holds the byte now.
     Result<bool> is_locked(std::int64_t byte) const;
 
-    void write_claim(std::int64_t slot, const Claim& claim) const;
-    void clear_claim(std::int64_t slot) const;
+    void write_claim(std::int64_t slot, const Claim& claim) const noexcept;
+    void clear_claim(std::int64_t slot) const noexcept;
     /// Nothing: never written, cleared, or not readable as a claim.
     [[nodiscard]] std::optional<Claim> read_claim(std::int64_t slot) const;
 

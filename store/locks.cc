@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <new>
 
 #include "store/hole.hpp"
 #include "store/lock_holders.hpp"
@@ -249,8 +250,8 @@ private:
     std::list<Wait>::iterator place_;
 };
 
-void Locks::show_waits() const
-{
+void Locks::show_waits() const noexcept
+try {
     if (session_ == 0) return;
     if (waits_.empty()) {
         slow_.clear_claim(waiter_slot(session_));
@@ -261,6 +262,8 @@ void Locks::show_waits() const
     if (waits_.size() > 1)
         shown.operation += ", and " + std::to_string(waits_.size() - 1) + " more";
     slow_.write_claim(waiter_slot(session_), shown);
+} catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+    // It is for people: who waits without being shown waits all the same.
 }
 
 std::optional<Wait> Locks::waiter(std::int64_t session) const
@@ -362,7 +365,7 @@ std::string Locks::holder(LockKind kind, std::int64_t id) const
     return who ? describe_holder(*who) : std::string();
 }
 
-void Locks::clear_claim(LockKind kind, std::int64_t id) const
+void Locks::clear_claim(LockKind kind, std::int64_t id) const noexcept
 {
     file(kind).clear_claim(slot_of(kind, id));
 }

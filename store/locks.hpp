@@ -103,7 +103,7 @@ public:
     /// Who holds it, for messages: the claim, and whether that process is stopped; "" if it is not
     /// known.
     [[nodiscard]] std::string holder(LockKind kind, std::int64_t id) const;
-    void clear_claim(LockKind kind, std::int64_t id) const;
+    void clear_claim(LockKind kind, std::int64_t id) const noexcept;
     /// The slow lock that a session has waited for longest; a slot of its own, so that waiters can
     /// be listed. Of further waits only the number is told, at the end of the operation.
     [[nodiscard]] std::optional<Wait> waiter(std::int64_t session) const;
@@ -126,7 +126,7 @@ public:
 private:
     Locks(LockFile locks, LockFile slow) : locks_(std::move(locks)), slow_(std::move(slow)) {}
     class Waiting;
-    void show_waits() const;
+    void show_waits() const noexcept;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                         std::string subject, Deadline until) const;
     [[nodiscard]] Error busy(LockKind kind, std::int64_t id, const std::string& subject) const;

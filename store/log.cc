@@ -67,6 +67,8 @@ Log::Log(LogFunction function, LogLevel least)
                                                std::make_shared<FunctionSink>(std::move(function))))
 {
     logger_->set_level(to_spdlog(least));
+    // A line that could not be made is lost; spdlog would say so on the embedder's standard error.
+    logger_->set_error_handler([](const std::string&) {});
 }
 
 std::shared_ptr<const Log> Log::to_stderr(const std::string& program, LogLevel least)

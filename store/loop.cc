@@ -104,31 +104,50 @@ void Loop::ring()
 void Loop::wait_and_dispatch()
 {
     pollfd p{epoll_.get(), POLLIN, 0};
-    if (poll(&p, 1, -1) < 0 && errno != EINTR) throw IoError(errno, "cannot wait for events");
+    // ENOMEM: the kernel had no room for the wait; what is ready is looked at all the same.
+    if (poll(&p, 1, -1) < 0 && errno != EINTR && errno != ENOMEM)
+        throw IoError(errno, "cannot wait for events");
     dispatch();
 }
 
 void Loop::Waiter::await_suspend(std::coroutine_handle<> waiting)
 {
     waiting_ = waiting;
-    if (fd_ >= 0) {
-        epoll_event event{};
-        event.events = events_ | EPOLLRDHUP;
-        event.data.fd = fd_;
-        if (epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_ADD, fd_, &event) != 0)
-            throw IoError(errno, "cannot watch a descriptor");
-        loop_.by_fd_[fd_] = this;
-    }
+    // What throws leaves nothing behind that names this waiter: the caller goes on with the
+    // exception, and this object ends.
     timer_ = loop_.timers_.emplace(until_, this);
     attached_ = true;
-    loop_.arm_timer();
+    try {
+        watch();
+        loop_.arm_timer();
+    } catch (...) {
+        detach();
+        throw;
+    }
+}
+
+void Loop::Waiter::watch()
+{
+    if (fd_ < 0) return;
+    // Two waiters of one descriptor would be a fault of this library; the second is refused.
+    const auto [place, fresh] = loop_.by_fd_.try_emplace(fd_, this);
+    if (!fresh) throw IoError(EEXIST, "cannot watch a descriptor");
+    epoll_event event{};
+    event.events = events_ | EPOLLRDHUP;
+    event.data.fd = fd_;
+    if (epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_ADD, fd_, &event) != 0) {
+        const int error = errno;
+        loop_.by_fd_.erase(place);
+        throw IoError(error, "cannot watch a descriptor");
+    }
+    watched_ = true;
 }
 
 void Loop::Waiter::detach() noexcept
 {
     if (!attached_) return;
     attached_ = false;
-    if (fd_ >= 0) {
+    if (std::exchange(watched_, false)) {
         epoll_ctl(loop_.epoll_.get(), EPOLL_CTL_DEL, fd_, nullptr);
         loop_.by_fd_.erase(fd_);
     }

@@ -83,6 +83,7 @@ public:
 
 private:
     friend class Loop;
+    void watch();
     void detach() noexcept;
     void resume(bool ready);
 
@@ -93,6 +94,7 @@ private:
     std::coroutine_handle<> waiting_;
     Timers::iterator timer_;
     bool attached_ = false;
+    bool watched_ = false;
     bool ready_ = false;
 };
 

@@ -15,6 +15,8 @@ namespace xlstore {
 
 /// Mode and, if there is one, reading group of a store's file.
 void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group);
+/// Unlinks `path` + `suffix`, if it is there; allocates nothing, for destructors.
+void remove_file(const std::string& path, const char* suffix) noexcept;
 /// So that the names in it survive a power cut. @throws IoError
 void sync_directory(const std::string& path);
 

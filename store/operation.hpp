@@ -19,11 +19,14 @@ struct Request {
     std::string device_class;  ///< of a CD drive: disks
     std::string key;           ///< of an attach: empty, its JSON says it
     std::string text;          ///< attach: the thing's JSON; insert: the image's absolute path
+    bool force = false;  ///< insert, eject: a tray that the guest keeps shut is opened all the same
+    bool waits = false;  ///< insert, eject: the guest that keeps it shut is waited for
 };
 [[nodiscard]] std::string_view kind_name(Request::Kind kind) noexcept;
 
 /// [{"attach": CLASS, "thing": {…}}, {"detach": CLASS, "key": KEY}, {"insert": VDEV, "file": PATH},
-/// {"eject": VDEV}, …]. Error invalid, naming the element.
+/// {"eject": VDEV}, …]; the last two may have "force": true and "wait": true. Error invalid, naming
+/// the element.
 Result<std::vector<Request>> requests_from_json(std::string_view text);
 
 enum class BatchMode {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "store/fd.hpp"
+#include "store/new_database.hpp"
 
 namespace xlstore {
 
@@ -136,8 +137,8 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
 
 PrivateCopy::~PrivateCopy()
 {
-    for (const char* suffix : {"", "-wal", "-shm", "-journal"})
-        unlink((database() + suffix).c_str());
+    for (const char* name : {"/store.db", "/store.db-wal", "/store.db-shm", "/store.db-journal"})
+        remove_file(directory_, name);
     rmdir(directory_.c_str());
 }
 

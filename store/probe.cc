@@ -37,6 +37,7 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
     const auto* drive = found.find(probe.drive);
     if (!drive) return nothing_known("QEMU has no drive " + json_shown(probe.drive));
     evidence.medium = drive->file;
+    evidence.tray_shut = drive->locked && !drive->tray_open;
     if (!drive->file) {
         evidence.image = !probe.after    ? Image::after
                          : !probe.before ? Image::before
@@ -54,6 +55,7 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
             evidence.reason += ", which is not what the store knows of";
         }
     }
+    if (evidence.tray_shut) evidence.reason += "; its guest keeps the tray shut";
     if (probe.after) evidence.leftover_fdsets = found.sets.unused(*probe.after);
     evidence.half = !evidence.leftover_fdsets.empty();
     return evidence;

@@ -394,7 +394,11 @@ void GatedChild::abandon() noexcept
         if (reap(WNOHANG)) return;
         const NoFork no_fork;  // no child gets the mutex locked
         const std::lock_guard lock(let_go().mutex);
-        let_go().programs.push_back(id_);
+        try {
+            let_go().programs.push_back(id_);
+        } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+            // It stays a zombie until this process ends.
+        }
         return;
     }
     gate_.reset();
@@ -431,7 +435,13 @@ void reap_programs() noexcept
 {
     const NoFork no_fork;
     const std::lock_guard lock(let_go().mutex);
-    std::erase_if(let_go().programs, reap_program);
+    std::erase_if(let_go().programs, [](const ProcessId& program) {
+        try {
+            return reap_program(program);
+        } catch (const std::exception&) {
+            return false;  // it could not be looked at now; the next call looks again
+        }
+    });
 }
 
 std::optional<std::string> GatedChild::how_it_ended() const

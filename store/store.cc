@@ -488,7 +488,7 @@ Store::~Store()
                     .run();
                 return {};
             }));
-    } catch (const std::exception&) {
+    } catch (...) {
         // A row of a dead session is harmless, and recovery removes it.
     }
 }
@@ -604,12 +604,12 @@ Task<Result<void>> Store::empty_log(Deadline until)
     co_return Result<void>();
 }
 
-void Store::checkpoint_if_due()
+void Store::checkpoint_if_due() noexcept
 {
     if (db_->wal_frames() < kCheckpointFrames) return;
     try {
         (void)db_->checkpoint(db_->wal_frames() >= kTruncateFrames);
-    } catch (const DbError&) {
+    } catch (...) {
         // The commit stands whatever becomes of the copy; the log grows until the next try, and
         // xlfsck's first pass says so.
     }

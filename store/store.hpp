@@ -10,6 +10,7 @@
 #ifndef XLSTORE_STORE_STORE_HPP_
 #define XLSTORE_STORE_STORE_HPP_
 
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <string>
@@ -139,9 +140,20 @@ public:
     [[nodiscard]] const ProcessId& self() const noexcept { return self_; }
     [[nodiscard]] const std::string& program() const noexcept { return program_; }
     [[nodiscard]] std::int64_t session() const noexcept { return session_id_; }
-    void log(LogLevel level, std::string_view line) const
+    void log(LogLevel level, std::string_view line) const noexcept
     {
-        if (log_) log_->write(level, line);
+        log(level, [&] { return line; });
+    }
+    /// Hands a line to the log. `make_line` is called only where there is a log, and what it or the
+    /// log throws is dropped: no operation ends for a line.
+    template <std::invocable MakeLine>
+    void log(LogLevel level, MakeLine make_line) const noexcept
+    {
+        if (!log_) return;
+        try {
+            log_->write(level, make_line());
+        } catch (...) {  // NOLINT(bugprone-empty-catch)
+        }
     }
     [[nodiscard]] Claim make_claim(std::string operation) const;
 
@@ -217,7 +229,7 @@ private:
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<ByteLock>> acquire_gate(Loop& loop, std::string operation, Deadline until);
-    void checkpoint_if_due();
+    void checkpoint_if_due() noexcept;
 
     template <class Section>
     std::invoke_result_t<Section&> in_transaction(Section section)

@@ -9,8 +9,9 @@
 namespace xlstore {
 
 /// Waits until the intent is closed, taking a look of its own now and then, with the slow lock for
-/// no longer than that. Done: what history says of it. Errors: refused, it was closed as not done;
-/// in_doubt at the deadline, with why it is open; not_found; lost.
+/// no longer than that: a second at the most, and then several times as long without it. Done: what
+/// history says of it. Errors: refused, it was closed as not done; gone, its domain is destroyed or
+/// being destroyed; in_doubt at the deadline, with why it is open; not_found; lost.
 Task<Result<Done>> wait_for_intent(Store& store, IntentId id, Deadline until);
 
 }  // namespace xlstore

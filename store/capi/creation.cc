@@ -47,13 +47,22 @@ Work begin_work(std::shared_ptr<State> state, Task<Result<Creation>> task)
 {
     auto creation = co_await std::move(task);
     if (!creation) co_return std::move(creation).error();
-    const DomainRow& d = creation->domain();
     Answer answer;
-    answer.message = d.subject() + " is being created";
-    answer.json = json_object(
-        {{"result", json_quote("done")}, {"incarnation", std::to_string(value_of(d.id))}});
-    answer.made = std::make_shared<Making>(state, *std::move(creation));
-    depend(*state, answer.made);
+    in_words(answer, [&](Answer& words) {
+        const DomainRow& d = creation->domain();
+        words.message = d.subject() + " is being created";
+        words.json = json_object(
+            {{"result", json_quote("done")}, {"incarnation", std::to_string(value_of(d.id))}});
+    });
+    std::optional<Error> failure;
+    try {
+        state->dependents.reserve(state->dependents.size() + 1);
+        answer.made = std::make_shared<Making>(state, *std::move(creation));
+        depend(*state, answer.made);
+    } catch (const std::bad_alloc&) {
+        failure = caught();  // the creation was not moved yet
+    }
+    if (failure) co_return co_await creation->give_up(*std::move(failure));
     co_return answer;
 }
 
@@ -124,8 +133,12 @@ Work child_work(Step step, ProcessId qemu)
     auto done = co_await step.creation->child(std::move(qemu), std::move(step.monitor_path),
                                               std::move(step.log_path), step.handed_in, step.until);
     if (!done) co_return std::move(done).error();
-    co_return Answer{subject + ": its QEMU is registered",
-                     json_object({{"result", json_quote("done")}}), 0};
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        words.message = subject + ": its QEMU is registered";
+        words.json = json_object({{"result", json_quote("done")}});
+    });
+    co_return answer;
 }
 
 Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char* monitor_path,
@@ -146,8 +159,12 @@ Work spawn_work(Step step, SpawnRequest request, int64_t* pid_out)
                                               step.handed_in, step.until);
     if (!qemu) co_return std::move(qemu).error();
     if (pid_out) *pid_out = qemu->pid;
-    co_return Answer{subject + ": QEMU " + std::to_string(qemu->pid) + " runs",
-                     json_object({{"result", json_quote("done")}}), 0};
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        words.message = subject + ": QEMU " + std::to_string(qemu->pid) + " runs";
+        words.json = json_object({{"result", json_quote("done")}});
+    });
+    co_return answer;
 }
 
 Result<Work> spawn_of(const xlstore_creation* creation, const char* const* command,
@@ -183,9 +200,13 @@ int32_t wait_step(const xlstore_creation* creation, xlstore_result** out, Prepar
     return called == XLSTORE_OK ? outcome : called;
 }
 
-int32_t hand_over(int32_t status, xlstore_result* result, xlstore_creation** out)
+int32_t hand_over(int32_t status, xlstore_result* result,
+                  std::unique_ptr<xlstore_creation> creation, xlstore_creation** out)
 {
-    if (status == XLSTORE_OK) *out = xlstore_result_take_creation(result);
+    if (status == XLSTORE_OK) {
+        creation->making = std::move(result->made);
+        *out = creation.release();
+    }
     xlstore_result_free(result);
     return status;
 }
@@ -205,10 +226,12 @@ int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* 
                                const xlstore_call* call, xlstore_creation** creation_out)
 {
     if (!creation_out) return no_out();
+    std::unique_ptr<xlstore_creation> creation(new (std::nothrow) xlstore_creation);
+    if (!creation) return no_memory();
     xlstore_result* result = nullptr;
     const int32_t status = wait_for(
         store, &result, [&](State&) { return begin_of(store->state, domid, document, call); });
-    return hand_over(status, result, creation_out);
+    return hand_over(status, result, std::move(creation), creation_out);
 }
 
 int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const char* document,
@@ -223,10 +246,12 @@ int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain,
                                      const xlstore_call* call, xlstore_creation** creation_out)
 {
     if (!creation_out) return no_out();
+    std::unique_ptr<xlstore_creation> creation(new (std::nothrow) xlstore_creation);
+    if (!creation) return no_memory();
     xlstore_result* result = nullptr;
     const int32_t status = wait_for(
         store, &result, [&](State&) { return begin_again_of(store->state, domain, call); });
-    return hand_over(status, result, creation_out);
+    return hand_over(status, result, std::move(creation), creation_out);
 }
 
 int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* domain,
@@ -240,7 +265,9 @@ int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* dom
 xlstore_creation* xlstore_result_take_creation(xlstore_result* result)
 {
     if (!result || !result->made) return nullptr;
-    return new xlstore_creation{std::move(result->made)};
+    std::unique_ptr<xlstore_creation> creation(new (std::nothrow) xlstore_creation);
+    if (creation) creation->making = std::move(result->made);
+    return creation.release();
 }
 
 int64_t xlstore_creation_id(const xlstore_creation* creation)

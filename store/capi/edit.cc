@@ -131,8 +131,10 @@ Work edit_work(Store& store, DomainRow domain, std::int64_t revision, Edit edit,
     if (!written) co_return std::move(written).error();
     const auto number = std::to_string(*written);
     Answer answer;
-    answer.message = subject + ": its document has revision " + number;
-    answer.json = json_object({{"result", json_quote("done")}, {"revision", number}});
+    in_words(answer, [&](Answer& words) {
+        words.message = subject + ": its document has revision " + number;
+        words.json = json_object({{"result", json_quote("done")}, {"revision", number}});
+    });
     co_return answer;
 }
 
@@ -154,9 +156,9 @@ Result<Prepared> prepare(State& state, const char* domain, std::int64_t revision
     return Prepared{*std::move(row), *std::move(edit), *until};
 }
 
+template <class Make>
 int32_t edit_now(xlstore_store* store, const char* domain, std::int64_t revision,
-                 const xlstore_call* call, int64_t* revision_out,
-                 const std::function<Result<Edit>()>& make) noexcept
+                 const xlstore_call* call, int64_t* revision_out, Make make) noexcept
 {
     return guarded([&]() -> Result<void> {
         auto state = writer_of(store);
@@ -191,8 +193,9 @@ Result<std::int64_t> revision_of(Db& db, DomainId domain)
 }
 
 // A look at one moment (R2); `read` gives the text.
+template <class Read>
 int32_t read_now(xlstore_store* store, const char* domain, char** json_out, int64_t* revision_out,
-                 const std::function<Result<std::string>(Db&, const DomainRow&)>& read) noexcept
+                 Read read) noexcept
 {
     return guarded([&]() -> Result<void> {
         auto state = state_of(store);
@@ -218,7 +221,8 @@ Result<FastHeld*> fast_of(const xlstore_fast* fast)
     return fast->held.get();
 }
 
-int32_t commit_under(xlstore_fast* fast, const std::function<Result<Edit>()>& make) noexcept
+template <class Make>
+int32_t commit_under(xlstore_fast* fast, Make make) noexcept
 {
     return guarded([&]() -> Result<void> {
         auto held = fast_of(fast);
@@ -335,7 +339,7 @@ int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* 
         if (!now || now->state == DomainState::destroying || now->state == DomainState::destroyed)
             return Error(Errc::gone, row->subject() + " was destroyed or is being destroyed (R8)");
         auto held = std::make_shared<FastHeld>(store->state, *std::move(lock), *what, *until);
-        store->state->dependents.push_back(held);
+        depend(*store->state, held);
         *fast_out = new xlstore_fast{std::move(held)};
         return {};
     });

@@ -16,9 +16,9 @@ thread_local struct {
     char advice[sizeof(xlstore_error::advice)];
 } last_error;
 
-xlstore_result to_result(Result<Answer> answer)
+// Status and intent always get through; of the words, what there is memory for.
+void tell(xlstore_result& result, Result<Answer> answer) noexcept
 {
-    xlstore_result result;
     if (answer) {
         result.status = answer->status;
         result.message = std::move(answer->message);
@@ -26,36 +26,51 @@ xlstore_result to_result(Result<Answer> answer)
         result.intent = answer->intent;
         result.held = std::move(answer->held);
         result.made = std::move(answer->made);
-        return result;
+        return;
     }
-    const Error& error = answer.error();
+    Error& error = answer.error();
     result.status = status_of(error.code);
-    result.message = error.message;
-    result.advice = error.advice;
-    result.json = json_object({{"error", error_json(error)}});
     result.intent = error.intent.value_or(0);
-    return result;
+    try {
+        result.json = json_object({{"error", error_json(error)}});
+    } catch (const std::exception&) {
+        result.json.clear();
+    }
+    result.message = std::move(error.message);
+    result.advice = std::move(error.advice);
 }
 
-Task<Result<Answer>> caught_from(Work work)
+// Ends with the answer in `out`, whatever is thrown on the way.
+Task<void> answer_into(Result<Answer>& out, Work work)
 {
     try {
-        co_return co_await std::move(work);
+        out = co_await std::move(work);
     } catch (...) {
-        co_return caught();
+        out = caught();
     }
+}
+
+// Nothing has been heard of it yet, in as many words as need no memory.
+Error unheard() noexcept
+{
+    return Error(Errc::no_memory, "out of memory");
 }
 
 // An operation that was started. Its callback is called by dispatch alone, so it waits one turn.
 Task<void> drive(State& state, xlstore_op& op, Work work)
 {
-    (void)co_await state.store->loop().sleep(Clock::now());
-    auto answer = co_await caught_from(std::move(work));
-    op.result = to_result(std::move(answer));
+    Result<Answer> answer = unheard();
+    try {
+        (void)co_await state.store->loop().sleep(Clock::now());
+        answer = co_await std::move(work);
+    } catch (...) {
+        answer = caught();
+    }
+    tell(op.result, std::move(answer));
+    // Nothing from here on may throw: the callback would never come.
     const auto place = std::find_if(state.running.begin(), state.running.end(),
                                     [&](const auto& one) { return one.get() == &op; });
-    state.ended.push_back(std::move(*place));
-    state.running.erase(place);
+    state.ended.splice(state.ended.end(), state.running, place);
 }
 
 void deliver(State& state)
@@ -89,30 +104,17 @@ int32_t status_of(Errc code) noexcept
     static_assert(-1 - static_cast<int32_t>(Errc::io) == XLSTORE_E_IO);
     static_assert(-1 - static_cast<int32_t>(Errc::no_memory) == XLSTORE_E_NO_MEMORY);
     static_assert(-1 - static_cast<int32_t>(Errc::conflict) == XLSTORE_E_CONFLICT);
+    static_assert(-1 - static_cast<int32_t>(Errc::unfinished) == XLSTORE_E_UNFINISHED);
     return -1 - static_cast<int32_t>(code);
 }
 
-Error caught() noexcept
-{
-    try {
-        throw;
-    } catch (const std::bad_alloc&) {
-        return Error(Errc::no_memory, "");  // a message would want memory
-    } catch (const DbError& e) {
-        return error_of(e);
-    } catch (const std::exception& e) {
-        return Error(Errc::io, e.what());
-    } catch (...) {
-        return Error(Errc::io, "");
-    }
-}
-
-void remember(int32_t status, const Error* error) noexcept
+void remember(int32_t status, std::int64_t intent, std::string_view message,
+              std::string_view advice) noexcept
 {
     last_error.status = status;
-    last_error.intent = error ? error->intent.value_or(0) : 0;
-    copy_text(last_error.message, error ? error->message : std::string_view());
-    copy_text(last_error.advice, error ? error->advice : std::string_view());
+    last_error.intent = intent;
+    copy_text(last_error.message, message);
+    copy_text(last_error.advice, advice);
 }
 
 void copy_text(std::span<char> to, std::string_view text) noexcept
@@ -135,6 +137,11 @@ char* new_string(std::string_view text)
     char* copy = new char[text.size() + 1];
     copy_text(std::span(copy, text.size() + 1), text);
     return copy;
+}
+
+int32_t no_memory() noexcept
+{
+    return guarded([]() -> Result<void> { return unheard(); });
 }
 
 void depend(State& state, const std::shared_ptr<Dependent>& dependent)
@@ -194,11 +201,14 @@ Result<DomainRow> domain_of(State& state, const char* word)
     return find_domain(state.store->db(), *text);
 }
 
-Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard)
+Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard,
+                             std::uint32_t flags_taken)
 {
     auto options =
         taken(call, xlstore_call XLSTORE_CALL_INIT, "call", offsetof(xlstore_call, things));
     if (!options) return options.error();
+    if ((options->flags & ~flags_taken) != 0)
+        return Error(Errc::invalid, "call: flags has bits that this call does not take");
     return Clock::now() +
            (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
 }
@@ -216,16 +226,16 @@ std::string things_with(const xlstore_call* call)
 
 int32_t finish_waiting(State& state, Work work, xlstore_result** out)
 {
-    xlstore_result result = to_result(state.store->loop().wait_for(caught_from(std::move(work))));
+    // All that is needed for the answer is there before anything is done.
+    auto result = std::make_unique<xlstore_result>();
+    Result<Answer> answer = unheard();
+    state.store->loop().wait_for(answer_into(answer, std::move(work)));
+    tell(*result, std::move(answer));
     // What others ended meanwhile waits for its callbacks.
     if (!state.ended.empty()) state.store->loop().ring();
-    const int32_t status = result.status;
-    if (status != XLSTORE_OK) {
-        Error error(Errc::io, result.message, result.advice);
-        if (result.intent != 0) error.intent = result.intent;
-        remember(status, &error);
-    }
-    if (out) *out = new xlstore_result(std::move(result));
+    const int32_t status = result->status;
+    if (status != XLSTORE_OK) remember(status, result->intent, result->message, result->advice);
+    if (out) *out = result.release();
     return status;
 }
 
@@ -236,8 +246,10 @@ Result<void> begin(State& state, Work work, xlstore_callback callback, void* use
     xlstore_op& started = *op;
     started.task.emplace(drive(state, started, std::move(work)));
     state.running.push_back(std::move(op));
-    started.task->start();
     if (out) *out = &started;
+    started.task->start();
+    // It may have ended at once, with nothing that would wake the embedder for its callback.
+    if (!state.ended.empty()) state.store->loop().ring();
     return {};
 }
 
@@ -249,7 +261,7 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace)
 const char* xlstore_status_name(int32_t status)
 {
     if (status == XLSTORE_OK) return "done";
-    if (status > XLSTORE_E_INVALID || status < XLSTORE_E_CONFLICT) return "unknown";
+    if (status > XLSTORE_E_INVALID || status < XLSTORE_E_UNFINISHED) return "unknown";
     return errc_name(static_cast<Errc>(-1 - status)).data();
 }
 
@@ -328,8 +340,14 @@ void xlstore_close(xlstore_store* store)
 
 int xlstore_fd(const xlstore_store* store)
 {
-    const auto state = store ? state_of(store) : Result<State*>(Error(Errc::invalid, ""));
-    return state ? (*state)->store->loop().fd() : -1;
+    int fd = -1;
+    (void)guarded([&]() -> Result<void> {
+        auto state = state_of(store);
+        if (!state) return state.error();
+        fd = (*state)->store->loop().fd();
+        return {};
+    });
+    return fd;
 }
 
 int32_t xlstore_dispatch(xlstore_store* store)

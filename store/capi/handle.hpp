@@ -5,8 +5,8 @@
 #define XLSTORE_STORE_CAPI_HANDLE_HPP_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
-#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
@@ -36,7 +36,7 @@ public:
 struct State {
     std::unique_ptr<Store> store;
     std::list<std::unique_ptr<xlstore_op>> running;
-    std::deque<std::unique_ptr<xlstore_op>> ended;  ///< their callbacks are to come
+    std::list<std::unique_ptr<xlstore_op>> ended;  ///< their callbacks are to come
     std::vector<std::weak_ptr<Dependent>> dependents;
     bool delivering = false;
     bool closed = false;
@@ -83,16 +83,27 @@ struct Answer {
 using Work = Task<Result<Answer>>;
 
 [[nodiscard]] int32_t status_of(Errc code) noexcept;
-/// The Error for what is being handled now. REQUIRES a catch block.
-[[nodiscard]] Error caught() noexcept;
 /// For xlstore_last_error(), of this thread.
-void remember(int32_t status, const Error* error) noexcept;
+void remember(int32_t status, std::int64_t intent = 0, std::string_view message = {},
+              std::string_view advice = {}) noexcept;
+/// The words of an Answer. What was done stays done where there is no memory for them: `write` is
+/// called, and what it could not finish is missing.
+template <class Write>
+void in_words(Answer& answer, Write write) noexcept
+{
+    try {
+        write(answer);
+    } catch (const std::exception&) {
+        answer.message.clear();
+        answer.json.clear();
+    }
+}
 
 /// The boundary: nothing that is thrown crosses it. `body` returns Result<void>.
 template <class F>
 int32_t guarded(F body) noexcept
 {
-    remember(XLSTORE_OK, nullptr);
+    remember(XLSTORE_OK);
     const auto result = [&]() noexcept -> Result<void> {
         try {
             return body();
@@ -102,9 +113,13 @@ int32_t guarded(F body) noexcept
     }();
     if (result) return XLSTORE_OK;
     const int32_t status = status_of(result.error().code);
-    remember(status, &result.error());
+    const Error& error = result.error();
+    remember(status, error.intent.value_or(0), error.message, error.advice);
     return status;
 }
+
+/// Says that there was no memory for what the caller is to get.
+int32_t no_memory() noexcept;
 
 /// Lets go of it when the store is closed.
 void depend(State& state, const std::shared_ptr<Dependent>& dependent);
@@ -157,7 +172,9 @@ Result<void> give(T* out, T value, const char* what, std::size_t least = sizeof(
     return {};
 }
 
-Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard);
+/// Error invalid: it has flags that this call does not take.
+Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard,
+                             std::uint32_t flags_taken = 0);
 /// What messages call the document of a call that was found good.
 [[nodiscard]] std::string document_name(const xlstore_call* call);
 /// What came with that document from another store; "": nothing.

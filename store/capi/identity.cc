@@ -22,10 +22,12 @@ Work rename_work(Store& store, DomainRow domain, std::string name, std::int64_t 
         co_await rename_domain(store, std::move(domain), std::move(name), revision, until);
     if (!renamed) co_return std::move(renamed).error();
     Answer answer;
-    answer.message = before + " is now " + renamed->subject();
-    answer.json = json_object({{"result", json_quote("done")},
-                               {"domid", std::to_string(renamed->domid)},
-                               {"name", json_quote(renamed->name)}});
+    in_words(answer, [&](Answer& words) {
+        words.message = before + " is now " + renamed->subject();
+        words.json = json_object({{"result", json_quote("done")},
+                                  {"domid", std::to_string(renamed->domid)},
+                                  {"name", json_quote(renamed->name)}});
+    });
     co_return answer;
 }
 
@@ -37,11 +39,13 @@ Work preserve_work(Store& store, DomainRow domain, std::string name, std::string
         co_await preserve_domain(store, std::move(domain), std::move(name), std::move(uuid), until);
     if (!kept) co_return std::move(kept).error();
     Answer answer;
-    answer.message = before + " is kept as " + kept->subject() + ", uuid " + *kept->vm_uuid;
-    answer.json = json_object({{"result", json_quote("done")},
-                               {"domid", std::to_string(kept->domid)},
-                               {"name", json_quote(kept->name)},
-                               {"vm_uuid", json_quote(*kept->vm_uuid)}});
+    in_words(answer, [&](Answer& words) {
+        words.message = before + " is kept as " + kept->subject() + ", uuid " + *kept->vm_uuid;
+        words.json = json_object({{"result", json_quote("done")},
+                                  {"domid", std::to_string(kept->domid)},
+                                  {"name", json_quote(kept->name)},
+                                  {"vm_uuid", json_quote(*kept->vm_uuid)}});
+    });
     co_return answer;
 }
 

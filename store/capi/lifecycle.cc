@@ -15,20 +15,22 @@ namespace {
 Answer created_answer(const Created& created)
 {
     const DomainRow& d = created.domain;
-    std::vector<std::string> notes;
-    for (const auto& note : created.notes)
-        notes.push_back(json_quote(note));
     Answer answer;
-    answer.message = d.subject() + " runs: QEMU pid " + std::to_string(d.registration->qemu.pid) +
-                     ", monitor " + d.registration->path +
-                     (d.log_path.empty() ? "" : ", log " + d.log_path);
-    answer.json = json_object({{"result", json_quote("done")},
-                               {"domid", std::to_string(d.domid)},
-                               {"incarnation", std::to_string(value_of(d.id))},
-                               {"qemu_pid", std::to_string(d.registration->qemu.pid)},
-                               {"monitor", json_quote(d.registration->path)},
-                               {"log", json_quote(d.log_path)},
-                               {"notes", joined(notes)}});
+    in_words(answer, [&](Answer& words) {
+        std::vector<std::string> notes;
+        for (const auto& note : created.notes)
+            notes.push_back(json_quote(note));
+        words.message = d.subject() + " runs: QEMU pid " +
+                        std::to_string(d.registration->qemu.pid) + ", monitor " +
+                        d.registration->path + (d.log_path.empty() ? "" : ", log " + d.log_path);
+        words.json = json_object({{"result", json_quote("done")},
+                                  {"domid", std::to_string(d.domid)},
+                                  {"incarnation", std::to_string(value_of(d.id))},
+                                  {"qemu_pid", std::to_string(d.registration->qemu.pid)},
+                                  {"monitor", json_quote(d.registration->path)},
+                                  {"log", json_quote(d.log_path)},
+                                  {"notes", joined(notes)}});
+    });
     return answer;
 }
 
@@ -44,11 +46,14 @@ Work created_work(Task<Result<Created>> task)
 namespace {
 
 // What is done with a domid and a result of no members but that.
-Answer domid_answer(std::string message, std::int64_t domid)
+Answer domid_answer(std::string message, std::int64_t domid) noexcept
 {
     Answer answer;
     answer.message = std::move(message);
-    answer.json = json_object({{"result", json_quote("done")}, {"domid", std::to_string(domid)}});
+    in_words(answer, [&](Answer& words) {
+        words.json =
+            json_object({{"result", json_quote("done")}, {"domid", std::to_string(domid)}});
+    });
     return answer;
 }
 
@@ -56,7 +61,13 @@ Work import_work(Task<Result<DomainRow>> task)
 {
     auto domain = co_await std::move(task);
     if (!domain) co_return std::move(domain).error();
-    co_return domid_answer(domain->subject() + " imported", domain->domid);
+    std::string message;
+    try {
+        message = domain->subject() + " imported";
+    } catch (const std::bad_alloc&) {
+        message.clear();
+    }
+    co_return domid_answer(std::move(message), domain->domid);
 }
 
 Work destroy_work(Store& store, DomainRow domain, Deadline until)
@@ -73,9 +84,12 @@ Work destroy_domid_work(Store& store, std::int64_t domid, std::string uuid, Dead
     auto there = co_await destroy_or_forestall(store, domid, std::move(uuid), until);
     if (!there) co_return std::move(there).error();
     Answer answer;
-    answer.message =
-        *there ? "destroyed" : "no such domain; its creation is refused for the next 60 s";
-    answer.json = json_object({{"result", json_quote("done")}, {"row", *there ? "true" : "false"}});
+    in_words(answer, [&](Answer& words) {
+        words.message =
+            *there ? "destroyed" : "no such domain; its creation is refused for the next 60 s";
+        words.json =
+            json_object({{"result", json_quote("done")}, {"row", *there ? "true" : "false"}});
+    });
     co_return answer;
 }
 

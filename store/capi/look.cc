@@ -119,10 +119,12 @@ Work break_work(Store& store, DomainRow domain, bool force, Deadline until)
     auto broken = co_await break_slow_lock(store, std::move(domain), force, until);
     if (!broken) co_return std::move(broken).error();
     Answer answer;
-    answer.message = broken->text;
-    answer.json = json_object({{"result", json_quote("done")},
-                               {"broken", broken->broken ? "true" : "false"},
-                               {"text", json_quote(broken->text)}});
+    in_words(answer, [&](Answer& words) {
+        words.message = broken->text;
+        words.json = json_object({{"result", json_quote("done")},
+                                  {"broken", broken->broken ? "true" : "false"},
+                                  {"text", json_quote(broken->text)}});
+    });
     co_return answer;
 }
 

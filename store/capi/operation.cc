@@ -2,6 +2,7 @@
 // Level one, and waiting for an intent.
 #include "store/operation.hpp"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
@@ -25,19 +26,28 @@ Work done_work(std::string what, Task<Result<Done>> task)
 {
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
-    const auto intent = value_of(done->intents.front());
-    co_return Answer{std::move(what), json_object(members_of(*done)), intent};
+    Answer answer;
+    answer.intent = value_of(done->intents.front());
+    in_words(answer, [&](Answer& words) {
+        words.message = std::move(what);
+        words.json = json_object(members_of(*done));
+    });
+    co_return answer;
 }
 
 Work wait_work(Task<Result<Done>> task)
 {
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
-    const auto intent = value_of(done->intents.front());
-    auto members = members_of(*done);
-    members.emplace_back("outcome", json_quote("done"));
-    std::string what = "intent " + std::to_string(intent) + ": done: " + done->evidence;
-    co_return Answer{std::move(what), json_object(members), intent};
+    Answer answer;
+    answer.intent = value_of(done->intents.front());
+    in_words(answer, [&](Answer& words) {
+        auto members = members_of(*done);
+        members.emplace_back("outcome", json_quote("done"));
+        words.json = json_object(members);
+        words.message = "intent " + std::to_string(answer.intent) + ": done: " + done->evidence;
+    });
+    co_return answer;
 }
 
 // One request of level one; its texts are checked here, all else by the operation itself.
@@ -45,8 +55,14 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
                           std::string done, const xlstore_call* call)
 {
     if (!request) return request.error();
-    const auto until = deadline_of(call, limits::operation_timeout);
+    const bool tray =
+        request->kind == Request::Kind::insert || request->kind == Request::Kind::eject;
+    const auto until = deadline_of(call, limits::operation_timeout,
+                                   tray ? XLSTORE_FORCE | XLSTORE_WAIT_FOR_GUEST : 0U);
     if (!until) return until.error();
+    const std::uint32_t flags = call && call->struct_size >= sizeof *call ? call->flags : 0;
+    request->force = (flags & XLSTORE_FORCE) != 0;
+    request->waits = (flags & XLSTORE_WAIT_FOR_GUEST) != 0;
     auto row = domain_of(state, domain);
     if (!row) return row.error();
     std::string what = row->subject() + ": " + std::move(done);
@@ -56,7 +72,7 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
 
 constexpr std::array kOutcomes = {"done", "not done", "in doubt"};
 
-std::size_t told(const Outcome& outcome)
+std::size_t told(const Outcome& outcome) noexcept
 {
     if (outcome.done) return 0;
     return outcome.done.error().code == Errc::in_doubt ? 2 : 1;
@@ -78,6 +94,33 @@ std::string outcome_json(std::size_t number, std::string_view kind, const Outcom
     return json_object(members);
 }
 
+// Of several, the first of the worst is the whole's.
+Answer whole_of(const std::string& subject, const std::vector<std::string>& kinds,
+                const std::vector<Outcome>& outcomes) noexcept
+{
+    const auto worst =
+        std::max_element(outcomes.begin(), outcomes.end(),
+                         [](const Outcome& a, const Outcome& b) { return told(a) < told(b); });
+    Answer answer;
+    if (told(*worst) > 0) {
+        answer.status = status_of(worst->done.error().code);
+        answer.intent = worst->done.error().intent.value_or(0);
+    }
+    in_words(answer, [&](Answer& words) {
+        std::vector<std::string> list;
+        for (std::size_t i = 0; i < outcomes.size(); ++i)
+            list.push_back(outcome_json(i + 1, kinds[i], outcomes[i]));
+        words.json = json_object(
+            {{"result", json_quote(kOutcomes[told(*worst)])}, {"outcomes", joined(list)}});
+        words.message = told(*worst) == 0
+                            ? subject + ": all of " + std::to_string(outcomes.size()) + " done"
+                            : subject + ": request " +
+                                  std::to_string(worst - outcomes.begin() + 1) + ": " +
+                                  worst->done.error().message;
+    });
+    return answer;
+}
+
 Work batch_work(Store& store, DomainRow domain, std::vector<Request> requests, BatchMode mode,
                 Deadline until)
 {
@@ -85,27 +128,9 @@ Work batch_work(Store& store, DomainRow domain, std::vector<Request> requests, B
     for (const auto& request : requests)
         kinds.emplace_back(kind_name(request.kind));
     const std::string subject = domain.subject();
-    const auto outcomes =
-        co_await batch(store, std::move(domain), std::move(requests), mode, until);
-    if (!outcomes) co_return outcomes.error();
-    std::size_t worst = 0;
-    std::string list;
-    Answer answer;
-    for (std::size_t i = 0; i < outcomes->size(); ++i) {
-        const Outcome& outcome = (*outcomes)[i];
-        list += (i > 0 ? "," : "") + outcome_json(i + 1, kinds[i], outcome);
-        if (told(outcome) <= worst) continue;
-        worst = told(outcome);
-        answer.status = status_of(outcome.done.error().code);
-        answer.message =
-            subject + ": request " + std::to_string(i + 1) + ": " + outcome.done.error().message;
-        answer.intent = outcome.done.error().intent.value_or(0);
-    }
-    if (worst == 0)
-        answer.message = subject + ": all of " + std::to_string(outcomes->size()) + " done";
-    answer.json =
-        json_object({{"result", json_quote(kOutcomes[worst])}, {"outcomes", "[" + list + "]"}});
-    co_return answer;
+    auto outcomes = co_await batch(store, std::move(domain), std::move(requests), mode, until);
+    if (!outcomes) co_return std::move(outcomes).error();
+    co_return whole_of(subject, kinds, *outcomes);
 }
 
 Result<Work> attach_of(State& state, const char* domain, const char* device_class, const char* json,

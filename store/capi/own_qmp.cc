@@ -2,7 +2,10 @@
 // Level two: slow lock, intend, settle.
 #include "store/own_qmp.hpp"
 
+#include <new>
+
 #include "store/capi/handle.hpp"
+#include "store/engine.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -22,8 +25,10 @@ Work slow_lock_work(std::shared_ptr<State> state, DomainRow domain, std::string 
     if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
         co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
     Answer answer;
-    answer.message = row->subject() + ": the slow lock is held";
-    answer.json = json_object({{"result", json_quote("done")}});
+    in_words(answer, [&](Answer& words) {
+        words.message = row->subject() + ": the slow lock is held";
+        words.json = json_object({{"result", json_quote("done")}});
+    });
     answer.held = std::make_shared<Held>(state, *std::move(row), *std::move(hold));
     depend(*state, answer.held);
     co_return answer;
@@ -141,19 +146,22 @@ Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)
     Journal journal(*held->state().store);
     std::vector<Draft> drafts;
     drafts.push_back(std::move(checked.draft));
+    held->connections.reserve(held->connections.size() + 1);
     auto intents = co_await journal.open(**hold, std::move(drafts), checked.monitor_path, until);
     if (!intents) co_return std::move(intents).error();
     const IntentId id = intents->front();
     if (checked.fd >= 0)
         held->connections.push_back(Held::Connection{id, checked.fd, checked.socket});
-    // With the key that it was given, if its JSON has none.
-    const auto subject = read_intent_subject(held->state().store->db(), id);
-    const std::string thing = subject ? subject->thing.text() : std::string();
     Answer answer;
-    answer.message = held->domain().subject() + ": " + thing + ": intent " +
-                     std::to_string(value_of(id)) + " is open";
-    answer.json = done_json(id);
     answer.intent = value_of(id);
+    in_words(answer, [&](Answer& words) {
+        // With the key that it was given, if its JSON has none.
+        const auto subject = read_intent_subject(held->state().store->db(), id);
+        const std::string thing = subject ? subject->thing.text() : std::string();
+        words.message = held->domain().subject() + ": " + thing + ": intent " +
+                        std::to_string(value_of(id)) + " is open";
+        words.json = done_json(id);
+    });
     co_return answer;
 }
 
@@ -168,7 +176,9 @@ Result<Work> intend_of(const xlstore_hold* hold, const xlstore_intention* intent
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
     auto checked = check_intention(**held, *given);
-    if (!checked) return checked.error();
+    if (!checked)
+        return gone_if_destroyed(*(*held)->state().store, (*held)->domain().id,
+                                 std::move(checked).error());
     return intend_work(*std::move(held), *std::move(checked), *until);
 }
 
@@ -188,18 +198,46 @@ Result<void> check_still_connected(Held& held, IntentId intent)
     return {};
 }
 
-Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool asked,
-                 std::string evidence, Deadline until)
+// R18: the intent is committed, and what went wrong since leaves it open: in doubt, with its
+// number. Only what history or the row can say is more: it is closed, or its domain is destroyed.
+Error still_open(const Held& held, IntentId id, Error error) noexcept
 {
-    auto hold = held->hold();
+    error.intent = value_of(id);
+    switch (error.code) {
+    case Errc::gone:
+    case Errc::not_found:
+    case Errc::invalid:
+    case Errc::refused:
+    case Errc::order:
+        return error;
+    default:
+        break;
+    }
+    error.code = Errc::in_doubt;
+    try {
+        const auto number = std::to_string(value_of(id));
+        std::string message = held.domain().subject() + ": intent " + number +
+                              " is in doubt, it could not be settled: " + error.message;
+        error.advice = "it stays open: settle it again, or 'xlstore wait " + number + "'";
+        error.message = std::move(message);
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+        // As it is.
+    }
+    return error;
+}
+
+Work settle_under(Held& held, IntentId id, int32_t seen, bool asked, std::string evidence,
+                  Deadline until)
+{
+    auto hold = held.hold();
     if (!hold) co_return hold.error();
-    Store& store = *held->state().store;
+    Store& store = *held.state().store;
     auto intent = read_intent_subject(store.db(), id);
     if (!intent) co_return std::move(intent).error();
-    if (intent->domain != held->domain().id)
+    if (intent->domain != held.domain().id)
         co_return Error(Errc::invalid, "intent " + std::to_string(value_of(id)) +
                                            " is another domain's than the hold's");
-    const std::string subject = held->domain().subject() + ": " + intent->thing.text();
+    const std::string subject = held.domain().subject() + ": " + intent->thing.text();
     if (intent->in_batch)
         co_return Error(Errc::refused,
                         subject + ": intent " + std::to_string(value_of(id)) +
@@ -220,26 +258,42 @@ Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool ask
         }
         auto noted = co_await journal.note(**hold, ids, evidence, std::move(devices), until);
         if (!noted) co_return std::move(noted).error();
-        if (!asked) {
-            Error error(Errc::in_doubt, subject + " is in doubt: " + evidence,
-                        "intent " + std::to_string(value_of(id)) + " stays open");
-            error.intent = value_of(id);
-            co_return error;
-        }
-        answer.message = subject + ": noted that the guest was asked";
-        answer.json = done_json(id);
+        if (!asked)
+            co_return Error(Errc::in_doubt, subject + " is in doubt: " + evidence,
+                            "intent " + std::to_string(value_of(id)) + " stays open");
+        in_words(answer, [&](Answer& words) {
+            words.message = subject + ": noted that the guest was asked";
+            words.json = done_json(id);
+        });
         co_return answer;
     }
-    if (auto same = check_still_connected(*held, id); !same) co_return same.error();
+    if (auto same = check_still_connected(held, id); !same) co_return same.error();
     const Image image = seen == XLSTORE_SEEN_BEFORE  ? Image::before
                         : seen == XLSTORE_SEEN_AFTER ? Image::after
                                                      : Image::neither;
     auto settled = co_await journal.settle(**hold, ids, image, evidence, until);
     if (!settled) co_return std::move(settled).error();
-    std::erase_if(held->connections, [&](const auto& one) { return one.intent == id; });
-    answer.message = subject + ": settled, " + std::string(image_name(image));
-    answer.json = done_json(id);
+    std::erase_if(held.connections, [&](const auto& one) { return one.intent == id; });
+    in_words(answer, [&](Answer& words) {
+        words.message = subject + ": settled, " + std::string(image_name(image));
+        words.json = done_json(id);
+    });
     co_return answer;
+}
+
+Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool asked,
+                 std::string evidence, Deadline until)
+{
+    Result<Answer> answer = Error(Errc::in_doubt, {});
+    try {
+        answer = co_await settle_under(*held, id, seen, asked, std::move(evidence), until);
+    } catch (...) {
+        answer = caught();
+    }
+    if (answer) co_return answer;
+    Error error =
+        gone_if_destroyed(*held->state().store, held->domain().id, std::move(answer).error());
+    co_return still_open(*held, id, std::move(error));
 }
 
 Result<Work> settle_of(const xlstore_hold* hold, int64_t intent, int32_t seen, bool asked,
@@ -296,11 +350,16 @@ int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* 
         return guarded([]() -> xlstore::Result<void> {
             return xlstore::Error(xlstore::Errc::invalid, "hold_out: NULL");
         });
+    std::unique_ptr<xlstore_hold> hold(new (std::nothrow) xlstore_hold);
+    if (!hold) return no_memory();
     xlstore_result* result = nullptr;
     const int32_t status = wait_for(store, &result, [&](State&) {
         return slow_lock_of(store->state, domain, operation, call);
     });
-    if (status == XLSTORE_OK) *hold_out = xlstore_result_take_hold(result);
+    if (status == XLSTORE_OK) {
+        hold->held = std::move(result->held);
+        *hold_out = hold.release();
+    }
     xlstore_result_free(result);
     return status;
 }
@@ -316,7 +375,9 @@ int32_t xlstore_slow_lock_start(xlstore_store* store, const char* domain, const 
 xlstore_hold* xlstore_result_take_hold(xlstore_result* result)
 {
     if (!result || !result->held) return nullptr;
-    return new xlstore_hold{std::move(result->held)};
+    std::unique_ptr<xlstore_hold> hold(new (std::nothrow) xlstore_hold);
+    if (hold) hold->held = std::move(result->held);
+    return hold.release();
 }
 
 void xlstore_hold_release(xlstore_hold* hold)

@@ -26,13 +26,13 @@ void check_without_store(void)
     static const char* const names[] = {"done",      "invalid",  "not_found", "gone",  "exists",
                                         "busy",      "refused",  "in_doubt",  "lost",  "store",
                                         "no_qemu",   "protocol", "cancelled", "order", "io",
-                                        "no_memory", "conflict"};
+                                        "no_memory", "conflict", "unfinished"};
     xlstore_error error = XLSTORE_ERROR_INIT;
     char kept[64];
     int i;
     for (i = 0; i < (int)(sizeof names / sizeof names[0]); ++i)
         CHECK(strcmp(xlstore_status_name(-i), names[i]) == 0);
-    CHECK(strcmp(xlstore_status_name(-17), "unknown") == 0);
+    CHECK(strcmp(xlstore_status_name(-18), "unknown") == 0);
     CHECK(strcmp(xlstore_status_name(1), "unknown") == 0);
 
     CHECK(xlstore_last_error(NULL) == XLSTORE_E_INVALID);

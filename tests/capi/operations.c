@@ -256,6 +256,19 @@ void check_operations(struct world* world)
     CHECK(strstr(xlstore_result_json(r), "\"error\"") != NULL);
     xlstore_result_free(r);
     r = NULL;
+    /* Flags where they are taken, and a program of the first release, whose struct had none. */
+    soon.flags = XLSTORE_FORCE | XLSTORE_WAIT_FOR_GUEST;
+    OK(xlstore_insert(s, "domid:7", "hdc", world->image, &soon, NULL));
+    INVALID(xlstore_attach(s, "domid:7", "qemu", chardev("b"), &soon, NULL));
+    INVALID(xlstore_wait(s, 1, &soon, NULL));
+    soon.flags = 4;
+    INVALID(xlstore_eject(s, "domid:7", "hdc", &soon, NULL));
+    soon.struct_size = offsetof(xlstore_call, things); /* as in release 0.1 */
+    OK(xlstore_eject(s, "domid:7", "hdc", &soon, NULL));
+    soon.struct_size = offsetof(xlstore_call, things) - 1;
+    INVALID(xlstore_eject(s, "domid:7", "hdc", &soon, NULL));
+    soon.struct_size = sizeof soon;
+    soon.flags = 0;
     STATUS(xlstore_attach(s, "domid:8", "qemu", chardev("a"), NULL, NULL), XLSTORE_E_NO_QEMU);
     INVALID(xlstore_attach(s, "domid:7", "nosuch", "{}", NULL, NULL));
     INVALID(xlstore_attach(s, "domid:7", "qemu", "{\"key\":", NULL, NULL));

@@ -224,7 +224,9 @@ void recover(const std::string& directory)
     recovery::Options options;
     std::string failed;
     options.found = [&](const recovery::Finding& finding) {
-        if (finding.action == recovery::Action::failed || finding.code < recovery::Code::log_race)
+        if (finding.action == recovery::Action::failed || finding.code < recovery::Code::log_race ||
+            finding.code == recovery::Code::qemu_unseen ||
+            finding.code == recovery::Code::primary_unseen)
             failed += finding.subject + ": " + finding.evidence + finding.error;
     };
     must(store->loop().wait_for(recovery::recover(*store, std::move(options))));
@@ -402,21 +404,6 @@ std::vector<std::string> states_of(const Operation& operation, const std::string
     }
     commits.look();
     return commits.states;
-}
-
-/// Copies a store that nobody has open, without its sockets.
-void copy_store(const std::string& from, const std::string& to)
-{
-    fs::remove_all(to);
-    for (const std::string directory : {"", "/run"})
-        if (fs::exists(from + directory) && mkdir((to + directory).c_str(), 0700) != 0)
-            throw std::runtime_error("cannot make " + to + directory);
-    for (const auto& entry : fs::directory_iterator(from)) {
-        if (!entry.is_regular_file()) continue;
-        const fs::path copy = to / entry.path().filename();
-        fs::copy_file(entry.path(), copy);
-        fs::permissions(copy, fs::perms::owner_read | fs::perms::owner_write);
-    }
 }
 
 /// Does an error say what it is about?

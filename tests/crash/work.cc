@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "tests/crash/work.hpp"
 
+#include <sys/stat.h>
+
+#include <filesystem>
+
 #include "store/class_plan.hpp"
 #include "store/edit.hpp"
 #include "store/identity.hpp"
@@ -35,6 +39,21 @@ std::unique_ptr<Store> open_for_work(const std::string& directory)
     options.directory = directory;
     options.program = "work";
     return must(Store::open(options));
+}
+
+void copy_store(const std::string& from, const std::string& to)
+{
+    std::filesystem::remove_all(to);
+    for (const std::string directory : {"", "/run"})
+        if (std::filesystem::exists(from + directory) && mkdir((to + directory).c_str(), 0700) != 0)
+            throw std::runtime_error("cannot make " + to + directory);
+    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+        if (!entry.is_regular_file()) continue;
+        const std::filesystem::path copy = to / entry.path().filename();
+        std::filesystem::copy_file(entry.path(), copy);
+        std::filesystem::permissions(
+            copy, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    }
 }
 
 DomainId Work::import(int domid, const std::string& name)

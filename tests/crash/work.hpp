@@ -28,6 +28,9 @@ T must(Result<T> result)
 /// @throws std::runtime_error, DbError, IoError; so do all operations below.
 [[nodiscard]] std::unique_ptr<Store> open_for_work(const std::string& directory);
 
+/// Copies a store that no process has open, without its sockets.
+void copy_store(const std::string& from, const std::string& to);
+
 class Work {
 public:
     explicit Work(const std::string& directory) : store_(open_for_work(directory)) {}

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,12 +19,18 @@ Status status_of(const Error& error)
 {
     switch (error.code) {
     case Errc::in_doubt:
+    case Errc::unfinished:
         return Status::in_doubt;
     case Errc::not_found:
         return Status::not_found;
     default:
         return Status::refused;
     }
+}
+
+void ignore_broken_pipes()
+{
+    std::signal(SIGPIPE, SIG_IGN);
 }
 
 void print_error(std::string_view program, const Error& error)

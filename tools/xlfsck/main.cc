@@ -130,8 +130,8 @@ std::vector<std::pair<std::string, std::string>> members_of(const recovery::Repo
 // Notes are shown with -v alone, and so is their number.
 std::string counts_of(const Settings& settings, const recovery::Report& report)
 {
-    std::string text = std::to_string(report.found) + " found, " +
-                       std::to_string(report.corrected) + " corrected";
+    std::string text =
+        std::to_string(report.found) + " found, " + std::to_string(report.corrected) + " corrected";
     if (settings.verbose) text += ", " + std::to_string(report.notes) + " notes";
     return text;
 }
@@ -141,8 +141,8 @@ void print_what_to_do(const std::set<recovery::Code>& left)
 {
     std::string text;
     for (const auto code : left)
-        text += (text.empty() ? "" : ", ") + ("'xlfsck --explain " +
-                                              std::to_string(static_cast<int>(code)) + "'");
+        text += (text.empty() ? "" : ", ") +
+                ("'xlfsck --explain " + std::to_string(static_cast<int>(code)) + "'");
     if (!text.empty()) std::printf("what to do about it: %s\n", text.c_str());
 }
 
@@ -263,6 +263,7 @@ int run_as(const Parsed& parsed)
 int main(int argc, char** argv)
 {
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
+    ignore_broken_pipes();
     hold_standard_descriptors();
     const int status = run_as(parse_options(argc, argv));
     const auto trouble = output_trouble();

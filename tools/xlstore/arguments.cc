@@ -63,8 +63,8 @@ int usage(const std::string& why, const std::string& verb)
     return static_cast<int>(Status::usage);
 }
 
-// The words before "--" and those behind it, which are QEMU's command line and none of ours to read,
-// or, for a verb that takes none, words like the others.
+// The words before "--" and those behind it, which are QEMU's command line and none of ours to
+// read, or, for a verb that takes none, words like the others.
 struct Line {
     std::vector<std::string> own;
     std::vector<std::string> behind;
@@ -126,6 +126,12 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "batch")
         verb.add_flag("--all-or-none", out.all_or_none,
                       "attaches only: when one fails, those before it are undone");
+    if (name == "insert" || name == "eject") {
+        verb.add_flag("--force", out.force,
+                      "open a tray that the guest keeps shut, without asking it");
+        verb.add_flag("--wait", out.wait,
+                      "where the guest keeps the tray shut: wait until it opens it");
+    }
     if (name == "export") {
         auto* settled = verb.add_flag("--settled", out.settled,
                                       "what the domain has, to take elsewhere: refused while "
@@ -144,8 +150,8 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_option("--reason", out.reason, "why, for those whom it is in the way of")
             ->required();
     if (name == "locks") {
-        auto* of = verb.add_option("--break", out.break_lock_of,
-                                   "make the slow lock of this domain free");
+        auto* of =
+            verb.add_option("--break", out.break_lock_of, "make the slow lock of this domain free");
         verb.add_flag("--force", out.force, "with --break: although its holder may live")
             ->needs(of);
     }
@@ -220,7 +226,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
     try {
         app.parse(line.own);
     } catch (const CLI::ParseError& e) {
-        if (e.get_exit_code() != 0) return usage(reason(e, known ? line.verb : "xlstore"), line.verb);
+        if (e.get_exit_code() != 0)
+            return usage(reason(e, known ? line.verb : "xlstore"), line.verb);
         app.exit(e);
         return 0;
     }

@@ -184,19 +184,43 @@ Result<Status> run_reopen(const Arguments& arguments)
         return xlstore_reopen_document(store, arguments.words[0].c_str(), &call, out);
     });
 }
+namespace {
+
+// R18: where the store cannot be opened for writing (a full disk), a destruction that an earlier
+// command began is not "not done" for that.
+Error if_begun(const Arguments& arguments, const std::string& domain, Error error)
+{
+    const auto store = open_to_look(arguments);
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    if (!store || xlstore_find(store->get(), domain.c_str(), &info) != XLSTORE_OK ||
+        std::string_view(info.state) != "destroying")
+        return error;
+    const std::string first = error.advice.empty() ? "" : error.advice + "; ";
+    return Error(Errc::unfinished,
+                 "domain " + std::to_string(info.domid) + " (" + info.name +
+                     "): its destruction has begun and is not at its end: " + error.message,
+                 first + "'xlstore destroy id:" + std::to_string(info.id) +
+                     "' or 'xlfsck -p' goes on where it stopped");
+}
+
+}  // namespace
 
 Result<Status> run_destroy(const Arguments& arguments)
 {
-    const auto& domain = arguments.words[0];
-    if (arguments.uuid.empty())
-        return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
-            return xlstore_destroy(store, domain.c_str(), &call, out);
-        });
-    const auto domid = parse_domid(domain);
-    if (!domid) return domid.error();
-    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
-        return xlstore_destroy_domid(store, *domid, arguments.uuid.c_str(), &call, out);
-    });
+    std::string domain = arguments.words[0];
+    Operation operation = [&](auto* store, const auto& call, auto** out) {
+        return xlstore_destroy(store, domain.c_str(), &call, out);
+    };
+    if (!arguments.uuid.empty()) {
+        const auto domid = parse_domid(domain);
+        if (!domid) return domid.error();
+        domain = "domid:" + std::to_string(*domid);
+        operation = [&, number = *domid](auto* store, const auto& call, auto** out) {
+            return xlstore_destroy_domid(store, number, arguments.uuid.c_str(), &call, out);
+        };
+    }
+    const auto result = perform(arguments, operation);
+    return result ? tell(arguments, result->get()) : if_begun(arguments, domain, result.error());
 }
 
 Result<Status> run_recover(const Arguments& arguments)

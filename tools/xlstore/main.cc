@@ -23,10 +23,8 @@ int run(const Arguments& arguments)
     auto status = [&]() -> Result<Status> {
         try {
             return row->run(arguments);
-        } catch (const DbError& e) {
-            return error_of(e);
-        } catch (const std::exception& e) {
-            return Error(Errc::io, e.what());
+        } catch (...) {
+            return caught();
         }
     }();
     if (!status && arguments.json)
@@ -45,6 +43,7 @@ int run(const Arguments& arguments)
 int main(int argc, char** argv)
 {
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
+    ignore_broken_pipes();
     hold_standard_descriptors();
     Arguments arguments;
     const auto ended = parse_arguments(argc, argv, arguments);

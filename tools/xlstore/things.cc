@@ -8,10 +8,20 @@
 
 namespace xlstore::tools {
 
+namespace {
+
+uint32_t tray_flags(const Arguments& arguments)
+{
+    return (arguments.force ? XLSTORE_FORCE : 0U) | (arguments.wait ? XLSTORE_WAIT_FOR_GUEST : 0U);
+}
+
+}  // namespace
+
 Result<Status> run_insert(const Arguments& arguments)
 {
     const auto& words = arguments.words;
-    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+    return run_operation(arguments, [&](auto* store, auto call, auto** out) {
+        call.flags = tray_flags(arguments);
         return xlstore_insert(store, words[0].c_str(), words[1].c_str(), words[2].c_str(), &call,
                               out);
     });
@@ -20,7 +30,8 @@ Result<Status> run_insert(const Arguments& arguments)
 Result<Status> run_eject(const Arguments& arguments)
 {
     const auto& words = arguments.words;
-    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+    return run_operation(arguments, [&](auto* store, auto call, auto** out) {
+        call.flags = tray_flags(arguments);
         return xlstore_eject(store, words[0].c_str(), words[1].c_str(), &call, out);
     });
 }

@@ -29,6 +29,7 @@ struct Arguments {
     std::string monitor;
     std::string break_lock_of;  ///< a domain
     bool force = false;
+    bool wait = false;
     bool settled = false;
     std::string name;
     std::string things;  ///< path of a file

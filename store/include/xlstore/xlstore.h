@@ -28,7 +28,10 @@
  * _start that returns at once and ends with a callback. Three outcomes, never two: done
  * (XLSTORE_OK); not done (any other status: store and QEMU are as they were unless the message says
  * otherwise); in doubt (XLSTORE_E_IN_DOUBT: the intent stays open under the number that the result
- * has; wait for it, ask again, or leave it to recovery).
+ * has; wait for it, ask again, or leave it to recovery). Whatever fails after an operation's first
+ * commit, lack of memory included, is in doubt unless it is proved otherwise; a destruction that is
+ * committed is never "not done", but XLSTORE_E_UNFINISHED. Where there is no memory for the words of a
+ * result, they are missing; status and intent never are.
  */
 #ifndef XLSTORE_XLSTORE_H_
 #define XLSTORE_XLSTORE_H_
@@ -65,6 +68,9 @@ extern "C" {
 #define XLSTORE_E_IO (-14)        /* the system refused: disk full, descriptors, permissions */
 #define XLSTORE_E_NO_MEMORY (-15) /* out of memory */
 #define XLSTORE_E_CONFLICT (-16)  /* the document has another revision than was expected */
+#define XLSTORE_E_UNFINISHED (-17) /* what has begun cannot be taken back and is not at its end: a
+                                      committed destruction, a killed QEMU; the advice says what
+                                      goes on with it */
 
 /* The stable word for a status ("in_doubt"), as --json prints it; "unknown" for none of the above. */
 const char* xlstore_status_name(int32_t status);
@@ -178,8 +184,11 @@ typedef struct xlstore_call {
     const char* things; /* what xlstore_outgoing_domain() gave with a document, for xlstore_create,
                            xlstore_import and xlstore_creation_begin; NULL: nothing. The text is
                            copied. Since 0.2; a call made for 0.1 ends before it */
+    uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, where a call says so; else 0 */
 } xlstore_call;
-#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL}
+#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL, 0}
+#define XLSTORE_FORCE 1u
+#define XLSTORE_WAIT_FOR_GUEST 2u
 
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
@@ -192,7 +201,11 @@ int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const cha
                              void* userdata, xlstore_op** op_out);
 
 /* Takes a thing out. In doubt also means: asked, waiting for the guest; asked once more, the guest is
- * asked again. */
+ * asked again.
+ *
+ * An operation that finds an earlier intent open on its thing settles it first. If the earlier one asked
+ * for the same, what becomes of it is this one's outcome: done, or in doubt with its number. If another
+ * one stays open: refused, with that intent named in the message; nothing was changed. */
 int32_t xlstore_detach(xlstore_store* store, const char* domain, const char* device_class, const char* key,
                        const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const char* device_class,
@@ -200,7 +213,13 @@ int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const cha
                              void* userdata, xlstore_op** op_out);
 
 /* Puts the raw image `file` into the CD drive `vdev`, whatever was in it. A relative path is taken from
- * the current directory at once; the document has the absolute one. */
+ * the current directory at once; the document has the absolute one.
+ *
+ * A guest that keeps the tray shut is asked by QEMU to open it, and may do so at any time; the medium
+ * stays: refused. With XLSTORE_WAIT_FOR_GUEST in call->flags the guest is given 5 s, then the outcome is
+ * in doubt, and xlstore_wait() goes on with it once the guest has opened the tray; the same call asks
+ * again, another operation on the drive takes its place. With XLSTORE_FORCE the tray is opened without
+ * asking. Both flags hold for xlstore_eject() as well. */
 int32_t xlstore_insert(xlstore_store* store, const char* domain, const char* vdev, const char* file,
                        const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_insert_start(xlstore_store* store, const char* domain, const char* vdev, const char* file,
@@ -255,7 +274,8 @@ typedef struct xlstore_hold xlstore_hold;
 /* `operation` is shown to those who wait. Errors: busy, gone, lost, order. */
 int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_hold** hold_out);
-/* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. */
+/* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. NULL: there is
+ * none in it, or no memory for the handle; then it can be taken later. */
 int32_t xlstore_slow_lock_start(xlstore_store* store, const char* domain, const char* operation,
                                 const xlstore_call* call, xlstore_callback callback, void* userdata,
                                 xlstore_op** op_out);
@@ -298,9 +318,10 @@ int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
  * whoever carries it out, and for whoever finds it open. Errors: not_found. */
 int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_out);
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
- * `evidence` noted, and returns XLSTORE_E_IN_DOUBT. `evidence`, one line, goes into history. Errors
- * besides: lost, gone, not_found, invalid (that image cannot be), refused (the descriptor given to
- * intend is no longer connected to QEMU; then the intent stays open), busy. */
+ * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does whatever keeps it from being written (a
+ * lock that cannot be acquired in time, a lost hold, a full disk). `evidence`, one line, goes into
+ * history. Errors besides: gone, not_found, invalid (that image cannot be), refused (the descriptor
+ * given to intend is no longer connected to QEMU; then the intent stays open), order. */
 int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
                        const xlstore_call* call);
 /* The guest has been asked to let go: written down before it is waited for. */
@@ -388,8 +409,9 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
 
 /* Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by that;
  * the document stays, and what it has is put into the new one. Errors: busy, gone, io (the old QEMU's
- * death could not be seen: nothing was changed), refused (the new one died, daemonized or is wrapped:
- * the domain has no QEMU then, and keeps its document). Result and standard time: as xlstore_create. */
+ * death could not be seen: nothing was changed), unfinished (it is dead, and the reset went no further:
+ * the same call goes on), refused (the new one died, daemonized or is wrapped: the domain has no QEMU
+ * then, and keeps its document). Result and standard time: as xlstore_create. */
 int32_t xlstore_soft_reset(xlstore_store* store, const char* domain, const char* const* command,
                            const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain, const char* const* command,
@@ -466,7 +488,9 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
                                int64_t pid, uint32_t flags, const xlstore_call* call,
                                xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock. */
+/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock. Errors,
+ * with nothing changed: busy, store, io. Error unfinished: that the domain is to be destroyed is
+ * committed, and a later call, or recovery, goes on from there. */
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out);
 int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,
@@ -585,7 +609,6 @@ int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* co
 int32_t xlstore_locks(xlstore_store* store, char** json_out);
 /* Makes the slow lock of a domain free whose holder is nobody's any more. XLSTORE_FORCE: though its
  * claimant lives; it fails at its next commit (R15). Result: {"result","broken","text"}. */
-#define XLSTORE_FORCE 1u
 int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,
                            const xlstore_call* call, xlstore_result** result_out);
 
