@@ -56,7 +56,8 @@ DRIVE = "ide-5632"          # hdc
 # ---- The operations ------------------------------------------------------------------------------
 
 def need(promise, *command):
-    """A fact of the start state (as judge.py has it), and the command that makes it so."""
+    """A fact of the start state (as judge.py has it), and the command that makes it so; or a function of
+    the world, for what no plain command does."""
     return promise, command
 
 
@@ -66,12 +67,16 @@ class Operation:
     start: tuple            # facts with their commands, in order
     command: tuple          # what is killed; {…} as in World.fill
     promises: tuple         # what holds once it has ended with 0
-    qemu: str = "lives"     # lives: one runs before and after. begins, ends: it may or may not
+    qemu: str = "lives"     # lives: one runs before and after. begins, ends, anew (another one): it may or may not
     anew: bool = False          # on a domain made for it: what it leaves needs a guest to go
     guest_holds: bool = False   # xlfsck may say 2: the guest must let go first
     program: str = "xlstore"
     statuses: tuple = (0,)      # of a run that survived
     left: tuple = ()            # (crash point, command): what a crash left behind before; wants crash points
+    when_named: bool = False    # it runs only then
+    prepare: object = None      # a function of the world, before anything else
+    unchanged: bool = False     # QEMU stays as it is
+    tolerated: tuple = ()       # what the store need not know of before it is recovered, KIND:NAME
 
 
 RUNNING = need("domain:7=running", "create", "7", "{config}", "--", "{qemu}")
@@ -106,6 +111,68 @@ USBCTRL = need("device:xenusb-1=present", "attach", "domid:7", "usbctrls", json.
 VCPU = need("device:cpu-1=present", "attach", "domid:7", "vcpus", json.dumps({"index": 1}))
 MOUSE = ("device:xenusb-emulated-0-2=present", "entry:usbdevs/0.2=present")
 NO_MOUSE = need("device:xenusb-emulated-0-2=absent", "detach", "domid:7", "usbdevs", "0.2")
+USBCTRL_2 = need("device:xenusb-2=present", "attach", "domid:7", "usbctrls", json.dumps(
+    {"type": "devicemodel", "devid": 2, "version": 2, "ports": 6}))
+# The one that was made first has the lower slot, whatever it is called.
+SLOTS = ("address:xenusb-2=24", "address:xenusb-1=32")
+SECOND_IMAGE = ("attach", "domid:7", "qemu", TABLET[1][-1].replace('"id": "tablet"', '"id": "other"'))
+
+
+def devices(key, *arguments):
+    return json.dumps({"key": key, "steps": [{"execute": "device_add", "arguments": a} for a in arguments]})
+
+
+TWO = need("device:two-b=present", "attach", "domid:7", "qemu", devices("two", *(
+    {"driver": "usb-mouse", "id": name, "bus": "xenusb-0.0"} for name in ("two-a", "two-b"))))
+NO_TWO = need("device:two-b=absent", "detach", "domid:7", "qemu", "two")
+TWO_PCI = need("device:pci-b=present", "attach", "domid:7", "qemu", devices("pci", *(
+    {"driver": "usb-ehci", "id": name} for name in ("pci-a", "pci-b"))))
+OPEN = need("closed:7=no", "reopen", "domid:7")
+CLOSED = need("closed:7=yes", "close", "domid:7", "--reason", "moves to another host")
+
+
+# ---- What is done behind the store's back ----
+
+def lose_tablet(world):
+    """An administrator takes it out by a monitor of their own; xlfsck calls the entry stale."""
+    if not world.holds(TABLET[0]):
+        world.must(world.xlstore(*TABLET[1]))
+    world.ask("device_del", id="tablet")
+    world.must(world.note(run(world.argv("xlfsck", ["-p"]))), (1,), "xlfsck -p of an entry without its thing")
+
+
+def plug_odd(world):
+    world.ask("device_add", driver="usb-tablet", id="odd", bus="xenusb-0.0")
+    world.ask("chardev-add", id="odd-chardev", backend={"type": "null", "data": {}})
+
+
+def runs_elsewhere(world):
+    """Another toolstack's domain: its QEMU has a device and a medium that its document does not know."""
+    world.forget()
+    world.must(world.xlstore("import", "7", "{config}"))
+    world.begin_elsewhere()
+    plug_odd(world)
+    world.ask("blockdev-change-medium", id=DRIVE, filename=world.path("b.iso"), format="raw")
+
+
+def runs_elsewhere_anew(world):
+    """The first, with a device of its own on its command line, was registered and died; a second one runs,
+    into which a device of that name was plugged."""
+    world.forget()
+    world.must(world.xlstore("import", "7", "{config}"))
+    first = world.begin_elsewhere("-device", "usb-tablet,id=odd,bus=xenusb-0.0")
+    world.must(world.xlstore("register", "domid:7", "--monitor", "{monitor}"))
+    first.kill()
+    first.wait()
+    world.begin_elsewhere()
+    plug_odd(world)
+
+
+NEED_ODD = (need("entry:qemu/odd=absent", "destroy", "domid:7"), RUNNING, need("device:odd=present", plug_odd))
+ODD = ("device:odd", "chardev:odd-chardev")
+ADOPTED = ("device:odd=present", "entry:qemu/odd=present", "chardev:odd-chardev=present")
+REGISTER = ("register", "domid:7", "--monitor", "{monitor}")
+
 BATCH_ALL = ("batch", "domid:7", "--all-or-none", json.dumps(
     [{"attach": "qemu", "thing": json.loads(thing[1][-1])} for thing in (CHARDEV, TABLET)]))
 BATCH_EACH = ("batch", "domid:7", json.dumps(
@@ -142,6 +209,26 @@ OPERATIONS = {o.name: o for o in (
     Operation("create_inserting", (GONE,), ("create", "7", "{config}", "--", "{qemu, empty}"),
               (RUNNING[0], HOLDS_A[0], "qemu=running"), qemu="begins"),
     Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
+    Operation("attach_two", (RUNNING, NO_TWO), TWO[1], (TWO[0], "device:two-a=present", "entry:qemu/two=present")),
+    Operation("detach_two", (RUNNING, TWO), NO_TWO[1], (NO_TWO[0], "device:two-a=absent", "entry:qemu/two=absent")),
+    Operation("ask_guest_two", (RUNNING, TWO_PCI), ("--timeout", "1", "detach", "domid:7", "qemu", "pci"), (),
+              anew=True, guest_holds=True, statuses=(3,)),
+    # Refused, and nothing is another's for it.
+    Operation("attach_second_image", (RUNNING, TABLET), SECOND_IMAGE,
+              (TABLET[0], "device:other=absent", "entry:qemu/tablet=present"), statuses=(1,), unchanged=True),
+    Operation("detach_stale", (RUNNING, need("entry:qemu/tablet=stale", lose_tablet)), NO_TABLET[1],
+              (NO_TABLET[0], "entry:qemu/tablet=absent"), unchanged=True),
+    Operation("soft_reset", (RUNNING, TABLET, USBCTRL_2, USBCTRL), ("soft-reset", "domid:7", "--", "{qemu}"),
+              (RUNNING[0], "qemu=running", TABLET[0], *SLOTS), qemu="anew", anew=True),
+    Operation("close", (RUNNING, OPEN), CLOSED[1], (CLOSED[0],), unchanged=True),
+    Operation("reopen", (RUNNING, CLOSED), OPEN[1], (OPEN[0],), unchanged=True),
+    Operation("import", (GONE,), ("import", "7", "{config}"), (RUNNING[0], "entry:disks/hdc=present"), qemu="begins"),
+    Operation("adopt", NEED_ODD, ("-p",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD),
+    Operation("adopt_all", NEED_ODD, ("-y",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD),
+    Operation("register", (), REGISTER, (RUNNING[0], "qemu=running", "entry:disks/hdc=present"),
+              prepare=runs_elsewhere, unchanged=True, when_named=True),
+    Operation("register_anew", (), REGISTER, (RUNNING[0], "qemu=running", "entry:disks/hdc=present"),
+              prepare=runs_elsewhere_anew, unchanged=True, when_named=True),
     # Programs that embed the library (../embed).
     Operation("eventloop", (RUNNING, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop"),
     Operation("own_qmp_add", (RUNNING,), ("domid:7", "add"), (USBCTRL[0], "entry:usbctrls/1=present"),
@@ -253,6 +340,7 @@ class World:
         self.store = self.path("s")
         self.kills = 0
         self.log = []
+        self.elsewhere = []     # QEMUs that another program started
         for name in ("a.iso", "b.iso"):
             with open(self.path(name), "wb") as file:
                 file.write(os.urandom(4096) + bytes(1020 * 1024))
@@ -280,8 +368,11 @@ class World:
     def record_baseline(self):
         """What a QEMU of this command line is born with."""
         with self.plain_qemu():
-            self.must(run([*PYTHON, os.path.join(HERE, "judge.py"), "--second-monitor", self.path("judge"),
-                           "--record-baseline", self.path("baseline.json")]))
+            self.record("baseline.json")
+
+    def record(self, name):
+        self.must(run([*PYTHON, os.path.join(HERE, "judge.py"), "--second-monitor", self.path("judge"),
+                       "--record-baseline", self.path(name)]))
 
     @contextlib.contextmanager
     def plain_qemu(self):
@@ -292,14 +383,39 @@ class World:
             process.kill()
             process.wait()
 
+    # Behind the store's back.
+    def ask(self, execute, **arguments):
+        with judge.Monitor(self.path("judge"), None, time.monotonic() + judge.LOOK_SECONDS) as monitor:
+            return monitor.ask(execute, **arguments)
+
+    def begin_elsewhere(self, *more):
+        """A QEMU with a monitor for the store, as another toolstack starts it."""
+        process = subprocess.Popen(
+            [*self.qemu, *more, "-chardev", f"socket,id=cmd,path={self.path('monitor')},server=on,wait=off",
+             "-mon", "chardev=cmd,mode=control"], stdin=subprocess.DEVNULL, start_new_session=True)
+        self.elsewhere.append(process)
+        self.ask("query-status")
+        return process
+
+    def forget(self):
+        """No domain, and no QEMU."""
+        if any(d["state"] != "destroyed" for d in judge.read_tables(self.store)["domain"]):
+            self.must(self.xlstore(*GONE[1]))
+        for process in self.elsewhere:
+            process.kill()
+            process.wait()
+        self.elsewhere.clear()
+
     def end(self, keep=False):
         end_processes(self.directory)
+        for process in self.elsewhere:
+            process.wait()
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     # Commands.
     def fill(self, words):
-        texts = {"{config}": self.path("config.json"), "{a}": self.path("a.iso"), "{b}": self.path("b.iso")}
+        texts = {"{config}": self.path("config.json"), "{monitor}": self.path("monitor"), "{a}": self.path("a.iso"), "{b}": self.path("b.iso")}
         filled = []
         for word in words:
             for name, text in texts.items():
@@ -331,7 +447,7 @@ class World:
             raise Violation(f"{what} (status {ended.status}, not {' or '.join(map(str, statuses))}):\n{ended}")
         return ended
 
-    def judge(self, when, qemu_pid, promises=(), settled=False, answers=()):
+    def judge(self, when, qemu_pid, promises=(), settled=False, answers=(), tolerated=(), unchanged=False):
         """The separate judge's verdict; what it saw, as a dictionary."""
         words = ["--qemu-pid", str(qemu_pid), "--second-monitor", self.path("judge"),
                  "--baseline", self.path("baseline.json"), "--marker", self.directory, "--json", self.path("seen.json")]
@@ -339,6 +455,12 @@ class World:
             words += ["--acknowledged", self.promise(promise)]
         if settled:
             words.append("--settled")
+        for process in self.elsewhere:
+            words += ["--elsewhere", str(process.pid)]
+        for name in tolerated:
+            words += ["--tolerated", name]
+        if unchanged:
+            words += ["--unchanged", self.path("before.json")]
         if answers:
             with open(self.path("answers.json"), "w", encoding="utf-8") as file:
                 json.dump(answers, file)
@@ -360,15 +482,23 @@ class World:
         return judge.judge_promise(self.promise(promise), tables, rows, seen, qemus) is None
 
     def bring_about(self, operation):
+        if operation.prepare:
+            operation.prepare(self)
         if operation.anew and self.holds(RUNNING[0]):
             self.must(self.xlstore(*GONE[1]))
         for fact, command in operation.start:
-            if not self.holds(fact):
+            if self.holds(fact):
+                continue
+            if callable(command[0]):
+                command[0](self)
+            else:
                 self.must(self.xlstore(*command), what="after recovery the next operation fails")
         facts = [fact for fact, _ in operation.start]
-        seen = self.judge("in the start state", "any", facts, settled=True)
+        seen = self.judge("in the start state", "any", facts, settled=True, tolerated=operation.tolerated)
         if len(seen["qemus"]) != (1 if operation.qemu != "begins" else 0):
             raise Violation(f"in the start state these QEMUs run: {seen['qemus']}")
+        if operation.unchanged:
+            self.record("before.json")
         return seen
 
 
@@ -434,12 +564,16 @@ class Kill:
         if self.outcome.survived:
             world.must(ended, operation.statuses, "nothing was killed, and yet it failed")
         # On standard output is only ever what is done: who read it may rely on it, killed afterwards or not.
-        self.promises = operation.promises if self.outcome.survived or ended.out else ()
+        # xlfsck alone says there what it finds, one after the other.
+        told = ended.out and operation.program != "xlfsck"
+        self.promises = operation.promises if self.outcome.survived or told else ()
 
     def look(self, when="before recovery"):
         """Looking gives QEMU the time to finish what it was sent, so that recovery is tried without it as
         well: R12's barrier alone keeps it from looking too early then."""
-        seen = self.world.judge(when, self.qemu if self.operation.qemu == "lives" else "any", self.promises)
+        seen = self.world.judge(when, self.qemu if self.operation.qemu == "lives" else "any", self.promises,
+                                tolerated=() if self.outcome.survived else self.operation.tolerated,
+                                unchanged=self.operation.unchanged)
         if self.operation.qemu == "ends" and self.qemu not in seen["qemus"] and \
                 "running" in [d["state"] for d in seen["domains"]]:
             raise Violation(f"{when}:\nR14: QEMU {self.qemu} was killed, and its row is not marked yet")
@@ -451,7 +585,7 @@ class Kill:
         recovered = world.must(world.note(run(world.argv("xlfsck", ["-p", "--json"]))), self.recovered, "xlfsck -p")
         for finding in map(json.loads, recovered.out.splitlines()):
             # What pass 5 has to put right had no intent: recovery would hide what a kill laid bare.
-            if finding.get("code", 0) // 1000 == 5:
+            if finding.get("code", 0) // 1000 == 5 and not self.operation.tolerated:
                 raise Violation(f"after the intents were settled QEMU and store still differ:\n{recovered}")
         world.must(world.note(run(world.argv("xlfsck", ["-n"]))), (0, 2) if holds else (0,), "xlfsck -n after xlfsck -p")
 
@@ -464,7 +598,7 @@ class Kill:
             expected = "none"
         else:
             expected = self.seen["qemus"][0]
-        world.judge("after recovery", expected, self.promises, settled=not holds)
+        world.judge("after recovery", expected, self.promises, settled=not holds, unchanged=self.operation.unchanged)
 
 
 def kill_once(world, operation, number, skip_pure, look_first=True):
@@ -483,7 +617,7 @@ def run_to_the_end(world, operation):
     world.must(world.note(run(world.argv(operation.program, operation.command))), operation.statuses,
                "after recovery the operation is not possible")
     world.judge("after the operation was run to its end", "any", operation.promises,
-                settled=not operation.guest_holds)
+                settled=not operation.guest_holds, unchanged=operation.unchanged)
 
 
 # ---- All of them ---------------------------------------------------------------------------------
@@ -713,7 +847,8 @@ def find_killer(options, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bin", help="where xlstore and xlfsck are (and killer; else it is compiled)")
-    parser.add_argument("--operations", default=",".join(name for name, o in OPERATIONS.items() if not o.left),
+    parser.add_argument("--operations", default=",".join(name for name, o in OPERATIONS.items()
+                                                         if not (o.left or o.when_named)),
                         help="some of: " + " ".join(OPERATIONS))
     parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
     parser.add_argument("--start", type=int, help="the first stop of the share; default: it rotates with the hour")

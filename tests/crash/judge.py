@@ -10,7 +10,7 @@ run after a kill and *before* any recovery, and again after it.
 
   judge.py STORE --qemu-pid PID|none|any --second-monitor SOCKET --baseline FILE
                  [--marker TEXT] [--settled] [--acknowledged SUBJECT=VALUE]... [--answers FILE]
-                 [--json FILE]
+                 [--elsewhere PID]... [--tolerated KIND:NAME]... [--unchanged FILE] [--json FILE]
   judge.py --record-baseline FILE --second-monitor SOCKET
 
 --qemu-pid        PID: that QEMU must live. none: none may. any: whichever this store's processes are
@@ -21,9 +21,14 @@ run after a kill and *before* any recovery, and again after it.
                     KIND:NAME=present|absent           device, chardev, node, object, netdev; in QEMU
                     entry:CLASS/KEY=present|absent     in the store
                     domain:DOMID=running|gone          in the store
+                    closed:DOMID=yes|no                in the store: its document
+                    address:DEVICE=NUMBER              of a PCI device; in QEMU
                     qemu=running|none
 --answers         besides: what a request that followed the kill was answered is true (R18); FILE is an
                   array of what `judge_answer` takes
+--elsewhere       a QEMU that another program started: it may run without a row
+--tolerated       what was put into QEMU behind the store's back, and may be there without an entry
+--unchanged       besides: QEMU is as it was when FILE was recorded (R19)
 
 Exit status: 0 the invariant holds; 1 it does not, each breach on a line of its own; 2 could not look.
 """
@@ -113,6 +118,13 @@ class Monitor:
     def children(self, path):
         return {p["name"] for p in self.ask("qom-list", path=path) if p["type"].startswith("child<")}
 
+    def addresses(self):
+        """Each named device, and the slot and function of a PCI device."""
+        for name in self.children("/machine/peripheral"):
+            path = "/machine/peripheral/" + name
+            is_pci = any(p["name"] == "addr" for p in self.ask("qom-list", path=path))
+            yield name, self.ask("qom-get", path=path, property="addr") if is_pci else None
+
 
 def look_into_qemu(path, pid):
     """Everything by name, as {kind: set of names}; chardevs with where they lead; media; fd sets."""
@@ -122,6 +134,7 @@ def look_into_qemu(path, pid):
             "anonymous": monitor.children("/machine/peripheral-anon"),
             "object": monitor.children("/objects"),
             # Names with '#' are QEMU's own: nodes under a drive, which count as its medium.
+            "address": {name: addr for name, addr in monitor.addresses() if addr is not None},
             "node": {n["node-name"] for n in monitor.ask("query-named-block-nodes", flat=True)
                      if not n["node-name"].startswith("#")},
         }
@@ -313,12 +326,29 @@ def same_medium(seen, known):
 
 # ---- The verdict ---------------------------------------------------------------------------------
 
-def judge_qemu(rows, seen, baseline):
+KINDS = ("device", "anonymous", "object", "node", "chardev", "netdev")
+
+
+def judge_unchanged(seen, before):
+    """R19: what another QEMU it is than it was."""
+    breaches = []
+    for kind in KINDS:
+        there, was = set(seen[kind]), set(before[kind])
+        breaches += [f"R19: QEMU has got {kind} \"{name}\"" for name in sorted(there - was)]
+        breaches += [f"R19: QEMU has lost {kind} \"{name}\"" for name in sorted(was - there)]
+    for what in ("media", "address"):
+        for name in sorted(seen[what].keys() & before[what].keys()):
+            if seen[what][name] != before[what][name]:
+                breaches.append(f"R19: {what} of {name}: {seen[what][name]}, and it was {before[what][name]}")
+    return breaches
+
+
+def judge_qemu(rows, seen, baseline, tolerated=()):
     """R1: what is there that no row accounts for."""
     breaches = []
-    for kind in ("device", "anonymous", "object", "node", "chardev", "netdev"):
+    for kind in KINDS:
         for name in sorted(seen[kind] - set(baseline[kind])):
-            if (kind, name) in rows.products:
+            if (kind, name) in rows.products or f"{kind}:{name}" in tolerated:
                 continue
             if kind == "chardev" and rows.domain["monitor_path"] and \
                     rows.domain["monitor_path"] in seen["chardev_files"][name]:
@@ -344,10 +374,12 @@ def judge_qemu(rows, seen, baseline):
     return breaches
 
 
-def judge_processes(qemus, living):
+def judge_processes(qemus, living, elsewhere=()):
     """R13: a QEMU that no row accounts for."""
     breaches = []
     for pid, command in qemus.items():
+        if pid in elsewhere:
+            continue
         try:
             born = start_time(pid)
         except OSError:
@@ -391,6 +423,9 @@ def judge_promise(promise, tables, rows, seen, qemus):
     elif kind == "domain":
         living = [d for d in tables["domain"] if str(d["domid"]) == name and d["state"] != "destroyed"]
         found = living[0]["state"] if living else "gone"
+    elif kind == "closed":
+        living = [d for d in tables["domain"] if str(d["domid"]) == name and d["state"] != "destroyed"]
+        found = ("no" if living[0]["closed_us"] is None else "yes") if living else "gone"
     elif kind == "entry":
         things = rows.things if rows else []
         states = [t["state"] for t in things if f"{t['class']}/{t['key']}" == name]
@@ -410,6 +445,8 @@ def judge_promise(promise, tables, rows, seen, qemus):
                 found = f"{rows.settled_media[name] or 'empty'} in the document"
             else:
                 found = wanted
+    elif kind == "address":
+        found = str(seen["address"].get(name, "none"))
     elif kind in seen:
         found = "present" if name in seen[kind] else "absent"
     else:
@@ -486,7 +523,7 @@ def judge(options):
     # there must find its pid in them; looking the other way round would accuse one born in between.
     tables = read_tables(options.store)
     living = [d for d in tables["domain"] if d["state"] != "destroyed"]
-    breaches += judge_processes(qemus, living)
+    breaches += judge_processes(qemus, living, options.elsewhere)
 
     if options.qemu_pid == "none":
         pid = None
@@ -515,7 +552,10 @@ def judge(options):
     if seen and rows:
         with open(options.baseline, encoding="utf-8") as file:
             baseline = json.load(file)
-        breaches += judge_qemu(rows, seen, baseline)
+        breaches += judge_qemu(rows, seen, baseline, options.tolerated)
+    if seen and options.unchanged:
+        with open(options.unchanged, encoding="utf-8") as file:
+            breaches += judge_unchanged(seen, json.load(file))
     if options.settled:
         for other in living:
             breaches += judge_settled(Rows(tables, other), seen if domain is other else None)
@@ -557,6 +597,9 @@ def main():
     parser.add_argument("--settled", action="store_true")
     parser.add_argument("--acknowledged", action="append", default=[], metavar="SUBJECT=VALUE")
     parser.add_argument("--answers")
+    parser.add_argument("--elsewhere", action="append", default=[], type=int, metavar="PID")
+    parser.add_argument("--tolerated", action="append", default=[], metavar="KIND:NAME")
+    parser.add_argument("--unchanged")
     parser.add_argument("--json")
     options = parser.parse_args()
     try:

@@ -223,9 +223,22 @@ def judge_all(checks, world, store, process):
           "domain:7=running", "--acknowledged", "qemu=running", "--acknowledged", "entry:disks/hdc=present",
           "--acknowledged", "device:tablet=absent", pid="any")
 
+    sound("the slot of a PCI device", "--acknowledged", "address:xenusb-0=16")
+    breach("a PCI device in another slot", "address:xenusb-0 is 16, not 24", "--acknowledged", "address:xenusb-0=24")
+    store.sql("ALTER TABLE domain ADD COLUMN closed_us INTEGER")
+    sound("an open document", "--acknowledged", "closed:7=no")
+    breach("an open document that should be closed", "closed:7 is no", "--acknowledged", "closed:7=yes")
+    world.record("before.json")
+    unchanged = ("--unchanged", world.path("before.json"))
+    sound("a QEMU as it was before", *unchanged)
+
     # A device by stealth; then with an entry, in any state; then with an open intent only.
     ask("device_add", driver="usb-tablet", id="tablet", bus="xenusb-0.0")
     breach("a device without an entry", 'device "tablet"')
+    breach("a QEMU that has got something", 'R19: QEMU has got device "tablet"', *unchanged)
+    sound("a device that is known to be unknown", "--tolerated", "device:tablet")
+    breach("a device that is not the one known to be unknown", 'R1: QEMU has device "tablet"', "--tolerated", "device:other")
+    world.record("with-tablet.json")
     store.thing(2, "qemu", "tablet", "stale", {"key": "tablet"})
     breach("a device whose entry has another product", 'device "tablet"')
     store.product("device", "tablet", 2)
@@ -256,6 +269,7 @@ def judge_all(checks, world, store, process):
     answered("there is no such thing, and there is", 4, "remove", "and there was one")
     answered("a command that dies", -11, "add", "it ends with -11")
     ask("device_del", id="tablet")
+    breach("a QEMU that has lost something", 'R19: QEMU has lost device "tablet"', "--unchanged", world.path("with-tablet.json"))
     sound("an entry without its device (the converse is fine)")
     breach("an entry called present after a recovery, without its device", 'QEMU has no device "tablet"', "--settled")
     breach("a promise broken in QEMU", "device:tablet is absent", "--acknowledged", "device:tablet=present")
@@ -284,7 +298,8 @@ def judge_all(checks, world, store, process):
 
     # Media.
     ask("blockdev-change-medium", id="ide-5632", filename=world.path("b.iso"), format="raw")
-    breach("a medium that nobody recorded", "b.iso")
+    breach("a medium without an entry", "R1: drive \"ide-5632\" holds " + world.path("b.iso"))
+    breach("a medium that is another than before", "R19: media of ide-5632", *unchanged)
     store.sql("UPDATE thing SET state = 'changing' WHERE id = 1")
     store.intent(1, "change", store.disk("a.iso"), store.disk("b.iso"))
     sound("a medium that an open intent speaks of")
@@ -321,6 +336,8 @@ def judge_all(checks, world, store, process):
     breach("a QEMU with the pid of an older process", f"R13: QEMU {process.pid}")
     store.sql(f"UPDATE domain SET qemu_start_time = {judge.start_time(process.pid)}, state = 'destroyed'")
     breach("a QEMU whose row is destroyed", f"R13: QEMU {process.pid}", pid="any")
+    sound("a QEMU that another program started", "--elsewhere", str(process.pid), pid="any")
+    breach("a QEMU beside one that another program started", f"R13: QEMU {process.pid}", "--elsewhere", "1", pid="any")
     store.sql("UPDATE domain SET state = 'creating'")
     breach("a creation left behind", "creating", "--settled")
     store.sql("UPDATE domain SET state = 'running'")
