@@ -217,6 +217,11 @@ std::string vcpu_in_slot(std::string_view json, const VcpuSlot& slot)
                             slot.props);
 }
 
+bool is_vdev(std::string_view name)
+{
+    return device_number(name).has_value();
+}
+
 std::optional<std::string> drive_of(const ThingRow& entry)
 {
     if (entry.name.device_class != "disks" ||

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+#include "store/qemu_command_line.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "store/fd.hpp"
+#include "store/json_text.hpp"
+#include "store/plan.hpp"
+#include "store/process.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::size_t kCommandLineBytes = 4u << 20;
+
+using Members = std::vector<std::pair<std::string, std::string>>;
+
+// QEMU's own: "a=b,c=d,flag"; a comma in a value is doubled. `implied` is the key of a first word
+// without one.
+Members option_members(std::string_view text, std::string_view implied)
+{
+    Members members;
+    std::size_t at = 0;
+    while (at < text.size()) {
+        std::string item;
+        for (; at < text.size(); ++at) {
+            if (text[at] == ',') {
+                if (at + 1 >= text.size() || text[at + 1] != ',') break;
+                ++at;
+            }
+            item += text[at];
+        }
+        ++at;
+        const auto equals = item.find('=');
+        if (equals != std::string::npos)
+            members.emplace_back(item.substr(0, equals), item.substr(equals + 1));
+        else if (members.empty() && !implied.empty())
+            members.emplace_back(implied, item);
+        else
+            members.emplace_back(item, "on");
+    }
+    return members;
+}
+
+// The strings of an object, with dotted keys for what is nested: "file.node-name".
+void json_strings(std::string_view object, const std::string& prefix, Members& members)
+{
+    for (const auto& member : json_members(object)) {
+        const auto key = prefix + member.key;
+        if (json_type(member.value) == JsonType::string)
+            members.emplace_back(key, json_decode_string(member.value));
+        else
+            json_strings(member.value, key + ".", members);
+    }
+}
+
+Members members_of(const std::string& text, std::string_view implied)
+{
+    if (!text.starts_with('{')) return option_members(text, implied);
+    Members members;
+    if (const auto json = json_minify(text, "option")) json_strings(*json, "", members);
+    return members;
+}
+
+std::optional<std::string> value_of(const Members& members, std::string_view key)
+{
+    for (const auto& [name, value] : members)
+        if (name == key) return value;
+    return std::nullopt;
+}
+
+bool is_or_ends(std::string_view key, std::string_view name)
+{
+    return key == name || (key.size() > name.size() && key.ends_with(name) &&
+                           key[key.size() - name.size() - 1] == '.');
+}
+
+bool only_digits(std::string_view text)
+{
+    return text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// What QEMU calls the character devices of -serial, -parallel, -monitor, -qmp, -gdb, -debugcon and
+// of its consoles; "-base" is what several share.
+bool is_own_chardev(std::string_view name)
+{
+    constexpr std::array<std::string_view, 7> stems = {"compat_monitor", "serial", "parallel", "vc",
+                                                       "debugcon",       "gdb",    "braille"};
+    if (name.ends_with("-base")) name.remove_suffix(5);
+    return std::any_of(stems.begin(), stems.end(), [&](std::string_view stem) {
+        return name.starts_with(stem) && only_digits(name.substr(stem.size()));
+    });
+}
+
+// -net and -nic without an id: "user.0", "hub0port1", "__org.qemu.nic0".
+bool is_own_netdev(std::string_view name)
+{
+    if (name.starts_with("__org.qemu.")) return true;
+    if (const auto dot = name.rfind('.'); dot != std::string_view::npos && dot > 0)
+        return dot + 1 < name.size() && only_digits(name.substr(dot + 1));
+    const auto port = name.find("port");
+    return name.starts_with("hub") && port != std::string_view::npos && port > 3 &&
+           only_digits(name.substr(3, port - 3)) && only_digits(name.substr(port + 4));
+}
+
+// The machine's memory, and the object of -display dbus.
+bool is_own_object(std::string_view name, std::string_view type)
+{
+    return (name.ends_with(".ram") && (type.empty() || type.starts_with("memory-backend-"))) ||
+           name == "dbus-display";
+}
+
+bool is_nth_of(std::string_view name, std::size_t count)
+{
+    constexpr std::string_view before = "device[";
+    if (!name.starts_with(before) || !name.ends_with(']')) return false;
+    const auto number = json_integer(name.substr(before.size(), name.size() - before.size() - 1));
+    return number && *number >= 0 && static_cast<std::size_t>(*number) < count;
+}
+
+class Reader {
+public:
+    explicit Reader(const ReadConfig& read) : read_(read) {}
+
+    QemuCommandLine run(const std::vector<std::string>& words)
+    {
+        for (std::size_t i = 0; i < words.size(); ++i) {
+            std::string_view word = words[i];
+            if (!word.starts_with('-')) continue;
+            word.remove_prefix(word.starts_with("--") ? 2 : 1);
+            const bool last = i + 1 == words.size();
+            if (takes_value(word) && !last) option(word, words[++i]);
+        }
+        return std::move(line_);
+    }
+
+private:
+    static constexpr std::array<std::string_view, 10> kImages = {
+        "hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash"};
+    static constexpr std::array<std::string_view, 5> kMonitors = {"qmp", "qmp-pretty", "mon",
+                                                                  "monitor", "readconfig"};
+    static constexpr std::array<std::string_view, 12> kOthers = {
+        "device", "object", "netdev",   "chardev",  "blockdev",  "drive",
+        "virtfs", "serial", "watchdog", "debugcon", "xen-domid", "parallel"};
+
+    template <class List>
+    static bool has(const List& list, std::string_view word)
+    {
+        return std::find(list.begin(), list.end(), word) != list.end();
+    }
+    static bool takes_value(std::string_view word)
+    {
+        return has(kImages, word) || has(kMonitors, word) || has(kOthers, word);
+    }
+
+    void option(std::string_view word, const std::string& value)
+    {
+        line_.has_monitor |= has(kMonitors, word);
+        if (word == "device") group(word, members_of(value, "driver"));
+        if (word == "object") group(word, members_of(value, "qom-type"));
+        if (word == "netdev") group(word, members_of(value, "type"));
+        if (word == "chardev") group(word, members_of(value, "backend"));
+        if (word == "blockdev") group(word, members_of(value, "driver"));
+        if (word == "drive") group(word, members_of(value, ""));
+        if (word == "virtfs" || word == "watchdog" || word == "debugcon") ++line_.anonymous;
+        if (has(kImages, word)) line_.files.insert(value);
+        if (word == "xen-domid") line_.domid = json_integer(value);
+        if (word == "readconfig") config(value);
+        if (value.starts_with("unix:")) {
+            const auto path = option_members(value.substr(5), "path");
+            if (!path.empty()) line_.sockets.push_back(path.front().second);
+        }
+    }
+
+    // One option, or one section of a configuration file.
+    void group(std::string_view kind, const Members& members)
+    {
+        const auto id = value_of(members, "id");
+        if (kind == "device" && !id) ++line_.anonymous;
+        if (kind == "drive" && value_of(members, "if") == "virtio") ++line_.anonymous;
+        if (id && kind != "drive" && kind != "blockdev") line_.names[std::string(kind)].insert(*id);
+        if (kind == "chardev") {
+            if (id) line_.names["chardev"].insert(*id + "-base");
+            if (const auto path = value_of(members, "path")) line_.sockets.push_back(*path);
+        }
+        if (kind != "blockdev" && kind != "drive") return;
+        for (const auto& [key, value] : members) {
+            if (is_or_ends(key, "node-name")) line_.names["node"].insert(value);
+            if (is_or_ends(key, "filename") || key == "file") line_.files.insert(value);
+        }
+    }
+
+    // [device "id"], then lines of key = "value".
+    void config(const std::string& path)
+    {
+        const auto text = read_(path);
+        if (!text) {
+            line_.not_read.push_back(path);
+            return;
+        }
+        std::string kind;
+        Members members;
+        const auto close = [&] {
+            if (!kind.empty()) group(kind, members);
+            members.clear();
+        };
+        std::size_t at = 0;
+        while (at < text->size()) {
+            auto end = text->find('\n', at);
+            if (end == std::string::npos) end = text->size();
+            const std::string_view line = std::string_view(*text).substr(at, end - at);
+            at = end + 1;
+            const auto begin = line.find_first_not_of(" \t\r");
+            if (begin == std::string_view::npos || line[begin] == '#') continue;
+            const auto quote = line.find('"');
+            const auto unquote = line.rfind('"');
+            const bool quoted = quote != std::string_view::npos && unquote > quote;
+            const auto value =
+                quoted ? std::string(line.substr(quote + 1, unquote - quote - 1)) : std::string();
+            if (line[begin] == '[') {
+                close();
+                const auto stop = line.find_first_of(" \t]", begin + 1);
+                kind = line.substr(begin + 1, std::min(stop, line.size()) - begin - 1);
+                if (quoted) members.emplace_back("id", value);
+            } else if (quoted) {
+                const auto stop = line.find_first_of(" \t=", begin);
+                members.emplace_back(line.substr(begin, stop - begin), value);
+            }
+        }
+        close();
+    }
+
+    const ReadConfig& read_;
+    QemuCommandLine line_;
+};
+
+// As QEMU saw it: below its own root, a relative one below its working directory. A file, no pipe.
+std::optional<std::string> config_of(pid_t pid, const std::string& path)
+{
+    const std::string place =
+        "/proc/" + std::to_string(pid) + (path.starts_with('/') ? "/root" : "/cwd/") + path;
+    // What it is comes first: to open a pipe or a device may do something.
+    const Fd found(::open(place.c_str(), O_PATH | O_CLOEXEC));
+    struct stat status {};
+    if (!found || fstat(found.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+    const std::string same = "/proc/self/fd/" + std::to_string(found.get());
+    const Fd file(::open(same.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file) return std::nullopt;
+    std::string text(kCommandLineBytes + 1, '\0');
+    std::size_t size = 0;
+    while (size < text.size()) {
+        const auto n = ::read(file.get(), text.data() + size, text.size() - size);
+        if (n < 0) return std::nullopt;
+        if (n == 0) break;
+        size += static_cast<std::size_t>(n);
+    }
+    if (size > kCommandLineBytes) return std::nullopt;
+    text.resize(size);
+    return text;
+}
+
+}  // namespace
+
+bool QemuCommandLine::makes(std::string_view kind, const std::string& name,
+                            std::string_view type) const
+{
+    if (name.starts_with('#')) return true;  // QEMU named it, and does so for its own only
+    if (kind == kAnonymousKind) return is_nth_of(name, anonymous);
+    if (kind == "chardev" && is_own_chardev(name)) return true;
+    if (kind == "netdev" && is_own_netdev(name)) return true;
+    if (kind == "object" && is_own_object(name, type)) return true;
+    const auto of_kind = names.find(kind);
+    return of_kind != names.end() && of_kind->second.contains(name);
+}
+
+std::optional<std::string> QemuCommandLine::gap() const
+{
+    if (!has_monitor) return "it asks for no monitor: it is not the command line of this QEMU";
+    if (!not_read.empty()) return "its file " + json_shown(not_read.front()) + " cannot be read";
+    return std::nullopt;
+}
+
+QemuCommandLine parse_qemu_command_line(const std::vector<std::string>& words,
+                                        const ReadConfig& read)
+{
+    return Reader(read).run(words);
+}
+
+Result<std::vector<std::string>> command_line_words(pid_t pid)
+{
+    const std::string text = command_line(pid);
+    if (text.empty())
+        return Error(Errc::io,
+                     "the command line of pid " + std::to_string(pid) + " cannot be read");
+    if (text.size() > kCommandLineBytes)
+        return Error(Errc::io, "the command line of pid " + std::to_string(pid) +
+                                   " is larger than " + std::to_string(kCommandLineBytes) +
+                                   " bytes");
+    std::vector<std::string> words;
+    for (std::size_t at = text.find('\0'); at != std::string::npos && at + 1 < text.size();) {
+        const auto end = std::min(text.find('\0', at + 1), text.size());
+        words.push_back(text.substr(at + 1, end - at - 1));
+        at = end;
+    }
+    return words;
+}
+
+Result<QemuCommandLine> read_qemu_command_line(pid_t pid)
+{
+    auto words = command_line_words(pid);
+    if (!words) return std::move(words).error();
+    return parse_qemu_command_line(*words,
+                                   [pid](const std::string& path) { return config_of(pid, path); });
+}
+
+}  // namespace xlstore
