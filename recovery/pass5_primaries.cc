@@ -2,71 +2,28 @@
 // Pass 5: what is in QEMU.
 //
 // Checks     that QEMU can be looked into                                    (5001-5002);
-//            that all it has it was born with, or an entry or open intent has (5003-5004);
+//            that all it has it was started with, or an entry or open intent has
+//                                                                   (5003-5004, 5011);
 //            that it has what entries call present, and only that             (5005-5007);
 //            that each CD drive holds what its entry names                    (5008-5010).
 // Relies on  pass 4: intents that can be settled are; the slow lock has been held since before
-// that. Leaves     nothing in QEMU without an entry, but for what was answered no, and for 5009.
+//            that.
+// Leaves     nothing in QEMU without an entry, but for what was answered no, and for 5009.
 //
-// What is no finding, because it belongs to somebody who is looked at: what QEMU was born with (the
-// row's baseline); block nodes with a name that QEMU gave ("#block…"), and those that a known node
-// or drive stands on; descriptor sets, which are a means, and which QEMU itself drops; everything
-// below /machine/unattached, which QEMU made for a device of its own.
-#include <algorithm>
-#include <functional>
-#include <set>
-#include <utility>
-
+// What is there, and what of it is no finding, the survey says (store/survey.hpp); this pass asks
+// and acts.
 #include "recovery/passes.hpp"
-#include "recovery/proposal.hpp"
-#include "store/class_rebuild.hpp"
-#include "store/inventory.hpp"
+#include "store/class_plan.hpp"
 #include "store/json_text.hpp"
+#include "store/product.hpp"
+#include "store/survey.hpp"
 
 namespace xlstore::recovery {
 
 namespace {
 
-// What the store says of one domain's QEMU.
-struct Book {
-    struct Line {
-        ThingRow entry;
-        std::vector<Product> products;  // what it is made of in QEMU
-        bool open = false;              // an intent is open: either image may be there
-    };
-    std::vector<Line> lines;
-    std::set<std::pair<std::string, std::string>> known;  // kind and name
-
-    void know(const std::vector<Product>& products)
-    {
-        for (const auto& product : products)
-            known.emplace(product.kind, product.name);
-    }
-    [[nodiscard]] bool knows(std::string_view kind, const std::string& name) const
-    {
-        return known.contains({std::string(kind), name});
-    }
-};
-
-Book read_book(Store& store, DomainId domain)
-{
-    Book book;
-    for (auto& entry : read_things(store.db(), domain)) {
-        if (entry.primary != "qemu") continue;
-        Book::Line line;
-        // A name that another entry claims is that one's alone: a stale entry may
-        // remember it.
-        line.products = made_of(store.db(), domain, entry).products;
-        line.open = open_intent_of(store.db(), domain, entry.name).has_value();
-        line.entry = std::move(entry);
-        book.know(line.products);
-        book.lines.push_back(std::move(line));
-    }
-    for (const auto id : open_intents(store.db(), domain))
-        if (const auto intent = read_intent(store.db(), id))
-            book.know(intent->draft.plan.probe.products);
-    return book;
-}
+using Shown = SurveyedEntry::Shown;
+using Holds = SurveyedDrive::Holds;
 
 // One domain, looked into.
 class Primary {
@@ -77,29 +34,18 @@ public:
 
     Task<Result<void>> run()
     {
-        auto born = inventory_from_json(read_baseline(store_.db(), domain_.id));
-        if (!born) co_return std::move(born).error();
-        born_ = *std::move(born);
-        book_ = read_book(store_, domain_.id);
         auto there = co_await take_inventory(reached_.monitor(), reached_.deadline());
         if (!there) co_return std::move(there).error();
-        there_ = *std::move(there);
-        auto drives = co_await look_at_drives(reached_.monitor(), true, reached_.deadline());
-        if (!drives) co_return std::move(drives).error();
-        drives_ = *std::move(drives);
-
-        const std::function<bool(const ThingName&)> taken = [this](const ThingName& name) {
-            return is_taken(name);
-        };
-        auto proposals =
-            co_await propose(reached_.monitor(), strangers(), taken, reached_.deadline());
-        if (!proposals) co_return std::move(proposals).error();
-        for (auto& proposal : *proposals)
-            co_await take_in(std::move(proposal));
-        for (auto& line : book_.lines)
-            co_await compare(line);
-        for (auto& drive : drives_.drives)
-            co_await compare_drive(drive);
+        initial_ = initial_devices(*there);
+        auto survey = co_await take_survey(store_.db(), domain_.id, initial_, *there,
+                                           reached_.monitor(), reached_.deadline());
+        if (!survey) co_return std::move(survey).error();
+        for (auto& unknown : survey->unknown)
+            co_await take_in(std::move(unknown));
+        for (const auto& entry : survey->entries)
+            co_await judge(entry);
+        for (auto& drive : survey->drives)
+            co_await judge(std::move(drive));
         co_return Result<void>();
     }
 
@@ -109,28 +55,31 @@ private:
         return Subject{domain_.subject() + ": " + what, std::move(evidence), domain_.domid, {}};
     }
 
-    [[nodiscard]] bool is_taken(const ThingName& name) const
+    // A list that is not known to be right is not used where the command line tells it: release 0.1
+    // put all on it that a registered QEMU had, and a salvage may have lost it.
+    [[nodiscard]] InitialDevices initial_devices(const Inventory& there) const
     {
-        return read_thing(store_.db(), domain_.id, name).has_value();
+        using From = InitialDevices::From;
+        auto initial = read_initial_devices(store_.db(), domain_.id);
+        if (initial.from != From::listed && initial.from != From::unknown) return initial;
+        const ProcessId& qemu = domain_.registration->qemu;
+        const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
+        if (!line || line->gap()) return initial;
+        auto made = initial_of_command_line(*line, there);
+        // What was read is of this very process.
+        return made.known() && life_of(qemu) == Life::alive ? std::move(made) : std::move(initial);
     }
 
-    [[nodiscard]] std::vector<Product> strangers() const
-    {
-        std::vector<Product> found;
-        for (const auto& [kind, names] : there_.names)
-            for (const auto& name : names)
-                if (!born_.has(kind, name) && !book_.knows(kind, name) && !name.starts_with('#'))
-                    found.push_back(with_undo(Product{kind, name, std::nullopt}));
-        return found;
-    }
-
-    // Something that no entry has: an entry for it, or out with it.
+    // Something that no entry has: an entry for it, or out with it. Of what may be initial only the
+    // former, and not unattended: nothing is taken out of a guest by mistake.
     Task<void> take_in(Proposal proposal)
     {
         const Subject about = subject(
             proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json);
-        const bool evict = check_.options().evict;
-        const Code code = evict ? Code::thing_unwanted : Code::thing_unknown;
+        const bool evict = check_.options().evict && initial_.known();
+        const Code code = !initial_.known() ? Code::thing_perhaps_initial
+                          : evict           ? Code::thing_unwanted
+                                            : Code::thing_unknown;
         if (!check_.ask(code, about)) co_return;
         auto adopted = co_await reached_.engine()->journal().adopt(
             reached_.engine()->hold(), proposal.name, proposal.json, proposal.products,
@@ -189,121 +138,67 @@ private:
         say(code, about, done);
     }
 
-    // An entry against the lists.
-    Task<void> compare(const Book::Line& line)
+    Task<void> judge(const SurveyedEntry& entry)
     {
-        std::string has;
-        std::string has_not;
-        for (const auto& product : line.products) {
-            if (is_fdset(product)) continue;
-            std::string& list = there_.has(product.kind, product.name) ? has : has_not;
-            list += (list.empty() ? "" : ", ") + product.kind + " " + json_shown(product.name);
-        }
-        if (line.open || (has.empty() && has_not.empty())) co_return;
-        const auto& name = line.entry.name;
-        if (!has.empty() && !has_not.empty()) {
-            check_.report(Code::thing_partial,
-                          subject(name.text(), "QEMU has " + has + ", but no " + has_not +
-                                                   "; detaching it takes out the rest"));
-        } else if (line.entry.state == "present" && has.empty()) {
-            co_await make_stale(Code::thing_absent, name,
-                                subject(name.text(), "QEMU has no " + has_not));
-        } else if (line.entry.state == "stale" && has_not.empty()) {
-            co_await make_present(Code::thing_back, name, line.entry.json, line.products,
-                                  subject(name.text(), "QEMU has " + has));
+        if (entry.open) co_return;
+        const auto& name = entry.row.name;
+        if (entry.shown == Shown::part) {
+            check_.report(
+                Code::thing_partial,
+                subject(name.text(), entry.evidence + "; detaching it takes out the rest"));
+        } else if (entry.row.state == "present" && entry.shown == Shown::none) {
+            co_await make_stale(Code::thing_absent, name, subject(name.text(), entry.evidence));
+        } else if (entry.row.state == "stale" && entry.shown == Shown::all) {
+            co_await make_present(Code::thing_back, name, entry.row.json, entry.products,
+                                  subject(name.text(), entry.evidence));
         }
     }
 
-    // Was this in the drive when QEMU was born, and has nobody changed it through the store since?
-    [[nodiscard]] bool born_with(const Drives::Drive& drive, const ThingName& name) const
+    Task<void> judge(SurveyedDrive drive)
     {
-        const auto same = [&](const Drives::Drive& d) {
-            return d.id == drive.id && d.file == drive.file;
-        };
-        if (std::none_of(born_.drives.begin(), born_.drives.end(), same)) return false;
-        auto changed = store_.db()
-                           .prepare(
-                               "SELECT 1 FROM history WHERE domain = ? AND class = ? AND key = ? "
-                               "AND operation IN ('change', 'adopt')")
-                           .bind(value_of(domain_.id))
-                           .bind(name.device_class)
-                           .bind(name.key);
-        return !changed.step();
+        if (drive.open) co_return;
+        const Subject about = subject(drive.what, drive.evidence);
+        const bool present = drive.entry && drive.entry->state == "present";
+        switch (drive.holds) {
+        case Holds::initial:
+            break;
+        case Holds::as_said:
+            if (drive.entry->state == "stale" && medium_of(drive.entry->json))
+                co_await make_present(Code::thing_back, drive.entry->name, drive.entry->json, {},
+                                      about);
+            break;
+        case Holds::no_drive:
+            if (present) co_await make_stale(Code::thing_absent, drive.entry->name, about);
+            break;
+        case Holds::nothing:
+            if (present) co_await make_stale(Code::medium_gone, drive.entry->name, about);
+            break;
+        case Holds::unnamable:
+            check_.report(Code::medium_unknown, about);
+            break;
+        case Holds::other:
+            co_await other_medium(std::move(drive), about);
+            break;
+        }
     }
 
-    Task<void> compare_drive(const Drives::Drive& drive)
+    Task<void> other_medium(SurveyedDrive drive, Subject about)
     {
-        const auto line =
-            std::find_if(book_.lines.begin(), book_.lines.end(),
-                         [&](const Book::Line& l) { return drive_of(l.entry) == drive.id; });
-        if (line == book_.lines.end()) {
-            co_await compare_unnamed_drive(drive);
+        if (drive.entry && !check_.options().evict) {
+            co_await make_present(Code::medium_other, drive.seen->name, drive.seen->json, {},
+                                  std::move(about));
             co_return;
         }
-        if (line->open) co_return;
-        const ThingName& name = line->entry.name;
-        const std::string holds = "drive " + json_shown(drive.id) + " holds ";
-        const auto named = medium_of(line->entry.json);
-        if (!drive.file) {
-            if (named && line->entry.state == "present")
-                co_await make_stale(
-                    Code::medium_gone, name,
-                    subject(name.text(), "drive " + json_shown(drive.id) + " is empty, not " +
-                                             json_shown(*named)));
-            co_return;
-        }
-        if (named && drives_.is_medium(*drive.file, *named)) {
-            if (line->entry.state == "stale")
-                co_await make_present(Code::thing_back, name, line->entry.json, {},
-                                      subject(name.text(), holds + json_shown(*named)));
-            co_return;
-        }
-        if (born_with(drive, name)) co_return;
-        const auto medium = split_medium(drives_.medium_in(drive));
-        const std::string evidence =
-            holds + drives_.shown(*drive.file) + (named ? ", not " + json_shown(*named) : "");
-        if (!medium) {
-            check_.report(Code::medium_unknown, subject(name.text(), evidence));
-            co_return;
-        }
-        const auto json = with_medium(line->entry.json, medium->path, medium->format);
-        if (!check_.options().evict) {
-            co_await make_present(Code::medium_other, name, json, {},
-                                  subject(name.text(), evidence));
-            co_return;
-        }
-        Proposal unwanted{name, json, {}, name.text() + ": " + evidence};
+        const std::string seen = drive.what + (drive.entry ? ": " + drive.evidence : std::string());
+        Proposal unwanted{drive.seen->name, drive.seen->json, {}, seen};
         co_await take_in(std::move(unwanted));
-    }
-
-    // A drive that no entry has: born with what is in it, part of a device that is looked at on its
-    // own, or of libxl's own kind.
-    Task<void> compare_unnamed_drive(const Drives::Drive& drive)
-    {
-        if (!drive.file) co_return;
-        const std::string device = drive.id.substr(0, drive.id.find('/'));
-        if (there_.has("device", device) && !born_.has("device", device)) co_return;
-        if (drive.id.starts_with('/')) co_return;  // behind a device without id: as before
-        auto rebuilt = rebuild_drive(drive.id, drives_.medium_in(drive));
-        if (born_with(drive, rebuilt ? rebuilt->name : ThingName{})) co_return;
-        const std::string seen =
-            "drive " + json_shown(drive.id) + " with " + drives_.shown(*drive.file);
-        if (!rebuilt || is_taken(rebuilt->name)) {
-            check_.report(Code::medium_unknown, subject(seen, "no entry of class disks has it"));
-            co_return;
-        }
-        Proposal proposal{rebuilt->name, rebuilt->json, {}, seen};
-        co_await take_in(std::move(proposal));
     }
 
     Check& check_;
     Store& store_;
     const DomainRow& domain_;
     Reached& reached_;
-    Inventory born_;
-    Inventory there_;
-    Drives drives_;
-    Book book_;
+    InitialDevices initial_;
 };
 
 }  // namespace

@@ -2,8 +2,6 @@
 #include "recovery/rebuild.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,7 +11,9 @@
 #include "store/inventory.hpp"
 #include "store/lifecycle.hpp"
 #include "store/limits.hpp"
+#include "store/qemu_command_line.hpp"
 #include "store/qmp/protocol.hpp"
+#include "store/registration.hpp"
 
 namespace xlstore::recovery {
 
@@ -21,81 +21,40 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kNamedByQemu = {"compat_monitor", "serial", "parallel", "vc"};
-
 // What the command line of a QEMU says.
 struct HostQemu {
     pid_t pid = 0;
-    std::string line;                   // with NULs between its words
+    std::vector<std::string> words;
     std::optional<std::int64_t> domid;  // -xen-domid
     std::string monitor;                // its socket for us
     std::optional<DomainId> named;      // the incarnation that the socket is named after
 };
 
-// The value of `path=` in an option that begins with `prefix`; a comma in it is doubled.
-std::optional<std::string> path_with(const std::string& line, const std::string& prefix)
-{
-    const auto at = line.find("path=" + prefix);
-    if (at == std::string::npos) return std::nullopt;
-    std::string path;
-    for (std::size_t i = at + 5; i < line.size() && line[i] != '\0'; ++i) {
-        if (line[i] == ',' && (i + 1 >= line.size() || line[++i] != ',')) break;
-        path += line[i];
-    }
-    return path;
-}
-
-std::optional<std::int64_t> number_at(std::string_view text)
-{
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end == text.data()) return std::nullopt;
-    return number;
-}
-
 std::optional<HostQemu> read_qemu(pid_t pid, const std::string& run)
 {
+    auto words = command_line_words(pid);
+    if (!words) return std::nullopt;
+    const auto line =
+        parse_qemu_command_line(*words, [](const std::string&) { return std::nullopt; });
     HostQemu qemu;
     qemu.pid = pid;
-    qemu.line = command_line(pid);
-    using namespace std::string_literals;
-    const auto option = "\0-xen-domid\0"s;
-    if (const auto at = qemu.line.find(option); at != std::string::npos)
-        qemu.domid = number_at(std::string_view(qemu.line).substr(at + option.size()));
-    auto own = path_with(qemu.line, run + "/qmp-");
-    if (own) qemu.named = incarnation_in(fs::path(*own).filename().string(), "qmp-");
+    qemu.words = *std::move(words);
+    qemu.domid = line.domid;
+    const auto own = std::ranges::find_if(
+        line.sockets, [&](const std::string& path) { return path.starts_with(run + "/qmp-"); });
     // libxl's: XEN_RUN_DIR/qmp-libxl-DOMID, wherever that is.
-    if (!own && qemu.domid) {
-        const auto name = "/qmp-libxl-" + std::to_string(*qemu.domid);
-        const auto at = qemu.line.find(name);
-        const auto begin = qemu.line.rfind("path=", at);
-        if (at != std::string::npos && begin != std::string::npos)
-            own = qemu.line.substr(begin + 5, at + name.size() - begin - 5);
+    const auto libxls = std::ranges::find_if(line.sockets, [&](const std::string& path) {
+        return line.domid && path.ends_with("/qmp-libxl-" + std::to_string(*line.domid));
+    });
+    if (own != line.sockets.end()) {
+        qemu.monitor = *own;
+        qemu.named = incarnation_in(fs::path(*own).filename().string(), "qmp-");
+    } else if (libxls != line.sockets.end()) {
+        qemu.monitor = *libxls;
+    } else {
+        return std::nullopt;
     }
-    if (!own) return std::nullopt;
-    qemu.monitor = *std::move(own);
     return qemu;
-}
-
-// By its command line, where it has its id. A device without any cannot be told from one that was
-// added: nothing is to be taken out of a guest by mistake, so it is called born.
-bool was_started_with(const std::string& line, std::string_view kind, const std::string& name)
-{
-    if (kind == "anonymous" || name.starts_with('#')) return true;
-    if (kind == kMediumKind) return line.find(name) != std::string::npos;
-    if (kind == "object" && name.ends_with(".ram")) return true;  // the machine's own memory
-    // What -qmp, -monitor, -serial and -parallel make without an id.
-    if (kind == "chardev" &&
-        std::ranges::any_of(kNamedByQemu, [&](const char* made) { return name.starts_with(made); }))
-        return true;
-    for (const char* option : {"id=", "node-name="}) {
-        const auto text = option + name;
-        for (auto at = line.find(text); at != std::string::npos; at = line.find(text, at + 1)) {
-            const auto end = at + text.size();
-            if (end == line.size() || line[end] == ',' || line[end] == '\0') return true;
-        }
-    }
-    return false;
 }
 
 // The document that libxl keeps: userdata-d.DOMID.UUID.libxl-json.
@@ -220,20 +179,33 @@ private:
         if (!check_.ask(Code::qemu_homeless, about)) co_return;
         auto done =
             co_await register_it(std::move(qemu), std::move(row), std::move(document), where);
+        if (done) about.evidence += *done;
         if (done)
             check_.fixed(Code::qemu_homeless, about);
         else
             check_.failed(Code::qemu_homeless, about, done.error());
     }
 
-    Task<Result<void>> register_it(HostQemu qemu, std::optional<DomainRow> row,
-                                   std::string document, std::string where)
+    static std::string reported(const Registered& done)
+    {
+        std::string text =
+            done.gap.empty() ? "" : "; what it was started with is not known: " + done.gap;
+        for (const auto& note : done.notes)
+            text += "; " + std::string(became_name(note.became)) +
+                    (note.thing ? " " + note.thing->text() : "") + ": " + note.text;
+        return text;
+    }
+
+    // What was found, for the evidence.
+    Task<Result<std::string>> register_it(HostQemu qemu, std::optional<DomainRow> row,
+                                          std::string document, std::string where)
     {
         const auto until = check_.deadline();
         auto id = identify(qemu.pid);
         if (!id) co_return std::move(id).error();
         // What was read of it is of this very process.
-        if (command_line(qemu.pid) != qemu.line)
+        const auto words = command_line_words(qemu.pid);
+        if (!words || *words != qemu.words)
             co_return Error(Errc::conflict, "it is another process by now", "run it again");
         if (!row) {
             auto fresh =
@@ -241,15 +213,16 @@ private:
             if (!fresh) co_return std::move(fresh).error();
             row = *std::move(fresh);
         }
-        const WasBorn was_born = [&](std::string_view kind, const std::string& name) {
-            return was_started_with(qemu.line, kind, name);
-        };
-        std::string log = row->log_path;
-        if (log.empty() && qemu.named)
-            log =
+        RegisterRequest request;
+        request.monitor_path = qemu.monitor;
+        request.pid = id->pid;
+        request.log_path = row->log_path;
+        if (request.log_path.empty() && qemu.named)
+            request.log_path =
                 store_.directory() + "/run/qemu-" + std::to_string(value_of(*qemu.named)) + ".log";
-        co_return co_await adopt_qemu(store_, *row, *std::move(id), qemu.monitor, log, was_born,
-                                      until);
+        auto done = co_await register_qemu(store_, *row, std::move(request), until);
+        if (!done) co_return std::move(done).error();
+        co_return reported(*done);
     }
 
     Check& check_;

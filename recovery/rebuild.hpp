@@ -12,8 +12,8 @@ namespace xlstore::recovery {
 
 /// Finds the QEMUs of this host that are this store's (their monitor is in its run/) or Xen's
 /// (-xen-domid). One that belongs to a row without a QEMU is registered there; for another one a
-/// domain is made of the document that libxl keeps of it, or of a bare one. What they have is pass
-/// 5's. Ids go on above all that the names in run/ show (R17).
+/// domain is made of the document that libxl keeps of it, or of a bare one. Nothing is put into
+/// them (store/registration.hpp). Ids go on above all that the names in run/ show (R17).
 Task<void> rebuild(Check& check, Store& store);
 
 }  // namespace xlstore::recovery

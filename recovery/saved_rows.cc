@@ -49,6 +49,7 @@ public:
         members();
         things();
         products();
+        initial_devices();
         intents();
         settle_states();
         loose_rows("tombstone");
@@ -205,8 +206,10 @@ private:
                 for (const char* column :
                      {"vm_uuid", "creator", "qemu_pid", "qemu_start_time", "qemu_pid_namespace",
                       "monitor_path", "monitor_device", "monitor_inode", "peer_pid", "peer_uid",
-                      "peer_gid", "baseline", "log_path"})
+                      "peer_gid", "log_path"})
                     domain.set(column, std::monostate());
+                domain.set(has_column("domain", "initial_from") ? "initial_from" : "baseline",
+                           std::monostate());
                 domain.set("id", id);
                 domain.set("domid", row.integer("domid"));
                 domain.set("uuid", uuids[id]);
@@ -423,6 +426,24 @@ private:
             put("product", row,
                 name_of(row.integer("domain")) + ": QEMU's " + row.text("kind") + " " +
                     qmp::printable(row.text("name")));
+    }
+
+    // Without all of them nothing is known to be initial: xlfsck reports it and takes nothing out.
+    void initial_devices()
+    {
+        if (!has_column("initial_device", "kind")) return;  // a release that kept them elsewhere
+        const bool whole = from_.rows_from_both_ends(
+            "initial_device", "SELECT domain, kind, name, file FROM initial_device",
+            "domain %s, kind %s, name %s", [&](const Row& row) {
+                if (kept_.contains(row.integer("domain")))
+                    put("initial_device", row,
+                        name_of(row.integer("domain")) + ": initial " + row.text("kind") + " " +
+                            qmp::printable(row.text("name")));
+            });
+        if (whole) return;
+        lost("initial devices", "what QEMUs were started with is read from their command lines");
+        into_.prepare("UPDATE domain SET initial_from = 'unknown' WHERE initial_from IS NOT NULL")
+            .run();
     }
 
     void intents()

@@ -9,6 +9,7 @@
 #include "store/edit.hpp"
 #include "store/hole.hpp"
 #include "store/migration.hpp"
+#include "store/registration.hpp"
 #include "store/trace.hpp"
 #include "store/unplaced.hpp"
 

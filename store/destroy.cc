@@ -11,6 +11,7 @@
 #include "store/hole.hpp"
 #include "store/lifecycle.hpp"
 #include "store/listener.hpp"
+#include "store/registration_row.hpp"
 #include "store/spawn.hpp"
 #include "store/trace.hpp"
 
@@ -187,9 +188,9 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
                  {"DELETE FROM intent WHERE domain = ?", "DELETE FROM thing WHERE domain = ?",
                   "DELETE FROM document_member WHERE domain = ?"})
                 db.prepare(sql).bind(id).run();
+            clear_registration(db, fast.domain());
             db.prepare(
-                  "UPDATE domain SET state = 'destroyed', creator = NULL, qemu_pid = NULL, "
-                  "changed_us = ? "
+                  "UPDATE domain SET state = 'destroyed', creator = NULL, changed_us = ? "
                   "WHERE id = ? AND state = 'destroying'")
                 .bind(now_us())
                 .bind(id)
@@ -318,14 +319,9 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hol
                 .bind(now_us())
                 .bind(number)
                 .run();
+            clear_registration(store.db(), fast.domain());
             store.db()
-                .prepare(
-                    "UPDATE domain SET state = 'running', creator = NULL, baseline = NULL, "
-                    "qemu_pid = NULL, "
-                    "qemu_start_time = NULL, qemu_pid_namespace = NULL, monitor_path = NULL, "
-                    "monitor_device = NULL, "
-                    "monitor_inode = NULL, peer_pid = NULL, peer_uid = NULL, peer_gid = NULL, "
-                    "monitor_handed_in = 0 WHERE id = ?")
+                .prepare("UPDATE domain SET state = 'running', creator = NULL WHERE id = ?")
                 .bind(number)
                 .run();
             journal.add_history(

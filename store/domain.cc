@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 4> kStates = {"creating", "running", "des
     "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
-    "monitor_handed_in, baseline IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid"
+    "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid"
 
 DomainRow domain_from(const Statement& row)
 {
@@ -45,7 +45,7 @@ DomainRow domain_from(const Statement& row)
         r.handed_in = row.integer(17) != 0;
         d.registration = std::move(r);
     }
-    d.has_baseline = row.integer(18) != 0;
+    d.has_initial_devices = row.integer(18) != 0;
     d.log_path = row.text(19);
     d.born = row.integer(20) != 0;
     d.vm_uuid = row.maybe_text(21);
@@ -235,13 +235,6 @@ std::optional<DomainRow> read_domain(Db& db, DomainId id)
         db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE id = ?").bind(value_of(id));
     if (!row.step()) return std::nullopt;
     return domain_from(row);
-}
-
-std::string read_baseline(Db& db, DomainId id)
-{
-    auto row =
-        db.prepare("SELECT coalesce(baseline, '') FROM domain WHERE id = ?").bind(value_of(id));
-    return row.step() ? row.text(0) : std::string();
 }
 
 std::vector<DomainRow> living_domains(Db& db)

@@ -31,7 +31,7 @@ struct DomainRow {
     std::string boot_id;
     std::optional<std::int64_t> creator;            ///< session, while it is being created
     std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
-    bool has_baseline = false;
+    bool has_initial_devices = false;  ///< what its QEMU was started with has been asked for
     bool born = false;  ///< it has run: its QEMU's death does not end it
     std::string log_path;
 
@@ -64,8 +64,6 @@ struct FoundIncarnation {
 Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.
 std::optional<DomainRow> read_domain(Db& db, DomainId id);
-/// What its QEMU was born with (store/inventory.hpp); "" when that was never seen.
-std::string read_baseline(Db& db, DomainId id);
 /// All that are not destroyed, by domid.
 std::vector<DomainRow> living_domains(Db& db);
 

@@ -5,11 +5,13 @@
 #include "store/address.hpp"
 #include "store/class_plan.hpp"
 #include "store/dependency.hpp"
+#include "store/initial_devices.hpp"
 #include "store/inventory.hpp"
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
 #include "store/probe.hpp"
 #include "store/product.hpp"
+#include "store/registration.hpp"
 
 namespace xlstore {
 
@@ -119,19 +121,15 @@ struct Sought {
     bool there = true;
 };
 
-// What QEMU was born with, before anything is added to it. A second finisher keeps the first's.
-Task<Result<void>> write_baseline(Store& store, Engine& engine, Deadline until)
+// What QEMU was started with, before anything is added to it. A second finisher keeps the first's.
+Task<Result<void>> write_initial(Store& store, Engine& engine, Deadline until)
 {
-    if (engine.domain().has_baseline) co_return Result<void>();
-    auto baseline = co_await take_inventory(engine.monitor(), until);
-    if (!baseline) co_return std::move(baseline).error();
+    if (engine.domain().has_initial_devices) co_return Result<void>();
+    auto there = co_await take_inventory(engine.monitor(), until);
+    if (!there) co_return std::move(there).error();
     co_return co_await engine.journal().commit(
-        engine.hold(), "baseline", until, [&](const FastHold& fast) -> Result<void> {
-            store.db()
-                .prepare("UPDATE domain SET baseline = ? WHERE id = ?")
-                .bind(inventory_to_json(*baseline))
-                .bind(value_of(fast.domain()))
-                .run();
+        engine.hold(), "initial devices", until, [&](const FastHold& fast) -> Result<void> {
+            write_initial_devices(store.db(), fast.domain(), initial_of_creation(*there));
             return {};
         });
 }
@@ -320,8 +318,8 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     }
     auto engine = co_await Engine::begin_under(store, domain, std::move(hold), until);
     if (!engine) co_return std::move(engine).error();
-    auto baseline = co_await write_baseline(store, *engine, until);
-    if (!baseline) co_return std::move(baseline).error();
+    auto initial = co_await write_initial(store, *engine, until);
+    if (!initial) co_return std::move(initial).error();
     auto resolved = co_await resolve_left_open(store, *engine, until);
     if (!resolved) co_return std::move(resolved).error();
     auto notes = co_await put_things(store, *engine, until);

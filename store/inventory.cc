@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -23,31 +22,32 @@ std::string answer_to(const std::string& command)
     return "QEMU's answer to " + command;
 }
 
-// The string `member` of each element; every element has to have it.
-Result<std::set<std::string>> strings_of(std::string_view array, std::string_view member,
-                                         const std::string& command)
+// The string `member` of each element, which has to have it, and the string `type`, if it is asked
+// for.
+Result<TypeByName> strings_of(std::string_view array, std::string_view member,
+                              const std::string& command, std::string_view type = {})
 {
     const auto elements = listed(array, command);
     if (!elements) return elements.error();
-    std::set<std::string> names;
+    TypeByName names;
     ListBound bound(answer_to(command));
     for (const auto element : *elements) {
         auto name = json_get_string(element, member);
         if (!name) return no_answer(command);
-        if (auto fits = bound.count(name->size()); !fits) return fits.error();
-        names.insert(*std::move(name));
+        auto its_type = type.empty() ? std::string() : json_get_string(element, type).value_or("");
+        if (auto fits = bound.count(name->size() + its_type.size()); !fits) return fits.error();
+        names.emplace(*std::move(name), std::move(its_type));
     }
     return names;
 }
 
-Task<Result<std::set<std::string>>> children_of(Monitor& monitor, std::string_view path,
-                                                Deadline until)
+Task<Result<TypeByName>> children_of(Monitor& monitor, std::string_view path, Deadline until)
 {
     auto members = co_await qom_members(monitor, std::string(path), until);
     if (!members) co_return std::move(members).error();
-    std::set<std::string> names;
+    TypeByName names;
     for (const auto& [name, type] : *members)
-        if (child_type(type)) names.insert(name);
+        if (auto child = child_type(type)) names.emplace(name, *std::move(child));
     co_return names;
 }
 
@@ -58,14 +58,14 @@ Task<Result<std::set<std::string>>> children_of(Monitor& monitor, std::string_vi
 //   hub 3                                 a hub, and its ports, each with what it is wired to
 //    \ port0: nic1: index=0,type=nic,…
 //    \ port1
-Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
+Task<Result<TypeByName>> netdevs(Monitor& monitor, Deadline until)
 {
     auto answer =
         co_await ask(monitor, "human-monitor-command", R"({"command-line":"info network"})", until);
     if (!answer) co_return std::move(answer).error();
     if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
     const std::string text = json_decode_string(*answer);
-    std::set<std::string> names;
+    TypeByName names;
     ListBound bound(answer_to("info network"));
     std::size_t at = 0;
     while (at < text.size()) {
@@ -84,10 +84,10 @@ Task<Result<std::set<std::string>>> netdevs(Monitor& monitor, Deadline until)
                             line.substr(details).find("type=nic") != std::string_view::npos;
         line = line.substr(0, details);
         if (const auto wired_to = line.find(": "); wired_to != std::string_view::npos) {
-            names.emplace(line.substr(0, wired_to));
+            names.emplace(line.substr(0, wired_to), "");
             line.remove_prefix(wired_to + 2);
         }
-        if (!device && !line.empty()) names.emplace(line);
+        if (!device && !line.empty()) names.emplace(line, "");
     }
     co_return names;
 }
@@ -96,6 +96,15 @@ std::optional<std::int64_t> fdset_of(std::string_view file)
 {
     if (!file.starts_with(kFdsetPath)) return std::nullopt;
     return json_integer(file.substr(kFdsetPath.size()));
+}
+
+// What libxl calls the format of an image that QEMU opens with that driver. A protocol's own driver
+// reads the bytes as they are.
+std::string_view libxl_format(std::string_view driver)
+{
+    constexpr std::array<std::string_view, 4> bare = {"file", "host_device", "host_cdrom", ""};
+    if (driver == "vpc") return "vhd";
+    return std::find(bare.begin(), bare.end(), driver) != bare.end() ? "raw" : driver;
 }
 
 }  // namespace
@@ -168,7 +177,15 @@ std::optional<std::string> child_type(std::string_view member_type)
 
 namespace {
 
-Task<Result<std::set<std::string>>> list_names(Monitor& monitor, std::string kind, Deadline until)
+std::set<std::string> keys_of(const TypeByName& types)
+{
+    std::set<std::string> names;
+    for (const auto& [name, type] : types)
+        names.insert(name);
+    return names;
+}
+
+Task<Result<TypeByName>> list_names(Monitor& monitor, std::string kind, Deadline until)
 {
     if (kind == "device") co_return co_await children_of(monitor, kPeripherals, until);
     if (kind == "anonymous") co_return co_await children_of(monitor, kAnonymousPath, until);
@@ -182,18 +199,17 @@ Task<Result<std::set<std::string>>> list_names(Monitor& monitor, std::string kin
     if (kind == "node") {
         auto answer = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
         if (!answer) co_return std::move(answer).error();
-        co_return strings_of(*answer, "node-name", "query-named-block-nodes");
+        co_return strings_of(*answer, "node-name", "query-named-block-nodes", "drv");
     }
     co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
 }
 
 }  // namespace
 
-Task<Result<std::set<std::string>>> names_of_kind(Monitor& monitor, std::string kind,
-                                                  Deadline until)
+Task<Result<TypeByName>> names_of_kind(Monitor& monitor, std::string kind, Deadline until)
 {
     auto names = co_await list_names(monitor, kind, until);
-    if (names) monitor.listing().keep(kind, *names);
+    if (names) monitor.listing().keep(kind, keys_of(*names));
     co_return names;
 }
 
@@ -207,7 +223,7 @@ Task<Result<bool>> has_name(Monitor& monitor, Product product, Asked asked, Dead
     auto names = co_await list_names(monitor, product.kind, until);
     if (!names) co_return std::move(names).error();
     const bool has = names->contains(product.name);
-    monitor.listing().keep(product.kind, *std::move(names));
+    monitor.listing().keep(product.kind, keys_of(*names));
     co_return has;
 }
 
@@ -233,7 +249,7 @@ Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
     if (!nodes) co_return std::move(nodes).error();
     auto files = strings_of(*nodes, "file", "query-named-block-nodes");
     if (!files) co_return std::move(files).error();
-    found.files_in_use = *std::move(files);
+    found.files_in_use = keys_of(*files);
     monitor.listing().keep(found);
     co_return found;
 }
@@ -245,19 +261,19 @@ const Drives::Drive* Drives::find(std::string_view id) const
     return it == drives.end() ? nullptr : &*it;
 }
 
-bool Drives::is_medium(const std::string& file, const std::string& medium) const
+bool Drives::holds(const Drive& drive, const std::string& medium) const
 {
-    if (const auto fdset = fdset_of(file)) {
-        const auto it = sets.opaque_of.find(*fdset);
-        return it != sets.opaque_of.end() && it->second == medium;
-    }
-    return file == medium.substr(std::min(medium.find(':') + 1, medium.size()));
+    if (!drive.file) return false;
+    if (fdset_of(*drive.file)) return medium_in(drive) == medium;
+    const auto colon = std::min(medium.find(':'), medium.size());
+    return *drive.file == medium.substr(std::min(colon + 1, medium.size())) &&
+           libxl_format(drive.format) == medium.substr(0, colon);
 }
 
 std::string Drives::medium_in(const Drive& drive) const
 {
     const auto fdset = fdset_of(*drive.file);
-    if (!fdset) return drive.format + ":" + *drive.file;
+    if (!fdset) return std::string(libxl_format(drive.format)) + ":" + *drive.file;
     const auto it = sets.opaque_of.find(*fdset);
     return it == sets.opaque_of.end() ? std::string() : it->second;
 }
@@ -269,7 +285,7 @@ std::string Drives::shown(const std::string& file) const
     return qmp::printable(it == sets.opaque_of.end() ? file : it->second);
 }
 
-Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline until)
+Task<Result<Drives>> look_at_drives(Monitor& monitor, Deadline until)
 {
     Drives found;
     auto blocks = co_await ask(monitor, "query-block", "", until);
@@ -289,6 +305,8 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
         }
         drive.locked = json_find(element, "locked") == "true";
         drive.tray_open = json_find(element, "tray_open") == "true";
+        const auto removable = json_find(element, "removable");
+        drive.removable = !removable || *removable == "true";
         if (const auto inserted = json_find(element, "inserted")) {
             drive.file = json_get_string(*inserted, "file");
             if (!drive.file) co_return no_answer("query-block");
@@ -298,7 +316,6 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, bool fdsets, Deadline unti
         if (auto fits = bound.count(bytes); !fits) co_return fits.error();
         found.drives.push_back(std::move(drive));
     }
-    if (!fdsets) co_return found;
     auto sets = co_await descriptor_sets(monitor, until);
     if (!sets) co_return std::move(sets).error();
     found.sets = *std::move(sets);
@@ -311,6 +328,14 @@ bool Inventory::has(std::string_view kind, const std::string& name) const
     return it != names.end() && it->second.contains(name);
 }
 
+std::string Inventory::type_of(std::string_view kind, const std::string& name) const
+{
+    const auto of_kind = names.find(kind);
+    if (of_kind == names.end()) return {};
+    const auto it = of_kind->second.find(name);
+    return it == of_kind->second.end() ? std::string() : it->second;
+}
+
 Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
 {
     Inventory inventory;
@@ -319,59 +344,17 @@ Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
         if (!names) co_return std::move(names).error();
         inventory.names.emplace(kind, *std::move(names));
     }
-    auto drives = co_await look_at_drives(monitor, false, until);
+    auto drives = co_await look_at_drives(monitor, until);
     if (!drives) co_return std::move(drives).error();
-    inventory.drives = std::move(drives->drives);
+    inventory.drives = *std::move(drives);
     ListBound whole("what is in QEMU");
     for (const auto& [kind, names] : inventory.names)
-        for (const auto& name : names)
+        for (const auto& [name, type] : names)
             if (auto fits = whole.count(name.size()); !fits) co_return fits.error();
-    for (const auto& drive : inventory.drives)
+    for (const auto& drive : inventory.drives.drives)
         if (auto fits = whole.count(drive.id.size() + drive.file.value_or("").size()); !fits)
             co_return fits.error();
     co_return inventory;
-}
-
-std::string inventory_to_json(const Inventory& inventory)
-{
-    std::string text = "{";
-    for (const char* kind : kKinds) {
-        text += json_quote(kind) + ":[";
-        bool first = true;
-        for (const auto& name : inventory.names.at(kind)) {
-            if (!std::exchange(first, false)) text += ',';
-            text += json_quote(name);
-        }
-        text += "],";
-    }
-    text += "\"drive\":[";
-    bool first = true;
-    for (const auto& drive : inventory.drives) {
-        if (!std::exchange(first, false)) text += ',';
-        text += "{\"id\":" + json_quote(drive.id) +
-                ",\"file\":" + (drive.file ? json_quote(*drive.file) : std::string("null")) + "}";
-    }
-    return text + "]}";
-}
-
-Result<Inventory> inventory_from_json(std::string_view minified)
-{
-    const auto array_of = [&](std::string_view kind) {
-        return json_find(minified, kind).value_or("");
-    };
-    Inventory inventory;
-    for (const char* kind : kKinds) {
-        const auto array = array_of(kind);
-        if (array.empty() || json_type(array) != JsonType::array)
-            return Error(Errc::invalid, "the list of each " + std::string(kind) + " is missing");
-        auto& names = inventory.names[kind];
-        for (const auto element : json_elements(array))
-            names.insert(json_decode_string(element));
-    }
-    for (const auto element : json_elements(array_of("drive")))
-        inventory.drives.push_back(Drives::Drive{
-            json_get_string(element, "id").value_or(""), json_get_string(element, "file"), {}});
-    return inventory;
 }
 
 }  // namespace xlstore

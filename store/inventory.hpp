@@ -53,10 +53,13 @@ Task<Result<QomMembers>> qom_members(qmp::Monitor& monitor, std::string path, De
 inline constexpr std::string_view kPeripherals = "/machine/peripheral";
 inline constexpr std::string_view kObjects = "/objects";
 
+/// Of what QEMU lists, the type by name: of a device or an object its QOM type, of a block node its
+/// driver, otherwise "".
+using TypeByName = std::map<std::string, std::string>;
+
 /// All names of one kind: device, anonymous (a device without id), node, chardev, object, netdev.
 /// QEMU is asked.
-Task<Result<std::set<std::string>>> names_of_kind(qmp::Monitor& monitor, std::string kind,
-                                                  Deadline until);
+Task<Result<TypeByName>> names_of_kind(qmp::Monitor& monitor, std::string kind, Deadline until);
 
 using qmp::DescriptorSets;
 Task<Result<DescriptorSets>> descriptor_sets(qmp::Monitor& monitor, Deadline until);
@@ -76,35 +79,33 @@ struct Drives {
         std::string format;               ///< of what is in it, as QEMU names its driver
         bool locked = false;              ///< by its guest: the tray opens when the guest opens it
         bool tray_open = false;
+        bool removable = false;           ///< a medium can be changed, or no device has it
     };
     std::vector<Drive> drives;
-    DescriptorSets sets;  ///< that media came by; only if they were asked for
+    DescriptorSets sets;  ///< that media came by
 
     [[nodiscard]] const Drive* find(std::string_view id) const;
-    /// Is `file` the medium "raw:/a.iso"? By the name of its descriptor set, or by the path itself
-    /// for a medium from the command line.
-    [[nodiscard]] bool is_medium(const std::string& file, const std::string& medium) const;
-    /// What a drive holds, as "format:name": the name of its descriptor set, if it came by one.
+    /// Does the drive hold the medium "raw:/a.iso"? By the name of its descriptor set; or, for a
+    /// medium that came by its path, by path and format.
+    [[nodiscard]] bool holds(const Drive& drive, const std::string& medium) const;
+    /// What a drive holds, as "format:name", in libxl's words: the name of its descriptor set, if
+    /// it came by one.
     [[nodiscard]] std::string medium_in(const Drive& drive) const;
     /// `file` for people: printable, bounded.
     [[nodiscard]] std::string shown(const std::string& file) const;
 };
-Task<Result<Drives>> look_at_drives(qmp::Monitor& monitor, bool fdsets, Deadline until);
+Task<Result<Drives>> look_at_drives(qmp::Monitor& monitor, Deadline until);
 
 /// All of it at one time; as a whole it has the bound of one list, since rows keep it.
 struct Inventory {
-    std::map<std::string, std::set<std::string>, std::less<>> names;  // by kind
-    std::vector<Drives::Drive> drives;
+    std::map<std::string, TypeByName, std::less<>> names;  // by kind
+    Drives drives;                                         // with the sets that media came by
 
     [[nodiscard]] bool has(std::string_view kind, const std::string& name) const;
+    /// "" where it is not there, or has none.
+    [[nodiscard]] std::string type_of(std::string_view kind, const std::string& name) const;
 };
 Task<Result<Inventory>> take_inventory(qmp::Monitor& monitor, Deadline until);
-
-/// As the row of a domain keeps what its QEMU was born with: an object of arrays, by kind; of a
-/// drive its id and file.
-[[nodiscard]] std::string inventory_to_json(const Inventory& inventory);
-/// Error invalid: it is none.
-Result<Inventory> inventory_from_json(std::string_view minified);
 
 }  // namespace xlstore
 

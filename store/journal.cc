@@ -5,9 +5,11 @@
 
 #include <set>
 
+#include "store/class_plan.hpp"
 #include "store/closing.hpp"
 #include "store/device_class.hpp"
 #include "store/hole.hpp"
+#include "store/initial_devices.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/plain_text.hpp"
@@ -71,6 +73,16 @@ std::optional<std::int64_t> thing_of(Db& db, IntentId id)
 {
     auto row = db.prepare("SELECT thing FROM intent WHERE id = ?").bind(value_of(id));
     return row.step() ? std::optional(row.integer(0)) : std::nullopt;
+}
+
+// What a drive holds is from now on what its entry says, or was put there by an intent: no longer
+// what its QEMU was started with.
+void follow_medium(Db& db, DomainId domain, const ThingName& thing, const std::string& json)
+{
+    ThingRow entry;
+    entry.name = thing;
+    entry.json = json;
+    if (const auto drive = drive_of(entry)) forget_initial_medium(db, domain, *drive);
 }
 
 std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::string_view state,
@@ -356,6 +368,8 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
     write_outcome(fast.domain(), *intent, image);
+    if (draft.verb == Verb::change && image != Image::before)
+        follow_medium(db, fast.domain(), draft.thing, *draft.image_after);
     const auto& shown = shown_by(draft, image);
     HistoryLine line{fast.domain(),
                      std::string(verb_name(draft.verb)),
@@ -407,46 +421,59 @@ Error has_open_intent(const ThingName& name)
 
 }  // namespace
 
+Result<void> Journal::write_present(const FastHold& fast, const ThingName& name,
+                                    const std::string& json, const std::vector<Product>& products,
+                                    const std::string& evidence)
+{
+    Db& db = store_.db();
+    if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+    HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
+    line.medium_after = medium_in(name, json);
+    const auto existing = read_thing(db, fast.domain(), name);
+    if (existing) {
+        line.medium_before = medium_in(name, existing->json);
+        update_entry(db, existing->id, "present", json);
+        // Who put it there is not known, and so is not where: it is asked when it is needed.
+        db.prepare("UPDATE thing SET address = NULL WHERE id = ?").bind(existing->id).run();
+    }
+    const auto thing =
+        existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
+    follow_vcpu(db, fast.domain(), name, true);
+    follow_medium(db, fast.domain(), name, json);
+    auto written = replace_products(db, fast.domain(), thing, name, products);
+    if (written && !evidence.empty()) add_history(line);
+    return written;
+}
+
 Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string json,
                                   std::vector<Product> products, std::string evidence,
                                   Deadline until)
 {
     co_return co_await commit(hold, "adopt", until, [&](const FastHold& fast) -> Result<void> {
-        Db& db = store_.db();
-        if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
-        HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
-        line.medium_after = medium_in(name, json);
-        const auto existing = read_thing(db, fast.domain(), name);
-        if (existing) {
-            line.medium_before = medium_in(name, existing->json);
-            update_entry(db, existing->id, "present", json);
-            // Who put it there is not known, and so is not where: it is asked when it is needed.
-            db.prepare("UPDATE thing SET address = NULL WHERE id = ?").bind(existing->id).run();
-        }
-        const auto thing =
-            existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
-        follow_vcpu(db, fast.domain(), name, true);
-        auto written = replace_products(db, fast.domain(), thing, name, products);
-        if (!written) return written;
-        add_history(line);
-        return {};
+        return write_present(fast, name, json, products, evidence);
     });
+}
+
+Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
+                                  const std::string& evidence)
+{
+    Db& db = store_.db();
+    if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+    const auto existing = read_thing(db, fast.domain(), name);
+    if (!existing) return {};
+    update_entry(db, existing->id, "stale", existing->json);
+    HistoryLine line{fast.domain(), "make stale", name, {}, "done", {}, evidence};
+    line.medium_before = medium_in(name, existing->json);
+    if (line.medium_before) line.medium_after = "";
+    if (!evidence.empty()) add_history(line);
+    return {};
 }
 
 Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::string evidence,
                                        Deadline until)
 {
     co_return co_await commit(hold, "make stale", until, [&](const FastHold& fast) -> Result<void> {
-        Db& db = store_.db();
-        if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
-        const auto existing = read_thing(db, fast.domain(), name);
-        if (!existing) return {};
-        update_entry(db, existing->id, "stale", existing->json);
-        HistoryLine line{fast.domain(), "make stale", name, {}, "done", {}, evidence};
-        line.medium_before = medium_in(name, existing->json);
-        if (line.medium_before) line.medium_after = "";
-        add_history(line);
-        return {};
+        return write_stale(fast, name, evidence);
     });
 }
 

@@ -75,6 +75,12 @@ public:
     Task<Result<void>> make_stale(SlowHold& hold, ThingName name, std::string evidence,
                                   Deadline until);
 
+    /// The same two within a commit of the caller's. Without evidence there is no line of history.
+    Result<void> write_present(const FastHold& fast, const ThingName& name, const std::string& json,
+                               const std::vector<Product>& products, const std::string& evidence);
+    Result<void> write_stale(const FastHold& fast, const ThingName& name,
+                             const std::string& evidence);
+
     /// R15 ahead of a commit: has nobody else changed the domain since this hold last did? Errors:
     /// lost, gone.
     Result<void> still_held(const SlowHold& hold) const;

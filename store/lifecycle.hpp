@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The life of an incarnation (DESIGN 7).
 //
-//   creating --------------------> running <------ register, soft reset: creating, then running
+//   creating --------------------> running <------ soft reset: creating, then running
 //      |  the creator died, or        |
 //      |  QEMU died while starting    |
 //      v                              v
@@ -16,7 +16,6 @@
 #ifndef XLSTORE_STORE_LIFECYCLE_HPP_
 #define XLSTORE_STORE_LIFECYCLE_HPP_
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,30 +56,7 @@ Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
                                       std::string what, Deadline until, std::string things = {});
 
-/// Registers a QEMU that someone else started. `pid`: who is expected at the other end of the
-/// socket; nothing: whoever is there. `handed_in`: the toolstack made the socket, so that the peer
-/// need not be QEMU. Errors: exists (a QEMU is registered and not proved dead), refused (the peer
-/// is another process), protocol, busy.
-Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string monitor_path,
-                                    std::optional<std::int64_t> pid, bool handed_in,
-                                    Deadline until);
-
-/// Writes a QEMU into the row, which is `creating` from then on (R11, R13). Errors: exists (it is
-/// another domain's), gone, lost.
-Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
-                                      std::string log_path, Deadline until);
-
-/// Registers a QEMU that runs and of which the row has lost sight: nothing is put into it, and what
-/// it has is for pass 5 of recovery. `was_born`: of what is there, what it was started with; of
-/// what is in a drive (kMediumKind) the file. Errors: conflict (the row has a QEMU), refused
-/// (another process is behind the monitor), protocol, busy.
-inline constexpr std::string_view kMediumKind = "medium";
-using WasBorn = std::function<bool(std::string_view kind, const std::string& name)>;
-Task<Result<void>> adopt_qemu(Store& store, DomainRow domain, ProcessId qemu,
-                              std::string monitor_path, std::string log_path, WasBorn was_born,
-                              Deadline until);
-
-/// From the monitor's first answer on: baseline, each qmp thing probed or attached, running.
+/// From the monitor's first answer on: initial devices, each qmp thing probed or attached, running.
 /// Recovery finishes a dead creator's work with it. REQUIRES a registered QEMU in the row.
 Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold hold,
                                       Deadline until);

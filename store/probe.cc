@@ -46,9 +46,9 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
     } else {
         evidence.reason =
             "query-block: drive " + json_shown(probe.drive) + " holds " + found.shown(*drive->file);
-        if (probe.after && found.is_medium(*drive->file, *probe.after)) {
+        if (probe.after && found.holds(*drive, *probe.after)) {
             evidence.image = Image::after;
-        } else if ((probe.before && found.is_medium(*drive->file, *probe.before)) ||
+        } else if ((probe.before && found.holds(*drive, *probe.before)) ||
                    (probe.seen && *probe.seen == *drive->file)) {
             evidence.image = Image::before;
         } else {
@@ -76,7 +76,7 @@ std::string list_names(const std::vector<Product>& products)
 Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
 {
     if (probe.drive) {
-        auto drives = co_await look_at_drives(monitor, true, until);
+        auto drives = co_await look_at_drives(monitor, until);
         if (!drives) co_return nothing_known(drives.error().message);
         co_return verb == Verb::remove ? judge_removal_of_drive(*drives, *probe.drive)
                                        : judge_drive(*drives, *probe.drive);

@@ -1,51 +1,242 @@
 // SPDX-License-Identifier: MIT
-#include "store/inventory.hpp"
-#include "store/lifecycle.hpp"
+#include "store/registration.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "store/closing.hpp"
+#include "store/journal.hpp"
+#include "store/registration_row.hpp"
+#include "store/survey.hpp"
 
 namespace xlstore {
 
 namespace {
 
-Result<void> put_registration(Db& db, DomainId domain, const qmp::Registration& registration,
-                              const std::string& log_path)
+using Became = RegistrationNote::Became;
+
+Result<void> check_row(Store& store, const DomainRow& row)
 {
-    // One QEMU, one slow lock: registered twice, it would be changed under two.
-    auto other =
-        db.prepare(
-              "SELECT domid FROM domain WHERE id <> ? AND qemu_pid = ? AND qemu_start_time = ? "
-              "AND qemu_pid_namespace = ? AND boot_id = ? AND state <> 'destroyed'")
-            .bind(value_of(domain))
-            .bind(registration.qemu.pid)
-            .bind(static_cast<std::int64_t>(registration.qemu.start_time))
-            .bind(static_cast<std::int64_t>(registration.qemu.pid_namespace))
-            .bind(registration.qemu.boot_id);
-    if (other.step())
-        return Error(Errc::exists,
-                     "QEMU " + std::to_string(registration.qemu.pid) +
-                         " is registered already, as that of domain " + other.text(0),
-                     "name the monitor of this domain's own QEMU");
+    if (row.state == DomainState::destroying || row.state == DomainState::destroyed)
+        return Error(Errc::gone, row.subject() + " was destroyed or is being destroyed (R8)");
+    if (row.state == DomainState::creating)
+        return Error(Errc::conflict, row.subject() + " is still being created",
+                     "nothing was changed; run 'xlstore recover', which finishes or retires it");
+    if (auto open = check_open(store.db(), row.id); !open) return open;
+    if (row.registration && life_of(row.registration->qemu) != Life::dead)
+        return Error(
+            Errc::exists,
+            row.subject() + " has a QEMU registered, pid " +
+                std::to_string(row.registration->qemu.pid) + ", which is not known to be dead",
+            "'xlfsck -n' says whether it lives; 'xlstore destroy' ends it with its domain");
+    if (!open_intents(store.db(), row.id).empty())
+        return Error(Errc::busy, row.subject() + " has open intents of a QEMU that died",
+                     "run 'xlstore recover' first");
+    return {};
+}
+
+// R11: who is at the other end.
+Result<qmp::Registration> prove(const DomainRow& row, const qmp::Monitor::Introduced& introduced,
+                                const RegisterRequest& request)
+{
+    const auto& peer = introduced.peer;
+    if (request.pid && *request.pid != peer.pid && !request.handed_in)
+        return Error(Errc::refused,
+                     row.subject() + ": the process behind " + request.monitor_path + " is pid " +
+                         std::to_string(peer.pid) + ", not pid " + std::to_string(*request.pid) +
+                         " (R11)",
+                     "name QEMU's own monitor; --handed-in is for a socket that the toolstack "
+                     "made for QEMU");
+    auto qemu = identify(static_cast<pid_t>(request.pid.value_or(peer.pid)));
+    if (!qemu) return std::move(qemu).error();
+    qmp::Registration registration;
+    registration.qemu = *std::move(qemu);
+    registration.path = request.monitor_path;
+    registration.socket = introduced.socket;
+    registration.peer = peer;
+    registration.handed_in = request.handed_in;
+    return registration;
+}
+
+// What the commit writes of one thing, and what the report says of it.
+struct Writing {
+    ThingName thing;
+    std::optional<std::string> json;  // nothing: it becomes stale
+    std::vector<Product> products;
+    std::string evidence;  // for its line of history; "": nothing worth one
+};
+
+class Findings {
+public:
+    Findings(const Survey& survey, const InitialDevices& initial)
+    {
+        for (const auto& entry : survey.entries)
+            judge(entry);
+        for (const auto& drive : survey.drives)
+            judge(drive);
+        for (const auto& unknown : survey.unknown)
+            adopt(initial, unknown.name, unknown.json, unknown.products, unknown.seen);
+        for (const auto& drive : survey.drives)
+            if (!drive.entry && drive.holds == SurveyedDrive::Holds::other)
+                adopt(initial, drive.seen->name, drive.seen->json, {}, drive.what);
+        // A name in QEMU passes from a stale entry to a present one.
+        std::stable_partition(writings.begin(), writings.end(),
+                              [](const Writing& w) { return !w.json; });
+    }
+
+    std::vector<Writing> writings;
+    std::vector<RegistrationNote> notes;
+
+private:
+    void note(Became became, std::optional<ThingName> thing, std::string text)
+    {
+        notes.push_back(RegistrationNote{became, std::move(thing), std::move(text)});
+    }
+
+    void make_stale(const ThingRow& entry, const std::string& evidence)
+    {
+        const bool new_to_it = entry.state != "stale";
+        writings.push_back(Writing{entry.name, std::nullopt, {}, new_to_it ? evidence : ""});
+        if (new_to_it) note(Became::stale, entry.name, evidence);
+    }
+
+    void keep(const ThingRow& entry, const std::vector<Product>& products,
+              const std::string& evidence)
+    {
+        const bool returned = entry.state == "stale";
+        writings.push_back(Writing{entry.name, entry.json, products, returned ? evidence : ""});
+        if (returned) note(Became::returned, entry.name, evidence);
+    }
+
+    void judge(const SurveyedEntry& entry)
+    {
+        switch (entry.shown) {
+        case SurveyedEntry::Shown::unknown:
+            break;
+        case SurveyedEntry::Shown::all:
+            keep(entry.row, entry.products, entry.evidence);
+            break;
+        case SurveyedEntry::Shown::part:
+            keep(entry.row, entry.products, entry.evidence);
+            note(Became::differs, entry.row.name,
+                 entry.evidence + "; detaching it takes out the rest");
+            break;
+        case SurveyedEntry::Shown::none:
+            make_stale(entry.row, entry.evidence);
+            break;
+        }
+    }
+
+    void judge(const SurveyedDrive& drive)
+    {
+        using Holds = SurveyedDrive::Holds;
+        if (!drive.entry) {
+            if (drive.holds == Holds::unnamable)
+                note(Became::left, std::nullopt, drive.what + ": " + drive.evidence);
+            return;
+        }
+        const auto& entry = *drive.entry;
+        if (drive.holds == Holds::as_said) {
+            keep(entry, {}, drive.evidence.empty() ? "the drive is empty" : drive.evidence);
+        } else if (drive.holds != Holds::no_drive && drive.seen) {
+            writings.push_back(Writing{entry.name, drive.seen->json, {}, drive.evidence});
+            note(Became::differs, entry.name, drive.evidence + "; its entry follows");
+        } else {
+            make_stale(entry, drive.evidence);
+        }
+    }
+
+    void adopt(const InitialDevices& initial, const ThingName& name, const std::string& json,
+               const std::vector<Product>& products, const std::string& seen)
+    {
+        if (!initial.known()) {
+            note(Became::left, std::nullopt,
+                 seen + ": no entry has it, and whether QEMU was started with it is not known");
+            return;
+        }
+        writings.push_back(Writing{name, json, products, "QEMU has " + seen});
+        note(Became::adopted, name, seen);
+    }
+};
+
+// All of it, or nothing.
+Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
+                       const qmp::Registration& registration, const std::string& log_path,
+                       const InitialDevices& initial, const Findings& findings,
+                       const std::string& evidence)
+{
+    Db& db = store.db();
+    auto put = put_registration(db, fast.domain(), registration, log_path);
+    if (!put) return put;
+    write_initial_devices(db, fast.domain(), initial);
     db.prepare(
-          "UPDATE domain SET qemu_pid = ?, qemu_start_time = ?, qemu_pid_namespace = ?, "
-          "monitor_path = ?, monitor_device = ?, monitor_inode = ?, peer_pid = ?, peer_uid = ?, "
-          "peer_gid = ?, monitor_handed_in = ?, boot_id = ?, log_path = ? WHERE id = ?")
-        .bind(registration.qemu.pid)
-        .bind(static_cast<std::int64_t>(registration.qemu.start_time))
-        .bind(static_cast<std::int64_t>(registration.qemu.pid_namespace))
-        .bind(registration.path)
-        .bind(static_cast<std::int64_t>(registration.socket.device))
-        .bind(static_cast<std::int64_t>(registration.socket.inode))
-        .bind(registration.peer.pid)
-        .bind(registration.peer.uid)
-        .bind(registration.peer.gid)
-        .bind(std::int64_t{registration.handed_in})
-        .bind(registration.qemu.boot_id)
-        .bind(log_path)
-        .bind(value_of(domain))
+          "UPDATE domain SET state = 'running', creator = NULL, born_us = coalesce(born_us, ?) "
+          "WHERE id = ?")
+        .bind(now_us())
+        .bind(value_of(fast.domain()))
         .run();
+    journal.add_history(HistoryLine{fast.domain(), "register", {}, {}, "done", {}, evidence});
+    for (const auto& w : findings.writings) {
+        auto written = w.json
+                           ? journal.write_present(fast, w.thing, *w.json, w.products, w.evidence)
+                           : journal.write_stale(fast, w.thing, w.evidence);
+        if (!written) return written;
+    }
     return {};
 }
 
 }  // namespace
+
+std::string_view became_name(Became became) noexcept
+{
+    constexpr std::array<std::string_view, 5> names = {"adopted", "returned", "stale", "differs",
+                                                       "left"};
+    return names.at(static_cast<std::size_t>(became));
+}
+
+Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterRequest request,
+                                       Deadline until)
+{
+    auto hold = co_await store.slow_lock(domain.id, domain.subject(), "register", until);
+    if (!hold) co_return std::move(hold).error();
+    const auto row = read_domain(store.db(), domain.id);
+    if (!row) co_return Error(Errc::gone, domain.subject() + " is no longer in the store");
+    if (auto ok = check_row(store, *row); !ok) co_return std::move(ok).error();
+    auto introduced =
+        co_await qmp::Monitor::introduce(store.loop(), request.monitor_path, row->subject(), until);
+    if (!introduced) co_return std::move(introduced).error();
+    auto registration = prove(*row, *introduced, request);
+    if (!registration) co_return std::move(registration).error();
+
+    auto there = co_await take_inventory(introduced->monitor, until);
+    if (!there) co_return std::move(there).error();
+    const ProcessId& qemu = registration->qemu;
+    const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
+    const auto initial = initial_of_command_line(line ? *line : QemuCommandLine(), *there);
+    auto survey =
+        co_await take_survey(store.db(), row->id, initial, *there, introduced->monitor, until);
+    if (!survey) co_return std::move(survey).error();
+    // What was read of it is of this very process.
+    if (life_of(qemu) != Life::alive)
+        co_return Error(Errc::no_qemu,
+                        row->subject() + ": QEMU (pid " + std::to_string(qemu.pid) +
+                            ") died while it was looked at",
+                        "nothing was changed");
+
+    const Findings findings(*survey, initial);
+    const std::string evidence =
+        "QEMU " + std::to_string(qemu.pid) + " at " + registration->path + ", as it is";
+    Journal journal(store);
+    auto written = co_await journal.commit(
+        *hold, "register running", until, [&](const FastHold& fast) -> Result<void> {
+            return write_all(store, journal, fast, *registration, request.log_path, initial,
+                             findings, evidence);
+        });
+    if (!written) co_return std::move(written).error();
+    Registered done{*read_domain(store.db(), row->id), findings.notes, {}};
+    if (!initial.known()) done.gap = line ? line->gap().value_or("") : line.error().message;
+    co_return std::move(done);
+}
 
 Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
                                       std::string log_path, Deadline until)
@@ -62,108 +253,6 @@ Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registr
                 .run();
             return {};
         });
-}
-
-Task<Result<void>> adopt_qemu(Store& store, DomainRow domain, ProcessId qemu,
-                              std::string monitor_path, std::string log_path, WasBorn was_born,
-                              Deadline until)
-{
-    auto hold = co_await store.slow_lock(domain.id, domain.subject(), "adopt QEMU", until);
-    if (!hold) co_return std::move(hold).error();
-    const auto row = read_domain(store.db(), domain.id);
-    if (!row || row->state != DomainState::running || row->registration)
-        co_return Error(Errc::conflict, domain.subject() + " has a QEMU by now, or is gone",
-                        "run it again");
-    auto introduced =
-        co_await qmp::Monitor::introduce(store.loop(), monitor_path, row->subject(), until);
-    if (!introduced) co_return std::move(introduced).error();
-    if (introduced->peer.pid != qemu.pid)
-        co_return Error(Errc::refused, row->subject() + ": the process behind " + monitor_path +
-                                           " is pid " + std::to_string(introduced->peer.pid) +
-                                           ", not pid " + std::to_string(qemu.pid) + " (R11)");
-    auto there = co_await take_inventory(introduced->monitor, until);
-    if (!there) co_return std::move(there).error();
-    for (auto& [kind, names] : there->names)
-        std::erase_if(names, [&](const std::string& name) { return !was_born(kind, name); });
-    std::erase_if(there->drives, [&](const Drives::Drive& drive) {
-        return !drive.file || !was_born(kMediumKind, *drive.file);
-    });
-    qmp::Registration registration;
-    registration.qemu = std::move(qemu);
-    registration.path = std::move(monitor_path);
-    registration.socket = introduced->socket;
-    registration.peer = introduced->peer;
-    Journal journal(store);
-    co_return co_await journal.commit(
-        *hold, "adopt QEMU", until, [&](const FastHold& fast) -> Result<void> {
-            auto put = put_registration(store.db(), fast.domain(), registration, log_path);
-            if (!put) return put;
-            store.db()
-                .prepare(
-                    "UPDATE domain SET baseline = ?, born_us = coalesce(born_us, ?) WHERE id = ?")
-                .bind(inventory_to_json(*there))
-                .bind(now_us())
-                .bind(value_of(fast.domain()))
-                .run();
-            journal.add_history(HistoryLine{fast.domain(),
-                                            "adopt",
-                                            {},
-                                            {},
-                                            "done",
-                                            {},
-                                            "QEMU " + std::to_string(registration.qemu.pid) +
-                                                " at " + registration.path + ", as it is"});
-            return {};
-        });
-}
-
-Task<Result<Created>> register_qemu(Store& store, DomainRow domain, std::string monitor_path,
-                                    std::optional<std::int64_t> pid, bool handed_in, Deadline until)
-{
-    auto hold = co_await store.slow_lock(domain.id, domain.subject(), "register", until);
-    if (!hold) co_return std::move(hold).error();
-    const auto row = read_domain(store.db(), domain.id);
-    if (!row) co_return Error(Errc::gone, domain.subject() + " is no longer in the store");
-    if (row->registration && life_of(row->registration->qemu) != Life::dead)
-        co_return Error(Errc::exists,
-                        row->subject() + " has a QEMU registered, pid " +
-                            std::to_string(row->registration->qemu.pid) +
-                            ", which is not known to be dead",
-                        "'xlfsck -n' says whether it lives; 'xlstore destroy' ends it with its domain");
-    if (!open_intents(store.db(), row->id).empty())
-        co_return Error(Errc::busy, row->subject() + " has open intents of a QEMU that died",
-                        "run 'xlstore recover' first");
-    auto introduced =
-        co_await qmp::Monitor::introduce(store.loop(), monitor_path, row->subject(), until);
-    if (!introduced) co_return std::move(introduced).error();
-    const auto peer = introduced->peer;
-    if (pid && *pid != peer.pid && !handed_in)
-        co_return Error(Errc::refused,
-                        row->subject() + ": the process behind " + monitor_path + " is pid " +
-                            std::to_string(peer.pid) + ", not pid " + std::to_string(*pid) +
-                            " (R11)",
-                        "name QEMU's own monitor; --handed-in is for a socket that the toolstack "
-                        "made for QEMU");
-    auto qemu = identify(static_cast<pid_t>(pid.value_or(peer.pid)));
-    if (!qemu) co_return std::move(qemu).error();
-    qmp::Registration registration;
-    registration.qemu = *std::move(qemu);
-    registration.path = std::move(monitor_path);
-    registration.socket = introduced->socket;
-    registration.peer = peer;
-    registration.handed_in = handed_in;
-    auto written = co_await write_registration(store, *hold, registration, "", until);
-    if (!written) co_return std::move(written).error();
-    {
-        const auto done_with = std::move(introduced);  // a monitor serves one client: hang up first
-    }
-    const std::string subject = row->subject();
-    auto created = co_await finish_creation(store, *read_domain(store.db(), domain.id),
-                                            *std::move(hold), until);
-    if (!created && created.error().code != Errc::gone)
-        created.error().advice =
-            "QEMU is registered and " + subject + " is 'creating': 'xlstore recover' finishes it";
-    co_return created;
 }
 
 }  // namespace xlstore

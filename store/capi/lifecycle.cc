@@ -3,34 +3,83 @@
 #include "store/lifecycle.hpp"
 
 #include <filesystem>
+#include <map>
 
 #include "store/capi/handle.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/registration.hpp"
 
 namespace xlstore::capi {
 
 namespace {
 
+// The members that every result has of which a domain with a QEMU comes.
+std::vector<std::pair<std::string, std::string>> running_members(const DomainRow& d)
+{
+    return {{"result", json_quote("done")},
+            {"domid", std::to_string(d.domid)},
+            {"incarnation", std::to_string(value_of(d.id))},
+            {"qemu_pid", std::to_string(d.registration->qemu.pid)},
+            {"monitor", json_quote(d.registration->path)},
+            {"log", json_quote(d.log_path)}};
+}
+
+std::string running_message(const DomainRow& d)
+{
+    return d.subject() + " runs: QEMU pid " + std::to_string(d.registration->qemu.pid) +
+           ", monitor " + d.registration->path + (d.log_path.empty() ? "" : ", log " + d.log_path);
+}
+
 Answer created_answer(const Created& created)
 {
-    const DomainRow& d = created.domain;
     Answer answer;
     in_words(answer, [&](Answer& words) {
         std::vector<std::string> notes;
         for (const auto& note : created.notes)
             notes.push_back(json_quote(note));
-        words.message = d.subject() + " runs: QEMU pid " +
-                        std::to_string(d.registration->qemu.pid) + ", monitor " +
-                        d.registration->path + (d.log_path.empty() ? "" : ", log " + d.log_path);
-        words.json = json_object({{"result", json_quote("done")},
-                                  {"domid", std::to_string(d.domid)},
-                                  {"incarnation", std::to_string(value_of(d.id))},
-                                  {"qemu_pid", std::to_string(d.registration->qemu.pid)},
-                                  {"monitor", json_quote(d.registration->path)},
-                                  {"log", json_quote(d.log_path)},
-                                  {"notes", joined(notes)}});
+        auto members = running_members(created.domain);
+        members.emplace_back("notes", joined(notes));
+        words.message = running_message(created.domain);
+        words.json = json_object(members);
     });
+    return answer;
+}
+
+// Each note twice: as an object in the list of what became of it, and as a line for people.
+void write_report(const Registered& registered, Answer& words)
+{
+    std::map<std::string, std::vector<std::string>> lists;
+    std::vector<std::string> notes;
+    for (const auto& note : registered.notes) {
+        const std::string became(became_name(note.became));
+        std::vector<std::pair<std::string, std::string>> object;
+        if (note.thing) {
+            object.emplace_back("class", json_quote(note.thing->device_class));
+            object.emplace_back("key", json_quote(note.thing->key));
+        }
+        object.emplace_back("evidence", json_quote(note.text));
+        lists[became].push_back(json_object(object));
+        notes.push_back(json_quote(
+            became + (note.thing ? " " + note.thing->text() : std::string()) + ": " + note.text));
+    }
+    if (!registered.gap.empty())
+        notes.push_back(json_quote("what QEMU was started with is not known: " + registered.gap));
+    auto members = running_members(registered.domain);
+    for (const char* became : {"adopted", "returned", "stale", "differs", "left"})
+        members.emplace_back(became, joined(lists[became]));
+    members.emplace_back("initial_devices_known", registered.gap.empty() ? "true" : "false");
+    members.emplace_back("notes", joined(notes));
+    words.message = running_message(registered.domain);
+    for (const auto& [became, list] : lists)
+        if (!list.empty()) words.message += "; " + became + ": " + std::to_string(list.size());
+    words.json = json_object(members);
+}
+
+Answer registered_answer(const Registered& registered)
+{
+    Answer answer;
+    in_words(answer, [&](Answer& words) { write_report(registered, words); });
     return answer;
 }
 
@@ -55,6 +104,13 @@ Answer domid_answer(std::string message, std::int64_t domid) noexcept
             json_object({{"result", json_quote("done")}, {"domid", std::to_string(domid)}});
     });
     return answer;
+}
+
+Work register_work(Task<Result<Registered>> task)
+{
+    auto registered = co_await std::move(task);
+    if (!registered) co_return std::move(registered).error();
+    co_return registered_answer(*registered);
 }
 
 Work import_work(Task<Result<DomainRow>> task)
@@ -139,9 +195,11 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
     if (!until) return until.error();
     auto row = domain_of(state, domain);
     if (!row) return row.error();
-    return created_work(register_qemu(
-        *state.store, *std::move(row), std::filesystem::absolute(*path).string(),
-        pid > 0 ? std::optional(pid) : std::nullopt, (flags & XLSTORE_HANDED_IN) != 0, *until));
+    RegisterRequest request;
+    request.monitor_path = std::filesystem::absolute(*path).string();
+    if (pid > 0) request.pid = pid;
+    request.handed_in = (flags & XLSTORE_HANDED_IN) != 0;
+    return register_work(register_qemu(*state.store, *std::move(row), std::move(request), *until));
 }
 
 Result<Work> destroy_of(State& state, const char* domain, const xlstore_call* call)

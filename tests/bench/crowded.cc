@@ -27,6 +27,7 @@
 #include "store/journal.hpp"
 #include "store/lifecycle.hpp"
 #include "store/operation.hpp"
+#include "store/registration.hpp"
 #include "store/store.hpp"
 
 namespace {
@@ -120,8 +121,9 @@ public:
             R"("b_info":{"type.hvm":{}}})",
             "document", soon())));
         for (;;) {  // it may not listen yet
-            auto registered = run(
-                register_qemu(*store_, domain_, place + "/monitor", std::nullopt, false, soon()));
+            RegisterRequest request;
+            request.monitor_path = place + "/monitor";
+            auto registered = run(register_qemu(*store_, domain_, std::move(request), soon()));
             if (registered) break;
             usleep(10'000);
         }

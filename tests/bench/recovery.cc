@@ -30,6 +30,7 @@
 #include "store/edit.hpp"
 #include "store/journal.hpp"
 #include "store/lifecycle.hpp"
+#include "store/registration.hpp"
 #include "store/store.hpp"
 
 namespace {
@@ -269,8 +270,10 @@ void recover(const std::string& xlfsck)
             auto domain = must(store->loop().wait_for(
                 import_domain(*store, domid, document_of(domid, kThings), "document", soon())));
             for (;;) {  // it may not listen yet
+                RegisterRequest request;
+                request.monitor_path = path;
                 auto registered = store->loop().wait_for(
-                    register_qemu(*store, domain, path, std::nullopt, false, soon()));
+                    register_qemu(*store, domain, std::move(request), soon()));
                 if (registered) break;
                 usleep(1000);
             }

@@ -63,7 +63,7 @@ def state_of(world, old_claims):
         keys = {t["id"]: f"{t['class']}/{t['key']}" for t in rows.things}
         state["domains"].append({
             **{name: domain[name] for name in ("domid", "state", "layout", "monitor_path", "monitor_handed_in")},
-            **{f"has {name}": domain[name] is not None for name in ("creator", "born_us", "peer_pid", "baseline")},
+            **{f"has {name}": domain[name] is not None for name in ("creator", "born_us", "peer_pid", "initial_from")},
             "qemu": domain["qemu_pid"] and ("lives" if domain["qemu_pid"] in qemus else "dead"),
             "document": [(m["rank"], m["key_text"], m["text"]) for m in tables["document_member"]
                          if m["domain"] == domain["id"]],

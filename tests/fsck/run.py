@@ -68,7 +68,7 @@ def rows(place):
     database = sqlite3.connect(f"file:{place}/s/store.db?mode=ro", uri=True)
     try:
         return {table: database.execute(f"SELECT * FROM {table}").fetchall()
-                for table in ("domain", "thing", "product", "intent", "document_member", "history")}
+                for table in ("domain", "thing", "product", "intent", "document_member", "initial_device", "history")}
     except sqlite3.DatabaseError as error:
         return str(error)
     finally:

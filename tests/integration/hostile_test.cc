@@ -65,7 +65,7 @@ public:
                 returns("query-chardev", world.plain ? R"([{"label":"plain"}])" : "[]"),
                 returns("query-block",
                         R"([{"device":"ide-5632","inserted":{"file":")" + file + R"("}}])"),
-                returns("query-named-block-nodes", R"([{"node-name":"n","file":")" + file + "\"}]"),
+                returns("query-named-block-nodes", R"([{"node-name":"#block1","file":")" + file + "\"}]"),
                 returns("query-fdsets", by_descriptor ? fdsets() : "[]"),
                 returns("human-monitor-command", R"("")"),
                 returns("add-fd", R"({"fdset-id":1,"fd":9})")};
@@ -548,7 +548,7 @@ public:
     using Part = std::function<Script(const Peer&)>;
     /// The peer's part once the domain is registered.
     explicit Stage(const Part& then)
-        : qemu_(monitor_, script({peer_.sane(kBorn), peer_.sane(kBorn), then(peer_)}))
+        : qemu_(monitor_, script({peer_.sane(kBorn), then(peer_)}))
     {
         EXPECT_TRUE(ended(xl({"import", "7", material_.document}), 0));
         EXPECT_TRUE(ended(xl({"register", "7", "--monitor", monitor_}), 0));

@@ -146,6 +146,40 @@ TEST_F(PrimariesTest, MediumOfADriveWithoutEntryIsAdopted)
     EXPECT_TRUE(all_is_settled());
 }
 
+// Who put a medium into a drive is told by rows that last, not by history, which is pruned.
+TEST_F(PrimariesTest, AMediumThatCameBackIsAFindingWithoutHistoryToo)
+{
+    ASSERT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
+    ask_qemu("blockdev-change-medium",  // the one that QEMU was started with
+             R"({"id":"ide-5632","format":"raw","filename":")" + domain_.image('a') + "\"}");
+    found(fsck({"-n"}), 4, "holds another medium");
+    {
+        const auto store = store_.open();
+        store->db().prepare("UPDATE store SET history_pruned_below = 1000000").run();
+        store->db().prepare("DELETE FROM history").run();
+    }
+    found(fsck({"-n"}), 4, "holds another medium");
+    found(fsck({"-p"}), 1, "ADOPTED");
+    EXPECT_TRUE(all_is_settled());
+}
+
+// R16: the name that a stale entry would have is another one's by now.
+TEST_F(PrimariesTest, ANameThatAnotherEntryHasIsNotCountedForAStaleOne)
+{
+    const std::string id = "xenusb-emulated-0-2";
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet(id)}), 0));
+    ask_qemu("device_del", R"({"id":")" + id + "\"}");
+    ASSERT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_EQ(entry(id), "stale");
+    ASSERT_TRUE(ended(xl({"attach", "7", "usbdevs",
+                          R"({"ctrl":0,"port":2,"type.emulated":{"driver":"usb-tablet"}})"}),
+                      0));
+    EXPECT_TRUE(ended(fsck({"-n"}), 0));
+    EXPECT_TRUE(ended(fsck({"-y"}), 0));
+    EXPECT_EQ(entry(id), "stale");
+    EXPECT_EQ(entry("0.2"), "present");
+}
+
 TEST_F(PrimariesTest, MediumThatNoEntryCanNameIsReportedAndLeft)
 {
     ask_qemu("blockdev-change-medium",

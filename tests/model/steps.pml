@@ -526,7 +526,7 @@ inline commit_settle(p, i, t)
     }
 }
 
-/* Of what is not modelled: a baseline, an adoption. */
+/* Of what is not modelled: initial devices, an adoption, a registration. */
 inline commit_other(p, i)
 {
     d_step {

@@ -730,7 +730,7 @@ std::string dump(const std::string& store)
     db.rows("BEGIN");
     std::string text;
     for (const char* table : {"store", "domain", "tombstone", "document_member", "thing", "product",
-                              "intent", "history"}) {
+                              "initial_device", "intent", "history"}) {
         text += std::string("== ") + table + "\n";
         for (const auto& row : db.rows(std::string("SELECT * FROM ") + table)) {
             for (const auto& cell : row)

@@ -38,6 +38,11 @@ SECONDS = 120
 NEWEST = len(list((ROOT / "schema").glob("0*.sql")))
 TABLES = ("store", "session", "domain", "document_member", "thing", "product", "intent", "set_aside", "tombstone",
           "history")
+# What a QEMU was started with has a table of its own, of domains that have one.
+MOVED = {("domain", "baseline")}
+INITIAL = [(domain, kind, name) for domain in (1, 3, 5)
+           for kind, name in (("chardev", "compat_monitor0"), ("chardev", "xlstore-cmd"), ("device", "ide-5632"),
+                              ("device", "xenusb-0"), ("object", "pc.ram"))]
 F_OFD_SETLK = 37
 SESSION_BYTES = 1 << 41     # store/locks.cc
 KILLED = 99
@@ -77,8 +82,9 @@ class OldStore(unittest.TestCase):
         return self.sql("PRAGMA user_version", store=store)[0][0]
 
     def rows(self, columns=None, store=None):
-        """Every row of the tables of release 0.1, in the columns that it had."""
-        columns = columns or {table: [row[1] for row in self.sql(f"PRAGMA table_info({table})", store=store)]
+        """Every row of the tables of release 0.1, in the columns that it had and that have not moved."""
+        columns = columns or {table: [row[1] for row in self.sql(f"PRAGMA table_info({table})", store=store)
+                                      if (table, row[1]) not in MOVED]
                               for table in TABLES}
         return columns, {table: self.sql(f"SELECT {', '.join(names)} FROM {table} ORDER BY 1, 2", store=store)
                          for table, names in columns.items()}
@@ -109,6 +115,7 @@ class OldStore(unittest.TestCase):
         after["session"] = [row for row in after["session"] if row in before["session"]]
         for table in TABLES:
             self.assertEqual(after[table], before[table], table)
+        self.assertEqual(self.sql("SELECT domain, kind, name FROM initial_device ORDER BY 1, 2, 3", store=store), INITIAL)
 
 
 class Upgrade(OldStore):
@@ -254,8 +261,8 @@ class Upgrade(OldStore):
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             done = self.run_tool("xlstore", "upgrade", preexec_fn=limit)
-            if done.returncode == 0:
-                break
+            if done.returncode == 0 or self.version() == NEWEST:
+                break   # all of it; what the program writes after it may have found no room
             refused += 1
             self.assertEqual(self.version(), old_store.VERSION, size)
             self.assertEqual(self.rows(columns)[1], before)

@@ -16,7 +16,7 @@ const std::vector<VerbRow>& verbs()
         {"import", "DOMID CONFIG.json [--things FILE]",
          "a document for a domain that runs elsewhere", 2, 2, run_import},
         {"register", "DOM --monitor SOCKET [--pid N] [--handed-in]",
-         "register a QEMU that someone else started", 1, 1, run_register},
+         "register a QEMU that runs already, as it is", 1, 1, run_register},
         {"rename", "DOM NAME [--revision N]", "another name, in row and document at once", 2, 2,
          run_rename},
         {"preserve", "DOM NAME [--uuid UUID]",

@@ -478,9 +478,17 @@ int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* do
                              const xlstore_call* call, xlstore_callback callback, void* userdata,
                              xlstore_op** op_out);
 
-/* Registers a QEMU that someone else started, by its monitor. `pid`: who is expected at the other
- * end; 0: whoever is there. XLSTORE_HANDED_IN: the caller made the socket for QEMU, whose pid is given
- * and need not be the peer's. Result: as xlstore_create. */
+/* Registers a QEMU that another program started, by its monitor (R19): it is asked, and nothing in it
+ * is changed. `pid`: who is expected at the other end; 0: any process. XLSTORE_HANDED_IN: the caller
+ * made the socket for QEMU, whose pid is given and need not be the peer's. Result: as xlstore_create,
+ * and what became of each thing, as arrays of {"class", "key", "evidence"}: "adopted" (QEMU has it, and
+ * it has an entry now), "returned" (its entry was stale), "stale" (QEMU does not have it), "differs"
+ * (of a medium: the entry follows), "left" (nothing was written; class and key are absent where there
+ * is no entry); the same as lines in "notes". "initial_devices_known": whether it could be told what
+ * QEMU was started with; if not, what no entry has is left.
+ * Errors: exists (a QEMU is registered that is not proved dead, or this one is another domain's), busy,
+ * conflict (the domain is being created), gone (R8), refused (another process is the peer, or the
+ * document is closed), protocol, no_qemu, lost. Nothing has changed then. */
 #define XLSTORE_HANDED_IN 1u
 int32_t xlstore_register(xlstore_store* store, const char* domain, const char* monitor_path, int64_t pid,
                          uint32_t flags, const xlstore_call* call, xlstore_result** result_out);

@@ -49,6 +49,15 @@ protected:
     }
     Result<Names> names(const std::string& kind, std::vector<Answer> answers)
     {
+        const auto found = types(kind, std::move(answers));
+        if (!found) return found.error();
+        Names names;
+        for (const auto& [name, type] : *found)
+            names.insert(name);
+        return names;
+    }
+    Result<TypeByName> types(const std::string& kind, std::vector<Answer> answers)
+    {
         return loop_.wait_for(names_of_kind(answering(std::move(answers)), kind, soon()));
     }
     Evidence seen(Verb verb, Probe probe, std::vector<Answer> answers)
@@ -89,6 +98,18 @@ TEST_F(NamesTest, DevicesAndObjectsAreChildren)
         ASSERT_TRUE(found) << kind << ": " << found.error().message;
         EXPECT_EQ(*found, (Names{"", "tab"})) << kind;
     }
+}
+
+TEST_F(NamesTest, EachHasTheTypeThatQemuTells)
+{
+    const auto devices = types(
+        "device", {returns("qom-list", R"([{"name":"xen-vkbd-0","type":"child<xen-backend>"}])")});
+    ASSERT_TRUE(devices) << devices.error().message;
+    EXPECT_EQ(*devices, (TypeByName{{"xen-vkbd-0", "xen-backend"}}));
+    const auto nodes = types("node", {returns("query-named-block-nodes",
+                                              R"([{"node-name":"n","drv":"raw","file":"/a"}])")});
+    ASSERT_TRUE(nodes) << nodes.error().message;
+    EXPECT_EQ(*nodes, (TypeByName{{"n", "raw"}}));
 }
 
 TEST_F(NamesTest, CharacterDevicesAndBlockNodes)
@@ -159,7 +180,7 @@ protected:
     }
     Result<Drives> drives(const std::string& list)
     {
-        return loop_.wait_for(look_at_drives(answering(blocks(list)), true, soon()));
+        return loop_.wait_for(look_at_drives(answering(blocks(list)), soon()));
     }
 };
 
@@ -172,17 +193,33 @@ TEST_F(DrivesTest, MediumIsNamedByItsDescriptorSet)
     ASSERT_TRUE(found) << found.error().message;
     const auto* by_set = found->find("ide-5632");
     ASSERT_TRUE(by_set && by_set->file);
-    EXPECT_TRUE(found->is_medium(*by_set->file, "raw:/srv/a.iso"));
-    EXPECT_FALSE(found->is_medium(*by_set->file, "raw:/srv/b.iso"));
+    EXPECT_TRUE(found->holds(*by_set, "raw:/srv/a.iso"));
+    EXPECT_FALSE(found->holds(*by_set, "raw:/srv/b.iso"));
     EXPECT_EQ(found->medium_in(*by_set), "raw:/srv/a.iso");
     const auto* empty = found->find("cd1");
     ASSERT_TRUE(empty) << "a drive without a back end goes by its device";
     EXPECT_FALSE(empty->file);
     const auto* by_path = found->find("other");
     ASSERT_TRUE(by_path && by_path->file);
-    EXPECT_TRUE(found->is_medium(*by_path->file, "qcow2:/srv/c.img"));
+    EXPECT_TRUE(found->holds(*by_path, "qcow2:/srv/c.img"));
+    EXPECT_FALSE(found->holds(*by_path, "raw:/srv/c.img")) << "the same file as another format";
+    EXPECT_FALSE(found->holds(*by_path, "qcow2:/srv/d.img"));
+    EXPECT_FALSE(found->holds(*empty, "raw:/srv/a.iso"));
     EXPECT_EQ(found->medium_in(*by_path), "qcow2:/srv/c.img");
     EXPECT_EQ(found->find("none"), nullptr);
+}
+
+// QEMU's names of drivers are not libxl's names of formats.
+TEST_F(DrivesTest, FormatsAreNamedAsLibxlDoes)
+{
+    const auto found = drives(
+        R"([{"device":"a","removable":true,"inserted":{"file":"/a.vhd","drv":"vpc"}},)"
+        R"({"device":"b","removable":false,"inserted":{"file":"/dev/sr0","drv":"host_device"}}])");
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_TRUE(found->holds(*found->find("a"), "vhd:/a.vhd"));
+    EXPECT_TRUE(found->find("a")->removable);
+    EXPECT_TRUE(found->holds(*found->find("b"), "raw:/dev/sr0"));
+    EXPECT_FALSE(found->find("b")->removable);
 }
 
 TEST_F(DrivesTest, SetThatNoNodeUsesIsUnused)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "recovery/proposal.hpp"
+#include "store/proposal.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,10 +8,9 @@
 #include <set>
 
 #include "store/class_rebuild.hpp"
-#include "store/inventory.hpp"
 #include "store/json_text.hpp"
 
-namespace xlstore::recovery {
+namespace xlstore {
 
 namespace {
 
@@ -234,7 +233,8 @@ Proposal plain_proposal(const Group& group, const std::function<bool(const Thing
 
 }  // namespace
 
-Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, std::vector<Product> strangers,
+Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& there,
+                                            std::vector<Product> strangers,
                                             std::function<bool(const ThingName&)> is_taken,
                                             Deadline until)
 {
@@ -273,19 +273,9 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, std::vector<Produc
             slots = vcpu_slots(reply->value);
         }
     }
-    QomMembers drivers;  // by path
-    constexpr std::array places = {kPeripherals, kAnonymousPath};
-    for (const auto place : places) {
-        auto members = co_await qom_members(monitor, std::string(place), until);
-        if (!members) co_return std::move(members).error();
-        for (const auto& [name, type] : *members)
-            if (const auto driver = child_type(type))
-                drivers[std::string(place) + "/" + name] = *driver;
-    }
-
     const Group devices = grouping.take(is_device);
     for (const auto& device : devices) {
-        const std::string driver = drivers[path_of(device)];
+        const std::string driver = there.type_of(device.kind, device.name);
         auto seen = co_await see_device(monitor, device, driver, until);
         if (!seen) co_return std::move(seen).error();
         Group group = grouping.take([&](const Product& p) {
@@ -331,4 +321,4 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, std::vector<Produc
     co_return proposals;
 }
 
-}  // namespace xlstore::recovery
+}  // namespace xlstore
