@@ -18,7 +18,7 @@
 #include <string_view>
 
 #include "recovery/passes.hpp"
-#include "recovery/run_directory.hpp"
+#include "store/run_directory.hpp"
 #include "store/domain.hpp"
 #include "store/listener.hpp"
 

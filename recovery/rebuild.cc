@@ -6,7 +6,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "recovery/run_directory.hpp"
+#include "store/run_directory.hpp"
 #include "store/document.hpp"
 #include "store/inventory.hpp"
 #include "store/lifecycle.hpp"
@@ -106,16 +106,8 @@ private:
     // R17: the sockets of QEMUs whose rows are lost are named after ids that were given.
     Task<Result<void>> raise_ids()
     {
-        const auto highest = highest_incarnation_in(store_.directory() + "/run");
-        const auto section = [&](const GateHold&) -> Result<void> {
-            Db& db = store_.db();
-            db.prepare(
-                  "INSERT INTO sqlite_sequence (name, seq) SELECT 'domain', 0 WHERE NOT EXISTS "
-                  "(SELECT 1 FROM sqlite_sequence WHERE name = 'domain')")
-                .run();
-            db.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'domain'")
-                .bind(highest)
-                .run();
+        const auto section = [this](const GateHold& gate) -> Result<void> {
+            raise_ids_above_names(store_, gate);
             return {};
         };
         co_return co_await store_.with_gate("rebuild", check_.deadline(), section);
@@ -136,8 +128,11 @@ private:
     {
         if (auto text = libxl_document(check_.options().userdata, *qemu.domid, where))
             co_return *std::move(text);
+        auto process = identify(qemu.pid);
+        if (!process) co_return std::move(process).error();
+        std::optional<qmp::Expected> expected(qmp::Expected{*std::move(process), false});
         auto met = co_await qmp::Monitor::introduce(store_.loop(), qemu.monitor, "QEMU",
-                                                    check_.deadline());
+                                                    std::move(expected), check_.deadline());
         if (!met) co_return std::move(met).error();
         const auto uuid_said = co_await ask(met->monitor, "query-uuid", "", check_.deadline());
         const auto name_said = co_await ask(met->monitor, "query-name", "", check_.deadline());

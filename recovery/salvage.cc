@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "recovery/damaged_database.hpp"
-#include "recovery/run_directory.hpp"
+#include "store/run_directory.hpp"
 #include "recovery/saved_rows.hpp"
 #include "store/lock_survey.hpp"
 #include "store/locks.hpp"

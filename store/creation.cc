@@ -5,11 +5,16 @@
 #include <time.h>
 
 #include "store/closing.hpp"
+#include "store/creation_mark.hpp"
 #include "store/document.hpp"
 #include "store/edit.hpp"
 #include "store/hole.hpp"
+#include "store/listener.hpp"
+#include "store/lock_file.hpp"
 #include "store/migration.hpp"
 #include "store/registration.hpp"
+#include "store/random.hpp"
+#include "store/run_directory.hpp"
 #include "store/trace.hpp"
 #include "store/unplaced.hpp"
 
@@ -18,7 +23,6 @@ namespace xlstore {
 namespace {
 
 constexpr auto kCleanUp = std::chrono::seconds(10);
-constexpr std::size_t kIdDigits = 10;
 
 std::int64_t boottime_us()
 {
@@ -141,6 +145,19 @@ Task<Result<void>> end_old_qemu(Store& store, DomainRow domain, SlowHold& hold, 
     co_return failure;
 }
 
+// R11: QEMU unlinks what it finds at the path of its socket, whoever listens there.
+Result<void> check_unused(const std::string& path)
+{
+    if (!file_identity(path)) return {};
+    const auto listener = who_listens(path);
+    std::string who = "; no process listens there";
+    if (listener) who = "; a process listens there";
+    if (listener && *listener > 0) who = "; pid " + std::to_string(*listener) + " listens there";
+    return Error(Errc::exists, "the path of QEMU's monitor, " + path + ", is taken" + who,
+                 listener ? "nothing was started; name another path"
+                          : "nothing was started; remove it, or name another path");
+}
+
 // The library's own monitor and log, and QEMU behind its gate.
 Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
                                   Deadline until)
@@ -169,7 +186,7 @@ Creation::Creation(Store& store, DomainRow domain, SlowHold hold, bool again, st
     : store_(&store), domain_(std::move(domain)), hold_(std::move(hold)), again_(again)
 {
     const std::string id = std::to_string(value_of(domain_.id));
-    monitor_path_ = store.directory() + "/run/qmp-" + id + suffix;
+    monitor_path_ = unused_path(store.directory() + "/run/qmp-" + id + suffix);
     log_path_ = store.directory() + "/run/qemu-" + id + ".log";
 }
 
@@ -184,6 +201,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
     auto row =
         co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
             NewRow fresh;
+            raise_ids_above_names(store, gate);
             if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
                 XLSTORE_TRACE("forestalled", 0);
                 fresh.forestalled =
@@ -232,14 +250,23 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
 Task<Result<void>> Creation::child(ProcessId qemu, std::string monitor_path, std::string log_path,
                                    bool handed_in, Deadline until)
 {
+    co_return co_await enter(std::move(qemu), std::move(monitor_path), std::move(log_path),
+                             handed_in, "", until);
+}
+
+Task<Result<void>> Creation::enter(ProcessId qemu, std::string monitor_path, std::string log_path,
+                                   bool handed_in, std::string mark, Deadline until)
+{
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
     if (auto ok = check_socket_path(monitor_path, monitor_path.size()); !ok) co_return ok;
+    if (!handed_in)
+        if (auto unused = check_unused(monitor_path); !unused) co_return unused;
     qmp::Registration registration;
     registration.qemu = std::move(qemu);
     registration.path = std::move(monitor_path);
     registration.handed_in = handed_in;
     co_return co_await write_registration(*store_, *hold_, std::move(registration),
-                                          std::move(log_path), until);
+                                          std::move(log_path), std::move(mark), until);
 }
 
 Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monitor_path,
@@ -247,6 +274,8 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
 {
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
     reap_programs();
+    const std::string mark = random_hex();
+    request.environment.push_back(environment_with_mark(mark));
     auto qemu = spawn_gated(request);
     if (!qemu)
         co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
@@ -255,8 +284,8 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     // R13: the child exists, its pid is in the row, then its gate opens.
     const bool early = XLSTORE_LEFT_OUT("gate before run");
     if (early) (void)qemu->open_gate();
-    auto registered = co_await child(qemu->id(), std::move(monitor_path),
-                                     std::move(request.log_path), handed_in, until);
+    auto registered = co_await enter(qemu->id(), std::move(monitor_path),
+                                     std::move(request.log_path), handed_in, mark, until);
     if (!registered) co_return std::move(registered).error();
     XLSTORE_TRACE("gate", value_of(domain_.id));
     if (early) co_return qemu->id();

@@ -33,13 +33,15 @@ public:
     static Task<Result<Creation>> begin_again(Store& store, DomainRow domain, Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
-    /// Where the library puts QEMU's monitor and log. A destruction removes that socket.
+    /// Where the library puts QEMU's monitor and log: names that nothing has had before (R11). A
+    /// destruction removes that socket.
     [[nodiscard]] const std::string& monitor_path() const noexcept { return monitor_path_; }
     [[nodiscard]] const std::string& log_path() const noexcept { return log_path_; }
 
     /// Registers a child that waits at a gate. REQUIRES that it cannot run before this returns, nor
     /// ever once this process died. `handed_in`: the socket was made for QEMU, which is then not
-    /// the peer. Errors: exists (registered elsewhere), gone, lost.
+    /// the peer; else nothing may stand at `monitor_path`.
+    /// Errors: exists (registered elsewhere; the path is taken, with its listener), gone, lost.
     Task<Result<void>> child(ProcessId qemu, std::string monitor_path, std::string log_path,
                              bool handed_in, Deadline until);
     /// Forks it, registers it, and opens its gate. Errors besides: refused (no such program, or it
@@ -55,6 +57,8 @@ public:
 private:
     Task<Error> clear_away(Error failure);
     Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix);
+    Task<Result<void>> enter(ProcessId qemu, std::string monitor_path, std::string log_path,
+                             bool handed_in, std::string mark, Deadline until);
 
     Store* store_;
     DomainRow domain_;

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "store/crash_point.hpp"
+#include "store/creation_mark.hpp"
 #include "store/hole.hpp"
 #include "store/lifecycle.hpp"
 #include "store/listener.hpp"
@@ -19,7 +20,7 @@ namespace xlstore {
 
 namespace {
 
-constexpr auto kClearPoll = std::chrono::milliseconds(10);
+constexpr auto kClearPoll = std::chrono::milliseconds(100);
 constexpr std::int64_t kTombstoneUs = 60'000'000;
 
 // R14: marks the row. From here on adds and edits are refused (R8), and only forward is possible.
@@ -108,9 +109,9 @@ bool never_met(const DomainRow& domain)
     return domain.registration && domain.registration->socket.inode == 0;
 }
 
-// R14: our own socket only, and if it was recorded, that very one. A socket elsewhere belongs to
-// whoever made it: another QEMU may have bound the path anew, and file systems give a freed inode
-// number out again, so that device and inode prove nothing there.
+// R11 R14: our own socket only, if it was recorded that very one, and never while a process listens:
+// a QEMU started by hand may have bound the path anew, and file systems give a freed inode number
+// out again, so that device and inode alone prove nothing.
 void remove_socket(const Store& store, const DomainRow& domain)
 {
     if (!domain.registration || !is_own_socket(store, domain)) return;
@@ -118,44 +119,57 @@ void remove_socket(const Store& store, const DomainRow& domain)
     const auto there = file_identity(path);
     if (!there) return;
     if (!never_met(domain) && *there != domain.registration->socket) return;
-    if (never_met(domain) && who_listens(path)) return;  // a stranger's: ours has been ended
+    if (who_listens(path)) return;
     XLSTORE_TRACE("destroy.unlink", value_of(domain.id));
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());
     XLSTORE_CRASH_POINT("destroy.after_unlink");
 }
 
+// What a person has to know of a process that is at the monitor's path and is not this domain's.
+std::string left_alone(const DomainRow& domain)
+{
+    if (!domain.registration || domain.registration->handed_in) return {};
+    const std::string& path = domain.registration->path;
+    const auto listener = who_listens(path);
+    if (!listener) return {};
+    const std::string who = *listener > 0 ? "pid " + std::to_string(*listener) + " (" +
+                                                program_of(*listener) + ")"
+                                          : std::string("a process");
+    return "; " + who + " listens at " + path +
+           ", is not proved to be this domain's (R11) and was left alone";
+}
+
+std::string read_mark(Db& db, DomainId domain)
+{
+    auto row = db.prepare("SELECT coalesce(creation_mark, '') FROM domain WHERE id = ?")
+                   .bind(value_of(domain));
+    return row.step() ? row.text(0) : std::string();
+}
+
 // A creation whose monitor has not answered may have started more than the pid that it registered:
-// a QEMU that daemonized, or that runs below a wrapper. It listens at the socket that we named for
-// it, or is still in the session of its gated child; but a path proves nothing and a session's
-// number is used again (R11), so that only a process is ours that has our socket in its command
-// line.
-Task<Result<void>> clear_own(Store& store, const DomainRow& domain, bool kill, Deadline until)
+// a QEMU that daemonized, or that runs below a wrapper. What bears its mark is its own, and nothing
+// else is (store/creation_mark.hpp).
+Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline until)
 {
     if (!never_met(domain) || !of_this_boot(domain.registration->qemu)) co_return Result<void>();
-    const std::string& path = domain.registration->path;
-    const auto session = static_cast<pid_t>(domain.registration->qemu.pid);
+    const std::string mark = read_mark(store.db(), domain.id);
+    if (mark.empty()) co_return Result<void>();
     for (;;) {
-        auto left = who_listens(path);
-        if (left && *left > 0 && !mentions(*left, path)) left.reset();
-        if (!left) left = member_of_session(session, path);
+        const auto left = co_await find_marked(store.loop(), mark);
         if (!left) co_return Result<void>();
-        const std::string who =
-            *left > 0 ? "pid " + std::to_string(*left) : std::string("a process");
-        if (!kill)
-            co_return Error(Errc::refused, domain.subject() + ": " + who + " lives on at " + path,
-                            "'xlstore destroy' ends it");
-        if (*left > 0) {
-            const auto id = identify(*left);
-            const auto process = id ? open_pidfd(*id) : Result<PidFd>(id.error());
-            // Asked again now that it is held: the pid may have passed to somebody else.
-            if (process && mentions(*left, path)) (void)process->send_signal(SIGKILL);
-        }
+        const std::string who = domain.subject() + ": pid " + std::to_string(left->pid) + " (" +
+                                program_of(left->pid) + "), which its creation started,";
+        if (!kill) co_return Error(Errc::refused, who + " lives on", "'xlstore destroy' ends it");
         if (Clock::now() >= until)
-            co_return Error(Errc::io,
-                            domain.subject() + ": " + who + " at " + path + " is not seen dead yet",
+            co_return Error(Errc::io, who + " was killed and is not seen dead yet",
                             "the domain stays 'destroying': destroy it again later");
-        (void)co_await store.loop().sleep(std::min(until, Clock::now() + kClearPoll));
+        store.log(LogLevel::info, "killing pid=" + std::to_string(left->pid) +
+                                      " domid=" + std::to_string(domain.domid) +
+                                      " reason=started by its creation");
+        (void)left->process.send_signal(SIGKILL);
+        (void)co_await store.loop().readable(left->process.fd(),
+                                             std::min(until, Clock::now() + kClearPoll));
     }
 }
 
@@ -226,6 +240,7 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, std:
     if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
     remove_socket(store, *row);
     remove_log(store, *row);
+    why += left_alone(*row);
     XLSTORE_CRASH_POINT("destroy.before_end");
     co_return co_await remove_document(store, *row, std::move(why), until);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <fstream>
 
 #include "store/address.hpp"
 #include "store/class_plan.hpp"
@@ -9,6 +8,7 @@
 #include "store/inventory.hpp"
 #include "store/json_text.hpp"
 #include "store/lifecycle.hpp"
+#include "store/meeting.hpp"
 #include "store/probe.hpp"
 #include "store/product.hpp"
 #include "store/registration.hpp"
@@ -16,49 +16,6 @@
 namespace xlstore {
 
 namespace {
-
-constexpr auto kMonitorPoll = std::chrono::milliseconds(10);
-constexpr std::size_t kLogTail = 300;
-
-// QEMU's last words, for the error that says it died. Its text is quoted and bounded.
-std::string log_tail(const std::string& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    std::string text;
-    file.seekg(0, std::ios::end);
-    const auto size = static_cast<std::streamoff>(file.tellg());
-    file.seekg(std::max<std::streamoff>(0, size - static_cast<std::streamoff>(kLogTail)));
-    std::string line;
-    while (std::getline(file, line))
-        if (!line.empty()) text = line;
-    return text.empty() ? "it wrote nothing" : "its log ends with " + qmp::printable(text);
-}
-
-Error died(const DomainRow& domain)
-{
-    return Error(Errc::refused,
-                 domain.subject() + ": QEMU (pid " + std::to_string(domain.registration->qemu.pid) +
-                     ") died while starting: " + log_tail(domain.log_path),
-                 "its log is " + domain.log_path);
-}
-
-// Waits until the monitor of a QEMU that is starting answers, or the process is dead.
-Task<Result<qmp::Monitor::Introduced>> first_answer(Store& store, ProcessId qemu, std::string path,
-                                                    std::string subject, Deadline until)
-{
-    for (;;) {
-        const bool dead = life_of(qemu) == Life::dead;  // asked before the attempt: its last chance
-        if (file_identity(path)) {
-            auto introduced = co_await qmp::Monitor::introduce(store.loop(), path, subject, until);
-            if (introduced || introduced.error().code == Errc::busy) co_return introduced;
-        }
-        if (dead) co_return Error(Errc::no_qemu, subject + ": QEMU is dead");
-        if (Clock::now() >= until)
-            co_return Error(Errc::protocol,
-                            subject + ": QEMU's monitor " + path + " did not answer in time");
-        (void)co_await store.loop().sleep(std::min(until, Clock::now() + kMonitorPoll));
-    }
-}
 
 // What puts the thing of `thing` into QEMU; nothing: no plan is known, or QEMU itself has to be
 // asked for it (vcpus).
@@ -74,42 +31,6 @@ std::optional<Draft> wanted(const ThingRow& thing)
     draft->plan = placed_at(std::move(draft->plan), thing.address);
     draft->put_back = true;
     return *std::move(draft);
-}
-
-// The monitor's first answer: who is there, and on which socket. From then on it is held against
-// that (R11).
-Task<Result<qmp::Registration>> meet(Store& store, const DomainRow& domain, Deadline until)
-{
-    qmp::Registration registration = *domain.registration;
-    auto answer =
-        co_await first_answer(store, registration.qemu, registration.path, domain.subject(), until);
-    if (answer && registration.handed_in && answer->peer.pid != registration.qemu.pid) {
-        // A peer's credentials are those of whoever called listen() last. This connection may be
-        // older than QEMU's own call; QEMU has answered now, so the next is not.
-        {
-            const auto hung_up = std::move(*answer);
-        }
-        answer = co_await first_answer(store, registration.qemu, registration.path,
-                                       domain.subject(), until);
-    }
-    if (!answer) {
-        if (answer.error().code == Errc::no_qemu) co_return died(domain);
-        co_return std::move(answer).error();
-    }
-    if (!registration.handed_in && answer->peer.pid != registration.qemu.pid) {
-        (void)co_await answer->monitor.execute("quit", "", until);
-        // No event of that name comes: this waits until it hangs up.
-        (void)co_await answer->monitor.wait_for_unplug("", until);
-        co_return Error(Errc::refused,
-                        domain.subject() + ": the process behind its monitor is pid " +
-                            std::to_string(answer->peer.pid) + ", not the pid " +
-                            std::to_string(registration.qemu.pid) +
-                            " that was started (R11); it was told to quit",
-                        "give the command of QEMU itself: no -daemonize, no wrapper");
-    }
-    registration.peer = answer->peer;
-    registration.socket = answer->socket;
-    co_return registration;
 }
 
 // A thing of QEMU's, what would put it there, and whether it is there.
@@ -313,7 +234,7 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
         auto registration = co_await meet(store, domain, until);
         if (!registration) co_return std::move(registration).error();
         auto written =
-            co_await write_registration(store, hold, *registration, domain.log_path, until);
+            co_await write_registration(store, hold, *registration, domain.log_path, "", until);
         if (!written) co_return std::move(written).error();
     }
     auto engine = co_await Engine::begin_under(store, domain, std::move(hold), until);
@@ -326,7 +247,7 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     if (!notes) co_return std::move(notes).error();
     // A step that lost the connection has only noted it.
     if (auto answers = co_await engine->stay_connected(until); !answers) {
-        if (life_of(domain.registration->qemu) == Life::dead) co_return died(domain);
+        if (life_of(domain.registration->qemu) == Life::dead) co_return died_while_starting(domain);
         co_return std::move(answers).error();
     }
     auto running = co_await write_running(store, *engine, domain, until);

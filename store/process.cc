@@ -13,8 +13,6 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <optional>
 #include <sstream>
@@ -223,10 +221,10 @@ std::uint64_t current_pid_namespace()
     return st.st_ino;
 }
 
-Result<ProcessId> identify(pid_t pid)
+Result<ProcessId> identify(std::int64_t pid)
 {
     const std::string name = "process " + std::to_string(pid);
-    if (pid <= 0) return Error(Errc::invalid, name + " is not a process id");
+    if (!is_pid(pid)) return Error(Errc::invalid, name + " is not a process id");
     if (const std::string why = proc_unusable(proc_view()); !why.empty())
         return Error(Errc::io, name + " cannot be identified: " + why);
 
@@ -319,13 +317,7 @@ Result<void> PidFd::send_signal(int signal) const
 
 std::string command_line(pid_t pid)
 {
-    // Not read_small(): a command line may be long.
-    std::ifstream file(proc_path(pid, "cmdline"), std::ios::binary);
-    try {
-        return {std::istreambuf_iterator<char>(file), {}};
-    } catch (const std::ios_base::failure&) {
-        return {};  // it went while it was read
-    }
+    return read_small(proc_path(pid, "cmdline").c_str()).value_or("");
 }
 
 bool mentions(pid_t pid, const std::string& text)
@@ -333,20 +325,35 @@ bool mentions(pid_t pid, const std::string& text)
     return command_line(pid).find(text) != std::string::npos;
 }
 
-std::optional<pid_t> member_of_session(pid_t leader, const std::string& text)
+std::vector<pid_t> processes()
 {
-    const std::string wanted = std::to_string(leader);
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-        const std::string name = entry.path().filename().string();
-        if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-        const auto stat = read_small((entry.path() / "stat").c_str());
-        if (!stat || field_of(*stat, 6) != wanted) continue;  // gone meanwhile, or of another
-        const auto state = field_of(*stat, 3);
-        if (state == "Z" || state == "X") continue;
-        const auto pid = static_cast<pid_t>(std::stol(name));
-        if (mentions(pid, text)) return pid;
+    std::vector<pid_t> pids;
+    std::error_code error;
+    for (std::filesystem::directory_iterator i("/proc", error), end; !error && i != end;
+         i.increment(error)) {
+        const std::string name = i->path().filename().string();
+        pid_t pid = 0;
+        const auto [rest, wrong] = std::from_chars(name.data(), name.data() + name.size(), pid);
+        if (wrong == std::errc() && *rest == '\0') pids.push_back(pid);
     }
-    return std::nullopt;
+    if (error) throw IoError(error.value(), "cannot list /proc");
+    return pids;
+}
+
+std::string environment_of(pid_t pid)
+{
+    return read_small(proc_path(pid, "environ").c_str()).value_or("");
+}
+
+std::optional<pid_t> parent_of(pid_t pid)
+{
+    const auto stat = read_small(proc_path(pid, "stat").c_str());
+    const auto field = stat ? field_of(*stat, 4) : std::nullopt;
+    pid_t parent = 0;
+    if (!field || std::from_chars(field->data(), field->data() + field->size(), parent).ec !=
+                      std::errc())
+        return std::nullopt;
+    return parent;
 }
 
 std::string program_of(pid_t pid)

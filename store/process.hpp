@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "store/error.hpp"
 #include "store/fd.hpp"
@@ -44,8 +45,9 @@ enum class Life { alive, dead, unknown };
 /// Names the process that `pid` belongs to now (in the caller's namespace; a zombie has a name
 /// too). The number is the caller's word: it is safe for a child not yet reaped, and for a peer
 /// whose connection is then proved.
-/// @return invalid: not a pid; not_found: no such process; io: it is there and cannot be looked at.
-[[nodiscard]] Result<ProcessId> identify(pid_t pid);
+/// @return invalid: not a pid (a number that no pid can be is refused, never cut to one that fits);
+///         not_found: no such process; io: it is there and cannot be looked at.
+[[nodiscard]] Result<ProcessId> identify(std::int64_t pid);
 
 /// Was `id` taken in this boot? A process of another boot is dead, but that is the caller's
 /// conclusion to draw (an incarnation of an older boot is retired without a probe), so life_of()
@@ -91,10 +93,16 @@ private:
 /// Does the command line of `pid` mention `text` now? False too when it cannot be read.
 [[nodiscard]] bool mentions(pid_t pid, const std::string& text);
 
-/// A living process of the session that `leader` led whose command line mentions `text`, if there
-/// is one. The text is needed: once a session is empty its number may be another one's.
-/// @throws std::filesystem::filesystem_error when /proc cannot be read.
-[[nodiscard]] std::optional<pid_t> member_of_session(pid_t leader, const std::string& text);
+/// The processes of this pid namespace, and of those below it, as far as /proc shows them.
+/// @throws IoError  /proc cannot be listed.
+[[nodiscard]] std::vector<pid_t> processes();
+
+/// The environment that `pid` was started with ("NAME=VALUE", with NULs between): what stands in
+/// memory where exec put it. "" when it cannot be read, and for a zombie.
+[[nodiscard]] std::string environment_of(pid_t pid);
+
+/// The process whose child `pid` is now. Nothing: it cannot be read.
+[[nodiscard]] std::optional<pid_t> parent_of(pid_t pid);
 
 /// The program's name (comm) for messages: printable ASCII, anything else as '?'. A process may
 /// call itself what it likes, so this proves nothing. "unknown" if there is no such process.

@@ -6,6 +6,7 @@
 
 #include "store/closing.hpp"
 #include "store/journal.hpp"
+#include "store/meeting.hpp"
 #include "store/registration_row.hpp"
 #include "store/survey.hpp"
 
@@ -35,27 +36,13 @@ Result<void> check_row(Store& store, const DomainRow& row)
     return {};
 }
 
-// R11: who is at the other end.
-Result<qmp::Registration> prove(const DomainRow& row, const qmp::Monitor::Introduced& introduced,
-                                const RegisterRequest& request)
+// R11: the process that has to be at the other end, if one was named.
+Result<std::optional<ProcessId>> named_process(const RegisterRequest& request)
 {
-    const auto& peer = introduced.peer;
-    if (request.pid && *request.pid != peer.pid && !request.handed_in)
-        return Error(Errc::refused,
-                     row.subject() + ": the process behind " + request.monitor_path + " is pid " +
-                         std::to_string(peer.pid) + ", not pid " + std::to_string(*request.pid) +
-                         " (R11)",
-                     "name QEMU's own monitor; --handed-in is for a socket that the toolstack "
-                     "made for QEMU");
-    auto qemu = identify(static_cast<pid_t>(request.pid.value_or(peer.pid)));
+    if (!request.pid) return std::optional<ProcessId>();
+    auto qemu = identify(*request.pid);
     if (!qemu) return std::move(qemu).error();
-    qmp::Registration registration;
-    registration.qemu = *std::move(qemu);
-    registration.path = request.monitor_path;
-    registration.socket = introduced.socket;
-    registration.peer = peer;
-    registration.handed_in = request.handed_in;
-    return registration;
+    return std::optional<ProcessId>(*std::move(qemu));
 }
 
 // What the commit writes of one thing, and what the report says of it.
@@ -202,19 +189,20 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     const auto row = read_domain(store.db(), domain.id);
     if (!row) co_return Error(Errc::gone, domain.subject() + " is no longer in the store");
     if (auto ok = check_row(store, *row); !ok) co_return std::move(ok).error();
-    auto introduced =
-        co_await qmp::Monitor::introduce(store.loop(), request.monitor_path, row->subject(), until);
-    if (!introduced) co_return std::move(introduced).error();
-    auto registration = prove(*row, *introduced, request);
-    if (!registration) co_return std::move(registration).error();
+    auto named = named_process(request);
+    if (!named) co_return std::move(named).error();
+    auto met = co_await meet_running(store, row->subject(), request.monitor_path,
+                                     *std::move(named), request.handed_in, until);
+    if (!met) co_return std::move(met).error();
+    const qmp::Registration& registration = met->registration;
 
-    auto there = co_await take_inventory(introduced->monitor, until);
+    auto there = co_await take_inventory(met->monitor, until);
     if (!there) co_return std::move(there).error();
-    const ProcessId& qemu = registration->qemu;
+    const ProcessId& qemu = registration.qemu;
     const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
     const auto initial = initial_of_command_line(line ? *line : QemuCommandLine(), *there);
     auto survey =
-        co_await take_survey(store.db(), row->id, initial, *there, introduced->monitor, until);
+        co_await take_survey(store.db(), row->id, initial, *there, met->monitor, until);
     if (!survey) co_return std::move(survey).error();
     // What was read of it is of this very process.
     if (life_of(qemu) != Life::alive)
@@ -225,11 +213,11 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
 
     const Findings findings(*survey, initial);
     const std::string evidence =
-        "QEMU " + std::to_string(qemu.pid) + " at " + registration->path + ", as it is";
+        "QEMU " + std::to_string(qemu.pid) + " at " + registration.path + ", as it is";
     Journal journal(store);
     auto written = co_await journal.commit(
         *hold, "register running", until, [&](const FastHold& fast) -> Result<void> {
-            return write_all(store, journal, fast, *registration, request.log_path, initial,
+            return write_all(store, journal, fast, registration, request.log_path, initial,
                              findings, evidence);
         });
     if (!written) co_return std::move(written).error();
@@ -239,7 +227,7 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
 }
 
 Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
-                                      std::string log_path, Deadline until)
+                                      std::string log_path, std::string mark, Deadline until)
 {
     Journal journal(store);
     co_return co_await journal.commit(
@@ -247,8 +235,11 @@ Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registr
             auto put = put_registration(store.db(), fast.domain(), registration, log_path);
             if (!put) return put;
             store.db()
-                .prepare("UPDATE domain SET state = 'creating', creator = ? WHERE id = ?")
+                .prepare(
+                    "UPDATE domain SET state = 'creating', creator = ?, creation_mark = ? "
+                    "WHERE id = ?")
                 .bind(store.session())
+                .bind(mark.empty() ? std::nullopt : std::optional(mark))
                 .bind(value_of(fast.domain()))
                 .run();
             return {};

@@ -21,8 +21,12 @@ namespace xlstore {
 
 struct RegisterRequest {
     std::string monitor_path;
-    std::optional<std::int64_t> pid;  ///< who is expected at its other end; nothing: any process
-    bool handed_in = false;           ///< the toolstack made the socket: the peer need not be QEMU
+    /// The process that has to be at its other end; it is waited for until it listens, as long as
+    /// it lives. Nothing: the process that is there.
+    std::optional<std::int64_t> pid;
+    /// The toolstack made the socket: the peer need not be QEMU. `pid` is needed, and believed if
+    /// the kernel shows that it holds the socket (R11).
+    bool handed_in = false;
     std::string log_path = {};        ///< what QEMU writes to; "": not known
 };
 
@@ -52,15 +56,16 @@ struct Registered {
 /// Registers a QEMU that runs, in place of none or of a dead one. Errors: exists (another QEMU is
 /// registered and not proved dead; or this one, as another domain's), busy (open intents of the
 /// dead one; the lock or the monitor), conflict (the domain is being created), gone (R8), refused
-/// (the peer is another process; the document is closed), protocol, no_qemu (it died meanwhile),
-/// lost. Nothing has changed then, in QEMU or in the store.
+/// (the peer is another process, or it is not proved which; the document is closed), invalid (no
+/// such pid), protocol, no_qemu (it died meanwhile), lost. Nothing has changed then, in QEMU or in the store.
 Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterRequest request,
                                        Deadline until);
 
 /// Writes a QEMU that a creation has started into its row, which is `creating` from then on (R11,
-/// R13). Errors: exists (it is another domain's), gone, lost.
+/// R13). `mark`: store/creation_mark.hpp; empty: none, or no longer needed. Errors: exists (it is
+/// another domain's), gone, lost.
 Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
-                                      std::string log_path, Deadline until);
+                                      std::string log_path, std::string mark, Deadline until);
 
 }  // namespace xlstore
 

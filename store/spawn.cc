@@ -99,6 +99,7 @@ Result<std::string> find_program(const std::string& name)
 struct ChildPlan {
     const char* path;
     char* const* argv;
+    char* const* environment;
     int gate;
     int null;
     int log;
@@ -193,7 +194,7 @@ void say(const ChildPlan& plan, Step step, int error)
     if (n != 1) ::_exit(kNotRun);  // R13: the creator is gone, or has thought better of it
 
     say(plan, Step::through_the_gate, 0);
-    ::execv(plan.path, plan.argv);  // closes the gate: the creator reads the end of file
+    ::execve(plan.path, plan.argv, plan.environment);  // closes the gate: the creator reads the end of file
     fail(plan, Step::exec, errno);
 }
 
@@ -293,10 +294,16 @@ Result<GatedChild> spawn_gated(const SpawnRequest& request)
         if (!log)
             return cannot_start(*path, "log file " + request.log_path + ": " + error_text(errno));
     }
-    std::vector<char*> argv;
+    std::vector<char*> argv;  // execve() changes none of its words
     for (const std::string& argument : request.argv)
-        argv.push_back(const_cast<char*>(argument.c_str()));  // execv() changes none of them
+        argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
+    std::vector<char*> environment;
+    for (char** entry = environ; entry && *entry; ++entry)
+        environment.push_back(*entry);
+    for (const std::string& entry : request.environment)
+        environment.push_back(const_cast<char*>(entry.c_str()));
+    environment.push_back(nullptr);
 
     ForkClosedFd gate;
     pid_t pid = -1;
@@ -320,6 +327,7 @@ Result<GatedChild> spawn_gated(const SpawnRequest& request)
         std::ranges::sort(survivors);
         const ChildPlan plan{.path = path->c_str(),
                              .argv = argv.data(),
+                             .environment = environment.data(),
                              .gate = gate_of_child.get(),
                              .null = null.get(),
                              .log = log ? log.get() : null.get(),

@@ -36,6 +36,8 @@ struct SpawnRequest {
     /// Where stdout and stderr are appended; created with mode 0600. Empty: thrown away. stdin is
     /// /dev/null.
     std::string log_path;
+    /// "NAME=VALUE", in addition to this process's own environment.
+    std::vector<std::string> environment = {};
 };
 
 class GatedChild;

@@ -2,6 +2,8 @@
 // A creation in steps, for embedders that start QEMU themselves.
 #include "store/creation.hpp"
 
+#include <unistd.h>
+
 #include "store/capi/handle.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -146,9 +148,13 @@ Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char*
 {
     auto step = step_of(creation, monitor_path, log_path, flags, call);
     if (!step) return step.error();
-    if (pid <= 0) return Error(Errc::invalid, "pid: not positive");
-    auto qemu = identify(static_cast<pid_t>(pid));
+    auto qemu = identify(pid);
     if (!qemu) return qemu.error();
+    // R11: a child that is not reaped keeps its pid; of any other process the number proves nothing.
+    if (parent_of(static_cast<pid_t>(pid)) != getpid())
+        return Error(Errc::invalid, "pid: process " + std::to_string(pid) +
+                                        " is not a child of this process",
+                     "xlstore_register takes a QEMU that another program started");
     return child_work(*std::move(step), *std::move(qemu));
 }
 

@@ -12,11 +12,13 @@
 #include <deque>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "store/crash_point.hpp"
 #include "store/fd.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
+#include "store/listener.hpp"
 #include "store/random.hpp"
 #include "store/socket_clients.hpp"
 
@@ -26,6 +28,7 @@ namespace {
 
 // Two clients fit into QEMU's accept queue; the next one is told to try again.
 constexpr auto kConnectRetry = std::chrono::milliseconds(20);
+constexpr auto kDeathPoll = std::chrono::milliseconds(100);
 constexpr std::size_t kUnplugsKept = 64;
 constexpr std::size_t kUnplugBytes = 4096;
 
@@ -127,6 +130,8 @@ struct Monitor::Connection {
     std::deque<Action> actions;  // read, not yet looked at
     std::deque<Event> unplugs;   // heard between commands, not yet waited for; the last few
     bool over = false;
+    // Whose death ends the wait, though the connection stays open: another process has the socket.
+    std::optional<ProcessId> awaited;
 
     Connection(Loop& loop_, ForkClosedFd socket_, std::string subject_, std::string path_,
                std::optional<ProcessId> qemu_)
@@ -208,9 +213,18 @@ Task<Result<Action>> Monitor::Connection::next(std::string waiting_for, Deadline
                 co_return failed(failure->reason);
             co_return action;
         }
+        const auto slice = awaited ? std::min(until, Clock::now() + kDeathPoll) : until;
+        const bool readable = co_await loop.readable(socket.get(), slice);
+        if (!readable && awaited) {
+            if (life_of(*awaited) == Life::dead) {
+                (void)failed("");
+                co_return Error(Errc::no_qemu, subject + ": its QEMU (pid " +
+                                                   std::to_string(awaited->pid) + ") is dead");
+            }
+            if (Clock::now() < until) continue;
+        }
         // The clock too: the peer may go on sending pieces of a line for as long as it likes.
-        if (!co_await loop.readable(socket.get(), until) || Clock::now() >= until)
-            co_return co_await stayed_silent(waiting_for);
+        if (!readable || Clock::now() >= until) co_return co_await stayed_silent(waiting_for);
         XLSTORE_CRASH_POINT("qmp.before_receive");
         const auto n = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         XLSTORE_CRASH_POINT("qmp.after_receive");
@@ -314,15 +328,40 @@ Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std
     }
 }
 
-// R12: the reply to an in-band command on this very connection. By then what a dead client left on
-// this monitor has run or been thrown away; the greeting alone comes too early.
-Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
+// The greeting comes unasked, so that nothing has been sent yet when this returns. Of a socket that
+// was handed in the kernel is asked here who holds the other end: from now on some process has
+// accepted.
+Task<Result<void>> Monitor::greet(Connection& connection, const Expected* holder, Deadline until)
 {
+    if (holder && holder->handed_in) connection.awaited = holder->qemu;
     for (bool greeted = false; !greeted;) {
         auto action = co_await connection.next("its greeting", until);
         if (!action) co_return std::move(action).error();
         greeted = std::holds_alternative<Greeted>(*action);
     }
+    if (!connection.awaited) co_return Result<void>();
+    const ProcessId qemu = *std::exchange(connection.awaited, std::nullopt);
+    const auto held = open_pidfd(qemu);
+    const auto holds = held ? holds_other_end(connection.socket.get(), qemu.pid) : held.error();
+    if (!holds)
+        co_return Error(Errc::refused,
+                        connection.subject + ": it is not proved that pid " +
+                            std::to_string(qemu.pid) + " holds the monitor " + connection.path +
+                            ": " + holds.error().message,
+                        "nothing was sent; " + holds.error().advice);
+    if (!*holds)
+        co_return Error(Errc::refused,
+                        connection.subject + ": pid " + std::to_string(qemu.pid) +
+                            " does not hold the monitor " + connection.path +
+                            ": another process answers there (R11)",
+                        "nothing was sent; name the pid of the process that has that socket");
+    co_return Result<void>();
+}
+
+// R12: the reply to an in-band command on this very connection. By then what a dead client left on
+// this monitor has run or been thrown away; the greeting alone comes too early.
+Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
+{
     auto sent =
         co_await connection.send(connection.protocol.command("qmp_capabilities", ""), -1, until);
     if (!sent) co_return sent;
@@ -386,13 +425,18 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
         co_return silent(subject, "could not look whether its QEMU (pid " +
                                       std::to_string(registration.qemu.pid) + ") is alive");
     }
+    const Expected holder{registration.qemu, registration.handed_in};
+    if (auto greeted = co_await greet(**connection, unproved ? nullptr : &holder, until); !greeted)
+        co_return std::move(greeted).error();
     if (auto passed = co_await barrier(**connection, until); !passed)
         co_return std::move(passed).error();
     co_return Monitor(*std::move(connection));
 }
 
 Task<Result<Monitor::Introduced>> Monitor::introduce(Loop& loop, std::string path,
-                                                     std::string subject, Deadline until)
+                                                     std::string subject,
+                                                     std::optional<Expected> expected,
+                                                     Deadline until)
 {
     auto connection = co_await open(loop, path, subject, std::nullopt, until);
     if (!connection) co_return std::move(connection).error();
@@ -400,12 +444,21 @@ Task<Result<Monitor::Introduced>> Monitor::introduce(Loop& loop, std::string pat
     socklen_t size = sizeof credentials;
     if (getsockopt((*connection)->socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
         throw IoError(errno, "cannot ask for the peer of a socket");
-    if (auto peer = identify(credentials.pid)) (*connection)->qemu = *std::move(peer);
+    if (auto there = identify(credentials.pid)) (*connection)->qemu = *std::move(there);
+    const Peer peer{credentials.pid, credentials.uid, credentials.gid};
+    if (expected && !expected->handed_in && peer.pid != expected->qemu.pid)
+        co_return Error(Errc::refused,
+                        subject + ": the process behind its monitor " + path + " is pid " +
+                            std::to_string(peer.pid) + ", not pid " +
+                            std::to_string(expected->qemu.pid) + " (R11)",
+                        "nothing was sent to it");
     const auto identity = file_identity(path);
     if (!identity) co_return silent(subject, "its monitor " + path + " went away");
+    const Expected* holder = expected ? &*expected : nullptr;
+    if (auto greeted = co_await greet(**connection, holder, until); !greeted)
+        co_return std::move(greeted).error();
     if (auto passed = co_await barrier(**connection, until); !passed)
         co_return std::move(passed).error();
-    const Peer peer{credentials.pid, credentials.uid, credentials.gid};
     Introduced introduced{Monitor(*std::move(connection)), peer, *identity};
     co_return std::move(introduced);
 }

@@ -39,6 +39,14 @@ struct Registration {
     bool handed_in = false;  ///< the toolstack made the socket: the peer need not be QEMU itself
 };
 
+/// Who has to be at the other end of a monitor that no registration tells of yet.
+struct Expected {
+    ProcessId qemu;
+    /// Another process called listen(): the kernel has to show that `qemu` holds the other end of
+    /// the very connection that was made (store/listener.hpp).
+    bool handed_in = false;
+};
+
 class Monitor {
 public:
     Monitor(Monitor&&) noexcept;
@@ -54,10 +62,13 @@ public:
     /// processes are connected (they are named).
     static Task<Result<Monitor>> connect(Loop& loop, Registration registration, std::string subject,
                                          Deadline until);
-    /// For a first registration: connects, passes the barrier and says who the peer is.
+    /// For a first registration: connects, proves that `expected` is at the other end, passes the
+    /// barrier and says who the peer is. A peer that is not proved hears nothing, not even the
+    /// barrier's command (R11). Nothing expected: the process at that path is taken as it is.
+    /// Errors: as of connect(); refused (another process is there); no_qemu (`expected` died).
     struct Introduced;
     static Task<Result<Introduced>> introduce(Loop& loop, std::string path, std::string subject,
-                                              Deadline until);
+                                              std::optional<Expected> expected, Deadline until);
 
     /// Sends one command and waits for its reply; `file_descriptor` goes along with the first byte.
     /// A Reply that is not ok is QEMU's refusal. Errors: protocol; then the connection is over, and
@@ -83,6 +94,7 @@ private:
                                                           std::string subject,
                                                           std::optional<ProcessId> qemu,
                                                           Deadline until);
+    static Task<Result<void>> greet(Connection& connection, const Expected* holder, Deadline until);
     static Task<Result<void>> barrier(Connection& connection, Deadline until);
     static Listing& listing_of(Connection& connection) noexcept;
 
