@@ -23,6 +23,9 @@ namespace {
 constexpr auto kClearPoll = std::chrono::milliseconds(100);
 constexpr std::int64_t kTombstoneUs = 60'000'000;
 
+// What a QEMU counts as that cannot be looked at: it may live.
+enum class Unseen { is_refused, is_dead };
+
 // R14: marks the row. From here on adds and edits are refused (R8), and only forward is possible.
 Task<Result<void>> mark(Store& store, const DomainRow& domain, Deadline until)
 {
@@ -43,19 +46,55 @@ Task<Result<void>> mark(Store& store, const DomainRow& domain, Deadline until)
         });
 }
 
-// The registered process is dead when this returns success; proved, not assumed (R11).
-Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Deadline until)
+std::string qemu_of(const DomainRow& domain)
+{
+    return domain.subject() + ": its QEMU (pid " + std::to_string(domain.registration->qemu.pid) +
+           ")";
+}
+
+Error unseen(const DomainRow& domain)
+{
+    return Error(Errc::io,
+                 qemu_of(domain) + " could not be looked at: " +
+                     why_unknown(domain.registration->qemu),
+                 "run it in QEMU's pid namespace, or one above. If it is known to have ended, for instance because its container has: 'xlstore destroy "
+                 "--assume-dead'");
+}
+
+// R11 R14: looks before the mark, after which only forward is possible. A QEMU that cannot be looked
+// at may live, and the next recovery that can see it would have to kill it.
+Result<void> look_first(const DomainRow& domain, Unseen unseen_qemu)
+{
+    if (!domain.registration || !of_this_boot(domain.registration->qemu)) return {};
+    if (life_of(domain.registration->qemu) != Life::unknown) return {};
+    if (unseen_qemu == Unseen::is_refused) {
+        Error error = unseen(domain);
+        error.advice = "nothing was changed; " + error.advice;
+        return error;
+    }
+    // What can be asked from anywhere is asked: a QEMU that lives listens.
+    const auto listener = who_listens(domain.registration->path);
+    if (!listener) return {};
+    return Error(Errc::refused,
+                 qemu_of(domain) + " cannot be assumed dead: a process listens at its monitor " +
+                     domain.registration->path,
+                 "nothing was changed; end it where it runs");
+}
+
+// The registered process is dead when this returns success; proved (R11), or assumed by order.
+Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Unseen unseen_qemu,
+                             Deadline until)
 {
     if (!domain.registration) co_return Result<void>();
     const ProcessId& qemu = domain.registration->qemu;
     if (!of_this_boot(qemu)) co_return Result<void>();  // it died with its boot
-    const std::string who = domain.subject() + ": its QEMU (pid " + std::to_string(qemu.pid) + ")";
+    const std::string who = qemu_of(domain);
     switch (life_of(qemu)) {
     case Life::dead:
         co_return Result<void>();
     case Life::unknown:
-        co_return Error(Errc::io, who + " could not be looked at",
-                        "run it where QEMU's pid namespace can be seen");
+        if (unseen_qemu == Unseen::is_dead) co_return Result<void>();
+        co_return unseen(domain);
     case Life::alive:
         break;
     }
@@ -214,9 +253,25 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
         });
 }
 
+// For history: by whose word a QEMU counted as dead.
+std::string assumed(const DomainRow& domain)
+{
+    const ProcessId& qemu = domain.registration->qemu;
+    return "QEMU (pid " + std::to_string(qemu.pid) + " of pid namespace " +
+           std::to_string(qemu.pid_namespace) + ") was assumed dead by order: it could not be "
+           "looked at (" + why_unknown(qemu) + "), no process listens at " +
+           domain.registration->path + "; the document went last";
+}
+
+bool is_unknown(const DomainRow& domain)
+{
+    return domain.registration && of_this_boot(domain.registration->qemu) &&
+           life_of(domain.registration->qemu) == Life::unknown;
+}
+
 // From the mark to the end, under the destroy lock, with the row read again once it is held.
-Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, std::string why,
-                                 Deadline until)
+Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
+                                 std::string why, Deadline until)
 {
     if (auto ok = store.check(); !ok) co_return ok;
     XLSTORE_CRASH_POINT("destroy.before_mark");
@@ -227,13 +282,18 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, std:
     XLSTORE_TRACE("destroy.locked", value_of(domain.id));
     auto row = read_domain(store.db(), domain.id);
     if (!row || row->state == DomainState::destroyed) co_return Result<void>();
+    if (kill)
+        if (auto looked = look_first(*row, unseen_qemu); !looked) co_return looked;
     if (XLSTORE_LEFT_OUT("mark before kill") && kill) {
-        if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
+        auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
+        if (!killed) co_return killed;
     }
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
     row = read_domain(store.db(), domain.id);  // its QEMU may have been registered before the mark
     if (kill && !XLSTORE_LEFT_OUT("dead before the document")) {
-        if (auto killed = co_await kill_qemu(store, *row, until); !killed) co_return killed;
+        if (unseen_qemu == Unseen::is_dead && is_unknown(*row)) why = assumed(*row);
+        auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
+        if (!killed) co_return killed;
     }
     XLSTORE_TRACE("destroy.dead", value_of(row->id));
     reap_programs();
@@ -272,13 +332,14 @@ Error not_at_its_end(const DomainRow& domain, Error failure) noexcept
     return failure;
 }
 
-Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::string why,
-                              Deadline until)
+Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
+                              std::string why, Deadline until)
 {
     const DomainRow row = domain;
     Result<void> ended;
     try {
-        ended = co_await go_to_the_end(store, std::move(domain), kill, std::move(why), until);
+        ended = co_await go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why),
+                                       until);
     } catch (...) {
         ended = caught();
     }
@@ -294,12 +355,20 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, std::st
 
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until, std::string why)
 {
-    co_return co_await end_domain(store, std::move(domain), true, std::move(why), until);
+    co_return co_await end_domain(store, std::move(domain), true, Unseen::is_refused,
+                                  std::move(why), until);
+}
+
+Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until)
+{
+    co_return co_await end_domain(store, std::move(domain), true, Unseen::is_dead,
+                                  "QEMU is dead; the document went last", until);
 }
 
 Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until)
 {
-    co_return co_await end_domain(store, std::move(domain), false, std::move(why), until);
+    co_return co_await end_domain(store, std::move(domain), false, Unseen::is_refused,
+                                  std::move(why), until);
 }
 
 Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
@@ -347,7 +416,8 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hol
 
 Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
 {
-    if (auto killed = co_await kill_qemu(store, domain, until); !killed) co_return killed;
+    auto killed = co_await kill_qemu(store, domain, Unseen::is_refused, until);
+    if (!killed) co_return killed;
     if (auto cleared = co_await clear_own(store, domain, true, until); !cleared) co_return cleared;
     co_return co_await strike_off_qemu(store, std::move(domain), hold, until);
 }

@@ -62,11 +62,18 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
                                       Deadline until);
 
 /// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
-/// Needs no slow lock (R9). Errors, with nothing changed: busy, io, store. Error unfinished (R18):
+/// Needs no slow lock (R9). Errors, with nothing changed: busy, store, io (also for a QEMU that
+/// cannot be looked at: it looks before it marks). Error unfinished (R18):
 /// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
 /// the store could not be written, or its state cannot be read.
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
                                   std::string why = "QEMU is dead; the document went last");
+
+/// The same, of a QEMU that cannot be looked at (Life::unknown: its pid namespace is not seen from
+/// here, /proc hides it) on the caller's word that it is dead. One that is seen alive is killed, as
+/// ever; one at whose monitor a process listens is not assumed dead. History tells that it was
+/// assumed. Errors besides: refused (a process listens there: nothing was changed).
+Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until);
 
 /// The same for a domain that may have no row yet: then a tombstone is left, which defeats the
 /// creation of that domid and uuid for 60 s. True: there was a row, and it is destroyed.

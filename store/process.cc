@@ -2,7 +2,9 @@
 #include "store/process.hpp"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <optional>
 #include <sstream>
@@ -170,16 +173,116 @@ struct Look {
     std::string reason;  // if unknown
 };
 
+/// The numbers of a process, from our namespace's down to that of its innermost one.
+std::vector<std::int64_t> numbers_of(pid_t pid)
+{
+    std::vector<std::int64_t> numbers;
+    const auto status = read_small(proc_path(pid, "status").c_str());
+    const auto at = status ? status->find("\nNSpid:") : std::string::npos;
+    if (at == std::string::npos) return numbers;
+    std::istringstream fields(status->substr(at + 7, status->find('\n', at + 1) - at - 7));
+    for (std::int64_t number = 0; fields >> number;)
+        numbers.push_back(number);
+    return numbers;
+}
+
+/// Its number in a namespace that it is in, be it its innermost one or one above; 0: it is in no
+/// such one that can be seen from here. Nothing: the kernel does not say.
+std::optional<std::int64_t> number_in(pid_t pid, std::uint64_t space)
+{
+    const auto numbers = numbers_of(pid);
+    Fd at(::open(proc_path(pid, "ns/pid").c_str(), O_RDONLY | O_CLOEXEC));
+    for (std::size_t up = 0; up < numbers.size(); ++up) {
+        struct stat st {};
+        if (!at || ::fstat(at.get(), &st) != 0) return std::nullopt;
+        if (st.st_ino == space) return numbers[numbers.size() - 1 - up];
+        at.reset(::ioctl(at.get(), NS_GET_PARENT));
+        if (!at && errno == EPERM) return 0;  // above our own
+    }
+    if (numbers.empty()) return std::nullopt;
+    return 0;
+}
+
+std::optional<std::uint64_t> pid_namespace_of(pid_t pid)
+{
+    struct stat st {};
+    if (::stat(proc_path(pid, "ns/pid").c_str(), &st) != 0) return std::nullopt;
+    return st.st_ino;
+}
+
+/// A mount of /proc that hides processes from some of its readers (the last one counts).
+bool proc_may_hide()
+{
+    std::ifstream mounts("/proc/self/mounts");
+    std::string device;
+    std::string where;
+    std::string type;
+    std::string options;
+    std::string rest;
+    bool seen = false;
+    bool hides = false;
+    while (mounts >> device >> where >> type >> options && std::getline(mounts, rest)) {
+        if (where != "/proc" || type != "proc") continue;
+        seen = true;
+        const auto at = options.find("hidepid=");
+        hides = at != std::string::npos && options.compare(at + 8, 1, "0") != 0 &&
+                options.compare(at + 8, 3, "off") != 0;
+    }
+    return hides || !seen;
+}
+
+/// Everything on the machine is in it or below it. (PROC_PID_INIT_INO: the kernel's own number.)
+bool is_initial_pid_namespace(std::uint64_t inode)
+{
+    return inode == 0xEFFFFFFCU;
+}
+
+/// R11 for a process of another namespace, which `id.pid` is a number in. From a namespace above, its
+/// processes are seen, each with its number in there: pid, start time and namespace name one process, since an inode goes to a new
+/// namespace only once the old one has ended with all its processes, and none of the new one began
+/// in the same clock tick. It is dead if it is not among those that are seen, and it would be:
+/// because this is the initial namespace, or because others of its namespace (or of one that got the
+/// number after it) are seen. A namespace that is not below this one shows nothing: unknown.
+Look look_below(const ProcessId& id, std::uint64_t own_namespace)
+{
+    bool would_be_seen = is_initial_pid_namespace(own_namespace);
+    for (const pid_t pid : processes()) {
+        const auto space = pid_namespace_of(pid);
+        would_be_seen = would_be_seen || space == id.pid_namespace;
+        const auto start_time = read_start_time(pid);
+        if (start_time != id.start_time) {
+            if (start_time || errno == ENOENT || errno == ESRCH) continue;  // another, or gone
+            return {Life::unknown, {}, "/proc hides processes: " + error_text(errno)};
+        }
+        PidFd pidfd(pidfd_open_of(pid));
+        if (!pidfd) {
+            if (errno == ESRCH) continue;
+            return {Life::unknown, {}, "pidfd_open: " + error_text(errno)};
+        }
+        if (pidfd.dead()) continue;
+        // It is held, and so what is asked now is answered of this very process.
+        const auto number = number_in(pid, id.pid_namespace);
+        if (!number) return {Life::unknown, {}, "/proc hides which namespaces a process is in"};
+        if (*number == id.pid && read_start_time(pid) == id.start_time)
+            return {Life::alive, std::move(pidfd), {}};
+    }
+    if (!would_be_seen)
+        return {Life::unknown, {}, "it belongs to another pid namespace, of which nothing is seen "
+                                   "from this one"};
+    if (proc_may_hide()) return {Life::unknown, {}, "/proc may hide processes (hidepid)"};
+    return {Life::dead, {}, {}};
+}
+
 /// The one place that decides R11.
 Look look_at(const ProcessId& id)
 {
     if (!is_pid(id.pid)) return {Life::unknown, {}, "it has no pid"};
     if (!of_this_boot(id)) return {Life::unknown, {}, "it belongs to another boot"};
     const auto view = proc_view();
-    if (id.pid_namespace != (view ? view->pid_namespace : current_pid_namespace()))
-        return {Life::unknown, {}, "it belongs to another pid namespace"};
     if (std::string why = proc_unusable(view); !why.empty())
         return {Life::unknown, {}, std::move(why)};
+    const auto own = view ? view->pid_namespace : current_pid_namespace();
+    if (id.pid_namespace != own) return look_below(id, own);
 
     Fd fd = pidfd_open_of(id.pid);
     const int open_error = errno;
@@ -271,6 +374,15 @@ bool is_stopped(const ProcessId& id) noexcept
         return state == "T" || state == "t";
     } catch (const std::exception&) {
         return false;
+    }
+}
+
+std::string why_unknown(const ProcessId& id)
+{
+    try {
+        return look_at(id).reason;
+    } catch (const std::exception& error) {
+        return error.what();
     }
 }
 

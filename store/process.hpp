@@ -54,11 +54,15 @@ enum class Life { alive, dead, unknown };
 /// says `unknown` of it. @throws IoError
 [[nodiscard]] bool of_this_boot(const ProcessId& id);
 
-/// R11. `dead`: same boot and namespace, and there is no such process, or the pid has passed to
-/// another one, or its pidfd is readable (a zombie's is). `unknown`: everything that is not proved,
-/// such as another namespace or boot, or a process that /proc hides from us. Never throws for want
-/// of descriptors or rights: that is `unknown` too.
+/// R11. `dead`: same boot, and in its own namespace there is no such process, or the pid has passed
+/// to another one, or its pidfd is readable (a zombie's is); seen from a namespace above, it is not
+/// among the processes of its namespace, which would show it. `unknown`: everything that is not
+/// proved, such as another boot, a namespace that is not below ours, or a process that /proc hides
+/// from us. Never throws for want of descriptors or rights: that is `unknown` too. Of another
+/// namespace it costs a look at every process.
 [[nodiscard]] Life life_of(const ProcessId& id) noexcept;
+/// Why it is `unknown`, for messages; empty: it is not.
+[[nodiscard]] std::string why_unknown(const ProcessId& id);
 
 /// Is that process stopped (by a signal, or by a debugger: T or t in /proc/PID/stat)? It then
 /// neither answers nor lets go of anything until it is continued. False when that could not be

@@ -126,11 +126,13 @@ Work import_work(Task<Result<DomainRow>> task)
     co_return domid_answer(std::move(message), domain->domid);
 }
 
-Work destroy_work(Store& store, DomainRow domain, Deadline until)
+Work destroy_work(Store& store, DomainRow domain, bool assume_dead, Deadline until)
 {
     const std::string message = domain.subject() + " destroyed";
     const auto domid = domain.domid;
-    auto destroyed = co_await destroy_domain(store, std::move(domain), until);
+    auto task = assume_dead ? destroy_assumed_dead(store, std::move(domain), until)
+                            : destroy_domain(store, std::move(domain), until);
+    auto destroyed = co_await std::move(task);
     if (!destroyed) co_return std::move(destroyed).error();
     co_return domid_answer(message, domid);
 }
@@ -202,13 +204,14 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
     return register_work(register_qemu(*state.store, *std::move(row), std::move(request), *until));
 }
 
-Result<Work> destroy_of(State& state, const char* domain, const xlstore_call* call)
+Result<Work> destroy_of(State& state, const char* domain, uint32_t flags, const xlstore_call* call)
 {
+    if ((flags & ~XLSTORE_ASSUME_DEAD) != 0) return Error(Errc::invalid, "flags: unknown bits");
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
     auto row = domain_of(state, domain);
     if (!row) return row.error();
-    return destroy_work(*state.store, *std::move(row), *until);
+    return destroy_work(*state.store, *std::move(row), (flags & XLSTORE_ASSUME_DEAD) != 0, *until);
 }
 
 Result<Work> destroy_domid_of(State& state, int32_t domid, const char* uuid,
@@ -294,15 +297,28 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return destroy_of(state, domain, call); });
+    return xlstore_destroy_with(store, domain, 0, call, result_out);
 }
 
 int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,
                               xlstore_callback callback, void* userdata, xlstore_op** op_out)
 {
+    return xlstore_destroy_with_start(store, domain, 0, call, callback, userdata, op_out);
+}
+
+int32_t xlstore_destroy_with(xlstore_store* store, const char* domain, uint32_t flags,
+                             const xlstore_call* call, xlstore_result** result_out)
+{
+    return wait_for(store, result_out,
+                    [&](State& state) { return destroy_of(state, domain, flags, call); });
+}
+
+int32_t xlstore_destroy_with_start(xlstore_store* store, const char* domain, uint32_t flags,
+                                   const xlstore_call* call, xlstore_callback callback,
+                                   void* userdata, xlstore_op** op_out)
+{
     return start(store, callback, userdata, op_out,
-                 [&](State& state) { return destroy_of(state, domain, call); });
+                 [&](State& state) { return destroy_of(state, domain, flags, call); });
 }
 
 int32_t xlstore_destroy_domid(xlstore_store* store, int32_t domid, const char* uuid,

@@ -391,6 +391,12 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
     };
     // Asked first only for the better message: what counts is asked again below, connected.
     if (life_of(registration.qemu) == Life::dead) co_return dead();
+    // Its pid, and that of its peer, are numbers in another namespace: nothing could be compared.
+    if (registration.qemu.pid_namespace != current_pid_namespace())
+        co_return Error(Errc::refused,
+                        subject + ": its QEMU (pid " + std::to_string(registration.qemu.pid) +
+                            ") belongs to another pid namespace",
+                        "nothing was sent; run it in that pid namespace");
     auto connection = co_await open(loop, registration.path, subject, registration.qemu, until);
     if (!connection) co_return std::move(connection).error();
 

@@ -115,8 +115,13 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_flag("--power", out.power,
                       "sync every commit, so that it survives a power cut (durability=power)");
     }
-    if (name == "destroy")
-        verb.add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");
+    if (name == "destroy") {
+        auto* uuid =
+            verb.add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");
+        verb.add_flag("--assume-dead", out.assume_dead,
+                      "take my word that a QEMU that cannot be looked at is dead")
+            ->excludes(uuid);
+    }
     if (name == "rename")
         verb.add_option("--revision", out.revision,
                         "refuse if the document has another revision by now")
@@ -157,9 +162,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     }
     if (name == "register") {
         verb.add_option("--monitor", out.monitor, "QEMU's monitor socket")->required();
-        verb.add_option("--pid", out.pid, "the process that is expected at its other end");
+        verb.add_option("--pid", out.pid, "the process that has to be at its other end; waited for");
         verb.add_flag("--handed-in", out.handed_in,
-                      "the toolstack made the socket: the peer may be another process");
+                      "the toolstack made the socket: --pid is the process that holds it");
     }
 }
 

@@ -209,7 +209,8 @@ Result<Status> run_destroy(const Arguments& arguments)
 {
     std::string domain = arguments.words[0];
     Operation operation = [&](auto* store, const auto& call, auto** out) {
-        return xlstore_destroy(store, domain.c_str(), &call, out);
+        return xlstore_destroy_with(store, domain.c_str(),
+                                    arguments.assume_dead ? XLSTORE_ASSUME_DEAD : 0, &call, out);
     };
     if (!arguments.uuid.empty()) {
         const auto domid = parse_domid(domain);

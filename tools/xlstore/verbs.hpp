@@ -23,6 +23,7 @@ struct Arguments {
     bool all_or_none = false;
     std::optional<double> timeout_s;
     std::optional<std::int64_t> pid;
+    bool assume_dead = false;
     std::optional<unsigned> group;
     std::int64_t revision = 0;
     std::string uuid;

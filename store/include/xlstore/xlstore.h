@@ -444,15 +444,21 @@ int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* dom
 xlstore_creation* xlstore_result_take_creation(xlstore_result* result);
 /* The incarnation; 0 for NULL. */
 int64_t xlstore_creation_id(const xlstore_creation* creation);
-/* Where the library would put QEMU's monitor and log; destroying the domain removes that socket. */
+/* Where the library would put QEMU's monitor and log: names that nothing has had before. Destroying
+ * the domain removes that socket. */
 int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_out, char** log_out);
-/* Registers a child of the caller's that waits at a gate, and where its monitor will be. `log_path`
- * may be NULL. `flags`: XLSTORE_HANDED_IN, as xlstore_register has it. Errors: invalid (a path too
- * long for a socket), exists, gone, lost, order. */
+/* Registers a child of this process that waits at a gate, and where its monitor will be. `log_path`
+ * may be NULL. `flags`: XLSTORE_HANDED_IN, as xlstore_register has it; without it nothing may stand at
+ * `monitor_path`. The child has to be QEMU itself: what a command that daemonizes or wraps it has
+ * started is not known as this creation's, and is left alone if it fails. Errors: invalid (not a child
+ * of this process, a path too long for a socket), exists (the path is taken, or that process is
+ * another domain's), gone, lost, order. */
 int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
                                const char* log_path, uint32_t flags, const xlstore_call* call);
 /* Forks the child, registers it, and opens its gate. `command` as it is: no monitor is added, and
- * `monitor_path` says where it will be. `keep_fds`: descriptors that it is given at the same numbers,
+ * `monitor_path` says where it will be, as for xlstore_creation_child. The child and all that it starts
+ * have XLSTORE_CREATION in their environment, by which they are found and ended if the creation
+ * fails. `keep_fds`: descriptors that it is given at the same numbers,
  * all others are closed. `log_path`: where its output goes; NULL: nowhere. Errors besides: refused
  * (no such program, or it cannot be run: it may be called again), io. */
 int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
@@ -479,16 +485,19 @@ int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* do
                              xlstore_op** op_out);
 
 /* Registers a QEMU that another program started, by its monitor (R19): it is asked, and nothing in it
- * is changed. `pid`: who is expected at the other end; 0: any process. XLSTORE_HANDED_IN: the caller
- * made the socket for QEMU, whose pid is given and need not be the peer's. Result: as xlstore_create,
- * and what became of each thing, as arrays of {"class", "key", "evidence"}: "adopted" (QEMU has it, and
+ * is changed. `pid`: the process that has to be at the other end; as long as it lives, the call waits
+ * until it listens. 0: the process that is there. XLSTORE_HANDED_IN: the caller made the socket for
+ * QEMU, whose pid is given and need not be the peer's; it is believed if the kernel shows that this
+ * process holds the socket (sock_diag and /proc/PID/fd). A process that is not proved is sent nothing
+ * (R11). Result: as xlstore_create, and what became of each thing, as arrays of {"class", "key", "evidence"}: "adopted" (QEMU has it, and
  * it has an entry now), "returned" (its entry was stale), "stale" (QEMU does not have it), "differs"
  * (of a medium: the entry follows), "left" (nothing was written; class and key are absent where there
  * is no entry); the same as lines in "notes". "initial_devices_known": whether it could be told what
  * QEMU was started with; if not, what no entry has is left.
  * Errors: exists (a QEMU is registered that is not proved dead, or this one is another domain's), busy,
- * conflict (the domain is being created), gone (R8), refused (another process is the peer, or the
- * document is closed), protocol, no_qemu, lost. Nothing has changed then. */
+ * conflict (the domain is being created), gone (R8), refused (another process is the peer, or it is not
+ * proved which; or the document is closed), invalid (no such pid), protocol, no_qemu, lost. Nothing has
+ * changed then. */
 #define XLSTORE_HANDED_IN 1u
 int32_t xlstore_register(xlstore_store* store, const char* domain, const char* monitor_path, int64_t pid,
                          uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
@@ -496,13 +505,24 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
                                int64_t pid, uint32_t flags, const xlstore_call* call,
                                xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock. Errors,
- * with nothing changed: busy, store, io. Error unfinished: that the domain is to be destroyed is
- * committed, and a later call, or recovery, goes on from there. */
+/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock. It
+ * looks before it marks the domain. Errors, with nothing changed: busy, store, io (also for a QEMU that
+ * cannot be looked at: its pid namespace is not this process's nor one below it, or /proc hides it).
+ * Error unfinished: that the domain is to be destroyed is committed, and a later call, or recovery,
+ * goes on from there. */
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out);
 int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,
                               xlstore_callback callback, void* userdata, xlstore_op** op_out);
+/* The same with `flags`: XLSTORE_ASSUME_DEAD takes the caller's word that a QEMU that cannot be looked
+ * at is dead, which history records. A QEMU that is seen alive is killed all the same; if a process
+ * listens at its monitor it is not assumed dead: XLSTORE_E_REFUSED, with nothing changed. */
+#define XLSTORE_ASSUME_DEAD 1u
+int32_t xlstore_destroy_with(xlstore_store* store, const char* domain, uint32_t flags,
+                             const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_destroy_with_start(xlstore_store* store, const char* domain, uint32_t flags,
+                                   const xlstore_call* call, xlstore_callback callback,
+                                   void* userdata, xlstore_op** op_out);
 /* The same for a domain that may have no row yet: then its creation is refused for the next 60 s.
  * Result: {"result","row":true|false}. */
 int32_t xlstore_destroy_domid(xlstore_store* store, int32_t domid, const char* uuid,

@@ -7,7 +7,9 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -19,6 +21,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -213,7 +216,13 @@ TEST(ProcessTest, ProcessWhoseFirstThreadEndedLivesOn)
     EXPECT_EQ(life_of(id), Life::dead);
 }
 
-TEST(ProcessTest, OtherBootAndOtherNamespaceAreUnknown)
+/// Everything on the machine is seen from here.
+bool sees_all()
+{
+    return current_pid_namespace() == 0xEFFFFFFCU;
+}
+
+TEST(ProcessTest, OtherBootAndNamespaceThatIsNotSeenAreUnknown)
 {
     const ProcessId self = identified(getpid());
 
@@ -226,10 +235,12 @@ TEST(ProcessTest, OtherBootAndOtherNamespaceAreUnknown)
 
     ProcessId other_namespace = self;
     other_namespace.pid_namespace += 1;
-    EXPECT_EQ(life_of(other_namespace), Life::unknown);
+    // No process is in it: that proves something only where all would be seen.
+    const Life life = sees_all() ? Life::dead : Life::unknown;
+    EXPECT_EQ(life_of(other_namespace), life);
     other_namespace.start_time += 1;
-    EXPECT_EQ(life_of(other_namespace), Life::unknown) << "its start time is not to be compared";
-    EXPECT_EQ(open_pidfd(other_namespace).error().code, Errc::io);
+    EXPECT_EQ(life_of(other_namespace), life);
+    EXPECT_EQ(open_pidfd(other_namespace).error().code, sees_all() ? Errc::not_found : Errc::io);
 }
 
 TEST(ProcessTest, NonsenseIsUnknownAndNeverDead)
@@ -373,6 +384,125 @@ TEST(ProcessTest, ForeignProcIsNotBelieved)
     ASSERT_EQ(waitpid(outer, &status, 0), outer);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "not permitted here";
     EXPECT_EQ(status, 0);
+}
+
+/// What a process in a pid namespace of its own, below ours, says of two others: one beside it, and
+/// one in a namespace still further below, both named by their numbers in its own namespace.
+class NamespaceBelow {
+public:
+    NamespaceBelow()
+    {
+        int there[2];
+        int back[2];
+        if (pipe(there) != 0 || pipe(back) != 0) return;
+        outer_ = fork();
+        if (outer_ == 0) {
+            close(there[0]);
+            close(back[1]);
+            if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) _exit(2);
+            const pid_t first = fork();
+            if (first == 0) run_first(there[1], back[0]);
+            int status = -1;
+            waitpid(first, &status, 0);
+            _exit(0);
+        }
+        close(there[1]);
+        close(back[0]);
+        leash_.reset(back[1]);
+        const Fd from(there[0]);
+        ok_ = read_id(from.get(), beside_) && read_id(from.get(), below_);
+    }
+    ~NamespaceBelow() { end(); }
+    void end()
+    {
+        leash_.reset();
+        if (outer_ > 0) waitpid(outer_, nullptr, 0);
+        outer_ = -1;
+    }
+    explicit operator bool() const { return ok_; }
+    [[nodiscard]] const ProcessId& beside() const { return beside_; }
+    [[nodiscard]] const ProcessId& below() const { return below_; }
+
+private:
+    // Pid 1 of the namespace: its end ends the others.
+    [[noreturn]] static void run_first(int to, int leash)
+    {
+        if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            mount("proc", "/proc", "proc", 0, nullptr) != 0)
+            _exit(2);
+        const pid_t one = fork();
+        if (one == 0) {
+            for (;;)
+                pause();
+        }
+        if (unshare(CLONE_NEWPID) != 0) _exit(2);
+        const pid_t two = fork();
+        if (two == 0) {
+            for (;;)
+                pause();
+        }
+        for (const pid_t pid : {one, two}) {
+            const auto id = identify(pid);
+            if (!id) _exit(3);
+            const std::string text = std::to_string(id->pid) + " " +
+                                     std::to_string(id->start_time) + " " +
+                                     std::to_string(id->pid_namespace) + "\n";
+            if (write(to, text.data(), text.size()) < 0) _exit(3);
+        }
+        char byte = 0;
+        (void)!read(leash, &byte, 1);
+        _exit(0);
+    }
+    static bool read_id(int from, ProcessId& id)
+    {
+        std::string line;
+        for (char c = 0; read(from, &c, 1) == 1 && c != '\n';)
+            line += c;
+        std::istringstream fields(line);
+        id.boot_id = current_boot_id();
+        return static_cast<bool>(fields >> id.pid >> id.start_time >> id.pid_namespace);
+    }
+    pid_t outer_ = -1;
+    Fd leash_;
+    bool ok_ = false;
+    ProcessId beside_;
+    ProcessId below_;
+};
+
+TEST(ProcessTest, ProcessOfANamespaceBelowIsSeenHeldAndProvedDead)
+{
+    NamespaceBelow space;
+    if (!space) GTEST_SKIP() << "no pid namespaces for this user";
+    for (const ProcessId& id : {space.beside(), space.below()}) {
+        EXPECT_NE(id.pid_namespace, current_pid_namespace());
+        EXPECT_EQ(life_of(id), Life::alive) << id.pid;
+        ProcessId earlier = id;
+        earlier.start_time -= 1;
+        EXPECT_EQ(life_of(earlier), Life::dead) << "another had that pid before";
+        ProcessId other = id;
+        other.pid += 1000;
+        EXPECT_EQ(life_of(other), Life::dead);
+        const auto held = open_pidfd(id);
+        ASSERT_TRUE(held) << held.error().message;
+        EXPECT_FALSE(held->dead());
+        ASSERT_TRUE(held->send_signal(SIGKILL));
+        for (int i = 0; i < 1000 && life_of(id) != Life::dead; ++i)
+            usleep(10'000);
+        EXPECT_EQ(life_of(id), Life::dead) << "and its namespace goes on";
+    }
+}
+
+// Where the namespace has ended nothing of it is seen. In the initial namespace it would be; in any
+// other it may be one that was never below.
+TEST(ProcessTest, NamespaceThatHasEndedProvesDeathWhereEverythingIsSeen)
+{
+    NamespaceBelow space;
+    if (!space) GTEST_SKIP() << "no pid namespaces for this user";
+    const ProcessId id = space.beside();
+    space.end();
+    EXPECT_EQ(life_of(id), sees_all() ? Life::dead : Life::unknown);
+    EXPECT_EQ(open_pidfd(id).error().code, sees_all() ? Errc::not_found : Errc::io);
+    EXPECT_EQ(why_unknown(id).empty(), sees_all());
 }
 
 // There the same process shows another start time, and would be taken for a successor: dead.
