@@ -276,20 +276,21 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     reap_programs();
     const std::string mark = random_hex();
     request.environment.push_back(environment_with_mark(mark));
-    auto qemu = spawn_gated(request);
+    auto qemu = co_await spawn_gated(store_->loop(), request, until);
     if (!qemu)
         co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
                         domain_.subject() + ": " + qemu.error().message, "nothing was started");
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
     // R13: the child exists, its pid is in the row, then its gate opens.
     const bool early = XLSTORE_LEFT_OUT("gate before run");
-    if (early) (void)qemu->open_gate();
+    if (early) (void)co_await qemu->open_gate(store_->loop(), until);
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),
                                      std::move(request.log_path), handed_in, mark, until);
     if (!registered) co_return std::move(registered).error();
     XLSTORE_TRACE("gate", value_of(domain_.id));
     if (early) co_return qemu->id();
-    if (auto opened = qemu->open_gate(); !opened) co_return std::move(opened).error();
+    auto opened = co_await qemu->open_gate(store_->loop(), until);
+    if (!opened) co_return std::move(opened).error();
     co_return qemu->id();
 }
 

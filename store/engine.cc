@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "store/engine.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <new>
 
 #include "store/address.hpp"
 #include "store/class_plan.hpp"
 #include "store/hole.hpp"
+#include "store/image_opener.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/plain_text.hpp"
@@ -45,7 +44,8 @@ Deadline settle_deadline(Deadline until)
     return until + kSettleGrace;
 }
 
-Result<std::vector<Fd>> open_files(const std::vector<Step>& steps)
+// The images of a plan: a descriptor a step, none where a step has no image.
+Task<Result<std::vector<Fd>>> open_files(Loop& loop, const std::vector<Step>& steps, Deadline until)
 {
     std::vector<Fd> files;
     for (const auto& step : steps) {
@@ -53,21 +53,12 @@ Result<std::vector<Fd>> open_files(const std::vector<Step>& steps)
             files.emplace_back();
             continue;
         }
-        // O_NONBLOCK: a FIFO or a dead device in the place of an image must not hang us here.
-        const int access = step.writable ? O_RDWR : O_RDONLY;
-        Fd fd(::open(step.file.c_str(), access | O_CLOEXEC | O_NONBLOCK));
-        if (!fd)
-            return Error(Errc::invalid,
-                         "cannot open " + json_shown(step.file) + ": " + std::strerror(errno),
-                         "nothing was changed; name an image that can be read");
-        struct stat st {};
-        if (fstat(fd.get(), &st) != 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
-            return Error(Errc::invalid,
-                         json_shown(step.file) + " is neither a file nor a block device",
-                         "nothing was changed; name an image that can be read");
-        files.push_back(std::move(fd));
+        const auto wait = std::min(until, Clock::now() + limits::image_open_wait);
+        auto file = co_await open_image(loop, step.file, step.writable, wait);
+        if (!file) co_return std::move(file).error();
+        files.push_back(*std::move(file));
     }
-    return files;
+    co_return std::move(files);
 }
 
 // Puts what was only learned on the way into later arguments: the string "$fdset" becomes the
@@ -968,21 +959,23 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
     auto way = co_await make_way(std::move(wishes), until);
     if (!way) co_return std::move(way).error();
     if (*way) co_return **std::move(way);
+    std::vector<Fd> files;  // of all drafts, in order
     for (auto& draft : drafts) {
-        if (auto readable = open_files(draft.plan.steps); !readable)
-            co_return std::move(readable).error();
+        auto opened = co_await open_files(store_->loop(), draft.plan.steps, until);
+        if (!opened) co_return std::move(opened).error();
         if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
+        // A removal's plan may be another by now; it has no images.
+        opened->resize(draft.plan.steps.size());
+        std::move(opened->begin(), opened->end(), std::back_inserter(files));
         XLSTORE_TRACE(
             "probed", value_of(domain_.id),
             "thing=" + draft.thing.text() + " verb=" + std::string(verb_name(draft.verb)));
     }
     const Draft whole = merged(drafts);
-    auto files = open_files(whole.plan.steps);
-    if (!files) co_return std::move(files).error();
     Open open(domain_, whole.verb, names_of(drafts));
     for (const auto& draft : drafts)
         open.products.push_back(draft.plan.probe.products);
-    auto rest = see_through(open, whole, *files, until);
+    auto rest = see_through(open, whole, files, until);
     auto intents =
         co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
     if (!intents) co_return std::move(intents).error();
@@ -1006,7 +999,7 @@ Task<Result<Done>> Engine::ask_again(Intent intent, bool force, Deadline until)
         if (verb == Verb::remove) rest.plan.steps = removal_steps(there.present);
         rest.waits_for_tray = true;
         if (force) open_by_force(rest.plan);
-        auto files = open_files(rest.plan.steps);
+        auto files = co_await open_files(store_->loop(), rest.plan.steps, until);
         if (!files) co_return open.in_doubt_of(std::move(files).error());
         if (goes_on)
             carried = co_await carry_out(open.ids, rest, *files, std::move(intent.asked), until);

@@ -48,6 +48,7 @@ inline constexpr std::chrono::milliseconds operation_timeout{30'000};
 inline constexpr std::chrono::milliseconds create_timeout{60'000};
 inline constexpr std::chrono::milliseconds wait_timeout{3'600'000};   // for an intent to be closed
 inline constexpr std::chrono::milliseconds guest_unplug_wait{5'000};  // then "asked, waiting"
+inline constexpr std::chrono::milliseconds image_open_wait{10'000};   // on a server that hangs
 
 }  // namespace xlstore::limits
 

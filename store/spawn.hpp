@@ -6,23 +6,25 @@
 //        |                                ^
 //        +-- creator dies, or drops it ---+-- the gate ends unopened: the child exits
 //
-// Nobody but the creator has the far end of the gate (close-on-exec, and closed in every other
+// No process but the creator has the far end of the gate (close-on-exec, and closed in every other
 // forked child), so the kernel closes it with the creator. The child is in a session of its own and
 // asks for no signal at its parent's death: once through the gate it is to survive the creator.
-// One GatedChild belongs to one thread at a time.
+// One GatedChild belongs to one thread at a time. While its child is waited for the loop goes on; what
+// is left to the calling thread is fork() itself, which takes longer the more memory it has.
 #ifndef XLSTORE_STORE_SPAWN_HPP_
 #define XLSTORE_STORE_SPAWN_HPP_
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "store/child_process.hpp"
 #include "store/error.hpp"
 #include "store/fd.hpp"
-#include "store/process.hpp"
+#include "store/loop.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 
@@ -43,64 +45,48 @@ struct SpawnRequest {
 class GatedChild;
 
 /// Forks a child, and returns when it waits at its gate. Every signal is at its default there,
-/// every descriptor but those of the request is closed.
-/// @return invalid: a bad request; not_found: no such program; io: the system refused. No process
-///         is left behind then.
-[[nodiscard]] Result<GatedChild> spawn_gated(const SpawnRequest& request);
+/// every descriptor but those of the request is closed. The child itself looks for the program and
+/// opens its log: a file system that does not answer keeps it, and not the loop (R20).
+/// @return invalid: a bad request; not_found: no such program; io: the system refused, or the child
+///         did not come to its gate by the deadline. It is killed then.
+Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline until);
 
 class GatedChild {
 public:
-    GatedChild(GatedChild&& other) noexcept;
-    GatedChild& operator=(GatedChild&& other) noexcept;
+    /// Gate not opened: the child is killed with this object. Opened: the program runs on, still a
+    /// child of this process (store/child_process.hpp).
+    GatedChild(GatedChild&& other) noexcept = default;
+    GatedChild& operator=(GatedChild&& other) noexcept = default;
     GatedChild(const GatedChild&) = delete;
     GatedChild& operator=(const GatedChild&) = delete;
-    /// Gate not opened: the child ends and is reaped. Opened: the program runs on, still a child of
-    /// this process, and is left to reap_programs(); an unreaped child is a zombie, which life_of()
-    /// calls dead, until we end and init reaps it.
-    ~GatedChild();
+    ~GatedChild() = default;
 
-    [[nodiscard]] pid_t pid() const noexcept { return static_cast<pid_t>(id_.pid); }
-    [[nodiscard]] const ProcessId& id() const noexcept { return id_; }
-    [[nodiscard]] const PidFd& pidfd() const noexcept { return pidfd_; }
+    [[nodiscard]] pid_t pid() const noexcept { return static_cast<pid_t>(child_.id().pid); }
+    [[nodiscard]] const ProcessId& id() const noexcept { return child_.id(); }
+    [[nodiscard]] const PidFd& pidfd() const noexcept { return child_.pidfd(); }
 
     /// Lets the child run its program, and waits until it does. Call it once, after the pid is
     /// committed.
     /// @return refused: the program could not be run, or the child was killed before; it is gone
-    ///         and reaped. in_doubt: no word within 10 s (a program on a file system that hangs);
-    ///         the child is left alone. order: called again, or in a forked child.
+    ///         and reaped. in_doubt: no word by the deadline (a program on a file system that
+    ///         hangs); the child is left alone. order: called again, or in a forked child.
     /// @throws IoError; if the gate has been opened by then, the child is left alone too.
-    [[nodiscard]] Result<void> open_gate();
+    Task<Result<void>> open_gate(Loop& loop, Deadline until);
 
     /// True once the process has ended; it has been reaped then. Never waits.
-    bool reap_if_dead();
-
-    /// "exited with status 1", "was killed by signal 9"; nothing before it was reaped, or if
-    /// someone else did (a SIGCHLD handler of the embedder's, or SIGCHLD ignored).
-    [[nodiscard]] std::optional<std::string> how_it_ended() const;
+    bool reap_if_dead() noexcept { return child_.reap_if_dead(); }
+    /// See ChildProcess.
+    [[nodiscard]] std::optional<std::string> how_it_ended() const { return child_.how_it_ended(); }
 
 private:
-    friend Result<GatedChild> spawn_gated(const SpawnRequest&);
-    GatedChild(ProcessId id, PidFd pidfd, ForkClosedFd gate, std::string program);
-    void reap_now() noexcept;
-    bool reap(int options) noexcept;
-    void abandon() noexcept;
+    friend Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline until);
+    GatedChild(ChildProcess child, ForkClosedFd gate, std::string program);
 
-    ProcessId id_;
-    PidFd pidfd_;          // empty: moved from
+    ChildProcess child_;
     ForkClosedFd gate_;    // our end; the child's reports come back through it
     std::string program_;  // for messages
-    std::uint64_t generation_ = fork_generation();
     bool opened_ = false;  // the byte is sent: the program may run, so it is no longer ours to end
-    bool reaped_ = false;
-    int end_code_ = 0;    // CLD_EXITED and so on; 0: not known
-    int end_status_ = 0;  // exit status or signal, as end_code_ has it
 };
-
-/// Reaps the programs that this process let go, whose GatedChild is gone, and that have ended
-/// since; no other child of the embedder's. Each creation, destruction and striking off does this,
-/// so that nobody has to: no more zombies stay than QEMUs have ended and were not looked after. Any
-/// thread.
-void reap_programs() noexcept;
 
 }  // namespace xlstore
 

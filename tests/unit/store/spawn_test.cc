@@ -25,6 +25,21 @@
 namespace xlstore {
 namespace {
 
+constexpr auto kLimit = std::chrono::seconds(60);
+
+Result<GatedChild> spawn(SpawnRequest request)
+{
+    Loop loop;
+    return loop.wait_for(spawn_gated(loop, std::move(request), Clock::now() + kLimit));
+}
+
+Result<void> open_gate(GatedChild& child)
+{
+    Loop loop;
+    return loop.wait_for(child.open_gate(loop, Clock::now() + kLimit));
+}
+
+
 using namespace std::chrono_literals;
 
 /// Waits until the process has ended.
@@ -71,9 +86,9 @@ protected:
     /// Runs the request to its end, and returns what it printed.
     [[nodiscard]] std::string output_of(const SpawnRequest& request) const
     {
-        auto child = spawn_gated(request);
+        auto child = spawn(request);
         if (!child) return "error: " + child.error().message;
-        const auto opened = child->open_gate();
+        const auto opened = open_gate(*child);
         if (!opened) return "error: " + opened.error().message;
         EXPECT_TRUE(ends(child->pidfd()));
         EXPECT_TRUE(child->reap_if_dead());
@@ -122,7 +137,7 @@ protected:
 // R13: no program before the gate, the program after it.
 TEST_F(SpawnTest, RunsTheProgramOnlyOnceTheGateIsOpen)
 {
-    auto child = spawn_gated(shell("touch " + file("marker")));
+    auto child = spawn(shell("touch " + file("marker")));
     ASSERT_TRUE(child) << (child ? "" : child.error().message);
     EXPECT_EQ(life_of(child->id()), Life::alive);
     EXPECT_EQ(child->id().pid, child->pid());
@@ -130,20 +145,20 @@ TEST_F(SpawnTest, RunsTheProgramOnlyOnceTheGateIsOpen)
     EXPECT_FALSE(std::filesystem::exists(file("marker")));
     EXPECT_FALSE(child->reap_if_dead());
 
-    ASSERT_TRUE(child->open_gate());
+    ASSERT_TRUE(open_gate(*child));
 
     ASSERT_TRUE(ends(child->pidfd()));
     EXPECT_TRUE(std::filesystem::exists(file("marker")));
     EXPECT_TRUE(child->reap_if_dead());
     EXPECT_EQ(child->how_it_ended(), "exited with status 0");
-    EXPECT_EQ(child->open_gate().error().code, Errc::order);
+    EXPECT_EQ(open_gate(*child).error().code, Errc::order);
 }
 
 TEST_F(SpawnTest, DroppedBeforeTheGateTheChildEndsAndIsReaped)
 {
     ProcessId id;
     {
-        const auto child = spawn_gated(shell("touch " + file("marker")));
+        const auto child = spawn(shell("touch " + file("marker")));
         ASSERT_TRUE(child);
         id = child->id();
         kill(child->pid(), SIGSTOP);  // nor does a stopped one hold us up
@@ -162,7 +177,7 @@ TEST_F(SpawnTest, ChildExitsWhenItsCreatorIsKilledBeforeTheGate)
     ProcessId gated;
     run_creator(
         [&](int report) {
-            auto child = spawn_gated(shell("touch " + file("marker")));
+            auto child = spawn(shell("touch " + file("marker")));
             if (!child) _exit(1);
             if (fork() == 0) {
                 close(bystander_stop[1]);
@@ -190,9 +205,9 @@ TEST_F(SpawnTest, ProgramOutlivesItsCreator)
     ProcessId gated;
     run_creator(
         [&](int report) {
-            auto child = spawn_gated(shell("while ! test -e " + file("go") +
+            auto child = spawn(shell("while ! test -e " + file("go") +
                                            "; do sleep 0.01; done; touch " + file("marker")));
-            if (!child || !child->open_gate()) _exit(1);
+            if (!child || !open_gate(*child)) _exit(1);
             const pid_t pid = child->pid();
             if (write(report, &pid, sizeof pid) != sizeof pid) _exit(1);
             for (;;)
@@ -216,14 +231,14 @@ TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheGate)
     const pid_t creator = fork();
     if (creator == 0) {
         setenv("XLSTORE_CRASH_AT", "spawn.after_gate", 1);
-        auto child = spawn_gated(shell("touch " + file("marker")));
+        auto child = spawn(shell("touch " + file("marker")));
         if (!child) _exit(1);
         const pid_t pid = child->pid();
         kill(pid, SIGSTOP);
         siginfo_t info{};
         waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED);
         if (write(pipe_ends[1], &pid, sizeof pid) != sizeof pid) _exit(1);
-        (void)child->open_gate();
+        (void)open_gate(*child);
         _exit(1);
     }
     close(pipe_ends[1]);
@@ -252,8 +267,8 @@ TEST_F(SpawnTest, CrashPointsLetTheProgramRunOnlyPastTheGate)
         const pid_t creator = fork();
         if (creator == 0) {
             setenv("XLSTORE_CRASH_AT", point.c_str(), 1);
-            auto child = spawn_gated(shell("touch " + marker));
-            if (child) (void)child->open_gate();
+            auto child = spawn(shell("touch " + marker));
+            if (child) (void)open_gate(*child);
             _exit(0);
         }
         int status = 0;
@@ -308,8 +323,8 @@ TEST_F(SpawnTest, WorksInAProcessWhoseStandardDescriptorsAreClosed)
     if (creator == 0) {
         for (int fd = 0; fd <= 2; ++fd)
             close(fd);
-        auto child = spawn_gated(request);
-        if (!child || !child->open_gate() || !ends(child->pidfd())) _exit(1);
+        auto child = spawn(request);
+        if (!child || !open_gate(*child) || !ends(child->pidfd())) _exit(1);
         _exit(0);
     }
     int status = -1;
@@ -350,7 +365,7 @@ TEST_F(SpawnTest, ProgramLeadsASessionOfItsOwn)
 TEST_F(SpawnTest, ChildAtItsGateLeadsItsSessionAlready)
 {
     for (int i = 0; i < 50; ++i) {
-        const auto child = spawn_gated(shell("true"));
+        const auto child = spawn(shell("true"));
         ASSERT_TRUE(child);
         ASSERT_EQ(getsid(child->pid()), child->pid());
     }
@@ -382,23 +397,38 @@ TEST_F(SpawnTest, SignalsAreAtTheirDefaultAndUnblocked)
     EXPECT_FALSE(sigismember(&now, SIGINT));
 }
 
-TEST_F(SpawnTest, MissingProgramIsFoundOutBeforeForking)
+TEST_F(SpawnTest, MissingProgramIsFoundOutBeforeTheGate)
 {
     for (const std::string name : {"no-such-program-of-xlstore", "/nonexistent/program"}) {
-        const auto child = spawn_gated(unlogged({name}));
+        const auto child = spawn(unlogged({name}));
         ASSERT_FALSE(child);
         EXPECT_EQ(child.error().code, Errc::not_found);
         EXPECT_NE(child.error().message.find(name), std::string::npos);
     }
     std::ofstream(file("plain")) << "text";
-    EXPECT_EQ(spawn_gated(unlogged({file("plain")})).error().code, Errc::io);
+    EXPECT_EQ(spawn(unlogged({file("plain")})).error().code, Errc::io);
     EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "a process was left behind";
+}
+
+TEST_F(SpawnTest, EnvironmentIsAddedToOnesOwn)
+{
+    setenv("XLSTORE_TEST_OWN", "kept", 1);  // NOLINT(concurrency-mt-unsafe)
+    SpawnRequest request =
+        shell("echo $XLSTORE_TEST_OWN $XLSTORE_TEST_MORE > " + file("seen") + "; mv " +
+              file("seen") + " " + file("marker"));
+    request.environment = {"XLSTORE_TEST_MORE=added"};
+    auto child = spawn(request);
+    ASSERT_TRUE(child && open_gate(*child) && ends(child->pidfd()));
+    std::string first;
+    std::string second;
+    std::ifstream(file("marker")) >> first >> second;
+    EXPECT_EQ(first + " " + second, "kept added");
 }
 
 TEST_F(SpawnTest, BadRequestsAreRefused)
 {
     const ForkClosedFd ends_at_fork(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    const auto code = [](const SpawnRequest& request) { return spawn_gated(request).error().code; };
+    const auto code = [](const SpawnRequest& request) { return spawn(request).error().code; };
     EXPECT_EQ(code({}), Errc::invalid);
     EXPECT_EQ(code(unlogged({""})), Errc::invalid);
     EXPECT_EQ(code(unlogged({"true", std::string("a\0b", 3)})), Errc::invalid);
@@ -411,10 +441,10 @@ TEST_F(SpawnTest, FailedExecIsReportedAndReaped)
 {
     std::ofstream(file("program")) << "#!/nonexistent/interpreter\n";
     std::filesystem::permissions(file("program"), std::filesystem::perms::owner_all);
-    auto child = spawn_gated(unlogged({file("program")}));
+    auto child = spawn(unlogged({file("program")}));
     ASSERT_TRUE(child);
 
-    const auto opened = child->open_gate();
+    const auto opened = open_gate(*child);
 
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, Errc::refused);
@@ -428,23 +458,23 @@ TEST_F(SpawnTest, FailedExecIsReportedAndReaped)
 // Neither a SIGPIPE to the embedder nor a success.
 TEST_F(SpawnTest, ChildThatWasKilledAtItsGateIsAnError)
 {
-    auto child = spawn_gated(shell("true"));
+    auto child = spawn(shell("true"));
     ASSERT_TRUE(child);
     kill(child->pid(), SIGKILL);
     ASSERT_TRUE(ends(child->pidfd()));
 
-    const auto opened = child->open_gate();
+    const auto opened = open_gate(*child);
 
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, Errc::refused);
     EXPECT_NE(opened.error().message.find("killed by signal 9"), std::string::npos)
         << opened.error().message;
-    EXPECT_EQ(child->open_gate().error().code, Errc::order);
+    EXPECT_EQ(open_gate(*child).error().code, Errc::order);
 }
 
 TEST_F(SpawnTest, ChildKilledWithTheGateOpenButNotYetPassedIsAnError)
 {
-    auto child = spawn_gated(shell("true"));
+    auto child = spawn(shell("true"));
     ASSERT_TRUE(child);
     kill(child->pid(), SIGSTOP);
     std::thread killer([&child] {
@@ -452,7 +482,7 @@ TEST_F(SpawnTest, ChildKilledWithTheGateOpenButNotYetPassedIsAnError)
         kill(child->pid(), SIGKILL);
     });
 
-    const auto opened = child->open_gate();
+    const auto opened = open_gate(*child);
 
     killer.join();
     ASSERT_FALSE(opened);
@@ -480,10 +510,10 @@ TEST_F(SpawnTest, ForksOfOtherThreadsGetNoEndOfTheGate)
     });
 
     for (int round = 0; round < 40; ++round) {
-        auto child = spawn_gated(unlogged({"true"}));
+        auto child = spawn(unlogged({"true"}));
         EXPECT_TRUE(child);
         if (!child) break;
-        const auto opened = child->open_gate();
+        const auto opened = open_gate(*child);
         EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
         EXPECT_TRUE(ends(child->pidfd()));
         EXPECT_TRUE(child->reap_if_dead());
@@ -500,11 +530,11 @@ TEST_F(SpawnTest, ForksOfOtherThreadsGetNoEndOfTheGate)
 
 TEST_F(SpawnTest, ForkedCopyOfTheHandleNeitherOpensNorEndsTheChild)
 {
-    auto child = spawn_gated(shell("true"));
+    auto child = spawn(shell("true"));
     ASSERT_TRUE(child);
     const pid_t fork_pid = fork();
     if (fork_pid == 0) {
-        const auto opened = child->open_gate();
+        const auto opened = open_gate(*child);
         const bool refused =
             !opened && opened.error().code == Errc::order && !child->reap_if_dead();
         {
@@ -516,7 +546,7 @@ TEST_F(SpawnTest, ForkedCopyOfTheHandleNeitherOpensNorEndsTheChild)
     ASSERT_EQ(waitpid(fork_pid, &status, 0), fork_pid);
     EXPECT_EQ(status, 0);
     EXPECT_EQ(life_of(child->id()), Life::alive);
-    EXPECT_TRUE(child->open_gate());
+    EXPECT_TRUE(open_gate(*child));
     EXPECT_TRUE(ends(child->pidfd()));
 }
 
@@ -524,8 +554,8 @@ TEST_F(SpawnTest, DroppedAfterTheGateTheProgramRunsOn)
 {
     ProcessId id;
     {
-        auto child = spawn_gated(unlogged({"sleep", "60"}));
-        ASSERT_TRUE(child && child->open_gate());
+        auto child = spawn(unlogged({"sleep", "60"}));
+        ASSERT_TRUE(child && open_gate(*child));
         GatedChild moved(*std::move(child));
         id = moved.id();
     }
@@ -542,8 +572,8 @@ TEST_F(SpawnTest, ChildReapedByTheKernelCountsAsReaped)
     ignore.sa_handler = SIG_IGN;
     struct sigaction before {};
     sigaction(SIGCHLD, &ignore, &before);
-    auto child = spawn_gated(shell("true"));
-    const bool ran = child && child->open_gate() && ends(child->pidfd());
+    auto child = spawn(shell("true"));
+    const bool ran = child && open_gate(*child) && ends(child->pidfd());
     const bool reaped = ran && child->reap_if_dead();
     sigaction(SIGCHLD, &before, nullptr);
     EXPECT_TRUE(ran);
