@@ -29,6 +29,7 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
 {
     StoreOptions where = given;
     where.directory = absolute_path(std::move(where.directory));
+    if (auto ok = Store::check_process(); !ok) return ok.error();
     options.only.reset();
     Check check(std::move(options));
     std::optional<std::string> damage;

@@ -133,6 +133,7 @@ private:
     void roll_back() noexcept;
     void configure(Mode mode, Durability durability);
 
+    ForkSensitive no_forked_user_;  // before the handle, so that it ends after it
     sqlite3* db_ = nullptr;
     std::uint64_t fork_generation_ = fork_generation();
     std::string path_;

@@ -32,6 +32,10 @@ ForkClosedFd* registry_head = nullptr;  // guarded by registry_mutex
 std::atomic<std::uint64_t> generation_now{0};
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
+std::atomic<int> sensitive_now{0};
+std::atomic<bool> forked_beside{false};
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+
 }  // namespace
 
 /// What the handlers and ForkClosedFd share. Every function but the handlers needs the mutex.
@@ -72,6 +76,7 @@ struct ForkRegistry {
             unlink(node);
         }
         generation_now.fetch_add(1);
+        if (sensitive_now.load() > 0) forked_beside.store(true);
         // Not unlocked: its owner is recorded by thread id, and the child's only thread has
         // another one. Nobody waits for it here, so it can begin anew.
         registry_mutex = kUnlocked;
@@ -150,6 +155,21 @@ bool is_fork_closed(int fd) noexcept
 std::uint64_t fork_generation() noexcept
 {
     return generation_now.load();
+}
+
+ForkSensitive::ForkSensitive() noexcept
+{
+    sensitive_now.fetch_add(1);
+}
+
+ForkSensitive::~ForkSensitive()
+{
+    sensitive_now.fetch_sub(1);
+}
+
+bool forked_beside_a_store() noexcept
+{
+    return forked_beside.load();
 }
 
 bool fork_poisoned(std::uint64_t generation) noexcept

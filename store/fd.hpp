@@ -102,6 +102,21 @@ private:
 /// (Errc::order): its locks and connections are its parent's.
 [[nodiscard]] bool fork_poisoned(std::uint64_t generation) noexcept;
 
+/// While one lives, this process has state that no forked child may use. Made before SQLite opens a
+/// file, and ended after it has closed it: SQLite keeps tables of the files that it has open and
+/// which locks it holds on them. The kernel gives a child none of these locks, but the tables say
+/// that it has them, and a mutex that another thread held at the fork stays locked there for ever.
+class ForkSensitive {
+public:
+    ForkSensitive() noexcept;
+    ForkSensitive(const ForkSensitive&) = delete;
+    ForkSensitive& operator=(const ForkSensitive&) = delete;
+    ~ForkSensitive();
+};
+/// Is this a child that was forked while a ForkSensitive lived, and that has not gone on to exec? It
+/// may use no store, not even open one anew.
+[[nodiscard]] bool forked_beside_a_store() noexcept;
+
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_FD_HPP_

@@ -278,6 +278,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
                          Durability durability)
 {
     const std::string directory = absolute_path(where);
+    if (auto ok = check_process(); !ok) return ok;
     const unsigned directory_mode = reading_group ? 0750 : 0700;
     const unsigned file_mode = reading_group ? 0640 : 0600;
     const std::string database = directory + "/store.db";
@@ -338,6 +339,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
 {
     StoreOptions options = given;
     options.directory = absolute_path(std::move(options.directory));
+    if (auto ok = check_process(); !ok) return ok.error();
     const bool writing = mode == Db::Mode::read_write;
     const std::string database = options.directory + "/store.db";
     if (auto ok = check_directory(options.directory, writing); !ok) return ok.error();
@@ -499,12 +501,22 @@ Claim Store::make_claim(std::string operation) const
                  now_us(),  program_,         plain_text(operation, limits::operation_bytes_max)};
 }
 
+Result<void> Store::check_process()
+{
+    if (!forked_beside_a_store()) return {};
+    return Error(Errc::order,
+                 "store: this process was forked while its parent had a store open: SQLite's state "
+                 "does not survive that",
+                 "let the child exec, or close every store before the fork");
+}
+
 Result<void> Store::check_fork() const
 {
+    if (auto ok = check_process(); !ok) return ok;
     if (!fork_poisoned(fork_generation_)) return {};
     return Error(Errc::order,
                  "store: this handle was opened before a fork and is used in the child",
-                 "open the store anew in the child");
+                 "let the child exec, or close every store before the fork");
 }
 
 Result<void> Store::check() const

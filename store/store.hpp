@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // An open store: directory, database, locks, session, event loop. Everything else is done through
 // it. A Store belongs to one thread (several stores in a process are fine), and to the process that
-// opened it: in a forked child every call is refused, and its locks are not the child's.
+// opened it: in a forked child every call is refused, that to open one included, and its locks are
+// not the child's.
 //
 // Writing to the database happens in two ways only, both of them coroutines that acquire what they
 // need asynchronously and then run a plain lambda inside one transaction:
@@ -162,6 +163,9 @@ public:
     Result<void> check() const;
     /// The fork rule alone.
     Result<void> check_fork() const;
+    /// May this process use a store at all? Error order: it is a forked child, which has not gone on
+    /// to exec, of a process that had one open (store/fd.hpp). Each way to make or open one asks.
+    static Result<void> check_process();
 
     /// Acquires the slow lock. `subject` names the domain in errors.
     Task<Result<SlowHold>> slow_lock(DomainId domain, std::string subject, std::string operation,

@@ -122,6 +122,8 @@ static void check_bad_arguments(struct world* world, xlstore_creation* creation)
     INVALID(xlstore_creation_child(NULL, getpid(), "/m", NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, getpid(), NULL, NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, 0, "/m", NULL, 0, NULL));
+    INVALID(xlstore_creation_child(creation, 1, "/m", NULL, 0, NULL)); /* not a child of ours */
+    INVALID(xlstore_creation_child(creation, ((int64_t)1 << 32) + getpid(), "/m", NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, getpid(), "/m", NULL, 64, NULL));
     INVALID(xlstore_creation_child(creation, getpid(), too_long, NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, getpid(), "/m", NULL, 0, &bad));

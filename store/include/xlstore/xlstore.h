@@ -7,9 +7,11 @@
  *          included. The library starts no thread, installs no signal handler, prints nothing, never
  *          exits and waits for nothing but in the calls that say so.
  * FORKS    A child keeps nothing alive: locks and connections are closed in it before fork()
- *          returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles, and it
- *          may open the store anew. A child that never runs fork handlers (vfork, clone) must
- *          go on to exec.
+ *          returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles and go on
+ *          to exec. Without exec every call is refused, xlstore_open and xlstore_init included, if
+ *          any thread of the parent had a store open at the fork: close it before, and the child may
+ *          open one. A child that never runs fork handlers (vfork, clone) must go on to exec. The
+ *          library forks children itself, to start QEMU and to open images, and reaps them.
  * LOCKS    In the order: slow lock, the caller's own context lock (xlstore_context_enter), fast lock.
  *          What is asked for against that order is refused (XLSTORE_E_ORDER), never waited for.
  * ERRORS   Each call returns a status. What it means in words: xlstore_last_error(), or the result.

@@ -491,12 +491,35 @@ TEST_F(StoreTest, HandleIsNoUseInAForkedChild)
     EXPECT_EQ(test::sql(store_.path(), "SELECT count(*) FROM session"), "1");
     EXPECT_TRUE(*store->locks().is_held(LockKind::slow, value_of(domain.id)));
     EXPECT_TRUE(write_history(*store));
-    // The child may open the store anew.
+    // Nor may it open any: what SQLite keeps of open files was copied, its locks were not.
+    const ScratchStore other;
     EXPECT_TRUE(in_child([&] {
-        auto own = store_.open();
-        return write_history(*own).has_value();
+        StoreOptions own;
+        own.directory = store_.path();
+        StoreOptions another;
+        another.directory = other.path();
+        return Store::open(own).error().code == Errc::order &&
+               Store::open_read_only(own).error().code == Errc::order &&
+               Store::open_untouched(another).error().code == Errc::order &&
+               Store::init(other.directory() / "new").error().code == Errc::order;
     }));
     EXPECT_TRUE(write_history(*store));
+}
+
+// A daemon that goes into the background: nothing is open at the fork.
+TEST_F(StoreTest, ChildOfAProcessWithoutAnOpenStoreMayOpenOne)
+{
+    ASSERT_TRUE(write_history(*store_.open()));
+    EXPECT_TRUE(in_child([&] {
+        auto own = store_.open();
+        const bool written = write_history(*own).has_value();
+        // And its own child is in the same case as any other.
+        return written && in_child([&] {
+                   StoreOptions again;
+                   again.directory = store_.path();
+                   return Store::open(again).error().code == Errc::order;
+               });
+    }));
 }
 
 // R7 at run time: nothing is taken inside a section.
