@@ -269,10 +269,14 @@ TEST_F(SettleTest, RecoveryGoesOnWithOtherDomains)
     recovery::Options options;
     bool broken = false;
     std::string unseen;
+    options.mode = recovery::Mode::ask;
+    options.answer = [&](const recovery::Problem&, const recovery::Subject& subject) {
+        if (subject.domid == 7 && subject.intent && !std::exchange(broken, true))
+            throw IoError(EIO, "broken by the test");
+        return true;
+    };
     options.found = [&](const recovery::Finding& finding) {
         if (finding.code == recovery::Code::primary_unseen) unseen = finding.subject;
-        if (finding.domid == 7 && finding.intent && !std::exchange(broken, true))
-            throw IoError(EIO, "broken by the test");
     };
 
     const auto report = store->loop().wait_for(recovery::recover(*store, std::move(options)));
