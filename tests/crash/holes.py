@@ -32,10 +32,10 @@ class Guard:
     environment: dict = dataclasses.field(default_factory=dict)
 
 
-def harness(name, rule, operation, share, reason):
-    return Guard(name, rule, "kill harness, " + operation,
+def harness(name, rule, operation, share, reason, *more):
+    return Guard(name, rule, " ".join(("kill harness,", operation, *more)),
                  ("{python}", str(ROOT / "tests/crash/harness.py"), "--bin", "{bin}", "--operations", operation,
-                  "--share", share, "--start", "1"), reason)
+                  "--share", share, "--start", "1", *more), reason)
 
 
 def failed(test, reason):
@@ -85,6 +85,14 @@ GUARDS = (
            "Upgrade.test_it_waits_for_processes_that_have_it_open_and_names_them"),
           r"AssertionError: 0 != 1 : upgraded while another process has it open"),
     integration("doubt of what is not proved", "R18", "OperationTest.FailedUndoOfAStepThatMakesNothingIsDoubt",
+                r"Actual: false \(ended with 1, not 3"),
+    harness("own earlier intent", "R18", "detach_usb", "1/16", r"it says .no such thing., and had found intent \d+ open",
+            "--retry"),
+    integration("intent of another request", "R18", "OtherTest.AttachDuringAWaitingRemovalIsRefused",
+                r"Actual: false \(ended with 3, not 1"),
+    integration("doubt after commit 1", "R18", "SettleTest.CommitThatThrowsIsInDoubt",
+                r"Actual: false \(ended with 1, not 3"),
+    integration("mark that is committed", "R18", "UnfinishedTest.IsNeverCalledNotDone",
                 r"Actual: false \(ended with 1, not 3"),
     unit("bound of a line", "R20", "Protocol.BoundsTheLine",
          r"protocol\.buffered\(\)\), actual: \d+ vs 8388608|line_\.size\(\) <= limits::qmp_line_bytes_max"),

@@ -27,6 +27,7 @@ part() {
 
 git log -1 --format='commit %H'
 part killed tests/crash/harness.py python3 tests/crash/harness.py --bin "$bin" --log "$logs/killed.log"
+part retry tests/crash/retry.py python3 tests/crash/harness.py --bin "$bin" --retry --log "$logs/retry.log"
 part two_deep tests/crash/two_deep.py \
     python3 tests/crash/harness.py --bin "$bin" --two-deep --log "$logs/two_deep.log"
 part race tests/crash/race.py python3 tests/crash/race.py --bin "$bin"
