@@ -5,7 +5,9 @@
 #include <array>
 
 #include "store/closing.hpp"
+#include "store/hole.hpp"
 #include "store/journal.hpp"
+#include "store/json_text.hpp"
 #include "store/meeting.hpp"
 #include "store/registration_row.hpp"
 #include "store/survey.hpp"
@@ -200,10 +202,18 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (!there) co_return std::move(there).error();
     const ProcessId& qemu = registration.qemu;
     const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
-    const auto initial = initial_of_command_line(line ? *line : QemuCommandLine(), *there);
+    auto initial = initial_of_command_line(line ? *line : QemuCommandLine(), *there);
+    if (XLSTORE_LEFT_OUT("initial devices anew"))
+        if (auto kept = read_initial_devices(store.db(), row->id); kept.known())
+            initial = std::move(kept);
     auto survey =
         co_await take_survey(store.db(), row->id, initial, *there, met->monitor, until);
     if (!survey) co_return std::move(survey).error();
+    if (XLSTORE_LEFT_OUT("registration only asks"))
+        for (const auto& drive : survey->drives) {
+            const std::string arguments = json_object({{"id", json_quote(drive.id)}});
+            (void)co_await met->monitor.execute("eject", arguments, until);
+        }
     // What was read of it is of this very process.
     if (life_of(qemu) != Life::alive)
         co_return Error(Errc::no_qemu,

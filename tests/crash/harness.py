@@ -73,7 +73,6 @@ class Operation:
     program: str = "xlstore"
     statuses: tuple = (0,)      # of a run that survived
     left: tuple = ()            # (crash point, command): what a crash left behind before; wants crash points
-    when_named: bool = False    # it runs only then
     prepare: object = None      # a function of the world, before anything else
     unchanged: bool = False     # QEMU stays as it is
     tolerated: tuple = ()       # what the store need not know of before it is recovered, KIND:NAME
@@ -226,9 +225,9 @@ OPERATIONS = {o.name: o for o in (
     Operation("adopt", NEED_ODD, ("-p",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD),
     Operation("adopt_all", NEED_ODD, ("-y",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD),
     Operation("register", (), REGISTER, (RUNNING[0], "qemu=running", "entry:disks/hdc=present"),
-              prepare=runs_elsewhere, unchanged=True, when_named=True),
+              prepare=runs_elsewhere, unchanged=True),
     Operation("register_anew", (), REGISTER, (RUNNING[0], "qemu=running", "entry:disks/hdc=present"),
-              prepare=runs_elsewhere_anew, unchanged=True, when_named=True),
+              prepare=runs_elsewhere_anew, unchanged=True),
     # Programs that embed the library (../embed).
     Operation("eventloop", (RUNNING, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop"),
     Operation("own_qmp_add", (RUNNING,), ("domid:7", "add"), (USBCTRL[0], "entry:usbctrls/1=present"),
@@ -847,8 +846,7 @@ def find_killer(options, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bin", help="where xlstore and xlfsck are (and killer; else it is compiled)")
-    parser.add_argument("--operations", default=",".join(name for name, o in OPERATIONS.items()
-                                                         if not (o.left or o.when_named)),
+    parser.add_argument("--operations", default=",".join(name for name, o in OPERATIONS.items() if not o.left),
                         help="some of: " + " ".join(OPERATIONS))
     parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
     parser.add_argument("--start", type=int, help="the first stop of the share; default: it rotates with the hour")

@@ -94,6 +94,8 @@ GUARDS = (
                 r"Actual: false \(ended with 1, not 3"),
     integration("mark that is committed", "R18", "UnfinishedTest.IsNeverCalledNotDone",
                 r"Actual: false \(ended with 1, not 3"),
+    harness("initial devices anew", "R19", "register_anew", "1/60", r"R1: QEMU has device \"odd\""),
+    harness("registration only asks", "R19", "register", "1/60", r"R19: media of ide-5632"),
     unit("bound of a line", "R20", "Protocol.BoundsTheLine",
          r"protocol\.buffered\(\)\), actual: \d+ vs 8388608|line_\.size\(\) <= limits::qmp_line_bytes_max"),
     integration("undo", "3", "OperationTest.UndoesItsStepsWhenALaterOneIsRefused", r"state_of\(domain_\.judge\(\)\)[\s\S]*?c0"),
