@@ -147,6 +147,9 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
         auto resolved = co_await engine.resolve(std::move(unit), reached.deadline());
         if (!resolved) {
             check.failed(code, about, resolved.error());
+        } else if (resolved->resolution == Resolution::waits) {
+            about.evidence = resolved->reason;  // asked for what it had not been asked for
+            check.report(Code::intent_waits, about);
         } else if (resolved->open()) {
             const bool looked = resolved->resolution != Resolution::in_doubt;
             check.failed(code, about,
