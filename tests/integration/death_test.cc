@@ -28,8 +28,9 @@ protected:
             Stopping command(store_, words, point, passing);
             const bool stopped = command.stopped();
             // The gate is open, and the child may not have become QEMU yet.
-            if (stopped && point == "spawn.after_gate")
+            if (stopped && point == "spawn.after_gate") {
                 EXPECT_TRUE(wait_until(std::chrono::seconds(20), [&] { return !qemus().empty(); }));
+            }
             if (stopped)
                 for (const pid_t qemu : qemus())
                     kill(qemu, SIGKILL);
