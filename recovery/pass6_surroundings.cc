@@ -18,9 +18,9 @@
 #include <string_view>
 
 #include "recovery/passes.hpp"
-#include "store/run_directory.hpp"
 #include "store/domain.hpp"
 #include "store/listener.hpp"
+#include "store/run_directory.hpp"
 
 namespace xlstore::recovery {
 

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "store/run_directory.hpp"
 #include "store/document.hpp"
 #include "store/inventory.hpp"
 #include "store/lifecycle.hpp"
@@ -14,6 +13,7 @@
 #include "store/qemu_command_line.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/registration.hpp"
+#include "store/run_directory.hpp"
 
 namespace xlstore::recovery {
 

@@ -11,12 +11,12 @@
 #include <filesystem>
 
 #include "recovery/damaged_database.hpp"
-#include "store/run_directory.hpp"
 #include "recovery/saved_rows.hpp"
 #include "store/lock_survey.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
 #include "store/private_copy.hpp"
+#include "store/run_directory.hpp"
 
 namespace xlstore::recovery {
 

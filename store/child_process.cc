@@ -83,8 +83,7 @@ Result<ChildProcess> ChildProcess::fork(const std::function<void()>& body)
             ::_exit(127);  // it does not return; nothing of ours is destroyed here
         }
     }
-    if (pid < 0)
-        return Error(Errc::io, "fork: " + std::generic_category().message(errno));
+    if (pid < 0) return Error(Errc::io, "fork: " + std::generic_category().message(errno));
     // Ours and not reaped, so the number is still its own, even if it has ended already.
     auto id = identify(pid);
     Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));

@@ -12,8 +12,8 @@
 #include "store/listener.hpp"
 #include "store/lock_file.hpp"
 #include "store/migration.hpp"
-#include "store/registration.hpp"
 #include "store/random.hpp"
+#include "store/registration.hpp"
 #include "store/run_directory.hpp"
 #include "store/trace.hpp"
 #include "store/unplaced.hpp"
@@ -145,7 +145,7 @@ Task<Result<void>> end_old_qemu(Store& store, DomainRow domain, SlowHold& hold, 
     co_return failure;
 }
 
-// R11: QEMU unlinks what it finds at the path of its socket, whoever listens there.
+// R11: QEMU unlinks what it finds at the path of its socket, the monitor of a living QEMU included.
 Result<void> check_unused(const std::string& path)
 {
     if (!file_identity(path)) return {};

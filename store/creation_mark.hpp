@@ -12,7 +12,7 @@
 // needs no right that the store has not got. A cgroup would take QEMU out of the one that the
 // toolstack put it in, and needs a delegated hierarchy. An inherited descriptor is closed by
 // wrappers that close what they do not know, and what has to stay open across QEMU's exec is
-// inherited by every helper that QEMU starts, for good.
+// inherited by every program that QEMU starts, for good.
 //
 // What it cannot see: a process whose wrapper clears the environment (env -i, sudo), or whose
 // environment this user may not read. Such a one is never signalled: the creation is refused and

@@ -54,11 +54,11 @@ std::string qemu_of(const DomainRow& domain)
 
 Error unseen(const DomainRow& domain)
 {
-    return Error(Errc::io,
-                 qemu_of(domain) + " could not be looked at: " +
-                     why_unknown(domain.registration->qemu),
-                 "run it in QEMU's pid namespace, or one above. If it is known to have ended, for instance because its container has: 'xlstore destroy "
-                 "--assume-dead'");
+    return Error(
+        Errc::io,
+        qemu_of(domain) + " could not be looked at: " + why_unknown(domain.registration->qemu),
+        "run it in QEMU's pid namespace, or one above. If it is known to have ended, for instance "
+        "because its container has: 'xlstore destroy --assume-dead'");
 }
 
 // R11 R14: looks before the mark, after which only forward is possible. A QEMU that cannot be looked
@@ -172,9 +172,9 @@ std::string left_alone(const DomainRow& domain)
     const std::string& path = domain.registration->path;
     const auto listener = who_listens(path);
     if (!listener) return {};
-    const std::string who = *listener > 0 ? "pid " + std::to_string(*listener) + " (" +
-                                                program_of(*listener) + ")"
-                                          : std::string("a process");
+    const std::string who =
+        *listener > 0 ? "pid " + std::to_string(*listener) + " (" + program_of(*listener) + ")"
+                      : std::string("a process");
     return "; " + who + " listens at " + path +
            ", is not proved to be this domain's (R11) and was left alone";
 }
@@ -222,18 +222,15 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
             XLSTORE_TRACE("destroy.end", id);
             Journal journal(store);
             for (const auto intent : open_intents(db, fast.domain())) {
-                auto row = db.prepare(
-                                 "SELECT i.operation, t.class, t.key, i.owner FROM intent i JOIN thing t "
-                                 "ON t.id = i.thing WHERE i.id = ?")
-                               .bind(value_of(intent));
+                auto row =
+                    db.prepare(
+                          "SELECT i.operation, t.class, t.key, i.owner FROM intent i JOIN thing t "
+                          "ON t.id = i.thing WHERE i.id = ?")
+                        .bind(value_of(intent));
                 if (!row.step()) continue;
-                HistoryLine line{fast.domain(),
-                                 row.text(0),
-                                 ThingName{row.text(1), row.text(2)},
-                                 intent,
-                                 "not done",
-                                 {},
-                                 "the domain was destroyed"};
+                HistoryLine line{
+                    fast.domain(), row.text(0), ThingName{row.text(1), row.text(2)}, intent,
+                    "not done",    {},          "the domain was destroyed"};
                 line.author = row.integer(3);
                 journal.add_history(line);
             }
@@ -258,9 +255,11 @@ std::string assumed(const DomainRow& domain)
 {
     const ProcessId& qemu = domain.registration->qemu;
     return "QEMU (pid " + std::to_string(qemu.pid) + " of pid namespace " +
-           std::to_string(qemu.pid_namespace) + ") was assumed dead by order: it could not be "
-           "looked at (" + why_unknown(qemu) + "), no process listens at " +
-           domain.registration->path + "; the document went last";
+           std::to_string(qemu.pid_namespace) +
+           ") was assumed dead by order: it could not be "
+           "looked at (" +
+           why_unknown(qemu) + "), no process listens at " + domain.registration->path +
+           "; the document went last";
 }
 
 bool is_unknown(const DomainRow& domain)

@@ -110,14 +110,15 @@ Task<Result<Fd>> open_image(Loop& loop, std::string path, bool writable, Deadlin
     // It is about to end, and leaves no zombie.
     if (co_await loop.readable(opener->child.pidfd().fd(), until)) opener->child.reap_if_dead();
     if (n != sizeof word || (word == 0 && !file))
-        co_return Error(Errc::io, json_shown(path) + " was not opened: the child that does it ended",
+        co_return Error(Errc::io,
+                        json_shown(path) + " was not opened: the child that does it ended",
                         "nothing was changed; try again");
     if (word == kNoImage)
         co_return Error(Errc::invalid, json_shown(path) + " is neither a file nor a block device",
                         kAdvice);
     if (word != 0)
-        co_return Error(Errc::invalid, "cannot open " + json_shown(path) + ": " +
-                                           std::strerror(word), kAdvice);
+        co_return Error(Errc::invalid,
+                        "cannot open " + json_shown(path) + ": " + std::strerror(word), kAdvice);
     co_return std::move(file);
 }
 

@@ -23,9 +23,10 @@ namespace {
 
 Error cannot_ask(const std::string& what)
 {
-    return Error(Errc::io, "the kernel cannot be asked who holds a socket: " + what + ": " +
-                               std::strerror(errno),
-                 "sock_diag (CONFIG_UNIX_DIAG) is needed, and the right to read /proc/PID/fd");
+    return Error(
+        Errc::io,
+        "the kernel cannot be asked who holds a socket: " + what + ": " + std::strerror(errno),
+        "sock_diag (CONFIG_UNIX_DIAG) is needed, and the right to read /proc/PID/fd");
 }
 
 // The inode of the socket that `socket` is connected to; 0: it has not been accepted.

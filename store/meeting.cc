@@ -70,8 +70,10 @@ Task<Result<void>> listens(Store& store, ProcessId qemu, std::string path, std::
         if (who_listens(path)) co_return Result<void>();
         if (dead)
             co_return Error(Errc::no_qemu,
-                            subject + ": pid " + std::to_string(qemu.pid) + " has ended, and no "
-                            "process listens at " + path,
+                            subject + ": pid " + std::to_string(qemu.pid) +
+                                " has ended, and no "
+                                "process listens at " +
+                                path,
                             "nothing was changed");
         if (Clock::now() >= until)
             co_return Error(Errc::protocol,

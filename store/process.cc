@@ -238,11 +238,12 @@ bool is_initial_pid_namespace(std::uint64_t inode)
 }
 
 /// R11 for a process of another namespace, which `id.pid` is a number in. From a namespace above, its
-/// processes are seen, each with its number in there: pid, start time and namespace name one process, since an inode goes to a new
-/// namespace only once the old one has ended with all its processes, and none of the new one began
-/// in the same clock tick. It is dead if it is not among those that are seen, and it would be:
-/// because this is the initial namespace, or because others of its namespace (or of one that got the
-/// number after it) are seen. A namespace that is not below this one shows nothing: unknown.
+/// processes are seen, each with its number in there: pid, start time and namespace name one
+/// process, since an inode goes to a new namespace only once the old one has ended with all its
+/// processes, and none of the new one began in the same clock tick. It is dead if it is not among
+/// those that are seen, and it would be: because this is the initial namespace, or because others of
+/// its namespace (or of one that got the number after it) are seen. A namespace that is not below
+/// this one shows nothing: unknown.
 Look look_below(const ProcessId& id, std::uint64_t own_namespace)
 {
     bool would_be_seen = is_initial_pid_namespace(own_namespace);
@@ -267,8 +268,10 @@ Look look_below(const ProcessId& id, std::uint64_t own_namespace)
             return {Life::alive, std::move(pidfd), {}};
     }
     if (!would_be_seen)
-        return {Life::unknown, {}, "it belongs to another pid namespace, of which nothing is seen "
-                                   "from this one"};
+        return {Life::unknown,
+                {},
+                "it belongs to another pid namespace, of which nothing is seen "
+                "from this one"};
     if (proc_may_hide()) return {Life::unknown, {}, "/proc may hide processes (hidepid)"};
     return {Life::dead, {}, {}};
 }
@@ -462,8 +465,8 @@ std::optional<pid_t> parent_of(pid_t pid)
     const auto stat = read_small(proc_path(pid, "stat").c_str());
     const auto field = stat ? field_of(*stat, 4) : std::nullopt;
     pid_t parent = 0;
-    if (!field || std::from_chars(field->data(), field->data() + field->size(), parent).ec !=
-                      std::errc())
+    if (!field ||
+        std::from_chars(field->data(), field->data() + field->size(), parent).ec != std::errc())
         return std::nullopt;
     return parent;
 }

@@ -193,8 +193,8 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (auto ok = check_row(store, *row); !ok) co_return std::move(ok).error();
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
-    auto met = co_await meet_running(store, row->subject(), request.monitor_path,
-                                     *std::move(named), request.handed_in, until);
+    auto met = co_await meet_running(store, row->subject(), request.monitor_path, *std::move(named),
+                                     request.handed_in, until);
     if (!met) co_return std::move(met).error();
     const qmp::Registration& registration = met->registration;
 

@@ -222,9 +222,8 @@ Error not_at_the_gate(const SpawnRequest& request, const Report& report)
         return Error(Errc::not_found, "there is no program " + program);
     if (report.step == Step::program)
         return Error(Errc::io, "program " + program + " is not executable");
-    const std::string what = report.step == Step::log
-                                 ? "log file " + request.log_path
-                                 : std::string(step_name(report.step));
+    const std::string what = report.step == Step::log ? "log file " + request.log_path
+                                                      : std::string(step_name(report.step));
     return cannot_start(program, what + ": " + error_text(report.error));
 }
 
@@ -263,8 +262,7 @@ Result<void> check_request(const SpawnRequest& request)
 }
 
 /// Pointers to each of the words, as exec wants them, which changes none of them; `first` before.
-std::vector<char*> pointers_to(const std::vector<std::string>& words,
-                               std::vector<char*> first = {})
+std::vector<char*> pointers_to(const std::vector<std::string>& words, std::vector<char*> first = {})
 {
     for (const std::string& word : words)
         first.push_back(const_cast<char*>(word.c_str()));
@@ -335,9 +333,9 @@ Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline 
     // At its gate it is in a session of its own: from here on no signal to ours reaches it.
     const auto word = co_await hear(loop, child.gate_.get(), until);
     if (!word)
-        co_return Error(Errc::io,
-                        "cannot start " + program + ": its process did not come to its gate in time",
-                        "see whether the file systems of the program and of its log answer");
+        co_return Error(
+            Errc::io, "cannot start " + program + ": its process did not come to its gate in time",
+            "see whether the file systems of the program and of its log answer");
     if (*word && (*word)->step == Step::at_the_gate) co_return std::move(child);
     (void)co_await loop.readable(child.pidfd().fd(), std::min(until, Clock::now() + kEndWait));
     if (!*word) co_return cannot_start(program, "its process ended before it came to its gate");

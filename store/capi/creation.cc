@@ -152,8 +152,8 @@ Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char*
     if (!qemu) return qemu.error();
     // R11: a child that is not reaped keeps its pid; of any other process the number proves nothing.
     if (parent_of(static_cast<pid_t>(pid)) != getpid())
-        return Error(Errc::invalid, "pid: process " + std::to_string(pid) +
-                                        " is not a child of this process",
+        return Error(Errc::invalid,
+                     "pid: process " + std::to_string(pid) + " is not a child of this process",
                      "xlstore_register takes a QEMU that another program started");
     return child_work(*std::move(step), *std::move(qemu));
 }

@@ -152,8 +152,8 @@ protected:
         ASSERT_TRUE(wait_until(seconds(30), [&] { return can_connect(judge_path_); }));
         judge_ = std::make_unique<Client>(judge_path_);
         const Deadline until = Clock::now() + seconds(30);
-        auto introduced =
-            loop_.wait_for(qmp::Monitor::introduce(loop_, monitor_path_, "the QEMU", std::nullopt, until));
+        auto introduced = loop_.wait_for(
+            qmp::Monitor::introduce(loop_, monitor_path_, "the QEMU", std::nullopt, until));
         ASSERT_TRUE(introduced) << introduced.error().message;
         const auto qemu = identify(qemu_.pid());
         ASSERT_TRUE(qemu);

@@ -113,14 +113,13 @@ TEST_F(HeldLoopTest, CreationAndOperationsOfAHealthyDomainKeepNoLoop)
 {
     const auto store = store_.open();
     LoopWatchdog watchdog;
-    auto created = watchdog.run(
-        store->loop(), create_domain(*store, 7, read_file(material_.document), "document",
-                                     material_.qemu(), Clock::now() + seconds(120)));
+    auto created = watchdog.run(store->loop(),
+                                create_domain(*store, 7, read_file(material_.document), "document",
+                                              material_.qemu(), Clock::now() + seconds(120)));
     ASSERT_TRUE(created) << created.error().message;
-    auto inserted = watchdog.run(store->loop(),
-                                 insert_medium(*store, created->domain, "hdc",
-                                               material_.images.at('b'),
-                                               Clock::now() + seconds(60)));
+    auto inserted = watchdog.run(
+        store->loop(), insert_medium(*store, created->domain, "hdc", material_.images.at('b'),
+                                     Clock::now() + seconds(60)));
     EXPECT_TRUE(inserted);
     auto destroyed = watchdog.run(
         store->loop(), destroy_domain(*store, created->domain, Clock::now() + seconds(60)));
@@ -138,9 +137,9 @@ TEST_F(HeldLoopTest, ImageThatCannotBeOpenedCostsTheDeadlineAndChangesNothing)
     const auto qemu = state_of(domain.judge());
     LoopWatchdog watchdog([&dead] { dead.give_up(); });
 
-    const auto inserted = watchdog.run(
-        store->loop(), insert_medium(*store, *find_domain(store->db(), domain.word()), "hdc",
-                                     dead / "image", soon()));
+    const auto inserted =
+        watchdog.run(store->loop(), insert_medium(*store, *find_domain(store->db(), domain.word()),
+                                                  "hdc", dead / "image", soon()));
 
     EXPECT_TRUE(watchdog.never_held());
     ASSERT_FALSE(inserted);
@@ -210,9 +209,9 @@ TEST_F(HeldLoopTest, CreationWhoseImageHangsRunsWithoutIt)
     if (!dead) GTEST_SKIP() << "no FUSE for this user";
     const auto document = hvm_document("web", material_.uuid, dead / "image");
     LoopWatchdog watchdog([&dead] { dead.give_up(); });
-    const auto created = watchdog.run(
-        store->loop(), create_domain(*store, 7, document, "document", material_.qemu(),
-                                     Clock::now() + seconds(90)));
+    const auto created =
+        watchdog.run(store->loop(), create_domain(*store, 7, document, "document", material_.qemu(),
+                                                  Clock::now() + seconds(90)));
     EXPECT_TRUE(watchdog.never_held());
     dead.give_up();
     ASSERT_TRUE(created) << created.error().message;

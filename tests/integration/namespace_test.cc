@@ -39,8 +39,9 @@ protected:
     std::vector<pid_t> qemus() { return qemus_with(store_.directory().path() + "/"); }
     std::string evidence()
     {
-        return cell("SELECT evidence FROM history WHERE operation = 'destroy' ORDER BY id DESC "
-                    "LIMIT 1");
+        return cell(
+            "SELECT evidence FROM history WHERE operation = 'destroy' ORDER BY id DESC "
+            "LIMIT 1");
     }
 
     ScratchStore store_;
@@ -122,7 +123,7 @@ TEST_F(NamespaceTest, UnseenQemuIsAssumedDeadOnAPersonsWordAlone)
 }
 
 // The word is not needed where QEMU is seen, and changes nothing there.
-TEST_F(NamespaceTest, QemuThatIsSeenIsKilledWhateverIsAssumed)
+TEST_F(NamespaceTest, QemuThatIsSeenIsKilledAndNotAssumedDead)
 {
     ASSERT_TRUE(ended(run(creation()), 0));
     EXPECT_TRUE(ended(run(command({"destroy", "7", "--assume-dead"})), 0));

@@ -104,8 +104,8 @@ TEST_F(PeersTest, CreationWhoseMonitorIsAnothersSaysNothingToIt)
     ASSERT_TRUE(creation);
     const auto monitor = creation->monitor_path();
     ASSERT_TRUE(spawn(*store, *creation, {"sleep", "60"}, monitor, false));
-    const ScriptedPeer peer(monitor, script({{step::accept(), step::send(greeting()),
-                                              step::serve({})}}));
+    const ScriptedPeer peer(monitor,
+                            script({{step::accept(), step::send(greeting()), step::serve({})}}));
 
     const auto finished = store->loop().wait_for(creation->finish(Clock::now() + seconds(30)));
 
@@ -131,8 +131,8 @@ TEST_F(PeersTest, RecoveryThatFinishesACreationSaysNothingToAnother)
     }
     const auto qemu = static_cast<pid_t>(std::stoi(cell("SELECT qemu_pid FROM domain")));
     const auto monitor = cell("SELECT monitor_path FROM domain");
-    const ScriptedPeer peer(monitor, script({{step::accept(), step::send(greeting()),
-                                              step::serve({})}}));
+    const ScriptedPeer peer(monitor,
+                            script({{step::accept(), step::send(greeting()), step::serve({})}}));
 
     const Ran ran = fsck({"-p"});
 
@@ -153,8 +153,8 @@ TEST_F(PeersTest, HandedInSocketThatAnotherHasIsNotBelieved)
     auto creation = begin(*store);
     ASSERT_TRUE(creation);
     const auto monitor = store_.directory() / "handed";
-    const ScriptedPeer peer(monitor, script({{step::accept(), step::send(greeting()),
-                                              step::serve({})}}));
+    const ScriptedPeer peer(monitor,
+                            script({{step::accept(), step::send(greeting()), step::serve({})}}));
     ASSERT_TRUE(spawn(*store, *creation, {"sleep", "60"}, monitor, true));
 
     const auto finished = store->loop().wait_for(creation->finish(Clock::now() + seconds(30)));
@@ -247,8 +247,8 @@ TEST_F(PeersTest, WhatAWrapperStartedBearsTheMarkAndIsEndedEvenIfTheCreatorDied)
     Words command = {"sh", "-c", "(exec \"$@\") & wait", "wrapper"};
     const Words qemu = material_.qemu();
     command.insert(command.end(), qemu.begin(), qemu.end());
-    ASSERT_TRUE(ended(xl(create_words(7, material_, command), crash_at("qmp.before_connect")),
-                      kKilled));
+    ASSERT_TRUE(
+        ended(xl(create_words(7, material_, command), crash_at("qmp.before_connect")), kKilled));
     ASSERT_TRUE(wait_until(seconds(30), [&] { return !qemus().empty(); }));
 
     EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));
@@ -283,7 +283,7 @@ protected:
     void SetUp() override { ASSERT_TRUE(ended(xl({"import", "7", material_.document}), 0)); }
     Ran register_it(const std::string& monitor, std::int64_t pid, bool handed_in = true)
     {
-        Words words = {"--json", "register", "7", "--monitor", monitor,
+        Words words = {"--json", "register",         "7", "--monitor", monitor,
                        "--pid",  std::to_string(pid)};
         if (handed_in) words.emplace_back("--handed-in");
         return xl(words);
@@ -326,9 +326,8 @@ TEST_F(RegisterPeersTest, QemuThatHoldsASocketMadeForItIsTheOneThatDestroyKills)
     Fd socket = listen_at(monitor);
     Words command = material_.qemu();
     command.insert(command.end(),
-                   {"-chardev",
-                    "socket,id=m,server=on,wait=off,fd=" + std::to_string(socket.get()), "-mon",
-                    "chardev=m,mode=control"});
+                   {"-chardev", "socket,id=m,server=on,wait=off,fd=" + std::to_string(socket.get()),
+                    "-mon", "chardev=m,mode=control"});
     Child qemu(command);
     const Child sleeper({"sleep", "60"});
 
@@ -398,8 +397,8 @@ protected:
                 .run();
             return {};
         };
-        ASSERT_TRUE(store->loop().wait_for(store->with_fast_lock(
-            DomainId{1}, "test", Clock::now() + seconds(30), given_again)));
+        ASSERT_TRUE(store->loop().wait_for(
+            store->with_fast_lock(DomainId{1}, "test", Clock::now() + seconds(30), given_again)));
     }
     void expect_untouched()
     {

@@ -91,7 +91,8 @@ void LoopWatchdog::watch()
             begun = Clock::now();
             continue;
         }
-        const auto slept = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun);
+        const auto slept =
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun);
         {
             const std::lock_guard lock(mutex_);
             if (slept > longest_) {
@@ -107,8 +108,8 @@ testing::AssertionResult LoopWatchdog::never_held() const
 {
     const std::lock_guard lock(mutex_);
     if (longest_ <= kBound) return testing::AssertionSuccess();
-    return testing::AssertionFailure() << "dispatch() slept for " << longest_.count()
-                                       << " ms in system call " << where_;
+    return testing::AssertionFailure()
+           << "dispatch() slept for " << longest_.count() << " ms in system call " << where_;
 }
 
 }  // namespace xlstore::test

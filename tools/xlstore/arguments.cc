@@ -162,7 +162,8 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     }
     if (name == "register") {
         verb.add_option("--monitor", out.monitor, "QEMU's monitor socket")->required();
-        verb.add_option("--pid", out.pid, "the process that has to be at its other end; waited for");
+        verb.add_option("--pid", out.pid,
+                        "the process that has to be at its other end; waited for");
         verb.add_flag("--handed-in", out.handed_in,
                       "the toolstack made the socket: --pid is the process that holds it");
     }

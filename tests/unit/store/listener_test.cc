@@ -46,7 +46,7 @@ protected:
     const std::string path_ = directory_ / "s";
 };
 
-TEST_F(ListenerTest, OnlyWhatTheKernelRefusesIsNobody)
+TEST_F(ListenerTest, OnlyWhatTheKernelRefusesIsNoProcess)
 {
     EXPECT_EQ(who_listens(path_), std::nullopt) << "nothing is there";
     {

@@ -22,7 +22,7 @@ TEST(RunDirectory, NamesSayWhichIncarnationTheyAreOf)
         EXPECT_EQ(incarnation_in(other, "qmp-"), std::nullopt) << other;
 }
 
-TEST(RunDirectory, HighestNameCountsWhateverItIs)
+TEST(RunDirectory, HighestNameCountsOfAnyKind)
 {
     const ScratchDirectory directory;
     EXPECT_EQ(highest_incarnation_in(directory.path()), 0);

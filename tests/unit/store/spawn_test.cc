@@ -39,7 +39,6 @@ Result<void> open_gate(GatedChild& child)
     return loop.wait_for(child.open_gate(loop, Clock::now() + kLimit));
 }
 
-
 using namespace std::chrono_literals;
 
 /// Waits until the process has ended.
@@ -206,7 +205,7 @@ TEST_F(SpawnTest, ProgramOutlivesItsCreator)
     run_creator(
         [&](int report) {
             auto child = spawn(shell("while ! test -e " + file("go") +
-                                           "; do sleep 0.01; done; touch " + file("marker")));
+                                     "; do sleep 0.01; done; touch " + file("marker")));
             if (!child || !open_gate(*child)) _exit(1);
             const pid_t pid = child->pid();
             if (write(report, &pid, sizeof pid) != sizeof pid) _exit(1);
@@ -413,9 +412,8 @@ TEST_F(SpawnTest, MissingProgramIsFoundOutBeforeTheGate)
 TEST_F(SpawnTest, EnvironmentIsAddedToOnesOwn)
 {
     setenv("XLSTORE_TEST_OWN", "kept", 1);  // NOLINT(concurrency-mt-unsafe)
-    SpawnRequest request =
-        shell("echo $XLSTORE_TEST_OWN $XLSTORE_TEST_MORE > " + file("seen") + "; mv " +
-              file("seen") + " " + file("marker"));
+    SpawnRequest request = shell("echo $XLSTORE_TEST_OWN $XLSTORE_TEST_MORE > " + file("seen") +
+                                 "; mv " + file("seen") + " " + file("marker"));
     request.environment = {"XLSTORE_TEST_MORE=added"};
     auto child = spawn(request);
     ASSERT_TRUE(child && open_gate(*child) && ends(child->pidfd()));
