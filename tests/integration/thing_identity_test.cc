@@ -253,7 +253,9 @@ TEST_P(OneOfTwoTest, NextProcessAsksForTheOtherDevice)
     const std::string by = GetParam();
     if (by == "wait") (void)xl({"--timeout", "0", "wait", number});
     if (by == "detach") (void)xl({"--timeout", "1", "detach", "7", "qemu", "pair"});
-    if (by == "recover") EXPECT_TRUE(ended(fsck({"-p"}), 2));
+    if (by == "recover") {
+        EXPECT_TRUE(ended(fsck({"-p"}), 2));
+    }
     EXPECT_EQ(cell("SELECT count(*) FROM product WHERE asked_us IS NOT NULL"), "2");
 
     ASSERT_TRUE(contains(qmp(domain_.judge(), "system_reset"), "return"));
