@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "store/listener.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"
 
@@ -396,10 +397,8 @@ public:
           judge(directory / (name + "-judge")),
           child_(command(material, empty_drive))
     {
-        // Both: QEMU makes its sockets one after the other.
-        if (!wait_until(seconds(20), [&] {
-                return std::filesystem::exists(judge) && std::filesystem::exists(monitor);
-            }))
+        // Both: QEMU makes its sockets one after the other, and binds each before it listens there.
+        if (!wait_until(seconds(20), [&] { return who_listens(judge) && who_listens(monitor); }))
             ADD_FAILURE() << "QEMU does not come up";
     }
     const std::string monitor;
