@@ -368,33 +368,34 @@ Result<Plan> compile_plan(std::string_view thing_json)
             !ok)
             return ok.error();
         Step step{*std::move(command), std::nullopt, {}, {}};
-        Result<std::optional<Product>> product = std::optional<Product>();
+        std::optional<Product> product;
         if (passes_file) {
             auto passing = file_step(std::move(step.command), element, where);
             if (!passing) return std::move(passing).error();
             step = *std::move(passing);
             const auto opaque = json_get_string(step.command.arguments, "opaque").value_or("");
-            product = std::optional(
+            product.emplace(
                 Product{std::string(kFdset), opaque,
                         Command{"remove-fd", "{\"fdset-id\":\"$" + step.capture + "\"}"}});
         } else {
-            product = product_of(step.command);
-            if (!product) return std::move(product).error();
+            auto made = product_of(step.command);
+            if (!made) return std::move(made).error();
+            product = *std::move(made);
         }
         if (undo) {
             auto own = undo_from_json(undos[number - 1]);
             if (!own) return std::move(own).error();
             step.undo = *std::move(own);
-        } else if (*product) {
-            step.undo = (*product)->undo;
+        } else if (product) {
+            step.undo = product->undo;
         } else {
             return bad_plan(where + " (" + json_shown(step.command.execute) +
                             "): nothing is known to undo it; say so in \"undo\"");
         }
-        if (*product) {
-            if (step.undo) (*product)->undo = step.undo;
-            if (!XLSTORE_LEFT_OUT("products of each step") || is_device(**product))
-                plan.probe.products.push_back(**std::move(product));
+        if (product) {
+            if (step.undo) product->undo = step.undo;
+            if (!XLSTORE_LEFT_OUT("products of each step") || is_device(*product))
+                plan.probe.products.push_back(*std::move(product));
         }
         plan.steps.push_back(std::move(step));
     }
