@@ -344,7 +344,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen 
     }
     if (ended) co_return ended;
     const auto state = state_now(store, row.id);
-    if (state == DomainState::destroyed) co_return Result<void>();  // whatever failed after that
+    if (state == DomainState::destroyed) co_return Result<void>();  // what failed later does not count
     if ((!state || *state == DomainState::destroying) &&
         !XLSTORE_LEFT_OUT("mark that is committed"))
         co_return not_at_its_end(row, std::move(ended).error());

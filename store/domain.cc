@@ -168,7 +168,7 @@ std::vector<Reading> readings_of(std::string_view word)
     return readings;
 }
 
-// "id:N", which is no reading: it names one incarnation, whatever that is called.
+// "id:N", which is no reading: it names one incarnation, not a name.
 std::optional<DomainRow> by_id(Db& db, std::string_view word)
 {
     const auto id = number_of(word.substr(3));

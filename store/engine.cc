@@ -853,7 +853,7 @@ Task<Engine::Carried> Engine::carry_out(std::vector<IntentId> intents, const Dra
     co_return carried;
 }
 
-// An intent that somebody else closed while it was carried out (the slow lock was broken, R15):
+// An intent that another process closed while it was carried out (the slow lock was broken, R15):
 // history says how.
 Result<Done> Engine::closed_by_another(const Open& open)
 {

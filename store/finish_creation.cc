@@ -26,7 +26,7 @@ std::optional<Draft> wanted(const ThingRow& thing)
     auto draft = disk ? (path.empty() ? draft_eject(thing) : draft_insert(thing, path))
                       : draft_attach(thing.name.device_class, thing.json);
     if (!draft) return std::nullopt;
-    // A drive that stays empty, whatever happens on the way, takes nothing away from the document.
+    // A drive that stays empty, for any reason, takes nothing away from the document.
     if (draft->verb == Verb::change) draft->image_stale = thing.json;
     draft->plan = placed_at(std::move(draft->plan), thing.address);
     draft->put_back = true;

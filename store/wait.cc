@@ -33,7 +33,7 @@ Task<bool> tray_is_free(Engine& engine, const Intent& intent, Deadline until)
     co_return found.image == Image::before && !found.tray_shut;
 }
 
-// One look at an open intent by whichever process gets the slow lock; nothing is held when it
+// One look at an open intent by the process that gets the slow lock; nothing is held when it
 // returns. Error gone: the domain is destroyed, or being destroyed.
 Task<Result<Look>> try_to_close(Store& store, Intent intent, Deadline until)
 {

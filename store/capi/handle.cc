@@ -40,7 +40,7 @@ void tell(xlstore_result& result, Result<Answer> answer) noexcept
     result.advice = std::move(error.advice);
 }
 
-// Ends with the answer in `out`, whatever is thrown on the way.
+// Ends with the answer in `out`, also when an exception is thrown on the way.
 Task<void> answer_into(Result<Answer>& out, Work work)
 {
     try {

@@ -112,7 +112,7 @@ MOUSE = ("device:xenusb-emulated-0-2=present", "entry:usbdevs/0.2=present")
 NO_MOUSE = need("device:xenusb-emulated-0-2=absent", "detach", "domid:7", "usbdevs", "0.2")
 USBCTRL_2 = need("device:xenusb-2=present", "attach", "domid:7", "usbctrls", json.dumps(
     {"type": "devicemodel", "devid": 2, "version": 2, "ports": 6}))
-# The one that was made first has the lower slot, whatever it is called.
+# The one that was made first has the lower slot; its name does not matter.
 SLOTS = ("address:xenusb-2=24", "address:xenusb-1=32")
 SECOND_IMAGE = ("attach", "domid:7", "qemu", TABLET[1][-1].replace('"id": "tablet"', '"id": "other"'))
 

@@ -6,7 +6,7 @@
 // call, and it says what that call answered. Then the parent looks. The child never died. Done:
 // QEMU has what was asked for, and no intent is open. In doubt: with the number of an intent that
 // the store knows. Anything else: QEMU is as it was, and no intent is open. An operation that was
-// started ended with its callback, once. Whatever came, the invariant holds, and recovery settles
+// started ended with its callback, once. In each case the invariant holds, and recovery settles
 // it.
 #include <poll.h>
 #include <sqlite3.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// R18: what an operation answers is true, whatever happened to an earlier one, to its QEMU or to
+// R18: what an operation answers is true, also when something happened to an earlier one, to its QEMU or to
 // the store on the way.
 #include <signal.h>
 #include <unistd.h>
@@ -49,7 +49,7 @@ protected:
     }
     bool has_tablet() { return static_cast<bool>(contains(" " + domain_.devices() + " ", " t ")); }
 
-    /// Killed at each passing of each point: whatever was left open, the command given again is
+    /// Killed at each passing of each point: with what was left open, the command given again is
     /// done, unless the first one had come to its end, when the second says what it would say of
     /// any finished one (`repeated`). `back` undoes it.
     void each_kill(const Words& words, const Words& back, const std::function<bool()>& fulfilled,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""A store that release 0.1 made is opened, upgraded and recovered by this one, whatever stops it on the way.
+"""A store that release 0.1 made is opened, upgraded and recovered by this one, also when it is stopped on the way.
 
     upgrade_test.py --bin BUILD/bin [--share K/N] [Upgrade | FullDisk | CLASS.TEST] …
 

@@ -35,7 +35,7 @@ const std::vector<VerbRow>& verbs()
          "who holds what, who waits, checked against the living; or break a slow lock", 0, 0,
          run_locks},
         {"insert", "DOM VDEV FILE [--force] [--wait]",
-         "put an image into a CD drive, whatever was in it", 3, 3, run_insert},
+         "put an image into a CD drive, in place of what was in it", 3, 3, run_insert},
         {"eject", "DOM VDEV [--force] [--wait]", "empty a CD drive", 2, 2, run_eject},
         {"attach", "DOM CLASS JSON", "add a thing; JSON: a literal, @FILE, or - for standard input",
          3, 3, run_attach},

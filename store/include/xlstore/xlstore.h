@@ -30,7 +30,7 @@
  * _start that returns at once and ends with a callback. Three outcomes, never two: done
  * (XLSTORE_OK); not done (any other status: store and QEMU are as they were unless the message says
  * otherwise); in doubt (XLSTORE_E_IN_DOUBT: the intent stays open under the number that the result
- * has; wait for it, ask again, or leave it to recovery). Whatever fails after an operation's first
+ * has; wait for it, ask again, or leave it to recovery). What fails after an operation's first
  * commit, lack of memory included, is in doubt unless it is proved otherwise; a destruction that is
  * committed is never "not done", but XLSTORE_E_UNFINISHED. Where there is no memory for the words of a
  * result, they are missing; status and intent never are.
@@ -320,7 +320,7 @@ int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
  * whoever carries it out, and for whoever finds it open. Errors: not_found. */
 int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_out);
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
- * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does whatever keeps it from being written (a
+ * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does any failure to write it (a
  * lock that cannot be acquired in time, a lost hold, a full disk). `evidence`, one line, goes into
  * history. Errors besides: gone, not_found, invalid (that image cannot be), refused (the descriptor
  * given to intend is no longer connected to QEMU; then the intent stays open), order. */

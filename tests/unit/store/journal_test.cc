@@ -110,7 +110,7 @@ protected:
 
 // ---- The two commits ----
 
-// What SQL's json functions and --json read later, whoever wrote it.
+// What SQL's json functions and --json read later, from any writer.
 TEST_F(JournalTest, WhatComesFromOutsideIsStoredAsPlainText)
 {
     std::string evidence = "a\xff\x1b";
@@ -310,7 +310,7 @@ TEST_F(JournalTest, DomainThatIsBeingDestroyedTakesNoCommit)
     EXPECT_EQ(test::dump(scratch_.path()), before);
 }
 
-// R15: the hold is the first one's no more, whatever the process believes.
+// R15: the hold is the first one's no more, although the process believes it is.
 TEST_F(JournalTest, HoldThatWasLostCannotCommit)
 {
     auto slow = hold();
