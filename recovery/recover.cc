@@ -26,6 +26,21 @@ Task<void> primaries(Check& check, Store& store, DomainRow domain)
     co_await pass5_primaries(check, store, *row, reached);
 }
 
+// What breaks at one domain (a full disk at its settle) is said of that one, and keeps no other
+// from its turn.
+Task<void> apart(Check& check, Code unseen, Subject about, Task<void> passes)
+{
+    std::optional<Error> failure;
+    try {
+        co_await std::move(passes);
+    } catch (...) {
+        failure = caught();
+    }
+    if (!failure) co_return;
+    about.evidence = std::move(failure->message);
+    check.report(unseen, about);
+}
+
 class SideBySide {
 public:
     SideBySide(Check& check, Store& store, int pass, std::vector<DomainRow> domains)
@@ -60,18 +75,8 @@ private:
             Subject about{domain.subject(), {}, domain.domid};
             std::optional<std::multiset<std::int64_t>::iterator> place;
             if (pass_ == 4) place = at_work_.insert(domain.domid);
-            std::optional<Error> failure;
-            try {
-                co_await look_at(std::move(domain));
-            } catch (...) {
-                failure = caught();
-            }
-            // What breaks at one domain (a full disk at its settle) is said of that one, and keeps
-            // no other from its turn.
-            if (failure) {
-                about.evidence = std::move(failure->message);
-                check_.report(pass_ == 4 ? Code::primary_unseen : Code::qemu_unseen, about);
-            }
+            const Code unseen = pass_ == 4 ? Code::primary_unseen : Code::qemu_unseen;
+            co_await apart(check_, unseen, std::move(about), look_at(std::move(domain)));
             if (!place) continue;
             at_work_.erase(*place);
             release();
@@ -107,6 +112,13 @@ private:
     std::multiset<std::int64_t> at_work_;  // domids
 };
 
+// Passes 3 to 5 of one domain.
+Task<void> one_domain(Check& check, Store& store, DomainRow domain)
+{
+    const bool lives = co_await pass3_lifecycle(check, store, domain);
+    if (lives) co_await primaries(check, store, std::move(domain));
+}
+
 // Passes 3 to 5. Where a human is asked, all questions of one domain come one after the other.
 Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains)
 {
@@ -121,8 +133,9 @@ Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains)
     for (auto& domain : domains) {
         if (check.cancelled()) co_return;
         check.progress(3, number++, static_cast<int>(domains.size()));
-        const bool lives = co_await pass3_lifecycle(check, store, domain);
-        if (lives) co_await primaries(check, store, std::move(domain));
+        Subject about{domain.subject(), {}, domain.domid};
+        co_await apart(check, Code::primary_unseen, std::move(about),
+                       one_domain(check, store, std::move(domain)));
     }
 }
 
