@@ -221,7 +221,10 @@ TEST_F(BootedGuestTest, WaitNoticesThatItLetGo)
 TEST_F(BootedGuestTest, NextOperationNoticesThatItLetGo)
 {
     const auto number = ask_while_paused();
-    EXPECT_TRUE(ended(xl({"--timeout", "3", "attach", "7", "qemu", rng("rng")}), 3));
+    // R18: the removal's number is not the attach's own doubt; nothing of the attach was begun.
+    const auto refused = xl({"--timeout", "3", "attach", "7", "qemu", rng("rng")});
+    EXPECT_TRUE(ended(refused, 1));
+    EXPECT_TRUE(contains(refused.err, "intent " + number));
     ASSERT_TRUE(lets_go());
 
     EXPECT_TRUE(ended(xl({"attach", "7", "qemu", rng("rng")}), 0));
