@@ -267,7 +267,7 @@ TEST_F(FacesTest, UsageIsToldInOneLineThatNamesHelp)
         {{"frobnicate"}, "there is no verb \"frobnicate\"; try 'xlstore --help'"},
         {{}, "no verb was given"},
         {{"show"}, "show takes DOM, not 0 words; try 'xlstore show --help'"},
-        {{"insert", "7", "hdc"}, "insert takes DOM VDEV FILE, not 2 words"},
+        {{"insert", "7", "hdc"}, "insert takes DOM VDEV FILE [--force] [--wait], not 2 words"},
         {{"list", "7"}, "list does not take 7"},
         {{"list", "--nonsense"}, "list does not take --nonsense"},
         {{"--timeout", "soon", "list"}, "--timeout"},
