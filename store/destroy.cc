@@ -61,8 +61,8 @@ Error unseen(const DomainRow& domain)
         "because its container has: 'xlstore destroy --assume-dead'");
 }
 
-// R11 R14: looks before the mark, after which only forward is possible. A QEMU that cannot be looked
-// at may live, and the next recovery that can see it would have to kill it.
+// R11 R14: looks before the mark, after which only forward is possible. A QEMU that cannot be
+// looked at may live, and the next recovery that can see it would have to kill it.
 Result<void> look_first(const DomainRow& domain, Unseen unseen_qemu)
 {
     if (!domain.registration || !of_this_boot(domain.registration->qemu)) return {};
@@ -148,9 +148,9 @@ bool never_met(const DomainRow& domain)
     return domain.registration && domain.registration->socket.inode == 0;
 }
 
-// R11 R14: our own socket only, if it was recorded that very one, and never while a process listens:
-// a QEMU started by hand may have bound the path anew, and file systems give a freed inode number
-// out again, so that device and inode alone prove nothing.
+// R11 R14: our own socket only, if it was recorded that very one, and never while a process
+// listens: a QEMU started by hand may have bound the path anew, and file systems give a freed inode
+// number out again, so that device and inode alone prove nothing.
 void remove_socket(const Store& store, const DomainRow& domain)
 {
     if (!domain.registration || !is_own_socket(store, domain)) return;
@@ -258,8 +258,9 @@ std::string assumed(const DomainRow& domain)
            std::to_string(qemu.pid_namespace) +
            ") was assumed dead by order: it could not be "
            "looked at (" +
-           why_unknown(qemu) + "), no process listens at " + domain.registration->path +
-           "; the document went last";
+           why_unknown(qemu) + "), " +
+           (file_identity(domain.registration->path) ? "no process listens at " : "there is no ") +
+           domain.registration->path + " here; the document went last";
 }
 
 bool is_unknown(const DomainRow& domain)
@@ -344,7 +345,8 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen 
     }
     if (ended) co_return ended;
     const auto state = state_now(store, row.id);
-    if (state == DomainState::destroyed) co_return Result<void>();  // what failed later does not count
+    if (state == DomainState::destroyed)
+        co_return Result<void>();  // what failed later does not count
     if ((!state || *state == DomainState::destroying) &&
         !XLSTORE_LEFT_OUT("mark that is committed"))
         co_return not_at_its_end(row, std::move(ended).error());

@@ -641,13 +641,14 @@ Task<Result<std::optional<Done>>> Engine::take_over(const std::vector<Wish>& wis
 namespace {
 
 // Back ends of an entry whose device is gone: an earlier plan of that same entry left them. What is
-// whole, or in the guest, is the thing itself.
+// whole, or in the guest, is the thing itself. A netdev is none: QEMU takes it out also from under
+// a NIC that is not ours, where it refuses to take out any other back end that is in use (R11).
 bool is_left_over(const std::vector<Product>& own, const std::vector<Product>& present)
 {
     const auto whole = [&](const Product& p) { return is_fdset(p) || has_product(present, p); };
     return !present.empty() && !std::all_of(own.begin(), own.end(), whole) &&
            std::all_of(present.begin(), present.end(), [&](const Product& product) {
-               return !is_device(product) && has_product(own, product);
+               return !is_device(product) && !is_netdev(product) && has_product(own, product);
            });
 }
 
@@ -665,18 +666,22 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
         if (!has_product(both.products, product) && !XLSTORE_LEFT_OUT("products of the entry"))
             both.products.push_back(product);
     Evidence there = co_await look(monitor_, draft.verb, both, until);
-    if (is_left_over(made.products, there.present)) {
+    const bool left_over = is_left_over(made.products, there.present);
+    if (left_over) {
         Asking no_device;
         there = co_await clear_up(draft.verb, both, std::move(there), no_device, until);
     }
     const std::string subject = domain_.subject() + ": " + draft.thing.text();
+    const std::string changed =
+        left_over ? "what its earlier plan had left was undone as far as QEMU let it, no more"
+                  : "nothing was changed";
     // A descriptor set that nothing uses is in nobody's way: QEMU drops it when the guest runs.
     if (!there.present.empty() && !XLSTORE_LEFT_OUT("probe before commit 1"))
         co_return Error(Errc::exists, subject + " cannot be added: " + there.reason,
-                        "nothing was changed; detach it first, or choose other ids");
+                        changed + "; detach it first, or choose other ids");
     if (!there.image && !there.half)
         co_return Error(monitor_.usable() ? Errc::refused : Errc::protocol,
-                        subject + ": " + there.reason, "nothing was changed");
+                        subject + ": " + there.reason, changed);
     co_return Result<void>();
 }
 

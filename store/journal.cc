@@ -380,6 +380,8 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
                      evidence};
     line.author = intent->owner;
     if (draft.image_before) line.medium_before = medium_in(draft.thing, *draft.image_before);
+    if (const auto& drive = draft.plan.probe.drive; drive && drive->seen)
+        line.medium_before = drive->seen;  // what QEMU had, where it differs from the document
     if (shown) line.medium_after = medium_in(draft.thing, *shown);
     for (const auto& step : draft.plan.steps)
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;

@@ -247,6 +247,11 @@ bool is_fdset(const Product& product) noexcept
     return product.kind == kFdset;
 }
 
+bool is_netdev(const Product& product) noexcept
+{
+    return product.kind == "netdev";
+}
+
 bool is_device(const Product& product) noexcept
 {
     return product.kind == "device" || product.kind == kAnonymousKind;
@@ -335,6 +340,20 @@ Result<void> check_placeholders(const Plan& plan)
 
 }  // namespace
 
+namespace {
+
+// R16: a step is undone by taking out what it made; another thing's device is not its to take.
+bool takes_out_another(const Command& undo, const Product& product)
+{
+    const auto* maker = std::find_if(kMakers.begin(), kMakers.end(),
+                                     [&](const Maker& m) { return m.undo == undo.execute; });
+    if (maker == kMakers.end()) return false;
+    return !product.undo || product.undo->execute != undo.execute || undo.arguments.empty() ||
+           json_get_string(undo.arguments, maker->name_argument) != product.name;
+}
+
+}  // namespace
+
 Result<Plan> compile_plan(std::string_view thing_json)
 {
     Plan plan;
@@ -385,6 +404,10 @@ Result<Plan> compile_plan(std::string_view thing_json)
         if (undo) {
             auto own = undo_from_json(undos[number - 1]);
             if (!own) return std::move(own).error();
+            if (product && *own && takes_out_another(**own, *product))
+                return bad_plan(where +
+                                ": its \"undo\" takes out something other than the step's " +
+                                product->kind + " " + json_shown(product->name));
             step.undo = *std::move(own);
         } else if (product) {
             step.undo = product->undo;

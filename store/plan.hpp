@@ -108,6 +108,7 @@ Result<Plan> compile_plan(std::string_view thing_json);
 [[nodiscard]] bool has_product(const std::vector<Product>& products, const Product& one) noexcept;
 [[nodiscard]] bool is_fdset(const Product& product) noexcept;
 /// A device, with an id of its own or without.
+[[nodiscard]] bool is_netdev(const Product& product) noexcept;
 [[nodiscard]] bool is_device(const Product& product) noexcept;
 /// The device that a device_del with these arguments asks for.
 [[nodiscard]] Product device_of_removal(std::string_view arguments);

@@ -48,6 +48,26 @@ protected:
     }
 };
 
+// R11: QEMU takes a netdev out from under a NIC without a word; that NIC may be another's.
+TEST_F(ThingIdentityTest, NetdevBehindAnUnmanagedNicStays)
+{
+    const std::string nic =
+        R"({"key":"net","steps":[)"
+        R"({"execute":"netdev_add","arguments":{"type":"user","id":"nd"}},)"
+        R"({"execute":"device_add","arguments":{"driver":"usb-net","id":"un","netdev":"nd",)"
+        R"("bus":"xenusb-0.0"}}]})";
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", nic}), 0));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id":"un"})"), "return"));
+    ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] {
+        return contains(qmp(domain_.judge(), "device_add",
+                            R"({"driver":"usb-net","id":"unmanaged","netdev":"nd",)"
+                            R"("bus":"xenusb-0.0"})"),
+                        "return");
+    }));
+    refused({"attach", "7", "qemu", nic}, 1, "exists", "\"nd\"");
+    EXPECT_TRUE(contains(qmp(domain_.judge(), "netdev_del", R"({"id":"nd"})"), "return"));
+}
+
 TEST_F(ThingIdentityTest, SecondImageOfWhatIsThereIsRefused)
 {
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("one")}), 0));
@@ -254,7 +274,7 @@ TEST_P(OneOfTwoTest, NextProcessAsksForTheOtherDevice)
     if (by == "wait") (void)xl({"--timeout", "0", "wait", number});
     if (by == "detach") (void)xl({"--timeout", "1", "detach", "7", "qemu", "pair"});
     if (by == "recover") {
-        EXPECT_TRUE(ended(fsck({"-p"}), 2));
+        EXPECT_TRUE(ended(fsck({"-p"}), 3));
     }
     EXPECT_EQ(cell("SELECT count(*) FROM product WHERE asked_us IS NOT NULL"), "2");
 

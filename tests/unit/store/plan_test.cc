@@ -79,6 +79,23 @@ TEST(PlanTest, ItsOwnUndoAndProbeCount)
     EXPECT_EQ(plan->probe.products[1].undo->execute, "object-del");
 }
 
+// R16: what a step made is undone; what another thing is made of is not taken out with it.
+TEST(PlanTest, UndoTakesOutWhatItsOwnStepMade)
+{
+    const std::string made =
+        R"({"key":"k","steps":[{"execute":"device_add","arguments":{"id":"d"}}],"undo":[)";
+    EXPECT_TRUE(compile(made + R"({"execute":"device_del","arguments":{"id":"d"}}]})"));
+    for (const std::string undo :
+         {R"({"execute":"device_del","arguments":{"id":"other"}})", R"({"execute":"device_del"})",
+          R"({"execute":"blockdev-del","arguments":{"node-name":"d"}})"}) {
+        const auto plan = compile(made + undo + "]}");
+        ASSERT_FALSE(plan) << undo;
+        EXPECT_NE(plan.error().message.find("something other than the step's device \"d\""),
+                  std::string::npos)
+            << plan.error().message;
+    }
+}
+
 TEST(PlanTest, RefusesWhatCouldNotBeUndoneOrFound)
 {
     const struct {
