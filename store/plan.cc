@@ -407,7 +407,7 @@ Result<Plan> compile_plan(std::string_view thing_json)
             if (product && *own && takes_out_another(**own, *product))
                 return bad_plan(where +
                                 ": its \"undo\" takes out something other than the step's " +
-                                product->kind + " " + json_shown(product->name));
+                                product->kind + " " + json_shown(product->name) + " (R16)");
             step.undo = *std::move(own);
         } else if (product) {
             step.undo = product->undo;

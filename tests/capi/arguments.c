@@ -389,6 +389,13 @@ void check_arguments(struct world* world)
     INVALID(xlstore_destroy_start(NULL, "domid:8", NULL, tell, &t, &op));
     INVALID(xlstore_destroy_start(s, NULL, NULL, tell, &t, &op));
     INVALID(xlstore_destroy_start(s, "domid:8", NULL, NULL, &t, &op));
+    INVALID(xlstore_destroy_with(NULL, "domid:8", XLSTORE_ASSUME_DEAD, NULL, &r));
+    INVALID(xlstore_destroy_with(s, NULL, XLSTORE_ASSUME_DEAD, NULL, &r));
+    INVALID(xlstore_destroy_with(s, "domid:8", ~0u, NULL, &r));
+    STATUS(xlstore_destroy_with(s, none, XLSTORE_ASSUME_DEAD, NULL, &r), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_destroy_with_start(NULL, "domid:8", 0, NULL, tell, &t, &op));
+    INVALID(xlstore_destroy_with_start(s, "domid:8", ~0u, NULL, tell, &t, &op));
+    INVALID(xlstore_destroy_with_start(s, "domid:8", 0, NULL, NULL, &t, &op));
     INVALID(xlstore_destroy_domid(NULL, 8, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c08", NULL, &r));
     INVALID(xlstore_destroy_domid(s, 8, NULL, NULL, &r));
     INVALID(xlstore_destroy_domid_start(NULL, 8, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c08", NULL, tell,

@@ -51,17 +51,19 @@ protected:
 // R11: QEMU takes a netdev out from under a NIC without a word; that NIC may be another's.
 TEST_F(ThingIdentityTest, NetdevBehindAnUnmanagedNicStays)
 {
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_add", R"({"driver":"qemu-xhci","id":"xh"})"),
+                         "return"));
     const std::string nic =
         R"({"key":"net","steps":[)"
         R"({"execute":"netdev_add","arguments":{"type":"user","id":"nd"}},)"
         R"({"execute":"device_add","arguments":{"driver":"usb-net","id":"un","netdev":"nd",)"
-        R"("bus":"xenusb-0.0"}}]})";
+        R"("bus":"xh.0"}}]})";
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", nic}), 0));
     ASSERT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id":"un"})"), "return"));
     ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] {
         return contains(qmp(domain_.judge(), "device_add",
                             R"({"driver":"usb-net","id":"unmanaged","netdev":"nd",)"
-                            R"("bus":"xenusb-0.0"})"),
+                            R"("bus":"xh.0"})"),
                         "return");
     }));
     refused({"attach", "7", "qemu", nic}, 1, "exists", "\"nd\"");
