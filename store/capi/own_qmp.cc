@@ -325,6 +325,15 @@ int32_t wait_under(xlstore_hold* hold, xlstore_result** out, Prepare prepare) no
     return called == XLSTORE_OK ? outcome : called;
 }
 
+// R18: a settle for which there was no memory even to begin is after commit 1: in doubt.
+int32_t or_in_doubt(int64_t intent, int32_t status) noexcept
+{
+    if (status != XLSTORE_E_NO_MEMORY) return status;
+    remember(XLSTORE_E_IN_DOUBT, intent, "out of memory: the intent stays open",
+             "free memory, then settle it again");
+    return XLSTORE_E_IN_DOUBT;
+}
+
 template <class Prepare>
 int32_t start_under(xlstore_hold* hold, xlstore_callback callback, void* userdata, xlstore_op** out,
                     Prepare prepare) noexcept
@@ -416,8 +425,9 @@ int32_t xlstore_intend_start(xlstore_hold* hold, const xlstore_intention* intent
 int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
                        const xlstore_call* call)
 {
-    return wait_under(hold, nullptr,
-                      [&] { return settle_of(hold, intent, seen, false, evidence, call); });
+    return or_in_doubt(intent, wait_under(hold, nullptr, [&] {
+                           return settle_of(hold, intent, seen, false, evidence, call);
+                       }));
 }
 
 int32_t xlstore_settle_start(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
@@ -431,9 +441,10 @@ int32_t xlstore_settle_start(xlstore_hold* hold, int64_t intent, int32_t seen, c
 int32_t xlstore_asked(xlstore_hold* hold, int64_t intent, const char* evidence,
                       const xlstore_call* call)
 {
-    return wait_under(hold, nullptr, [&] {
-        return settle_of(hold, intent, XLSTORE_SEEN_NOTHING, true, evidence, call);
-    });
+    return or_in_doubt(intent, wait_under(hold, nullptr, [&] {
+                           return settle_of(hold, intent, XLSTORE_SEEN_NOTHING, true, evidence,
+                                            call);
+                       }));
 }
 
 int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evidence,
