@@ -92,9 +92,10 @@ Result<Status> run_init(const Arguments& arguments)
 
 Result<Status> run_upgrade(const Arguments& arguments)
 {
-    // Opened for writing, it is upgraded.
+    // Opened for writing, it is upgraded. R18: with the upgrade committed it is done, also where no
+    // room is left for this process's own session; only a store of this schema can be looked at.
     const auto store = open_store(arguments);
-    if (!store) return store.error();
+    if (!store && !open_to_look(arguments)) return store.error();
     const auto version = std::to_string(schema::newest_version());
     if (arguments.json)
         std::puts(json_object({{"schema_version", version}}).c_str());
