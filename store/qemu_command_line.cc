@@ -146,9 +146,9 @@ private:
         "hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash"};
     static constexpr std::array<std::string_view, 5> kMonitors = {"qmp", "qmp-pretty", "mon",
                                                                   "monitor", "readconfig"};
-    static constexpr std::array<std::string_view, 12> kOthers = {
-        "device", "object", "netdev",   "chardev",  "blockdev",  "drive",
-        "virtfs", "serial", "watchdog", "debugcon", "xen-domid", "parallel"};
+    static constexpr std::array<std::string_view, 14> kOthers = {
+        "device", "object", "netdev",   "chardev",  "blockdev",  "drive",    "nic",
+        "virtfs", "serial", "watchdog", "debugcon", "xen-domid", "parallel", "net"};
 
     template <class List>
     static bool has(const List& list, std::string_view word)
@@ -165,11 +165,14 @@ private:
         line_.has_monitor |= has(kMonitors, word);
         if (word == "device") group(word, members_of(value, "driver"));
         if (word == "object") group(word, members_of(value, "qom-type"));
-        if (word == "netdev") group(word, members_of(value, "type"));
+        // -nic and -net name their back end by the id.
+        if (word == "netdev" || word == "nic" || word == "net")
+            group("netdev", members_of(value, "type"));
         if (word == "chardev") group(word, members_of(value, "backend"));
         if (word == "blockdev") group(word, members_of(value, "driver"));
         if (word == "drive") group(word, members_of(value, ""));
-        if (word == "virtfs" || word == "watchdog" || word == "debugcon") ++line_.anonymous;
+        if (word == "virtfs" || word == "watchdog") ++line_.anonymous;
+        if (word == "debugcon") line_.names["device"].insert("debugcon");
         if (has(kImages, word)) line_.files.insert(value);
         if (word == "xen-domid") line_.domid = json_integer(value);
         if (word == "readconfig") config(value);

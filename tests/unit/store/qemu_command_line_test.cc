@@ -80,6 +80,17 @@ TEST(QemuCommandLineTest, DevicesWithoutIdAreCounted)
     EXPECT_FALSE(line.makes("anonymous", "device", ""));
 }
 
+TEST(QemuCommandLineTest, ShortOptionsNameWhatTheyMake)
+{
+    const auto line = parsed({"-nic", "user,id=abc,model=virtio-net-pci", "-net", "user,id=nu",
+                              "-net", "nic", "-debugcon", "null"});
+    EXPECT_TRUE(line.makes("netdev", "abc", "user"));
+    EXPECT_TRUE(line.makes("netdev", "nu", "user"));
+    EXPECT_FALSE(line.makes("netdev", "other", "user"));
+    EXPECT_TRUE(line.makes("device", "debugcon", "isa-debugcon"));
+    EXPECT_FALSE(line.makes("anonymous", "device[0]", ""));
+}
+
 TEST(QemuCommandLineTest, WhatQemuNamesItselfIsItsOwn)
 {
     const auto line = parsed({});
