@@ -14,6 +14,7 @@
 // and acts.
 #include "recovery/passes.hpp"
 #include "store/class_plan.hpp"
+#include "store/closing.hpp"
 #include "store/json_text.hpp"
 #include "store/product.hpp"
 #include "store/survey.hpp"
@@ -37,6 +38,8 @@ public:
         auto there = co_await take_inventory(reached_.monitor(), reached_.deadline());
         if (!there) co_return std::move(there).error();
         initial_ = initial_devices(*there);
+        if (auto forgotten = co_await forget_absent(*there); !forgotten)
+            co_return std::move(forgotten).error();
         auto survey = co_await take_survey(store_.db(), domain_.id, initial_, *there,
                                            reached_.monitor(), reached_.deadline());
         if (!survey) co_return std::move(survey).error();
@@ -70,13 +73,32 @@ private:
         return made.known() && life_of(qemu) == Life::alive ? std::move(made) : std::move(initial);
     }
 
+    // R19: an initial device that is gone is not what gets its name later. Nothing is lost by it:
+    // the list says what was there at the start, and QEMU shows that it is not there now.
+    Task<Result<void>> forget_absent(const Inventory& there)
+    {
+        const auto absent =
+            absent_initial_devices(read_initial_devices(store_.db(), domain_.id), there);
+        if (absent.empty() || check_.looking_only()) co_return Result<void>();
+        co_return co_await reached_.engine()->journal().commit(
+            reached_.engine()->hold(), "forget initial devices", reached_.deadline(),
+            [&](const FastHold& fast) -> Result<void> {
+                for (const auto& [kind, name] : absent)
+                    forget_initial_device(store_.db(), fast.domain(), kind, name);
+                return {};
+            });
+    }
+
     // Something that no entry has: an entry for it, or out with it. Of what may be initial only the
     // former, and not unattended: nothing is taken out of a guest by mistake.
     Task<void> take_in(Proposal proposal)
     {
         const Subject about = subject(
             proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json);
-        const bool evict = check_.options().evict && initial_.known();
+        // From a closed document nothing is taken out; what no entry has is adopted all the same
+        // (R1).
+        const bool evict =
+            check_.options().evict && initial_.known() && !closed_by(store_.db(), domain_.id);
         const Code code = !initial_.known() ? Code::thing_perhaps_initial
                           : evict           ? Code::thing_unwanted
                                             : Code::thing_unknown;

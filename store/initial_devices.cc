@@ -112,12 +112,32 @@ void write_initial_devices(Db& db, DomainId domain, const InitialDevices& initia
         insert(kMedium, drive, file);
 }
 
+std::vector<std::pair<std::string, std::string>> absent_initial_devices(
+    const InitialDevices& initial, const Inventory& there)
+{
+    std::vector<std::pair<std::string, std::string>> absent;
+    for (const auto& [kind, names] : initial.names) {
+        const auto listed = there.names.find(kind);
+        for (const auto& name : names)
+            if (listed == there.names.end() || !listed->second.contains(name))
+                absent.emplace_back(kind, name);
+    }
+    return absent;
+}
+
+void forget_initial_device(Db& db, DomainId domain, const std::string& kind,
+                           const std::string& name)
+{
+    db.prepare("DELETE FROM initial_device WHERE domain = ? AND kind = ? AND name = ?")
+        .bind(value_of(domain))
+        .bind(kind)
+        .bind(name)
+        .run();
+}
+
 void forget_initial_medium(Db& db, DomainId domain, const std::string& drive)
 {
-    db.prepare("DELETE FROM initial_device WHERE domain = ? AND kind = 'medium' AND name = ?")
-        .bind(value_of(domain))
-        .bind(drive)
-        .run();
+    forget_initial_device(db, domain, std::string(kMedium), drive);
 }
 
 }  // namespace xlstore

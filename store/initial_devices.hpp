@@ -11,6 +11,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "store/inventory.hpp"
 #include "store/qemu_command_line.hpp"
@@ -48,6 +50,12 @@ struct InitialDevices {
 void write_initial_devices(Db& db, DomainId domain, const InitialDevices& initial);
 /// REQUIRES the gate. As if `domain` had no QEMU.
 void forget_initial_devices(Db& db, DomainId domain);
+/// What `initial` lists and QEMU has no more: another device may get such a name later.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> absent_initial_devices(
+    const InitialDevices& initial, const Inventory& there);
+/// REQUIRES the gate. What has that name from now on was made later.
+void forget_initial_device(Db& db, DomainId domain, const std::string& kind,
+                           const std::string& name);
 /// REQUIRES the gate. What is in the drive from now on was put there, or is in its entry.
 void forget_initial_medium(Db& db, DomainId domain, const std::string& drive);
 

@@ -124,6 +124,22 @@ TEST_F(ClosingTest, DestructionAndRecoveryPass)
     EXPECT_FALSE(is_alive(domain_.qemu_pid()));
 }
 
+// What no entry has is adopted (R1); taking it out of the guest has to wait.
+TEST_F(ClosingTest, NothingIsEvictedFromAClosedDocument)
+{
+    ASSERT_TRUE(ended(close(), 0));
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_add",
+                             R"({"driver":"usb-tablet","id":"hot","bus":"xenusb-0.0"})"),
+                         "return"));
+    const Ran ran = fsck({"-y", "--evict"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_TRUE(contains(ran.out, "ADOPTED"));
+    EXPECT_EQ(entry("hot"), "present");
+    EXPECT_EQ(domain_.devices(), "hot ide-5632 xenusb-0");
+    ASSERT_TRUE(ended(xl({"reopen", "7"}), 0));
+    EXPECT_TRUE(ended(xl({"detach", "7", "qemu", "hot"}), 0));
+}
+
 TEST_F(ClosingTest, AReasonIsOneLineAndRequired)
 {
     EXPECT_TRUE(ended(xl({"close", "7"}), 2));

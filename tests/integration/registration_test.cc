@@ -246,6 +246,37 @@ TEST_F(RegistrationTest, ASecondRegistrationKeepsNothingOfTheFirst)
     EXPECT_EQ(devices_of(second.judge), "boot-nic ide-5632 once xenusb-0");
 }
 
+// Once it was seen absent, its name is free for what is plugged in later.
+TEST_F(RegistrationTest, AnInitialDeviceThatWasSeenAbsentIsForgotten)
+{
+    RunningQemu qemu(store_.directory(), material_, "first", {"-device", "usb-kbd,id=once"});
+    import();
+    registered(qemu);
+    ASSERT_TRUE(contains(qmp(qemu.judge, "device_del", R"({"id":"once"})"), "return"));
+    ASSERT_TRUE(wait_until(std::chrono::seconds(20),
+                           [&] { return devices_of(qemu.judge) == "ide-5632 xenusb-0"; }));
+    EXPECT_TRUE(ended(fsck({"-n"}), 0));
+    EXPECT_EQ(initial("device"), "ide-5632 once xenusb-0");  // -n writes nothing
+    EXPECT_EQ(fsck({"-p"}).status & ~1, 0);
+    EXPECT_EQ(initial("device"), "ide-5632 xenusb-0");
+    plug_tablet(qemu, "once");
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_EQ(entry("once"), "present");
+    EXPECT_TRUE(ended(xl({"detach", "7", "qemu", "once"}), 0));
+}
+
+TEST_F(RegistrationTest, BackEndsOfTheOptionNicAreInitial)
+{
+    RunningQemu qemu(store_.directory(), material_, "first",
+                     {"-nic", "user,id=boot-net,model=virtio-net-pci", "-debugcon", "null"});
+    import();
+    registered(qemu);
+    EXPECT_EQ(cell("SELECT count(*) FROM thing WHERE class = 'qemu'"), "0");
+    EXPECT_EQ(initial("netdev"), "boot-net");
+    EXPECT_EQ(initial("device"), "debugcon ide-5632 xenusb-0");
+    EXPECT_TRUE(ended(fsck({"-n"}), 0));
+}
+
 TEST_F(RegistrationTest, AThingOfTheDocumentThatIsThereIsPresentAgain)
 {
     RunningQemu first(store_.directory(), material_, "first");
