@@ -54,7 +54,9 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
         return Error(Errc::exists,
                      "domain " + std::to_string(domid) + " (" + living.text(0) +
                          ") is in the store, " + living.text(1) + " (R14)",
-                     "destroy it first, or use another domid");
+                     living.text(1) == state_name(DomainState::creating)
+                         ? "if its creator died, 'xlstore recover' ends or finishes its creation"
+                         : "destroy it first, or use another domid");
     db.prepare(
           "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
           "changed_us, born_us) "
@@ -317,7 +319,7 @@ Task<Result<Created>> Creation::finish(Deadline until)
     co_return co_await give_up(*std::move(failure));
 }
 
-// R18: what is left of a creation is said, whatever breaks while it is cleared away.
+// R18: what is left of a creation is said, also when clearing it away fails.
 Task<Error> Creation::give_up(Error failure)
 {
     const Errc code = failure.code;

@@ -244,7 +244,7 @@ std::optional<Action> Protocol::reply(std::string_view object)
     }
     const std::string id = json_get_string(object, "id").value_or("");
     if (state_ != State::awaiting || id != outstanding_)
-        return fail("sent a reply that nobody asked for: " + printable(id));
+        return fail("sent a reply that no command asked for: " + printable(id));
     outstanding_.clear();
     state_ = State::idle;
     past_barrier_ = true;

@@ -181,6 +181,7 @@ TEST_F(ReuseTest, TwoCreatorsOfADomidMakeOneDomain)
         const Ran second = xl({"--json", "create", "7", material_.document, "--", "true"});
         EXPECT_TRUE(ended(second, 1));
         EXPECT_EQ(json_at(second.out, "$.error.code"), "exists");
+        EXPECT_TRUE(contains(json_at(second.out, "$.error.advice"), "recover"));
         EXPECT_EQ(first.finish().status, 0);
         EXPECT_EQ(qemus().size(), 1U);
         EXPECT_TRUE(store_and_qemu_agree(store_.path(), material_.judge));

@@ -236,7 +236,7 @@ TEST(Protocol, TakesNothingForALeftoverThatClaimsOurId)
 {
     Protocol protocol("p");
     EXPECT_EQ(shown(protocol.feed(returned(ours(1)) + kGreeting)),
-              Shown{"failure: sent a reply that nobody asked for: \"p-1\""});
+              Shown{"failure: sent a reply that no command asked for: \"p-1\""});
 }
 
 TEST(Protocol, BoundsTheNumberOfLeftovers)
@@ -347,30 +347,30 @@ TEST(Protocol, EndsAtAReplyOfOursThatIsNotOutstanding)
     for (const auto* id :
          {"p-2", "p-0", "p-", "p-01", "p-1 ", "p-1\\u0000", "p-18446744073709551617"}) {
         const std::string answer = answer_to(returned("\""s + id + "\""));
-        EXPECT_TRUE(answer.starts_with("failure: sent a reply that nobody asked for: \"p-"))
+        EXPECT_TRUE(answer.starts_with("failure: sent a reply that no command asked for: \"p-"))
             << answer;
     }
     // Twice, idle.
     Protocol twice = talking("stop");
     EXPECT_EQ(shown(twice.feed(returned(ours(1)) + returned(ours(1)))),
-              (Shown{"return {}", "failure: sent a reply that nobody asked for: \"p-1\""}));
+              (Shown{"return {}", "failure: sent a reply that no command asked for: \"p-1\""}));
     // Twice, with another command outstanding.
     Protocol late = talking("stop");
     (void)late.feed(returned(ours(1)));
     (void)late.command("cont", "");
     EXPECT_EQ(shown(late.feed(returned(ours(1)))),
-              Shown{"failure: sent a reply that nobody asked for: \"p-1\""});
+              Shown{"failure: sent a reply that no command asked for: \"p-1\""});
     // Before anything was asked.
     Protocol early = talking();
     EXPECT_EQ(shown(early.feed(returned(ours(1)))),
-              Shown{"failure: sent a reply that nobody asked for: \"p-1\""});
+              Shown{"failure: sent a reply that no command asked for: \"p-1\""});
 }
 
 TEST(Protocol, KnowsItsIdHoweverItIsEscaped)
 {
     EXPECT_EQ(answer_to(returned(R"("\u0070-1")")), "return {}");
     EXPECT_EQ(answer_to(returned(R"("\u0070-2")")),
-              "failure: sent a reply that nobody asked for: \"p-2\"");
+              "failure: sent a reply that no command asked for: \"p-2\"");
 }
 
 TEST(Protocol, EndsAtAReplyWithoutAnId)
