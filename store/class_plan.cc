@@ -322,7 +322,7 @@ std::optional<Probe> proof_of_absence(const ThingRow& entry, const std::vector<P
     }
     if (entry.state != "stale") return std::nullopt;
     if (const auto drive = drive_of(entry)) {
-        probe.drive = DriveProbe{*drive, {}, {}, {}};
+        probe.drive = DriveProbe{*drive, {}, {}, {}, {}};
     } else if (entry.name.device_class == "pcidevs") {
         // libxl's id; that of another PCI segment's device can be the same.
         std::array<char, 32> id{};
@@ -373,7 +373,7 @@ Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
                 with_medium(entry.json, "", "empty"),
                 {}};
     draft.plan.probe.drive =
-        DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}};
+        DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}, {}};
     auto& steps = draft.plan.steps;
     steps.push_back(Step{{"query-version", ""}, std::nullopt, {}, {}});
     steps.push_back(Step{{std::string(kEject), id}, std::nullopt, {}, {}});

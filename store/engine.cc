@@ -135,6 +135,13 @@ std::vector<Product> still_there(const std::vector<Product>& asked, const Eviden
     return there;
 }
 
+// What is in the drive before anything is done: a probe tells it again, and history names it.
+void remember_medium(DriveProbe& drive, const Evidence& found)
+{
+    drive.seen = found.medium;
+    if (found.medium_name && !found.medium_name->empty()) drive.seen_medium = found.medium_name;
+}
+
 }  // namespace
 
 bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found)
@@ -700,7 +707,7 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
         if (there.medium && !draft.plan.probe.drive->after) {
             // Taking out a medium that the store does not know: the intent remembers what was
             // there.
-            draft.plan.probe.drive->seen = there.medium;
+            remember_medium(*draft.plan.probe.drive, there);
             co_return Result<void>();
         }
         co_return Error(there.medium || monitor_.usable() ? Errc::refused : Errc::protocol,
@@ -709,7 +716,7 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
                                        "take it into the entry"
                                      : "nothing was changed");
     }
-    if (draft.plan.probe.drive) draft.plan.probe.drive->seen = there.medium;
+    if (draft.plan.probe.drive) remember_medium(*draft.plan.probe.drive, there);
     if (draft.verb != Verb::remove) co_return Result<void>();
     if (there.image == Image::after)
         draft.plan.steps.clear();

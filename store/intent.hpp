@@ -85,6 +85,7 @@ struct Evidence {
     std::vector<Product> present;  ///< those that are
     std::vector<std::int64_t> leftover_fdsets;  ///< ours, and nothing uses them
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
+    std::optional<std::string> medium_name = {};  ///< the same as a document does, "raw:/a.iso"
     bool tray_shut = false;                     ///< its guest keeps the drive's tray shut
     std::string reason;
 };

@@ -147,15 +147,19 @@ const std::optional<std::string>& shown_by(const Draft& draft, Image image)
                                     : draft.image_neither;
 }
 
+// The path of a medium; of a name that is no path, its protocol alone: the rest may hold a secret.
+std::string path_only(std::string name)
+{
+    return name.empty() || name.front() == '/' ? name : name.substr(0, name.find(':'));
+}
+
 }  // namespace
 
 std::optional<std::string> medium_in(const ThingName& thing, std::string_view json)
 {
     if (thing.device_class != "disks" || json_get_integer(json, "is_cdrom").value_or(0) == 0)
         return std::nullopt;
-    auto path = json_get_string(json, "pdev_path").value_or("");
-    if (path.empty() || path.front() == '/') return path;
-    return path.substr(0, path.find(':'));
+    return path_only(json_get_string(json, "pdev_path").value_or(""));
 }
 
 // R15: compare and advance. R8: the state is read in the same transaction, so that whichever of a
@@ -380,8 +384,9 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
                      evidence};
     line.author = intent->owner;
     if (draft.image_before) line.medium_before = medium_in(draft.thing, *draft.image_before);
-    if (const auto& drive = draft.plan.probe.drive; drive && drive->seen)
-        line.medium_before = drive->seen;  // what QEMU had, where it differs from the document
+    if (const auto& drive = draft.plan.probe.drive; drive && drive->seen_medium)
+        line.medium_before =  // QEMU's, should they differ
+            path_only(drive->seen_medium->substr(drive->seen_medium->find(':') + 1));
     if (shown) line.medium_after = medium_in(draft.thing, *shown);
     for (const auto& step : draft.plan.steps)
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;

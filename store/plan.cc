@@ -163,7 +163,8 @@ std::string probe_to_json(const Probe& probe)
         text += ",\"drive\":{\"id\":" + json_quote(probe.drive->drive) +
                 ",\"before\":" + optional_text(probe.drive->before) +
                 ",\"after\":" + optional_text(probe.drive->after) +
-                ",\"seen\":" + optional_text(probe.drive->seen) + "}";
+                ",\"seen\":" + optional_text(probe.drive->seen) +
+                ",\"seen_medium\":" + optional_text(probe.drive->seen_medium) + "}";
     }
     if (!probe.absent.empty()) text += ",\"absent\":" + json_quote(probe.absent);
     return text + "}";
@@ -193,7 +194,8 @@ Result<Probe> probe_from_json(std::string_view minified)
         const auto id = json_get_string(*drive, "id");
         if (!id) return bad_plan("the probe's drive has no id");
         probe.drive = DriveProbe{*id, json_get_string(*drive, "before"),
-                                 json_get_string(*drive, "after"), json_get_string(*drive, "seen")};
+                                 json_get_string(*drive, "after"), json_get_string(*drive, "seen"),
+                                 json_get_string(*drive, "seen_medium")};
     }
     return probe;
 }

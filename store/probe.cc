@@ -37,6 +37,7 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
     const auto* drive = found.find(probe.drive);
     if (!drive) return nothing_known("QEMU has no drive " + json_shown(probe.drive));
     evidence.medium = drive->file;
+    if (drive->file) evidence.medium_name = found.medium_in(*drive);
     evidence.tray_shut = drive->locked && !drive->tray_open;
     if (!drive->file) {
         evidence.image = !probe.after    ? Image::after

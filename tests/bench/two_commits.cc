@@ -81,7 +81,7 @@ Draft change(const Fixture& fixture, std::int64_t key)
                                   ThingName{"disks", "d" + std::to_string(key)});
     Draft draft{Verb::change, entry->name, entry->json, entry->json, entry->json, {}};
     draft.plan.steps.push_back(Step{{"eject", R"({"id":"ide-5632"})"}, std::nullopt, {}, {}});
-    draft.plan.probe.drive = DriveProbe{"ide-5632", "raw:/srv/xen/a.iso", "raw:/srv/xen/b.iso", {}};
+    draft.plan.probe.drive = DriveProbe{"ide-5632", "raw:/srv/xen/a.iso", "raw:/srv/xen/b.iso", {}, {}};
     return draft;
 }
 

@@ -45,6 +45,7 @@ import tempfile
 import time
 
 LOOK_SECONDS = 20.0     # for a QEMU that is starting, or busy with what a dead client asked of it
+LEFTOVERS = 64          # messages before a greeting, at most
 CHILD_SECONDS = 5.0     # for the gated child of a dead creator, or whoever was killed, to end
 
 
@@ -73,8 +74,12 @@ class Monitor:
                 if time.monotonic() > until or (pid and not is_alive(pid)):
                     raise CouldNotLook(f"{path}: {error}") from error
                 time.sleep(0.02)
-        greeting = self.line()
-        if "QMP" not in greeting:
+        # QEMU 7.2 hands what it owed the previous client to the next one, before the greeting.
+        for _ in range(LEFTOVERS):
+            greeting = self.line()
+            if "QMP" in greeting:
+                break
+        else:
             raise CouldNotLook(f"{path}: no QMP greeting: {greeting}")
         self.ask("qmp_capabilities")
 

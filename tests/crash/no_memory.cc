@@ -65,10 +65,14 @@ void watch_sqlite_memory()
         throw std::runtime_error("SQLite's memory cannot be watched");
 }
 
+void* allocate_or_null(std::size_t size)
+{
+    return trap.springs(trap.of_cxx) ? nullptr : std::malloc(size == 0 ? 1 : size);
+}
+
 void* allocate(std::size_t size)
 {
-    if (!trap.springs(trap.of_cxx))
-        if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+    if (void* memory = allocate_or_null(size)) return memory;
     throw std::bad_alloc();
 }
 
@@ -82,6 +86,15 @@ void* operator new(std::size_t size)
 void* operator new[](std::size_t size)
 {
     return xlstore::test::allocate(size);
+}
+// The sanitizer's own would hand out memory that `delete` below may not free.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept
+{
+    return xlstore::test::allocate_or_null(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept
+{
+    return xlstore::test::allocate_or_null(size);
 }
 void operator delete(void* memory) noexcept
 {

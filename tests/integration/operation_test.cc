@@ -266,7 +266,7 @@ TEST_F(OperationTest, FailedUndoLeavesItInDoubtWithTheFacts)
     const Ran ran = xl({"--json", "attach", "7", "qemu", R"({"key":"pair","steps":[
              {"execute":"chardev-add","arguments":{"id":"c0","backend":{"type":"null","data":{}}}},
              {"execute":"device_add","arguments":{"driver":"no-such-device","id":"d0"}}],
-             "undo":[{"execute":"chardev-remove","arguments":{"id":"not-c0"}},
+             "undo":[{"execute":"chardev-send-break","arguments":{"id":"not-c0"}},
                      {"execute":"device_del","arguments":{"id":"d0"}}]})"});
     EXPECT_TRUE(ended(ran, 3));
     EXPECT_EQ(code(ran), "in_doubt");

@@ -229,7 +229,7 @@ TEST_F(JournalTest, DriveIsSettledWithEachOfItsThreeImages)
         draft.image_before = a;
         draft.image_after = b;
         draft.image_neither = none;
-        draft.plan.probe.drive = DriveProbe{"ide-5632", "raw:/srv/a.iso", "raw:/srv/b.iso", {}};
+        draft.plan.probe.drive = DriveProbe{"ide-5632", "raw:/srv/a.iso", "raw:/srv/b.iso", {}, {}};
         const auto intents = open(slow, std::move(draft));
         ASSERT_TRUE(intents) << intents.error().message;
         EXPECT_EQ(state_of("hdc"), "changing");

@@ -223,7 +223,7 @@ TEST(PlanTest, StepsAndProbeComeBackAsTheyWere)
     probe.products.push_back(Product{"device", "d\"0", Command{"device_del", R"({"id":"d"})"}});
     probe.products.push_back(Product{"node", "n", std::nullopt});
     for (const auto& seen : {std::optional<std::string>(), std::optional<std::string>("")}) {
-        probe.drive = DriveProbe{"ide-5632", "raw:/a", std::nullopt, seen};
+        probe.drive = DriveProbe{"ide-5632", "raw:/a", std::nullopt, seen, {}};
         const auto again = probe_from_json(probe_to_json(probe));
         ASSERT_TRUE(again);
         EXPECT_EQ(probe_to_json(*again), probe_to_json(probe));

@@ -257,7 +257,7 @@ protected:
     static Probe drive(std::optional<std::string> before, std::optional<std::string> after)
     {
         Probe probe;
-        probe.drive = DriveProbe{"ide-5632", std::move(before), std::move(after), std::nullopt};
+        probe.drive = DriveProbe{"ide-5632", std::move(before), std::move(after), {}, {}};
         return probe;
     }
     static std::string holding(const std::string& file)
