@@ -85,10 +85,13 @@ bool is_right(const Header& header)
     return header[18] >= 1 && header[18] <= 2 && header[19] >= 1 && header[19] <= 2;
 }
 
+// False: the file ends before. @throws IoError: it could not be read, which is not the same
 template <std::size_t size>
 bool read_at(int fd, off_t at, std::array<unsigned char, size>& bytes)
 {
-    return pread(fd, bytes.data(), size, at) == static_cast<ssize_t>(size);
+    const auto read = pread(fd, bytes.data(), size, at);
+    if (read < 0) throw IoError(errno, "cannot read the copy of a damaged database");
+    return read == static_cast<ssize_t>(size);
 }
 
 void write_at(int fd, off_t at, const unsigned char* bytes, std::size_t size)
@@ -415,6 +418,7 @@ bool DamagedDatabase::rows_by_id(const std::string& table, std::int64_t highest,
             sqlite3_bind_int64(single.get(), 1, at);
             rc = sqlite3_step(single.get());
             if (rc == SQLITE_ROW) break;  // from this one on
+            if (rc != SQLITE_DONE && (rc & 0xff) != SQLITE_CORRUPT) db_->fail("cannot read it");
             readable = rc == SQLITE_DONE;
         }
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/fsck.hpp"
 
+#include <filesystem>
+
+#include "recovery/damage.hpp"
 #include "recovery/damaged_database.hpp"
 #include "recovery/salvage.hpp"
 
@@ -14,7 +17,8 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode,
 {
     try {
         auto store = mode == Mode::look ? Store::open_untouched(where) : Store::open(where);
-        if (!store) damage = damage_of(where.directory);
+        if (store) return store;
+        if (auto seen = damage_of(where.directory)) damage = *std::move(seen);
         return store;
     } catch (const DbError& e) {
         if (!is_damage(e)) throw;
@@ -33,13 +37,16 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     options.only.reset();
     Check check(std::move(options));
     std::optional<std::string> damage;
-    const bool missing = !file_identity(where.directory + "/store.db");
-    if (check.options().rebuild && missing && !damage_of(where.directory) &&
-        !make_empty(check, where.directory))
+    if (check.options().rebuild && !std::filesystem::exists(where.directory + "/store.db") &&
+        !was_broken_off(where.directory) && !make_empty(check, where.directory))
         return Checked{check.so_far(), nullptr};
     const auto seen = file_identity(where.directory + "/store.db");
     auto store = open(where, check.options().mode, damage);
     if (!store && !damage) return std::move(store).error();
+    if (damage) {
+        damage = seen_again(check, where.directory, *damage);
+        if (!damage) return Checked{check.so_far(), nullptr};
+    }
     for (bool saved = false;; saved = true) {
         if (!damage) {
             if (!domain.empty()) {

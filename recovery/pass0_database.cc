@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "recovery/damaged_database.hpp"
+#include "recovery/integrity.hpp"
 #include "recovery/passes.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
@@ -32,8 +33,6 @@ bool has_log_race()
 // Bytes of the log's index (-shm) that an open read transaction locks, by SQLite's file format.
 constexpr std::int64_t kReadLockFirst = 123;
 constexpr std::int64_t kReadLockLast = 127;
-// Of what SQLite says of a damaged file; there may be thousands.
-constexpr int kLinesShown = 3;
 // A reader that is found twice with this between is no ordinary query.
 constexpr auto kLookAgain = std::chrono::seconds(1);
 
@@ -77,41 +76,12 @@ Task<void> check_log(Check& check, Store& store)
         check.failed(Code::log_large, about, emptied.error());
 }
 
-struct Damage {
-    std::string lines;          // the first few of what SQLite says; empty: none
-    bool indexes_alone = true;  // the tables are sound
-};
-
-Damage damage_in(Db& db)
-{
-    Damage damage;
-    int count = 0;
-    const auto add = [&](const std::string& line, bool of_index) {
-        damage.indexes_alone = damage.indexes_alone && of_index;
-        if (++count > kLinesShown) return;
-        damage.lines += (damage.lines.empty() ? "" : "; ") + words_of_sqlite(line);
-    };
-    auto integrity = db.prepare("PRAGMA integrity_check(100)");
-    while (integrity.step()) {
-        const auto text = integrity.text(0);
-        if (text == "ok") break;
-        add(text, text.find("missing from index ") != std::string::npos ||
-                      text.find("wrong # of entries in index ") != std::string::npos ||
-                      text.find("non-unique entry in index ") != std::string::npos);
-    }
-    auto keys = db.prepare("PRAGMA foreign_key_check");
-    while (keys.step())
-        add("a row of " + keys.text(0) + " names a missing row of " + keys.text(2), false);
-    if (count > kLinesShown) damage.lines += "; " + std::to_string(count) + " in all";
-    return damage;
-}
-
 // False: they are as they were.
 Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
 {
     const auto section = [&](const GateHold&) -> Result<void> {
         store.db().execute("REINDEX");
-        const auto still = damage_in(store.db());
+        const auto still = integrity_of(store.db());
         if (still.lines.empty()) return {};
         return Error(Errc::store, "it is damaged all the same: " + still.lines);
     };
@@ -120,6 +90,7 @@ Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
         const auto done = co_await store.with_gate("rebuild indexes", check.deadline(), section);
         if (!done) failed = done.error();
     } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
         failed = Error(Errc::store, words_of_sqlite(e.reason()));
     }
     if (failed)
@@ -159,11 +130,11 @@ Task<DatabaseState> pass0_database(Check& check, Store& store)
 {
     Db& db = store.db();
     try {
-        auto damage = damage_in(db);
+        auto damage = integrity_of(db);
         if (!damage.lines.empty() && damage.indexes_alone) {
             const Subject about{"store.db", damage.lines};
             if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};
-            if (co_await rebuild_indexes(check, store, about)) damage = Damage{};
+            if (co_await rebuild_indexes(check, store, about)) damage = Integrity{};
         }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
         co_await check_schema(check, store);
@@ -175,6 +146,7 @@ Task<DatabaseState> pass0_database(Check& check, Store& store)
                          Subject{"domain " + breaches.text(0) + " " + breaches.text(1),
                                  breaches.text(2), breaches.integer(0)});
     } catch (const DbError& e) {
+        if (!is_damage(e)) throw;  // it could not be read, which is not the same
         co_return DatabaseState{false, words_of_sqlite(e.reason())};
     }
     if (has_log_race())

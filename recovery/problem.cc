@@ -22,6 +22,7 @@ constexpr std::array kProblems = {
     Problem{Code::row_rebuilt, "row_rebuilt", "could be saved in part", "", "", false, Exit::left},
     Problem{Code::row_set_aside, "row_set_aside", "could be read, has no place, and is set aside", "", "", false, Exit::left},
     Problem{Code::database_missing, "database_missing", "there is no database", "Make an empty one", "MADE", false, Exit::left},
+    Problem{Code::database_unseen, "database_unseen", "the database could not be read; that proves nothing of it, and nothing was replaced", "", "", false, Exit::blind},
     Problem{Code::entry_unreadable, "entry_unreadable", "its text cannot be read", "Set the text aside and keep what is known of it otherwise", "SET ASIDE", false, Exit::left},
     Problem{Code::entry_class_unknown, "entry_class_unknown", "is of no known class", "", "", false, Exit::left},
     Problem{Code::entry_key_differs, "entry_key_differs", "its text is that of another thing", "", "", false, Exit::left},

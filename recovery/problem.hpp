@@ -24,6 +24,7 @@ enum class Code : std::uint16_t {
     row_rebuilt = 10,
     row_set_aside = 11,
     database_missing = 12,
+    database_unseen = 20,
     entry_unreadable = 1001,
     entry_class_unknown = 1002,
     entry_key_differs = 1003,

@@ -10,12 +10,12 @@
 #include <ctime>
 #include <filesystem>
 
+#include "recovery/damage.hpp"
 #include "recovery/damaged_database.hpp"
 #include "recovery/saved_rows.hpp"
 #include "store/lock_survey.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
-#include "store/private_copy.hpp"
 #include "store/run_directory.hpp"
 
 namespace xlstore::recovery {
@@ -37,11 +37,6 @@ std::string dated(const std::string& directory)
     for (int again = 2; fs::exists(path) || fs::exists(path + "-wal"); ++again)
         path = plain + "-" + std::to_string(again);
     return path;
-}
-
-bool was_broken_off(const std::string& directory)
-{
-    return !file_identity(directory + "/store.db") && file_identity(directory + kBeingSaved);
 }
 
 void move(const std::string& from, const std::string& to)
@@ -193,23 +188,6 @@ bool make_empty(Check& check, const std::string& directory)
     else
         check.fixed(Code::database_missing, about);
     return !failed;
-}
-
-std::optional<std::string> damage_of(const std::string& directory)
-{
-    if (was_broken_off(directory))
-        return "there is no store.db: saving what is in store.db.saving was broken off";
-    if (!file_identity(directory + "/store.db")) return std::nullopt;
-    const auto copy = PrivateCopy::make(directory + "/store.db");
-    if (!copy) return std::nullopt;
-    try {
-        Db db((*copy)->database(), Db::Mode::read_only);
-        (void)db.pragma_integer("SELECT count(*) FROM sqlite_schema");
-        (void)db.pragma_integer("SELECT count(*) FROM store");
-    } catch (const DbError& e) {
-        if (is_damage(e)) return words_of_sqlite(e.reason());
-    }
-    return std::nullopt;
 }
 
 bool salvage(Check& check, const std::string& directory, const std::string& damage,

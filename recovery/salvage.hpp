@@ -14,10 +14,6 @@
 
 namespace xlstore::recovery {
 
-/// Why the database in `directory` cannot be used as it is: SQLite does not take it for sound, or a
-/// salvage was broken off. Nothing: that is not what is wrong. Writes nothing there.
-std::optional<std::string> damage_of(const std::string& directory);
-
 /// Asks, and makes an empty database where there is none. True: done.
 bool make_empty(Check& check, const std::string& directory);
 

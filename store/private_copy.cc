@@ -25,7 +25,8 @@ namespace {
 constexpr int kAttempts = 5;
 constexpr std::size_t kBlock = std::size_t{1} << 20;
 
-// Size and time of the last change; nothing: there is no such file.
+// Size and time of the last change; nothing: there is no such file. @throws IoError: that cannot be
+// seen, and a copy without its log would be another database
 struct Stamp {
     off_t size = 0;
     timespec changed{};
@@ -38,7 +39,10 @@ struct Stamp {
 std::optional<Stamp> stamp_of(const std::string& path)
 {
     struct stat st {};
-    if (stat(path.c_str(), &st) != 0) return std::nullopt;
+    if (stat(path.c_str(), &st) != 0) {
+        if (errno == ENOENT) return std::nullopt;
+        throw IoError(errno, "cannot look at " + path);
+    }
     return Stamp{st.st_size, st.st_mtim};
 }
 
@@ -115,22 +119,33 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
         return Error(Errc::io,
                      std::string("store: no place for a private copy: ") + strerror(errno),
                      "set TMPDIR to a directory that can be written");
+    try {
+        if (auto filled = copy->fill(database); !filled) return std::move(filled).error();
+    } catch (const IoError& e) {
+        return Error(Errc::io, std::string("store: ") + e.what(), "nothing was changed; try again");
+    }
+    return copy;
+}
+
+Result<void> PrivateCopy::fill(const std::string& database)
+{
     const std::string log = database + "-wal";
+    const std::string to = this->database();
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         const auto before = std::pair(stamp_of(database), stamp_of(log));
         for (const char* suffix : {"", "-wal"})
-            unlink((copy->database() + suffix).c_str());
+            unlink((to + suffix).c_str());
         SqliteFile from(database, SQLITE_OPEN_MAIN_DB);
-        if (!from.copy_to(copy->database()))
-            return trouble(database + " to " + place_of(*copy) + ": " + strerror(errno),
+        if (!from.copy_to(to))
+            return trouble(database + " to " + place_of(*this) + ": " + strerror(errno),
                            "see whether there is room; TMPDIR names another place for the copy");
         if (before.second) {
             SqliteFile from_log(log, SQLITE_OPEN_WAL);
-            if (!from_log.copy_to(copy->database() + "-wal"))
-                return trouble(log + " to " + place_of(*copy) + ": " + strerror(errno),
+            if (!from_log.copy_to(to + "-wal"))
+                return trouble(log + " to " + place_of(*this) + ": " + strerror(errno),
                                "see whether there is room; TMPDIR names another place for the copy");
         }
-        if (std::pair(stamp_of(database), stamp_of(log)) == before) return copy;
+        if (std::pair(stamp_of(database), stamp_of(log)) == before) return {};
     }
     return trouble(database + ": it is changed all the time", "nothing was changed; try again");
 }

@@ -15,8 +15,8 @@ class PrivateCopy {
 public:
     /// Of `database` and its log, if it has one. The files are read through SQLite's own functions:
     /// another descriptor's close would drop the locks of a connection in this process. Made below
-    /// $TMPDIR, /tmp or /dev/shm, whichever can be written. Errors: io (nowhere to write, or it is
-    /// changed all the time).
+    /// $TMPDIR, /tmp or /dev/shm, whichever can be written. Errors: io (nowhere to write, it
+    /// cannot be read, or it is changed all the time).
     static Result<std::unique_ptr<PrivateCopy>> make(const std::string& database);
     PrivateCopy(const PrivateCopy&) = delete;
     PrivateCopy& operator=(const PrivateCopy&) = delete;
@@ -26,6 +26,7 @@ public:
 
 private:
     explicit PrivateCopy(std::string directory) : directory_(std::move(directory)) {}
+    Result<void> fill(const std::string& database);
     std::string directory_;
 };
 

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Whether a database is damaged. A healthy one is replaced by nobody's passing trouble: what one
+// connection met is looked for again over a fresh one, in a private copy of the files, and counts
+// only when it is seen there, too.
+#ifndef XLSTORE_RECOVERY_DAMAGE_HPP_
+#define XLSTORE_RECOVERY_DAMAGE_HPP_
+
+#include <optional>
+#include <string>
+
+#include "recovery/check.hpp"
+#include "store/error.hpp"
+
+namespace xlstore::recovery {
+
+/// A salvage of the store in `directory` was killed before there was a database again.
+/// @throws std::filesystem::filesystem_error: that cannot be seen
+[[nodiscard]] bool was_broken_off(const std::string& directory);
+
+/// Why the database in `directory` cannot be used as it is: SQLite does not take it for sound, or a
+/// salvage was broken off. Nothing: that is not what is wrong. Reads a fresh private copy, and
+/// writes nothing in the store. Error io: it could not be looked at, which says nothing of it.
+Result<std::optional<std::string>> damage_of(const std::string& directory);
+
+/// `first`: what one connection took for damage. Looks again, and gives what is seen there; sees it
+/// nothing, or cannot it look, that is reported as database_unseen, and nothing may be replaced.
+std::optional<std::string> seen_again(Check& check, const std::string& directory,
+                                      const std::string& first);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_DAMAGE_HPP_
