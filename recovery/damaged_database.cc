@@ -313,9 +313,14 @@ void DamagedDatabase::make_schema_anew()
         auto objects = model.prepare(
             "SELECT type, name, tbl_name, rootpage, sql, type = 'index' OR sql LIKE '%WITHOUT "
             "ROWID' FROM sqlite_schema WHERE rootpage > 0 ORDER BY rowid");
+        std::set<std::string> tables;  // that were found: an index without one is an error
         while (objects.step()) {
             const auto root = objects.integer(3);
             if (!is_one_of(root, objects.integer(5) != 0 ? kIndexPages : kTablePages)) continue;
+            if (objects.text(0) == "table")
+                tables.insert(objects.text(1));
+            else if (!tables.contains(objects.text(2)))
+                continue;
             db.prepare("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)")
                 .bind(objects.text(0))
                 .bind(objects.text(1))

@@ -282,8 +282,9 @@ private:
         return [array](Db& db, DomainId domain) -> Result<void> {
             db.prepare(
                   "INSERT INTO document_member (domain, rank, key, key_text) "
-                  "SELECT ?1, coalesce(max(rank), 0) + 10, ?2, ?3 FROM document_member "
-                  "WHERE domain = ?1 ON CONFLICT DO NOTHING")
+                  "SELECT ?1, 10 + (SELECT coalesce(max(rank), 0) FROM document_member WHERE domain = "
+                  "?1), ?2, ?3 WHERE NOT EXISTS "
+                  "(SELECT 1 FROM document_member WHERE domain = ?1 AND key = ?2)")
                 .bind(value_of(domain))
                 .bind(array)
                 .bind(json_quote(array))

@@ -224,8 +224,8 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
             for (const auto intent : open_intents(db, fast.domain())) {
                 auto row =
                     db.prepare(
-                          "SELECT i.operation, t.class, t.key, i.owner FROM intent i JOIN thing t "
-                          "ON t.id = i.thing WHERE i.id = ?")
+                          "SELECT i.operation, coalesce(t.class, '?'), coalesce(t.key, '?'), i.owner "
+                          "FROM intent i LEFT JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                         .bind(value_of(intent));
                 if (!row.step()) continue;
                 HistoryLine line{

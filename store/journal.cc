@@ -370,10 +370,6 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
         "settled", value_of(fast.domain()),
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
     if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
-    db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
-    write_outcome(fast.domain(), *intent, image);
-    if (draft.verb == Verb::change && image != Image::before)
-        follow_medium(db, fast.domain(), draft.thing, *draft.image_after);
     const auto& shown = shown_by(draft, image);
     HistoryLine line{fast.domain(),
                      std::string(verb_name(draft.verb)),
@@ -390,7 +386,11 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     if (shown) line.medium_after = medium_in(draft.thing, *shown);
     for (const auto& step : draft.plan.steps)
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
-    add_history(line);
+    add_history(line);  // first: an intent goes only with the line that closes it
+    db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
+    write_outcome(fast.domain(), *intent, image);
+    if (draft.verb == Verb::change && image != Image::before)
+        follow_medium(db, fast.domain(), draft.thing, *draft.image_after);
     return {};
 }
 

@@ -137,12 +137,12 @@ public:
               "COMMIT", "BEGIN IMMEDIATE",
               "UPDATE domain SET epoch = epoch + 1, revision = revision + 1, changed_us = 1 WHERE "
               "domid = 1",
-              "DELETE FROM intent WHERE thing = 3",
-              "UPDATE thing SET state = 'present', json = json, changed_us = 1 WHERE id = 3",
               "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
               "image, evidence, "
-              "pid, program) VALUES (1, 1, 1, 'change', 'disks', 'd2', 1, 'done', 'after', 'raw', "
-              "1, 'bench')",
+              "pid, program) SELECT 1, 1, 1, 'change', 'disks', 'd2', id, 'done', 'after', 'raw', "
+              "1, 'bench' FROM intent WHERE thing = 3",
+              "DELETE FROM intent WHERE thing = 3",
+              "UPDATE thing SET state = 'present', json = json, changed_us = 1 WHERE id = 3",
               "COMMIT"}) {
             sqlite3_stmt* statement = nullptr;
             if (sqlite3_prepare_v2(db_, sql, -1, &statement, nullptr) != SQLITE_OK)

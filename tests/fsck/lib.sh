@@ -31,8 +31,16 @@ tablet() { # ID
 pid_of() { # DOMID
     xlstore --json sql "SELECT qemu_pid AS n FROM domains WHERE domid = $1" | sed 's/[^0-9]//g'
 }
-by_hand() { # SQL, as nobody should
+plain_sql() { # SQL, as another program runs it: the guards of schema/0015_guards.sql refuse it
     sqlite3 s/store.db "$1"
+}
+by_hand() { # SQL past these guards, for damage that no program of ours makes
+    python3 -c "
+import sqlite3, sys
+db = sqlite3.connect('s/store.db', isolation_level=None)
+db.create_function('only_xlstore_changes_this', 0, lambda: 1)
+db.executescript(sys.argv[1])
+db.close()" "$1"
 }
 # The log copied into the database, and nobody has it open: what is damaged then is all there is.
 checkpointed() {

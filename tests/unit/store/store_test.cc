@@ -15,6 +15,7 @@
 #include "store/journal.hpp"
 #include "store/lifecycle.hpp"
 #include "store/lock_survey.hpp"
+#include "store/write_permit.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
@@ -51,6 +52,7 @@ void raw_sql(const std::string& path, const std::string& sql)
 {
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+    ASSERT_EQ(permit_writes(db), SQLITE_OK);
     char* message = nullptr;
     EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK) << message;
     sqlite3_free(message);
