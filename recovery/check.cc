@@ -14,7 +14,7 @@ void Check::record(Code code, const Subject& subject, Action action, std::string
 {
     const bool is_note = action == Action::none && problem(code).if_left == Exit::clean;
     ++(is_note ? notes_ : found_);
-    Finding finding{code,   subject.domid, subject.intent, subject.text, subject.evidence,
+    Finding finding{code,   subject.domid,   subject.intent, subject.text, subject.evidence,
                     action, std::move(error)};
     if (gathering_ && finding.domid)
         held_back_[*finding.domid].push_back(std::move(finding));

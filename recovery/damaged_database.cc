@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <set>
 
+#include "recovery/damaged_log.hpp"
+#include "recovery/page_scan.hpp"
 #include "schema/steps.hpp"
 #include "store/document.hpp"
 #include "store/json_text.hpp"
@@ -25,7 +27,7 @@ namespace xlstore::recovery {
 namespace {
 
 // The layout of SQLite's database file (sqlite.org/fileformat2.html), as far as it is needed here.
-constexpr std::size_t kPage = 4096;  // what SQLite gives a new file; ours never change it
+constexpr std::size_t kPage = kPageSize;
 constexpr std::size_t kHeader = 100;
 using Header = std::array<unsigned char, kHeader>;
 constexpr std::size_t kAtPages = 28;  // size of the file in pages, true if the next two agree
@@ -36,12 +38,6 @@ constexpr std::size_t kAtVersion = 60;            // user_version
 constexpr unsigned char kTablePages[] = {5, 13};  // types of pages: interior, leaf
 constexpr unsigned char kIndexPages[] = {2, 10};
 constexpr std::uint32_t kMostPages = 1U << 24;  // 64 GiB: no store grows to that
-
-std::uint32_t big_endian(const unsigned char* at)
-{
-    return static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
-           static_cast<std::uint32_t>(at[2]) << 8 | static_cast<std::uint32_t>(at[3]);
-}
 
 void put_big_endian(Header& header, std::size_t at, std::uint32_t value)
 {
@@ -100,6 +96,22 @@ void write_at(int fd, off_t at, const unsigned char* bytes, std::size_t size)
         throw IoError(errno, "cannot mend the copy of a damaged database");
 }
 
+std::string read_file(const std::string& path)
+{
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat st {};
+    if (!file || fstat(file.get(), &st) != 0) throw IoError(errno, "cannot open " + path);
+    std::string bytes(static_cast<std::size_t>(st.st_size), '\0');
+    for (std::size_t done = 0; done < bytes.size();) {
+        const auto n =
+            pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) throw IoError(n < 0 ? errno : EIO, "cannot read " + path);
+        done += static_cast<std::size_t>(n);
+    }
+    return bytes;
+}
+
 }  // namespace
 
 std::string words_of_sqlite(std::string_view text)
@@ -111,37 +123,6 @@ std::string words_of_sqlite(std::string_view text)
     words = qmp::printable(words);
     words.erase(words.rfind('"'), 1);
     return words.substr(1);
-}
-
-std::int64_t Row::integer(const std::string& column) const
-{
-    const auto* value = std::get_if<std::int64_t>(&cells_.at(column));
-    return value ? *value : 0;
-}
-
-std::string Row::text(const std::string& column) const
-{
-    const auto* value = std::get_if<std::string>(&cells_.at(column));
-    return value ? *value : std::string();
-}
-
-bool Row::is_null(const std::string& column) const
-{
-    return std::holds_alternative<std::monostate>(cells_.at(column));
-}
-
-std::string Row::json() const
-{
-    std::vector<std::pair<std::string, std::string>> members;
-    for (const auto& [column, cell] : cells_) {
-        const auto* number = std::get_if<std::int64_t>(&cell);
-        members.emplace_back(column, is_null(column) ? "null"
-                                     : number        ? std::to_string(*number)
-                                     : check_name(text(column))
-                                         ? json_quote(text(column))
-                                         : json_quote(qmp::printable(text(column))));
-    }
-    return json_object(members);
 }
 
 void DamagedDatabase::Finalize::operator()(sqlite3_stmt* statement) const
@@ -200,13 +181,8 @@ std::int64_t version_of(const Shape& shape, std::int64_t told)
 DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
     : scratch_(std::move(scratch))
 {
-    for (const char* suffix : {"-shm", "-wal", ""}) {
-        unlink((scratch_ + suffix).c_str());
-        std::error_code error;
-        if (std::filesystem::exists(source + suffix))  // it never has a -shm
-            std::filesystem::copy_file(source + suffix, scratch_ + suffix, error);
-        if (error) throw IoError(error.value(), "cannot copy " + source + suffix);
-    }
+    copy(source);
+    replay_log();
     mend();
     const auto open = [&] {
         db_.emplace(scratch_, Db::Mode::read_only);
@@ -224,6 +200,7 @@ DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
         open();
     }
     tables_ = shape_of_version(version_);
+    scan();
 }
 
 DamagedDatabase::~DamagedDatabase()
@@ -231,6 +208,35 @@ DamagedDatabase::~DamagedDatabase()
     db_.reset();
     for (const char* suffix : {"-shm", "-wal", ""})
         remove_file(scratch_, suffix);
+}
+
+// A lost database is an empty one: its log may have what it had.
+void DamagedDatabase::copy(const std::string& source)
+{
+    for (const char* suffix : {"-shm", "-wal", ""}) {
+        unlink((scratch_ + suffix).c_str());
+        std::error_code error;
+        if (std::filesystem::exists(source + suffix))  // it never has a -shm
+            std::filesystem::copy_file(source + suffix, scratch_ + suffix, error);
+        if (error) throw IoError(error.value(), "cannot copy " + source + suffix);
+    }
+}
+
+// Into the file, so that its first page is the one that counts, and without SQLite, which reads a
+// log no further than to the first frame that is damaged.
+void DamagedDatabase::replay_log()
+{
+    const std::string log = scratch_ + "-wal";
+    if (!std::filesystem::exists(log)) return;
+    const std::string bytes = read_file(log);
+    const DamagedLog read(bytes);
+    const Fd file(::open(scratch_.c_str(), O_RDWR | O_CLOEXEC));
+    if (!file) throw IoError(errno, "cannot open " + scratch_);
+    for (const auto& [number, page] : read.pages())
+        write_at(file.get(), static_cast<off_t>(number - 1) * static_cast<off_t>(kPage),
+                 reinterpret_cast<const unsigned char*>(page.data()), page.size());
+    if (!read.flaw().empty()) mended_.push_back(read.flaw());
+    if (unlink(log.c_str()) != 0) throw IoError(errno, "cannot remove " + log);
 }
 
 void DamagedDatabase::mend()
@@ -242,8 +248,13 @@ void DamagedDatabase::mend()
     const bool there = read_at(file.get(), 0, header);
     auto pages = (static_cast<std::uint64_t>(st.st_size) + kPage - 1) / kPage;
     const auto named = big_endian(&header[kAtPages]);
+    free_ = Pages(read_file(scratch_)).free_list();
     if (!there || !is_right(header)) {
         const Header right = right_header(version_in(header));
+        // One wrong id does not make a wrong list of free pages; what does not even begin as a
+        // header does.
+        if (!there || !std::equal(header.begin() + 18, header.begin() + 24, right.begin() + 18))
+            free_.sound = false;
         write_at(file.get(), 0, right.data(), right.size());
         mended_.emplace_back("its header is wrong");
     } else if (big_endian(&header[kAtChanges]) == big_endian(&header[kAtChangesOfPages]) &&
@@ -256,18 +267,6 @@ void DamagedDatabase::mend()
     const auto size = static_cast<off_t>(std::max<std::uint64_t>(pages, 1) * kPage);
     if (size != st.st_size && ftruncate(file.get(), size) != 0)
         throw IoError(errno, "cannot extend " + scratch_);
-}
-
-// What the log has, into the file, so that the file's first page is the one that counts. Where that
-// cannot be done the file is what there is.
-void DamagedDatabase::empty_log()
-{
-    sqlite3* db = nullptr;
-    if (sqlite3_open_v2(scratch_.c_str(), &db, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK &&
-        sqlite3_exec(db, "PRAGMA user_version", nullptr, nullptr, nullptr) ==
-            SQLITE_OK)  // log seen
-        (void)sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-    sqlite3_close_v2(db);
 }
 
 // The first page becomes that of an empty schema, and nothing that has a page is free for another.
@@ -292,7 +291,6 @@ void DamagedDatabase::forget_schema()
 // rows that cannot be theirs are refused (is_possible). The damaged file itself is kept.
 void DamagedDatabase::make_schema_anew()
 {
-    empty_log();
     forget_schema();
     Db model(":memory:", Db::Mode::create);
     make_tables(model, version_);
@@ -335,6 +333,32 @@ void DamagedDatabase::make_schema_anew()
     if (version_ != schema::newest_version())
         taken += " (of schema version " + std::to_string(version_) + ")";
     mended_.push_back(std::move(taken));
+}
+
+// The rows by their pages: what SQLite finds by the trees is not all where a tree is broken.
+void DamagedDatabase::scan()
+{
+    Db model(":memory:", Db::Mode::create);
+    make_tables(model, version_);
+    std::vector<std::string> triggers;
+    {
+        auto names = model.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'");
+        while (names.step())
+            triggers.push_back(names.text(0));
+    }
+    for (const auto& name : triggers)
+        model.execute("DROP TRIGGER " + name);
+    const KeysUnchecked unchecked(model);
+    const PageScan found(*db_, read_file(scratch_), free_, model);
+    for (const auto& [table, columns] : tables_)
+        scanned_[table] = found.rows(table);
+}
+
+const std::vector<Row>& DamagedDatabase::scanned(const std::string& table) const
+{
+    static const std::vector<Row> none;
+    const auto found = scanned_.find(table);
+    return found == scanned_.end() ? none : found->second;
 }
 
 DamagedDatabase::Prepared DamagedDatabase::prepare(const std::string& sql)
@@ -395,6 +419,23 @@ bool DamagedDatabase::is_possible(const std::string& table, const Row& row) cons
 }
 
 bool DamagedDatabase::rows_by_id(const std::string& table, std::int64_t highest, const Sink& sink)
+{
+    std::set<std::int64_t> seen;
+    bool whole = rows_of_tree(table, highest, [&](Row row) {
+        seen.insert(row.integer("id"));
+        sink(std::move(row));
+    });
+    // Those whose place is proved first: of a row that was moved its old page may have a copy.
+    for (const bool proved : {true, false})
+        for (const auto& row : scanned(table)) {
+            if (row.proved() != proved || !seen.insert(row.integer("id")).second) continue;
+            whole = false;
+            sink(row);
+        }
+    return whole;
+}
+
+bool DamagedDatabase::rows_of_tree(const std::string& table, std::int64_t highest, const Sink& sink)
 {
     const std::string select = "SELECT " + columns_of(table) + " FROM " + table + " NOT INDEXED ";
     const auto onward = prepare(select + "WHERE id >= ? ORDER BY id");

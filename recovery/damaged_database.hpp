@@ -10,9 +10,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "recovery/pages.hpp"
+#include "recovery/row.hpp"
 #include "store/db.hpp"
 #include "store/error.hpp"
 
@@ -23,28 +24,10 @@ namespace xlstore::recovery {
 /// What SQLite says of a file, safe to print: it may quote what stands there.
 [[nodiscard]] std::string words_of_sqlite(std::string_view text);
 
-/// A row by the names of its columns.
-class Row {
-public:
-    using Cell = std::variant<std::monostate, std::int64_t, std::string>;
-
-    void set(const std::string& column, Cell cell) { cells_[column] = std::move(cell); }
-    /// 0 and "" where it is NULL or of the other type.
-    [[nodiscard]] std::int64_t integer(const std::string& column) const;
-    [[nodiscard]] std::string text(const std::string& column) const;
-    [[nodiscard]] bool is_null(const std::string& column) const;
-    [[nodiscard]] const std::map<std::string, Cell>& cells() const { return cells_; }
-    /// As a JSON object, for what is set aside.
-    [[nodiscard]] std::string json() const;
-
-private:
-    std::map<std::string, Cell> cells_;
-};
-
 class DamagedDatabase {
 public:
-    /// Copies `source` and its log to `scratch`, and opens that. @throws DbError (not even its
-    /// schema can be read), IoError (no space)
+    /// Copies `source` and its log to `scratch`, puts the one into the other, and opens that.
+    /// @throws DbError (not even its schema can be read), IoError (no space)
     DamagedDatabase(const std::string& source, std::string scratch);
     DamagedDatabase(const DamagedDatabase&) = delete;
     DamagedDatabase& operator=(const DamagedDatabase&) = delete;
@@ -72,12 +55,16 @@ public:
     using Sink = std::function<void(Row)>;
     /// Every row that can be read of a table whose primary key is the integer `id`, in that order.
     /// `highest`: where to stop trying behind the damage. True: all of them, there is no damage. A
-    /// row that could never have been written (half a page is zeros) is damage, too.
+    /// row that could never have been written (half a page is zeros) is damage, too. Behind them
+    /// those that are found page by page (PageScan), some of them not proved.
     bool rows_by_id(const std::string& table, std::int64_t highest, const Sink& sink);
     /// What `query` reads from either end until it meets damage, from the first end first; `order`
     /// is a column list with %s where ASC or DESC belongs. Its columns are of `table`. True: all.
     bool rows_from_both_ends(const std::string& table, const std::string& query,
                              const std::string& order, const Sink& sink);
+
+    /// Every row of a table that is found page by page, most of which the others have given, too.
+    [[nodiscard]] const std::vector<Row>& scanned(const std::string& table) const;
 
 private:
     struct Finalize {
@@ -85,8 +72,11 @@ private:
     };
     using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
 
+    void copy(const std::string& source);
+    void replay_log();
     void mend();
-    void empty_log();
+    void scan();
+    bool rows_of_tree(const std::string& table, std::int64_t highest, const Sink& sink);
     void forget_schema();
     void make_schema_anew();
     Prepared prepare(const std::string& sql);
@@ -95,9 +85,11 @@ private:
 
     std::string scratch_;
     std::vector<std::string> mended_;
+    Pages::FreeList free_;  // as it was before anything was mended
     std::int64_t version_ = 0;
     Shape tables_;  // as that version makes them
     std::optional<Db> db_;
+    std::map<std::string, std::vector<Row>> scanned_;
 };
 
 }  // namespace xlstore::recovery

@@ -13,7 +13,7 @@ namespace xlstore::recovery {
 
 struct Checked {
     Report report;
-    std::unique_ptr<Store> store;  ///< null: its database is damaged
+    std::unique_ptr<Store> store;       ///< null: its database is damaged
     std::optional<DomainId> only = {};  ///< the domain that was named
 };
 

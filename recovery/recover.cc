@@ -165,8 +165,7 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 {
     check.progress(0, 0, 1);
     auto database = co_await pass0_database(check, store);
-    if (!database.damage.empty())
-        co_return seen_again(check, store.directory(), database.damage);
+    if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
     if (database.sound) {
         co_await domains_in_order(check, store);
         // Last, since a dead session's row stays for as long as an open intent names it.

@@ -25,6 +25,10 @@ constexpr std::int64_t kIdsAhead = 100'000;
 constexpr std::int64_t kEpochsAhead = 1'000'000;
 constexpr std::int64_t kMostIds = std::int64_t{1} << 48;
 
+// R1 R5. Neither taken for present, since it may have been removed, nor left out.
+constexpr const char* kDoubtful =
+    "it was read where nothing proves that it had not been removed before; ";
+
 using Key = std::pair<std::int64_t, std::string>;
 
 class Transfer {
@@ -39,9 +43,9 @@ public:
         store_row();
         loose_rows("set_aside");  // those of today come after it
         read(sessions_, "session");
-        read(domains_, "domain");
-        read(intents_, "intent");
-        read(things_, "thing");
+        read(domains_, "domain", "domain_uuid", "uuid %s, id %s");
+        read(intents_, "intent", "sqlite_autoindex_intent_1", "thing %s");
+        read(things_, "thing", "sqlite_autoindex_thing_1", "domain %s, class %s, key %s");
         read_products();
         rebuild_domains();
         rebuild_things();
@@ -77,14 +81,34 @@ private:
         return known != ids_.end() ? known->second : ids_from_ + kIdsAhead;
     }
 
-    void read(Rows& rows, const std::string& table)
+    void read(Rows& rows, const std::string& table, const char* index = nullptr,
+              const char* order = nullptr)
     {
+        const auto named =
+            index != nullptr ? ids_in(table, index, order) : std::set<std::int64_t>();
         const bool whole = from_.rows_by_id(table, highest(table), [&](Row row) {
             const auto id = row.integer("id");
             note_id(table, id);
+            if (!row.proved() && !named.contains(id)) doubtful_[table].insert(id);
             rows.insert_or_assign(id, std::move(row));
         });
         if (!whole) damaged_.insert(table);
+    }
+
+    // What an index names has not been deleted.
+    std::set<std::int64_t> ids_in(const std::string& table, const std::string& index,
+                                  const std::string& order)
+    {
+        std::set<std::int64_t> ids;
+        from_.rows_from_both_ends(table, "SELECT id FROM " + table + " INDEXED BY " + index, order,
+                                  [&](const Row& row) { ids.insert(row.integer("id")); });
+        return ids;
+    }
+
+    [[nodiscard]] bool is_doubtful(const std::string& table, std::int64_t id) const
+    {
+        const auto ids = doubtful_.find(table);
+        return ids != doubtful_.end() && ids->second.contains(id);
     }
 
     void note_id(const std::string& table, std::int64_t id)
@@ -282,9 +306,20 @@ private:
             lost("entries", "table and index are damaged: those that neither names are not known");
     }
 
+    // Those first whose place is proved: of two with one domid they are the living one.
     void domains()
     {
+        std::erase_if(domains_, [&](const auto& entry) {
+            return is_doubtful("domain", entry.first) && entry.second.text("state") == "destroyed";
+        });
+        for (const bool doubtful : {false, true})
+            put_domains(doubtful);
+    }
+
+    void put_domains(bool doubtful)
+    {
         for (auto& [id, row] : domains_) {
+            if (is_doubtful("domain", id) != doubtful) continue;
             auto creator = row.is_null("creator") ? 0 : row.integer("creator");
             if (creator != 0) need_session(creator);
             const auto state = row.text("state");
@@ -299,7 +334,9 @@ private:
                         "domid and uuid from the indexes, the name from its document; nothing is "
                         "known of its QEMU: register it");
             }
-            if (put("domain", first, name_of(id))) kept_.insert(id);
+            if (!put("domain", first, name_of(id))) continue;
+            kept_.insert(id);
+            if (doubtful) rebuilt(name_of(id), std::string(kDoubtful) + "the other passes ask");
         }
     }
 
@@ -332,13 +369,14 @@ private:
                 from_.rows_from_both_ends("document_member",
                                           select + " WHERE domain = " + std::to_string(domain),
                                           "rank %s", take);
+        const bool all = take_scanned_members(found) && whole;
         std::set<std::pair<std::int64_t, std::int64_t>> ranks;  // of each domain
         for (const auto& [key, row] : found) {
             ranks.emplace(key.first, row.integer("rank"));
             put("document_member", row,
                 name_of(key.first) + ": member " + qmp::printable(key.second));
         }
-        if (whole) return;
+        if (all) return;
         const bool all_named = from_.rows_from_both_ends(
             "document_member",
             "SELECT domain, key FROM document_member INDEXED BY sqlite_autoindex_document_member_2",
@@ -368,10 +406,48 @@ private:
                  "table and index are damaged: those that neither names are not known");
     }
 
+    // True: there is none that the trees do not lead to.
+    bool take_scanned_members(std::map<Key, Row>& found)
+    {
+        bool none = true;
+        for (const bool proved : {true, false})
+            for (const auto& row : from_.scanned("document_member")) {
+                if (row.proved() != proved || !kept_.contains(row.integer("domain"))) continue;
+                const Key key(row.integer("domain"), row.text("key"));
+                if (!found.emplace(key, row).second) continue;
+                none = false;
+                if (!proved)
+                    rebuilt(name_of(key.first) + ": member " + qmp::printable(key.second),
+                            std::string(kDoubtful) + "it may be an older text");
+            }
+        return none;
+    }
+
     void things()
     {
-        for (const auto& [id, row] : things_)
-            if (put("thing", row, name_of(row))) kept_things_.insert(id);
+        for (auto& [id, row] : things_) {
+            const bool doubtful = is_doubtful("thing", id);
+            if (doubtful && (is_over(row.integer("domain")) || !is_first_of_name(row))) continue;
+            const auto state = row.text("state");
+            if (doubtful) row.set("state", "stale");
+            if (!put("thing", row, name_of(row))) continue;
+            kept_things_.insert(id);
+            if (doubtful)
+                rebuilt(name_of(row),
+                        kDoubtful + ("it was " + state) +
+                            ", and is called stale until its QEMU is seen to have it");
+        }
+    }
+
+    // Of a thing that was added again the row of before may have been read, too.
+    [[nodiscard]] bool is_first_of_name(const Row& row) const
+    {
+        return std::ranges::none_of(things_, [&](const auto& other) {
+            return other.first != row.integer("id") && !is_doubtful("thing", other.first) &&
+                   other.second.integer("domain") == row.integer("domain") &&
+                   other.second.text("class") == row.text("class") &&
+                   other.second.text("key") == row.text("key");
+        });
     }
 
     void read_products()
@@ -395,6 +471,8 @@ private:
             "SELECT " + names + (has_image ? ", claimed, seq, undo, asked_us" : "") +
                 " FROM product NOT INDEXED",
             "domain %s, kind %s, name %s" + order, take);
+        for (const auto& row : from_.scanned("product"))
+            if (row.proved()) take(row);
         // The index has the names, which is what matters (R1); order and undo are those of the
         // kind.
         const auto take_name = [&](Row row) {
@@ -432,14 +510,18 @@ private:
     void initial_devices()
     {
         if (!has_column("initial_device", "kind")) return;  // a release that kept them elsewhere
+        std::set<std::string> taken;
+        const auto take = [&](const Row& row) {
+            const auto what = name_of(row.integer("domain")) + ": initial " + row.text("kind") +
+                              " " + qmp::printable(row.text("name"));
+            if (kept_.contains(row.integer("domain")) && taken.insert(what).second)
+                put("initial_device", row, what);
+        };
         const bool whole = from_.rows_from_both_ends(
             "initial_device", "SELECT domain, kind, name, file FROM initial_device",
-            "domain %s, kind %s, name %s", [&](const Row& row) {
-                if (kept_.contains(row.integer("domain")))
-                    put("initial_device", row,
-                        name_of(row.integer("domain")) + ": initial " + row.text("kind") + " " +
-                            qmp::printable(row.text("name")));
-            });
+            "domain %s, kind %s, name %s", take);
+        for (const auto& row : from_.scanned("initial_device"))
+            if (row.proved()) take(row);
         if (whole) return;
         lost("initial devices", "what QEMUs were started with is read from their command lines");
         into_.prepare("UPDATE domain SET initial_from = 'unknown' WHERE initial_from IS NOT NULL")
@@ -452,6 +534,10 @@ private:
         for (auto& [id, row] : intents_) {
             const std::string what = name_of(row.integer("domain")) + ": intent " +
                                      std::to_string(id) + " (" + row.text("operation") + ")";
+            if (is_doubtful("intent", id)) {
+                aside("intent", row, what, "nothing proves that it had not been settled");
+                continue;
+            }
             need_session(row.integer("owner"));
             if (!kept_things_.contains(row.integer("thing")))
                 aside("intent", row, what, "its thing has no row");
@@ -569,6 +655,7 @@ private:
     Db& into_;
     std::int64_t ids_from_;
     std::set<std::string> damaged_;
+    std::map<std::string, std::set<std::int64_t>> doubtful_;
     std::map<std::string, std::int64_t> ids_;
     std::map<std::string, std::int64_t> sequences_;
     std::map<std::string, std::string> inserts_;
