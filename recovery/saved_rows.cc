@@ -58,6 +58,7 @@ public:
         settle_states();
         loose_rows("tombstone");
         loose_rows("history");
+        retired_documents();
         sequences();
         return std::move(losses_);
     }
@@ -205,7 +206,7 @@ private:
         put("store", row, "the store's own row");
     }
 
-    // Who is destroyed has nothing that could be needed.
+    // What is destroyed needs no entry any more.
     [[nodiscard]] bool is_over(std::int64_t domain) const
     {
         const auto at = domains_.find(domain);
@@ -632,6 +633,14 @@ private:
             put(table, row, table + " " + std::to_string(row.integer("id")));
         });
         if (!whole) lost("rows of " + table, "they have no other name");
+    }
+
+    // R22. Their ids are those of incarnations.
+    void retired_documents()
+    {
+        if (!has_column("retired_document", "json")) return;  // a release that kept none
+        loose_rows("retired_document");
+        note_id("domain", ids_["retired_document"]);
     }
 
     // R17: above all that was ever given.

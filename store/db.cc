@@ -29,6 +29,12 @@ bool is_damage(const DbError& error)
     return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
+bool is_no_room(const DbError& error)
+{
+    const int code = error.extended_code();
+    return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE;
+}
+
 Statement::Statement(Statement&& other) noexcept
     : db_(other.db_), stmt_(other.stmt_), next_(other.next_)
 {

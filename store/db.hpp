@@ -28,6 +28,8 @@ class DbError;
 
 /// SQLite does not take the file for a sound database.
 [[nodiscard]] bool is_damage(const DbError& error);
+/// There is no space left for what was to be written.
+[[nodiscard]] bool is_no_room(const DbError& error);
 
 /// A prepared statement, reset when it leaves scope. Columns and parameters are 1- and 0-based as
 /// in SQLite's own interface: bind from 1, columns from 0.

@@ -13,6 +13,7 @@
 #include "store/lifecycle.hpp"
 #include "store/listener.hpp"
 #include "store/registration_row.hpp"
+#include "store/retired.hpp"
 #include "store/spawn.hpp"
 #include "store/trace.hpp"
 
@@ -212,7 +213,26 @@ Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline
     }
 }
 
-Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::string why,
+void close_intents(Journal& journal, Db& db, DomainId domain)
+{
+    for (const auto intent : open_intents(db, domain)) {
+        auto row = db.prepare(
+                         "SELECT i.operation, coalesce(t.class, '?'), coalesce(t.key, '?'), i.owner "
+                         "FROM intent i LEFT JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                       .bind(value_of(intent));
+        if (!row.step()) continue;
+        HistoryLine line{domain,     row.text(0), ThingName{row.text(1), row.text(2)}, intent,
+                         "not done", {},          "the domain was destroyed"};
+        line.author = row.integer(3);
+        journal.add_history(line);
+    }
+    db.prepare("DELETE FROM intent WHERE domain = ?").bind(value_of(domain)).run();
+}
+
+enum class Copy { kept, left_out };
+
+// The last commit of a destruction: the document goes, and leaves its copy (R22).
+Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, std::string why,
                                    Deadline until)
 {
     co_return co_await store.with_fast_lock(
@@ -221,22 +241,10 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
             const auto id = value_of(fast.domain());
             XLSTORE_TRACE("destroy.end", id);
             Journal journal(store);
-            for (const auto intent : open_intents(db, fast.domain())) {
-                auto row =
-                    db.prepare(
-                          "SELECT i.operation, coalesce(t.class, '?'), coalesce(t.key, '?'), i.owner "
-                          "FROM intent i LEFT JOIN thing t ON t.id = i.thing WHERE i.id = ?")
-                        .bind(value_of(intent));
-                if (!row.step()) continue;
-                HistoryLine line{
-                    fast.domain(), row.text(0), ThingName{row.text(1), row.text(2)}, intent,
-                    "not done",    {},          "the domain was destroyed"};
-                line.author = row.integer(3);
-                journal.add_history(line);
-            }
-            for (const char* sql :
-                 {"DELETE FROM intent WHERE domain = ?", "DELETE FROM thing WHERE domain = ?",
-                  "DELETE FROM document_member WHERE domain = ?"})
+            if (copy == Copy::kept) keep_document(db, domain, why);
+            close_intents(journal, db, fast.domain());
+            for (const char* sql : {"DELETE FROM thing WHERE domain = ?",
+                                    "DELETE FROM document_member WHERE domain = ?"})
                 db.prepare(sql).bind(id).run();
             clear_registration(db, fast.domain());
             db.prepare(
@@ -248,6 +256,24 @@ Task<Result<void>> remove_document(Store& store, const DomainRow& domain, std::s
             journal.add_history(HistoryLine{fast.domain(), "destroy", {}, {}, "done", {}, why});
             return {};
         });
+}
+
+// R21 before R22: a destruction comes to its end on a full disk. Its copy is left out where there
+// is no room for it, and history says so.
+Task<Result<void>> let_document_go(Store& store, DomainRow domain, std::string why, Deadline until)
+{
+    Result<void> removed;
+    bool no_room = false;
+    try {
+        removed = co_await remove_document(store, domain, Copy::kept, why, until);
+    } catch (const DbError& e) {
+        no_room = is_no_room(e);
+        if (!no_room) throw;
+    }
+    if (!no_room) co_return removed;
+    why += "; there was no room to keep a copy of the document";
+    co_return co_await remove_document(store, std::move(domain), Copy::left_out, std::move(why),
+                                       until);
 }
 
 // For history: by whose word a QEMU counted as dead.
@@ -302,7 +328,7 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unse
     remove_log(store, *row);
     why += left_alone(*row);
     XLSTORE_CRASH_POINT("destroy.before_end");
-    co_return co_await remove_document(store, *row, std::move(why), until);
+    co_return co_await let_document_go(store, *row, std::move(why), until);
 }
 
 // What the row says of a destruction that ended with an error. Nothing: it cannot be read.

@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <variant>
 
+#include "store/domain_word.hpp"
 #include "store/json_text.hpp"
 #include "store/product.hpp"
 
@@ -60,9 +59,10 @@ Error no_domain(std::string_view word)
 
 Error never_was(std::string_view word)
 {
-    return Error(Errc::not_found,
-                 "no domain " + json_shown(word) + " is or was in the store, as far as it keeps them",
-                 "'xlstore list' shows the domains it has, 'xlstore history' what was done");
+    return Error(
+        Errc::not_found,
+        "no domain " + json_shown(word) + " is or was in the store, as far as it keeps them",
+        "'xlstore list' shows the domains it has, 'xlstore history' what was done");
 }
 
 // Nothing: none fits. Several: an error that lists their domids.
@@ -96,82 +96,36 @@ std::string_view state_name(DomainState state) noexcept
 
 namespace {
 
-// A word that names domains, in one of the ways in which it can be meant.
-struct Reading {
-    const char* living;  // statements with one parameter
+struct Statements {
+    const char* living;  // with one parameter
     const char* all;     // the newest first
-    std::variant<std::int64_t, std::string> value;
-
-    [[nodiscard]] Statement prepare(Db& db, const char* statement) const
-    {
-        auto rows = db.prepare(statement);
-        std::visit([&](const auto& v) { rows.bind(v); }, value);
-        return rows;
-    }
 };
 
-Reading by_domid(std::int64_t domid)
+Statements statements_of(NamedBy by)
 {
-    return {"SELECT " XLSTORE_DOMAIN_COLUMNS
-            " FROM domain WHERE domid = ?1 AND state <> 'destroyed'",
-            "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE domid = ?1 ORDER BY id DESC",
-            domid};
-}
-
-Reading by_uuid(std::string_view word)
-{
-    std::string uuid(word);
-    std::transform(uuid.begin(), uuid.end(), uuid.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return {"SELECT " XLSTORE_DOMAIN_COLUMNS
-            " FROM domain WHERE ((uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1) AND state <> "
-            "'destroyed'",
-            "SELECT " XLSTORE_DOMAIN_COLUMNS
-            " FROM domain WHERE uuid = ?1 OR vm_uuid = ?1 ORDER BY id DESC",
-            std::move(uuid)};
-}
-
-Reading by_name(std::string_view word)
-{
-    return {
-        "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE name = ?1 AND state <> 'destroyed'",
-        "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE name = ?1 ORDER BY id DESC",
-        std::string(word)};
-}
-
-std::optional<std::int64_t> number_of(std::string_view word)
-{
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-    if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
-    return number;
-}
-
-// In the order in which they are tried; none: the word cannot name a domain.
-std::vector<Reading> readings_of(std::string_view word)
-{
-    std::vector<Reading> readings;
-    const auto add_domid = [&](std::string_view value) {
-        if (const auto domid = number_of(value)) readings.push_back(by_domid(*domid));
-    };
-    if (word.starts_with("domid:")) {
-        add_domid(word.substr(6));
-    } else if (word.starts_with("uuid:")) {
-        readings.push_back(by_uuid(word.substr(5)));
-    } else if (word.starts_with("name:")) {
-        readings.push_back(by_name(word.substr(5)));
-    } else {
-        add_domid(word);
-        readings.push_back(by_uuid(word));
-        readings.push_back(by_name(word));
+    switch (by) {
+    case NamedBy::domid:
+        return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+                " FROM domain WHERE domid = ?1 AND state <> 'destroyed'",
+                "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE domid = ?1 ORDER BY id DESC"};
+    case NamedBy::uuid:
+        return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+                " FROM domain WHERE ((uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1) AND state <> "
+                "'destroyed'",
+                "SELECT " XLSTORE_DOMAIN_COLUMNS
+                " FROM domain WHERE uuid = ?1 OR vm_uuid = ?1 ORDER BY id DESC"};
+    case NamedBy::name:
+        break;
     }
-    return readings;
+    return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+            " FROM domain WHERE name = ?1 AND state <> 'destroyed'",
+            "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE name = ?1 ORDER BY id DESC"};
 }
 
 // "id:N", which is no reading: it names one incarnation, not a name.
 std::optional<DomainRow> by_id(Db& db, std::string_view word)
 {
-    const auto id = number_of(word.substr(3));
+    const auto id = incarnation_of(word);
     return id ? read_domain(db, DomainId(*id)) : std::nullopt;
 }
 
@@ -179,7 +133,7 @@ std::optional<DomainRow> by_id(Db& db, std::string_view word)
 std::vector<DomainId> others_of(Db& db, const Reading& reading, const DomainRow& row)
 {
     std::vector<DomainId> others;
-    auto rows = reading.prepare(db, reading.all);
+    auto rows = prepare_reading(db, statements_of(reading.by).all, reading);
     while (rows.step())
         if (DomainId(rows.integer(0)) != row.id) others.push_back(DomainId(rows.integer(0)));
     return others;
@@ -195,7 +149,7 @@ Result<DomainRow> find_domain(Db& db, std::string_view word)
         return *std::move(row);
     }
     for (const auto& reading : readings_of(word)) {
-        auto found = one_of(reading.prepare(db, reading.living), word);
+        auto found = one_of(prepare_reading(db, statements_of(reading.by).living, reading), word);
         if (!found) return std::move(found).error();
         if (*found) return **std::move(found);
     }
@@ -210,7 +164,7 @@ Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word)
     }
     const auto readings = readings_of(word);
     for (const auto& reading : readings) {
-        auto found = one_of(reading.prepare(db, reading.living), word);
+        auto found = one_of(prepare_reading(db, statements_of(reading.by).living, reading), word);
         if (!found) return std::move(found).error();
         if (!*found) continue;
         auto others = others_of(db, reading, **found);
@@ -219,7 +173,7 @@ Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word)
     for (const auto& reading : readings) {
         std::optional<DomainRow> newest;
         {
-            auto rows = reading.prepare(db, reading.all);
+            auto rows = prepare_reading(db, statements_of(reading.by).all, reading);
             if (rows.step()) newest = domain_from(rows);
         }
         if (!newest) continue;
@@ -335,10 +289,10 @@ Result<Intent> read_intent(Db& db, IntentId id)
                    .bind(value_of(id));
     if (!row.step()) return no_intent(id);
     const auto damaged = [&](const std::string& what) {
-        return Error(Errc::store,
-                     "intent " + std::to_string(value_of(id)) + " cannot be read back: " + what,
-                     "the version of xlstore that wrote it may be able to; else the intent ends with "
-                     "its domain: 'xlstore destroy'");
+        return Error(
+            Errc::store, "intent " + std::to_string(value_of(id)) + " cannot be read back: " + what,
+            "the version of xlstore that wrote it may be able to; else the intent ends with "
+            "its domain: 'xlstore destroy'");
     };
     const std::string operation = row.text(2);
     Draft draft{operation == "add"      ? Verb::add

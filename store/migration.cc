@@ -63,6 +63,13 @@ void add_things(Db& db, const DomainRow& row, OutgoingDocument& outgoing)
 
 }  // namespace
 
+std::string carried_text(Db& db, const DomainRow& domain)
+{
+    OutgoingDocument outgoing;
+    add_things(db, domain, outgoing);
+    return outgoing.things;
+}
+
 Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
                                            const std::optional<std::string>& name)
 {

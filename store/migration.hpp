@@ -35,6 +35,9 @@ struct OutgoingDocument {
 Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
                                            const std::optional<std::string>& name);
 
+/// `things` alone, of a domain in any state. @throws DbError
+std::string carried_text(Db& db, const DomainRow& domain);
+
 /// A thing of QEMU's that comes from another store, in the order in which those were made there.
 struct CarriedThing {
     ThingName name;

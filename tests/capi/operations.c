@@ -86,6 +86,11 @@ void check_looking(struct world* world)
     INVALID(xlstore_find_incarnation(s, "c8", NULL, &text));
     CHECK(!text);
 
+    STATUS(xlstore_retired_document(s, "c8", &text, NULL, NULL, NULL), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_retired_document(s, NULL, &text, NULL, NULL, NULL));
+    INVALID(xlstore_retired_document(s, "c8", NULL, NULL, NULL, NULL));
+    CHECK(!text);
+
     OK(xlstore_query(s, "SELECT domid, ?1, ?2 FROM domains", given, 2, NULL, count_row, &rows));
     CHECK(rows == 2);
     rows = 0;

@@ -143,11 +143,16 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
                                       "an intent is open, without stale entries");
         verb.add_option("--name", out.name, "with --settled: what it is called there")
             ->needs(settled);
+        verb.add_flag("--retired", out.retired,
+                      "the document that a domain which is over had at its end")
+            ->excludes(settled);
         verb.add_option("--things", out.things,
-                        "with --settled: the file that gets what the document cannot hold: "
-                        "order and addresses of QEMU's things")
-            ->needs(settled);
+                        "with --settled or --retired: the file that gets what the document cannot "
+                        "hold: order and addresses of QEMU's things");
     }
+    if (name == "list")
+        verb.add_flag("--retired", out.retired,
+                      "the domains that are over, as long as their documents are kept");
     if (name == "create" || name == "import")
         verb.add_option("--things", out.things,
                         "the file that 'export --settled --things' wrote with this document");

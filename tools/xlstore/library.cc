@@ -68,6 +68,17 @@ int32_t add_row(int32_t columns, const char* const* /*names*/, const char* const
     return XLSTORE_OK;
 }
 
+// "id:3, id:1 and 7 more"
+std::string listed(const nlohmann::json& ids)
+{
+    constexpr std::size_t kShown = 5;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(ids.size(), kShown); ++i)
+        text += (text.empty() ? "id:" : ", id:") + ids[i].dump();
+    if (ids.size() > kShown) text += " and " + std::to_string(ids.size() - kShown) + " more";
+    return text;
+}
+
 }  // namespace
 
 Result<StoreHandle> open_store(const Arguments& arguments)
@@ -120,6 +131,14 @@ Result<Status> run_operation(const Arguments& arguments, const Operation& operat
 {
     const auto result = perform(arguments, operation);
     return result ? tell(arguments, result->get()) : result.error();
+}
+
+void note_others(std::int64_t id, const char* which, const std::string& word, const char* others)
+{
+    const auto ids = nlohmann::json::parse(others);
+    if (ids.empty()) return;
+    std::fprintf(stderr, "xlstore: note: this is id:%lld, the %s that %s fits; others: %s\n",
+                 static_cast<long long>(id), which, plain(word).c_str(), listed(ids).c_str());
 }
 
 void print_notes(const char* notes)

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-// list, show, things, intents, history, export, crash-points: looking, never changing.
+// list, show, things, intents, history, crash-points: looking, never changing.
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -21,17 +19,6 @@ struct Found {
     bool destroyed = false;
 };
 
-// "id:3, id:1 and 7 more"
-std::string listed(const nlohmann::json& ids)
-{
-    constexpr std::size_t kShown = 5;
-    std::string text;
-    for (std::size_t i = 0; i < std::min(ids.size(), kShown); ++i)
-        text += (text.empty() ? "id:" : ", id:") + ids[i].dump();
-    if (ids.size() > kShown) text += " and " + std::to_string(ids.size() - kShown) + " more";
-    return text;
-}
-
 // The store to look at, and the domain that is named, if one is. `past`: it may be destroyed.
 enum class Past { no, yes };
 Result<Found> open_and_find(const Arguments& arguments, Past past)
@@ -43,19 +30,17 @@ Result<Found> open_and_find(const Arguments& arguments, Past past)
     const char* const word = arguments.words[0].c_str();
     xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
     char* others = nullptr;
-    const int32_t status =
-        past == Past::yes ? xlstore_find_incarnation(found.store.get(), word, &info, &others)
-                          : xlstore_find(found.store.get(), word, &info);
+    const int32_t status = past == Past::yes
+                               ? xlstore_find_incarnation(found.store.get(), word, &info, &others)
+                               : xlstore_find(found.store.get(), word, &info);
     if (status != XLSTORE_OK) return last_error();
     found.incarnation.push_back(std::to_string(info.id));
     found.destroyed = std::string_view(info.state) == "destroyed";
     if (!others) return found;
-    const auto ids = nlohmann::json::parse(Text(others).get());
+    const Text others_json(others);
     const bool of_interest = found.destroyed || arguments.verb == "history";
-    if (of_interest && !ids.empty())
-        std::fprintf(stderr, "xlstore: note: this is id:%lld, the %s that %s fits; others: %s\n",
-                     static_cast<long long>(info.id), found.destroyed ? "newest" : "living one",
-                     plain(word).c_str(), listed(ids).c_str());
+    if (of_interest)
+        note_others(info.id, found.destroyed ? "newest" : "living one", word, others_json.get());
     return found;
 }
 
@@ -66,6 +51,18 @@ Result<Status> print_found(const Arguments& arguments, const char* sql,
     const auto found = open_and_find(arguments, past);
     if (!found) return found.error();
     return print_rows(arguments, found->store.get(), sql, found->incarnation, head);
+}
+
+Result<Status> list_retired(const Arguments& arguments)
+{
+    return print_found(
+        arguments,
+        "SELECT json_object('incarnation', incarnation, 'domid', domid, 'name', domain, 'uuid', "
+        "uuid, 'vm_uuid', vm_uuid, 'created', created, 'first_ran', first_ran, 'retired', retired, "
+        "'why', why, 'bytes', bytes, 'has_things', json(iif(has_things, 'true', 'false')), "
+        "'printed_by', printed_by), 'id:' || incarnation, domid, domain, coalesce(vm_uuid, uuid), "
+        "retired, why FROM retired_documents",
+        {"INCARNATION", "DOMID", "NAME", "UUID", "RETIRED (UTC)", "WHY"});
 }
 
 // What the kernel says of a domain's QEMU, asked for one row after the other: a view can only say
@@ -88,9 +85,9 @@ public:
     /// "running, QEMU dead (looked at ...)"; of a living QEMU the state alone.
     static std::string state(const std::string& state, const xlstore_domain_info& info)
     {
-        const bool plain_state = info.qemu == XLSTORE_QEMU_ALIVE ||
-                                 (info.qemu == XLSTORE_QEMU_NONE &&
-                                  std::string_view(info.state) != "running");
+        const bool plain_state =
+            info.qemu == XLSTORE_QEMU_ALIVE ||
+            (info.qemu == XLSTORE_QEMU_NONE && std::string_view(info.state) != "running");
         return plain_state ? state : state + ", " + info.seen;
     }
     /// Members of a JSON object.
@@ -117,8 +114,8 @@ int32_t collect(int32_t columns, const char* const*, const char* const* values, 
     return XLSTORE_OK;
 }
 
-// The first columns of `sql` are: a JSON object, an incarnation, a state, and whether that depends on
-// QEMU. The rest are those of a table, where the state becomes column `place`.
+// The first columns of `sql` are: a JSON object, an incarnation, a state, and whether that depends
+// on QEMU. The rest are those of a table, where the state becomes column `place`.
 Result<Status> print_seen(const Arguments& arguments, const Found& found, const char* sql,
                           const std::vector<std::string>& head, std::size_t place)
 {
@@ -157,6 +154,7 @@ Result<Status> print_seen(const Arguments& arguments, const Found& found, const 
 
 Result<Status> run_list(const Arguments& arguments)
 {
+    if (arguments.retired) return list_retired(arguments);
     const auto found = open_and_find(arguments, Past::no);
     if (!found) return found.error();
     return print_seen(
@@ -188,7 +186,10 @@ Result<Status> run_show(const Arguments& arguments)
         "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', vm_uuid, "
         "'state', state, 'incarnation', incarnation, 'created', created, 'first_ran', first_ran, "
         "'destroyed', destroyed, 'epoch', epoch, 'revision', revision, 'as_of', as_of, "
-        "'log', log_path) AS shown FROM incarnations WHERE incarnation = ?1";
+        "'log', log_path, 'document_kept', (SELECT printed_by FROM retired_documents r "
+        "WHERE r.incarnation = i.incarnation), 'document', (SELECT iif(json_valid(json), json(json), "
+        "NULL) FROM retired_documents r WHERE r.incarnation = i.incarnation)) AS shown "
+        "FROM incarnations i WHERE incarnation = ?1";
     const xlstore_call call = call_of(arguments);
     const char* const incarnation = found->incarnation.front().c_str();
     char* rows = nullptr;
@@ -269,60 +270,9 @@ Result<Status> run_history(const Arguments& arguments)
         "CASE WHEN author_pid <> pid THEN ' for ' || author_program || ' ' || author_pid || "
         "coalesce(' uid ' || author_uid, '') ELSE '' END, evidence "
         "FROM history_lines WHERE ?1 IS NULL OR incarnation = ?1 ORDER BY line",
-        {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "MEDIUM", "BY", "EVIDENCE"},
+        {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "MEDIUM", "BY",
+         "EVIDENCE"},
         Past::yes);
-}
-
-namespace {
-
-// A file that is whole or not there: what it holds goes to another host.
-Result<void> write_file(const std::string& path, const std::string& text)
-{
-    const std::string part = path + ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file << text;
-    file.close();
-    std::error_code error;
-    if (file) std::filesystem::rename(part, path, error);
-    if (file && !error) return {};
-    std::filesystem::remove(part, error);
-    return Error(Errc::io, "cannot write " + path, "nothing was printed; name another file");
-}
-
-// What the document needs beside it in another store, and the document itself.
-Result<Status> export_settled(const Arguments& arguments, xlstore_store* store)
-{
-    char* json = nullptr;
-    char* things = nullptr;
-    char* notes = nullptr;
-    const bool with_things = !arguments.things.empty();
-    if (xlstore_outgoing_domain(store, arguments.words[0].c_str(),
-                                arguments.name.empty() ? nullptr : arguments.name.c_str(), &json,
-                                with_things ? &things : nullptr, &notes) != XLSTORE_OK)
-        return last_error();
-    const Text document(json);
-    const Text beside(things);
-    const Text list(notes);
-    if (with_things)
-        if (auto written = write_file(arguments.things, things); !written) return written.error();
-    std::fputs(json, stdout);  // the end of the program says if that fails
-    print_notes(notes);
-    return Status::done;
-}
-
-}  // namespace
-
-Result<Status> run_export(const Arguments& arguments)
-{
-    const auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    if (arguments.settled) return export_settled(arguments, store->get());
-    char* json = nullptr;
-    if (xlstore_document(store->get(), arguments.words[0].c_str(), &json, nullptr) != XLSTORE_OK)
-        return last_error();
-    const Text document(json);
-    std::fputs(json, stdout);  // the end of the program says if that fails
-    return Status::done;
 }
 
 Result<Status> run_crash_points(const Arguments& arguments)

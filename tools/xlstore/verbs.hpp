@@ -32,6 +32,7 @@ struct Arguments {
     bool force = false;
     bool wait = false;
     bool settled = false;
+    bool retired = false;
     std::string name;
     std::string things;  ///< path of a file
     std::string reason;

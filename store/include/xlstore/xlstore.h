@@ -617,6 +617,14 @@ int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_in
  * fits, the newest first. Errors: not_found, invalid. */
 int32_t xlstore_find_incarnation(xlstore_store* store, const char* domain,
                                  xlstore_domain_info* info_out, char** others_json_out);
+/* The document that a destroyed domain had at its end, as libxl would have written it: it is kept for 90
+ * days, and of the last 1000 such domains. `domain`: as for xlstore_find_incarnation, among destroyed ones
+ * alone; the newest that is kept. `things_out` (may be NULL): what xlstore_outgoing_domain() gives beside
+ * a document, or NULL where there is nothing. `id_out` (may be NULL): the incarnation that it was.
+ * `others_json_out` (may be NULL): as above. The strings are the caller's (xlstore_string_free). The view
+ * retired_documents lists what is kept. Errors: not_found, invalid. */
+int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char** json_out,
+                                 char** things_out, int64_t* id_out, char** others_json_out);
 /* The domain with the lowest domid above `domid` (-1: the first). Errors: not_found, after the last. */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
 

@@ -233,6 +233,15 @@ TEST_F(GuardsTest, HistoryIsPrunedByTheLibraryAlone)
     refused("history", "DELETE FROM history");
 }
 
+TEST_F(GuardsTest, R22CopiesGoByPruningAlone)
+{
+    must(
+        "INSERT INTO retired_document (id, domid, uuid, name, layout, created_us, retired_us, why, "
+        "json) VALUES (1, 7, 'u', 'web', 'yajl', 1, 2, 'destroyed', '{}')");
+    forget_permit();
+    refused(kOnlyOurs, "DELETE FROM retired_document");
+}
+
 // Every guard that asks who writes asks nothing of a reader.
 TEST_F(GuardsTest, AnotherProgramReadsEverything)
 {

@@ -517,10 +517,22 @@ TEST_F(RulesTest, R17AProgramOfTheFirstReleaseGetsNoSession)
             "VALUES (101, 1, 1, 'boot', 'test', 1)");
 }
 
+TEST_F(RulesTest, R22ACopyOfADocumentIsNotChanged)
+{
+    const std::string copy =
+        " INTO retired_document (id, domid, uuid, name, layout, created_us, retired_us, why, json) "
+        "VALUES (1, 7, 'u', 'web', 'yajl', 1, 2, 'destroyed', '{}')";
+    must("INSERT" + copy);
+    refused("R22", "INSERT OR REPLACE" + copy);
+    refused("R22", "UPDATE retired_document SET json = '{\"a\":1}'");
+    must("DELETE FROM retired_document WHERE id = 1");  // by another program: guards_test.cc
+}
+
 // Each trigger is met by a test above or in guards_test.cc: a new one needs one too.
 TEST_F(RulesTest, EveryTriggerIsKnownHere)
 {
     const std::set<std::string> known = {
+        "only_xlstore_retired_delete",
         "member_identity",
         "member_replace",
         "only_xlstore_domain_update",
@@ -553,7 +565,7 @@ TEST_F(RulesTest, EveryTriggerIsKnownHere)
         "r14_domain_identity", "r14_domain_state",   "r15_domain_epoch",    "r1_thing_identity",
         "r1_thing_state",      "r5_thing_delete",    "r8_intent_insert",    "r8_member_update",
         "r8_thing_insert",     "r8_thing_update",    "store_delete",        "store_replace",
-        "thing_replace"};
+        "thing_replace",       "r22_retired_update", "r22_retired_replace"};
     std::set<std::string> there;
     sqlite3_exec(
         db_, "SELECT name FROM sqlite_schema WHERE type = 'trigger'",
