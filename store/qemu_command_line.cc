@@ -82,39 +82,14 @@ bool is_or_ends(std::string_view key, std::string_view name)
                            key[key.size() - name.size() - 1] == '.');
 }
 
-bool only_digits(std::string_view text)
-{
-    return text.find_first_not_of("0123456789") == std::string_view::npos;
-}
+// The machine's memory where -machine names none, by the kinds of machine of x86 and Arm.
+constexpr std::array<std::string_view, 4> kMachineMemory = {"pc.ram", "microvm.ram", "xen.ram",
+                                                            "mach-virt.ram"};
 
-// What QEMU calls the character devices of -serial, -parallel, -monitor, -qmp, -gdb, -debugcon and
-// of its consoles; "-base" is what several share.
-bool is_own_chardev(std::string_view name)
+bool is_machine_memory(std::string_view name, std::string_view type)
 {
-    constexpr std::array<std::string_view, 7> stems = {"compat_monitor", "serial", "parallel", "vc",
-                                                       "debugcon",       "gdb",    "braille"};
-    if (name.ends_with("-base")) name.remove_suffix(5);
-    return std::any_of(stems.begin(), stems.end(), [&](std::string_view stem) {
-        return name.starts_with(stem) && only_digits(name.substr(stem.size()));
-    });
-}
-
-// -net and -nic without an id: "user.0", "hub0port1", "__org.qemu.nic0".
-bool is_own_netdev(std::string_view name)
-{
-    if (name.starts_with("__org.qemu.")) return true;
-    if (const auto dot = name.rfind('.'); dot != std::string_view::npos && dot > 0)
-        return dot + 1 < name.size() && only_digits(name.substr(dot + 1));
-    const auto port = name.find("port");
-    return name.starts_with("hub") && port != std::string_view::npos && port > 3 &&
-           only_digits(name.substr(3, port - 3)) && only_digits(name.substr(port + 4));
-}
-
-// The machine's memory, and the object of -display dbus.
-bool is_own_object(std::string_view name, std::string_view type)
-{
-    return (name.ends_with(".ram") && (type.empty() || type.starts_with("memory-backend-"))) ||
-           name == "dbus-display";
+    return std::find(kMachineMemory.begin(), kMachineMemory.end(), name) != kMachineMemory.end() &&
+           (type.empty() || type.starts_with("memory-backend-"));
 }
 
 bool is_nth_of(std::string_view name, std::size_t count)
@@ -135,9 +110,12 @@ public:
             std::string_view word = words[i];
             if (!word.starts_with('-')) continue;
             word.remove_prefix(word.starts_with("--") ? 2 : 1);
+            if (word == "nodefaults") defaults_ = false;
+            if (word == "s") numbered_["gdb"] = 1;
             const bool last = i + 1 == words.size();
             if (takes_value(word) && !last) option(word, words[++i]);
         }
+        name_by_number();
         return std::move(line_);
     }
 
@@ -146,9 +124,10 @@ private:
         "hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash"};
     static constexpr std::array<std::string_view, 5> kMonitors = {"qmp", "qmp-pretty", "mon",
                                                                   "monitor", "readconfig"};
-    static constexpr std::array<std::string_view, 14> kOthers = {
-        "device", "object", "netdev",   "chardev",  "blockdev",  "drive",    "nic",
-        "virtfs", "serial", "watchdog", "debugcon", "xen-domid", "parallel", "net"};
+    static constexpr std::array<std::string_view, 19> kOthers = {
+        "device",   "object",    "netdev",   "chardev", "blockdev", "drive",   "nic",
+        "virtfs",   "serial",    "watchdog", "gdb",     "debugcon", "display", "usbdevice",
+        "parallel", "xen-domid", "net",      "machine", "M"};
 
     template <class List>
     static bool has(const List& list, std::string_view word)
@@ -173,6 +152,12 @@ private:
         if (word == "drive") group(word, members_of(value, ""));
         if (word == "virtfs" || word == "watchdog") ++line_.anonymous;
         if (word == "debugcon") line_.names["device"].insert("debugcon");
+        if (word == "display" && value.starts_with("dbus"))
+            line_.names["object"].insert("dbus-display");
+        if (word == "machine" || word == "M")
+            line_.own_memory &= !value_of(members_of(value, "type"), "memory-backend");
+        if (word == "usbdevice" && value.starts_with("braille")) numbered_["braille"] = 1;
+        count(word, value);
         if (has(kImages, word)) line_.files.insert(value);
         if (word == "xen-domid") line_.domid = json_integer(value);
         if (word == "readconfig") config(value);
@@ -180,6 +165,46 @@ private:
             const auto path = option_members(value.substr(5), "path");
             if (!path.empty()) line_.sockets.push_back(path.front().second);
         }
+    }
+
+    // What QEMU numbers as it reads its options, the ones that say "none" too.
+    void count(std::string_view word, const std::string& value)
+    {
+        if (word == "monitor" || word == "qmp" || word == "qmp-pretty")
+            ++numbered_["compat_monitor"];
+        if (word == "serial" || word == "parallel" || word == "debugcon" || word == "gdb")
+            ++numbered_[std::string(word)];
+        if (word == "nic") ++nics_;
+        if (word == "net") ++nets_[value.substr(0, value.find(','))];
+    }
+
+    // The names that QEMU makes of those numbers, and of what it has without an option:
+    // "serial0" ("-base" is what several share), "hub0port1", "user.0".
+    void name_by_number()
+    {
+        if (defaults_)
+            for (const char* stem : {"serial", "parallel", "compat_monitor"})
+                numbered_[stem] = std::max<std::size_t>(numbered_[stem], 1);
+        for (const auto& [stem, amount] : numbered_) {
+            auto& chardevs = line_.names["chardev"];
+            const bool only_one = stem == "gdb" || stem == "debugcon" || stem == "braille";
+            for (std::size_t i = 0; i < amount; ++i) {
+                const auto name = only_one ? stem : stem + std::to_string(i);
+                chardevs.insert(name);
+                chardevs.insert(name + "-base");
+            }
+        }
+        auto& netdevs = line_.names["netdev"];
+        for (std::size_t i = 0; i < nics_; ++i)
+            netdevs.insert("__org.qemu.nic" + std::to_string(i));
+        std::size_t ports = defaults_ ? 2 : 0;
+        for (const auto& [type, amount] : nets_) {
+            ports += amount;
+            for (std::size_t i = 0; i < amount; ++i)
+                netdevs.insert(type + "." + std::to_string(i));
+        }
+        for (std::size_t i = 0; i < ports; ++i)
+            netdevs.insert("hub0port" + std::to_string(i));
     }
 
     // One option, or one section of a configuration file.
@@ -242,6 +267,10 @@ private:
 
     const ReadConfig& read_;
     QemuCommandLine line_;
+    bool defaults_ = true;                         // no -nodefaults
+    std::map<std::string, std::size_t> numbered_;  // character devices, by the stem of their names
+    std::map<std::string, std::size_t> nets_;      // -net, by type
+    std::size_t nics_ = 0;
 };
 
 // As QEMU saw it: below its own root, a relative one below its working directory. A file, no pipe.
@@ -276,9 +305,7 @@ bool QemuCommandLine::makes(std::string_view kind, const std::string& name,
 {
     if (name.starts_with('#')) return true;  // QEMU named it, and does so for its own only
     if (kind == kAnonymousKind) return is_nth_of(name, anonymous);
-    if (kind == "chardev" && is_own_chardev(name)) return true;
-    if (kind == "netdev" && is_own_netdev(name)) return true;
-    if (kind == "object" && is_own_object(name, type)) return true;
+    if (kind == "object" && own_memory && is_machine_memory(name, type)) return true;
     const auto of_kind = names.find(kind);
     return of_kind != names.end() && of_kind->second.contains(name);
 }

@@ -5,7 +5,7 @@
 // QEMU's options as they come: `-device driver,id=x` and its JSON form, the same of -object,
 // -netdev, -chardev and -blockdev, -drive with its short forms, and the files of -readconfig. What
 // QEMU names by itself (a serial port's character device, the machine's memory, the n-th device
-// without id) is told by QEMU's own rules. Pure but for read_qemu_command_line().
+// without id) is counted as QEMU counts it: "serial7" is its own only where there are eight. Pure but for read_qemu_command_line().
 #ifndef XLSTORE_STORE_QEMU_COMMAND_LINE_HPP_
 #define XLSTORE_STORE_QEMU_COMMAND_LINE_HPP_
 
@@ -32,6 +32,7 @@ struct QemuCommandLine {
     std::set<std::string> files;        ///< images, as spelled
     std::vector<std::string> sockets;   ///< paths of Unix sockets, in order
     std::optional<std::int64_t> domid;  ///< -xen-domid
+    bool own_memory = true;             ///< no object is named to be the machine's memory
     bool has_monitor = false;           ///< it asks for one, as every QEMU with QMP does
     std::vector<std::string> not_read;  ///< files of -readconfig that could not be read
 

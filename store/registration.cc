@@ -202,7 +202,8 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (!there) co_return std::move(there).error();
     const ProcessId& qemu = registration.qemu;
     const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
-    auto initial = initial_of_command_line(line ? *line : QemuCommandLine(), *there);
+    auto initial = initial_of_command_line(
+        line ? *line : parse_qemu_command_line({}, [](const auto&) { return std::nullopt; }), *there);
     if (XLSTORE_LEFT_OUT("initial devices anew"))
         if (auto kept = read_initial_devices(store.db(), row->id); kept.known())
             initial = std::move(kept);

@@ -318,6 +318,7 @@ TEST_F(RegisterPeersTest, PidIsNeverCutToOneThatFits)
     for (const bool handed_in : {true, false})
         refused(register_it(monitor, (std::int64_t{1} << 32) + qemu->pid(), handed_in),
                 "is not a process id");
+    refused(register_it(monitor, 0, false), "is not a process id");
 }
 
 TEST_F(RegisterPeersTest, QemuThatHoldsASocketMadeForItIsTheOneThatDestroyKills)

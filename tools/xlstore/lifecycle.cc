@@ -145,6 +145,10 @@ Result<Status> run_import(const Arguments& arguments)
 
 Result<Status> run_register(const Arguments& arguments)
 {
+    // The library reads 0 as "none is named": a person who writes it means a process.
+    if (arguments.pid == 0)
+        return Error(Errc::invalid, "process 0 is not a process id",
+                     "without --pid the process at the monitor is registered");
     return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_register(store, arguments.words[0].c_str(), arguments.monitor.c_str(),
                                 arguments.pid.value_or(0),
