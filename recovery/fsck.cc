@@ -5,18 +5,21 @@
 
 #include "recovery/damage.hpp"
 #include "recovery/damaged_database.hpp"
+#include "recovery/displaced_store.hpp"
 #include "recovery/salvage.hpp"
 
 namespace xlstore::recovery {
 
 namespace {
 
-// Opening it writes; a damaged table may be in the way already.
-Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode,
+// Opening it writes; a damaged table may be in the way already. `settle`: it was agreed to.
+Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool settle,
                                     std::optional<std::string>& damage)
 {
     try {
-        auto store = mode == Mode::look ? Store::open_untouched(where) : Store::open(where);
+        auto store = mode == Mode::look ? Store::open_untouched(where)
+                     : settle           ? Store::open_and_settle(where)
+                                        : Store::open(where);
         if (store) return store;
         if (auto seen = damage_of(where.directory)) damage = *std::move(seen);
         return store;
@@ -25,6 +28,33 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode,
         damage = words_of_sqlite(e.reason());
         return Error(Errc::store, e.what());
     }
+}
+
+// What was asked about a store that went back or was copied.
+struct Settling {
+    std::optional<DisplacedStore> found;  // and the answer was yes
+    std::unique_ptr<Store> left;          // the answer was no: open for looking
+};
+
+// Only where there is something to write: a look is told of it by run_passes(). What stands in the
+// way of the look stands in the way of opening it, too, which says so.
+Settling ask_about_place(Check& check, const StoreOptions& where)
+{
+    if (check.looking_only() || !Store::displacement_of(where.directory)) return {};
+    auto store = Store::open_untouched(where);
+    if (!store || !(*store)->displaced()) return {};
+    std::optional<DisplacedStore> found;
+    try {
+        found = look_at_displaced(**store);
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        return {};  // that comes first
+    }
+    if (problem(found->code).question.empty())
+        check.report(found->code, found->about);
+    else if (check.ask(found->code, found->about))
+        return Settling{std::move(found), nullptr};
+    return Settling{std::nullopt, *std::move(store)};
 }
 
 }  // namespace
@@ -41,12 +71,15 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
         !was_broken_off(where.directory) && !make_empty(check, where.directory))
         return Checked{check.so_far(), nullptr};
     const auto seen = file_identity(where.directory + "/store.db");
-    auto store = open(where, check.options().mode, damage);
+    auto settling = ask_about_place(check, where);
+    if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
+    auto store = open(where, check.options().mode, settling.found.has_value(), damage);
     if (!store && !damage) return std::move(store).error();
     if (damage) {
         damage = seen_again(check, where.directory, *damage);
         if (!damage) return Checked{check.so_far(), nullptr};
     }
+    if (settling.found && store) check.fixed(settling.found->code, settling.found->about);
     for (bool saved = false;; saved = true) {
         if (!damage) {
             if (!domain.empty()) {
@@ -63,7 +96,7 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
         if (!salvage(check, where.directory, *damage, seen))
             return Checked{check.so_far(), nullptr};
         damage.reset();
-        store = open(where, check.options().mode, damage);
+        store = open(where, check.options().mode, false, damage);
         if (!store) return std::move(store).error();
     }
 }

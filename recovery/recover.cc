@@ -5,6 +5,7 @@
 #include <set>
 
 #include "recovery/damage.hpp"
+#include "recovery/displaced_store.hpp"
 #include "recovery/passes.hpp"
 #include "recovery/rebuild.hpp"
 
@@ -164,6 +165,12 @@ Task<void> domains_in_order(Check& check, Store& store)
 Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 {
     check.progress(0, 0, 1);
+    if (store.displaced()) {  // open for looking, then: nothing can be done about it
+        const auto found = look_at_displaced(store);
+        if (check.ask(found.code, found.about))
+            check.failed(found.code, found.about,
+                         Error(Errc::refused, "it is open for looking only", "run xlfsck"));
+    }
     auto database = co_await pass0_database(check, store);
     if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
     if (database.sound) {

@@ -109,6 +109,8 @@ public:
     [[nodiscard]] std::int64_t pragma_integer(const char* sql);
     [[nodiscard]] std::int64_t last_insert_id() const;
     [[nodiscard]] int changes() const;
+    /// Rows that this connection has changed since it was opened.
+    [[nodiscard]] std::int64_t total_changes() const;
     [[nodiscard]] bool in_transaction() const;
 
     struct WalState {

@@ -12,6 +12,7 @@
 #include <ctime>
 #include <new>
 
+#include "store/birth_time.hpp"
 #include "store/plain_text.hpp"
 
 namespace xlstore {
@@ -117,7 +118,8 @@ Result<LockFile> LockFile::open(const std::string& path, bool writing)
     if (!S_ISREG(st.st_mode))
         return Error(Errc::store, "lock file " + path + " is not a regular file",
                      "move it away: a lock file holds no data, and is made anew");
-    return LockFile(path, FileIdentity{st.st_dev, st.st_ino}, std::move(fd));
+    const auto born_ns = birth_time(fd.get());
+    return LockFile(path, FileIdentity{st.st_dev, st.st_ino}, born_ns, std::move(fd));
 }
 
 Error LockFile::replaced() const
@@ -202,6 +204,27 @@ try {
         pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
 } catch (const std::bad_alloc&) {
     clear_claim(slot);  // rather none than that of the holder before
+}
+
+void LockFile::write_line(std::int64_t slot, std::string_view text) const noexcept
+{
+    std::array<char, kClaimBytes> line{};
+    line.fill(' ');
+    line.back() = '\n';
+    if (text.size() >= line.size()) return;
+    text.copy(line.data(), text.size());
+    [[maybe_unused]] const auto n =
+        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
+}
+
+std::string LockFile::read_line(std::int64_t slot) const
+{
+    std::array<char, kClaimBytes> bytes{};
+    const auto n = pread(claims_.get(), bytes.data(), bytes.size(), slot * kSlotBytes);
+    if (n <= 0) return {};
+    std::string_view line(bytes.data(), static_cast<std::size_t>(n));
+    line = line.substr(0, line.find('\n'));
+    return std::string(line.substr(0, line.find_last_not_of(' ') + 1));
 }
 
 void LockFile::clear_claim(std::int64_t slot) const noexcept

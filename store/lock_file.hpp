@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "store/error.hpp"
 #include "store/fd.hpp"
@@ -101,6 +102,12 @@ public:
     /// Nothing: never written, cleared, or not readable as a claim.
     [[nodiscard]] std::optional<Claim> read_claim(std::int64_t slot) const;
 
+    /// A line of text in place of a claim, for a slot that no lock has. One that cannot be written is
+    /// left as it is.
+    void write_line(std::int64_t slot, std::string_view text) const noexcept;
+    /// Without the blanks at its end; "" when it was never written or cannot be read.
+    [[nodiscard]] std::string read_line(std::int64_t slot) const;
+
     /// A slot's number; 0 when none was ever set. Claims leave it alone.
     [[nodiscard]] std::int64_t generation(std::int64_t slot) const;
     /// Error io: disk full, say; the old number stands.
@@ -108,16 +115,19 @@ public:
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] const FileIdentity& identity() const noexcept { return identity_; }
+    /// When it was made; see store/birth_time.hpp.
+    [[nodiscard]] std::int64_t born_ns() const noexcept { return born_ns_; }
 
 private:
-    LockFile(std::string path, FileIdentity identity, ForkClosedFd claims)
-        : path_(std::move(path)), identity_(identity), claims_(std::move(claims))
+    LockFile(std::string path, FileIdentity identity, std::int64_t born_ns, ForkClosedFd claims)
+        : path_(std::move(path)), identity_(identity), born_ns_(born_ns), claims_(std::move(claims))
     {}
     Result<ForkClosedFd> open_description(int access) const;
     [[nodiscard]] Error replaced() const;
 
     std::string path_;
     FileIdentity identity_;
+    std::int64_t born_ns_;
     ForkClosedFd claims_;  // for reading and writing slots; never holds a lock
 };
 

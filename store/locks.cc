@@ -11,6 +11,7 @@
 #include <charconv>
 #include <new>
 
+#include "store/birth_time.hpp"
 #include "store/hole.hpp"
 #include "store/lock_holders.hpp"
 
@@ -39,7 +40,10 @@ constexpr auto kSlowRetryFirst = milliseconds(5);
 constexpr auto kSlowRetryMost = milliseconds(40);
 
 // `slow`: even slots an incarnation's holder, odd ones a session that waits. `locks`: even slots
-// the fast lock, odd ones the destroy lock; slot 0 is the gate's, since ids begin at 1.
+// the fast lock, odd ones the destroy lock; slot 0 is the gate's, since ids begin at 1. For the same
+// reason slot 1 is free in both: it has what the directory remembers.
+constexpr std::int64_t kMemorySlot = 1;
+
 std::int64_t slot_of(LockKind kind, std::int64_t id)
 {
     switch (kind) {
@@ -384,6 +388,58 @@ bool Locks::unbroken(const ByteLock& slow, std::int64_t id) const
 void Locks::wake_slow_waiters() const
 {
     (void)slow_.prepare(0);  // opened for writing and closed: that is what they watch for
+}
+
+namespace {
+
+LineFile line_file(const LockFile& file)
+{
+    return LineFile{file.identity().inode, file.born_ns()};
+}
+
+}  // namespace
+
+void Locks::remember(const Numbers& numbers) const noexcept
+try {
+    for (const auto* file : {&locks_, &slow_})
+        file->write_line(kMemorySlot, numbers_line(numbers, line_file(*file)));
+} catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+}
+
+namespace {
+
+// Read without the gate, it may be one that is just being written.
+std::optional<NumbersLine> memory_in(const LockFile& file)
+{
+    constexpr int kTries = 3;
+    for (int i = 0; i < kTries; ++i) {
+        const auto line = file.read_line(kMemorySlot);
+        if (line.empty()) break;
+        if (auto read = read_numbers_line(line)) return read;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Memory Locks::remembered() const
+{
+    Memory own;
+    Memory foreign;
+    bool has_own = false;
+    for (const auto* file : {&locks_, &slow_}) {
+        const auto line = memory_in(*file);
+        if (!line) continue;
+        const bool is_own = line->file.inode == file->identity().inode &&
+                            may_be_same_birth(line->file.born_ns, file->born_ns());
+        has_own = has_own || is_own;
+        foreign.foreign = foreign.foreign || !is_own;
+        auto& into = (is_own ? own : foreign).numbers;
+        into.commits = std::max(into.commits, line->numbers.commits);
+        for (std::size_t i = 0; i < into.ids.size(); ++i)
+            into.ids[i] = std::max(into.ids[i], line->numbers.ids[i]);
+    }
+    return has_own ? own : foreign;
 }
 
 bool Locks::unmoved() const

@@ -34,6 +34,7 @@
 
 #include "store/lock_file.hpp"
 #include "store/loop.hpp"
+#include "store/numbers.hpp"
 
 namespace xlstore {
 
@@ -119,6 +120,12 @@ public:
     /// The byte of a lock, and its file: to ask the kernel who keeps it.
     [[nodiscard]] std::int64_t byte(LockKind kind, std::int64_t id) const;
     [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
+
+    /// R17: writes down what the directory has to remember, in both files: one of them may be lost.
+    /// REQUIRES the write gate. What cannot be written is not remembered; that harms nothing.
+    void remember(const Numbers& numbers) const noexcept;
+    /// The highest that either file has. Read it before the database, which is ahead of it.
+    [[nodiscard]] Memory remembered() const;
 
     /// R17: both files are still those that were opened.
     [[nodiscard]] bool unmoved() const;

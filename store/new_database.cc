@@ -12,6 +12,7 @@
 
 #include "schema/steps.hpp"
 #include "store/error.hpp"
+#include "store/place.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore {
@@ -36,6 +37,20 @@ void sync_directory(const std::string& path)
     if (!directory || fsync(directory.get()) != 0) throw IoError(errno, "cannot sync " + path);
 }
 
+namespace {
+
+// R17: whatever was the store there before, ids and commits go on above it.
+void settle_new(Db& db, const std::string& directory)
+{
+    Memory seen;
+    if (const auto locks = Locks::open(directory, false); locks) seen = locks->remembered();
+    Transaction transaction(db);
+    settle_at(db, seen, place_at(directory));
+    transaction.commit();
+}
+
+}  // namespace
+
 void make_database(const std::string& path, const std::function<void(Db&)>& fill,
                    std::int64_t version)
 {
@@ -50,6 +65,7 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
         fill(db);
         transaction.commit();
         upgrade_tables(db);
+        settle_new(db, path.substr(0, path.rfind('/')));
         // Whoever opens it first would otherwise change the file by way of a journal, and a journal
         // that it left when it was killed is in the way of everybody who looks before writing.
         db.execute("PRAGMA journal_mode = WAL");

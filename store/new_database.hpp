@@ -22,6 +22,7 @@ void sync_directory(const std::string& path);
 
 /// Makes the file `path`, with the tables of a store and what `fill` puts into them in one
 /// transaction; what was left there is overwritten. On the disk when it returns.
+/// It is the store of the directory that it is made in (store/place.hpp).
 /// `version`: of the schema that `fill` finds; the steps that follow are taken after it.
 /// @throws DbError, and what `fill` throws
 void make_database(const std::string& path, const std::function<void(Db&)>& fill,

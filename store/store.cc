@@ -32,7 +32,6 @@ namespace xlstore {
 
 namespace {
 
-constexpr auto kCloseTimeout = std::chrono::milliseconds(200);
 constexpr auto kOpenPoll = std::chrono::milliseconds(5);
 // About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
 // file's blocks, which are the reserve that lets a settle succeed on a full disk.
@@ -221,13 +220,15 @@ Error unusable(const std::string& database, const DbError& why)
 struct DatabaseKind {
     Durability durability;
     std::int64_t version;
+    std::optional<Displaced> displaced;
     [[nodiscard]] bool is_older() const { return version < schema::newest_version(); }
 };
 
 // Reads only. A file that is no store of ours is refused before anything is set in it. `source`: the
 // database, or a private copy of it.
 Result<DatabaseKind> check_database(const std::string& path, const std::string& source,
-                                    Db::Mode mode, Deadline until)
+                                    Db::Mode mode, const Memory& seen, const Place& here,
+                                    Deadline until)
 {
     const auto look = [&]() -> Result<DatabaseKind> {
         Db db(source, mode);
@@ -242,7 +243,7 @@ Result<DatabaseKind> check_database(const std::string& path, const std::string& 
         auto row = db.prepare("SELECT durability FROM store");
         return DatabaseKind{
             row.step() && row.text(0) == "power" ? Durability::power : Durability::process,
-            version};
+            version, displaced(db, seen, here)};
     };
     try {
         return while_busy(until, look);
@@ -335,7 +336,8 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     return {};
 }
 
-Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::Mode mode)
+Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::Mode mode,
+                                                 Settle settle)
 {
     StoreOptions options = given;
     options.directory = absolute_path(std::move(options.directory));
@@ -349,6 +351,10 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
                             " has no store.db: saving what is in store.db.saving was broken off",
                         "run 'xlfsck -y'");
     if (auto ok = check_locks(options.directory, writing, options.log); !ok) return ok.error();
+    struct stat st {};
+    if (lstat(database.c_str(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        // SQLite would take it for a new one, and remove the log beside it.
+        return unusable("store: " + database + " is empty: it was cut off", "run 'xlfsck -y'");
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
     const auto until = Clock::now() + options.open_timeout;
@@ -361,15 +367,32 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
         source = store->copy_->database();
         return {};
     };
+    auto locks = Locks::open(options.directory, writing);
+    if (!locks) return std::move(locks).error();
+    const auto seen = locks->remembered();
+    const auto here = place_at(options.directory);
+    if (auto log = beside_a_log(database)) {
+        if (writing && settle == Settle::no) return displaced_error(options.directory, *log);
+        if (writing) {
+            if (auto ok = put_log_aside(*locks, options.directory, until); !ok) return ok.error();
+        } else {
+            if (auto ok = read_a_copy(); !ok) return ok.error();
+            remove_file(source, "-wal");
+        }
+        store->displaced_ = std::move(log);
+    }
     // A process that has it open has made both; without them SQLite would make one.
-    if (mode == Db::Mode::untouched &&
+    if (mode == Db::Mode::untouched && !store->copy_ &&
         !(file_identity(database + "-wal") && file_identity(database + "-shm")))
         if (auto ok = read_a_copy(); !ok) return ok.error();
     const auto mode_of_source = [&] {
         return writing || store->copy_ ? Db::Mode::read_only : mode;
     };
-    const auto kind = check_database(database, source, mode_of_source(), until);
+    const auto kind = check_database(database, source, mode_of_source(), seen, here, until);
     if (!kind) return kind.error();
+    if (writing && settle == Settle::no && kind->displaced)
+        return displaced_error(options.directory, *kind->displaced);
+    if (!store->displaced_) store->displaced_ = kind->displaced;
     if (kind->is_older() && mode == Db::Mode::read_only)
         return unusable("store: " + database + " " + version_words(kind->version),
                         "run 'xlstore upgrade', or any command that writes");
@@ -391,8 +414,6 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     store->self_ = *std::move(self);
     store->loop_ = std::make_unique<Loop>();
     store->database_ = *file_identity(database);
-    auto locks = Locks::open(options.directory, writing);
-    if (!locks) return std::move(locks).error();
     store->locks_.emplace(*std::move(locks));
     try {
         store->db_ = while_busy(until, [&] {
@@ -406,17 +427,33 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     if (file_identity(database) != store->database_)
         return Error(Errc::lost, "store: " + database + " was replaced while it was opened",
                      "try again");
+    if (store->displaced_ && !writing) {
+        const auto why = displaced_error(options.directory, *store->displaced_);
+        store->log(LogLevel::warning, why.message + "; " + why.advice);
+    }
+    return store;
+}
+
+Result<std::unique_ptr<Store>> Store::open_to_write(const StoreOptions& options, Settle settle)
+{
+    auto store = open_files(options, Db::Mode::read_write, settle);
+    if (!store) return store;
+    const auto until = Clock::now() + options.open_timeout;
+    if (auto ok = upgrade_store(**store, until); !ok) return ok.error();
+    if (settle == Settle::yes)
+        if (auto ok = (*store)->settle(until); !ok) return ok.error();
+    if (auto ok = (*store)->open_session(until); !ok) return ok.error();
     return store;
 }
 
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
 {
-    auto store = open_files(options, Db::Mode::read_write);
-    if (!store) return store;
-    const auto until = Clock::now() + options.open_timeout;
-    if (auto ok = upgrade_store(**store, until); !ok) return ok.error();
-    if (auto ok = (*store)->open_session(until); !ok) return ok.error();
-    return store;
+    return open_to_write(options, Settle::no);
+}
+
+Result<std::unique_ptr<Store>> Store::open_and_settle(const StoreOptions& options)
+{
+    return open_to_write(options, Settle::yes);
 }
 
 Result<std::unique_ptr<Store>> Store::open_read_only(const StoreOptions& options)
@@ -431,68 +468,9 @@ Result<std::unique_ptr<Store>> Store::open_untouched(const StoreOptions& options
 
 bool Store::is_behind() const
 {
+    if (displaced_ && displaced_->why == Displaced::Why::beside_a_log) return false;
     return copy_ && (file_identity(directory_ + "/store.db-wal") &&
                      file_identity(directory_ + "/store.db-shm"));
-}
-
-Result<void> Store::open_session(Deadline until)
-{
-    std::optional<ByteLock> lock;
-    auto opened =
-        loop_->wait_for(with_gate("open", until, [&](const GateHold&) -> Result<std::int64_t> {
-            // While it has no session, a newer release may upgrade it.
-            if (const auto version = schema_version(*db_); version != schema::newest_version())
-                return unusable("store: " + directory_ + " " + version_words(version),
-                                "use the xlstore that upgraded it, or a newer one");
-            db_->prepare(
-                   "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, uid, "
-                   "opened_us, schema) "
-                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-                .bind(self_.pid)
-                .bind(static_cast<std::int64_t>(self_.start_time))
-                .bind(static_cast<std::int64_t>(self_.pid_namespace))
-                .bind(self_.boot_id)
-                .bind(program_)
-                .bind(static_cast<std::int64_t>(getuid()))
-                .bind(now_us())
-                .bind(schema::newest_version())
-                .run();
-            const auto id = db_->last_insert_id();
-            // The byte before the commit: a row that can be seen is held by a living session. R17:
-            // a program that replaces the database holds every session byte, and we do not get in.
-            auto held = locks_->try_new(LockKind::session, id, make_claim("open"));
-            if (!held) return held.error();
-            if (!*held)
-                return Error(Errc::busy,
-                             "store: " + directory_ + " is being repaired by another program",
-                             "wait for it to finish");
-            lock = *std::move(held);
-            return id;
-        }));
-    if (!opened) return opened.error();
-    session_id_ = *opened;
-    session_lock_ = std::move(lock);
-    locks_->set_session(session_id_);
-    return {};
-}
-
-Store::~Store()
-{
-    if (session_id_ == 0 || fork_generation_ != fork_generation()) return;
-    try {
-        // While an open intent names its owner the row stays; recovery removes it.
-        (void)loop_->wait_for(
-            with_gate("close", Clock::now() + kCloseTimeout, [&](const GateHold&) -> Result<void> {
-                db_->prepare(
-                       "DELETE FROM session WHERE id = ?1 AND NOT EXISTS "
-                       "(SELECT 1 FROM intent WHERE owner = ?1)")
-                    .bind(session_id_)
-                    .run();
-                return {};
-            }));
-    } catch (...) {
-        // A row of a dead session is harmless, and recovery removes it.
-    }
 }
 
 Claim Store::make_claim(std::string operation) const
@@ -523,11 +501,25 @@ Result<void> Store::check() const
 {
     if (auto ours = check_fork(); !ours) return ours;
     if (XLSTORE_LEFT_OUT("files unmoved")) return {};
-    if (file_identity(directory_ + "/store.db") != database_ || !locks_ || !locks_->unmoved())
+    if (!locks_ || !locks_->unmoved())
         return Error(Errc::lost,
                      "store: the files of " + directory_ + " were moved away or replaced (R17)",
                      "close the store and open it anew; 'xlfsck -n' says what is there now");
-    return {};
+    return check_database_files();
+}
+
+Result<void> Store::check_database_files() const
+{
+    if (XLSTORE_LEFT_OUT("files unmoved")) return {};
+    const std::string database = directory_ + "/store.db";
+    const char* gone = nullptr;
+    if (file_identity(database) != database_) gone = "store.db";
+    if (wal_ && file_identity(database + "-wal") != wal_) gone = "store.db-wal";
+    if (wal_index_ && file_identity(database + "-shm") != wal_index_) gone = "store.db-shm";
+    if (!gone) return {};
+    return Error(Errc::lost,
+                 "store: " + directory_ + "/" + gone + " was moved away or replaced (R17)",
+                 "close the store and open it anew; 'xlfsck -n' says what is there now");
 }
 
 std::string Store::subject_of(DomainId domain)

@@ -22,6 +22,7 @@
 #include "store/locks.hpp"
 #include "store/log.hpp"
 #include "store/loop.hpp"
+#include "store/place.hpp"
 #include "store/private_copy.hpp"
 #include "store/process.hpp"
 
@@ -116,9 +117,16 @@ public:
     /// relative directory is taken from the current one at once. One of an older release is upgraded
     /// first, in one transaction, under the gate and with every session byte held (R17): once that
     /// is committed, the older release cannot open it any more. Errors: store, with what is wrong and
-    /// what to do (a newer schema; one that cannot be upgraded: it is as it was); busy, naming who
+    /// what to do (a newer schema; one that cannot be upgraded: it is as it was; a database that went
+    /// back or was copied, store/place.hpp: nothing was changed); busy, naming who
     /// has an older one open for writing. @throws DbError: it is damaged
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
+    /// The same, and one that went back or was copied is made this place's store (R17), in one
+    /// transaction, under the gate and with every session byte held: ids and epochs go on above all
+    /// that the directory has seen. The log of another state beside it is kept under a dated name.
+    /// For recovery alone, which then proves what the rows say of QEMUs. Errors: as above; busy,
+    /// naming those that have it open.
+    static Result<std::unique_ptr<Store>> open_and_settle(const StoreOptions& options);
     /// Opens it for looking only: no session, nothing is ever written. Error store: also for the
     /// schema of an older release.
     static Result<std::unique_ptr<Store>> open_read_only(const StoreOptions& options);
@@ -129,6 +137,11 @@ public:
     static Result<std::unique_ptr<Store>> open_untouched(const StoreOptions& options);
     /// It reads a copy, and somebody has begun to work on the store since.
     [[nodiscard]] bool is_behind() const;
+    /// Open for looking: why the database is not this place's store; nothing: it is.
+    [[nodiscard]] const std::optional<Displaced>& displaced() const noexcept { return displaced_; }
+    /// What the rows of `directory` would be opened for writing with; nothing: with success, as far
+    /// as their place goes. Writes nothing there but the index of SQLite's log.
+    static std::optional<Displaced> displacement_of(const std::string& directory);
 
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
@@ -158,8 +171,8 @@ public:
     }
     [[nodiscard]] Claim make_claim(std::string operation) const;
 
-    /// R17 and the fork rule: error lost when database or lock files were moved away or replaced,
-    /// order in a forked child.
+    /// R17 and the fork rule: error lost when the database, its log, the log's index or the lock
+    /// files were moved away or replaced, order in a forked child.
     Result<void> check() const;
     /// The fork rule alone.
     Result<void> check_fork() const;
@@ -228,8 +241,15 @@ public:
 
 private:
     Store() = default;
-    static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode);
+    enum class Settle { no, yes };
+    static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode,
+                                                     Settle settle = Settle::no);
+    static Result<std::unique_ptr<Store>> open_to_write(const StoreOptions& options, Settle settle);
+    Result<void> check_database_files() const;
+    Result<void> settle(Deadline until);
+    Result<std::int64_t> begin_session(const Place& here, std::optional<ByteLock>& lock);
     Result<void> open_session(Deadline until);
+    [[nodiscard]] std::optional<Numbers> counted(std::int64_t changes_before);
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<ByteLock>> acquire_gate(Loop& loop, std::string operation, Deadline until);
@@ -239,10 +259,15 @@ private:
     std::invoke_result_t<Section&> in_transaction(Section section)
     {
         const LockOrder::Section order;
+        const auto changes_before = db_->total_changes();
         Transaction transaction(*db_);
         auto result = section();
         if (!result) return result;  // rolls back
+        const auto numbers = counted(changes_before);
+        // Once more, as late as can be: what is committed into a file that was removed is lost.
+        if (auto ok = check_database_files(); !ok) return ok.error();
         transaction.commit();
+        if (numbers) locks_->remember(*numbers);
         checkpoint_if_due();
         return result;
     }
@@ -251,6 +276,10 @@ private:
     std::string program_;
     std::shared_ptr<const Log> log_;
     FileIdentity database_;
+    std::optional<FileIdentity> wal_;        // of SQLite's; nothing: it is not written to
+    std::optional<FileIdentity> wal_index_;
+    std::optional<Displaced> displaced_;
+    bool settled_ = false;  // it is this place's store: commits are counted
     std::uint64_t fork_generation_ = 0;
     ProcessId self_;
     std::unique_ptr<Loop> loop_;

@@ -215,8 +215,9 @@ struct Measure {
 void lay_out(const std::string& directory, const std::map<std::string, Bytes>& files,
              std::uint64_t seed)
 {
-    fs::remove_all(directory);
-    if (mkdir(directory.c_str(), 0700) != 0) throw std::runtime_error("cannot make " + directory);
+    // The directory stays: in another one it would be a copy of the store (R17).
+    for (const auto& entry : fs::directory_iterator(directory))
+        fs::remove_all(entry.path());
     for (const auto& [name, bytes] : files)
         write_file(directory + "/" + name,
                    std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
@@ -318,7 +319,7 @@ int cut_all(const ScratchDirectory& scratch, const Recording& recorded, const Me
         for (std::uint64_t seed = 0; seed < share.seeds; ++seed) {
             ++counts.cuts;
             const auto files = disk.cut(step * 1000 + seed, counts.disk);
-            const auto wrong = judge(scratch / "cut", files, recorded, step, seed, measure, counts);
+            const auto wrong = judge(scratch / "store", files, recorded, step, seed, measure, counts);
             if (wrong.empty()) continue;
             ++failed;
             std::printf("%s: durability=%s, after step %zu, seed %llu: %s\n",

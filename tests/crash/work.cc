@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "tests/crash/work.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -53,6 +55,20 @@ void copy_store(const std::string& from, const std::string& to)
         std::filesystem::copy_file(entry.path(), copy);
         std::filesystem::permissions(
             copy, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    }
+    forget_place(to);
+}
+
+void forget_place(const std::string& directory)
+{
+    Db(directory + "/store.db", Db::Mode::read_write)
+        .execute("UPDATE store SET directory_inode = NULL");
+    constexpr off_t kMemoryAt = 256;  // store/locks.cc: slot 1
+    const std::string nothing(240, ' ');
+    for (const char* name : {"/locks", "/slow"}) {
+        const Fd file(open((directory + name).c_str(), O_WRONLY | O_CLOEXEC));
+        if (!file || pwrite(file.get(), nothing.data(), nothing.size(), kMemoryAt) < 0)
+            throw std::runtime_error("cannot write " + directory + name);
     }
 }
 

@@ -30,6 +30,9 @@ T must(Result<T> result)
 
 /// Copies a store that no process has open, without its sockets.
 void copy_store(const std::string& from, const std::string& to);
+/// Makes the next process that opens the copy take it for the store of its directory (R17).
+/// REQUIRES that no process has it open.
+void forget_place(const std::string& directory);
 
 class Work {
 public:

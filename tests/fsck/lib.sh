@@ -58,3 +58,11 @@ overwrite() { # PAGE…
         dd if=/dev/urandom of=s/store.db bs=4096 count=1 seek=$((page - 1)) conv=notrunc status=none
     done
 }
+# A copy of the database as it is now, whole: ./copy.db.
+copied() {
+    (umask 077; sqlite3 -readonly s/store.db "VACUUM INTO 'copy.db'")
+}
+put_back() {
+    rm -f s/store.db-wal s/store.db-shm
+    cp copy.db s/store.db
+}

@@ -31,10 +31,8 @@ Result<StoreHandle> open(const Arguments& arguments, bool read_only)
     options.program = "xlstore";
     options.read_only = read_only ? 1 : 0;
     options.timeout_ms = timeout_ms(arguments);
-    if (arguments.verbose) {
-        options.log = to_stderr;
-        options.log_least = XLSTORE_LOG_DEBUG;
-    }
+    options.log = to_stderr;
+    options.log_least = arguments.verbose ? XLSTORE_LOG_DEBUG : XLSTORE_LOG_WARNING;
     xlstore_store* store = nullptr;
     if (xlstore_open(arguments.store.c_str(), &options, &store) != XLSTORE_OK) return last_error();
     return StoreHandle(store);

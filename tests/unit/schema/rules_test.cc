@@ -549,6 +549,7 @@ TEST_F(RulesTest, EveryTriggerIsKnownHere)
         "r16_product_identity",
         "r17_domain_number",
         "r17_intent_number",
+        "r17_store_commits",
         "r9_domain_destroyed",
         "session_replace",
         "session_update",
