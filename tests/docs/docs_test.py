@@ -239,6 +239,47 @@ class Explain(unittest.TestCase):
                 self.assertEqual(told, run(BIN / "xlfsck", f"--explain={name}"))
 
 
+class Design(unittest.TestCase):
+    """store/DESIGN.md has a row for each rule: where it is kept, what tries it, what happens without it."""
+
+    def setUp(self):
+        rows = re.findall(r"^\| (R\d+) \|[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", read("store/DESIGN.md"), re.MULTILINE)
+        self.rules = {rule: (code, test, mutation.strip()) for rule, code, test, mutation in rows}
+
+    def test_each_rule_that_is_named_has_its_row(self):
+        named = set()
+        for folder in ("store", "recovery", "schema", "tools"):
+            for path in (SOURCE / folder).rglob("*"):
+                if path.suffix in (".cc", ".hpp", ".h", ".sql", ".md"):
+                    named |= set(re.findall(r"\bR(?:[1-9]|1\d|2\d)\b", path.read_text(encoding="utf-8")))
+        self.assertEqual(named, set(self.rules))
+
+    def test_the_code_of_a_rule_names_it(self):
+        for rule, (code, _, _) in self.rules.items():
+            places = re.findall(r"`([^`]+)`", code)
+            self.assertTrue(places, rule)
+            for place in places:
+                self.assertRegex(read(place), rf"\b{rule}\b", place)
+
+    def test_the_test_of_a_rule_exists(self):
+        sources = [p for p in (SOURCE / "tests").rglob("*") if p.suffix in (".cc", ".py")]
+        text = "\n".join(p.read_text(encoding="utf-8") for p in sources)
+        for rule, (_, test, _) in self.rules.items():
+            name = re.fullmatch(r" `([^`]+)` ", test)
+            self.assertTrue(name, f"{rule}: {test}")
+            if name[1].endswith((".py", ".cc")):
+                self.assertIn(name[1], [p.name for p in sources], rule)
+                continue
+            suite, case = name[1].split(".")
+            self.assertRegex(text, rf"TEST(_[FP])?\({suite}, {case}\)", rule)
+
+    def test_the_mutation_of_a_rule_is_tried(self):
+        holes = read("tests/crash/holes.py")
+        for rule, (_, _, mutation) in self.rules.items():
+            if mutation != "none":
+                self.assertRegex(holes, rf'"{re.escape(mutation)}",\s+"{rule}"', rule)
+
+
 class Readme(unittest.TestCase):
     def test_the_embedding_example_compiles(self):
         compiler = os.environ.get("CXX", "g++")
