@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/damage.hpp"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <ctime>
 #include <filesystem>
 
 #include "recovery/damaged_database.hpp"
+#include "recovery/damaged_log.hpp"
 #include "recovery/integrity.hpp"
+#include "recovery/told_version.hpp"
 #include "store/db.hpp"
+#include "store/first_look.hpp"
 #include "store/new_database.hpp"
 #include "store/private_copy.hpp"
 
@@ -13,30 +20,85 @@ namespace xlstore::recovery {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+using Damage = std::optional<std::string>;
+
+// A power cut may leave a gap in the log, and what follows it was never promised; no QEMU of that
+// boot lives. A log that was written in this boot has seen none.
+bool is_of_this_boot(const std::string& log)
+{
+    struct stat st {};
+    timespec now{};
+    timespec since_boot{};
+    if (stat(log.c_str(), &st) != 0) return false;
+    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_BOOTTIME, &since_boot);
+    return st.st_mtim.tv_sec > now.tv_sec - since_boot.tv_sec;
+}
+
+Damage flaw_of_log(const std::string& database)
+{
+    const auto bytes = PrivateCopy::log_of(database);
+    const DamagedLog log(bytes);
+    if (log.flaw().empty() || !is_of_this_boot(database + "-wal")) return std::nullopt;
+    return log.flaw();
+}
+
+// What the sizes say.
+Damage missing(const std::string& directory)
+{
+    const std::string database = directory + "/store.db";
+    if (was_broken_off(directory))
+        return "there is no store.db: saving what is in store.db.saving was broken off";
+    if (check_before_opening(directory)) return std::nullopt;
+    return fs::exists(database) ? "it is empty" : "there is no store.db, and its log is there";
+}
+
+Damage damage_in(Db& db)
+{
+    if (auto wrong = wrong_ids(db)) return wrong;
+    (void)db.pragma_integer("SELECT count(*) FROM store");
+    auto found = integrity_of(db);
+    // Indexes are made anew where they stand.
+    if (found.lines.empty() || found.indexes_alone) return std::nullopt;
+    return std::move(found.lines);
+}
+
+}  // namespace
+
 bool was_broken_off(const std::string& directory)
 {
     return !fs::exists(directory + "/store.db") && fs::exists(directory + kBeingSaved);
 }
 
+Result<bool> is_unsafe_to_open(const std::string& directory)
+{
+    try {
+        if (missing(directory)) return true;
+        return fs::exists(directory + "/store.db") && flaw_of_log(directory + "/store.db");
+    } catch (const IoError& e) {
+        return Error(Errc::io, std::string("store: ") + e.what());
+    }
+}
+
 Result<std::optional<std::string>> damage_of(const std::string& directory)
 {
-    using Damage = std::optional<std::string>;
-    if (was_broken_off(directory))
-        return Damage("there is no store.db: saving what is in store.db.saving was broken off");
-    if (!fs::exists(directory + "/store.db")) return Damage();
-    const auto copy = PrivateCopy::make(directory + "/store.db");
-    if (!copy) return copy.error();
+    const std::string database = directory + "/store.db";
     try {
+        if (auto why = missing(directory)) return why;
+        if (!fs::exists(database)) return Damage();
+        if (auto why = flaw_of_log(database)) return why;
+        const auto copy = PrivateCopy::make(database);
+        if (!copy) return copy.error();
         Db db((*copy)->database(), Db::Mode::read_only);
-        db.call_it(directory + "/store.db");
-        (void)db.pragma_integer("SELECT count(*) FROM store");
-        auto found = integrity_of(db);
-        // Indexes are made anew where they stand.
-        if (found.lines.empty() || found.indexes_alone) return Damage();
-        return Damage(std::move(found.lines));
+        db.call_it(database);
+        return damage_in(db);
     } catch (const DbError& e) {
         if (is_damage(e)) return Damage(words_of_sqlite(e.reason()));
         return error_of(e);
+    } catch (const IoError& e) {
+        return Error(Errc::io, std::string("store: ") + e.what());
     }
 }
 

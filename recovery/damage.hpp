@@ -17,9 +17,15 @@ namespace xlstore::recovery {
 /// @throws std::filesystem::filesystem_error: that cannot be seen
 [[nodiscard]] bool was_broken_off(const std::string& directory);
 
-/// Why the database in `directory` cannot be used as it is: SQLite does not take it for sound, or a
-/// salvage was broken off. Nothing: that is not what is wrong. Reads a fresh private copy, and
-/// writes nothing in the store. Error io: it could not be looked at, which says nothing of it.
+/// The store has to be looked at with damage_of() before SQLite may open it: the database is empty
+/// or missing beside its log, or SQLite would not read all of its log and would write over the
+/// rest. Errors as there.
+Result<bool> is_unsafe_to_open(const std::string& directory);
+
+/// Why the database in `directory` cannot be used as it is: SQLite does not take it for sound, its
+/// ids or its log are wrong, it is empty or lost beside its log, or a salvage was broken off.
+/// Nothing: that is not what is wrong. Reads a fresh private copy, and writes nothing in the store.
+/// Error io: it could not be looked at, which says nothing of it.
 Result<std::optional<std::string>> damage_of(const std::string& directory);
 
 /// `first`: what one connection took for damage. Looks again, and gives what is seen there; sees it

@@ -15,6 +15,7 @@
 
 #include "recovery/damaged_log.hpp"
 #include "recovery/page_scan.hpp"
+#include "recovery/told_version.hpp"
 #include "schema/steps.hpp"
 #include "store/document.hpp"
 #include "store/json_text.hpp"
@@ -190,7 +191,8 @@ DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
     };
     try {
         open();
-        version_ = version_of(shape_of(*db_), schema_version(*db_));
+        version_ = version_of_schema(*db_);
+        if (version_ == 0) version_ = version_of(shape_of(*db_), schema_version(*db_));
     } catch (const DbError& e) {
         if (!is_damage(e)) throw;
     }

@@ -115,7 +115,7 @@ void DamagedLog::read()
             if (gap == 0) gap = number;
             continue;
         }
-        if (gap != 0) ++behind;
+        if (gap != 0) behind += commits.size();
         std::size_t taken = 0;
         for (const auto& [size, length] : commits) {
             for (; taken < length; ++taken)
@@ -130,7 +130,7 @@ void DamagedLog::read()
         flaw_ = "the header of its log is wrong";
     else if (behind != 0)
         flaw_ = "its log breaks off at frame " + std::to_string(gap) + ", and " +
-                std::to_string(behind) + " of those behind it are sound";
+                std::to_string(behind) + " commits behind it are there";
 }
 
 }  // namespace xlstore::recovery

@@ -66,20 +66,31 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     if (auto ok = Store::check_process(); !ok) return ok.error();
     options.only.reset();
     Check check(std::move(options));
-    std::optional<std::string> damage;
-    if (check.options().rebuild && !std::filesystem::exists(where.directory + "/store.db") &&
-        !was_broken_off(where.directory) && !make_empty(check, where.directory))
+    const auto unsafe = is_unsafe_to_open(where.directory);
+    if (!unsafe) return unsafe.error();
+    if (check.options().rebuild && !*unsafe &&
+        !std::filesystem::exists(where.directory + "/store.db") &&
+        !make_empty(check, where.directory))
         return Checked{check.so_far(), nullptr};
     const auto seen = file_identity(where.directory + "/store.db");
-    auto settling = ask_about_place(check, where);
+    std::optional<std::string> damage;
+    if (*unsafe) {
+        auto looked = damage_of(where.directory);
+        if (!looked) return std::move(looked).error();
+        damage = *std::move(looked);
+    }
+    auto settling = damage ? Settling() : ask_about_place(check, where);
     if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
-    auto store = open(where, check.options().mode, settling.found.has_value(), damage);
-    if (!store && !damage) return std::move(store).error();
+    Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
+    if (!damage) {
+        store = open(where, check.options().mode, settling.found.has_value(), damage);
+        if (!store && !damage) return std::move(store).error();
+    }
     if (damage) {
         damage = seen_again(check, where.directory, *damage);
         if (!damage) return Checked{check.so_far(), nullptr};
     }
-    if (settling.found && store) check.fixed(settling.found->code, settling.found->about);
+    if (settling.found && store && *store) check.fixed(settling.found->code, settling.found->about);
     for (bool saved = false;; saved = true) {
         if (!damage) {
             if (!domain.empty()) {

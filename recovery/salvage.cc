@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/salvage.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,8 +81,12 @@ public:
     {
         if (!was_broken_off(directory)) {
             if (fs::exists(away_)) date();  // all was over but this
-            // The database first: with it gone nobody can take its log for that of another one.
-            move(database_, away_);
+            // The database first: with it gone no program can take its log for that of another one.
+            // A lost one leaves its log alone, beside an empty file in its place.
+            if (fs::exists(database_))
+                move(database_, away_);
+            else
+                make_placeholder();
         }
         if (fs::exists(database_ + "-wal")) move(database_ + "-wal", away_ + "-wal");
         unlink((database_ + "-shm").c_str());
@@ -96,7 +101,10 @@ public:
             std::error_code error;
             if (fs::exists(away_ + "-wal", error))
                 fs::rename(away_ + "-wal", database_ + "-wal", error);
-            fs::rename(away_, database_, error);
+            if (placeholder_)
+                fs::remove(away_, error);
+            else
+                fs::rename(away_, database_, error);
         } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
             // It stays where it is: the next xlfsck goes on from there, as after a kill.
         }
@@ -118,9 +126,22 @@ private:
         return path;
     }
 
+    // With the mode and group that the store's files have.
+    void make_placeholder()
+    {
+        struct stat st {};
+        if (stat((directory_ + "/locks").c_str(), &st) != 0)
+            throw IoError(errno, "cannot look at " + directory_ + "/locks");
+        const Fd file(::open(away_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+        if (!file) throw IoError(errno, "cannot make " + away_);
+        placeholder_ = true;
+        set_access(away_, st.st_mode & 07777U, st.st_gid);
+    }
+
     std::string directory_;
     std::string database_;
     std::string away_;
+    bool placeholder_ = false;
     bool kept_ = false;
 };
 
@@ -135,7 +156,7 @@ std::vector<Loss> replace(const std::string& directory, std::string& evidence)
     {
         DamagedDatabase from(away.path(), database + ".salvage");
         for (const auto& what : from.mended())
-            evidence += "; " + what;
+            if (evidence.find(what) == std::string::npos) evidence += "; " + what;
         // Into tables of the same version, since the steps after it say what becomes of its rows.
         make_database(
             made,

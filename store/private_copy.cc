@@ -24,6 +24,7 @@ namespace {
 
 constexpr int kAttempts = 5;
 constexpr std::size_t kBlock = std::size_t{1} << 20;
+constexpr sqlite3_int64 kMostOfLog = sqlite3_int64{1} << 30;  // in memory at a time
 
 // Size and time of the last change; nothing: there is no such file. @throws IoError: that cannot be
 // seen, and a copy without its log would be another database
@@ -97,6 +98,18 @@ public:
         return true;
     }
 
+    [[nodiscard]] std::optional<std::string> bytes()
+    {
+        sqlite3_int64 size = 0;
+        if (!open_ || file_->pMethods->xFileSize(file_, &size) != SQLITE_OK) return std::nullopt;
+        std::string text(static_cast<std::size_t>(size), '\0');
+        const auto length = static_cast<int>(std::min<sqlite3_int64>(size, kMostOfLog));
+        if (file_->pMethods->xRead(file_, text.data(), length, 0) != SQLITE_OK)
+            return std::nullopt;
+        text.resize(static_cast<std::size_t>(length));
+        return text;
+    }
+
 private:
     std::string name_;
     std::vector<char> memory_;
@@ -148,6 +161,21 @@ Result<void> PrivateCopy::fill(const std::string& database)
         if (std::pair(stamp_of(database), stamp_of(log)) == before) return {};
     }
     return trouble(database + ": it is changed all the time", "nothing was changed; try again");
+}
+
+std::string PrivateCopy::log_of(const std::string& database)
+{
+    const std::string log = database + "-wal";
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+        const auto before = stamp_of(log);
+        if (!before || before->size == 0) return {};
+        SqliteFile from(log, SQLITE_OPEN_WAL);
+        auto bytes = from.bytes();
+        if (stamp_of(log) != before) continue;
+        if (!bytes) throw IoError(EIO, "cannot read " + log);
+        return *std::move(bytes);
+    }
+    return {};
 }
 
 PrivateCopy::~PrivateCopy()

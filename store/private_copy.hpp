@@ -18,6 +18,9 @@ public:
     /// $TMPDIR, /tmp or /dev/shm, whichever can be written. Errors: io (nowhere to write, it
     /// cannot be read, or it is changed all the time).
     static Result<std::unique_ptr<PrivateCopy>> make(const std::string& database);
+    /// The bytes of the log of `database`, read as above; "": it has none, or is changed all the
+    /// time. @throws IoError: it could not be read
+    static std::string log_of(const std::string& database);
     PrivateCopy(const PrivateCopy&) = delete;
     PrivateCopy& operator=(const PrivateCopy&) = delete;
     ~PrivateCopy();  ///< removes it

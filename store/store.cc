@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "schema/steps.hpp"
+#include "store/first_look.hpp"
 #include "store/hole.hpp"
 #include "store/limits.hpp"
 #include "store/lock_holders.hpp"
@@ -123,6 +124,8 @@ Result<void> check_directory(const std::string& path, bool writing)
     auto st = look_at(path, true);
     if (!st) return st.error();
     const std::string database = path + "/store.db";
+    if (!file_identity(path + kBeingSaved))
+        if (auto ok = check_before_opening(path); !ok) return ok;
     struct stat there {};
     if (lstat(database.c_str(), &there) != 0 && !file_identity(path + kBeingSaved)) {
         if (errno != ENOENT) return not_found(database, errno);
@@ -236,7 +239,12 @@ Result<DatabaseKind> check_database(const std::string& path, const std::string& 
         const auto version = schema_version(db);
         if (application != schema::kApplicationId)
             return unusable("store: " + path + " is an SQLite database, but not of xlstore",
-                            "name another directory with --store or XLSTORE_DIR");
+                            "name another directory with --store or XLSTORE_DIR; if it is a store "
+                            "whose header was damaged, 'xlfsck -n' says so");
+        if (version < 1)
+            return unusable("store: " + path + " has schema version " + std::to_string(version) +
+                                ", which no release made: its header is damaged",
+                            "'xlfsck -n' says what is wrong with it, 'xlfsck -y' saves what it has");
         if (version > schema::newest_version())
             return unusable("store: " + path + " " + version_words(version),
                             "use the xlstore that made it, or a newer one");
@@ -351,10 +359,6 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
                             " has no store.db: saving what is in store.db.saving was broken off",
                         "run 'xlfsck -y'");
     if (auto ok = check_locks(options.directory, writing, options.log); !ok) return ok.error();
-    struct stat st {};
-    if (lstat(database.c_str(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
-        // SQLite would take it for a new one, and remove the log beside it.
-        return unusable("store: " + database + " is empty: it was cut off", "run 'xlfsck -y'");
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
     const auto until = Clock::now() + options.open_timeout;

@@ -40,6 +40,9 @@ namespace {
 void take_steps(Db& db, std::int64_t from, std::int64_t to)
 {
     const auto steps = schema::steps();
+    if (from < 0 || to > static_cast<std::int64_t>(steps.size()))
+        throw DbError(SQLITE_MISUSE, "database: there is no schema version " +
+                                         std::to_string(from < 0 ? from : to));
     for (auto version = from; version < to; ++version) {
         db.execute(std::string(steps[static_cast<std::size_t>(version)].sql));
         db.execute("PRAGMA user_version = " + std::to_string(version + 1));

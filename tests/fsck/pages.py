@@ -14,8 +14,9 @@ class Files:
     def __init__(self, database, log=b""):
         self.bytes = {"store.db": database, "store.db-wal": log}
         self.where = {number + 1: ("store.db", number * PAGE) for number in range(len(database) // PAGE)}
-        self.last_frame = None
+        self.last_commit = len(log)  # where the frames of the last commit begin
         pending = {}
+        begins = 32
         for at in range(32, len(log) - FRAME + 1, FRAME):
             if log[at + 8:at + 16] != log[16:24]:
                 break
@@ -24,7 +25,8 @@ class Files:
             if commit:
                 self.where.update(pending)
                 pending = {}
-                self.last_frame = at
+                self.last_commit = begins
+                begins = at + FRAME
 
     def page(self, number):
         name, at = self.where[number]
