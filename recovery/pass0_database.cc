@@ -100,7 +100,7 @@ Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
     co_return !failed;
 }
 
-Task<void> check_schema(Check& check, Store& store)
+Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
 {
     const auto flaws = schema_flaws(store.db());
     for (const auto& flaw : flaws) {
@@ -112,8 +112,11 @@ Task<void> check_schema(Check& check, Store& store)
         if (!check.ask(Code::schema_changed, about)) continue;
         const auto section = [&](const GateHold&) -> Result<void> {
             // Somebody else may have put it right meanwhile.
-            for (const auto& now : schema_flaws(store.db()))
-                if (now.name == flaw.name) store.db().execute(now.repair);
+            for (const auto& now : schema_flaws(store.db())) {
+                if (now.name != flaw.name) continue;
+                if (undo) undo->keep_schema(now.type, now.name);
+                store.db().execute(now.repair);
+            }
             return {};
         };
         const auto done = co_await store.with_gate("restore the schema", check.deadline(), section);
@@ -126,7 +129,7 @@ Task<void> check_schema(Check& check, Store& store)
 
 }  // namespace
 
-Task<DatabaseState> pass0_database(Check& check, Store& store)
+Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo)
 {
     Db& db = store.db();
     try {
@@ -137,7 +140,7 @@ Task<DatabaseState> pass0_database(Check& check, Store& store)
             if (co_await rebuild_indexes(check, store, about)) damage = Integrity{};
         }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
-        co_await check_schema(check, store);
+        co_await check_schema(check, store, undo);
         auto breaches = db.prepare(
             "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
             "FROM invariant_breaches");

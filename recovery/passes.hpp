@@ -6,6 +6,7 @@
 
 #include "recovery/check.hpp"
 #include "recovery/reach.hpp"
+#include "recovery/undo_recorder.hpp"
 #include "store/store.hpp"
 
 namespace xlstore::recovery {
@@ -14,7 +15,8 @@ struct DatabaseState {
     bool sound = true;   ///< false: nothing for the other passes to do
     std::string damage;  ///< why it has to be replaced
 };
-Task<DatabaseState> pass0_database(Check& check, Store& store);
+/// `undo` keeps what is replaced of the schema; nullptr: nothing is written.
+Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo);
 Task<void> pass1_documents(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
 /// True: it runs, and its QEMU lives.

@@ -160,6 +160,21 @@ Task<void> domains_in_order(Check& check, Store& store)
     check.release_all();
 }
 
+std::string_view mode_name(Mode mode)
+{
+    switch (mode) {
+    case Mode::look:
+        return "look";
+    case Mode::preen:
+        return "preen";
+    case Mode::yes:
+        return "yes";
+    case Mode::ask:
+        break;
+    }
+    return "ask";
+}
+
 }  // namespace
 
 Task<std::optional<std::string>> run_passes(Check& check, Store& store)
@@ -171,9 +186,12 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
             check.failed(found.code, found.about,
                          Error(Errc::refused, "it is open for looking only", "run xlfsck"));
     }
-    auto database = co_await pass0_database(check, store);
+    std::optional<UndoRecorder> undo;  // R22
+    if (!check.looking_only()) undo.emplace(store, mode_name(check.options().mode));
+    auto database = co_await pass0_database(check, store, undo ? &*undo : nullptr);
     if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
     if (database.sound) {
+        if (undo) undo->begin();
         co_await domains_in_order(check, store);
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);

@@ -59,6 +59,7 @@ public:
         loose_rows("tombstone");
         loose_rows("history");
         retired_documents();
+        undo_rows();
         sequences();
         return std::move(losses_);
     }
@@ -641,6 +642,14 @@ private:
         if (!has_column("retired_document", "json")) return;  // a release that kept none
         loose_rows("retired_document");
         note_id("domain", ids_["retired_document"]);
+    }
+
+    // R22. Without the generations, which this salvage moves on.
+    void undo_rows()
+    {
+        if (!has_column("undo_row", "before")) return;  // a release that kept none
+        loose_rows("undo_run");
+        loose_rows("undo_row");
     }
 
     // R17: above all that was ever given.

@@ -1,7 +1,56 @@
 // SPDX-License-Identifier: MIT
-// What is kept of domains that are over (R22).
+// What is kept (R22): documents of domains that are over, and what a run of recovery took away.
 #include "store/capi/handle.hpp"
+#include "store/json_text.hpp"
+#include "store/limits.hpp"
 #include "store/retired.hpp"
+#include "store/undo.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+std::string json_of(const UndoneRow& row)
+{
+    return json_object({{"line", std::to_string(row.line)},
+                        {"subject", json_quote(row.subject)},
+                        {"operation", json_quote(row.operation)},
+                        {"put_back", row.put_back ? "true" : "false"},
+                        {"why", json_quote(row.why)},
+                        {"before", row.before ? json_quote(*row.before) : "null"},
+                        {"after", row.after ? json_quote(*row.after) : "null"}});
+}
+
+Work undo_work(Store& store, std::int64_t run, UndoOptions options, Deadline until)
+{
+    const bool dry_run = options.dry_run;
+    auto rows = co_await undo_run(store, run, std::move(options), until);
+    if (!rows) co_return std::move(rows).error();
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        std::vector<std::string> objects;
+        std::size_t back = 0;
+        for (const auto& row : *rows) {
+            objects.push_back(json_of(row));
+            if (dry_run ? row.why.empty() : row.put_back) ++back;
+        }
+        const auto number = [](std::size_t n) {
+            return std::to_string(n) + (n == 1 ? " row" : " rows");
+        };
+        words.message = "run " + std::to_string(run) + ": " + number(back) +
+                        (dry_run ? " would be" : "") + " put back, " + number(rows->size() - back) +
+                        " kept to be read";
+        words.json = json_object({{"result", json_quote(dry_run ? "not done" : "done")},
+                                  {"run", std::to_string(run)},
+                                  {"put_back", std::to_string(dry_run ? 0 : back)},
+                                  {"rows", joined(objects)}});
+    });
+    co_return answer;
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
 
 using namespace xlstore;        // NOLINT(google-build-using-namespace): this is its C face
 using namespace xlstore::capi;  // NOLINT(google-build-using-namespace)
@@ -32,4 +81,26 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
         if (others_json_out) *others_json_out = others.release();
         return {};
     });
+}
+
+int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint32_t flags,
+                     const xlstore_call* call, xlstore_result** result_out)
+{
+    const bool dry_run = (flags & XLSTORE_DRY_RUN) != 0;
+    const auto prepare = [&](State& state) -> Result<Work> {
+        if ((flags & ~(XLSTORE_FORCE | XLSTORE_DRY_RUN)) != 0)
+            return Error(Errc::invalid, "flags: unknown bits");
+        const auto until = deadline_of(call, limits::operation_timeout);
+        if (!until) return until.error();
+        UndoOptions options;
+        options.force = (flags & XLSTORE_FORCE) != 0;
+        options.dry_run = dry_run;
+        if (domain) {
+            auto row = domain_of(state, domain);
+            if (!row) return row.error();
+            options.only = row->id;
+        }
+        return undo_work(*state.store, run, std::move(options), *until);
+    };
+    return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
 }

@@ -89,6 +89,9 @@ void check_looking(struct world* world)
     STATUS(xlstore_retired_document(s, "c8", &text, NULL, NULL, NULL), XLSTORE_E_NOT_FOUND);
     INVALID(xlstore_retired_document(s, NULL, &text, NULL, NULL, NULL));
     INVALID(xlstore_retired_document(s, "c8", NULL, NULL, NULL, NULL));
+    STATUS(xlstore_undo(s, 77, NULL, XLSTORE_DRY_RUN, NULL, NULL), XLSTORE_E_NOT_FOUND);
+    STATUS(xlstore_undo(s, 77, NULL, 0, NULL, NULL), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_undo(s, 77, NULL, 4, NULL, NULL));
     CHECK(!text);
 
     OK(xlstore_query(s, "SELECT domid, ?1, ?2 FROM domains", given, 2, NULL, count_row, &rows));

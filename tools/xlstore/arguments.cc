@@ -153,6 +153,11 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "list")
         verb.add_flag("--retired", out.retired,
                       "the domains that are over, as long as their documents are kept");
+    if (name == "undo") {
+        verb.add_flag("--dry-run", out.dry_run, "say what it would do, and write nothing");
+        verb.add_flag("--force", out.force,
+                      "also of a domain that changed since: what is still as the run left it");
+    }
     if (name == "create" || name == "import")
         verb.add_option("--things", out.things,
                         "the file that 'export --settled --things' wrote with this document");

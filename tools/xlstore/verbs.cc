@@ -49,6 +49,8 @@ const std::vector<VerbRow>& verbs()
          "kill the domain's QEMU; 'list --retired' has its document then", 1, 1, run_destroy},
         {"export", "DOM [--retired | --settled [--name NAME]] [--things FILE]",
          "the libxl-json document, byte for byte as libxl would write it", 1, 1, run_export},
+        {"undo", "[RUN [DOM] [--dry-run] [--force]]",
+         "what runs of recovery rewrote: list them, or put a run's documents back", 0, 2, run_undo},
         {"sql", "[QUERY]", "run a query (or standard input) read-only", 0, 1, run_sql},
         {"crash-points", "", "the names of all crash points", 0, 0, run_crash_points},
     };

@@ -33,6 +33,7 @@ struct Arguments {
     bool wait = false;
     bool settled = false;
     bool retired = false;
+    bool dry_run = false;
     std::string name;
     std::string things;  ///< path of a file
     std::string reason;
@@ -78,6 +79,7 @@ Result<Status> run_history(const Arguments&);
 Result<Status> run_locks(const Arguments&);
 Result<Status> run_export(const Arguments&);
 Result<Status> run_crash_points(const Arguments&);
+Result<Status> run_undo(const Arguments&);
 Result<Status> run_sql(const Arguments&);
 Result<Status> run_insert(const Arguments&);
 Result<Status> run_eject(const Arguments&);

@@ -625,6 +625,18 @@ int32_t xlstore_find_incarnation(xlstore_store* store, const char* domain,
  * retired_documents lists what is kept. Errors: not_found, invalid. */
 int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char** json_out,
                                  char** things_out, int64_t* id_out, char** others_json_out);
+
+/* Puts back what a run of recovery rewrote in documents: the text of entries, and members. `run`: as the
+ * view undo_runs lists them; `domain`: that domain's rows alone, or NULL. Each domain's rows go back in one
+ * commit under its slow lock, or none. What QEMU or the store decides (an entry that went, a registration,
+ * an intent, the medium in a drive) is kept to be read. A domain that changed since the run is refused by
+ * name; with XLSTORE_FORCE each row is put back that is still as the run left it. XLSTORE_DRY_RUN writes
+ * nothing, and needs no store that is open for writing. Runs are kept for 90 days, the last 1000 of them.
+ * Errors: not_found, refused, busy, lost, gone. Result: {"result","run","put_back","rows"}, a row
+ * {"line","subject","operation","put_back","why","before","after"}. */
+#define XLSTORE_DRY_RUN 2u
+int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint32_t flags,
+                     const xlstore_call* call, xlstore_result** result_out);
 /* The domain with the lowest domid above `domid` (-1: the first). Errors: not_found, after the last. */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
 

@@ -238,8 +238,14 @@ TEST_F(GuardsTest, R22CopiesGoByPruningAlone)
     must(
         "INSERT INTO retired_document (id, domid, uuid, name, layout, created_us, retired_us, why, "
         "json) VALUES (1, 7, 'u', 'web', 'yajl', 1, 2, 'destroyed', '{}')");
+    must(
+        "INSERT INTO undo_run (id, token, at_us, mode, pid, program) "
+        "VALUES (1, 't', 1, 'yes', 1, 'x')");
+    must(
+        "INSERT INTO undo_row (run, kind, operation, before) VALUES (1, 'thing', 'delete', '{}')");
     forget_permit();
-    refused(kOnlyOurs, "DELETE FROM retired_document");
+    for (const char* table : {"retired_document", "undo_row", "undo_run"})
+        refused(kOnlyOurs, std::string("DELETE FROM ") + table);
 }
 
 // Every guard that asks who writes asks nothing of a reader.

@@ -528,11 +528,32 @@ TEST_F(RulesTest, R22ACopyOfADocumentIsNotChanged)
     must("DELETE FROM retired_document WHERE id = 1");  // by another program: guards_test.cc
 }
 
+TEST_F(RulesTest, R22WhatARunReplacedIsNotChangedButForTheNoteThatItWasPutBack)
+{
+    must(
+        "INSERT INTO undo_run (id, token, at_us, mode, pid, program) "
+        "VALUES (1, 't', 1, 'yes', 1, 'x')");
+    const std::string row =
+        " INTO undo_row (id, run, domain, kind, operation, before) VALUES (1, 1, 1, 'thing', "
+        "'delete', '{}')";
+    must("INSERT" + row);
+    refused("R22", "INSERT OR REPLACE" + row);
+    for (const char* column : {"id", "run", "domain", "kind", "operation", "before", "after"})
+        refused("R22", std::string("UPDATE undo_row SET ") + column + " = '2'");
+    must("UPDATE undo_row SET undone_us = 5");
+    must("DELETE FROM undo_row");  // by another program: guards_test.cc
+    must("DELETE FROM undo_run");
+}
+
 // Each trigger is met by a test above or in guards_test.cc: a new one needs one too.
 TEST_F(RulesTest, EveryTriggerIsKnownHere)
 {
     const std::set<std::string> known = {
         "only_xlstore_retired_delete",
+        "only_xlstore_undo_row_delete",
+        "only_xlstore_undo_run_delete",
+        "r22_undo_row_replace",
+        "r22_undo_row_update",
         "member_identity",
         "member_replace",
         "only_xlstore_domain_update",

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// What a run of xlfsck takes away or rewrites is kept and can be put back (R22).
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+class UndoTest : public DomainTest {
+protected:
+    void by_hand(const std::string& statements)
+    {
+        ASSERT_TRUE(ended(run({"sqlite3", store_.path() + "/store.db", statements}), 0));
+    }
+    /// A NIC's text and the document's name as no library writes them; what they were is in
+    /// `damaged_`, what a repair makes of them in `repaired_`.
+    void damage_and_repair()
+    {
+        by_hand("UPDATE thing SET json = '{\"devid\": 0, \"x\": \"lost?\"}' WHERE class = 'nics'");
+        by_hand(
+            "UPDATE document_member SET text = replace(text, '\"web\"', '\"other\"') "
+            "WHERE key = 'c_info'");
+        damaged_ = texts();
+        ASSERT_TRUE(ended(fsck({"-y"}), 1));
+        repaired_ = texts();
+        ASSERT_NE(repaired_, damaged_);
+    }
+    std::string texts()
+    {
+        return cell("SELECT json FROM thing WHERE class = 'nics'") + "\n" +
+               cell("SELECT text FROM document_member WHERE key = 'c_info'");
+    }
+    std::string damaged_, repaired_;
+};
+
+TEST_F(UndoTest, PutsBackEachTextThatARunRewrote)
+{
+    damage_and_repair();
+    const Ran listed = xl({"undo"});
+    EXPECT_TRUE(ended(listed, 0));
+    EXPECT_TRUE(contains(listed.out, "xlfsck"));
+    EXPECT_TRUE(contains(listed.out, "yes"));
+    const auto rows = dump(store_.path());
+    const Ran shown = xl({"undo", "1", "--dry-run"});
+    EXPECT_TRUE(ended(shown, 0));
+    EXPECT_TRUE(contains(shown.out, "domain 7 (web): entry nics/0"));
+    EXPECT_TRUE(contains(shown.out, "lost?"));
+    EXPECT_TRUE(contains(shown.out, "run 1: 2 rows would be put back, 0 rows kept to be read"));
+    EXPECT_EQ(dump(store_.path()), rows);
+
+    const Ran undone = xl({"--json", "undo", "1"});
+    EXPECT_TRUE(ended(undone, 0));
+    EXPECT_EQ(json_at(undone.out, "$.put_back"), "2");
+    EXPECT_EQ(texts(), damaged_);
+    EXPECT_TRUE(contains(xl({"history", "web"}).out, "run 1: 2 rows were put back"));
+    // What was put back is not put back twice, and is found and repaired again.
+    EXPECT_TRUE(contains(xl({"undo", "1"}).out, "run 1: 0 rows put back"));
+    EXPECT_TRUE(ended(fsck({"-y"}), 1));
+    EXPECT_EQ(texts(), repaired_);
+    EXPECT_EQ(cell("SELECT count(*) FROM undo_run"), "2");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(UndoTest, IsRefusedByNameWhereTheDomainHasChangedSince)
+{
+    damage_and_repair();
+    const auto left_at = cell("SELECT epoch || ', revision ' || revision FROM domain");
+    ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
+    refused({"undo", "1"}, 1, "refused", "run 1 left it at epoch " + left_at);
+    EXPECT_EQ(texts(), repaired_);
+    EXPECT_TRUE(contains(xl({"undo", "1", "--dry-run"}).out, "has changed since"));
+
+    ASSERT_TRUE(ended(xl({"undo", "1", "--force"}), 0));
+    EXPECT_EQ(texts(), damaged_);
+    EXPECT_EQ(entry("tab"), "present");
+}
+
+TEST_F(UndoTest, ForceLeavesWhatIsNoLongerAsTheRunLeftIt)
+{
+    damage_and_repair();
+    by_hand(
+        "UPDATE thing SET json = '{\"devid\":0,\"mac\":\"00:16:3e:00:00:01\"}' WHERE class = 'nics'");
+    // By its generation nothing has moved on: the row itself says so.
+    refused({"undo", "1"}, 1, "refused", "entry nics/0 is no longer as that run left it");
+    const Ran undone = xl({"undo", "1", "--force"});
+    EXPECT_TRUE(ended(undone, 0));
+    EXPECT_TRUE(contains(undone.out, "run 1: 1 row put back, 1 row kept to be read"));
+    EXPECT_TRUE(contains(texts(), "00:16:3e:00:00:01"));
+    EXPECT_TRUE(contains(texts(), "\"other\""));
+}
+
+TEST_F(UndoTest, WhatQemuDecidesIsKeptToBeReadAndNotPutBack)
+{
+    ASSERT_TRUE(
+        ended(xl({"attach", "7", "qemu", tablet("tab")}, crash_at("commit.after", 2)), kKilled));
+    ASSERT_TRUE(contains(
+        qmp(domain_.judge(), "blockdev-change-medium",
+            R"({"id":"ide-5632","filename":")" + domain_.image('b') + R"(","format":"raw"})"),
+        "return"));
+    ASSERT_TRUE(ended(fsck({"-p"}), 1));
+    const auto rows = dump(store_.path());
+    const Ran shown = xl({"undo", "1", "--dry-run"});
+    EXPECT_TRUE(ended(shown, 0));
+    EXPECT_TRUE(contains(shown.out, "a closed intent is not opened again"));
+    EXPECT_TRUE(contains(shown.out, "device_add"));  // its plan
+    EXPECT_TRUE(contains(shown.out, "its medium is what QEMU showed"));
+    EXPECT_TRUE(contains(shown.out, domain_.image('a')));
+    EXPECT_TRUE(contains(shown.out, "run 1: 0 rows would be put back"));
+    EXPECT_TRUE(ended(xl({"undo", "1"}), 0));
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(UndoTest, ARunThatTakesNothingAwayLeavesNothing)
+{
+    ASSERT_TRUE(ended(fsck({"-n"}), 0));
+    ASSERT_TRUE(ended(fsck({"-y"}), 0));
+    ASSERT_TRUE(ended(xl({"recover"}), 0));
+    EXPECT_EQ(cell("SELECT count(*) FROM undo_run"), "0");
+    EXPECT_EQ(cell("SELECT count(*) FROM undo_mark"), "0");
+    const Ran none = xl({"undo", "1"});
+    EXPECT_TRUE(ended(none, 4));
+    EXPECT_TRUE(contains(none.err, "'xlstore undo' lists"));
+}
+
+TEST_F(UndoTest, ATriggerThatIsNotTheStoresIsKeptAsText)
+{
+    by_hand("CREATE TRIGGER theirs AFTER INSERT ON history BEGIN SELECT 'it''s mine'; END");
+    ASSERT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_EQ(cell("SELECT count(*) FROM sqlite_schema WHERE name = 'theirs'"), "0");
+    const Ran shown = xl({"undo", "1", "--dry-run"});
+    EXPECT_TRUE(ended(shown, 0));
+    EXPECT_TRUE(contains(shown.out, "it''s mine"));
+    EXPECT_TRUE(contains(shown.out, "SQL from the store is not run"));
+}
+
+// R22 in each commit: a change and its record are there together, or neither is.
+TEST_F(UndoTest, AKilledRunHasKeptWhatItChanged)
+{
+    for (int passing = 1;; ++passing) {
+        SCOPED_TRACE(passing);
+        by_hand("UPDATE thing SET json = '{\"devid\": 0, \"x\": 1}' WHERE class = 'nics'");
+        const auto damaged = texts();
+        const auto before = std::stoi(cell("SELECT count(*) FROM undo_row"));
+        const Ran ran = xlfsck(store_.path(), {"-y"}, crash_at("commit.after", passing));
+        const bool changed = texts() != damaged;
+        EXPECT_EQ(std::stoi(cell("SELECT count(*) FROM undo_row")) - before, changed ? 1 : 0);
+        if (ran.status != kKilled) {
+            EXPECT_TRUE(changed);
+            EXPECT_GT(passing, 2);
+            break;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace xlstore::test
