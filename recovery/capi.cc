@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "recovery/capi_finding.hpp"
 #include "recovery/recover.hpp"
 #include "store/capi/handle.hpp"
 #include "store/json_text.hpp"
@@ -19,42 +20,6 @@ static_assert(bit(Exit::outside) == XLSTORE_FSCK_OUTSIDE);
 static_assert(bit(Exit::left) == XLSTORE_FSCK_LEFT);
 static_assert(bit(Exit::blind) == XLSTORE_FSCK_BLIND);
 static_assert(static_cast<int>(recovery::Action::failed) == XLSTORE_ACTION_FAILED);
-
-// The texts of a finding as C has them, for as long as this lives.
-class Told {
-public:
-    Told(const recovery::Problem& about, const recovery::Finding& f)
-        : problem_(about.name),
-          subject_(f.subject),
-          message_(about.message),
-          question_(about.question),
-          evidence_(f.evidence),
-          error_(f.error),
-          fixed_(about.fixed)
-    {
-        finding_.struct_size = sizeof finding_;
-        finding_.code = static_cast<int32_t>(about.code);
-        finding_.action = static_cast<int32_t>(f.action);
-        finding_.domid = static_cast<int32_t>(f.domid.value_or(-1));
-        finding_.intent = f.intent.value_or(0);
-        finding_.problem = problem_.c_str();
-        finding_.subject = subject_.c_str();
-        finding_.message = message_.c_str();
-        finding_.question = question_.c_str();
-        finding_.evidence = evidence_.c_str();
-        finding_.error = error_.c_str();
-        finding_.fixed = fixed_.c_str();
-        finding_.if_left = static_cast<int32_t>(about.if_left);
-    }
-    Told(const Told&) = delete;
-    Told& operator=(const Told&) = delete;
-    ~Told() = default;
-    [[nodiscard]] const xlstore_finding* get() const noexcept { return &finding_; }
-
-private:
-    std::string problem_, subject_, message_, question_, evidence_, error_, fixed_;
-    xlstore_finding finding_{};
-};
 
 Work recover_work(Store& store, recovery::Options options)
 {
@@ -117,13 +82,13 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     if (o.timeout_ms) how.timeout_each = std::chrono::milliseconds(o.timeout_ms);
     if (o.found)
         how.found = [o](const recovery::Finding& finding) {
-            o.found(Told(recovery::problem(finding.code), finding).get(), o.userdata);
+            o.found(ToldFinding(recovery::problem(finding.code), finding).get(), o.userdata);
         };
     if (o.answer)
         how.answer = [o](const recovery::Problem& about, const recovery::Subject& subject) {
             const recovery::Finding finding{
                 about.code, subject.domid, subject.intent, subject.text, subject.evidence, {}, {}};
-            return o.answer(Told(about, finding).get(), o.userdata) != 0;
+            return o.answer(ToldFinding(about, finding).get(), o.userdata) != 0;
         };
     if (o.progress)
         how.progress = [o](int pass, int done, int of) { o.progress(pass, done, of, o.userdata); };

@@ -11,10 +11,10 @@
 #include <ctime>
 #include <filesystem>
 
+#include "recovery/alone.hpp"
 #include "recovery/damage.hpp"
 #include "recovery/damaged_database.hpp"
 #include "recovery/saved_rows.hpp"
-#include "store/lock_survey.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
 #include "store/run_directory.hpp"
@@ -44,33 +44,6 @@ void move(const std::string& from, const std::string& to)
 {
     if (rename(from.c_str(), to.c_str()) != 0)
         throw IoError(errno, "cannot rename " + from + " to " + to);
-}
-
-// Gate and all session bytes: nobody else has the store open for writing, or gets in.
-struct Alone {
-    Locks locks;
-    ByteLock gate;
-    ByteLock sessions;
-};
-
-Result<Alone> be_alone(const std::string& directory)
-{
-    auto locks = Locks::open(directory, true);
-    if (!locks) return std::move(locks).error();
-    const auto in_the_way = [&] {
-        std::string who;
-        for (const auto& holder : session_holders(*locks))
-            who += (who.empty() ? ": " : ", ") + describe(holder);
-        return Error(Errc::busy, "somebody has the store open" + who,
-                     "end these processes; the QEMUs run on");
-    };
-    auto sessions = locks->try_all_sessions();
-    if (!sessions) return std::move(sessions).error();
-    if (!*sessions) return in_the_way();
-    auto gate = locks->try_acquire(LockKind::gate, 0);
-    if (!gate) return std::move(gate).error();
-    if (!*gate) return in_the_way();
-    return Alone{*std::move(locks), **std::move(gate), **std::move(sessions)};
 }
 
 // The damaged files under another name, and back again unless they are kept.
@@ -184,7 +157,7 @@ bool make_empty(Check& check, const std::string& directory)
     std::optional<Error> failed;
     try {
         if (file_identity(directory + "/locks")) {
-            const auto alone = be_alone(directory);
+            const auto alone = be_alone(directory, Clock::now());
             if (!alone) {
                 check.failed(Code::database_missing, about, alone.error());
                 return false;
@@ -216,7 +189,7 @@ bool salvage(Check& check, const std::string& directory, const std::string& dama
 {
     Subject about{"store.db", damage};
     if (!check.ask(Code::database_damaged, about)) return false;
-    auto alone = be_alone(directory);
+    auto alone = be_alone(directory, Clock::now());
     if (!alone) {
         check.failed(Code::database_damaged, about, alone.error());
         return false;

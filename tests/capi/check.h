@@ -61,6 +61,7 @@ void run_for_a_while(xlstore_store* store);
 void check_without_store(void);
 void check_arguments(struct world* world);
 void check_looking(struct world* world);
+void check_backup(struct world* world);
 void check_edits(struct world* world);
 void check_operations(struct world* world);
 void check_own_qmp(struct world* world);

@@ -115,6 +115,12 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_flag("--power", out.power,
                       "sync every commit, so that it survives a power cut (durability=power)");
     }
+    if (name == "restore") {
+        verb.add_flag("--adopt", out.adopt,
+                      "also while QEMUs of the store live: ask them what they have, and register them");
+        verb.add_option("--userdata", out.userdata,
+                        "where libxl keeps its documents (default: /var/lib/xen)");
+    }
     if (name == "destroy") {
         auto* uuid =
             verb.add_option("--uuid", out.uuid, "with DOMID: also where there is no row yet");

@@ -24,6 +24,8 @@ struct Arguments {
     std::optional<double> timeout_s;
     std::optional<std::int64_t> pid;
     bool assume_dead = false;
+    bool adopt = false;
+    std::string userdata;  ///< a directory
     std::optional<unsigned> group;
     std::int64_t revision = 0;
     std::string uuid;
@@ -61,6 +63,8 @@ Result<std::string> read_file(const std::string& path);
 
 Result<Status> run_init(const Arguments&);
 Result<Status> run_upgrade(const Arguments&);
+Result<Status> run_backup(const Arguments&);
+Result<Status> run_restore(const Arguments&);
 Result<Status> run_create(const Arguments&);
 Result<Status> run_soft_reset(const Arguments&);
 Result<Status> run_import(const Arguments&);

@@ -83,6 +83,32 @@ int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* opt
 int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_options* options,
                               xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
+#define XLSTORE_RESTORE_ADOPT 1U /* also while QEMUs of the store live: they are registered by looking */
+
+typedef struct xlstore_restore_options {
+    uint32_t struct_size;
+    uint32_t flags;                 /* XLSTORE_RESTORE_ADOPT */
+    const char* program;            /* who this is, for history; NULL: "libxlstore" */
+    const char* userdata_directory; /* where libxl keeps its documents; NULL: /var/lib/xen */
+    uint32_t timeout_ms;            /* for who has the store open, and for each domain; 0: 10 s */
+    uint32_t reserved;
+    xlstore_found found;            /* NULL: not wanted */
+    void* userdata;
+} xlstore_restore_options;
+#define XLSTORE_RESTORE_OPTIONS_INIT {sizeof(xlstore_restore_options), 0, NULL, NULL, 0, 0, NULL, NULL}
+
+/* Makes the state in `file`, as xlstore_backup() wrote it, that of the store in `directory`, which no
+ * process may have open, this one included; a store is made where there is none. Ids and epochs go on
+ * above all that the directory has seen; what was there before is kept beside it. QEMUs are asked and
+ * nothing else. It replaces one file by one rename: killed anywhere, the store is the old one or the
+ * new one, and xlfsck goes on with what follows. A blocking call. `options` may be NULL. Result:
+ * {"commits","kept","domains":[{"domid","subject","qemu"}],"found","corrected","fsck_status"}.
+ * Errors, with nothing changed: invalid (no backup), refused (QEMUs live; the message names them),
+ * busy (who has it open), store, io, exists. unfinished: the backup is the store now, and what
+ * follows could not be done. */
+int32_t xlstore_restore(const char* directory, const char* file, const xlstore_restore_options* options,
+                        xlstore_result** result_out);
+
 #ifdef __GNUC__
 #pragma GCC visibility pop
 #endif

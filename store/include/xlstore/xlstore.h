@@ -657,6 +657,12 @@ int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* co
 
 /* The locks as the kernel has them, against what is claimed: a JSON array, as `xlstore --json locks`. */
 int32_t xlstore_locks(xlstore_store* store, char** json_out);
+
+/* Writes one committed state of the store into `file`, which may not be there, mode 0600: a database
+ * without a log, which xlstore_restore() (recovery.h) puts back. Beside writers, none of which waits;
+ * it keeps its own thread for as long as the copy takes. The store may be open read-only. Result:
+ * {"file","domains","commits","bytes"}. Errors: exists, io, store; nothing is left of it then. */
+int32_t xlstore_backup(xlstore_store* store, const char* file, xlstore_result** result_out);
 /* Makes the slow lock of a domain free whose holder is nobody's any more. XLSTORE_FORCE: though its
  * claimant lives; it fails at its next commit (R15). Result: {"result","broken","text"}. */
 int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A backup is taken and put back, also by a program that is killed at each of its system calls.
+
+    restore_test.py --bin BUILD/bin [--share K/N] [CLASS | CLASS.TEST] …
+
+The whole of it, each stop: --share 0/1.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import sqlite3
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BIN = None      # set from the command line, below
+SHARE = (0, 1)
+SECONDS = 120
+KILLED = 99
+
+
+class Backup(unittest.TestCase):
+    """Without a QEMU: documents of domains that run elsewhere."""
+
+    def setUp(self):
+        self.place = pathlib.Path(tempfile.mkdtemp(prefix="xlb-"))
+        self.addCleanup(shutil.rmtree, self.place, True)
+        self.store = self.place / "s"
+        self.file = self.place / "backup.db"
+        self.must("xlstore", "init")
+        self.import_(7)
+
+    def run_tool(self, program, *words, store=None, **options):
+        return subprocess.run([BIN / program, "--store", store or self.store, *map(str, words)], capture_output=True,
+                              text=True, timeout=SECONDS, check=False, **options)
+
+    def must(self, program, *words, statuses=(0,), store=None):
+        done = self.run_tool(program, *words, store=store)
+        self.assertIn(done.returncode, statuses, (words, done.stdout, done.stderr))
+        return done.stdout
+
+    def refused(self, *words, saying, store=None):
+        done = self.run_tool("xlstore", *words, store=store)
+        self.assertEqual(done.returncode, 1, (words, done.stdout, done.stderr))
+        self.assertRegex(done.stderr, saying)
+
+    def import_(self, domid, store=None):
+        text = (ROOT / "tools/examples/web01.json").read_text(encoding="utf-8")
+        path = self.place / f"doc{domid}.json"
+        path.write_text(text.replace("2f1e5a7b9c01", f"{domid:012}").replace('"web01"', f'"d{domid}"'), encoding="utf-8")
+        self.must("xlstore", "import", domid, path, store=store)
+
+    def sql(self, query, store=None):
+        database = sqlite3.connect(f"file:{store or self.store}/store.db?mode=ro", uri=True)
+        try:
+            return database.execute(query).fetchall()
+        finally:
+            database.close()
+
+    def names(self, store=None):
+        return [row[0] for row in self.sql("SELECT name FROM domain WHERE state <> 'destroyed' ORDER BY 1", store)]
+
+    def highest(self):
+        return {**dict(self.sql("SELECT name, seq FROM sqlite_sequence")),
+                **dict(self.sql("SELECT 'commits', commits FROM store"))}
+
+    def usable(self, store=None):
+        """It takes a writer, and nothing is wrong with it."""
+        self.must("xlfsck", "-p", statuses=(0, 1), store=store)
+        self.must("xlfsck", "-n", store=store)
+        self.import_(50, store=store)
+        self.must("xlstore", "destroy", 50, store=store)
+
+    # ---- Taking one ----
+
+    def test_a_backup_is_whole_private_and_named_last(self):
+        told = json.loads(self.must("xlstore", "--json", "backup", self.file))
+        self.assertEqual((told["file"], told["domains"]), (str(self.file), 1))
+        self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+        self.assertEqual(told["bytes"], self.file.stat().st_size)
+        self.assertEqual([path.name for path in self.place.glob("backup*")], ["backup.db"])
+        database = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
+        self.assertEqual(database.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+        self.assertEqual(database.execute("SELECT name FROM domain").fetchall(), [("d7",)])
+        database.close()
+
+    def test_what_is_there_is_not_written_over(self):
+        self.file.write_text("mine", encoding="utf-8")
+        self.refused("backup", self.file, saying="already")
+        self.refused("backup", self.place / "no" / "such", saying="No such file")
+        self.assertEqual(self.file.read_text(encoding="utf-8"), "mine")
+        self.assertEqual(len(list(self.place.glob("**/*partial*"))), 0)
+
+    def test_a_writer_is_not_waited_for(self):
+        writer = sqlite3.connect(self.store / "store.db", isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        self.must("xlstore", "backup", self.file)
+        writer.execute("ROLLBACK")
+        writer.close()
+
+    # ---- Putting it back ----
+
+    def test_the_older_state_is_the_store_and_no_number_is_given_twice(self):
+        self.must("xlstore", "backup", self.file)
+        self.import_(8)
+        before = self.highest()
+        told = json.loads(self.must("xlstore", "--json", "restore", self.file))
+        self.assertEqual(self.names(), ["d7"])
+        self.assertEqual([d["subject"] for d in told["domains"]], ["domain 7 (d7)"])
+        kept = pathlib.Path(told["kept"])
+        database = sqlite3.connect(f"file:{kept}?mode=ro", uri=True)    # R22
+        self.assertEqual(database.execute("SELECT count(*) FROM domain").fetchall(), [(2,)])
+        database.close()
+        after = self.highest()
+        for name in ("commits", "session", "domain", "thing", "history"):
+            self.assertGreaterEqual(after[name], before[name], name)
+        self.import_(9)
+        self.assertGreater(self.sql("SELECT max(id) FROM domain")[0][0], before["domain"])
+        self.usable()
+        # What was replaced can be put back, too.
+        self.must("xlstore", "restore", kept)
+        self.assertEqual(self.names(), ["d7", "d8"])
+        self.usable()
+
+    def test_a_store_is_made_where_there_is_none(self):
+        self.must("xlstore", "backup", self.file)
+        other = self.place / "other"
+        self.assertIn("domain 7 (d7): no QEMU", self.must("xlstore", "restore", self.file, store=other))
+        self.assertEqual(self.names(other), ["d7"])
+        self.assertEqual(list(other.glob("store.db.*")), [])
+        self.usable(other)
+
+    def test_what_is_no_backup_is_refused_and_nothing_changes(self):
+        self.must("xlstore", "backup", self.file)
+        before = self.highest()
+        no_store = self.place / "no_store.db"
+        database = sqlite3.connect(no_store)
+        database.execute("CREATE TABLE t (x)")
+        database.close()
+        newer = self.place / "newer.db"
+        shutil.copy(self.file, newer)
+        database = sqlite3.connect(newer)
+        database.execute("PRAGMA user_version = 9999")
+        database.close()
+        damaged = self.place / "damaged.db"
+        data = bytearray(self.file.read_bytes())
+        data[8192:12288] = os.urandom(4096)
+        damaged.write_bytes(data)
+        text = self.place / "text"
+        text.write_text("no database at all, and long enough for a header" * 40, encoding="utf-8")
+        for file, saying in ((no_store, "no backup"), (newer, "schema version 9999"), (damaged, "damaged|malformed"),
+                             (text, "not a database"), (self.place / "missing", "there is no")):
+            with self.subTest(file=file.name):
+                self.refused("restore", file, saying=saying)
+        self.assertEqual(self.highest(), before)
+        self.assertEqual(list(self.store.glob("store.db.*")), [])
+
+    def test_who_has_it_open_is_named(self):
+        self.must("xlstore", "backup", self.file)
+        with open(self.store / "locks", "r+b") as locks:
+            # A session's byte, as store/locks.cc has it.
+            fcntl.fcntl(locks, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, (1 << 41) + 5, 1, 0))
+            self.refused("--timeout", "0.1", "restore", self.file, saying=f"open.*{os.getpid()}")
+        self.must("xlstore", "restore", self.file)
+
+    def test_a_damaged_store_is_replaced_and_kept(self):
+        self.must("xlstore", "backup", self.file)
+        with open(self.store / "store.db", "r+b") as database:
+            database.write(b"no database at all")
+        damaged = (self.store / "store.db").read_bytes()
+        told = json.loads(self.must("xlstore", "--json", "restore", self.file))
+        self.assertEqual(pathlib.Path(told["kept"]).read_bytes(), damaged)
+        self.assertEqual(self.names(), ["d7"])
+        self.usable()
+
+    # ---- Killed ----
+
+    def test_killed_anywhere_it_is_the_old_store_or_the_new_one(self):
+        self.must("xlstore", "backup", self.file)
+        self.import_(8)
+        old, new = ["d7", "d8"], ["d7"]
+        part, parts = SHARE
+        number, survived, kills, seen = part, 0, 0, set()
+        while survived < 1:
+            if self.names() == new:
+                self.import_(8)
+            done = subprocess.run([BIN / "killer", str(number), "--skip-pure", "--", BIN / "xlstore", "--store",
+                                   self.store, "restore", self.file],
+                                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+                                  capture_output=True, text=True, timeout=SECONDS, check=False)
+            self.assertIn(done.returncode, (0, KILLED), (number, done.stdout, done.stderr))
+            survived += done.returncode == 0
+            kills += done.returncode == KILLED
+            names = self.names()
+            self.assertIn(names, (old, new), f"stop {number}")
+            seen.add(tuple(names))
+            if number // parts % 8 == 0:
+                self.usable()
+            self.must("xlfsck", "-p", statuses=(0, 1))
+            self.assertEqual(self.names(), names, f"stop {number}")
+            for path in [*self.store.glob("store.db.replaced-*"), *self.store.glob("store.db.damaged-*")]:
+                path.unlink()
+            number += parts
+        self.assertEqual(seen, {tuple(old), tuple(new)})
+        print(f"killed at {kills} stops of a restore")
+
+    def test_a_backup_that_is_killed_is_there_whole_or_not_at_all(self):
+        part, parts = SHARE
+        number, kills = part, 0
+        while True:
+            done = subprocess.run([BIN / "killer", str(number), "--skip-pure", "--", BIN / "xlstore", "--store",
+                                   self.store, "backup", self.file],
+                                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+                                  capture_output=True, text=True, timeout=SECONDS, check=False)
+            self.assertIn(done.returncode, (0, KILLED), (number, done.stdout, done.stderr))
+            if self.file.exists():
+                database = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
+                self.assertEqual(database.execute("SELECT name FROM domain").fetchall(), [("d7",)], f"stop {number}")
+                database.close()
+            for path in self.place.glob("backup*"):
+                path.unlink()
+            if done.returncode == 0:
+                break
+            kills += 1
+            number += parts
+        self.usable()
+        print(f"killed at {kills} stops of a backup")
+
+
+def main():
+    global BIN, SHARE
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
+    parser.add_argument("--share", default="0/1", type=lambda text: tuple(map(int, re.fullmatch(r"(\d+)/(\d+)", text).groups())))
+    parser.add_argument("tests", nargs="*")
+    options = parser.parse_args()
+    BIN, SHARE = options.bin, options.share
+    unittest.main(argv=[sys.argv[0], *options.tests])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// backup, restore.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/xlstore/library.hpp"
+#include "xlstore/recovery.h"
+
+namespace xlstore::tools {
+
+Result<Status> run_backup(const Arguments& arguments)
+{
+    const auto store = open_to_look(arguments);
+    if (!store) return store.error();
+    xlstore_result* result = nullptr;
+    xlstore_backup(store->get(), arguments.words[0].c_str(), &result);
+    if (!result) return last_error();
+    return tell(arguments, ResultHandle(result).get());
+}
+
+namespace {
+
+void print_finding(const xlstore_finding* f, void*)
+{
+    if (f->if_left == 0 && f->action == XLSTORE_ACTION_NONE) return;
+    const std::string evidence = f->evidence;
+    const std::string error = f->error;
+    std::string line = std::string(f->subject) + ": " + f->message;
+    if (!evidence.empty()) line += " (" + evidence + ")";
+    if (f->action == XLSTORE_ACTION_FIXED) line += std::string(".  ") + f->fixed;
+    if (f->action == XLSTORE_ACTION_LEFT) line += ".  LEFT";
+    if (!error.empty()) line += ".  NOT REPAIRED: " + error;
+    std::printf("%s\n", plain(line).c_str());
+}
+
+void print_restored(const nlohmann::json& restored)
+{
+    for (const auto& domain : restored["domains"])
+        std::printf("%s: %s\n", plain(domain["subject"].get<std::string>()).c_str(),
+                    plain(domain["qemu"].get<std::string>()).c_str());
+    if (!restored["kept"].is_null())
+        std::printf("the database that was there before is %s\n",
+                    plain(restored["kept"].get<std::string>()).c_str());
+}
+
+}  // namespace
+
+Result<Status> run_restore(const Arguments& arguments)
+{
+    xlstore_restore_options options = XLSTORE_RESTORE_OPTIONS_INIT;
+    options.program = "xlstore";
+    options.flags = arguments.adopt ? XLSTORE_RESTORE_ADOPT : 0;
+    options.timeout_ms = call_of(arguments).timeout_ms;
+    if (!arguments.userdata.empty()) options.userdata_directory = arguments.userdata.c_str();
+    if (!arguments.json) options.found = print_finding;
+    xlstore_result* result = nullptr;
+    if (xlstore_restore(arguments.store.c_str(), arguments.words[0].c_str(), &options, &result) !=
+        XLSTORE_OK)
+        return last_error();
+    const ResultHandle restored(result);
+    if (!arguments.json) print_restored(nlohmann::json::parse(xlstore_result_json(result)));
+    return tell(arguments, result);
+}
+
+}  // namespace xlstore::tools
