@@ -179,6 +179,7 @@ std::string_view mode_name(Mode mode)
 
 Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 {
+    const OnReserve on_reserve(store);
     check.progress(0, 0, 1);
     if (store.displaced()) {  // open for looking, then: nothing can be done about it
         const auto found = look_at_displaced(store);

@@ -130,6 +130,7 @@ Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
 {
     int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
     std::string name = path;
+    const char* vfs = nullptr;
     switch (mode) {
     case Mode::untouched:
         flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
@@ -140,15 +141,16 @@ Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
         break;
     case Mode::read_write:
         flags |= SQLITE_OPEN_READWRITE;
+        vfs = reserving_vfs();
         break;
     case Mode::create:
         flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
         break;
     }
     try {
-        if (sqlite3_open_v2(name.c_str(), &db_, flags, nullptr) != SQLITE_OK)
-            fail("cannot open it");
+        if (sqlite3_open_v2(name.c_str(), &db_, flags, vfs) != SQLITE_OK) fail("cannot open it");
         configure(mode, durability);
+        reserve_ = Reserve(db_);
     } catch (...) {
         for (const auto& [sql, stmt] : statements_)
             sqlite3_finalize(stmt);
@@ -173,6 +175,7 @@ void Db::configure(Mode mode, Durability durability)
     execute("PRAGMA cell_size_check = ON");
     execute("PRAGMA foreign_keys = ON");
     rollback_ = prepare("ROLLBACK").stmt_;
+    execute("PRAGMA temp_store = MEMORY");  // needs no room on a disk (R21)
     if (mode == Mode::read_only || mode == Mode::untouched) return;
     execute("PRAGMA journal_mode = WAL");
     execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
@@ -281,8 +284,16 @@ Db::WalState Db::checkpoint(bool truncate)
 void Db::fail(const std::string& doing) const
 {
     const int code = db_ ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
-    throw DbError(code, "database " + path_ + ": " + doing + ": " +
-                            (db_ ? sqlite3_errmsg(db_) : "out of memory"));
+    std::string why = db_ ? sqlite3_errmsg(db_) : "out of memory";
+    if ((code & 0xff) == SQLITE_FULL)
+        why += " (" + free_space(path_.substr(0, path_.rfind('/'))) + ")";
+    throw DbError(code, "database " + path_ + ": " + doing + ": " + why);
+}
+
+void Db::fail_for_room() const
+{
+    throw DbError(SQLITE_FULL, "database " + path_ + ": no room for a commit: " +
+                                   free_space(path_.substr(0, path_.rfind('/'))));
 }
 
 void Db::roll_back() noexcept

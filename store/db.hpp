@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "store/fd.hpp"
+#include "store/reserve.hpp"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -123,11 +124,22 @@ public:
     /// Frames in the log after the last commit of this connection.
     [[nodiscard]] int wal_frames() const noexcept { return wal_frames_; }
 
+    /// R21: of a connection opened with Mode::read_write; of another it does nothing.
+    [[nodiscard]] Reserve& reserve() noexcept { return reserve_; }
+    /// See Reserve::fill(). REQUIRES the write gate.
+    bool fill_reserve()
+    {
+        return reserve_.fill(pragma_integer("PRAGMA page_count"),
+                             pragma_integer("PRAGMA page_size"));
+    }
+
     /// What messages call it: a private copy is shown as the database that it was made of.
     void call_it(std::string path) { path_ = std::move(path); }
 
     [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
     [[noreturn]] void fail(const std::string& doing) const;
+    /// As a full disk does, before anything was tried.
+    [[noreturn]] void fail_for_room() const;
 
 private:
     friend class Statement;
@@ -139,6 +151,7 @@ private:
 
     ForkSensitive no_forked_user_;  // before the handle, so that it ends after it
     sqlite3* db_ = nullptr;
+    Reserve reserve_;
     std::uint64_t fork_generation_ = fork_generation();
     std::string path_;
     // Keyed by the address of the SQL literal: the same call site, the same statement.

@@ -31,7 +31,8 @@ enum class Unseen { is_refused, is_dead };
 Task<Result<void>> mark(Store& store, const DomainRow& domain, Deadline until)
 {
     co_return co_await store.with_fast_lock(
-        domain.id, "destroy", until, [&](const FastHold& fast) -> Result<void> {
+        domain.id, "destroy", until,
+        [&](const FastHold& fast) -> Result<void> {
             XLSTORE_TRACE("destroy.mark", value_of(fast.domain()));
             store.db()
                 .prepare(
@@ -44,7 +45,8 @@ Task<Result<void>> mark(Store& store, const DomainRow& domain, Deadline until)
                 Journal(store).add_history(
                     HistoryLine{fast.domain(), "destroy", {}, {}, "begun", {}, ""});
             return {};
-        });
+        },
+        Room::reserve);
 }
 
 std::string qemu_of(const DomainRow& domain)
@@ -217,10 +219,11 @@ Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline
 void close_intents(Journal& journal, Db& db, DomainId domain)
 {
     for (const auto intent : open_intents(db, domain)) {
-        auto row = db.prepare(
-                         "SELECT i.operation, coalesce(t.class, '?'), coalesce(t.key, '?'), i.owner "
-                         "FROM intent i LEFT JOIN thing t ON t.id = i.thing WHERE i.id = ?")
-                       .bind(value_of(intent));
+        auto row =
+            db.prepare(
+                  "SELECT i.operation, coalesce(t.class, '?'), coalesce(t.key, '?'), i.owner "
+                  "FROM intent i LEFT JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                .bind(value_of(intent));
         if (!row.step()) continue;
         HistoryLine line{domain,     row.text(0), ThingName{row.text(1), row.text(2)}, intent,
                          "not done", {},          "the domain was destroyed"};
@@ -237,7 +240,8 @@ Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, st
                                    Deadline until)
 {
     co_return co_await store.with_fast_lock(
-        domain.id, "destroy", until, [&](const FastHold& fast) -> Result<void> {
+        domain.id, "destroy", until,
+        [&](const FastHold& fast) -> Result<void> {
             Db& db = store.db();
             const auto id = value_of(fast.domain());
             XLSTORE_TRACE("destroy.end", id);
@@ -256,7 +260,8 @@ Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, st
                 .run();
             journal.add_history(HistoryLine{fast.domain(), "destroy", {}, {}, "done", {}, why});
             return {};
-        });
+        },
+        copy == Copy::kept ? Room::half : Room::reserve);
 }
 
 // R21 before R22: a destruction comes to its end on a full disk. Its copy is left out where there
@@ -422,7 +427,8 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hol
     }
     remove_socket(store, *row);
     co_return co_await journal.commit(
-        hold, "strike off QEMU", until, [&](const FastHold& fast) -> Result<void> {
+        hold, "strike off QEMU", until,
+        [&](const FastHold& fast) -> Result<void> {
             const auto number = value_of(fast.domain());
             store.db()
                 .prepare(
@@ -440,7 +446,8 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hol
             journal.add_history(
                 HistoryLine{fast.domain(), "strike off", {}, {}, "done", {}, evidence});
             return {};
-        });
+        },
+        Room::reserve);
 }
 
 Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
@@ -459,8 +466,9 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (uuid.size() != 36 || uuid.find_first_not_of("0123456789abcdef-") != std::string::npos)
         co_return Error(Errc::invalid, qmp::printable(uuid) + " is not a uuid");
-    auto found =
-        co_await store.with_gate("destroy", until, [&](const GateHold&) -> Result<std::int64_t> {
+    auto found = co_await store.with_gate(
+        "destroy", until,
+        [&](const GateHold&) -> Result<std::int64_t> {
             Db& db = store.db();
             auto row =
                 db.prepare(
@@ -491,7 +499,8 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                             {},
                             "no row of domid " + std::to_string(domid) + ": a tombstone was left"});
             return std::int64_t{0};
-        });
+        },
+        Room::reserve);
     if (!found) co_return std::move(found).error();
     if (*found == 0) co_return false;
     auto destroyed =

@@ -69,8 +69,10 @@ Error error_of(const DbError& error)
 {
     switch (error.extended_code() & 0xff) {
     case SQLITE_FULL:
-        return Error(Errc::io, error.what(),
-                     "free some space on the file system of the store, then try again");
+        return Error(
+            Errc::io, error.what(),
+            "make room there, then try again; destruction and recovery ('xlstore destroy', "
+            "'xlfsck -p') need none while the store's reserve lasts");
     case SQLITE_IOERR:
         return Error(Errc::io, error.what(),
                      "the disk or its file system failed, or is full: see what the kernel says of "

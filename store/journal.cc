@@ -209,16 +209,18 @@ Error Journal::lost(const SlowHold& hold) const
 }
 
 Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadline until,
-                                   std::function<Result<void>(const FastHold&)> section)
+                                   std::function<Result<void>(const FastHold&)> section, Room room)
 {
     auto done = co_await store_.with_fast_lock(
-        hold.domain(), operation, until, [&](const FastHold& fast) -> Result<void> {
+        hold.domain(), operation, until,
+        [&](const FastHold& fast) -> Result<void> {
             if (auto ok = advance(fast, hold); !ok) return ok;
             if (auto ok = section(fast); !ok) return ok;
             XLSTORE_TRACE("commit", value_of(fast.domain()),
                           "epoch=" + std::to_string(hold.epoch() + 1) + " " + operation);
             return {};
-        });
+        },
+        room);
     if (done) ++hold.epoch_;
     co_return done;
 }
@@ -403,12 +405,14 @@ Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents
 Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
                                    std::string evidence, Addresses addresses, Deadline until)
 {
-    auto done =
-        co_await commit(hold, "settle intent", until, [&](const FastHold& fast) -> Result<void> {
+    auto done = co_await commit(
+        hold, "settle intent", until,
+        [&](const FastHold& fast) -> Result<void> {
             for (const auto id : intents)
                 if (auto ok = settle_one(fast, id, image, evidence, addresses); !ok) return ok;
             return {};
-        });
+        },
+        Room::reserve);
     if (done)
         for (const auto id : intents)
             store_.log(LogLevel::info, [&] {
@@ -456,9 +460,12 @@ Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string js
                                   std::vector<Product> products, std::string evidence,
                                   Deadline until)
 {
-    co_return co_await commit(hold, "adopt", until, [&](const FastHold& fast) -> Result<void> {
-        return write_present(fast, name, json, products, evidence);
-    });
+    co_return co_await commit(
+        hold, "adopt", until,
+        [&](const FastHold& fast) -> Result<void> {
+            return write_present(fast, name, json, products, evidence);
+        },
+        Room::reserve);
 }
 
 Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
@@ -479,35 +486,39 @@ Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
 Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::string evidence,
                                        Deadline until)
 {
-    co_return co_await commit(hold, "make stale", until, [&](const FastHold& fast) -> Result<void> {
-        return write_stale(fast, name, evidence);
-    });
+    co_return co_await commit(
+        hold, "make stale", until,
+        [&](const FastHold& fast) -> Result<void> { return write_stale(fast, name, evidence); },
+        Room::reserve);
 }
 
 Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
                                  std::optional<std::vector<Product>> asked, Deadline until)
 {
-    co_return co_await commit(hold, "note intent", until, [&](const FastHold& fast) -> Result<void> {
-        const bool any = asked && !asked->empty();
-        for (const auto id : intents) {
-            XLSTORE_TRACE(
-                "noted", value_of(fast.domain()),
-                "intent=" + std::to_string(value_of(id)) + " asked=" + std::to_string(int{any}));
-            store_.db()
-                .prepare(
-                    "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
-                    "?3) ELSE asked_us END WHERE id = ?4")
-                .bind(plain_text(text, limits::evidence_bytes_max))
-                .bind(std::int64_t{any})
-                .bind(now_us())
-                .bind(value_of(id))
-                .run();
-            if (asked)
-                if (const auto thing = thing_of(store_.db(), id))
-                    write_asked(store_.db(), *thing, *asked);
-        }
-        return {};
-    });
+    co_return co_await commit(
+        hold, "note intent", until,
+        [&](const FastHold& fast) -> Result<void> {
+            const bool any = asked && !asked->empty();
+            for (const auto id : intents) {
+                XLSTORE_TRACE("noted", value_of(fast.domain()),
+                              "intent=" + std::to_string(value_of(id)) +
+                                  " asked=" + std::to_string(int{any}));
+                store_.db()
+                    .prepare(
+                        "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
+                        "?3) ELSE asked_us END WHERE id = ?4")
+                    .bind(plain_text(text, limits::evidence_bytes_max))
+                    .bind(std::int64_t{any})
+                    .bind(now_us())
+                    .bind(value_of(id))
+                    .run();
+                if (asked)
+                    if (const auto thing = thing_of(store_.db(), id))
+                        write_asked(store_.db(), *thing, *asked);
+            }
+            return {};
+        },
+        Room::reserve);
 }
 
 void Journal::add_history(const HistoryLine& line)

@@ -4,7 +4,8 @@
 // refuses a domain that is being destroyed (R8), and compares and advances the epoch, so that a
 // hold whose lock was lost finds out (R15).
 //
-// If a commit throws, nothing of it is in the store; an intent already committed stays open.
+// If a commit throws, nothing of it is in the store; an intent already committed stays open. To
+// open an intent, room is needed on the disk; what comes after it may take the reserve (R21).
 #ifndef XLSTORE_STORE_JOURNAL_HPP_
 #define XLSTORE_STORE_JOURNAL_HPP_
 
@@ -87,7 +88,8 @@ public:
 
     /// Any other change of the domain's row or things by a slow hold (creation, registration).
     Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
-                              std::function<Result<void>(const FastHold&)> section);
+                              std::function<Result<void>(const FastHold&)> section,
+                              Room room = Room::ordinary);
 
     /// REQUIRES an open write transaction. This process is named as who wrote the line.
     void add_history(const HistoryLine& line);

@@ -95,7 +95,8 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
     const std::string text =
         subject + " was held by " + whose + (dead ? ", whose holder is dead" : " and was forced");
     auto done = co_await store.with_fast_lock(
-        domain.id, "break slow lock", until, [&](const FastHold&) -> Result<void> {
+        domain.id, "break slow lock", until,
+        [&](const FastHold&) -> Result<void> {
             if (store.locks().byte(LockKind::slow, id) != byte)
                 return Error(Errc::busy, subject + " was broken by somebody else just now");
             store.db()
@@ -107,7 +108,8 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
                 HistoryLine{domain.id, "break lock", {}, {}, "done", {}, text});
             XLSTORE_TRACE("slow.broken", id);
             return store.locks().break_slow(id);
-        });
+        },
+        Room::reserve);
     if (!done) co_return std::move(done).error();
     store.locks().wake_slow_waiters();
     co_return Broken{true, "broken: " + text};

@@ -79,7 +79,8 @@ void install_database(const std::string& made, const std::string& database)
     if (renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, database.c_str(), RENAME_NOREPLACE) != 0)
         throw IoError(errno, "cannot rename " + made + " to " + database);
     // Its log and the log's index: a reader who may not write could not make them.
-    Db(database, Db::Mode::read_write);
+    Db db(database, Db::Mode::read_write);
+    (void)db.fill_reserve();  // what the disk has; each later commit asks for the rest
     sync_directory(database.substr(0, database.rfind('/')));
 }
 

@@ -54,8 +54,9 @@ Result<void> Store::open_session(Deadline until)
 {
     std::optional<ByteLock> lock;
     const auto here = place_at(directory_);
-    auto opened = loop_->wait_for(
-        with_gate("open", until, [&](const GateHold&) { return begin_session(here, lock); }));
+    // From the reserve, since what comes next may be a destruction.
+    auto opened = loop_->wait_for(with_gate(
+        "open", until, [&](const GateHold&) { return begin_session(here, lock); }, Room::reserve));
     if (!opened) return opened.error();
     session_id_ = *opened;
     session_lock_ = std::move(lock);
@@ -78,15 +79,16 @@ Store::~Store()
     if (session_id_ == 0 || fork_generation_ != fork_generation()) return;
     try {
         // While an open intent names its owner the row stays; recovery removes it.
+        const auto section = [&](const GateHold&) -> Result<void> {
+            db_->prepare(
+                   "DELETE FROM session WHERE id = ?1 AND NOT EXISTS "
+                   "(SELECT 1 FROM intent WHERE owner = ?1)")
+                .bind(session_id_)
+                .run();
+            return {};
+        };
         (void)loop_->wait_for(
-            with_gate("close", Clock::now() + kCloseTimeout, [&](const GateHold&) -> Result<void> {
-                db_->prepare(
-                       "DELETE FROM session WHERE id = ?1 AND NOT EXISTS "
-                       "(SELECT 1 FROM intent WHERE owner = ?1)")
-                    .bind(session_id_)
-                    .run();
-                return {};
-            }));
+            with_gate("close", Clock::now() + kCloseTimeout, section, Room::reserve));
     } catch (...) {
         // A row of a dead session is harmless, and recovery removes it.
     }

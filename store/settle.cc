@@ -83,7 +83,7 @@ Result<void> Store::settle(Deadline until)
             settled_ = true;
             return true;
         };
-        const auto done = loop_->wait_for(with_gate("settle", until, section));
+        const auto done = loop_->wait_for(with_gate("settle", until, section, Room::reserve));
         if (!done) return done.error();
         if (*done) {
             displaced_.reset();

@@ -35,7 +35,7 @@ namespace {
 
 constexpr auto kOpenPoll = std::chrono::milliseconds(5);
 // About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
-// file's blocks, which are the reserve that lets a settle succeed on a full disk.
+// file's blocks.
 constexpr int kCheckpointFrames = 1000;
 constexpr int kTruncateFrames = 16'000;
 
@@ -192,6 +192,19 @@ Result<void> check_file_system(const std::string& directory)
     return {};
 }
 
+// What a new store takes: its reserve (R21), and its tables.
+Result<void> check_room(const std::string& directory)
+{
+    constexpr std::int64_t kBytes = limits::reserve_in_log + limits::reserve_in_database +
+                                    2 * limits::ordinary_room + limits::empty_store_bytes;
+    if (free_bytes(directory) >= kBytes) return {};
+    return Error(Errc::io,
+                 "store: a new one takes " + std::to_string(kBytes >> 10) + " KiB, and " +
+                     free_space(directory),
+                 "make room there, or name a directory on another file system with --store or "
+                 "XLSTORE_DIR");
+}
+
 void make_directory(const std::string& path, unsigned mode)
 {
     if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
@@ -328,6 +341,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     if (file_identity(database))
         return Error(Errc::exists, "store: there is a store in " + directory + " already",
                      "use it, or name another directory");
+    if (auto ok = check_room(directory); !ok) return ok;
     const std::string fresh = database + ".new";
     make_database(fresh, [&](Db& db) {
         db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")
@@ -621,6 +635,34 @@ void Store::checkpoint_if_due() noexcept
         // The commit stands whatever becomes of the copy; the log grows until the next try, and
         // xlfsck's first pass says so.
     }
+}
+
+// A reader that is in the way, or a database that cannot grow, leaves the log as it is.
+void Store::restart_log() noexcept
+{
+    try {
+        (void)db_->checkpoint(false);
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
+    }
+}
+
+// R21: an ordinary transaction begins only while the reserve is whole; started anew, the log may
+// have the room that the disk has not. @throws DbError: SQLITE_FULL
+void Store::make_room(Room room)
+{
+    if (on_reserve_ > 0 && room == Room::ordinary) room = Room::reserve;
+    Reserve& reserve = db_->reserve();
+    reserve.allow(room);
+    if (db_->fill_reserve() || XLSTORE_LEFT_OUT("reserve")) return;
+    if (room == Room::reserve && reserve.lasts()) return;
+    restart_log();
+    if (!db_->fill_reserve() && room == Room::ordinary) db_->fail_for_room();
+}
+
+// So that the next try finds the whole log.
+void Store::room_was_short(const DbError& error) noexcept
+{
+    if (is_no_room(error)) restart_log();
 }
 
 }  // namespace xlstore

@@ -8,6 +8,7 @@
 // need asynchronously and then run a plain lambda inside one transaction:
 //   with_fast_lock  a section on one domain's document (R2), fast lock, then gate
 //   with_gate       rows that are no document yet: sessions, a creation, history
+// Each takes what the disk has; with Room::reserve, of which there are few, the reserve too (R21).
 #ifndef XLSTORE_STORE_STORE_HPP_
 #define XLSTORE_STORE_STORE_HPP_
 
@@ -197,11 +198,13 @@ public:
     Task<std::invoke_result_t<Section&, const FastHold&>> with_fast_lock(DomainId domain,
                                                                          std::string operation,
                                                                          Deadline until,
-                                                                         Section section)
+                                                                         Section section,
+                                                                         Room room = Room::ordinary)
     {
         const auto fast = co_await fast_lock(*loop_, domain, operation, until);
         if (!fast) co_return fast.error();
-        co_return co_await within(*loop_, *fast, std::move(operation), until, std::move(section));
+        co_return co_await within(*loop_, *fast, std::move(operation), until, std::move(section),
+                                  room);
     }
 
     /// The fast lock alone, for a read-modify-write with work of the caller's in between. While it
@@ -213,23 +216,25 @@ public:
     template <class Section>
     Task<std::invoke_result_t<Section&, const FastHold&>> within(Loop& loop, const FastLock& fast,
                                                                  std::string operation,
-                                                                 Deadline until, Section section)
+                                                                 Deadline until, Section section,
+                                                                 Room room = Room::ordinary)
     {
         if (auto ok = check(); !ok) co_return ok.error();
         auto gate = co_await acquire_gate(loop, std::move(operation), until);
         if (!gate) co_return gate.error();
-        co_return in_transaction([&] { return section(FastHold(fast.domain())); });
+        co_return in_transaction([&] { return section(FastHold(fast.domain())); }, room);
     }
 
     /// Runs `section(const GateHold&)` under the write gate alone.
     template <class Section>
     Task<std::invoke_result_t<Section&, const GateHold&>> with_gate(std::string operation,
-                                                                    Deadline until, Section section)
+                                                                    Deadline until, Section section,
+                                                                    Room room = Room::ordinary)
     {
         if (auto ok = check(); !ok) co_return ok.error();
         auto gate = co_await acquire_gate(*loop_, operation, until);
         if (!gate) co_return gate.error();
-        co_return in_transaction([&] { return section(GateHold()); });
+        co_return in_transaction([&] { return section(GateHold()); }, room);
     }
 
     /// Copies the log into the database and cuts it to nothing, under the write gate.
@@ -240,6 +245,7 @@ public:
     [[nodiscard]] std::string subject_of(DomainId domain);
 
 private:
+    friend class OnReserve;
     Store() = default;
     enum class Settle { no, yes };
     static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode,
@@ -254,22 +260,31 @@ private:
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<ByteLock>> acquire_gate(Loop& loop, std::string operation, Deadline until);
     void checkpoint_if_due() noexcept;
+    void restart_log() noexcept;
+    void make_room(Room room);
+    void room_was_short(const DbError& error) noexcept;
 
     template <class Section>
-    std::invoke_result_t<Section&> in_transaction(Section section)
+    std::invoke_result_t<Section&> in_transaction(Section section, Room room)
     {
         const LockOrder::Section order;
-        const auto changes_before = db_->total_changes();
-        Transaction transaction(*db_);
-        auto result = section();
-        if (!result) return result;  // rolls back
-        const auto numbers = counted(changes_before);
-        // Once more, as late as can be: what is committed into a file that was removed is lost.
-        if (auto ok = check_database_files(); !ok) return ok.error();
-        transaction.commit();
-        if (numbers) locks_->remember(*numbers);
-        checkpoint_if_due();
-        return result;
+        make_room(room);
+        try {
+            const auto changes_before = db_->total_changes();
+            Transaction transaction(*db_);
+            auto result = section();
+            if (!result) return result;  // rolls back
+            const auto numbers = counted(changes_before);
+            // Once more, as late as can be: what is committed into a file that was removed is lost.
+            if (auto ok = check_database_files(); !ok) return ok.error();
+            transaction.commit();
+            if (numbers) locks_->remember(*numbers);
+            checkpoint_if_due();
+            return result;
+        } catch (const DbError& e) {
+            room_was_short(e);
+            throw;
+        }
     }
 
     std::string directory_;
@@ -288,6 +303,20 @@ private:
     std::optional<Locks> locks_;
     std::optional<ByteLock> session_lock_;
     std::int64_t session_id_ = 0;
+    int on_reserve_ = 0;
+};
+
+/// R21: while one lives, each commit through `store` may take the reserve: a recovery is at work.
+/// It must not outlive the store.
+class OnReserve {
+public:
+    explicit OnReserve(Store& store) noexcept : store_(store) { ++store_.on_reserve_; }
+    OnReserve(const OnReserve&) = delete;
+    OnReserve& operator=(const OnReserve&) = delete;
+    ~OnReserve() { --store_.on_reserve_; }
+
+private:
+    Store& store_;
 };
 
 }  // namespace xlstore

@@ -299,7 +299,7 @@ TEST_F(StoreOpenTest, WhatIsNoDatabaseIsRefused)
         {"header only", good.substr(0, 100)},
         {"one page", good.substr(0, 4096)},
         {"torn page", good.substr(0, 5000)},
-        {"half", good.substr(0, good.size() / 2)},
+        {"half of its pages", good.substr(0, 16 * 4096)},
         {"zeros", std::string(good.size(), '\0')},
     };
     for (const auto& [what, bytes] : cases) {

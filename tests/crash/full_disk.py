@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""R21: destruction, settling and recovery succeed on a full disk, with any number of blocks left.
+
+    full_disk.py --bin BUILD/bin [--levels A,B,…]
+
+A store on a small tmpfs, in a mount namespace of our own. For each level a new store with two domains, each with a
+real QEMU, and an intent whose client was killed; then a file takes what the disk has but for that many pages. Then
+`xlfsck -p` settles the intent, a device is taken out (done, or refused with nothing changed: never in doubt), both
+domains are destroyed, each beside a program that takes every block that becomes free. Without --levels: every page
+near either end, and steps between. Exit status 77: not allowed to mount here.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PAGE = 4096
+DISK = 12 << 20
+SECONDS = 120
+NEAR = 40       # pages around the edges, of which each is a level of its own
+STEP = 37
+
+
+def on_a_disk_of_our_own(arguments):
+    """This program again, in a namespace where it may mount."""
+    flags = ["-m"] if os.geteuid() == 0 else ["-rm"]
+    if subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False).returncode != 0:
+        print("full_disk: SKIPPED: no mount namespace is to be had here")
+        sys.exit(77)
+    os.execvp("unshare", ["unshare", *flags, sys.executable, "-B", __file__, "--mounted", *arguments])
+
+
+class Filler:
+    """A file that takes the rest of the disk, and one that keeps on taking what becomes free."""
+
+    def __init__(self, disk):
+        self.path = disk / "filler"
+        self.disk = disk
+        self.over = threading.Event()
+        self.thread = None
+
+    def fill(self, pages_left):
+        with open(self.path, "wb", buffering=0) as file:
+            while True:
+                fs = os.statvfs(self.disk)
+                more = fs.f_bavail - pages_left * PAGE // fs.f_frsize
+                if more <= 0:
+                    return
+                file.write(bytes(min(more * fs.f_frsize, 1 << 20)))
+
+    def keep_on(self):
+        self.over.clear()
+        self.thread = threading.Thread(target=self.take_all)
+        self.thread.start()
+
+    def take_all(self):
+        with open(self.disk / "greedy", "ab", buffering=0) as file:
+            while not self.over.is_set():
+                try:
+                    file.write(bytes(PAGE))
+                except OSError:
+                    self.over.wait(0.0005)
+
+    def stop(self):
+        self.over.set()
+        if self.thread:
+            self.thread.join()
+        self.thread = None
+
+    def remove(self):
+        self.stop()
+        for name in ("filler", "greedy"):
+            (self.disk / name).unlink(missing_ok=True)
+
+
+class Trial:
+    def __init__(self, binaries, disk, outside):
+        self.bin = binaries
+        self.disk = disk
+        self.outside = outside
+        self.store = disk / "store"
+        self.filler = Filler(disk)
+        self.wrong = []
+
+    def run(self, program, *words, environment=None):
+        return subprocess.run([self.bin / program, "--store", self.store, *map(str, words)], capture_output=True,
+                              text=True, timeout=SECONDS, check=False,
+                              env={**os.environ, "TMPDIR": str(self.outside), **(environment or {})})
+
+    def must(self, *words, statuses=(0,), why):
+        done = self.run(*words)
+        if done.returncode not in statuses:
+            self.wrong.append(f"{why}: {' '.join(map(str, words))}: {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    def create(self, domid):
+        document = self.outside / f"{domid}.json"
+        document.write_text(json.dumps({
+            "c_info": {"type": "hvm", "name": f"vm{domid}", "uuid": f"5b1c0a77-2222-4333-8444-{domid:012}"},
+            "b_info": {"max_vcpus": 1, "max_memkb": 65536, "target_memkb": 65536, "type.hvm": {}}}), encoding="utf-8")
+        self.must("xlstore", "create", domid, document, "--", "qemu-system-x86_64", "-S", "-nodefaults", "-display", "none",
+                  "-machine", "pc,accel=tcg", "-m", "64", "-device", "usb-ehci,id=xenusb-0", why="setting up")
+
+    @staticmethod
+    def tablet(name):
+        return json.dumps({"key": name, "steps": [{"execute": "device_add", "arguments": {
+            "driver": "usb-tablet", "id": name, "bus": "xenusb-0.0"}}]})
+
+    def sql(self, query):
+        return self.run("xlstore", "sql", query).stdout.strip()
+
+    def level(self, pages):
+        """What was wrong with this many pages left."""
+        self.wrong = []
+        self.must("xlstore", "init", why="setting up")
+        for domid in (1, 2):
+            self.create(domid)
+        self.must("xlstore", "attach", 1, "qemu", self.tablet("there"), why="setting up")
+        self.run("xlstore", "attach", 1, "qemu", self.tablet("left"),
+                 environment={"XLSTORE_CRASH_AT": "commit.before:3"})
+        if self.sql("SELECT count(*) FROM intent") != "1":
+            self.wrong.append("setting up: no intent was left open")
+        self.filler.fill(pages)
+        try:
+            self.on_the_full_disk()
+        finally:
+            self.filler.remove()
+        self.must("xlfsck", "-n", why="with room again")
+        if self.sql("SELECT count(*) FROM domain WHERE state <> 'destroyed'") != "0":
+            self.wrong.append("a domain is not destroyed")
+        self.end_qemus()
+        subprocess.run(["rm", "-rf", self.store], check=True)
+        return self.wrong
+
+    def end_qemus(self):
+        """What a trial that went wrong has left."""
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if str(self.store).encode() in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+    def on_the_full_disk(self):
+        self.must("xlfsck", "-p", statuses=(1,), why="recovery")
+        if self.sql("SELECT count(*) FROM intent") != "0":
+            self.wrong.append("recovery left the intent open")
+        taken_out = self.run("xlstore", "--json", "detach", 1, "qemu", "there")
+        if taken_out.returncode != 0 and json.loads(taken_out.stdout)["error"]["code"] != "io":
+            self.wrong.append(f"detach: {taken_out.stdout}")
+        if taken_out.returncode != 0 and self.sql("SELECT count(*) FROM intent") != "0":
+            self.wrong.append("a refused detach left an intent")
+        self.must("xlstore", "destroy", 1, why="destruction")
+        self.filler.keep_on()
+        self.must("xlstore", "destroy", 2, why="destruction beside a program that takes what is free")
+        self.filler.stop()
+        self.must("xlfsck", "-p", why="recovery at the end")
+
+
+def all_levels():
+    end = DISK // PAGE
+    return [*range(NEAR), *range(NEAR, end // 2, STEP)]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--levels")
+    parser.add_argument("--mounted", action="store_true")
+    given = parser.parse_args()
+    if not given.mounted:
+        on_a_disk_of_our_own(sys.argv[1:])
+    levels = [int(word) for word in given.levels.split(",")] if given.levels else all_levels()
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="xlfull-") as place:
+        disk, outside = pathlib.Path(place) / "disk", pathlib.Path(place) / "outside"
+        disk.mkdir()
+        outside.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "tmpfs", disk], check=True)
+        trial = Trial(given.bin.resolve(), disk, outside)
+        try:
+            for pages in levels:
+                said = trial.level(pages)
+                wrong += bool(said)
+                for line in said:
+                    print(f"VIOLATION: {pages} pages left: {line}")
+        finally:
+            subprocess.run(["umount", "-l", disk], check=False)
+    print(f"full_disk: {len(levels)} levels, {wrong} wrong")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
