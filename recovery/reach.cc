@@ -10,6 +10,14 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
         reached.owned_ = true;
         reached.why_ = store.locks().holder(LockKind::slow, value_of(domain.id));
     };
+    if (check.looking_only() && !store.locks().may_lock()) {
+        const auto held = store.locks().is_held(LockKind::slow, value_of(domain.id));
+        if (held && *held)
+            owned();
+        else
+            reached.why_ = "only the owner of the store may take the lock that a look into QEMU needs";
+        co_return reached;
+    }
     if (check.looking_only()) {
         auto lock = store.locks().try_shared(LockKind::slow, value_of(domain.id));
         if (!lock || !*lock) {

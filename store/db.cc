@@ -311,6 +311,20 @@ Transaction::Transaction(Db& db) : db_(db)
     db_.prepare("BEGIN IMMEDIATE").run();
 }
 
+std::unique_ptr<Transaction> Transaction::try_begin(Db& db)
+{
+    sqlite3_busy_timeout(db.handle(), 0);
+    try {
+        auto begun = std::make_unique<Transaction>(db);
+        sqlite3_busy_timeout(db.handle(), kRecoveryWaitMs);
+        return begun;
+    } catch (const DbError& e) {
+        sqlite3_busy_timeout(db.handle(), kRecoveryWaitMs);
+        if ((e.extended_code() & 0xff) != SQLITE_BUSY) throw;
+        return nullptr;
+    }
+}
+
 Transaction::~Transaction()
 {
     if (open_) db_.roll_back();

@@ -164,6 +164,9 @@ private:
 class Transaction {
 public:
     explicit Transaction(Db& db);
+    /// One try, no wait; nothing: a program that does not know the gate has the database locked.
+    /// @throws DbError
+    static std::unique_ptr<Transaction> try_begin(Db& db);
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;
     ~Transaction();

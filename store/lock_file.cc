@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -13,6 +14,7 @@
 #include <new>
 
 #include "store/birth_time.hpp"
+#include "store/kernel_locks.hpp"
 #include "store/plain_text.hpp"
 
 namespace xlstore {
@@ -108,6 +110,10 @@ void LockFile::create(const std::string& path, unsigned mode)
 
 Result<LockFile> LockFile::open(const std::string& path, bool writing)
 {
+    struct stat named {};
+    if (!writing && geteuid() != 0 && lstat(path.c_str(), &named) == 0 &&
+        named.st_uid != geteuid() && S_ISREG(named.st_mode))
+        return LockFile(path, FileIdentity{named.st_dev, named.st_ino}, 0, ForkClosedFd());
     ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW));
     if (!fd)
         return Error(Errc::store,
@@ -131,6 +137,9 @@ Error LockFile::replaced() const
 
 Result<ForkClosedFd> LockFile::open_description(int access) const
 {
+    if (!may_lock())
+        return Error(Errc::store, "lock file " + path_ + " is its owner's alone",
+                     "run as the owner of the store");
     const NoFork no_fork;  // a child made between open and registration would share the hold
     ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
     if (!fd) {
@@ -179,6 +188,13 @@ Result<std::optional<ByteLock>> LockFile::try_lock(std::int64_t byte, LockMode m
 
 Result<bool> LockFile::is_locked(std::int64_t byte) const
 {
+    if (!may_lock()) {
+        const auto ranges = locked_ranges(identity_.inode);
+        if (!ranges) return ranges.error();
+        return std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
+            return range.first <= byte && byte <= range.last;
+        });
+    }
     // Read-only: closing a writable description would wake those who wait for the slow lock.
     auto fd = open_description(O_RDONLY);
     if (!fd) return std::move(fd).error();

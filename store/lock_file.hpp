@@ -78,14 +78,19 @@ class LockFile {
 public:
     /// Creates the file, empty, if there is none; mode as given. @throws IoError
     static void create(const std::string& path, unsigned mode);
-    /// Opens an existing one, read-only for those who only look. Error store when it is missing, a
-    /// symlink or not a regular file.
+    /// Opens an existing one, read-only for those who only look. Who is not its owner (and not root)
+    /// does not open it: a lock that a reader takes keeps the owner from its own. Error store when it
+    /// is missing, a symlink or not a regular file.
     static Result<LockFile> open(const std::string& path, bool writing);
+    /// False: this process looks at it from outside. Then nothing can be locked, no claim be read,
+    /// and is_locked() asks the kernel's list.
+    [[nodiscard]] bool may_lock() const noexcept { return static_cast<bool>(claims_); }
 
     /// A description of its own for `count` bytes from `byte`, nothing taken yet. A waiter keeps it
     /// over its tries: opening anew each time would look like a release to other waiters.
     /// For LockMode::shared the description is read-only. Error lost: the file was moved away or
     /// replaced (R17).
+    /// Error store: see may_lock().
     Result<ByteLock> prepare(std::int64_t byte, LockMode mode = LockMode::exclusive,
                              std::int64_t count = 1) const;
     /// Takes it if nobody holds a byte of it in a mode that excludes ours; never waits. False:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "store/lock_file.hpp"
+#include "store/loop.hpp"
 #include "store/open_files.hpp"
 #include "store/process.hpp"
 
@@ -23,11 +24,21 @@ using LockHolder = NamedProcess;
 /// The claim for messages, and whether the process that made it is stopped now.
 [[nodiscard]] std::string describe_holder(const Claim& claim);
 
-/// Processes with a lock on one of the bytes `first` to `last` of the file at `path`, ascending.
+/// Bytes of a file, and the locks on them that count.
+struct LockedBytes {
+    std::int64_t first;
+    std::int64_t last;
+    bool exclusive_alone = false;  ///< read locks do not count
+};
+
+/// Processes with a lock on one of these bytes of the file at `path`, ascending.
 /// Opens nothing but files of /proc: closing a file of SQLite's would drop SQLite's locks. Those
 /// that /proc hides from us are missing.
 [[nodiscard]] std::vector<LockHolder> lock_holders(const std::string& path, FileIdentity file,
                                                    std::int64_t first, std::int64_t last);
+/// The same in pieces, so that the loop is not kept.
+Task<std::vector<LockHolder>> find_lock_holders(Loop& loop, std::string path, FileIdentity file,
+                                                LockedBytes bytes);
 
 }  // namespace xlstore
 

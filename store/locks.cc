@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include "store/birth_time.hpp"
 #include "store/hole.hpp"
+#include "store/kernel_locks.hpp"
 #include "store/lock_holders.hpp"
 
 namespace xlstore {
@@ -27,6 +29,8 @@ constexpr std::int64_t kFastBase = std::int64_t{1} << 40;
 constexpr std::int64_t kSessionBase = std::int64_t{1} << 41;
 constexpr std::int64_t kSessionCount = std::int64_t{1} << 40;
 constexpr std::int64_t kGateByte = std::int64_t{1} << 43;
+constexpr std::array<const char*, 2> kFiles = {"/locks", "/slow"};
+constexpr unsigned kMode = 0600;
 // In `slow`: an id lies below this, its generation above.
 constexpr int kGenerationShift = 40;
 constexpr std::int64_t kGenerationMask = (std::int64_t{1} << 22) - 1;
@@ -154,10 +158,24 @@ LockOrder::Section::~Section()
     --inside[1];
 }
 
-void Locks::create(const std::string& directory, unsigned mode)
+void Locks::create(const std::string& directory)
 {
-    LockFile::create(directory + "/locks", mode);
-    LockFile::create(directory + "/slow", mode);
+    for (const char* name : kFiles)
+        LockFile::create(directory + name, kMode);
+}
+
+bool Locks::close_to_group(const std::string& directory)
+{
+    bool was_open = false;
+    for (const char* name : kFiles) {
+        const std::string path = directory + name;
+        struct stat st {};
+        if (lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0777) == kMode)
+            continue;
+        if (chmod(path.c_str(), kMode) != 0) throw IoError(errno, "cannot chmod " + path);
+        was_open = true;
+    }
+    return was_open;
 }
 
 Result<Locks> Locks::open(const std::string& directory, bool writing)
@@ -193,13 +211,32 @@ const LockFile& Locks::file(LockKind kind) const noexcept
     return kind == LockKind::slow ? slow_ : locks_;
 }
 
-Error Locks::busy(LockKind kind, std::int64_t id, const std::string& subject) const
+namespace {
+
+// The claim, where the kernel has nothing against it: a copied descriptor keeps a lock, and so does a
+// process that makes no claim.
+std::string holder_among(const std::vector<LockHolder>& holders, const std::optional<Claim>& claim)
+{
+    const bool may_be =
+        holders.empty() || (claim && life_of(process_of(*claim)) == Life::unknown);
+    if (claim && (may_be || std::ranges::find(holders, claim->pid, &LockHolder::pid) != holders.end()))
+        return describe_holder(*claim);
+    return describe(holders);
+}
+
+}  // namespace
+
+Task<Error> Locks::busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const
 {
     std::string message = "the " + std::string(lock_name(kind));
     if (!subject.empty()) message += " of " + subject;
     message += " was not to be had in time";
-    if (const auto who = holder(kind, id); !who.empty()) message += "; held by " + who;
-    return Error(
+    const LockedBytes bytes{byte(kind, id), byte(kind, id)};
+    const auto holders =
+        co_await find_lock_holders(loop, file(kind).path(), file(kind).identity(), bytes);
+    if (const auto who = holder_among(holders, claim(kind, id)); !who.empty())
+        message += "; held by " + who;
+    co_return Error(
         Errc::busy, message,
         "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives");
 }
@@ -223,7 +260,7 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
             co_return *std::move(lock);
         }
         const auto now = Clock::now();
-        if (now >= until) co_return busy(kind, id, subject);
+        if (now >= until) co_return co_await busy(loop, kind, id, std::move(subject));
         if (now - begun < kSpin) {
             sched_yield();
             continue;
@@ -304,7 +341,8 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
             slow_.write_claim(slot_of(LockKind::slow, id), claim);
             co_return *std::move(lock);
         }
-        if (Clock::now() >= until) co_return busy(LockKind::slow, id, subject);
+        if (Clock::now() >= until)
+            co_return co_await busy(loop, LockKind::slow, id, std::move(subject));
         if (!std::exchange(watching, true)) {
             // The watch first, then one more try: a release in between is seen by one of the two.
             events = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
@@ -354,6 +392,14 @@ Result<std::optional<ByteLock>> Locks::try_all_sessions() const
 
 Result<bool> Locks::is_held(LockKind kind, std::int64_t id) const
 {
+    // The generation is not to be read from outside; a broken lock is held in another one.
+    if (kind == LockKind::slow && !slow_.may_lock()) {
+        const auto ranges = locked_ranges(slow_.identity().inode);
+        if (!ranges) return ranges.error();
+        return std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
+            return (range.first & ((std::int64_t{1} << kGenerationShift) - 1)) == id;
+        });
+    }
     return file(kind).is_locked(byte(kind, id));
 }
 

@@ -80,7 +80,12 @@ struct Wait {
 
 class Locks {
 public:
-    static void create(const std::string& directory, unsigned mode);
+    /// Makes both files, if they are not there: 0600, also where a group may read the store. Who may
+    /// open a file may take a read lock in it, and would keep every writer from the gate.
+    static void create(const std::string& directory);
+    /// Takes the group's right to open them away, which release 0.1 gave: true when it had to. REQUIRES
+    /// that both are there, and are ours.
+    static bool close_to_group(const std::string& directory);
     static Result<Locks> open(const std::string& directory, bool writing);
 
     /// Acquires; `subject` ("domain 7 (web)") and the holder's claim stand in the error.
@@ -126,6 +131,8 @@ public:
     void remember(const Numbers& numbers) const noexcept;
     /// The highest that either file has. Read it before the database, which is ahead of it.
     [[nodiscard]] Memory remembered() const;
+    /// False: the files are another user's, and are looked at from outside (LockFile::may_lock).
+    [[nodiscard]] bool may_lock() const noexcept { return locks_.may_lock(); }
 
     /// R17: both files are still those that were opened.
     [[nodiscard]] bool unmoved() const;
@@ -136,7 +143,7 @@ private:
     void show_waits() const noexcept;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                         std::string subject, Deadline until) const;
-    [[nodiscard]] Error busy(LockKind kind, std::int64_t id, const std::string& subject) const;
+    Task<Error> busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const;
 
     LockFile locks_;
     LockFile slow_;

@@ -19,6 +19,7 @@
 
 #include "schema/steps.hpp"
 #include "store/first_look.hpp"
+#include "store/foreign_lock.hpp"
 #include "store/hole.hpp"
 #include "store/limits.hpp"
 #include "store/lock_holders.hpp"
@@ -34,6 +35,9 @@ namespace xlstore {
 namespace {
 
 constexpr auto kOpenPoll = std::chrono::milliseconds(5);
+// Between looks whether a program that does not know the gate has let go of the database.
+constexpr auto kForeignFirst = std::chrono::milliseconds(1);
+constexpr auto kForeignMost = std::chrono::milliseconds(20);
 // About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
 // file's blocks.
 constexpr int kCheckpointFrames = 1000;
@@ -171,8 +175,7 @@ Result<void> check_locks(const std::string& directory, bool writing,
                          "store: " + directory + name + " is missing, and the store is open: " + who,
                          "end these programs, then try again: the file holds no data and is made "
                          "anew; the QEMUs run on");
-        Locks::create(directory, st.st_mode & 0777U);
-        set_access(directory + name, st.st_mode & 0777U, st.st_gid);
+        Locks::create(directory);
         if (log) log->write(LogLevel::warning, "made anew: " + directory + name);
     }
     return {};
@@ -228,6 +231,7 @@ auto while_busy(Deadline until, Open open)
 
 Error unusable(const std::string& database, const DbError& why)
 {
+    if ((why.extended_code() & 0xff) == SQLITE_BUSY) return database_locked(database);
     Error error = error_of(why);
     error.message = "store: " + database + ": " + why.reason();
     return error;
@@ -329,7 +333,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     if (auto ok = check_entry(directory, true, true); !ok) return ok;
     if (auto ok = check_file_system(directory); !ok) return ok;
 
-    Locks::create(directory, file_mode);
+    Locks::create(directory);
     auto locks = Locks::open(directory, true);
     if (!locks) return locks.error();
     auto gate = locks->try_acquire(LockKind::gate, 0);
@@ -351,8 +355,8 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
             .run();
     });
     make_directory(directory + "/run", 0700);
-    for (const char* name : {"/locks", "/slow", "/store.db.new"})
-        set_access(directory + name, file_mode, reading_group);
+    (void)Locks::close_to_group(directory);  // those of an init that was killed
+    set_access(fresh, file_mode, reading_group);
     install_database(fresh, database);
     if (made_directory) sync_directory(directory + "/..");
     return {};
@@ -375,6 +379,10 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     if (auto ok = check_locks(options.directory, writing, options.log); !ok) return ok.error();
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(options.directory + name, false, writing); !ok) return ok.error();
+    if (writing && Locks::close_to_group(options.directory) && options.log)
+        options.log->write(LogLevel::warning,
+                           "the lock files of " + options.directory +
+                               " are no longer open to the reading group, which needs none");
     const auto until = Clock::now() + options.open_timeout;
     std::unique_ptr<Store> store(new Store);
     std::string source = database;
@@ -613,6 +621,27 @@ Task<Result<ByteLock>> Store::acquire_gate(Loop& loop, std::string operation, De
 {
     co_return co_await locks_->acquire(loop, LockKind::gate, 0, make_claim(std::move(operation)),
                                        {}, until);
+}
+
+Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operation, Deadline until,
+                                                  Room room)
+{
+    auto pause = std::chrono::duration_cast<Clock::duration>(kForeignFirst);
+    for (;;) {
+        auto gate = co_await acquire_gate(loop, operation, until);
+        if (!gate) co_return std::move(gate).error();
+        make_room(room);
+        auto transaction = Transaction::try_begin(*db_);
+        if (transaction) {
+            Writing writing{*std::move(gate), std::move(transaction)};
+            co_return std::move(writing);
+        }
+        gate->release();
+        const auto now = Clock::now();
+        if (now >= until) co_return co_await database_locked(loop, directory_ + "/store.db");
+        (void)co_await loop.sleep(std::min(until, now + pause));
+        pause = std::min<Clock::duration>(pause * 2, kForeignMost);
+    }
 }
 
 Task<Result<void>> Store::empty_log(Deadline until)

@@ -220,9 +220,9 @@ public:
                                                                  Room room = Room::ordinary)
     {
         if (auto ok = check(); !ok) co_return ok.error();
-        auto gate = co_await acquire_gate(loop, std::move(operation), until);
-        if (!gate) co_return gate.error();
-        co_return in_transaction([&] { return section(FastHold(fast.domain())); }, room);
+        auto writing = co_await begin_writing(loop, std::move(operation), until, room);
+        if (!writing) co_return std::move(writing).error();
+        co_return in_transaction(*writing, [&] { return section(FastHold(fast.domain())); });
     }
 
     /// Runs `section(const GateHold&)` under the write gate alone.
@@ -232,9 +232,9 @@ public:
                                                                     Room room = Room::ordinary)
     {
         if (auto ok = check(); !ok) co_return ok.error();
-        auto gate = co_await acquire_gate(*loop_, operation, until);
-        if (!gate) co_return gate.error();
-        co_return in_transaction([&] { return section(GateHold()); }, room);
+        auto writing = co_await begin_writing(*loop_, std::move(operation), until, room);
+        if (!writing) co_return std::move(writing).error();
+        co_return in_transaction(*writing, [&] { return section(GateHold()); });
     }
 
     /// Copies the log into the database and cuts it to nothing, under the write gate.
@@ -259,29 +259,37 @@ private:
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<ByteLock>> acquire_gate(Loop& loop, std::string operation, Deadline until);
+    /// The gate, and a transaction under it, which ends first.
+    struct Writing {
+        ByteLock gate;
+        std::unique_ptr<Transaction> transaction;
+    };
+    /// Waits for the gate, and for a program that has the database locked without knowing the gate;
+    /// meanwhile the gate is free. Errors: busy, naming the holder of either; lost; order.
+    /// @throws DbError: no room (R21)
+    Task<Result<Writing>> begin_writing(Loop& loop, std::string operation, Deadline until, Room room);
     void checkpoint_if_due() noexcept;
     void restart_log() noexcept;
     void make_room(Room room);
     void room_was_short(const DbError& error) noexcept;
 
     template <class Section>
-    std::invoke_result_t<Section&> in_transaction(Section section, Room room)
+    std::invoke_result_t<Section&> in_transaction(Writing& writing, Section section)
     {
         const LockOrder::Section order;
-        make_room(room);
         try {
             const auto changes_before = db_->total_changes();
-            Transaction transaction(*db_);
             auto result = section();
-            if (!result) return result;  // rolls back
+            if (!result) return result;  // rolls back, when `writing` ends
             const auto numbers = counted(changes_before);
             // Once more, as late as can be: what is committed into a file that was removed is lost.
             if (auto ok = check_database_files(); !ok) return ok.error();
-            transaction.commit();
+            writing.transaction->commit();
             if (numbers) locks_->remember(*numbers);
             checkpoint_if_due();
             return result;
         } catch (const DbError& e) {
+            writing.transaction.reset();
             room_was_short(e);
             throw;
         }

@@ -88,8 +88,7 @@ Result<void> upgrade_store(Store& store, Deadline until)
             }
         } catch (const DbError& e) {
             if (is_damage(e)) throw;
-            // A program that does not know the gate writes to it.
-            if ((e.extended_code() & 0xff) != SQLITE_BUSY) return not_upgraded(store, from, e);
+            return not_upgraded(store, from, e);
         }
         if (Clock::now() >= until) return in_use(store, from);
         std::this_thread::sleep_for(kPoll);

@@ -43,7 +43,7 @@ Result<ByteLock> take(const Locks& locks, Loop& loop, LockKind kind, std::int64_
 
 class LocksTest : public testing::Test {
 protected:
-    LocksTest() { Locks::create(directory_.path(), 0600); }
+    LocksTest() { Locks::create(directory_.path()); }
     [[nodiscard]] Locks open() const { return *Locks::open(directory_.path(), true); }
     /// A process that holds a lock until it is ended.
     [[nodiscard]] std::function<bool()> holding(LockKind kind, std::int64_t id) const

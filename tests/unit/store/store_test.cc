@@ -112,12 +112,34 @@ TEST(StoreInitTest, ReadingGroupMayReadAndNotWrite)
     const auto path = directory / "new";
     ASSERT_TRUE(Store::init(path, getegid()));
     EXPECT_EQ(mode_of(path), 0750U);
-    for (const char* name : {"/store.db", "/locks", "/slow"})
-        EXPECT_EQ(mode_of(path + name), 0640U) << name;
+    EXPECT_EQ(mode_of(path + "/store.db"), 0640U);
+    // A read lock of a member's would keep every writer out; what a member needs is seen without.
+    for (const char* name : {"/locks", "/slow"})
+        EXPECT_EQ(mode_of(path + name), 0600U) << name;
     // What SQLite makes beside the database takes its mode from it, and is there: who may only read
     // could not make it.
     for (const char* name : {"/store.db-wal", "/store.db-shm"})
         EXPECT_EQ(mode_of(path + name), 0640U) << name;
+}
+
+TEST(StoreInitTest, LockFilesOfRelease01AreClosedToTheReadingGroup)
+{
+    const ScratchDirectory directory;
+    const auto path = directory / "new";
+    ASSERT_TRUE(Store::init(path, getegid()));
+    for (const char* name : {"/locks", "/slow"})
+        ASSERT_EQ(chmod((path + name).c_str(), 0640), 0);
+    StoreOptions options;
+    options.directory = path;
+    ASSERT_TRUE(Store::open_read_only(options));
+    EXPECT_EQ(mode_of(path + "/locks"), 0640U);  // only looked at
+    ASSERT_TRUE(open(path));
+    for (const char* name : {"/locks", "/slow"})
+        EXPECT_EQ(mode_of(path + name), 0600U) << name;
+    // Made anew, too.
+    fs::remove(path + "/slow");
+    ASSERT_TRUE(open(path));
+    EXPECT_EQ(mode_of(path + "/slow"), 0600U);
 }
 
 TEST(StoreInitTest, TakesAnEmptyDirectoryAndNoOther)
