@@ -27,6 +27,8 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
 Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
 /// Of the whole store; throws nothing away that anybody uses.
 void pass6_surroundings(Check& check, Store& store);
+/// Takes away what is kept past its bound.
+Task<void> pass6_keeping(Check& check, Store& store);
 
 }  // namespace xlstore::recovery
 

@@ -75,6 +75,7 @@ constexpr std::array kProblems = {
     Problem{Code::log_left, "log_left", "the domain that it tells of is gone", "Remove it", "REMOVED", false, Exit::clean},
     Problem{Code::surroundings_unseen, "surroundings_unseen", "could not be looked into", "", "", false, Exit::blind},
     Problem{Code::qemu_homeless, "qemu_homeless", "runs, and no row knows it", "Register it", "REGISTERED", false, Exit::left},
+    Problem{Code::kept_too_long, "kept_too_long", "is kept past its bound", "Prune it", "PRUNED", true, Exit::clean},
 };
 // clang-format on
 

@@ -77,6 +77,7 @@ enum class Code : std::uint16_t {
     log_left = 6004,
     surroundings_unseen = 6005,
     qemu_homeless = 6006,
+    kept_too_long = 6007,
 };
 
 /// Bits of the exit status, as in fsck(8).

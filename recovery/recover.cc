@@ -197,6 +197,7 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
         if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
+        if (!check.options().only && !check.cancelled()) co_await pass6_keeping(check, store);
     }
     if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
     co_return std::nullopt;

@@ -20,8 +20,9 @@ namespace xlstore {
 
 namespace {
 
-// History is bounded: every so many rows the oldest beyond this are let go.
-constexpr std::int64_t kHistoryRows = 100'000;
+// History is bounded by pruning (store/prune.hpp). Where none runs, every so many rows as many of the
+// oldest beyond this are let go. Rows are counted: a salvage leaves gaps in their numbers.
+constexpr std::int64_t kHistoryRowsUnpruned = 200'000;
 constexpr std::int64_t kHistoryPruneEvery = 1'024;
 
 std::string_view state_during(Verb verb)
@@ -521,6 +522,23 @@ Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, 
         Room::reserve);
 }
 
+namespace {
+
+void bound_history(Db& db)
+{
+    std::int64_t below = 0;
+    {
+        auto row = db.prepare("SELECT id FROM history ORDER BY id DESC LIMIT 1 OFFSET ?1")
+                       .bind(kHistoryRowsUnpruned);
+        if (!row.step()) return;
+        below = row.integer(0) + 1;
+    }
+    db.prepare("UPDATE store SET history_pruned_below = ?").bind(below).run();
+    db.prepare("DELETE FROM history WHERE id < ?").bind(below).run();
+}
+
+}  // namespace
+
 void Journal::add_history(const HistoryLine& line)
 {
     Db& db = store_.db();
@@ -550,12 +568,7 @@ void Journal::add_history(const HistoryLine& line)
         .bind(line.medium_after)
         .bind(line.author)
         .run();
-    const auto id = db.last_insert_id();
-    if (id % kHistoryPruneEvery == 0 && id > kHistoryRows) {
-        const auto below = id - kHistoryRows;
-        db.prepare("UPDATE store SET history_pruned_below = ?").bind(below).run();
-        db.prepare("DELETE FROM history WHERE id < ?").bind(below).run();
-    }
+    if (db.last_insert_id() % kHistoryPruneEvery == 0) bound_history(db);
 }
 
 }  // namespace xlstore

@@ -24,7 +24,7 @@ namespace {
 // A slot: a line for the claim, and a shorter one for the generation.
 constexpr std::size_t kClaimBytes = 240;
 constexpr std::size_t kGenerationBytes = 16;
-constexpr off_t kSlotBytes = kClaimBytes + kGenerationBytes;
+static_assert(kClaimBytes + kGenerationBytes == LockFile::kSlotBytes);
 
 struct flock lock_range(short type, std::int64_t byte, std::int64_t count)
 {

@@ -76,6 +76,8 @@ private:
 
 class LockFile {
 public:
+    static constexpr std::int64_t kSlotBytes = 256;
+
     /// Creates the file, empty, if there is none; mode as given. @throws IoError
     static void create(const std::string& path, unsigned mode);
     /// Opens an existing one, read-only for those who only look. Who is not its owner (and not root)

@@ -80,6 +80,9 @@ struct Wait {
 
 class Locks {
 public:
+    /// Of each of the two files: an id has two slots, side by side, in both.
+    static constexpr std::int64_t kBytesPerId = 2 * LockFile::kSlotBytes;
+
     /// Makes both files, if they are not there: 0600, also where a group may read the store. Who may
     /// open a file may take a read lock in it, and would keep every writer from the gate.
     static void create(const std::string& directory);

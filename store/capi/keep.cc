@@ -3,6 +3,7 @@
 #include "store/capi/handle.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/prune.hpp"
 #include "store/retired.hpp"
 #include "store/undo.hpp"
 
@@ -44,6 +45,48 @@ Work undo_work(Store& store, std::int64_t run, UndoOptions options, Deadline unt
                                   {"run", std::to_string(run)},
                                   {"put_back", std::to_string(dry_run ? 0 : back)},
                                   {"rows", joined(objects)}});
+    });
+    co_return answer;
+}
+
+// Words between commas; all: "".
+Result<std::vector<Kept>> kinds_in(std::string_view words)
+{
+    std::vector<Kept> kinds;
+    while (!words.empty()) {
+        const auto end = words.find(',');
+        const auto word = words.substr(0, end);
+        const auto kept = kept_of(word);
+        if (!kept)
+            return Error(Errc::invalid, "prune: nothing is kept by the name of " + json_shown(word),
+                         "history, retired, undo, domains, damaged, locks");
+        kinds.push_back(*kept);
+        words.remove_prefix(end == std::string_view::npos ? words.size() : end + 1);
+    }
+    return kinds;
+}
+
+Work prune_work(Store& store, PruneOptions options, Deadline until)
+{
+    const bool dry_run = options.dry_run;
+    auto pruned = co_await prune(store, std::move(options), until);
+    if (!pruned) co_return std::move(pruned).error();
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        std::vector<std::string> objects;
+        std::string text;
+        for (const auto& one : *pruned) {
+            objects.push_back(json_object({{"kept", json_quote(kept_name(one.kept))},
+                                           {"count", std::to_string(one.count)},
+                                           {"bytes", std::to_string(one.bytes)},
+                                           {"complete", one.complete ? "true" : "false"},
+                                           {"text", json_quote(describe(one))}}));
+            if (one.count > 0) text += (text.empty() ? "" : ", ") + describe(one);
+        }
+        words.message =
+            (dry_run ? "would be pruned: " : "pruned: ") + (text.empty() ? "nothing" : text);
+        words.json = json_object(
+            {{"result", json_quote(dry_run ? "not done" : "done")}, {"pruned", joined(objects)}});
     });
     co_return answer;
 }
@@ -101,6 +144,28 @@ int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint
             options.only = row->id;
         }
         return undo_work(*state.store, run, std::move(options), *until);
+    };
+    return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
+}
+
+int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_than_days,
+                      uint32_t flags, const xlstore_call* call, xlstore_result** result_out)
+{
+    const bool dry_run = (flags & XLSTORE_DRY_RUN) != 0;
+    const auto prepare = [&](State& state) -> Result<Work> {
+        constexpr int64_t kMostDays = 36'500;
+        if ((flags & ~XLSTORE_DRY_RUN) != 0) return Error(Errc::invalid, "flags: unknown bits");
+        if (older_than_days < -1 || older_than_days > kMostDays)
+            return Error(Errc::invalid, "older_than_days: not from -1 to 36500");
+        const auto until = deadline_of(call, limits::operation_timeout);
+        if (!until) return until.error();
+        auto what = kinds_in(kinds ? kinds : "");
+        if (!what) return what.error();
+        PruneOptions options;
+        options.what = *std::move(what);
+        if (older_than_days >= 0) options.older_than_days = older_than_days;
+        options.dry_run = dry_run;
+        return prune_work(*state.store, std::move(options), *until);
     };
     return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
 }

@@ -213,7 +213,8 @@ TEST(UnitsTest, SystemdTakesThem)
         GTEST_SKIP() << "there is no systemd-analyze";
     const ScratchDirectory place;
     const std::string units = XLSTORE_SOURCE_DIR "/tools/systemd/";
-    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in"}) {
+    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in",
+                             "xlstore-prune.service.in"}) {
         std::string text = read_file(units + unit);
         for (auto at = text.find('@'); at != std::string::npos; at = text.find('@', at)) {
             const auto slash = text.find('/', at);
@@ -222,9 +223,10 @@ TEST(UnitsTest, SystemdTakesThem)
         }
         write_file(place / fs::path(unit).stem(), text);
     }
-    write_file(place / "xlstore-look.timer", read_file(units + "xlstore-look.timer"));
-    for (const char* unit :
-         {"xlstore-recover.service", "xlstore-look.service", "xlstore-look.timer"}) {
+    for (const std::string timer : {"xlstore-look.timer", "xlstore-prune.timer"})
+        write_file(place / timer, read_file(units + timer));
+    for (const char* unit : {"xlstore-recover.service", "xlstore-look.service",
+                             "xlstore-look.timer", "xlstore-prune.service", "xlstore-prune.timer"}) {
         const Ran ran = run({"systemd-analyze", "verify", "--man=no", place / unit});
         EXPECT_TRUE(ended(ran, 0));
         EXPECT_EQ(ran.err, "");

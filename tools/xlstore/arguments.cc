@@ -164,6 +164,12 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_flag("--force", out.force,
                       "also of a domain that changed since: what is still as the run left it");
     }
+    if (name == "prune") {
+        verb.add_flag("--dry-run", out.dry_run, "say what would go, and write nothing");
+        verb.add_option("--older-than", out.older_than_days,
+                        "days, instead of the age that each kind is kept for; 0: all of it")
+            ->check(CLI::Range(0, 36500));
+    }
     if (name == "create" || name == "import")
         verb.add_option("--things", out.things,
                         "the file that 'export --settled --things' wrote with this document");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// undo: what runs of recovery took away or rewrote.
+// undo: what runs of recovery took away or rewrote; prune: the end of what is kept.
 #include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -69,6 +69,22 @@ Result<Status> run_undo(const Arguments& arguments)
     const ResultHandle result(made);
     if (xlstore_result_status(made) == XLSTORE_OK && !arguments.json)
         print_undone(nlohmann::json::parse(xlstore_result_json(made))["rows"], arguments.dry_run);
+    return tell(arguments, made);
+}
+
+Result<Status> run_prune(const Arguments& arguments)
+{
+    std::string kinds;
+    for (const auto& word : arguments.words)
+        kinds += (kinds.empty() ? "" : ",") + word;
+    auto store = arguments.dry_run ? open_to_look(arguments) : open_store(arguments);
+    if (!store) return store.error();
+    const xlstore_call call = call_of(arguments);
+    xlstore_result* made = nullptr;
+    xlstore_prune(store->get(), kinds.c_str(), arguments.older_than_days,
+                  arguments.dry_run ? XLSTORE_DRY_RUN : 0, &call, &made);
+    if (!made) return last_error();
+    const ResultHandle result(made);
     return tell(arguments, made);
 }
 

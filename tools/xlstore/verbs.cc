@@ -55,6 +55,9 @@ const std::vector<VerbRow>& verbs()
          "the libxl-json document, byte for byte as libxl would write it", 1, 1, run_export},
         {"undo", "[RUN [DOM] [--dry-run] [--force]]",
          "what runs of recovery rewrote: list them, or put a run's documents back", 0, 2, run_undo},
+        {"prune", "[KIND...] [--older-than DAYS] [--dry-run]",
+         "take away what is kept too long: history retired undo domains damaged locks", 0, 6,
+         run_prune},
         {"sql", "[QUERY]", "run a query (or standard input) read-only", 0, 1, run_sql},
         {"crash-points", "", "the names of all crash points", 0, 0, run_crash_points},
     };

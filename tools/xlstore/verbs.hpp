@@ -36,6 +36,7 @@ struct Arguments {
     bool settled = false;
     bool retired = false;
     bool dry_run = false;
+    std::int64_t older_than_days = -1;
     std::string name;
     std::string things;  ///< path of a file
     std::string reason;
@@ -84,6 +85,7 @@ Result<Status> run_locks(const Arguments&);
 Result<Status> run_export(const Arguments&);
 Result<Status> run_crash_points(const Arguments&);
 Result<Status> run_undo(const Arguments&);
+Result<Status> run_prune(const Arguments&);
 Result<Status> run_sql(const Arguments&);
 Result<Status> run_insert(const Arguments&);
 Result<Status> run_eject(const Arguments&);

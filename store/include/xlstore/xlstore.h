@@ -637,6 +637,17 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
 #define XLSTORE_DRY_RUN 2u
 int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint32_t flags,
                      const xlstore_call* call, xlstore_result** result_out);
+
+/* Takes away what is kept past its bound, in short transactions: `kinds` (NULL: all), words between commas:
+ * history, retired (documents of domains that are over), undo (runs of recovery, rows set aside), domains
+ * (rows of domains that are over and of which no document is kept), damaged (files that a salvage put
+ * aside), locks (space in the lock files). `older_than_days`: what is older goes, -1: the bound's own age;
+ * 0: all of it. Recovery does it without being asked, at the end of a run over all domains. No operation
+ * does. With XLSTORE_DRY_RUN nothing is written. Errors: invalid, busy, lost; what went before stays gone.
+ * Result: {"result","pruned"}, an object {"kept","count","bytes","complete","text"} a kind; not complete: the
+ * time limit came first. */
+int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_than_days, uint32_t flags,
+                      const xlstore_call* call, xlstore_result** result_out);
 /* The domain with the lowest domid above `domid` (-1: the first). Errors: not_found, after the last. */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
 

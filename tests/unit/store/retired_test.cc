@@ -114,6 +114,18 @@ TEST_F(RetiredTest, ADestructionWithoutRoomForTheCopyComesToItsEndAndSaysSo)
     EXPECT_TRUE(test::contains(last_evidence(), "no room to keep a copy"));
 }
 
+// A row of that number keeps no domain from being destroyed.
+TEST_F(RetiredTest, ACopyThatIsThereAlreadyIsNotInTheWay)
+{
+    const auto id = import(7, test::hvm_document("web", kOne, "/a"));
+    store_->db().execute(
+        "INSERT INTO retired_document (id, domid, uuid, name, layout, created_us, retired_us, why, "
+        "json) VALUES (1, 7, 'u', 'web', 'yajl', 1, 2, 'by hand', '{\"a\":1}')");
+    destroy(id);
+    EXPECT_EQ(read_domain(store_->db(), id)->state, DomainState::destroyed);
+    EXPECT_EQ(found("id:1"), "1;");
+}
+
 // An entry whose text is damaged keeps no domain from being destroyed, and the text is kept as it
 // is.
 TEST_F(RetiredTest, ADamagedDocumentIsKeptAsItIs)
