@@ -247,7 +247,8 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     if (!notes) co_return std::move(notes).error();
     // A step that lost the connection has only noted it.
     if (auto answers = co_await engine->stay_connected(until); !answers) {
-        if (life_of(domain.registration->qemu) == Life::dead) co_return died_while_starting(domain);
+        if (life_of(domain.registration->qemu) == Life::dead)
+            co_return co_await died_while_starting(store.loop(), domain);
         co_return std::move(answers).error();
     }
     auto running = co_await write_running(store, *engine, domain, until);

@@ -6,6 +6,7 @@
 
 #include "store/listener.hpp"
 #include "store/lock_file.hpp"
+#include "store/log_keeper.hpp"
 #include "store/qmp/protocol.hpp"
 
 namespace xlstore {
@@ -14,6 +15,9 @@ namespace {
 
 constexpr auto kMonitorPoll = std::chrono::milliseconds(10);
 constexpr std::size_t kLogTail = 300;
+// Until what a QEMU that has ended printed is in its log.
+constexpr auto kLastWords = std::chrono::seconds(1);
+constexpr auto kLastWordsPoll = std::chrono::milliseconds(5);
 
 // QEMU's last words, for the error that says it died. Its text is quoted and bounded.
 std::string log_tail(const std::string& path)
@@ -138,12 +142,16 @@ Task<Result<qmp::Monitor::Introduced>> introduced_by(Store& store, std::string s
 
 }  // namespace
 
-Error died_while_starting(const DomainRow& domain)
+Task<Error> died_while_starting(Loop& loop, DomainRow domain)
 {
-    return Error(Errc::refused,
-                 domain.subject() + ": QEMU (pid " + std::to_string(domain.registration->qemu.pid) +
-                     ") died while starting: " + log_tail(domain.log_path),
-                 "its log is " + domain.log_path);
+    const auto last_words = Clock::now() + kLastWords;
+    while (!log_is_complete(domain.log_path) && Clock::now() < last_words)
+        (void)co_await loop.sleep(std::min(last_words, Clock::now() + kLastWordsPoll));
+    co_return Error(Errc::refused,
+                    domain.subject() + ": QEMU (pid " +
+                        std::to_string(domain.registration->qemu.pid) +
+                        ") died while starting: " + log_tail(domain.log_path),
+                    "its log is " + domain.log_path);
 }
 
 Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline until)
@@ -154,7 +162,8 @@ Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline un
                                           domain.subject(), true, until);
     if (!answer) {
         Error error = std::move(answer).error();
-        if (error.code == Errc::no_qemu) co_return died_while_starting(domain);
+        if (error.code == Errc::no_qemu)
+            co_return co_await died_while_starting(store.loop(), domain);
         if (error.code == Errc::refused && !registration.handed_in)
             error.advice +=
                 "; give the command of QEMU itself: no -daemonize, no wrapper, and a monitor that "

@@ -27,7 +27,7 @@ namespace xlstore {
 Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline until);
 
 /// "QEMU died while starting", with its last words.
-[[nodiscard]] Error died_while_starting(const DomainRow& domain);
+[[nodiscard]] Task<Error> died_while_starting(Loop& loop, DomainRow domain);
 
 /// A QEMU that another program started, met over its monitor. The connection stays.
 struct Met {

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "store/crash_point.hpp"
+#include "store/log_keeper.hpp"
 
 namespace xlstore {
 
@@ -153,8 +154,7 @@ void redirect_stdio(const ChildPlan& plan)
     const int null = above_stdio(::open("/dev/null", O_RDWR | O_CLOEXEC));
     int log = null;
     if (plan.log) {
-        constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-        log = above_stdio(::open(plan.log, kFlags, 0600));
+        log = above_stdio(start_log_keeper(plan.log));
         if (log < 0) fail(plan, Step::log, errno);
     }
     if (::dup2(null, STDIN_FILENO) < 0 || ::dup2(log, STDOUT_FILENO) < 0 ||

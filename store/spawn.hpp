@@ -35,8 +35,8 @@ struct SpawnRequest {
     /// Descriptors the program is given, at the same numbers; from 3 on. None that a ForkClosedFd
     /// owns: those end at fork. The caller keeps its own copies, and closes them.
     std::vector<int> keep_fds;
-    /// Where stdout and stderr are appended; created with mode 0600. Empty: thrown away. stdin is
-    /// /dev/null.
+    /// Where stdout and stderr are appended, up to a bound (store/log_keeper.hpp); created with
+    /// mode 0600. Empty: thrown away. stdin is /dev/null.
     std::string log_path;
     /// "NAME=VALUE", in addition to this process's own environment.
     std::vector<std::string> environment = {};

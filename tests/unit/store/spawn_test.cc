@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "store/crash_point.hpp"
+#include "store/log_keeper.hpp"
 
 namespace xlstore {
 namespace {
@@ -48,8 +49,11 @@ bool ends(const PidFd& pidfd, std::chrono::milliseconds within = 10s)
     return poll(&entry, 1, static_cast<int>(within.count())) == 1;
 }
 
+/// Of a log: once all that its programs printed is in it.
 std::string content_of(const std::string& path)
 {
+    for (int tries = 0; tries < 5000 && !log_is_complete(path); ++tries)
+        std::this_thread::sleep_for(2ms);
     std::ifstream file(path);
     std::ostringstream text;
     text << file.rdbuf();
