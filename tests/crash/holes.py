@@ -70,7 +70,7 @@ GUARDS = (
           r"no entry and no open intent has it", {"XLSTORE_QUICKSTART_NO_BUILD": "1"}),
     integration("peer proof", "R11", "LifecycleTest.SocketOfAnotherQemuIsRefused", r"state_of\(other\.judge"),
     integration("holder of the socket", "R11", "RegisterPeersTest.PidThatDoesNotHoldTheSocketIsRefused",
-                r"Actual: false \(ended with 0, not 1"),
+                r"Value of: is_alive\(sleeper\.pid\(\)\)\n  Actual: false"),
     integration("look before the mark", "R11", "NamespaceTest.DestroyFromWhereQemuIsNotSeenChangesNothing",
                 r"not marked, so that no recovery kills it"),
     integration("socket that is listened at", "R11", "SocketTest.DestroyLeavesTheSocketOfAProcessThatListens",
