@@ -91,7 +91,8 @@ Result<std::optional<std::string>> damage_of(const std::string& directory)
         if (auto why = flaw_of_log(database)) return why;
         const auto copy = PrivateCopy::make(database);
         if (!copy) return copy.error();
-        Db db((*copy)->database(), Db::Mode::read_only);
+        // Read-only, SQLite would not even read the checks of its columns.
+        Db db((*copy)->database(), Db::Mode::read_write);
         db.call_it(database);
         return damage_in(db);
     } catch (const DbError& e) {

@@ -402,20 +402,43 @@ Row row_of(sqlite3_stmt* at)
 
 }  // namespace
 
+bool DamagedDatabase::is_possible(const std::string& table, const std::string& name,
+                                  const Row& row) const
+{
+    const auto& column = tables_.at(table).at(name);
+    const auto& cell = row.cells().at(name);
+    if (row.is_null(name)) return column.may_be_null;
+    if (!column.type.empty() &&
+        std::holds_alternative<std::int64_t>(cell) != (column.type == "INTEGER"))
+        return false;
+    if (name == "id") return row.integer(name) > 0;
+    // What things are found by and messages show.
+    constexpr std::array kWords = {"name", "class", "key", "kind", "uuid", "state"};
+    return std::ranges::count(kWords, name) == 0 || check_name(row.text(name));
+}
+
 bool DamagedDatabase::is_possible(const std::string& table, const Row& row) const
 {
+    return std::ranges::all_of(
+        row.cells(), [&](const auto& cell) { return is_possible(table, cell.first, row); });
+}
+
+// False: too little of it is left.
+bool DamagedDatabase::empty_damaged(const std::string& table, Row& row) const
+{
     const auto& columns = tables_.at(table);
-    for (const auto& [name, cell] : row.cells()) {
-        const auto& column = columns.at(name);
-        const bool null = row.is_null(name);
-        if (null && !column.may_be_null) return false;
-        if (!null && !column.type.empty() &&
-            std::holds_alternative<std::int64_t>(cell) != (column.type == "INTEGER"))
-            return false;
-        if (name == "id" && row.integer(name) <= 0) return false;
-        // What things are found by and messages show.
-        for (const char* word : {"name", "class", "key", "kind", "uuid", "state"})
-            if (name == word && !null && !check_name(row.text(name))) return false;
+    for (const auto& [name, column] : columns)
+        if (!is_possible(table, name, row)) row.damage(name);
+    if (row.damaged().empty()) return true;
+    if (std::ranges::count(row.damaged(), "id") != 0 || row.damaged().size() * 2 > columns.size())
+        return false;
+    for (const auto& name : row.damaged()) {
+        if (columns.at(name).may_be_null)
+            row.set(name, std::monostate());
+        else if (columns.at(name).type == "INTEGER")
+            row.set(name, std::int64_t{0});
+        else
+            row.set(name, std::string());
     }
     return true;
 }
@@ -451,10 +474,8 @@ bool DamagedDatabase::rows_of_tree(const std::string& table, std::int64_t highes
         while ((rc = sqlite3_step(onward.get())) == SQLITE_ROW) {
             Row row = row_of(onward.get());
             at = std::max(at, row.integer("id")) + 1;
-            if (is_possible(table, row))
-                sink(std::move(row));
-            else
-                whole = false;
+            whole = is_possible(table, row) && whole;
+            if (empty_damaged(table, row)) sink(std::move(row));
         }
         if (rc == SQLITE_DONE) return whole;
         if ((rc & 0xff) != SQLITE_CORRUPT) db_->fail("cannot read it");

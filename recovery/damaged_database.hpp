@@ -55,8 +55,9 @@ public:
     using Sink = std::function<void(Row)>;
     /// Every row that can be read of a table whose primary key is the integer `id`, in that order.
     /// `highest`: where to stop trying behind the damage. True: all of them, there is no damage. A
-    /// row that could never have been written (half a page is zeros) is damage, too. Behind them
-    /// those that are found page by page (PageScan), some of them not proved.
+    /// row that could never have been written (half a page is zeros) is damage, too; of one that
+    /// has a few columns like that they are empty (Row::damaged). Behind them those that are found
+    /// page by page (PageScan), some of them not proved.
     bool rows_by_id(const std::string& table, std::int64_t highest, const Sink& sink);
     /// What `query` reads from either end until it meets damage, from the first end first; `order`
     /// is a column list with %s where ASC or DESC belongs. Its columns are of `table`. True: all.
@@ -80,7 +81,10 @@ private:
     void forget_schema();
     void make_schema_anew();
     Prepared prepare(const std::string& sql);
+    [[nodiscard]] bool is_possible(const std::string& table, const std::string& column,
+                                   const Row& row) const;
     [[nodiscard]] bool is_possible(const std::string& table, const Row& row) const;
+    [[nodiscard]] bool empty_damaged(const std::string& table, Row& row) const;
     std::string columns_of(const std::string& table);
 
     std::string scratch_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A store that went back to an older state, or was copied (store/place.hpp): what is asked before it
-// is made this place's store. Where no QEMU of it lives that is safe, and an unattended run does it.
+// A store that went back to an older state, or was copied (store/place.hpp): what is asked before
+// it is made this place's store. Where no QEMU of it lives that is safe, and an unattended run does
+// it.
 #ifndef XLSTORE_RECOVERY_DISPLACED_STORE_HPP_
 #define XLSTORE_RECOVERY_DISPLACED_STORE_HPP_
 

@@ -14,6 +14,7 @@ namespace xlstore::recovery {
 struct Integrity {
     std::string lines;          ///< the first few of what SQLite says; empty: nothing is wrong
     bool indexes_alone = true;  ///< the tables are sound
+    bool rows_alone = true;  ///< only rows that name a missing row; all that SQLite wrote is sound
 };
 
 /// Reads all of it. @throws DbError: it is not a database, or could not be read; see is_damage()

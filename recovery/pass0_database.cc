@@ -139,6 +139,13 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
             if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};
             if (co_await rebuild_indexes(check, store, about)) damage = Integrity{};
         }
+        // A row that names a missing one is in no other row's way: -y replaces the database for it,
+        // and until then the other passes go on.
+        const bool waits = check.looking_only() || check.options().mode == Mode::preen;
+        if (!damage.lines.empty() && damage.rows_alone && waits) {
+            check.report(Code::row_dangling, Subject{"store.db", damage.lines});
+            damage = Integrity{};
+        }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
         co_await check_schema(check, store, undo);
         auto breaches = db.prepare(

@@ -119,6 +119,7 @@ public:
         for (const auto array : arrays)
             add(domain, Flaw{Code::array_unlisted, "the document does not show its entries"},
                 std::string(array), list(std::string(array)));
+        look_for_lost(domain, members);
         const auto c_info = std::ranges::find(members, "c_info", &DocumentMember::key);
         // Where that is damaged its repair makes it the domain's.
         if (c_info == members.end() || !flaw_of(*c_info))
@@ -160,6 +161,32 @@ private:
         found_.push_back(
             Found{flaw.code, Subject{domain.subject() + ": " + what, flaw.why, domain.domid, {}},
                   domain.id, problem(flaw.code).question.empty() ? Repair() : std::move(repair)});
+    }
+
+    // libxl makes no domain of a document without these. One that never had b_info is as it was
+    // written; one of which a repair or a salvage took it says so until it has it again.
+    void look_for_lost(const DomainRow& domain, const std::vector<DocumentMember>& members)
+    {
+        const auto c_info = std::ranges::find(members, "c_info", &DocumentMember::key);
+        const bool has_type =
+            c_info != members.end() && c_info->text && json_find(*c_info->text, "type");
+        const bool has_b_info = std::ranges::count(members, "b_info", &DocumentMember::key) != 0;
+        for (const auto& [key, there] : {std::pair{"c_info", has_type}, {"b_info", has_b_info}})
+            if (!there && was_taken(domain.id, key))
+                add(domain,
+                    Flaw{
+                        Code::member_missing,
+                        "libxl needs it; what was left of it is in the table set_aside; a toolstack that "
+                        "writes the document back puts it right"},
+                    "member " + qmp::printable(key), {});
+    }
+
+    [[nodiscard]] bool was_taken(DomainId domain, const char* key)
+    {
+        auto found = store_.db().prepare(
+            "SELECT 1 FROM set_aside WHERE domain = ?1 AND what IN ('member ' || ?2, 'member ' || ?3)");
+        found.bind(value_of(domain)).bind(key).bind(qmp::printable(key));
+        return found.step();
     }
 
     void look_at_identity(const DomainRow& domain, const std::string& c_info)

@@ -2,7 +2,6 @@
 #include "recovery/row.hpp"
 
 #include <utility>
-#include <vector>
 
 #include "store/document.hpp"
 #include "store/json_text.hpp"

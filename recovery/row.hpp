@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace xlstore::recovery {
 
@@ -29,8 +30,13 @@ public:
     [[nodiscard]] bool proved() const noexcept { return proved_; }
     void doubt() noexcept { proved_ = false; }
 
+    /// Columns that held what none of their type is, and are empty now.
+    [[nodiscard]] const std::vector<std::string>& damaged() const noexcept { return damaged_; }
+    void damage(const std::string& column) { damaged_.push_back(column); }
+
 private:
     std::map<std::string, Cell> cells_;
+    std::vector<std::string> damaged_;
     bool proved_ = true;
 };
 

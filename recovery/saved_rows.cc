@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "recovery/mended_row.hpp"
 #include "recovery/set_aside.hpp"
 #include "schema/steps.hpp"
 #include "store/class_rebuild.hpp"
@@ -47,6 +48,8 @@ public:
         read(intents_, "intent", "sqlite_autoindex_intent_1", "thing %s");
         read(things_, "thing", "sqlite_autoindex_thing_1", "domain %s, class %s, key %s");
         read_products();
+        mend_domains();
+        mend_things();
         rebuild_domains();
         rebuild_things();
         domains();
@@ -214,6 +217,63 @@ private:
         return at != domains_.end() && at->second.text("state") == "destroyed";
     }
 
+    void mend_domains()
+    {
+        std::map<std::int64_t, std::string> uuids;
+        from_.rows_from_both_ends(
+            "domain", "SELECT id, uuid FROM domain INDEXED BY domain_uuid", "uuid %s, id %s",
+            [&](const Row& row) { uuids[row.integer("id")] = row.text("uuid"); });
+        std::map<std::int64_t, std::int64_t> domids;
+        const bool whole = from_.rows_from_both_ends(
+            "domain",
+            "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
+            "domid %s", [&](const Row& row) { domids[row.integer("id")] = row.integer("domid"); });
+        for (auto& [id, row] : domains_) {
+            DomainWitness witness;
+            if (const auto at = uuids.find(id); at != uuids.end()) witness.index_uuid = at->second;
+            if (const auto at = domids.find(id); at != domids.end())
+                witness.index_domid = at->second;
+            witness.index_of_living = whole;
+            witness.boot_id = current_boot_id();
+            if (const auto c_info = c_info_of(id)) {
+                witness.document_uuid = json_get_string(*c_info, "uuid");
+                witness.document_name = json_get_string(*c_info, "name");
+            }
+            tell_mended(name_of(id), row, mend_domain(row, witness));
+        }
+    }
+
+    void mend_things()
+    {
+        std::map<std::int64_t, Row> index;
+        from_.rows_from_both_ends(
+            "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
+            "domain %s, class %s, key %s",
+            [&](const Row& row) { index.insert_or_assign(row.integer("id"), row); });
+        for (auto& [id, row] : things_) {
+            ThingWitness witness;
+            if (const auto at = index.find(id); at != index.end()) {
+                witness.index_domain = at->second.integer("domain");
+                witness.index_class = at->second.text("class");
+                witness.index_key = at->second.text("key");
+            }
+            auto mended = mend_thing(row, witness);
+            tell_mended(name_of(row), row, mended);
+        }
+    }
+
+    void tell_mended(const std::string& what, const Row& row,
+                     const std::vector<std::string>& mended)
+    {
+        std::string why;
+        for (const auto& words : mended)
+            why += (why.empty() ? "" : "; ") + words;
+        for (const auto& column : row.damaged())
+            if (why.find(column + ":") == std::string::npos)
+                why += (why.empty() ? "" : "; ") + column + ": it is not known any more";
+        if (!why.empty()) rebuilt(what, "damaged: " + why);
+    }
+
     void rebuild_domains()
     {
         if (!damaged_.contains("domain")) return;
@@ -336,24 +396,34 @@ private:
                         "domid and uuid from the indexes, the name from its document; nothing is "
                         "known of its QEMU: register it");
             }
+            if (std::ranges::count(row.damaged(), "domid") != 0 && row.integer("domid") == 0) {
+                aside("domain", row, name_of(id), "its domid is not known");
+                continue;
+            }
             if (!put("domain", first, name_of(id))) continue;
             kept_.insert(id);
             if (doubtful) rebuilt(name_of(id), std::string(kDoubtful) + "the other passes ask");
         }
     }
 
-    std::string name_in_document(std::int64_t domain, const std::string& otherwise)
+    std::optional<std::string> c_info_of(std::int64_t domain)
     {
-        std::string name = otherwise;
+        std::optional<std::string> c_info;
         from_.rows_from_both_ends(
             "document_member",
             "SELECT text FROM document_member WHERE key = 'c_info' AND domain = " +
                 std::to_string(domain),
             "rank %s", [&](const Row& row) {
-                const auto text = json_minify(row.text("text"), "c_info");
-                if (text) name = json_get_string(*text, "name").value_or(name);
+                auto text = json_minify(row.text("text"), "c_info");
+                if (text) c_info = *std::move(text);
             });
-        return name;
+        return c_info;
+    }
+
+    std::string name_in_document(std::int64_t domain, const std::string& otherwise)
+    {
+        const auto c_info = c_info_of(domain);
+        return c_info ? json_get_string(*c_info, "name").value_or(otherwise) : otherwise;
     }
 
     void members()
@@ -391,6 +461,7 @@ private:
                 const auto of = std::ranges::find(classes, key.second, &DeviceClass::name);
                 if (of == classes.end() || !of->in_document) {
                     lost(what, "its row was damaged");
+                    note_lost_member(key.first, key.second);
                     return;
                 }
                 // The place of an array: there is no more to it. Where a document of libxl has it.
@@ -403,9 +474,18 @@ private:
                 member.set("text", std::monostate());
                 put("document_member", member, what);
             });
-        if (!all_named)
-            lost("members of documents",
-                 "table and index are damaged: those that neither names are not known");
+        if (all_named) return;
+        lost("members of documents",
+             "table and index are damaged: those that neither names are not known");
+        for (const auto id : kept_)
+            if (!is_over(id) && !found.contains(Key(id, "b_info"))) note_lost_member(id, "b_info");
+    }
+
+    // Pass 1 goes on saying so until the document has it again (1011).
+    void note_lost_member(std::int64_t domain, const std::string& key)
+    {
+        set_aside(into_, DomainId(domain), "member " + qmp::printable(key), "its row was damaged",
+                  "");
     }
 
     // True: there is none that the trees do not lead to.
@@ -432,6 +512,10 @@ private:
             if (doubtful && (is_over(row.integer("domain")) || !is_first_of_name(row))) continue;
             const auto state = row.text("state");
             if (doubtful) row.set("state", "stale");
+            if (row.text("class").empty() || row.text("key").empty()) {
+                aside("thing", row, name_of(row), "which thing it is is not known");
+                continue;
+            }
             if (!put("thing", row, name_of(row))) continue;
             kept_things_.insert(id);
             if (doubtful)
@@ -540,6 +624,10 @@ private:
                 aside("intent", row, what, "nothing proves that it had not been settled");
                 continue;
             }
+            if (!row.damaged().empty()) {
+                aside("intent", row, what, "its column " + row.damaged().front() + " is damaged");
+                continue;
+            }
             need_session(row.integer("owner"));
             if (!kept_things_.contains(row.integer("thing")))
                 aside("intent", row, what, "its thing has no row");
@@ -573,7 +661,7 @@ private:
         if (!needed_.insert(id).second) return;
         const auto at = sessions_.find(id);
         Row row;
-        if (at != sessions_.end()) {
+        if (at != sessions_.end() && at->second.damaged().empty()) {
             row = at->second;
         } else {
             row.set("id", id);
@@ -631,7 +719,11 @@ private:
         const bool whole = from_.rows_by_id(table, highest(table), [&](const Row& row) {
             note_id(table, row.integer("id"));
             if (row.cells().contains("domain")) note_id("domain", row.integer("domain"));
-            put(table, row, table + " " + std::to_string(row.integer("id")));
+            const auto what = table + " " + std::to_string(row.integer("id"));
+            if (row.damaged().empty())
+                put(table, row, what);
+            else
+                aside(table, row, what, "its column " + row.damaged().front() + " is damaged");
         });
         if (!whole) lost("rows of " + table, "they have no other name");
     }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "store/domain.hpp"
 
+#include <sqlite3.h>
+
 #include <algorithm>
 #include <array>
 
 #include "store/domain_word.hpp"
 #include "store/json_text.hpp"
 #include "store/product.hpp"
+#include "store/row_names.hpp"
 
 namespace xlstore {
 
@@ -28,8 +31,11 @@ DomainRow domain_from(const Statement& row)
     d.domid = row.integer(1);
     d.uuid = row.text(2);
     d.name = row.text(3);
-    const auto* state = std::find(kStates.begin(), kStates.end(), row.text(4));
-    d.state = static_cast<DomainState>(state - kStates.begin());
+    auto state = state_from_name(row.text(4));
+    if (!state)
+        throw DbError(SQLITE_CORRUPT, "database: incarnation " + std::to_string(row.integer(0)) +
+                                          ": " + state.error().message);
+    d.state = *state;
     d.layout = row.text(5);
     d.boot_id = row.text(6);
     d.creator = row.maybe_integer(7);
@@ -91,7 +97,8 @@ ThingRow thing_from(const Statement& row)
 
 std::string_view state_name(DomainState state) noexcept
 {
-    return kStates[static_cast<std::size_t>(state)];
+    const auto at = static_cast<std::size_t>(state);
+    return at < kStates.size() ? kStates[at] : "unknown";
 }
 
 namespace {
@@ -294,10 +301,9 @@ Result<Intent> read_intent(Db& db, IntentId id)
             "the version of xlstore that wrote it may be able to; else the intent ends with "
             "its domain: 'xlstore destroy'");
     };
-    const std::string operation = row.text(2);
-    Draft draft{operation == "add"      ? Verb::add
-                : operation == "remove" ? Verb::remove
-                                        : Verb::change,
+    const auto verb = verb_from_name(row.text(2));
+    if (!verb) return damaged(verb.error().message);
+    Draft draft{*verb,
                 ThingName{row.text(3), row.text(4)},
                 row.maybe_text(5),
                 row.maybe_text(6),

@@ -235,6 +235,12 @@ class Damages:
             write_at(store / "store.db", self.chance.randrange((store / "store.db").stat().st_size),
                      self.chance.randbytes(self.chance.randrange(1, 64)))
 
+    def whole_bit_in_a_row(self, store):
+        table = self.chance.choice(("domain", "domain", "thing", "document_member"))
+        places = self.chance.choice(self.truth.rows[table])[2]
+        name, start, end = self.chance.choice(places)
+        flip(store / name, self.chance.randrange(start, end), self.chance.randrange(8))
+
     def whole_head_of_a_page(self, store):
         write_at(store / "store.db", self.page(store) * PAGE, self.chance.randbytes(self.chance.choice((1, 8, 12, 40))))
 
@@ -320,6 +326,11 @@ def judge(base, form, damage):
                 if table == "domain" and row not in there or there.get(row) != rest:
                     out.lost += 1
                     out.words.append(f"lost: {table} {dict(zip(key, row))} {rest} is {there.get(row)}")
+            if table == "domain" and damage.__name__ == "whole_bit_in_a_row":
+                # One damaged column costs no domain.
+                gone = truth.living - {row[0] for row, rest in there.items() if rest[3] != "destroyed"}
+                out.lost += len(gone)
+                out.words += [f"lost: living domain of row {row}" for row in gone]
             if table == "thing":
                 for row, rest in there.items():
                     if row not in truth.keys[table] and rest[0] != "stale" and "cut" not in damage.__name__:
