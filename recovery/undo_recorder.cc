@@ -104,7 +104,6 @@ void UndoRecorder::record(const char* table, const char* operation, const std::s
 void UndoRecorder::begin()
 {
     if (!has_tables(store_.db())) return;
-    store_.db().execute("PRAGMA temp_store = MEMORY");  // a full disk has no room for these, too
     const std::string lives = kLives;
     record("thing", "update", "NEW",
            "(NEW.json IS NOT OLD.json OR NEW.primary_at IS NOT OLD.primary_at) AND " + lives);

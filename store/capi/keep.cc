@@ -4,6 +4,7 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/prune.hpp"
+#include "store/put_back.hpp"
 #include "store/retired.hpp"
 #include "store/undo.hpp"
 
@@ -45,6 +46,20 @@ Work undo_work(Store& store, std::int64_t run, UndoOptions options, Deadline unt
                                   {"run", std::to_string(run)},
                                   {"put_back", std::to_string(dry_run ? 0 : back)},
                                   {"rows", joined(objects)}});
+    });
+    co_return answer;
+}
+
+Work put_back_work(Store& store, std::int64_t number, bool dry_run, Deadline until)
+{
+    auto text = co_await put_back_aside(store, number, dry_run, until);
+    if (!text) co_return std::move(text).error();
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        words.json = json_object({{"result", json_quote(dry_run ? "not done" : "done")},
+                                  {"set_aside", std::to_string(number)},
+                                  {"text", json_quote(*text)}});
+        words.message = *std::move(text);
     });
     co_return answer;
 }
@@ -144,6 +159,19 @@ int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint
             options.only = row->id;
         }
         return undo_work(*state.store, run, std::move(options), *until);
+    };
+    return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
+}
+
+int32_t xlstore_put_back(xlstore_store* store, int64_t number, uint32_t flags,
+                         const xlstore_call* call, xlstore_result** result_out)
+{
+    const bool dry_run = (flags & XLSTORE_DRY_RUN) != 0;
+    const auto prepare = [&](State& state) -> Result<Work> {
+        if ((flags & ~XLSTORE_DRY_RUN) != 0) return Error(Errc::invalid, "flags: unknown bits");
+        const auto until = deadline_of(call, limits::operation_timeout);
+        if (!until) return until.error();
+        return put_back_work(*state.store, number, dry_run, *until);
     };
     return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
 }

@@ -92,6 +92,9 @@ void check_looking(struct world* world)
     STATUS(xlstore_undo(s, 77, NULL, XLSTORE_DRY_RUN, NULL, NULL), XLSTORE_E_NOT_FOUND);
     STATUS(xlstore_undo(s, 77, NULL, 0, NULL, NULL), XLSTORE_E_NOT_FOUND);
     INVALID(xlstore_undo(s, 77, NULL, 4, NULL, NULL));
+    STATUS(xlstore_put_back(s, 77, XLSTORE_DRY_RUN, NULL, NULL), XLSTORE_E_NOT_FOUND);
+    STATUS(xlstore_put_back(s, 77, 0, NULL, NULL), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_put_back(s, 77, XLSTORE_FORCE, NULL, NULL));
     OK(xlstore_prune(s, "history,locks", 1, XLSTORE_DRY_RUN, NULL, NULL));
     OK(xlstore_prune(s, NULL, -1, 0, NULL, NULL));
     INVALID(xlstore_prune(s, "history,", -2, 0, NULL, NULL));

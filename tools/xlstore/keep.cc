@@ -18,17 +18,37 @@ Result<Status> list_runs(const Arguments& arguments)
         arguments, store->get(),
         "SELECT json_object('run', run, 'began', began, 'mode', mode, 'program', program, 'pid', "
         "pid, 'domains', domains, 'kept', kept, 'put_back', put_back, 'shown_by', shown_by), "
-        "run, began, program || ' ' || pid, mode, domains, kept, put_back FROM undo_runs",
+        "run, began, program || ' ' || pid, mode, domains, kept, put_back FROM undo_runs "
+        "UNION ALL SELECT * FROM (SELECT json_object('set_aside', id, 'began', at, 'what', what, "
+        "'why', why), 'aside:' || id, at, '-', what, domain IS NOT NULL, 1, 0 FROM (SELECT *, "
+        "datetime(at_us / 1000000, 'unixepoch') AS at FROM set_aside) ORDER BY id DESC)",
         {}, {"RUN", "BEGAN (UTC)", "BY", "MODE", "DOMAINS", "ROWS", "PUT BACK"});
 }
 
-Result<std::int64_t> run_number(const std::string& word)
+Result<std::int64_t> run_number(std::string_view word)
 {
     std::int64_t number = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
     if (error == std::errc() && end == word.data() + word.size() && number > 0) return number;
-    return Error(Errc::invalid, "undo: " + plain(word) + " is not the number of a run",
+    return Error(Errc::invalid, "undo: " + plain(std::string(word)) + " is not the number of a run",
                  "'xlstore undo' lists those that are kept");
+}
+
+// "aside:12"
+constexpr std::string_view kAside = "aside:";
+
+Result<Status> put_back(const Arguments& arguments)
+{
+    const auto number = run_number(std::string_view(arguments.words[0]).substr(kAside.size()));
+    if (!number) return number.error();
+    auto store = arguments.dry_run ? open_to_look(arguments) : open_store(arguments);
+    if (!store) return store.error();
+    const xlstore_call call = call_of(arguments);
+    xlstore_result* made = nullptr;
+    xlstore_put_back(store->get(), *number, arguments.dry_run ? XLSTORE_DRY_RUN : 0, &call, &made);
+    if (!made) return last_error();
+    const ResultHandle result(made);
+    return tell(arguments, made);
 }
 
 std::string text_of(const nlohmann::json& value)
@@ -55,6 +75,7 @@ void print_undone(const nlohmann::json& rows, bool dry_run)
 Result<Status> run_undo(const Arguments& arguments)
 {
     if (arguments.words.empty()) return list_runs(arguments);
+    if (arguments.words[0].starts_with(kAside)) return put_back(arguments);
     const auto run = run_number(arguments.words[0]);
     if (!run) return run.error();
     const char* const domain = arguments.words.size() > 1 ? arguments.words[1].c_str() : nullptr;

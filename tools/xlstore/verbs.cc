@@ -53,7 +53,7 @@ const std::vector<VerbRow>& verbs()
          "kill the domain's QEMU; 'list --retired' has its document then", 1, 1, run_destroy},
         {"export", "DOM [--retired | --settled [--name NAME]] [--things FILE]",
          "the libxl-json document, byte for byte as libxl would write it", 1, 1, run_export},
-        {"undo", "[RUN [DOM] [--dry-run] [--force]]",
+        {"undo", "[RUN [DOM] [--dry-run] [--force] | aside:N [--dry-run]]",
          "what runs of recovery rewrote: list them, or put a run's documents back", 0, 2, run_undo},
         {"prune", "[KIND...] [--older-than DAYS] [--dry-run]",
          "take away what is kept too long: history retired undo domains damaged locks", 0, 6,

@@ -637,6 +637,12 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
 #define XLSTORE_DRY_RUN 2u
 int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint32_t flags,
                      const xlstore_call* call, xlstore_result** result_out);
+/* Puts back the row of table set_aside with this number, which a salvage had no place for: an entry, as
+ * stale until recovery has seen it in QEMU, or a member of a document. Other rows are for reading. Errors:
+ * not_found, refused (with the rule that is against it), gone, busy, lost. Result:
+ * {"result","set_aside","text"}. */
+int32_t xlstore_put_back(xlstore_store* store, int64_t number, uint32_t flags, const xlstore_call* call,
+                         xlstore_result** result_out);
 
 /* Takes away what is kept past its bound, in short transactions: `kinds` (NULL: all), words between commas:
  * history, retired (documents of domains that are over), undo (runs of recovery, rows set aside), domains
