@@ -99,6 +99,7 @@ public:
         if (readable) {
             Db db(path_, Db::Mode::read_write);
             if (db.checkpoint(true).frames > 0) return being_read();
+            log_is_taken_in_ = true;
             uuid_ = text_of(db, "SELECT uuid FROM store");
             const auto own = counts_commits(db) ? read_numbers(db) : Numbers{};
             seen.numbers.commits = std::max(seen.numbers.commits, own.commits);
@@ -116,7 +117,7 @@ public:
     {
         struct stat st {};
         const std::string log = path_ + "-wal";
-        if (stat(log.c_str(), &st) == 0 && st.st_size > 0) {
+        if (!log_is_taken_in_ && stat(log.c_str(), &st) == 0 && st.st_size > 0) {
             const auto kept = dated_path(directory_ + kDamaged) + "-wal";
             if (rename(log.c_str(), kept.c_str()) != 0) throw IoError(errno, "cannot rename " + log);
         }
@@ -153,6 +154,7 @@ private:
     std::string directory_;
     std::string path_;
     std::string uuid_;
+    bool log_is_taken_in_ = false;
 };
 
 // The new database under its first name, whole and on the disk.
@@ -202,7 +204,8 @@ std::string exchange(const std::string& directory, const std::string& made, OldD
         unlink(kept.c_str());
         throw IoError(error, "cannot exchange " + kept + " and " + database);
     }
-    Db(database, Db::Mode::read_write);  // its log and index, for readers who may not write
+    Db db(database, Db::Mode::read_write);  // its log and index, for readers who may not write
+    (void)db.fill_reserve();                // what the disk has (R21)
     sync_directory(directory);
     return kept;
 }
