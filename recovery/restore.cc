@@ -185,8 +185,8 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
     for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since
         remove_file(made, suffix);
     struct stat st {};
-    const std::string locks = directory + "/locks";
-    if (stat(locks.c_str(), &st) != 0) throw IoError(errno, "cannot look at " + locks);
+    const std::string database = directory + "/store.db";
+    if (stat(database.c_str(), &st) != 0) throw IoError(errno, "cannot look at " + database);
     set_access(made, st.st_mode & 07777U, st.st_gid);
 }
 
