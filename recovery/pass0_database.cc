@@ -17,6 +17,7 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/lock_holders.hpp"
+#include "store/low_numbers.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore::recovery {
@@ -127,6 +128,28 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
     }
 }
 
+// R17. No trigger can guard sqlite_sequence.
+Task<void> check_numbers(Check& check, Store& store)
+{
+    if (store.is_behind() || store.displaced()) co_return;  // older than what is remembered
+    const auto seen = store.locks().remembered();
+    for (const auto& low : low_numbers(store.db(), seen)) {
+        const Subject about{"table " + low.table, "sqlite_sequence has " + std::to_string(low.has) +
+                                                      ", and " + std::to_string(low.given) +
+                                                      " was given"};
+        if (!check.ask(Code::numbers_low, about)) continue;
+        const auto section = [&](const GateHold&) -> Result<void> {
+            raise_low_numbers(store.db(), seen);
+            return {};
+        };
+        const auto done = co_await store.with_gate("raise numbers", check.deadline(), section);
+        if (done)
+            check.fixed(Code::numbers_low, about);
+        else
+            check.failed(Code::numbers_low, about, done.error());
+    }
+}
+
 }  // namespace
 
 Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo)
@@ -148,6 +171,7 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
         }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
         co_await check_schema(check, store, undo);
+        co_await check_numbers(check, store);
         auto breaches = db.prepare(
             "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
             "FROM invariant_breaches");
