@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "recovery/userdata.hpp"
+#include "store/creation_note.hpp"
 #include "store/document.hpp"
 #include "store/inventory.hpp"
 #include "store/lifecycle.hpp"
-#include "store/limits.hpp"
 #include "store/qemu_command_line.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/registration.hpp"
@@ -21,11 +20,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What the command line of a QEMU says.
+// What command line and environment of a QEMU say.
 struct HostQemu {
     pid_t pid = 0;
     std::vector<std::string> words;
-    std::optional<std::int64_t> domid;  // -xen-domid
+    std::optional<std::int64_t> domid;  // -xen-domid, or the library's note
+    bool is_xens = false;               // libxl has a document of it
+    std::optional<CreationNote> note;
     std::string monitor;                // its socket for us
     std::optional<DomainId> named;      // the incarnation that the socket is named after
 };
@@ -40,6 +41,7 @@ std::optional<HostQemu> read_qemu(pid_t pid, const std::string& run)
     qemu.pid = pid;
     qemu.words = *std::move(words);
     qemu.domid = line.domid;
+    qemu.is_xens = line.domid.has_value();
     const auto own = std::ranges::find_if(
         line.sockets, [&](const std::string& path) { return path.starts_with(run + "/qmp-"); });
     // libxl's: XEN_RUN_DIR/qmp-libxl-DOMID, wherever that is.
@@ -49,6 +51,8 @@ std::optional<HostQemu> read_qemu(pid_t pid, const std::string& run)
     if (own != line.sockets.end()) {
         qemu.monitor = *own;
         qemu.named = incarnation_in(fs::path(*own).filename().string(), "qmp-");
+        qemu.note = creation_note_of(pid);
+        if (!qemu.domid && qemu.note) qemu.domid = qemu.note->domid;
     } else if (libxls != line.sockets.end()) {
         qemu.monitor = *libxls;
     } else {
@@ -57,22 +61,30 @@ std::optional<HostQemu> read_qemu(pid_t pid, const std::string& run)
     return qemu;
 }
 
-// The document that libxl keeps: userdata-d.DOMID.UUID.libxl-json.
-std::optional<std::string> libxl_document(const std::string& directory, std::int64_t domid,
-                                          std::string& where)
+// What a QEMU says of itself over its monitor.
+struct Said {
+    std::optional<std::string> uuid;
+    std::optional<std::string> name;
+};
+
+// Which of libxl's documents is this QEMU's. Nothing: none of them. Error conflict: that is not
+// known; the newest one proves nothing.
+Result<std::optional<UserdataDocument>> choose(const Userdata& userdata, const Said& said)
 {
-    const std::string prefix = "userdata-d." + std::to_string(domid) + ".";
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(directory, error)) {
-        const auto name = entry.path().filename().string();
-        if (!name.starts_with(prefix) || !name.ends_with(".libxl-json")) continue;
-        std::ifstream file(entry.path(), std::ios::binary);
-        std::string text{std::istreambuf_iterator<char>(file), {}};
-        if (text.empty() || text.size() > limits::document_bytes_max) continue;
-        where = entry.path().string();
-        return text;
-    }
-    return std::nullopt;
+    std::vector<UserdataDocument> fit = userdata.documents;
+    if (said.uuid)
+        std::erase_if(fit, [&](const auto& document) -> bool { return document.uuid != *said.uuid; });
+    else if (said.name)
+        std::erase_if(fit, [&](const auto& document) -> bool { return document.name != *said.name; });
+    if (fit.empty() && (said.uuid || userdata.documents.empty()))
+        return std::optional<UserdataDocument>();
+    if (fit.size() == 1) return std::optional(fit.front());
+    std::string files;
+    for (const auto& document : userdata.documents)
+        files += (files.empty() ? "" : ", ") + document.path;
+    return Error(Errc::conflict, "libxl has " + files + ", and QEMU was not told a uuid that tells whose it is",
+                 "move those of domains that are over out of the way and run it again, or import the "
+                 "right one and register QEMU by hand");
 }
 
 class Rebuild {
@@ -118,16 +130,15 @@ private:
     {
         for (auto& row : living_domains(store_.db())) {
             if (row.state != DomainState::running || row.registration) continue;
-            if (row.id == qemu.named || row.domid == qemu.domid) return std::move(row);
+            const bool another = qemu.note && qemu.note->uuid != row.uuid;
+            if (row.id == qemu.named || (row.domid == qemu.domid && !another)) return std::move(row);
         }
         return std::nullopt;
     }
 
-    // A document for one that has no row. Error: not enough is known of it.
-    Task<Result<std::string>> document_of(const HostQemu& qemu, std::string& where)
+    // Errors: it does not answer, or is not the process that listens.
+    Task<Result<Said>> ask_qemu(const HostQemu& qemu)
     {
-        if (auto text = libxl_document(check_.options().userdata, *qemu.domid, where))
-            co_return *std::move(text);
         auto process = identify(qemu.pid);
         if (!process) co_return std::move(process).error();
         std::optional<qmp::Expected> expected(qmp::Expected{*std::move(process), false});
@@ -136,17 +147,50 @@ private:
         if (!met) co_return std::move(met).error();
         const auto uuid_said = co_await ask(met->monitor, "query-uuid", "", check_.deadline());
         const auto name_said = co_await ask(met->monitor, "query-name", "", check_.deadline());
-        const auto uuid = uuid_said ? json_get_string(*uuid_said, "UUID") : std::nullopt;
-        if (!uuid || uuid->find_first_not_of("0-") == std::string::npos)
+        Said said;
+        if (uuid_said)
+            if (auto uuid = normal_uuid(json_get_string(*uuid_said, "UUID").value_or("")))
+                if (uuid->find_first_not_of("0-") != std::string::npos) said.uuid = std::move(uuid);
+        if (name_said) said.name = json_get_string(*name_said, "name");
+        if (qemu.note && !said.uuid) said.uuid = qemu.note->uuid;
+        if (qemu.note && !said.name) said.name = qemu.note->name;
+        co_return said;
+    }
+
+    void report_unseen(const HostQemu& qemu, const Error& why)
+    {
+        check_.report(Code::surroundings_unseen,
+                      Subject{"QEMU " + std::to_string(qemu.pid) + " (" + program_of(qemu.pid) + ")",
+                              why.message, qemu.domid});
+    }
+
+    // A document for one that has no row. Error: not enough is known of it.
+    Task<Result<std::string>> document_of(const HostQemu& qemu, std::string& where)
+    {
+        const auto said = co_await ask_qemu(qemu);
+        if (!said) {
+            report_unseen(qemu, said.error());
+            co_return said.error();
+        }
+        const auto userdata = qemu.is_xens ? read_userdata(check_.options().userdata, *qemu.domid)
+                                           : Userdata();
+        for (const auto& unseen : userdata.unseen)
+            report_unseen(qemu, unseen);
+        const auto chosen = choose(userdata, *said);
+        if (!chosen) co_return chosen.error();
+        if (*chosen) {
+            where = (*chosen)->path;
+            co_return (*chosen)->text;
+        }
+        if (!said->uuid)
             co_return Error(Errc::not_found,
                             "no userdata file names its uuid, and QEMU was not told it",
                             "import its document and register it by hand");
-        const auto name = name_said ? json_get_string(*name_said, "name") : std::nullopt;
         where = "a bare document, from what QEMU says";
         const auto c_info = json_object(
             {{"type", json_quote("hvm")},
-             {"name", json_quote(name.value_or("domain-" + std::to_string(*qemu.domid)))},
-             {"uuid", json_quote(*uuid)}});
+             {"name", json_quote(said->name.value_or("domain-" + std::to_string(*qemu.domid)))},
+             {"uuid", json_quote(*said->uuid)}});
         co_return json_object({{"c_info", c_info}, {"b_info", R"({"type.hvm":{}})"}});
     }
 
@@ -162,13 +206,13 @@ private:
             about.evidence = "it is that of " + row->subject();
             about.domid = row->domid;
         } else {
+            about.domid = qemu.domid;
             auto made = co_await document_of(qemu, where);
             if (!made) {
                 check_.failed(Code::qemu_homeless, about, made.error());
                 co_return;
             }
             document = *std::move(made);
-            about.domid = qemu.domid;
             about.evidence = "domain " + std::to_string(*qemu.domid) + ", " + where;
         }
         if (!check_.ask(Code::qemu_homeless, about)) co_return;

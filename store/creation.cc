@@ -6,6 +6,7 @@
 
 #include "store/closing.hpp"
 #include "store/creation_mark.hpp"
+#include "store/creation_note.hpp"
 #include "store/document.hpp"
 #include "store/edit.hpp"
 #include "store/hole.hpp"
@@ -278,6 +279,8 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     reap_programs();
     const std::string mark = random_hex();
     request.environment.push_back(environment_with_mark(mark));
+    request.environment.push_back(
+        environment_with_note(CreationNote{domain_.domid, domain_.uuid, domain_.name}));
     auto qemu = co_await spawn_gated(store_->loop(), request, until);
     if (!qemu)
         co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,

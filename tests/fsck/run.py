@@ -36,7 +36,6 @@ WITHOUT = {
     3008: "tests/integration/reuse_test.cc: another pid namespace",
     4008: "tests/integration/recovery_test.cc: an intent of another version",
     4009: "tests/integration/hostile_test.cc: a QEMU that answers, and slowly",
-    6005: "needs a run/ that cannot be listed, and root lists all",
 }
 
 
