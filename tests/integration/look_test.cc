@@ -225,11 +225,39 @@ TEST(UnitsTest, SystemdTakesThem)
     }
     for (const std::string timer : {"xlstore-look.timer", "xlstore-prune.timer"})
         write_file(place / timer, read_file(units + timer));
-    for (const char* unit : {"xlstore-recover.service", "xlstore-look.service",
-                             "xlstore-look.timer", "xlstore-prune.service", "xlstore-prune.timer"}) {
+    write_file(place / "toolstack.service", "[Service]\nExecStart=/bin/true\n");
+    fs::create_directory(place / "toolstack.service.d");
+    write_file(place / "toolstack.service.d/guests.conf", read_file(units + "guests.conf"));
+    for (const char* unit :
+         {"xlstore-recover.service", "xlstore-look.service", "xlstore-look.timer",
+          "xlstore-prune.service", "xlstore-prune.timer", "toolstack.service"}) {
         const Ran ran = run({"systemd-analyze", "verify", "--man=no", place / unit});
         EXPECT_TRUE(ended(ran, 0));
         EXPECT_EQ(ran.err, "");
+    }
+}
+
+// After a salvage that was killed there is no store.db, and after the loss of store.db only its log.
+TEST(UnitsTest, TheyRunForWhatIsLeftOfADatabase)
+{
+    if (!why_not({"systemd-analyze", "condition", "ConditionPathExists=/"}).empty())
+        GTEST_SKIP() << "there is no systemd-analyze that evaluates conditions";
+    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in"}) {
+        const ScratchDirectory place;
+        Words command = {"systemd-analyze", "condition"};
+        std::istringstream text(
+            read_file(std::string(XLSTORE_SOURCE_DIR "/tools/systemd/") + unit));
+        for (std::string line; std::getline(text, line);) {
+            const std::string there = "/var/lib/xlstore";
+            if (!line.starts_with("Condition")) continue;
+            command.push_back(line.replace(line.find(there), there.size(), place.path()));
+        }
+        EXPECT_NE(run(command).status, 0) << unit;
+        for (const char* name : {"store.db", "store.db.saving", "store.db-wal"}) {
+            write_file(place / name, "");
+            EXPECT_TRUE(ended(run(command), 0)) << unit << ' ' << name;
+            fs::remove(place / name);
+        }
     }
 }
 
