@@ -22,8 +22,6 @@ namespace xlstore::recovery {
 
 namespace {
 
-constexpr const char* kReplaced = "/store.db.replaced-";
-
 // The backup in a place of our own, with the schema of this release.
 Result<std::unique_ptr<PrivateCopy>> take_in(const std::string& file, std::int64_t& commits)
 {

@@ -32,6 +32,8 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
 /// follows). Whoever finds the first and no database runs xlfsck.
 inline constexpr const char* kBeingSaved = "/store.db.saving";
 inline constexpr const char* kDamaged = "/store.db.damaged-";
+/// The database that a restore replaced (a date follows).
+inline constexpr const char* kReplaced = "/store.db.replaced-";
 
 /// Gives `made` the name `database`, which nothing may have. REQUIRES the write gate.
 /// @throws IoError, DbError

@@ -118,11 +118,13 @@ std::int64_t history_below(Db& db, const Limits& limits)
 // When it was put aside, by its name; nothing: it has none that says so, and is left alone.
 std::optional<std::int64_t> dated_us(const std::string& name)
 {
-    const std::string_view stem = std::string_view(kDamaged).substr(1);
-    if (!name.starts_with(stem)) return std::nullopt;
-    std::tm utc{};
-    if (!strptime(name.c_str() + stem.size(), "%Y%m%dT%H%M%SZ", &utc)) return std::nullopt;
-    return std::int64_t{timegm(&utc)} * 1'000'000;
+    for (const std::string_view path : {kDamaged, kReplaced}) {
+        const auto stem = path.substr(1);
+        std::tm utc{};
+        if (name.starts_with(stem) && strptime(name.c_str() + stem.size(), "%Y%m%dT%H%M%SZ", &utc))
+            return std::int64_t{timegm(&utc)} * 1'000'000;
+    }
+    return std::nullopt;
 }
 
 struct AsideFile {

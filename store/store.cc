@@ -103,7 +103,8 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
         const auto name = entry.path().filename().string();
         // A damaged database of old does not keep a new store from being made.
         if (name != "locks" && name != "slow" && name != "run" &&
-            !name.starts_with("store.db.new") && !("/" + name).starts_with(kDamaged))
+            !name.starts_with("store.db.new") && !("/" + name).starts_with(kDamaged) &&
+            !("/" + name).starts_with(kReplaced))
             return unusable("store: " + directory + " is not empty: it holds " + name,
                             "name an empty or a new directory");
     }

@@ -129,6 +129,11 @@ class Backup(unittest.TestCase):
         self.import_(9)
         self.assertGreater(self.sql("SELECT max(id) FROM domain")[0][0], before["domain"])
         self.usable()
+        # What was replaced is kept as long as what is damaged (R20).
+        old = kept.with_name("store.db.replaced-20200101T000000Z")
+        shutil.copy(kept, old)
+        self.must("xlstore", "prune", "damaged")
+        self.assertFalse(old.exists())
         # What was replaced can be put back, too.
         self.must("xlstore", "restore", kept)
         self.assertEqual(self.names(), ["d7", "d8"])
