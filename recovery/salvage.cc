@@ -118,16 +118,39 @@ private:
     bool kept_ = false;
 };
 
+// What is made on the way goes with this: a disk that was too full for it is no fuller afterwards.
+class OnTheWay {
+public:
+    explicit OnTheWay(const std::string& database)
+        : made_(database + ".new"), scratch_(database + ".salvage")
+    {}
+    OnTheWay(const OnTheWay&) = delete;
+    OnTheWay& operator=(const OnTheWay&) = delete;
+    ~OnTheWay()
+    {
+        for (const auto* path : {&made_, &scratch_})
+            for (const char* suffix : {"-journal", "-shm", "-wal", ""})
+                remove_file(*path, suffix);
+    }
+    [[nodiscard]] const std::string& made() const { return made_; }
+    [[nodiscard]] const std::string& scratch() const { return scratch_; }
+
+private:
+    std::string made_;
+    std::string scratch_;
+};
+
 std::vector<Loss> replace(const std::string& directory, std::string& evidence)
 {
     const std::string database = directory + "/store.db";
-    const std::string made = database + ".new";
+    const OnTheWay files(database);
+    const std::string& made = files.made();
     MovedAway away(directory);
     struct stat st {};
     if (stat(away.path().c_str(), &st) != 0) throw IoError(errno, "cannot stat " + away.path());
     std::vector<Loss> losses;
     {
-        DamagedDatabase from(away.path(), database + ".salvage");
+        DamagedDatabase from(away.path(), files.scratch());
         for (const auto& what : from.mended())
             if (evidence.find(what) == std::string::npos) evidence += "; " + what;
         // Into tables of the same version, since the steps after it say what becomes of its rows.
@@ -200,8 +223,11 @@ bool salvage(Check& check, const std::string& directory, const std::string& dama
     try {
         losses = replace(directory, about.evidence);
     } catch (const std::exception& e) {
+        // R21: each file is as it was by now.
         check.failed(Code::database_damaged, about,
-                     Error(Errc::io, e.what(), "the files are where they were"));
+                     Error(Errc::io, std::string(e.what()) +
+                                         "; the files are where they were, and " +
+                                         free_space(directory)));
         return false;
     }
     check.fixed(Code::database_damaged, about);

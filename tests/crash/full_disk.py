@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 """R21: destruction, settling and recovery succeed on a full disk, with any number of blocks left.
 
-    full_disk.py --bin BUILD/bin [--levels A,B,…]
+    full_disk.py --bin BUILD/bin [--levels A,B,…] [--salvage]
 
 A store on a small tmpfs, in a mount namespace of our own. For each level a new store with two domains, each with a
 real QEMU, and an intent whose client was killed; then a file takes what the disk has but for that many pages. Then
 `xlfsck -p` settles the intent, a device is taken out (done, or refused with nothing changed: never in doubt), both
 domains are destroyed, each beside a program that takes every block that becomes free. Without --levels: every page
-near either end, and steps between. Exit status 77: not allowed to mount here.
+near either end, and steps between.
+
+With --salvage: a damaged database, and so many pages left. `xlfsck -y` salvages it, or says that there is no room and
+leaves each file as it was, to the byte. Exit status 77: not allowed to mount here.
 """
 
 import argparse
@@ -165,6 +168,54 @@ class Trial:
         self.must("xlfsck", "-p", why="recovery at the end")
 
 
+class Salvage(Trial):
+    """A store whose database is damaged, and too little room for a new one; no QEMU is needed."""
+
+    done = 0
+
+    def files(self):
+        """But for the log, to which the opening of the store was written, its index, and who claims locks."""
+        return {path.name: path.read_bytes() for path in self.store.iterdir()
+                if path.is_file() and path.name not in ("store.db-wal", "store.db-shm", "locks", "slow")}
+
+    def level(self, pages):
+        self.wrong = []
+        self.must("xlstore", "init", why="setting up")
+        document = (ROOT / "tools/examples/web01.json").read_text(encoding="utf-8")
+        for domid in range(1, 9):
+            path = self.outside / "document.json"
+            path.write_text(document.replace("9d3c-2f1e5a7b9c01", f"9d3c-{domid:012}").replace('"web01"', f'"d{domid}"'),
+                            encoding="utf-8")
+            self.must("xlstore", "import", domid, path, why="setting up")
+        subprocess.run(["sqlite3", self.store / "store.db", "PRAGMA wal_checkpoint(TRUNCATE)"], check=True,
+                       capture_output=True)
+        with open(self.store / "store.db", "r+b") as file:
+            file.seek(3 * PAGE)
+            file.write(b"damaged" * 500)
+        before = self.files()
+        self.filler.fill(pages)
+        try:
+            said = self.run("xlfsck", "-y")
+            self.judge(said, before)
+        finally:
+            self.filler.remove()
+        self.must("xlfsck", "-y", statuses=(0, 1, 4, 5), why="with room again")
+        self.must("xlfsck", "-n", why="in the end")
+        subprocess.run(["rm", "-rf", self.store], check=True)
+        return self.wrong
+
+    def judge(self, said, before):
+        text = said.stdout + said.stderr
+        if "SAVED" in said.stdout:
+            self.done += 1
+            return
+        if self.files() != before:
+            names = sorted(set(self.files()) ^ set(before)) or [n for n in before if self.files()[n] != before[n]]
+            self.wrong.append(f"a file is not as it was: {names}: {text}")
+        if said.returncode not in (4, 8) or "KiB are free on the file system of" not in text:
+            self.wrong.append(f"xlfsck -y: {said.returncode}: {text}")
+
+
 def all_levels():
     end = DISK // PAGE
     return [*range(NEAR), *range(NEAR, end // 2, STEP)]
@@ -174,6 +225,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--levels")
+    parser.add_argument("--salvage", action="store_true")
     parser.add_argument("--mounted", action="store_true")
     given = parser.parse_args()
     if not given.mounted:
@@ -185,7 +237,7 @@ def main():
         disk.mkdir()
         outside.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "tmpfs", disk], check=True)
-        trial = Trial(given.bin.resolve(), disk, outside)
+        trial = (Salvage if given.salvage else Trial)(given.bin.resolve(), disk, outside)
         try:
             for pages in levels:
                 said = trial.level(pages)
