@@ -175,9 +175,11 @@ void Db::configure(Mode mode, Durability durability)
     execute("PRAGMA cell_size_check = ON");
     execute("PRAGMA foreign_keys = ON");
     rollback_ = prepare("ROLLBACK").stmt_;
-    execute("PRAGMA temp_store = MEMORY");  // needs no room on a disk (R21)
     if (mode == Mode::read_only || mode == Mode::untouched) return;
     execute("PRAGMA journal_mode = WAL");
+    // R21: it takes no room on a disk. Not for those who only look: it reads the schema, and so
+    // would fail before the look at a damaged one.
+    execute("PRAGMA temp_store = MEMORY");
     execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
     // NORMAL: a commit survives a killed process; a power cut may take the last ones, together with
     // every QEMU they spoke of. FULL: survives the power cut as well.
