@@ -2,7 +2,7 @@
 // Pass 1: the documents, row by row.
 //
 // Checks     that each entry's text is JSON, of a known class, and that of the thing and the
-//            primary that its row names                                       (1001-1004);
+//            primary that its row names, and that an intent says why it changes (1001-1004, 1020);
 //            that each member is JSON, spelled as its key, and where it belongs    (1005-1008);
 //            that the document is its domain's, and the same in SQL and in C++     (1009-1010).
 // Relies on  pass 0.
@@ -94,6 +94,13 @@ std::string text_instead(Db& db, DomainId domain, const ThingRow& entry)
     return found_entry(entry.name.key, made_of(db, domain, entry).products);
 }
 
+// Its intent was deleted, or lost: nothing else would ever settle it (R10).
+bool is_orphaned(Db& db, DomainId domain, const ThingRow& entry)
+{
+    return entry.state != "present" && entry.state != "stale" &&
+           !open_intent_of(db, domain, entry.name);
+}
+
 class Documents {
 public:
     Documents(Check& check, Store& store) : check_(check), store_(store) {}
@@ -107,6 +114,9 @@ public:
         std::set<std::string_view> arrays;
         for (const auto& thing : things) {
             if (auto flaw = flaw_of(thing)) add(domain, *flaw, thing.name.text(), repair(thing));
+            if (domain.state == DomainState::running && is_orphaned(db, domain.id, thing))
+                add(domain, Flaw{Code::entry_orphaned, "the entry is " + thing.state},
+                    thing.name.text(), call_present(thing.name));
             const auto* of = find_device_class(thing.name.device_class);
             if (of != nullptr && of->in_document) arrays.insert(of->name);
         }
@@ -218,6 +228,17 @@ private:
         if (check_.options().whole &&
             read_document(store_.db(), domain.id) != document_text(members, ordered))
             add(domain, Flaw{Code::document_differs, "view libxl_json"}, "document", {});
+    }
+
+    // Never towards absence: pass 5 asks QEMU, and calls it stale if it is not there.
+    static Repair call_present(const ThingName& name)
+    {
+        return [name](Db& db, DomainId domain) -> Result<void> {
+            const auto entry = read_thing(db, domain, name);
+            if (!entry || !is_orphaned(db, domain, *entry)) return {};  // settled meanwhile
+            db.prepare("UPDATE thing SET state = 'present' WHERE id = ?").bind(entry->id).run();
+            return {};
+        };
     }
 
     static Repair repair(const ThingRow& seen)

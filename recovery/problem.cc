@@ -42,6 +42,7 @@ constexpr std::array kProblems = {
     Problem{Code::identity_differs, "identity_differs", "it is not that of its domain", "Write the domain's name and uuid into it", "CORRECTED", false, Exit::left},
     Problem{Code::document_differs, "document_differs", "SQL shows another document than the library", "", "", false, Exit::left},
     Problem{Code::member_missing, "member_missing", "the document has lost it", "", "", false, Exit::left},
+    Problem{Code::entry_orphaned, "entry_orphaned", "is being changed, and no intent says how", "Call it present", "CALLED PRESENT", true, Exit::left},
     Problem{Code::session_dead, "session_dead", "the process of this session is gone", "Remove its row", "REMOVED", true, Exit::clean},
     Problem{Code::creation_owned, "creation_owned", "is being created by a living process", "", "", false, Exit::clean},
     Problem{Code::creation_abandoned, "creation_abandoned", "its creator died and its QEMU does not run", "Retire it", "RETIRED", true, Exit::left},

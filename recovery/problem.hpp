@@ -44,6 +44,7 @@ enum class Code : std::uint16_t {
     identity_differs = 1009,
     document_differs = 1010,
     member_missing = 1011,
+    entry_orphaned = 1020,
     session_dead = 2001,
     creation_owned = 3001,
     creation_abandoned = 3002,

@@ -9,6 +9,11 @@ CREATE TRIGGER r10_intent_delete BEFORE DELETE ON intent
 WHEN NOT EXISTS (SELECT 1 FROM history WHERE intent = OLD.id AND outcome IN ('done', 'not done'))
 BEGIN SELECT RAISE(ABORT, 'R10: an open intent is settled, not deleted: xlstore recover'); END;
 
+-- Until then the entry says what the intent is about to do.
+CREATE TRIGGER r10_thing_state BEFORE UPDATE OF state ON thing
+WHEN NEW.state IS NOT OLD.state AND EXISTS (SELECT 1 FROM intent WHERE thing = OLD.id)
+BEGIN SELECT RAISE(ABORT, 'R10: this thing has an open intent, which says what becomes of it'); END;
+
 -- A session names the process that owns an intent; whether that lives is told by its id.
 CREATE TRIGGER r10_session_delete BEFORE DELETE ON session
 WHEN EXISTS (SELECT 1 FROM intent WHERE owner = OLD.id)

@@ -565,6 +565,7 @@ TEST_F(RulesTest, EveryTriggerIsKnownHere)
         "only_xlstore_store_update",
         "r10_intent_delete",
         "r10_session_delete",
+        "r10_thing_state",
         "r11_domain_qemu",
         "r16_product_domain",
         "r16_product_identity",
@@ -615,6 +616,7 @@ TEST_F(RulesTest, BreachesAreShown)
     EXPECT_EQ(breaches(), "R10 tab;");  // adding, and no intent says why
     must(intent(2, "add"));
     EXPECT_EQ(breaches(), "");
+    must("DROP TRIGGER r10_thing_state");
     must("UPDATE thing SET state = 'present' WHERE id = 2");
     EXPECT_EQ(breaches(), "R10 tab;");  // an open intent of a settled entry
 }
