@@ -417,7 +417,12 @@ private:
                 auto text = json_minify(row.text("text"), "c_info");
                 if (text) c_info = *std::move(text);
             });
-        return c_info;
+        if (c_info) return c_info;
+        for (const auto& row : from_.scanned("document_member")) {
+            if (row.integer("domain") != domain || row.text("key") != "c_info") continue;
+            if (auto text = json_minify(row.text("text"), "c_info")) return *std::move(text);
+        }
+        return std::nullopt;
     }
 
     std::string name_in_document(std::int64_t domain, const std::string& otherwise)
