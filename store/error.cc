@@ -65,14 +65,25 @@ std::string error_json(const Error& error)
     return json_object(members);
 }
 
+namespace {
+
+Error no_room(const DbError& error)
+{
+    return Error(Errc::io, error.what(),
+                 "make room on the file system of the store, then try again; destruction and "
+                 "recovery ('xlstore destroy', 'xlfsck -p') need none while the store's reserve "
+                 "lasts");
+}
+
+}  // namespace
+
 Error error_of(const DbError& error)
 {
+    // The index of the log could not be made.
+    if (error.extended_code() == SQLITE_IOERR_SHMSIZE) return no_room(error);
     switch (error.extended_code() & 0xff) {
     case SQLITE_FULL:
-        return Error(
-            Errc::io, error.what(),
-            "make room there, then try again; destruction and recovery ('xlstore destroy', "
-            "'xlfsck -p') need none while the store's reserve lasts");
+        return no_room(error);
     case SQLITE_IOERR:
         return Error(Errc::io, error.what(),
                      "the disk or its file system failed, or is full: see what the kernel says of "
@@ -89,7 +100,8 @@ Error error_of(const DbError& error)
             Errc::busy, error.what(),
             "a program other than xlstore has the database locked: end it, then try again");
     case SQLITE_NOMEM:
-        return Error(Errc::no_memory, error.what(), "close something, then try again");
+        return Error(Errc::no_memory, error.what(),
+                     "end a program that takes much memory, then try again");
     default:
         return Error(Errc::store, error.what(),
                      "run 'xlfsck -n' to see what is wrong with the database");

@@ -217,7 +217,15 @@ TEST_F(ReserveTest, TheMessageSaysHowMuchIsFreeAndWhere)
     ASSERT_TRUE(error);
     EXPECT_TRUE(
         test::contains(error->message, " KiB are free on the file system of " + scratch_.path()));
-    EXPECT_TRUE(test::contains(error->advice, "make room there"));
+    EXPECT_TRUE(test::contains(error->advice, "make room on the file system of the store"));
+}
+
+// Not taken for a disk that failed.
+TEST(NoRoomTest, ForTheIndexOfTheLogIsRoomThatIsMissing)
+{
+    const Error error = error_of(DbError(SQLITE_IOERR_SHMSIZE, "database /x: disk I/O error"));
+    EXPECT_EQ(error.code, Errc::io);
+    EXPECT_TRUE(test::contains(error.advice, "make room"));
 }
 
 }  // namespace
