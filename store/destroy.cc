@@ -246,7 +246,8 @@ Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, st
             const auto id = value_of(fast.domain());
             XLSTORE_TRACE("destroy.end", id);
             Journal journal(store);
-            if (copy == Copy::kept) keep_document(db, domain, why);
+            if (copy == Copy::kept && !XLSTORE_LEFT_OUT("copy of a document"))
+                keep_document(db, domain, why);
             close_intents(journal, db, fast.domain());
             for (const char* sql : {"DELETE FROM thing WHERE domain = ?",
                                     "DELETE FROM document_member WHERE domain = ?"})

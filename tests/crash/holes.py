@@ -105,6 +105,8 @@ GUARDS = (
     unit("bound of a line", "R20", "Protocol.BoundsTheLine",
          r"protocol\.buffered\(\)\), actual: \d+ vs 8388608|line_\.size\(\) <= limits::qmp_line_bytes_max"),
     unit("reserve", "R21", "ReserveTest.OrdinaryCommitsLeaveItAndOthersMayTakeIt", "R21: the reserve was taken"),
+    unit("copy of a document", "R22", "RetiredTest.DocumentComesBackAsItWasExportedInTheLayoutThatItCameIn",
+         "no retired document of a domain"),
     integration("undo", "3", "OperationTest.UndoesItsStepsWhenALaterOneIsRefused", r"state_of\(domain_\.judge\(\)\)[\s\S]*?c0"),
     Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_holes", "--share", "1/60"),
           r"was acknowledged, and it is as after"),
