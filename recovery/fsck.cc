@@ -84,6 +84,12 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
     if (!damage) {
         store = open(where, check.options().mode, settling.found.has_value(), damage);
+        // A missing lock file is made anew by that, and tells only then that it is a new one (R17).
+        if (!store && !damage && !settling.found) {
+            settling = ask_about_place(check, where);
+            if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
+            if (settling.found) store = open(where, check.options().mode, true, damage);
+        }
         if (!store && !damage) return std::move(store).error();
     }
     if (damage) {
