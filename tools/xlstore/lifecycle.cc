@@ -208,6 +208,27 @@ Error if_begun(const Arguments& arguments, const std::string& domain, Error erro
                      "' or 'xlfsck -p' goes on where it stopped");
 }
 
+// R18: a command that is repeated, for instance because the first was killed when it had done its
+// work, finds what it asked for done. Of a domain that the store never had, the error stands.
+Result<Status> if_over(const Arguments& arguments, const std::string& domain, Error error)
+{
+    const auto store = open_to_look(arguments);
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    if (!store ||
+        xlstore_find_incarnation(store->get(), domain.c_str(), &info, nullptr) != XLSTORE_OK ||
+        std::string_view(info.state) != "destroyed")
+        return error;
+    const std::string id = std::to_string(info.id);
+    const std::string text =
+        arguments.json
+            ? "{\"id\":" + id + ",\"domid\":" + std::to_string(info.domid) +
+                  ",\"name\":" + json_quote(info.name) + ",\"destroyed_before\":true}"
+            : plain("domain " + std::to_string(info.domid) + " (" + info.name +
+                    ") is destroyed already: 'xlstore history id:" + id + "'");
+    std::puts(text.c_str());
+    return Status::done;
+}
+
 }  // namespace
 
 Result<Status> run_destroy(const Arguments& arguments)
@@ -226,7 +247,11 @@ Result<Status> run_destroy(const Arguments& arguments)
         };
     }
     const auto result = perform(arguments, operation);
-    return result ? tell(arguments, result->get()) : if_begun(arguments, domain, result.error());
+    Result<Status> told =
+        result ? tell(arguments, result->get()) : if_begun(arguments, domain, result.error());
+    // With a uuid, a domain that is not there yet may come: that destruction waits for it (R14).
+    if (told || told.error().code != Errc::not_found || !arguments.uuid.empty()) return told;
+    return if_over(arguments, domain, std::move(told).error());
 }
 
 Result<Status> run_recover(const Arguments& arguments)
