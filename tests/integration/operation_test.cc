@@ -709,7 +709,10 @@ int count(const std::string& trace, const std::string& call)
     int found = 0;
     bool writing = false;
     std::istringstream lines(trace);
+    std::string command;  // its pid
     for (std::string line; std::getline(lines, line);) {
+        const std::string pid = line.substr(0, line.find(' '));
+        if (command.empty()) command = pid;
         line.erase(0, line.find_first_not_of("0123456789 "));
         if (call == "commit") {
             if (line.starts_with("pwrite64(") && line.find("store.db-wal>") != std::string::npos) {
@@ -721,7 +724,8 @@ int count(const std::string& trace, const std::string& call)
                        line.find("l_start=120,") != std::string::npos) {
                 writing = false;
             }
-        } else if (call == "fork") {
+        } else if (call == "fork") {  // the command's own; QEMU's child starts its log's keeper
+            if (pid != command) continue;
             for (const char* one : {"clone(", "clone3(", "fork(", "vfork("})
                 if (line.starts_with(one)) ++found;
         } else if (call == "gate") {  // the one byte that lets a child run
