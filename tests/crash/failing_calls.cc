@@ -171,7 +171,7 @@ struct Operation {
     bool reserved = false;  ///< calls with_reserve(), and needs no room on the disk from then on
 };
 
-constexpr const char* kOldBoot = "00000000-0000-0000-0000-00000000001a";
+constexpr const char* kOldBoot = "5d0c6a1e-93f7-4b28-8e14-c07a52b9d3f1";
 
 std::optional<DomainRow> domain(Work& work, int domid)
 {

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -32,8 +33,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kOldBoot = "00000000-0000-0000-0000-00000000001a";
-constexpr const char* kNewBoot = "00000000-0000-0000-0000-00000000002b";
+constexpr const char* kOldBoot = "5d0c6a1e-93f7-4b28-8e14-c07a52b9d3f1";
+constexpr std::chrono::hours kSinceTheCut{24 * 365 * 10};
+constexpr const char* kNewBoot = "a2f8139b-6c40-4dd5-b7e9-18e36f0475ac";
 
 void set_boot(const char* id)
 {
@@ -226,8 +228,11 @@ void lay_out(const std::string& directory, const std::map<std::string, Bytes>& f
         Locks::create(directory);
         if (seed % 2 == 0) write_file(directory + "/store.db-shm", std::string(32768, '\x5a'));
     }
-    for (const auto& entry : fs::directory_iterator(directory))
+    for (const auto& entry : fs::directory_iterator(directory)) {
         fs::permissions(entry.path(), fs::perms::owner_read | fs::perms::owner_write);
+        // Written in the boot that the cut ended.
+        fs::last_write_time(entry.path(), fs::file_time_type::clock::now() - kSinceTheCut);
+    }
     if (mkdir((directory + "/run").c_str(), 0700) != 0)
         throw std::runtime_error("cannot make " + directory + "/run");
 }

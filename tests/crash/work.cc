@@ -61,6 +61,7 @@ void copy_store(const std::string& from, const std::string& to)
 
 void forget_place(const std::string& directory)
 {
+    if (!std::filesystem::exists(directory + "/store.db")) return;
     Db(directory + "/store.db", Db::Mode::read_write)
         .execute("UPDATE store SET directory_inode = NULL");
     constexpr off_t kMemoryAt = 256;  // store/locks.cc: slot 1

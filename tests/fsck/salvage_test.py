@@ -20,10 +20,32 @@ import subprocess
 import sys
 import tempfile
 
+from damage import is_at_its_end
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DOMAINS = 24
 PAGE = 4096
 SECONDS = 120
+
+
+class Kept:
+    """The files of a store, to be put back into the same files: lock files that are put back otherwise, and a
+    copy of the directory, are known as such (R17)."""
+
+    def __init__(self, store):
+        self.store = store
+        self.files = {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
+
+    def put_back(self):
+        for path in self.store.iterdir():
+            if path.is_file() and path.name not in self.files:
+                path.unlink()
+        for name, text in self.files.items():
+            path = self.store / name
+            with open(path, "r+b" if path.exists() else "wb") as file:
+                file.write(text)
+                file.truncate()
+            path.chmod(0o600)
 
 
 class Base:
@@ -43,6 +65,7 @@ class Base:
         database = sqlite3.connect(self.store / "store.db")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
+        self.kept = Kept(self.store)
 
     def run(self, program, *words, store=None):
         return subprocess.run([self.bin / program, "--store", store or self.store, *words], capture_output=True,
@@ -80,18 +103,19 @@ def silently_lost(before, after, said):
     return lost
 
 
-def check(base, place, name, damage):
-    store = place / "damaged"
-    shutil.rmtree(store, ignore_errors=True)
-    shutil.copytree(base.store, store)
+def check(base, name, damage):
+    store = base.store
+    base.kept.put_back()
     damage(store)
     damaged = (store / "store.db").read_bytes()
-    repaired = base.run("xlfsck", "-y", "-v", store=store)
+    repaired = base.run("xlfsck", "-y", "-v")
     assert repaired.returncode >= 0 and repaired.returncode & ~5 == 0, (name, repaired)
-    looked = base.run("xlfsck", "-n", store=store)
-    assert looked.returncode == 0, (name, repaired.stdout, looked.stdout, looked.stderr)
+    looked = base.run("xlfsck", "-n")
+    assert is_at_its_end(looked), (name, repaired.stdout, looked.stdout, looked.stderr)
     kept = sorted(store.glob("store.db.damaged-*Z"))
-    assert not kept or kept[0].read_bytes() == damaged, f"{name}: the damaged file is not as it was"
+    # A store of release 0.1 gets its reserve, zeros, when it is opened.
+    assert not kept or kept[0].read_bytes().rstrip(b"\0") == damaged.rstrip(b"\0"), \
+        f"{name}: the damaged file is not as it was\n{repaired.stdout}"
     lost = silently_lost(base.has, base.contents(store), repaired.stdout)
     assert not lost, f"{name}: lost without a word: {sorted(lost)[:5]}\n{repaired.stdout}"
     return bool(kept)
@@ -151,12 +175,12 @@ def main():
         pages = (base.store / "store.db").stat().st_size // PAGE
         for number in range(1, pages + 1):
             if number % parts == part % parts:
-                saved += check(base, place, f"page {number}", overwrite(number, random.Random(number)))
+                saved += check(base, f"page {number}", overwrite(number, random.Random(number)))
                 runs += 1
         for number in range(options.random):
             if number % parts == part % parts:
                 kind, damage = at_random(random.Random(f"{options.seed} {number}"))
-                saved += check(base, place, f"seed {options.seed}, {number}: {kind}", damage)
+                saved += check(base, f"seed {options.seed}, {number}: {kind}", damage)
                 runs += 1
     print(f"{runs} damaged stores, {saved} of them made anew, nothing lost without a word")
     assert saved

@@ -31,8 +31,10 @@ SKIPPED = 77
 def rows(store):
     database = sqlite3.connect(f"file:{store}/store.db?mode=ro", uri=True)
     try:
-        return {table: database.execute(f"SELECT * FROM {table}").fetchall()
-                for table in ("store", "domain", "thing", "document_member")}
+        # Of the store not how often a process has written to it: opening it for that counts.
+        return {table: database.execute(f"SELECT {columns} FROM {table}").fetchall()
+                for table, columns in (("store", "uuid, created_us, durability"), ("domain", "*"), ("thing", "*"),
+                                       ("document_member", "*"))}
     finally:
         database.close()
 
