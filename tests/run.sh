@@ -14,4 +14,4 @@ cmake --build build
 cmake --preset valgrind
 cmake --build build-valgrind --target xlstore_shared
 sh tests/fuzz/run.sh
-exec ctest --test-dir build --output-on-failure -j2 "$@"
+exec ctest --test-dir build --output-on-failure -j3 "$@"
