@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Whether a database is damaged. A healthy one is replaced by nobody's passing trouble: what one
-// connection met is looked for again over a fresh one, in a private copy of the files, and counts
-// only when it is seen there, too.
+// Whether a database is damaged. A passing trouble never makes xlfsck replace a healthy one: what
+// one connection met is looked for again over a fresh one, in a private copy of the files, and
+// counts only when it is seen there, too.
 #ifndef XLSTORE_RECOVERY_DAMAGE_HPP_
 #define XLSTORE_RECOVERY_DAMAGE_HPP_
 

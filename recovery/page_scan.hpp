@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The rows of a database page by page, whatever has become of the trees that lead to them. A page
+// The rows of a database page by page, also where the trees that lead to them are damaged. A page
 // that no tree leads to and that is not free was in use by a tree that is broken: its cells are
 // rows. Which table's is told by their shape.
 #ifndef XLSTORE_RECOVERY_PAGE_SCAN_HPP_

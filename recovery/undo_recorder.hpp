@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a run of recovery takes away or rewrites is kept, row by row (R22), whichever pass does it:
+// What a run of recovery takes away or rewrites is kept, row by row (R22), in every pass:
 // temporary triggers of this connection write the row that was there before into undo_row, in the
 // transaction of the change. They end with the run. store/undo.hpp reads and puts back.
 //

@@ -24,7 +24,7 @@ Error busy(const std::string& database, const std::vector<LockHolder>& holders)
                  "database " + database + " was locked all the time by " + who +
                      ", without the store's write gate; nothing was changed",
                  "end that program or its transaction, then try again; to read, use 'xlstore sql' or "
-                 "'sqlite3 -readonly', which lock nobody out");
+                 "'sqlite3 -readonly', which keep no writer out");
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ void sync_directory(const std::string& path)
 
 namespace {
 
-// R17: whatever was the store there before, ids and commits go on above it.
+// R17: ids and commits go on above those of the store that was there before.
 void settle_new(Db& db, const std::string& directory)
 {
     Memory seen;

@@ -11,7 +11,7 @@ namespace xlstore {
 namespace {
 
 constexpr std::string_view kFormat = "xlstore-numbers-1";
-// Numbers above this are no numbers of a store's: they are not believed, whatever the check sum.
+// Numbers above this are no numbers of a store's: they are not believed, also with a right sum.
 constexpr std::int64_t kHighest = std::int64_t{1} << 53;
 // Where it is not known how much is missing: no directory has lost so many commits unseen.
 constexpr std::int64_t kUnknownLoss = 100'000;

@@ -66,7 +66,7 @@ std::string original_of(const Place& written, const Place& here)
 
 std::optional<Displaced> not_here(const Place& written, const Place& here)
 {
-    // The same kernel is the same machine, whatever a container calls itself.
+    // The same kernel is the same machine, also where a container has another machine id.
     const bool other = written.boot_id != here.boot_id && !written.machine.empty() &&
                        !here.machine.empty() && written.machine != here.machine;
     if (other)

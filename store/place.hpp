@@ -2,7 +2,7 @@
 // The place of a store: one machine and one directory of it (R17). Its row says which; a database
 // that is found at another place was copied, and one with fewer commits than its directory has seen
 // went back to an older state: a copy was put back, or its log was lost. Both may be looked at.
-// Whoever wrote there would give ids out again, and act on QEMUs by rows that are not true any more,
+// A process that wrote there would give ids out again, and act on QEMUs by rows that are not true,
 // or are another store's: writing is refused until xlfsck has made it this place's store.
 #ifndef XLSTORE_STORE_PLACE_HPP_
 #define XLSTORE_STORE_PLACE_HPP_
@@ -39,7 +39,7 @@ struct Displaced {
     std::string text;      ///< what was seen, for messages
     std::string original;  ///< copied: where the store that it is a copy of still is; "": gone
 };
-/// `db`: the database, of whatever schema; `seen`: what the directory remembers, read before the
+/// `db`: the database, of any schema; `seen`: what the directory remembers, read before the
 /// database was. @throws DbError
 [[nodiscard]] std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here);
 /// Before SQLite has opened it, which would take that log for the database's own: a database that

@@ -15,7 +15,7 @@ class PrivateCopy {
 public:
     /// Of `database` and its log, if it has one. The files are read through SQLite's own functions:
     /// another descriptor's close would drop the locks of a connection in this process. Made below
-    /// $TMPDIR, /tmp or /dev/shm, whichever can be written. Errors: io (nowhere to write, it
+    /// $TMPDIR, /tmp or /dev/shm, the first that can be written. Errors: io (nowhere to write, it
     /// cannot be read, or it is changed all the time).
     static Result<std::unique_ptr<PrivateCopy>> make(const std::string& database);
     /// The bytes of the log of `database`, read as above; "": it has none, or is changed all the

@@ -13,7 +13,7 @@ static void count_finding(const xlstore_finding* finding, void* userdata)
     ++*(int*)userdata;
 }
 
-/* QEMUs of another store live: they are not taken over, whatever is asked. */
+/* QEMUs of another store live: they are not taken over, also when that is asked for. */
 static void check_living(const struct world* world, const char* file)
 {
     xlstore_restore_options options = XLSTORE_RESTORE_OPTIONS_INIT;

@@ -37,7 +37,7 @@ protected:
     ScratchStore store_;
 };
 
-// Each command that would write is refused, whatever it is; the guests are as they were.
+// Each command that would write is refused; the guests are as they were.
 TEST_F(PlaceQemuTest, NothingIsDoneByAnOlderDatabase)
 {
     const ScratchDomain web(store_, 7, "web");

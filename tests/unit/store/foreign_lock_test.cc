@@ -60,7 +60,7 @@ protected:
         EXPECT_NE(done.error().message.find(who.name()), std::string::npos) << done.error().message;
         EXPECT_EQ(test::sql(scratch_.path(), "SELECT count(*) FROM tombstone"), "0");
     }
-    /// Whoever it is, it is named, and in nobody's way once it is gone.
+    /// The process is named, and keeps no writer out once it is gone.
     void expect_named_and_gone(const std::string& begin)
     {
         Foreigner foreigner(scratch_.path(), begin);
