@@ -3,13 +3,16 @@
 //
 // Checks     creations and destructions that nobody is at work on any more   (3001-3005);
 //            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008);
-//            documents that are closed                                       (3009).
+//            documents that are closed                                       (3009);
+//            creations of an older state of the store                        (3010).
 // Relies on  pass 0.
 // Leaves     rows that are `running`, or `creating`/`destroying` by a living process. No QEMU is
 //            killed but that of a domain whose destruction was ordered; none is unpaused.
+#include "recovery/host_qemu.hpp"
 #include "recovery/passes.hpp"
 #include "store/closing.hpp"
 #include "store/lifecycle.hpp"
+#include "store/registration.hpp"
 
 namespace xlstore::recovery {
 
@@ -63,6 +66,44 @@ Task<Result<void>> finish(Store& store, DomainRow domain, SlowHold hold, Deadlin
     co_return Result<void>();
 }
 
+// The living QEMU of a creation that was under way in an older state of the store: the registered one,
+// or, where that state knew none yet, the one that has this incarnation's socket.
+std::optional<RegisterRequest> qemu_of_older(const Store& store, const DomainRow& domain)
+{
+    RegisterRequest request;
+    request.log_path = domain.log_path;
+    if (domain.registration && life_of(domain.registration->qemu) == Life::alive) {
+        request.monitor_path = domain.registration->path;
+        request.pid = domain.registration->qemu.pid;
+        request.handed_in = domain.registration->handed_in;
+        return request;
+    }
+    const std::string run = store.directory() + "/run";
+    const auto qemu = find_host_qemu(domain, run);
+    if (!qemu) return std::nullopt;
+    request.monitor_path = qemu->monitor;
+    request.pid = qemu->pid;
+    if (request.log_path.empty())
+        request.log_path = run + "/qemu-" + std::to_string(value_of(domain.id)) + ".log";
+    return request;
+}
+
+// R19: such a creation may be long over. What its QEMU has is registered; nothing is plugged into it.
+// False: its QEMU does not live.
+Task<bool> creating_in_older_state(Check& check, Store& store, DomainRow domain, Taken& taken)
+{
+    auto request = qemu_of_older(store, domain);
+    if (!request) co_return false;
+    const Subject about{domain.subject(), "QEMU " + std::to_string(*request->pid), domain.domid};
+    taken.hold.reset();  // the registration takes it
+    co_await fix(check, Code::creation_older, about, [&]() -> Task<Result<void>> {
+        auto done = co_await register_qemu(store, domain, *std::move(request), check.deadline());
+        if (!done) co_return std::move(done).error();
+        co_return Result<void>();
+    });
+    co_return true;
+}
+
 Task<void> creating(Check& check, Store& store, DomainRow domain)
 {
     auto taken = take(check, store, domain.id);
@@ -81,6 +122,8 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
         check.report(Code::qemu_unseen, about);
         co_return;
     }
+    if (domain.older_state && co_await creating_in_older_state(check, store, domain, taken))
+        co_return;
     if (domain.registration)
         about.evidence = "QEMU " + std::to_string(domain.registration->qemu.pid);
     if (life == Life::alive) {

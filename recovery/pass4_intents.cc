@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Pass 4: the open intents of one domain.
 //
-// Checks     that each open intent can be settled by what QEMU shows   (4001-4009).
+// Checks     that each open intent can be settled by what QEMU shows   (4001-4010).
 // Relies on  pass 3: the row is running and its QEMU was alive a moment ago; its slow lock is held.
 // Leaves     no open intent but those of 4001, 4006 to 4009 and of a no to a question.
 #include <algorithm>
 
 #include "recovery/passes.hpp"
 #include "store/engine.hpp"
+#include "store/overtaken.hpp"
 #include "store/probe.hpp"
 
 namespace xlstore::recovery {
@@ -69,6 +70,7 @@ Code code_of(const Unit& unit, const Evidence& found)
     const bool more_to_ask = has_more_to_ask(unit, found);
     if (waits_for_guest(unit, found) && !more_to_ask) return Code::intent_waits;
     if (found.half || more_to_ask) return Code::intent_half_done;
+    if (found.overtaken) return Code::intent_overtaken;
     if (!found.image) return Code::intent_in_doubt;
     switch (*found.image) {
     case Image::after:
@@ -96,15 +98,20 @@ bool out_of_time(Check& check, Reached& reached, const DomainRow& domain, std::s
     return true;
 }
 
+// What QEMU shows of it; nothing is sent but queries.
+Task<Evidence> probed(qmp::Monitor& monitor, const Unit& unit, Deadline until)
+{
+    auto found = co_await look(monitor, unit.front().draft.verb, probe_of(unit), until);
+    co_return by_looking(unit, std::move(found));
+}
+
 // A no to each question, and no question where there is nothing to be done.
 Task<void> look_only(Check& check, Reached& reached, DomainRow domain, std::vector<Unit> units)
 {
     for (std::size_t i = 0; i < units.size(); ++i) {
         if (out_of_time(check, reached, domain, units.size() - i)) co_return;
         const Unit& unit = units[i];
-        const Intent& first = unit.front();
-        const auto found =
-            co_await look(reached.monitor(), first.draft.verb, probe_of(unit), reached.deadline());
+        const auto found = co_await probed(reached.monitor(), unit, reached.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
         const Code code = code_of(unit, found);
@@ -133,9 +140,7 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
     for (std::size_t i = 0; i < units.size(); ++i) {
         if (out_of_time(check, reached, domain, units.size() - i)) co_return;
         Unit& unit = units[i];
-        const Intent& first = unit.front();
-        const auto found =
-            co_await look(engine.monitor(), first.draft.verb, probe_of(unit), reached.deadline());
+        const auto found = co_await probed(engine.monitor(), unit, reached.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
         const Code code = code_of(unit, found);

@@ -2,10 +2,9 @@
 #include "recovery/rebuild.hpp"
 
 #include <algorithm>
-#include <filesystem>
 
+#include "recovery/host_qemu.hpp"
 #include "recovery/userdata.hpp"
-#include "store/creation_note.hpp"
 #include "store/document.hpp"
 #include "store/inventory.hpp"
 #include "store/lifecycle.hpp"
@@ -17,49 +16,6 @@
 namespace xlstore::recovery {
 
 namespace {
-
-namespace fs = std::filesystem;
-
-// What command line and environment of a QEMU say.
-struct HostQemu {
-    pid_t pid = 0;
-    std::vector<std::string> words;
-    std::optional<std::int64_t> domid;  // -xen-domid, or the library's note
-    bool is_xens = false;               // libxl has a document of it
-    std::optional<CreationNote> note;
-    std::string monitor;                // its socket for us
-    std::optional<DomainId> named;      // the incarnation that the socket is named after
-};
-
-std::optional<HostQemu> read_qemu(pid_t pid, const std::string& run)
-{
-    auto words = command_line_words(pid);
-    if (!words) return std::nullopt;
-    const auto line =
-        parse_qemu_command_line(*words, [](const std::string&) { return std::nullopt; });
-    HostQemu qemu;
-    qemu.pid = pid;
-    qemu.words = *std::move(words);
-    qemu.domid = line.domid;
-    qemu.is_xens = line.domid.has_value();
-    const auto own = std::ranges::find_if(
-        line.sockets, [&](const std::string& path) { return path.starts_with(run + "/qmp-"); });
-    // libxl's: XEN_RUN_DIR/qmp-libxl-DOMID, wherever that is.
-    const auto libxls = std::ranges::find_if(line.sockets, [&](const std::string& path) {
-        return line.domid && path.ends_with("/qmp-libxl-" + std::to_string(*line.domid));
-    });
-    if (own != line.sockets.end()) {
-        qemu.monitor = *own;
-        qemu.named = incarnation_in(fs::path(*own).filename().string(), "qmp-");
-        qemu.note = creation_note_of(pid);
-        if (!qemu.domid && qemu.note) qemu.domid = qemu.note->domid;
-    } else if (libxls != line.sockets.end()) {
-        qemu.monitor = *libxls;
-    } else {
-        return std::nullopt;
-    }
-    return qemu;
-}
 
 // What a QEMU says of itself over its monitor.
 struct Said {
@@ -99,7 +55,7 @@ public:
         }
         const std::string run = store_.directory() + "/run";
         for (const pid_t pid : processes()) {
-            auto qemu = read_qemu(pid, run);
+            auto qemu = read_host_qemu(pid, run);
             if (!qemu || is_known(*qemu)) continue;
             co_await take_in(*std::move(qemu));
         }
@@ -107,9 +63,11 @@ public:
     }
 
 private:
+    // Also by a row whose creation pass 3 brings to its end, which it does by the socket's name.
     [[nodiscard]] bool is_known(const HostQemu& qemu)
     {
         return std::ranges::any_of(living_domains(store_.db()), [&](const DomainRow& row) {
+            if (row.state == DomainState::creating && row.id == qemu.named) return true;
             return row.registration && row.registration->qemu.pid == qemu.pid &&
                    life_of(row.registration->qemu) != Life::dead;
         });

@@ -217,10 +217,12 @@ bool is_by_looking(Code code)
     case Code::array_unlisted:
     case Code::session_dead:
     case Code::creation_abandoned:
+    case Code::creation_older:
     case Code::qemu_dead:
     case Code::intent_done:
     case Code::intent_undone:
     case Code::intent_emptied:
+    case Code::intent_overtaken:
     case Code::thing_unknown:
     case Code::thing_absent:
     case Code::thing_back:

@@ -2,7 +2,8 @@
 // A backup put back (R17): its state becomes this place's store, under ids and epochs above all that
 // this directory has seen. What was there before is kept, dated (R22). QEMUs that live are asked and
 // nothing else (R19): what is in them is adopted, and what is not becomes stale; an intent that was
-// open when the backup was taken is settled where QEMU shows how it ended, and none is undone.
+// open when the backup was taken is closed by what QEMU shows, a creation that was under way is
+// registered, and neither is undone.
 //
 // It replaces one file by one rename: killed anywhere, the store is the old one or the new one.
 #ifndef XLSTORE_RECOVERY_RESTORE_HPP_

@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, 4> kStates = {"creating", "running", "des
     "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
-    "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid"
+    "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid, " \
+    "older_state"
 
 DomainRow domain_from(const Statement& row)
 {
@@ -54,6 +55,7 @@ DomainRow domain_from(const Statement& row)
     d.log_path = row.text(19);
     d.born = row.integer(20) != 0;
     d.vm_uuid = row.maybe_text(21);
+    d.older_state = row.integer(22) != 0;
     return d;
 }
 
@@ -291,7 +293,8 @@ Result<Intent> read_intent(Db& db, IntentId id)
                      "SELECT i.domain, i.thing, i.operation, t.class, t.key, i.image_before, "
                      "i.image_after, "
                      "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
-                     "i.asked_us, i.note, i.image_stale, i.batch, i.replaced_state "
+                     "i.asked_us, i.note, i.image_stale, i.batch, i.replaced_state, "
+                     "i.older_state "
                      "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                    .bind(value_of(id));
     if (!row.step()) return no_intent(id);
@@ -324,6 +327,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
                   row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
                   row.text(14), row.maybe_integer(16)};
     intent.asked = asked_products(db, intent.thing);
+    intent.older_state = row.integer(18) != 0;
     return intent;
 }
 
@@ -333,7 +337,7 @@ Result<std::vector<Intent>> read_batch(Db& db, IntentId id)
     auto first = read_intent(db, id);
     if (!first) return std::move(first).error();
     std::vector<Intent> intents;
-    if (!first->batch) {
+    if (!first->batch || first->older_state) {
         intents.push_back(*std::move(first));
         return intents;
     }

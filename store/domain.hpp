@@ -33,6 +33,8 @@ struct DomainRow {
     std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
     bool has_initial_devices = false;  ///< what its QEMU was started with has been asked for
     bool born = false;  ///< it has run: its QEMU's death does not end it
+    /// Its creation was under way in an older state of the store (R17): it is registered by looking.
+    bool older_state = false;
     std::string log_path;
 
     [[nodiscard]] std::string subject() const
@@ -90,7 +92,8 @@ struct IntentSubject {
 Result<IntentSubject> read_intent_subject(Db& db, IntentId id);
 /// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
 Result<Intent> read_intent(Db& db, IntentId id);
-/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first.
+/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first. Of an
+/// older state of the store each is settled with what QEMU shows of it alone: nothing is undone.
 Result<std::vector<Intent>> read_batch(Db& db, IntentId id);
 /// Of one domain, oldest first.
 std::vector<IntentId> open_intents(Db& db, DomainId domain);

@@ -14,6 +14,7 @@
 #include "store/image_opener.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/overtaken.hpp"
 #include "store/plain_text.hpp"
 #include "store/probe.hpp"
 #include "store/product.hpp"
@@ -84,10 +85,6 @@ std::string qemu_said(const Command& command, const qmp::Reply& reply)
     return "QEMU refused " + command.execute + ": " + qmp::printable(reply.error_desc);
 }
 
-}  // namespace
-
-namespace {
-
 std::string traced(const Evidence& found)
 {
     if (found.half) return "half";
@@ -101,10 +98,6 @@ void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const E
                       "intent=" + std::to_string(value_of(id)) + " image=" + traced(found));
 }
 
-}  // namespace
-
-namespace {
-
 // Stands for the tray that a guest has been asked to open: no product, but waited for like one.
 constexpr std::string_view kTray = "tray";
 
@@ -117,6 +110,7 @@ std::vector<Product> asked_of(const std::vector<Intent>& intents)
 {
     std::vector<Product> asked;
     for (const auto& intent : intents) {
+        if (intent.older_state) continue;  // it is closed by what is seen now
         asked.insert(asked.end(), intent.asked.begin(), intent.asked.end());
         if (intent.asked_us && intent.draft.plan.probe.drive)
             asked.push_back(tray_of(intent.draft.plan.probe));
@@ -513,7 +507,8 @@ Task<Evidence> Engine::clear_up(Verb verb, const Probe& probe, Evidence evidence
         std::erase_if(evidence.leftover_fdsets, [&](std::int64_t id) {
             return std::find(removed.begin(), removed.end(), id) != removed.end();
         });
-        if (evidence.image) evidence.half = !evidence.leftover_fdsets.empty();
+        if (evidence.image || evidence.overtaken)
+            evidence.half = !evidence.leftover_fdsets.empty();
     }
     evidence.asked = still_there(asking.asked, evidence);
     if (!trouble.empty()) evidence.reason += "; " + trouble;
@@ -526,6 +521,7 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Verb verb = first.draft.verb;
     const Probe probe = probe_of(intents);
     Evidence found = co_await look(monitor_, verb, probe, until);
+    found = by_looking(intents, std::move(found));
     trace_probed(domain_.id, ids_of(intents), found);
     Asking asking{ids_of(intents), asked_of(intents)};
     found.asked = still_there(asking.asked, found);
@@ -541,6 +537,11 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     if (intents.size() > 1 && found.image == Image::before)
         found.reason += "; none of a batch of " + std::to_string(intents.size()) + " is left";
 
+    if (found.overtaken && !waits && !found.half) {
+        auto closed = close_overtaken(*store_, *this, std::move(intents), std::move(found),
+                                      settle_deadline(until));
+        co_return co_await std::move(closed);
+    }
     if (waits || found.half || !found.image) {
         Resolved open{waits        ? Resolution::waits
                       : found.half ? Resolution::stuck

@@ -42,6 +42,7 @@ enum class Resolution {
     done,      ///< the thing is as the intent wanted it: settled
     undone,    ///< it is as it was before: settled
     emptied,   ///< the drive is empty: settled
+    overtaken,  ///< closed as not done: what is there is neither image, and stays (overtaken.hpp)
     waits,     ///< the guest has been asked to let go and still has it: open
     stuck,     ///< some of it is there and could not be taken out: open
     in_doubt,  ///< nothing is proved: open

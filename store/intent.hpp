@@ -74,6 +74,7 @@ struct Intent {
     std::string note;
     std::optional<std::int64_t> batch;  ///< shared by adds of which all are done or none
     std::vector<Product> asked = {};    ///< devices that the guest has been asked to let go of
+    bool older_state = false;  ///< the store went back since (R17): it is closed by looking alone
 };
 
 /// What a probe showed. No image: silence, or something that proves none of the images; then
@@ -87,6 +88,7 @@ struct Evidence {
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
     std::optional<std::string> medium_name = {};  ///< the same as a document does, "raw:/a.iso"
     bool tray_shut = false;                     ///< its guest keeps the drive's tray shut
+    bool overtaken = false;  ///< what QEMU has is no image, and will be none: others changed it since
     std::string reason;
 };
 

@@ -174,6 +174,8 @@ void settle_at(Db& db, const Memory& seen, const Place& here)
 {
     raise_numbers(db, seen);
     write_place(db, here);
+    db.execute("UPDATE intent SET older_state = 1 WHERE older_state = 0");
+    db.execute("UPDATE domain SET older_state = 1 WHERE state = 'creating' AND older_state = 0");
 }
 
 }  // namespace xlstore

@@ -35,7 +35,11 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
 {
     Evidence evidence;
     const auto* drive = found.find(probe.drive);
-    if (!drive) return nothing_known("QEMU has no drive " + json_shown(probe.drive));
+    if (!drive) {
+        evidence.overtaken = true;
+        evidence.reason = "QEMU has no drive " + json_shown(probe.drive);
+        return evidence;
+    }
     evidence.medium = drive->file;
     if (drive->file) evidence.medium_name = found.medium_in(*drive);
     evidence.tray_shut = drive->locked && !drive->tray_open;
@@ -53,6 +57,7 @@ Evidence judge_drive(const Drives& found, const DriveProbe& probe)
                    (probe.seen && *probe.seen == *drive->file)) {
             evidence.image = Image::before;
         } else {
+            evidence.overtaken = true;
             evidence.reason += ", which is not what the store knows of";
         }
     }

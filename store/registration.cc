@@ -18,21 +18,29 @@ namespace {
 
 using Became = RegistrationNote::Became;
 
-Result<void> check_row(Store& store, const DomainRow& row)
+// A creation of an older state of the store: it is ended by registering its QEMU as it is.
+bool is_older_creation(const DomainRow& row)
 {
+    return row.state == DomainState::creating && row.older_state;
+}
+
+Result<void> check_row(Store& store, const DomainRow& row, std::optional<std::int64_t> pid)
+{
+    // The row's own QEMU, whose intents recovery closes by looking once it is running.
+    const bool own = is_older_creation(row) && row.registration && row.registration->qemu.pid == pid;
     if (row.state == DomainState::destroying || row.state == DomainState::destroyed)
         return Error(Errc::gone, row.subject() + " was destroyed or is being destroyed (R8)");
-    if (row.state == DomainState::creating)
+    if (row.state == DomainState::creating && !is_older_creation(row))
         return Error(Errc::conflict, row.subject() + " is still being created",
                      "nothing was changed; run 'xlstore recover', which finishes or retires it");
     if (auto open = check_open(store.db(), row.id); !open) return open;
-    if (row.registration && life_of(row.registration->qemu) != Life::dead)
+    if (row.registration && !own && life_of(row.registration->qemu) != Life::dead)
         return Error(
             Errc::exists,
             row.subject() + " has a QEMU registered, pid " +
                 std::to_string(row.registration->qemu.pid) + ", which is not known to be dead",
             "'xlfsck -n' says whether it lives; 'xlstore destroy' ends it with its domain");
-    if (!open_intents(store.db(), row.id).empty())
+    if (!own && !open_intents(store.db(), row.id).empty())
         return Error(Errc::busy, row.subject() + " has open intents of a QEMU that died",
                      "run 'xlstore recover' first");
     return {};
@@ -99,6 +107,7 @@ private:
 
     void judge(const SurveyedEntry& entry)
     {
+        if (entry.open) return;  // its intent says what becomes of it
         switch (entry.shown) {
         case SurveyedEntry::Shown::unknown:
             break;
@@ -125,6 +134,7 @@ private:
             return;
         }
         const auto& entry = *drive.entry;
+        if (drive.open) return;
         if (drive.holds == Holds::as_said) {
             keep(entry, {}, drive.evidence.empty() ? "the drive is empty" : drive.evidence);
         } else if (drive.holds != Holds::no_drive && drive.seen) {
@@ -171,6 +181,13 @@ Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
                            : journal.write_stale(fast, w.thing, w.evidence);
         if (!written) return written;
     }
+    // Of a creation: what is not QEMU's is as the document says, and so is what cannot be looked for.
+    db.prepare(
+          "UPDATE thing SET state = 'present', changed_us = ?1 WHERE domain = ?2 AND "
+          "state = 'adding' AND NOT EXISTS (SELECT 1 FROM intent WHERE thing = thing.id)")
+        .bind(now_us())
+        .bind(value_of(fast.domain()))
+        .run();
     return {};
 }
 
@@ -190,7 +207,7 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (!hold) co_return std::move(hold).error();
     const auto row = read_domain(store.db(), domain.id);
     if (!row) co_return Error(Errc::gone, domain.subject() + " is no longer in the store");
-    if (auto ok = check_row(store, *row); !ok) co_return std::move(ok).error();
+    if (auto ok = check_row(store, *row, request.pid); !ok) co_return std::move(ok).error();
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
     auto met = co_await meet_running(store, row->subject(), request.monitor_path, *std::move(named),

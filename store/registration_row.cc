@@ -59,7 +59,8 @@ void clear_registration(Db& db, DomainId domain)
     db.prepare(
           "UPDATE domain SET qemu_pid = NULL, qemu_start_time = NULL, qemu_pid_namespace = NULL, "
           "monitor_path = NULL, monitor_device = NULL, monitor_inode = NULL, peer_pid = NULL, "
-          "peer_uid = NULL, peer_gid = NULL, monitor_handed_in = 0, creation_mark = NULL "
+          "peer_uid = NULL, peer_gid = NULL, monitor_handed_in = 0, creation_mark = NULL, "
+          "older_state = 0 "
           "WHERE id = ?")
         .bind(value_of(domain))
         .run();
