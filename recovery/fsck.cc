@@ -6,6 +6,7 @@
 #include "recovery/damage.hpp"
 #include "recovery/damaged_database.hpp"
 #include "recovery/displaced_store.hpp"
+#include "recovery/high_numbers.hpp"
 #include "recovery/salvage.hpp"
 
 namespace xlstore::recovery {
@@ -82,6 +83,7 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     auto settling = damage ? Settling() : ask_about_place(check, where);
     if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
     Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
+    if (!damage && !settling.found && !check.looking_only()) mend_high_numbers(check, where);
     if (!damage) {
         store = open(where, check.options().mode, settling.found.has_value(), damage);
         // A missing lock file is made anew by that, and tells only then that it is a new one (R17).

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "recovery/damaged_database.hpp"
+#include "recovery/high_numbers.hpp"
 #include "recovery/integrity.hpp"
 #include "recovery/passes.hpp"
 #include "store/json_text.hpp"
@@ -133,10 +134,12 @@ Task<void> check_numbers(Check& check, Store& store)
 {
     if (store.is_behind() || store.displaced()) co_return;  // older than what is remembered
     const auto seen = store.locks().remembered();
+    // Where it may be written they were lowered before it was opened.
+    if (check.looking_only())
+        for (const auto& high : high_numbers(store.db(), seen))
+            check.report(Code::numbers_high, subject_of(high));
     for (const auto& low : low_numbers(store.db(), seen)) {
-        const Subject about{"table " + low.table, "sqlite_sequence has " + std::to_string(low.has) +
-                                                      ", and " + std::to_string(low.given) +
-                                                      " was given"};
+        const auto about = subject_of(low);
         if (!check.ask(Code::numbers_low, about)) continue;
         const auto section = [&](const GateHold&) -> Result<void> {
             raise_low_numbers(store.db(), seen);

@@ -33,6 +33,7 @@ enum class Code : std::uint16_t {
     store_is_copy = 34,
     store_of_another_machine = 35,
     numbers_low = 40,
+    numbers_high = 41,
     entry_unreadable = 1001,
     entry_class_unknown = 1002,
     entry_key_differs = 1003,

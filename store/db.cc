@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cctype>
+#include <limits>
 #include <new>
 
 #include "store/crash_point.hpp"
@@ -287,9 +288,32 @@ void Db::fail(const std::string& doing) const
 {
     const int code = db_ ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
     std::string why = db_ ? sqlite3_errmsg(db_) : "out of memory";
+    if (code == SQLITE_FULL) fail_if_no_number_is_left();
     if ((code & 0xff) == SQLITE_FULL)
         why += " (" + free_space(path_.substr(0, path_.rfind('/'))) + ")";
     throw DbError(code, "database " + path_ + ": " + doing + ": " + why);
+}
+
+// SQLite says of a table that has given its last number that the database or the disk is full.
+void Db::fail_if_no_number_is_left() const
+{
+    sqlite3_stmt* statement = nullptr;
+    sqlite3_prepare_v2(db_, "SELECT name, seq FROM main.sqlite_sequence ORDER BY seq DESC LIMIT 1", -1,
+                       &statement, nullptr);
+    std::string table;
+    if (sqlite3_step(statement) == SQLITE_ROW &&
+        sqlite3_column_int64(statement, 1) == std::numeric_limits<std::int64_t>::max())
+        table = reinterpret_cast<const char*>(sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    if (!table.empty())
+        fail_for_number(table, std::to_string(std::numeric_limits<std::int64_t>::max()));
+}
+
+void Db::fail_for_number(const std::string& table, const std::string& has) const
+{
+    throw DbError(SQLITE_ERROR, "database " + path_ + ": table " + table +
+                                    " has no number left to give: sqlite_sequence was set to " + has +
+                                    " (R17); 'xlfsck -p' lowers it");
 }
 
 void Db::fail_for_room() const

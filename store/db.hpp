@@ -140,9 +140,12 @@ public:
     [[noreturn]] void fail(const std::string& doing) const;
     /// As a full disk does, before anything was tried.
     [[noreturn]] void fail_for_room() const;
+    /// `table` has no number left to give: sqlite_sequence has `has` (R17).
+    [[noreturn]] void fail_for_number(const std::string& table, const std::string& has) const;
 
 private:
     friend class Statement;
+    void fail_if_no_number_is_left() const;
     friend class Transaction;
     friend class ReadTransaction;
     /// Ends the transaction that is open, if there is one, and needs no memory of ours for it.

@@ -8,33 +8,36 @@ namespace xlstore {
 
 namespace {
 
-// A table, and where its numbers stand.
+// A table, and where its numbers stand. ?1: a row above it tells of no number that was given.
 struct Told {
     const char* table;
     const char* highest;
 };
 constexpr std::array kTold = {
     Told{"session",
-         "SELECT max(coalesce((SELECT max(id) FROM session), 0), "
-         "coalesce((SELECT max(owner) FROM intent), 0), "
-         "coalesce((SELECT max(creator) FROM domain), 0))"},
+         "SELECT max(coalesce((SELECT max(id) FROM session WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(owner) FROM intent WHERE owner <= ?1), 0), "
+         "coalesce((SELECT max(creator) FROM domain WHERE creator <= ?1), 0))"},
     Told{"domain",
-         "SELECT max(coalesce((SELECT max(id) FROM domain), 0), "
-         "coalesce((SELECT max(domain) FROM history), 0), "
-         "coalesce((SELECT max(domain) FROM set_aside), 0), "
-         "coalesce((SELECT max(domain) FROM thing), 0))"},
+         "SELECT max(coalesce((SELECT max(id) FROM domain WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(domain) FROM history WHERE domain <= ?1), 0), "
+         "coalesce((SELECT max(domain) FROM set_aside WHERE domain <= ?1), 0), "
+         "coalesce((SELECT max(domain) FROM thing WHERE domain <= ?1), 0))"},
     Told{"thing",
-         "SELECT max(coalesce((SELECT max(id) FROM thing), 0), "
-         "coalesce((SELECT max(thing) FROM intent), 0), "
-         "coalesce((SELECT max(thing) FROM product), 0))"},
+         "SELECT max(coalesce((SELECT max(id) FROM thing WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(thing) FROM intent WHERE thing <= ?1), 0), "
+         "coalesce((SELECT max(thing) FROM product WHERE thing <= ?1), 0))"},
     Told{"intent",
-         "SELECT max(coalesce((SELECT max(id) FROM intent), 0), "
-         "coalesce((SELECT max(intent) FROM history WHERE intent IS NOT NULL), 0))"},
-    Told{"tombstone", "SELECT coalesce((SELECT max(id) FROM tombstone), 0)"},
-    Told{"set_aside", "SELECT coalesce((SELECT max(id) FROM set_aside), 0)"},
+         "SELECT max(coalesce((SELECT max(id) FROM intent WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(intent) FROM history WHERE intent <= ?1), 0))"},
+    Told{"tombstone", "SELECT coalesce((SELECT max(id) FROM tombstone WHERE id <= ?1), 0)"},
+    Told{"set_aside", "SELECT coalesce((SELECT max(id) FROM set_aside WHERE id <= ?1), 0)"},
     Told{"history",
-         "SELECT max(coalesce((SELECT max(id) FROM history), 0), "
-         "coalesce((SELECT max(history_pruned_below) - 1 FROM store), 0))"},
+         "SELECT max(coalesce((SELECT max(id) FROM history WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(history_pruned_below) - 1 FROM store "
+         "WHERE history_pruned_below <= ?1), 0))"},
+    Told{"undo_run", "SELECT coalesce((SELECT max(id) FROM undo_run WHERE id <= ?1), 0)"},
+    Told{"undo_row", "SELECT coalesce((SELECT max(id) FROM undo_row WHERE id <= ?1), 0)"},
 };
 
 std::int64_t sequence_of(Db& db, const char* table)
@@ -48,33 +51,82 @@ std::int64_t remembered(const Memory& seen, std::string_view table)
 {
     if (seen.foreign) return 0;  // of another place
     const auto at = std::ranges::find(Numbers::kTables, table);
-    return at == Numbers::kTables.end()
-               ? 0
-               : seen.numbers.ids.at(static_cast<std::size_t>(at - Numbers::kTables.begin()));
+    if (at == Numbers::kTables.end()) return 0;
+    const auto id = seen.numbers.ids.at(static_cast<std::size_t>(at - Numbers::kTables.begin()));
+    return id <= Numbers::kHighestId ? id : 0;
+}
+
+std::int64_t given_of(Db& db, const Told& told, const Memory& seen)
+{
+    auto row = db.prepare(told.highest).bind(Numbers::kHighestId);
+    return std::max(row.step() ? row.integer(0) : 0, remembered(seen, told.table));
+}
+
+// An older schema has not each of these tables.
+bool has_table(Db& db, const char* table)
+{
+    return db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?")
+        .bind(table)
+        .step();
+}
+
+void set_sequence(Db& db, const WrongNumber& number)
+{
+    db.prepare("DELETE FROM sqlite_sequence WHERE name = ?").bind(number.table).run();
+    db.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)")
+        .bind(number.table)
+        .bind(number.given)
+        .run();
 }
 
 }  // namespace
 
-std::vector<LowNumber> low_numbers(Db& db, const Memory& seen)
+std::int64_t highest_of_rows(Db& db, std::string_view table)
 {
-    std::vector<LowNumber> low;
-    for (const auto& [table, highest] : kTold) {
-        const auto has = sequence_of(db, table);
-        const auto given = std::max(db.pragma_integer(highest), remembered(seen, table));
-        if (has < given) low.push_back({table, has, given});
+    const auto* told = std::ranges::find(kTold, table, &Told::table);
+    return told == kTold.end() ? 0 : given_of(db, *told, Memory());
+}
+
+std::vector<WrongNumber> low_numbers(Db& db, const Memory& seen)
+{
+    std::vector<WrongNumber> low;
+    for (const auto& told : kTold) {
+        if (!has_table(db, told.table)) continue;
+        const auto has = sequence_of(db, told.table);
+        const auto given = given_of(db, told, seen);
+        if (has < given) low.push_back({told.table, has, given});
     }
     return low;
 }
 
+std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
+{
+    std::vector<WrongNumber> high;
+    for (const auto& told : kTold) {
+        const auto has = sequence_of(db, told.table);
+        if (has > Numbers::kHighestId && has_table(db, told.table))
+            high.push_back({told.table, has, given_of(db, told, seen)});
+    }
+    return high;
+}
+
+void refuse_high_numbers(Db& db)
+{
+    auto high = db.prepare("SELECT name, seq FROM sqlite_sequence WHERE CAST(seq AS INTEGER) > ? LIMIT 1")
+                    .bind(Numbers::kHighestId);
+    if (high.step()) db.fail_for_number(high.text(0), high.text(1));
+}
+
 void raise_low_numbers(Db& db, const Memory& seen)
 {
-    for (const auto& low : low_numbers(db, seen)) {
-        db.prepare("DELETE FROM sqlite_sequence WHERE name = ?").bind(low.table).run();
-        db.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)")
-            .bind(low.table)
-            .bind(low.given)
-            .run();
-    }
+    for (const auto& low : low_numbers(db, seen))
+        set_sequence(db, low);
+}
+
+void lower_high_numbers(Db& db, const Memory& seen)
+{
+    for (const auto& high : high_numbers(db, seen))
+        set_sequence(db, high);
 }
 
 }  // namespace xlstore

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "store/db.hpp"
+#include "store/low_numbers.hpp"
 
 namespace xlstore {
 
@@ -90,19 +91,24 @@ Numbers read_numbers(Db& db)
     while (rows.step()) {
         const auto name = rows.text(0);
         for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
-            if (name == Numbers::kTables[i]) numbers.ids[i] = rows.integer(1);
+            if (name == Numbers::kTables[i])
+                numbers.ids[i] = rows.integer(1) <= Numbers::kHighestId
+                                     ? rows.integer(1)
+                                     : highest_of_rows(db, Numbers::kTables[i]);
     }
     return numbers;
 }
 
 Numbers count_commit(Db& db)
 {
+    refuse_high_numbers(db);
     db.prepare("UPDATE store SET commits = commits + 1").run();
     return read_numbers(db);
 }
 
 void raise_numbers(Db& db, const Memory& seen)
 {
+    lower_high_numbers(db, seen);
     const auto own = read_numbers(db);
     auto missing = std::max<std::int64_t>(0, seen.numbers.commits - own.commits);
     if (seen.foreign) missing += kUnknownLoss;

@@ -23,6 +23,9 @@ struct Numbers {
     /// that callers keep.
     static constexpr std::array<const char*, 5> kTables = {"session", "domain", "thing", "intent",
                                                            "history"};
+    /// The highest that an id can be: store/locks.cc has a byte for no higher one, and no store gives so
+    /// many. A number above it in sqlite_sequence was put there by hand, or by damage.
+    static constexpr std::int64_t kHighestId = std::int64_t{1} << 39;
     std::int64_t commits = 0;
     std::array<std::int64_t, kTables.size()> ids{};  ///< the highest that was given, a table each
 
@@ -52,12 +55,13 @@ struct NumbersLine {
 
 /// Does the schema of `db` count commits? @throws DbError
 [[nodiscard]] bool counts_commits(Db& db);
+/// An id above kHighestId is no number that was given: that table's is the highest of its rows then.
 /// REQUIRES counts_commits(). @throws DbError
 [[nodiscard]] Numbers read_numbers(Db& db);
 /// Counts the commit that is about to be made; the numbers after it. REQUIRES counts_commits() and
-/// an open write transaction. @throws DbError
+/// an open write transaction. @throws DbError  a number is above kHighestId: nothing may be committed
 Numbers count_commit(Db& db);
-/// R17: ids go on above `seen`, the commit count too; epochs and revisions of every domain go up by
+/// R17: ids go on above `seen` and above the rows where sqlite_sequence is too high, the commit count too; epochs and revisions of every domain go up by
 /// as much as the commits that are missing could have advanced them. REQUIRES as count_commit().
 /// @throws DbError
 void raise_numbers(Db& db, const Memory& seen);

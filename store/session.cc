@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "schema/steps.hpp"
+#include "store/low_numbers.hpp"
 #include "store/store.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
@@ -25,6 +26,7 @@ Result<std::int64_t> Store::begin_session(const Place& here, std::optional<ByteL
                      "use the xlstore that upgraded it, or a newer one");
     if (const auto why = xlstore::displaced(*db_, locks_->remembered(), here))
         return displaced_error(directory_, *why);
+    refuse_high_numbers(*db_);
     settled_ = true;
     write_place(*db_, here);
     db_->prepare(

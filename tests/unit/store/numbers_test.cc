@@ -99,6 +99,23 @@ TEST_F(RaisedNumbersTest, CountOfCommitsNeverGoesBack)
     EXPECT_EQ(number("SELECT commits FROM store"), 10);
 }
 
+// R17: a number that a hand wrote into sqlite_sequence was not given.
+TEST_F(RaisedNumbersTest, ComeDownToWhatWasGivenWhereSqliteSequenceWasSetUp)
+{
+    db_.execute(
+        "INSERT INTO sqlite_sequence (name, seq) VALUES ('session', 9223372036854775807);"
+        "UPDATE sqlite_sequence SET seq = 9223372036854775806 WHERE name = 'domain'");
+    EXPECT_EQ(read_numbers(db_).ids[1], 1);
+    EXPECT_THROW(count_commit(db_), DbError);
+    Memory seen;
+    seen.numbers.commits = 10;
+    seen.numbers.ids = {90, 0, 0, 0, 0};
+    raise_numbers(db_, seen);
+    EXPECT_EQ(number("SELECT seq FROM sqlite_sequence WHERE name = 'session'"), 90);
+    EXPECT_EQ(number("SELECT seq FROM sqlite_sequence WHERE name = 'domain'"), 1);
+    EXPECT_EQ(count_commit(db_).commits, 11);
+}
+
 TEST_F(RaisedNumbersTest, StayWhereNothingIsMissing)
 {
     Memory seen;
