@@ -202,10 +202,16 @@ std::string exchange(const std::string& directory, const std::string& made, OldD
         unlink(kept.c_str());
         throw IoError(error, "cannot exchange " + kept + " and " + database);
     }
-    Db db(database, Db::Mode::read_write);  // its log and index, for readers who may not write
-    (void)db.fill_reserve();                // what the disk has (R21)
-    sync_directory(directory);
     return kept;
+}
+
+// REQUIRES exchange().
+void complete(const std::string& directory)
+{
+    sync_directory(directory);
+    // Its log and index, for readers who may not write.
+    Db db(directory + "/store.db", Db::Mode::read_write);
+    (void)db.fill_reserve();  // what the disk has (R21)
 }
 
 // What an adoption by looking may do (R19): nothing of it changes a QEMU. Rows of an older boot stay
@@ -276,13 +282,39 @@ std::vector<RestoredDomain> domains_of(Store& store)
     return domains;
 }
 
-void write_history(Store& store, const std::string& evidence, Deadline until)
+Result<void> write_history(Store& store, const std::string& evidence, Deadline until)
 {
     const auto section = [&](const GateHold&) -> Result<void> {
         Journal(store).add_history(HistoryLine{{}, "restore", {}, {}, "done", {}, evidence});
         return {};
     };
-    (void)store.loop().wait_for(store.with_gate("restore", until, section));
+    return store.loop().wait_for(store.with_gate("restore", until, section));
+}
+
+// What follows the exchange of the files.
+Result<void> follow_up(const StoreOptions& where, const RestoreOptions& options, Restored& restored)
+{
+    complete(where.directory);
+    auto checked = look_through(where, options);
+    if (!checked) return std::move(checked).error();
+    if (!checked->store) return Error(Errc::store, "its database could not be looked through");
+    restored.report = checked->report;
+    restored.domains = domains_of(*checked->store);
+    return write_history(*checked->store,
+                         options.file + " of " + std::to_string(restored.commits) + " commits" +
+                             (restored.kept.empty() ? "" : "; before: " + restored.kept),
+                         Clock::now() + where.open_timeout);
+}
+
+Error unfinished(const std::string& kept, const Error& why)
+{
+    std::string advice = "'xlfsck' goes on with it";
+    if (!kept.empty())
+        advice += "; what was there before is kept in " + kept +
+                  ", and 'xlstore prune damaged' takes it away";
+    return Error(Errc::unfinished,
+                 "restore: the backup is the store now, and what follows was not done: " + why.message,
+                 why.code == Errc::io ? "make room on its file system, then " + advice : advice);
 }
 
 // Under the gate and every session byte. What the old database is called from now on.
@@ -322,18 +354,13 @@ Result<Restored> restore(const StoreOptions& given, RestoreOptions options)
         restored.kept = *kept;
     else
         unlink(kept->c_str());
-    auto checked = look_through(where, options);
-    if (!checked || !checked->store)
-        return Error(Errc::unfinished,
-                     "restore: the backup is the store now, and was not looked through" +
-                         (checked ? std::string() : ": " + checked.error().message),
-                     "'xlfsck' goes on with it");
-    restored.report = checked->report;
-    restored.domains = domains_of(*checked->store);
-    write_history(*checked->store,
-                  options.file + " of " + std::to_string(restored.commits) + " commits" +
-                      (restored.kept.empty() ? "" : "; before: " + restored.kept),
-                  Clock::now() + where.open_timeout);
+    std::optional<Error> failure;
+    try {
+        if (auto done = follow_up(where, options, restored); !done) failure = done.error();
+    } catch (...) {
+        failure = caught();
+    }
+    if (failure) return unfinished(restored.kept, *failure);
     return restored;
 }
 

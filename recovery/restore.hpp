@@ -41,7 +41,7 @@ struct Restored {
 /// Makes the store, if there is none. Waits `where.open_timeout` for those that have it open.
 /// Errors, with nothing changed: invalid (it is no backup, of a newer release, damaged); refused (QEMUs live, and
 /// not `adopt`; they are named); busy (it is open: by whom); store, io, exists. Error unfinished: the
-/// backup is the store now, and what follows could not be done: the advice names what goes on with
+/// backup is the store now, and what follows could not be done: the advice names what was kept, and what goes on with
 /// it. @throws DbError
 Result<Restored> restore(const StoreOptions& where, RestoreOptions options);
 

@@ -63,6 +63,8 @@ constexpr std::array kTables = {
         "DELETE FROM domain WHERE id = ?1 AND state = 'destroyed'"},
 };
 
+constexpr std::ptrdiff_t kDateCharacters = 16;
+
 // No row is so old / there are never so many.
 constexpr std::int64_t kNever = 0;
 constexpr std::int64_t kAll = -1;  // LIMIT
@@ -115,13 +117,26 @@ std::int64_t history_below(Db& db, const Limits& limits)
     return oldest.step() ? std::max(below, oldest.integer(0) + 1) : below;
 }
 
-// When it was put aside, by its name; nothing: it has none that says so, and is left alone.
+// Of the files of one store.db.damaged-DATE: "", "-2", and their logs. Else it is not ours.
+bool is_suffix_of_ours(std::string_view suffix)
+{
+    if (suffix.ends_with("-wal")) suffix.remove_suffix(4);
+    if (suffix.empty()) return true;
+    return suffix.size() > 1 && suffix[0] == '-' &&
+           suffix.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
+// When it was put aside, by its name, exactly as store/dated_path.hpp makes them; nothing: it has none
+// that says so, and is left alone.
 std::optional<std::int64_t> dated_us(const std::string& name)
 {
     for (const std::string_view path : {kDamaged, kReplaced}) {
         const auto stem = path.substr(1);
         std::tm utc{};
-        if (name.starts_with(stem) && strptime(name.c_str() + stem.size(), "%Y%m%dT%H%M%SZ", &utc))
+        if (!name.starts_with(stem)) continue;
+        const char* date = name.c_str() + stem.size();
+        const char* end = strptime(date, "%Y%m%dT%H%M%SZ", &utc);  // takes blanks for digits, too
+        if (end && end - date == kDateCharacters && !std::strchr(date, ' ') && is_suffix_of_ours(end))
             return std::int64_t{timegm(&utc)} * 1'000'000;
     }
     return std::nullopt;
@@ -156,19 +171,56 @@ public:
     Task<Result<std::vector<Pruned>>> run()
     {
         std::vector<Pruned> all;
-        for (const auto kept : kEverythingKept) {
-            if (!takes(kept)) continue;
-            auto pruned = co_await one(kept);
-            if (!pruned) co_return std::move(pruned).error();
-            all.push_back(*pruned);
+        std::optional<Error> failure;
+        // The files first: they need no commit, and on a full disk make the room for one.
+        co_await try_one(Kept::damaged, all, failure);
+        for (const auto kept : kEverythingKept)
+            if (kept != Kept::damaged) co_await try_one(kept, all, failure);
+        std::ranges::sort(all, {}, &Pruned::kept);
+        if (options_.dry_run && !failure) co_return all;
+        if (!options_.dry_run) {
+            auto told = co_await guarded(record(all));
+            if (!told && !failure) failure = std::move(told).error();
         }
-        if (options_.dry_run) co_return all;
-        auto told = co_await record(all);
-        if (!told) co_return std::move(told).error();
+        if (failure) co_return but_for(*std::move(failure), all);
         co_return all;
     }
 
 private:
+    // One that fails keeps no other from its turn; the first failure is told.
+    Task<void> try_one(Kept kept, std::vector<Pruned>& all, std::optional<Error>& failure)
+    {
+        if (!takes(kept)) co_return;
+        auto pruned = co_await guarded(one(kept));
+        if (pruned)
+            all.push_back(*pruned);
+        else if (!failure)
+            failure = std::move(pruned).error();
+    }
+
+    // A full disk is thrown.
+    template <class T>
+    static Task<Result<T>> guarded(Task<Result<T>> work)
+    {
+        std::optional<Error> failure;
+        try {
+            co_return co_await std::move(work);
+        } catch (const DbError& e) {
+            if (is_damage(e)) throw;
+            failure = error_of(e);
+        }
+        co_return *std::move(failure);
+    }
+
+    static Error but_for(Error failure, const std::vector<Pruned>& all)
+    {
+        std::string text;
+        for (const auto& pruned : all)
+            if (pruned.count > 0) text += (text.empty() ? "" : ", ") + describe(pruned);
+        if (!text.empty()) failure.message += "; pruned all the same: " + text;
+        return failure;
+    }
+
     Task<Result<Pruned>> one(Kept kept)
     {
         switch (kept) {

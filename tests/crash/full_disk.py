@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """R21: destruction, settling and recovery succeed on a full disk, with any number of blocks left.
 
-    full_disk.py --bin BUILD/bin [--levels A,B,…] [--greedy | --salvage]
+    full_disk.py --bin BUILD/bin [--levels A,B,…] [--greedy | --salvage | --restore]
 
 A store on a small tmpfs, in a mount namespace of our own. For each level a new store with two domains, each with a
 real QEMU, and an intent whose client was killed; then a file takes what the disk has but for that many pages. Then
@@ -14,7 +14,11 @@ domains are destroyed; with --greedy the second one beside a program that takes 
 then such a program takes its blocks; the store can be opened again when 32 KiB are free.
 
 With --salvage: a damaged database, and so many pages left. `xlfsck -y` salvages it, or says that there is no room and
-leaves each file as it was, to the byte. Exit status 77: not allowed to mount here.
+leaves each file as it was, to the byte.
+
+With --restore: so many pages left beside room for the new database. `xlstore restore` is done, or says that it is not
+finished and names the file that it kept, or has changed nothing; then `prune --older-than 0` takes that file away, even
+where there is no room for a commit. Exit status 77: not allowed to mount here.
 """
 
 import argparse
@@ -222,6 +226,41 @@ class Salvage(Trial):
             self.wrong.append(f"xlfsck -y: {said.returncode}: {text}")
 
 
+class Restore(Trial):
+    """A backup put back; no QEMU is needed."""
+
+    def level(self, pages):
+        self.wrong = []
+        backup = self.outside / "backup.db"
+        backup.unlink(missing_ok=True)
+        self.must("xlstore", "init", why="setting up")
+        document = self.outside / "document.json"
+        document.write_text((ROOT / "tools/examples/web01.json").read_text(encoding="utf-8"), encoding="utf-8")
+        self.must("xlstore", "import", 1, document, why="setting up")
+        self.must("xlstore", "backup", backup, why="setting up")
+        self.must("xlstore", "destroy", 1, why="setting up")
+        self.filler.fill(pages)
+        try:
+            self.judge(self.run("xlstore", "restore", backup))
+        finally:
+            self.filler.remove()
+        self.must("xlfsck", "-p", statuses=(0, 1), why="with room again")
+        self.must("xlfsck", "-n", why="in the end")
+        subprocess.run(["rm", "-rf", self.store], check=True)
+        return self.wrong
+
+    def judge(self, said):
+        text = said.stdout + said.stderr
+        kept = [path.name for path in self.store.glob("store.db.replaced-*")]
+        if bool(kept) != (said.returncode in (0, 3)):
+            self.wrong.append(f"restore: {said.returncode}, and {kept} is kept: {text}")
+        if any(name not in text for name in kept):
+            self.wrong.append(f"restore: {kept} is not named: {text}")
+        pruned = self.run("xlstore", "prune", "--older-than", 0)
+        if list(self.store.glob("store.db.replaced-*")):
+            self.wrong.append(f"prune: {pruned.returncode}: {pruned.stdout}{pruned.stderr}")
+
+
 def all_levels():
     end = DISK // PAGE
     return [*range(NEAR), *range(NEAR, end // 2, STEP)]
@@ -232,6 +271,7 @@ def main():
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--levels")
     parser.add_argument("--salvage", action="store_true")
+    parser.add_argument("--restore", action="store_true")
     parser.add_argument("--greedy", action="store_true")
     parser.add_argument("--mounted", action="store_true")
     given = parser.parse_args()
@@ -244,7 +284,7 @@ def main():
         disk.mkdir()
         outside.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "tmpfs", disk], check=True)
-        trial = (Salvage if given.salvage else Trial)(given.bin.resolve(), disk, outside)
+        trial = (Salvage if given.salvage else Restore if given.restore else Trial)(given.bin.resolve(), disk, outside)
         trial.greedy = given.greedy
         try:
             for pages in levels:

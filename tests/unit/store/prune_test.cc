@@ -155,11 +155,14 @@ TEST_F(PruneTest, DamagedFilesGoByTheDateInTheirNames)
     const auto file = [this](const std::string& name) { return scratch_.path() + "/" + name; };
     const std::string stem = "store.db.damaged-";
     for (const auto& name : {stem + "20200102T030405Z", stem + "20200102T030405Z-wal",
-                             stem + "20200102T030405Z-2", stem + "29990102T030405Z", stem + "mine"})
+                             stem + "20200102T030405Z-2", stem + "29990102T030405Z", stem + "mine",
+                             stem + "20200102T030405Z-notes.txt", stem + "20200102T030405Z-2-wal.txt",
+                             stem + "2020 1 2T030405Z", stem + "20200102T030405Z.gz"})
         test::write_file(file(name), "0123456789");
     EXPECT_EQ(pruned(), "damaged 3");
     EXPECT_TRUE(std::filesystem::exists(file(stem + "29990102T030405Z")));
     EXPECT_TRUE(std::filesystem::exists(file(stem + "mine")));
+    EXPECT_TRUE(std::filesystem::exists(file(stem + "20200102T030405Z-notes.txt")));
 }
 
 TEST_F(PruneTest, LockSlotsOfWhatIsOverTakeNoSpaceAndThoseOfWhatLivesStay)
