@@ -10,6 +10,7 @@
 //            that its row has; the text is set aside.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "recovery/passes.hpp"
 #include "recovery/set_aside.hpp"
@@ -142,6 +143,7 @@ public:
 
     Task<void> settle()
     {
+        std::set<DomainId> mended;
         for (auto& found : found_) {
             if (!found.repair) {
                 check_.report(found.code, found.about);
@@ -149,11 +151,14 @@ public:
             }
             if (!check_.ask(found.code, found.about)) continue;
             auto done = co_await act(found);
-            if (done)
-                check_.fixed(found.code, found.about);
-            else
+            if (!done) {
                 check_.failed(found.code, found.about, done.error());
+                continue;
+            }
+            check_.fixed(found.code, found.about);
+            if (found.code == Code::member_unreadable) mended.insert(found.domain);
         }
+        tell_lost(mended);
     }
 
 private:
@@ -171,6 +176,20 @@ private:
         found_.push_back(
             Found{flaw.code, Subject{domain.subject() + ": " + what, flaw.why, domain.domid, {}},
                   domain.id, problem(flaw.code).question.empty() ? Repair() : std::move(repair)});
+    }
+
+    // What a repair took is said in the same run, and once.
+    void tell_lost(const std::set<DomainId>& mended)
+    {
+        const auto told = std::exchange(found_, {});
+        for (const auto id : mended)
+            if (const auto domain = read_domain(store_.db(), id))
+                look_for_lost(*domain, read_members(store_.db(), id));
+        for (const auto& lost : found_)
+            if (std::ranges::none_of(told, [&](const Found& found) {
+                    return found.code == lost.code && found.about.text == lost.about.text;
+                }))
+                check_.report(lost.code, lost.about);
     }
 
     // libxl makes no domain of a document without these. One that never had b_info is as it was
