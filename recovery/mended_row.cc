@@ -37,12 +37,13 @@ public:
         set(column, std::string(otherwise), std::string("'") + otherwise + "' was taken");
     }
 
-    // A number from 1 on.
-    void counts(const char* column)
+    // A number from 1 on. A caller that kept the one it had may not find it again.
+    void counts(const char* column, std::int64_t above)
     {
         if (!has(column)) return;
         const auto value = row_.integer(column);
-        if (value < 1 || value > kMostOf) set(column, std::int64_t{1}, "1 was taken");
+        if (value >= 1 && value <= kMostOf) return;
+        set(column, above, std::to_string(above) + " was taken, which no caller has seen");
     }
 
     void object_or_null(const char* column)
@@ -147,8 +148,8 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
             witness.document_name.value_or("domain-" + std::to_string(row.integer("domid"))),
             witness.document_name ? "that of the document was taken" : "it has a new one");
     mend_state(mending, row, witness);
-    mending.counts("epoch");
-    mending.counts("revision");
+    mending.counts("epoch", witness.above);
+    mending.counts("revision", witness.above);
     mending.one_of("layout", std::array{"yajl", "json-c"}, "yajl");
     mend_boot(mending, row, witness);
     if (!row.is_null("vm_uuid") && !sound_uuid(row.text("vm_uuid")))

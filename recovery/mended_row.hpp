@@ -22,6 +22,7 @@ struct DomainWitness {
     std::optional<std::string> document_uuid;
     std::optional<std::string> document_name;
     std::string boot_id;  ///< of the kernel that runs
+    std::int64_t above = 1;  ///< an epoch and a revision that no domain had (R17)
 };
 /// Mends a row of `domain`; each column that was mended, and what was taken.
 std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness);

@@ -12,6 +12,7 @@
 #include "store/class_rebuild.hpp"
 #include "store/device_class.hpp"
 #include "store/json_text.hpp"
+#include "store/numbers.hpp"
 #include "store/process.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/random.hpp"
@@ -24,7 +25,7 @@ namespace {
 // anew long before it holds as many.
 constexpr std::int64_t kIdsAhead = 100'000;
 constexpr std::int64_t kEpochsAhead = 1'000'000;
-constexpr std::int64_t kMostIds = std::int64_t{1} << 48;
+constexpr std::int64_t kMostCommits = std::int64_t{1} << 53;
 
 // R1 R5. Neither taken for present, since it may have been removed, nor left out.
 constexpr const char* kDoubtful =
@@ -206,6 +207,9 @@ private:
             rebuilt("the store's own row",
                     "its durability is not known: 'power', the stronger one, was taken");
         }
+        if (there && has_column("store", "commits") && !row.is_null("commits"))
+            if (const auto told = row.integer("commits"); told > 0 && told <= kMostCommits)
+                commits_ = told;
         row.set("uuid", random_uuid());  // R17: it is another database
         put("store", row, "the store's own row");
     }
@@ -215,6 +219,17 @@ private:
     {
         const auto at = domains_.find(domain);
         return at != domains_.end() && at->second.text("state") == "destroyed";
+    }
+
+    // Each advance of an epoch or a revision was a commit of its own.
+    [[nodiscard]] std::int64_t generation_above() const
+    {
+        std::int64_t most = commits_;
+        for (const auto& [id, row] : domains_)
+            for (const char* column : {"epoch", "revision"})
+                if (const auto value = row.integer(column); value <= kMostCommits)
+                    most = std::max(most, value);
+        return most + kEpochsAhead;
     }
 
     void mend_domains()
@@ -228,8 +243,10 @@ private:
             "domain",
             "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
             "domid %s", [&](const Row& row) { domids[row.integer("id")] = row.integer("domid"); });
+        const auto above = generation_above();
         for (auto& [id, row] : domains_) {
             DomainWitness witness;
+            witness.above = above;
             if (const auto at = uuids.find(id); at != uuids.end()) witness.index_uuid = at->second;
             if (const auto at = domids.find(id); at != domids.end())
                 witness.index_domid = at->second;
@@ -301,8 +318,8 @@ private:
                 domain.set("uuid", uuids[id]);
                 domain.set("name", "domain-" + std::to_string(row.integer("domid")));
                 domain.set("state", "running");
-                domain.set("epoch", std::int64_t{1});
-                domain.set("revision", std::int64_t{1});
+                domain.set("epoch", generation_above());
+                domain.set("revision", generation_above());
                 domain.set("layout", "yajl");
                 domain.set("boot_id", current_boot_id());
                 domain.set("monitor_handed_in", std::int64_t{0});
@@ -756,7 +773,7 @@ private:
              {"session", "domain", "tombstone", "thing", "intent", "set_aside", "history"}) {
             // As damaged as any other row: what no store gets to is none of its numbers.
             const auto told = sequences_[table];
-            const auto known = std::max(ids_[table], told < kMostIds ? told : 0);
+            const auto known = std::max(ids_[table], told <= Numbers::kHighestId ? told : 0);
             const auto first = std::max(known, ids_from_) + kIdsAhead;
             into_.prepare("DELETE FROM sqlite_sequence WHERE name = ?").bind(table).run();
             into_.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)")
@@ -769,6 +786,7 @@ private:
     DamagedDatabase& from_;
     Db& into_;
     std::int64_t ids_from_;
+    std::int64_t commits_ = 0;
     std::set<std::string> damaged_;
     std::map<std::string, std::set<std::int64_t>> doubtful_;
     std::map<std::string, std::int64_t> ids_;

@@ -44,6 +44,17 @@ TEST_F(MendedDomainTest, SoundRowStaysAsItIs)
     EXPECT_TRUE(mend_domain(row_, witness_).empty());
 }
 
+// R17: a caller that kept revision 1 would write over what it has not seen.
+TEST_F(MendedDomainTest, GenerationThatIsLostIsAboveEveryOther)
+{
+    witness_.above = 1'000'012;
+    row_.set("revision", std::int64_t{INT64_MAX});
+    row_.set("epoch", std::int64_t{0});
+    EXPECT_EQ(mend_domain(row_, witness_).size(), 2U);
+    EXPECT_EQ(row_.integer("revision"), 1'000'012);
+    EXPECT_EQ(row_.integer("epoch"), 1'000'012);
+}
+
 TEST_F(MendedDomainTest, OfThreeUuidsTheTwoThatAgreeAreRight)
 {
     row_.set("uuid", kTurned);
