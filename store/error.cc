@@ -75,12 +75,24 @@ Error no_room(const DbError& error)
                  "lasts");
 }
 
+Error shorter_than_its_index(const DbError& error)
+{
+    return Error(Errc::lost,
+                 std::string(error.what()) +
+                     ": its log (store.db-wal) was moved away, replaced or cut off while a process "
+                     "had the store open (R17)",
+                 "end the programs that have the store open ('xlstore locks' names them), then run "
+                 "'xlfsck -p'; the QEMUs run on");
+}
+
 }  // namespace
 
 Error error_of(const DbError& error)
 {
     // The index of the log could not be made.
     if (error.extended_code() == SQLITE_IOERR_SHMSIZE) return no_room(error);
+    // The index of the log names more of it than there is.
+    if (error.extended_code() == SQLITE_IOERR_SHORT_READ) return shorter_than_its_index(error);
     switch (error.extended_code() & 0xff) {
     case SQLITE_FULL:
         return no_room(error);

@@ -228,5 +228,14 @@ TEST(NoRoomTest, ForTheIndexOfTheLogIsRoomThatIsMissing)
     EXPECT_TRUE(test::contains(error.advice, "make room"));
 }
 
+// R17: the index of a log that a hand took away names more of it than there is.
+TEST(ShortLogTest, IsNotTakenForADiskThatFailed)
+{
+    const Error error = error_of(DbError(SQLITE_IOERR_SHORT_READ, "database /x: disk I/O error"));
+    EXPECT_EQ(error.code, Errc::lost);
+    EXPECT_TRUE(test::contains(error.message, "R17"));
+    EXPECT_FALSE(test::contains(error.advice, "dmesg"));
+}
+
 }  // namespace
 }  // namespace xlstore
