@@ -273,9 +273,9 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, D
     auto thing = write_entry(fast, draft);
     if (!thing) return std::move(thing).error();
     // Nothing: it keeps its place in the order of making.
-    const auto made = draft.verb == Verb::add && draft.replaced_state && !draft.put_back
-                          ? std::optional(next_place(db, fast.domain()))
-                          : std::nullopt;
+    std::optional<std::int64_t> made;
+    if (draft.verb == Verb::add && draft.replaced_state && !draft.put_back)
+        made = next_place(db, fast.domain());
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
           "image_neither, image_stale, replaced_state, plan, probe, monitor_path, epoch, opened_us, "

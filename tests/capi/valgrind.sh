@@ -18,8 +18,9 @@ newer=$(find "$root/store" "$root/recovery" "$root/schema" -name '*.*' -type f !
 
 work=$(mktemp -d)
 here=$root/tests/capi
-cc -std=c99 -g -I"$root/store/include" -I"$root/recovery/include" -o "$work/capi_test" "$here/arguments.c" \
-    "$here/creation.c" "$here/lifetime.c" "$here/main.c" "$here/operations.c" "$here/own_qmp.c" \
+sources=$(find "$here" -name '*.c' ! -name pidfd_shim.c)   # the others are the program's own
+# shellcheck disable=SC2086  # a list
+cc -std=c99 -g -I"$root/store/include" -I"$root/recovery/include" -o "$work/capi_test" $sources \
     -L"$build/lib" -lxlstore -Wl,-rpath,"$build/lib" -pthread
 cc -shared -fPIC -o "$work/pidfd_shim.so" "$here/pidfd_shim.c"
 python3 -I "$here/pidfd_server.py" "$work/server" &

@@ -47,6 +47,9 @@ def acknowledged_thing_gone(domain, pid, _):
 def qemu_without_row(_, __, whole):
     process = subprocess.Popen(["qemu-system-x86_64", "-machine", "none", "-display", "none", "-nodefaults",
                                 "-name", whole.directory], stdin=subprocess.DEVNULL)
+    # exec closes the pipe that Popen waits for before the kernel shows the new command line.
+    while process.pid not in judge.processes_with(whole.directory)[0] and process.poll() is None:
+        time.sleep(0.01)
     try:
         yield f"R13: QEMU {process.pid} runs"
     finally:

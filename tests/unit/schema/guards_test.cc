@@ -163,6 +163,7 @@ TEST_F(GuardsTest, R11AQemuIsThatOfOneDomain)
                                "creation_mark = 'x'", "born_us = NULL", "creator = NULL",
                                "initial_from = 'creation'", "older_state = 1"})
         refused(kOnlyOurs, std::string("UPDATE domain SET ") + change);
+    refused(kOnlyOurs, "UPDATE intent SET older_state = 1");
 }
 
 // Rows that came past the guards are shown by the view, and so by xlfsck.
