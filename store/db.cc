@@ -139,6 +139,7 @@ Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
         break;
     case Mode::read_only:
         flags |= SQLITE_OPEN_READONLY;
+        vfs = reserving_vfs();  // the log's index may have to be made
         break;
     case Mode::read_write:
         flags |= SQLITE_OPEN_READWRITE;

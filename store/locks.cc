@@ -16,6 +16,7 @@
 #include "store/hole.hpp"
 #include "store/kernel_locks.hpp"
 #include "store/lock_holders.hpp"
+#include "store/spare.hpp"
 
 namespace xlstore {
 
@@ -445,10 +446,26 @@ LineFile line_file(const LockFile& file)
 
 }  // namespace
 
+namespace {
+
+// The third memory, beside the lock files: both of these may be deleted. Opened for each use, since the
+// first commit of a process may be what makes it. Nothing: it is not there, or not to be opened.
+std::optional<LockFile> spare_beside(const LockFile& locks, bool writing)
+{
+    const auto path = locks.path().substr(0, locks.path().rfind('/')) + kSpare;
+    if (!locks.may_lock() || !file_identity(path)) return std::nullopt;
+    auto opened = LockFile::open(path, writing);
+    return opened ? std::optional<LockFile>(*std::move(opened)) : std::nullopt;
+}
+
+}  // namespace
+
 void Locks::remember(const Numbers& numbers) const noexcept
 try {
-    for (const auto* file : {&locks_, &slow_})
-        file->write_line(kMemorySlot, numbers_line(numbers, line_file(*file)));
+    const auto spare = spare_beside(locks_, true);
+    for (const auto* file : {&locks_, &slow_, spare ? &*spare : nullptr})
+        if (file) file->write_line(kMemorySlot, numbers_line(numbers, line_file(*file)));
+} catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
 } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
 }
 
@@ -473,8 +490,9 @@ Memory Locks::remembered() const
     Memory own;
     Memory foreign;
     bool has_own = false;
-    for (const auto* file : {&locks_, &slow_}) {
-        const auto line = memory_in(*file);
+    const auto spare = spare_beside(locks_, false);
+    for (const auto* file : {&locks_, &slow_, spare ? &*spare : nullptr}) {
+        const auto line = file ? memory_in(*file) : std::nullopt;
         if (!line) continue;
         const bool is_own = line->file.inode == file->identity().inode &&
                             may_be_same_birth(line->file.born_ns, file->born_ns());

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "store/hole.hpp"
+#include "store/spare.hpp"
 
 namespace xlstore {
 
@@ -43,6 +44,7 @@ struct File {
     sqlite3_int64 size;          // while this process writes; else unknown
     sqlite3_int64 page_size;     // of a database; 0 before the first fill()
     Room room;
+    const char* name;  // of a database: its path, for as long as the file is open
 };
 File& file_of(sqlite3_file* file)
 {
@@ -118,6 +120,12 @@ bool leaves_the_reserve(File& log, const void* what, int size, sqlite3_int64 at)
                 big_endian(what) * database.page_size + limits::reserve_in_database / parts);
 }
 
+// Another program has closed the database last, and taken with it what the files had ahead of need.
+bool has_given(const File& database, sqlite3_int64 bytes)
+{
+    return database.name && give_up_spare(database.name, bytes);
+}
+
 // ---- The layer ----
 
 int close_file(sqlite3_file* file)
@@ -139,7 +147,10 @@ int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
 {
     File& f = file_of(file);
     if (f.database && !leaves_the_reserve(f, what, size, at)) return SQLITE_FULL;
-    const int rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+    const File& database = f.database ? *f.database : f;
+    int rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+    while (rc == SQLITE_FULL && database.room == Room::reserve && has_given(database, size))
+        rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
     if (rc != SQLITE_OK)
         f.size = kUnknown;
     else if (f.size != kUnknown)
@@ -212,7 +223,10 @@ int characteristics(sqlite3_file* file)
 int map_index(sqlite3_file* file, int region, int size, int extend, void volatile** out)
 {
     File& f = file_of(file);
-    const int rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
+    int rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
+    // The first process that opens the database makes it, and without it not even a destruction can begin.
+    while (rc == SQLITE_IOERR_SHMSIZE && has_given(f, size))
+        rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
     if (rc == SQLITE_OK && region == 0) f.index = static_cast<volatile const char*>(*out);
     return rc;
 }
@@ -286,7 +300,8 @@ sqlite3_vfs& plain_vfs()
 int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags)
 {
     auto* f =
-        new (file) File{{nullptr}, nullptr, nullptr, nullptr, nullptr, kUnknown, 0, Room::ordinary};
+        new (file) File{{nullptr}, nullptr, nullptr, nullptr, nullptr, kUnknown, 0, Room::ordinary,
+                        (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr};
     sqlite3_vfs& vfs = plain_vfs();
     const auto bytes = static_cast<sqlite3_uint64>(vfs.szOsFile);
     f->plain = static_cast<sqlite3_file*>(sqlite3_malloc64(bytes));
@@ -360,7 +375,8 @@ bool Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
         *database->log, end_of_log(*database) + limits::reserve_in_log + limits::ordinary_room);
     const bool in_database =
         grow(*database, pages * page_size + limits::reserve_in_database + limits::ordinary_room);
-    return in_log && in_database;
+    const bool in_spare = !database->name || fill_spare(database->name);
+    return in_log && in_database && in_spare;
 }
 
 bool Reserve::lasts() noexcept

@@ -18,6 +18,7 @@
 #include "store/new_database.hpp"
 #include "store/plain_text.hpp"
 #include "store/random.hpp"
+#include "store/spare.hpp"
 #include "store/store_files.hpp"
 #include "store/store_source.hpp"
 #include "store/tables.hpp"
@@ -40,7 +41,8 @@ constexpr int kTruncateFrames = 16'000;
 Result<void> check_room(const std::string& directory)
 {
     constexpr std::int64_t kBytes = limits::reserve_in_log + limits::reserve_in_database +
-                                    2 * limits::ordinary_room + limits::empty_store_bytes;
+                                    2 * limits::ordinary_room + limits::spare_bytes +
+                                    limits::empty_store_bytes;
     if (free_bytes(directory) >= kBytes) return {};
     return Error(Errc::io,
                  "store: a new one takes " + std::to_string(kBytes >> 10) + " KiB, and " +
@@ -102,7 +104,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
         const auto name = entry.path().filename().string();
         // A damaged database of old does not keep a new store from being made.
-        if (name != "locks" && name != "slow" && name != "run" &&
+        if (name != "locks" && name != "slow" && name != "run" && "/" + name != kSpare &&
             !name.starts_with("store.db.new") && !("/" + name).starts_with(kDamaged) &&
             !("/" + name).starts_with(kReplaced))
             return unusable("store: " + directory + " is not empty: it holds " + name,

@@ -15,6 +15,7 @@
 #include "store/lock_holders.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
+#include "store/spare.hpp"
 
 namespace xlstore {
 
@@ -185,6 +186,9 @@ Result<void> check_files(const std::string& directory, bool writing,
     if (auto ok = check_locks(directory, writing, log); !ok) return ok;
     for (const char* name : {"/store.db", "/locks", "/slow"})
         if (auto ok = check_entry(directory + name, false, writing); !ok) return ok;
+    // Made by the next commit where it is missing.
+    if (file_identity(directory + kSpare))
+        if (auto ok = check_entry(directory + kSpare, false, writing); !ok) return ok;
     if (writing && Locks::close_to_group(directory) && log)
         log->write(LogLevel::warning, "the lock files of " + directory +
                                           " are no longer open to the reading group, which needs none");

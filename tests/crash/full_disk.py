@@ -2,23 +2,29 @@
 # SPDX-License-Identifier: MIT
 """R21: destruction, settling and recovery succeed on a full disk, with any number of blocks left.
 
-    full_disk.py --bin BUILD/bin [--levels A,B,…] [--greedy | --salvage | --restore]
+    full_disk.py --bin BUILD/bin [--levels A,B,…] [--shell] [--greedy | --salvage | --restore | --repair]
 
-A store on a small tmpfs, in a mount namespace of our own. For each level a new store with two domains, each with a
-real QEMU, and an intent whose client was killed; then a file takes what the disk has but for that many pages. Then
-`xlfsck -p` settles the intent, a device is taken out (done, or refused with nothing changed: never in doubt), and both
-domains are destroyed; with --greedy the second one beside a program that takes every block that becomes free. Without
---levels: every page near either end, and steps between.
+A store on a small tmpfs, in a mount namespace of our own. For each level a new store with three domains, each with a
+real QEMU, a CD, and an intent whose client was killed; then a file takes what the disk has but for that many pages.
+Then `xlfsck -p`, `xlfsck -y` and `xlstore recover` settle an intent each, a CD is ejected and a device taken out (done,
+or refused with nothing changed: never in doubt), and the domains are destroyed; with --greedy the second one beside a
+program that takes every block that becomes free. With --shell SQLite's own shell closes the database last before the
+disk is full, which takes log and index away and cuts the database to its pages. Without --levels: every page near either
+end, and steps between.
 
 --greedy is for runs by hand: the first process to open a store makes the log's index (-shm, 32 KiB) anew, and now and
-then such a program takes its blocks; the store can be opened again when 32 KiB are free.
+then such a program takes its blocks, and those of the spare file; the store can be opened again when 32 KiB are free.
 
 With --salvage: a damaged database, and so many pages left. `xlfsck -y` salvages it, or says that there is no room and
 leaves each file as it was, to the byte.
 
 With --restore: so many pages left beside room for the new database. `xlstore restore` is done, or says that it is not
 finished and names the file that it kept, or has changed nothing; then `prune --older-than 0` takes that file away, even
-where there is no room for a commit. Exit status 77: not allowed to mount here.
+where there is no room for a commit.
+
+With --repair: a document whose text is damaged and too large for a copy in the reserve, and a settle that is owed to
+another domain. `xlfsck -y` settles; the repair is done, or said not to be, by name, and nothing of it is. Exit status
+77: not allowed to mount here.
 """
 
 import argparse
@@ -26,6 +32,7 @@ import json
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -35,7 +42,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGE = 4096
 DISK = 12 << 20
 SECONDS = 120
-NEAR = 40       # pages around the edges, of which each is a level of its own
+NEAR = 25       # pages around the edges, of which each is a level of its own
 STEP = 37
 
 
@@ -91,8 +98,12 @@ class Filler:
             (self.disk / name).unlink(missing_ok=True)
 
 
+DOMAINS = (1, 2, 3)
+
+
 class Trial:
     greedy = False
+    shell = False
 
     def __init__(self, binaries, disk, outside):
         self.bin = binaries
@@ -114,12 +125,17 @@ class Trial:
         return done
 
     def create(self, domid):
+        medium = self.outside / "a.iso"
+        medium.write_bytes(bytes(PAGE))
         document = self.outside / f"{domid}.json"
         document.write_text(json.dumps({
             "c_info": {"type": "hvm", "name": f"vm{domid}", "uuid": f"5b1c0a77-2222-4333-8444-{domid:012}"},
-            "b_info": {"max_vcpus": 1, "max_memkb": 65536, "target_memkb": 65536, "type.hvm": {}}}), encoding="utf-8")
+            "b_info": {"max_vcpus": 1, "max_memkb": 65536, "target_memkb": 65536, "type.hvm": {}},
+            "disks": [{"pdev_path": str(medium), "vdev": "hdc", "format": "raw", "removable": 1, "is_cdrom": 1}]}),
+            encoding="utf-8")
         self.must("xlstore", "create", domid, document, "--", "qemu-system-x86_64", "-S", "-nodefaults", "-display", "none",
-                  "-machine", "pc,accel=tcg", "-m", "64", "-device", "usb-ehci,id=xenusb-0", why="setting up")
+                  "-machine", "pc,accel=tcg", "-m", "64", "-drive", "if=none,readonly=on,id=ide-5632", "-device",
+                  "ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0", "-device", "usb-ehci,id=xenusb-0", why="setting up")
 
     @staticmethod
     def tablet(name):
@@ -133,13 +149,16 @@ class Trial:
         """What was wrong with this many pages left."""
         self.wrong = []
         self.must("xlstore", "init", why="setting up")
-        for domid in (1, 2):
+        for domid in DOMAINS:
             self.create(domid)
-        self.must("xlstore", "attach", 1, "qemu", self.tablet("there"), why="setting up")
-        self.run("xlstore", "attach", 1, "qemu", self.tablet("left"),
-                 environment={"XLSTORE_CRASH_AT": "commit.before:3"})
-        if self.sql("SELECT count(*) FROM intent") != "1":
-            self.wrong.append("setting up: no intent was left open")
+            self.must("xlstore", "attach", domid, "qemu", self.tablet("there"), why="setting up")
+            self.run("xlstore", "attach", domid, "qemu", self.tablet("left"),
+                     environment={"XLSTORE_CRASH_AT": "commit.before:3"})
+        if self.open_intents() != len(DOMAINS):
+            self.wrong.append(f"setting up: {self.open_intents()} intents were left open")
+        self.damage()
+        if self.shell:
+            subprocess.run(["sqlite3", self.store / "store.db", "PRAGMA user_version"], check=True, capture_output=True)
         self.filler.fill(pages)
         try:
             self.on_the_full_disk()
@@ -152,6 +171,9 @@ class Trial:
         subprocess.run(["rm", "-rf", self.store], check=True)
         return self.wrong
 
+    def damage(self):
+        """More that is wrong before the disk is full."""
+
     def end_qemus(self):
         """What a trial that went wrong has left."""
         for process in pathlib.Path("/proc").glob("[0-9]*"):
@@ -161,21 +183,33 @@ class Trial:
             except OSError:
                 continue
 
+    def open_intents(self):
+        return int(self.sql("SELECT count(*) FROM intent") or -1)
+
+    def may_be_refused(self, *words):
+        """Done, or not done for want of room: then no intent is left."""
+        done = self.run("xlstore", "--json", *words)
+        if done.returncode == 0:
+            return
+        code = json.loads(done.stdout)["error"]["code"] if done.stdout.startswith("{") else "none"
+        if code != "io":
+            self.wrong.append(f"{words}: {done.returncode}: {done.stdout}{done.stderr}")
+        if self.open_intents() != 0:
+            self.wrong.append(f"{words}: refused, and an intent is left")
+
     def on_the_full_disk(self):
-        self.must("xlfsck", "-p", statuses=(1,), why="recovery")
-        if self.sql("SELECT count(*) FROM intent") != "0":
-            self.wrong.append("recovery left the intent open")
-        taken_out = self.run("xlstore", "--json", "detach", 1, "qemu", "there")
-        if taken_out.returncode != 0 and json.loads(taken_out.stdout)["error"]["code"] != "io":
-            self.wrong.append(f"detach: {taken_out.stdout}")
-        if taken_out.returncode != 0 and self.sql("SELECT count(*) FROM intent") != "0":
-            self.wrong.append("a refused detach left an intent")
-        self.must("xlstore", "destroy", 1, why="destruction")
-        if self.greedy:
-            self.filler.keep_on()
-        self.must("xlstore", "destroy", 2, why="destruction of the second")
+        for left, (domid, command) in enumerate(zip(DOMAINS, (("xlfsck", "-p"), ("xlfsck", "-y"), ("xlstore", "recover")))):
+            self.must(*command, domid, statuses=(0,) if command[1] == "recover" else (1,), why="recovery")
+            if self.open_intents() != len(DOMAINS) - left - 1:
+                self.wrong.append(f"{command}: {self.open_intents()} intents are open")
+        self.may_be_refused("eject", 1, "hdc")
+        self.may_be_refused("detach", 1, "qemu", "there")
+        for domid in DOMAINS:
+            if self.greedy and domid == DOMAINS[1]:
+                self.filler.keep_on()
+            self.must("xlstore", "destroy", domid, why="destruction")
         self.filler.stop()
-        self.must("xlfsck", "-p", why="recovery at the end")
+        self.must("xlfsck", "-p", statuses=(0, 1), why="recovery at the end")
 
 
 class Salvage(Trial):
@@ -261,6 +295,38 @@ class Restore(Trial):
             self.wrong.append(f"prune: {pruned.returncode}: {pruned.stdout}{pruned.stderr}")
 
 
+class Repair(Trial):
+    """A repair needs room for a copy of what it takes away (R22); it may be left, and stands in no settle's way."""
+
+    TEXT = '{"broken": ' + "x" * (700 << 10)
+
+    def damage(self):
+        database = sqlite3.connect(self.store / "store.db")
+        database.create_function("only_xlstore_changes_this", 0, lambda: 1)
+        with database:
+            changed = database.execute("UPDATE document_member SET text = ? WHERE key = 'b_info' AND domain = "
+                                       "(SELECT id FROM domain WHERE domid = 1)", (self.TEXT,))
+            if changed.rowcount != 1:
+                self.wrong.append("setting up: nothing was damaged")
+        database.close()
+
+    def is_damaged(self):
+        return self.sql("SELECT count(*) FROM document_member WHERE key = 'b_info' AND text LIKE '%broken%'") == "1"
+
+    def on_the_full_disk(self):
+        said = self.run("xlfsck", "-y")
+        if self.open_intents() != 0:
+            self.wrong.append(f"a settle was kept from its turn: {said.stdout}{said.stderr}")
+        text = 'member "b_info"'
+        lines = [line for line in said.stdout.splitlines() if text in line and "its text cannot be read" in line]
+        if self.is_damaged() == any("SET ASIDE" in line and "NOT" not in line for line in lines) or not lines:
+            self.wrong.append(f"what was done of the repair is not what was said: {said.stdout}{said.stderr}")
+        if self.is_damaged() and (not said.returncode & 4 or "nothing was done" not in said.stdout):
+            self.wrong.append(f"the repair that was left is not named: {said.returncode}: {said.stdout}{said.stderr}")
+        for domid in DOMAINS:
+            self.must("xlstore", "destroy", domid, why="destruction")
+
+
 def all_levels():
     end = DISK // PAGE
     return [*range(NEAR), *range(NEAR, end // 2, STEP)]
@@ -272,7 +338,9 @@ def main():
     parser.add_argument("--levels")
     parser.add_argument("--salvage", action="store_true")
     parser.add_argument("--restore", action="store_true")
+    parser.add_argument("--repair", action="store_true")
     parser.add_argument("--greedy", action="store_true")
+    parser.add_argument("--shell", action="store_true")
     parser.add_argument("--mounted", action="store_true")
     given = parser.parse_args()
     if not given.mounted:
@@ -284,8 +352,10 @@ def main():
         disk.mkdir()
         outside.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "tmpfs", disk], check=True)
-        trial = (Salvage if given.salvage else Restore if given.restore else Trial)(given.bin.resolve(), disk, outside)
+        kind = Salvage if given.salvage else Restore if given.restore else Repair if given.repair else Trial
+        trial = kind(given.bin.resolve(), disk, outside)
         trial.greedy = given.greedy
+        trial.shell = given.shell
         try:
             for pages in levels:
                 said = trial.level(pages)

@@ -107,6 +107,27 @@ TEST_F(PlaceTest, OlderCopyThatWasPutBackIsNotWrittenTo)
     expect_settles(store_.path());
 }
 
+// The spare file (R21) remembers it too.
+TEST_F(PlaceTest, OlderCopyThatWasPutBackIsNoticedThoughBothLockFilesWereDeleted)
+{
+    take_copy();
+    write_line(store_.path());
+    put_back();
+    fs::remove(file("locks"));
+    fs::remove(file("slow"));
+    const auto refused = Store::open(in(store_.path()));
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(test::contains(refused.error().message, "an older copy was put back"));
+    expect_settles(store_.path());
+}
+
+TEST_F(PlaceTest, LockFilesThatWereDeletedAreMadeAnewBesideTheStoreAsItIs)
+{
+    fs::remove(file("locks"));
+    fs::remove(file("slow"));
+    write_line(store_.path());
+}
+
 TEST_F(PlaceTest, CopyOfTheLatestStateIsTheStore)
 {
     take_copy();
