@@ -89,7 +89,8 @@ Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
     };
     std::optional<Error> failed;
     try {
-        const auto done = co_await store.with_gate("rebuild indexes", check.deadline(), section);
+        const auto done = co_await unless_full(
+            store.with_gate("rebuild indexes", check.deadline(), section));
         if (!done) failed = done.error();
     } catch (const DbError& e) {
         if (!is_damage(e)) throw;
@@ -121,7 +122,8 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
             }
             return {};
         };
-        const auto done = co_await store.with_gate("restore the schema", check.deadline(), section);
+        const auto done = co_await unless_full(
+            store.with_gate("restore the schema", check.deadline(), section));
         if (done)
             check.fixed(Code::schema_changed, about);
         else
@@ -145,7 +147,8 @@ Task<void> check_numbers(Check& check, Store& store)
             raise_low_numbers(store.db(), seen);
             return {};
         };
-        const auto done = co_await store.with_gate("raise numbers", check.deadline(), section);
+        const auto done = co_await unless_full(
+            store.with_gate("raise numbers", check.deadline(), section));
         if (done)
             check.fixed(Code::numbers_low, about);
         else

@@ -380,7 +380,10 @@ private:
                                             found.about.text + ": " + found.about.evidence});
             return {};
         };
-        co_return co_await journal.commit(*hold, operation, until, section);
+        // Of the reserve half: nothing is taken away without a copy (R22), and what the copies would take
+        // is left to those commits that have to succeed on a full disk (R21).
+        co_return co_await unless_full(
+            journal.commit(*hold, operation, until, section, Room::half));
     }
 
     Check& check_;

@@ -11,6 +11,10 @@
 
 namespace xlstore::recovery {
 
+/// The outcome of a commit; Error io where the disk has no room for it: nothing was done, which is said of
+/// this one, and keeps no other from its turn (R21, R22). @throws what else `commit` throws
+Task<Result<void>> unless_full(Task<Result<void>> commit);
+
 struct DatabaseState {
     bool sound = true;   ///< false: nothing for the other passes to do
     std::string damage;  ///< why it has to be replaced

@@ -177,6 +177,19 @@ std::string_view mode_name(Mode mode)
 
 }  // namespace
 
+Task<Result<void>> unless_full(Task<Result<void>> commit)
+{
+    std::optional<Error> full;
+    try {
+        co_return co_await std::move(commit);
+    } catch (const DbError& e) {
+        if (!is_no_room(e)) throw;
+        full = error_of(e);
+    }
+    full->message += "; nothing was done";
+    co_return *std::move(full);
+}
+
 Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 {
     const OnReserve on_reserve(store);

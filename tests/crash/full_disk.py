@@ -298,17 +298,23 @@ class Restore(Trial):
 class Repair(Trial):
     """A repair needs room for a copy of what it takes away (R22); it may be left, and stands in no settle's way."""
 
-    TEXT = '{"broken": ' + "x" * (700 << 10)
+    TEXT = '{"broken": ' + "x" * (1500 << 10)
+
+    database = None
 
     def damage(self):
-        database = sqlite3.connect(self.store / "store.db")
-        database.create_function("only_xlstore_changes_this", 0, lambda: 1)
-        with database:
-            changed = database.execute("UPDATE document_member SET text = ? WHERE key = 'b_info' AND domain = "
-                                       "(SELECT id FROM domain WHERE domid = 1)", (self.TEXT,))
+        # Open until the end: with the last to close it the log would go.
+        self.database = sqlite3.connect(self.store / "store.db")
+        self.database.create_function("only_xlstore_changes_this", 0, lambda: 1)
+        with self.database:
+            changed = self.database.execute("UPDATE document_member SET text = ? WHERE key = 'b_info' AND domain = "
+                                            "(SELECT id FROM domain WHERE domid = 1)", (self.TEXT,))
             if changed.rowcount != 1:
                 self.wrong.append("setting up: nothing was damaged")
-        database.close()
+
+    def end_qemus(self):
+        self.database.close()
+        super().end_qemus()
 
     def is_damaged(self):
         return self.sql("SELECT count(*) FROM document_member WHERE key = 'b_info' AND text LIKE '%broken%'") == "1"
