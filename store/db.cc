@@ -312,9 +312,10 @@ void Db::fail_if_no_number_is_left() const
 
 void Db::fail_for_number(const std::string& table, const std::string& has) const
 {
-    throw DbError(SQLITE_ERROR, "database " + path_ + ": table " + table +
+    // A code that SQLite gives for nothing that this program does: error_of() has advice for it.
+    throw DbError(SQLITE_RANGE, "database " + path_ + ": table " + table +
                                     " has no number left to give: sqlite_sequence was set to " + has +
-                                    " (R17); 'xlfsck -p' lowers it");
+                                    " by hand (R17)");
 }
 
 void Db::fail_for_room() const

@@ -13,7 +13,9 @@ namespace xlstore {
 
 Error unusable(const std::string& database, const DbError& why)
 {
-    if ((why.extended_code() & 0xff) == SQLITE_BUSY) return database_locked(database);
+    // PROTOCOL: the first to open it could not make the log's index anew for as long as SQLite tries.
+    const int code = why.extended_code() & 0xff;
+    if (code == SQLITE_BUSY || code == SQLITE_PROTOCOL) return database_locked(database);
     Error error = error_of(why);
     error.message = "store: " + database + ": " + why.reason();
     return error;

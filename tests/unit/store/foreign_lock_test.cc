@@ -3,9 +3,12 @@
 // is over, and nothing has changed.
 #include <gtest/gtest.h>
 
+#include <sqlite3.h>
+
 #include <filesystem>
 
 #include "store/store.hpp"
+#include "store/store_source.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
@@ -88,6 +91,20 @@ TEST_F(ForeignLockTest, AReadLockInTheIndexOfTheLogIsNamed)
     expect_named_and_gone(
         "index = open(store + '/store.db-shm', 'rb')\n"
         "fcntl.lockf(index, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 120)");
+}
+
+// The first to open the store makes that index anew and cannot: after ten seconds SQLite says "locking
+// protocol", which is not waited for here.
+TEST_F(ForeignLockTest, AReadLockInTheIndexIsNamedToTheFirstToOpenTheStoreToo)
+{
+    Foreigner foreigner(scratch_.path(),
+                        "index = open(store + '/store.db-shm', 'rb')\n"
+                        "fcntl.lockf(index, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 122)");
+    const auto error = unusable(scratch_.path() + "/store.db",
+                                DbError(SQLITE_PROTOCOL, "database /x: locking protocol"));
+    EXPECT_EQ(error.code, Errc::busy);
+    EXPECT_NE(error.message.find(foreigner.name()), std::string::npos) << error.message;
+    EXPECT_EQ(error_of(DbError(SQLITE_PROTOCOL, "database /x: locking protocol")).code, Errc::busy);
 }
 
 TEST_F(ForeignLockTest, AReadLockOnTheGateIsNamedAndNotTheLastClaimant)
