@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 
 #include "recovery/damaged_database.hpp"
 #include "recovery/high_numbers.hpp"
@@ -156,6 +157,40 @@ Task<void> check_numbers(Check& check, Store& store)
     }
 }
 
+// A creation refuses neither: libxl lets a domain that it moves within one host have a name and a uuid
+// twice, and a QEMU that lives is registered whatever it is called (R1). Until one of the two has another,
+// neither can be named by them.
+void check_identities(Check& check, Db& db)
+{
+    struct Shared {
+        const char* what;
+        const char* command;
+        const char* pairs;
+    };
+    constexpr std::array<Shared, 2> kShared = {
+        Shared{"name", "rename domid:# NAME",
+               "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON a.name = b.name AND "
+               "a.id < b.id WHERE a.state <> 'destroyed' AND b.state <> 'destroyed' ORDER BY b.id"},
+        Shared{"uuid", "preserve domid:# NAME",
+               "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
+               "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' AND "
+               "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' "
+               "ORDER BY b.id"}};
+    for (const auto& shared : kShared) {
+        auto pairs = db.prepare(shared.pairs);
+        while (pairs.step()) {
+            std::string command = shared.command;
+            command.replace(command.find('#'), 1, pairs.text(0));
+            check.report(Code::database_breach,
+                         Subject{"domain " + pairs.text(0) + " (" + pairs.text(1) + ")",
+                                 std::string("it has the ") + shared.what + " of domain " +
+                                     pairs.text(2) + ", too: 'xlstore " + command +
+                                     "' gives it another",
+                                 pairs.integer(0)});
+        }
+    }
+}
+
 }  // namespace
 
 Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo)
@@ -185,6 +220,7 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
             check.report(Code::database_breach,
                          Subject{"domain " + breaches.text(0) + " " + breaches.text(1),
                                  breaches.text(2), breaches.integer(0)});
+        check_identities(check, db);
     } catch (const DbError& e) {
         if (!is_damage(e)) throw;  // it could not be read, which is not the same
         co_return DatabaseState{false, words_of_sqlite(e.reason())};
