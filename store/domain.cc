@@ -138,6 +138,17 @@ std::optional<DomainRow> by_id(Db& db, std::string_view word)
     return id ? read_domain(db, DomainId(*id)) : std::nullopt;
 }
 
+// By a name that was taken from it: the line of history that says so begins with that name.
+std::optional<DomainRow> once_called(Db& db, std::string_view name)
+{
+    auto line = db.prepare(
+                      "SELECT domain FROM history WHERE operation IN ('rename', 'preserve') AND "
+                      "substr(evidence, 1, length(?1)) = ?1 ORDER BY id DESC LIMIT 1")
+                    .bind(json_shown(name) + " is now called ");
+    if (!line.step() || line.is_null(0)) return std::nullopt;
+    return read_domain(db, DomainId(line.integer(0)));
+}
+
 // Each incarnation that it fits but `row` itself, the newest first.
 std::vector<DomainId> others_of(Db& db, const Reading& reading, const DomainRow& row)
 {
@@ -189,6 +200,7 @@ Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word)
         auto others = others_of(db, reading, *newest);
         return FoundIncarnation{*std::move(newest), std::move(others)};
     }
+    if (auto row = once_called(db, word)) return FoundIncarnation{*std::move(row), {}};
     return never_was(word);
 }
 

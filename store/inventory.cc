@@ -285,6 +285,30 @@ std::string Drives::shown(const std::string& file) const
     return qmp::printable(it == sets.opaque_of.end() ? file : it->second);
 }
 
+namespace {
+
+// With -snapshot QEMU puts a file of its own before each medium, which takes the writes and is removed
+// while it is open: the medium is what lies behind it.
+void see_through_snapshot(std::string_view inserted, Drives::Drive& drive)
+{
+    constexpr std::string_view kDescribed = "json:";
+    constexpr std::string_view kTemporary = "vl.";  // and six characters
+    if (drive.format != "qcow2" || !drive.file->starts_with(kDescribed)) return;
+    const auto described = json_minify(drive.file->substr(kDescribed.size()), "its file");
+    const auto file = described ? json_find(*described, "file") : std::nullopt;
+    const auto path = file ? json_get_string(*file, "filename").value_or("") : std::string();
+    const auto name = path.substr(path.rfind('/') + 1);
+    if (!name.starts_with(kTemporary) || name.size() != kTemporary.size() + 6) return;
+    const auto image = json_find(inserted, "image");
+    const auto behind = image ? json_find(*image, "backing-image") : std::nullopt;
+    const auto medium = behind ? json_get_string(*behind, "filename") : std::nullopt;
+    if (!medium) return;
+    drive.file = *medium;
+    drive.format = json_get_string(*behind, "format").value_or("");
+}
+
+}  // namespace
+
 Task<Result<Drives>> look_at_drives(Monitor& monitor, Deadline until)
 {
     Drives found;
@@ -311,6 +335,7 @@ Task<Result<Drives>> look_at_drives(Monitor& monitor, Deadline until)
             drive.file = json_get_string(*inserted, "file");
             if (!drive.file) co_return no_answer("query-block");
             drive.format = json_get_string(*inserted, "drv").value_or("");
+            see_through_snapshot(*inserted, drive);
         }
         const auto bytes = drive.id.size() + drive.file.value_or("").size() + drive.format.size();
         if (auto fits = bound.count(bytes); !fits) co_return fits.error();

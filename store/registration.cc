@@ -5,10 +5,12 @@
 #include <array>
 
 #include "store/closing.hpp"
+#include "store/document.hpp"
 #include "store/hole.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/meeting.hpp"
+#include "store/qemu_command_line.hpp"
 #include "store/registration_row.hpp"
 #include "store/survey.hpp"
 
@@ -191,6 +193,22 @@ Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
     return {};
 }
 
+// Said, not refused: it is the administrator's word that this QEMU is the domain's.
+std::optional<RegistrationNote> other_uuid(const DomainRow& row, pid_t qemu)
+{
+    const auto words = command_line_words(qemu);
+    if (!words) return std::nullopt;
+    const auto option = std::ranges::find_if(*words, [](const std::string& word) -> bool {
+        return word == "-uuid" || word == "--uuid";
+    });
+    if (option == words->end() || option + 1 == words->end()) return std::nullopt;
+    const auto uuid = normal_uuid(*(option + 1));
+    if (!uuid || *uuid == row.uuid || uuid == row.vm_uuid) return std::nullopt;
+    return RegistrationNote{Became::differs, std::nullopt,
+                            "QEMU was started with uuid " + *uuid + ", and the domain has " + row.uuid +
+                                ": see that it is this domain's QEMU"};
+}
+
 }  // namespace
 
 std::string_view became_name(Became became) noexcept
@@ -250,6 +268,7 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
         });
     if (!written) co_return std::move(written).error();
     Registered done{*read_domain(store.db(), row->id), findings.notes, {}};
+    if (auto note = other_uuid(*row, static_cast<pid_t>(qemu.pid))) done.notes.push_back(*std::move(note));
     if (!initial.known()) done.gap = line ? line->gap().value_or("") : line.error().message;
     co_return std::move(done);
 }
