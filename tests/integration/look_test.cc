@@ -242,7 +242,8 @@ TEST(UnitsTest, TheyRunForWhatIsLeftOfADatabase)
 {
     if (!why_not({"systemd-analyze", "condition", "ConditionPathExists=/"}).empty())
         GTEST_SKIP() << "there is no systemd-analyze that evaluates conditions";
-    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in"}) {
+    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in",
+                             "xlstore-prune.service.in"}) {
         const ScratchDirectory place;
         Words command = {"systemd-analyze", "condition"};
         std::istringstream text(
