@@ -6,10 +6,6 @@
 #include <new>
 #include <system_error>
 
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/plain_text.hpp"
-
 namespace xlstore {
 
 std::string_view errc_name(Errc code) noexcept
@@ -51,18 +47,6 @@ std::string_view errc_name(Errc code) noexcept
         return "unfinished";
     }
     return "unknown";
-}
-
-std::string error_json(const Error& error)
-{
-    std::vector<std::pair<std::string, std::string>> members = {
-        {"code", json_quote(errc_name(error.code))},
-        {"message", json_quote(plain_text(error.message, limits::error_bytes_max))}};
-    if (!error.advice.empty())
-        members.emplace_back("advice",
-                             json_quote(plain_text(error.advice, limits::error_bytes_max)));
-    if (error.intent) members.emplace_back("intent", std::to_string(*error.intent));
-    return json_object(members);
 }
 
 namespace {

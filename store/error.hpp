@@ -53,9 +53,6 @@ struct Error {
     {}
 };
 
-/// {"code":…,"message":…,"advice":…,"intent":…}
-[[nodiscard]] std::string error_json(const Error& error);
-
 /// SQLite failed. `extended_code` is SQLite's own.
 class DbError : public std::runtime_error {
 public:

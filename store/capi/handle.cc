@@ -3,6 +3,7 @@
 
 #include <new>
 
+#include "store/error_json.hpp"
 #include "store/json_text.hpp"
 
 namespace xlstore::capi {

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "store/capi/handle.hpp"
+#include "store/error_json.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/wait.hpp"

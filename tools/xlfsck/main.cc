@@ -13,6 +13,7 @@
 #include <variant>
 
 #include "recovery/fsck.hpp"
+#include "store/error_json.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/plain_text.hpp"

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "store/error_json.hpp"
 #include "store/json_text.hpp"
 #include "tools/xlstore/verbs.hpp"
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "store/error.hpp"
+#include "store/error_json.hpp"
 #include "store/json_text.hpp"
 
 namespace xlstore {
