@@ -16,6 +16,7 @@
 #include "store/process.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/random.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore::recovery {
 

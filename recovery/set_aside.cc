@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/set_aside.hpp"
 
-#include "store/lock_file.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore::recovery {
 

@@ -6,6 +6,7 @@
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/unplaced.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -9,15 +9,16 @@
 #include "store/creation_note.hpp"
 #include "store/document.hpp"
 #include "store/edit.hpp"
+#include "store/file_identity.hpp"
 #include "store/hole.hpp"
 #include "store/listener.hpp"
-#include "store/lock_file.hpp"
 #include "store/migration.hpp"
 #include "store/random.hpp"
 #include "store/registration.hpp"
 #include "store/run_directory.hpp"
 #include "store/trace.hpp"
 #include "store/unplaced.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

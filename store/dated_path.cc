@@ -4,7 +4,7 @@
 #include <array>
 #include <ctime>
 
-#include "store/lock_file.hpp"
+#include "store/file_identity.hpp"
 
 namespace xlstore {
 

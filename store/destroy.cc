@@ -16,6 +16,7 @@
 #include "store/retired.hpp"
 #include "store/spawn.hpp"
 #include "store/trace.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -10,6 +10,7 @@
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

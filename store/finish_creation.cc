@@ -12,6 +12,7 @@
 #include "store/probe.hpp"
 #include "store/product.hpp"
 #include "store/registration.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

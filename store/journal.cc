@@ -15,6 +15,7 @@
 #include "store/plain_text.hpp"
 #include "store/product.hpp"
 #include "store/trace.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -53,13 +53,6 @@ bool parse_number(std::string_view word, T& value)
 
 }  // namespace
 
-std::optional<FileIdentity> file_identity(const std::string& path)
-{
-    struct stat st {};
-    if (lstat(path.c_str(), &st) != 0) return std::nullopt;
-    return FileIdentity{st.st_dev, st.st_ino};
-}
-
 std::string describe(const Claim& claim)
 {
     const std::time_t seconds = claim.since_us / 1'000'000;
@@ -69,13 +62,6 @@ std::string describe(const Claim& claim)
     std::strftime(clock.data(), clock.size(), "%H:%M:%S", &parts);
     return claim.operation + " (" + claim.program + ", pid " + std::to_string(claim.pid) +
            ", since " + clock.data() + ")";
-}
-
-std::int64_t now_us()
-{
-    timespec t{};
-    clock_gettime(CLOCK_REALTIME, &t);
-    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
 }
 
 ByteLock& ByteLock::operator=(ByteLock&& other) noexcept

@@ -18,17 +18,9 @@
 
 #include "store/error.hpp"
 #include "store/fd.hpp"
+#include "store/file_identity.hpp"
 
 namespace xlstore {
-
-/// What stands behind a path: enough to see that it was moved away or replaced.
-struct FileIdentity {
-    std::uint64_t device = 0;
-    std::uint64_t inode = 0;
-    bool operator==(const FileIdentity&) const = default;
-};
-/// The file behind `path` now, without opening it; nothing when there is none.
-[[nodiscard]] std::optional<FileIdentity> file_identity(const std::string& path);
 
 /// Who holds or waits, in the holder's own words.
 struct Claim {
@@ -41,8 +33,6 @@ struct Claim {
 };
 /// "attach (xl, pid 1234, since 12:00:05)", for messages.
 [[nodiscard]] std::string describe(const Claim& claim);
-/// Wall clock, microseconds since 1970 UTC.
-[[nodiscard]] std::int64_t now_us();
 
 enum class LockMode { shared, exclusive };
 

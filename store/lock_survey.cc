@@ -3,6 +3,7 @@
 
 #include "store/journal.hpp"
 #include "store/trace.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

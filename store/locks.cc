@@ -17,6 +17,7 @@
 #include "store/kernel_locks.hpp"
 #include "store/lock_holders.hpp"
 #include "store/spare.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "store/file_identity.hpp"
 #include "store/listener.hpp"
-#include "store/lock_file.hpp"
 #include "store/log_keeper.hpp"
 #include "store/qmp/protocol.hpp"
 

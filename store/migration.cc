@@ -8,6 +8,7 @@
 #include "store/class_plan.hpp"
 #include "store/json_text.hpp"
 #include "store/product.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

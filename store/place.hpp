@@ -12,7 +12,7 @@
 
 #include "store/db.hpp"
 #include "store/error.hpp"
-#include "store/lock_file.hpp"
+#include "store/file_identity.hpp"
 #include "store/locks.hpp"
 
 namespace xlstore {

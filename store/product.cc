@@ -8,6 +8,7 @@
 #include "store/class_rebuild.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -13,6 +13,7 @@
 #include "store/journal.hpp"
 #include "store/lock_slots.hpp"
 #include "store/new_database.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

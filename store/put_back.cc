@@ -8,6 +8,7 @@
 #include "store/domain.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

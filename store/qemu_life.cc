@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "store/process.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -13,6 +13,7 @@
 #include "store/qemu_command_line.hpp"
 #include "store/registration_row.hpp"
 #include "store/survey.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

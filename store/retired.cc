@@ -4,6 +4,7 @@
 #include "store/domain_word.hpp"
 #include "store/json_text.hpp"
 #include "store/migration.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -7,6 +7,7 @@
 #include "store/store.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -24,6 +24,7 @@
 #include "store/tables.hpp"
 #include "store/trace.hpp"
 #include "store/upgrade.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

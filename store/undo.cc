@@ -8,6 +8,7 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/plain_text.hpp"
+#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

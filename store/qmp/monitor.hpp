@@ -11,7 +11,7 @@
 #include <string>
 
 #include "store/error.hpp"
-#include "store/lock_file.hpp"
+#include "store/file_identity.hpp"
 #include "store/loop.hpp"
 #include "store/process.hpp"
 #include "store/qmp/listing.hpp"

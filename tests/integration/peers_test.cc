@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "store/creation.hpp"
-#include "store/lock_file.hpp"
+#include "store/file_identity.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"
 

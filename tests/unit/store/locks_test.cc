@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "store/wall_clock.hpp"
 #include "tests/support/holder.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "store/lifecycle.hpp"
+#include "store/wall_clock.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
