@@ -14,6 +14,7 @@
 
 #include "recovery/problem.hpp"
 #include "store/domain.hpp"
+#include "store/loop.hpp"
 
 namespace xlstore::recovery {
 

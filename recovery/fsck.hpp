@@ -8,6 +8,7 @@
 #include <string>
 
 #include "recovery/recover.hpp"
+#include "store/domain_id.hpp"
 
 namespace xlstore::recovery {
 

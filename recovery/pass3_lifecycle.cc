@@ -10,7 +10,7 @@
 //            killed but that of a domain whose destruction was ordered; none is unpaused.
 #include "recovery/host_qemu.hpp"
 #include "recovery/passes.hpp"
-#include "store/closing.hpp"
+#include "store/closed_document.hpp"
 #include "store/lifecycle.hpp"
 #include "store/registration.hpp"
 

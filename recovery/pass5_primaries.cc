@@ -14,7 +14,7 @@
 // and acts.
 #include "recovery/passes.hpp"
 #include "store/class_plan.hpp"
-#include "store/closing.hpp"
+#include "store/closed_document.hpp"
 #include "store/json_text.hpp"
 #include "store/product.hpp"
 #include "store/survey.hpp"

@@ -7,6 +7,7 @@
 #include "recovery/check.hpp"
 #include "recovery/reach.hpp"
 #include "recovery/undo_recorder.hpp"
+#include "store/domain_row.hpp"
 #include "store/store.hpp"
 
 namespace xlstore::recovery {

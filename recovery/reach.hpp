@@ -9,8 +9,10 @@
 #include <string>
 
 #include "recovery/check.hpp"
+#include "store/domain_row.hpp"
 #include "store/engine.hpp"
 #include "store/lock_file.hpp"
+#include "store/qmp/monitor.hpp"
 #include "store/store.hpp"
 
 namespace xlstore::recovery {

@@ -10,6 +10,7 @@
 
 #include "recovery/damaged_database.hpp"
 #include "recovery/problem.hpp"
+#include "store/db.hpp"
 
 namespace xlstore::recovery {
 

@@ -11,9 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#include "store/domain.hpp"
+#include "store/error.hpp"
 #include "store/intent.hpp"
-#include "store/product.hpp"
+#include "store/made_of.hpp"
+#include "store/thing_row.hpp"
 
 namespace xlstore {
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "store/closed_document.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/unplaced.hpp"
@@ -13,11 +14,6 @@ namespace xlstore {
 namespace {
 
 constexpr std::size_t kReasonBytes = 200;
-
-std::string way_out(const DomainRow& domain)
-{
-    return "'xlstore reopen domid:" + std::to_string(domain.domid) + "'";
-}
 
 // It is told to people and kept in the row.
 Result<void> check_reason(const std::string& reason)
@@ -42,7 +38,7 @@ Result<void> may_close(Db& db, DomainId domain)
                      "nothing was changed; close its document when it runs");
     if (const auto by = closed_by(db, domain))
         return Error(Errc::refused, row->subject() + ": its document is closed already, " + *by,
-                     "nothing was changed; " + way_out(*row) + " opens it");
+                     "nothing was changed; " + command_to_reopen(*row) + " opens it");
     const auto open = open_intents(db, domain);
     if (open.empty()) return {};
     Error error(Errc::busy, row->subject() + " has an open intent: what its thing is, is not known",
@@ -58,28 +54,6 @@ void add_line(Store& store, DomainId domain, std::string operation, std::string 
 }
 
 }  // namespace
-
-std::optional<std::string> closed_by(Db& db, DomainId domain)
-{
-    auto row = db.prepare(
-                     "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', closed_us / 1000000, 'unixepoch'), "
-                     "closed_program, closed_pid, "
-                     "closed_reason FROM domain WHERE id = ? AND closed_us IS NOT NULL")
-                   .bind(value_of(domain));
-    if (!row.step()) return std::nullopt;
-    return "since " + row.text(0) + " by " + row.text(1) + " (pid " + row.text(2) +
-           "): " + row.text(3);
-}
-
-Result<void> check_open(Db& db, DomainId domain)
-{
-    const auto by = closed_by(db, domain);
-    if (!by) return {};
-    const auto row = read_domain(db, domain);
-    if (row->state != DomainState::running) return {};
-    return Error(Errc::refused, row->subject() + ": its document is closed " + *by,
-                 "nothing was changed; when that is over, " + way_out(*row) + " opens it");
-}
 
 Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string reason,
                                     Deadline until)

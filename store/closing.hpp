@@ -19,12 +19,6 @@
 
 namespace xlstore {
 
-/// Who closed a document, when and why, for people; nothing: it is open.
-[[nodiscard]] std::optional<std::string> closed_by(Db& db, DomainId domain);
-
-/// Error refused, naming that and the way out: the document of a running domain is closed.
-Result<void> check_open(Db& db, DomainId domain);
-
 /// What closing one found out.
 struct Closed {
     DomainRow domain;

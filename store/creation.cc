@@ -4,10 +4,11 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "store/closing.hpp"
+#include "store/closed_document.hpp"
 #include "store/creation_mark.hpp"
 #include "store/creation_note.hpp"
 #include "store/document.hpp"
+#include "store/domid.hpp"
 #include "store/edit.hpp"
 #include "store/file_identity.hpp"
 #include "store/hole.hpp"
@@ -378,14 +379,6 @@ Task<Error> Creation::clear_away(Error failure)
                           ": run xlfsck -p, then 'xlstore soft-reset' again";
     }
     co_return failure;
-}
-
-Result<void> check_domid(std::int64_t domid)
-{
-    if (domid < 0 || domid > 32751)
-        return Error(Errc::invalid,
-                     "domid " + std::to_string(domid) + " is out of range: 0 to 32751");
-    return {};
 }
 
 Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,

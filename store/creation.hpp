@@ -11,8 +11,12 @@
 #include <optional>
 #include <string>
 
+#include "store/domain_row.hpp"
 #include "store/lifecycle.hpp"
+#include "store/loop.hpp"
 #include "store/spawn.hpp"
+#include "store/store.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 

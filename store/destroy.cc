@@ -9,6 +9,7 @@
 
 #include "store/crash_point.hpp"
 #include "store/creation_mark.hpp"
+#include "store/domid.hpp"
 #include "store/hole.hpp"
 #include "store/lifecycle.hpp"
 #include "store/listener.hpp"

@@ -4,7 +4,6 @@
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <array>
 
 #include "store/domain_word.hpp"
 #include "store/json_text.hpp"
@@ -14,9 +13,6 @@
 namespace xlstore {
 
 namespace {
-
-constexpr std::array<std::string_view, 4> kStates = {"creating", "running", "destroying",
-                                                     "destroyed"};
 
 #define XLSTORE_DOMAIN_COLUMNS                                                              \
     "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
@@ -94,16 +90,6 @@ ThingRow thing_from(const Statement& row)
     return ThingRow{row.integer(0), ThingName{row.text(1), row.text(2)}, row.text(3), row.text(4),
                     row.text(5),    row.maybe_text(6).value_or("")};
 }
-
-}  // namespace
-
-std::string_view state_name(DomainState state) noexcept
-{
-    const auto at = static_cast<std::size_t>(state);
-    return at < kStates.size() ? kStates[at] : "unknown";
-}
-
-namespace {
 
 struct Statements {
     const char* living;  // with one parameter

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows of domains and things as values, and how to find them. Reading only; one SQLite read
+// Rows of domains and things, and how to find them. Reading only; one SQLite read
 // transaction is an atomic look (R2).
 #ifndef XLSTORE_STORE_DOMAIN_HPP_
 #define XLSTORE_STORE_DOMAIN_HPP_
@@ -10,47 +10,14 @@
 #include <string_view>
 #include <vector>
 
+#include "store/db.hpp"
 #include "store/document.hpp"
+#include "store/domain_row.hpp"
+#include "store/error.hpp"
 #include "store/intent.hpp"
-#include "store/qmp/monitor.hpp"
-#include "store/store.hpp"
+#include "store/thing_row.hpp"
 
 namespace xlstore {
-
-enum class DomainState { creating, running, destroying, destroyed };
-[[nodiscard]] std::string_view state_name(DomainState state) noexcept;
-
-struct DomainRow {
-    DomainId id{};
-    std::int64_t domid = 0;
-    std::string uuid;
-    std::optional<std::string> vm_uuid;  ///< that it goes by since it was preserved
-    std::string name;
-    DomainState state = DomainState::creating;
-    std::string layout;
-    std::string boot_id;
-    std::optional<std::int64_t> creator;            ///< session, while it is being created
-    std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
-    bool has_initial_devices = false;  ///< what its QEMU was started with has been asked for
-    bool born = false;  ///< it has run: its QEMU's death does not end it
-    /// Its creation was under way in an older state of the store (R17): it is registered by looking.
-    bool older_state = false;
-    std::string log_path;
-
-    [[nodiscard]] std::string subject() const
-    {
-        return "domain " + std::to_string(domid) + " (" + name + ")";
-    }
-};
-
-struct ThingRow {
-    std::int64_t id = 0;
-    ThingName name;
-    std::string state;
-    std::string primary;
-    std::string json;
-    std::string address;  ///< where QEMU put its devices (store/address.hpp); "": not known
-};
 
 /// The domain that `word` names: domid:7, name:web, uuid:… (vm_uuid if it has one), id:N (that
 /// incarnation), or a bare word tried as domid, then uuid, then name; among those that are not

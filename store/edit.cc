@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "store/class_plan.hpp"
-#include "store/closing.hpp"
+#include "store/closed_document.hpp"
 #include "store/document_changes.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"

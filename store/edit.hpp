@@ -11,8 +11,10 @@
 #include <string>
 #include <string_view>
 
+#include "store/db.hpp"
 #include "store/document.hpp"
 #include "store/domain.hpp"
+#include "store/store.hpp"
 
 namespace xlstore {
 

@@ -10,6 +10,9 @@
 #include <string>
 
 #include "store/domain.hpp"
+#include "store/loop.hpp"
+#include "store/store.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 

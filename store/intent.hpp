@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "store/domain_id.hpp"
 #include "store/plan.hpp"
-#include "store/store.hpp"
 
 namespace xlstore {
 

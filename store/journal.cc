@@ -6,7 +6,7 @@
 #include <set>
 
 #include "store/class_plan.hpp"
-#include "store/closing.hpp"
+#include "store/closed_document.hpp"
 #include "store/device_class.hpp"
 #include "store/hole.hpp"
 #include "store/initial_devices.hpp"

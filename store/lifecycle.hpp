@@ -26,9 +26,6 @@
 
 namespace xlstore {
 
-/// Error invalid: no domid that Xen gives to a domain.
-Result<void> check_domid(std::int64_t domid);
-
 struct Created {
     DomainRow domain;
     std::vector<std::string>

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "store/domain.hpp"
+#include "store/qmp/monitor.hpp"
 #include "store/store.hpp"
 
 namespace xlstore {

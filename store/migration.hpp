@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/db.hpp"
 #include "store/document.hpp"
 #include "store/domain.hpp"
 

@@ -11,6 +11,7 @@
 #include "store/inventory.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 

@@ -8,7 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "store/domain_row.hpp"
 #include "store/engine.hpp"
+#include "store/loop.hpp"
+#include "store/store.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 

@@ -11,6 +11,8 @@
 #include "store/class_plan.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
+#include "store/process.hpp"
+#include "store/product.hpp"
 
 namespace xlstore {
 

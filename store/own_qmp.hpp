@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "store/db.hpp"
 #include "store/domain.hpp"
 #include "store/intent.hpp"
 

@@ -18,19 +18,9 @@
 
 #include "store/error.hpp"
 #include "store/fd.hpp"
+#include "store/process_id.hpp"
 
 namespace xlstore {
-
-/// One process of one boot. Comparable, and nothing in it is a secret or changes while it lives
-/// (not even by exec).
-struct ProcessId {
-    std::int64_t pid = 0;
-    std::uint64_t start_time = 0;     ///< clock ticks since boot: field 22 of /proc/PID/stat
-    std::string boot_id;              ///< /proc/sys/kernel/random/boot_id
-    std::uint64_t pid_namespace = 0;  ///< inode of the namespace in which `pid` is a number
-
-    friend bool operator==(const ProcessId&, const ProcessId&) = default;
-};
 
 enum class Life { alive, dead, unknown };
 

@@ -12,20 +12,15 @@
 #include <vector>
 
 #include "store/db.hpp"
-#include "store/domain.hpp"
+#include "store/domain_id.hpp"
+#include "store/error.hpp"
 #include "store/intent.hpp"
+#include "store/made_of.hpp"
+#include "store/thing_row.hpp"
 
 namespace xlstore {
 
-/// What `entry` is made of in QEMU, in the order of its making, each with what takes it out. With an
-/// open intent: of both images.
-struct MadeOf {
-    std::vector<Product> products;
-    /// Names that it would have and another thing has: in QEMU they are that one's. Nothing may be
-    /// done to them for the sake of this entry.
-    std::vector<Product> of_others;
-    bool recorded = false;  ///< by its rows; otherwise the class says it
-};
+/// What `entry` is made of, as its rows or else its class say it.
 [[nodiscard]] MadeOf made_of(Db& db, DomainId domain, const ThingRow& entry);
 
 /// The entry of `thing` gets these products in the place of those that it has, and claims them.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "store/closed_document.hpp"
 #include "store/closing.hpp"
 #include "store/document.hpp"
 #include "store/hole.hpp"

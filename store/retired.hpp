@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/db.hpp"
 #include "store/domain.hpp"
 
 namespace xlstore {

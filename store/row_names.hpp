@@ -6,7 +6,7 @@
 
 #include <string_view>
 
-#include "store/domain.hpp"
+#include "store/domain_row.hpp"
 #include "store/error.hpp"
 #include "store/intent.hpp"
 

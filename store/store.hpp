@@ -19,6 +19,7 @@
 #include <type_traits>
 
 #include "store/db.hpp"
+#include "store/domain_id.hpp"
 #include "store/error.hpp"
 #include "store/locks.hpp"
 #include "store/log.hpp"
@@ -28,13 +29,6 @@
 #include "store/process.hpp"
 
 namespace xlstore {
-
-/// A row of `domain`: one incarnation.
-enum class DomainId : std::int64_t {};
-constexpr std::int64_t value_of(DomainId id)
-{
-    return static_cast<std::int64_t>(id);
-}
 
 /// The directory used when none is named: $XLSTORE_DIR, else /var/lib/xlstore.
 [[nodiscard]] const char* default_directory();

@@ -15,9 +15,13 @@
 #include <vector>
 
 #include "store/class_rebuild.hpp"
+#include "store/db.hpp"
 #include "store/domain.hpp"
 #include "store/initial_devices.hpp"
+#include "store/loop.hpp"
 #include "store/proposal.hpp"
+#include "store/qmp/monitor.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 

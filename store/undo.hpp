@@ -17,6 +17,9 @@
 #include <vector>
 
 #include "store/domain.hpp"
+#include "store/loop.hpp"
+#include "store/store.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 

@@ -5,6 +5,9 @@
 #define XLSTORE_STORE_WAIT_HPP_
 
 #include "store/engine.hpp"
+#include "store/loop.hpp"
+#include "store/store.hpp"
+#include "store/task.hpp"
 
 namespace xlstore {
 

@@ -16,28 +16,12 @@
 #include "store/process.hpp"
 #include "store/qmp/listing.hpp"
 #include "store/qmp/protocol.hpp"
+#include "store/qmp/registration.hpp"
 
 namespace xlstore::qmp {
 
 inline constexpr std::string_view kDeviceDeleted = "DEVICE_DELETED";
 inline constexpr std::string_view kUnplugRefused = "DEVICE_UNPLUG_GUEST_ERROR";
-
-/// Who is at the other end of a Unix socket: for a listener, whoever called listen().
-struct Peer {
-    std::int64_t pid = 0;
-    std::int64_t uid = 0;
-    std::int64_t gid = 0;
-    bool operator==(const Peer&) const = default;
-};
-
-/// What registration saw of a QEMU, and what every later connection is held against (R11).
-struct Registration {
-    ProcessId qemu;
-    std::string path;
-    FileIdentity socket;
-    Peer peer;
-    bool handed_in = false;  ///< the toolstack made the socket: the peer need not be QEMU itself
-};
 
 /// Who has to be at the other end of a monitor that no registration tells of yet.
 struct Expected {

@@ -12,6 +12,7 @@
 #include "store/identity.hpp"
 #include "store/journal.hpp"
 #include "store/lifecycle.hpp"
+#include "store/product.hpp"
 
 namespace xlstore::test {
 
