@@ -16,6 +16,7 @@
 #include "store/journal.hpp"
 #include "store/new_database.hpp"
 #include "store/qemu_life.hpp"
+#include "store/store_numbers.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore::recovery {

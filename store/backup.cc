@@ -14,6 +14,7 @@
 #include "store/limits.hpp"
 #include "store/new_database.hpp"
 #include "store/plain_text.hpp"
+#include "store/store_numbers.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
 

@@ -12,6 +12,7 @@
 
 #include "store/birth_time.hpp"
 #include "store/process.hpp"
+#include "store/store_numbers.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore {

@@ -5,6 +5,7 @@
 #include "schema/steps.hpp"
 #include "store/low_numbers.hpp"
 #include "store/store.hpp"
+#include "store/store_numbers.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
 #include "store/wall_clock.hpp"

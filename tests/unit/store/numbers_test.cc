@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "store/db.hpp"
+#include "store/store_numbers.hpp"
 #include "store/tables.hpp"
 #include "tests/support/scratch.hpp"
 
