@@ -11,7 +11,8 @@
 #include "recovery/host_qemu.hpp"
 #include "recovery/passes.hpp"
 #include "store/closed_document.hpp"
-#include "store/lifecycle.hpp"
+#include "store/destroy.hpp"
+#include "store/finish_creation.hpp"
 #include "store/registration.hpp"
 
 namespace xlstore::recovery {

@@ -5,9 +5,9 @@
 
 #include "recovery/host_qemu.hpp"
 #include "recovery/userdata.hpp"
+#include "store/creation.hpp"
 #include "store/document.hpp"
 #include "store/inventory.hpp"
-#include "store/lifecycle.hpp"
 #include "store/qemu_command_line.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/registration.hpp"

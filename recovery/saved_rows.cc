@@ -10,13 +10,13 @@
 #include "recovery/set_aside.hpp"
 #include "schema/steps.hpp"
 #include "store/class_rebuild.hpp"
+#include "store/clock.hpp"
 #include "store/device_class.hpp"
 #include "store/json_text.hpp"
 #include "store/numbers.hpp"
 #include "store/process.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/random.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore::recovery {
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/set_aside.hpp"
 
-#include "store/wall_clock.hpp"
+#include "store/clock.hpp"
+
 
 namespace xlstore::recovery {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/undo_recorder.hpp"
 
+#include "store/clock.hpp"
 #include "store/random.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore::recovery {
 

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 
+#include "store/clock.hpp"
 #include "store/closed_document.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/unplaced.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -2,16 +2,18 @@
 #include "store/creation.hpp"
 
 #include <sys/un.h>
-#include <time.h>
 
+#include "store/clock.hpp"
 #include "store/closed_document.hpp"
 #include "store/creation_mark.hpp"
 #include "store/creation_note.hpp"
+#include "store/destroy.hpp"
 #include "store/document.hpp"
 #include "store/domid.hpp"
 #include "store/edit.hpp"
 #include "store/file_identity.hpp"
 #include "store/hole.hpp"
+#include "store/journal.hpp"
 #include "store/listener.hpp"
 #include "store/migration.hpp"
 #include "store/random.hpp"
@@ -19,7 +21,6 @@
 #include "store/run_directory.hpp"
 #include "store/trace.hpp"
 #include "store/unplaced.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 
@@ -27,19 +28,12 @@ namespace {
 
 constexpr auto kCleanUp = std::chrono::seconds(10);
 
-std::int64_t boottime_us()
-{
-    timespec t{};
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
-}
-
 // R14: a destruction that came before this creation wins, once.
 bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std::string& boot_id)
 {
     db.prepare("DELETE FROM tombstone WHERE boot_id <> ? OR until_us < ?")
         .bind(boot_id)
-        .bind(boottime_us())
+        .bind(since_boot_us())
         .run();
     db.prepare("DELETE FROM tombstone WHERE domid = ? AND uuid = ?").bind(domid).bind(uuid).run();
     return db.changes() > 0;

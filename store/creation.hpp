@@ -5,18 +5,21 @@
 //   begin ------------> child or spawn ------------> finish --> running
 //     the row is there,    the pid is in the row,       |
 //     the slow lock held   then the gate opens (R13)    +-> failed: nothing is left running
+//
+// A creation holds the slow lock from the row's first commit to its end, so that recovery can tell a
+// creator at work from one that died. QEMU does not begin to run before its pid is in the row
+// (R13).
 #ifndef XLSTORE_STORE_CREATION_HPP_
 #define XLSTORE_STORE_CREATION_HPP_
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/domain_row.hpp"
-#include "store/lifecycle.hpp"
-#include "store/loop.hpp"
+#include "store/finish_creation.hpp"
 #include "store/spawn.hpp"
 #include "store/store.hpp"
-#include "store/task.hpp"
 
 namespace xlstore {
 
@@ -71,6 +74,27 @@ private:
     std::string monitor_path_;
     std::string log_path_;
 };
+
+/// Starts `command` (QEMU; its own monitor is added) as domain `domid` with this document, and
+/// returns when it runs. Errors: invalid (document, command, a path too long for a socket), exists
+/// (the domid is taken), gone (a destruction came first), refused (QEMU died while starting,
+/// daemonized, or is wrapped): nothing is left running and the row is retired. `things`: what came
+/// with a document from another store (store/migration.hpp); "": nothing did.
+Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
+                                    std::string what, std::vector<std::string> command,
+                                    Deadline until, std::string things = {});
+
+/// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
+/// that; row and document stay, and what the document has is put into the new QEMU. Errors: busy,
+/// gone, io (the old one's death could not be seen: nothing was changed); unfinished (the old one
+/// is dead, and the row could not be brought to that: a soft reset goes on); refused (the new one
+/// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
+Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
+                                 Deadline until);
+
+/// A document for a domain that runs elsewhere: running, no QEMU known. `things`: as above.
+Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
+                                      std::string what, Deadline until, std::string things = {});
 
 }  // namespace xlstore
 

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT
+#include "store/destroy.hpp"
+
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <new>
 
+#include "store/clock.hpp"
 #include "store/crash_point.hpp"
 #include "store/creation_mark.hpp"
 #include "store/domid.hpp"
 #include "store/hole.hpp"
-#include "store/lifecycle.hpp"
+#include "store/journal.hpp"
 #include "store/listener.hpp"
 #include "store/registration_row.hpp"
 #include "store/retired.hpp"
 #include "store/spawn.hpp"
 #include "store/trace.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 
@@ -481,10 +482,7 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                     .bind(uuid);
             if (row.step()) return row.integer(0);
             XLSTORE_TRACE("tombstone", 0);
-            timespec boot{};
-            clock_gettime(CLOCK_BOOTTIME, &boot);
-            const auto until_us =
-                std::int64_t{boot.tv_sec} * 1'000'000 + boot.tv_nsec / 1000 + kTombstoneUs;
+            const auto until_us = since_boot_us() + kTombstoneUs;
             db.prepare(
                   "INSERT INTO tombstone (domid, uuid, boot_id, until_us) VALUES (?1, ?2, ?3, ?4) "
                   "ON CONFLICT (domid, uuid) DO UPDATE SET boot_id = ?3, until_us = ?4")

@@ -5,12 +5,12 @@
 #include <optional>
 
 #include "store/class_plan.hpp"
+#include "store/clock.hpp"
 #include "store/closed_document.hpp"
 #include "store/document_changes.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
+#include "store/finish_creation.hpp"
+
 #include <algorithm>
 
 #include "store/address.hpp"
 #include "store/class_plan.hpp"
+#include "store/clock.hpp"
 #include "store/dependency.hpp"
+#include "store/engine.hpp"
 #include "store/initial_devices.hpp"
 #include "store/inventory.hpp"
+#include "store/journal.hpp"
 #include "store/json_text.hpp"
-#include "store/lifecycle.hpp"
 #include "store/meeting.hpp"
 #include "store/probe.hpp"
 #include "store/product.hpp"
 #include "store/registration.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "store/class_plan.hpp"
+#include "store/clock.hpp"
 #include "store/closed_document.hpp"
 #include "store/device_class.hpp"
 #include "store/hole.hpp"
@@ -15,7 +16,6 @@
 #include "store/plain_text.hpp"
 #include "store/product.hpp"
 #include "store/trace.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

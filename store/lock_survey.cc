@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "store/lock_survey.hpp"
 
+#include "store/clock.hpp"
 #include "store/journal.hpp"
 #include "store/trace.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

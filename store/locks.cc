@@ -13,11 +13,11 @@
 #include <new>
 
 #include "store/birth_time.hpp"
+#include "store/clock.hpp"
 #include "store/hole.hpp"
 #include "store/kernel_locks.hpp"
 #include "store/lock_holders.hpp"
 #include "store/spare.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -6,9 +6,9 @@
 
 #include "store/address.hpp"
 #include "store/class_plan.hpp"
+#include "store/clock.hpp"
 #include "store/json_text.hpp"
 #include "store/product.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -6,9 +6,9 @@
 
 #include "store/class_plan.hpp"
 #include "store/class_rebuild.hpp"
+#include "store/clock.hpp"
 #include "store/hole.hpp"
 #include "store/json_text.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -10,10 +10,10 @@
 #include <filesystem>
 #include <functional>
 
+#include "store/clock.hpp"
 #include "store/journal.hpp"
 #include "store/lock_slots.hpp"
 #include "store/new_database.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -5,10 +5,10 @@
 
 #include <optional>
 
+#include "store/clock.hpp"
 #include "store/domain.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

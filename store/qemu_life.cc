@@ -3,8 +3,8 @@
 
 #include <ctime>
 
+#include "store/clock.hpp"
 #include "store/process.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "store/clock.hpp"
 #include "store/closed_document.hpp"
 #include "store/closing.hpp"
 #include "store/document.hpp"
@@ -14,7 +15,6 @@
 #include "store/qemu_command_line.hpp"
 #include "store/registration_row.hpp"
 #include "store/survey.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "store/retired.hpp"
 
+#include "store/clock.hpp"
 #include "store/domain_word.hpp"
 #include "store/json_text.hpp"
 #include "store/migration.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

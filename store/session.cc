@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include "schema/steps.hpp"
+#include "store/clock.hpp"
 #include "store/low_numbers.hpp"
 #include "store/store.hpp"
 #include "store/store_numbers.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

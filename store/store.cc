@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "schema/steps.hpp"
+#include "store/clock.hpp"
 #include "store/foreign_lock.hpp"
 #include "store/hole.hpp"
 #include "store/limits.hpp"
@@ -24,7 +25,6 @@
 #include "store/tables.hpp"
 #include "store/trace.hpp"
 #include "store/upgrade.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

@@ -4,11 +4,11 @@
 #include <algorithm>
 
 #include "store/class_plan.hpp"
+#include "store/clock.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/plain_text.hpp"
-#include "store/wall_clock.hpp"
 
 namespace xlstore {
 

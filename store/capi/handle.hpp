@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "store/domain.hpp"
-#include "store/lifecycle.hpp"
+#include "store/finish_creation.hpp"
 #include "store/store.hpp"
 #include "xlstore/xlstore.h"
 

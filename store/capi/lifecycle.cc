@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The life of a domain.
-#include "store/lifecycle.hpp"
 
 #include <filesystem>
 #include <map>
 
 #include "store/capi/handle.hpp"
+#include "store/creation.hpp"
+#include "store/destroy.hpp"
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/registration.hpp"

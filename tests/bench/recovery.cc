@@ -27,9 +27,9 @@
 #include <vector>
 
 #include "store/class_plan.hpp"
+#include "store/creation.hpp"
 #include "store/edit.hpp"
 #include "store/journal.hpp"
-#include "store/lifecycle.hpp"
 #include "store/registration.hpp"
 #include "store/store.hpp"
 

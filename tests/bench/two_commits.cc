@@ -11,9 +11,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "store/creation.hpp"
 #include "store/domain.hpp"
 #include "store/journal.hpp"
-#include "store/lifecycle.hpp"
 #include "store/store.hpp"
 
 namespace {

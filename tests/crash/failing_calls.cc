@@ -31,7 +31,6 @@
 #include <utility>
 
 #include "recovery/recover.hpp"
-#include "store/lifecycle.hpp"
 #include "store/operation.hpp"
 #include "tests/crash/sqlite_calls.hpp"
 #include "tests/crash/work.hpp"

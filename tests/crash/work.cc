@@ -8,10 +8,11 @@
 #include <filesystem>
 
 #include "store/class_plan.hpp"
+#include "store/creation.hpp"
+#include "store/destroy.hpp"
 #include "store/edit.hpp"
 #include "store/identity.hpp"
 #include "store/journal.hpp"
-#include "store/lifecycle.hpp"
 #include "store/product.hpp"
 
 namespace xlstore::test {

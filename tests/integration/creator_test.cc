@@ -12,7 +12,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "store/lifecycle.hpp"
+#include "store/creation.hpp"
+#include "store/destroy.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "store/creation.hpp"
+#include "store/destroy.hpp"
 #include "store/operation.hpp"
 #include "tests/support/dead_server.hpp"
 #include "tests/support/loop_watchdog.hpp"

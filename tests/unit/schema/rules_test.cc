@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "schema/steps.hpp"
+#include "store/creation.hpp"
 #include "store/document.hpp"
 #include "store/domain.hpp"
-#include "store/lifecycle.hpp"
 #include "store/write_permit.hpp"
 #include "tests/support/scratch.hpp"
 

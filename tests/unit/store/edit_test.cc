@@ -9,9 +9,9 @@
 #include <set>
 
 #include "store/class_plan.hpp"
+#include "store/creation.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
-#include "store/lifecycle.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

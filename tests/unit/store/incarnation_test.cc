@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Which domain a word names: among those that live, and among all that ever were.
+#include "store/creation.hpp"
+#include "store/destroy.hpp"
 #include "store/domain.hpp"
 
 #include <gtest/gtest.h>
 
-#include "store/lifecycle.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

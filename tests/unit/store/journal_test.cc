@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "store/creation.hpp"
 #include "store/json_text.hpp"
-#include "store/lifecycle.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

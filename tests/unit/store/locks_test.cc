@@ -13,7 +13,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "store/wall_clock.hpp"
+#include "store/clock.hpp"
 #include "tests/support/holder.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -5,9 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "store/creation.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
-#include "store/lifecycle.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

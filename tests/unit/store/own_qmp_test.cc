@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "store/lifecycle.hpp"
+#include "store/creation.hpp"
 #include "store/product.hpp"
 #include "tests/support/scratch.hpp"
 

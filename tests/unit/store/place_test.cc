@@ -8,8 +8,8 @@
 
 #include <filesystem>
 
+#include "store/creation.hpp"
 #include "store/journal.hpp"
-#include "store/lifecycle.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

@@ -7,8 +7,10 @@
 
 #include <filesystem>
 
-#include "store/lifecycle.hpp"
-#include "store/wall_clock.hpp"
+#include "store/clock.hpp"
+#include "store/creation.hpp"
+#include "store/destroy.hpp"
+#include "store/domain.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

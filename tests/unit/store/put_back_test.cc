@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "store/lifecycle.hpp"
+#include "store/creation.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

@@ -7,9 +7,9 @@
 #include <deque>
 
 #include "store/class_plan.hpp"
+#include "store/creation.hpp"
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
-#include "store/lifecycle.hpp"
 #include "store/product.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -6,7 +6,8 @@
 
 #include <filesystem>
 
-#include "store/lifecycle.hpp"
+#include "store/creation.hpp"
+#include "store/destroy.hpp"
 #include "tests/support/no_growth.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <functional>
 
+#include "store/creation.hpp"
 #include "store/journal.hpp"
-#include "store/lifecycle.hpp"
 #include "store/lock_survey.hpp"
 #include "store/write_permit.hpp"
 #include "tests/support/scratch.hpp"
