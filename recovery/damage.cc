@@ -15,6 +15,7 @@
 #include "store/first_look.hpp"
 #include "store/new_database.hpp"
 #include "store/private_copy.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
@@ -48,7 +49,7 @@ Damage flaw_of_log(const std::string& database)
 // What the sizes say.
 Damage missing(const std::string& directory)
 {
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     if (was_broken_off(directory))
         return "there is no store.db: saving what is in store.db.saving was broken off";
     if (check_before_opening(directory)) return std::nullopt;
@@ -69,14 +70,16 @@ Damage damage_in(Db& db)
 
 bool was_broken_off(const std::string& directory)
 {
-    return !fs::exists(directory + "/store.db") && fs::exists(directory + kBeingSaved);
+    const StorePaths paths(directory);
+    return !fs::exists(paths.database()) && fs::exists(paths.being_saved());
 }
 
 Result<bool> is_unsafe_to_open(const std::string& directory)
 {
     try {
         if (missing(directory)) return true;
-        return fs::exists(directory + "/store.db") && flaw_of_log(directory + "/store.db");
+        const auto database = StorePaths(directory).database();
+        return fs::exists(database) && flaw_of_log(database);
     } catch (const IoError& e) {
         return Error(Errc::io, std::string("store: ") + e.what());
     }
@@ -84,7 +87,7 @@ Result<bool> is_unsafe_to_open(const std::string& directory)
 
 Result<std::optional<std::string>> damage_of(const std::string& directory)
 {
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     try {
         if (auto why = missing(directory)) return why;
         if (!fs::exists(database)) return Damage();
@@ -110,7 +113,8 @@ std::optional<std::string> seen_again(Check& check, const std::string& directory
     if (again && *again) return *std::move(again);
     const auto second = again ? "a second look over a fresh connection found nothing wrong"
                               : "a second look failed: " + again.error().message;
-    check.report(Code::database_unseen, Subject{directory + "/store.db", first + "; " + second});
+    check.report(Code::database_unseen,
+                 Subject{StorePaths(directory).database(), first + "; " + second});
     return std::nullopt;
 }
 

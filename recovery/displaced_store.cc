@@ -3,6 +3,7 @@
 
 #include "store/domain.hpp"
 #include "store/process.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
@@ -12,7 +13,7 @@ namespace {
 std::string monitor_option(const std::string& directory)
 {
     std::string text = "path=";
-    for (const char c : directory + "/run/qmp-")
+    for (const char c : StorePaths(directory).monitor_stem())
         text.append(c == ',' ? 2 : 1, c);
     return text;
 }

@@ -8,6 +8,7 @@
 #include "recovery/displaced_store.hpp"
 #include "recovery/high_numbers.hpp"
 #include "recovery/salvage.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
@@ -70,10 +71,10 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     const auto unsafe = is_unsafe_to_open(where.directory);
     if (!unsafe) return unsafe.error();
     if (check.options().rebuild && !*unsafe &&
-        !std::filesystem::exists(where.directory + "/store.db") &&
+        !std::filesystem::exists(StorePaths(where.directory).database()) &&
         !make_empty(check, where.directory))
         return Checked{check.so_far(), nullptr};
-    const auto seen = file_identity(where.directory + "/store.db");
+    const auto seen = file_identity(StorePaths(where.directory).database());
     std::optional<std::string> damage;
     if (*unsafe) {
         auto looked = damage_of(where.directory);

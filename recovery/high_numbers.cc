@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "store/store_paths.hpp"
 #include "store/store_source.hpp"
 
 namespace xlstore::recovery {
@@ -17,7 +18,7 @@ std::vector<WrongNumber> look(const std::string& directory)
         const auto locks = Locks::open(directory, false);
         if (!locks) return {};
         const auto seen = locks->remembered();
-        Db db(directory + "/store.db", Db::Mode::read_only);
+        Db db(StorePaths(directory).database(), Db::Mode::read_only);
         return high_numbers(db, seen);
     } catch (const DbError&) {
         return {};
@@ -49,7 +50,7 @@ Result<void> lower(const StoreOptions& where)
     try {
         const auto seen = locks->remembered();
         while_busy(until, [&] {
-            Db db(where.directory + "/store.db", Db::Mode::read_write);
+            Db db(StorePaths(where.directory).database(), Db::Mode::read_write);
             Transaction transaction(db);
             lower_high_numbers(db, seen);
             transaction.commit();

@@ -20,6 +20,7 @@
 #include "store/limits.hpp"
 #include "store/lock_holders.hpp"
 #include "store/low_numbers.hpp"
+#include "store/store_paths.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore::recovery {
@@ -41,7 +42,7 @@ constexpr auto kLookAgain = std::chrono::seconds(1);
 
 std::vector<LockHolder> readers_of(const Store& store)
 {
-    const std::string index = store.directory() + "/store.db-shm";
+    const std::string index = StorePaths(store.directory()).log_index();
     const auto file = file_identity(index);
     if (!file) return {};
     auto readers = lock_holders(index, *file, kReadLockFirst, kReadLockLast);
@@ -53,7 +54,7 @@ std::vector<LockHolder> readers_of(const Store& store)
 Task<void> check_log(Check& check, Store& store)
 {
     struct stat st {};
-    const std::string log = store.directory() + "/store.db-wal";
+    const std::string log = StorePaths(store.directory()).log();
     if (stat(log.c_str(), &st) != 0 || st.st_size < static_cast<off_t>(limits::log_bytes_large))
         co_return;
     Subject about{"store.db-wal", std::to_string(st.st_size >> 20) + " MiB"};

@@ -14,6 +14,7 @@
 #include "store/destroy.hpp"
 #include "store/finish_creation.hpp"
 #include "store/registration.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
@@ -79,13 +80,13 @@ std::optional<RegisterRequest> qemu_of_older(const Store& store, const DomainRow
         request.handed_in = domain.registration->handed_in;
         return request;
     }
-    const std::string run = store.directory() + "/run";
-    const auto qemu = find_host_qemu(domain, run);
+    const StorePaths paths(store.directory());
+    const auto qemu = find_host_qemu(domain, paths.run());
     if (!qemu) return std::nullopt;
     request.monitor_path = qemu->monitor;
     request.pid = qemu->pid;
     if (request.log_path.empty())
-        request.log_path = run + "/qemu-" + std::to_string(value_of(domain.id)) + ".log";
+        request.log_path = paths.qemu_log(value_of(domain.id));
     return request;
 }
 

@@ -21,6 +21,7 @@
 #include "store/domain.hpp"
 #include "store/listener.hpp"
 #include "store/run_directory.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
@@ -100,7 +101,8 @@ void remove(Check& check, Code code, const File& file, const Subject& about)
 void pass6_surroundings(Check& check, Store& store)
 {
     // The rows after the rest: a row is there before its QEMU, its socket and its log are.
-    const auto there = look_around(store.directory() + "/run");
+    const StorePaths paths(store.directory());
+    const auto there = look_around(paths.run());
     if (store.is_behind()) return;  // the rows are older than what was seen
     const auto rows = living_domains(store.db());
     // A QEMU that was given a new row keeps socket and log of the old one.
@@ -111,18 +113,18 @@ void pass6_surroundings(Check& check, Store& store)
         });
     };
     if (!there.unseen.empty())
-        check.report(Code::surroundings_unseen, Subject{store.directory() + "/run", there.unseen});
+        check.report(Code::surroundings_unseen, Subject{paths.run(), there.unseen});
 
     std::vector<pid_t> unknown;
     for (const pid_t pid : there.qemus) {
         if (std::ranges::any_of(rows, [&](const auto& row) { return has_process(row, pid); }))
             continue;
         // It may have been destroyed, row and all, since it was seen.
-        if (!mentions(pid, as_option(store.directory() + "/run/qmp-"))) continue;
+        if (!mentions(pid, as_option(paths.monitor_stem()))) continue;
         unknown.push_back(pid);
         check.report(Code::qemu_unknown,
                      Subject{"pid " + std::to_string(pid) + " (" + program_of(pid) + ")",
-                             "its monitor is in " + store.directory() + "/run"});
+                             "its monitor is in " + paths.run()});
     }
     // Named already, with all that is its own.
     const auto is_of_unknown = [&](const std::string& monitor) {
@@ -144,7 +146,7 @@ void pass6_surroundings(Check& check, Store& store)
         }
     }
     for (const auto& log : there.logs) {
-        const auto monitor = store.directory() + "/run/qmp-" + std::to_string(value_of(log.domain));
+        const auto monitor = paths.monitor(value_of(log.domain));
         if (!is_gone(log) || is_of_unknown(monitor)) continue;
         const auto row = read_domain(store.db(), log.domain);
         if (row && !row->born) continue;  // it tells why the creation failed

@@ -12,6 +12,7 @@
 #include "store/qmp/protocol.hpp"
 #include "store/registration.hpp"
 #include "store/run_directory.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
@@ -53,7 +54,7 @@ public:
             auto raised = co_await raise_ids();
             if (!raised) co_return raised;
         }
-        const std::string run = store_.directory() + "/run";
+        const std::string run = StorePaths(store_.directory()).run();
         for (const pid_t pid : processes()) {
             auto qemu = read_host_qemu(pid, run);
             if (!qemu || is_known(*qemu)) continue;
@@ -216,7 +217,7 @@ private:
         request.log_path = row->log_path;
         if (request.log_path.empty() && qemu.named)
             request.log_path =
-                store_.directory() + "/run/qemu-" + std::to_string(value_of(*qemu.named)) + ".log";
+                StorePaths(store_.directory()).qemu_log(value_of(*qemu.named));
         auto done = co_await register_qemu(store_, *row, std::move(request), until);
         if (!done) co_return std::move(done).error();
         co_return reported(*done);

@@ -17,6 +17,7 @@
 #include "store/new_database.hpp"
 #include "store/qemu_life.hpp"
 #include "store/store_numbers.hpp"
+#include "store/store_paths.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore::recovery {
@@ -88,7 +89,7 @@ Error owned_error(const std::string& owner)
 class OldDatabase {
 public:
     explicit OldDatabase(const std::string& directory)
-        : directory_(directory), path_(directory + "/store.db")
+        : directory_(directory), path_(StorePaths(directory).database())
     {}
 
     Result<void> take_in_log(Memory& seen)
@@ -117,7 +118,7 @@ public:
         struct stat st {};
         const std::string log = path_ + "-wal";
         if (!log_is_taken_in_ && stat(log.c_str(), &st) == 0 && st.st_size > 0) {
-            const auto kept = dated_path(directory_ + kDamaged) + "-wal";
+            const auto kept = dated_path(StorePaths(directory_).damaged_stem()) + "-wal";
             if (rename(log.c_str(), kept.c_str()) != 0) throw IoError(errno, "cannot rename " + log);
         }
         for (const char* suffix : {"-wal", "-shm"})
@@ -184,7 +185,7 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
     for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since
         remove_file(made, suffix);
     struct stat st {};
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     if (stat(database.c_str(), &st) != 0) throw IoError(errno, "cannot look at " + database);
     set_access(made, st.st_mode & 07777U, st.st_gid);
 }
@@ -192,8 +193,8 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
 // One rename, by which the two files change names. Where the old one is then.
 std::string exchange(const std::string& directory, const std::string& made, OldDatabase& old)
 {
-    const std::string database = directory + "/store.db";
-    const auto kept = dated_path(directory + kReplaced);
+    const std::string database = StorePaths(directory).database();
+    const auto kept = dated_path(StorePaths(directory).replaced_stem());
     if (renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, kept.c_str(), RENAME_NOREPLACE) != 0)
         throw IoError(errno, "cannot rename " + made + " to " + kept);
     sync_directory(directory);
@@ -211,7 +212,7 @@ void complete(const std::string& directory)
 {
     sync_directory(directory);
     // Its log and index, for readers who may not write.
-    Db db(directory + "/store.db", Db::Mode::read_write);
+    Db db(StorePaths(directory).database(), Db::Mode::read_write);
     (void)db.fill_reserve();  // what the disk has (R21)
 }
 
@@ -326,7 +327,7 @@ Result<std::string> replace(const StoreOptions& where, const PrivateCopy& backup
     OldDatabase old(where.directory);
     auto seen = alone->locks.remembered();
     if (auto ok = old.take_in_log(seen); !ok) return ok.error();
-    const std::string made = where.directory + "/store.db.new";
+    const std::string made = StorePaths(where.directory).new_database();
     make_new(backup, made, old, seen, where.directory);
     return exchange(where.directory, made, old);
 }
@@ -346,7 +347,7 @@ Result<Restored> restore(const StoreOptions& given, RestoreOptions options)
     if (const auto owner = living.empty() ? std::string() : owner_of(where, **backup); !owner.empty())
         return owned_error(owner);
     if (!living.empty() && !options.adopt) return living_error(living, options.file);
-    const bool was_there = file_identity(where.directory + "/store.db").has_value();
+    const bool was_there = file_identity(StorePaths(where.directory).database()).has_value();
     if (!was_there)
         if (auto made = Store::init(where.directory); !made) return made.error();
     auto kept = replace(where, **backup);

@@ -15,30 +15,17 @@
 #include "recovery/damage.hpp"
 #include "recovery/damaged_database.hpp"
 #include "recovery/saved_rows.hpp"
+#include "store/dated_path.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
 #include "store/run_directory.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore::recovery {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-// A name that no other has, for a database and its log.
-std::string dated(const std::string& directory)
-{
-    const std::time_t now = std::time(nullptr);
-    std::tm utc{};
-    gmtime_r(&now, &utc);
-    char text[32];
-    (void)std::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &utc);
-    const std::string plain = directory + kDamaged + text;
-    std::string path = plain;
-    for (int again = 2; fs::exists(path) || fs::exists(path + "-wal"); ++again)
-        path = plain + "-" + std::to_string(again);
-    return path;
-}
 
 void move(const std::string& from, const std::string& to)
 {
@@ -50,7 +37,9 @@ void move(const std::string& from, const std::string& to)
 class MovedAway {
 public:
     explicit MovedAway(const std::string& directory)
-        : directory_(directory), database_(directory + "/store.db"), away_(directory + kBeingSaved)
+        : directory_(directory),
+          database_(StorePaths(directory).database()),
+          away_(StorePaths(directory).being_saved())
     {
         if (!was_broken_off(directory)) {
             if (fs::exists(away_)) date();  // all was over but this
@@ -93,7 +82,7 @@ public:
 private:
     std::string date()
     {
-        auto path = dated(directory_);
+        auto path = dated_path(StorePaths(directory_).damaged_stem());
         if (fs::exists(away_ + "-wal")) move(away_ + "-wal", path + "-wal");
         move(away_, path);
         return path;
@@ -103,8 +92,8 @@ private:
     void make_placeholder()
     {
         struct stat st {};
-        if (stat((directory_ + "/locks").c_str(), &st) != 0)
-            throw IoError(errno, "cannot look at " + directory_ + "/locks");
+        const auto locks = StorePaths(directory_).locks();
+        if (stat(locks.c_str(), &st) != 0) throw IoError(errno, "cannot look at " + locks);
         const Fd file(::open(away_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (!file) throw IoError(errno, "cannot make " + away_);
         placeholder_ = true;
@@ -142,7 +131,7 @@ private:
 
 std::vector<Loss> replace(const std::string& directory, std::string& evidence)
 {
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     const OnTheWay files(database);
     const std::string& made = files.made();
     MovedAway away(directory);
@@ -157,7 +146,8 @@ std::vector<Loss> replace(const std::string& directory, std::string& evidence)
         make_database(
             made,
             [&](Db& into) {
-                losses = bring_over(from, into, highest_incarnation_in(directory + "/run"));
+                const auto run = StorePaths(directory).run();
+                losses = bring_over(from, into, highest_incarnation_in(run));
             },
             from.version());
         if (from.version() != schema::newest_version())
@@ -176,10 +166,10 @@ bool make_empty(Check& check, const std::string& directory)
 {
     Subject about{directory};
     if (!check.ask(Code::database_missing, about)) return false;
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     std::optional<Error> failed;
     try {
-        if (file_identity(directory + "/locks")) {
+        if (file_identity(StorePaths(directory).locks())) {
             const auto alone = be_alone(directory, Clock::now());
             if (!alone) {
                 check.failed(Code::database_missing, about, alone.error());
@@ -188,7 +178,7 @@ bool make_empty(Check& check, const std::string& directory)
             if (file_identity(database)) return true;  // somebody else was faster
             // It would be taken for the log of the new one.
             if (fs::exists(database + "-wal")) {
-                const auto kept = dated(directory) + "-wal";
+                const auto kept = dated_path(StorePaths(directory).damaged_stem()) + "-wal";
                 move(database + "-wal", kept);
                 about.evidence = "its log is kept as " + fs::path(kept).filename().string();
             }
@@ -218,7 +208,7 @@ bool salvage(Check& check, const std::string& directory, const std::string& dama
         return false;
     }
     // Somebody else has replaced it since: theirs is sound, and nobody has said otherwise of it.
-    if (file_identity(directory + "/store.db") != seen) return true;
+    if (file_identity(StorePaths(directory).database()) != seen) return true;
     std::vector<Loss> losses;
     try {
         losses = replace(directory, about.evidence);

@@ -19,6 +19,7 @@
 #include "store/random.hpp"
 #include "store/registration.hpp"
 #include "store/run_directory.hpp"
+#include "store/store_paths.hpp"
 #include "store/trace.hpp"
 #include "store/unplaced.hpp"
 
@@ -184,9 +185,9 @@ Task<Result<Created>> run_through(Creation creation, std::vector<std::string> co
 Creation::Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix)
     : store_(&store), domain_(std::move(domain)), hold_(std::move(hold)), again_(again)
 {
-    const std::string id = std::to_string(value_of(domain_.id));
-    monitor_path_ = unused_path(store.directory() + "/run/qmp-" + id + suffix);
-    log_path_ = store.directory() + "/run/qemu-" + id + ".log";
+    const StorePaths paths(store.directory());
+    monitor_path_ = unused_path(paths.monitor(value_of(domain_.id)) + suffix);
+    log_path_ = paths.qemu_log(value_of(domain_.id));
 }
 
 Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::string document_text,
@@ -380,7 +381,7 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
                                     Deadline until, std::string things)
 {
     if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
-    const std::string longest = store.directory() + "/run/qmp-N";
+    const std::string longest = StorePaths(store.directory()).monitor_stem() + "N";
     if (auto ok = check_socket_path(longest, longest.size() - 1 + kIdDigits); !ok)
         co_return std::move(ok).error();
     auto creation = co_await Creation::begin(store, domid, std::move(document), std::move(what),

@@ -18,6 +18,7 @@
 #include "store/registration_row.hpp"
 #include "store/retired.hpp"
 #include "store/spawn.hpp"
+#include "store/store_paths.hpp"
 #include "store/trace.hpp"
 
 namespace xlstore {
@@ -132,7 +133,7 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Unseen unsee
 // after a soft reset, and never used again.
 bool is_own_socket(const Store& store, const DomainRow& domain)
 {
-    const std::string stem = store.directory() + "/run/qmp-" + std::to_string(value_of(domain.id));
+    const std::string stem = StorePaths(store.directory()).monitor(value_of(domain.id));
     const std::string& path = domain.registration->path;
     return path == stem || path.starts_with(stem + "-");
 }
@@ -142,7 +143,7 @@ bool is_own_socket(const Store& store, const DomainRow& domain)
 void remove_log(const Store& store, const DomainRow& domain)
 {
     const std::string path =
-        store.directory() + "/run/qemu-" + std::to_string(value_of(domain.id)) + ".log";
+        StorePaths(store.directory()).qemu_log(value_of(domain.id));
     if (!domain.born || domain.log_path != path) return;
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <optional>
 
+#include "store/store_paths.hpp"
+
 namespace xlstore {
 
 namespace {
@@ -22,7 +24,7 @@ std::optional<off_t> size_of(const std::string& path)
 
 Result<void> check_before_opening(const std::string& directory)
 {
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     const auto size = size_of(database);
     const bool has_log = size_of(database + "-wal").value_or(0) != 0;
     if (size.value_or(1) != 0 && (size || !has_log)) return {};

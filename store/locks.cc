@@ -17,7 +17,7 @@
 #include "store/hole.hpp"
 #include "store/kernel_locks.hpp"
 #include "store/lock_holders.hpp"
-#include "store/spare.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore {
 
@@ -182,9 +182,9 @@ bool Locks::close_to_group(const std::string& directory)
 
 Result<Locks> Locks::open(const std::string& directory, bool writing)
 {
-    auto locks = LockFile::open(directory + "/locks", writing);
+    auto locks = LockFile::open(StorePaths(directory).locks(), writing);
     if (!locks) return std::move(locks).error();
-    auto slow = LockFile::open(directory + "/slow", writing);
+    auto slow = LockFile::open(StorePaths(directory).slow_locks(), writing);
     if (!slow) return std::move(slow).error();
     return Locks(*std::move(locks), *std::move(slow));
 }
@@ -453,7 +453,7 @@ namespace {
 // first commit of a process may be what makes it. Nothing: it is not there, or not to be opened.
 std::optional<LockFile> spare_beside(const LockFile& locks, bool writing)
 {
-    const auto path = locks.path().substr(0, locks.path().rfind('/')) + kSpare;
+    const auto path = StorePaths(locks.path().substr(0, locks.path().rfind('/'))).spare();
     if (!locks.may_lock() || !file_identity(path)) return std::nullopt;
     auto opened = LockFile::open(path, writing);
     return opened ? std::optional<LockFile>(*std::move(opened)) : std::nullopt;

@@ -28,13 +28,6 @@ void sync_directory(const std::string& path);
 void make_database(const std::string& path, const std::function<void(Db&)>& fill,
                    std::int64_t version = schema::newest_version());
 
-/// In a store's directory: a damaged database while it is being replaced, and afterwards (a date
-/// follows). Whoever finds the first and no database runs xlfsck.
-inline constexpr const char* kBeingSaved = "/store.db.saving";
-inline constexpr const char* kDamaged = "/store.db.damaged-";
-/// The database that a restore replaced (a date follows).
-inline constexpr const char* kReplaced = "/store.db.replaced-";
-
 /// Gives `made` the name `database`, which nothing may have. REQUIRES the write gate.
 /// @throws IoError, DbError
 void install_database(const std::string& made, const std::string& database);

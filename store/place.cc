@@ -13,6 +13,7 @@
 #include "store/birth_time.hpp"
 #include "store/process.hpp"
 #include "store/store_numbers.hpp"
+#include "store/store_paths.hpp"
 #include "store/tables.hpp"
 
 namespace xlstore {
@@ -62,7 +63,8 @@ std::string original_of(const Place& written, const Place& here)
     const Place now{here.machine, here.boot_id, written.directory, *there,
                     birth_time(written.directory)};
     if (!is_same_directory(written, now)) return {};
-    return file_identity(written.directory + "/store.db") ? written.directory : std::string();
+    const bool is_there = file_identity(StorePaths(written.directory).database()).has_value();
+    return is_there ? written.directory : std::string();
 }
 
 std::optional<Displaced> not_here(const Place& written, const Place& here)

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "store/error.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore {
 
@@ -25,7 +26,7 @@ public:
     PrivateCopy& operator=(const PrivateCopy&) = delete;
     ~PrivateCopy();  ///< removes it
 
-    [[nodiscard]] std::string database() const { return directory_ + "/store.db"; }
+    [[nodiscard]] std::string database() const { return StorePaths(directory_).database(); }
 
 private:
     explicit PrivateCopy(std::string directory) : directory_(std::move(directory)) {}

@@ -14,6 +14,7 @@
 #include "store/journal.hpp"
 #include "store/lock_slots.hpp"
 #include "store/new_database.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore {
 
@@ -131,8 +132,7 @@ bool is_suffix_of_ours(std::string_view suffix)
 // that says so, and is left alone.
 std::optional<std::int64_t> dated_us(const std::string& name)
 {
-    for (const std::string_view path : {kDamaged, kReplaced}) {
-        const auto stem = path.substr(1);
+    for (const auto stem : {names::kDamaged, names::kReplaced}) {
         std::tm utc{};
         if (!name.starts_with(stem)) continue;
         const char* date = name.c_str() + stem.size();

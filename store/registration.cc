@@ -6,7 +6,6 @@
 
 #include "store/clock.hpp"
 #include "store/closed_document.hpp"
-#include "store/closing.hpp"
 #include "store/document.hpp"
 #include "store/hole.hpp"
 #include "store/journal.hpp"

@@ -8,6 +8,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include "store/store_paths.hpp"
+
 namespace xlstore {
 
 namespace fs = std::filesystem;
@@ -40,7 +42,7 @@ std::int64_t highest_incarnation_in(const std::string& run)
 
 void raise_ids_above_names(Store& store, const GateHold&)
 {
-    const auto highest = highest_incarnation_in(store.directory() + "/run");
+    const auto highest = highest_incarnation_in(StorePaths(store.directory()).run());
     Db& db = store.db();
     db.prepare(
           "INSERT INTO sqlite_sequence (name, seq) SELECT 'domain', 0 WHERE NOT EXISTS "

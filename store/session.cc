@@ -7,6 +7,7 @@
 #include "store/low_numbers.hpp"
 #include "store/store.hpp"
 #include "store/store_numbers.hpp"
+#include "store/store_paths.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
 
@@ -66,8 +67,8 @@ Result<void> Store::open_session(Deadline until)
     session_lock_ = std::move(lock);
     locks_->set_session(session_id_);
     // Both are there by now, and stay: no user of the database removes them while it is open.
-    wal_ = file_identity(directory_ + "/store.db-wal");
-    wal_index_ = file_identity(directory_ + "/store.db-shm");
+    wal_ = file_identity(StorePaths(directory_).log());
+    wal_index_ = file_identity(StorePaths(directory_).log_index());
     return {};
 }
 

@@ -12,6 +12,7 @@
 #include "store/lock_survey.hpp"
 #include "store/new_database.hpp"
 #include "store/store.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore {
 
@@ -40,9 +41,9 @@ Result<bool> try_put_aside(const Locks& locks, const std::string& directory)
     const auto gate = locks.try_acquire(LockKind::gate, 0);
     if (!gate) return gate.error();
     if (!*gate) return false;
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     if (!beside_a_log(database)) return true;  // another process was faster
-    const auto kept = dated_path(directory + kDamaged);
+    const auto kept = dated_path(StorePaths(directory).damaged_stem());
     if (rename((database + "-wal").c_str(), (kept + "-wal").c_str()) != 0)
         throw IoError(errno, "cannot rename " + database + "-wal");
     unlink((database + "-shm").c_str());
@@ -97,7 +98,7 @@ Result<void> Store::settle(Deadline until)
 std::optional<Displaced> Store::displacement_of(const std::string& where)
 {
     const std::string directory = absolute_path(where);
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
     struct stat st {};
     // SQLite would remove the log of an empty one.
     if (lstat(database.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)

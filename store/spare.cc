@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "store/fd.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore {
 
@@ -30,8 +31,9 @@ bool path_beside(const char* database, Path& path)
     const std::string_view name(database);
     const auto slash = name.rfind('/');
     if (slash == std::string_view::npos) return false;
-    const int length = std::snprintf(path.data(), path.size(), "%.*s%s", static_cast<int>(slash),
-                                     database, kSpare);
+    const int length = std::snprintf(path.data(), path.size(), "%.*s/%.*s", static_cast<int>(slash),
+                                     database, static_cast<int>(names::kSpare.size()),
+                                     names::kSpare.data());
     return length > 0 && static_cast<std::size_t>(length) < path.size();
 }
 

@@ -15,9 +15,6 @@
 
 namespace xlstore {
 
-/// In the directory of the store.
-inline constexpr const char* kSpare = "/spare";
-
 namespace limits {
 
 // In bytes: the log's part of the reserve, and the first piece of the log's index with what surrounds it.

@@ -21,6 +21,7 @@
 #include "store/random.hpp"
 #include "store/spare.hpp"
 #include "store/store_files.hpp"
+#include "store/store_paths.hpp"
 #include "store/store_source.hpp"
 #include "store/tables.hpp"
 #include "store/trace.hpp"
@@ -88,7 +89,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     if (auto ok = check_process(); !ok) return ok;
     const unsigned directory_mode = reading_group ? 0750 : 0700;
     const unsigned file_mode = reading_group ? 0640 : 0600;
-    const std::string database = directory + "/store.db";
+    const std::string database = StorePaths(directory).database();
 
     const bool made_directory = mkdir(directory.c_str(), directory_mode) == 0;
     if (made_directory) {
@@ -105,9 +106,9 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
         const auto name = entry.path().filename().string();
         // A damaged database of old does not keep a new store from being made.
-        if (name != "locks" && name != "slow" && name != "run" && "/" + name != kSpare &&
-            !name.starts_with("store.db.new") && !("/" + name).starts_with(kDamaged) &&
-            !("/" + name).starts_with(kReplaced))
+        if (name != names::kLocks && name != names::kSlowLocks && name != names::kRun &&
+            name != names::kSpare && !name.starts_with(names::kNew) &&
+            !name.starts_with(names::kDamaged) && !name.starts_with(names::kReplaced))
             return unusable("store: " + directory + " is not empty: it holds " + name,
                             "name an empty or a new directory");
     }
@@ -136,7 +137,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
             .bind(durability == Durability::power ? "power" : "process")
             .run();
     });
-    make_directory(directory + "/run", 0700);
+    make_directory(StorePaths(directory).run(), 0700);
     (void)Locks::close_to_group(directory);  // those of an init that was killed
     set_access(fresh, file_mode, reading_group);
     install_database(fresh, database);
@@ -229,8 +230,8 @@ Result<std::unique_ptr<Store>> Store::open_untouched(const StoreOptions& options
 bool Store::is_behind() const
 {
     if (displaced_ && displaced_->why == Displaced::Why::beside_a_log) return false;
-    return copy_ && (file_identity(directory_ + "/store.db-wal") &&
-                     file_identity(directory_ + "/store.db-shm"));
+    return copy_ && (file_identity(StorePaths(directory_).log()) &&
+                     file_identity(StorePaths(directory_).log_index()));
 }
 
 Claim Store::make_claim(std::string operation) const
@@ -271,7 +272,7 @@ Result<void> Store::check() const
 Result<void> Store::check_database_files() const
 {
     if (XLSTORE_LEFT_OUT("files unmoved")) return {};
-    const std::string database = directory_ + "/store.db";
+    const std::string database = StorePaths(directory_).database();
     const char* gone = nullptr;
     if (file_identity(database) != database_) gone = "store.db";
     if (wal_ && file_identity(database + "-wal") != wal_) gone = "store.db-wal";
@@ -372,7 +373,8 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
         }
         gate->release();
         const auto now = Clock::now();
-        if (now >= until) co_return co_await database_locked(loop, directory_ + "/store.db");
+        if (now >= until)
+            co_return co_await database_locked(loop, StorePaths(directory_).database());
         (void)co_await loop.sleep(std::min(until, now + pause));
         pause = std::min<Clock::duration>(pause * 2, kForeignMost);
     }

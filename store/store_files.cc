@@ -15,7 +15,7 @@
 #include "store/lock_holders.hpp"
 #include "store/locks.hpp"
 #include "store/new_database.hpp"
-#include "store/spare.hpp"
+#include "store/store_paths.hpp"
 
 namespace xlstore {
 
@@ -118,11 +118,12 @@ Result<void> check_directory(const std::string& path, bool writing)
 {
     auto st = look_at(path, true);
     if (!st) return st.error();
-    const std::string database = path + "/store.db";
-    if (!file_identity(path + kBeingSaved))
+    const StorePaths paths(path);
+    const std::string database = paths.database();
+    if (!file_identity(paths.being_saved()))
         if (auto ok = check_before_opening(path); !ok) return ok;
     struct stat there {};
-    if (lstat(database.c_str(), &there) != 0 && !file_identity(path + kBeingSaved)) {
+    if (lstat(database.c_str(), &there) != 0 && !file_identity(paths.being_saved())) {
         if (errno != ENOENT) return not_found(database, errno);
         return unusable("store: " + path + " holds no store: there is no store.db",
                         "name the store with --store or XLSTORE_DIR; 'xlstore init' makes a new one in "
@@ -137,7 +138,7 @@ constexpr std::int64_t kOpenByte = 128;
 
 std::string processes_at(const std::string& directory)
 {
-    const std::string index = directory + "/store.db-shm";
+    const std::string index = StorePaths(directory).log_index();
     const auto file = file_identity(index);
     std::string who;
     if (file)
@@ -152,22 +153,22 @@ std::string processes_at(const std::string& directory)
 Result<void> check_locks(const std::string& directory, bool writing,
                          const std::shared_ptr<const Log>& log)
 {
-    for (const char* name : {"/locks", "/slow"}) {
+    const StorePaths paths(directory);
+    for (const auto& path : {paths.locks(), paths.slow_locks()}) {
         struct stat st {};
-        if (lstat((directory + name).c_str(), &st) == 0 || errno != ENOENT) continue;
+        if (lstat(path.c_str(), &st) == 0 || errno != ENOENT) continue;
         if (!writing)
-            return unusable("store: " + directory + name + " is missing",
+            return unusable("store: " + path + " is missing",
                             "it holds no data: the next program that writes makes it anew, 'xlstore "
                             "recover' for instance");
-        if (stat((directory + "/store.db").c_str(), &st) != 0)
-            return not_found(directory + "/store.db", errno);
+        if (stat(paths.database().c_str(), &st) != 0) return not_found(paths.database(), errno);
         if (const auto who = processes_at(directory); !who.empty())
             return Error(Errc::busy,
-                         "store: " + directory + name + " is missing, and the store is open: " + who,
+                         "store: " + path + " is missing, and the store is open: " + who,
                          "end these programs, then try again: the file holds no data and is made "
                          "anew; the QEMUs run on");
         Locks::create(directory);
-        if (log) log->write(LogLevel::warning, "made anew: " + directory + name);
+        if (log) log->write(LogLevel::warning, "made anew: " + path);
     }
     return {};
 }
@@ -179,16 +180,17 @@ Result<void> check_files(const std::string& directory, bool writing,
 {
     if (auto ok = check_directory(directory, writing); !ok) return ok;
     if (auto ok = check_file_system(directory); !ok) return ok;
-    if (!file_identity(directory + "/store.db") && file_identity(directory + kBeingSaved))
+    const StorePaths paths(directory);
+    if (!file_identity(paths.database()) && file_identity(paths.being_saved()))
         return unusable("store: " + directory +
                             " has no store.db: saving what is in store.db.saving was broken off",
                         "run 'xlfsck -y'");
     if (auto ok = check_locks(directory, writing, log); !ok) return ok;
-    for (const char* name : {"/store.db", "/locks", "/slow"})
-        if (auto ok = check_entry(directory + name, false, writing); !ok) return ok;
+    for (const auto& path : {paths.database(), paths.locks(), paths.slow_locks()})
+        if (auto ok = check_entry(path, false, writing); !ok) return ok;
     // Made by the next commit where it is missing.
-    if (file_identity(directory + kSpare))
-        if (auto ok = check_entry(directory + kSpare, false, writing); !ok) return ok;
+    if (file_identity(paths.spare()))
+        if (auto ok = check_entry(paths.spare(), false, writing); !ok) return ok;
     if (writing && Locks::close_to_group(directory) && log)
         log->write(LogLevel::warning, "the lock files of " + directory +
                                           " are no longer open to the reading group, which needs none");

@@ -6,6 +6,7 @@
 #include "store/foreign_lock.hpp"
 #include "store/new_database.hpp"
 #include "store/store_files.hpp"
+#include "store/store_paths.hpp"
 #include "store/tables.hpp"
 #include "store/upgrade.hpp"
 
@@ -59,7 +60,7 @@ Result<DatabaseKind> check_database(const std::string& path, const std::string& 
 }  // namespace
 
 Source::Source(const std::string& directory, Db::Mode mode, bool settle)
-    : database(directory + "/store.db"),
+    : database(StorePaths(directory).database()),
       path(database),
       looking_mode(mode == Db::Mode::read_write ? Db::Mode::read_only : mode),
       directory_(directory),

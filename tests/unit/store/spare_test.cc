@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "store/store_paths.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
@@ -23,7 +24,7 @@ protected:
 
     test::ScratchStore store_;
     const std::string database_ = store_.path() + "/store.db";
-    const std::string spare_ = store_.path() + kSpare;
+    const std::string spare_ = StorePaths(store_.path()).spare();
 };
 
 TEST_F(SpareTest, ANewStoreHasItAndTheNextCommitMakesOneThatIsMissing)
