@@ -17,6 +17,7 @@
 #include "store/json_text.hpp"
 #include "store/limits.hpp"
 #include "store/plain_text.hpp"
+#include "tools/common/finding_line.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/version.hpp"
 #include "tools/xlfsck/manual.hpp"
@@ -81,13 +82,7 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
                             f.code == recovery::Code::document_closed ||
                             recovery::names_an_owner(f.code);
     if (!noteworthy && !settings.verbose) return;
-    std::string line = f.subject + ": " + std::string(about.message);
-    if (!f.evidence.empty()) line += " (" + f.evidence + ")";
-    line += ".";
-    if (f.action == Action::fixed) line += "  " + std::string(about.fixed) + ".";
-    if (f.action == Action::left) line += "  LEFT.";
-    if (f.action == Action::failed) line += "  NOT REPAIRED: " + f.error + ".";
-    terminal.say(line);
+    terminal.say(finding_line(f));
 }
 
 // The first ^C lets what has begun come to its end; the second ends the process, which is safe,

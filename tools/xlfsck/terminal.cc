@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "tools/common/finding_line.hpp"
 #include "tools/common/output.hpp"
 
 namespace xlstore::tools {
@@ -32,8 +33,7 @@ bool Terminal::ask(const recovery::Problem& about, const recovery::Subject& subj
     if (quit_) return false;
     if (const auto known = for_all_.find(about.code); known != for_all_.end()) return known->second;
     erase_bar();
-    std::string text = subject.text + ": " + std::string(about.message);
-    if (!subject.evidence.empty()) text += " (" + subject.evidence + ")";
+    const std::string text = statement_of(about, subject);
     for (;;) {
         std::printf("%s. %s [Y/n/a/s/q/?] ", plain(text).c_str(),
                     std::string(about.question).c_str());

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
 
@@ -23,14 +24,7 @@ namespace {
 void print_finding(const xlstore_finding* f, void*)
 {
     if (f->if_left == 0 && f->action == XLSTORE_ACTION_NONE) return;
-    const std::string evidence = f->evidence;
-    const std::string error = f->error;
-    std::string line = std::string(f->subject) + ": " + f->message;
-    if (!evidence.empty()) line += " (" + evidence + ")";
-    if (f->action == XLSTORE_ACTION_FIXED) line += std::string(".  ") + f->fixed;
-    if (f->action == XLSTORE_ACTION_LEFT) line += ".  LEFT";
-    if (!error.empty()) line += ".  NOT REPAIRED: " + error;
-    std::printf("%s\n", plain(line).c_str());
+    std::printf("%s\n", plain(finding_line(*f)).c_str());
 }
 
 void print_restored(const nlohmann::json& restored)

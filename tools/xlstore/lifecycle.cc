@@ -10,6 +10,7 @@
 
 #include "schema/steps.hpp"
 #include "store/json_text.hpp"
+#include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
 
@@ -259,14 +260,7 @@ Result<Status> run_recover(const Arguments& arguments)
     std::string lines;
     const auto found = [](const xlstore_finding* f, void* userdata) {
         if (f->if_left == 0 && f->action == XLSTORE_ACTION_NONE) return;
-        const std::string evidence = f->evidence;
-        const std::string error = f->error;
-        *static_cast<std::string*>(userdata) +=
-            plain(std::string(f->subject) + ": " + f->message +
-                  (evidence.empty() ? "" : " (" + evidence + ")") +
-                  (f->action == XLSTORE_ACTION_FIXED ? std::string(". ") + f->fixed : "") +
-                  (error.empty() ? "" : ": " + error)) +
-            "\n";
+        *static_cast<std::string*>(userdata) += plain(finding_line(*f)) + "\n";
     };
     const auto result = perform(arguments, [&](auto* store, const auto& call, auto** out) {
         xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
