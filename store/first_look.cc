@@ -33,7 +33,7 @@ Result<void> check_before_opening(const std::string& directory)
         return Error(
             Errc::store, "store: " + what,
             "'xlfsck -y' makes a new one, 'xlfsck -y --rebuild' registers the QEMUs of the lost "
-            "one in it; if there is a copy of the database, put that back instead");
+            "one in it; if there is a backup, 'xlstore restore FILE' puts that back instead");
     return Error(
         Errc::store, "store: " + what + ", and its log store.db-wal is there",
         "open it with no other program, which would delete the log; 'xlfsck -y' makes a new "

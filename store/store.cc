@@ -387,7 +387,8 @@ Task<Result<void>> Store::empty_log(Deadline until)
     if (!gate) co_return gate.error();
     const LockOrder::Section order;
     if (db_->checkpoint(true).frames != 0)
-        co_return Error(Errc::busy, "store: a reader keeps the log from being emptied");
+        co_return Error(Errc::busy, "store: a reader keeps the log from being emptied",
+                        "'xlfsck -n' names it; end its query, then try again");
     co_return Result<void>();
 }
 

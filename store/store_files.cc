@@ -77,16 +77,31 @@ Result<void> check_access(const std::string& path, const struct stat& st, bool w
 
 }  // namespace
 
+namespace {
+
+// What to do about a file in the store that is none.
+std::string instead_of(const std::string& path)
+{
+    return path.ends_with("/store.db")
+               ? "put the database itself there while no process has the store open; nothing of a "
+                 "store is read through a link"
+               : "move it away: the file holds no data of domains, and the next program that writes "
+                 "makes it anew";
+}
+
+}  // namespace
+
 Result<struct stat> look_at(const std::string& path, bool directory)
 {
     struct stat st {};
     if (lstat(path.c_str(), &st) != 0) return not_found(path, errno);
     if (S_ISLNK(st.st_mode))
-        return unusable("store: " + path + " is a symbolic link", "name the real directory");
+        return unusable("store: " + path + " is a symbolic link",
+                        directory ? "name the real directory" : instead_of(path));
     if (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
         return unusable(
             "store: " + path + " is not a " + (directory ? "directory" : "regular file"),
-            "name another directory with --store or XLSTORE_DIR");
+            directory ? "name another directory with --store or XLSTORE_DIR" : instead_of(path));
     return st;
 }
 
@@ -127,7 +142,8 @@ Result<void> check_directory(const std::string& path, bool writing)
         if (errno != ENOENT) return not_found(database, errno);
         return unusable("store: " + path + " holds no store: there is no store.db",
                         "name the store with --store or XLSTORE_DIR; 'xlstore init' makes a new one in "
-                        "an empty directory, 'xlfsck --rebuild' one for the QEMUs of a lost one");
+                        "an empty directory, 'xlstore restore FILE' puts a backup back, 'xlfsck "
+                        "--rebuild' makes one for the QEMUs of a lost one");
     }
     return check_access(path, *st, writing);
 }

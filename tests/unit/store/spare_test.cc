@@ -65,6 +65,10 @@ TEST_F(SpareTest, NothingIsWrittenThroughALink)
     const auto refused = Store::open(options);
     ASSERT_FALSE(refused);
     EXPECT_TRUE(test::contains(refused.error().message, spare_));
+    EXPECT_TRUE(test::contains(refused.error().advice, "move it away"));
+    fs::remove(spare_);
+    (void)store_.open();
+    EXPECT_EQ(size(), limits::spare_bytes);
 }
 
 TEST_F(SpareTest, NothingToGiveUpWhereThereIsNone)
