@@ -218,9 +218,11 @@ class Salvage(Trial):
     done = 0
 
     def files(self):
-        """But for the log, to which the opening of the store was written, its index, and who claims locks."""
+        """But for the log, to which the opening of the store was written, its index, for which the spare file is cut, and
+        who claims locks."""
         return {path.name: path.read_bytes() for path in self.store.iterdir()
-                if path.is_file() and path.name not in ("store.db-wal", "store.db-shm", "locks", "slow")}
+                if path.is_file() and path.name not in (
+                    "store.db-wal", "store.db-shm", "spare", "locks", "slow")}
 
     def level(self, pages):
         self.wrong = []
