@@ -9,8 +9,6 @@ namespace xlstore::recovery {
 
 namespace {
 
-constexpr auto kPoll = std::chrono::milliseconds(20);
-
 Error in_the_way(const Locks& locks)
 {
     std::string who;
@@ -41,7 +39,7 @@ Result<Alone> be_alone(const std::string& directory, Deadline until)
     for (;;) {
         auto alone = try_once(directory);
         if (alone || alone.error().code != Errc::busy || Clock::now() >= until) return alone;
-        std::this_thread::sleep_for(kPoll);
+        std::this_thread::sleep_for(kLockPoll);
     }
 }
 

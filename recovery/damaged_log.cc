@@ -11,7 +11,7 @@ namespace xlstore::recovery {
 namespace {
 
 // The layout of the log (sqlite.org/fileformat2.html, 4.1).
-constexpr std::size_t kHeader = 32;
+constexpr std::size_t kLogHeader = 32;
 constexpr std::size_t kFrameHeader = 24;
 constexpr std::size_t kFrame = kFrameHeader + kPageSize;
 constexpr std::size_t kAtPageSize = 8;
@@ -19,7 +19,7 @@ constexpr std::size_t kAtSalts = 16;  // two words, in a frame's header at 8
 constexpr std::size_t kAtSums = 24;   // two words, in a frame's header at 16
 constexpr std::uint32_t kLittleEndian = 0x377f0682;
 constexpr std::uint32_t kBigEndian = 0x377f0683;
-constexpr std::uint32_t kMostPages = 1U << 24;  // 64 GiB: no store grows to that
+constexpr std::uint32_t kMostLogPages = 1U << 24;  // 64 GiB: no store grows to that
 
 std::uint32_t word(std::string_view bytes, std::size_t at)
 {
@@ -30,7 +30,7 @@ std::uint32_t word(std::string_view bytes, std::size_t at)
 
 DamagedLog::DamagedLog(std::string_view bytes) : bytes_(bytes)
 {
-    if (bytes_.size() >= kHeader + kFrame) read();
+    if (bytes_.size() >= kLogHeader + kFrame) read();
 }
 
 DamagedLog::Sums DamagedLog::summed(Sums sums, std::size_t at, std::size_t length) const
@@ -82,7 +82,7 @@ DamagedLog::Frame DamagedLog::frame_at(std::size_t at, Sums before, bool ours) c
         turned.proved = is_proved(turned.page, turned.commit);
         if (turned.proved) frame = turned;
     }
-    if (frame.page > kMostPages || frame.commit > kMostPages) frame.page = frame.commit = 0;
+    if (frame.page > kMostLogPages || frame.commit > kMostLogPages) frame.page = frame.commit = 0;
     return frame;
 }
 
@@ -95,17 +95,17 @@ void DamagedLog::read()
 {
     little_endian_ = word(bytes_, 0) != kBigEndian;
     const bool header = has_sound_header();
-    const auto salts = bytes_.substr(header ? kAtSalts : kHeader + 8, 8);
+    const auto salts = bytes_.substr(header ? kAtSalts : kLogHeader + 8, 8);
     std::vector<std::pair<std::uint32_t, std::string_view>>
         pending;                                                 // frames since the last commit
     std::vector<std::pair<std::uint32_t, std::size_t>> commits;  // size, length of `pending`
     std::size_t gap = 0;
     std::size_t behind = 0;
     std::size_t number = 0;
-    for (std::size_t at = kHeader; at + kFrame <= bytes_.size(); at += kFrame) {
+    for (std::size_t at = kLogHeader; at + kFrame <= bytes_.size(); at += kFrame) {
         ++number;
         const bool ours = bytes_.substr(at + 8, 8) == salts;
-        auto frame = frame_at(at, sums_at(at == kHeader ? kAtSums : at - kFrame + 16), ours);
+        auto frame = frame_at(at, sums_at(at == kLogHeader ? kAtSums : at - kFrame + 16), ours);
         frame.proved = frame.proved && ours;
         const auto page = bytes_.substr(at + kFrameHeader, kPageSize);
         if (frame.page != 0 && (frame.proved || is_tree_page(page, frame.page)))

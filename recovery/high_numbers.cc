@@ -10,8 +10,6 @@ namespace xlstore::recovery {
 
 namespace {
 
-constexpr auto kPoll = std::chrono::milliseconds(20);
-
 std::vector<WrongNumber> look(const std::string& directory)
 {
     try {
@@ -35,7 +33,7 @@ Result<ByteLock> take_gate(const Locks& locks, Deadline until)
             return Error(Errc::busy, "store: its write gate is held: " +
                                          locks.holder(LockKind::gate, 0),
                          "wait for it, or end that process, and run it again");
-        std::this_thread::sleep_for(kPoll);
+        std::this_thread::sleep_for(kLockPoll);
     }
 }
 

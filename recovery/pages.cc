@@ -12,7 +12,7 @@ constexpr std::size_t kFileHeader = 100;
 constexpr std::size_t kLeafHead = 8;
 constexpr std::size_t kInteriorHead = 12;
 constexpr std::size_t kAtFirstFree = 32;
-constexpr std::size_t kAtFreePages = 36;
+constexpr std::size_t kAtFreeCount = 36;
 constexpr std::uint64_t kLargestPayload = std::uint64_t{1}
                                           << 28;  // a document has a bound far below
 
@@ -231,7 +231,7 @@ Pages::FreeList Pages::free_list() const
             if (!take(big_endian(bytes + 8 + std::size_t{4} * i))) free.sound = false;
         trunk = big_endian(bytes);
     }
-    free.sound = free.sound && free.pages.size() == big_endian(header + kAtFreePages);
+    free.sound = free.sound && free.pages.size() == big_endian(header + kAtFreeCount);
     return free;
 }
 

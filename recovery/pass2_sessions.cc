@@ -11,11 +11,11 @@ namespace xlstore::recovery {
 
 Task<void> pass2_sessions(Check& check, Store& store)
 {
-    struct Row {
+    struct SessionRow {
         std::int64_t id;
         std::string text;
     };
-    std::vector<Row> dead;
+    std::vector<SessionRow> dead;
     {
         auto rows = store.db().prepare(
             "SELECT id, program, pid FROM session s WHERE NOT EXISTS (SELECT 1 FROM intent WHERE "
@@ -25,7 +25,7 @@ Task<void> pass2_sessions(Check& check, Store& store)
             const auto id = rows.integer(0);
             const auto held = store.locks().is_held(LockKind::session, id);
             if (!held || *held || id == store.session()) continue;
-            dead.push_back(Row{id, "session " + std::to_string(id) + " (" + rows.text(1) +
+            dead.push_back(SessionRow{id, "session " + std::to_string(id) + " (" + rows.text(1) +
                                        ", pid " + std::to_string(rows.integer(2)) + ")"});
         }
     }

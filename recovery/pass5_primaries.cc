@@ -27,9 +27,9 @@ using Shown = SurveyedEntry::Shown;
 using Holds = SurveyedDrive::Holds;
 
 // One domain, looked into.
-class Primary {
+class PrimaryCheck {
 public:
-    Primary(Check& check, Store& store, const DomainRow& domain, Reached& reached)
+    PrimaryCheck(Check& check, Store& store, const DomainRow& domain, Reached& reached)
         : check_(check), store_(store), domain_(domain), reached_(reached)
     {}
 
@@ -235,7 +235,7 @@ Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached
         co_return;
     }
     if (reached.rest_is_left()) co_return;
-    Primary primary(check, store, domain, reached);
+    PrimaryCheck primary(check, store, domain, reached);
     auto looked = co_await primary.run();
     if (looked) co_return;
     about.evidence = looked.error().message;

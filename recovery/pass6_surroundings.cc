@@ -93,7 +93,7 @@ void remove(Check& check, Code code, const File& file, const Subject& about)
     if (unlink(file.path.c_str()) == 0 || errno == ENOENT)
         check.fixed(code, about);
     else
-        check.failed(code, about, Error(Errc::io, std::string("unlink: ") + std::strerror(errno)));
+        check.failed(code, about, Error(Errc::io, std::string("unlink: ") + errno_text(errno)));
 }
 
 }  // namespace

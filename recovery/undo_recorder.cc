@@ -15,7 +15,7 @@ constexpr const char* kLives =
 constexpr const char* kNoVcpus = "(OLD.key <> 'b_info' OR NEW.key_text IS NOT OLD.key_text)";
 
 // A text as a literal of SQL.
-std::string quoted(std::string_view text)
+std::string sql_text(std::string_view text)
 {
     std::string literal = "'";
     for (const char c : text)
@@ -29,7 +29,7 @@ std::string row_as_json(Db& db, const char* table, const char* row)
     auto columns = db.prepare("SELECT name FROM pragma_table_info(?1)").bind(table);
     std::string members;
     while (columns.step())
-        members += (members.empty() ? "" : ", ") + quoted(columns.text(0)) + ", " + row + ".\"" +
+        members += (members.empty() ? "" : ", ") + sql_text(columns.text(0)) + ", " + row + ".\"" +
                    columns.text(0) + "\"";
     return "json_object(" + members + ")";
 }
@@ -56,8 +56,8 @@ std::string about(std::string_view condition, std::string_view row)
 UndoRecorder::UndoRecorder(Store& store, std::string_view mode)
     : store_(store), token_(random_uuid())
 {
-    run_columns_ = quoted(token_) + ", " + std::to_string(now_us()) + ", " + quoted(mode) + ", " +
-                   std::to_string(store.self().pid) + ", " + quoted(store.program());
+    run_columns_ = sql_text(token_) + ", " + std::to_string(now_us()) + ", " + sql_text(mode) + ", " +
+                   std::to_string(store.self().pid) + ", " + sql_text(store.program());
 }
 
 UndoRecorder::~UndoRecorder()
@@ -74,7 +74,7 @@ UndoRecorder::~UndoRecorder()
 std::string UndoRecorder::run_row() const
 {
     return "INSERT INTO undo_run (token, at_us, mode, pid, program) SELECT " + run_columns_ +
-           " WHERE NOT EXISTS (SELECT 1 FROM undo_run WHERE token = " + quoted(token_) + ");";
+           " WHERE NOT EXISTS (SELECT 1 FROM undo_run WHERE token = " + sql_text(token_) + ");";
 }
 
 // `of`: the row of the trigger that names the domain, OLD or NEW.
@@ -86,13 +86,13 @@ void UndoRecorder::record(const char* table, const char* operation, const std::s
     const std::string name = std::string("undo_") + table + "_" + verb;
     const std::string before = verb == "insert" ? "NULL" : row_as_json(db, table, "OLD");
     const std::string after = verb == "delete" ? "NULL" : row_as_json(db, table, "NEW");
-    const std::string run = "(SELECT id FROM undo_run WHERE token = " + quoted(token_) + ")";
+    const std::string run = "(SELECT id FROM undo_run WHERE token = " + sql_text(token_) + ")";
     const std::string domain = of + (std::string_view(table) == "domain" ? ".id" : ".domain");
     triggers_.push_back(name);
     db.execute("CREATE TEMP TRIGGER " + name + " AFTER " + verb + " ON main." + table + " WHEN " +
                about(condition, of) + " BEGIN " + run_row() +
                "INSERT INTO undo_row (run, domain, kind, operation, before, after) VALUES (" + run +
-               ", " + domain + ", " + quoted(table) + ", " + quoted(verb) + ", " + before + ", " +
+               ", " + domain + ", " + sql_text(table) + ", " + sql_text(verb) + ", " + before + ", " +
                after +
                ");"
                "INSERT INTO undo_mark (run, domain, epoch, revision) SELECT " +
@@ -121,7 +121,7 @@ void UndoRecorder::begin()
         "CREATE TEMP TRIGGER undo_generation AFTER UPDATE OF epoch, revision ON main.domain BEGIN "
         "UPDATE undo_mark SET epoch = NEW.epoch, revision = NEW.revision WHERE domain = NEW.id AND "
         "run = (SELECT id FROM undo_run WHERE token = " +
-        quoted(token_) + "); END");
+        sql_text(token_) + "); END");
 }
 
 void UndoRecorder::keep_schema(std::string_view type, std::string_view name)

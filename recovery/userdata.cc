@@ -47,7 +47,7 @@ Result<UserdataDocument> read_document(const fs::path& path, const std::string& 
     std::ifstream file(path, std::ios::binary);
     UserdataDocument found{path, uuid, {}, {std::istreambuf_iterator<char>(file), {}}};
     if (!file.is_open() || file.bad())
-        return unseen(path, std::generic_category().message(errno == 0 ? EIO : errno));
+        return unseen(path, errno_text(errno == 0 ? EIO : errno));
     const auto document = parse_document(found.text, "its text");
     if (!document) return unseen(path, document.error().message);
     if (document->uuid != uuid)

@@ -38,7 +38,7 @@ constexpr std::array<std::string_view, 9> kArguments = {
 constexpr std::size_t kNameBytes = 128;
 
 // QEMU has acted when it is asked: the answer may not cost the operation its deadline.
-constexpr auto kPatience = std::chrono::seconds(2);
+constexpr auto kLongestAsking = std::chrono::seconds(2);
 
 bool is_memory_module(const std::map<std::string, std::string>& types)
 {
@@ -168,7 +168,7 @@ Task<Result<PlacedDevice>> ask_device(qmp::Monitor& monitor, std::string id, Dea
 Task<std::string> ask_addresses(qmp::Monitor& monitor, std::vector<Product> products,
                                 Deadline until)
 {
-    until = std::min(until, Clock::now() + kPatience);
+    until = std::min(until, Clock::now() + kLongestAsking);
     std::vector<std::pair<std::string, std::string>> found;
     for (const auto& product : products) {
         if (product.kind != "device" || !monitor.usable()) continue;

@@ -24,7 +24,7 @@ namespace {
 
 Error cannot(const std::string& what, int error)
 {
-    return Error(Errc::io, "backup: cannot " + what + ": " + std::strerror(error),
+    return Error(Errc::io, "backup: cannot " + what + ": " + errno_text(error),
                  "name a file in a directory that is there, can be written and has room");
 }
 

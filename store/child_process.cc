@@ -83,13 +83,13 @@ Result<ChildProcess> ChildProcess::fork(const std::function<void()>& body)
             ::_exit(127);  // it does not return; nothing of ours is destroyed here
         }
     }
-    if (pid < 0) return Error(Errc::io, "fork: " + std::generic_category().message(errno));
+    if (pid < 0) return Error(Errc::io, "fork: " + errno_text(errno));
     // Ours and not reaped, so the number is still its own, even if it has ended already.
     auto id = identify(pid);
     Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));
     if (id && pidfd) return ChildProcess(*std::move(id), PidFd(std::move(pidfd)));
     const std::string why =
-        id ? "pidfd_open: " + std::generic_category().message(errno) : id.error().message;
+        id ? "pidfd_open: " + errno_text(errno) : id.error().message;
     ::kill(pid, SIGKILL);
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }

@@ -39,23 +39,23 @@ namespace {
 std::atomic<std::uint64_t> passings[std::size(kCrashPoints)];
 std::atomic<pid_t> counted_process{0};
 
-struct Wish {
+struct Chosen {
     std::string_view name;
     std::uint64_t passing = 1;
 };
 
-Wish parse(std::string_view text) noexcept
+Chosen parse(std::string_view text) noexcept
 {
-    Wish wish{text};
+    Chosen chosen{text};
     if (const auto colon = text.find(':'); colon != std::string_view::npos) {
-        wish.name = text.substr(0, colon);
+        chosen.name = text.substr(0, colon);
         const std::string_view digits = text.substr(colon + 1);
         const auto [end, error] =
-            std::from_chars(digits.data(), digits.data() + digits.size(), wish.passing);
-        if (error != std::errc{} || end != digits.data() + digits.size()) wish.passing = 0;
+            std::from_chars(digits.data(), digits.data() + digits.size(), chosen.passing);
+        if (error != std::errc{} || end != digits.data() + digits.size()) chosen.passing = 0;
     }
-    if (wish.passing == 0 || !std::ranges::count(kCrashPoints, wish.name)) std::abort();
-    return wish;
+    if (chosen.passing == 0 || !std::ranges::count(kCrashPoints, chosen.name)) std::abort();
+    return chosen;
 }
 
 bool wished(const char* variable, std::size_t row, std::uint64_t passing) noexcept
@@ -64,8 +64,8 @@ bool wished(const char* variable, std::size_t row, std::uint64_t passing) noexce
     const char* text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe)
     for (std::string_view rest = text ? text : ""; !rest.empty();) {
         const auto comma = std::min(rest.find(','), rest.size());
-        const Wish wish = parse(rest.substr(0, comma));
-        if (wish.name == kCrashPoints[row] && wish.passing == passing) return true;
+        const Chosen chosen = parse(rest.substr(0, comma));
+        if (chosen.name == kCrashPoints[row] && chosen.passing == passing) return true;
         rest.remove_prefix(std::min(comma + 1, rest.size()));
     }
     return false;

@@ -8,7 +8,7 @@ namespace xlstore {
 
 namespace {
 
-constexpr std::string_view kName = "XLSTORE_CREATION=";
+constexpr std::string_view kVariable = "XLSTORE_CREATION=";
 constexpr std::size_t kAtOnce = 100;
 
 bool bears(pid_t pid, const std::string& wanted)
@@ -26,7 +26,7 @@ bool bears(pid_t pid, const std::string& wanted)
 
 std::string environment_with_mark(const std::string& mark)
 {
-    return std::string(kName) + mark;
+    return std::string(kVariable) + mark;
 }
 
 Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark)

@@ -11,7 +11,7 @@ namespace xlstore {
 
 namespace {
 
-constexpr std::string_view kName = "XLSTORE_DOMAIN=";
+constexpr std::string_view kNoteVariable = "XLSTORE_DOMAIN=";
 constexpr std::size_t kUuidSize = 36;
 
 std::optional<CreationNote> read_value(std::string_view value)
@@ -33,7 +33,7 @@ std::optional<CreationNote> read_value(std::string_view value)
 
 std::string environment_with_note(const CreationNote& note)
 {
-    return std::string(kName) + std::to_string(note.domid) + ' ' + note.uuid + ' ' + note.name;
+    return std::string(kNoteVariable) + std::to_string(note.domid) + ' ' + note.uuid + ' ' + note.name;
 }
 
 std::optional<CreationNote> read_creation_note(std::string_view environment)
@@ -42,7 +42,7 @@ std::optional<CreationNote> read_creation_note(std::string_view environment)
     for (std::size_t from = 0; from < environment.size();) {
         const auto end = std::min(environment.find('\0', from), environment.size());
         const auto entry = environment.substr(from, end - from);
-        if (entry.starts_with(kName)) note = read_value(entry.substr(kName.size()));
+        if (entry.starts_with(kNoteVariable)) note = read_value(entry.substr(kNoteVariable.size()));
         from = end + 1;
     }
     return note;

@@ -3,21 +3,14 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
+
+#include "store/number_text.hpp"
 
 namespace xlstore {
 
 namespace {
 
 constexpr std::string_view kIncarnation = "id:";
-
-std::optional<std::int64_t> number_of(std::string_view word)
-{
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-    if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
-    return number;
-}
 
 Reading by_uuid(std::string_view word)
 {
@@ -33,7 +26,7 @@ std::vector<Reading> readings_of(std::string_view word)
 {
     std::vector<Reading> readings;
     const auto add_domid = [&](std::string_view value) {
-        if (const auto domid = number_of(value)) readings.push_back({NamedBy::domid, *domid});
+        if (const auto domid = parse_number<std::int64_t>(value)) readings.push_back({NamedBy::domid, *domid});
     };
     if (word.starts_with("domid:")) {
         add_domid(word.substr(6));
@@ -52,7 +45,7 @@ std::vector<Reading> readings_of(std::string_view word)
 std::optional<std::int64_t> incarnation_of(std::string_view word)
 {
     if (!word.starts_with(kIncarnation)) return std::nullopt;
-    return number_of(word.substr(kIncarnation.size()));
+    return parse_number<std::int64_t>(word.substr(kIncarnation.size()));
 }
 
 Statement prepare_reading(Db& db, const char* sql, const Reading& reading)

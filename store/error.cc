@@ -139,8 +139,13 @@ Error caught(const std::string& subject) noexcept
     return error;
 }
 
+std::string errno_text(int number)
+{
+    return std::generic_category().message(number);
+}
+
 IoError::IoError(int error_number, const std::string& what)
-    : std::runtime_error(what + ": " + std::generic_category().message(error_number)),
+    : std::runtime_error(what + ": " + errno_text(error_number)),
       errno_(error_number)
 {}
 

@@ -42,6 +42,9 @@ enum class Errc {
 /// The stable word for `code`, as printed by --json.
 [[nodiscard]] std::string_view errc_name(Errc code) noexcept;
 
+/// What the kernel's error number means; safe in any thread, as strerror is not.
+[[nodiscard]] std::string errno_text(int number);
+
 struct Error {
     Errc code;
     std::string message;  ///< names the object and says what happened; one line, no full stop

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "store/fd.hpp"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -96,6 +97,14 @@ void Fd::reset(int fd) noexcept
 {
     const int old = std::exchange(fd_, fd);
     if (old >= 0) close_keeping_errno(old);
+}
+
+int above_stdio(int fd) noexcept
+{
+    if (fd < 0 || fd > STDERR_FILENO) return fd;
+    const int higher = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close_keeping_errno(fd);
+    return higher;
 }
 
 NoFork::NoFork() noexcept

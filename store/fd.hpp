@@ -44,6 +44,11 @@ private:
     int fd_ = -1;
 };
 
+/// The same file at a number that stdin, stdout and stderr do not overwrite (the embedder may have
+/// closed those); closes `fd` where the number is another. -1 with errno if there is none, or if
+/// `fd` is. May be called between fork and exec.
+[[nodiscard]] int above_stdio(int fd) noexcept;
+
 /// While one lives, no other thread gets through fork(). Open a descriptor and give it to a
 /// ForkClosedFd within one: a fork between the two would leave the child a copy that nobody
 /// closes, and a lock taken later through that file description would live as long as the child.

@@ -69,7 +69,7 @@ Result<Opener> begin(const std::string& path, bool writable)
     const NoFork no_fork;  // no other child gets a copy of either end
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-        return Error(Errc::io, std::string("socketpair: ") + std::strerror(errno));
+        return Error(Errc::io, std::string("socketpair: ") + errno_text(errno));
     const Fd to(ends[0]);
     ForkClosedFd from(ends[1]);
     auto child = ChildProcess::fork([&] { run_child(to.get(), path.c_str(), flags); });
@@ -118,7 +118,7 @@ Task<Result<Fd>> open_image(Loop& loop, std::string path, bool writable, Deadlin
                         kAdvice);
     if (word != 0)
         co_return Error(Errc::invalid,
-                        "cannot open " + json_shown(path) + ": " + std::strerror(word), kAdvice);
+                        "cannot open " + json_shown(path) + ": " + errno_text(word), kAdvice);
     co_return std::move(file);
 }
 

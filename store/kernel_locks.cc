@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "store/kernel_locks.hpp"
 
-#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <limits>
 #include <sstream>
 #include <string>
 
+#include "store/number_text.hpp"
+
 namespace xlstore {
 
 namespace {
 
 constexpr const char* kList = "/proc/locks";
-
-template <class Number>
-bool parse(std::string_view word, Number& value)
-{
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    return error == std::errc() && end == word.data() + word.size() && !word.empty();
-}
 
 }  // namespace
 
@@ -34,10 +28,10 @@ std::vector<LockedRange> locked_ranges(std::string_view text, std::uint64_t inod
         words >> number >> kind >> advisory >> mode >> pid >> file >> first >> last;
         std::uint64_t its_inode = 0;
         LockedRange range;
-        if (kind == "->" || !parse(std::string_view(file).substr(file.rfind(':') + 1), its_inode) ||
-            its_inode != inode || !parse(first, range.first))
+        if (kind == "->" || !parse_number(std::string_view(file).substr(file.rfind(':') + 1), its_inode) ||
+            its_inode != inode || !parse_number(first, range.first))
             continue;
-        if (!parse(last, range.last)) range.last = std::numeric_limits<std::int64_t>::max();  // EOF
+        if (!parse_number(last, range.last)) range.last = std::numeric_limits<std::int64_t>::max();  // EOF
         ranges.push_back(range);
     }
     return ranges;

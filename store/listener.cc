@@ -25,7 +25,7 @@ Error cannot_ask(const std::string& what)
 {
     return Error(
         Errc::io,
-        "the kernel cannot be asked who holds a socket: " + what + ": " + std::strerror(errno),
+        "the kernel cannot be asked who holds a socket: " + what + ": " + errno_text(errno),
         "sock_diag (CONFIG_UNIX_DIAG) is needed, and the right to read /proc/PID/fd");
 }
 

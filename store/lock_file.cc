@@ -8,13 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <ctime>
 #include <new>
 
 #include "store/birth_time.hpp"
 #include "store/kernel_locks.hpp"
+#include "store/number_text.hpp"
 #include "store/plain_text.hpp"
 
 namespace xlstore {
@@ -34,21 +34,6 @@ struct flock lock_range(short type, std::int64_t byte, std::int64_t count)
     range.l_start = byte;
     range.l_len = count;
     return range;  // l_pid stays 0, as F_OFD_* demand
-}
-
-std::string_view next_word(std::string_view& text)
-{
-    const auto end = text.find(' ');
-    const auto word = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    return word;
-}
-
-template <class T>
-bool parse_number(std::string_view word, T& value)
-{
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    return error == std::errc() && end == word.data() + word.size() && !word.empty();
 }
 
 }  // namespace
@@ -103,7 +88,7 @@ Result<LockFile> LockFile::open(const std::string& path, bool writing)
     ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW));
     if (!fd)
         return Error(Errc::store,
-                     "lock file " + path + " cannot be opened: " + std::strerror(errno),
+                     "lock file " + path + " cannot be opened: " + errno_text(errno),
                      "run as the owner of the store");
     struct stat st {};
     if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path);
@@ -130,7 +115,7 @@ Result<ForkClosedFd> LockFile::open_description(int access) const
     ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
     if (!fd) {
         if (errno == ENOENT || errno == ELOOP) return replaced();
-        return Error(Errc::io, "lock file " + path_ + " cannot be opened: " + std::strerror(errno));
+        return Error(Errc::io, "lock file " + path_ + " cannot be opened: " + errno_text(errno));
     }
     struct stat st {};
     if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path_);
@@ -280,7 +265,7 @@ Result<void> LockFile::set_generation(std::int64_t slot, std::int64_t generation
     const off_t at = slot * kSlotBytes + static_cast<off_t>(kClaimBytes);
     errno = ENOSPC;  // a short write sets none
     if (pwrite(claims_.get(), line.data(), line.size(), at) != static_cast<ssize_t>(line.size()))
-        return Error(Errc::io, "lock file " + path_ + " cannot be written: " + std::strerror(errno),
+        return Error(Errc::io, "lock file " + path_ + " cannot be written: " + errno_text(errno),
                      "nothing was changed");
     return {};
 }

@@ -28,6 +28,7 @@
 #ifndef XLSTORE_STORE_LOCKS_HPP_
 #define XLSTORE_STORE_LOCKS_HPP_
 
+#include <chrono>
 #include <list>
 #include <optional>
 #include <string>
@@ -37,6 +38,9 @@
 #include "store/numbers.hpp"
 
 namespace xlstore {
+
+/// How often a process that can do nothing else tries a lock again that another process holds.
+inline constexpr auto kLockPoll = std::chrono::milliseconds(20);
 
 enum class LockKind { slow, fast, gate, destroy, session };
 [[nodiscard]] std::string_view lock_name(LockKind kind) noexcept;

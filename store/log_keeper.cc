@@ -106,11 +106,6 @@ bool start(int from, int log)
     return status == 0;
 }
 
-int above_stdio(int fd)
-{
-    return fd < 0 ? fd : ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-}
-
 }  // namespace
 
 int start_log_keeper(const char* path) noexcept
@@ -123,7 +118,7 @@ int start_log_keeper(const char* path) noexcept
     const int to = both_ends(ends[1]);
     if (from < 0 || to < 0) return -1;
     if (!start(from, log)) return -1;
-    for (const int fd : {log, from, ends[0], ends[1]})
+    for (const int fd : {log, from, ends[1]})
         ::close(fd);
     return to;
 }

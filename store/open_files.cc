@@ -2,10 +2,10 @@
 #include "store/open_files.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <system_error>
 
+#include "store/number_text.hpp"
 #include "store/process.hpp"
 
 namespace xlstore {
@@ -42,9 +42,7 @@ FileSearch::FileSearch(std::function<bool(const OpenFile&)> wanted) : wanted_(st
 {
     for (const auto& process : entries("/proc")) {
         const std::string word = process.filename();
-        pid_t pid = 0;
-        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), pid);
-        if (error == std::errc() && end == word.data() + word.size()) left_.push_back(pid);
+        if (const auto pid = parse_number<pid_t>(word)) left_.push_back(*pid);
     }
     std::ranges::sort(left_, std::greater<>());
 }

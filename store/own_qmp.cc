@@ -130,7 +130,7 @@ Result<std::uint64_t> check_connection(const DomainRow& domain, int fd)
     ucred peer{};
     socklen_t size = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
-        return refused(std::string("is no connected socket: ") + std::strerror(errno));
+        return refused(std::string("is no connected socket: ") + errno_text(errno));
     if (qmp::Peer{peer.pid, peer.uid, peer.gid} != domain.registration->peer)
         return refused("leads to pid " + std::to_string(peer.pid) + ", not to the registered QEMU");
     pollfd state{fd, POLLRDHUP, 0};
@@ -139,7 +139,7 @@ Result<std::uint64_t> check_connection(const DomainRow& domain, int fd)
     std::uint64_t socket = 0;
     size = sizeof socket;
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &socket, &size) != 0)
-        return refused(std::string("cannot be told from others: ") + std::strerror(errno));
+        return refused(std::string("cannot be told from others: ") + errno_text(errno));
     return socket;
 }
 

@@ -23,7 +23,7 @@ namespace xlstore {
 namespace {
 
 constexpr int kAttempts = 5;
-constexpr std::size_t kBlock = std::size_t{1} << 20;
+constexpr std::size_t kCopyBlock = std::size_t{1} << 20;
 constexpr sqlite3_int64 kMostOfLog = sqlite3_int64{1} << 30;  // in memory at a time
 
 // Size and time of the last change; nothing: there is no such file. @throws IoError: that cannot be
@@ -81,7 +81,7 @@ public:
         sqlite3_int64 size = 0;
         const Fd to(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (!open_ || !to || file_->pMethods->xFileSize(file_, &size) != SQLITE_OK) return false;
-        std::vector<char> block(kBlock);
+        std::vector<char> block(kCopyBlock);
         for (sqlite3_int64 at = 0; at < size;) {
             const auto length = static_cast<std::size_t>(
                 std::min(size - at, static_cast<sqlite3_int64>(block.size())));
@@ -130,7 +130,7 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
     }
     if (!copy)
         return Error(Errc::io,
-                     std::string("store: no place for a private copy: ") + strerror(errno),
+                     std::string("store: no place for a private copy: ") + errno_text(errno),
                      "set TMPDIR to a directory that can be written");
     try {
         if (auto filled = copy->fill(database); !filled) return std::move(filled).error();
@@ -150,12 +150,12 @@ Result<void> PrivateCopy::fill(const std::string& database)
             unlink((to + suffix).c_str());
         SqliteFile from(database, SQLITE_OPEN_MAIN_DB);
         if (!from.copy_to(to))
-            return trouble(database + " to " + place_of(*this) + ": " + strerror(errno),
+            return trouble(database + " to " + place_of(*this) + ": " + errno_text(errno),
                            "see whether there is room; TMPDIR names another place for the copy");
         if (before.second) {
             SqliteFile from_log(log, SQLITE_OPEN_WAL);
             if (!from_log.copy_to(to + "-wal"))
-                return trouble(log + " to " + place_of(*this) + ": " + strerror(errno),
+                return trouble(log + " to " + place_of(*this) + ": " + errno_text(errno),
                                "see whether there is room; TMPDIR names another place for the copy");
         }
         if (std::pair(stamp_of(database), stamp_of(log)) == before) return {};

@@ -26,11 +26,6 @@ namespace xlstore {
 
 namespace {
 
-std::string error_text(int number)
-{
-    return std::generic_category().message(number);
-}
-
 /// The whole of a small file of /proc; nothing, with errno, if it cannot be read.
 std::optional<std::string> read_small(const char* path)
 {
@@ -92,7 +87,7 @@ std::string read_whether_unusable()
     // The numbers of /proc are those of the namespace it was mounted in. NSpid lists our own pid in
     // that one and in each below it, down to ours: one number means that it is ours.
     const auto status = read_small("/proc/self/status");
-    if (!status) return "/proc cannot be read: " + error_text(errno);
+    if (!status) return "/proc cannot be read: " + errno_text(errno);
     const auto at = status->find("\nNSpid:");
     if (at == std::string::npos) return "/proc tells nothing of pid namespaces";
     std::istringstream numbers(status->substr(at + 7, status->find('\n', at + 1) - at - 7));
@@ -253,12 +248,12 @@ Look look_below(const ProcessId& id, std::uint64_t own_namespace)
         const auto start_time = read_start_time(pid);
         if (start_time != id.start_time) {
             if (start_time || errno == ENOENT || errno == ESRCH) continue;  // another, or gone
-            return {Life::unknown, {}, "/proc hides processes: " + error_text(errno)};
+            return {Life::unknown, {}, "/proc hides processes: " + errno_text(errno)};
         }
         PidFd pidfd(pidfd_open_of(pid));
         if (!pidfd) {
             if (errno == ESRCH) continue;
-            return {Life::unknown, {}, "pidfd_open: " + error_text(errno)};
+            return {Life::unknown, {}, "pidfd_open: " + errno_text(errno)};
         }
         if (pidfd.dead()) continue;
         // It is held, and so what is asked now is answered of this very process.
@@ -298,13 +293,13 @@ Look look_at(const ProcessId& id)
     const auto start_time = read_start_time(id.pid);
     const int read_error = errno;
     if (start_time && *start_time != id.start_time) return {Life::dead, {}, {}};
-    if (!fd) return {Life::unknown, {}, "pidfd_open: " + error_text(open_error)};
+    if (!fd) return {Life::unknown, {}, "pidfd_open: " + errno_text(open_error)};
 
     // The state letter of /proc/PID/stat is no evidence: it is Z, too, for a process whose first
     // thread has ended while others run. The pidfd is readable for a zombie, and not for that.
     PidFd pidfd(std::move(fd));
     if (pidfd.dead()) return {Life::dead, {}, {}};
-    if (!start_time) return {Life::unknown, {}, "/proc hides it: " + error_text(read_error)};
+    if (!start_time) return {Life::unknown, {}, "/proc hides it: " + errno_text(read_error)};
     return {Life::alive, std::move(pidfd), {}};
 }
 
@@ -339,14 +334,14 @@ Result<ProcessId> identify(std::int64_t pid)
         // EINVAL and ENOENT: the number is a thread's, which is no process.
         if (errno == ESRCH || errno == EINVAL || errno == ENOENT)
             return Error(Errc::not_found, "there is no " + name);
-        return Error(Errc::io, name + " cannot be identified: pidfd_open: " + error_text(errno));
+        return Error(Errc::io, name + " cannot be identified: pidfd_open: " + errno_text(errno));
     }
     const auto start_time = read_start_time(pid);
     if (!start_time) {
         const int read_error = errno;
         if (pidfd.dead()) return Error(Errc::not_found, "there is no " + name);
         return Error(Errc::io,
-                     name + " cannot be identified: /proc hides it: " + error_text(read_error));
+                     name + " cannot be identified: /proc hides it: " + errno_text(read_error));
     }
     return ProcessId{pid, *start_time, current_boot_id(), current_pid_namespace()};
 }
@@ -427,7 +422,7 @@ Result<void> PidFd::send_signal(int signal) const
     if (::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0u) == 0) return {};
     if (errno == ESRCH) return Error(Errc::not_found, "the process has ended");
     return Error(Errc::io,
-                 "cannot send signal " + std::to_string(signal) + ": " + error_text(errno));
+                 "cannot send signal " + std::to_string(signal) + ": " + errno_text(errno));
 }
 
 std::string command_line(pid_t pid)

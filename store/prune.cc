@@ -361,7 +361,7 @@ private:
                 continue;
             }
             if (!options_.dry_run && unlink(file.path.c_str()) != 0 && errno != ENOENT)
-                co_return Error(Errc::io, file.path.string() + ": " + std::strerror(errno));
+                co_return Error(Errc::io, file.path.string() + ": " + errno_text(errno));
             add(pruned, file.bytes);
         }
         co_return pruned;

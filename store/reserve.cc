@@ -29,8 +29,8 @@ constexpr int kWriterLock = 0;
 // A file grows by this, so that few of its writes have to wait for it. SQLite's layer writes less
 // than 128 KiB at a time.
 constexpr sqlite3_int64 kStep = 256 << 10;
-constexpr sqlite3_int64 kBlock = 64 << 10;
-constexpr std::array<char, kBlock> kZeros{};
+constexpr sqlite3_int64 kGrowthBlock = 64 << 10;
+constexpr std::array<char, kGrowthBlock> kZeros{};
 
 constexpr sqlite3_int64 kUnknown = -1;
 
@@ -68,7 +68,7 @@ bool grow(File& f, sqlite3_int64 wanted)
     const sqlite3_int64 target = (wanted + kStep - 1) / kStep * kStep;
     while (f.size < target) {
         // To the next border, since a full disk may have cut a step short.
-        const auto length = static_cast<int>(kBlock - f.size % kBlock);
+        const auto length = static_cast<int>(kGrowthBlock - f.size % kGrowthBlock);
         if (f.plain->pMethods->xWrite(f.plain, kZeros.data(), length, f.size) == SQLITE_OK) {
             f.size += length;
             continue;

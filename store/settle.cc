@@ -18,8 +18,6 @@ namespace xlstore {
 
 namespace {
 
-constexpr auto kPoll = std::chrono::milliseconds(20);
-
 Error in_use(const Locks& locks, const std::string& directory)
 {
     std::string message = "store: " + directory + " is made this place's store by a process that has "
@@ -60,7 +58,7 @@ Result<void> put_log_aside(const Locks& locks, const std::string& directory, Dea
         if (!done) return done.error();
         if (*done) return {};
         if (Clock::now() >= until) return in_use(locks, directory);
-        std::this_thread::sleep_for(kPoll);
+        std::this_thread::sleep_for(kLockPoll);
     }
 }
 
@@ -91,7 +89,7 @@ Result<void> Store::settle(Deadline until)
             return {};
         }
         if (Clock::now() >= until) return in_use(*locks_, directory_);
-        std::this_thread::sleep_for(kPoll);
+        std::this_thread::sleep_for(kLockPoll);
     }
 }
 

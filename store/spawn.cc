@@ -26,14 +26,9 @@ namespace {
 constexpr std::chrono::seconds kEndWait{1};
 constexpr int kNotRun = 127;  // as a shell's, for "never ran the program"
 
-std::string error_text(int number)
-{
-    return std::generic_category().message(number);
-}
-
 /// What a child says on its way, through the gate's socket: there are never more than three, so
 /// that it always takes them whole and at once.
-enum class Step : int {
+enum class ChildStep : int {
     session,
     signals,
     program,
@@ -45,29 +40,29 @@ enum class Step : int {
     exec
 };
 struct Report {
-    Step step;
+    ChildStep step;
     int error;  // 0 for those at and through the gate
 };
 
-const char* step_name(Step step)
+const char* step_name(ChildStep step)
 {
     switch (step) {
-    case Step::session:
+    case ChildStep::session:
         return "cannot begin a session";
-    case Step::signals:
+    case ChildStep::signals:
         return "cannot reset signals";
-    case Step::program:
+    case ChildStep::program:
         return "cannot find it";
-    case Step::log:
+    case ChildStep::log:
         return "cannot open its log file";
-    case Step::stdio:
+    case ChildStep::stdio:
         return "cannot set up standard input and output";
-    case Step::descriptors:
+    case ChildStep::descriptors:
         return "cannot close or keep descriptors";
-    case Step::at_the_gate:
-    case Step::through_the_gate:
+    case ChildStep::at_the_gate:
+    case ChildStep::through_the_gate:
         break;
-    case Step::exec:
+    case ChildStep::exec:
         return "cannot run it";
     }
     return "?";
@@ -108,28 +103,16 @@ struct ChildPlan {
 
 /// Whether it is heard makes no difference: past the gate the creator may die at any time, and
 /// the program is to run then all the same (no SIGPIPE).
-void say(const ChildPlan& plan, Step step, int error)
+void say(const ChildPlan& plan, ChildStep step, int error)
 {
     const Report report{step, error};
     ::send(plan.gate, &report, sizeof report, MSG_NOSIGNAL);
 }
 
-[[noreturn]] void fail(const ChildPlan& plan, Step step, int error)
+[[noreturn]] void fail(const ChildPlan& plan, ChildStep step, int error)
 {
     say(plan, step, error);
     ::_exit(kNotRun);
-}
-
-/// The same file at a number that stdin, stdout and stderr do not overwrite (the embedder may have
-/// closed those).
-int above_stdio(int fd) noexcept
-{
-    if (fd < 0 || fd > STDERR_FILENO) return fd;
-    const int higher = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    const int saved = errno;
-    ::close(fd);
-    errno = saved;
-    return higher;
 }
 
 /// The first of the candidates that can be run.
@@ -146,7 +129,7 @@ const char* find_program(const ChildPlan& plan)
             error = EACCES;
         }
     }
-    fail(plan, Step::program, error);
+    fail(plan, ChildStep::program, error);
 }
 
 void redirect_stdio(const ChildPlan& plan)
@@ -155,11 +138,11 @@ void redirect_stdio(const ChildPlan& plan)
     int log = null;
     if (plan.log) {
         log = above_stdio(start_log_keeper(plan.log));
-        if (log < 0) fail(plan, Step::log, errno);
+        if (log < 0) fail(plan, ChildStep::log, errno);
     }
     if (::dup2(null, STDIN_FILENO) < 0 || ::dup2(log, STDOUT_FILENO) < 0 ||
         ::dup2(log, STDERR_FILENO) < 0)
-        fail(plan, Step::stdio, errno);
+        fail(plan, ChildStep::stdio, errno);
 }
 
 void close_the_rest(const ChildPlan& plan)
@@ -169,18 +152,18 @@ void close_the_rest(const ChildPlan& plan)
         const bool more = i < plan.survivor_count;
         const unsigned end = more ? static_cast<unsigned>(plan.survivors[i]) : UINT_MAX;
         if (first < end && ::syscall(SYS_close_range, first, more ? end - 1 : end, 0u) != 0)
-            fail(plan, Step::descriptors, errno);
+            fail(plan, ChildStep::descriptors, errno);
         first = end + 1;
     }
     for (std::size_t i = 0; i < plan.keep_count; ++i)
-        if (::fcntl(plan.keep[i], F_SETFD, 0) != 0) fail(plan, Step::descriptors, errno);
+        if (::fcntl(plan.keep[i], F_SETFD, 0) != 0) fail(plan, ChildStep::descriptors, errno);
 }
 
 [[noreturn]] void run_child(const ChildPlan& plan)
 {
     // A session of its own: neither the terminal's hang-up nor a signal to the creator's process
     // group reaches it.
-    if (::setsid() < 0) fail(plan, Step::session, errno);
+    if (::setsid() < 0) fail(plan, ChildStep::session, errno);
 
     // All signals are blocked since before the fork, so no handler of the embedder's has run here
     // (it would have acted on the parent's pipes). Ignored signals would survive exec as ignored.
@@ -190,13 +173,13 @@ void close_the_rest(const ChildPlan& plan)
         ::sigaction(signal, &standard, nullptr);  // fails for SIGKILL, SIGSTOP and libc's own two
     sigset_t none;
     ::sigemptyset(&none);
-    if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) fail(plan, Step::signals, errno);
+    if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) fail(plan, ChildStep::signals, errno);
 
     const char* const program = find_program(plan);
     redirect_stdio(plan);
     close_the_rest(plan);
 
-    say(plan, Step::at_the_gate, 0);
+    say(plan, ChildStep::at_the_gate, 0);
     char byte = 0;
     ssize_t n = 0;
     do
@@ -204,9 +187,9 @@ void close_the_rest(const ChildPlan& plan)
     while (n < 0 && errno == EINTR);
     if (n != 1) ::_exit(kNotRun);  // R13: the creator is gone, or has thought better of it
 
-    say(plan, Step::through_the_gate, 0);
+    say(plan, ChildStep::through_the_gate, 0);
     ::execve(program, plan.argv, plan.environment);  // closes the gate: the creator reads its end
-    fail(plan, Step::exec, errno);
+    fail(plan, ChildStep::exec, errno);
 }
 
 Error cannot_start(const std::string& program, const std::string& why)
@@ -218,13 +201,13 @@ Error cannot_start(const std::string& program, const std::string& why)
 Error not_at_the_gate(const SpawnRequest& request, const Report& report)
 {
     const std::string& program = request.argv[0];
-    if (report.step == Step::program && report.error == ENOENT)
+    if (report.step == ChildStep::program && report.error == ENOENT)
         return Error(Errc::not_found, "there is no program " + program);
-    if (report.step == Step::program)
+    if (report.step == ChildStep::program)
         return Error(Errc::io, "program " + program + " is not executable");
-    const std::string what = report.step == Step::log ? "log file " + request.log_path
+    const std::string what = report.step == ChildStep::log ? "log file " + request.log_path
                                                       : std::string(step_name(report.step));
-    return cannot_start(program, what + ": " + error_text(report.error));
+    return cannot_start(program, what + ": " + errno_text(report.error));
 }
 
 /// What the child says next; nothing: it has let go of the gate, by exec or by its end.
@@ -297,10 +280,10 @@ Result<Forked> fork_to_gate(const SpawnRequest& request)
     // for a pipe it is, besides, a SIGPIPE to the embedder.
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return cannot_start(program, "socketpair: " + error_text(errno));
+        return cannot_start(program, "socketpair: " + errno_text(errno));
     const Fd gate_of_child(above_stdio(ends[0]));
     ForkClosedFd gate(above_stdio(ends[1]));
-    if (!gate_of_child || !gate) return cannot_start(program, "gate: " + error_text(errno));
+    if (!gate_of_child || !gate) return cannot_start(program, "gate: " + errno_text(errno));
 
     std::vector<int> survivors = keep;
     survivors.push_back(gate_of_child.get());
@@ -336,7 +319,7 @@ Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline 
         co_return Error(
             Errc::io, "cannot start " + program + ": its process did not come to its gate in time",
             "see whether the file systems of the program and of its log answer");
-    if (*word && (*word)->step == Step::at_the_gate) co_return std::move(child);
+    if (*word && (*word)->step == ChildStep::at_the_gate) co_return std::move(child);
     (void)co_await loop.readable(child.pidfd().fd(), std::min(until, Clock::now() + kEndWait));
     if (!*word) co_return cannot_start(program, "its process ended before it came to its gate");
     co_return not_at_the_gate(request, **word);
@@ -365,7 +348,7 @@ Task<Result<void>> GatedChild::open_gate(Loop& loop, Deadline until)
     XLSTORE_CRASH_POINT("spawn.after_gate");
 
     auto word = co_await hear(loop, gate_.get(), until);
-    if (word && *word && (*word)->step == Step::through_the_gate) {
+    if (word && *word && (*word)->step == ChildStep::through_the_gate) {
         word = co_await hear(loop, gate_.get(), until);
         if (word && !*word) {  // exec's doing; an end of file before it would be the child's death
             gate_.reset();
@@ -381,7 +364,7 @@ Task<Result<void>> GatedChild::open_gate(Loop& loop, Deadline until)
     if (*word)
         co_return Error(Errc::refused, "cannot start " + program_ + ": " +
                                            step_name((*word)->step) + ": " +
-                                           error_text((*word)->error));
+                                           errno_text((*word)->error));
     co_return Error(Errc::refused, "cannot start " + program_ + ": its process " +
                                        child_.how_it_ended().value_or("ended") +
                                        " before it began");

@@ -95,7 +95,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     if (made_directory) {
         set_access(directory, directory_mode, reading_group);
     } else if (errno != EEXIST) {
-        return Error(Errc::io, "store: cannot create " + directory + ": " + std::strerror(errno),
+        return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(errno),
                      "create its parent directory, or name another with --store or XLSTORE_DIR");
     }
     if (auto there = look_at(directory, true); !there) return there.error();

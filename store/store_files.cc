@@ -47,12 +47,12 @@ std::string octal(unsigned mode)
 Error not_found(const std::string& path, int error)
 {
     if (error == EACCES)
-        return unusable("store: " + path + ": " + std::strerror(error),
+        return unusable("store: " + path + ": " + errno_text(error),
                         "run as the owner of the store, or as a member of its reading group");
     if (error == ENOENT)
         return unusable("store: there is no " + path,
                         "name the store with --store or XLSTORE_DIR, or make one with 'xlstore init'");
-    return unusable("store: " + path + ": " + std::strerror(error),
+    return unusable("store: " + path + ": " + errno_text(error),
                     "name the store with --store or XLSTORE_DIR");
 }
 
@@ -116,7 +116,7 @@ Result<void> check_file_system(const std::string& directory)
 {
     struct statfs fs {};
     if (statfs(directory.c_str(), &fs) != 0)
-        return unusable("store: " + directory + ": " + std::string(std::strerror(errno)),
+        return unusable("store: " + directory + ": " + errno_text(errno),
                         "name the store with --store or XLSTORE_DIR");
     if (std::find(kNetworkFileSystems.begin(), kNetworkFileSystems.end(),
                   static_cast<long>(fs.f_type)) != kNetworkFileSystems.end())

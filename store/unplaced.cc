@@ -11,7 +11,7 @@ namespace xlstore {
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(2);
+constexpr auto kLongestPing = std::chrono::seconds(2);
 
 struct Unplaced {
     ThingRow thing;
@@ -41,7 +41,7 @@ Task<Result<std::vector<std::string>>> learn_addresses(Store& store, DomainRow d
     std::vector<std::string> unknown;
     auto unplaced = unplaced_things(store.db(), domain.id);
     if (unplaced.empty() || !domain.registration) co_return unknown;
-    const auto asking = std::min(until, Clock::now() + kPatience);
+    const auto asking = std::min(until, Clock::now() + kLongestPing);
     auto monitor = co_await qmp::Monitor::connect(store.loop(), *domain.registration,
                                                   domain.subject(), asking);
     if (monitor)

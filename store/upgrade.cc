@@ -15,8 +15,6 @@ namespace xlstore {
 
 namespace {
 
-constexpr auto kPoll = std::chrono::milliseconds(20);
-
 Error not_upgraded(const Store& store, std::int64_t from, const DbError& why)
 {
     const bool full = (why.extended_code() & 0xff) == SQLITE_FULL;
@@ -91,7 +89,7 @@ Result<void> upgrade_store(Store& store, Deadline until)
             return not_upgraded(store, from, e);
         }
         if (Clock::now() >= until) return in_use(store, from);
-        std::this_thread::sleep_for(kPoll);
+        std::this_thread::sleep_for(kLockPoll);
     }
 }
 

@@ -19,7 +19,7 @@ constexpr auto kPatienceMost = std::chrono::milliseconds(1000);
 constexpr int kPausesPerPatience = 8;
 constexpr auto kGoOn = std::chrono::seconds(5);
 
-struct Look {
+struct Attempt {
     std::string reason;     // why it stays open
     bool answered = false;  // QEMU did
 };
@@ -35,27 +35,27 @@ Task<bool> tray_is_free(Engine& engine, const Intent& intent, Deadline until)
 
 // One look at an open intent by the process that gets the slow lock; nothing is held when it
 // returns. Error gone: the domain is destroyed, or being destroyed.
-Task<Result<Look>> try_to_close(Store& store, Intent intent, Deadline until)
+Task<Result<Attempt>> try_to_close(Store& store, Intent intent, Deadline until)
 {
     auto domain = read_domain(store.db(), intent.domain);
-    if (!domain) co_return Look{};
+    if (!domain) co_return Attempt{};
     auto hold = store.try_slow_lock(intent.domain, "wait");
     if (!hold) co_return std::move(hold).error();
-    if (!*hold) co_return Look{"another process is at work on the domain", true};
+    if (!*hold) co_return Attempt{"another process is at work on the domain", true};
     auto again = read_batch(store.db(), intent.id);
-    if (!again) co_return Look{};  // closed meanwhile
+    if (!again) co_return Attempt{};  // closed meanwhile
     auto engine = co_await Engine::begin_under(store, *domain, **std::move(hold), until);
     if (!engine && engine.error().code == Errc::gone) co_return std::move(engine).error();
-    if (!engine) co_return Look{std::move(engine).error().message, false};
+    if (!engine) co_return Attempt{std::move(engine).error().message, false};
     if (co_await tray_is_free(*engine, again->front(), until)) {
         // What it waited for has come: what was asked for goes on.
         auto done =
             co_await engine->ask_again(std::move(again->front()), false, Clock::now() + kGoOn);
-        co_return Look{done ? std::string() : std::move(done).error().message, true};
+        co_return Attempt{done ? std::string() : std::move(done).error().message, true};
     }
     auto resolved = co_await engine->resolve(*std::move(again), until);
     if (!resolved) co_return std::move(resolved).error();
-    co_return Look{std::move(resolved->reason), resolved->resolution != Resolution::in_doubt};
+    co_return Attempt{std::move(resolved->reason), resolved->resolution != Resolution::in_doubt};
 }
 
 Error still_open(IntentId id, bool asked, const std::string& reason)

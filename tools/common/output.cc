@@ -78,7 +78,7 @@ std::optional<std::string> output_trouble()
     errno = 0;
     const bool flushed = std::fflush(stdout) == 0;
     if (flushed && std::ferror(stdout) == 0) return std::nullopt;
-    return flushed || errno == 0 ? "an earlier part could not be written" : std::strerror(errno);
+    return flushed || errno == 0 ? "an earlier part could not be written" : errno_text(errno);
 }
 
 std::string plain(std::string_view text)

@@ -55,7 +55,7 @@ std::string_view action_name(Action action)
 }
 
 // Paths, for one, come in any bytes.
-std::string quoted(const std::string& text)
+std::string quoted_json(const std::string& text)
 {
     return json_quote(plain_text(text, limits::error_bytes_max));
 }
@@ -67,13 +67,13 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
         std::vector<std::pair<std::string, std::string>> members = {
             {"code", std::to_string(static_cast<int>(f.code))},
             {"problem", json_quote(about.name)},
-            {"subject", quoted(f.subject)},
+            {"subject", quoted_json(f.subject)},
             {"message", json_quote(about.message)},
-            {"evidence", quoted(f.evidence)},
+            {"evidence", quoted_json(f.evidence)},
             {"action", json_quote(action_name(f.action))}};
         if (f.domid) members.emplace_back("domid", std::to_string(*f.domid));
         if (f.intent) members.emplace_back("intent", std::to_string(*f.intent));
-        if (!f.error.empty()) members.emplace_back("error", quoted(f.error));
+        if (!f.error.empty()) members.emplace_back("error", quoted_json(f.error));
         std::puts(json_object(members).c_str());
         return;
     }

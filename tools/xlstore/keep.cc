@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // undo: what runs of recovery took away or rewrote; prune: the end of what is kept.
-#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "store/number_text.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
@@ -27,9 +27,7 @@ Result<Status> list_runs(const Arguments& arguments)
 
 Result<std::int64_t> run_number(std::string_view word)
 {
-    std::int64_t number = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-    if (error == std::errc() && end == word.data() + word.size() && number > 0) return number;
+    if (const auto number = parse_number<std::int64_t>(word); number && *number > 0) return *number;
     return Error(Errc::invalid, "undo: " + plain(std::string(word)) + " is not the number of a run",
                  "'xlstore undo' lists those that are kept");
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // init, upgrade, create, soft-reset, import, register, rename, preserve, close, reopen, destroy,
 // recover.
-#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -10,6 +9,7 @@
 
 #include "schema/steps.hpp"
 #include "store/json_text.hpp"
+#include "store/number_text.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
@@ -37,13 +37,9 @@ namespace {
 
 Result<int32_t> parse_domid(const std::string& word)
 {
-    int32_t domid = -1;
-    const char* begin = word.c_str() + (word.starts_with("domid:") ? 6 : 0);
-    const char* end = word.c_str() + word.size();
-    const auto [at, error] = std::from_chars(begin, end, domid);
-    if (error != std::errc() || at != end || begin == end)
-        return Error(Errc::invalid, plain(word) + " is not a domid");
-    return domid;
+    const std::string_view digits = std::string_view(word).substr(word.starts_with("domid:") ? 6 : 0);
+    if (const auto domid = parse_number<int32_t>(digits)) return *domid;
+    return Error(Errc::invalid, plain(word) + " is not a domid");
 }
 
 std::vector<const char*> pointers_to(const std::vector<std::string>& words)

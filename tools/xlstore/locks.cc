@@ -9,7 +9,7 @@ namespace xlstore::tools {
 
 namespace {
 
-std::string text_of(const nlohmann::json& claim)
+std::string shown_value(const nlohmann::json& claim)
 {
     return plain(claim["text"].get<std::string>());
 }
@@ -26,12 +26,12 @@ void add_lines(const nlohmann::json& use, std::vector<std::vector<std::string>>&
         if (claim["lives"] == false) now = "held, holder dead";
         if (claim["stopped"] == true) now = "held, holder stopped";
     }
-    std::string who = claim.is_object() ? text_of(claim) : "-";
+    std::string who = claim.is_object() ? shown_value(claim) : "-";
     for (const auto& keeper : use["kept_by"])
-        who += "; kept by " + text_of(keeper);
+        who += "; kept by " + shown_value(keeper);
     table.push_back({name, subject, now, who});
     for (const auto& waiter : use["waiters"])
-        table.push_back({name, subject, "waits", text_of(waiter)});
+        table.push_back({name, subject, "waits", shown_value(waiter)});
 }
 
 }  // namespace

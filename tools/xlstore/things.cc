@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // insert, eject, attach, detach, batch, wait.
-#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "store/number_text.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
@@ -96,13 +96,11 @@ Result<Status> run_batch(const Arguments& arguments)
 
 Result<Status> run_wait(const Arguments& arguments)
 {
-    std::int64_t number = 0;
     const auto& word = arguments.words[0];
-    const auto [at, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-    if (error != std::errc() || at != word.data() + word.size())
-        return Error(Errc::invalid, plain(word) + " is not the number of an intent");
+    const auto number = parse_number<std::int64_t>(word);
+    if (!number) return Error(Errc::invalid, plain(word) + " is not the number of an intent");
     return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
-        return xlstore_wait(store, number, &call, out);
+        return xlstore_wait(store, *number, &call, out);
     });
 }
 
