@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // One damaged column costs that column, never the row, and is never taken for absence.
 #include "recovery/mended_row.hpp"
+#include "tests/support/values.hpp"
 
 #include <gtest/gtest.h>
 
 namespace xlstore::recovery {
 namespace {
 
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
+using test::kUuid;
+
 constexpr const char* kTurned = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c05";
 constexpr const char* kBoot = "83fc6a4c-7492-4df5-9dff-306a0f28981c";
 

@@ -20,7 +20,7 @@
 namespace xlstore {
 namespace {
 
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-000000000007";
+constexpr const char* kRulesUuid = "8f2c7d10-4b6e-4a51-9d3c-000000000007";
 
 /// An empty store's schema in memory, with one running domain of two things.
 class RulesTest : public testing::Test {
@@ -37,7 +37,7 @@ protected:
             "schema) VALUES (1, 100, 1, 1, 'boot', 'test', 1, 4)");
         must(std::string("INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, "
                          "created_us, changed_us) VALUES (1, 7, '") +
-             kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
+             kRulesUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
         must("INSERT INTO document_member VALUES (1, 10, 'c_info', '\"c_info\"', '{}')");
         must(
             "INSERT INTO thing (id, domain, class, key, position, primary_at, state, json, changed_us) VALUES (1, 1, 'disks', 'hdc', 0, 'qemu', 'present', '{}', 1)");
@@ -157,7 +157,7 @@ TEST_F(RulesTest, R5ReplaceIsNoWayRound)
     refused("R14",
             std::string("REPLACE INTO domain (id, domid, uuid, name, state, layout, boot_id, "
                         "created_us, changed_us) VALUES (1, 7, '") +
-                kUuid + "', 'x', 'running', 'yajl', 'b', 1, 1)");
+                kRulesUuid + "', 'x', 'running', 'yajl', 'b', 1, 1)");
     must(intent(2, "add"));
     std::string again = intent(2, "add");
     refused("R10", again.replace(0, 6, "REPLACE"));
@@ -264,7 +264,7 @@ TEST(SchemaUpgradeTest, ProductsAndIntentsOfRelease01AreKept)
     for (const char* domain : {"1, 7", "2, 8"})
         must(std::string("INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, "
                          "created_us, changed_us) VALUES (") +
-             domain + ", '" + kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
+             domain + ", '" + kRulesUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
     must(
         "INSERT INTO thing VALUES (1, 1, 'qemu', 'gone', 0, 'qemu', 'stale', '{}', 1),"
         "(2, 1, 'qemu', 'leaves', 1, 'qemu', 'removing', '{}', 1),"
@@ -320,7 +320,7 @@ TEST_F(RulesTest, R14StatesOfAnIncarnation)
             must(
                 "INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, "
                 "changed_us) VALUES (" +
-                number + ", " + number + ", '" + kUuid + "', 'x', '" + from +
+                number + ", " + number + ", '" + kRulesUuid + "', 'x', '" + from +
                 "', 'yajl', 'b', 1, 1)");
             const auto sql = "UPDATE domain SET state = '" + to + "' WHERE id = " + number;
             if (from == to || allowed.contains({from, to}))
@@ -465,8 +465,8 @@ TEST(SchemaUpgradeTest, ThingsKeepTheOrderInWhichTheyCame)
     const std::string domain =
         "INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, changed_us) "
         "VALUES (";
-    must(domain + "1, 7, '" + kUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
-    must(domain + "2, 8, '" + kUuid + "', 'db', 'running', 'yajl', 'boot', 1, 1)");
+    must(domain + "1, 7, '" + kRulesUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
+    must(domain + "2, 8, '" + kRulesUuid + "', 'db', 'running', 'yajl', 'boot', 1, 1)");
     for (const char* values : {"(5, 1, 'usbctrls', '0'", "(6, 1, 'qemu', 'tab'",
                                "(7, 2, 'nics', '0'", "(9, 1, 'disks', 'hdc'"})
         must(std::string("INSERT INTO thing (id, domain, class, key, position, primary_at, state, "

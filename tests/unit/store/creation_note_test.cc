@@ -8,23 +8,23 @@ namespace {
 
 using namespace std::string_literals;
 
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-000000000007";
+constexpr const char* kNoteUuid = "8f2c7d10-4b6e-4a51-9d3c-000000000007";
 
 TEST(CreationNoteTest, ComesBackFromTheEnvironment)
 {
-    const auto entry = environment_with_note({7, kUuid, "web 01 \xc3\xa9"});
+    const auto entry = environment_with_note({7, kNoteUuid, "web 01 \xc3\xa9"});
     const auto note = read_creation_note("PATH=/bin\0"s + entry + "\0HOME=/\0"s);
     ASSERT_TRUE(note);
     EXPECT_EQ(note->domid, 7);
-    EXPECT_EQ(note->uuid, kUuid);
+    EXPECT_EQ(note->uuid, kNoteUuid);
     EXPECT_EQ(note->name, "web 01 \xc3\xa9");
 }
 
 // A toolstack that was itself started by a creation hands its own down before that of its child.
 TEST(CreationNoteTest, TheLastOneCounts)
 {
-    const auto note = read_creation_note(environment_with_note({1, kUuid, "outer"}) + '\0' +
-                                         environment_with_note({2, kUuid, "inner"}));
+    const auto note = read_creation_note(environment_with_note({1, kNoteUuid, "outer"}) + '\0' +
+                                         environment_with_note({2, kNoteUuid, "inner"}));
     ASSERT_TRUE(note);
     EXPECT_EQ(note->name, "inner");
     EXPECT_EQ(note->domid, 2);
@@ -32,7 +32,7 @@ TEST(CreationNoteTest, TheLastOneCounts)
 
 TEST(CreationNoteTest, WhatIsWrittenOtherwiseIsNone)
 {
-    const std::string uuid = kUuid;
+    const std::string uuid = kNoteUuid;
     for (const std::string& value :
          {""s, "7"s, "7 "s + uuid, "7 "s + uuid + " ", "x "s + uuid + " web", "-1 "s + uuid + " web",
           "7  "s + uuid + " web", "7 "s + uuid.substr(1) + " web", "7 "s + uuid + "web",

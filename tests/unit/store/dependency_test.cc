@@ -17,17 +17,17 @@ Plan making(const std::string& kind, const std::string& name, const std::string&
     return plan;
 }
 
-using Numbers = std::vector<std::size_t>;
+using Positions = std::vector<std::size_t>;
 
 TEST(DependencyTest, WhatStandsOnNothingStaysInItsOrder)
 {
     std::vector<Plan> plans;
     for (int i = 0; i < 50; ++i)
         plans.push_back(making("device", "d" + std::to_string(i), R"({"driver":"x"})"));
-    Numbers as_given(plans.size());
+    Positions as_given(plans.size());
     std::iota(as_given.begin(), as_given.end(), 0);
     EXPECT_EQ(order_by_dependency(plans), as_given);
-    EXPECT_EQ(order_by_dependency({}), Numbers());
+    EXPECT_EQ(order_by_dependency({}), Positions());
 }
 
 TEST(DependencyTest, ADeviceComesAfterTheControllerOfItsBus)
@@ -35,7 +35,7 @@ TEST(DependencyTest, ADeviceComesAfterTheControllerOfItsBus)
     const std::vector<Plan> plans = {making("device", "tab", R"({"bus":"xenusb-0.0","id":"tab"})"),
                                      making("device", "other", R"({"id":"other"})"),
                                      making("device", "xenusb-0", R"({"id":"xenusb-0"})")};
-    EXPECT_EQ(order_by_dependency(plans), (Numbers{2, 0, 1}));
+    EXPECT_EQ(order_by_dependency(plans), (Positions{2, 0, 1}));
 }
 
 TEST(DependencyTest, ABackEndComesBeforeWhatNamesItHoweverDeep)
@@ -46,7 +46,7 @@ TEST(DependencyTest, ABackEndComesBeforeWhatNamesItHoweverDeep)
         making("device", "scsi", R"({"iothread":"io"})"),
         making("object", "io", R"({"qom-type":"iothread"})"),
         making("node", "low", R"({"driver":"null-co"})")};
-    EXPECT_EQ(order_by_dependency(plans), (Numbers{4, 1, 3, 2, 0}));
+    EXPECT_EQ(order_by_dependency(plans), (Positions{4, 1, 3, 2, 0}));
 }
 
 TEST(DependencyTest, OfACircleEachIsThereOnce)
@@ -54,7 +54,7 @@ TEST(DependencyTest, OfACircleEachIsThereOnce)
     const std::vector<Plan> plans = {making("device", "a", R"({"peer":"b"})"),
                                      making("device", "b", R"({"peer":"a"})"),
                                      making("device", "c", R"({"bus":"c.0"})")};
-    EXPECT_EQ(order_by_dependency(plans), (Numbers{1, 0, 2}));
+    EXPECT_EQ(order_by_dependency(plans), (Positions{1, 0, 2}));
 }
 
 // A descriptor set goes by a text that says nothing of who uses it.
@@ -63,7 +63,7 @@ TEST(DependencyTest, TextThatIsNoNameSaysNothing)
     const std::vector<Plan> plans = {making("device", "a", R"({"text":"set","b":"x.","c":".0"})"),
                                      making("fdset", "set", R"({"opaque":"set"})"),
                                      making("device", "x", "")};
-    EXPECT_EQ(order_by_dependency(plans), (Numbers{0, 1, 2}));
+    EXPECT_EQ(order_by_dependency(plans), (Positions{0, 1, 2}));
 }
 
 }  // namespace

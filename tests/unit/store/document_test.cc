@@ -9,21 +9,15 @@
 #include <stdexcept>
 
 #include "store/limits.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
+using test::sample;
+
 constexpr const char* kCInfo =
     R"("c_info":{"name":"web","uuid":"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"})";
-
-std::string sample(const std::string& name)
-{
-    std::ifstream file(XLSTORE_SOURCE_DIR "/tests/unit/samples/" + name, std::ios::binary);
-    EXPECT_TRUE(file) << name;
-    std::ostringstream content;
-    content << file.rdbuf();
-    return content.str();
-}
 
 Document parse(std::string_view text)
 {
@@ -38,7 +32,7 @@ std::string with(const std::string& rest)
     return "{" + std::string(kCInfo) + (rest.empty() ? "" : ",") + rest + "}";
 }
 
-std::string refusal(std::string_view text)
+std::string document_refusal(std::string_view text)
 {
     const Result<Document> result = parse_document(text, "web.json");
     if (result) return "accepted";
@@ -200,13 +194,13 @@ TEST(Document, BringsTheUuidToLowerCase)
 
 TEST(Document, RefusesWhatIsNoDocument)
 {
-    EXPECT_EQ(refusal("{\n\"a\"").rfind("web.json is not valid JSON at 2:4: ", 0), 0u);
-    EXPECT_EQ(refusal("[]"), "web.json: it is not an object");
-    EXPECT_EQ(refusal("{}"), "web.json: c_info is missing");
-    EXPECT_EQ(refusal(R"({"c_info":[]})"), "web.json: c_info is not an object");
-    EXPECT_EQ(refusal(R"({"c_info":{"name":"x"}})"),
+    EXPECT_EQ(document_refusal("{\n\"a\"").rfind("web.json is not valid JSON at 2:4: ", 0), 0u);
+    EXPECT_EQ(document_refusal("[]"), "web.json: it is not an object");
+    EXPECT_EQ(document_refusal("{}"), "web.json: c_info is missing");
+    EXPECT_EQ(document_refusal(R"({"c_info":[]})"), "web.json: c_info is not an object");
+    EXPECT_EQ(document_refusal(R"({"c_info":{"name":"x"}})"),
               "web.json: c_info.uuid is missing or not a string");
-    EXPECT_EQ(refusal(sample("dom0-stub.json")),
+    EXPECT_EQ(document_refusal(sample("dom0-stub.json")),
               "web.json: c_info.uuid is missing or not a string");
 }
 
@@ -218,7 +212,7 @@ TEST(Document, RefusesAWrongUuid)
           "8f2c7d10a4b6ea4a51a9d3ca2f1e5a7b9c01", "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9-01"}) {
         const std::string text =
             "{\"c_info\":{\"name\":\"x\",\"uuid\":\"" + std::string(uuid) + "\"}}";
-        EXPECT_EQ(refusal(text),
+        EXPECT_EQ(document_refusal(text),
                   "web.json: c_info.uuid is not a UUID: \"" + std::string(uuid) + "\"");
     }
 }
@@ -228,12 +222,12 @@ TEST(Document, RefusesAMissingOrUnusableName)
     const auto named = [](const std::string& name) {
         return R"({"c_info":{"uuid":"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01")" + name + "}}";
     };
-    EXPECT_EQ(refusal(named("")), "web.json: c_info.name is missing or not a string");
-    EXPECT_EQ(refusal(named(",\"name\":1")), "web.json: c_info.name is missing or not a string");
-    EXPECT_EQ(refusal(named(",\"name\":\"\"")), "web.json: c_info.name is empty or holds a NUL");
-    EXPECT_EQ(refusal(named(R"(,"name":"a\u0000b")")),
+    EXPECT_EQ(document_refusal(named("")), "web.json: c_info.name is missing or not a string");
+    EXPECT_EQ(document_refusal(named(",\"name\":1")), "web.json: c_info.name is missing or not a string");
+    EXPECT_EQ(document_refusal(named(",\"name\":\"\"")), "web.json: c_info.name is empty or holds a NUL");
+    EXPECT_EQ(document_refusal(named(R"(,"name":"a\u0000b")")),
               "web.json: c_info.name is empty or holds a NUL");
-    EXPECT_EQ(refusal(named(",\"name\":\"a\"")), "accepted");
+    EXPECT_EQ(document_refusal(named(",\"name\":\"a\"")), "accepted");
 }
 
 TEST(Document, RefusesADeviceArrayOfTheWrongType)
@@ -242,23 +236,23 @@ TEST(Document, RefusesADeviceArrayOfTheWrongType)
         if (!row.in_document) continue;
         const std::string name(row.name);
         for (const char* value : {"{}", "null", "1", "\"\""})
-            EXPECT_EQ(refusal(with("\"" + name + "\":" + value)),
+            EXPECT_EQ(document_refusal(with("\"" + name + "\":" + value)),
                       "web.json: " + name + " is not an array");
-        EXPECT_EQ(refusal(with("\"" + name + "\":[1]")),
+        EXPECT_EQ(document_refusal(with("\"" + name + "\":[1]")),
                   "web.json: " + name + "[0] is not an object");
     }
-    EXPECT_EQ(refusal(with(R"("disks":[{"vdev":"a"},{"vdev":1}])")),
+    EXPECT_EQ(document_refusal(with(R"("disks":[{"vdev":"a"},{"vdev":1}])")),
               "web.json: disks[1]: vdev is not a string");
 }
 
 TEST(Document, RefusesTheSameThingTwice)
 {
-    EXPECT_EQ(refusal(with(R"("disks":[{"vdev":"a"},{"vdev":"b"},{"vdev":"\u0061"}])")),
+    EXPECT_EQ(document_refusal(with(R"("disks":[{"vdev":"a"},{"vdev":"b"},{"vdev":"\u0061"}])")),
               "web.json: disks[2] is the same thing as disks[0]: \"a\"");
-    EXPECT_EQ(refusal(with(R"("pcidevs":[{},{"domain":0,"bus":-0}])")),
+    EXPECT_EQ(document_refusal(with(R"("pcidevs":[{},{"domain":0,"bus":-0}])")),
               "web.json: pcidevs[1] is the same thing as pcidevs[0]: \"0000:00:00.0\"");
-    EXPECT_EQ(refusal(with(R"("nics":[{"devid":0}],"vtpms":[{"devid":0}])")), "accepted");
-    EXPECT_EQ(refusal(with(R"("nics":[{},{}],"vfbs":[{"devid":0},{"devid":0}])")), "accepted");
+    EXPECT_EQ(document_refusal(with(R"("nics":[{"devid":0}],"vtpms":[{"devid":0}])")), "accepted");
+    EXPECT_EQ(document_refusal(with(R"("nics":[{},{}],"vfbs":[{"devid":0},{"devid":0}])")), "accepted");
 }
 
 TEST(Document, RefusesAThingThatIsTooLarge)
@@ -267,8 +261,8 @@ TEST(Document, RefusesAThingThatIsTooLarge)
         const std::string head = R"({"vdev":"a","x":")";
         return with("\"disks\":[" + head + std::string(bytes - head.size() - 2, 'x') + "\"}]");
     };
-    EXPECT_EQ(refusal(disk(limits::thing_bytes_max)), "accepted");
-    EXPECT_EQ(refusal(disk(limits::thing_bytes_max + 1)),
+    EXPECT_EQ(document_refusal(disk(limits::thing_bytes_max)), "accepted");
+    EXPECT_EQ(document_refusal(disk(limits::thing_bytes_max + 1)),
               "web.json: disks[0] is larger than 1048576 bytes");
 }
 

@@ -13,16 +13,13 @@
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(20);
-}
+using test::kUuid;
+using test::soon;
 
 class EditTest : public testing::Test {
 protected:

@@ -7,18 +7,19 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-constexpr const char* kOne = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
-constexpr const char* kTwo = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c02";
+using test::kOtherUuid;
+using test::kUuid;
+using test::soon;
 
 class IncarnationTest : public testing::Test {
 protected:
     IncarnationTest() : store_(scratch_.open()) {}
 
-    static Deadline soon() { return Clock::now() + std::chrono::seconds(20); }
     DomainId import(int domid, const std::string& name, const char* uuid)
     {
         auto made = store_->loop().wait_for(import_domain(
@@ -49,9 +50,9 @@ protected:
 
 TEST_F(IncarnationTest, DestroyedDomainIsFoundByEachOfItsNamesButNotAmongTheLiving)
 {
-    destroy(import(7, "web", kOne));
+    destroy(import(7, "web", kUuid));
     const std::string words[] = {"7",       "domid:7",  "web",
-                                 "name:web", kOne,      "uuid:" + std::string(kOne),
+                                 "name:web", kUuid,      "uuid:" + std::string(kUuid),
                                  "id:1",     "UUID:x"};
     for (const auto& word : words) {
         EXPECT_FALSE(find_domain(store_->db(), word)) << word;
@@ -61,9 +62,9 @@ TEST_F(IncarnationTest, DestroyedDomainIsFoundByEachOfItsNamesButNotAmongTheLivi
 
 TEST_F(IncarnationTest, NewestOfSeveralDestroyedOnesIsTakenAndTheOthersAreNamed)
 {
-    destroy(import(7, "web", kOne));
-    destroy(import(7, "web", kOne));
-    destroy(import(9, "web", kTwo));
+    destroy(import(7, "web", kUuid));
+    destroy(import(7, "web", kUuid));
+    destroy(import(9, "web", kOtherUuid));
     EXPECT_EQ(found("web"), "3; 2 1");
     EXPECT_EQ(found("7"), "2; 1");
     EXPECT_EQ(found("id:1"), "1;");
@@ -71,26 +72,26 @@ TEST_F(IncarnationTest, NewestOfSeveralDestroyedOnesIsTakenAndTheOthersAreNamed)
 
 TEST_F(IncarnationTest, LivingDomainComesBeforeDestroyedOnesEvenWhenAWordFitsThoseBetter)
 {
-    destroy(import(7, "old", kOne));
-    const auto living = import(8, "7", kTwo);  // its name is the domid of the other
+    destroy(import(7, "old", kUuid));
+    const auto living = import(8, "7", kOtherUuid);  // its name is the domid of the other
     EXPECT_EQ(found("7"), std::to_string(value_of(living)) + ";");
     EXPECT_EQ(found("domid:7"), "1;");
 }
 
 TEST_F(IncarnationTest, LivingDomainsThatShareANameAreNotGuessedBetween)
 {
-    import(7, "web", kOne);
-    import(8, "web", kTwo);
+    import(7, "web", kUuid);
+    import(8, "web", kOtherUuid);
     EXPECT_EQ(found("web"), "invalid");
     EXPECT_EQ(found("name:web"), "invalid");
 }
 
 TEST_F(IncarnationTest, EarlierLivesOfALivingDomainAreItsOthers)
 {
-    destroy(import(7, "web", kOne));
-    const auto living = import(9, "web", kOne);
+    destroy(import(7, "web", kUuid));
+    const auto living = import(9, "web", kUuid);
     EXPECT_EQ(found("web"), std::to_string(value_of(living)) + "; 1");
-    EXPECT_EQ(found(kOne), std::to_string(value_of(living)) + "; 1");
+    EXPECT_EQ(found(kUuid), std::to_string(value_of(living)) + "; 1");
 }
 
 TEST_F(IncarnationTest, WhatWasNeverThereIsNotFound)

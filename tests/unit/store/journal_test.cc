@@ -8,18 +8,16 @@
 #include "store/creation.hpp"
 #include "store/json_text.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
+using test::soon;
+
 using std::chrono::seconds;
 
 constexpr const char* kMonitor = "/run/monitor";
-
-Deadline soon()
-{
-    return Clock::now() + seconds(20);
-}
 
 class JournalTest : public testing::Test {
 protected:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "store/json_text.hpp"
+#include "tests/support/values.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,16 +11,9 @@
 namespace xlstore {
 namespace {
 
-using namespace std::string_literals;
+using test::sample;
 
-std::string sample(const std::string& name)
-{
-    std::ifstream file(XLSTORE_SOURCE_DIR "/tests/unit/samples/" + name, std::ios::binary);
-    EXPECT_TRUE(file) << name;
-    std::ostringstream content;
-    content << file.rdbuf();
-    return content.str();
-}
+using namespace std::string_literals;
 
 std::string minify(std::string_view text)
 {

@@ -16,19 +16,17 @@
 #include "store/clock.hpp"
 #include "tests/support/holder.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
+
+using test::in;
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::Holder;
 using test::ScratchDirectory;
-
-Deadline in(milliseconds time)
-{
-    return Clock::now() + time;
-}
 
 Claim claim(const std::string& operation)
 {

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-constexpr auto kLimit = 20s;
+constexpr auto kKeeperLimit = 20s;
 constexpr std::uintmax_t kBound = (512U << 10) + (64U << 10) + 200;
 
 class LogKeeperTest : public testing::Test {
@@ -29,7 +29,7 @@ protected:
     {
         auto child = start(script);
         ASSERT_TRUE(child);
-        ASSERT_TRUE(test::wait_until(kLimit, [&] { return child->pidfd().dead(); }))
+        ASSERT_TRUE(test::wait_until(kKeeperLimit, [&] { return child->pidfd().dead(); }))
             << "it was held up";
         EXPECT_TRUE(child->reap_if_dead());
     }
@@ -38,14 +38,14 @@ protected:
         SpawnRequest request;
         request.argv = {"sh", "-c", script};
         request.log_path = log_;
-        auto child = loop_.wait_for(spawn_gated(loop_, request, Clock::now() + kLimit));
+        auto child = loop_.wait_for(spawn_gated(loop_, request, Clock::now() + kKeeperLimit));
         if (!child) return std::nullopt;
-        if (!loop_.wait_for(child->open_gate(loop_, Clock::now() + kLimit))) return std::nullopt;
+        if (!loop_.wait_for(child->open_gate(loop_, Clock::now() + kKeeperLimit))) return std::nullopt;
         return *std::move(child);
     }
     [[nodiscard]] std::string whole_log() const
     {
-        EXPECT_TRUE(test::wait_until(kLimit, [&] { return log_is_complete(log_); }));
+        EXPECT_TRUE(test::wait_until(kKeeperLimit, [&] { return log_is_complete(log_); }));
         return test::read_file(log_);
     }
     /// The processes whose standard output is the log.
@@ -98,11 +98,11 @@ TEST_F(LogKeeperTest, WhatIsPrintedIsThereWhileTheProgramRuns)
 {
     auto child = start("echo here; exec sleep 60");
     ASSERT_TRUE(child);
-    EXPECT_TRUE(test::wait_until(kLimit, [&] { return test::read_file(log_) == "here\n"; }));
+    EXPECT_TRUE(test::wait_until(kKeeperLimit, [&] { return test::read_file(log_) == "here\n"; }));
     EXPECT_FALSE(log_is_complete(log_));
     kill(child->pid(), SIGKILL);
     EXPECT_EQ(whole_log(), "here\n");
-    EXPECT_TRUE(test::wait_until(kLimit, [&] { return keepers().empty(); }));
+    EXPECT_TRUE(test::wait_until(kKeeperLimit, [&] { return keepers().empty(); }));
 }
 
 // Killed, it takes nothing with it but the output; stopped, it holds no writer up.
@@ -113,12 +113,12 @@ TEST_F(LogKeeperTest, AProgramIsHeldUpByNoKeeper)
         auto child =
             start("while [ ! -e " + go + " ]; do sleep 0.01; done; head -c 1000000 /dev/zero");
         ASSERT_TRUE(child);
-        ASSERT_TRUE(test::wait_until(kLimit, [&] { return !keepers().empty(); }));
+        ASSERT_TRUE(test::wait_until(kKeeperLimit, [&] { return !keepers().empty(); }));
         const auto stopped = keepers();
         for (const pid_t keeper : stopped)
             kill(keeper, signal);
         test::write_file(go, "");
-        EXPECT_TRUE(test::wait_until(kLimit, [&] { return child->pidfd().dead(); }))
+        EXPECT_TRUE(test::wait_until(kKeeperLimit, [&] { return child->pidfd().dead(); }))
             << "it was held up";
         for (const pid_t keeper : stopped)
             kill(keeper, SIGKILL);

@@ -13,17 +13,15 @@
 #include <vector>
 
 #include "store/error.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
+using test::in;
+
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-Deadline in(milliseconds time)
-{
-    return Clock::now() + time;
-}
 
 bool is_readable(int fd)
 {

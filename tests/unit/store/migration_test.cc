@@ -9,16 +9,14 @@
 #include "store/journal.hpp"
 #include "store/json_text.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-using std::chrono::seconds;
+using test::soon;
 
-Deadline soon()
-{
-    return Clock::now() + seconds(20);
-}
+using std::chrono::seconds;
 
 class OutgoingDocumentTest : public testing::Test {
 protected:

@@ -11,16 +11,14 @@
 #include "store/creation.hpp"
 #include "store/journal.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-namespace fs = std::filesystem;
+using test::soon;
 
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(20);
-}
+namespace fs = std::filesystem;
 
 StoreOptions in(const std::string& directory)
 {

@@ -11,20 +11,18 @@
 #include "store/json_text.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
+
+using test::soon;
 
 using std::chrono::seconds;
 using test::Answer;
 using test::refuses;
 using test::returns;
 using Names = std::set<std::string>;
-
-Deadline soon()
-{
-    return Clock::now() + seconds(20);
-}
 
 /// A monitor, connected to a peer that gives these answers.
 class AnsweringTest : public testing::Test {

@@ -12,18 +12,20 @@
 #include "store/destroy.hpp"
 #include "store/domain.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
+using test::kUuid;
+using test::soon;
+
 constexpr std::int64_t kDayUs = std::int64_t{24} * 60 * 60 * 1'000'000;
 
 class PruneTest : public testing::Test {
 protected:
     PruneTest() : store_(scratch_.open()), db_(store_->db()) {}
 
-    static Deadline soon() { return Clock::now() + std::chrono::seconds(60); }
     DomainId import(int domid)
     {
         auto made = store_->loop().wait_for(import_domain(

@@ -6,11 +6,13 @@
 
 #include "store/creation.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
+using test::kUuid;
+using test::soon;
 
 class PutBackTest : public testing::Test {
 protected:
@@ -20,7 +22,6 @@ protected:
             import_domain(*store_, 7, test::hvm_document("web", kUuid, "/a"), "document", soon()));
         EXPECT_TRUE(made) << (made ? "" : made.error().message);
     }
-    static Deadline soon() { return Clock::now() + std::chrono::seconds(20); }
     void aside(int id, const std::string& what, const std::string& text)
     {
         db_.prepare(

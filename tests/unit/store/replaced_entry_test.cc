@@ -12,14 +12,12 @@
 #include "store/json_text.hpp"
 #include "store/product.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(20);
-}
+using test::soon;
 
 std::string two_devices(const std::string& key, const std::string& id)
 {

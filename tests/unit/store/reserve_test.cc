@@ -12,18 +12,16 @@
 #include "store/journal.hpp"
 #include "tests/support/no_growth.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
+using test::soon;
+
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLine = 2'000;
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(20);
-}
 
 /// Another program's connection.
 class Other {

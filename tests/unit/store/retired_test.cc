@@ -10,18 +10,19 @@
 #include "store/destroy.hpp"
 #include "tests/support/no_growth.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
-constexpr const char* kOne = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
-constexpr const char* kTwo = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c02";
+using test::kOtherUuid;
+using test::kUuid;
+using test::soon;
 
 class RetiredTest : public testing::Test {
 protected:
     RetiredTest() : store_(scratch_.open()) {}
 
-    static Deadline soon() { return Clock::now() + std::chrono::seconds(20); }
     DomainId import(int domid, const std::string& document)
     {
         auto made =
@@ -74,14 +75,14 @@ TEST_F(RetiredTest, DocumentComesBackAsItWasExportedInTheLayoutThatItCameIn)
 
 TEST_F(RetiredTest, IsFoundByEachOfItsNamesAndTheNewestComesFirst)
 {
-    destroy(import(7, test::hvm_document("web", kOne, "/a")));
-    destroy(import(7, test::hvm_document("web", kOne, "/b")));
-    destroy(import(9, test::hvm_document("web", kTwo, "/c")));
+    destroy(import(7, test::hvm_document("web", kUuid, "/a")));
+    destroy(import(7, test::hvm_document("web", kUuid, "/b")));
+    destroy(import(9, test::hvm_document("web", kOtherUuid, "/c")));
     EXPECT_EQ(found("web"), "3; 2 1");
     EXPECT_EQ(found("name:web"), "3; 2 1");
     EXPECT_EQ(found("7"), "2; 1");
     EXPECT_EQ(found("domid:9"), "3;");
-    EXPECT_EQ(found(kOne), "2; 1");
+    EXPECT_EQ(found(kUuid), "2; 1");
     EXPECT_EQ(found("uuid:8F2C7D10-4B6E-4A51-9D3C-2F1E5A7B9C02"), "3;");
     EXPECT_EQ(found("id:1"), "1;");
     EXPECT_EQ(found("id:4"), "not_found");
@@ -90,7 +91,7 @@ TEST_F(RetiredTest, IsFoundByEachOfItsNamesAndTheNewestComesFirst)
 
 TEST_F(RetiredTest, OfADomainThatLivesNothingIsKeptAndTheErrorSaysWhatPrintsIt)
 {
-    import(7, test::hvm_document("web", kOne, "/a"));
+    import(7, test::hvm_document("web", kUuid, "/a"));
     const auto kept = find_retired(store_->db(), "web");
     ASSERT_FALSE(kept);
     EXPECT_EQ(kept.error().code, Errc::not_found);
@@ -100,7 +101,7 @@ TEST_F(RetiredTest, OfADomainThatLivesNothingIsKeptAndTheErrorSaysWhatPrintsIt)
 // R21 before R22: there is room for what a destruction has to write, and none for a copy.
 TEST_F(RetiredTest, ADestructionWithoutRoomForTheCopyComesToItsEndAndSaysSo)
 {
-    const auto id = import(7, test::hvm_document("web", kOne, "/" + std::string(700'000, 'x')));
+    const auto id = import(7, test::hvm_document("web", kUuid, "/" + std::string(700'000, 'x')));
     Db& db = store_->db();
     while (db.pragma_integer("PRAGMA freelist_count") > 0)
         db.execute(
@@ -118,7 +119,7 @@ TEST_F(RetiredTest, ADestructionWithoutRoomForTheCopyComesToItsEndAndSaysSo)
 // A row of that number keeps no domain from being destroyed.
 TEST_F(RetiredTest, ACopyThatIsThereAlreadyIsNotInTheWay)
 {
-    const auto id = import(7, test::hvm_document("web", kOne, "/a"));
+    const auto id = import(7, test::hvm_document("web", kUuid, "/a"));
     store_->db().execute(
         "INSERT INTO retired_document (id, domid, uuid, name, layout, created_us, retired_us, why, "
         "json) VALUES (1, 7, 'u', 'web', 'yajl', 1, 2, 'by hand', '{\"a\":1}')");
@@ -131,7 +132,7 @@ TEST_F(RetiredTest, ACopyThatIsThereAlreadyIsNotInTheWay)
 // is.
 TEST_F(RetiredTest, ADamagedDocumentIsKeptAsItIs)
 {
-    const auto id = import(7, test::hvm_document("web", kOne, "/a"));
+    const auto id = import(7, test::hvm_document("web", kUuid, "/a"));
     store_->db().execute("UPDATE thing SET json = '{\"vdev\": \"hdc}' WHERE key = 'hdc'");
     destroy(id);
     EXPECT_EQ(read_domain(store_->db(), id)->state, DomainState::destroyed);

@@ -17,20 +17,18 @@
 #include "store/lock_survey.hpp"
 #include "store/write_permit.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
+
+using test::soon;
 
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::ScratchDirectory;
 using test::ScratchStore;
-
-Deadline soon()
-{
-    return Clock::now() + seconds(20);
-}
 
 Result<std::unique_ptr<Store>> open(const std::string& directory)
 {
