@@ -272,7 +272,7 @@ Look look_below(const ProcessId& id, std::uint64_t own_namespace)
 }
 
 /// The one place that decides R11.
-Look look_at(const ProcessId& id)
+Look look_at_process(const ProcessId& id)
 {
     if (!is_pid(id.pid)) return {Life::unknown, {}, "it has no pid"};
     if (!of_this_boot(id)) return {Life::unknown, {}, "it belongs to another boot"};
@@ -354,7 +354,7 @@ bool of_this_boot(const ProcessId& id)
 Life life_of(const ProcessId& id) noexcept
 {
     try {
-        return look_at(id).life;
+        return look_at_process(id).life;
     } catch (const std::exception&) {
         return Life::unknown;  // could not look; never a guess towards death
     }
@@ -378,7 +378,7 @@ bool is_stopped(const ProcessId& id) noexcept
 std::string why_unknown(const ProcessId& id)
 {
     try {
-        return look_at(id).reason;
+        return look_at_process(id).reason;
     } catch (const std::exception& error) {
         return error.what();
     }
@@ -389,7 +389,7 @@ Result<PidFd> open_pidfd(const ProcessId& id)
     const std::string name = "process " + std::to_string(id.pid);
     Look look;
     try {
-        look = look_at(id);
+        look = look_at_process(id);
     } catch (const IoError& error) {
         look.reason = error.what();
     }

@@ -19,9 +19,9 @@ namespace xlstore {
 
 namespace {
 
-constexpr std::int64_t kBlock = 64 << 10;
-constexpr std::array<char, kBlock> kZeros{};
-constexpr mode_t kMode = 0600;
+constexpr std::int64_t kSpareBlock = 64 << 10;
+constexpr std::array<char, kSpareBlock> kSpareZeros{};
+constexpr mode_t kSpareMode = 0600;
 
 // On the stack: a layer below SQLite has no memory to ask for.
 using Path = std::array<char, PATH_MAX>;
@@ -41,8 +41,8 @@ bool path_beside(const char* database, Path& path)
 bool fill(int file, std::int64_t size)
 {
     while (size < limits::spare_bytes) {
-        const auto length = std::min(kBlock - size % kBlock, limits::spare_bytes - size);
-        const auto written = pwrite(file, kZeros.data(), static_cast<std::size_t>(length), size);
+        const auto length = std::min(kSpareBlock - size % kSpareBlock, limits::spare_bytes - size);
+        const auto written = pwrite(file, kSpareZeros.data(), static_cast<std::size_t>(length), size);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) return false;
         size += written;
@@ -59,7 +59,7 @@ bool fill_spare(const char* database) noexcept
     struct stat st {};
     const bool there = lstat(path.data(), &st) == 0;
     if (there && (!S_ISREG(st.st_mode) || st.st_size >= limits::spare_bytes)) return true;
-    const Fd file(::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kMode));
+    const Fd file(::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kSpareMode));
     if (!file) return errno != ENOSPC && errno != EDQUOT;
     return fill(file.get(), there ? st.st_size : 0);
 }
@@ -73,7 +73,7 @@ bool give_up_spare(const char* database, std::int64_t bytes) noexcept
     if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) ||
         st.st_size <= limits::spare_kept)
         return false;
-    const auto wanted = (bytes + kBlock - 1) / kBlock * kBlock;
+    const auto wanted = (bytes + kSpareBlock - 1) / kSpareBlock * kSpareBlock;
     const auto left = std::max<std::int64_t>(limits::spare_kept, st.st_size - wanted);
     return ftruncate(file.get(), left) == 0;
 }
