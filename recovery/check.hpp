@@ -97,7 +97,7 @@ public:
 
     /// From now on that domain alone.
     void only(DomainId domain) { options_.only = domain; }
-    /// Somebody wants it to end; then the exit status says so.
+    /// A signal asks it to end; then the exit status says so.
     [[nodiscard]] bool cancelled()
     {
         if (options_.cancelled && options_.cancelled())

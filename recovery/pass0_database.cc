@@ -116,7 +116,7 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
         }
         if (!check.ask(Code::schema_changed, about)) continue;
         const auto section = [&](const GateHold&) -> Result<void> {
-            // Somebody else may have put it right meanwhile.
+            // Another process may have put it right meanwhile.
             for (const auto& now : schema_flaws(store.db())) {
                 if (now.name != flaw.name) continue;
                 if (undo) undo->keep_schema(now.type, now.name);
@@ -159,7 +159,7 @@ Task<void> check_numbers(Check& check, Store& store)
 }
 
 // A creation refuses neither: libxl lets a domain that it moves within one host have a name and a uuid
-// twice, and a QEMU that lives is registered whatever it is called (R1). Until one of the two has another,
+// twice, and a QEMU that lives is registered under any name (R1). Until one of the two has another,
 // neither can be named by them.
 void check_identities(Check& check, Db& db)
 {

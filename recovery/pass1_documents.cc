@@ -265,7 +265,7 @@ private:
         return [seen](Db& db, DomainId domain) -> Result<void> {
             const auto entry = read_thing(db, domain, seen.name);
             const auto flaw = entry ? flaw_of(*entry) : std::nullopt;
-            if (!flaw) return {};  // somebody wrote it anew meanwhile
+            if (!flaw) return {};  // another process wrote it anew meanwhile
             std::string json = entry->json;
             if (flaw->code == Code::entry_unreadable) {
                 set_aside(db, domain, "entry " + entry->name.text(), flaw->why, json);
@@ -295,7 +295,7 @@ private:
             const auto now = std::ranges::find(members, seen.rank, &DocumentMember::rank);
             if (now == members.end() || now->key != seen.key) return {};
             const auto flaw = flaw_of(*now);
-            if (!flaw || flaw->code != code) return {};  // somebody wrote it anew meanwhile
+            if (!flaw || flaw->code != code) return {};  // another process wrote it anew meanwhile
             if (now->text && text != now->text)
                 set_aside(db, id, "member " + qmp::printable(now->key), flaw->why, *now->text);
             if (goes)
@@ -343,7 +343,7 @@ private:
         };
     }
 
-    // Last, where document_text() has arrays that nobody gave a place.
+    // Last, where document_text() has arrays without a place.
     static Repair list(const std::string& array)
     {
         return [array](Db& db, DomainId domain) -> Result<void> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Pass 3: the life of each incarnation.
 //
-// Checks     creations and destructions that nobody is at work on any more   (3001-3005);
+// Checks     creations and destructions that no process is at work on   (3001-3005);
 //            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008);
 //            documents that are closed                                       (3009);
 //            creations of an older state of the store                        (3010).
@@ -115,7 +115,7 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
         check.report(Code::creation_owned, about);
         co_return;
     }
-    // Its creator may have finished, or somebody may have destroyed it, since the list was made.
+    // Its creator may have finished, or a client may have destroyed it, since the list was made.
     if (!taken.row || taken.row->state != DomainState::creating) co_return;
     domain = *std::move(taken.row);
     // R13: without a pid in the row the gate was never opened, and the child went with its creator.
@@ -188,7 +188,7 @@ Task<bool> running(Check& check, Store& store, DomainRow domain)
     const Life first = life_of(seen);
     if (first == Life::alive) co_return true;
     auto taken = take(check, store, domain.id);
-    if (taken.by_another) co_return false;  // whoever is at work finds out, and says so
+    if (taken.by_another) co_return false;  // the process at work finds out, and says so
     if (!taken.row || taken.row->state != DomainState::running || !taken.row->registration)
         co_return false;
     domain = *std::move(taken.row);

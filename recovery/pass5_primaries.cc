@@ -107,7 +107,7 @@ private:
             reached_.engine()->hold(), proposal.name, proposal.json, proposal.products,
             "QEMU has " + proposal.seen, reached_.deadline());
         if (adopted && evict) {
-            // By its entry from here on: it is looked for once more, and whatever happens on the
+            // By its entry from here on: it is looked for once more, and what happens on the
             // way, the entry or the intent has it.
             adopted = co_await take_out(proposal.name);
         }

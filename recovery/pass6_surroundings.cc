@@ -5,9 +5,9 @@
 // 6004),
 //            that a QEMU whose monitor is in run/ is the one that a row registered   (6003).
 // Relies on  pass 3, which finishes creations and destructions and speaks of rows whose QEMU is
-// dead. Leaves     sockets at which somebody listens, every process, logs of failed creations (they
+// dead. Leaves     sockets at which a process listens, every process, logs of failed creations (they
 // tell
-//            why), and what has no name that the store gives: that is somebody else's.
+//            why), and what has no name that the store gives: that is another program's.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,11 +85,11 @@ bool has_process(const DomainRow& row, pid_t pid)
            mentions(pid, as_option(row.registration->path));
 }
 
-// R14: that very file, and nobody uses it. The id that it is named after is never used again.
+// R14: that very file, and no process uses it. The id that it is named after is never used again.
 void remove(Check& check, Code code, const File& file, const Subject& about)
 {
     if (!check.ask(code, about)) return;
-    if (file_identity(file.path) != file.identity) return;  // somebody else was faster
+    if (file_identity(file.path) != file.identity) return;  // another process was faster
     if (unlink(file.path.c_str()) == 0 || errno == ENOENT)
         check.fixed(code, about);
     else

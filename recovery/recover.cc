@@ -221,8 +221,8 @@ Task<Result<Report>> recover(Store& store, Options options)
     Check check(std::move(options));
     const auto damage = co_await run_passes(check, store);
     const Subject about{"store.db", damage.value_or("")};
-    // Whoever calls has it open, which is in the way.
-    const Error open(Errc::refused, "it can only be replaced when nobody has the store open",
+    // The caller has it open, which is in the way.
+    const Error open(Errc::refused, "it can only be replaced when no process has the store open",
                      "close the store, and run xlfsck");
     if (damage && check.ask(Code::database_damaged, about))
         check.failed(Code::database_damaged, about, open);

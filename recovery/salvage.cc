@@ -174,7 +174,7 @@ bool make_empty(Check& check, const std::string& directory)
                 check.failed(Code::database_missing, about, alone.error());
                 return false;
             }
-            if (file_identity(database)) return true;  // somebody else was faster
+            if (file_identity(database)) return true;  // another process was faster
             // It would be taken for the log of the new one.
             if (fs::exists(database + "-wal")) {
                 const auto kept = dated_path(StorePaths(directory).damaged_stem()) + "-wal";
@@ -206,7 +206,7 @@ bool salvage(Check& check, const std::string& directory, const std::string& dama
         check.failed(Code::database_damaged, about, alone.error());
         return false;
     }
-    // Somebody else has replaced it since: theirs is sound, and nobody has said otherwise of it.
+    // Another process has replaced it since: the new one is not known to be damaged.
     if (file_identity(StorePaths(directory).database()) != seen) return true;
     std::vector<Loss> losses;
     try {

@@ -2,7 +2,7 @@
 // A damaged database replaced by a new one that has what can be read of it (R17). The damaged files
 // stay beside it under a dated name, to the byte.
 //
-// The database is moved away before anything else is done, so that nobody opens it meanwhile; a
+// The database is moved away before anything else is done, so that no process opens it meanwhile; a
 // salvage that was killed is found by that, and done again from the dated files.
 #ifndef XLSTORE_RECOVERY_SALVAGE_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_HPP_

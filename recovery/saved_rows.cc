@@ -162,7 +162,7 @@ private:
             inserting(table, row).run();
             return true;
         } catch (const DbError& e) {
-            // Whatever a rule, a key or a type is against; a full disk is no reason to go on.
+            // What a rule, a key or a type is against; a full disk is no reason to go on.
             const int code = e.extended_code() & 0xff;
             if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH) throw;
             aside(table, row, what, e.reason());

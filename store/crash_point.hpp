@@ -4,7 +4,7 @@
 // XLSTORE_CRASH_POINTS; otherwise a point is no code at all, but its name is checked all the same.
 //
 //   XLSTORE_CRASH_AT=NAME[:N]   die at this process's Nth passing of NAME (1 if left out)
-//   XLSTORE_STOP_AT=NAME[:N]    stop there, until somebody sends SIGCONT
+//   XLSTORE_STOP_AT=NAME[:N]    stop there, until SIGCONT comes
 // Each may be several, with commas between them.
 //
 // A point stands before or after one effect that the outside can see: a commit, a byte sent, a

@@ -242,7 +242,7 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (auto ended = co_await end_old_qemu(store, *row, *hold, until); !ended)
         co_return std::move(ended).error();
     row = read_domain(store.db(), domain.id);
-    // A name of its own: whoever is late with the old QEMU's socket does not find the new one's.
+    // A name of its own: a client that is late with the old QEMU's socket does not find the new one's.
     const std::string suffix = "-" + std::to_string(hold->epoch());
     co_return Creation(store, *std::move(row), *std::move(hold), true, suffix);
 }

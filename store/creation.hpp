@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A creation in steps, for whoever starts QEMU itself; create_domain() is these steps in a row. A
+// A creation in steps, for an embedder that starts QEMU itself; create_domain() is these steps in a row. A
 // soft reset is the same for a row that is there already: its document outlives its QEMU.
 //
 //   begin ------------> child or spawn ------------> finish --> running

@@ -118,7 +118,7 @@ public:
         int frames = 0;        ///< frames in the log; -1 when it could not be looked at
         int checkpointed = 0;  ///< of these, copied into the database
     };
-    /// Copies the log into the database and starts it anew; waits for nobody. REQUIRES the write
+    /// Copies the log into the database and starts it anew; never waits. REQUIRES the write
     /// gate.
     WalState checkpoint(bool truncate);
     /// Frames in the log after the last commit of this connection.

@@ -150,7 +150,7 @@ void remove_log(const Store& store, const DomainRow& domain)
     XLSTORE_CRASH_POINT("destroy.after_unlink");
 }
 
-// Its monitor has not answered yet: nobody has seen whether the pid that was registered is QEMU's.
+// Its monitor has not answered yet: it is not proved that the pid that was registered is QEMU's.
 bool never_met(const DomainRow& domain)
 {
     return domain.registration && domain.registration->socket.inode == 0;

@@ -27,7 +27,7 @@ Result<std::int64_t> advance_revision(Store& store, const FastHold& fast, std::i
 /// The same before an edit of what the domain has. Error besides: refused, the document is closed.
 Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t expected);
 
-/// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: whoever holds
+/// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: a client that holds
 /// the fast lock has seen it absent, or takes it away afterwards never to look again).
 /// Each array gets the order that the document has; an element without identity is the entry with
 /// its text, or the one in its place between such, so that writing a document twice changes nothing

@@ -313,7 +313,7 @@ Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string o
     const auto row = read_domain(store.db(), domain.id);
     if (row && row->state == DomainState::creating)
         co_return Error(Errc::refused,
-                        row->subject() + " is still being created, and nobody is at it any more",
+                        row->subject() + " is still being created, and no process is at work on it any more",
                         "nothing was changed; run 'xlstore recover' first");
     co_return co_await begin_under(store, std::move(domain), *std::move(hold), until);
 }
@@ -341,7 +341,7 @@ Task<Result<void>> Engine::stay_connected(Deadline until)
     auto monitor = co_await qmp::Monitor::connect(store_->loop(), *domain_.registration,
                                                   domain_.subject(), until);
     if (!monitor) co_return std::move(monitor).error();
-    // R15: while nobody was connected, a successor may have begun, and what is in QEMU may be its
+    // R15: while no client was connected, a successor may have begun, and what is in QEMU may be its
     // own. Asked now that no successor can be connected, the answer lasts as long as this does.
     if (auto ours = journal_.still_held(hold_); !ours) co_return ours;
     XLSTORE_TRACE("connected", value_of(domain_.id));
@@ -683,7 +683,7 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
     const std::string changed =
         left_over ? "what its earlier plan had left was undone as far as QEMU let it, no more"
                   : "nothing was changed";
-    // A descriptor set that nothing uses is in nobody's way: QEMU drops it when the guest runs.
+    // A descriptor set that nothing uses harms no later operation: QEMU drops it when the guest runs.
     if (!there.present.empty() && !XLSTORE_LEFT_OUT("probe before commit 1"))
         co_return Error(Errc::exists, subject + " cannot be added: " + there.reason,
                         changed + "; detach it first, or choose other ids");

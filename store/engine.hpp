@@ -37,7 +37,7 @@
 
 namespace xlstore {
 
-/// What became of an intent that somebody left open.
+/// What became of an intent that was left open.
 enum class Resolution {
     done,      ///< the thing is as the intent wanted it: settled
     undone,    ///< it is as it was before: settled

@@ -64,7 +64,7 @@ struct ForkRegistry {
         return false;
     }
 
-    // prepare: nobody is half-way through an open, a close or a relinking when the copy is made.
+    // prepare: no thread is half-way through an open, a close or a relinking when the copy is made.
     static void before_fork() noexcept { pthread_mutex_lock(&registry_mutex); }
     static void after_in_parent() noexcept { pthread_mutex_unlock(&registry_mutex); }
 
@@ -79,7 +79,7 @@ struct ForkRegistry {
         generation_now.fetch_add(1);
         if (sensitive_now.load() > 0) forked_beside.store(true);
         // Not unlocked: its owner is recorded by thread id, and the child's only thread has
-        // another one. Nobody waits for it here, so it can begin anew.
+        // another one. No thread waits for it here, so it can begin anew.
         registry_mutex = kUnlocked;
     }
 };
@@ -150,7 +150,7 @@ ForkClosedFd& ForkClosedFd::operator=(ForkClosedFd&& other) noexcept
 void ForkClosedFd::reset() noexcept
 {
     if (fd_ < 0) return;
-    const NoFork no_fork;  // closing and unlinking are one step for whoever forks
+    const NoFork no_fork;  // closing and unlinking are one step for a thread that forks
     ForkRegistry::unlink(*this);
     close_keeping_errno(std::exchange(fd_, -1));
 }

@@ -3,7 +3,7 @@
 // forked child.
 //
 // Why there is process-wide state here, and only here: fork() copies every descriptor of the
-// process, whoever opened it and whichever thread forks. A child that outlives its parent would
+// process, no matter which thread opened it and which forks. A child that outlives its parent would
 // keep the parent's locks and connections alive, and nothing but an atfork handler sees the child
 // before its first own instruction. Such a handler takes no argument, so what it has to close must
 // be found from a global: the registry of ForkClosedFd, a mutex round it, and the count of forks.
@@ -50,7 +50,7 @@ private:
 [[nodiscard]] int above_stdio(int fd) noexcept;
 
 /// While one lives, no other thread gets through fork(). Open a descriptor and give it to a
-/// ForkClosedFd within one: a fork between the two would leave the child a copy that nobody
+/// ForkClosedFd within one: a fork between the two would leave the child a copy that no thread
 /// closes, and a lock taken later through that file description would live as long as the child.
 ///
 /// Keep it short, and wait for nothing within. May be nested; a fork by the same thread passes, and

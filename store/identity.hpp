@@ -29,7 +29,7 @@ Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::strin
 /// its entries stay; it gets another name, and `vm_uuid` to be found by, so that name and uuid are
 /// free for a domain that is created anew under another domid. The uuid itself stays, in row and
 /// document: libxl, too, writes the new one to /vm in xenstore alone, and leaves the hypervisor's
-/// handle. So whoever was told to destroy this domid and uuid before it was preserved still finds
+/// handle. So a client that was told to destroy this domid and uuid before it was preserved still finds
 /// it, and leaves no tombstone beside a living QEMU (R14).
 /// Errors: as for rename_domain(); exists also when a domain of the store has that uuid.
 Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::string name,

@@ -164,7 +164,7 @@ std::optional<std::string> medium_in(const ThingName& thing, std::string_view js
     return path_only(json_get_string(json, "pdev_path").value_or(""));
 }
 
-// R15: compare and advance. R8: the state is read in the same transaction, so that whichever of a
+// R15: compare and advance. R8: the state is read in the same transaction, so that either of a
 // destruction and this commit comes first, the other sees it.
 Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
 {
@@ -206,7 +206,7 @@ Error Journal::lost(const SlowHold& hold) const
                      row->subject() + " is " + std::string(state_name(row->state)) + " (R8)");
     return Error(Errc::lost,
                  row->subject() +
-                     ": the slow lock was lost to somebody else, who has changed the domain since",
+                     ": the slow lock was lost to another process, which has changed the domain since",
                  "nothing more was done; run 'xlstore recover' and look at 'xlstore history'");
 }
 

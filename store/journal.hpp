@@ -82,7 +82,7 @@ public:
     Result<void> write_stale(const FastHold& fast, const ThingName& name,
                              const std::string& evidence);
 
-    /// R15 ahead of a commit: has nobody else changed the domain since this hold last did? Errors:
+    /// R15 ahead of a commit: is the domain unchanged since this hold last changed it? Errors:
     /// lost, gone.
     Result<void> still_held(const SlowHold& hold) const;
 

@@ -129,7 +129,7 @@ public:
         constexpr int number_overflow = 406;
         if (error.id == number_overflow) return fail(offset, "number out of range");
         // Of the library's "[id] parse error at ...: syntax error while parsing value - reason;
-        // last read: '...'" the tail quotes the text, unbounded and in whatever encoding.
+        // last read: '...'" the tail quotes the text, unbounded and in any encoding.
         std::string_view reason = error.what();
         constexpr std::string_view head = "syntax error ";
         if (const auto at = reason.find(head); at != std::string_view::npos)
@@ -325,7 +325,7 @@ void append_quoted(std::string& out, std::string_view utf8, JsonLayout layout)
 bool same_content(std::string_view a, std::string_view b, std::size_t depth)
 {
     if (a == b) return true;
-    if (depth > limits::json_depth_max) return false;  // text that nobody checked
+    if (depth > limits::json_depth_max) return false;  // unchecked text
     const JsonType type = json_type(a);
     if (type != json_type(b)) return false;
     switch (type) {
@@ -599,7 +599,7 @@ std::string json_pretty(std::string_view minified, JsonLayout layout)
     std::string out;
     const auto new_line = [&] {
         out += '\n';
-        // The bound is for text that nobody checked: its indents could fill the memory.
+        // The bound is for unchecked text: its indents could fill the memory.
         out.append(std::min(depth, limits::json_depth_max) * indent, ' ');
     };
     for (std::size_t i = 0; i < minified.size(); ++i) {

@@ -139,7 +139,7 @@ Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
         throw IoError(errno, "cannot lock " + path_);
     }
     lock.taken_ = true;
-    if (file_identity(path_) != identity_) {  // R17: a lock on a file that nobody else will look at
+    if (file_identity(path_) != identity_) {  // R17: a lock on a file that no other process will look at
         lock.release();
         return replaced();
     }

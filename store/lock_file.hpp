@@ -85,13 +85,13 @@ public:
     /// Error store: see may_lock().
     Result<ByteLock> prepare(std::int64_t byte, LockMode mode = LockMode::exclusive,
                              std::int64_t count = 1) const;
-    /// Takes it if nobody holds a byte of it in a mode that excludes ours; never waits. False:
-    /// somebody does. Error lost as above.
+    /// Takes it if no process holds a byte of it in a mode that excludes ours; never waits. False:
+    /// another does. Error lost as above.
     Result<bool> try_take(ByteLock& lock, LockMode mode = LockMode::exclusive) const;
-    /// Both in one. Nothing: somebody holds it.
+    /// Both in one. Nothing: another process holds it.
     Result<std::optional<ByteLock>> try_lock(std::int64_t byte, LockMode mode = LockMode::exclusive,
                                              std::int64_t count = 1) const;
-    /// Whether somebody else holds the byte now.
+    /// Whether another process holds the byte now.
     Result<bool> is_locked(std::int64_t byte) const;
 
     void write_claim(std::int64_t slot, const Claim& claim) const noexcept;

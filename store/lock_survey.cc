@@ -78,7 +78,7 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
     const auto use = look_at(store, LockKind::slow, domain);
     if (!use) co_return use.error();
     const std::string subject = "the slow lock of " + domain.subject();
-    if (!use->held) co_return Broken{false, "nobody holds " + subject};
+    if (!use->held) co_return Broken{false, "no process holds " + subject};
 
     std::string whose =
         use->claim ? describe_holder(*use->claim) : std::string("a process that made no claim");
@@ -99,7 +99,7 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
         domain.id, "break slow lock", until,
         [&](const FastHold&) -> Result<void> {
             if (store.locks().byte(LockKind::slow, id) != byte)
-                return Error(Errc::busy, subject + " was broken by somebody else just now");
+                return Error(Errc::busy, subject + " was broken by another process just now");
             store.db()
                 .prepare("UPDATE domain SET epoch = epoch + 1, changed_us = ? WHERE id = ?")
                 .bind(now_us())

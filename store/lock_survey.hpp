@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The locks of a store as they are now: what the kernel says is held, who claims it, whether that
-// process lives, who waits. And breaking a slow lock whose holder is nobody's any more: a copied
-// descriptor in a stray process keeps the byte, and nobody is left who could let go of it.
+// process lives, who waits. And breaking a slow lock that no process uses any more: a copied
+// descriptor in a stray process keeps the byte, and no process is left that could let go of it.
 #ifndef XLSTORE_STORE_LOCK_SURVEY_HPP_
 #define XLSTORE_STORE_LOCK_SURVEY_HPP_
 
@@ -34,7 +34,7 @@ Result<std::vector<LockUse>> survey_locks(Store& store);
 /// The processes that have the store open for writing, or repair it, by the kernel's word.
 [[nodiscard]] std::vector<LockHolder> session_holders(const Locks& locks);
 
-/// What was done about a slow lock, in words; `broken` false: nobody held it.
+/// What was done about a slow lock, in words; `broken` false: no process held it.
 struct Broken {
     bool broken;
     std::string text;

@@ -8,19 +8,19 @@
 //   write gate     the store's; around every SQLite write transaction and checkpoint. Nothing is
 //                  waited for under it.
 //   destroy lock   an incarnation's; from the mark to the end of its destruction (R14). Outside the
-//                  fast lock; nobody who holds it waits for a slow lock (R9).
+//                  fast lock; its holder never waits for a slow lock (R9).
 //   session        held while a process has the store open for writing (R17).
 //
 // R7: slow -> context -> fast -> gate. What breaks the order is refused at run time, in every build
 // (LockOrder). Fast lock, gate and destroy lock are tried, spun for briefly, then tried again on
 // the loop's timer until the deadline: a stopped holder cannot freeze an embedder's loop. The slow
-// lock is waited for with inotify (its file is closed by whoever releases) and a back-off timer,
+// lock is waited for with inotify (its file is closed at each release) and a back-off timer,
 // since a copied descriptor gives no event. No helper process, no thread.
 //
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
 //
-// A slow lock can be broken: the kernel takes a lock from nobody, so the incarnation is given
-// another byte (its generation, in its slot of the file, is part of the offset), and nobody waits
+// A slow lock can be broken: the kernel takes a lock from no process, so the incarnation is given
+// another byte (its generation, in its slot of the file, is part of the offset), and no process waits
 // for the old one any more. The old hold learns of its loss by the epoch, at its next commit (R15):
 // the generation is advanced inside the transaction that advances the epoch, and a new hold reads
 // the epoch first and looks then whether its byte is still the right one. So a hold of the old byte
@@ -99,16 +99,16 @@ public:
     /// Errors: busy at the deadline; lost (R17); order (R7). Cancelling the task gives the wait up.
     Task<Result<ByteLock>> acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
                                    std::string subject, Deadline until) const;
-    /// One try, no wait. Nothing: somebody holds it. `claim` is written when it is given.
+    /// One try, no wait. Nothing: another process holds it. `claim` is written when it is given.
     Result<std::optional<ByteLock>> try_acquire(LockKind kind, std::int64_t id,
                                                 const std::optional<Claim>& claim = {}) const;
-    /// For a row that is being inserted: asked for under the gate, where nobody can be waiting for
-    /// a lock of an id that nobody has seen, so that R7's order cannot lead to a deadlock.
+    /// For a row that is being inserted: asked for under the gate, where no process can be waiting for
+    /// a lock of an id that no process has seen, so that R7's order cannot lead to a deadlock.
     Result<std::optional<ByteLock>> try_new(LockKind kind, std::int64_t id,
                                             const Claim& claim) const;
     /// For those who only look: excludes holders, not other lookers; writes nothing.
     Result<std::optional<ByteLock>> try_shared(LockKind kind, std::int64_t id) const;
-    /// Every session byte at once (R17): nobody else has the store open for writing.
+    /// Every session byte at once (R17): no other process has the store open for writing.
     Result<std::optional<ByteLock>> try_all_sessions() const;
 
     Result<bool> is_held(LockKind kind, std::int64_t id) const;
@@ -125,7 +125,7 @@ public:
     /// Gives the slow lock of `id` another byte. REQUIRES a transaction that advances the epoch and
     /// is committed after this. Error io: nothing has changed.
     Result<void> break_slow(std::int64_t id) const;
-    /// Has nobody broken it? REQUIRES that the epoch was read before.
+    /// Is it unbroken? REQUIRES that the epoch was read before.
     [[nodiscard]] bool unbroken(const ByteLock& slow, std::int64_t id) const;
     /// Wakes those who wait for slow locks, so that they look again.
     void wake_slow_waiters() const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a store has to say while it works: changes of state (info) and decisions (debug), a line
-// each, facts as fields. Errors are returned, not logged: whoever drops one logs it. A logger of
+// each, facts as fields. Errors are returned, not logged: a caller that drops one logs it. A logger of
 // our own; spdlog's global one, which may be the host's, is never touched.
 #ifndef XLSTORE_STORE_LOG_HPP_
 #define XLSTORE_STORE_LOG_HPP_

@@ -66,7 +66,7 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
         transaction.commit();
         upgrade_tables(db);
         settle_new(db, path.substr(0, path.rfind('/')));
-        // Whoever opens it first would otherwise change the file by way of a journal, and a journal
+        // The first process to open it would otherwise change the file by way of a journal, and a journal
         // that it left when it was killed is in the way of everybody who looks before writing.
         db.execute("PRAGMA journal_mode = WAL");
     }

@@ -34,7 +34,7 @@ struct Request {
 Result<std::vector<Request>> requests_from_json(std::string_view text);
 
 enum class BatchMode {
-    each,        ///< each request has its own outcome, whatever became of those before it
+    each,        ///< each request has its own outcome, independent of those before it
     all_or_none  ///< all are done or none, crashes included; attaches only: what a guest has let
                  ///< go of cannot be put back as it was
 };
@@ -62,7 +62,7 @@ Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_cla
 /// Takes it out. In doubt also means: asked, waiting for the guest; asked for once more, the guest
 /// is asked again.
 Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadline until);
-/// Puts the image `file` (absolute path, raw) into the CD drive `vdev`, whatever was in it.
+/// Puts the image `file` (absolute path, raw) into the CD drive `vdev`, in place of what was in it.
 Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
                                  Deadline until);
 Task<Result<Done>> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until);

@@ -220,7 +220,7 @@ Result<Step> file_step(Command command, std::string_view element, const std::str
     if (!opaque || opaque->empty() || json_find(arguments, "fdset-id"))
         return bad_plan(where +
                         ": add-fd needs an \"opaque\" of its own and no \"fdset-id\": the set's "
-                        "number is QEMU's to choose, and nobody could find it again by that");
+                        "number is QEMU's to choose, and a later look could not find it by that");
     step.capture = json_get_string(element, "capture").value_or(std::string(kFdset));
     if (!is_capture_name(step.capture))
         return bad_plan(where + ": \"capture\" is to be of small letters and underlines");

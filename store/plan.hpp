@@ -82,7 +82,7 @@ Result<Probe> probe_from_json(std::string_view minified);
 
 /// What `command` makes, with what takes it out; nothing for a command that makes nothing known.
 /// Error invalid: it makes something without a name of its own (device_add without id), which
-/// nobody could find again.
+/// a later look could not find again.
 Result<std::optional<Product>> product_of(const Command& command);
 
 /// A ready plan handed in as a thing of class `qemu` (minified JSON):
@@ -94,7 +94,7 @@ Result<std::optional<Product>> product_of(const Command& command);
 ///   undo    optional, one per step: the command that undoes it, or null
 ///   probe   optional: [{"kind": …, "name": …}, …]; otherwise derived from the steps
 /// No steps, and a `probe`: something that was found in QEMU and adopted. It can be looked for and
-/// taken out; what would make it again nobody knows.
+/// taken out; what would make it again is not known.
 /// What a step without a product has done is undone by the operation itself when it fails; recovery
 /// cannot see that it ran. Error invalid, naming the step: unknown members, a step that nothing is
 /// known to undo, nothing to probe for, a captured number ($fdset) in a name or in what undoes a

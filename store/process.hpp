@@ -59,7 +59,7 @@ enum class Life { alive, dead, unknown };
 /// seen. For messages: it may be continued a moment later.
 [[nodiscard]] bool is_stopped(const ProcessId& id) noexcept;
 
-/// A hold on one process: whatever becomes of its pid, this is that process or nothing.
+/// A hold on one process: even when its pid is given to another, this is that process or nothing.
 /// Close-on-exec. Readable when the process has ended, for Loop::readable().
 class PidFd {
 public:

@@ -167,7 +167,7 @@ std::optional<Product> device_behind(const std::string& backend)
     return std::nullopt;
 }
 
-// Block nodes of which somebody known is in charge; and whose the others are.
+// Block nodes with a known owner; and whose the others are.
 struct NodeOwners {
     std::set<std::string> of_somebody_known;
     std::map<std::string, std::string> path_of_device;  // by node

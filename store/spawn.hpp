@@ -2,7 +2,7 @@
 // A gated child (R13): a process that exists, and so has a pid to write into the row, but does not
 // begin to run its program before the creator opens its gate.
 //
-//   spawn_gated -> (commit its pid) -> open_gate -> the program runs, whatever becomes of us
+//   spawn_gated -> (commit its pid) -> open_gate -> the program runs, even if we die
 //        |                                ^
 //        +-- creator dies, or drops it ---+-- the gate ends unopened: the child exits
 //

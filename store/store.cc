@@ -77,7 +77,7 @@ const char* default_directory()
 SlowHold::~SlowHold()
 {
     if (lock_.held()) XLSTORE_TRACE("slow.given", value_of(domain_));
-    // Broken, the slot is somebody else's.
+    // Broken, the slot is another holder's.
     if (lock_.held() && locks_->unbroken(lock_, value_of(domain_)))
         locks_->clear_claim(LockKind::slow, value_of(domain_));
 }
@@ -336,7 +336,7 @@ Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::
         if (!hold) return std::move(hold).error();
         if (*hold) return **std::move(hold);
     }
-    return Error(Errc::busy, "the slow lock of a new incarnation is held by somebody else",
+    return Error(Errc::busy, "the slow lock of a new incarnation is held by another process",
                  "the store's ids do not agree with its locks: end the programs that 'xlstore locks' "
                  "names, then try again");
 }
@@ -398,7 +398,7 @@ void Store::checkpoint_if_due() noexcept
     try {
         (void)db_->checkpoint(db_->wal_frames() >= kTruncateFrames);
     } catch (...) {
-        // The commit stands whatever becomes of the copy; the log grows until the next try, and
+        // The commit stands even if the copy fails; the log grows until the next try, and
         // xlfsck's first pass says so.
     }
 }

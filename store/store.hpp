@@ -39,7 +39,7 @@ namespace xlstore {
 struct StoreOptions {
     std::string directory = default_directory();
     std::string program = "xlstore";                 ///< what claims and history call this process
-    std::chrono::milliseconds open_timeout{10'000};  ///< for the write gate, held by somebody else
+    std::chrono::milliseconds open_timeout{10'000};  ///< for the write gate, held by another process
     std::shared_ptr<const Log> log;                  ///< nothing: silent
 };
 
@@ -126,11 +126,11 @@ public:
     /// schema of an older release.
     static Result<std::unique_ptr<Store>> open_read_only(const StoreOptions& options);
     /// The same, and every byte below the directory stays as it is, the index of SQLite's log
-    /// included; a read-only file system will do. A store that nobody has open is read from a
+    /// included; a read-only file system will do. A store that no process has open is read from a
     /// private copy; see is_behind(). So is one of an older release, and the copy is upgraded. For
     /// a short look.
     static Result<std::unique_ptr<Store>> open_untouched(const StoreOptions& options);
-    /// It reads a copy, and somebody has begun to work on the store since.
+    /// It reads a copy, and a process has begun to work on the store since.
     [[nodiscard]] bool is_behind() const;
     /// Open for looking: why the database is not this place's store; nothing: it is.
     [[nodiscard]] const std::optional<Displaced>& displaced() const noexcept { return displaced_; }
@@ -178,10 +178,10 @@ public:
     /// Acquires the slow lock. `subject` names the domain in errors.
     Task<Result<SlowHold>> slow_lock(DomainId domain, std::string subject, std::string operation,
                                      Deadline until);
-    /// One try; nothing when somebody holds it.
+    /// One try; nothing when another process holds it.
     Result<std::optional<SlowHold>> try_slow_lock(DomainId domain, std::string operation);
     /// REQUIRES that the row of `domain` was inserted in the transaction that is open under `gate`:
-    /// nobody else can know its id, so that this cannot fail to find the lock free.
+    /// no other process can know its id, so that this cannot fail to find the lock free.
     Result<SlowHold> slow_lock_of_new(const GateHold& gate, DomainId domain, std::string operation);
 
     /// Runs `section(const FastHold&)` under the fast lock of `domain`, inside one transaction that

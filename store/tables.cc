@@ -116,7 +116,7 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
         if (!has_rows) flaw.repair += object.sql;
         flaws.push_back(std::move(flaw));
     }
-    // Tables, indexes and views of somebody else's are in nobody's way; a trigger acts.
+    // Foreign tables, indexes and views do no harm; a trigger acts.
     for (const auto& [name, object] : there) {
         if (object.type != "trigger") continue;
         std::string quoted = name;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Task: the coroutine type of every operation. Lazy, owned by whoever holds it; destroying it
+// Task: the coroutine type of every operation. Lazy, owned by its holder; destroying it
 // cancels it at the point where it waits (destructors along the way release locks and
 // descriptors). One thread: a task is resumed only by the loop it waits on.
 //
@@ -30,7 +30,7 @@ public:
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> self) noexcept
         {
-            // Whoever waits may destroy this frame: nothing of it is touched after resume().
+            // The waiting coroutine may destroy this frame: nothing of it is touched after resume().
             if (auto waiting = self.promise().waiting_) waiting.resume();
         }
         void await_resume() noexcept {}

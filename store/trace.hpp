@@ -28,7 +28,7 @@ struct TraceStep {
 inline constexpr TraceStep kTraceSteps[] = {
     {"slow.taken", "the slow lock is held; its epoch"},
     {"slow.given", "the slow lock is about to be released"},
-    {"slow.broken", "it is about to be taken from whoever holds it"},
+    {"slow.broken", "it is about to be taken from its holder"},
     {"connected", "the peer is proved and the barrier passed"},
     {"probed", "the holder looked; at which thing or intent, and what is there"},
     {"intent", "commit 1: an intent is opened; its number, verb and thing"},

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The Debian 12 packages that xlstore is built, shown and tested with. Read by tools/quickstart.sh and
 # tests/run.sh:  . tools/packages.sh; install_missing $packages_build …
-# shellcheck disable=SC2034  # read by whoever sources this
+# shellcheck disable=SC2034  # read by the script that sources this
 
 packages_build="g++ cmake ninja-build ccache pkg-config
     libsqlite3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev"
@@ -12,7 +12,7 @@ packages_fuzz="clang libclang-rt-14-dev"
 # Installs those of the named packages that are missing, if any: that alone needs root.
 install_missing() {
     if ! command -v dpkg-query >/dev/null; then
-        echo "packages: no dpkg here; these are needed, under whatever names: $*" >&2
+        echo "packages: no dpkg here; these are needed, under their names there: $*" >&2
         return 0
     fi
     missing=""

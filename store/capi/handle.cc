@@ -359,7 +359,7 @@ int32_t xlstore_dispatch(xlstore_store* store)
         if (auto order = LockOrder::may_dispatch(); !order) return order;
         const auto state = store->state;  // a callback may close the store
         state->store->loop().dispatch();
-        if (state->delivering) return {};  // called from a callback: whoever called that delivers
+        if (state->delivering) return {};  // called from a callback: the caller of that delivers
         deliver(*state);
         if (state->closed) shut(*state);
         return {};

@@ -111,7 +111,7 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     if ((*verb == Verb::remove) != (given.json == nullptr))
         return Error(Errc::invalid, "intention: json is NULL for a removal, and for nothing else");
 
-    // As it was when the slow lock was taken: nobody else can have registered another QEMU since,
+    // As it was when the slow lock was taken: no other process can have registered another QEMU since,
     // and whether it is being destroyed is asked by the commit.
     const DomainRow& row = held.domain();
     if (auto ok = check_monitor(row, *path); !ok) return ok.error();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A connection to a QEMU's monitor that is proved to lead to the registered QEMU (R11) and behind
 // the barrier (R12). It is a witness: only a Monitor can probe or carry out a plan, and it is kept
-// until the settle is committed, because a monitor serves one client and whoever is connected keeps
+// until the settle is committed, because a monitor serves one client, and a connected one keeps
 // others from looking. In-band commands, one at a time. One thread, one loop.
 #ifndef XLSTORE_STORE_QMP_MONITOR_HPP_
 #define XLSTORE_STORE_QMP_MONITOR_HPP_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // QMP as a machine without I/O: bytes in, actions out. It knows nothing of sockets, time or SQLite;
 // Monitor performs what it says. QEMU is not trusted (DESIGN 6): every length, depth and count is
-// bounded, and whatever is malformed, duplicate or unasked ends the conversation, for a peer that
+// bounded, and a malformed, duplicate or unasked answer ends the conversation, for a peer that
 // breaks the protocol once cannot be believed about anything after it. One thread.
 #ifndef XLSTORE_STORE_QMP_PROTOCOL_HPP_
 #define XLSTORE_STORE_QMP_PROTOCOL_HPP_

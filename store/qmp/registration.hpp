@@ -11,7 +11,7 @@
 
 namespace xlstore::qmp {
 
-/// Who is at the other end of a Unix socket: for a listener, whoever called listen().
+/// Who is at the other end of a Unix socket: for a listener, the process that called listen().
 struct Peer {
     std::int64_t pid = 0;
     std::int64_t uid = 0;

@@ -441,7 +441,7 @@ void check_arguments(struct world* world)
         INVALID(xlstore_recover_start(s, NULL, NULL, &t, &op));
         options.mode = 9;
         INVALID(xlstore_recover(s, &options, &r));
-        options.mode = XLSTORE_RECOVER_ASK; /* and nobody to ask */
+        options.mode = XLSTORE_RECOVER_ASK; /* and no person to ask */
         INVALID(xlstore_recover(s, &options, &r));
         options.mode = XLSTORE_RECOVER_LOOK;
         options.domain = none;
@@ -449,7 +449,7 @@ void check_arguments(struct world* world)
         options.domain = NULL;
         options.flags = 4;
         INVALID(xlstore_recover(s, &options, &r));
-        options.mode = XLSTORE_RECOVER_PREEN; /* and nobody who says yes */
+        options.mode = XLSTORE_RECOVER_PREEN; /* and no person who says yes */
         options.flags = XLSTORE_RECOVER_EVICT;
         INVALID(xlstore_recover(s, &options, &r));
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Creation in steps, by whoever starts QEMU itself, soft resets, and other names. */
+ * Creation in steps, by an embedder that starts QEMU itself, soft resets, and other names. */
 #define _POSIX_C_SOURCE 200809L
 #include <signal.h>
 #include <stddef.h>

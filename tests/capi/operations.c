@@ -165,7 +165,7 @@ static void check_fast(struct world* world)
     STATUS(xlstore_context_enter(), XLSTORE_E_ORDER);
     CHECK(!second);
 
-    /* Somebody else's edit of that domain waits, and is told who holds it. */
+    /* Another client's edit of that domain waits, and is told who holds it. */
     {
         xlstore_open_options look = XLSTORE_OPEN_OPTIONS_INIT;
         xlstore_store* other = NULL;
@@ -416,7 +416,7 @@ void check_lifecycle(struct world* world)
     CHECK(t.status == XLSTORE_OK);
     snprintf(monitor, sizeof monitor, "%s/m", world->directory);
     CHECK(xlstore_register(s, "domid:10", monitor, 0, 0, NULL, NULL) !=
-          XLSTORE_OK); /* nobody there */
+          XLSTORE_OK); /* no such domain */
     qemu = start_qemu(monitor);
     CHECK(xlstore_register(s, "domid:10", monitor, getpid(), 0, NULL, NULL) != XLSTORE_OK);
     memset(&t, 0, sizeof t);

@@ -174,7 +174,7 @@ static void check_settling(struct world* world, xlstore_hold* hold)
     CHECK(t.status == XLSTORE_OK);
     STATUS(xlstore_settle(hold, number, XLSTORE_SEEN_AFTER, "seen", NULL), XLSTORE_E_NOT_FOUND);
 
-    /* A stale entry is in nobody's way: seen absent, it may go without a step. */
+    /* A stale entry does no harm: seen absent, it may go without a step. */
     i = intention_to_add(NULL);
     i.operation = XLSTORE_REMOVE;
     i.key = "own2";

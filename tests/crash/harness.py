@@ -318,7 +318,7 @@ def run(argv, seconds=COMMAND_SECONDS, **more_environment):
 
 
 def end_processes(marker):
-    """Ends, by pid, whatever of this world still runs."""
+    """Ends, by pid, all processes of this world that still run."""
     for _ in range(100):
         qemus, others = judge.processes_with(marker)
         if not qemus and not others:
@@ -441,7 +441,7 @@ class World:
     def xlstore(self, *words):
         return self.note(run(self.argv("xlstore", words)))
 
-    def must(self, ended, statuses=(0,), what="a command that nobody disturbed fails"):
+    def must(self, ended, statuses=(0,), what="an undisturbed command fails"):
         if ended.status not in statuses:
             raise Violation(f"{what} (status {ended.status}, not {' or '.join(map(str, statuses))}):\n{ended}")
         return ended

@@ -4,7 +4,7 @@
 
     Nothing exists in QEMU without an entry (R1), and no QEMU runs without a row (R13).
 
-It shares no code with the store. What is in QEMU it asks over a second monitor that nobody else
+It shares no code with the store. What is in QEMU it asks over a second monitor that no other client
 uses; what is in the store it reads from the raw tables of a private copy of database and WAL. It is
 run after a kill and *before* any recovery, and again after it.
 
@@ -13,7 +13,7 @@ run after a kill and *before* any recovery, and again after it.
                  [--elsewhere PID]... [--tolerated KIND:NAME]... [--unchanged FILE] [--json FILE]
   judge.py --record-baseline FILE --second-monitor SOCKET
 
---qemu-pid        PID: that QEMU must live. none: none may. any: whichever this store's processes are
+--qemu-pid        PID: that QEMU must live. none: none may. any: those of this store's processes
 --marker          what the command line of this test's processes has in it (default: STORE)
 --settled         besides: nothing is pending, and what an entry calls present is there
 --acknowledged    besides: what a command that ended with 0 promised. SUBJECT=VALUE is one of
@@ -46,7 +46,7 @@ import time
 
 LOOK_SECONDS = 20.0     # for a QEMU that is starting, or busy with what a dead client asked of it
 LEFTOVERS = 64          # messages before a greeting, at most
-CHILD_SECONDS = 5.0     # for the gated child of a dead creator, or whoever was killed, to end
+CHILD_SECONDS = 5.0     # for the gated child of a dead creator, or a killed process, to end
 
 
 class CouldNotLook(Exception):
@@ -196,7 +196,7 @@ def is_alive(pid):
 
 
 def ends_soon(pid):
-    """Whoever was killed closes its sockets a moment before it counts as dead."""
+    """A killed process closes its sockets a moment before it counts as dead."""
     until = time.monotonic() + CHILD_SECONDS
     while is_alive(pid) and time.monotonic() < until:
         time.sleep(0.02)

@@ -6,13 +6,13 @@
 // The command is traced with ptrace. Each system call of its thread group stops twice, at entry and
 // at exit; at the Nth stop the whole group gets SIGKILL, and we wait until it is dead: by then the
 // kernel has closed its descriptors and dropped its locks. Processes that it forks are not
-// followed: they run on, traced by nobody, as they would if their parent had died by itself.
+// followed: they run on, untraced, as they would if their parent had died by itself.
 //
 // Exit status: 99 killed; the command's own if it ended before (128 + signal, as a shell has it);
 // 98 the trace failed or was broken off (SIGTERM, SIGINT, SIGHUP: the command is killed too);
 // 97 usage. The last line on stderr says which, and how many stops there were. N = 0 kills never.
 //
-// PTRACE_O_EXITKILL is not used. It is inherited by whatever is attached by itself, and that is for
+// PTRACE_O_EXITKILL is not used. It is inherited by each process that is attached by itself, and that is for
 // a moment every process that the command makes with clone(): one that is meant to outlive it must
 // not die with us.
 #include <fcntl.h>
@@ -64,7 +64,7 @@ constexpr int kUsage = 97;
 //   files     changes what only looks different once it has run: the file system, a lock. Its exit
 //             is counted. Its entry is the last counted stop over again, and is counted only if
 //             others may have acted since that one.
-//   peers     somebody may react to it: a socket, a pipe, a process. Both stops are counted, and so
+//   peers     another process may react to it: a socket, a pipe, a process. Both stops are counted, and so
 //             is the next one after it.
 //
 // What is not in the table is `peers`.
@@ -76,7 +76,7 @@ struct Call {
     std::array<std::uint64_t, 6> args{};
 };
 
-// Pipes that the command made after its last fork and has not sent to anybody: nobody else has an
+// Pipes that the command made after its last fork and has not sent away: no other process has an
 // end of them. (Sanitizers ask the kernel through such a pipe whether memory can be read.)
 std::set<std::string> g_private_pipes;
 
@@ -98,7 +98,7 @@ bool has_peer(const std::string& target)
 }
 
 // A regular file's reader moves an offset of its own; what an anonymous inode (eventfd, timerfd,
-// inotify) has is taken by nobody else. Both end with the process.
+// inotify) has is taken by no other process. Both end with the process.
 Effect by_reading(const Call& call)
 {
     const auto target = fd_target(call.group, call.args[0]);
@@ -299,7 +299,7 @@ constexpr Row kRows[] = {
     NOTHING(fgetxattr),
     NOTHING(fadvise64),
     NOTHING(readahead),
-    // Objects that nobody else can reach yet, and looking at sockets.
+    // Objects that no other process can reach yet, and looking at sockets.
     NOTHING(socket),
     NOTHING(socketpair),
     NOTHING(pipe),

@@ -224,7 +224,7 @@ void lay_out(const std::string& directory, const std::map<std::string, Bytes>& f
         write_file(directory + "/" + name,
                    std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
     if (files.contains("store.db")) {
-        // Made before the store's name was. The log's index is nobody's to sync: lost, or garbage.
+        // Made before the store's name was. The log's index is never synced: lost, or garbage.
         Locks::create(directory);
         if (seed % 2 == 0) write_file(directory + "/store.db-shm", std::string(32768, '\x5a'));
     }

@@ -314,7 +314,7 @@ def judge_all(checks, world, store, process):
     ask("stop")
     number = send_fd(world, "b.iso", f"raw:{world.path('b.iso')}")
     store.sql("UPDATE thing SET json = json_set(json, '$.pdev_path', '', '$.format', 'empty') WHERE id = 1")
-    breach("a descriptor set that nobody uses and no row names", f"descriptor set {number}")
+    breach("a descriptor set that no device uses and no row names", f"descriptor set {number}")
     store.sql("UPDATE thing SET state = 'changing' WHERE id = 1")
     store.intent(1, "change", store.disk("a.iso"), store.disk("b.iso"))
     store.sql("UPDATE intent SET image_neither = (SELECT json FROM thing WHERE id = 1)")

@@ -7,7 +7,7 @@ QEMUs at random, and are stopped, continued and killed at random, while an obser
   stress.py --self-test --bin BUILD/bin
 
 The observer stops every process of the store but the QEMUs, reads the raw tables, asks each QEMU over
-a second monitor that nobody else uses, and lets go again. At the end everybody is continued, and what
+a second monitor that no other client uses, and lets go again. At the end every process is continued, and what
 is left is recovered, judged once more, and destroyed. README.md beside this file tells more.
 """
 
@@ -128,7 +128,7 @@ POINTS_OF = {
 OUTCOMES = ("done", "refused", "not done", "in doubt", "killed")
 # The start state did not allow it: another worker was faster. Counted apart.
 REFUSALS = {"gone", "exists", "not_found", "no_qemu", "lost"}
-# Nobody touches locks or database behind the store's back here, and no command line is wrong.
+# Nothing touches locks or database behind the store's back here, and no command line is wrong.
 NEVER = {"invalid", "order", "store"}
 LOST = "lost"   # never either, but for an intent that the domain's destroyer closed (R9)
 
@@ -222,7 +222,7 @@ class Stress:
         self.domains = [Domain(options.bin, self.directory, self.store, domid, self.last) for domid in DOMIDS]
         self.log = open(options.log, "w", encoding="utf-8") if options.log else None
         self.lock = threading.Lock()    # what is known and counted
-        self.quiet = threading.Lock()   # held by the observer, and by whoever begins or signals a process
+        self.quiet = threading.Lock()   # held by the observer, and by the worker that begins or signals a process
         self.over = threading.Event()
         self.violation = None
         self.begun = time.monotonic()
@@ -261,7 +261,7 @@ class Stress:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def stop(self):
-        """Whoever is stopped is continued by its worker; each ends its operation."""
+        """A stopped process is continued by its worker; each ends its operation."""
         self.over.set()
         for thread in self.threads:
             thread.join()
@@ -272,7 +272,7 @@ class Stress:
         domain, outcome = None, "done"
         try:
             while not self.over.is_set():
-                # Whoever was not done has a look at what it is like now.
+                # A worker whose operation was not done has a look at what it is like now.
                 domain = domain if outcome != "done" else chance.choice(self.domains)
                 with self.lock:
                     kind = LOOK_AT if outcome != "done" else self.choose_kind(chance, domain)
@@ -435,7 +435,7 @@ class Stress:
     # The observer.
     @contextlib.contextmanager
     def everybody_stopped(self):
-        """All processes of this store but the QEMUs; nobody begins or signals one meanwhile."""
+        """All processes of this store but the QEMUs; no worker begins or signals one meanwhile."""
         stopped = set()
         with self.quiet:
             try:
@@ -481,7 +481,7 @@ class Stress:
                     if not judge.ends_soon(row["qemu_pid"]):
                         raise
             if seen and not settled:
-                # QEMU keeps a set that nothing uses any more while it has a client, and whoever is
+                # QEMU keeps a set that nothing uses any more while it has a client, and a process that is
                 # stopped with its work done may be one. They are judged when all have left.
                 seen["unused_fdsets"] = {}
             if seen:
@@ -535,7 +535,7 @@ class Stress:
         _, others = judge.processes_at_rest(self.directory)
         if others:
             raise Violation(f"these outlive those that made them: {list(others.values())}")
-        first.must(first.note(harness.run(first.argv("xlfsck", ["-p"]))), (0, 1), "xlfsck -p with nobody else at work")
+        first.must(first.note(harness.run(first.argv("xlfsck", ["-p"]))), (0, 1), "xlfsck -p with no other at work")
         first.must(first.note(harness.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n after xlfsck -p")
         found = self.breaches(settled=True)
         if found:
@@ -583,7 +583,7 @@ class Stress:
         print(f"{100 * self.share():.0f} % done of what the state allowed", flush=True)
 
     def report(self, violation):
-        """For whoever has to find out."""
+        """For the person who has to find out."""
         again = f"{os.path.abspath(__file__)} --bin {self.options.bin} --seed {self.options.seed} --keep"
         kept = f"kept: {self.directory} (store s; as the observer saw it: seen)\n" if self.options.keep else ""
         with self.lock:

@@ -58,7 +58,7 @@ def qemu_without_row(_, __, whole):
 
 
 def can_be_planted(domain, tables, qemus):
-    """The pid of a running QEMU whose chardev was acknowledged, and nobody is at it."""
+    """The pid of a running QEMU whose chardev was acknowledged, with no operation under way."""
     row = next((d for d in tables["domain"] if d["domid"] == domain.domid and d["state"] == "running"), None)
     if row and row["qemu_pid"] in qemus and "chardev:c1=present" in domain.things["qemu/c1"].promises:
         return row["qemu_pid"]

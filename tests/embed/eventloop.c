@@ -86,7 +86,7 @@ static void found(const xlstore_finding* finding, void* userdata)
             finding->action == XLSTORE_ACTION_FIXED ? "  FIXED." : "");
 }
 
-/* Whatever recovery could not settle stays as it is, and is in nobody's way. */
+/* What recovery could not settle stays as it is, and hinders no other thing. */
 static void recovered(xlstore_result* result, void* userdata)
 {
     struct app* app = userdata;
@@ -114,7 +114,7 @@ static void run(struct app* app)
     struct pollfd fds[2];
     fds[0].fd = xlstore_fd(app->store); /* one descriptor for everything, timers included */
     fds[0].events = POLLIN;
-    fds[1].fd = STDIN_FILENO; /* whatever else a toolstack waits for */
+    fds[1].fd = STDIN_FILENO; /* what else a toolstack waits for */
     fds[1].events = POLLIN;
     while (app->under_way > 0) {
         if (poll(fds, 2, -1) < 0) {
@@ -132,7 +132,7 @@ static void run(struct app* app)
             if (read(STDIN_FILENO, line, sizeof line) > 0)
                 give_up(app);
             else
-                fds[1].fd = -1; /* its end: nobody will say anything */
+                fds[1].fd = -1; /* its end: no line will come */
         }
     }
 }
@@ -168,7 +168,7 @@ int main(int argc, char** argv)
         app.under_way = 1;
         run(&app);
     }
-    xlstore_close(app.store); /* gives up whatever is still under way */
+    xlstore_close(app.store); /* gives up what is still under way */
     free(app.tasks);
     return app.exit_status;
 }

@@ -107,7 +107,7 @@ static int32_t failed(int32_t status)
     return status;
 }
 
-/* An intent is open on this thing: somebody died, or was left in doubt. One of the same operation
+/* An intent is open on this thing: its client died, or was left in doubt. One of the same operation
  * is carried on with; another is settled by what is seen, to make room for ours. */
 static int32_t take_over(xlstore_store* store, xlstore_hold* hold, struct qmp* qmp,
                          const xlstore_intention* ours, int64_t earlier, int64_t* intent)
@@ -128,7 +128,7 @@ static int32_t take_over(xlstore_store* store, xlstore_hold* hold, struct qmp* q
     return status == XLSTORE_OK ? xlstore_intend(hold, ours, NULL, intent) : status;
 }
 
-/* The intent is open. Nothing was sent before; whatever is sent now, recovery knows of. */
+/* The intent is open. Nothing was sent before; what is sent now, recovery knows of. */
 static int32_t carry_out(xlstore_hold* hold, struct qmp* qmp, int64_t intent, int32_t operation,
                          int32_t seen)
 {
@@ -225,7 +225,7 @@ static int32_t change_domain(xlstore_store* store, const char* domain, int32_t o
     } else {
         status = intend_and_do(store, hold, &qmp, monitor, operation);
     }
-    hang_up(&qmp); /* not before the settle has returned: nobody else was to look in between */
+    hang_up(&qmp); /* not before the settle has returned: no other client was to look in between */
     xlstore_hold_release(hold);
     return status;
 }

@@ -242,7 +242,7 @@ def try_eventloop(world, domains):
     silent.expect(mouse[0], False, mouse[1], None)
 
     if world.options.crash_points:
-        # Killed when QEMU had done it and nobody had written so down: its successor finds out at its start.
+        # Killed when QEMU had done it and the commit that says so was missing: its successor finds out at its start.
         world.run("eventloop", silent.name, status=-signal.SIGKILL, XLSTORE_CRASH_AT="commit.before:3")
         need(len(silent.intents()) == 1, "the killed one left its intent")
         need(mouse[0] in silent.devices(), "QEMU had done it")

@@ -42,7 +42,7 @@ db.create_function('only_xlstore_changes_this', 0, lambda: 1)
 db.executescript(sys.argv[1])
 db.close()" "$1"
 }
-# The log copied into the database, and nobody has it open: what is damaged then is all there is.
+# The log copied into the database, and no process has it open: what is damaged then is all there is.
 checkpointed() {
     python3 -c "
 import sqlite3

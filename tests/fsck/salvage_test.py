@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Salvage: whatever is done to the file, nothing is lost in silence.
+"""Salvage: after each damage to the file, nothing is lost in silence.
 
     salvage_test.py --bin BUILD/bin [--share K/N] [--seed S]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Whatever a document says: it is refused with a clear error, or it comes back. The input is the
+// Each document is refused with a clear error, or it comes back. The input is the
 // document. What "comes back" means for text that no libxl wrote:
 //
 //   what is stored       the document without white space and without its empty device arrays,

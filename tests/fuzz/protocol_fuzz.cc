@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Whatever a QEMU sends, in whatever pieces: no crash, bounded memory, and the states of Protocol
+// For all that a QEMU may send, in any pieces: no crash, bounded memory, and the states of Protocol
 // are those that its header promises. The input is a conversation:
 //
 //   byte 0   size of a piece: 0 is everything at once, n is n bytes at a time

@@ -242,7 +242,7 @@ protected:
     /// Everything has come to rest: what is really there?
     void judge_beliefs()
     {
-        // Whoever holds a copy of a connection keeps others from this monitor: it is gone then, and
+        // The holder of a copy of a connection keeps others from this monitor: it is gone then, and
         // what was sent over it has run or been thrown away.
         ASSERT_TRUE(can_connect(monitor_path_));
         judge_.reset();  // for qmp(): a monitor has one client

@@ -67,7 +67,7 @@ TEST_F(CreatorTest, LogGoesWithADomainThatRanAndStaysWithOneThatFailed)
     EXPECT_TRUE(contains(failed.err, kept));
     EXPECT_TRUE(contains(read_file(kept), "no-such-option"));
 
-    // Killed between the mark and the end: whoever goes on does the same.
+    // Killed between the mark and the end: the process that goes on does the same.
     ASSERT_TRUE(ended(create(material_.qemu()), 0));
     const auto late = cell("SELECT log_path FROM domains");
     ASSERT_TRUE(
@@ -109,7 +109,7 @@ TEST_F(CreatorTest, LongLivedCreatorKeepsNoZombies)
     const auto died = static_cast<pid_t>(second->domain.registration->qemu.pid);
     ASSERT_EQ(kill(died, SIGKILL), 0);
     ASSERT_TRUE(wait_until(seconds(20), [&] { return !is_alive(died); }));
-    EXPECT_FALSE(is_gone(died)) << "nobody has looked after it yet";
+    EXPECT_FALSE(is_gone(died)) << "no process has looked after it yet";
     ASSERT_TRUE(destroy(second->domain));
     EXPECT_TRUE(is_gone(died)) << "died by itself";
 
@@ -121,7 +121,7 @@ TEST_F(CreatorTest, LongLivedCreatorKeepsNoZombies)
     EXPECT_EQ(info.si_status, 3);
 }
 
-/// A shell on a terminal of its own, as somebody sits before it.
+/// A shell on a terminal of its own, as a person uses it.
 class Terminal {
 public:
     Terminal(const std::string& script, const Environment& environment)
@@ -230,7 +230,7 @@ TEST_F(TerminalTest, QemuOutlivesTheTerminalItWasCreatedOn)
     const pid_t qemu = qemus().front();
     expect_away_from_terminals(qemu);
 
-    terminal.type("\x03");  // to whatever runs in the foreground
+    terminal.type("\x03");  // to what runs in the foreground
     ASSERT_TRUE(terminal.says("interrupted"));
     EXPECT_TRUE(is_alive(qemu));
     terminal.close_it();  // hangs up

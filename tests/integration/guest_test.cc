@@ -201,7 +201,7 @@ TEST_F(BootedGuestTest, GivesBackPciDevicesInOneGo)
     }
 }
 
-// A paused guest is asked, and let run again. That it has let go is noticed by whoever waits …
+// A paused guest is asked, and let run again. That it has let go is noticed by the client that waits …
 TEST_F(BootedGuestTest, WaitNoticesThatItLetGo)
 {
     const auto number = ask_while_paused();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // QEMU is not trusted (DESIGN 6): whole operations of the real commands against a peer that is
-// registered as a domain's QEMU and does what no QEMU would. Whatever it does, the operation ends
+// registered as a domain's QEMU and does what no QEMU would. In each case the operation ends
 // in time and in bounded memory with one of three outcomes, the tables say the same, nothing of the
 // peer's is printed raw, `xlfsck -n` finds nothing but the intent that is open, and once the peer
 // is a sane QEMU again `xlfsck -p` settles that.
@@ -106,7 +106,7 @@ private:
     const Material& material_;
 };
 
-/// One that hangs up at once: whoever looks again after a breach learns nothing.
+/// One that hangs up at once: a client that looks again after a breach learns nothing.
 Script unwilling()
 {
     return {step::accept(), step::close()};
@@ -678,7 +678,7 @@ TEST(HostileTextTest, IsNotPrintedRaw)
     EXPECT_TRUE(harmless(ran.out + ran.err));
 }
 
-// Others are connected to a QEMU that takes nobody: the operation waits for room until its
+// Others are connected to a QEMU that takes no client: the operation waits for room until its
 // deadline.
 TEST(HostileQueueTest, FullAcceptQueueEndsAtTheDeadline)
 {
@@ -1199,7 +1199,7 @@ TEST_P(HangUpTest, AfterEveryByteLeavesOneOfTwoStates)
         ASSERT_EQ(done.error().code, planned ? Errc::in_doubt : Errc::protocol)
             << done.error().message;
         ASSERT_EQ(stage.entry(GetParam()), planned ? between : entry);
-        // The first look may meet the connection on which nobody looked again.
+        // The first look may meet the connection on which no client looked again.
         int looks = 0;
         while (stage.cell("SELECT count(*) FROM intent") != "0") {
             ASSERT_LT(++looks, 3);

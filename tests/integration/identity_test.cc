@@ -119,7 +119,7 @@ TEST_F(RenameTest, OfADomainThatIsBeingDestroyedIsRefused)
     EXPECT_TRUE(ended(xl({"rename", "8", "web"}), 0));
 }
 
-// Whoever renames a domain renames the one that he saw.
+// A client renames the domain that it saw.
 TEST_F(RenameTest, OfADomainThatWasRenamedMeanwhileIsRefused)
 {
     const auto store = store_.open();
@@ -137,7 +137,7 @@ TEST_F(RenameTest, OfADomainThatWasRenamedMeanwhileIsRefused)
     EXPECT_TRUE(store->loop().wait_for(rename_domain(*store, *seen, "first", 0, soon)));
 }
 
-// An open intent is in nobody's way, and is settled under the new name.
+// An open intent hinders no rename, and is settled under the new name.
 TEST_F(RenameTest, LeavesAnOpenIntentAlone)
 {
     ASSERT_TRUE(

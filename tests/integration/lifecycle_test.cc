@@ -111,7 +111,7 @@ TEST_F(LifecycleTest, PidIsInTheRowWhenQemuBeginsToRun)
 
 class SpawnCrashTest : public LifecycleTest, public testing::WithParamInterface<const char*> {};
 
-// R13: whatever the creator's end, either no program has run or its pid is in the row.
+// R13: at each end of the creator, either no program has run or its pid is in the row.
 TEST_P(SpawnCrashTest, LeavesNoQemuWithoutARow)
 {
     const std::string point = GetParam();
@@ -267,7 +267,7 @@ TEST_F(LifecycleTest, WrappedQemuIsRefusedAndNoneIsLeft)
     expect_nothing_left();
 }
 
-// The wrapper ends before its QEMU answers: nobody waits for it, and the orphan must not stay.
+// The wrapper ends before its QEMU answers: no process waits for it, and the orphan must not stay.
 TEST_F(LifecycleTest, QemuOfAWrapperThatDiedIsNotLeft)
 {
     Words command = {"sh", "-c", "(sleep 0.3; exec \"$@\") & exit 0", "wrapper"};
@@ -581,7 +581,7 @@ TEST_F(LifecycleTest, TombstoneOfAnotherBootOrUuidDefeatsNothing)
     EXPECT_TRUE(ended(create(material_.qemu()), 0));
 }
 
-// After a reboot nothing of a row can be alive, whatever process has its pid by now.
+// After a reboot nothing of a row can be alive, even if another process has its pid by now.
 TEST_F(LifecycleTest, RowsOfAnOlderBootAreRetiredWithoutProbing)
 {
     const ScratchDomain domain(store_);
@@ -603,7 +603,7 @@ TEST_F(LifecycleTest, RowsOfAnOlderBootAreRetiredWithoutProbing)
 
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "0");
     EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0");
-    EXPECT_TRUE(is_alive(domain.qemu_pid())) << "whoever has the pid now was killed";
+    EXPECT_TRUE(is_alive(domain.qemu_pid())) << "the process that has the pid now was killed";
 }
 
 // R11: a path proves nothing. Another QEMU's socket in the place of ours gets no byte.

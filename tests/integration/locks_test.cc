@@ -120,7 +120,7 @@ TEST_F(LocksCommandTest, HolderAndWaitersAreListedAndNobodyAfterAKill)
     EXPECT_EQ(json_at(slow, "$.claim.lives"), "0");
     EXPECT_EQ(json_at(slow, "$.kept_by[0]"), "");
     EXPECT_EQ(json_at(slow, "$.waiters[0]"), "");
-    EXPECT_TRUE(contains(xl({"locks"}).out, "nobody holds it"));
+    EXPECT_TRUE(contains(xl({"locks"}).out, "no process holds it"));
     EXPECT_FALSE(contains(xl({"locks"}).out, "held"));
     EXPECT_TRUE(settled());
 }
@@ -236,7 +236,7 @@ TEST_F(LocksCommandTest, LockOfALivingHolderIsBrokenByForceOnly)
 
 TEST_F(LocksCommandTest, BreakNeedsADomainAndForceNeedsABreak)
 {
-    EXPECT_TRUE(ended(xl({"locks", "--break", "nobody"}), 4));
+    EXPECT_TRUE(ended(xl({"locks", "--break", "missing"}), 4));
     EXPECT_TRUE(ended(xl({"locks", "--break", "7"}), 0));
     EXPECT_TRUE(ended(xl({"locks", "--force"}), 2));
     EXPECT_EQ(cell("SELECT count(*) FROM history WHERE operation = 'break lock'"), "0");

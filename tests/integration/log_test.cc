@@ -91,7 +91,7 @@ TEST_F(LogTest, EndlessReaderIsNamedAndHoldsNobodyUp)
 }
 
 // Closing any descriptor of a file drops the process's own POSIX locks on it, and SQLite has such
-// locks on these three: nobody but SQLite may open and close them.
+// locks on these three: only SQLite may open and close them.
 TEST_F(LogTest, NobodyButSqliteOpensAndClosesItsFiles)
 {
     if (!strace_works()) GTEST_SKIP() << "strace is not there or may not trace";
@@ -116,7 +116,7 @@ TEST_F(LogTest, NobodyButSqliteOpensAndClosesItsFiles)
         // Leaks cannot be looked for under ptrace.
         ASSERT_TRUE(ended(run(words, {{"ASAN_OPTIONS", "detect_leaks=0"}}), 0)) << verb[1];
 
-        // A call, then its stack from the inside out. Whoever called the C library did it.
+        // A call, then its stack from the inside out. The caller of the C library did it.
         int opened = 0;
         int closed = 0;
         std::string call;

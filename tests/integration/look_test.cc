@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// xlfsck -n writes nothing at all: every byte below the store, on a read-only mount, as somebody
+// xlfsck -n writes nothing at all: every byte below the store, on a read-only mount, as a user
 // who may only read, beside what a killed writer left, and by its system calls.
 #include <grp.h>
 #include <sys/stat.h>
@@ -109,7 +109,7 @@ TEST_F(LookTest, ReadOnlyMountWillDo)
 TEST_F(LookTest, SomebodyWhoMayOnlyReadCanLook)
 {
     const auto* group = getgrnam("nogroup");
-    if (geteuid() != 0 || !group) GTEST_SKIP() << "not root: nobody cannot be played";
+    if (geteuid() != 0 || !group) GTEST_SKIP() << "not root: another user cannot be played";
     for (const auto& entry : fs::recursive_directory_iterator(store_.path()))
         if (entry.is_regular_file()) {
             ASSERT_EQ(chown(entry.path().c_str(), 0, group->gr_gid), 0);

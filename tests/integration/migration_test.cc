@@ -294,7 +294,7 @@ TEST_F(MigrationTest, GoesBackWhenTheTargetIsLost)
     EXPECT_EQ(domain_.medium(), "");
 }
 
-// Whoever hotplugs between export and hand-over is found out.
+// A hotplug between export and hand-over is found out.
 TEST_F(MigrationTest, ADocumentThatChangedSinceIsNotHandedOver)
 {
     const auto seen = revision();

@@ -276,7 +276,7 @@ TEST_F(OperationTest, FailedUndoLeavesItInDoubtWithTheFacts)
     EXPECT_EQ(entry("pair"), "adding");
     EXPECT_EQ(cell("SELECT note = '' FROM intent"), "0");
     EXPECT_TRUE(ended(fsck({"-p"}), 4));  // the plan's own undo is all that is known
-    // Somebody takes it out by hand; now it can be settled, and history keeps what was noted.
+    // A client takes it out by hand; now it can be settled, and history keeps what was noted.
     ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-remove", R"({"id":"c0"})"), "return"));
     EXPECT_TRUE(ended(fsck({"-p"}), 1));
     EXPECT_EQ(entry("pair"), "");
@@ -284,7 +284,7 @@ TEST_F(OperationTest, FailedUndoLeavesItInDoubtWithTheFacts)
     EXPECT_TRUE(all_is_settled());
 }
 
-// What makes nothing cannot be looked for: if its undo fails, nobody may say that QEMU is as it
+// What makes nothing cannot be looked for: if its undo fails, no answer may say that QEMU is as it
 // was.
 TEST_F(OperationTest, FailedUndoOfAStepThatMakesNothingIsDoubt)
 {
@@ -320,7 +320,7 @@ TEST_F(OperationTest, BadInputOfAttachIsRefusedAndNothingIsChanged)
     refused({"attach", "7", "nonsense", "{}"}, 1, "invalid", "nonsense");
     refused({"attach", "7", "nics", R"({"devid":1})"}, 1, "invalid", "nics");
     refused({"attach", "8", "qemu", tablet("x")}, 4, "not_found", "8");
-    refused({"attach", "name:nobody", "qemu", tablet("x")}, 4, "not_found", "nobody");
+    refused({"attach", "name:missing", "qemu", tablet("x")}, 4, "not_found", "missing");
     refused({"detach", "7", "qemu", "x"}, 4, "not_found", "qemu/x");
     refused({"detach", "7", "disks", "hdc"}, 1, "invalid", "disks");
 }
@@ -369,7 +369,7 @@ TEST_F(OperationTest, AddsOfWhatIsThereAreRefused)
     refused({"attach", "7", "qemu", tablet("xenusb-0")}, 1, "exists", "xenusb-0");
 }
 
-// A device that somebody took out behind our back leaves a stale entry. Its ids are still its own.
+// A device that was taken out behind our back leaves a stale entry. Its ids are still its own.
 TEST_F(OperationTest, ProductOfAnotherEntryIsRefusedThoughItIsNotInQemu)
 {
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", chardev("con")}), 0));
@@ -431,7 +431,7 @@ TEST_F(OperationTest, WaitTellsWhatBecameOfAnIntent)
     EXPECT_NE(xl({"wait", "soon"}).status, 0);
 }
 
-// One that a killed process left open is closed by whoever waits for it.
+// One that a killed process left open is closed by the client that waits for it.
 TEST_F(OperationTest, WaitSettlesWhatADeadProcessLeftOpen)
 {
     ASSERT_TRUE(
@@ -553,7 +553,7 @@ TEST_F(OperationTest, QemuThatStopsAmidAnOperationLeavesItInDoubt)
     EXPECT_TRUE(all_is_settled());
 }
 
-// R5: whoever breaks off amid a probe has not said that the thing is gone. A real QEMU does not do
+// R5: a client that breaks off amid a probe has not said that the thing is gone. A real QEMU does not do
 // that on request, so that this one is played.
 TEST(ScriptedQemuTest, BrokenProbeOfARemovalLeavesItInDoubt)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Pass 5 of xlfsck: what is in QEMU against what the store says of it. Things come into QEMU
-// without an entry the way they would in life: by somebody at another monitor, or since an entry
+// without an entry the way they would in life: by a client at another monitor, or since an entry
 // was lost.
 #include <signal.h>
 
@@ -197,7 +197,7 @@ TEST_F(PrimariesTest, EmptiedDriveMakesItsEntryStale)
     found(fsck({"-p"}), 1, "STALE");
     EXPECT_EQ(entry("hdc"), "stale");
     EXPECT_TRUE(ended(fsck({"-n"}), 0));
-    // Somebody puts it back.
+    // A client puts it back.
     ask_qemu("blockdev-change-medium",
              R"({"id":"ide-5632","format":"raw","filename":")" + domain_.image('b') + "\"}");
     found(fsck({"-p"}), 1, "PRESENT");
@@ -242,7 +242,7 @@ TEST_F(PrimariesTest, DeviceIsAdoptedWithAllThatItStandsOn)
     EXPECT_FALSE(contains(
         qmp(domain_.judge(), "qom-list", R"({"path":"/machine/peripheral-anon"})"), "device[0]"));
     EXPECT_TRUE(ended(fsck({"-n"}), 0));
-    // Nobody knows what would make it again.
+    // What would make it again is not known.
     refused({"attach", "7", "qemu", cell("SELECT json FROM thing WHERE key = 'random'")}, 1,
             "invalid", "without steps");
 }
@@ -279,7 +279,7 @@ TEST_F(PrimariesTest, EntryWhoseThingIsGoneBecomesStaleAndComesBack)
     found(fsck({"-p"}), 1, "PRESENT");
     EXPECT_EQ(entry("0.2"), "present");
     EXPECT_TRUE(all_is_settled());
-    // And a stale one is in nobody's way (R16).
+    // And a stale one does no harm (R16).
     ask_qemu("device_del", R"({"id":"xenusb-emulated-0-2"})");
     found(fsck({"-y"}), 1, "STALE");
     EXPECT_TRUE(ended(xl({"attach", "7", "usbdevs", thing}), 0));
@@ -321,7 +321,7 @@ TEST_F(PrimariesTest, EvictTakesOutWhatNoEntryKnows)
     EXPECT_TRUE(all_is_settled());
 }
 
-// A guest that does not let go: the entry stays, the request too, and somebody outside must act.
+// A guest that does not let go: the entry stays, the request too, and an administrator must act.
 TEST_F(PrimariesTest, EvictionThatNeedsTheGuestWaitsForIt)
 {
     ask_qemu("device_add", R"({"driver":"e1000","id":"stray"})");

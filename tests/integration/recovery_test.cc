@@ -90,7 +90,7 @@ TEST_F(RecoveryTest, LiveOwnerIsNamedAndLeftAlone)
     EXPECT_TRUE(contains(json_at(busy.out, "$.error.message"), "detach qemu/rng"));
     EXPECT_TRUE(contains(xl({"locks"}).out, "pid " + pid));
 
-    // Killed while it is stopped: it is nobody's any more.
+    // Killed while it is stopped: no process is at work on it any more.
     owner.signal(SIGKILL);
     owner.wait();
     EXPECT_TRUE(fsck({"-p"}).status <= 2);
@@ -98,7 +98,7 @@ TEST_F(RecoveryTest, LiveOwnerIsNamedAndLeftAlone)
     EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain.image('b')}), 0));
 }
 
-// R9: a destruction needs no slow lock. Whoever holds it finds out at its next commit.
+// R9: a destruction needs no slow lock. Its holder finds out at its next commit.
 TEST_F(RecoveryTest, DestroyGoesThroughBesideAStoppedOwner)
 {
     const ScratchDomain domain(store_);
@@ -164,7 +164,7 @@ TEST_F(RecoveryTest, RecoverOfOneDomainLeavesOthersAlone)
     EXPECT_TRUE(contains(ran.out, "domain 8 (mail)"));
     EXPECT_EQ(cell("SELECT d.name FROM intent i JOIN domain d ON d.id = i.domain"), "web");
     EXPECT_EQ(cell("SELECT count(*) FROM intent"), "1");
-    EXPECT_TRUE(ended(xl({"recover", "name:nobody"}), 4));
+    EXPECT_TRUE(ended(xl({"recover", "name:missing"}), 4));
     const Ran all = xl({"--json", "recover"});
     EXPECT_TRUE(ended(all, 0));
     EXPECT_EQ(json_at(all.out, "$.fsck_status"), "1");
@@ -297,7 +297,7 @@ TEST_F(RecoveryTest, UsageErrorsEndWithSixteen)
     }
     EXPECT_TRUE(ended(fsck({"--help"}), 0));
     EXPECT_TRUE(ended(xlfsck(store_.directory() / "none", {"-p"}), 8));  // could not look
-    EXPECT_TRUE(ended(fsck({"-p", "name:nobody"}), 8));
+    EXPECT_TRUE(ended(fsck({"-p", "name:missing"}), 8));
     EXPECT_TRUE(ended(fsck({"-npf"}), 16));
     EXPECT_TRUE(ended(fsck({"-fp"}), 0));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A soft reset with real QEMUs: the document outlives its QEMU, whatever happens on the way.
+// A soft reset with real QEMUs: the document outlives its QEMU, in spite of what happens on the way.
 #include <signal.h>
 
 #include <algorithm>
@@ -49,7 +49,7 @@ TEST_F(SoftResetTest, GivesANewQemuWhatTheDocumentHas)
     EXPECT_TRUE(contains(domain_.devices(), "t1"));
     EXPECT_TRUE(contains(domain_.medium(), domain_.image('b')));
     EXPECT_TRUE(all_is_settled());
-    // R14: whoever is late with the old QEMU's socket does not find the new one's.
+    // R14: a client that is late with the old QEMU's socket does not find the new one's.
     EXPECT_FALSE(std::filesystem::exists(socket));
     EXPECT_NE(cell("SELECT monitor_path FROM domain"), socket);
     EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));

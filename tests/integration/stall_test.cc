@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// QEMU is stopped while a real command is at each of its steps, and goes on when nobody waits for
+// QEMU is stopped while a real command is at each of its steps, and goes on when no client waits for
 // it any more.
 #include <signal.h>
 

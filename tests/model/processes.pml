@@ -49,7 +49,7 @@ byte ended;
     od;                        \
     TRY(slow_release(p, i))
 
-/* From the mark to the end, with a kill or (`false`) without; whoever comes too late finds the row destroyed. */
+/* From the mark to the end, with a kill or (`false`) without; one that comes too late finds the row destroyed. */
 #define DESTROY(how)                                                                   \
     TRY(destroy_lock(p, i));                                                           \
     if                                                                                 \
@@ -302,7 +302,7 @@ dead:
 proctype Recovery(byte p; byte i; bool last)
 {
     byte t = 0;
-    /* It does not wait for a lock: whoever has it is at work. */
+    /* It does not wait for a lock: its holder is at work. */
     if
     :: slow_take(p, i)
     :: slow[i] != 0 && !last -> goto dead
@@ -493,7 +493,7 @@ end:
     od
 }
 
-/* Part of init: nobody has seen anything. */
+/* Part of init: nothing has been seen. */
 inline forget_all()
 {
     r_ = 0;

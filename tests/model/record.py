@@ -136,7 +136,7 @@ def lock_broken(world, in_share):
 
 
 def destroyed_beside(world, in_share):
-    """A domain is destroyed while somebody is at work on it, and the other way round."""
+    """A domain is destroyed while a client is at work on it, and the other way round."""
     stopped_meanwhile(world, in_share, (h.RUNNING, h.NO_TABLET), h.TABLET[1], SENDS[::2] + COMMITS, h.GONE[1])
     stopped_meanwhile(world, in_share, (h.RUNNING,), h.GONE[1], ENDS + COMMITS, h.TABLET[1], h.GONE[1])
     stopped_meanwhile(world, in_share, (h.GONE,), h.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], h.GONE[1])

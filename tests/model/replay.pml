@@ -63,7 +63,7 @@ c_decl {
 #define STRIKE_OFF 28
 #define DIES 29  /* its last line was before */
 #define MAYBE 30 /* the next so many moves are those of a last line, which may not have had effect */
-#define NEVER 31 /* of an intent that nobody opened */
+#define NEVER 31 /* of an intent that was never opened */
 
 /* What was seen, beside what an image can be. */
 #define ANY 10
@@ -131,7 +131,7 @@ proctype Trace()
             slow_release(me, 0)
         :: what == BREAK_LOCK -> slow_break(0)
         :: what == CONNECT ->
-            /* Whoever was connected has left, or its connection is over; if it has not, it stumbles later. */
+            /* The connected client has left, or its connection is over; if it has not, it stumbles later. */
             d_step { hang_up(me) };
             if
             :: client[0] != 0 -> d_step { hang_up((client[0] - 1)) }
@@ -219,7 +219,7 @@ proctype Trace()
             od
         :: what == STARTED -> create_running(me, 0)
         :: what == DESTROY_LOCK ->
-            /* That it was given back has no line: whoever had it has nothing to do under it any more. */
+            /* That it was given back has no line: its holder has nothing to do under it any more. */
             if
             :: destroy_byte[0] != 0 -> destroy_release((destroy_byte[0] - 1), 0)
             :: destroy_byte[0] == 0

@@ -65,7 +65,7 @@ class Incarnation:
         self.lines = []     # (line number, pid, step, detail)
 
     def happened(self, at):
-        """A commit whose epoch a later hold began with. Of any other last line nobody can tell."""
+        """A commit whose epoch a later hold began with. Of any other last line that is not known."""
         epoch = re.compile(r"epoch=(\d+)")
         if self.lines[at][2] != "commit" or any(step == "slow.broken" for _, _, step, _ in self.lines):
             return False
@@ -90,7 +90,7 @@ class Incarnation:
             made = []
 
             def move(what, it=0, with_=0):
-                if it is None:  # an intent that nobody opened
+                if it is None:  # an intent that was never opened
                     what, it = "NEVER", 0
                 made.append((NUMBERS[what], slots[pid], it, with_ if isinstance(with_, int) else NUMBERS[with_], line))
 

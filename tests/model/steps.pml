@@ -133,7 +133,7 @@ byte meant_for[NI]; /* ghost: the incarnation + 1 that the sender works on */
 bool listened[NI];
 byte has[NH];
 bool asking[NH];  /* the guest has been asked, and may let go */
-bool declined[NH]; /* it said no: an event, which whoever is connected hears */
+bool declined[NH]; /* it said no: an event, which the connected client hears */
 #ifdef TWO_IDS
 byte of_slot[NI];
 #endif
@@ -142,7 +142,7 @@ bool let_go[NX];   /* ghost: the guest let go when no intent said that it might 
 
 /* A process. */
 byte hold[NP];   /* the incarnation + 1 whose slow lock it believes that it holds */
-bool moved[NP];  /* somebody else has committed since its hold began (the epoch, without a number) */
+bool moved[NP];  /* another has committed since its hold began (the epoch, without a number) */
 byte conn[NP];   /* a QEMU + 1 */
 byte toward[NP]; /* what its last command leads to */
 byte answer[NP];
@@ -419,7 +419,7 @@ inline advance(p, i)
     r_ = 0
 }
 
-/* Part of other steps: an intent is closed, and is nobody's any more. */
+/* Part of other steps: an intent is closed, and has no owner any more. */
 inline close_intent(x)
 {
     intent[x] = NO_INTENT;

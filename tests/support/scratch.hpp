@@ -22,7 +22,7 @@ namespace xlstore::test {
 using Words = std::vector<std::string>;
 using Environment = std::map<std::string, std::string>;
 
-/// A directory with a short path (sockets live in it), removed with the object. Whatever process
+/// A directory with a short path (sockets live in it), removed with the object. Each process
 /// still has the path on its command line is killed first: no test leaves a QEMU behind. A guard
 /// does the same if the test dies.
 class ScratchDirectory {
@@ -180,7 +180,7 @@ private:
 /// What is at `path` ("$.error.code") in a JSON text.
 [[nodiscard]] std::string json_at(const std::string& text, const std::string& path);
 
-/// What must hold at any moment, whoever was killed (R1): each device, chardev and medium that QEMU
+/// What must hold at any moment, after any kill (R1): each device, chardev and medium that QEMU
 /// was not born with has an entry, or an open intent that holds it. The raw tables, no recovery.
 [[nodiscard]] testing::AssertionResult invariant_holds(const std::string& store,
                                                        const std::string& judge);

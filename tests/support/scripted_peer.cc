@@ -45,7 +45,7 @@ struct RecordHead {
 // ---- The child: no exec, so nothing but system calls and memory that was there before the fork
 // ----
 
-// What a step needs to hear or say, and cannot, since nobody is there any more.
+// What a step needs to hear or say, and cannot, since no client is there any more.
 enum class Went { well, client_gone };
 
 std::array<char, kLineMax> child_buffer;
@@ -332,7 +332,7 @@ private:
     dup2(journal, kJournal);
     dup2(ready, kReady);
     close_range(kFirstFree, ~0U, 0);
-    // Here and not in the parent: SO_PEERCRED is whoever called listen().
+    // Here and not in the parent: SO_PEERCRED is the process that called listen().
     if (listen(kListener, kBacklogOfQemu) != 0) Player::say_ready_and_exit(errno);
     Player(script, address, served).run();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The library's C interface as the verbs use it, and they use nothing else: whatever this program
+// The library's C interface as the verbs use it, and they use nothing else: all that this program
 // does, an embedder can do.
 #ifndef XLSTORE_TOOLS_XLSTORE_LIBRARY_HPP_
 #define XLSTORE_TOOLS_XLSTORE_LIBRARY_HPP_

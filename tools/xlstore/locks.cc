@@ -20,7 +20,7 @@ void add_lines(const nlohmann::json& use, std::vector<std::vector<std::string>>&
     const auto name = use["lock"].get<std::string>();
     const auto subject = plain(use["subject"].get<std::string>());
     const auto& claim = use["claim"];
-    std::string now = "nobody holds it";
+    std::string now = "no process holds it";
     if (use["held"].get<bool>()) now = "held";
     if (use["held"].get<bool>() && claim.is_object()) {
         if (claim["lives"] == false) now = "held, holder dead";

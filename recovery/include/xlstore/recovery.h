@@ -76,7 +76,7 @@ typedef struct xlstore_recover_options {
 #define XLSTORE_RECOVER_OPTIONS_INIT {sizeof(xlstore_recover_options), 0, NULL, 0, 0, NULL, NULL, NULL, NULL}
 
 /* `options` may be NULL: preen. Result: {"found","corrected","notes","fsck_status"}. Status: done when nothing
- * is left; in doubt when a guest or somebody outside must act or something could not be looked at;
+ * is left; in doubt when a guest or an administrator must act or something could not be looked at;
  * refused when something was left uncorrected; lost, order, store, not found when it did not run. */
 int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* options,
                         xlstore_result** result_out);

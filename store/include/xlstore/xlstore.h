@@ -121,7 +121,7 @@ typedef struct xlstore_open_options {
     uint32_t struct_size;
     uint32_t read_only;      /* 1: for looking; no session, nothing is ever written */
     const char* program;     /* who this is, for claims and history; NULL: "libxlstore" */
-    uint32_t timeout_ms;     /* for the write gate, held by somebody else; 0: 10 s */
+    uint32_t timeout_ms;     /* for the write gate, held by another process; 0: 10 s */
     int32_t log_least;       /* XLSTORE_LOG_...; lines below are not made */
     xlstore_log log;         /* NULL: silent */
     void* log_userdata;
@@ -152,7 +152,7 @@ int32_t xlstore_context_leave(void);
 /* ---- Results and operations under way ------------------------------------------------------- */
 
 /* What became of an operation. A call that waits sets result_out, if it is not NULL, whenever the
- * operation ran, whatever it ended with: begin with NULL, and free it always. */
+ * operation ran, with any status: begin with NULL, and free it always. */
 typedef struct xlstore_result xlstore_result;
 int32_t xlstore_result_status(const xlstore_result* result);
 /* One line: what was done, or what happened instead and what to do next. Never NULL. */
@@ -214,7 +214,7 @@ int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const cha
                              const char* key, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
 
-/* Puts the raw image `file` into the CD drive `vdev`, whatever was in it. A relative path is taken from
+/* Puts the raw image `file` into the CD drive `vdev`, in place of what was in it. A relative path is taken from
  * the current directory at once; the document has the absolute one.
  *
  * A guest that keeps the tray shut is asked by QEMU to open it, and may do so at any time; the medium
@@ -259,7 +259,7 @@ int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_c
  *
  * What the embedder promises, and the store cannot see:
  *  - it is connected to the monitor that the row names from before it looks until its settle has
- *    returned, so that nobody else is (a monitor serves one client: R12);
+ *    returned, so that no other client is (a monitor serves one client: R12);
  *  - after it connected, or after the last command of anybody else on a connection that lasts, it
  *    waited for the reply to an in-band command (qmp_capabilities will do) before it looked;
  *  - the ids of its commands are used by no other process;
@@ -317,7 +317,7 @@ typedef struct xlstore_intention {
 int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
                        const xlstore_call* call, int64_t* intent_out);
 /* The plan and probe of an open intent: {"operation","class","key","steps":[...],"probe":{...}}. For
- * whoever carries it out, and for whoever finds it open. Errors: not_found. */
+ * the client that carries it out, and for the one that finds it open. Errors: not_found. */
 int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_out);
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
  * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does any failure to write it (a
@@ -420,7 +420,7 @@ int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain, const
                                  const xlstore_call* call, xlstore_callback callback, void* userdata,
                                  xlstore_op** op_out);
 
-/* Both in steps, for whoever starts QEMU itself:
+/* Both in steps, for an embedder that starts QEMU itself:
  *
  *   xlstore_creation_begin -> fork a child that waits -> xlstore_creation_child -> let it run
  *                          -> xlstore_creation_finish
@@ -428,7 +428,7 @@ int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain, const
  * The row is committed by the first step and the slow lock held from then on. QEMU must not begin to
  * run before xlstore_creation_child has returned XLSTORE_OK, and must never run if its creator dies
  * before (R13): the child has to wait on a pipe of which it keeps no writing end, and to exit when
- * that ends. xlstore_creation_spawn does all of that. Whoever gives up calls xlstore_destroy with the
+ * that ends. xlstore_creation_spawn does all of that. A caller that gives up calls xlstore_destroy with the
  * number of xlstore_creation_id ("id:N"), which needs no lock, and frees the creation. */
 typedef struct xlstore_creation xlstore_creation;
 int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* document,
@@ -680,7 +680,7 @@ int32_t xlstore_locks(xlstore_store* store, char** json_out);
  * it keeps its own thread for as long as the copy takes. The store may be open read-only. Result:
  * {"file","domains","commits","bytes"}. Errors: exists, io, store; nothing is left of it then. */
 int32_t xlstore_backup(xlstore_store* store, const char* file, xlstore_result** result_out);
-/* Makes the slow lock of a domain free whose holder is nobody's any more. XLSTORE_FORCE: though its
+/* Makes the slow lock of a domain free that no living process uses. XLSTORE_FORCE: though its
  * claimant lives; it fails at its next commit (R15). Result: {"result","broken","text"}. */
 int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,
                            const xlstore_call* call, xlstore_result** result_out);

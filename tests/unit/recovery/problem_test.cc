@@ -53,7 +53,7 @@ TEST(ProblemTest, WhatCanBeFixedHasAQuestionAndAWordForIt)
             continue;
         }
         EXPECT_TRUE(row.question[0] >= 'A' && row.question[0] <= 'Z') << row.name;
-        EXPECT_NE(row.question.back(), '?') << row.name << ": whoever asks adds it";
+        EXPECT_NE(row.question.back(), '?') << row.name << ": the caller that asks adds it";
         EXPECT_TRUE(std::none_of(row.fixed.begin(), row.fixed.end(), [](char c) {
             return c >= 'a' && c <= 'z';
         })) << row.name;

@@ -202,7 +202,7 @@ TEST(ForkGenerationTest, HandleOfTheParentIsPoisonedInTheChildOnly)
     EXPECT_FALSE(fork_poisoned(mine));
 }
 
-// Opening with registering, and closing with unregistering, are one step for whoever forks.
+// Opening with registering, and closing with unregistering, are one step for a thread that forks.
 TEST(NoForkTest, NoChildSeesADescriptorBetweenItsOpeningAndItsRegistration)
 {
     constexpr int kNumbers = 64;

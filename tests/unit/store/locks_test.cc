@@ -465,7 +465,7 @@ TEST_F(LocksTest, WaitForASlowLockIsCancelledWithItsTask)
     EXPECT_FALSE(locks.waiter(5)) << "it still says that it waits";
     held->release();
     loop_.dispatch();
-    EXPECT_FALSE(*locks.is_held(LockKind::slow, 7)) << "taken for nobody";
+    EXPECT_FALSE(*locks.is_held(LockKind::slow, 7)) << "taken without a holder";
     EXPECT_TRUE(take(locks, loop_, LockKind::slow, 7));
 }
 
@@ -518,7 +518,7 @@ TEST_F(LocksTest, BrokenLockIsFreeAndTheOldHoldHasNoPartInIt)
 
     ASSERT_TRUE(others.break_slow(7));
 
-    EXPECT_TRUE(old->held()) << "the kernel takes it from nobody";
+    EXPECT_TRUE(old->held()) << "the kernel takes it from no holder";
     EXPECT_FALSE(locks.unbroken(*old, 7));
     EXPECT_FALSE(*locks.is_held(LockKind::slow, 7));
     auto fresh = take(others, loop_, LockKind::slow, 7);
@@ -581,7 +581,7 @@ TEST_F(LocksTest, LookingOpensReadOnly)
     ASSERT_TRUE(looking);
     auto shared = looking->try_shared(LockKind::slow, 7);
     ASSERT_TRUE(shared && *shared);
-    EXPECT_FALSE(*open().try_acquire(LockKind::slow, 7)) << "not while somebody looks";
+    EXPECT_FALSE(*open().try_acquire(LockKind::slow, 7)) << "not while another looks";
     EXPECT_EQ(test::read_file(directory_ / "slow"), "");
     (*shared)->release();
     const auto held = open().try_acquire(LockKind::slow, 7, claim("x"));

@@ -55,7 +55,7 @@ TEST(PlanTest, KnowsWhatEachCommandMakes)
         EXPECT_EQ((*made)->name, "x");
         EXPECT_EQ((*made)->undo->execute, row.undo);
         EXPECT_EQ((*made)->undo->arguments, std::string("{\"") + row.argument + "\":\"x\"}");
-        // Without a name of its own nobody could find it again.
+        // Without a name of its own a later look could not find it.
         for (const char* arguments : {"", "{}", R"({"id":"","node-name":""})", R"({"id":1})"})
             EXPECT_FALSE(product_of(Command{row.execute, arguments})) << row.execute << arguments;
     }

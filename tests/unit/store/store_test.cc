@@ -287,7 +287,7 @@ TEST_F(StoreOpenTest, ForeignDatabaseIsRefusedAndLeftAsItIs)
     EXPECT_FALSE(fs::exists(file("store.db-wal")));
 }
 
-// Our tables prove nothing: somebody else's program may have tables of these names.
+// Our tables prove nothing: another program may have tables of these names.
 TEST_F(StoreOpenTest, DatabaseWithoutOurApplicationIdIsRefused)
 {
     raw_sql(file("store.db"), "PRAGMA application_id = 0");
@@ -593,7 +593,7 @@ TEST_F(StoreTest, SectionThatFailsOrThrowsChangesNothingAndLetsGo)
     EXPECT_TRUE(write_history(*store));
 }
 
-// R15: whoever comes second by epoch finds out at its next commit, and has written nothing.
+// R15: the holder that comes second by epoch finds out at its next commit, and has written nothing.
 TEST_F(StoreTest, HoldWhoseLockWasLostCannotCommit)
 {
     auto store = store_.open();
@@ -626,7 +626,7 @@ TEST_F(StoreTest, HoldWhoseLockWasLostCannotCommit)
     EXPECT_TRUE(commit(*other, **fresh, "four"));
 }
 
-// R15: breaking is such a loss, whoever acts next.
+// R15: breaking is such a loss, for both holders.
 TEST_F(StoreTest, HoldThatWasBrokenCannotCommitAndHasNoPartInTheNext)
 {
     auto store = store_.open();
@@ -663,15 +663,15 @@ TEST_F(StoreTest, HoldThatWasBrokenCannotCommitAndHasNoPartInTheNext)
         **second, "x", soon(), [](const FastHold&) -> Result<void> { return {}; })));
 
     second->reset();
-    const auto nobody = other->loop().wait_for(break_slow_lock(*other, domain, true, soon()));
-    ASSERT_TRUE(nobody);
-    EXPECT_FALSE(nobody->broken);
+    const auto unheld = other->loop().wait_for(break_slow_lock(*other, domain, true, soon()));
+    ASSERT_TRUE(unheld);
+    EXPECT_FALSE(unheld->broken);
     EXPECT_EQ(
         test::sql(store_.path(), "SELECT count(*) FROM history WHERE operation = 'break lock'"),
         "1");
 }
 
-// R8: a slow hold is no leave to write once somebody destroys the domain.
+// R8: a slow hold is no leave to write once a client destroys the domain.
 TEST_F(StoreTest, HoldOnADomainThatIsBeingDestroyedCannotCommit)
 {
     auto store = store_.open();

@@ -412,7 +412,7 @@ TEST(Protocol, WantsClassAndDescriptionInAnError)
 {
     for (const auto* error : {"1", "{}", "[]", R"({"class": "a"})", R"({"desc": "a"})",
                               R"({"class": 1, "desc": "a"})", R"({"class": "a", "desc": null})"}) {
-        // In a stranger's too: whoever sends such a thing is not to be believed.
+        // In a stranger's too: a peer that sends such a thing is not to be believed.
         for (const auto* id : {"\"p-1\"", "7"})
             EXPECT_EQ(answer_to("{\"error\": "s + error + ", \"id\": " + id + "}\n"),
                       "failure: sent an error without a class or a description");
@@ -528,7 +528,7 @@ TEST(Protocol, CountsEventsAnewForEachCommandAndNotWhileIdle)
         for (std::size_t i = 0; i < limits::qmp_events_max; ++i)
             (void)protocol.feed(kResume);
         ASSERT_EQ(shown(protocol.feed(returned(ours(command)))), Shown{"return {}"});
-        // A guest may need hours to give a device up; nobody loses the connection for that.
+        // A guest may need hours to give a device up; no client loses the connection for that.
         for (std::size_t i = 0; i <= limits::qmp_events_max; ++i)
             ASSERT_EQ(shown(protocol.feed(kResume)), Shown{"RESUME {}"}) << i;
         (void)protocol.command("cont", "");
