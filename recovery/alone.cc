@@ -43,4 +43,18 @@ Result<Alone> be_alone(const std::string& directory, Deadline until)
     }
 }
 
+Result<ByteLock> take_gate(const Locks& locks, Deadline until)
+{
+    for (;;) {
+        auto gate = locks.try_acquire(LockKind::gate, 0);
+        if (!gate) return std::move(gate).error();
+        if (*gate) return **std::move(gate);
+        if (Clock::now() >= until)
+            return Error(Errc::busy, "store: its write gate is held: " +
+                                         locks.holder(LockKind::gate, 0),
+                         "wait for it, or end that process, and run it again");
+        std::this_thread::sleep_for(kLockPoll);
+    }
+}
+
 }  // namespace xlstore::recovery

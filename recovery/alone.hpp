@@ -19,6 +19,9 @@ struct Alone {
 /// Tries until `until`. Errors: busy, naming those that have it open; store (no lock files).
 Result<Alone> be_alone(const std::string& directory, Deadline until);
 
+/// The write gate of a store that is not open. Errors: busy, naming its holder.
+Result<ByteLock> take_gate(const Locks& locks, Deadline until);
+
 }  // namespace xlstore::recovery
 
 #endif  // XLSTORE_RECOVERY_ALONE_HPP_

@@ -74,6 +74,7 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
         !std::filesystem::exists(StorePaths(where.directory).database()) &&
         !make_empty(check, where.directory))
         return Checked{check.so_far(), nullptr};
+    if (!*unsafe) tell_what_salvage_lost(check, where);
     const auto seen = file_identity(StorePaths(where.directory).database());
     std::optional<std::string> damage;
     if (*unsafe) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/high_numbers.hpp"
 
-#include <thread>
-
+#include "recovery/alone.hpp"
 #include "store/store_paths.hpp"
 #include "store/store_source.hpp"
 
@@ -20,20 +19,6 @@ std::vector<WrongNumber> look(const std::string& directory)
         return high_numbers(db, seen);
     } catch (const DbError&) {
         return {};
-    }
-}
-
-Result<ByteLock> take_gate(const Locks& locks, Deadline until)
-{
-    for (;;) {
-        auto gate = locks.try_acquire(LockKind::gate, 0);
-        if (!gate) return std::move(gate).error();
-        if (*gate) return **std::move(gate);
-        if (Clock::now() >= until)
-            return Error(Errc::busy, "store: its write gate is held: " +
-                                         locks.holder(LockKind::gate, 0),
-                         "wait for it, or end that process, and run it again");
-        std::this_thread::sleep_for(kLockPoll);
     }
 }
 

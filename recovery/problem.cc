@@ -22,6 +22,7 @@ constexpr std::array kProblems = {
     Problem{Code::row_rebuilt, "row_rebuilt", "could be saved in part", "", "", false, Exit::left},
     Problem{Code::row_set_aside, "row_set_aside", "could be read, has no place, and is set aside", "", "", false, Exit::left},
     Problem{Code::database_missing, "database_missing", "there is no database", "Make an empty one", "MADE", false, Exit::left},
+    Problem{Code::salvage_untold, "salvage_untold", "it was saved, and what could not be saved was perhaps not told", "Tell it once more", "TOLD", true, Exit::left},
     Problem{Code::database_unseen, "database_unseen", "the database could not be read; that proves nothing of it, and nothing was replaced", "", "", false, Exit::blind},
     Problem{Code::row_dangling, "row_dangling", "a row names one that is missing; 'xlfsck -y' sets it aside", "", "", false, Exit::left},
     Problem{Code::database_older, "database_older", "its database is an older state of it, or may be; no QEMU of it lives", "Make it this place's store", "SETTLED", true, Exit::left},

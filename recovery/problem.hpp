@@ -24,6 +24,7 @@ enum class Code : std::uint16_t {
     row_rebuilt = 10,
     row_set_aside = 11,
     database_missing = 12,
+    salvage_untold = 13,
     database_unseen = 20,
     row_dangling = 21,
     database_older = 30,

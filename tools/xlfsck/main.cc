@@ -261,6 +261,7 @@ int main(int argc, char** argv)
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
     ignore_broken_pipes();
     hold_standard_descriptors();
+    (void)std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what was told is not lost by a kill
     const int status = run_as(parse_options(argc, argv));
     const auto trouble = output_trouble();
     if (!trouble) return status;
