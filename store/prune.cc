@@ -244,6 +244,14 @@ private:
         return options_.what.empty() ||
                std::ranges::find(options_.what, kept) != options_.what.end();
     }
+    // R20: with the first rows of a kind that go, since the process may be killed before it has said
+    // how many went in all.
+    void note_begun(const Pruned& pruned)
+    {
+        if (pruned.count > 0) return;
+        Journal(store_).add_history(
+            HistoryLine{{}, "prune", {}, {}, "begun", {}, std::string(kept_name(pruned.kept))});
+    }
     [[nodiscard]] bool is_over() const { return Clock::now() >= until_; }
 
     Task<Result<Pruned>> history()
@@ -266,8 +274,12 @@ private:
             }
         }
         if (options_.dry_run || pruned.count == 0) co_return pruned;
+        bool first = true;
         const std::function<Result<bool>(const GateHold&)> section =
-            [&](const GateHold&) -> Result<bool> { return drop_history(below); };
+            [&](const GateHold&) -> Result<bool> {
+            if (std::exchange(first, false)) note_begun(Pruned{Kept::history});
+            return drop_history(below);
+        };
         for (bool more = true; more && pruned.complete;) {
             const auto sliced = co_await store_.with_gate("prune", until_, section);
             if (!sliced) co_return sliced.error();
@@ -330,6 +342,7 @@ private:
         const std::function<Result<void>(const GateHold&)> section =
             [&](const GateHold&) -> Result<void> {
             Db& db = store_.db();
+            if (!ids.empty()) note_begun(pruned);
             for (const auto id : ids) {
                 const auto bytes = bytes_of(db, table.size, id);
                 db.prepare(table.remove).bind(id).run();
@@ -350,16 +363,28 @@ private:
         return false;
     }
 
+    Task<Result<void>> begin(Pruned pruned)
+    {
+        const std::function<Result<void>(const GateHold&)> section =
+            [&](const GateHold&) -> Result<void> {
+            note_begun(pruned);
+            return {};
+        };
+        co_return co_await store_.with_gate("prune", until_, section);
+    }
+
     Task<Result<Pruned>> damaged()
     {
         Pruned pruned{Kept::damaged};
         const auto limits = limits_of(Kept::damaged, options_);
+        auto files = aside_files(store_.directory());
         std::int64_t kept = 0;
-        for (const auto& file : aside_files(store_.directory())) {
-            if (file.at_us >= limits.before_us && kept < limits.count) {
-                ++kept;
-                continue;
-            }
+        std::erase_if(files, [&](const AsideFile& file) -> bool {
+            return file.at_us >= limits.before_us && kept++ < limits.count;
+        });
+        // Where the disk is too full for that it is left out: they make the room.
+        if (!options_.dry_run && !files.empty()) (void)co_await guarded(begin(pruned));
+        for (const auto& file : files) {
             if (!options_.dry_run && unlink(file.path.c_str()) != 0 && errno != ENOENT)
                 co_return Error(Errc::io, file.path.string() + ": " + errno_text(errno));
             add(pruned, file.bytes);

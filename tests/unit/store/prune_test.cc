@@ -129,7 +129,8 @@ TEST_F(PruneTest, HistoryGoesFromItsBeginningAndByItselfOnlyWithSomeSlack)
     due.only_when_due = true;
     EXPECT_EQ(pruned(due), "");
     EXPECT_EQ(pruned(), "history " + std::to_string(lines - 100'000));
-    EXPECT_EQ(number("SELECT count(*) FROM history"), 100'001);  // the line that says so
+    EXPECT_EQ(number("SELECT count(*) FROM history"), 100'002);  // the lines that say so (R20)
+    EXPECT_EQ(number("SELECT count(*) FROM history WHERE operation = 'prune' AND outcome = 'begun'"), 1);
     EXPECT_EQ(number("SELECT history_pruned_below - (SELECT min(id) FROM history) FROM store"), 0);
     EXPECT_EQ(pruned(due), "");
 }
