@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,13 +16,16 @@
 #include <utility>
 #include <vector>
 
-#include "store/fd.hpp"
+#include "store/lock_file.hpp"
 #include "store/new_database.hpp"
 
 namespace xlstore {
 
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr std::string_view kName = "xlstore-copy-";
 constexpr int kAttempts = 5;
 constexpr std::size_t kCopyBlock = std::size_t{1} << 20;
 constexpr sqlite3_int64 kMostOfLog = sqlite3_int64{1} << 30;  // in memory at a time
@@ -55,7 +59,35 @@ Error trouble(const std::string& what, const std::string& advice)
 // The directory that the user can know: the copy's own goes with it.
 std::string place_of(const PrivateCopy& copy)
 {
-    return std::filesystem::path(copy.database()).parent_path().parent_path().string();
+    return fs::path(copy.database()).parent_path().parent_path().string();
+}
+
+void remove_copy(const std::string& directory)
+{
+    for (const char* name : {"/store.db", "/store.db-wal", "/store.db-shm", "/store.db-journal"})
+        remove_file(directory, name);
+    rmdir(directory.c_str());
+}
+
+// While its process lives a copy's directory is locked. Nothing: it is, or it is not ours.
+std::optional<Fd> locked(const std::string& directory)
+{
+    Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat st {};
+    if (!fd || fstat(fd.get(), &st) != 0 || st.st_uid != geteuid()) return std::nullopt;
+    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+    return fd;
+}
+
+// R20: copies that killed processes left. Documents are in them.
+void remove_left_over(const std::string& place)
+{
+    std::error_code error;
+    for (fs::directory_iterator i(place, error), end; !error && i != end; i.increment(error)) {
+        if (!i->path().filename().string().starts_with(kName)) continue;
+        const auto directory = i->path().string();
+        if (const auto lock = locked(directory)) remove_copy(directory);
+    }
 }
 
 // A file as SQLite opens it; its name has to be followed by two NULs, as those of SQLite's own are.
@@ -123,11 +155,8 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
 {
     const char* wished = std::getenv("TMPDIR");
     std::unique_ptr<PrivateCopy> copy;
-    for (const char* place : {wished, "/tmp", "/dev/shm"}) {
-        if (!place || !*place || copy) continue;
-        std::string directory = std::string(place) + "/xlstore-look-XXXXXX";
-        if (mkdtemp(directory.data())) copy.reset(new PrivateCopy(directory));
-    }
+    for (const char* place : {wished, "/tmp", "/dev/shm"})
+        if (place && *place && !copy) copy = make_empty(place);
     if (!copy)
         return Error(Errc::io,
                      std::string("store: no place for a private copy: ") + errno_text(errno),
@@ -138,6 +167,22 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
         return Error(Errc::io, std::string("store: ") + e.what(), "nothing was changed; try again");
     }
     return copy;
+}
+
+std::unique_ptr<PrivateCopy> PrivateCopy::make_empty(const std::string& place)
+{
+    remove_left_over(place);
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+        std::string directory = place + "/" + std::string(kName) + "XXXXXX";
+        if (!mkdtemp(directory.data())) break;
+        auto lock = locked(directory);
+        // Until it was locked another process could take it for one that was left.
+        if (lock && file_identity(directory))
+            return std::unique_ptr<PrivateCopy>(new PrivateCopy(directory, *std::move(lock)));
+        if (lock) continue;
+        rmdir(directory.c_str());
+    }
+    return nullptr;
 }
 
 Result<void> PrivateCopy::fill(const std::string& database)
@@ -180,9 +225,7 @@ std::string PrivateCopy::log_of(const std::string& database)
 
 PrivateCopy::~PrivateCopy()
 {
-    for (const char* name : {"/store.db", "/store.db-wal", "/store.db-shm", "/store.db-journal"})
-        remove_file(directory_, name);
-    rmdir(directory_.c_str());
+    remove_copy(directory_);
 }
 
 }  // namespace xlstore

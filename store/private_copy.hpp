@@ -8,6 +8,7 @@
 #include <string>
 
 #include "store/error.hpp"
+#include "store/fd.hpp"
 #include "store/store_paths.hpp"
 
 namespace xlstore {
@@ -16,7 +17,8 @@ class PrivateCopy {
 public:
     /// Of `database` and its log, if it has one. The files are read through SQLite's own functions:
     /// another descriptor's close would drop the locks of a connection in this process. Made below
-    /// $TMPDIR, /tmp or /dev/shm, the first that can be written. Errors: io (nowhere to write, it
+    /// $TMPDIR, /tmp or /dev/shm, the first that can be written; copies there that killed processes
+    /// of this user left are removed (R20). Errors: io (nowhere to write, it
     /// cannot be read, or it is changed all the time).
     static Result<std::unique_ptr<PrivateCopy>> make(const std::string& database);
     /// The bytes of the log of `database`, read as above; "": it has none, or is changed all the
@@ -29,9 +31,13 @@ public:
     [[nodiscard]] std::string database() const { return StorePaths(directory_).database(); }
 
 private:
-    explicit PrivateCopy(std::string directory) : directory_(std::move(directory)) {}
+    PrivateCopy(std::string directory, Fd lock)
+        : directory_(std::move(directory)), lock_(std::move(lock))
+    {}
+    static std::unique_ptr<PrivateCopy> make_empty(const std::string& place);
     Result<void> fill(const std::string& database);
     std::string directory_;
+    Fd lock_;  ///< on the directory: says that this process lives
 };
 
 }  // namespace xlstore

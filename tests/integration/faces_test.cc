@@ -399,7 +399,7 @@ TEST_F(AdviceTest, PrivateCopyIsNotNamedForTheDatabase)
     write_file(database, bytes);
     for (const Words& words : {Words{"-n"}, Words{"-n", "--json"}}) {
         const Ran ran = xlfsck(store_.path(), words);
-        EXPECT_FALSE(contains(ran.out + ran.err, "xlstore-look-")) << ran.out << ran.err;
+        EXPECT_FALSE(contains(ran.out + ran.err, "xlstore-copy-")) << ran.out << ran.err;
     }
 }
 

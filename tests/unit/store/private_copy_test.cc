@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "store/db.hpp"
 #include "tests/support/scratch.hpp"
@@ -70,6 +72,41 @@ TEST_F(PrivateCopyTest, GoesWithItsObject)
         EXPECT_FALSE(fs::is_empty(place_));
     }
     EXPECT_TRUE(fs::is_empty(place_));
+}
+
+TEST_F(PrivateCopyTest, OneThatAKilledProcessLeftGoesWithTheNext)
+{
+    const auto living = PrivateCopy::make(path_);
+    ASSERT_TRUE(living);
+    const pid_t child = fork();
+    if (child == 0) {
+        const auto copy = PrivateCopy::make(path_);
+        _exit(copy ? 0 : 1);  // no destructor runs
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+    const auto count = [&] {
+        return std::distance(fs::directory_iterator(place_), fs::directory_iterator());
+    };
+    EXPECT_EQ(count(), 2);
+    const auto copy = PrivateCopy::make(path_);
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(count(), 2) << "that of the living one, and this one";
+    EXPECT_EQ(rows_of((*living)->database()), 2);
+}
+
+TEST_F(PrivateCopyTest, WhatIsNoCopyIsLeftAlone)
+{
+    fs::create_directory(place_ + "/xlstore-copy");
+    fs::create_directory(directory_ / "elsewhere");
+    fs::create_directory_symlink(directory_ / "elsewhere", place_ + "/xlstore-copy-link");
+    fs::create_directory(place_ + "/xlstore-copy-full");
+    std::ofstream(place_ + "/xlstore-copy-full/mine") << "mine";
+    ASSERT_TRUE(PrivateCopy::make(path_));
+    EXPECT_TRUE(fs::exists(place_ + "/xlstore-copy"));
+    EXPECT_TRUE(fs::is_symlink(place_ + "/xlstore-copy-link"));
+    EXPECT_TRUE(fs::exists(place_ + "/xlstore-copy-full/mine"));
 }
 
 TEST_F(PrivateCopyTest, LeavesTheLocksOfOthersOfThisProcess)
