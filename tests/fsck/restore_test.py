@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A backup is taken and put back, also by a program that is killed at each of its system calls.
+"""A backup is taken and put back. What a kill leaves: kills.py.
 
-    restore_test.py --bin BUILD/bin [--share K/N] [CLASS | CLASS.TEST] …
-
-The whole of it, each stop: --share 0/1.
+    restore_test.py --bin BUILD/bin [CLASS | CLASS.TEST] …
 """
 
 import argparse
@@ -12,7 +10,6 @@ import fcntl
 import json
 import os
 import pathlib
-import re
 import shutil
 import sqlite3
 import stat
@@ -26,9 +23,7 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BIN = None      # set from the command line, below
-SHARE = (0, 1)
 SECONDS = 120
-KILLED = 99
 
 
 class Backup(unittest.TestCase):
@@ -190,68 +185,14 @@ class Backup(unittest.TestCase):
         self.assertEqual(self.names(), ["d7"])
         self.usable()
 
-    # ---- Killed ----
-
-    def test_killed_anywhere_it_is_the_old_store_or_the_new_one(self):
-        self.must("xlstore", "backup", self.file)
-        self.import_(8)
-        old, new = ["d7", "d8"], ["d7"]
-        part, parts = SHARE
-        number, survived, kills, seen = part, 0, 0, set()
-        while survived < 1:
-            if self.names() == new:
-                self.import_(8)
-            done = subprocess.run([BIN / "killer", str(number), "--skip-pure", "--", BIN / "xlstore", "--store",
-                                   self.store, "restore", self.file],
-                                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
-                                  capture_output=True, text=True, timeout=SECONDS, check=False)
-            self.assertIn(done.returncode, (0, KILLED), (number, done.stdout, done.stderr))
-            survived += done.returncode == 0
-            kills += done.returncode == KILLED
-            names = self.names()
-            self.assertIn(names, (old, new), f"stop {number}")
-            seen.add(tuple(names))
-            if number // parts % 8 == 0:
-                self.usable()
-            self.must("xlfsck", "-p", statuses=(0, 1))
-            self.assertEqual(self.names(), names, f"stop {number}")
-            for path in [*self.store.glob("store.db.replaced-*"), *self.store.glob("store.db.damaged-*")]:
-                path.unlink()
-            number += parts
-        self.assertEqual(seen, {tuple(old), tuple(new)})
-        print(f"killed at {kills} stops of a restore")
-
-    def test_a_backup_that_is_killed_is_there_whole_or_not_at_all(self):
-        part, parts = SHARE
-        number, kills = part, 0
-        while True:
-            done = subprocess.run([BIN / "killer", str(number), "--skip-pure", "--", BIN / "xlstore", "--store",
-                                   self.store, "backup", self.file],
-                                  env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
-                                  capture_output=True, text=True, timeout=SECONDS, check=False)
-            self.assertIn(done.returncode, (0, KILLED), (number, done.stdout, done.stderr))
-            if self.file.exists():
-                database = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
-                self.assertEqual(database.execute("SELECT name FROM domain").fetchall(), [("d7",)], f"stop {number}")
-                database.close()
-            for path in self.place.glob("backup*"):
-                path.unlink()
-            if done.returncode == 0:
-                break
-            kills += 1
-            number += parts
-        self.usable()
-        print(f"killed at {kills} stops of a backup")
-
 
 def main():
-    global BIN, SHARE
+    global BIN
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
-    parser.add_argument("--share", default="0/1", type=lambda text: tuple(map(int, re.fullmatch(r"(\d+)/(\d+)", text).groups())))
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
-    BIN, SHARE = options.bin, options.share
+    BIN = options.bin
     unittest.main(argv=[sys.argv[0], *options.tests])
 
 

@@ -21,31 +21,12 @@ import sys
 import tempfile
 
 from damage import is_at_its_end
+from kept import Kept
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DOMAINS = 24
 PAGE = 4096
 SECONDS = 120
-
-
-class Kept:
-    """The files of a store, to be put back into the same files: lock files that are put back otherwise, and a
-    copy of the directory, are known as such (R17)."""
-
-    def __init__(self, store):
-        self.store = store
-        self.files = {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
-
-    def put_back(self):
-        for path in self.store.iterdir():
-            if path.is_file() and path.name not in self.files:
-                path.unlink()
-        for name, text in self.files.items():
-            path = self.store / name
-            with open(path, "r+b" if path.exists() else "wb") as file:
-                file.write(text)
-                file.truncate()
-            path.chmod(0o600)
 
 
 class Base:
