@@ -43,7 +43,9 @@ TEST_F(RenameTest, ChangesRowAndDocumentAndNothingInQemu)
     EXPECT_EQ(xl({"export", "7"}).out,
               replaced(document, R"("name": "web")", R"("name": "web two")"));
     EXPECT_EQ(state_of(domain_.judge()), qemu);
-    EXPECT_TRUE(ended(xl({"show", "web"}), 4));
+    // No command acts by the name of old; those that tell of the past know it.
+    EXPECT_TRUE(ended(xl({"eject", "web", "hdc"}), 4));
+    EXPECT_TRUE(contains(xl({"show", "web"}).out, "web two"));
     EXPECT_TRUE(contains(xl({"history", "web two"}).out, R"("web" is now called "web two")"));
     EXPECT_TRUE(ended(xl({"insert", "web two", "hdc", domain_.image('b')}), 0));
     EXPECT_TRUE(ended(xl({"rename", "7", "web"}), 0));
@@ -103,6 +105,20 @@ TEST_F(RenameTest, RefusesWhatCannotBe)
     // A destroyed domain has no name that is in the way.
     ASSERT_TRUE(ended(xl({"destroy", "8"}), 0));
     EXPECT_TRUE(ended(xl({"rename", "7", "other"}), 0));
+}
+
+// Until another domain has it.
+TEST_F(RenameTest, HistoryIsFoundByTheNameOfOldToo)
+{
+    ASSERT_TRUE(ended(xl({"rename", "7", "new"}), 0));
+    const auto by_old = xl({"history", "web"});
+    EXPECT_TRUE(ended(by_old, 0));
+    EXPECT_EQ(by_old.out, xl({"history", "new"}).out);
+    refused({"destroy", "web"}, 4, "not_found", "web");
+
+    const Material other(store_.directory(), 8, "web");
+    ASSERT_TRUE(ended(xl({"import", "8", other.document}), 0));
+    EXPECT_EQ(xl({"history", "web"}).out, xl({"history", "8"}).out);
 }
 
 // R8: from the mark on, nothing is edited; and its name is taken until it is over.

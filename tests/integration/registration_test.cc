@@ -133,6 +133,24 @@ TEST_F(RegistrationTest, DocumentFollowsTheMediumThatIsInTheDrive)
     EXPECT_EQ(medium_of(qemu.judge), "");
 }
 
+TEST_F(RegistrationTest, AUuidThatIsNotTheDomainsIsSaidAndChangesNothing)
+{
+    const std::string other = "8f2c7d10-4b6e-4a51-9d3c-00000000abcd";
+    RunningQemu qemu(store_.directory(), material_, "first", {"-uuid", other});
+    import();
+    const Ran ran = registered(qemu);
+    EXPECT_TRUE(contains(ran.out, other));
+    EXPECT_TRUE(contains(member(ran.out, "$.differs[0]"), "this domain's QEMU"));
+    EXPECT_EQ(cell("SELECT uuid FROM domain"), material_.uuid);
+}
+
+TEST_F(RegistrationTest, TheUuidOfTheDomainIsNothingToSay)
+{
+    RunningQemu qemu(store_.directory(), material_, "first", {"-uuid", material_.uuid});
+    import();
+    EXPECT_EQ(member(registered(qemu).out, "$.differs[0]"), "");
+}
+
 TEST_F(RegistrationTest, DocumentFollowsADriveThatIsEmpty)
 {
     RunningQemu qemu(store_.directory(), material_, "first", {}, kEmptyDrive);
