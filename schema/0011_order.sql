@@ -4,7 +4,7 @@
 -- Place in the order of making within the domain: what is put into another QEMU goes in by it. Not
 -- the order of the document, which is libxl's. A thing that is added again moves to the end.
 ALTER TABLE thing ADD COLUMN made INTEGER NOT NULL DEFAULT 0;  -- 0: the trigger below gives one
--- Where QEMU put its devices (store/address.hpp). NULL: it never said. It outlives the QEMU.
+-- Where QEMU put its devices (store/qmp/address.hpp). NULL: it never said. It outlives the QEMU.
 ALTER TABLE thing ADD COLUMN address TEXT CHECK (address IS NULL OR address GLOB '{*}');
 -- The place that the entry gets when this add is done. NULL: it keeps the one that it has.
 ALTER TABLE intent ADD COLUMN made INTEGER;

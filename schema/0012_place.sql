@@ -2,7 +2,7 @@
 -- A store is of one machine and one directory, and its commits are counted (R17): a database that went
 -- back to an older state of itself, or was copied, is told from the one that the directory has seen last.
 
--- Every commit of the library's that changed a row. The directory remembers the highest (store/numbers.hpp).
+-- Every commit of the library's that changed a row. The directory remembers the highest (store/model/numbers.hpp).
 ALTER TABLE store ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
 -- The place that it was last opened for writing at; all NULL: no program of this schema has opened it yet.
 ALTER TABLE store ADD COLUMN machine TEXT;              -- /etc/machine-id; '': there was none

@@ -17,7 +17,7 @@ CREATE TABLE retired_document (
     why        TEXT    NOT NULL,
     json       TEXT    NOT NULL CHECK (json GLOB '{*}'),  -- minified
     -- What the document cannot say of QEMU's things: order, addresses, things of no document
-    -- (store/migration.hpp). NULL: there were none, or they could not be read.
+    -- (store/operation/migration.hpp). NULL: there were none, or they could not be read.
     things     TEXT    CHECK (things IS NULL OR things GLOB '{*}')
 ) STRICT;
 CREATE INDEX retired_document_at ON retired_document (retired_us);

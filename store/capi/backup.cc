@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A backup of the store.
-#include "store/backup.hpp"
+#include "store/keep/backup.hpp"
 
 #include "store/capi/handle.hpp"
-#include "store/json_text.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A creation in steps, for embedders that start QEMU themselves.
-#include "store/creation.hpp"
+#include "store/lifecycle/creation.hpp"
 
 #include <unistd.h>
 
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The document, and things under the fast lock.
-#include "store/edit.hpp"
+#include "store/operation/edit.hpp"
 
 #include <functional>
 
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

@@ -3,8 +3,8 @@
 
 #include <new>
 
-#include "store/error_json.hpp"
-#include "store/json_text.hpp"
+#include "store/text/error_json.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

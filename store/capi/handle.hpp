@@ -15,9 +15,9 @@
 #include <string_view>
 #include <vector>
 
-#include "store/domain.hpp"
-#include "store/finish_creation.hpp"
-#include "store/store.hpp"
+#include "store/core/domain.hpp"
+#include "store/core/store.hpp"
+#include "store/lifecycle/finish_creation.hpp"
 #include "xlstore/xlstore.h"
 
 namespace xlstore::capi {

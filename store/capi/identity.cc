@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What a domain is called, and its document on the way to another store, closed while it goes
 // there.
-#include "store/identity.hpp"
+#include "store/operation/identity.hpp"
 
+#include "store/base/limits.hpp"
+#include "store/base/random.hpp"
 #include "store/capi/handle.hpp"
-#include "store/closing.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/migration.hpp"
-#include "store/random.hpp"
+#include "store/operation/closing.hpp"
+#include "store/operation/migration.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

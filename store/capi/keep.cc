@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What is kept (R22): documents of domains that are over, and what a run of recovery took away.
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/prune.hpp"
-#include "store/put_back.hpp"
-#include "store/retired.hpp"
-#include "store/undo.hpp"
+#include "store/keep/prune.hpp"
+#include "store/keep/put_back.hpp"
+#include "store/keep/retired.hpp"
+#include "store/keep/undo.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

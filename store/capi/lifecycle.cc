@@ -4,12 +4,12 @@
 #include <filesystem>
 #include <map>
 
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/creation.hpp"
-#include "store/destroy.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/registration.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/registration.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

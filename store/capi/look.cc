@@ -2,12 +2,12 @@
 // Looking: domains, SQL, locks; and breaking a lock.
 #include <cstddef>
 
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/lock_survey.hpp"
-#include "store/qemu_life.hpp"
-#include "store/query.hpp"
+#include "store/core/lock_survey.hpp"
+#include "store/database/query.hpp"
+#include "store/lifecycle/qemu_life.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Level one, and waiting for an intent.
-#include "store/operation.hpp"
+#include "store/operation/operation.hpp"
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/error_json.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/wait.hpp"
+#include "store/operation/wait.hpp"
+#include "store/text/error_json.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Level two: slow lock, intend, settle.
-#include "store/own_qmp.hpp"
+#include "store/operation/own_qmp.hpp"
 
 #include <new>
 
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
-#include "store/engine.hpp"
-#include "store/journal.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
+#include "store/core/journal.hpp"
+#include "store/operation/engine.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
 

@@ -5,7 +5,7 @@
 #include <array>
 #include <utility>
 
-#include "store/json_text.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::qmp {
 

@@ -14,13 +14,13 @@
 #include <optional>
 #include <utility>
 
-#include "store/crash_point.hpp"
-#include "store/fd.hpp"
-#include "store/hole.hpp"
-#include "store/json_text.hpp"
-#include "store/listener.hpp"
-#include "store/random.hpp"
-#include "store/socket_clients.hpp"
+#include "store/base/fd.hpp"
+#include "store/base/random.hpp"
+#include "store/os/listener.hpp"
+#include "store/os/socket_clients.hpp"
+#include "store/testing/crash_point.hpp"
+#include "store/testing/hole.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::qmp {
 

@@ -10,13 +10,13 @@
 #include <optional>
 #include <string>
 
-#include "store/error.hpp"
-#include "store/file_identity.hpp"
-#include "store/loop.hpp"
-#include "store/process.hpp"
+#include "store/base/error.hpp"
+#include "store/base/file_identity.hpp"
+#include "store/event/loop.hpp"
+#include "store/model/qemu_registration.hpp"
+#include "store/os/process.hpp"
 #include "store/qmp/listing.hpp"
 #include "store/qmp/protocol.hpp"
-#include "store/qmp/registration.hpp"
 
 namespace xlstore::qmp {
 
@@ -27,7 +27,7 @@ inline constexpr std::string_view kUnplugRefused = "DEVICE_UNPLUG_GUEST_ERROR";
 struct Expected {
     ProcessId qemu;
     /// Another process called listen(): the kernel has to show that `qemu` holds the other end of
-    /// the very connection that was made (store/listener.hpp).
+    /// the very connection that was made (store/os/listener.hpp).
     bool handed_in = false;
 };
 

@@ -5,9 +5,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "store/hole.hpp"
-#include "store/json_text.hpp"
-#include "store/plain_text.hpp"
+#include "store/testing/hole.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
 
 namespace xlstore::qmp {
 

@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include "store/limits.hpp"
+#include "store/base/limits.hpp"
 
 namespace xlstore::qmp {
 

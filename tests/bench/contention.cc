@@ -22,7 +22,7 @@
 #include <thread>
 #include <vector>
 
-#include "store/store.hpp"
+#include "store/core/store.hpp"
 
 namespace {
 

@@ -22,13 +22,13 @@
 #include <string>
 #include <vector>
 
-#include "store/class_plan.hpp"
-#include "store/creation.hpp"
-#include "store/edit.hpp"
-#include "store/journal.hpp"
-#include "store/operation.hpp"
-#include "store/registration.hpp"
-#include "store/store.hpp"
+#include "store/classes/class_plan.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/store.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/registration.hpp"
+#include "store/operation/edit.hpp"
+#include "store/operation/operation.hpp"
 
 namespace {
 

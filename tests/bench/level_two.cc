@@ -16,10 +16,10 @@
 #include <string>
 
 #include "store/capi/handle.hpp"
-#include "store/class_plan.hpp"
-#include "store/domain.hpp"
-#include "store/journal.hpp"
-#include "store/store.hpp"
+#include "store/classes/class_plan.hpp"
+#include "store/core/domain.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/store.hpp"
 #include "xlstore/xlstore.h"
 
 namespace {

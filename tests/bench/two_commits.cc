@@ -11,10 +11,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "store/creation.hpp"
-#include "store/domain.hpp"
-#include "store/journal.hpp"
-#include "store/store.hpp"
+#include "store/core/domain.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/store.hpp"
+#include "store/lifecycle/creation.hpp"
 
 namespace {
 

@@ -30,8 +30,8 @@
 #include <optional>
 #include <utility>
 
-#include "recovery/recover.hpp"
-#include "store/operation.hpp"
+#include "recovery/runs/recover.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/crash/sqlite_calls.hpp"
 #include "tests/crash/work.hpp"
 

@@ -4,7 +4,7 @@
 
     holes.py --build BUILD [--only GUARD] [--control]
 
-A build with mutations (store/hole.hpp) does without a guard that XLSTORE_LEAVE_OUT names. Each row runs one
+A build with mutations (store/testing/hole.hpp) does without a guard that XLSTORE_LEAVE_OUT names. Each row runs one
 test or proof, which has to fail and to say what went wrong because the guard is gone: the violation that the
 guard keeps away, never just that something failed. --control: first with the guard in place, when it has to
 pass, as it does elsewhere among the tests. Exit status: 0 all are caught, 1 one is not.

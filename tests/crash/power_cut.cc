@@ -22,7 +22,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "recovery/recover.hpp"
+#include "recovery/runs/recover.hpp"
 #include "tests/crash/disk.hpp"
 #include "tests/crash/sqlite_calls.hpp"
 #include "tests/crash/work.hpp"

@@ -7,13 +7,13 @@
 
 #include <filesystem>
 
-#include "store/class_plan.hpp"
-#include "store/creation.hpp"
-#include "store/destroy.hpp"
-#include "store/edit.hpp"
-#include "store/identity.hpp"
-#include "store/journal.hpp"
-#include "store/product.hpp"
+#include "store/classes/class_plan.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/product.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/operation/edit.hpp"
+#include "store/operation/identity.hpp"
 
 namespace xlstore::test {
 
@@ -66,7 +66,7 @@ void forget_place(const std::string& directory)
     if (!std::filesystem::exists(directory + "/store.db")) return;
     Db(directory + "/store.db", Db::Mode::read_write)
         .execute("UPDATE store SET directory_inode = NULL");
-    constexpr off_t kMemoryAt = 256;  // store/locks.cc: slot 1
+    constexpr off_t kMemoryAt = 256;  // store/lock/locks.cc: slot 1
     const std::string nothing(240, ' ');
     for (const char* name : {"/locks", "/slow"}) {
         const Fd file(open((directory + name).c_str(), O_WRONLY | O_CLOEXEC));

@@ -10,8 +10,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "store/intent.hpp"
-#include "store/store.hpp"
+#include "store/core/store.hpp"
+#include "store/model/intent.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

@@ -149,10 +149,10 @@ class ManualPages(unittest.TestCase):
 
     def test_every_problem_has_an_entry(self):
         numbers = dict(re.findall(r"(\w+) = (\d+),", re.search(
-            r"enum class Code.*?\};", read("recovery/problem.hpp"), re.DOTALL).group(0)))
+            r"enum class Code.*?\};", read("recovery/base/problem.hpp"), re.DOTALL).group(0)))
         bits = dict(re.findall(r"(\w+) = (\d+),", re.search(
-            r"enum class Exit.*?\};", read("recovery/problem.hpp"), re.DOTALL).group(0)))
-        table = read("recovery/problem.cc")
+            r"enum class Exit.*?\};", read("recovery/base/problem.hpp"), re.DOTALL).group(0)))
+        table = read("recovery/base/problem.cc")
         string = r'"((?:[^"\\]|\\.)*)"'
         rows = re.findall(rf"Problem\{{\s*Code::(\w+),\s*{string},\s*{string},\s*{string},\s*{string},"
                           r"\s*(?:true|false),\s*Exit::(\w+)\s*\}", table)

@@ -170,7 +170,7 @@ class Backup(unittest.TestCase):
     def test_who_has_it_open_is_named(self):
         self.must("xlstore", "backup", self.file)
         with open(self.store / "locks", "r+b") as locks:
-            # A session's byte, as store/locks.cc has it.
+            # A session's byte, as store/lock/locks.cc has it.
             fcntl.fcntl(locks, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, (1 << 41) + 5, 1, 0))
             self.refused("--timeout", "0.1", "restore", self.file, saying=f"open.*{os.getpid()}")
         self.must("xlstore", "restore", self.file)

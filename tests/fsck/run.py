@@ -31,7 +31,7 @@ SECONDS = 120
 WITHOUT = {
     4: "tests/integration/log_test.cc: it takes a log of 16 MiB",
     5: "tests/integration/log_test.cc: it takes a log of 16 MiB",
-    6: "recovery/recover.cc: a race of a look with a process that begins",
+    6: "recovery/runs/recover.cc: a race of a look with a process that begins",
     20: "tests/fsck/unseen_test.py: one call of many fails",
     3008: "tests/integration/reuse_test.cc: another pid namespace",
     4008: "tests/integration/recovery_test.cc: an intent of another version",
@@ -46,7 +46,7 @@ WHEN_REPAIRED = {9: "could not be saved (", 10: "could be saved in part (", 11: 
 
 def problems():
     """Codes by name, as the one table has them."""
-    text = (ROOT / "recovery/problem.hpp").read_text(encoding="utf-8")
+    text = (ROOT / "recovery/base/problem.hpp").read_text(encoding="utf-8")
     names = dict(re.findall(r"^    (\w+) = (\d+),", text[text.index("enum class Code"):text.index("/// Bits")],
                             re.MULTILINE))
     return {int(code): name for name, code in names.items()}

@@ -11,8 +11,8 @@
 #include <string>
 #include <string_view>
 
-#include "store/document.hpp"
-#include "store/json_text.hpp"
+#include "store/model/document.hpp"
+#include "store/text/json_text.hpp"
 
 namespace {
 

@@ -32,7 +32,7 @@
 #include <random>
 #include <thread>
 
-#include "store/probe.hpp"
+#include "store/qmp/probe.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

@@ -3,7 +3,7 @@
 // was sent, and after. In this process, over the library itself; QEMU is real.
 #include <signal.h>
 
-#include "store/operation.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/support/domain_test.hpp"
 
 namespace xlstore::test {

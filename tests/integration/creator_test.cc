@@ -12,8 +12,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "store/creation.hpp"
-#include "store/destroy.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/destroy.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

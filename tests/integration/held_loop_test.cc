@@ -8,9 +8,9 @@
 
 #include <filesystem>
 
-#include "store/creation.hpp"
-#include "store/destroy.hpp"
-#include "store/operation.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/support/dead_server.hpp"
 #include "tests/support/loop_watchdog.hpp"
 #include "tests/support/scratch.hpp"

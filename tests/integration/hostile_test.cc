@@ -22,9 +22,9 @@
 #include <functional>
 #include <sstream>
 
-#include "recovery/recover.hpp"
-#include "store/domain.hpp"
-#include "store/operation.hpp"
+#include "recovery/runs/recover.hpp"
+#include "store/core/domain.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/support/holder.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "store/listener.hpp"
+#include "store/os/listener.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"
 

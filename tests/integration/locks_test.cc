@@ -12,9 +12,9 @@
 #include <filesystem>
 #include <regex>
 
-#include "store/crash_point.hpp"
-#include "store/domain.hpp"
+#include "store/core/domain.hpp"
 #include "store/qmp/monitor.hpp"
+#include "store/testing/crash_point.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/stopping.hpp"
 

@@ -3,7 +3,7 @@
 // dead; from elsewhere they are unknown, and unknown is not dead.
 #include <signal.h>
 
-#include "store/process.hpp"
+#include "store/os/process.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <sstream>
 
-#include "store/creation.hpp"
-#include "store/file_identity.hpp"
+#include "store/base/file_identity.hpp"
+#include "store/lifecycle/creation.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"
 

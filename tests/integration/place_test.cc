@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // R17 with a real QEMU: a database that goes back or is copied harms no guest, and a backup is put
 // back under living ones.
-#include "store/place.hpp"
+#include "store/database/place.hpp"
 
 #include <gtest/gtest.h>
 

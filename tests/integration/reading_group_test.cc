@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/creation.hpp"
+#include "store/lifecycle/creation.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <set>
 
-#include "store/listener.hpp"
+#include "store/os/listener.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"
 

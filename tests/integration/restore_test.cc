@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A backup put back under living QEMUs: they are asked and nothing else (R19), and no number means
 // two things afterwards (R17).
-#include "recovery/restore.hpp"
+#include "recovery/runs/restore.hpp"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "recovery/recover.hpp"
+#include "recovery/runs/recover.hpp"
 #include "tests/support/domain_test.hpp"
 #include "tests/support/stopping.hpp"
 

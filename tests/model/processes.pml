@@ -298,7 +298,7 @@ dead:
     ended++
 }
 
-/* recovery/pass4_intents.cc, of one incarnation. */
+/* recovery/passes/pass4_intents.cc, of one incarnation. */
 proctype Recovery(byte p; byte i; bool last)
 {
     byte t = 0;
@@ -413,7 +413,7 @@ dead:
     ended++
 }
 
-/* recovery/pass3_lifecycle.cc, of one incarnation. */
+/* recovery/passes/pass3_lifecycle.cc, of one incarnation. */
 proctype Lifecycle(byte p; byte i; bool last)
 {
     byte t = 0;

@@ -5,7 +5,7 @@
     replay.py TRACE...                   each incarnation in it; a step that is not allowed fails
     replay.py --qemu-deaths 3 TRACE...   where QEMU may have died of itself
 
-A trace is what XLSTORE_TRACE=FILE wrote (store/trace.hpp). A line "PID ended" may have been put
+A trace is what XLSTORE_TRACE=FILE wrote (store/testing/trace.hpp). A line "PID ended" may have been put
 behind a process's last, which then had its effect; otherwise the process may have been killed in it.
 
 Exit status: 0 all are allowed, 1 one is not, 77 there is no spin.

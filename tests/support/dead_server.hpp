@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "store/fd.hpp"
+#include "store/base/fd.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {

@@ -16,7 +16,7 @@
 #include <string>
 #include <thread>
 
-#include "store/loop.hpp"
+#include "store/event/loop.hpp"
 
 namespace xlstore::test {
 

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "store/store.hpp"
+#include "store/core/store.hpp"
 
 namespace xlstore::test {
 

@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include "store/fd.hpp"
+#include "store/base/fd.hpp"
 
 namespace xlstore::test {
 

@@ -10,7 +10,7 @@
 #include <sstream>
 #include <string>
 
-#include "store/loop.hpp"
+#include "store/event/loop.hpp"
 
 namespace xlstore::test {
 

@@ -44,7 +44,7 @@ INITIAL = [(domain, kind, name) for domain in (1, 3, 5)
            for kind, name in (("chardev", "compat_monitor0"), ("chardev", "xlstore-cmd"), ("device", "ide-5632"),
                               ("device", "xenusb-0"), ("object", "pc.ram"))]
 F_OFD_SETLK = 37
-SESSION_BYTES = 1 << 41     # store/locks.cc
+SESSION_BYTES = 1 << 41     # store/lock/locks.cc
 KILLED = 99
 
 

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "recovery/check.hpp"
+#include "recovery/base/check.hpp"
 #include "xlstore/recovery.h"
 
 namespace xlstore::tools {

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "store/plain_text.hpp"
+#include "store/text/plain_text.hpp"
 
 namespace xlstore::tools {
 

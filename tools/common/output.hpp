@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "store/error.hpp"
+#include "store/base/error.hpp"
 
 namespace xlstore::tools {
 

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "schema/steps.hpp"
-#include "store/json_text.hpp"
+#include "store/text/json_text.hpp"
 #include "tools/common/output.hpp"
 
 namespace xlstore::tools {

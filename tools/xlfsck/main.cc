@@ -12,11 +12,11 @@
 #include <string>
 #include <variant>
 
-#include "recovery/fsck.hpp"
-#include "store/error_json.hpp"
-#include "store/json_text.hpp"
-#include "store/limits.hpp"
-#include "store/plain_text.hpp"
+#include "recovery/runs/fsck.hpp"
+#include "store/base/limits.hpp"
+#include "store/text/error_json.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/version.hpp"

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "recovery/problem.hpp"
+#include "recovery/base/problem.hpp"
 
 namespace xlstore::tools {
 

@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-#include "store/store.hpp"
+#include "store/core/store.hpp"
 
 namespace xlstore::tools {
 

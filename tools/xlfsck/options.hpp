@@ -7,7 +7,7 @@
 #include <string>
 #include <variant>
 
-#include "recovery/check.hpp"
+#include "recovery/base/check.hpp"
 
 namespace xlstore::tools {
 

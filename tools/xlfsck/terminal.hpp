@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "recovery/check.hpp"
+#include "recovery/base/check.hpp"
 
 namespace xlstore::tools {
 

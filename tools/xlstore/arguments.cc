@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "store/json_text.hpp"
+#include "store/text/json_text.hpp"
 #include "tools/common/version.hpp"
 #include "tools/xlstore/verbs.hpp"
 #include "xlstore/xlstore.h"

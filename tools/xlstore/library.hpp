@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "store/error.hpp"
+#include "store/base/error.hpp"
 #include "tools/xlstore/verbs.hpp"
 #include "xlstore/xlstore.h"
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "schema/steps.hpp"
-#include "store/json_text.hpp"
-#include "store/number_text.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/number_text.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"

@@ -5,8 +5,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "store/crash_point.hpp"
-#include "store/json_text.hpp"
+#include "store/testing/crash_point.hpp"
+#include "store/text/json_text.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {

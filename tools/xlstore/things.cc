@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "store/number_text.hpp"
+#include "store/text/number_text.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "store/error.hpp"
+#include "store/base/error.hpp"
 #include "tools/common/output.hpp"
 
 namespace xlstore::tools {

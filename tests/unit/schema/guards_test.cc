@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "schema/steps.hpp"
-#include "store/write_permit.hpp"
+#include "store/database/write_permit.hpp"
 
 namespace xlstore {
 namespace {

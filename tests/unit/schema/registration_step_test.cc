@@ -6,7 +6,7 @@
 #include <string>
 
 #include "schema/steps.hpp"
-#include "store/initial_devices.hpp"
+#include "store/core/initial_devices.hpp"
 
 namespace xlstore {
 namespace {

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "schema/steps.hpp"
-#include "store/creation.hpp"
-#include "store/document.hpp"
-#include "store/domain.hpp"
-#include "store/write_permit.hpp"
+#include "store/core/domain.hpp"
+#include "store/database/write_permit.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/model/document.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "recovery/capi_finding.hpp"
+#include "recovery/capi/finding.hpp"
 
 namespace xlstore::tools {
 namespace {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/base/alone.hpp"
+
+#include <thread>
+
+#include "store/core/lock_survey.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+Error in_the_way(const Locks& locks)
+{
+    std::string who;
+    for (const auto& holder : session_holders(locks))
+        who += (who.empty() ? ": " : ", ") + describe(holder);
+    return Error(Errc::busy, "another process has the store open" + who,
+                 "end these processes; the QEMUs run on");
+}
+
+// Error busy: not now.
+Result<Alone> try_once(const std::string& directory)
+{
+    auto locks = Locks::open(directory, true);
+    if (!locks) return std::move(locks).error();
+    auto sessions = locks->try_all_sessions();
+    if (!sessions) return std::move(sessions).error();
+    if (!*sessions) return in_the_way(*locks);
+    auto gate = locks->try_acquire(LockKind::gate, 0);
+    if (!gate) return std::move(gate).error();
+    if (!*gate) return in_the_way(*locks);
+    return Alone{*std::move(locks), **std::move(gate), **std::move(sessions)};
+}
+
+}  // namespace
+
+Result<Alone> be_alone(const std::string& directory, Deadline until)
+{
+    for (;;) {
+        auto alone = try_once(directory);
+        if (alone || alone.error().code != Errc::busy || Clock::now() >= until) return alone;
+        std::this_thread::sleep_for(kLockPoll);
+    }
+}
+
+Result<ByteLock> take_gate(const Locks& locks, Deadline until)
+{
+    for (;;) {
+        auto gate = locks.try_acquire(LockKind::gate, 0);
+        if (!gate) return std::move(gate).error();
+        if (*gate) return **std::move(gate);
+        if (Clock::now() >= until)
+            return Error(Errc::busy, "store: its write gate is held: " +
+                                         locks.holder(LockKind::gate, 0),
+                         "wait for it, or end that process, and run it again");
+        std::this_thread::sleep_for(kLockPoll);
+    }
+}
+
+}  // namespace xlstore::recovery

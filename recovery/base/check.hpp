@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// Policy of a run of the passes: what is asked, what is fixed, what the exit status says. It is
+// decided here and nowhere else; passes neither print nor decide.
+#ifndef XLSTORE_RECOVERY_BASE_CHECK_HPP_
+#define XLSTORE_RECOVERY_BASE_CHECK_HPP_
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recovery/base/problem.hpp"
+#include "store/core/domain.hpp"
+#include "store/event/loop.hpp"
+
+namespace xlstore::recovery {
+
+enum class Mode {
+    look,   ///< -n: no to everything; nothing is written
+    preen,  ///< -p: what is safe without a human
+    yes,    ///< -y: yes to everything
+    ask,    ///< a human answers
+};
+
+enum class Action { none, fixed, left, failed };
+
+/// One thing found, and what became of it.
+struct Finding {
+    Code code;
+    std::optional<std::int64_t> domid;
+    std::optional<std::int64_t> intent;
+    std::string subject;   ///< the object: "domain 7 (web): disks/hdc: intent 12"
+    std::string evidence;  ///< on what it rests; bounded and printable
+    Action action = Action::none;
+    std::string error;  ///< why a fix failed
+};
+
+/// What a problem is about.
+struct Subject {
+    std::string text;
+    std::string evidence = {};
+    std::optional<std::int64_t> domid = {};
+    std::optional<std::int64_t> intent = {};
+};
+
+struct Options {
+    Mode mode = Mode::preen;
+    std::optional<DomainId> only;                                       ///< this domain alone
+    std::chrono::milliseconds timeout_each = std::chrono::seconds(10);  ///< for each domain
+    bool whole = false;    ///< what follows from what was checked is checked, too
+    bool rebuild = false;  ///< rows for QEMUs that no row knows, and a database if there is none
+    std::string userdata = "/var/lib/xen";  ///< where libxl keeps its documents, for that
+    bool evict = false;  ///< what no entry knows is taken out of QEMU instead of adopted
+    std::function<void(const Finding&)> found;  ///< called as each finding is complete
+    std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask
+    std::function<void(int pass, int done, int of)> progress;
+    std::function<bool()>
+        cancelled;  ///< asked between domains: what was begun is brought to its end
+};
+
+struct Report {
+    unsigned exit_bits = 0;
+    int found = 0;  ///< problems, without notes
+    int corrected = 0;
+    int notes = 0;  ///< findings that nothing has to be done about
+};
+
+class Check {
+public:
+    explicit Check(Options options) : options_(std::move(options)) {}
+
+    /// Nothing can be done about it here.
+    void report(Code code, const Subject& subject);
+    /// May it be fixed? After yes, say fixed() or failed(); after no it has been reported as left.
+    [[nodiscard]] bool ask(Code code, const Subject& subject);
+    void fixed(Code code, const Subject& subject);
+    void failed(Code code, const Subject& subject, const Error& error);
+
+    [[nodiscard]] const Options& options() const noexcept { return options_; }
+    [[nodiscard]] bool looking_only() const noexcept { return options_.mode == Mode::look; }
+    [[nodiscard]] Deadline deadline() const { return Clock::now() + options_.timeout_each; }
+    /// How long a human has been waited for so far (Mode::ask): no domain's time.
+    [[nodiscard]] Clock::duration asked_for() const noexcept { return asked_for_; }
+    [[nodiscard]] Report so_far() const noexcept { return {bits_, found_, corrected_, notes_}; }
+
+    /// From here on findings of a domain are held back until release(), so that those of one domain
+    /// stay together although domains are checked side by side. Not where a human is asked: what
+    /// came of an answer follows it.
+    void gather() { gathering_ = options_.mode != Mode::ask; }
+    /// Hands over what was held back of domains with a domid below this, in the order of domid.
+    void release(std::int64_t below);
+    /// Hands over all of it, and holds back no more.
+    void release_all();
+
+    /// From now on that domain alone.
+    void only(DomainId domain) { options_.only = domain; }
+    /// A signal asks it to end; then the exit status says so.
+    [[nodiscard]] bool cancelled()
+    {
+        if (options_.cancelled && options_.cancelled())
+            bits_ |= static_cast<unsigned>(Exit::cancelled);
+        return (bits_ & static_cast<unsigned>(Exit::cancelled)) != 0;
+    }
+    void progress(int pass, int done, int of) const
+    {
+        if (options_.progress) options_.progress(pass, done, of);
+    }
+
+private:
+    void record(Code code, const Subject& subject, Action action, std::string error);
+    void hand_over(const Finding& finding);
+
+    Options options_;
+    unsigned bits_ = 0;
+    int found_ = 0;
+    int corrected_ = 0;
+    Clock::duration asked_for_{0};
+    int notes_ = 0;
+    bool gathering_ = false;
+    std::map<std::int64_t, std::vector<Finding>> held_back_;  // by domid
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_BASE_CHECK_HPP_

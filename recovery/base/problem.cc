@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/base/problem.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace xlstore::recovery {
+
+namespace {
+
+// clang-format off
+constexpr std::array kProblems = {
+    Problem{Code::database_damaged, "database_damaged", "the database is damaged", "Make a new one of what can be read", "SAVED", false, Exit::left},
+    Problem{Code::database_breach, "database_breach", "the rows contradict each other", "", "", false, Exit::left},
+    Problem{Code::log_race, "log_race", "this SQLite can lose rows when a checkpoint overlaps a commit; mitigated: ours run under the write gate", "", "", false, Exit::clean},
+    Problem{Code::log_large, "log_large", "the log is large", "Checkpoint it", "CHECKPOINTED", true, Exit::clean},
+    Problem{Code::log_held, "log_held", "the log grows: a reader does not come to an end", "", "", false, Exit::outside},
+    Problem{Code::database_behind, "database_behind", "a process began to work on the store while a copy of it was looked at", "", "", false, Exit::blind},
+    Problem{Code::schema_changed, "schema_changed", "is not as the store makes it", "Put it right", "RESTORED", true, Exit::left},
+    Problem{Code::index_damaged, "index_damaged", "an index disagrees with its table", "Make the indexes anew", "REINDEXED", false, Exit::left},
+    Problem{Code::row_lost, "row_lost", "could not be saved", "", "", false, Exit::left},
+    Problem{Code::row_rebuilt, "row_rebuilt", "could be saved in part", "", "", false, Exit::left},
+    Problem{Code::row_set_aside, "row_set_aside", "could be read, has no place, and is set aside", "", "", false, Exit::left},
+    Problem{Code::database_missing, "database_missing", "there is no database", "Make an empty one", "MADE", false, Exit::left},
+    Problem{Code::salvage_untold, "salvage_untold", "it was saved, and what could not be saved was perhaps not told", "Tell it once more", "TOLD", true, Exit::left},
+    Problem{Code::database_unseen, "database_unseen", "the database could not be read; that proves nothing of it, and nothing was replaced", "", "", false, Exit::blind},
+    Problem{Code::row_dangling, "row_dangling", "a row names one that is missing; 'xlfsck -y' sets it aside", "", "", false, Exit::left},
+    Problem{Code::database_older, "database_older", "its database is an older state of it, or may be; no QEMU of it lives", "Make it this place's store", "SETTLED", true, Exit::left},
+    Problem{Code::database_older_in_use, "database_older_in_use", "its database is an older state of it, or may be, and QEMUs live", "Make it this place's store, and ask the QEMUs", "SETTLED", false, Exit::left},
+    Problem{Code::store_moved, "store_moved", "it came here from another directory; no QEMU of it lives", "Make it this place's store", "SETTLED", true, Exit::left},
+    Problem{Code::store_moved_in_use, "store_moved_in_use", "it came here from another directory, and QEMUs live", "Make it this place's store, and ask the QEMUs", "SETTLED", false, Exit::left},
+    Problem{Code::store_is_copy, "store_is_copy", "it is a copy, and the QEMUs belong to the store that it was copied from", "", "", false, Exit::left},
+    Problem{Code::store_of_another_machine, "store_of_another_machine", "it came here from another machine, and its QEMUs may live there", "Make it this place's store, and retire what ran there", "SETTLED", false, Exit::left},
+    Problem{Code::numbers_low, "numbers_low", "its numbers would be given again", "Go on above all that were given", "RAISED", true, Exit::left},
+    Problem{Code::numbers_high, "numbers_high", "it has no number left to give", "Go on above all that were given", "LOWERED", true, Exit::left},
+    Problem{Code::entry_unreadable, "entry_unreadable", "its text cannot be read", "Set the text aside and keep what is known of it otherwise", "SET ASIDE", false, Exit::left},
+    Problem{Code::entry_class_unknown, "entry_class_unknown", "is of no known class", "", "", false, Exit::left},
+    Problem{Code::entry_key_differs, "entry_key_differs", "its text is that of another thing", "", "", false, Exit::left},
+    Problem{Code::entry_primary_differs, "entry_primary_differs", "its row and its text name different primaries", "Believe the text", "CORRECTED", true, Exit::left},
+    Problem{Code::member_unreadable, "member_unreadable", "its text cannot be read", "Set the text aside and take it out of the document", "SET ASIDE", false, Exit::left},
+    Problem{Code::member_key_differs, "member_key_differs", "is spelled as another key", "Spell it anew", "CORRECTED", true, Exit::left},
+    Problem{Code::member_misplaced, "member_misplaced", "does not belong there", "Set it aside", "SET ASIDE", false, Exit::left},
+    Problem{Code::array_unlisted, "array_unlisted", "has entries, and no place in the document", "Give it one", "LISTED", true, Exit::left},
+    Problem{Code::identity_differs, "identity_differs", "it is not that of its domain", "Write the domain's name and uuid into it", "CORRECTED", false, Exit::left},
+    Problem{Code::document_differs, "document_differs", "SQL shows another document than the library", "", "", false, Exit::left},
+    Problem{Code::member_missing, "member_missing", "the document has lost it", "", "", false, Exit::left},
+    Problem{Code::entry_orphaned, "entry_orphaned", "is being changed, and no intent says how", "Call it present", "CALLED PRESENT", true, Exit::left},
+    Problem{Code::session_dead, "session_dead", "the process of this session is gone", "Remove its row", "REMOVED", true, Exit::clean},
+    Problem{Code::creation_owned, "creation_owned", "is being created by a living process", "", "", false, Exit::clean},
+    Problem{Code::creation_abandoned, "creation_abandoned", "its creator died and its QEMU does not run", "Retire it", "RETIRED", true, Exit::left},
+    Problem{Code::creation_unfinished, "creation_unfinished", "its creator died and its QEMU runs", "Finish the creation", "FINISHED", true, Exit::left},
+    Problem{Code::destruction_owned, "destruction_owned", "is being destroyed by a living process", "", "", false, Exit::clean},
+    Problem{Code::destruction_unfinished, "destruction_unfinished", "its destruction was ordered and not finished", "Finish it", "FINISHED", true, Exit::left},
+    Problem{Code::older_boot, "older_boot", "belongs to an older boot of this host", "Retire it", "RETIRED", true, Exit::left},
+    Problem{Code::qemu_dead, "qemu_dead", "its QEMU is dead", "Strike it off and keep the document", "STRUCK OFF", true, Exit::left},
+    Problem{Code::qemu_unseen, "qemu_unseen", "could not look whether its QEMU lives", "", "", false, Exit::blind},
+    Problem{Code::document_closed, "document_closed", "its document is closed: changes are refused until it is opened", "", "", false, Exit::clean},
+    Problem{Code::creation_older, "creation_older", "its creation was under way in an older state of the store, and its QEMU runs", "Register it as it is", "REGISTERED", true, Exit::left},
+    Problem{Code::intent_owned, "intent_owned", "a living process is at work on it", "", "", false, Exit::clean},
+    Problem{Code::intent_done, "intent_done", "is as the intent wanted it", "Settle", "SETTLED", true, Exit::left},
+    Problem{Code::intent_undone, "intent_undone", "is as it was before the intent", "Settle", "SETTLED", true, Exit::left},
+    Problem{Code::intent_emptied, "intent_emptied", "the drive is empty", "Settle", "SETTLED", true, Exit::left},
+    Problem{Code::intent_half_done, "intent_half_done", "stopped half-way", "Undo what it did", "UNDONE", true, Exit::left},
+    Problem{Code::intent_waits, "intent_waits", "the guest was asked to let go and still has it", "", "", false, Exit::outside},
+    Problem{Code::intent_in_doubt, "intent_in_doubt", "nothing is proved", "", "", false, Exit::blind},
+    Problem{Code::intent_unreadable, "intent_unreadable", "the intent cannot be read back", "", "", false, Exit::left},
+    Problem{Code::intents_left, "intents_left", "its time was over", "", "", false, Exit::left},
+    Problem{Code::intent_overtaken, "intent_overtaken", "QEMU has gone on since, and has neither image of it", "Close it, and keep what is there", "CLOSED", true, Exit::left},
+    Problem{Code::primary_owned, "primary_owned", "a living process is at work on it: its QEMU was not looked into", "", "", false, Exit::clean},
+    Problem{Code::primary_unseen, "primary_unseen", "its QEMU could not be looked into", "", "", false, Exit::blind},
+    Problem{Code::thing_unknown, "thing_unknown", "is in QEMU, and no entry says so", "Adopt it", "ADOPTED", true, Exit::left},
+    Problem{Code::thing_unwanted, "thing_unwanted", "is in QEMU, and no entry says so", "Take it out", "TAKEN OUT", false, Exit::left},
+    Problem{Code::thing_absent, "thing_absent", "its entry calls it present, and QEMU does not have it", "Call the entry stale", "STALE", true, Exit::left},
+    Problem{Code::thing_partial, "thing_partial", "QEMU has only a part of it", "", "", false, Exit::left},
+    Problem{Code::thing_back, "thing_back", "its entry is stale, and QEMU has it", "Call the entry present", "PRESENT", true, Exit::left},
+    Problem{Code::medium_other, "medium_other", "the drive holds another medium than its entry names", "Put what QEMU has into the entry", "ADOPTED", true, Exit::left},
+    Problem{Code::medium_unknown, "medium_unknown", "the drive holds a medium that no entry names, and none can be made for it", "", "", false, Exit::left},
+    Problem{Code::medium_gone, "medium_gone", "the drive is empty, and its entry names a medium", "Call the entry stale", "STALE", true, Exit::left},
+    Problem{Code::thing_perhaps_initial, "thing_perhaps_initial", "is in QEMU, and no entry says so; whether QEMU was started with it is not known", "Adopt it", "ADOPTED", false, Exit::left},
+    Problem{Code::socket_left, "socket_left", "no process listens, and its domain is gone", "Remove it", "REMOVED", true, Exit::clean},
+    Problem{Code::socket_served, "socket_served", "a process listens, and its domain is gone", "", "", false, Exit::outside},
+    Problem{Code::qemu_unknown, "qemu_unknown", "is a QEMU of this store, and no domain has it", "", "", false, Exit::outside},
+    Problem{Code::log_left, "log_left", "the domain that it tells of is gone", "Remove it", "REMOVED", false, Exit::clean},
+    Problem{Code::surroundings_unseen, "surroundings_unseen", "could not be looked into", "", "", false, Exit::blind},
+    Problem{Code::qemu_homeless, "qemu_homeless", "runs, and no row knows it", "Register it", "REGISTERED", false, Exit::left},
+    Problem{Code::kept_too_long, "kept_too_long", "is kept past its bound", "Prune it", "PRUNED", true, Exit::clean},
+};
+// clang-format on
+
+constexpr bool strictly_ascending()
+{
+    return std::is_sorted(kProblems.begin(), kProblems.end(),
+                          [](const Problem& a, const Problem& b) { return a.code <= b.code; });
+}
+static_assert(strictly_ascending(), "a code is repeated or out of order");
+
+}  // namespace
+
+bool names_an_owner(Code code) noexcept
+{
+    return code == Code::intent_owned || code == Code::primary_owned ||
+           code == Code::creation_owned || code == Code::destruction_owned;
+}
+
+std::span<const Problem> problems()
+{
+    return kProblems;
+}
+
+const Problem& problem(Code code)
+{
+    return *std::find_if(kProblems.begin(), kProblems.end(),
+                         [&](const Problem& p) { return p.code == code; });
+}
+
+}  // namespace xlstore::recovery

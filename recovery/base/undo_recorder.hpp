@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// What a run of recovery takes away or rewrites is kept, row by row (R22), in every pass:
+// temporary triggers of this connection write the row that was there before into undo_row, in the
+// transaction of the change. They end with the run. store/keep/undo.hpp reads and puts back.
+//
+// Not recorded is what has a copy elsewhere (the document of a domain that ends:
+// store/keep/retired.hpp) or follows from what QEMU shows (the state of an entry, its products).
+#ifndef XLSTORE_RECOVERY_BASE_UNDO_RECORDER_HPP_
+#define XLSTORE_RECOVERY_BASE_UNDO_RECORDER_HPP_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/core/store.hpp"
+
+namespace xlstore::recovery {
+
+class UndoRecorder {
+public:
+    /// Writes nothing yet. `mode`: what the list of runs calls it.
+    UndoRecorder(Store& store, std::string_view mode);
+    UndoRecorder(const UndoRecorder&) = delete;
+    UndoRecorder& operator=(const UndoRecorder&) = delete;
+    ~UndoRecorder();
+
+    /// From here on changes are recorded. REQUIRES a database whose tables are there. @throws
+    /// DbError
+    void begin();
+    /// Keeps an object of the schema that is dropped or replaced. REQUIRES an open write
+    /// transaction.
+    /// @throws DbError
+    void keep_schema(std::string_view type, std::string_view name);
+
+private:
+    [[nodiscard]] std::string run_row() const;
+    void record(const char* table, const char* operation, const std::string& of,
+                const std::string& condition);
+
+    Store& store_;
+    std::string token_;
+    std::string run_columns_;  // values of the run's row, as SQL
+    std::vector<std::string> triggers_;
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_BASE_UNDO_RECORDER_HPP_

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+// Pass 0: the database itself.
+//
+// Checks     integrity, foreign keys, that rows do not contradict each other   (1-2);
+//            which SQLite this is, the size of its log and who keeps it from shrinking (3-5);
+//            that triggers and views are those of the store                    (7).
+// Relies on  nothing but that the store could be opened (identity and version are checked there).
+// Leaves     a database that can be read, or nothing for the other passes to do.
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+#include "recovery/passes/high_numbers.hpp"
+#include "recovery/passes/passes.hpp"
+#include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/integrity.hpp"
+#include "store/base/limits.hpp"
+#include "store/database/low_numbers.hpp"
+#include "store/database/tables.hpp"
+#include "store/lock/lock_holders.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// Fixed in 3.51.3, and in the branches 3.50 (.7) and 3.44 (.6). See DESIGN 4.
+bool has_log_race()
+{
+    const int v = sqlite3_libversion_number();
+    return !(v >= 3051003 || (v >= 3050007 && v < 3051000) || (v >= 3044006 && v < 3045000));
+}
+
+// Bytes of the log's index (-shm) that an open read transaction locks, by SQLite's file format.
+constexpr std::int64_t kReadLockFirst = 123;
+constexpr std::int64_t kReadLockLast = 127;
+// A reader that is found twice with this between is no ordinary query.
+constexpr auto kLookAgain = std::chrono::seconds(1);
+
+std::vector<LockHolder> readers_of(const Store& store)
+{
+    const std::string index = StorePaths(store.directory()).log_index();
+    const auto file = file_identity(index);
+    if (!file) return {};
+    auto readers = lock_holders(index, *file, kReadLockFirst, kReadLockLast);
+    std::erase_if(readers, [&](const LockHolder& r) { return r.pid == store.self().pid; });
+    return readers;
+}
+
+// Looked at from outside only: closing a file of the database would drop SQLite's locks on it.
+Task<void> check_log(Check& check, Store& store)
+{
+    struct stat st {};
+    const std::string log = StorePaths(store.directory()).log();
+    if (stat(log.c_str(), &st) != 0 || st.st_size < static_cast<off_t>(limits::log_bytes_large))
+        co_return;
+    Subject about{"store.db-wal", std::to_string(st.st_size >> 20) + " MiB"};
+    auto readers = readers_of(store);
+    if (!readers.empty()) {
+        (void)co_await store.loop().sleep(Clock::now() + kLookAgain);
+        const auto again = readers_of(store);
+        std::erase_if(readers, [&](const LockHolder& r) {
+            return std::ranges::find(again, r.pid, &LockHolder::pid) == again.end();
+        });
+    }
+    if (!readers.empty()) {
+        for (const auto& reader : readers)
+            about.evidence += ", read by " + describe(reader);
+        check.report(Code::log_held, about);
+        co_return;
+    }
+    if (!check.ask(Code::log_large, about)) co_return;
+    const auto emptied = co_await store.empty_log(check.deadline());
+    if (emptied)
+        check.fixed(Code::log_large, about);
+    else
+        check.failed(Code::log_large, about, emptied.error());
+}
+
+// False: they are as they were.
+Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
+{
+    const auto section = [&](const GateHold&) -> Result<void> {
+        store.db().execute("REINDEX");
+        const auto still = integrity_of(store.db());
+        if (still.lines.empty()) return {};
+        return Error(Errc::store, "it is damaged all the same: " + still.lines);
+    };
+    std::optional<Error> failed;
+    try {
+        const auto done = co_await unless_full(
+            store.with_gate("rebuild indexes", check.deadline(), section));
+        if (!done) failed = done.error();
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        failed = Error(Errc::store, words_of_sqlite(e.reason()));
+    }
+    if (failed)
+        check.failed(Code::index_damaged, about, *failed);
+    else
+        check.fixed(Code::index_damaged, about);
+    co_return !failed;
+}
+
+Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
+{
+    const auto flaws = schema_flaws(store.db());
+    for (const auto& flaw : flaws) {
+        const Subject about{flaw.type + " " + json_shown(flaw.name), "it " + flaw.what};
+        if (flaw.repair.empty()) {
+            check.report(Code::schema_changed, about);
+            continue;
+        }
+        if (!check.ask(Code::schema_changed, about)) continue;
+        const auto section = [&](const GateHold&) -> Result<void> {
+            // Another process may have put it right meanwhile.
+            for (const auto& now : schema_flaws(store.db())) {
+                if (now.name != flaw.name) continue;
+                if (undo) undo->keep_schema(now.type, now.name);
+                store.db().execute(now.repair);
+            }
+            return {};
+        };
+        const auto done = co_await unless_full(
+            store.with_gate("restore the schema", check.deadline(), section));
+        if (done)
+            check.fixed(Code::schema_changed, about);
+        else
+            check.failed(Code::schema_changed, about, done.error());
+    }
+}
+
+// R17. No trigger can guard sqlite_sequence.
+Task<void> check_numbers(Check& check, Store& store)
+{
+    if (store.is_behind() || store.displaced()) co_return;  // older than what is remembered
+    const auto seen = store.locks().remembered();
+    // Where it may be written they were lowered before it was opened.
+    if (check.looking_only())
+        for (const auto& high : high_numbers(store.db(), seen))
+            check.report(Code::numbers_high, subject_of(high));
+    for (const auto& low : low_numbers(store.db(), seen)) {
+        const auto about = subject_of(low);
+        if (!check.ask(Code::numbers_low, about)) continue;
+        const auto section = [&](const GateHold&) -> Result<void> {
+            raise_low_numbers(store.db(), seen);
+            return {};
+        };
+        const auto done = co_await unless_full(
+            store.with_gate("raise numbers", check.deadline(), section));
+        if (done)
+            check.fixed(Code::numbers_low, about);
+        else
+            check.failed(Code::numbers_low, about, done.error());
+    }
+}
+
+// A creation refuses neither: libxl lets a domain that it moves within one host have a name and a uuid
+// twice, and a QEMU that lives is registered under any name (R1). Until one of the two has another,
+// neither can be named by them.
+void check_identities(Check& check, Db& db)
+{
+    struct Shared {
+        const char* what;
+        const char* command;
+        const char* pairs;
+    };
+    constexpr std::array<Shared, 2> kShared = {
+        Shared{"name", "rename domid:# NAME",
+               "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON a.name = b.name AND "
+               "a.id < b.id WHERE a.state <> 'destroyed' AND b.state <> 'destroyed' ORDER BY b.id"},
+        Shared{"uuid", "preserve domid:# NAME",
+               "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
+               "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' AND "
+               "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' "
+               "ORDER BY b.id"}};
+    for (const auto& shared : kShared) {
+        auto pairs = db.prepare(shared.pairs);
+        while (pairs.step()) {
+            std::string command = shared.command;
+            command.replace(command.find('#'), 1, pairs.text(0));
+            check.report(Code::database_breach,
+                         Subject{"domain " + pairs.text(0) + " (" + pairs.text(1) + ")",
+                                 std::string("it has the ") + shared.what + " of domain " +
+                                     pairs.text(2) + ", too: 'xlstore " + command +
+                                     "' gives it another",
+                                 pairs.integer(0)});
+        }
+    }
+}
+
+}  // namespace
+
+Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo)
+{
+    Db& db = store.db();
+    try {
+        auto damage = integrity_of(db);
+        if (!damage.lines.empty() && damage.indexes_alone) {
+            const Subject about{"store.db", damage.lines};
+            if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};
+            if (co_await rebuild_indexes(check, store, about)) damage = Integrity{};
+        }
+        // A row that names a missing one is in no other row's way: -y replaces the database for it,
+        // and until then the other passes go on.
+        const bool waits = check.looking_only() || check.options().mode == Mode::preen;
+        if (!damage.lines.empty() && damage.rows_alone && waits) {
+            check.report(Code::row_dangling, Subject{"store.db", damage.lines});
+            damage = Integrity{};
+        }
+        if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
+        co_await check_schema(check, store, undo);
+        co_await check_numbers(check, store);
+        auto breaches = db.prepare(
+            "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
+            "FROM invariant_breaches WHERE breach NOT LIKE '%no open intent says why'");  // pass 1
+        while (breaches.step())
+            check.report(Code::database_breach,
+                         Subject{"domain " + breaches.text(0) + " " + breaches.text(1),
+                                 breaches.text(2), breaches.integer(0)});
+        check_identities(check, db);
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;  // it could not be read, which is not the same
+        co_return DatabaseState{false, words_of_sqlite(e.reason())};
+    }
+    if (has_log_race())
+        check.report(Code::log_race, Subject{std::string("SQLite ") + sqlite3_libversion()});
+    co_await check_log(check, store);
+    co_return DatabaseState{};
+}
+
+}  // namespace xlstore::recovery

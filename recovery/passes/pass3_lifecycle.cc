@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+// Pass 3: the life of each incarnation.
+//
+// Checks     creations and destructions that no process is at work on   (3001-3005);
+//            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008);
+//            documents that are closed                                       (3009);
+//            creations of an older state of the store                        (3010).
+// Relies on  pass 0.
+// Leaves     rows that are `running`, or `creating`/`destroying` by a living process. No QEMU is
+//            killed but that of a domain whose destruction was ordered; none is unpaused.
+#include "recovery/base/host_qemu.hpp"
+#include "recovery/passes/passes.hpp"
+#include "store/core/closed_document.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/finish_creation.hpp"
+#include "store/lifecycle/registration.hpp"
+#include "store/model/store_paths.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// Asks, acts, says what came of it.
+template <class Act>
+Task<void> fix(Check& check, Code code, Subject about, Act act)
+{
+    if (!check.ask(code, about)) co_return;
+    Result<void> done = co_await act();
+    if (done)
+        check.fixed(code, about);
+    else
+        check.failed(code, about, done.error());
+}
+
+std::string claimed(const Store& store, LockKind kind, DomainId domain)
+{
+    return store.locks().holder(kind, value_of(domain));
+}
+
+// The row as it is now that its slow lock is ours, so that what was decided on it stays true while
+// it is acted on. Only looking, it is merely read after the lock was seen free.
+struct Taken {
+    std::optional<SlowHold> hold;
+    std::optional<DomainRow> row;
+    bool by_another = false;
+};
+Taken take(const Check& check, Store& store, DomainId domain)
+{
+    Taken taken;
+    if (check.looking_only()) {
+        const auto held = store.locks().is_held(LockKind::slow, value_of(domain));
+        taken.by_another = held && *held;
+    } else {
+        auto hold = store.try_slow_lock(domain, "recover");
+        if (!hold || !*hold)
+            taken.by_another = true;
+        else
+            taken.hold = *std::move(hold);
+    }
+    taken.row = read_domain(store.db(), domain);
+    return taken;
+}
+
+Task<Result<void>> finish(Store& store, DomainRow domain, SlowHold hold, Deadline until)
+{
+    auto created = co_await finish_creation(store, std::move(domain), std::move(hold), until);
+    if (!created) co_return std::move(created).error();
+    co_return Result<void>();
+}
+
+// The living QEMU of a creation that was under way in an older state of the store: the registered one,
+// or, where that state knew none yet, the one that has this incarnation's socket.
+std::optional<RegisterRequest> qemu_of_older(const Store& store, const DomainRow& domain)
+{
+    RegisterRequest request;
+    request.log_path = domain.log_path;
+    if (domain.registration && life_of(domain.registration->qemu) == Life::alive) {
+        request.monitor_path = domain.registration->path;
+        request.pid = domain.registration->qemu.pid;
+        request.handed_in = domain.registration->handed_in;
+        return request;
+    }
+    const StorePaths paths(store.directory());
+    const auto qemu = find_host_qemu(domain, paths.run());
+    if (!qemu) return std::nullopt;
+    request.monitor_path = qemu->monitor;
+    request.pid = qemu->pid;
+    if (request.log_path.empty())
+        request.log_path = paths.qemu_log(value_of(domain.id));
+    return request;
+}
+
+// R19: such a creation may be long over. What its QEMU has is registered; nothing is plugged into it.
+// False: its QEMU does not live.
+Task<bool> creating_in_older_state(Check& check, Store& store, DomainRow domain, Taken& taken)
+{
+    auto request = qemu_of_older(store, domain);
+    if (!request) co_return false;
+    const Subject about{domain.subject(), "QEMU " + std::to_string(*request->pid), domain.domid};
+    taken.hold.reset();  // the registration takes it
+    co_await fix(check, Code::creation_older, about, [&]() -> Task<Result<void>> {
+        auto done = co_await register_qemu(store, domain, *std::move(request), check.deadline());
+        if (!done) co_return std::move(done).error();
+        co_return Result<void>();
+    });
+    co_return true;
+}
+
+Task<void> creating(Check& check, Store& store, DomainRow domain)
+{
+    auto taken = take(check, store, domain.id);
+    Subject about{domain.subject(), {}, domain.domid};
+    if (taken.by_another) {
+        about.evidence = claimed(store, LockKind::slow, domain.id);
+        check.report(Code::creation_owned, about);
+        co_return;
+    }
+    // Its creator may have finished, or a client may have destroyed it, since the list was made.
+    if (!taken.row || taken.row->state != DomainState::creating) co_return;
+    domain = *std::move(taken.row);
+    // R13: without a pid in the row the gate was never opened, and the child went with its creator.
+    const Life life = domain.registration ? life_of(domain.registration->qemu) : Life::dead;
+    if (life == Life::unknown) {
+        check.report(Code::qemu_unseen, about);
+        co_return;
+    }
+    if (domain.older_state && co_await creating_in_older_state(check, store, domain, taken))
+        co_return;
+    if (domain.registration)
+        about.evidence = "QEMU " + std::to_string(domain.registration->qemu.pid);
+    if (life == Life::alive) {
+        if (!check.ask(Code::creation_unfinished, about)) co_return;
+        auto finished = co_await finish(store, domain, *std::move(taken.hold), check.deadline());
+        if (finished) {
+            check.fixed(Code::creation_unfinished, about);
+            co_return;
+        }
+        // It may have been a child at its gate, which ended with its creator, or a QEMU that died.
+        if (life_of(domain.registration->qemu) != Life::dead) {
+            check.failed(Code::creation_unfinished, about, finished.error());
+            co_return;
+        }
+        taken = take(check, store, domain.id);
+        if (taken.by_another || !taken.row || taken.row->state != DomainState::creating) co_return;
+    }
+    if (domain.born) {  // a registration, or a soft reset: its document outlives its QEMUs
+        co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
+            return strike_off_qemu(store, domain, *taken.hold, check.deadline());
+        });
+        co_return;
+    }
+    if (!domain.registration) about.evidence = "no QEMU was registered, so none was let run (R13)";
+    co_await fix(check, Code::creation_abandoned, about, [&]() -> Task<Result<void>> {
+        return retire_domain(store, domain, "its creator died; " + about.evidence,
+                             check.deadline());
+    });
+}
+
+Task<void> destroying(Check& check, Store& store, DomainRow domain)
+{
+    Subject about{domain.subject(), {}, domain.domid};
+    const auto held = store.locks().is_held(LockKind::destroy, value_of(domain.id));
+    if (held && *held) {
+        about.evidence = claimed(store, LockKind::destroy, domain.id);
+        check.report(Code::destruction_owned, about);
+        co_return;
+    }
+    co_await fix(check, Code::destruction_unfinished, about, [&]() -> Task<Result<void>> {
+        return destroy_domain(store, domain, check.deadline());
+    });
+}
+
+// What refuses each change is named, with the way out: its closer may be dead.
+void note_closed(Check& check, Store& store, const DomainRow& domain)
+{
+    const auto by = closed_by(store.db(), domain.id);
+    if (!by) return;
+    const std::string way_out =
+        "; if that is over, 'xlstore reopen domid:" + std::to_string(domain.domid) + "' opens it";
+    check.report(Code::document_closed, Subject{domain.subject(), *by + way_out, domain.domid, {}});
+}
+
+// True: its QEMU lives.
+Task<bool> running(Check& check, Store& store, DomainRow domain)
+{
+    if (!domain.registration) co_return false;
+    const ProcessId seen = domain.registration->qemu;
+    const Life first = life_of(seen);
+    if (first == Life::alive) co_return true;
+    auto taken = take(check, store, domain.id);
+    if (taken.by_another) co_return false;  // the process at work finds out, and says so
+    if (!taken.row || taken.row->state != DomainState::running || !taken.row->registration)
+        co_return false;
+    domain = *std::move(taken.row);
+    const Subject about{domain.subject(), "QEMU " + std::to_string(domain.registration->qemu.pid),
+                        domain.domid};
+    // Dead is for ever; anything else may be otherwise by now.
+    const bool settled = first == Life::dead && domain.registration->qemu == seen;
+    switch (settled ? first : life_of(domain.registration->qemu)) {
+    case Life::alive:
+        co_return true;
+    case Life::unknown:
+        check.report(Code::qemu_unseen, about);
+        break;
+    case Life::dead:
+        co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
+            return strike_off_qemu(store, domain, *taken.hold, check.deadline());
+        });
+        break;
+    }
+    co_return false;
+}
+
+Task<void> older_boot(Check& check, Store& store, DomainRow domain)
+{
+    auto taken = take(check, store, domain.id);
+    if (taken.by_another || !taken.row || taken.row->boot_id != domain.boot_id) co_return;
+    const Subject about{domain.subject(), "boot " + domain.boot_id, domain.domid};
+    co_await fix(check, Code::older_boot, about, [&]() -> Task<Result<void>> {
+        return retire_domain(store, domain, "the host was booted since", check.deadline());
+    });
+}
+
+}  // namespace
+
+Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
+{
+    const auto id = domain.id;
+    if (domain.boot_id != current_boot_id()) {
+        co_await older_boot(check, store, std::move(domain));
+        co_return false;
+    }
+    switch (domain.state) {
+    case DomainState::creating:
+        co_await creating(check, store, std::move(domain));
+        break;
+    case DomainState::destroying:
+        co_await destroying(check, store, std::move(domain));
+        break;
+    case DomainState::running:
+        note_closed(check, store, domain);
+        co_return co_await running(check, store, std::move(domain));
+    case DomainState::destroyed:
+        break;
+    }
+    const auto now = read_domain(store.db(), id);  // a creation may have been finished
+    co_return now && now->state == DomainState::running && now->registration;
+}
+
+}  // namespace xlstore::recovery

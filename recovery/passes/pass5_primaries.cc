@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// Pass 5: what is in QEMU.
+//
+// Checks     that QEMU can be looked into                                    (5001-5002);
+//            that all it has it was started with, or an entry or open intent has
+//                                                                   (5003-5004, 5011);
+//            that it has what entries call present, and only that             (5005-5007);
+//            that each CD drive holds what its entry names                    (5008-5010).
+// Relies on  pass 4: intents that can be settled are; the slow lock has been held since before
+//            that.
+// Leaves     nothing in QEMU without an entry, but for what was answered no, and for 5009.
+//
+// What is there, and what of it is no finding, the survey says (store/operation/survey.hpp); this
+// pass asks and acts.
+#include "recovery/passes/passes.hpp"
+#include "store/classes/class_plan.hpp"
+#include "store/core/closed_document.hpp"
+#include "store/core/product.hpp"
+#include "store/operation/survey.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+using Shown = SurveyedEntry::Shown;
+using Holds = SurveyedDrive::Holds;
+
+// One domain, looked into.
+class PrimaryCheck {
+public:
+    PrimaryCheck(Check& check, Store& store, const DomainRow& domain, Reached& reached)
+        : check_(check), store_(store), domain_(domain), reached_(reached)
+    {}
+
+    Task<Result<void>> run()
+    {
+        auto there = co_await take_inventory(reached_.monitor(), reached_.deadline());
+        if (!there) co_return std::move(there).error();
+        initial_ = initial_devices(*there);
+        if (auto forgotten = co_await forget_absent(*there); !forgotten)
+            co_return std::move(forgotten).error();
+        auto survey = co_await take_survey(store_.db(), domain_.id, initial_, *there,
+                                           reached_.monitor(), reached_.deadline());
+        if (!survey) co_return std::move(survey).error();
+        for (auto& unknown : survey->unknown)
+            co_await take_in(std::move(unknown));
+        for (const auto& entry : survey->entries)
+            co_await judge(entry);
+        for (auto& drive : survey->drives)
+            co_await judge(std::move(drive));
+        co_return Result<void>();
+    }
+
+private:
+    [[nodiscard]] Subject subject(const std::string& what, std::string evidence) const
+    {
+        return Subject{domain_.subject() + ": " + what, std::move(evidence), domain_.domid, {}};
+    }
+
+    // A list that is not known to be right is not used where the command line tells it: release 0.1
+    // put all on it that a registered QEMU had, and a salvage may have lost it.
+    [[nodiscard]] InitialDevices initial_devices(const Inventory& there) const
+    {
+        using From = InitialDevices::From;
+        auto initial = read_initial_devices(store_.db(), domain_.id);
+        if (initial.from != From::listed && initial.from != From::unknown) return initial;
+        const ProcessId& qemu = domain_.registration->qemu;
+        const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
+        if (!line || line->gap()) return initial;
+        auto made = initial_of_command_line(*line, there);
+        // What was read is of this very process.
+        return made.known() && life_of(qemu) == Life::alive ? std::move(made) : std::move(initial);
+    }
+
+    // R19: an initial device that is gone is not what gets its name later. Nothing is lost by it:
+    // the list says what was there at the start, and QEMU shows that it is not there now.
+    Task<Result<void>> forget_absent(const Inventory& there)
+    {
+        const auto absent =
+            absent_initial_devices(read_initial_devices(store_.db(), domain_.id), there);
+        if (absent.empty() || check_.looking_only()) co_return Result<void>();
+        co_return co_await reached_.engine()->journal().commit(
+            reached_.engine()->hold(), "forget initial devices", reached_.deadline(),
+            [&](const FastHold& fast) -> Result<void> {
+                for (const auto& [kind, name] : absent)
+                    forget_initial_device(store_.db(), fast.domain(), kind, name);
+                return {};
+            });
+    }
+
+    // Something that no entry has: an entry for it, or out with it. Of what may be initial only the
+    // former, and not unattended: nothing is taken out of a guest by mistake.
+    Task<void> take_in(Proposal proposal)
+    {
+        const Subject about = subject(
+            proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json);
+        // From a closed document nothing is taken out; what no entry has is adopted all the same
+        // (R1).
+        const bool evict =
+            check_.options().evict && initial_.known() && !closed_by(store_.db(), domain_.id);
+        const Code code = !initial_.known() ? Code::thing_perhaps_initial
+                          : evict           ? Code::thing_unwanted
+                                            : Code::thing_unknown;
+        if (!check_.ask(code, about)) co_return;
+        auto adopted = co_await reached_.engine()->journal().adopt(
+            reached_.engine()->hold(), proposal.name, proposal.json, proposal.products,
+            "QEMU has " + proposal.seen, reached_.deadline());
+        if (adopted && evict) {
+            // By its entry from here on: it is looked for once more, and what happens on the
+            // way, the entry or the intent has it.
+            adopted = co_await take_out(proposal.name);
+        }
+        say(code, about, adopted);
+    }
+
+    Task<Result<void>> take_out(ThingName name)
+    {
+        Engine& engine = *reached_.engine();
+        const auto entry = read_thing(store_.db(), domain_.id, name);
+        if (!entry) co_return Error(Errc::lost, name.text() + " was removed meanwhile");
+        auto draft = drive_of(*entry)
+                         ? draft_eject(*entry)
+                         : draft_detach(*entry, made_of(store_.db(), domain_.id, *entry));
+        if (!draft) co_return std::move(draft).error();
+        auto done = co_await engine.operate(*std::move(draft), reached_.deadline());
+        if (!done) co_return std::move(done).error();
+        co_return Result<void>();
+    }
+
+    void say(Code code, const Subject& about, const Result<void>& done)
+    {
+        if (done) {
+            check_.fixed(code, about);
+        } else if (done.error().code == Errc::in_doubt && done.error().intent) {
+            Subject waits = about;
+            waits.evidence = done.error().message;
+            waits.intent = done.error().intent;
+            check_.report(Code::intent_waits, waits);
+        } else {
+            check_.failed(code, about, done.error());
+        }
+    }
+
+    Task<void> make_stale(Code code, ThingName name, Subject about)
+    {
+        if (!check_.ask(code, about)) co_return;
+        const auto done = co_await reached_.engine()->journal().make_stale(
+            reached_.engine()->hold(), name, about.evidence, reached_.deadline());
+        say(code, about, done);
+    }
+
+    Task<void> make_present(Code code, ThingName name, std::string json,
+                            std::vector<Product> products, Subject about)
+    {
+        if (!check_.ask(code, about)) co_return;
+        const auto done = co_await reached_.engine()->journal().adopt(
+            reached_.engine()->hold(), name, json, std::move(products), about.evidence,
+            reached_.deadline());
+        say(code, about, done);
+    }
+
+    Task<void> judge(const SurveyedEntry& entry)
+    {
+        if (entry.open) co_return;
+        const auto& name = entry.row.name;
+        if (entry.shown == Shown::part) {
+            check_.report(
+                Code::thing_partial,
+                subject(name.text(), entry.evidence + "; detaching it takes out the rest"));
+        } else if (entry.row.state == "present" && entry.shown == Shown::none) {
+            co_await make_stale(Code::thing_absent, name, subject(name.text(), entry.evidence));
+        } else if (entry.row.state == "stale" && entry.shown == Shown::all) {
+            co_await make_present(Code::thing_back, name, entry.row.json, entry.products,
+                                  subject(name.text(), entry.evidence));
+        }
+    }
+
+    Task<void> judge(SurveyedDrive drive)
+    {
+        if (drive.open) co_return;
+        const Subject about = subject(drive.what, drive.evidence);
+        const bool present = drive.entry && drive.entry->state == "present";
+        switch (drive.holds) {
+        case Holds::initial:
+            break;
+        case Holds::as_said:
+            if (drive.entry->state == "stale" && medium_of(drive.entry->json))
+                co_await make_present(Code::thing_back, drive.entry->name, drive.entry->json, {},
+                                      about);
+            break;
+        case Holds::no_drive:
+            if (present) co_await make_stale(Code::thing_absent, drive.entry->name, about);
+            break;
+        case Holds::nothing:
+            if (present) co_await make_stale(Code::medium_gone, drive.entry->name, about);
+            break;
+        case Holds::unnamable:
+            check_.report(Code::medium_unknown, about);
+            break;
+        case Holds::other:
+            co_await other_medium(std::move(drive), about);
+            break;
+        }
+    }
+
+    Task<void> other_medium(SurveyedDrive drive, Subject about)
+    {
+        if (drive.entry && !check_.options().evict) {
+            co_await make_present(Code::medium_other, drive.seen->name, drive.seen->json, {},
+                                  std::move(about));
+            co_return;
+        }
+        const std::string seen = drive.what + (drive.entry ? ": " + drive.evidence : std::string());
+        Proposal unwanted{drive.seen->name, drive.seen->json, {}, seen};
+        co_await take_in(std::move(unwanted));
+    }
+
+    Check& check_;
+    Store& store_;
+    const DomainRow& domain_;
+    Reached& reached_;
+    InitialDevices initial_;
+};
+
+}  // namespace
+
+Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached)
+{
+    Subject about{domain.subject(), reached.why(), domain.domid, {}};
+    if (!reached) {
+        // With an intent of its own to speak of, pass 4 has said it.
+        if (open_intents(store.db(), domain.id).empty())
+            check.report(reached.owned() ? Code::primary_owned : Code::primary_unseen, about);
+        co_return;
+    }
+    if (reached.rest_is_left()) co_return;
+    PrimaryCheck primary(check, store, domain, reached);
+    auto looked = co_await primary.run();
+    if (looked) co_return;
+    about.evidence = looked.error().message;
+    check.report(Code::primary_unseen, about);
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/passes/reach.hpp"
+
+namespace xlstore::recovery {
+
+Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
+{
+    Reached reached(check);
+    const auto owned = [&] {
+        reached.owned_ = true;
+        reached.why_ = store.locks().holder(LockKind::slow, value_of(domain.id));
+    };
+    if (check.looking_only() && !store.locks().may_lock()) {
+        const auto held = store.locks().is_held(LockKind::slow, value_of(domain.id));
+        if (held && *held)
+            owned();
+        else
+            reached.why_ = "only the owner of the store may take the lock that a look into QEMU needs";
+        co_return reached;
+    }
+    if (check.looking_only()) {
+        auto lock = store.locks().try_shared(LockKind::slow, value_of(domain.id));
+        if (!lock || !*lock) {
+            owned();
+            co_return reached;
+        }
+        reached.shared_.emplace(**std::move(lock));
+        auto monitor = co_await qmp::Monitor::connect(store.loop(), *domain.registration,
+                                                      domain.subject(), reached.deadline());
+        if (monitor)
+            reached.looker_.emplace(*std::move(monitor));
+        else
+            reached.why_ = monitor.error().message;
+        co_return reached;
+    }
+    auto hold = store.try_slow_lock(domain.id, "recover");
+    if (!hold || !*hold) {
+        owned();
+        co_return reached;
+    }
+    auto engine =
+        co_await Engine::begin_under(store, domain, **std::move(hold), reached.deadline());
+    if (engine)
+        reached.engine_.emplace(*std::move(engine));
+    else
+        reached.why_ = engine.error().message;
+    co_return reached;
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/runs/displaced_store.hpp"
+
+#include "store/core/domain.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/os/process.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// As it stands in an option of QEMU's, where a comma is doubled.
+std::string monitor_option(const std::string& directory)
+{
+    std::string text = "path=";
+    for (const char c : StorePaths(directory).monitor_stem())
+        text.append(c == ',' ? 2 : 1, c);
+    return text;
+}
+
+Code code_of(const Displaced& why, bool lives)
+{
+    switch (why.why) {
+    case Displaced::Why::older:
+    case Displaced::Why::beside_a_log:
+        break;
+    case Displaced::Why::copied:
+        if (!lives) return Code::store_moved;
+        return why.original.empty() ? Code::store_moved_in_use : Code::store_is_copy;
+    case Displaced::Why::other_machine:
+        return Code::store_of_another_machine;
+    }
+    return lives ? Code::database_older_in_use : Code::database_older;
+}
+
+}  // namespace
+
+std::map<std::int64_t, std::string> living_qemus(const std::string& directory,
+                                                 std::initializer_list<Db*> databases)
+{
+    std::map<std::int64_t, std::string> living;
+    for (Db* db : databases)
+        for (const auto& row : living_domains(*db)) {
+            if (!row.registration || !of_this_boot(row.registration->qemu)) continue;
+            const auto life = life_of(row.registration->qemu);
+            if (life == Life::dead) continue;
+            const auto pid = row.registration->qemu.pid;
+            living.emplace(pid, "QEMU " + std::to_string(pid) + " of " + row.subject() +
+                                    (life == Life::alive ? "" : ", which could not be looked at"));
+        }
+    for (const pid_t pid : processes())
+        if (!living.contains(pid) && mentions(pid, monitor_option(directory)))
+            living.emplace(pid, "QEMU " + std::to_string(pid) + ", which no row knows");
+    return living;
+}
+
+DisplacedStore look_at_displaced(Store& store)
+{
+    const auto living = living_qemus(store.directory(), {&store.db()});
+    Subject about{store.directory(), store.displaced()->text};
+    for (const char* before = "; living: "; const auto& [pid, qemu] : living) {
+        about.evidence += before + qemu;
+        before = ", ";
+    }
+    return DisplacedStore{code_of(*store.displaced(), !living.empty()), std::move(about)};
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/runs/fsck.hpp"
+
+#include <filesystem>
+
+#include "recovery/passes/high_numbers.hpp"
+#include "recovery/runs/displaced_store.hpp"
+#include "recovery/salvage/damage.hpp"
+#include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/salvage.hpp"
+#include "store/model/store_paths.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// Opening it writes; a damaged table may be in the way already. `settle`: it was agreed to.
+Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool settle,
+                                    std::optional<std::string>& damage)
+{
+    try {
+        auto store = mode == Mode::look ? Store::open_untouched(where)
+                     : settle           ? Store::open_and_settle(where)
+                                        : Store::open(where);
+        if (store) return store;
+        if (auto seen = damage_of(where.directory)) damage = *std::move(seen);
+        return store;
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        damage = words_of_sqlite(e.reason());
+        return Error(Errc::store, e.what());
+    }
+}
+
+// What was asked about a store that went back or was copied.
+struct Settling {
+    std::optional<DisplacedStore> found;  // and the answer was yes
+    std::unique_ptr<Store> left;          // the answer was no: open for looking
+};
+
+// Only where there is something to write: a look is told of it by run_passes(). What stands in the
+// way of the look stands in the way of opening it, too, which says so.
+Settling ask_about_place(Check& check, const StoreOptions& where)
+{
+    if (check.looking_only() || !Store::displacement_of(where.directory)) return {};
+    auto store = Store::open_untouched(where);
+    if (!store || !(*store)->displaced()) return {};
+    std::optional<DisplacedStore> found;
+    try {
+        found = look_at_displaced(**store);
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        return {};  // that comes first
+    }
+    if (problem(found->code).question.empty())
+        check.report(found->code, found->about);
+    else if (check.ask(found->code, found->about))
+        return Settling{std::move(found), nullptr};
+    return Settling{std::nullopt, *std::move(store)};
+}
+
+}  // namespace
+
+Result<Checked> fsck(const StoreOptions& given, Options options, const std::string& domain)
+{
+    StoreOptions where = given;
+    where.directory = absolute_path(std::move(where.directory));
+    if (auto ok = Store::check_process(); !ok) return ok.error();
+    options.only.reset();
+    Check check(std::move(options));
+    const auto unsafe = is_unsafe_to_open(where.directory);
+    if (!unsafe) return unsafe.error();
+    if (check.options().rebuild && !*unsafe &&
+        !std::filesystem::exists(StorePaths(where.directory).database()) &&
+        !make_empty(check, where.directory))
+        return Checked{check.so_far(), nullptr};
+    if (!*unsafe) tell_what_salvage_lost(check, where);
+    const auto seen = file_identity(StorePaths(where.directory).database());
+    std::optional<std::string> damage;
+    if (*unsafe) {
+        auto looked = damage_of(where.directory);
+        if (!looked) return std::move(looked).error();
+        damage = *std::move(looked);
+    }
+    auto settling = damage ? Settling() : ask_about_place(check, where);
+    if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
+    Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
+    if (!damage && !settling.found && !check.looking_only()) mend_high_numbers(check, where);
+    if (!damage) {
+        store = open(where, check.options().mode, settling.found.has_value(), damage);
+        // A missing lock file is made anew by that, and tells only then that it is a new one (R17).
+        if (!store && !damage && !settling.found) {
+            settling = ask_about_place(check, where);
+            if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
+            if (settling.found) store = open(where, check.options().mode, true, damage);
+        }
+        if (!store && !damage) return std::move(store).error();
+    }
+    if (damage) {
+        damage = seen_again(check, where.directory, *damage);
+        if (!damage) return Checked{check.so_far(), nullptr};
+    }
+    if (settling.found && store && *store) check.fixed(settling.found->code, settling.found->about);
+    for (bool saved = false;; saved = true) {
+        if (!damage) {
+            if (!domain.empty()) {
+                auto row = find_domain((*store)->db(), domain);
+                if (!row) return std::move(row).error();
+                check.only(row->id);
+            }
+            damage = (*store)->loop().wait_for(run_passes(check, **store));
+        }
+        if (damage && saved) check.report(Code::database_damaged, Subject{"store.db", *damage});
+        if (!damage || saved)
+            return Checked{check.so_far(), *std::move(store), check.options().only};
+        if (store) store->reset();
+        if (!salvage(check, where.directory, *damage, seen))
+            return Checked{check.so_far(), nullptr};
+        damage.reset();
+        store = open(where, check.options().mode, false, damage);
+        if (!store) return std::move(store).error();
+    }
+}
+
+}  // namespace xlstore::recovery

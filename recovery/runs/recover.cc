@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/runs/recover.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "recovery/passes/passes.hpp"
+#include "recovery/rebuild/rebuild.hpp"
+#include "recovery/runs/displaced_store.hpp"
+#include "recovery/salvage/damage.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+// Domains at a time: a QEMU that does not answer costs its own deadline and one place among these.
+// Each takes a lock, a connection, and at times a descriptor or two more.
+constexpr std::size_t kSideBySide = 100;
+
+Task<void> primaries(Check& check, Store& store, DomainRow domain)
+{
+    const auto row = read_domain(store.db(), domain.id);  // as pass 3 left it
+    if (!row || row->state != DomainState::running || !row->registration) co_return;
+    // Dead or unseen: pass 3 has spoken of it.
+    if (life_of(row->registration->qemu) != Life::alive) co_return;
+    auto reached = co_await Reached::reach(check, store, *row);
+    co_await pass4_intents(check, store, *row, reached);
+    co_await pass5_primaries(check, store, *row, reached);
+}
+
+// What breaks at one domain (a full disk at its settle) is said of that one, and keeps no other
+// from its turn.
+Task<void> apart(Check& check, Code unseen, Subject about, Task<void> passes)
+{
+    std::optional<Error> failure;
+    try {
+        co_await std::move(passes);
+    } catch (...) {
+        failure = caught();
+    }
+    if (!failure) co_return;
+    about.evidence = std::move(failure->message);
+    check.report(unseen, about);
+}
+
+class SideBySide {
+public:
+    SideBySide(Check& check, Store& store, int pass, std::vector<DomainRow> domains)
+        : check_(check), store_(store), pass_(pass), domains_(std::move(domains))
+    {}
+
+    Task<void> run()
+    {
+        const std::size_t places = std::min(kSideBySide, domains_.size());
+        std::vector<Task<void>> workers;
+        for (std::size_t i = 0; i < places; ++i)
+            workers.push_back(work());
+        for (auto& worker : workers)
+            worker.start();
+        for (auto& worker : workers)
+            co_await worker.join();
+    }
+
+    /// Those that have a living QEMU, once pass 3 is over.
+    [[nodiscard]] std::vector<DomainRow> living()
+    {
+        std::ranges::sort(living_, {}, &DomainRow::domid);
+        return std::move(living_);
+    }
+
+private:
+    Task<void> work()
+    {
+        while (next_ < domains_.size() && !check_.cancelled()) {
+            DomainRow domain = std::move(domains_[next_++]);
+            check_.progress(pass_, static_cast<int>(next_) - 1, static_cast<int>(domains_.size()));
+            Subject about{domain.subject(), {}, domain.domid};
+            std::optional<std::multiset<std::int64_t>::iterator> place;
+            if (pass_ == 4) place = at_work_.insert(domain.domid);
+            const Code unseen = pass_ == 4 ? Code::primary_unseen : Code::qemu_unseen;
+            co_await apart(check_, unseen, std::move(about), look_at(std::move(domain)));
+            if (!place) continue;
+            at_work_.erase(*place);
+            release();
+        }
+    }
+
+    Task<void> look_at(DomainRow domain)
+    {
+        if (pass_ == 4) {
+            co_await primaries(check_, store_, std::move(domain));
+            co_return;
+        }
+        const bool lives = co_await pass3_lifecycle(check_, store_, domain);
+        if (lives) living_.push_back(std::move(domain));
+    }
+
+    // Pass 4 is the last that speaks of a domain: what lies below the lowest that is not over yet
+    // can be told. They come in the order of domid.
+    void release()
+    {
+        if (!at_work_.empty())
+            check_.release(*at_work_.begin());
+        else if (next_ < domains_.size())
+            check_.release(domains_[next_].domid);
+    }
+
+    Check& check_;
+    Store& store_;
+    int pass_;
+    std::vector<DomainRow> domains_;
+    std::vector<DomainRow> living_;
+    std::size_t next_ = 0;
+    std::multiset<std::int64_t> at_work_;  // domids
+};
+
+// Passes 3 to 5 of one domain.
+Task<void> one_domain(Check& check, Store& store, DomainRow domain)
+{
+    const bool lives = co_await pass3_lifecycle(check, store, domain);
+    if (lives) co_await primaries(check, store, std::move(domain));
+}
+
+// Passes 3 to 5. Where a human is asked, all questions of one domain come one after the other.
+Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains)
+{
+    if (check.options().mode != Mode::ask) {
+        SideBySide lives(check, store, 3, std::move(domains));
+        co_await lives.run();
+        SideBySide primaries(check, store, 4, lives.living());
+        co_await primaries.run();
+        co_return;
+    }
+    int number = 0;
+    for (auto& domain : domains) {
+        if (check.cancelled()) co_return;
+        check.progress(3, number++, static_cast<int>(domains.size()));
+        Subject about{domain.subject(), {}, domain.domid};
+        co_await apart(check, Code::primary_unseen, std::move(about),
+                       one_domain(check, store, std::move(domain)));
+    }
+}
+
+// What is found of one domain is told together, and domains in the order of domid, so that two runs
+// can be compared.
+Task<void> domains_in_order(Check& check, Store& store)
+{
+    check.gather();
+    try {
+        co_await pass1_documents(check, store);
+        if (check.options().rebuild && !check.options().only) co_await rebuild(check, store);
+        auto domains = living_domains(store.db());
+        const auto& only = check.options().only;
+        if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
+        co_await all_of(check, store, std::move(domains));
+    } catch (...) {
+        check.release_all();
+        throw;
+    }
+    check.release_all();
+}
+
+std::string_view mode_name(Mode mode)
+{
+    switch (mode) {
+    case Mode::look:
+        return "look";
+    case Mode::preen:
+        return "preen";
+    case Mode::yes:
+        return "yes";
+    case Mode::ask:
+        break;
+    }
+    return "ask";
+}
+
+}  // namespace
+
+Task<Result<void>> unless_full(Task<Result<void>> commit)
+{
+    std::optional<Error> full;
+    try {
+        co_return co_await std::move(commit);
+    } catch (const DbError& e) {
+        if (!is_no_room(e)) throw;
+        full = error_of(e);
+    }
+    full->message += "; nothing was done";
+    co_return *std::move(full);
+}
+
+Task<std::optional<std::string>> run_passes(Check& check, Store& store)
+{
+    const OnReserve on_reserve(store);
+    check.progress(0, 0, 1);
+    if (store.displaced()) {  // open for looking, then: nothing can be done about it
+        const auto found = look_at_displaced(store);
+        if (check.ask(found.code, found.about))
+            check.failed(found.code, found.about,
+                         Error(Errc::refused, "it is open for looking only", "run xlfsck"));
+    }
+    std::optional<UndoRecorder> undo;  // R22
+    if (!check.looking_only()) undo.emplace(store, mode_name(check.options().mode));
+    auto database = co_await pass0_database(check, store, undo ? &*undo : nullptr);
+    if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
+    if (database.sound) {
+        if (undo) undo->begin();
+        co_await domains_in_order(check, store);
+        // Last, since a dead session's row stays for as long as an open intent names it.
+        if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
+        if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
+        if (!check.options().only && !check.cancelled()) co_await pass6_keeping(check, store);
+    }
+    if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
+    co_return std::nullopt;
+}
+
+Task<Result<Report>> recover(Store& store, Options options)
+{
+    Check check(std::move(options));
+    const auto damage = co_await run_passes(check, store);
+    const Subject about{"store.db", damage.value_or("")};
+    // The caller has it open, which is in the way.
+    const Error open(Errc::refused, "it can only be replaced when no process has the store open",
+                     "close the store, and run xlfsck");
+    if (damage && check.ask(Code::database_damaged, about))
+        check.failed(Code::database_damaged, about, open);
+    co_return check.so_far();
+}
+
+}  // namespace xlstore::recovery

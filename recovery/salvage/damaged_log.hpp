@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// SQLite's log (-wal) read without SQLite. SQLite takes all of it for empty once its header is
+// wrong, ends at the first frame whose checksum is wrong, and deletes it beside an empty database;
+// what was committed behind is there all the same, and is read here.
+#ifndef XLSTORE_RECOVERY_SALVAGE_DAMAGED_LOG_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_DAMAGED_LOG_HPP_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace xlstore::recovery {
+
+class DamagedLog {
+public:
+    /// `bytes`: of the whole file; they have to outlive this.
+    explicit DamagedLog(std::string_view bytes);
+
+    /// The newest committed version of each page by its number, from 1.
+    [[nodiscard]] const std::map<std::uint32_t, std::string_view>& pages() const { return pages_; }
+    /// Of the database after the last commit, in pages; 0: the log has none.
+    [[nodiscard]] std::uint32_t size_in_pages() const noexcept { return size_; }
+    /// What SQLite would not read of it, in words; "": it reads all that was committed. A power cut
+    /// can leave that, too: then what follows the gap was never promised.
+    [[nodiscard]] const std::string& flaw() const noexcept { return flaw_; }
+
+private:
+    struct Sums {
+        std::uint32_t first = 0;
+        std::uint32_t second = 0;
+        bool operator==(const Sums&) const = default;
+    };
+    struct Frame {
+        std::uint32_t page;  ///< 0: the frame cannot be used
+        std::uint32_t commit;
+        bool proved;  ///< by the checksum that the frame before it, or the header, ends with
+    };
+
+    [[nodiscard]] Sums summed(Sums sums, std::size_t at, std::size_t length) const;
+    [[nodiscard]] Sums sums_at(std::size_t at) const;
+    [[nodiscard]] bool has_sound_header() const;
+    [[nodiscard]] Frame frame_at(std::size_t at, Sums before, bool ours) const;
+    void read();
+
+    std::string_view bytes_;
+    bool little_endian_ = true;
+    std::map<std::uint32_t, std::string_view> pages_;
+    std::uint32_t size_ = 0;
+    std::string flaw_;
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_SALVAGE_DAMAGED_LOG_HPP_

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/salvage/mended_row.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "store/classes/class_rebuild.hpp"
+#include "store/model/device_class.hpp"
+#include "store/model/document.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+constexpr std::int64_t kMostDomid = 32'751;              // Xen: DOMID_FIRST_RESERVED - 1
+constexpr std::int64_t kMostOf = std::int64_t{1} << 56;  // no store counts that far
+constexpr std::size_t kTurned = 2;  // characters of a boot id that a damage may have turned
+
+class Mending {
+public:
+    explicit Mending(Row& row) : row_(row) {}
+
+    [[nodiscard]] bool has(const char* column) const { return row_.cells().contains(column); }
+
+    void set(const char* column, Value value, const std::string& words)
+    {
+        row_.set(column, std::move(value));
+        mended_.push_back(std::string(column) + ": " + words);
+    }
+
+    template <class Allowed>
+    void one_of(const char* column, const Allowed& allowed, const char* otherwise)
+    {
+        if (!has(column) || std::ranges::count(allowed, row_.text(column)) != 0) return;
+        set(column, std::string(otherwise), std::string("'") + otherwise + "' was taken");
+    }
+
+    // A number from 1 on. A caller that kept the one it had may not find it again.
+    void counts(const char* column, std::int64_t above)
+    {
+        if (!has(column)) return;
+        const auto value = row_.integer(column);
+        if (value >= 1 && value <= kMostOf) return;
+        set(column, above, std::to_string(above) + " was taken, which no caller has seen");
+    }
+
+    void object_or_null(const char* column)
+    {
+        if (!has(column) || row_.is_null(column)) return;
+        const auto text = row_.text(column);
+        if (text.starts_with('{') && text.ends_with('}')) return;
+        set(column, std::monostate(), "it is not known any more");
+    }
+
+    [[nodiscard]] std::vector<std::string> mended() { return std::move(mended_); }
+
+private:
+    Row& row_;
+    std::vector<std::string> mended_;
+};
+
+std::optional<std::string> sound_uuid(const std::optional<std::string>& uuid)
+{
+    return uuid ? normal_uuid(*uuid) : std::nullopt;
+}
+
+// Of three witnesses (the row, an index, the document) two that agree are right.
+void mend_uuid(Mending& mending, const Row& row, const DomainWitness& witness)
+{
+    const auto own = sound_uuid(row.text("uuid"));
+    const auto index = sound_uuid(witness.index_uuid);
+    const auto document = sound_uuid(witness.document_uuid);
+    if (own && (own == index || own == document || (!index && !document))) return;
+    const bool agreed = index && index == document;
+    if (own && !agreed) return;
+    const auto& better = index ? index : document;
+    if (better)
+        mending.set("uuid", *better,
+                    "that of the " +
+                        std::string(agreed  ? "index and the document"
+                                    : index ? "index"
+                                            : "document") +
+                        " was taken");
+}
+
+// What is in the index of those that are not destroyed is not; what is not in it is.
+void mend_state(Mending& mending, const Row& row, const DomainWitness& witness)
+{
+    constexpr std::array kStates = {"creating", "running", "destroying", "destroyed"};
+    if (std::ranges::count(kStates, row.text("state")) != 0) return;
+    const bool over = witness.index_of_living && !witness.index_domid;
+    mending.set("state", std::string(over ? "destroyed" : "running"),
+                over ? "an index says that it is destroyed" : "'running' was taken");
+}
+
+// Another boot would end the domain: as good as this one's is this one's.
+void mend_boot(Mending& mending, const Row& row, const DomainWitness& witness)
+{
+    const auto boot = row.text("boot_id");
+    if (boot == witness.boot_id || boot.size() != witness.boot_id.size()) {
+        if (boot.empty())
+            mending.set("boot_id", witness.boot_id, "that of the kernel that runs was taken");
+        return;
+    }
+    std::size_t turned = 0;
+    for (std::size_t i = 0; i < boot.size(); ++i)
+        turned += boot[i] != witness.boot_id[i] ? 1 : 0;
+    if (turned <= kTurned)
+        mending.set("boot_id", witness.boot_id, "that of the kernel that runs was taken");
+}
+
+// All of a registration, or none of it.
+void mend_registration(Mending& mending, const Row& row)
+{
+    constexpr std::array kColumns = {"qemu_pid",     "qemu_start_time", "qemu_pid_namespace",
+                                     "monitor_path", "monitor_device",  "monitor_inode",
+                                     "peer_pid",     "peer_uid",        "peer_gid"};
+    if (row.is_null("qemu_pid")) return;
+    const bool whole =
+        std::ranges::none_of(kColumns, [&](const char* column) { return row.is_null(column); });
+    const auto pid = row.integer("qemu_pid");
+    if (whole && pid > 0 && pid <= std::int64_t{1} << 22) return;
+    for (const char* column : kColumns)
+        mending.set(column, std::monostate(), "nothing is known of its QEMU: register it");
+}
+
+std::optional<std::string> key_in(const DeviceClass* of, const std::string& json)
+{
+    if (of == nullptr || !json_minify(json, "json")) return std::nullopt;
+    auto key = thing_key(*of, json, 0);
+    return key ? std::optional(*std::move(key)) : std::nullopt;
+}
+
+}  // namespace
+
+std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
+{
+    Mending mending(row);
+    mend_uuid(mending, row, witness);
+    const auto domid = row.integer("domid");
+    if ((domid < 0 || domid > kMostDomid || row.is_null("domid")) && witness.index_domid)
+        mending.set("domid", *witness.index_domid, "that of the index was taken");
+    if (!check_name(row.text("name")))
+        mending.set(
+            "name",
+            witness.document_name.value_or("domain-" + std::to_string(row.integer("domid"))),
+            witness.document_name ? "that of the document was taken" : "it has a new one");
+    mend_state(mending, row, witness);
+    mending.counts("epoch", witness.above);
+    mending.counts("revision", witness.above);
+    mending.one_of("layout", std::array{"yajl", "json-c"}, "yajl");
+    mend_boot(mending, row, witness);
+    if (!row.is_null("vm_uuid") && !sound_uuid(row.text("vm_uuid")))
+        mending.set("vm_uuid", std::monostate(), "it is not known any more");
+    if (row.is_null("monitor_handed_in") || row.integer("monitor_handed_in") >> 1 != 0)
+        mending.set("monitor_handed_in", std::int64_t{0}, "0 was taken");
+    mend_registration(mending, row);
+    if (mending.has("initial_from") && !row.is_null("initial_from"))
+        mending.one_of("initial_from", std::array{"creation", "command line", "listed", "unknown"},
+                       "unknown");
+    mending.object_or_null("baseline");
+    return mending.mended();
+}
+
+std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness)
+{
+    Mending mending(row);
+    const auto* of = find_device_class(row.text("class"));
+    const auto key = key_in(of, row.text("json"));
+    const bool differs = witness.index_domain && (*witness.index_domain != row.integer("domain") ||
+                                                  witness.index_class != row.text("class") ||
+                                                  witness.index_key != row.text("key"));
+    // The text says which thing it is: where row and index differ it is the third witness.
+    const bool own = key && *key == row.text("key") &&
+                     (!witness.index_domain || *witness.index_domain == row.integer("domain"));
+    if (differs && !own && find_device_class(witness.index_class)) {
+        mending.set("domain", *witness.index_domain, "that of the index was taken");
+        row.set("class", witness.index_class);
+        row.set("key", witness.index_key);
+        of = find_device_class(witness.index_class);
+    }
+    mending.one_of("state", std::array{"adding", "present", "changing", "removing", "stale"},
+                   "present");
+    const auto json = row.text("json");
+    if (of && !(json.starts_with('{') && json.ends_with('}')) && of->key != KeyRule::given)
+        mending.set("json", element_of_key(*of, row.text("key"), row.text("primary_at") == "qemu"),
+                    "its key alone is left");
+    if (of &&
+        std::ranges::count(std::array{"qemu", "xenstore", "none"}, row.text("primary_at")) == 0)
+        mending.set("primary_at", std::string(primary_name(thing_primary(*of, row.text("json")))),
+                    "that of its text was taken");
+    mending.object_or_null("address");
+    return mending.mended();
+}
+
+}  // namespace xlstore::recovery

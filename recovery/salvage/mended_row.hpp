@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// A row of which one column is damaged. The rest of it is true: what cannot be is taken from
+// another witness (an index, the document), or replaced by what says the least, never by what says
+// that something is gone. Pure functions.
+#ifndef XLSTORE_RECOVERY_SALVAGE_MENDED_ROW_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_MENDED_ROW_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recovery/salvage/row.hpp"
+
+namespace xlstore::recovery {
+
+/// What else tells of a domain.
+struct DomainWitness {
+    std::optional<std::string> index_uuid;
+    std::optional<std::int64_t> index_domid;  ///< of the index of those that are not destroyed
+    bool index_of_living = false;             ///< that index could be read
+    std::optional<std::string> document_uuid;
+    std::optional<std::string> document_name;
+    std::string boot_id;  ///< of the kernel that runs
+    std::int64_t above = 1;  ///< an epoch and a revision that no domain had (R17)
+};
+/// Mends a row of `domain`; each column that was mended, and what was taken.
+std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness);
+
+/// What else tells of a thing.
+struct ThingWitness {
+    std::optional<std::int64_t> index_domain;  ///< this and the next two by the same index entry
+    std::string index_class;
+    std::string index_key;
+};
+/// Mends a row of `thing`; as above.
+std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_SALVAGE_MENDED_ROW_HPP_

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// An SQLite database file by its pages and cells (sqlite.org/fileformat2.html), read without
+// SQLite: cells are read from a page to which no tree leads any more.
+#ifndef XLSTORE_RECOVERY_SALVAGE_PAGES_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_PAGES_HPP_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "recovery/salvage/row.hpp"
+
+namespace xlstore::recovery {
+
+inline constexpr std::size_t kPageSize =
+    4096;  // what SQLite gives a new file; ours never change it
+
+[[nodiscard]] std::uint32_t big_endian(const unsigned char* at);
+
+enum class PageType : unsigned char {
+    none = 0,
+    index_interior = 2,
+    table_interior = 5,
+    index_leaf = 10,
+    table_leaf = 13,
+};
+/// none: its head is not that of a page of a tree. `number`: from 1.
+[[nodiscard]] PageType page_type(std::string_view page, std::uint32_t number);
+[[nodiscard]] inline bool is_tree_page(std::string_view page, std::uint32_t number)
+{
+    return page_type(page, number) != PageType::none;
+}
+
+struct Cell {
+    std::size_t at = 0;    ///< in its page
+    std::size_t size = 0;  ///< of what is in its page
+    std::uint32_t child = 0;
+    std::int64_t rowid = 0;
+    std::vector<Value> values;
+};
+
+class Pages {
+public:
+    /// @param bytes  of the whole file; what is behind the last whole page is left out
+    explicit Pages(std::string bytes) : bytes_(std::move(bytes)) {}
+
+    [[nodiscard]] std::uint32_t count() const
+    {
+        return static_cast<std::uint32_t>(bytes_.size() / kPageSize);
+    }
+    /// `number`: 1 to count().
+    [[nodiscard]] std::string_view page(std::uint32_t number) const
+    {
+        return std::string_view(bytes_).substr(std::size_t{number - 1} * kPageSize, kPageSize);
+    }
+    [[nodiscard]] PageType type(std::uint32_t number) const
+    {
+        return page_type(page(number), number);
+    }
+
+    /// Where the cells of a page of a tree are; what is no place for one is 0.
+    [[nodiscard]] std::vector<std::size_t> places(std::uint32_t number) const;
+    /// The cell at that place of a page, as pages of `type` have it; nothing: there is none that
+    /// adds up.
+    [[nodiscard]] std::optional<Cell> cell(std::uint32_t number, std::size_t at,
+                                           PageType type) const;
+    /// The pages that an interior page leads to; no number that cannot be.
+    [[nodiscard]] std::vector<std::uint32_t> children(std::uint32_t number) const;
+
+    struct FreeList {
+        std::vector<std::uint32_t> pages;
+        bool sound = true;  ///< it is as long as the header says, and names no page twice
+    };
+    [[nodiscard]] FreeList free_list() const;
+
+private:
+    [[nodiscard]] std::optional<std::string> payload(std::uint32_t number, std::size_t at,
+                                                     std::uint64_t size, PageType type,
+                                                     std::size_t& end) const;
+
+    std::string bytes_;
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_SALVAGE_PAGES_HPP_

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: MIT
+#include "store/classes/class_plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <iterator>
+
+#include "store/base/limits.hpp"
+#include "store/model/device_class.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::string_view kEject = "eject";
+
+// libxl's device number of a whole disk ("hdc" is 5632); QEMU's id of an emulated drive is made of
+// it. Nothing for names that libxl does not know.
+std::optional<std::int64_t> device_number(std::string_view vdev)
+{
+    const auto letters = [](std::string_view name) -> std::optional<std::int64_t> {
+        if (name.empty() || name.size() > 3) return std::nullopt;
+        std::int64_t disk = 0;  // a, b, … z, aa, ab, …
+        for (const char c : name) {
+            if (c < 'a' || c > 'z') return std::nullopt;
+            disk = disk * 26 + (c - 'a' + 1);
+        }
+        return disk - 1;
+    };
+    const auto xen_disk = [](std::int64_t disk) {
+        return disk < 16 ? (202 << 8) | (disk << 4) : (std::int64_t{1} << 28) | (disk << 8);
+    };
+    if (vdev.starts_with("xvd")) {
+        const auto disk = letters(vdev.substr(3));
+        if (!disk) return std::nullopt;
+        return xen_disk(*disk);
+    }
+    if (vdev.starts_with("hd")) {
+        const auto disk = letters(vdev.substr(2));
+        if (!disk || *disk > 3) return std::nullopt;
+        return ((*disk < 2 ? 3 : 22) << 8) | ((*disk & 1) << 6);
+    }
+    if (vdev.starts_with("sd")) {
+        const auto disk = letters(vdev.substr(2));
+        if (!disk || *disk > 15) return std::nullopt;
+        return (8 << 8) | (*disk << 4);
+    }
+    if (vdev.starts_with("d")) {
+        std::int64_t disk = 0;
+        const auto* end = vdev.data() + vdev.size();
+        const auto [at, error] = std::from_chars(vdev.data() + 1, end, disk);
+        if (error != std::errc() || at != end || disk < 0 || disk > 0xfffff) return std::nullopt;
+        return xen_disk(disk);
+    }
+    return std::nullopt;
+}
+
+Plan single_device(const std::string& id, const std::string& arguments)
+{
+    Plan plan;
+    const Command add{"device_add", arguments};
+    Product product = with_undo(Product{"device", id, std::nullopt});
+    plan.steps.push_back(Step{add, product.undo, {}, {}});
+    plan.probe.products.push_back(std::move(product));
+    return plan;
+}
+
+// A controller that QEMU emulates. Numbers are strings, as libxl to 4.18 sends them.
+Result<Plan> plan_usbctrl(std::string_view json)
+{
+    const auto type = json_get_string(json, "type").value_or("");
+    if (type != "devicemodel")
+        return Error(Errc::invalid,
+                     "usbctrls: type " + json_shown(type) + " is not QEMU's: only devicemodel is");
+    const auto devid = json_get_integer(json, "devid");
+    if (!devid || *devid < 0) return Error(Errc::invalid, "usbctrls: \"devid\" is missing");
+    const auto version = json_get_integer(json, "version").value_or(2);
+    const auto ports = std::to_string(json_get_integer(json, "ports").value_or(4));
+    const auto driver = usbctrl_driver(version);
+    if (driver.empty())
+        return Error(Errc::invalid,
+                     "usbctrls: version " + std::to_string(version) + " is none of 1, 2 and 3");
+    const std::string id = "xenusb-" + std::to_string(*devid);
+    std::string arguments = "\"driver\":" + json_quote(driver);
+    if (version == 3) arguments += R"(,"p2":")" + ports + R"(","p3":")" + ports + "\"";
+    return single_device(id, "{" + arguments + ",\"id\":" + json_quote(id) + "}");
+}
+
+// A device of the host's, as libxl has it; or one that QEMU emulates, which libxl has not:
+// {"ctrl": 0, "port": 2, "type.emulated": {"driver": "usb-tablet"}}.
+Result<Plan> plan_usbdev(std::string_view json)
+{
+    const auto ctrl = json_get_integer(json, "ctrl");
+    const auto port = json_get_integer(json, "port");
+    if (!ctrl || *ctrl < 0 || !port || *port < 1)
+        return Error(Errc::invalid, "usbdevs: \"ctrl\" or \"port\" is missing");
+    const std::string place = R"("bus":"xenusb-)" + std::to_string(*ctrl) + R"(.0","port":")" +
+                              std::to_string(*port) + "\"";
+    if (const auto emulated = json_find(json, "type.emulated")) {
+        const auto driver = json_get_string(*emulated, "driver");
+        if (!driver) return Error(Errc::invalid, "usbdevs: an emulated device needs a \"driver\"");
+        const std::string id =
+            "xenusb-emulated-" + std::to_string(*ctrl) + "-" + std::to_string(*port);
+        return single_device(id, "{\"id\":" + json_quote(id) +
+                                     ",\"driver\":" + json_quote(*driver) + "," + place + "}");
+    }
+    const auto host = json_find(json, "type.hostdev");
+    const auto bus = host ? json_get_integer(*host, "hostbus") : std::nullopt;
+    const auto address = host ? json_get_integer(*host, "hostaddr") : std::nullopt;
+    if (!bus || !address)
+        return Error(Errc::invalid,
+                     "usbdevs: \"type.hostdev\" with \"hostbus\" and \"hostaddr\" is missing");
+    const std::string id = "xenusb-" + std::to_string(*bus) + "-" + std::to_string(*address);
+    return single_device(id, "{\"id\":" + json_quote(id) + R"(,"driver":"usb-host",)" + place +
+                                 R"(,"hostbus":")" + std::to_string(*bus) + R"(","hostaddr":")" +
+                                 std::to_string(*address) + "\"}");
+}
+
+Result<Plan> plan_qemu(std::string_view json)
+{
+    auto plan = compile_plan(json);
+    if (plan && plan->steps.empty())
+        return Error(Errc::invalid,
+                     "qemu: a plan without steps makes nothing: it only says what was found");
+    return plan;
+}
+
+// What each class that can be attached to a running domain sends. vcpus depend on what QEMU says
+// and have a function of their own; a CD drive's medium is changed, not attached.
+struct Attachable {
+    std::string_view device_class;
+    Result<Plan> (*plan)(std::string_view json);
+};
+constexpr Attachable kAttachable[] = {
+    {"qemu", plan_qemu},
+    {"usbctrls", plan_usbctrl},
+    {"usbdevs", plan_usbdev},
+};
+
+// A thing that is to be attached: checked, minified, and named.
+struct Wanted {
+    ThingName name;
+    std::string json;
+};
+
+Result<Wanted> wanted(std::string_view device_class, std::string_view json)
+{
+    const auto* row = find_device_class(device_class);
+    if (!row) {
+        std::string known;
+        for (const auto& c : device_classes())
+            known += (known.empty() ? "" : " ") + std::string(c.name);
+        return Error(Errc::invalid, "there is no device class " + json_shown(device_class),
+                     "classes: " + known);
+    }
+    const std::string what = "thing of class " + std::string(device_class);
+    auto text = json_minify(json, what, limits::thing_bytes_max);
+    if (!text) return std::move(text).error();
+    if (json_type(*text) != JsonType::object)
+        return Error(Errc::invalid, what + ": it is not a JSON object");
+    auto key = thing_key(*row, *text, 0);
+    if (!key) return std::move(key).error();
+    return Wanted{ThingName{std::string(device_class), *std::move(key)}, *std::move(text)};
+}
+
+Draft add_draft(Wanted thing, Plan plan)
+{
+    return Draft{Verb::add,    std::move(thing.name), std::nullopt, std::move(thing.json),
+                 std::nullopt, std::move(plan)};
+}
+
+// The order in which QEMU numbers its processors.
+std::vector<std::int64_t> place_of(std::string_view props)
+{
+    std::vector<std::int64_t> place;
+    for (const char* level : {"node-id", "drawer-id", "book-id", "socket-id", "die-id",
+                              "cluster-id", "core-id", "thread-id"})
+        place.push_back(json_get_integer(props, level).value_or(0));
+    return place;
+}
+
+}  // namespace
+
+std::string_view usbctrl_driver(std::int64_t version) noexcept
+{
+    switch (version) {
+    case 1:
+        return "piix3-usb-uhci";
+    case 2:
+        return "usb-ehci";
+    case 3:
+        return "nec-usb-xhci";
+    default:
+        return {};
+    }
+}
+
+std::vector<VcpuSlot> vcpu_slots(std::string_view answer)
+{
+    std::vector<VcpuSlot> slots;
+    for (const auto element : json_elements(answer))
+        slots.push_back(VcpuSlot{json_get_string(element, "type").value_or(""),
+                                 std::string(json_find(element, "props").value_or("{}")),
+                                 json_get_string(element, "qom-path")});
+    std::stable_sort(slots.begin(), slots.end(), [](const VcpuSlot& a, const VcpuSlot& b) {
+        return place_of(a.props) < place_of(b.props);
+    });
+    return slots;
+}
+
+std::string vcpu_in_slot(std::string_view json, const VcpuSlot& slot)
+{
+    return json_with_member(json_with_member(json, "driver", json_quote(slot.driver)), "props",
+                            slot.props);
+}
+
+bool is_vdev(std::string_view name)
+{
+    return device_number(name).has_value();
+}
+
+std::optional<std::string> drive_of(const ThingRow& entry)
+{
+    if (entry.name.device_class != "disks" ||
+        json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
+        return std::nullopt;
+    const auto number = device_number(entry.name.key);
+    if (!number) return std::nullopt;
+    return "ide-" + std::to_string(*number);
+}
+
+// A medium as libxl names the descriptor set it comes by.
+std::optional<std::string> medium_of(std::string_view disk)
+{
+    const auto format = json_get_string(disk, "format").value_or("raw");
+    const auto path = json_get_string(disk, "pdev_path").value_or("");
+    if (format == "empty" || path.empty()) return std::nullopt;
+    return format + ":" + path;
+}
+
+std::string with_medium(std::string_view disk, std::string_view path, std::string_view format)
+{
+    return json_with_member(json_with_member(disk, "pdev_path", json_quote(path)), "format",
+                            json_quote(format));
+}
+
+std::vector<Product> products_of(const ThingRow& entry)
+{
+    const auto& [device_class, key] = entry.name;
+    std::vector<Product> products;
+    if (device_class == "vcpus") {
+        products.push_back(with_undo(Product{"device", "cpu-" + key, std::nullopt}));
+    } else if (device_class == "qemu") {
+        // Its text may be damaged, which xlfsck repairs.
+        if (const auto text = json_minify(entry.json, "entry"))
+            if (auto plan = compile_plan(*text)) products = std::move(plan->probe.products);
+    } else if (auto draft = draft_attach(device_class, entry.json)) {
+        products = std::move(draft->plan.probe.products);
+    }
+    return products;
+}
+
+Result<ThingName> name_of_attach(std::string_view device_class, std::string_view json)
+{
+    auto thing = wanted(device_class, json);
+    if (!thing) return std::move(thing).error();
+    return std::move(thing->name);
+}
+
+Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
+{
+    auto thing = wanted(device_class, json);
+    if (!thing) return std::move(thing).error();
+    const auto* attachable =
+        std::find_if(std::begin(kAttachable), std::end(kAttachable),
+                     [&](const Attachable& a) { return a.device_class == device_class; });
+    if (attachable == std::end(kAttachable))
+        return Error(Errc::invalid, "things of class " + std::string(device_class) +
+                                        " cannot be attached to a running domain by this version");
+    auto plan = attachable->plan(thing->json);
+    if (!plan) return std::move(plan).error();
+    return add_draft(*std::move(thing), *std::move(plan));
+}
+
+Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
+{
+    auto thing = wanted("vcpus", json);
+    if (!thing) return std::move(thing).error();
+    const std::string& key = thing->name.key;
+    const auto index = *json_get_integer(thing->json, "index");
+
+    const auto all = vcpu_slots(slots);
+    if (index < 0 || index >= static_cast<std::int64_t>(all.size()))
+        return Error(Errc::invalid, "vcpus: QEMU has room for " + std::to_string(all.size()) +
+                                        " vcpus; there is no index " + std::to_string(index));
+    const auto& slot = all[static_cast<std::size_t>(index)];
+    if (slot.qom_path)
+        return Error(Errc::exists, "vcpus/" + key + " is in QEMU already", "nothing was changed");
+    if (slot.driver.empty()) return Error(Errc::protocol, "QEMU names no driver for vcpu " + key);
+    const std::string id = "cpu-" + key;
+    std::string arguments = "{\"id\":" + json_quote(id) + ",\"driver\":" + json_quote(slot.driver);
+    for (const auto& prop : json_members(slot.props))
+        arguments += "," + std::string(prop.key_text) + ":" + std::string(prop.value);
+    thing->json = vcpu_in_slot(thing->json, slot);
+    return add_draft(*std::move(thing), single_device(id, arguments + "}"));
+}
+
+namespace {
+
+// What shows that QEMU has nothing of a stale entry which this version cannot take out of it.
+std::optional<Probe> proof_of_absence(const ThingRow& entry, const std::vector<Product>& of_others)
+{
+    Probe probe;
+    if (!of_others.empty()) {  // a name is one thing's alone
+        probe.absent =
+            "what it would be made of in QEMU is another entry's: " + of_others.front().kind + " " +
+            json_shown(of_others.front().name);
+        return probe;
+    }
+    if (entry.state != "stale") return std::nullopt;
+    if (const auto drive = drive_of(entry)) {
+        probe.drive = DriveProbe{*drive, {}, {}, {}, {}};
+    } else if (entry.name.device_class == "pcidevs") {
+        // libxl's id; that of another PCI segment's device can be the same.
+        std::array<char, 32> id{};
+        std::snprintf(id.data(), id.size(), "pci-pt-%02x_%02x.%01x",
+                      static_cast<unsigned>(json_get_integer(entry.json, "bus").value_or(0)),
+                      static_cast<unsigned>(json_get_integer(entry.json, "dev").value_or(0)),
+                      static_cast<unsigned>(json_get_integer(entry.json, "func").value_or(0)));
+        probe.products.push_back(Product{"device", id.data(), std::nullopt});
+    } else {
+        return std::nullopt;
+    }
+    return probe;
+}
+
+}  // namespace
+
+Result<Draft> draft_detach(const ThingRow& entry, const MadeOf& made)
+{
+    Plan plan;
+    plan.probe.products = made.products;
+    if (made.products.empty()) {
+        auto proof = proof_of_absence(entry, made.of_others);
+        if (!proof)
+            return Error(
+                Errc::invalid,
+                entry.name.text() + " cannot be detached from a running domain by this version");
+        plan.probe = *std::move(proof);
+    } else {
+        plan.steps = removal_steps(made.products);
+    }
+    return Draft{Verb::remove, entry.name, entry.json, std::nullopt, std::nullopt, std::move(plan)};
+}
+
+Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
+{
+    const auto its_drive = drive_of(entry);
+    if (!its_drive)
+        return Error(Errc::invalid, entry.name.text() +
+                                        " is no CD drive that QEMU has: is_cdrom "
+                                        "is not set, or libxl knows no such vdev");
+    const std::string& drive = *its_drive;
+    const std::string id = "{\"id\":" + json_quote(drive) + "}";
+
+    Draft draft{Verb::change,
+                entry.name,
+                entry.json,
+                std::move(image_after),
+                with_medium(entry.json, "", "empty"),
+                {}};
+    draft.plan.probe.drive =
+        DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}, {}};
+    auto& steps = draft.plan.steps;
+    steps.push_back(Step{{"query-version", ""}, std::nullopt, {}, {}});
+    steps.push_back(Step{{std::string(kEject), id}, std::nullopt, {}, {}});
+    if (const auto& medium = draft.plan.probe.drive->after) {
+        const auto format = json_get_string(*draft.image_after, "format").value_or("raw");
+        steps.push_back(Step{{"add-fd", "{\"opaque\":" + json_quote(*medium) + "}"},
+                             Command{"remove-fd", R"({"fdset-id":"$fdset"})"},
+                             json_get_string(*draft.image_after, "pdev_path").value_or(""),
+                             "fdset"});
+        steps.push_back(
+            Step{{"blockdev-change-medium",
+                  "{\"id\":" + json_quote(drive) +
+                      ",\"filename\":\"/dev/fdset/$fdset\",\"format\":" + json_quote(format) + "}"},
+                 std::nullopt,
+                 {},
+                 {}});
+    }
+    return draft;
+}
+
+Result<Draft> draft_insert(const ThingRow& entry, std::string_view file)
+{
+    // The document is JSON, and so UTF-8; a path need not be.
+    if (const auto text = json_minify(json_quote(file), "path");
+        !text || file.find('\0') != std::string_view::npos)
+        return Error(Errc::invalid, "the path " + json_shown(file) + " is not UTF-8",
+                     "nothing was changed; rename the image");
+    return draft_change(entry, with_medium(entry.json, file, "raw"));
+}
+
+Result<Draft> draft_eject(const ThingRow& entry)
+{
+    return draft_change(entry, with_medium(entry.json, "", "empty"));
+}
+
+bool opens_tray(const Command& command) noexcept
+{
+    return command.execute == kEject;
+}
+
+void open_by_force(Plan& plan)
+{
+    for (auto& step : plan.steps)
+        if (opens_tray(step.command))
+            step.command.arguments = json_with_member(step.command.arguments, "force", "true");
+}
+
+}  // namespace xlstore

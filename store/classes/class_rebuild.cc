@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#include "store/classes/class_rebuild.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::string_view kUsb = "xenusb-";
+
+// A number without sign, as libxl writes one into an id.
+std::optional<std::int64_t> plain_number(std::string_view text)
+{
+    const auto number = json_integer(text);
+    return number && *number >= 0 ? number : std::nullopt;
+}
+
+std::optional<std::int64_t> number_after(std::string_view prefix, std::string_view text)
+{
+    return text.starts_with(prefix) ? plain_number(text.substr(prefix.size())) : std::nullopt;
+}
+
+std::optional<std::int64_t> integer_of(const SeenDevice& device, const char* property)
+{
+    const auto it = device.properties.find(property);
+    return it == device.properties.end() ? std::nullopt : json_integer(it->second);
+}
+
+std::string text_of(const SeenDevice& device, const char* property)
+{
+    const auto it = device.properties.find(property);
+    return it == device.properties.end() || json_type(it->second) != JsonType::string
+               ? std::string()
+               : json_decode_string(it->second);
+}
+
+std::optional<Rebuilt> usbctrl(const SeenDevice& device)
+{
+    const auto devid = number_after(kUsb, device.id);
+    if (!devid) return std::nullopt;
+    for (const int version : {1, 2, 3}) {
+        if (device.driver != usbctrl_driver(version)) continue;
+        const auto key = std::to_string(*devid);
+        std::string json =
+            R"({"type":"devicemodel","devid":)" + key + ",\"version\":" + std::to_string(version);
+        const auto ports = integer_of(device, "p2");
+        if (ports && ports == integer_of(device, "p3"))
+            json += ",\"ports\":" + std::to_string(*ports);
+        return Rebuilt{ThingName{"usbctrls", key}, json + "}"};
+    }
+    return std::nullopt;
+}
+
+std::optional<Rebuilt> usbdev(const SeenDevice& device)
+{
+    // "/machine/peripheral/xenusb-0/xenusb-0.0"
+    const std::string bus = text_of(device, "parent_bus");
+    const auto slash = bus.rfind('/');
+    if (slash == std::string::npos || !bus.ends_with(".0")) return std::nullopt;
+    const auto ctrl =
+        number_after(kUsb, std::string_view(bus).substr(slash + 1, bus.size() - slash - 3));
+    const auto port = plain_number(text_of(device, "port"));
+    if (!ctrl || !port) return std::nullopt;
+    const std::string place = std::to_string(*ctrl) + "-" + std::to_string(*port);
+    std::string what;
+    if (device.id == "xenusb-emulated-" + place) {
+        what = R"("type.emulated":{"driver":)" + json_quote(device.driver) + "}";
+    } else {
+        const auto host_bus = integer_of(device, "hostbus");
+        const auto address = integer_of(device, "hostaddr");
+        if (device.driver != "usb-host" || !host_bus || !address ||
+            device.id !=
+                std::string(kUsb) + std::to_string(*host_bus) + "-" + std::to_string(*address))
+            return std::nullopt;
+        what = R"("type.hostdev":{"hostbus":)" + std::to_string(*host_bus) +
+               ",\"hostaddr\":" + std::to_string(*address) + "}";
+    }
+    return Rebuilt{ThingName{"usbdevs", std::to_string(*ctrl) + "." + std::to_string(*port)},
+                   "{\"ctrl\":" + std::to_string(*ctrl) + ",\"port\":" + std::to_string(*port) +
+                       "," + what + "}"};
+}
+
+std::optional<Rebuilt> vcpu(const SeenDevice& device, const std::vector<VcpuSlot>& slots)
+{
+    for (std::size_t index = 0; index < slots.size(); ++index) {
+        const auto& path = slots[index].qom_path;
+        if (!path || *path != "/machine/peripheral/" + device.id) continue;
+        const auto key = std::to_string(index);
+        return Rebuilt{ThingName{"vcpus", key},
+                       vcpu_in_slot("{\"index\":" + key + "}", slots[index])};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Rebuilt> rebuild_device(const SeenDevice& device, const std::vector<VcpuSlot>& slots)
+{
+    if (auto found = usbctrl(device)) return found;
+    if (auto found = usbdev(device)) return found;
+    return vcpu(device, slots);
+}
+
+std::optional<Medium> split_medium(std::string_view medium)
+{
+    const auto colon = medium.find(':');
+    if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+    const auto path = medium.substr(colon + 1);
+    if (!path.starts_with('/')) return std::nullopt;
+    return Medium{std::string(medium.substr(0, colon)), std::string(path)};
+}
+
+std::optional<Rebuilt> rebuild_drive(std::string_view drive, std::string_view medium)
+{
+    const auto what = split_medium(medium);
+    if (!what) return std::nullopt;
+    for (const char* vdev : {"hda", "hdb", "hdc", "hdd"}) {
+        ThingRow entry;
+        entry.name = ThingName{"disks", vdev};
+        entry.json = "{\"pdev_path\":" + json_quote(what->path) + ",\"vdev\":" + json_quote(vdev) +
+                     ",\"format\":" + json_quote(what->format) + R"(,"removable":1,"is_cdrom":1})";
+        if (drive_of(entry) == drive) return Rebuilt{entry.name, entry.json};
+    }
+    return std::nullopt;
+}
+
+std::string found_entry(std::string_view key, const std::vector<Product>& products)
+{
+    std::string probe;
+    for (const auto& product : products)
+        probe += (probe.empty() ? "" : ",") + ("{\"kind\":" + json_quote(product.kind)) +
+                 ",\"name\":" + json_quote(product.name) + "}";
+    return "{\"key\":" + json_quote(key) + ",\"steps\":[],\"probe\":[" + probe + "]}";
+}
+
+void order_by_kind(std::vector<Product>& products)
+{
+    constexpr std::array<std::string_view, 7> order = {"object", "fdset",  "node",     "chardev",
+                                                       "netdev", "device", "anonymous"};
+    std::stable_sort(products.begin(), products.end(), [&](const Product& a, const Product& b) {
+        return std::find(order.begin(), order.end(), a.kind) <
+               std::find(order.begin(), order.end(), b.kind);
+    });
+}
+
+}  // namespace xlstore

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT
+#include "store/core/domain.hpp"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+
+#include "store/core/domain_word.hpp"
+#include "store/core/product.hpp"
+#include "store/model/row_names.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+#define XLSTORE_DOMAIN_COLUMNS                                                              \
+    "id, domid, uuid, name, state, layout, boot_id, creator, qemu_pid, qemu_start_time, "   \
+    "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
+    "peer_gid, "                                                                            \
+    "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid, " \
+    "older_state"
+
+DomainRow domain_from(const Statement& row)
+{
+    DomainRow d;
+    d.id = DomainId(row.integer(0));
+    d.domid = row.integer(1);
+    d.uuid = row.text(2);
+    d.name = row.text(3);
+    auto state = state_from_name(row.text(4));
+    if (!state)
+        throw DbError(SQLITE_CORRUPT, "database: incarnation " + std::to_string(row.integer(0)) +
+                                          ": " + state.error().message);
+    d.state = *state;
+    d.layout = row.text(5);
+    d.boot_id = row.text(6);
+    d.creator = row.maybe_integer(7);
+    if (!row.is_null(8)) {
+        qmp::Registration r;
+        r.qemu = ProcessId{row.integer(8), static_cast<std::uint64_t>(row.integer(9)), d.boot_id,
+                           static_cast<std::uint64_t>(row.integer(10))};
+        r.path = row.text(11);
+        r.socket = FileIdentity{static_cast<std::uint64_t>(row.integer(12)),
+                                static_cast<std::uint64_t>(row.integer(13))};
+        r.peer = qmp::Peer{row.integer(14), row.integer(15), row.integer(16)};
+        r.handed_in = row.integer(17) != 0;
+        d.registration = std::move(r);
+    }
+    d.has_initial_devices = row.integer(18) != 0;
+    d.log_path = row.text(19);
+    d.born = row.integer(20) != 0;
+    d.vm_uuid = row.maybe_text(21);
+    d.older_state = row.integer(22) != 0;
+    return d;
+}
+
+Error no_domain(std::string_view word)
+{
+    return Error(Errc::not_found, "there is no domain " + json_shown(word) + " in the store",
+                 "'xlstore list' shows the domains it has");
+}
+
+Error never_was(std::string_view word)
+{
+    return Error(
+        Errc::not_found,
+        "no domain " + json_shown(word) + " is or was in the store, as far as it keeps them",
+        "'xlstore list' shows the domains it has, 'xlstore history' what was done");
+}
+
+// Nothing: none fits. Several: an error that lists their domids.
+Result<std::optional<DomainRow>> one_of(Statement rows, std::string_view what)
+{
+    std::optional<DomainRow> found;
+    std::string others;
+    while (rows.step()) {
+        auto row = domain_from(rows);
+        others += (others.empty() ? "" : ", ") + std::to_string(row.domid);
+        if (!found) found = std::move(row);
+    }
+    if (found && others.find(',') != std::string::npos)
+        return Error(Errc::invalid, std::string(what) + " fits several domains: " + others,
+                     "name one by domid:N");
+    return found;
+}
+
+ThingRow thing_from(const Statement& row)
+{
+    return ThingRow{row.integer(0), ThingName{row.text(1), row.text(2)}, row.text(3), row.text(4),
+                    row.text(5),    row.maybe_text(6).value_or("")};
+}
+
+struct Statements {
+    const char* living;  // with one parameter
+    const char* all;     // the newest first
+};
+
+Statements statements_of(NamedBy by)
+{
+    switch (by) {
+    case NamedBy::domid:
+        return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+                " FROM domain WHERE domid = ?1 AND state <> 'destroyed'",
+                "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE domid = ?1 ORDER BY id DESC"};
+    case NamedBy::uuid:
+        return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+                " FROM domain WHERE ((uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1) AND state <> "
+                "'destroyed'",
+                "SELECT " XLSTORE_DOMAIN_COLUMNS
+                " FROM domain WHERE uuid = ?1 OR vm_uuid = ?1 ORDER BY id DESC"};
+    case NamedBy::name:
+        break;
+    }
+    return {"SELECT " XLSTORE_DOMAIN_COLUMNS
+            " FROM domain WHERE name = ?1 AND state <> 'destroyed'",
+            "SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE name = ?1 ORDER BY id DESC"};
+}
+
+// "id:N", which is no reading: it names one incarnation, not a name.
+std::optional<DomainRow> by_id(Db& db, std::string_view word)
+{
+    const auto id = incarnation_of(word);
+    return id ? read_domain(db, DomainId(*id)) : std::nullopt;
+}
+
+// By a name that was taken from it: the line of history that says so begins with that name.
+std::optional<DomainRow> once_called(Db& db, std::string_view name)
+{
+    auto line = db.prepare(
+                      "SELECT domain FROM history WHERE operation IN ('rename', 'preserve') AND "
+                      "substr(evidence, 1, length(?1)) = ?1 ORDER BY id DESC LIMIT 1")
+                    .bind(json_shown(name) + " is now called ");
+    if (!line.step() || line.is_null(0)) return std::nullopt;
+    return read_domain(db, DomainId(line.integer(0)));
+}
+
+// Each incarnation that it fits but `row` itself, the newest first.
+std::vector<DomainId> others_of(Db& db, const Reading& reading, const DomainRow& row)
+{
+    std::vector<DomainId> others;
+    auto rows = prepare_reading(db, statements_of(reading.by).all, reading);
+    while (rows.step())
+        if (DomainId(rows.integer(0)) != row.id) others.push_back(DomainId(rows.integer(0)));
+    return others;
+}
+
+}  // namespace
+
+Result<DomainRow> find_domain(Db& db, std::string_view word)
+{
+    if (word.starts_with("id:")) {
+        auto row = by_id(db, word);
+        if (!row || row->state == DomainState::destroyed) return no_domain(word);
+        return *std::move(row);
+    }
+    for (const auto& reading : readings_of(word)) {
+        auto found = one_of(prepare_reading(db, statements_of(reading.by).living, reading), word);
+        if (!found) return std::move(found).error();
+        if (*found) return **std::move(found);
+    }
+    return no_domain(word);
+}
+
+Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word)
+{
+    if (word.starts_with("id:")) {
+        if (auto row = by_id(db, word)) return FoundIncarnation{*std::move(row), {}};
+        return never_was(word);
+    }
+    const auto readings = readings_of(word);
+    for (const auto& reading : readings) {
+        auto found = one_of(prepare_reading(db, statements_of(reading.by).living, reading), word);
+        if (!found) return std::move(found).error();
+        if (!*found) continue;
+        auto others = others_of(db, reading, **found);
+        return FoundIncarnation{**std::move(found), std::move(others)};
+    }
+    for (const auto& reading : readings) {
+        std::optional<DomainRow> newest;
+        {
+            auto rows = prepare_reading(db, statements_of(reading.by).all, reading);
+            if (rows.step()) newest = domain_from(rows);
+        }
+        if (!newest) continue;
+        auto others = others_of(db, reading, *newest);
+        return FoundIncarnation{*std::move(newest), std::move(others)};
+    }
+    if (auto row = once_called(db, word)) return FoundIncarnation{*std::move(row), {}};
+    return never_was(word);
+}
+
+std::optional<DomainRow> read_domain(Db& db, DomainId id)
+{
+    auto row =
+        db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS " FROM domain WHERE id = ?").bind(value_of(id));
+    if (!row.step()) return std::nullopt;
+    return domain_from(row);
+}
+
+std::vector<DomainRow> living_domains(Db& db)
+{
+    auto rows = db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS
+                           " FROM domain WHERE state <> 'destroyed' ORDER BY domid");
+    std::vector<DomainRow> domains;
+    while (rows.step())
+        domains.push_back(domain_from(rows));
+    return domains;
+}
+
+std::string new_key(Db& db, DomainId domain)
+{
+    auto row = db.prepare("SELECT next_key FROM domain WHERE id = ?").bind(value_of(domain));
+    row.step();
+    return "#" + std::to_string(row.integer(0));
+}
+
+std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name)
+{
+    auto row = db.prepare(
+                     "SELECT id, class, key, state, primary_at, json, address FROM thing "
+                     "WHERE domain = ? AND class = ? AND key = ?")
+                   .bind(value_of(domain))
+                   .bind(name.device_class)
+                   .bind(name.key);
+    if (!row.step()) return std::nullopt;
+    return thing_from(row);
+}
+
+std::vector<ThingRow> read_things(Db& db, DomainId domain)
+{
+    auto rows = db.prepare(
+                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
+                      "WHERE domain = ? ORDER BY class, position, id")
+                    .bind(value_of(domain));
+    std::vector<ThingRow> things;
+    while (rows.step())
+        things.push_back(thing_from(rows));
+    return things;
+}
+
+std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain)
+{
+    auto rows = db.prepare(
+                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
+                      "WHERE domain = ? ORDER BY made, id")
+                    .bind(value_of(domain));
+    std::vector<ThingRow> things;
+    while (rows.step())
+        things.push_back(thing_from(rows));
+    return things;
+}
+
+std::vector<DocumentMember> read_members(Db& db, DomainId domain)
+{
+    auto rows = db.prepare(
+                      "SELECT rank, key, key_text, text FROM document_member WHERE domain = ? "
+                      "ORDER BY rank")
+                    .bind(value_of(domain));
+    std::vector<DocumentMember> members;
+    while (rows.step())
+        members.push_back(
+            DocumentMember{rows.integer(0), rows.text(1), rows.text(2), rows.maybe_text(3)});
+    return members;
+}
+
+namespace {
+
+Error no_intent(IntentId id)
+{
+    return Error(Errc::not_found, "there is no open intent " + std::to_string(value_of(id)),
+                 "'xlstore intents' lists the open ones, 'xlstore history' the closed ones");
+}
+
+}  // namespace
+
+Result<IntentSubject> read_intent_subject(Db& db, IntentId id)
+{
+    auto row = db.prepare(
+                     "SELECT i.domain, t.class, t.key, i.batch IS NOT NULL "
+                     "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                   .bind(value_of(id));
+    if (!row.step()) return no_intent(id);
+    return IntentSubject{DomainId(row.integer(0)), ThingName{row.text(1), row.text(2)},
+                         row.integer(3) != 0};
+}
+
+Result<Intent> read_intent(Db& db, IntentId id)
+{
+    auto row = db.prepare(
+                     "SELECT i.domain, i.thing, i.operation, t.class, t.key, i.image_before, "
+                     "i.image_after, "
+                     "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
+                     "i.asked_us, i.note, i.image_stale, i.batch, i.replaced_state, "
+                     "i.older_state "
+                     "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                   .bind(value_of(id));
+    if (!row.step()) return no_intent(id);
+    const auto damaged = [&](const std::string& what) {
+        return Error(
+            Errc::store, "intent " + std::to_string(value_of(id)) + " cannot be read back: " + what,
+            "the version of xlstore that wrote it may be able to; else the intent ends with "
+            "its domain: 'xlstore destroy'");
+    };
+    const auto verb = verb_from_name(row.text(2));
+    if (!verb) return damaged(verb.error().message);
+    Draft draft{*verb,
+                ThingName{row.text(3), row.text(4)},
+                row.maybe_text(5),
+                row.maybe_text(6),
+                row.maybe_text(7),
+                {}};
+    auto plan = json_minify(row.text(8), "plan");
+    if (!plan) return damaged(plan.error().message);
+    auto steps = steps_from_json(*plan);
+    if (!steps) return damaged(steps.error().message);
+    auto probe_text = json_minify(row.text(9), "probe");
+    if (!probe_text) return damaged(probe_text.error().message);
+    auto probe = probe_from_json(*probe_text);
+    if (!probe) return damaged(probe.error().message);
+    draft.plan = Plan{*std::move(steps), *std::move(probe)};
+    draft.image_stale = row.maybe_text(15);
+    draft.replaced_state = row.maybe_text(17);
+    Intent intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
+                  row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
+                  row.text(14), row.maybe_integer(16)};
+    intent.asked = asked_products(db, intent.thing);
+    intent.older_state = row.integer(18) != 0;
+    return intent;
+}
+
+Result<std::vector<Intent>> read_batch(Db& db, IntentId id)
+{
+    const ReadTransaction at_once(db);  // R2: its owner may settle all of it meanwhile
+    auto first = read_intent(db, id);
+    if (!first) return std::move(first).error();
+    std::vector<Intent> intents;
+    if (!first->batch || first->older_state) {
+        intents.push_back(*std::move(first));
+        return intents;
+    }
+    for (const auto other : open_intents(db, first->domain)) {
+        auto intent = read_intent(db, other);
+        if (!intent) return std::move(intent).error();
+        if (intent->batch == first->batch) intents.push_back(*std::move(intent));
+    }
+    return intents;
+}
+
+std::vector<IntentId> open_intents(Db& db, DomainId domain)
+{
+    auto rows =
+        db.prepare("SELECT id FROM intent WHERE domain = ? ORDER BY id").bind(value_of(domain));
+    std::vector<IntentId> ids;
+    while (rows.step())
+        ids.push_back(IntentId(rows.integer(0)));
+    return ids;
+}
+
+std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name)
+{
+    auto row = db.prepare(
+                     "SELECT i.id FROM intent i JOIN thing t ON t.id = i.thing "
+                     "WHERE t.domain = ? AND t.class = ? AND t.key = ?")
+                   .bind(value_of(domain))
+                   .bind(name.device_class)
+                   .bind(name.key);
+    if (!row.step()) return std::nullopt;
+    return IntentId(row.integer(0));
+}
+
+std::string read_document(Db& db, DomainId domain)
+{
+    const auto row = read_domain(db, domain);
+    if (!row) return {};
+    auto text = db.prepare("SELECT json FROM libxl_json WHERE domid = ?").bind(row->domid);
+    return text.step() ? text.text(0) : std::string();
+}
+
+std::string export_document(Db& db, const DomainRow& domain)
+{
+    return json_pretty(read_document(db, domain.id),
+                       domain.layout == "json-c" ? JsonLayout::json_c : JsonLayout::yajl);
+}
+
+}  // namespace xlstore

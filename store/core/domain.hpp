@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Rows of domains and things, and how to find them. Reading only; one SQLite read
+// transaction is an atomic look (R2).
+#ifndef XLSTORE_STORE_CORE_DOMAIN_HPP_
+#define XLSTORE_STORE_CORE_DOMAIN_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/base/error.hpp"
+#include "store/database/db.hpp"
+#include "store/model/document.hpp"
+#include "store/model/domain_row.hpp"
+#include "store/model/intent.hpp"
+#include "store/model/thing_row.hpp"
+
+namespace xlstore {
+
+/// The domain that `word` names: domid:7, name:web, uuid:… (vm_uuid if it has one), id:N (that
+/// incarnation), or a bare word tried as domid, then uuid, then name; among those that are not
+/// destroyed. Errors: not_found; invalid when a name or uuid fits several.
+Result<DomainRow> find_domain(Db& db, std::string_view word);
+
+struct FoundIncarnation {
+    DomainRow row;
+    std::vector<DomainId> others;  ///< further ones that the word names, the newest first
+};
+/// For questions about the past: the domain that find_domain() gives; where none fits, the newest
+/// destroyed one, by domid, then uuid, then name. Errors: as find_domain().
+Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word);
+/// An incarnation, destroyed or not.
+std::optional<DomainRow> read_domain(Db& db, DomainId id);
+/// All that are not destroyed, by domid.
+std::vector<DomainRow> living_domains(Db& db);
+
+/// A key for an element without identity that none of this incarnation ever had (R16): "#7". It is
+/// given when an entry with it is inserted. REQUIRES the fast lock until then.
+std::string new_key(Db& db, DomainId domain);
+
+std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& name);
+/// By class, each in the order of the document.
+std::vector<ThingRow> read_things(Db& db, DomainId domain);
+/// In the order in which they were made.
+std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain);
+
+/// The document but for its things, in order.
+std::vector<DocumentMember> read_members(Db& db, DomainId domain);
+
+/// What an open intent is about.
+struct IntentSubject {
+    DomainId domain{};
+    ThingName thing;
+    bool in_batch = false;
+};
+/// Without its plan, which takes time to read. Error: not_found.
+Result<IntentSubject> read_intent_subject(Db& db, IntentId id);
+/// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
+Result<Intent> read_intent(Db& db, IntentId id);
+/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first. Of an
+/// older state of the store each is settled with what QEMU shows of it alone: nothing is undone.
+Result<std::vector<Intent>> read_batch(Db& db, IntentId id);
+/// Of one domain, oldest first.
+std::vector<IntentId> open_intents(Db& db, DomainId domain);
+std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name);
+
+/// The whole document, minified; as the view libxl_json has it.
+std::string read_document(Db& db, DomainId domain);
+/// The document as libxl itself would write it, byte for byte, without the NUL that libxl adds.
+std::string export_document(Db& db, const DomainRow& domain);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_CORE_DOMAIN_HPP_

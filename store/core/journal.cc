@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: MIT
+#include "store/core/journal.hpp"
+
+#include <unistd.h>
+
+#include <set>
+
+#include "store/base/clock.hpp"
+#include "store/base/limits.hpp"
+#include "store/classes/class_plan.hpp"
+#include "store/core/closed_document.hpp"
+#include "store/core/initial_devices.hpp"
+#include "store/core/product.hpp"
+#include "store/model/device_class.hpp"
+#include "store/testing/hole.hpp"
+#include "store/testing/trace.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// History is bounded by pruning (store/keep/prune.hpp). Where none runs, every so many rows as many
+// of the oldest beyond this are let go. Rows are counted: a salvage leaves gaps in their numbers.
+constexpr std::int64_t kHistoryRowsUnpruned = 200'000;
+constexpr std::int64_t kHistoryPruneEvery = 1'024;
+
+std::string_view state_during(Verb verb)
+{
+    switch (verb) {
+    case Verb::add:
+        return "adding";
+    case Verb::remove:
+        return "removing";
+    case Verb::change:
+        break;
+    }
+    return "changing";
+}
+
+// b_info.avail_vcpus of the document follows the entries of class vcpus. libxl's default, when the
+// member is absent, is the first vcpu alone.
+void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
+{
+    const auto index = json_integer(thing.key);
+    if (thing.device_class != "vcpus" || !index) return;
+    std::string b_info;
+    {
+        auto row =
+            db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'b_info'")
+                .bind(value_of(domain));
+        if (!row.step()) return;
+        b_info = row.text(0);
+    }
+    std::set<std::int64_t> available;
+    const auto array = json_find(b_info, "avail_vcpus");
+    if (!array) available.insert(0);
+    for (const auto element : json_elements(array.value_or("[]")))
+        if (const auto n = json_integer(element)) available.insert(*n);
+    if (present)
+        available.insert(*index);
+    else
+        available.erase(*index);
+    std::string text = "[";  // ascending: libxl sizes the bitmap from the last element
+    for (const auto n : available)
+        text += (text.size() > 1 ? "," : "") + std::to_string(n);
+    db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'b_info'")
+        .bind(json_with_member(b_info, "avail_vcpus", text + "]"))
+        .bind(value_of(domain))
+        .run();
+}
+
+std::optional<std::int64_t> thing_of(Db& db, IntentId id)
+{
+    auto row = db.prepare("SELECT thing FROM intent WHERE id = ?").bind(value_of(id));
+    return row.step() ? std::optional(row.integer(0)) : std::nullopt;
+}
+
+// What a drive holds is from now on what its entry says, or was put there by an intent: no longer
+// what its QEMU was started with.
+void follow_medium(Db& db, DomainId domain, const ThingName& thing, const std::string& json)
+{
+    ThingRow entry;
+    entry.name = thing;
+    entry.json = json;
+    if (const auto drive = drive_of(entry)) forget_initial_medium(db, domain, *drive);
+}
+
+std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::string_view state,
+                          const std::string& json)
+{
+    db.prepare(
+          "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+          "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing "
+          "WHERE domain = ?1 AND class = ?2), 'qemu', ?4, ?5, ?6)")
+        .bind(value_of(domain))
+        .bind(name.device_class)
+        .bind(name.key)
+        .bind(state)
+        .bind(json)
+        .bind(now_us())
+        .run();
+    return db.last_insert_id();
+}
+
+// The last place in the order of making.
+std::int64_t next_place(Db& db, DomainId domain)
+{
+    auto row = db.prepare(
+                     "SELECT 1 + max(coalesce((SELECT max(made) FROM thing WHERE domain = ?1), 0), "
+                     "coalesce((SELECT max(made) FROM intent WHERE domain = ?1), 0))")
+                   .bind(value_of(domain));
+    row.step();
+    return row.integer(0);
+}
+
+void update_entry(Db& db, std::int64_t thing, std::string_view state, const std::string& json)
+{
+    db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ? OR ?")
+        .bind(state)
+        .bind(json)
+        .bind(now_us())
+        .bind(thing)
+        .bind(std::int64_t{XLSTORE_LEFT_OUT("its own thing alone")})
+        .run();
+}
+
+// A thing that is there now: its place among the others, and the one that QEMU chose for it.
+void write_place(Db& db, const Intent& intent, const Addresses& addresses)
+{
+    const auto address = addresses.find(intent.id);
+    db.prepare(
+          "UPDATE thing SET address = ?1, made = coalesce((SELECT made FROM intent WHERE id = ?2), "
+          "made) WHERE id = ?3")
+        .bind(address == addresses.end() || address->second.empty()
+                  ? std::nullopt
+                  : std::optional(address->second))
+        .bind(value_of(intent.id))
+        .bind(intent.thing)
+        .run();
+}
+
+// The JSON of that image; nothing: the thing is absent then.
+const std::optional<std::string>& shown_by(const Draft& draft, Image image)
+{
+    return image == Image::after    ? draft.image_after
+           : image == Image::before ? draft.image_before
+                                    : draft.image_neither;
+}
+
+// The path of a medium; of a name that is no path, its protocol alone: the rest may hold a secret.
+std::string path_only(std::string name)
+{
+    return name.empty() || name.front() == '/' ? name : name.substr(0, name.find(':'));
+}
+
+}  // namespace
+
+std::optional<std::string> medium_in(const ThingName& thing, std::string_view json)
+{
+    if (thing.device_class != "disks" || json_get_integer(json, "is_cdrom").value_or(0) == 0)
+        return std::nullopt;
+    return path_only(json_get_string(json, "pdev_path").value_or(""));
+}
+
+// R15: compare and advance. R8: the state is read in the same transaction, so that either of a
+// destruction and this commit comes first, the other sees it.
+Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
+{
+    Db& db = store_.db();
+    db.prepare(
+          "UPDATE domain SET epoch = epoch + 1, revision = revision + 1, changed_us = ?1 "
+          "WHERE id = ?2 AND (epoch = ?3 OR ?4) AND (state IN ('creating', 'running') OR ?5)")
+        .bind(now_us())
+        .bind(value_of(fast.domain()))
+        .bind(hold.epoch())
+        .bind(std::int64_t{XLSTORE_LEFT_OUT("epoch check")})
+        .bind(std::int64_t{XLSTORE_LEFT_OUT("state at commit")})
+        .run();
+    if (db.changes() == 1) return {};
+    XLSTORE_TRACE("refused", value_of(fast.domain()));
+    return lost(hold);
+}
+
+Result<void> Journal::still_held(const SlowHold& hold) const
+{
+    if (auto here = store_.check(); !here) return here;
+    auto row = store_.db()
+                   .prepare(
+                       "SELECT 1 FROM domain WHERE id = ? AND epoch = ? AND state IN ('creating', "
+                       "'running')")
+                   .bind(value_of(hold.domain()))
+                   .bind(hold.epoch());
+    if (row.step() || XLSTORE_LEFT_OUT("epoch check")) return {};
+    return lost(hold);
+}
+
+// Why a hold may not go on.
+Error Journal::lost(const SlowHold& hold) const
+{
+    const auto row = read_domain(store_.db(), hold.domain());
+    if (!row) return Error(Errc::gone, "the domain is no longer in the store");
+    if (row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        return Error(Errc::gone,
+                     row->subject() + " is " + std::string(state_name(row->state)) + " (R8)");
+    return Error(Errc::lost,
+                 row->subject() +
+                     ": the slow lock was lost to another process, which has changed the domain since",
+                 "nothing more was done; run 'xlstore recover' and look at 'xlstore history'");
+}
+
+Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadline until,
+                                   std::function<Result<void>(const FastHold&)> section, Room room)
+{
+    auto done = co_await store_.with_fast_lock(
+        hold.domain(), operation, until,
+        [&](const FastHold& fast) -> Result<void> {
+            if (auto ok = advance(fast, hold); !ok) return ok;
+            if (auto ok = section(fast); !ok) return ok;
+            XLSTORE_TRACE("commit", value_of(fast.domain()),
+                          "epoch=" + std::to_string(hold.epoch() + 1) + " " + operation);
+            return {};
+        },
+        room);
+    if (done) ++hold.epoch_;
+    co_return done;
+}
+
+// The entry says what is about to happen, and the products of the intent are claimed. Its row.
+Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
+{
+    Db& db = store_.db();
+    const auto domain = fast.domain();
+    const auto& products = draft.plan.probe.products;
+    if (draft.thing.key.empty()) draft.thing.key = new_key(db, domain);
+    const auto existing = read_thing(db, domain, draft.thing);
+    if (draft.verb != Verb::add) {
+        if (!existing)
+            return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
+        update_entry(db, existing->id, state_during(draft.verb),
+                     draft.image_after ? *draft.image_after : *draft.image_before);
+        auto claimed = claim_products(db, domain, existing->id, draft.thing, products);
+        if (!claimed) return std::move(claimed).error();
+        return existing->id;
+    }
+    const auto thing = existing
+                           ? existing->id
+                           : insert_entry(db, domain, draft.thing, "adding", *draft.image_after);
+    if (existing) {
+        // R16: the probe under this hold said that QEMU has nothing of it. What it is and what it
+        // is made of comes back, exactly, should the add fail.
+        draft.image_stale = existing->json;
+        draft.replaced_state = existing->state;
+        auto claimed = claim_second_image(db, domain, thing, draft.thing, products);
+        if (!claimed) return std::move(claimed).error();
+        db.prepare("UPDATE thing SET state = 'stale' WHERE id = ? AND state <> 'stale'")
+            .bind(thing)
+            .run();
+        update_entry(db, thing, "adding", *draft.image_after);
+    } else {
+        auto claimed = claim_products(db, domain, thing, draft.thing, products);
+        if (!claimed) return std::move(claimed).error();
+    }
+    follow_vcpu(db, domain, draft.thing, true);
+    return thing;
+}
+
+Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, Draft& draft,
+                                   const std::string& monitor_path, bool in_batch)
+{
+    Db& db = store_.db();
+    const auto domain = value_of(fast.domain());
+    auto thing = write_entry(fast, draft);
+    if (!thing) return std::move(thing).error();
+    // Nothing: it keeps its place in the order of making.
+    std::optional<std::int64_t> made;
+    if (draft.verb == Verb::add && draft.replaced_state && !draft.put_back)
+        made = next_place(db, fast.domain());
+    db.prepare(
+          "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
+          "image_neither, image_stale, replaced_state, plan, probe, monitor_path, epoch, opened_us, "
+          "batch, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(domain)
+        .bind(*thing)
+        .bind(store_.session())
+        .bind(verb_name(draft.verb))
+        .bind(draft.image_before)
+        .bind(draft.image_after)
+        .bind(draft.image_neither)
+        .bind(draft.image_stale)
+        .bind(draft.replaced_state)
+        .bind(steps_to_json(draft.plan.steps))
+        .bind(probe_to_json(draft.plan.probe))
+        .bind(monitor_path)
+        .bind(hold.epoch())
+        .bind(now_us())
+        // The epoch moves with every commit: no two batches of a domain have the same.
+        .bind(in_batch ? std::optional(hold.epoch()) : std::nullopt)
+        .bind(made)
+        .run();
+    const auto intent = db.last_insert_id();
+    XLSTORE_TRACE("intent", domain,
+                  "intent=" + std::to_string(intent) + " verb=" +
+                      std::string(verb_name(draft.verb)) + " thing=" + draft.thing.text());
+    return IntentId(intent);
+}
+
+Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Draft> drafts,
+                                                  std::string monitor_path, Deadline until)
+{
+    std::vector<IntentId> intents;
+    auto done =
+        co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
+            if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
+            const bool in_batch = drafts.size() > 1;
+            for (auto& draft : drafts) {
+                if (XLSTORE_LEFT_OUT("intent commit") && draft.verb != Verb::add) {
+                    intents.push_back(IntentId(0));
+                    continue;
+                }
+                auto intent = open_one(fast, hold, draft, monitor_path, in_batch);
+                if (!intent) return std::move(intent).error();
+                intents.push_back(*intent);
+            }
+            return {};
+        });
+    if (!done) co_return std::move(done).error();
+    if (XLSTORE_LEFT_OUT("hold over the plan")) hold.lock_.release();
+    for (std::size_t i = 0; i < intents.size(); ++i)
+        store_.log(LogLevel::debug, [&] {
+            return "opened intent=" + std::to_string(value_of(intents[i])) +
+                   " operation=" + std::string(verb_name(drafts[i].verb)) +
+                   " thing=" + json_shown(drafts[i].thing.text());
+        });
+    co_return intents;
+}
+
+// The entry as the image that was seen makes it. The intent is closed already.
+void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
+{
+    Db& db = store_.db();
+    const Draft& draft = intent.draft;
+    const bool added = draft.verb == Verb::add && image == Image::after;
+    settle_products(db, intent.thing, added);
+    if (draft.verb == Verb::add && !added && draft.image_stale) {
+        // R16: what the add was to replace is there again, in each respect.
+        update_entry(db, intent.thing, draft.replaced_state.value_or("stale"), *draft.image_stale);
+    } else if ((draft.verb == Verb::add && !added) ||
+               (draft.verb == Verb::remove &&
+                (image == Image::after || XLSTORE_LEFT_OUT("seen absent")))) {
+        // R5: seen absent under a slow hold that has not been broken since (the epoch says so).
+        db.prepare("DELETE FROM thing WHERE id = ?").bind(intent.thing).run();
+        follow_vcpu(db, domain, draft.thing, false);
+    } else if (draft.image_stale && image == Image::neither) {
+        // What the change was to put back was stale before, and is again.
+        update_entry(db, intent.thing, "stale", *draft.image_stale);
+    } else {
+        update_entry(db, intent.thing, "present", *shown_by(draft, image));
+    }
+}
+
+Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
+                                 const std::string& evidence, const Addresses& addresses)
+{
+    Db& db = store_.db();
+    auto intent = read_intent(db, id);
+    if (!intent) return std::move(intent).error();
+    const Draft& draft = intent->draft;
+    if (image == Image::neither && !draft.image_neither)
+        return Error(Errc::invalid, draft.thing.text() + " has no image 'neither' to settle with",
+                     "only a drive can hold neither of two images");
+    XLSTORE_TRACE(
+        "settled", value_of(fast.domain()),
+        "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
+    if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
+    const auto& shown = shown_by(draft, image);
+    HistoryLine line{fast.domain(),
+                     std::string(verb_name(draft.verb)),
+                     draft.thing,
+                     id,
+                     image == Image::after ? "done" : "not done",
+                     image,
+                     evidence};
+    line.author = intent->owner;
+    if (draft.image_before) line.medium_before = medium_in(draft.thing, *draft.image_before);
+    if (const auto& drive = draft.plan.probe.drive; drive && drive->seen_medium)
+        line.medium_before =  // QEMU's, should they differ
+            path_only(drive->seen_medium->substr(drive->seen_medium->find(':') + 1));
+    if (shown) line.medium_after = medium_in(draft.thing, *shown);
+    for (const auto& step : draft.plan.steps)
+        line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
+    add_history(line);  // first: an intent goes only with the line that closes it
+    db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
+    write_outcome(fast.domain(), *intent, image);
+    if (draft.verb == Verb::change && image != Image::before)
+        follow_medium(db, fast.domain(), draft.thing, *draft.image_after);
+    return {};
+}
+
+Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                                   std::string evidence, Deadline until)
+{
+    return settle(hold, std::move(intents), image, std::move(evidence), Addresses(), until);
+}
+
+Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                                   std::string evidence, Addresses addresses, Deadline until)
+{
+    auto done = co_await commit(
+        hold, "settle intent", until,
+        [&](const FastHold& fast) -> Result<void> {
+            for (const auto id : intents)
+                if (auto ok = settle_one(fast, id, image, evidence, addresses); !ok) return ok;
+            return {};
+        },
+        Room::reserve);
+    if (done)
+        for (const auto id : intents)
+            store_.log(LogLevel::info, [&] {
+                return "settled intent=" + std::to_string(value_of(id)) +
+                       " image=" + std::string(image_name(image));
+            });
+    co_return done;
+}
+
+namespace {
+
+Error has_open_intent(const ThingName& name)
+{
+    return Error(Errc::refused, name.text() + " has an open intent, which comes first",
+                 "nothing was changed");
+}
+
+}  // namespace
+
+Result<void> Journal::write_present(const FastHold& fast, const ThingName& name,
+                                    const std::string& json, const std::vector<Product>& products,
+                                    const std::string& evidence)
+{
+    Db& db = store_.db();
+    if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+    HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
+    line.medium_after = medium_in(name, json);
+    const auto existing = read_thing(db, fast.domain(), name);
+    if (existing) {
+        line.medium_before = medium_in(name, existing->json);
+        update_entry(db, existing->id, "present", json);
+        // Who put it there is not known, and so is not where: it is asked when it is needed.
+        db.prepare("UPDATE thing SET address = NULL WHERE id = ?").bind(existing->id).run();
+    }
+    const auto thing =
+        existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
+    follow_vcpu(db, fast.domain(), name, true);
+    follow_medium(db, fast.domain(), name, json);
+    auto written = replace_products(db, fast.domain(), thing, name, products);
+    if (written && !evidence.empty()) add_history(line);
+    return written;
+}
+
+Task<Result<void>> Journal::adopt(SlowHold& hold, ThingName name, std::string json,
+                                  std::vector<Product> products, std::string evidence,
+                                  Deadline until)
+{
+    co_return co_await commit(
+        hold, "adopt", until,
+        [&](const FastHold& fast) -> Result<void> {
+            return write_present(fast, name, json, products, evidence);
+        },
+        Room::reserve);
+}
+
+Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
+                                  const std::string& evidence)
+{
+    Db& db = store_.db();
+    if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+    const auto existing = read_thing(db, fast.domain(), name);
+    if (!existing) return {};
+    update_entry(db, existing->id, "stale", existing->json);
+    HistoryLine line{fast.domain(), "make stale", name, {}, "done", {}, evidence};
+    line.medium_before = medium_in(name, existing->json);
+    if (line.medium_before) line.medium_after = "";
+    if (!evidence.empty()) add_history(line);
+    return {};
+}
+
+Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::string evidence,
+                                       Deadline until)
+{
+    co_return co_await commit(
+        hold, "make stale", until,
+        [&](const FastHold& fast) -> Result<void> { return write_stale(fast, name, evidence); },
+        Room::reserve);
+}
+
+Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
+                                 std::optional<std::vector<Product>> asked, Deadline until)
+{
+    co_return co_await commit(
+        hold, "note intent", until,
+        [&](const FastHold& fast) -> Result<void> {
+            const bool any = asked && !asked->empty();
+            for (const auto id : intents) {
+                XLSTORE_TRACE("noted", value_of(fast.domain()),
+                              "intent=" + std::to_string(value_of(id)) +
+                                  " asked=" + std::to_string(int{any}));
+                store_.db()
+                    .prepare(
+                        "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
+                        "?3) ELSE asked_us END WHERE id = ?4")
+                    .bind(plain_text(text, limits::evidence_bytes_max))
+                    .bind(std::int64_t{any})
+                    .bind(now_us())
+                    .bind(value_of(id))
+                    .run();
+                if (asked)
+                    if (const auto thing = thing_of(store_.db(), id))
+                        write_asked(store_.db(), *thing, *asked);
+            }
+            return {};
+        },
+        Room::reserve);
+}
+
+namespace {
+
+void bound_history(Db& db)
+{
+    std::int64_t below = 0;
+    {
+        auto row = db.prepare("SELECT id FROM history ORDER BY id DESC LIMIT 1 OFFSET ?1")
+                       .bind(kHistoryRowsUnpruned);
+        if (!row.step()) return;
+        below = row.integer(0) + 1;
+    }
+    db.prepare("UPDATE store SET history_pruned_below = ?").bind(below).run();
+    db.prepare("DELETE FROM history WHERE id < ?").bind(below).run();
+}
+
+}  // namespace
+
+void Journal::add_history(const HistoryLine& line)
+{
+    Db& db = store_.db();
+    db.prepare(
+          "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
+          "image, evidence, pid, program, uid, asked, medium_before, medium_after, author_pid, "
+          "author_program, author_uid) SELECT "
+          "?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+          "?11, ?12, ?13, ?14, ?15, s.pid, s.program, s.uid "
+          "FROM (SELECT 1) LEFT JOIN session s ON s.id = ?16")
+        .bind(now_us())
+        .bind(line.domain ? std::optional(value_of(*line.domain)) : std::nullopt)
+        .bind(line.operation)
+        .bind(line.thing ? std::optional(line.thing->device_class) : std::nullopt)
+        .bind(line.thing ? std::optional(line.thing->key) : std::nullopt)
+        .bind(line.intent ? std::optional(value_of(*line.intent)) : std::nullopt)
+        .bind(line.outcome)
+        .bind(line.image ? std::optional(std::string(image_name(*line.image))) : std::nullopt)
+        .bind(plain_text(line.evidence, limits::evidence_bytes_max))
+        .bind(store_.self().pid)
+        .bind(store_.program())
+        .bind(static_cast<std::int64_t>(getuid()))
+        .bind(line.asked.empty()
+                  ? std::nullopt
+                  : std::optional(plain_text(line.asked, limits::evidence_bytes_max)))
+        .bind(line.medium_before)
+        .bind(line.medium_after)
+        .bind(line.author)
+        .run();
+    if (db.last_insert_id() % kHistoryPruneEvery == 0) bound_history(db);
+}
+
+}  // namespace xlstore

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// What a slow hold writes: the intent before QEMU hears of it (R10), the settle after QEMU showed
+// which image is there (R5), and nothing but its own thing (R6). Each commit takes the fast lock,
+// refuses a domain that is being destroyed (R8), and compares and advances the epoch, so that a
+// hold whose lock was lost finds out (R15).
+//
+// If a commit throws, nothing of it is in the store; an intent already committed stays open. To
+// open an intent, room is needed on the disk; what comes after it may take the reserve (R21).
+#ifndef XLSTORE_STORE_CORE_JOURNAL_HPP_
+#define XLSTORE_STORE_CORE_JOURNAL_HPP_
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/core/domain.hpp"
+#include "store/core/store.hpp"
+#include "store/model/intent.hpp"
+
+namespace xlstore {
+
+/// One line of history. Evidence is bounded and printable; neither it nor a medium holds a secret.
+struct HistoryLine {
+    std::optional<DomainId> domain;
+    std::string operation;
+    std::optional<ThingName> thing;
+    std::optional<IntentId> intent;
+    std::string outcome;  ///< done, not done, begun
+    std::optional<Image> image;
+    std::string evidence;
+    std::string asked = {};  ///< names of QMP commands; their arguments may be secret
+    std::optional<std::int64_t> author = {};  ///< session that opened the intent
+    std::optional<std::string> medium_before = {};
+    std::optional<std::string> medium_after = {};
+};
+
+/// What history says of the medium in a CD drive with this JSON: a path; "" for none; of what is no
+/// absolute path (a URI can hold a password) the part before its first colon. Nothing: the thing is
+/// no CD drive.
+[[nodiscard]] std::optional<std::string> medium_in(const ThingName& thing, std::string_view json);
+
+class Journal {
+public:
+    explicit Journal(Store& store) : store_(store) {}
+
+    /// Commit 1: entries and intents of one slow hold, all or none; several drafts become a batch,
+    /// which is settled as one. An add over an entry replaces it and keeps it in the intent: when
+    /// it fails, state, JSON and products are as they were (R16). Errors: gone (R8), lost (R15),
+    /// exists (an entry with that key, or a product's name taken by another thing), refused (the
+    /// document is closed), busy. Nothing has changed then.
+    Task<Result<std::vector<IntentId>>> open(SlowHold& hold, std::vector<Draft> drafts,
+                                             std::string monitor_path, Deadline until);
+
+    /// Commit 2: closes intents with the image that was seen of all of them; R5 R6. The evidence
+    /// goes into history. Errors: as above; then all are still open.
+    Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                              std::string evidence, Deadline until);
+    /// The same for adds, with what QEMU said of the places that it chose.
+    Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
+                              std::string evidence, Addresses addresses, Deadline until);
+
+    /// Notes why intents stay open. `asked`, if given: of exactly these of their devices the guest
+    /// has been asked to let go (each keeps the time of the first request).
+    Task<Result<void>> note(SlowHold& hold, std::vector<IntentId> intents, std::string text,
+                            std::optional<std::vector<Product>> asked, Deadline until);
+
+    /// An entry, `present`, for what was found in QEMU (R1): a new one, or the one of that name as
+    /// `json` says it is. Errors: exists (a product belongs to another thing), refused (it has an
+    /// open intent), and as above.
+    Task<Result<void>> adopt(SlowHold& hold, ThingName name, std::string json,
+                             std::vector<Product> products, std::string evidence, Deadline until);
+    /// The entry becomes stale: its thing was seen absent under this hold. Its JSON stays, and the
+    /// names that it had in QEMU are remembered, not claimed. Errors:
+    /// refused (it has an open intent), and as above.
+    Task<Result<void>> make_stale(SlowHold& hold, ThingName name, std::string evidence,
+                                  Deadline until);
+
+    /// The same two within a commit of the caller's. Without evidence there is no line of history.
+    Result<void> write_present(const FastHold& fast, const ThingName& name, const std::string& json,
+                               const std::vector<Product>& products, const std::string& evidence);
+    Result<void> write_stale(const FastHold& fast, const ThingName& name,
+                             const std::string& evidence);
+
+    /// R15 ahead of a commit: is the domain unchanged since this hold last changed it? Errors:
+    /// lost, gone.
+    Result<void> still_held(const SlowHold& hold) const;
+
+    /// Any other change of the domain's row or things by a slow hold (creation, registration).
+    Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
+                              std::function<Result<void>(const FastHold&)> section,
+                              Room room = Room::ordinary);
+
+    /// REQUIRES an open write transaction. This process is named as who wrote the line.
+    void add_history(const HistoryLine& line);
+
+private:
+    Result<void> advance(const FastHold& fast, const SlowHold& hold);
+    [[nodiscard]] Error lost(const SlowHold& hold) const;
+    Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, Draft& draft,
+                              const std::string& monitor_path, bool in_batch);
+    Result<std::int64_t> write_entry(const FastHold& fast, Draft& draft);
+    void write_outcome(DomainId domain, const Intent& intent, Image image);
+    Result<void> settle_one(const FastHold& fast, IntentId id, Image image,
+                            const std::string& evidence, const Addresses& addresses);
+    Store& store_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_CORE_JOURNAL_HPP_

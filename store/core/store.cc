@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: MIT
+#include "store/core/store.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "schema/steps.hpp"
+#include "store/base/clock.hpp"
+#include "store/base/limits.hpp"
+#include "store/base/random.hpp"
+#include "store/core/store_files.hpp"
+#include "store/core/store_source.hpp"
+#include "store/core/upgrade.hpp"
+#include "store/database/new_database.hpp"
+#include "store/database/tables.hpp"
+#include "store/lock/foreign_lock.hpp"
+#include "store/lock/spare.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/testing/hole.hpp"
+#include "store/testing/trace.hpp"
+#include "store/text/plain_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// Between looks whether a program that does not know the gate has let go of the database.
+constexpr auto kForeignFirst = std::chrono::milliseconds(1);
+constexpr auto kForeignMost = std::chrono::milliseconds(20);
+// About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
+// file's blocks.
+constexpr int kCheckpointFrames = 1000;
+constexpr int kTruncateFrames = 16'000;
+
+// What a new store takes: its reserve (R21), and its tables.
+Result<void> check_room(const std::string& directory)
+{
+    constexpr std::int64_t kBytes = limits::reserve_in_log + limits::reserve_in_database +
+                                    2 * limits::ordinary_room + limits::spare_bytes +
+                                    limits::empty_store_bytes;
+    if (free_bytes(directory) >= kBytes) return {};
+    return Error(Errc::io,
+                 "store: a new one takes " + std::to_string(kBytes >> 10) + " KiB, and " +
+                     free_space(directory),
+                 "make room there, or name a directory on another file system with --store or "
+                 "XLSTORE_DIR");
+}
+
+void make_directory(const std::string& path, unsigned mode)
+{
+    if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+        throw IoError(errno, "cannot create " + path);
+}
+
+}  // namespace
+
+std::string absolute_path(std::string path)
+{
+    while (path.starts_with("./"))
+        path.erase(0, 2);
+    return std::filesystem::absolute(path).string();
+}
+
+const char* default_directory()
+{
+    const char* named = std::getenv("XLSTORE_DIR");
+    return named && *named ? named : "/var/lib/xlstore";
+}
+
+SlowHold::~SlowHold()
+{
+    if (lock_.held()) XLSTORE_TRACE("slow.given", value_of(domain_));
+    // Broken, the slot is another holder's.
+    if (lock_.held() && locks_->unbroken(lock_, value_of(domain_)))
+        locks_->clear_claim(LockKind::slow, value_of(domain_));
+}
+
+Result<void> Store::init(const std::string& where, std::optional<unsigned> reading_group,
+                         Durability durability)
+{
+    const std::string directory = absolute_path(where);
+    if (auto ok = check_process(); !ok) return ok;
+    const unsigned directory_mode = reading_group ? 0750 : 0700;
+    const unsigned file_mode = reading_group ? 0640 : 0600;
+    const std::string database = StorePaths(directory).database();
+
+    const bool made_directory = mkdir(directory.c_str(), directory_mode) == 0;
+    if (made_directory) {
+        set_access(directory, directory_mode, reading_group);
+    } else if (errno != EEXIST) {
+        return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(errno),
+                     "create its parent directory, or name another with --store or XLSTORE_DIR");
+    }
+    if (auto there = look_at(directory, true); !there) return there.error();
+    if (file_identity(database))
+        return Error(Errc::exists, "store: there is a store in " + directory + " already",
+                     "use it, or name another directory");
+    // What an earlier init left when it was killed is ours to finish; anything else is not.
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        const auto name = entry.path().filename().string();
+        // A damaged database of old does not keep a new store from being made.
+        if (name != names::kLocks && name != names::kSlowLocks && name != names::kRun &&
+            name != names::kSpare && !name.starts_with(names::kNew) &&
+            !name.starts_with(names::kDamaged) && !name.starts_with(names::kReplaced))
+            return unusable("store: " + directory + " is not empty: it holds " + name,
+                            "name an empty or a new directory");
+    }
+    // Only now: that its mode be changed is no advice for a directory of other things.
+    if (auto ok = check_entry(directory, true, true); !ok) return ok;
+    if (auto ok = check_file_system(directory); !ok) return ok;
+
+    Locks::create(directory);
+    auto locks = Locks::open(directory, true);
+    if (!locks) return locks.error();
+    auto gate = locks->try_acquire(LockKind::gate, 0);
+    if (!gate) return gate.error();
+    if (!*gate)
+        return Error(Errc::busy, "store: another init is at work in " + directory, "wait for it");
+
+    // Another init may have finished between our first look and the gate.
+    if (file_identity(database))
+        return Error(Errc::exists, "store: there is a store in " + directory + " already",
+                     "use it, or name another directory");
+    if (auto ok = check_room(directory); !ok) return ok;
+    const std::string fresh = database + ".new";
+    make_database(fresh, [&](Db& db) {
+        db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")
+            .bind(random_uuid())
+            .bind(now_us())
+            .bind(durability == Durability::power ? "power" : "process")
+            .run();
+    });
+    make_directory(StorePaths(directory).run(), 0700);
+    (void)Locks::close_to_group(directory);  // those of an init that was killed
+    set_access(fresh, file_mode, reading_group);
+    install_database(fresh, database);
+    if (made_directory) sync_directory(directory + "/..");
+    return {};
+}
+
+Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::Mode mode,
+                                                 Settle settle)
+{
+    StoreOptions options = given;
+    options.directory = absolute_path(std::move(options.directory));
+    if (auto ok = check_process(); !ok) return ok.error();
+    const bool writing = mode == Db::Mode::read_write;
+    if (auto ok = check_files(options.directory, writing, options.log); !ok) return ok.error();
+    const auto until = Clock::now() + options.open_timeout;
+    auto locks = Locks::open(options.directory, writing);
+    if (!locks) return std::move(locks).error();
+    Source source(options.directory, mode, settle == Settle::yes);
+    const auto kind = source.choose(*locks, until);
+    if (!kind) return kind.error();
+
+    std::unique_ptr<Store> store(new Store);
+    store->copy_ = std::move(source.copy);
+    store->displaced_ = std::move(source.displaced);
+    store->directory_ = options.directory;
+    store->program_ = plain_text(options.program, limits::program_bytes_max);
+    store->log_ = options.log;
+    std::replace_if(
+        store->program_.begin(), store->program_.end(),
+        [](unsigned char c) { return c <= ' ' || c == 0x7f; }, '_');
+    store->fork_generation_ = fork_generation();
+    auto self = identify(getpid());
+    if (!self) return self.error();
+    store->self_ = *std::move(self);
+    store->loop_ = std::make_unique<Loop>();
+    store->database_ = *file_identity(source.database);
+    store->locks_.emplace(*std::move(locks));
+    try {
+        store->db_ = while_busy(until, [&] {
+            return std::make_unique<Db>(source.path, writing ? mode : source.looking_mode,
+                                        kind->durability);
+        });
+    } catch (const DbError& e) {
+        return unusable(source.database, e);
+    }
+    store->db_->call_it(source.database);
+    if (file_identity(source.database) != store->database_)
+        return Error(Errc::lost, "store: " + source.database + " was replaced while it was opened",
+                     "try again");
+    if (store->displaced_ && !writing) {
+        const auto why = displaced_error(options.directory, *store->displaced_);
+        store->log(LogLevel::warning, why.message + "; " + why.advice);
+    }
+    return store;
+}
+
+Result<std::unique_ptr<Store>> Store::open_to_write(const StoreOptions& options, Settle settle)
+{
+    auto store = open_files(options, Db::Mode::read_write, settle);
+    if (!store) return store;
+    const auto until = Clock::now() + options.open_timeout;
+    if (auto ok = upgrade_store(**store, until); !ok) return ok.error();
+    if (settle == Settle::yes)
+        if (auto ok = (*store)->settle(until); !ok) return ok.error();
+    if (auto ok = (*store)->open_session(until); !ok) return ok.error();
+    return store;
+}
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
+{
+    return open_to_write(options, Settle::no);
+}
+
+Result<std::unique_ptr<Store>> Store::open_and_settle(const StoreOptions& options)
+{
+    return open_to_write(options, Settle::yes);
+}
+
+Result<std::unique_ptr<Store>> Store::open_read_only(const StoreOptions& options)
+{
+    return open_files(options, Db::Mode::read_only);
+}
+
+Result<std::unique_ptr<Store>> Store::open_untouched(const StoreOptions& options)
+{
+    return open_files(options, Db::Mode::untouched);
+}
+
+bool Store::is_behind() const
+{
+    if (displaced_ && displaced_->why == Displaced::Why::beside_a_log) return false;
+    return copy_ && (file_identity(StorePaths(directory_).log()) &&
+                     file_identity(StorePaths(directory_).log_index()));
+}
+
+Claim Store::make_claim(std::string operation) const
+{
+    return Claim{self_.pid, self_.start_time, self_.pid_namespace,
+                 now_us(),  program_,         plain_text(operation, limits::operation_bytes_max)};
+}
+
+Result<void> Store::check_process()
+{
+    if (!forked_beside_a_store()) return {};
+    return Error(Errc::order,
+                 "store: this process was forked while its parent had a store open: SQLite's state "
+                 "does not survive that",
+                 "let the child exec, or close every store before the fork");
+}
+
+Result<void> Store::check_fork() const
+{
+    if (auto ok = check_process(); !ok) return ok;
+    if (!fork_poisoned(fork_generation_)) return {};
+    return Error(Errc::order,
+                 "store: this handle was opened before a fork and is used in the child",
+                 "let the child exec, or close every store before the fork");
+}
+
+Result<void> Store::check() const
+{
+    if (auto ours = check_fork(); !ours) return ours;
+    if (XLSTORE_LEFT_OUT("files unmoved")) return {};
+    if (!locks_ || !locks_->unmoved())
+        return Error(Errc::lost,
+                     "store: the files of " + directory_ + " were moved away or replaced (R17)",
+                     "close the store and open it anew; 'xlfsck -n' says what is there now");
+    return check_database_files();
+}
+
+Result<void> Store::check_database_files() const
+{
+    if (XLSTORE_LEFT_OUT("files unmoved")) return {};
+    const std::string database = StorePaths(directory_).database();
+    const char* gone = nullptr;
+    if (file_identity(database) != database_) gone = "store.db";
+    if (wal_ && file_identity(database + "-wal") != wal_) gone = "store.db-wal";
+    if (wal_index_ && file_identity(database + "-shm") != wal_index_) gone = "store.db-shm";
+    if (!gone) return {};
+    return Error(Errc::lost,
+                 "store: " + directory_ + "/" + gone + " was moved away or replaced (R17)",
+                 "close the store and open it anew; 'xlfsck -n' says what is there now");
+}
+
+std::string Store::subject_of(DomainId domain)
+{
+    auto row = db_->prepare("SELECT domid, name FROM domain WHERE id = ?").bind(value_of(domain));
+    if (!row.step()) return "incarnation " + std::to_string(value_of(domain));
+    return "domain " + std::to_string(row.integer(0)) + " (" + row.text(1) + ")";
+}
+
+Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, std::string operation,
+                                        Deadline until)
+{
+    if (auto ok = check(); !ok) co_return ok.error();
+    for (;;) {
+        auto lock = co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
+                                             make_claim(operation), subject, until);
+        if (!lock) co_return std::move(lock).error();
+        auto hold = begin_hold(domain, *std::move(lock));
+        if (!hold) co_return std::move(hold).error();
+        if (*hold) co_return **std::move(hold);
+    }
+}
+
+// The epoch first, then the look whether the lock was broken meanwhile: see store/lock/locks.hpp.
+Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock)
+{
+    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
+    if (!row.step())
+        return Error(Errc::not_found,
+                     "there is no incarnation " + std::to_string(value_of(domain)));
+    const auto epoch = row.integer(0);
+    if (!locks_->unbroken(lock, value_of(domain))) return std::optional<SlowHold>();
+    XLSTORE_TRACE("slow.taken", value_of(domain), "epoch=" + std::to_string(epoch));
+    return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), epoch));
+}
+
+Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::string operation)
+{
+    if (auto ok = check(); !ok) return ok.error();
+    auto lock =
+        locks_->try_acquire(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
+    if (!lock) return std::move(lock).error();
+    if (!*lock) return std::optional<SlowHold>();
+    return begin_hold(domain, **std::move(lock));
+}
+
+Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::string operation)
+{
+    auto lock = locks_->try_new(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
+    if (!lock) return std::move(lock).error();
+    if (*lock) {
+        auto hold = begin_hold(domain, **std::move(lock));
+        if (!hold) return std::move(hold).error();
+        if (*hold) return **std::move(hold);
+    }
+    return Error(Errc::busy, "the slow lock of a new incarnation is held by another process",
+                 "the store's ids do not agree with its locks: end the programs that 'xlstore locks' "
+                 "names, then try again");
+}
+
+Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string operation,
+                                        Deadline until)
+{
+    if (auto ok = check(); !ok) co_return ok.error();
+    auto lock =
+        co_await locks_->acquire(loop, LockKind::fast, value_of(domain),
+                                 make_claim(std::move(operation)), subject_of(domain), until);
+    if (!lock) co_return std::move(lock).error();
+    co_return FastLock(domain, *std::move(lock));
+}
+
+Task<Result<ByteLock>> Store::acquire_gate(Loop& loop, std::string operation, Deadline until)
+{
+    co_return co_await locks_->acquire(loop, LockKind::gate, 0, make_claim(std::move(operation)),
+                                       {}, until);
+}
+
+Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operation, Deadline until,
+                                                  Room room)
+{
+    auto pause = std::chrono::duration_cast<Clock::duration>(kForeignFirst);
+    for (;;) {
+        auto gate = co_await acquire_gate(loop, operation, until);
+        if (!gate) co_return std::move(gate).error();
+        make_room(room);
+        auto transaction = Transaction::try_begin(*db_);
+        if (transaction) {
+            Writing writing{*std::move(gate), std::move(transaction)};
+            co_return std::move(writing);
+        }
+        gate->release();
+        const auto now = Clock::now();
+        if (now >= until)
+            co_return co_await database_locked(loop, StorePaths(directory_).database());
+        (void)co_await loop.sleep(std::min(until, now + pause));
+        pause = std::min<Clock::duration>(pause * 2, kForeignMost);
+    }
+}
+
+Task<Result<void>> Store::empty_log(Deadline until)
+{
+    if (auto ok = check(); !ok) co_return ok.error();
+    const auto gate = co_await acquire_gate(*loop_, "checkpoint", until);
+    if (!gate) co_return gate.error();
+    const LockOrder::Section order;
+    if (db_->checkpoint(true).frames != 0)
+        co_return Error(Errc::busy, "store: a reader keeps the log from being emptied",
+                        "'xlfsck -n' names it; end its query, then try again");
+    co_return Result<void>();
+}
+
+void Store::checkpoint_if_due() noexcept
+{
+    if (db_->wal_frames() < kCheckpointFrames) return;
+    try {
+        (void)db_->checkpoint(db_->wal_frames() >= kTruncateFrames);
+    } catch (...) {
+        // The commit stands even if the copy fails; the log grows until the next try, and
+        // xlfsck's first pass says so.
+    }
+}
+
+// A reader that is in the way, or a database that cannot grow, leaves the log as it is.
+void Store::restart_log() noexcept
+{
+    try {
+        (void)db_->checkpoint(false);
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
+    }
+}
+
+// R21: an ordinary transaction begins only while the reserve is whole; started anew, the log may
+// have the room that the disk has not. @throws DbError: SQLITE_FULL
+void Store::make_room(Room room)
+{
+    if (on_reserve_ > 0 && room == Room::ordinary) room = Room::reserve;
+    Reserve& reserve = db_->reserve();
+    reserve.allow(room);
+    if (db_->fill_reserve() || XLSTORE_LEFT_OUT("reserve")) return;
+    if (room == Room::reserve && reserve.lasts()) return;
+    restart_log();
+    if (!db_->fill_reserve() && room == Room::ordinary) db_->fail_for_room();
+}
+
+// So that the next try finds the whole log.
+void Store::room_was_short(const DbError& error) noexcept
+{
+    if (is_no_room(error)) restart_log();
+}
+
+}  // namespace xlstore

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "store/core/store_source.hpp"
+
+#include <sqlite3.h>
+
+#include "store/core/store_files.hpp"
+#include "store/core/upgrade.hpp"
+#include "store/database/new_database.hpp"
+#include "store/database/tables.hpp"
+#include "store/lock/foreign_lock.hpp"
+#include "store/model/store_paths.hpp"
+
+namespace xlstore {
+
+Error unusable(const std::string& database, const DbError& why)
+{
+    // PROTOCOL: the first to open it could not make the log's index anew for as long as SQLite tries.
+    const int code = why.extended_code() & 0xff;
+    if (code == SQLITE_BUSY || code == SQLITE_PROTOCOL) return database_locked(database);
+    Error error = error_of(why);
+    error.message = "store: " + database + ": " + why.reason();
+    return error;
+}
+
+namespace {
+
+// Reads only. A file that is no store of ours is refused before anything is set in it. `source`: the
+// database, or a private copy of it.
+Result<DatabaseKind> check_database(const std::string& path, const std::string& source,
+                                    Db::Mode mode, const Memory& seen, const Place& here,
+                                    Deadline until)
+{
+    const auto look = [&]() -> Result<DatabaseKind> {
+        Db db(source, mode);
+        const auto application = db.pragma_integer("PRAGMA application_id");
+        const auto version = schema_version(db);
+        if (application != schema::kApplicationId)
+            return unusable("store: " + path + " is an SQLite database, but not of xlstore",
+                            "name another directory with --store or XLSTORE_DIR; if it is a store "
+                            "whose header was damaged, 'xlfsck -n' says so");
+        if (version < 1)
+            return unusable("store: " + path + " has schema version " + std::to_string(version) +
+                                ", which no release made: its header is damaged",
+                            "'xlfsck -n' says what is wrong with it, 'xlfsck -y' saves what it has");
+        if (version > schema::newest_version())
+            return unusable("store: " + path + " " + version_words(version),
+                            "use the xlstore that made it, or a newer one");
+        auto row = db.prepare("SELECT durability FROM store");
+        return DatabaseKind{
+            row.step() && row.text(0) == "power" ? Durability::power : Durability::process,
+            version, displaced(db, seen, here)};
+    };
+    try {
+        return while_busy(until, look);
+    } catch (const DbError& e) {
+        return unusable(path, e);
+    }
+}
+
+}  // namespace
+
+Source::Source(const std::string& directory, Db::Mode mode, bool settle)
+    : database(StorePaths(directory).database()),
+      path(database),
+      looking_mode(mode == Db::Mode::read_write ? Db::Mode::read_only : mode),
+      directory_(directory),
+      mode_(mode),
+      settle_(settle)
+{}
+
+Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
+{
+    const auto seen = locks.remembered();  // before the database, which is ahead of it
+    const auto here = place_at(directory_);
+    if (auto log = beside_a_log(database))
+        if (auto ok = pass_log(*std::move(log), locks, until); !ok) return ok.error();
+    // A process that has it open has made both; without them SQLite would make one.
+    if (mode_ == Db::Mode::untouched && !copy &&
+        !(file_identity(database + "-wal") && file_identity(database + "-shm")))
+        if (auto ok = read_a_copy(); !ok) return ok.error();
+    auto kind = check_database(database, path, looking_mode, seen, here, until);
+    if (!kind) return kind;
+    if (writes() && !settle_ && kind->displaced)
+        return displaced_error(directory_, *kind->displaced);
+    if (!displaced) displaced = kind->displaced;
+    if (kind->is_older() && !writes())
+        if (auto ok = look_at_older(kind->version); !ok) return ok.error();
+    return kind;
+}
+
+Result<void> Source::read_a_copy()
+{
+    auto made = PrivateCopy::make(database);
+    if (!made) return std::move(made).error();
+    copy = *std::move(made);
+    path = copy->database();
+    looking_mode = Db::Mode::read_only;
+    return {};
+}
+
+// The log of another state beside it: put aside, or left out of what is read.
+Result<void> Source::pass_log(Displaced why, const Locks& locks, Deadline until)
+{
+    if (writes() && !settle_) return displaced_error(directory_, why);
+    displaced = std::move(why);
+    if (writes()) return put_log_aside(locks, directory_, until);
+    if (auto ok = read_a_copy(); !ok) return ok;
+    remove_file(path, "-wal");
+    return {};
+}
+
+Result<void> Source::look_at_older(std::int64_t version)
+{
+    if (mode_ == Db::Mode::read_only)
+        return unusable("store: " + database + " " + version_words(version),
+                        "run 'xlstore upgrade', or any command that writes");
+    if (!copy)
+        if (auto ok = read_a_copy(); !ok) return ok;
+    return upgrade_copy(*copy);
+}
+
+}  // namespace xlstore

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// A thin RAII layer over SQLite: connection, statement, transaction. It knows nothing of domains.
+// Everything that SQLite reports is thrown as DbError. A connection belongs to one thread.
+//
+// How the file is opened is part of the contract (DESIGN 4 and 5): WAL, no mmap, no automatic
+// checkpoint and none on close (SQLite before 3.51.3 loses rows when a checkpoint overlaps a
+// commit; ours run under the write gate), DEFENSIVE, trusted_schema off, no extensions.
+#ifndef XLSTORE_STORE_DATABASE_DB_HPP_
+#define XLSTORE_STORE_DATABASE_DB_HPP_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "store/base/fd.hpp"
+#include "store/database/reserve.hpp"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace xlstore {
+
+class Db;
+class DbError;
+
+/// SQLite does not take the file for a sound database.
+[[nodiscard]] bool is_damage(const DbError& error);
+/// There is no space left for what was to be written.
+[[nodiscard]] bool is_no_room(const DbError& error);
+
+/// A prepared statement, reset when it leaves scope. Columns and parameters are 1- and 0-based as
+/// in SQLite's own interface: bind from 1, columns from 0.
+class Statement {
+public:
+    Statement(Statement&& other) noexcept;
+    Statement& operator=(Statement&&) = delete;
+    Statement(const Statement&) = delete;
+    Statement& operator=(const Statement&) = delete;
+    ~Statement();
+
+    /// Binds the next parameter: an integer, text (copied), nullptr, or an optional of these.
+    template <class T>
+    Statement& bind(const T& value) &
+    {
+        put(value);
+        return *this;
+    }
+    template <class T>
+    Statement&& bind(const T& value) &&
+    {
+        put(value);
+        return std::move(*this);
+    }
+
+    /// True when a row is there, false when there are no more.
+    bool step();
+    /// For statements without rows.
+    void run()
+    {
+        while (step()) {
+        }
+    }
+
+    [[nodiscard]] bool is_null(int column) const;
+    [[nodiscard]] std::int64_t integer(int column) const;
+    [[nodiscard]] std::string text(int column) const;
+    [[nodiscard]] std::optional<std::int64_t> maybe_integer(int column) const;
+    [[nodiscard]] std::optional<std::string> maybe_text(int column) const;
+
+private:
+    friend class Db;
+    Statement(Db& db, sqlite3_stmt* stmt) : db_(&db), stmt_(stmt) {}
+    void put(std::int64_t value);
+    void put(std::string_view value);
+    void put(const char* value) { put(std::string_view(value)); }
+    void put(const std::string& value) { put(std::string_view(value)); }
+    void put(std::nullptr_t);
+    template <class T>
+    void put(const std::optional<T>& value)
+    {
+        value ? put(*value) : put(nullptr);
+    }
+    Db* db_;
+    sqlite3_stmt* stmt_;
+    int next_ = 1;
+};
+
+enum class Durability { process, power };  ///< survives a killed process; survives a power cut too
+
+class Db {
+public:
+    /// untouched: read-only, and no byte of the log's index is written either; log and index have
+    /// to be there.
+    enum class Mode { untouched, read_only, read_write, create };
+
+    /// Opens `path` (never through a symlink). @throws DbError
+    Db(const std::string& path, Mode mode, Durability durability = Durability::process);
+    Db(const Db&) = delete;
+    Db& operator=(const Db&) = delete;
+    ~Db();
+
+    /// The statement for `sql`, prepared once and kept. Not to be used twice at the same time.
+    Statement prepare(const char* sql);
+    /// Runs a script of statements without parameters.
+    void execute(const std::string& sql);
+    [[nodiscard]] std::int64_t pragma_integer(const char* sql);
+    [[nodiscard]] std::int64_t last_insert_id() const;
+    [[nodiscard]] int changes() const;
+    /// Rows that this connection has changed since it was opened.
+    [[nodiscard]] std::int64_t total_changes() const;
+    [[nodiscard]] bool in_transaction() const;
+
+    struct WalState {
+        int frames = 0;        ///< frames in the log; -1 when it could not be looked at
+        int checkpointed = 0;  ///< of these, copied into the database
+    };
+    /// Copies the log into the database and starts it anew; never waits. REQUIRES the write
+    /// gate.
+    WalState checkpoint(bool truncate);
+    /// Frames in the log after the last commit of this connection.
+    [[nodiscard]] int wal_frames() const noexcept { return wal_frames_; }
+
+    /// R21: of a connection opened with Mode::read_write; of another it does nothing.
+    [[nodiscard]] Reserve& reserve() noexcept { return reserve_; }
+    /// See Reserve::fill(). REQUIRES the write gate.
+    bool fill_reserve()
+    {
+        return reserve_.fill(pragma_integer("PRAGMA page_count"),
+                             pragma_integer("PRAGMA page_size"));
+    }
+
+    /// What messages call it: a private copy is shown as the database that it was made of.
+    void call_it(std::string path) { path_ = std::move(path); }
+
+    [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
+    [[noreturn]] void fail(const std::string& doing) const;
+    /// As a full disk does, before anything was tried.
+    [[noreturn]] void fail_for_room() const;
+    /// `table` has no number left to give: sqlite_sequence has `has` (R17).
+    [[noreturn]] void fail_for_number(const std::string& table, const std::string& has) const;
+
+private:
+    friend class Statement;
+    void fail_if_no_number_is_left() const;
+    friend class Transaction;
+    friend class ReadTransaction;
+    /// Ends the transaction that is open, if there is one, and needs no memory of ours for it.
+    void roll_back() noexcept;
+    void configure(Mode mode, Durability durability);
+
+    ForkSensitive no_forked_user_;  // before the handle, so that it ends after it
+    sqlite3* db_ = nullptr;
+    Reserve reserve_;
+    std::uint64_t fork_generation_ = fork_generation();
+    std::string path_;
+    // Keyed by the address of the SQL literal: the same call site, the same statement.
+    std::unordered_map<const char*, sqlite3_stmt*> statements_;
+    sqlite3_stmt* rollback_ = nullptr;  // among the statements; prepared when the file is opened
+    int wal_frames_ = 0;
+};
+
+/// A write transaction (BEGIN IMMEDIATE); rolled back unless committed. REQUIRES the write gate.
+class Transaction {
+public:
+    explicit Transaction(Db& db);
+    /// One try, no wait; nothing: a program that does not know the gate has the database locked.
+    /// @throws DbError
+    static std::unique_ptr<Transaction> try_begin(Db& db);
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    ~Transaction();
+    void commit();
+
+private:
+    Db& db_;
+    bool open_ = true;
+};
+
+/// A read transaction: one atomic look at the store (R2).
+class ReadTransaction {
+public:
+    explicit ReadTransaction(Db& db);
+    ReadTransaction(const ReadTransaction&) = delete;
+    ReadTransaction& operator=(const ReadTransaction&) = delete;
+    ~ReadTransaction();
+
+private:
+    Db& db_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DATABASE_DB_HPP_

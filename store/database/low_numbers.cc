@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/low_numbers.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace xlstore {
+
+namespace {
+
+// A table, and where its numbers stand. ?1: a row above it tells of no number that was given.
+struct Told {
+    const char* table;
+    const char* highest;
+};
+constexpr std::array kTold = {
+    Told{"session",
+         "SELECT max(coalesce((SELECT max(id) FROM session WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(owner) FROM intent WHERE owner <= ?1), 0), "
+         "coalesce((SELECT max(creator) FROM domain WHERE creator <= ?1), 0))"},
+    Told{"domain",
+         "SELECT max(coalesce((SELECT max(id) FROM domain WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(domain) FROM history WHERE domain <= ?1), 0), "
+         "coalesce((SELECT max(domain) FROM set_aside WHERE domain <= ?1), 0), "
+         "coalesce((SELECT max(domain) FROM thing WHERE domain <= ?1), 0))"},
+    Told{"thing",
+         "SELECT max(coalesce((SELECT max(id) FROM thing WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(thing) FROM intent WHERE thing <= ?1), 0), "
+         "coalesce((SELECT max(thing) FROM product WHERE thing <= ?1), 0))"},
+    Told{"intent",
+         "SELECT max(coalesce((SELECT max(id) FROM intent WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(intent) FROM history WHERE intent <= ?1), 0))"},
+    Told{"tombstone", "SELECT coalesce((SELECT max(id) FROM tombstone WHERE id <= ?1), 0)"},
+    Told{"set_aside", "SELECT coalesce((SELECT max(id) FROM set_aside WHERE id <= ?1), 0)"},
+    Told{"history",
+         "SELECT max(coalesce((SELECT max(id) FROM history WHERE id <= ?1), 0), "
+         "coalesce((SELECT max(history_pruned_below) - 1 FROM store "
+         "WHERE history_pruned_below <= ?1), 0))"},
+    Told{"undo_run", "SELECT coalesce((SELECT max(id) FROM undo_run WHERE id <= ?1), 0)"},
+    Told{"undo_row", "SELECT coalesce((SELECT max(id) FROM undo_row WHERE id <= ?1), 0)"},
+};
+
+std::int64_t sequence_of(Db& db, const char* table)
+{
+    auto row =
+        db.prepare("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?").bind(table);
+    return row.step() ? row.integer(0) : 0;
+}
+
+std::int64_t remembered(const Memory& seen, std::string_view table)
+{
+    if (seen.foreign) return 0;  // of another place
+    const auto at = std::ranges::find(Numbers::kTables, table);
+    if (at == Numbers::kTables.end()) return 0;
+    const auto id = seen.numbers.ids.at(static_cast<std::size_t>(at - Numbers::kTables.begin()));
+    return id <= Numbers::kHighestId ? id : 0;
+}
+
+std::int64_t given_of(Db& db, const Told& told, const Memory& seen)
+{
+    auto row = db.prepare(told.highest).bind(Numbers::kHighestId);
+    return std::max(row.step() ? row.integer(0) : 0, remembered(seen, told.table));
+}
+
+// An older schema has not each of these tables.
+bool has_table(Db& db, const char* table)
+{
+    return db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?")
+        .bind(table)
+        .step();
+}
+
+void set_sequence(Db& db, const WrongNumber& number)
+{
+    db.prepare("DELETE FROM sqlite_sequence WHERE name = ?").bind(number.table).run();
+    db.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)")
+        .bind(number.table)
+        .bind(number.given)
+        .run();
+}
+
+}  // namespace
+
+std::int64_t highest_of_rows(Db& db, std::string_view table)
+{
+    const auto* told = std::ranges::find(kTold, table, &Told::table);
+    return told == kTold.end() ? 0 : given_of(db, *told, Memory());
+}
+
+std::vector<WrongNumber> low_numbers(Db& db, const Memory& seen)
+{
+    std::vector<WrongNumber> low;
+    for (const auto& told : kTold) {
+        if (!has_table(db, told.table)) continue;
+        const auto has = sequence_of(db, told.table);
+        const auto given = given_of(db, told, seen);
+        if (has < given) low.push_back({told.table, has, given});
+    }
+    return low;
+}
+
+std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
+{
+    std::vector<WrongNumber> high;
+    for (const auto& told : kTold) {
+        const auto has = sequence_of(db, told.table);
+        if (has > Numbers::kHighestId && has_table(db, told.table))
+            high.push_back({told.table, has, given_of(db, told, seen)});
+    }
+    return high;
+}
+
+void refuse_high_numbers(Db& db)
+{
+    auto high = db.prepare("SELECT name, seq FROM sqlite_sequence WHERE CAST(seq AS INTEGER) > ? LIMIT 1")
+                    .bind(Numbers::kHighestId);
+    if (high.step()) db.fail_for_number(high.text(0), high.text(1));
+}
+
+void raise_low_numbers(Db& db, const Memory& seen)
+{
+    for (const auto& low : low_numbers(db, seen))
+        set_sequence(db, low);
+}
+
+void lower_high_numbers(Db& db, const Memory& seen)
+{
+    for (const auto& high : high_numbers(db, seen))
+        set_sequence(db, high);
+}
+
+}  // namespace xlstore

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// sqlite_sequence, where SQLite keeps the highest number that each table has given, is a table like any
+// other, and no trigger can guard it: a hand can set it back, and numbers would be given again (R17);
+// or far up, and none is left to give. The rows tell of numbers that were given, and the directory
+// remembers them.
+#ifndef XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_
+#define XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/database/db.hpp"
+#include "store/model/numbers.hpp"
+
+namespace xlstore {
+
+struct WrongNumber {
+    std::string table;
+    std::int64_t has = 0;    ///< by sqlite_sequence
+    std::int64_t given = 0;  ///< at least
+};
+
+/// Tables whose next number was given before. `seen`: what the directory remembers, read before the
+/// database. @throws DbError
+[[nodiscard]] std::vector<WrongNumber> low_numbers(Db& db, const Memory& seen);
+/// Tables whose next number is above Numbers::kHighestId. As above.
+[[nodiscard]] std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen);
+/// What the rows of `table` and those that name them tell of; 0: nothing. @throws DbError
+[[nodiscard]] std::int64_t highest_of_rows(Db& db, std::string_view table);
+/// @throws DbError  a number is above Numbers::kHighestId: 'xlfsck -p' lowers it
+void refuse_high_numbers(Db& db);
+
+/// They go on above what was given. REQUIRES an open write transaction. @throws DbError
+void raise_low_numbers(Db& db, const Memory& seen);
+void lower_high_numbers(Db& db, const Memory& seen);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/place.hpp"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fstream>
+#include <vector>
+
+#include "store/base/birth_time.hpp"
+#include "store/database/store_numbers.hpp"
+#include "store/database/tables.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/os/process.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::size_t kMachineIdDigits = 32;
+// Of the header of an SQLite file: 1 with a rollback journal, 2 with a log.
+constexpr int kWriteVersionAt = 18;
+constexpr unsigned char kWithALog = 2;
+
+std::string machine_id()
+{
+    std::ifstream file("/etc/machine-id");
+    std::string word;
+    file >> word;
+    const bool whole = word.size() == kMachineIdDigits &&
+                       word.find_first_not_of("0123456789abcdef") == std::string::npos;
+    return whole ? word : std::string();
+}
+
+std::optional<Place> read_place(Db& db)
+{
+    auto row = db.prepare(
+        "SELECT machine, boot_id, directory, directory_device, directory_inode, "
+        "coalesce(directory_born_ns, 0) FROM store");
+    if (!row.step() || row.is_null(4)) return std::nullopt;
+    return Place{row.text(0),
+                 row.text(1),
+                 row.text(2),
+                 {static_cast<std::uint64_t>(row.integer(3)),
+                  static_cast<std::uint64_t>(row.integer(4))},
+                 row.integer(5)};
+}
+
+bool is_same_directory(const Place& written, const Place& there)
+{
+    if (written.identity.inode != there.identity.inode) return false;
+    if (!may_be_same_birth(written.born_ns, there.born_ns)) return false;
+    return written.boot_id != there.boot_id || written.identity.device == there.identity.device;
+}
+
+std::string original_of(const Place& written, const Place& here)
+{
+    const auto there = file_identity(written.directory);
+    if (!there) return {};
+    const Place now{here.machine, here.boot_id, written.directory, *there,
+                    birth_time(written.directory)};
+    if (!is_same_directory(written, now)) return {};
+    const bool is_there = file_identity(StorePaths(written.directory).database()).has_value();
+    return is_there ? written.directory : std::string();
+}
+
+std::optional<Displaced> not_here(const Place& written, const Place& here)
+{
+    // The same kernel is the same machine, also where a container has another machine id.
+    const bool other = written.boot_id != here.boot_id && !written.machine.empty() &&
+                       !here.machine.empty() && written.machine != here.machine;
+    if (other)
+        return Displaced{Displaced::Why::other_machine,
+                         "it is the database of another machine, of machine id " +
+                             written.machine + ", where it was in " + written.directory,
+                         {}};
+    if (is_same_directory(written, here)) return std::nullopt;
+    if (written.directory == here.directory)
+        return Displaced{Displaced::Why::copied,
+                         "its files were copied into this directory, which is not the one that it "
+                         "was in before",
+                         {}};
+    auto original = original_of(written, here);
+    std::string text = "it is a copy of the store in " + written.directory;
+    text += original.empty() ? ", which is gone from there" : ", which is there still";
+    return Displaced{Displaced::Why::copied, std::move(text), std::move(original)};
+}
+
+Displaced went_back(std::string has, const Memory& seen)
+{
+    return Displaced{Displaced::Why::older,
+                     "its database has " + has + ", and this directory has seen " +
+                         std::to_string(seen.numbers.commits) +
+                         ": an older copy was put back, or its log was lost",
+                     {}};
+}
+
+}  // namespace
+
+Place place_at(const std::string& directory)
+{
+    const auto identity = file_identity(directory);
+    if (!identity) throw IoError(errno, "cannot look at " + directory);
+    return Place{machine_id(), current_boot_id(), directory, *identity, birth_time(directory)};
+}
+
+std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here)
+{
+    if (!counts_commits(db)) {
+        if (seen.numbers.commits == 0) return std::nullopt;
+        return went_back("schema version " + std::to_string(schema_version(db)) +
+                             ", which counts no commits",
+                         seen);
+    }
+    const auto written = read_place(db);
+    if (written)
+        if (auto other = not_here(*written, here)) return other;
+    if (seen.foreign)
+        return Displaced{Displaced::Why::older,
+                         "its lock files were put back, too, and with them what this directory "
+                         "remembers: how old the database is, is not known",
+                         {}};
+    const auto commits = read_numbers(db).commits;
+    if (commits >= seen.numbers.commits) return std::nullopt;
+    return went_back(std::to_string(commits) + " commits", seen);
+}
+
+std::optional<Displaced> beside_a_log(const std::string& database)
+{
+    struct stat log {};
+    if (lstat((database + "-wal").c_str(), &log) != 0 || log.st_size == 0) return std::nullopt;
+    // As SQLite names a file: followed by two NULs.
+    const std::string name = database + std::string(4, '\0');
+    auto* vfs = sqlite3_vfs_find(nullptr);
+    std::vector<char> memory(static_cast<std::size_t>(vfs->szOsFile));
+    auto* file = reinterpret_cast<sqlite3_file*>(memory.data());
+    std::array<unsigned char, 2> versions{kWithALog, kWithALog};
+    if (vfs->xOpen(vfs, name.c_str(), file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READONLY, nullptr) ==
+            SQLITE_OK &&
+        file->pMethods->xRead(file, versions.data(), versions.size(), kWriteVersionAt) != SQLITE_OK)
+        versions.fill(kWithALog);  // what cannot be read is not looked at here
+    if (file->pMethods) file->pMethods->xClose(file);
+    if (versions[0] != 1 || versions[1] != 1) return std::nullopt;
+    return Displaced{Displaced::Why::beside_a_log,
+                     "its database came out of a backup, and the log of another state lies beside it",
+                     {}};
+}
+
+Error displaced_error(const std::string& directory, const Displaced& why)
+{
+    std::string advice =
+        why.original.empty()
+            ? "nothing was changed, and it can be looked at; 'xlfsck -p' makes it this place's "
+              "store where that is safe, and says what to do where it is not"
+            : "work on that one; this one can be looked at";
+    return Error(Errc::store, "store: " + directory + ": " + why.text, std::move(advice));
+}
+
+void write_place(Db& db, const Place& here)
+{
+    db.prepare(
+          "UPDATE store SET machine = ?, boot_id = ?, directory = ?, directory_device = ?, "
+          "directory_inode = ?, directory_born_ns = ?")
+        .bind(here.machine)
+        .bind(here.boot_id)
+        .bind(here.directory)
+        .bind(static_cast<std::int64_t>(here.identity.device))
+        .bind(static_cast<std::int64_t>(here.identity.inode))
+        .bind(here.born_ns)
+        .run();
+}
+
+void settle_at(Db& db, const Memory& seen, const Place& here)
+{
+    raise_numbers(db, seen);
+    write_place(db, here);
+    db.execute("UPDATE intent SET older_state = 1 WHERE older_state = 0");
+    db.execute("UPDATE domain SET older_state = 1 WHERE state = 'creating' AND older_state = 0");
+}
+
+}  // namespace xlstore

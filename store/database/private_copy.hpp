@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// A copy of a database and its log in a directory of our own, for reading one that must be left as
+// it is, to the byte, and that SQLite could not read without making a file beside it.
+#ifndef XLSTORE_STORE_DATABASE_PRIVATE_COPY_HPP_
+#define XLSTORE_STORE_DATABASE_PRIVATE_COPY_HPP_
+
+#include <memory>
+#include <string>
+
+#include "store/base/error.hpp"
+#include "store/base/fd.hpp"
+#include "store/model/store_paths.hpp"
+
+namespace xlstore {
+
+class PrivateCopy {
+public:
+    /// Of `database` and its log, if it has one. The files are read through SQLite's own functions:
+    /// another descriptor's close would drop the locks of a connection in this process. Made below
+    /// $TMPDIR, /tmp or /dev/shm, the first that can be written; copies there that killed processes
+    /// of this user left are removed (R20). Errors: io (nowhere to write, it
+    /// cannot be read, or it is changed all the time).
+    static Result<std::unique_ptr<PrivateCopy>> make(const std::string& database);
+    /// The bytes of the log of `database`, read as above; "": it has none, or is changed all the
+    /// time. @throws IoError: it could not be read
+    static std::string log_of(const std::string& database);
+    PrivateCopy(const PrivateCopy&) = delete;
+    PrivateCopy& operator=(const PrivateCopy&) = delete;
+    ~PrivateCopy();  ///< removes it
+
+    [[nodiscard]] std::string database() const { return StorePaths(directory_).database(); }
+
+private:
+    PrivateCopy(std::string directory, Fd lock)
+        : directory_(std::move(directory)), lock_(std::move(lock))
+    {}
+    static std::unique_ptr<PrivateCopy> make_empty(const std::string& place);
+    Result<void> fill(const std::string& database);
+    std::string directory_;
+    Fd lock_;  ///< on the directory: says that this process lives
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DATABASE_PRIVATE_COPY_HPP_

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/query.hpp"
+
+#include <sqlite3.h>
+
+#include <memory>
+#include <string_view>
+
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr int kStepsBetweenLooks = 10'000;
+
+// What reads, and nothing else: no transaction is begun or ended, no file attached, no setting
+// changed. Pragmas that tell of the schema or check the database may be asked.
+int only_reading(void*, int action, const char* name, const char* argument, const char*,
+                 const char*)
+{
+    switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_READ:
+    case SQLITE_FUNCTION:
+    case SQLITE_RECURSIVE:
+        return SQLITE_OK;
+    case SQLITE_PRAGMA: {
+        const std::string_view pragma(name);
+        const bool tells = pragma.starts_with("table_") || pragma.starts_with("index_") ||
+                           pragma == "foreign_key_list" || pragma.ends_with("_check");
+        return !argument || tells ? SQLITE_OK : SQLITE_DENY;
+    }
+    // SQLite asks so when a table-valued function (json_each, pragma_table_info) declares its
+    // columns; a statement that would really write is refused as one that does not only read.
+    case SQLITE_UPDATE:
+        return std::string_view(name) == "sqlite_master" ? SQLITE_OK : SQLITE_DENY;
+    default:
+        return SQLITE_DENY;
+    }
+}
+
+// The authorizer and the time limit, for as long as a query runs.
+class Restricted {
+public:
+    Restricted(sqlite3* db, Deadline until) : db_(db), until_(until)
+    {
+        sqlite3_set_authorizer(db_, only_reading, nullptr);
+        sqlite3_progress_handler(
+            db_, kStepsBetweenLooks,
+            [](void* deadline) {
+                return Clock::now() >= *static_cast<Deadline*>(deadline) ? 1 : 0;
+            },
+            &until_);
+    }
+    Restricted(const Restricted&) = delete;
+    Restricted& operator=(const Restricted&) = delete;
+    ~Restricted()
+    {
+        sqlite3_set_authorizer(db_, nullptr, nullptr);
+        sqlite3_progress_handler(db_, 0, nullptr, nullptr);
+    }
+
+private:
+    sqlite3* db_;
+    Deadline until_;
+};
+
+QueryCell cell_of(sqlite3_stmt* row, int column)
+{
+    const int type = sqlite3_column_type(row, column);
+    if (type == SQLITE_NULL) return {};
+    const auto* bytes = sqlite3_column_text(row, column);
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(row, column));
+    return QueryCell{bytes ? std::string(reinterpret_cast<const char*>(bytes), size) : "",
+                     type == SQLITE_INTEGER || type == SQLITE_FLOAT};
+}
+
+Error only_reading_allowed(const char* why)
+{
+    return Error(Errc::invalid, std::string("sql: ") + why,
+                 "only reading is allowed; schema/README.md shows what can be asked");
+}
+
+Error failed(sqlite3* db)
+{
+    switch (sqlite3_errcode(db)) {
+    case SQLITE_INTERRUPT:
+        return Error(Errc::invalid, "sql: the query ran into its time limit",
+                     "give it more, or ask for less");
+    case SQLITE_AUTH:
+        return only_reading_allowed(sqlite3_errmsg(db));
+    default:
+        return Error(Errc::invalid, std::string("sql: ") + sqlite3_errmsg(db),
+                     "schema/README.md shows what can be asked; nothing can be changed");
+    }
+}
+
+}  // namespace
+
+Result<void> run_query(Db& db, const std::string& sql,
+                       const std::vector<std::optional<std::string>>& parameters, Deadline until,
+                       const QueryRow& row)
+{
+    const ReadTransaction at_once(db);
+    const Restricted restricted(db.handle(), until);
+    const char* rest = sql.c_str();
+    while (*rest) {
+        sqlite3_stmt* prepared = nullptr;
+        if (sqlite3_prepare_v2(db.handle(), rest, -1, &prepared, &rest) != SQLITE_OK)
+            return failed(db.handle());
+        if (!prepared) continue;  // white space or a comment
+        const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(prepared,
+                                                                              sqlite3_finalize);
+        if (!sqlite3_stmt_readonly(prepared)) return only_reading_allowed("it would write");
+        int number = 0;
+        for (const auto& value : parameters)
+            if (++number <= sqlite3_bind_parameter_count(prepared) && value)
+                sqlite3_bind_text(prepared, number, value->data(), static_cast<int>(value->size()),
+                                  SQLITE_STATIC);
+        std::vector<std::string> names;
+        for (int i = 0; i < sqlite3_column_count(prepared); ++i)
+            names.emplace_back(sqlite3_column_name(prepared, i));
+        int rc = SQLITE_ROW;
+        while ((rc = sqlite3_step(prepared)) == SQLITE_ROW) {
+            std::vector<QueryCell> cells;
+            for (int i = 0; i < static_cast<int>(names.size()); ++i)
+                cells.push_back(cell_of(prepared, i));
+            if (!row(names, cells)) return {};
+        }
+        if (rc != SQLITE_DONE) return failed(db.handle());
+    }
+    return {};
+}
+
+std::string row_json(const std::vector<std::string>& names, const std::vector<QueryCell>& cells)
+{
+    std::vector<std::pair<std::string, std::string>> members;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const QueryCell& cell = cells[i];
+        members.emplace_back(names[i], !cell.text    ? "null"
+                                       : cell.number ? *cell.text
+                                                     : json_quote(*cell.text));
+    }
+    return json_object(members);
+}
+
+}  // namespace xlstore

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/reserve.hpp"
+
+#include <sqlite3.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#include "store/lock/spare.hpp"
+#include "store/testing/hole.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// From SQLite's file format: a frame's header, which begins with the number of its page; in the
+// log's index the frames in the log, and how many of them are copied into the database; the lock
+// that a writer takes.
+constexpr int kFrameHeader = 24;
+constexpr sqlite3_int64 kLogHeader = 32;
+constexpr std::size_t kFramesAt = 16;
+constexpr std::size_t kCopiedAt = 96;
+constexpr int kWriterLock = 0;
+
+// A file grows by this, so that few of its writes have to wait for it. SQLite's layer writes less
+// than 128 KiB at a time.
+constexpr sqlite3_int64 kStep = 256 << 10;
+constexpr sqlite3_int64 kGrowthBlock = 64 << 10;
+constexpr std::array<char, kGrowthBlock> kZeros{};
+
+constexpr sqlite3_int64 kUnknown = -1;
+
+// What SQLite allocates for a file; the plain layer's file is on the heap.
+struct File {
+    sqlite3_file base;
+    sqlite3_file* plain;
+    File* database;              // of a log; null: this is none
+    File* log;                   // of a database, while it is open
+    volatile const char* index;  // of a database: the first piece of its log's index
+    sqlite3_int64 size;          // while this process writes; else unknown
+    sqlite3_int64 page_size;     // of a database; 0 before the first fill()
+    Room room;
+    const char* name;  // of a database: its path, for as long as the file is open
+};
+File& file_of(sqlite3_file* file)
+{
+    return *reinterpret_cast<File*>(file);
+}
+
+// ---- Room ----
+
+sqlite3_int64 size_of(File& f)
+{
+    sqlite3_int64 size = 0;
+    if (f.size == kUnknown && f.plain->pMethods->xFileSize(f.plain, &size) == SQLITE_OK)
+        f.size = size;
+    return f.size == kUnknown ? 0 : f.size;
+}
+
+// Zeros are written, not only allocated: the file system has nothing left to do for the block then.
+bool grow(File& f, sqlite3_int64 wanted)
+{
+    if (size_of(f) >= wanted) return true;
+    const sqlite3_int64 target = (wanted + kStep - 1) / kStep * kStep;
+    while (f.size < target) {
+        // To the next border, since a full disk may have cut a step short.
+        const auto length = static_cast<int>(kGrowthBlock - f.size % kGrowthBlock);
+        if (f.plain->pMethods->xWrite(f.plain, kZeros.data(), length, f.size) == SQLITE_OK) {
+            f.size += length;
+            continue;
+        }
+        f.size = kUnknown;
+        return size_of(f) >= wanted;
+    }
+    return true;
+}
+
+// The index is in the byte order of the machine.
+template <class T>
+sqlite3_int64 number_at(const File& database, std::size_t at)
+{
+    std::array<char, sizeof(T)> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+        bytes[i] = database.index[at + i];
+    T number = 0;
+    std::memcpy(&number, bytes.data(), bytes.size());
+    return number;
+}
+
+// Where the next commit goes. What is all copied into the database is overwritten, unless a reader
+// that is at its end is in the way: then the commit itself finds out.
+sqlite3_int64 end_of_log(const File& database)
+{
+    const auto frames = number_at<std::uint32_t>(database, kFramesAt);
+    if (number_at<std::uint32_t>(database, kCopiedAt) == frames) return kLogHeader;
+    return kLogHeader + frames * (kFrameHeader + database.page_size);
+}
+
+// As SQLite stores a number in a file.
+sqlite3_int64 big_endian(const void* at)
+{
+    std::array<unsigned char, 4> bytes{};
+    std::memcpy(bytes.data(), at, bytes.size());
+    return (sqlite3_int64{bytes[0]} << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];
+}
+
+// May this be written into the log, and is there room in the database for a checkpoint of it?
+bool leaves_the_reserve(File& log, const void* what, int size, sqlite3_int64 at)
+{
+    File& database = *log.database;
+    if (database.room == Room::reserve || XLSTORE_LEFT_OUT("reserve")) return true;
+    const int parts = database.room == Room::half ? 2 : 1;
+    if (!grow(log, at + size + limits::reserve_in_log / parts)) return false;
+    if (size != kFrameHeader || !database.index) return true;
+    return grow(database,
+                big_endian(what) * database.page_size + limits::reserve_in_database / parts);
+}
+
+// Another program has closed the database last, and taken with it what the files had ahead of need.
+bool has_given(const File& database, sqlite3_int64 bytes)
+{
+    return database.name && give_up_spare(database.name, bytes);
+}
+
+// ---- The layer ----
+
+int close_file(sqlite3_file* file)
+{
+    File& f = file_of(file);
+    if (f.database) f.database->log = nullptr;
+    const int rc = f.plain->pMethods->xClose(f.plain);
+    sqlite3_free(f.plain);
+    return rc;
+}
+
+int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 at)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xRead(plain, to, size, at);
+}
+
+int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
+{
+    File& f = file_of(file);
+    if (f.database && !leaves_the_reserve(f, what, size, at)) return SQLITE_FULL;
+    const File& database = f.database ? *f.database : f;
+    int rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+    while (rc == SQLITE_FULL && database.room == Room::reserve && has_given(database, size))
+        rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+    if (rc != SQLITE_OK)
+        f.size = kUnknown;
+    else if (f.size != kUnknown)
+        f.size = std::max(f.size, at + size);
+    return rc;
+}
+
+// A checkpoint cuts the database to its pages, and the log, at times, to nothing.
+int truncate_file(sqlite3_file* file, sqlite3_int64 size)
+{
+    File& f = file_of(file);
+    f.size = kUnknown;
+    if (f.log && size_of(f) >= size) size = std::min(f.size, size + limits::reserve_in_database);
+    const int rc = f.plain->pMethods->xTruncate(f.plain, size);
+    f.size = kUnknown;
+    // Not cut to this in the first place: the front of the old log, if it were all that a power cut
+    // left of it, would be taken for the whole of one.
+    if (rc == SQLITE_OK && f.database) (void)grow(f, size + limits::reserve_in_log);
+    return rc;
+}
+
+int sync_file(sqlite3_file* file, int flags)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xSync(plain, flags);
+}
+
+int file_size(sqlite3_file* file, sqlite3_int64* size)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xFileSize(plain, size);
+}
+
+int lock_file(sqlite3_file* file, int level)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xLock(plain, level);
+}
+
+int unlock_file(sqlite3_file* file, int level)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xUnlock(plain, level);
+}
+
+int check_reserved(sqlite3_file* file, int* out)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xCheckReservedLock(plain, out);
+}
+
+int control(sqlite3_file* file, int op, void* argument)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xFileControl(plain, op, argument);
+}
+
+int sector_size(sqlite3_file* file)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xSectorSize(plain);
+}
+
+int characteristics(sqlite3_file* file)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->xDeviceCharacteristics(plain);
+}
+
+int map_index(sqlite3_file* file, int region, int size, int extend, void volatile** out)
+{
+    File& f = file_of(file);
+    int rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
+    // The first process that opens the database makes it, and without it not even a destruction can begin.
+    while (rc == SQLITE_IOERR_SHMSIZE && has_given(f, size))
+        rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
+    if (rc == SQLITE_OK && region == 0) f.index = static_cast<volatile const char*>(*out);
+    return rc;
+}
+
+int lock_index(sqlite3_file* file, int offset, int n, int flags)
+{
+    File& f = file_of(file);
+    const int rc = f.plain->pMethods->xShmLock(f.plain, offset, n, flags);
+    if (offset == kWriterLock) {
+        // Other processes change the sizes while they write.
+        f.size = kUnknown;
+        if (f.log) f.log->size = kUnknown;
+    }
+    return rc;
+}
+
+void index_barrier(sqlite3_file* file)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    plain->pMethods->xShmBarrier(plain);
+}
+
+int unmap_index(sqlite3_file* file, int remove)
+{
+    File& f = file_of(file);
+    f.index = nullptr;
+    return f.plain->pMethods->xShmUnmap(f.plain, remove);
+}
+
+// A layer without these two maps no file.
+int fetch(sqlite3_file* file, sqlite3_int64 at, int size, void** out)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    *out = nullptr;
+    return plain->pMethods->iVersion < 3 ? SQLITE_OK
+                                         : plain->pMethods->xFetch(plain, at, size, out);
+}
+
+int unfetch(sqlite3_file* file, sqlite3_int64 at, void* page)
+{
+    sqlite3_file* plain = file_of(file).plain;
+    return plain->pMethods->iVersion < 3 ? SQLITE_OK : plain->pMethods->xUnfetch(plain, at, page);
+}
+
+constexpr sqlite3_io_methods kMethods = {3,
+                                         close_file,
+                                         read_file,
+                                         write_file,
+                                         truncate_file,
+                                         sync_file,
+                                         file_size,
+                                         lock_file,
+                                         unlock_file,
+                                         check_reserved,
+                                         control,
+                                         sector_size,
+                                         characteristics,
+                                         map_index,
+                                         lock_index,
+                                         index_barrier,
+                                         unmap_index,
+                                         fetch,
+                                         unfetch};
+
+// The default one at each call: a program, a test for one, may have put its own in front.
+sqlite3_vfs& plain_vfs()
+{
+    return *sqlite3_vfs_find(nullptr);
+}
+
+int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags)
+{
+    auto* f =
+        new (file) File{{nullptr}, nullptr, nullptr, nullptr, nullptr, kUnknown, 0, Room::ordinary,
+                        (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr};
+    sqlite3_vfs& vfs = plain_vfs();
+    const auto bytes = static_cast<sqlite3_uint64>(vfs.szOsFile);
+    f->plain = static_cast<sqlite3_file*>(sqlite3_malloc64(bytes));
+    if (!f->plain) return SQLITE_NOMEM;
+    std::memset(f->plain, 0, bytes);
+    const int rc = vfs.xOpen(&vfs, name, f->plain, flags, out_flags);
+    if (rc != SQLITE_OK) {
+        if (f->plain->pMethods) f->plain->pMethods->xClose(f->plain);
+        sqlite3_free(f->plain);
+        return rc;  // without methods: SQLite does not close it
+    }
+    f->base.pMethods = &kMethods;
+    if ((flags & SQLITE_OPEN_WAL) != 0) {
+        f->database = &file_of(sqlite3_database_file_object(name));
+        f->database->log = f;
+    }
+    return SQLITE_OK;
+}
+
+int remove_file(sqlite3_vfs*, const char* name, int sync_directory)
+{
+    sqlite3_vfs& vfs = plain_vfs();
+    return vfs.xDelete(&vfs, name, sync_directory);
+}
+
+int access_file(sqlite3_vfs*, const char* name, int flags, int* out)
+{
+    sqlite3_vfs& vfs = plain_vfs();
+    return vfs.xAccess(&vfs, name, flags, out);
+}
+
+}  // namespace
+
+const char* reserving_vfs()
+{
+    static sqlite3_vfs vfs = [] {
+        sqlite3_vfs made = plain_vfs();  // what is not about files is the plain one's
+        made.zName = "xlstore-reserve";
+        made.szOsFile = static_cast<int>(sizeof(File));
+        made.xOpen = open_file;
+        made.xDelete = remove_file;
+        made.xAccess = access_file;
+        made.pNext = nullptr;
+        return made;
+    }();
+    static const int registered = sqlite3_vfs_register(&vfs, 0);
+    if (registered != SQLITE_OK) throw std::bad_alloc();
+    return vfs.zName;
+}
+
+Reserve::Reserve(sqlite3* db) noexcept
+{
+    sqlite3_file* file = nullptr;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file &&
+        file->pMethods == &kMethods)
+        file_ = file;
+}
+
+void Reserve::allow(Room room) noexcept
+{
+    if (file_) static_cast<File*>(file_)->room = room;
+}
+
+bool Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
+{
+    auto* database = static_cast<File*>(file_);
+    if (!database || !database->log || !database->index) return true;
+    database->size = database->log->size = kUnknown;
+    database->page_size = page_size;
+    const bool in_log = grow(
+        *database->log, end_of_log(*database) + limits::reserve_in_log + limits::ordinary_room);
+    const bool in_database =
+        grow(*database, pages * page_size + limits::reserve_in_database + limits::ordinary_room);
+    const bool in_spare = !database->name || fill_spare(database->name);
+    return in_log && in_database && in_spare;
+}
+
+bool Reserve::lasts() noexcept
+{
+    auto* database = static_cast<File*>(file_);
+    if (!database || !database->log || !database->index) return true;
+    database->log->size = kUnknown;
+    return size_of(*database->log) >= end_of_log(*database) + limits::reserve_in_log;
+}
+
+std::int64_t free_bytes(const std::string& directory) noexcept
+{
+    struct statvfs fs {};
+    if (statvfs(directory.c_str(), &fs) != 0) return std::numeric_limits<std::int64_t>::max();
+    return static_cast<std::int64_t>(fs.f_bavail * fs.f_frsize);
+}
+
+std::string free_space(const std::string& directory)
+{
+    return std::to_string(free_bytes(directory) >> 10) + " KiB are free on the file system of " +
+           directory;
+}
+
+}  // namespace xlstore

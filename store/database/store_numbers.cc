@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/store_numbers.hpp"
+
+#include <algorithm>
+
+#include "store/database/low_numbers.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// Where it is not known how much is missing: no directory has lost so many commits unseen.
+constexpr std::int64_t kUnknownLoss = 100'000;
+
+}  // namespace
+
+bool counts_commits(Db& db)
+{
+    return db.pragma_integer(
+               "SELECT count(*) FROM pragma_table_info('store') WHERE name = 'commits'") != 0;
+}
+
+Numbers read_numbers(Db& db)
+{
+    Numbers numbers;
+    numbers.commits = db.pragma_integer("SELECT commits FROM store");
+    auto rows = db.prepare("SELECT name, seq FROM sqlite_sequence");
+    while (rows.step()) {
+        const auto name = rows.text(0);
+        for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
+            if (name == Numbers::kTables[i])
+                numbers.ids[i] = rows.integer(1) <= Numbers::kHighestId
+                                     ? rows.integer(1)
+                                     : highest_of_rows(db, Numbers::kTables[i]);
+    }
+    return numbers;
+}
+
+Numbers count_commit(Db& db)
+{
+    refuse_high_numbers(db);
+    db.prepare("UPDATE store SET commits = commits + 1").run();
+    return read_numbers(db);
+}
+
+void raise_numbers(Db& db, const Memory& seen)
+{
+    lower_high_numbers(db, seen);
+    const auto own = read_numbers(db);
+    auto missing = std::max<std::int64_t>(0, seen.numbers.commits - own.commits);
+    if (seen.foreign) missing += kUnknownLoss;
+    const std::int64_t margin = seen.foreign ? kUnknownLoss : 0;
+    for (std::size_t i = 0; i < Numbers::kTables.size(); ++i) {
+        const auto* table = Numbers::kTables[i];
+        db.prepare(
+              "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0 WHERE NOT EXISTS "
+              "(SELECT 1 FROM sqlite_sequence WHERE name = ?1)")
+            .bind(table)
+            .run();
+        db.prepare("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 AND seq < ?2")
+            .bind(table)
+            .bind(std::max(own.ids[i], seen.numbers.ids[i]) + margin)
+            .run();
+    }
+    if (missing == 0) return;
+    db.prepare("UPDATE store SET commits = commits + ?").bind(missing).run();
+    // A commit advances an epoch, and a revision, by one at most.
+    db.prepare(
+          "UPDATE domain SET epoch = epoch + ?1, revision = revision + ?1 WHERE state <> "
+          "'destroyed'")
+        .bind(missing + 1)
+        .run();
+}
+
+}  // namespace xlstore

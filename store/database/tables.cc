@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/tables.hpp"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "store/base/error.hpp"
+
+namespace xlstore {
+
+namespace {
+
+struct SchemaObject {
+    std::string type;
+    std::string sql;
+};
+
+std::map<std::string, SchemaObject> objects_of(Db& db)
+{
+    auto rows = db.prepare(
+        "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+    std::map<std::string, SchemaObject> objects;
+    while (rows.step())
+        objects.emplace(rows.text(0), SchemaObject{rows.text(1), rows.text(2)});
+    return objects;
+}
+
+}  // namespace
+
+std::int64_t schema_version(Db& db)
+{
+    return db.pragma_integer("PRAGMA user_version");
+}
+
+namespace {
+
+void take_steps(Db& db, std::int64_t from, std::int64_t to)
+{
+    const auto steps = schema::steps();
+    if (from < 0 || to > static_cast<std::int64_t>(steps.size()))
+        throw DbError(SQLITE_MISUSE, "database: there is no schema version " +
+                                         std::to_string(from < 0 ? from : to));
+    for (auto version = from; version < to; ++version) {
+        db.execute(std::string(steps[static_cast<std::size_t>(version)].sql));
+        db.execute("PRAGMA user_version = " + std::to_string(version + 1));
+    }
+}
+
+std::int64_t dangling_rows(Db& db)
+{
+    return db.pragma_integer("SELECT count(*) FROM pragma_foreign_key_check");
+}
+
+}  // namespace
+
+void make_tables(Db& db, std::int64_t version)
+{
+    take_steps(db, 0, version);
+}
+
+KeysUnchecked::KeysUnchecked(Db& db) : db_(db)
+{
+    db_.execute("PRAGMA foreign_keys = OFF");
+}
+
+KeysUnchecked::~KeysUnchecked()
+{
+    try {
+        db_.execute("PRAGMA foreign_keys = ON");
+    } catch (const DbError&) {
+        // Out of memory: the rows of this connection are checked by the triggers alone.
+    }
+}
+
+void add_steps(Db& db)
+{
+    const auto before = dangling_rows(db);
+    // A step changes triggers and views by their names: what was changed by hand is put right
+    // first.
+    for (const auto& flaw : schema_flaws(db))
+        if (!flaw.foreign) db.execute(flaw.repair);
+    take_steps(db, schema_version(db), schema::newest_version());
+    if (dangling_rows(db) > before)
+        throw DbError(SQLITE_CONSTRAINT_FOREIGNKEY,
+                      "database: a step of the schema leaves rows that name a missing row");
+}
+
+void upgrade_tables(Db& db)
+{
+    if (schema_version(db) >= schema::newest_version()) return;
+    const KeysUnchecked unchecked(db);
+    Transaction transaction(db);
+    add_steps(db);
+    transaction.commit();
+}
+
+std::vector<SchemaFlaw> schema_flaws(Db& db)
+{
+    Db model(":memory:", Db::Mode::create);
+    make_tables(model, std::min(schema_version(db), schema::newest_version()));
+    const auto wanted = objects_of(model);
+    auto there = objects_of(db);
+    std::vector<SchemaFlaw> flaws;
+    for (const auto& [name, object] : wanted) {
+        const auto found = there.extract(name);
+        const bool same = !found.empty() && found.mapped().type == object.type;
+        if (same && found.mapped().sql == object.sql) continue;
+        SchemaFlaw flaw{object.type, name, found.empty() ? "is missing" : "is another", {}, false};
+        const bool has_rows =
+            object.type == "table" || (!found.empty() && found.mapped().type == "table");
+        if (!has_rows && !found.empty())
+            flaw.repair = "DROP " + found.mapped().type + " \"" + name + "\";";
+        if (!has_rows) flaw.repair += object.sql;
+        flaws.push_back(std::move(flaw));
+    }
+    // Foreign tables, indexes and views do no harm; a trigger acts.
+    for (const auto& [name, object] : there) {
+        if (object.type != "trigger") continue;
+        std::string quoted = name;
+        for (auto at = quoted.find('"'); at != std::string::npos; at = quoted.find('"', at + 2))
+            quoted.insert(at, 1, '"');
+        flaws.push_back(
+            {object.type, name, "is not the store's", "DROP TRIGGER \"" + quoted + "\"", true});
+    }
+    return flaws;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// The schema in a database: made from the steps of schema/, compared with them, and brought from
+// the version of an older release to that of this one. Triggers keep the design's rules and views
+// are what people read, so that one changed by hand matters.
+//
+// The version (`user_version`) is the number of steps that a database has had. A store that is
+// upgraded takes all the steps that it lacks in one transaction: killed or out of space in it, the
+// store is what it was, and the release that made it can still use it. Between the versions of two
+// releases it would be of use to neither.
+#ifndef XLSTORE_STORE_DATABASE_TABLES_HPP_
+#define XLSTORE_STORE_DATABASE_TABLES_HPP_
+
+#include <string>
+#include <vector>
+
+#include "schema/steps.hpp"
+#include "store/database/db.hpp"
+
+namespace xlstore {
+
+/// The number of steps that it has had. @throws DbError
+[[nodiscard]] std::int64_t schema_version(Db& db);
+
+/// Everything that a new database needs before its first row: the first `version` steps. REQUIRES
+/// an empty one, and that no other connection sees it half-made. @throws DbError
+void make_tables(Db& db, std::int64_t version = schema::newest_version());
+
+/// While it lives SQLite does not check foreign keys, so that a step may make a table anew.
+/// REQUIRES that no transaction is open when it begins and ends.
+class KeysUnchecked {
+public:
+    explicit KeysUnchecked(Db& db);
+    KeysUnchecked(const KeysUnchecked&) = delete;
+    KeysUnchecked& operator=(const KeysUnchecked&) = delete;
+    ~KeysUnchecked();
+
+private:
+    Db& db_;
+};
+
+/// Takes the steps that the database lacks, after putting right what was changed by hand of the
+/// triggers and views that it has. REQUIRES KeysUnchecked and an open write transaction, which is
+/// rolled back when this throws. @throws DbError (also when rows would name missing rows)
+void add_steps(Db& db);
+
+/// add_steps() in a transaction of its own, for a database that no other connection has open.
+/// @throws DbError: it is as it was
+void upgrade_tables(Db& db);
+
+/// Something of the schema that is not as make_tables() makes it for the version of the database.
+struct SchemaFlaw {
+    std::string type;  ///< table, index, trigger, view
+    std::string name;
+    std::string what;    ///< "is missing"
+    std::string repair;  ///< SQL that puts it right and loses no row; empty: none does
+    bool foreign;        ///< a trigger that no step has made
+};
+/// @throws DbError
+std::vector<SchemaFlaw> schema_flaws(Db& db);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DATABASE_TABLES_HPP_

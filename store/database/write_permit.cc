@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#include "store/database/write_permit.hpp"
+
+#include <sqlite3.h>
+
+namespace xlstore {
+
+int permit_writes(sqlite3* db) noexcept
+{
+    return sqlite3_create_function_v2(
+        db, "only_xlstore_changes_this", 0, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
+        nullptr,
+        [](sqlite3_context* context, int, sqlite3_value**) { sqlite3_result_int(context, 1); },
+        nullptr, nullptr, nullptr);
+}
+
+}  // namespace xlstore

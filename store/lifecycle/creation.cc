@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+#include "store/lifecycle/creation.hpp"
+
+#include <sys/un.h>
+
+#include "store/base/clock.hpp"
+#include "store/base/file_identity.hpp"
+#include "store/base/random.hpp"
+#include "store/core/closed_document.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/run_directory.hpp"
+#include "store/lifecycle/creation_mark.hpp"
+#include "store/lifecycle/creation_note.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/registration.hpp"
+#include "store/model/document.hpp"
+#include "store/model/domid.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/operation/edit.hpp"
+#include "store/operation/migration.hpp"
+#include "store/operation/unplaced.hpp"
+#include "store/os/listener.hpp"
+#include "store/testing/hole.hpp"
+#include "store/testing/trace.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr auto kCleanUp = std::chrono::seconds(10);
+
+// R14: a destruction that came before this creation wins, once.
+bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std::string& boot_id)
+{
+    db.prepare("DELETE FROM tombstone WHERE boot_id <> ? OR until_us < ?")
+        .bind(boot_id)
+        .bind(since_boot_us())
+        .run();
+    db.prepare("DELETE FROM tombstone WHERE domid = ? AND uuid = ?").bind(domid).bind(uuid).run();
+    return db.changes() > 0;
+}
+
+// REQUIRES the gate: inserts the row and its document. Things are `entry_state`.
+Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document& document,
+                               DomainState state, std::string_view entry_state)
+{
+    Db& db = store.db();
+    auto living =
+        db.prepare("SELECT name, state FROM domain WHERE domid = ? AND state <> 'destroyed'")
+            .bind(domid);
+    if (living.step())
+        return Error(Errc::exists,
+                     "domain " + std::to_string(domid) + " (" + living.text(0) +
+                         ") is in the store, " + living.text(1) + " (R14)",
+                     living.text(1) == state_name(DomainState::creating)
+                         ? "if its creator died, 'xlstore recover' ends or finishes its creation"
+                         : "destroy it first, or use another domid");
+    db.prepare(
+          "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
+          "changed_us, born_us) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)")
+        .bind(domid)
+        .bind(document.uuid)
+        .bind(document.name)
+        .bind(state_name(state))
+        .bind(layout_name(document.layout))
+        .bind(store.self().boot_id)
+        .bind(state == DomainState::creating ? std::optional(store.session()) : std::nullopt)
+        .bind(now_us())
+        .bind(state == DomainState::creating ? std::nullopt : std::optional(now_us()))
+        .run();
+    const auto id = db.last_insert_id();
+    XLSTORE_TRACE("row", id, std::string(state_name(state)));
+    insert_members(db, DomainId(id), document.members);
+    for (const auto& thing : document.things)
+        db.prepare(
+              "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
+              "changed_us) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+            .bind(id)
+            .bind(thing.device_class)
+            .bind(thing.key)
+            .bind(thing.position)
+            .bind(primary_name(thing.primary))
+            .bind(entry_state)
+            .bind(thing.json)
+            .bind(now_us())
+            .run();
+    return DomainId(id);
+}
+
+// What came with a document from another store.
+Result<std::vector<CarriedThing>> carried_with(const std::string& things, const Document& document)
+{
+    if (things.empty()) return std::vector<CarriedThing>();
+    return carried_things(things, document);
+}
+
+std::vector<std::string> with_monitor(std::vector<std::string> command, const std::string& path)
+{
+    std::string escaped;  // a comma ends an option of QEMU's, unless doubled
+    for (const char c : path)
+        escaped.append(c == ',' ? 2 : 1, c);
+    command.insert(command.end(),
+                   {"-chardev", "socket,id=xlstore-cmd,path=" + escaped + ",server=on,wait=off",
+                    "-mon", "chardev=xlstore-cmd,mode=control"});
+    return command;
+}
+
+struct NewRow {
+    DomainRow domain;
+    std::optional<SlowHold> hold;
+    bool forestalled = false;
+};
+
+Result<void> check_socket_path(const std::string& path, std::size_t size)
+{
+    if (size < sizeof(sockaddr_un::sun_path)) return {};
+    return Error(Errc::invalid,
+                 "the path of QEMU's monitor is too long: " + path + " would have " +
+                     std::to_string(size) + " bytes, a socket's path may have " +
+                     std::to_string(sizeof(sockaddr_un::sun_path) - 1),
+                 "keep the store in a shorter directory");
+}
+
+// R18: once the old QEMU is dead, an error says so; the soft reset cannot be "not done" any more.
+Task<Result<void>> end_old_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
+{
+    Result<void> ended;
+    try {
+        ended = co_await end_qemu(store, domain, hold, until);
+    } catch (...) {
+        ended = caught();
+    }
+    if (ended || ended.error().code == Errc::gone || !domain.registration ||
+        life_of(domain.registration->qemu) != Life::dead)
+        co_return ended;
+    Error failure = std::move(ended).error();
+    failure.code = Errc::unfinished;
+    failure.message =
+        domain.subject() +
+        ": its old QEMU is dead, and the soft reset went no further: " + failure.message;
+    failure.advice +=
+        std::string(failure.advice.empty() ? "" : "; ") + "'xlstore soft-reset' again goes on";
+    co_return failure;
+}
+
+// R11: QEMU unlinks what it finds at the path of its socket, the monitor of a living QEMU included.
+Result<void> check_unused(const std::string& path)
+{
+    if (!file_identity(path)) return {};
+    const auto listener = who_listens(path);
+    std::string who = "; no process listens there";
+    if (listener) who = "; a process listens there";
+    if (listener && *listener > 0) who = "; pid " + std::to_string(*listener) + " listens there";
+    return Error(Errc::exists, "the path of QEMU's monitor, " + path + ", is taken" + who,
+                 listener ? "nothing was started; name another path"
+                          : "nothing was started; remove it, or name another path");
+}
+
+// The library's own monitor and log, and QEMU behind its gate.
+Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
+                                  Deadline until)
+{
+    if (auto ok = check_socket_path(creation.monitor_path(), creation.monitor_path().size()); !ok)
+        co_return co_await creation.give_up(std::move(ok).error());
+    SpawnRequest request;
+    request.argv = with_monitor(std::move(command), creation.monitor_path());
+    request.log_path = creation.log_path();
+    const std::string subject = creation.domain().subject();
+    std::optional<Error> failure;
+    try {
+        auto spawned =
+            co_await creation.spawn(std::move(request), creation.monitor_path(), false, until);
+        if (!spawned) failure = std::move(spawned).error();
+    } catch (...) {
+        failure = caught(subject);
+    }
+    if (failure) co_return co_await creation.give_up(*std::move(failure));
+    co_return co_await creation.finish(until);
+}
+
+}  // namespace
+
+Creation::Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix)
+    : store_(&store), domain_(std::move(domain)), hold_(std::move(hold)), again_(again)
+{
+    const StorePaths paths(store.directory());
+    monitor_path_ = unused_path(paths.monitor(value_of(domain_.id)) + suffix);
+    log_path_ = paths.qemu_log(value_of(domain_.id));
+}
+
+Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::string document_text,
+                                       std::string what, Deadline until, std::string things)
+{
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    auto document = parse_document(document_text, what);
+    if (!document) co_return std::move(document).error();
+    auto carried = carried_with(things, *document);
+    if (!carried) co_return std::move(carried).error();
+    auto row =
+        co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
+            NewRow fresh;
+            raise_ids_above_names(store, gate);
+            if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
+                XLSTORE_TRACE("forestalled", 0);
+                fresh.forestalled =
+                    true;  // committed: it is used up by the creation that it defeats
+                return fresh;
+            }
+            auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
+            if (!id) return std::move(id).error();
+            insert_carried(store.db(), *id, *carried, "adding");
+            auto hold = store.slow_lock_of_new(gate, *id, "create");
+            if (!hold) return std::move(hold).error();
+            fresh.domain = *read_domain(store.db(), *id);
+            fresh.hold.emplace(*std::move(hold));
+            return fresh;
+        });
+    if (!row) co_return std::move(row).error();
+    if (row->forestalled)
+        co_return Error(Errc::gone,
+                        "domain " + std::to_string(domid) + " (" + document->name +
+                            ") was destroyed before it was created (R14)",
+                        "create it again if that was not meant");
+    co_return Creation(store, std::move(row->domain), *std::move(row->hold), false, "");
+}
+
+Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Deadline until)
+{
+    auto hold = co_await store.slow_lock(domain.id, domain.subject(), "soft reset", until);
+    if (!hold) co_return std::move(hold).error();
+    auto row = read_domain(store.db(), domain.id);
+    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
+    if (row->state == DomainState::creating)
+        co_return Error(Errc::refused, row->subject() + " is being created, and its creator died",
+                        "run 'xlstore recover' first");
+    if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
+    if (auto asked = co_await learn_addresses(store, *row, *hold, until); !asked)
+        co_return std::move(asked).error();
+    if (auto ended = co_await end_old_qemu(store, *row, *hold, until); !ended)
+        co_return std::move(ended).error();
+    row = read_domain(store.db(), domain.id);
+    // A name of its own: a client that is late with the old QEMU's socket does not find the new one's.
+    const std::string suffix = "-" + std::to_string(hold->epoch());
+    co_return Creation(store, *std::move(row), *std::move(hold), true, suffix);
+}
+
+Task<Result<void>> Creation::child(ProcessId qemu, std::string monitor_path, std::string log_path,
+                                   bool handed_in, Deadline until)
+{
+    co_return co_await enter(std::move(qemu), std::move(monitor_path), std::move(log_path),
+                             handed_in, "", until);
+}
+
+Task<Result<void>> Creation::enter(ProcessId qemu, std::string monitor_path, std::string log_path,
+                                   bool handed_in, std::string mark, Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    if (auto ok = check_socket_path(monitor_path, monitor_path.size()); !ok) co_return ok;
+    if (!handed_in)
+        if (auto unused = check_unused(monitor_path); !unused) co_return unused;
+    qmp::Registration registration;
+    registration.qemu = std::move(qemu);
+    registration.path = std::move(monitor_path);
+    registration.handed_in = handed_in;
+    co_return co_await write_registration(*store_, *hold_, std::move(registration),
+                                          std::move(log_path), std::move(mark), until);
+}
+
+Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monitor_path,
+                                        bool handed_in, Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    reap_programs();
+    const std::string mark = random_hex();
+    request.environment.push_back(environment_with_mark(mark));
+    request.environment.push_back(
+        environment_with_note(CreationNote{domain_.domid, domain_.uuid, domain_.name}));
+    auto qemu = co_await spawn_gated(store_->loop(), request, until);
+    if (!qemu)
+        co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
+                        domain_.subject() + ": " + qemu.error().message, "nothing was started");
+    XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
+    // R13: the child exists, its pid is in the row, then its gate opens.
+    const bool early = XLSTORE_LEFT_OUT("gate before run");
+    if (early) (void)co_await qemu->open_gate(store_->loop(), until);
+    auto registered = co_await enter(qemu->id(), std::move(monitor_path),
+                                     std::move(request.log_path), handed_in, mark, until);
+    if (!registered) co_return std::move(registered).error();
+    XLSTORE_TRACE("gate", value_of(domain_.id));
+    if (early) co_return qemu->id();
+    auto opened = co_await qemu->open_gate(store_->loop(), until);
+    if (!opened) co_return std::move(opened).error();
+    co_return qemu->id();
+}
+
+Task<Result<Created>> Creation::finish(Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    const std::string subject = domain_.subject();
+    std::optional<Error> failure;
+    try {
+        auto row = read_domain(store_->db(), domain_.id);
+        if (row && row->state == DomainState::creating && row->registration) {
+            auto created = co_await finish_creation(*store_, *std::move(row),
+                                                    *std::exchange(hold_, {}), until);
+            if (created) co_return created;
+            failure = std::move(created).error();
+        } else {
+            failure = Error(Errc::no_qemu, domain_.subject() + ": no QEMU was registered for it",
+                            "register or spawn one before it is finished");
+        }
+    } catch (...) {
+        // A creation that is reported as failed leaves no QEMU behind.
+        failure = caught(subject);
+    }
+    co_return co_await give_up(*std::move(failure));
+}
+
+// R18: what is left of a creation is said, also when clearing it away fails.
+Task<Error> Creation::give_up(Error failure)
+{
+    const Errc code = failure.code;
+    std::optional<Error> trouble;
+    try {
+        co_return co_await clear_away(std::move(failure));
+    } catch (...) {
+        trouble = caught(domain_.subject());
+    }
+    trouble->code = code == Errc::gone ? code : Errc::unfinished;
+    trouble->advice =
+        "its creation failed, and what is left of it could not be cleared away: run "
+        "xlfsck -p";
+    co_return *std::move(trouble);
+}
+
+Task<Error> Creation::clear_away(Error failure)
+{
+    hold_.reset();
+    const auto until = Clock::now() + kCleanUp;
+    auto row = read_domain(store_->db(), domain_.id);
+    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        failure = Error(Errc::gone, domain_.subject() + " was destroyed while it was created (R14)",
+                        "create it again if that was not meant");
+    if (!again_) {
+        // Nothing is left running, and the row goes: the same steps as any destruction.
+        const std::string why = "its creation failed: " + failure.message;
+        auto gone = co_await destroy_domain(*store_, domain_, until, why);
+        if (!gone) {
+            failure.code = Errc::unfinished;
+            failure.advice +=
+                "; cleaning up failed: " + gone.error().message + ": 'xlfsck -p' finishes it";
+        }
+        co_return failure;
+    }
+    if (failure.code == Errc::gone) co_return failure;
+    auto hold = co_await store_->slow_lock(domain_.id, domain_.subject(), "soft reset", until);
+    Result<void> ended = hold ? Result<void>() : Result<void>(hold.error());
+    if (hold) {
+        // What was read before the lock was held may be over: only a QEMU of ours is ended.
+        row = read_domain(store_->db(), domain_.id);
+        if (row && row->registration && row->state == DomainState::creating)
+            ended = co_await end_qemu(*store_, *std::move(row), *hold, until);
+    }
+    failure.advice += failure.advice.empty() ? "" : "; ";
+    if (ended) {
+        failure.advice +=
+            "the document is kept, without a QEMU: 'xlstore soft-reset' again, or destroy it";
+    } else {
+        failure.code = Errc::unfinished;
+        failure.advice += "cleaning up failed: " + ended.error().message +
+                          ": run xlfsck -p, then 'xlstore soft-reset' again";
+    }
+    co_return failure;
+}
+
+Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
+                                    std::string what, std::vector<std::string> command,
+                                    Deadline until, std::string things)
+{
+    if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
+    const std::string longest = StorePaths(store.directory()).monitor_stem() + "N";
+    if (auto ok = check_socket_path(longest, longest.size() - 1 + kIdDigits); !ok)
+        co_return std::move(ok).error();
+    auto creation = co_await Creation::begin(store, domid, std::move(document), std::move(what),
+                                             until, std::move(things));
+    if (!creation) co_return std::move(creation).error();
+    co_return co_await run_through(*std::move(creation), std::move(command), until);
+}
+
+Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
+                                 Deadline until)
+{
+    if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
+    auto creation = co_await Creation::begin_again(store, std::move(domain), until);
+    if (!creation) co_return std::move(creation).error();
+    co_return co_await run_through(*std::move(creation), std::move(command), until);
+}
+
+Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,
+                                      std::string what, Deadline until, std::string things)
+{
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    auto document = parse_document(document_text, what);
+    if (!document) co_return std::move(document).error();
+    auto carried = carried_with(things, *document);
+    if (!carried) co_return std::move(carried).error();
+    co_return co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainRow> {
+        auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
+        if (!fresh) return std::move(fresh).error();
+        insert_carried(store.db(), *fresh, *carried, "present");
+        Journal(store).add_history(
+            HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
+        return *read_domain(store.db(), *fresh);
+    });
+}
+
+}  // namespace xlstore

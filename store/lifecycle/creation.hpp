@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// A creation in steps, for an embedder that starts QEMU itself; create_domain() is these steps in a row. A
+// soft reset is the same for a row that is there already: its document outlives its QEMU.
+//
+//   begin ------------> child or spawn ------------> finish --> running
+//     the row is there,    the pid is in the row,       |
+//     the slow lock held   then the gate opens (R13)    +-> failed: nothing is left running
+//
+// A creation holds the slow lock from the row's first commit to its end, so that recovery can tell a
+// creator at work from one that died. QEMU does not begin to run before its pid is in the row
+// (R13).
+#ifndef XLSTORE_STORE_LIFECYCLE_CREATION_HPP_
+#define XLSTORE_STORE_LIFECYCLE_CREATION_HPP_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/core/store.hpp"
+#include "store/lifecycle/finish_creation.hpp"
+#include "store/model/domain_row.hpp"
+#include "store/os/spawn.hpp"
+
+namespace xlstore {
+
+/// One belongs to its store and to its thread. Destroyed before it is finished, it leaves the row
+/// as a creator that died does: to recovery, which takes over a QEMU that runs.
+class Creation {
+public:
+    /// Commits the row and its document, and keeps the slow lock. Errors: invalid, exists (the
+    /// domid is taken), gone (a destruction came first, R14), busy.
+    /// `things`: as create_domain() has them.
+    static Task<Result<Creation>> begin(Store& store, std::int64_t domid, std::string document,
+                                        std::string what, Deadline until, std::string things = {});
+    /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
+    /// its intents by that (R5) and strikes it off; its things are stale until finish() puts them
+    /// in. Errors: busy, gone, refused (it is being created, or its document is closed); io (QEMU's
+    /// death could not be seen: the row is as it was). A failure later leaves the domain without a
+    /// QEMU, never without its document.
+    static Task<Result<Creation>> begin_again(Store& store, DomainRow domain, Deadline until);
+
+    [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
+    /// Where the library puts QEMU's monitor and log: names that nothing has had before (R11). A
+    /// destruction removes that socket.
+    [[nodiscard]] const std::string& monitor_path() const noexcept { return monitor_path_; }
+    [[nodiscard]] const std::string& log_path() const noexcept { return log_path_; }
+
+    /// Registers a child that waits at a gate. REQUIRES that it cannot run before this returns, nor
+    /// ever once this process died. `handed_in`: the socket was made for QEMU, which is then not
+    /// the peer; else nothing may stand at `monitor_path`.
+    /// Errors: exists (registered elsewhere; the path is taken, with its listener), gone, lost.
+    Task<Result<void>> child(ProcessId qemu, std::string monitor_path, std::string log_path,
+                             bool handed_in, Deadline until);
+    /// Forks it, registers it, and opens its gate. Errors besides: refused (no such program, or it
+    /// cannot be run), invalid. Then no process is left, and it may be called again.
+    Task<Result<ProcessId>> spawn(SpawnRequest request, std::string monitor_path, bool handed_in,
+                                  Deadline until);
+    /// From the monitor's first answer to the running domain. On failure nothing is left running: a
+    /// creation's row is retired, a soft reset's keeps its document. It is over either way.
+    Task<Result<Created>> finish(Deadline until);
+    /// Ends it as a failure: what finish() does when it fails. The error with what became of it.
+    Task<Error> give_up(Error failure);
+
+private:
+    Task<Error> clear_away(Error failure);
+    Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix);
+    Task<Result<void>> enter(ProcessId qemu, std::string monitor_path, std::string log_path,
+                             bool handed_in, std::string mark, Deadline until);
+
+    Store* store_;
+    DomainRow domain_;
+    std::optional<SlowHold> hold_;  // nothing: it is over
+    bool again_;
+    std::string monitor_path_;
+    std::string log_path_;
+};
+
+/// Starts `command` (QEMU; its own monitor is added) as domain `domid` with this document, and
+/// returns when it runs. Errors: invalid (document, command, a path too long for a socket), exists
+/// (the domid is taken), gone (a destruction came first), refused (QEMU died while starting,
+/// daemonized, or is wrapped): nothing is left running and the row is retired. `things`: what came
+/// with a document from another store (store/operation/migration.hpp); "": nothing did.
+Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
+                                    std::string what, std::vector<std::string> command,
+                                    Deadline until, std::string things = {});
+
+/// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
+/// that; row and document stay, and what the document has is put into the new QEMU. Errors: busy,
+/// gone, io (the old one's death could not be seen: nothing was changed); unfinished (the old one
+/// is dead, and the row could not be brought to that: a soft reset goes on); refused (the new one
+/// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
+Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
+                                 Deadline until);
+
+/// A document for a domain that runs elsewhere: running, no QEMU known. `things`: as above.
+Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
+                                      std::string what, Deadline until, std::string things = {});
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LIFECYCLE_CREATION_HPP_

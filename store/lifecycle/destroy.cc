@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: MIT
+#include "store/lifecycle/destroy.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <new>
+
+#include "store/base/clock.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/registration_row.hpp"
+#include "store/keep/retired.hpp"
+#include "store/lifecycle/creation_mark.hpp"
+#include "store/model/domid.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/os/listener.hpp"
+#include "store/os/spawn.hpp"
+#include "store/testing/crash_point.hpp"
+#include "store/testing/hole.hpp"
+#include "store/testing/trace.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr auto kClearPoll = std::chrono::milliseconds(100);
+constexpr std::int64_t kTombstoneUs = 60'000'000;
+
+// What a QEMU counts as that cannot be looked at: it may live.
+enum class Unseen { is_refused, is_dead };
+
+// R14: marks the row. From here on adds and edits are refused (R8), and only forward is possible.
+Task<Result<void>> mark(Store& store, const DomainRow& domain, Deadline until)
+{
+    co_return co_await store.with_fast_lock(
+        domain.id, "destroy", until,
+        [&](const FastHold& fast) -> Result<void> {
+            XLSTORE_TRACE("destroy.mark", value_of(fast.domain()));
+            store.db()
+                .prepare(
+                    "UPDATE domain SET state = 'destroying', changed_us = ? WHERE id = ? AND state "
+                    "<> 'destroying'")
+                .bind(now_us())
+                .bind(value_of(fast.domain()))
+                .run();
+            if (store.db().changes() > 0)
+                Journal(store).add_history(
+                    HistoryLine{fast.domain(), "destroy", {}, {}, "begun", {}, ""});
+            return {};
+        },
+        Room::reserve);
+}
+
+std::string qemu_of(const DomainRow& domain)
+{
+    return domain.subject() + ": its QEMU (pid " + std::to_string(domain.registration->qemu.pid) +
+           ")";
+}
+
+Error unseen(const DomainRow& domain)
+{
+    return Error(
+        Errc::io,
+        qemu_of(domain) + " could not be looked at: " + why_unknown(domain.registration->qemu),
+        "run it in QEMU's pid namespace, or one above. If it is known to have ended, for instance "
+        "because its container has: 'xlstore destroy --assume-dead'");
+}
+
+// R11 R14: looks before the mark, after which only forward is possible. A QEMU that cannot be
+// looked at may live, and the next recovery that can see it would have to kill it.
+Result<void> look_first(const DomainRow& domain, Unseen unseen_qemu)
+{
+    if (!domain.registration || !of_this_boot(domain.registration->qemu)) return {};
+    if (life_of(domain.registration->qemu) != Life::unknown) return {};
+    if (XLSTORE_LEFT_OUT("look before the mark")) return {};
+    if (unseen_qemu == Unseen::is_refused) {
+        Error error = unseen(domain);
+        error.advice = "nothing was changed; " + error.advice;
+        return error;
+    }
+    // What can be asked from anywhere is asked: a QEMU that lives listens.
+    const auto listener = who_listens(domain.registration->path);
+    if (!listener) return {};
+    return Error(Errc::refused,
+                 qemu_of(domain) + " cannot be assumed dead: a process listens at its monitor " +
+                     domain.registration->path,
+                 "nothing was changed; end it where it runs");
+}
+
+// The registered process is dead when this returns success; proved (R11), or assumed by order.
+Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Unseen unseen_qemu,
+                             Deadline until)
+{
+    if (!domain.registration) co_return Result<void>();
+    const ProcessId& qemu = domain.registration->qemu;
+    if (!of_this_boot(qemu)) co_return Result<void>();  // it died with its boot
+    const std::string who = qemu_of(domain);
+    switch (life_of(qemu)) {
+    case Life::dead:
+        co_return Result<void>();
+    case Life::unknown:
+        if (unseen_qemu == Unseen::is_dead) co_return Result<void>();
+        co_return unseen(domain);
+    case Life::alive:
+        break;
+    }
+    auto process = open_pidfd(qemu);
+    if (!process) {
+        if (process.error().code == Errc::not_found) co_return Result<void>();
+        co_return std::move(process).error();
+    }
+    store.log(LogLevel::info, [&] {
+        return "killing QEMU pid=" + std::to_string(qemu.pid) +
+               " domid=" + std::to_string(domain.domid);
+    });
+    XLSTORE_TRACE("destroy.kill", value_of(domain.id), "pid=" + std::to_string(qemu.pid));
+    XLSTORE_CRASH_POINT("destroy.before_kill");
+    if (auto sent = process->send_signal(SIGKILL); !sent && sent.error().code != Errc::not_found)
+        co_return std::move(sent).error();
+    XLSTORE_CRASH_POINT("destroy.after_kill");
+    while (!process->dead()) {
+        if (!co_await store.loop().readable(process->fd(), until))
+            co_return Error(
+                Errc::io, who + " was killed and is not seen dead yet",
+                "it may hang in the kernel; the domain stays 'destroying': destroy it again later");
+    }
+    co_return Result<void>();
+}
+
+// The socket that this library named for the QEMU it started: by incarnation, by epoch as well
+// after a soft reset, and never used again.
+bool is_own_socket(const Store& store, const DomainRow& domain)
+{
+    const std::string stem = StorePaths(store.directory()).monitor(value_of(domain.id));
+    const std::string& path = domain.registration->path;
+    return path == stem || path.starts_with(stem + "-");
+}
+
+// What QEMU printed goes with a domain that ran. Of a creation that failed, or was overtaken, it is
+// what tells why, and stays.
+void remove_log(const Store& store, const DomainRow& domain)
+{
+    const std::string path =
+        StorePaths(store.directory()).qemu_log(value_of(domain.id));
+    if (!domain.born || domain.log_path != path) return;
+    XLSTORE_CRASH_POINT("destroy.before_unlink");
+    unlink(path.c_str());
+    XLSTORE_CRASH_POINT("destroy.after_unlink");
+}
+
+// Its monitor has not answered yet: it is not proved that the pid that was registered is QEMU's.
+bool never_met(const DomainRow& domain)
+{
+    return domain.registration && domain.registration->socket.inode == 0;
+}
+
+// R11 R14: our own socket only, if it was recorded that very one, and never while a process
+// listens: a QEMU started by hand may have bound the path anew, and file systems give a freed inode
+// number out again, so that device and inode alone prove nothing.
+void remove_socket(const Store& store, const DomainRow& domain)
+{
+    if (!domain.registration || !is_own_socket(store, domain)) return;
+    const std::string& path = domain.registration->path;
+    const auto there = file_identity(path);
+    if (!there) return;
+    if (!never_met(domain) && *there != domain.registration->socket) return;
+    if (who_listens(path) && !XLSTORE_LEFT_OUT("socket that is listened at")) return;
+    XLSTORE_TRACE("destroy.unlink", value_of(domain.id));
+    XLSTORE_CRASH_POINT("destroy.before_unlink");
+    unlink(path.c_str());
+    XLSTORE_CRASH_POINT("destroy.after_unlink");
+}
+
+// What a person has to know of a process that is at the monitor's path and is not this domain's.
+std::string left_alone(const DomainRow& domain)
+{
+    if (!domain.registration || domain.registration->handed_in) return {};
+    const std::string& path = domain.registration->path;
+    const auto listener = who_listens(path);
+    if (!listener) return {};
+    const std::string who =
+        *listener > 0 ? "pid " + std::to_string(*listener) + " (" + program_of(*listener) + ")"
+                      : std::string("a process");
+    return "; " + who + " listens at " + path +
+           ", is not proved to be this domain's (R11) and was left alone";
+}
+
+std::string read_mark(Db& db, DomainId domain)
+{
+    auto row = db.prepare("SELECT coalesce(creation_mark, '') FROM domain WHERE id = ?")
+                   .bind(value_of(domain));
+    return row.step() ? row.text(0) : std::string();
+}
+
+// A creation whose monitor has not answered may have started more than the pid that it registered:
+// a QEMU that daemonized, or that runs below a wrapper. What bears its mark is its own, and nothing
+// else is (store/lifecycle/creation_mark.hpp).
+Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline until)
+{
+    if (!never_met(domain) || !of_this_boot(domain.registration->qemu)) co_return Result<void>();
+    const std::string mark = read_mark(store.db(), domain.id);
+    if (mark.empty()) co_return Result<void>();
+    for (;;) {
+        const auto left = co_await find_marked(store.loop(), mark);
+        if (!left) co_return Result<void>();
+        const std::string who = domain.subject() + ": pid " + std::to_string(left->pid) + " (" +
+                                program_of(left->pid) + "), which its creation started,";
+        if (!kill) co_return Error(Errc::refused, who + " lives on", "'xlstore destroy' ends it");
+        if (Clock::now() >= until)
+            co_return Error(Errc::io, who + " was killed and is not seen dead yet",
+                            "the domain stays 'destroying': destroy it again later");
+        store.log(LogLevel::info, "killing pid=" + std::to_string(left->pid) +
+                                      " domid=" + std::to_string(domain.domid) +
+                                      " reason=started by its creation");
+        (void)left->process.send_signal(SIGKILL);
+        (void)co_await store.loop().readable(left->process.fd(),
+                                             std::min(until, Clock::now() + kClearPoll));
+    }
+}
+
+void close_intents(Journal& journal, Db& db, DomainId domain)
+{
+    for (const auto intent : open_intents(db, domain)) {
+        auto row =
+            db.prepare(
+                  "SELECT i.operation, coalesce(t.class, '?'), coalesce(t.key, '?'), i.owner "
+                  "FROM intent i LEFT JOIN thing t ON t.id = i.thing WHERE i.id = ?")
+                .bind(value_of(intent));
+        if (!row.step()) continue;
+        HistoryLine line{domain,     row.text(0), ThingName{row.text(1), row.text(2)}, intent,
+                         "not done", {},          "the domain was destroyed"};
+        line.author = row.integer(3);
+        journal.add_history(line);
+    }
+    db.prepare("DELETE FROM intent WHERE domain = ?").bind(value_of(domain)).run();
+}
+
+enum class Copy { kept, left_out };
+
+// The last commit of a destruction: the document goes, and leaves its copy (R22).
+Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, std::string why,
+                                   Deadline until)
+{
+    co_return co_await store.with_fast_lock(
+        domain.id, "destroy", until,
+        [&](const FastHold& fast) -> Result<void> {
+            Db& db = store.db();
+            const auto id = value_of(fast.domain());
+            XLSTORE_TRACE("destroy.end", id);
+            Journal journal(store);
+            if (copy == Copy::kept && !XLSTORE_LEFT_OUT("copy of a document"))
+                keep_document(db, domain, why);
+            close_intents(journal, db, fast.domain());
+            for (const char* sql : {"DELETE FROM thing WHERE domain = ?",
+                                    "DELETE FROM document_member WHERE domain = ?"})
+                db.prepare(sql).bind(id).run();
+            clear_registration(db, fast.domain());
+            db.prepare(
+                  "UPDATE domain SET state = 'destroyed', creator = NULL, changed_us = ? "
+                  "WHERE id = ? AND state = 'destroying'")
+                .bind(now_us())
+                .bind(id)
+                .run();
+            journal.add_history(HistoryLine{fast.domain(), "destroy", {}, {}, "done", {}, why});
+            return {};
+        },
+        copy == Copy::kept ? Room::half : Room::reserve);
+}
+
+// R21 before R22: a destruction comes to its end on a full disk. Its copy is left out where there
+// is no room for it, and history says so.
+Task<Result<void>> let_document_go(Store& store, DomainRow domain, std::string why, Deadline until)
+{
+    Result<void> removed;
+    bool no_room = false;
+    try {
+        removed = co_await remove_document(store, domain, Copy::kept, why, until);
+    } catch (const DbError& e) {
+        no_room = is_no_room(e);
+        if (!no_room) throw;
+    }
+    if (!no_room) co_return removed;
+    why += "; there was no room to keep a copy of the document";
+    co_return co_await remove_document(store, std::move(domain), Copy::left_out, std::move(why),
+                                       until);
+}
+
+// For history: by whose word a QEMU counted as dead.
+std::string assumed(const DomainRow& domain)
+{
+    const ProcessId& qemu = domain.registration->qemu;
+    return "QEMU (pid " + std::to_string(qemu.pid) + " of pid namespace " +
+           std::to_string(qemu.pid_namespace) +
+           ") was assumed dead by order: it could not be "
+           "looked at (" +
+           why_unknown(qemu) + "), " +
+           (file_identity(domain.registration->path) ? "no process listens at " : "there is no ") +
+           domain.registration->path + " here; the document went last";
+}
+
+bool is_unknown(const DomainRow& domain)
+{
+    return domain.registration && of_this_boot(domain.registration->qemu) &&
+           life_of(domain.registration->qemu) == Life::unknown;
+}
+
+// From the mark to the end, under the destroy lock, with the row read again once it is held.
+Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
+                                 std::string why, Deadline until)
+{
+    if (auto ok = store.check(); !ok) co_return ok;
+    XLSTORE_CRASH_POINT("destroy.before_mark");
+    auto lock =
+        co_await store.locks().acquire(store.loop(), LockKind::destroy, value_of(domain.id),
+                                       store.make_claim("destroy"), domain.subject(), until);
+    if (!lock) co_return std::move(lock).error();
+    XLSTORE_TRACE("destroy.locked", value_of(domain.id));
+    auto row = read_domain(store.db(), domain.id);
+    if (!row || row->state == DomainState::destroyed) co_return Result<void>();
+    if (kill)
+        if (auto looked = look_first(*row, unseen_qemu); !looked) co_return looked;
+    if (XLSTORE_LEFT_OUT("mark before kill") && kill) {
+        auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
+        if (!killed) co_return killed;
+    }
+    if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
+    row = read_domain(store.db(), domain.id);  // its QEMU may have been registered before the mark
+    if (kill && !XLSTORE_LEFT_OUT("dead before the document")) {
+        if (unseen_qemu == Unseen::is_dead && is_unknown(*row)) why = assumed(*row);
+        auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
+        if (!killed) co_return killed;
+    }
+    XLSTORE_TRACE("destroy.dead", value_of(row->id));
+    reap_programs();
+    if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
+    remove_socket(store, *row);
+    remove_log(store, *row);
+    why += left_alone(*row);
+    XLSTORE_CRASH_POINT("destroy.before_end");
+    co_return co_await let_document_go(store, *row, std::move(why), until);
+}
+
+// What the row says of a destruction that ended with an error. Nothing: it cannot be read.
+std::optional<DomainState> state_now(Store& store, DomainId domain) noexcept
+{
+    try {
+        const auto row = read_domain(store.db(), domain);
+        return row ? row->state : DomainState::destroyed;
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
+// R18: once the mark is committed, an error says that the destruction goes on, and by what.
+Error not_at_its_end(const DomainRow& domain, Error failure) noexcept
+{
+    failure.code = Errc::unfinished;
+    try {
+        failure.message = domain.subject() +
+                          ": its destruction has begun and is not at its end: " + failure.message;
+        const std::string first = failure.advice.empty() ? "" : failure.advice + "; ";
+        failure.advice = first + "'xlstore destroy id:" + std::to_string(value_of(domain.id)) +
+                         "' or 'xlfsck -p' goes on where this one stopped";
+    } catch (const std::bad_alloc&) {
+        failure.advice.clear();
+    }
+    return failure;
+}
+
+Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
+                              std::string why, Deadline until)
+{
+    const DomainRow row = domain;
+    Result<void> ended;
+    try {
+        ended = co_await go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why),
+                                       until);
+    } catch (...) {
+        ended = caught();
+    }
+    if (ended) co_return ended;
+    const auto state = state_now(store, row.id);
+    if (state == DomainState::destroyed)
+        co_return Result<void>();  // what failed later does not count
+    if ((!state || *state == DomainState::destroying) &&
+        !XLSTORE_LEFT_OUT("mark that is committed"))
+        co_return not_at_its_end(row, std::move(ended).error());
+    co_return ended;
+}
+
+}  // namespace
+
+Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until, std::string why)
+{
+    co_return co_await end_domain(store, std::move(domain), true, Unseen::is_refused,
+                                  std::move(why), until);
+}
+
+Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until)
+{
+    co_return co_await end_domain(store, std::move(domain), true, Unseen::is_dead,
+                                  "QEMU is dead; the document went last", until);
+}
+
+Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until)
+{
+    co_return co_await end_domain(store, std::move(domain), false, Unseen::is_refused,
+                                  std::move(why), until);
+}
+
+Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
+{
+    const auto row = read_domain(store.db(), domain.id);
+    if (!row || !row->registration) co_return Result<void>();
+    const auto pid = std::to_string(row->registration->qemu.pid);
+    if (life_of(row->registration->qemu) != Life::dead)
+        co_return Error(Errc::refused,
+                        row->subject() + ": its QEMU (pid " + pid + ") is not proved dead");
+    reap_programs();
+    if (auto cleared = co_await clear_own(store, *row, false, until); !cleared) co_return cleared;
+    const std::string evidence = "QEMU " + pid + " is dead";
+    Journal journal(store);
+    for (const auto id : open_intents(store.db(), row->id)) {
+        const auto intent = read_intent(store.db(), id);
+        if (!intent) co_return intent.error();
+        const Image image = intent->draft.verb == Verb::remove ? Image::after : Image::before;
+        auto settled =
+            co_await journal.settle(hold, std::vector<IntentId>(1, id), image, evidence, until);
+        if (!settled) co_return settled;
+    }
+    remove_socket(store, *row);
+    co_return co_await journal.commit(
+        hold, "strike off QEMU", until,
+        [&](const FastHold& fast) -> Result<void> {
+            const auto number = value_of(fast.domain());
+            store.db()
+                .prepare(
+                    "UPDATE thing SET state = 'stale', changed_us = ? WHERE domain = ? AND "
+                    "primary_at = 'qemu' "
+                    "AND state <> 'stale'")
+                .bind(now_us())
+                .bind(number)
+                .run();
+            clear_registration(store.db(), fast.domain());
+            store.db()
+                .prepare("UPDATE domain SET state = 'running', creator = NULL WHERE id = ?")
+                .bind(number)
+                .run();
+            journal.add_history(
+                HistoryLine{fast.domain(), "strike off", {}, {}, "done", {}, evidence});
+            return {};
+        },
+        Room::reserve);
+}
+
+Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
+{
+    auto killed = co_await kill_qemu(store, domain, Unseen::is_refused, until);
+    if (!killed) co_return killed;
+    if (auto cleared = co_await clear_own(store, domain, true, until); !cleared) co_return cleared;
+    co_return co_await strike_off_qemu(store, std::move(domain), hold, until);
+}
+
+Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
+                                        Deadline until)
+{
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    std::transform(uuid.begin(), uuid.end(), uuid.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (uuid.size() != 36 || uuid.find_first_not_of("0123456789abcdef-") != std::string::npos)
+        co_return Error(Errc::invalid, qmp::printable(uuid) + " is not a uuid");
+    auto found = co_await store.with_gate(
+        "destroy", until,
+        [&](const GateHold&) -> Result<std::int64_t> {
+            Db& db = store.db();
+            auto row =
+                db.prepare(
+                      "SELECT id FROM domain WHERE domid = ? AND ? IN (uuid, vm_uuid) AND state <> "
+                      "'destroyed'")
+                    .bind(domid)
+                    .bind(uuid);
+            if (row.step()) return row.integer(0);
+            XLSTORE_TRACE("tombstone", 0);
+            const auto until_us = since_boot_us() + kTombstoneUs;
+            db.prepare(
+                  "INSERT INTO tombstone (domid, uuid, boot_id, until_us) VALUES (?1, ?2, ?3, ?4) "
+                  "ON CONFLICT (domid, uuid) DO UPDATE SET boot_id = ?3, until_us = ?4")
+                .bind(domid)
+                .bind(uuid)
+                .bind(store.self().boot_id)
+                .bind(until_us)
+                .run();
+            Journal(store).add_history(
+                HistoryLine{{},
+                            "destroy",
+                            {},
+                            {},
+                            "done",
+                            {},
+                            "no row of domid " + std::to_string(domid) + ": a tombstone was left"});
+            return std::int64_t{0};
+        },
+        Room::reserve);
+    if (!found) co_return std::move(found).error();
+    if (*found == 0) co_return false;
+    auto destroyed =
+        co_await destroy_domain(store, *read_domain(store.db(), DomainId(*found)), until);
+    if (!destroyed) co_return std::move(destroyed).error();
+    co_return true;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// The end of an incarnation, and of a QEMU (DESIGN 7). An incarnation's life:
+//
+//   creating --------------------> running <------ soft reset: creating, then running
+//      |  the creator died, or        |
+//      |  QEMU died while starting    |
+//      v                              v
+//   destroying  <---------------------+   marked first (R14), under the destroy lock
+//      |  QEMU killed and seen dead, socket gone
+//      v
+//   destroyed     the document goes with this last commit
+//
+// Once the mark is committed, a later destroy or recovery goes on with it.
+#ifndef XLSTORE_STORE_LIFECYCLE_DESTROY_HPP_
+#define XLSTORE_STORE_LIFECYCLE_DESTROY_HPP_
+
+#include <optional>
+#include <string>
+
+#include "store/core/store.hpp"
+#include "store/model/domain_row.hpp"
+
+namespace xlstore {
+
+/// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
+/// Needs no slow lock (R9). Errors, with nothing changed: busy, store, io (also for a QEMU that
+/// cannot be looked at: it looks before it marks). Error unfinished (R18):
+/// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
+/// the store could not be written, or its state cannot be read.
+Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
+                                  std::string why = "QEMU is dead; the document went last");
+
+/// The same, of a QEMU that cannot be looked at (Life::unknown: its pid namespace is not seen from
+/// here, /proc hides it) on the caller's word that it is dead. One that is seen alive is killed, as
+/// ever; one at whose monitor a process listens is not assumed dead. History tells that it was
+/// assumed. Errors besides: refused (a process listens there: nothing was changed).
+Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until);
+
+/// The same for a domain that may have no row yet: then a tombstone is left, which defeats the
+/// creation of that domid and uuid for 60 s. True: there was a row, and it is destroyed.
+Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
+                                        Deadline until);
+
+/// Strikes a dead QEMU off a domain that is not over: open intents are settled (nothing of them is
+/// in a dead QEMU), its things become stale, the document stays. Looks itself whether it is dead.
+/// Errors: refused (it lives), lost, gone.
+Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
+
+/// The same for one that may live: kills it first, and sees it dead.
+/// Errors: io (its death could not be seen: nothing was changed), lost, gone.
+Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
+
+/// Ends an incarnation whose QEMU is proved dead, or never ran, without killing anything.
+/// REQUIRES that proof, and the slow lock if the row could change meanwhile. `why` goes into
+/// history.
+Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LIFECYCLE_DESTROY_HPP_

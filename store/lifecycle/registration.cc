@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+#include "store/lifecycle/registration.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "store/base/clock.hpp"
+#include "store/core/closed_document.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/registration_row.hpp"
+#include "store/lifecycle/meeting.hpp"
+#include "store/model/document.hpp"
+#include "store/operation/survey.hpp"
+#include "store/qmp/qemu_command_line.hpp"
+#include "store/testing/hole.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using Became = RegistrationNote::Became;
+
+// A creation of an older state of the store: it is ended by registering its QEMU as it is.
+bool is_older_creation(const DomainRow& row)
+{
+    return row.state == DomainState::creating && row.older_state;
+}
+
+Result<void> check_row(Store& store, const DomainRow& row, std::optional<std::int64_t> pid)
+{
+    // The row's own QEMU, whose intents recovery closes by looking once it is running.
+    const bool own = is_older_creation(row) && row.registration && row.registration->qemu.pid == pid;
+    if (row.state == DomainState::destroying || row.state == DomainState::destroyed)
+        return Error(Errc::gone, row.subject() + " was destroyed or is being destroyed (R8)");
+    if (row.state == DomainState::creating && !is_older_creation(row))
+        return Error(Errc::conflict, row.subject() + " is still being created",
+                     "nothing was changed; run 'xlstore recover', which finishes or retires it");
+    if (auto open = check_open(store.db(), row.id); !open) return open;
+    if (row.registration && !own && life_of(row.registration->qemu) != Life::dead)
+        return Error(
+            Errc::exists,
+            row.subject() + " has a QEMU registered, pid " +
+                std::to_string(row.registration->qemu.pid) + ", which is not known to be dead",
+            "'xlfsck -n' says whether it lives; 'xlstore destroy' ends it with its domain");
+    if (!own && !open_intents(store.db(), row.id).empty())
+        return Error(Errc::busy, row.subject() + " has open intents of a QEMU that died",
+                     "run 'xlstore recover' first");
+    return {};
+}
+
+// R11: the process that has to be at the other end, if one was named.
+Result<std::optional<ProcessId>> named_process(const RegisterRequest& request)
+{
+    if (!request.pid) return std::optional<ProcessId>();
+    auto qemu = identify(*request.pid);
+    if (!qemu) return std::move(qemu).error();
+    return std::optional<ProcessId>(*std::move(qemu));
+}
+
+// What the commit writes of one thing, and what the report says of it.
+struct Writing {
+    ThingName thing;
+    std::optional<std::string> json;  // nothing: it becomes stale
+    std::vector<Product> products;
+    std::string evidence;  // for its line of history; "": nothing worth one
+};
+
+class Findings {
+public:
+    Findings(const Survey& survey, const InitialDevices& initial)
+    {
+        for (const auto& entry : survey.entries)
+            judge(entry);
+        for (const auto& drive : survey.drives)
+            judge(drive);
+        for (const auto& unknown : survey.unknown)
+            adopt(initial, unknown.name, unknown.json, unknown.products, unknown.seen);
+        for (const auto& drive : survey.drives)
+            if (!drive.entry && drive.holds == SurveyedDrive::Holds::other)
+                adopt(initial, drive.seen->name, drive.seen->json, {}, drive.what);
+        // A name in QEMU passes from a stale entry to a present one.
+        std::stable_partition(writings.begin(), writings.end(),
+                              [](const Writing& w) { return !w.json; });
+    }
+
+    std::vector<Writing> writings;
+    std::vector<RegistrationNote> notes;
+
+private:
+    void note(Became became, std::optional<ThingName> thing, std::string text)
+    {
+        notes.push_back(RegistrationNote{became, std::move(thing), std::move(text)});
+    }
+
+    void make_stale(const ThingRow& entry, const std::string& evidence)
+    {
+        const bool new_to_it = entry.state != "stale";
+        writings.push_back(Writing{entry.name, std::nullopt, {}, new_to_it ? evidence : ""});
+        if (new_to_it) note(Became::stale, entry.name, evidence);
+    }
+
+    void keep(const ThingRow& entry, const std::vector<Product>& products,
+              const std::string& evidence)
+    {
+        const bool returned = entry.state == "stale";
+        writings.push_back(Writing{entry.name, entry.json, products, returned ? evidence : ""});
+        if (returned) note(Became::returned, entry.name, evidence);
+    }
+
+    void judge(const SurveyedEntry& entry)
+    {
+        if (entry.open) return;  // its intent says what becomes of it
+        switch (entry.shown) {
+        case SurveyedEntry::Shown::unknown:
+            break;
+        case SurveyedEntry::Shown::all:
+            keep(entry.row, entry.products, entry.evidence);
+            break;
+        case SurveyedEntry::Shown::part:
+            keep(entry.row, entry.products, entry.evidence);
+            note(Became::differs, entry.row.name,
+                 entry.evidence + "; detaching it takes out the rest");
+            break;
+        case SurveyedEntry::Shown::none:
+            make_stale(entry.row, entry.evidence);
+            break;
+        }
+    }
+
+    void judge(const SurveyedDrive& drive)
+    {
+        using Holds = SurveyedDrive::Holds;
+        if (!drive.entry) {
+            if (drive.holds == Holds::unnamable)
+                note(Became::left, std::nullopt, drive.what + ": " + drive.evidence);
+            return;
+        }
+        const auto& entry = *drive.entry;
+        if (drive.open) return;
+        if (drive.holds == Holds::as_said) {
+            keep(entry, {}, drive.evidence.empty() ? "the drive is empty" : drive.evidence);
+        } else if (drive.holds != Holds::no_drive && drive.seen) {
+            writings.push_back(Writing{entry.name, drive.seen->json, {}, drive.evidence});
+            note(Became::differs, entry.name, drive.evidence + "; its entry follows");
+        } else {
+            make_stale(entry, drive.evidence);
+        }
+    }
+
+    void adopt(const InitialDevices& initial, const ThingName& name, const std::string& json,
+               const std::vector<Product>& products, const std::string& seen)
+    {
+        if (!initial.known()) {
+            note(Became::left, std::nullopt,
+                 seen + ": no entry has it, and whether QEMU was started with it is not known");
+            return;
+        }
+        writings.push_back(Writing{name, json, products, "QEMU has " + seen});
+        note(Became::adopted, name, seen);
+    }
+};
+
+// All of it, or nothing.
+Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
+                       const qmp::Registration& registration, const std::string& log_path,
+                       const InitialDevices& initial, const Findings& findings,
+                       const std::string& evidence)
+{
+    Db& db = store.db();
+    auto put = put_registration(db, fast.domain(), registration, log_path);
+    if (!put) return put;
+    write_initial_devices(db, fast.domain(), initial);
+    db.prepare(
+          "UPDATE domain SET state = 'running', creator = NULL, born_us = coalesce(born_us, ?) "
+          "WHERE id = ?")
+        .bind(now_us())
+        .bind(value_of(fast.domain()))
+        .run();
+    journal.add_history(HistoryLine{fast.domain(), "register", {}, {}, "done", {}, evidence});
+    for (const auto& w : findings.writings) {
+        auto written = w.json
+                           ? journal.write_present(fast, w.thing, *w.json, w.products, w.evidence)
+                           : journal.write_stale(fast, w.thing, w.evidence);
+        if (!written) return written;
+    }
+    // Of a creation: what is not QEMU's is as the document says, and so is what cannot be looked for.
+    db.prepare(
+          "UPDATE thing SET state = 'present', changed_us = ?1 WHERE domain = ?2 AND "
+          "state = 'adding' AND NOT EXISTS (SELECT 1 FROM intent WHERE thing = thing.id)")
+        .bind(now_us())
+        .bind(value_of(fast.domain()))
+        .run();
+    return {};
+}
+
+// Said, not refused: it is the administrator's word that this QEMU is the domain's.
+std::optional<RegistrationNote> other_uuid(const DomainRow& row, pid_t qemu)
+{
+    const auto words = command_line_words(qemu);
+    if (!words) return std::nullopt;
+    const auto option = std::ranges::find_if(*words, [](const std::string& word) -> bool {
+        return word == "-uuid" || word == "--uuid";
+    });
+    if (option == words->end() || option + 1 == words->end()) return std::nullopt;
+    const auto uuid = normal_uuid(*(option + 1));
+    if (!uuid || *uuid == row.uuid || uuid == row.vm_uuid) return std::nullopt;
+    return RegistrationNote{Became::differs, std::nullopt,
+                            "QEMU was started with uuid " + *uuid + ", and the domain has " + row.uuid +
+                                ": see that it is this domain's QEMU"};
+}
+
+}  // namespace
+
+std::string_view became_name(Became became) noexcept
+{
+    constexpr std::array<std::string_view, 5> names = {"adopted", "returned", "stale", "differs",
+                                                       "left"};
+    return names.at(static_cast<std::size_t>(became));
+}
+
+Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterRequest request,
+                                       Deadline until)
+{
+    auto hold = co_await store.slow_lock(domain.id, domain.subject(), "register", until);
+    if (!hold) co_return std::move(hold).error();
+    const auto row = read_domain(store.db(), domain.id);
+    if (!row) co_return Error(Errc::gone, domain.subject() + " is no longer in the store");
+    if (auto ok = check_row(store, *row, request.pid); !ok) co_return std::move(ok).error();
+    auto named = named_process(request);
+    if (!named) co_return std::move(named).error();
+    auto met = co_await meet_running(store, row->subject(), request.monitor_path, *std::move(named),
+                                     request.handed_in, until);
+    if (!met) co_return std::move(met).error();
+    const qmp::Registration& registration = met->registration;
+
+    auto there = co_await take_inventory(met->monitor, until);
+    if (!there) co_return std::move(there).error();
+    const ProcessId& qemu = registration.qemu;
+    const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
+    auto initial = initial_of_command_line(
+        line ? *line : parse_qemu_command_line({}, [](const auto&) { return std::nullopt; }), *there);
+    if (XLSTORE_LEFT_OUT("initial devices anew"))
+        if (auto kept = read_initial_devices(store.db(), row->id); kept.known())
+            initial = std::move(kept);
+    auto survey =
+        co_await take_survey(store.db(), row->id, initial, *there, met->monitor, until);
+    if (!survey) co_return std::move(survey).error();
+    if (XLSTORE_LEFT_OUT("registration only asks"))
+        for (const auto& drive : survey->drives) {
+            const std::string arguments = json_object({{"id", json_quote(drive.id)}});
+            (void)co_await met->monitor.execute("eject", arguments, until);
+        }
+    // What was read of it is of this very process.
+    if (life_of(qemu) != Life::alive)
+        co_return Error(Errc::no_qemu,
+                        row->subject() + ": QEMU (pid " + std::to_string(qemu.pid) +
+                            ") died while it was looked at",
+                        "nothing was changed");
+
+    const Findings findings(*survey, initial);
+    const std::string evidence =
+        "QEMU " + std::to_string(qemu.pid) + " at " + registration.path + ", as it is";
+    Journal journal(store);
+    auto written = co_await journal.commit(
+        *hold, "register running", until, [&](const FastHold& fast) -> Result<void> {
+            return write_all(store, journal, fast, registration, request.log_path, initial,
+                             findings, evidence);
+        });
+    if (!written) co_return std::move(written).error();
+    Registered done{*read_domain(store.db(), row->id), findings.notes, {}};
+    if (auto note = other_uuid(*row, static_cast<pid_t>(qemu.pid))) done.notes.push_back(*std::move(note));
+    if (!initial.known()) done.gap = line ? line->gap().value_or("") : line.error().message;
+    co_return std::move(done);
+}
+
+Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,
+                                      std::string log_path, std::string mark, Deadline until)
+{
+    Journal journal(store);
+    co_return co_await journal.commit(
+        hold, "register", until, [&](const FastHold& fast) -> Result<void> {
+            auto put = put_registration(store.db(), fast.domain(), registration, log_path);
+            if (!put) return put;
+            store.db()
+                .prepare(
+                    "UPDATE domain SET state = 'creating', creator = ?, creation_mark = ? "
+                    "WHERE id = ?")
+                .bind(store.session())
+                .bind(mark.empty() ? std::nullopt : std::optional(mark))
+                .bind(value_of(fast.domain()))
+                .run();
+            return {};
+        });
+}
+
+}  // namespace xlstore

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#include "store/lock/lock_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <new>
+
+#include "store/base/birth_time.hpp"
+#include "store/lock/kernel_locks.hpp"
+#include "store/text/number_text.hpp"
+#include "store/text/plain_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// A slot: a line for the claim, and a shorter one for the generation.
+constexpr std::size_t kClaimBytes = 240;
+constexpr std::size_t kGenerationBytes = 16;
+static_assert(kClaimBytes + kGenerationBytes == LockFile::kSlotBytes);
+
+struct flock lock_range(short type, std::int64_t byte, std::int64_t count)
+{
+    struct flock range {};
+    range.l_type = type;
+    range.l_whence = SEEK_SET;
+    range.l_start = byte;
+    range.l_len = count;
+    return range;  // l_pid stays 0, as F_OFD_* demand
+}
+
+}  // namespace
+
+std::string describe(const Claim& claim)
+{
+    const std::time_t seconds = claim.since_us / 1'000'000;
+    std::tm parts{};
+    localtime_r(&seconds, &parts);
+    std::array<char, 16> clock{};
+    std::strftime(clock.data(), clock.size(), "%H:%M:%S", &parts);
+    return claim.operation + " (" + claim.program + ", pid " + std::to_string(claim.pid) +
+           ", since " + clock.data() + ")";
+}
+
+ByteLock& ByteLock::operator=(ByteLock&& other) noexcept
+{
+    if (this != &other) {
+        release();
+        fd_ = std::move(other.fd_);
+        byte_ = other.byte_;
+        count_ = other.count_;
+        taken_ = other.taken_;
+    }
+    return *this;
+}
+
+void ByteLock::release() noexcept
+{
+    if (!fd_) return;
+    // Unlocked by name, not only closed: a descriptor that leaked into another process would keep
+    // the lock alive.
+    if (taken_) {
+        auto range = lock_range(F_UNLCK, byte_, count_);
+        fcntl(fd_.get(), F_OFD_SETLK, &range);
+    }
+    fd_.reset();
+}
+
+void LockFile::create(const std::string& path, unsigned mode)
+{
+    const Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+    if (!fd) throw IoError(errno, "cannot create lock file " + path);
+}
+
+Result<LockFile> LockFile::open(const std::string& path, bool writing)
+{
+    struct stat named {};
+    if (!writing && geteuid() != 0 && lstat(path.c_str(), &named) == 0 &&
+        named.st_uid != geteuid() && S_ISREG(named.st_mode))
+        return LockFile(path, FileIdentity{named.st_dev, named.st_ino}, 0, ForkClosedFd());
+    ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd)
+        return Error(Errc::store,
+                     "lock file " + path + " cannot be opened: " + errno_text(errno),
+                     "run as the owner of the store");
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path);
+    if (!S_ISREG(st.st_mode))
+        return Error(Errc::store, "lock file " + path + " is not a regular file",
+                     "move it away: a lock file holds no data, and is made anew");
+    const auto born_ns = birth_time(fd.get());
+    return LockFile(path, FileIdentity{st.st_dev, st.st_ino}, born_ns, std::move(fd));
+}
+
+Error LockFile::replaced() const
+{
+    return Error(Errc::lost,
+                 "lock file " + path_ + " was removed or replaced since the store was opened",
+                 "close the store and open it anew");
+}
+
+Result<ForkClosedFd> LockFile::open_description(int access) const
+{
+    if (!may_lock())
+        return Error(Errc::store, "lock file " + path_ + " is its owner's alone",
+                     "run as the owner of the store");
+    const NoFork no_fork;  // a child made between open and registration would share the hold
+    ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd) {
+        if (errno == ENOENT || errno == ELOOP) return replaced();
+        return Error(Errc::io, "lock file " + path_ + " cannot be opened: " + errno_text(errno));
+    }
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path_);
+    if (FileIdentity{st.st_dev, st.st_ino} != identity_) return replaced();
+    return fd;
+}
+
+Result<ByteLock> LockFile::prepare(std::int64_t byte, LockMode mode, std::int64_t count) const
+{
+    auto fd = open_description(mode == LockMode::exclusive ? O_RDWR : O_RDONLY);
+    if (!fd) return std::move(fd).error();
+    return ByteLock(*std::move(fd), byte, count);
+}
+
+Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
+{
+    auto range =
+        lock_range(mode == LockMode::exclusive ? F_WRLCK : F_RDLCK, lock.byte_, lock.count_);
+    if (fcntl(lock.fd_.get(), F_OFD_SETLK, &range) != 0) {
+        if (errno == EAGAIN || errno == EACCES) return false;
+        throw IoError(errno, "cannot lock " + path_);
+    }
+    lock.taken_ = true;
+    if (file_identity(path_) != identity_) {  // R17: a lock on a file that no other process will look at
+        lock.release();
+        return replaced();
+    }
+    return true;
+}
+
+Result<std::optional<ByteLock>> LockFile::try_lock(std::int64_t byte, LockMode mode,
+                                                   std::int64_t count) const
+{
+    auto lock = prepare(byte, mode, count);
+    if (!lock) return std::move(lock).error();
+    const auto taken = try_take(*lock, mode);
+    if (!taken) return taken.error();
+    if (!*taken) return std::optional<ByteLock>();
+    return std::optional<ByteLock>(*std::move(lock));
+}
+
+Result<bool> LockFile::is_locked(std::int64_t byte) const
+{
+    if (!may_lock()) {
+        const auto ranges = locked_ranges(identity_.inode);
+        if (!ranges) return ranges.error();
+        return std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
+            return range.first <= byte && byte <= range.last;
+        });
+    }
+    // Read-only: closing a writable description would wake those who wait for the slow lock.
+    auto fd = open_description(O_RDONLY);
+    if (!fd) return std::move(fd).error();
+    auto range = lock_range(F_WRLCK, byte, 1);
+    if (fcntl(fd->get(), F_OFD_GETLK, &range) != 0)
+        throw IoError(errno, "cannot query locks of " + path_);
+    return range.l_type != F_UNLCK;
+}
+
+// One line of text a slot, so that the file can be read by eye:
+//   PID START PID_NAMESPACE SINCE_US PROGRAM OPERATION…\n
+void LockFile::write_claim(std::int64_t slot, const Claim& claim) const noexcept
+try {
+    const std::string all = std::to_string(claim.pid) + ' ' + std::to_string(claim.start_time) +
+                            ' ' + std::to_string(claim.pid_namespace) + ' ' +
+                            std::to_string(claim.since_us) + ' ' + claim.program + ' ' +
+                            claim.operation;
+    std::string line = plain_text(all, kClaimBytes - 1);
+    line.resize(kClaimBytes - 1, ' ');
+    line.push_back('\n');
+    // A claim is for people: one that cannot be written (full disk) must not stop the operation.
+    [[maybe_unused]] const auto n =
+        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
+} catch (const std::bad_alloc&) {
+    clear_claim(slot);  // rather none than that of the holder before
+}
+
+void LockFile::write_line(std::int64_t slot, std::string_view text) const noexcept
+{
+    std::array<char, kClaimBytes> line{};
+    line.fill(' ');
+    line.back() = '\n';
+    if (text.size() >= line.size()) return;
+    text.copy(line.data(), text.size());
+    [[maybe_unused]] const auto n =
+        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
+}
+
+std::string LockFile::read_line(std::int64_t slot) const
+{
+    std::array<char, kClaimBytes> bytes{};
+    const auto n = pread(claims_.get(), bytes.data(), bytes.size(), slot * kSlotBytes);
+    if (n <= 0) return {};
+    std::string_view line(bytes.data(), static_cast<std::size_t>(n));
+    line = line.substr(0, line.find('\n'));
+    return std::string(line.substr(0, line.find_last_not_of(' ') + 1));
+}
+
+void LockFile::clear_claim(std::int64_t slot) const noexcept
+{
+    std::array<char, kClaimBytes> line{};
+    line.fill(' ');
+    line.back() = '\n';
+    [[maybe_unused]] const auto n =
+        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
+}
+
+std::optional<Claim> LockFile::read_claim(std::int64_t slot) const
+{
+    std::array<char, kClaimBytes> bytes{};
+    const auto n = pread(claims_.get(), bytes.data(), bytes.size(), slot * kSlotBytes);
+    if (n <= 0) return std::nullopt;
+    std::string_view line(bytes.data(), static_cast<std::size_t>(n));
+    line = line.substr(0, line.find('\n'));
+    const auto last = line.find_last_not_of(" \0");
+    if (last == std::string_view::npos) return std::nullopt;
+    line = line.substr(0, last + 1);
+    Claim claim;
+    if (!parse_number(next_word(line), claim.pid) ||
+        !parse_number(next_word(line), claim.start_time) ||
+        !parse_number(next_word(line), claim.pid_namespace) ||
+        !parse_number(next_word(line), claim.since_us))
+        return std::nullopt;
+    // Any process that may open the file may have written it.
+    claim.program = plain_text(next_word(line), kClaimBytes);
+    claim.operation = plain_text(line, kClaimBytes);
+    return claim;
+}
+
+std::int64_t LockFile::generation(std::int64_t slot) const
+{
+    std::array<char, kGenerationBytes> bytes{};
+    const off_t at = slot * kSlotBytes + static_cast<off_t>(kClaimBytes);
+    const auto n = pread(claims_.get(), bytes.data(), bytes.size(), at);
+    if (n <= 0) return 0;
+    std::string_view line(bytes.data(), static_cast<std::size_t>(n));
+    std::int64_t value = 0;
+    // What cannot be read is 0 for everybody, so that all still agree.
+    return parse_number(next_word(line), value) ? value : 0;
+}
+
+Result<void> LockFile::set_generation(std::int64_t slot, std::int64_t generation) const
+{
+    std::string line = std::to_string(generation);
+    line.resize(kGenerationBytes - 1, ' ');
+    line.push_back('\n');
+    const off_t at = slot * kSlotBytes + static_cast<off_t>(kClaimBytes);
+    errno = ENOSPC;  // a short write sets none
+    if (pwrite(claims_.get(), line.data(), line.size(), at) != static_cast<ssize_t>(line.size()))
+        return Error(Errc::io, "lock file " + path_ + " cannot be written: " + errno_text(errno),
+                     "nothing was changed");
+    return {};
+}
+
+}  // namespace xlstore

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// Byte-range locks on open file descriptions (F_OFD_SETLK). The kernel drops them with the last
+// descriptor of the description, so a killed holder holds nothing; they exclude two holds of one
+// process as well as two processes, because each hold opens the file anew. Lock files are never
+// unlinked, so there is no race over which inode is meant; that they were not replaced under us is
+// checked at each hold (R17).
+//
+// A holder writes who it is into its slot of the file (pwrite, no commit): the kernel does not name
+// the holder of such a lock to those who find it taken. A slot is a claim, as of when it was
+// written; only the lock is the truth. A slot also has room for a number, its generation.
+#ifndef XLSTORE_STORE_LOCK_LOCK_FILE_HPP_
+#define XLSTORE_STORE_LOCK_LOCK_FILE_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "store/base/error.hpp"
+#include "store/base/fd.hpp"
+#include "store/base/file_identity.hpp"
+
+namespace xlstore {
+
+/// Who holds or waits, in the holder's own words.
+struct Claim {
+    std::int64_t pid = 0;
+    std::uint64_t start_time = 0;
+    std::uint64_t pid_namespace = 0;
+    std::int64_t since_us = 0;
+    std::string program;
+    std::string operation;
+};
+/// "attach (xl, pid 1234, since 12:00:05)", for messages.
+[[nodiscard]] std::string describe(const Claim& claim);
+
+enum class LockMode { shared, exclusive };
+
+/// One hold of one byte or of a range, or the attempt at one. Released when it is destroyed:
+/// unlocked, then closed; in a forked child it has been closed by then and is left alone.
+class ByteLock {
+public:
+    ByteLock(ByteLock&&) noexcept = default;
+    ByteLock& operator=(ByteLock&& other) noexcept;
+    ByteLock(const ByteLock&) = delete;
+    ByteLock& operator=(const ByteLock&) = delete;
+    ~ByteLock() { release(); }
+
+    /// Unlocks and closes; wakes those who wait for this file's locks.
+    void release() noexcept;
+    /// False before it was taken, after release, and in a forked child.
+    [[nodiscard]] bool held() const noexcept { return taken_ && static_cast<bool>(fd_); }
+    /// The first one.
+    [[nodiscard]] std::int64_t byte() const noexcept { return byte_; }
+
+private:
+    friend class LockFile;
+    ByteLock(ForkClosedFd fd, std::int64_t byte, std::int64_t count)
+        : fd_(std::move(fd)), byte_(byte), count_(count)
+    {}
+    ForkClosedFd fd_;
+    std::int64_t byte_;
+    std::int64_t count_;
+    bool taken_ = false;
+};
+
+class LockFile {
+public:
+    static constexpr std::int64_t kSlotBytes = 256;
+
+    /// Creates the file, empty, if there is none; mode as given. @throws IoError
+    static void create(const std::string& path, unsigned mode);
+    /// Opens an existing one, read-only for those who only look. Who is not its owner (and not root)
+    /// does not open it: a lock that a reader takes keeps the owner from its own. Error store when it
+    /// is missing, a symlink or not a regular file.
+    static Result<LockFile> open(const std::string& path, bool writing);
+    /// False: this process looks at it from outside. Then nothing can be locked, no claim be read,
+    /// and is_locked() asks the kernel's list.
+    [[nodiscard]] bool may_lock() const noexcept { return static_cast<bool>(claims_); }
+
+    /// A description of its own for `count` bytes from `byte`, nothing taken yet. A waiter keeps it
+    /// over its tries: opening anew each time would look like a release to other waiters.
+    /// For LockMode::shared the description is read-only. Error lost: the file was moved away or
+    /// replaced (R17).
+    /// Error store: see may_lock().
+    Result<ByteLock> prepare(std::int64_t byte, LockMode mode = LockMode::exclusive,
+                             std::int64_t count = 1) const;
+    /// Takes it if no process holds a byte of it in a mode that excludes ours; never waits. False:
+    /// another does. Error lost as above.
+    Result<bool> try_take(ByteLock& lock, LockMode mode = LockMode::exclusive) const;
+    /// Both in one. Nothing: another process holds it.
+    Result<std::optional<ByteLock>> try_lock(std::int64_t byte, LockMode mode = LockMode::exclusive,
+                                             std::int64_t count = 1) const;
+    /// Whether another process holds the byte now.
+    Result<bool> is_locked(std::int64_t byte) const;
+
+    void write_claim(std::int64_t slot, const Claim& claim) const noexcept;
+    void clear_claim(std::int64_t slot) const noexcept;
+    /// Nothing: never written, cleared, or not readable as a claim.
+    [[nodiscard]] std::optional<Claim> read_claim(std::int64_t slot) const;
+
+    /// A line of text in place of a claim, for a slot that no lock has. One that cannot be written is
+    /// left as it is.
+    void write_line(std::int64_t slot, std::string_view text) const noexcept;
+    /// Without the blanks at its end; "" when it was never written or cannot be read.
+    [[nodiscard]] std::string read_line(std::int64_t slot) const;
+
+    /// A slot's number; 0 when none was ever set. Claims leave it alone.
+    [[nodiscard]] std::int64_t generation(std::int64_t slot) const;
+    /// Error io: disk full, say; the old number stands.
+    Result<void> set_generation(std::int64_t slot, std::int64_t generation) const;
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    [[nodiscard]] const FileIdentity& identity() const noexcept { return identity_; }
+    /// When it was made; see store/base/birth_time.hpp.
+    [[nodiscard]] std::int64_t born_ns() const noexcept { return born_ns_; }
+
+private:
+    LockFile(std::string path, FileIdentity identity, std::int64_t born_ns, ForkClosedFd claims)
+        : path_(std::move(path)), identity_(identity), born_ns_(born_ns), claims_(std::move(claims))
+    {}
+    Result<ForkClosedFd> open_description(int access) const;
+    [[nodiscard]] Error replaced() const;
+
+    std::string path_;
+    FileIdentity identity_;
+    std::int64_t born_ns_;
+    ForkClosedFd claims_;  // for reading and writing slots; never holds a lock
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LOCK_LOCK_FILE_HPP_

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: MIT
+#include "store/lock/locks.hpp"
+
+#include <sched.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <new>
+
+#include "store/base/birth_time.hpp"
+#include "store/base/clock.hpp"
+#include "store/lock/kernel_locks.hpp"
+#include "store/lock/lock_holders.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/testing/hole.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// Byte offsets. They lie far above the slots; a lock needs no byte of the file to exist.
+constexpr std::int64_t kFastBase = std::int64_t{1} << 40;
+constexpr std::int64_t kSessionBase = std::int64_t{1} << 41;
+constexpr std::int64_t kSessionCount = std::int64_t{1} << 40;
+constexpr std::int64_t kGateByte = std::int64_t{1} << 43;
+constexpr std::array<const char*, 2> kFiles = {"/locks", "/slow"};
+constexpr unsigned kMode = 0600;
+// In `slow`: an id lies below this, its generation above.
+constexpr int kGenerationShift = 40;
+constexpr std::int64_t kGenerationMask = (std::int64_t{1} << 22) - 1;
+
+// A section lasts some 20 µs: most waits end while spinning.
+constexpr auto kSpin = microseconds(50);
+constexpr auto kRetryFirst = microseconds(200);
+constexpr auto kRetryMost = milliseconds(5);
+// A holder that is killed while a copy of its descriptor lives on gives no event.
+constexpr auto kSlowRetryFirst = milliseconds(5);
+constexpr auto kSlowRetryMost = milliseconds(40);
+
+// `slow`: even slots an incarnation's holder, odd ones a session that waits. `locks`: even slots
+// the fast lock, odd ones the destroy lock; slot 0 is the gate's, since ids begin at 1. For the same
+// reason slot 1 is free in both: it has what the directory remembers.
+constexpr std::int64_t kMemorySlot = 1;
+
+std::int64_t slot_of(LockKind kind, std::int64_t id)
+{
+    switch (kind) {
+    case LockKind::slow:
+    case LockKind::fast:
+        return 2 * id;
+    case LockKind::destroy:
+        return 2 * id + 1;
+    case LockKind::session:
+    case LockKind::gate:
+        break;
+    }
+    return 0;
+}
+
+std::int64_t waiter_slot(std::int64_t session)
+{
+    return 2 * session + 1;
+}
+
+// 0 the embedder's context lock, recursively entered; 1 sections; 2 explicit fast holds.
+thread_local std::array<int, 3> inside{};
+
+Error out_of_order(std::string what)
+{
+    return Error(Errc::order, std::move(what),
+                 "the order is: slow lock, context lock, fast lock, write gate (R7)");
+}
+
+}  // namespace
+
+std::string_view lock_name(LockKind kind) noexcept
+{
+    switch (kind) {
+    case LockKind::slow:
+        return "slow lock";
+    case LockKind::fast:
+        return "fast lock";
+    case LockKind::gate:
+        return "write gate";
+    case LockKind::destroy:
+        return "destroy lock";
+    case LockKind::session:
+        return "session";
+    }
+    return "lock";
+}
+
+Result<void> LockOrder::may_take(LockKind kind)
+{
+    if (XLSTORE_LEFT_OUT("lock order")) return {};
+    if (inside[1] > 0)
+        return out_of_order(
+            "the " + std::string(lock_name(kind)) +
+            " was asked for inside a section under the fast lock or the write gate");
+    if (inside[2] > 0 && kind != LockKind::gate)
+        return out_of_order("the " + std::string(lock_name(kind)) +
+                            " was asked for while this thread holds a fast lock");
+    return {};
+}
+
+Result<void> LockOrder::context_enter()
+{
+    if (inside[1] > 0 || inside[2] > 0)
+        return out_of_order("the context lock was taken under the fast lock");
+    ++inside[0];
+    return {};
+}
+
+Result<void> LockOrder::context_leave()
+{
+    if (inside[0] == 0)
+        return out_of_order("the context lock was left but not entered on this thread");
+    --inside[0];
+    return {};
+}
+
+Result<void> LockOrder::may_block()
+{
+    if (inside[0] > 0)
+        return out_of_order(
+            "a blocking call that needs the slow lock was made under the context lock");
+    return may_take(LockKind::slow);
+}
+
+Result<void> LockOrder::may_dispatch()
+{
+    if (inside[1] > 0 || inside[2] > 0)
+        return out_of_order("this thread holds a fast lock, and nothing else may run meanwhile");
+    return {};
+}
+
+LockOrder::FastHeld::FastHeld() noexcept
+{
+    ++inside[2];
+}
+LockOrder::FastHeld::~FastHeld()
+{
+    --inside[2];
+}
+
+LockOrder::Section::Section() noexcept
+{
+    ++inside[1];
+}
+LockOrder::Section::~Section()
+{
+    --inside[1];
+}
+
+void Locks::create(const std::string& directory)
+{
+    for (const char* name : kFiles)
+        LockFile::create(directory + name, kMode);
+}
+
+bool Locks::close_to_group(const std::string& directory)
+{
+    bool was_open = false;
+    for (const char* name : kFiles) {
+        const std::string path = directory + name;
+        struct stat st {};
+        if (lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0777) == kMode)
+            continue;
+        if (chmod(path.c_str(), kMode) != 0) throw IoError(errno, "cannot chmod " + path);
+        was_open = true;
+    }
+    return was_open;
+}
+
+Result<Locks> Locks::open(const std::string& directory, bool writing)
+{
+    auto locks = LockFile::open(StorePaths(directory).locks(), writing);
+    if (!locks) return std::move(locks).error();
+    auto slow = LockFile::open(StorePaths(directory).slow_locks(), writing);
+    if (!slow) return std::move(slow).error();
+    return Locks(*std::move(locks), *std::move(slow));
+}
+
+std::int64_t Locks::byte(LockKind kind, std::int64_t id) const
+{
+    switch (kind) {
+    case LockKind::slow: {
+        const auto generation = slow_.generation(slot_of(LockKind::slow, id)) & kGenerationMask;
+        return (generation << kGenerationShift) + id;
+    }
+    case LockKind::fast:
+        return kFastBase + 2 * id;
+    case LockKind::destroy:
+        return kFastBase + 2 * id + 1;
+    case LockKind::session:
+        return kSessionBase + id;
+    case LockKind::gate:
+        break;
+    }
+    return kGateByte;
+}
+
+const LockFile& Locks::file(LockKind kind) const noexcept
+{
+    return kind == LockKind::slow ? slow_ : locks_;
+}
+
+namespace {
+
+// The claim, where the kernel has nothing against it: a copied descriptor keeps a lock, and so does a
+// process that makes no claim.
+std::string holder_among(const std::vector<LockHolder>& holders, const std::optional<Claim>& claim)
+{
+    const bool may_be =
+        holders.empty() || (claim && life_of(process_of(*claim)) == Life::unknown);
+    if (claim && (may_be || std::ranges::find(holders, claim->pid, &LockHolder::pid) != holders.end()))
+        return describe_holder(*claim);
+    return describe(holders);
+}
+
+}  // namespace
+
+Task<Error> Locks::busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const
+{
+    std::string message = "the " + std::string(lock_name(kind));
+    if (!subject.empty()) message += " of " + subject;
+    message += " was not to be had in time";
+    const LockedBytes bytes{byte(kind, id), byte(kind, id)};
+    const auto holders =
+        co_await find_lock_holders(loop, file(kind).path(), file(kind).identity(), bytes);
+    if (const auto who = holder_among(holders, claim(kind, id)); !who.empty())
+        message += "; held by " + who;
+    co_return Error(
+        Errc::busy, message,
+        "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives");
+}
+
+Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
+                                      std::string subject, Deadline until) const
+{
+    if (auto in_order = LockOrder::may_take(kind); !in_order) co_return in_order.error();
+    if (kind == LockKind::slow)
+        co_return co_await acquire_slow(loop, id, std::move(claim), std::move(subject), until);
+
+    const auto begun = Clock::now();
+    auto pause = std::chrono::duration_cast<Clock::duration>(kRetryFirst);
+    auto lock = file(kind).prepare(byte(kind, id));
+    if (!lock) co_return std::move(lock).error();
+    for (;;) {
+        const auto taken = file(kind).try_take(*lock);
+        if (!taken) co_return taken.error();
+        if (*taken || (kind == LockKind::fast && XLSTORE_LEFT_OUT("fast lock"))) {
+            file(kind).write_claim(slot_of(kind, id), claim);
+            co_return *std::move(lock);
+        }
+        const auto now = Clock::now();
+        if (now >= until) co_return co_await busy(loop, kind, id, std::move(subject));
+        if (now - begun < kSpin) {
+            sched_yield();
+            continue;
+        }
+        (void)co_await loop.sleep(std::min(until, now + pause));
+        pause = std::min<Clock::duration>(pause * 2, kRetryMost);
+    }
+}
+
+/// Says that it waits, and takes it back on every way out, cancellation included.
+class Locks::Waiting {
+public:
+    Waiting(const Locks& locks, Wait wait)
+        : locks_(locks), place_(locks.waits_.insert(locks.waits_.end(), std::move(wait)))
+    {
+        locks_.show_waits();
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting()
+    {
+        locks_.waits_.erase(place_);
+        locks_.show_waits();
+    }
+
+private:
+    const Locks& locks_;
+    std::list<Wait>::iterator place_;
+};
+
+void Locks::show_waits() const noexcept
+try {
+    if (session_ == 0) return;
+    if (waits_.empty()) {
+        slow_.clear_claim(waiter_slot(session_));
+        return;
+    }
+    Claim shown = waits_.front().claim;
+    shown.operation = std::to_string(waits_.front().id) + ' ' + shown.operation;
+    if (waits_.size() > 1)
+        shown.operation += ", and " + std::to_string(waits_.size() - 1) + " more";
+    slow_.write_claim(waiter_slot(session_), shown);
+} catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+    // It is for people: who waits without being shown waits all the same.
+}
+
+std::optional<Wait> Locks::waiter(std::int64_t session) const
+{
+    auto claim = slow_.read_claim(waiter_slot(session));
+    if (!claim) return std::nullopt;
+    Wait wait{0, *std::move(claim)};
+    std::string& text = wait.claim.operation;
+    const char* end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data(), end, wait.id);
+    if (error != std::errc() || at == end || *at != ' ') return std::nullopt;
+    text.erase(0, static_cast<std::size_t>(at - text.data()) + 1);
+    return wait;
+}
+
+Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim claim,
+                                           std::string subject, Deadline until) const
+{
+    auto pause = std::chrono::duration_cast<Clock::duration>(kSlowRetryFirst);
+    auto lock = slow_.prepare(byte(LockKind::slow, id));
+    if (!lock) co_return std::move(lock).error();
+    bool watching = false;
+    Fd events;
+    std::optional<Waiting> waiting;
+    for (;;) {
+        if (!unbroken(*lock, id)) {
+            lock = slow_.prepare(byte(LockKind::slow, id));
+            if (!lock) co_return std::move(lock).error();
+        }
+        const auto taken = slow_.try_take(*lock);
+        if (!taken) co_return taken.error();
+        if (*taken || XLSTORE_LEFT_OUT("slow lock")) {
+            if (waiting) claim.since_us = now_us();
+            slow_.write_claim(slot_of(LockKind::slow, id), claim);
+            co_return *std::move(lock);
+        }
+        if (Clock::now() >= until)
+            co_return co_await busy(loop, LockKind::slow, id, std::move(subject));
+        if (!std::exchange(watching, true)) {
+            // The watch first, then one more try: a release in between is seen by one of the two.
+            events = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+            if (events && inotify_add_watch(events.get(), slow_.path().c_str(), IN_CLOSE_WRITE) < 0)
+                events.reset();  // out of watches: the timer alone does it, a little later
+            waiting.emplace(*this, Wait{id, claim});
+            continue;
+        }
+        const auto next = std::min(until, Clock::now() + pause);
+        pause = std::min<Clock::duration>(pause * 2, kSlowRetryMost);
+        if (!events) {
+            (void)co_await loop.sleep(next);
+        } else if (co_await loop.readable(events.get(), next)) {
+            std::array<char, 4096> ignored{};
+            while (read(events.get(), ignored.data(), ignored.size()) > 0) {
+            }
+        }
+    }
+}
+
+Result<std::optional<ByteLock>> Locks::try_acquire(LockKind kind, std::int64_t id,
+                                                   const std::optional<Claim>& claim) const
+{
+    if (auto in_order = LockOrder::may_take(kind); !in_order) return in_order.error();
+    auto lock = file(kind).try_lock(byte(kind, id));
+    if (lock && *lock && claim) file(kind).write_claim(slot_of(kind, id), *claim);
+    return lock;
+}
+
+Result<std::optional<ByteLock>> Locks::try_new(LockKind kind, std::int64_t id,
+                                               const Claim& claim) const
+{
+    auto lock = file(kind).try_lock(byte(kind, id));
+    if (lock && *lock && kind == LockKind::slow) file(kind).write_claim(slot_of(kind, id), claim);
+    return lock;
+}
+
+Result<std::optional<ByteLock>> Locks::try_shared(LockKind kind, std::int64_t id) const
+{
+    return file(kind).try_lock(byte(kind, id), LockMode::shared);
+}
+
+Result<std::optional<ByteLock>> Locks::try_all_sessions() const
+{
+    return locks_.try_lock(kSessionBase, LockMode::exclusive, kSessionCount);
+}
+
+Result<bool> Locks::is_held(LockKind kind, std::int64_t id) const
+{
+    // The generation is not to be read from outside; a broken lock is held in another one.
+    if (kind == LockKind::slow && !slow_.may_lock()) {
+        const auto ranges = locked_ranges(slow_.identity().inode);
+        if (!ranges) return ranges.error();
+        return std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
+            return (range.first & ((std::int64_t{1} << kGenerationShift) - 1)) == id;
+        });
+    }
+    return file(kind).is_locked(byte(kind, id));
+}
+
+std::optional<Claim> Locks::claim(LockKind kind, std::int64_t id) const
+{
+    if (kind == LockKind::session) return std::nullopt;  // the row of the session says it
+    return file(kind).read_claim(slot_of(kind, id));
+}
+
+std::string Locks::holder(LockKind kind, std::int64_t id) const
+{
+    const auto who = claim(kind, id);
+    return who ? describe_holder(*who) : std::string();
+}
+
+void Locks::clear_claim(LockKind kind, std::int64_t id) const noexcept
+{
+    file(kind).clear_claim(slot_of(kind, id));
+}
+
+Result<void> Locks::break_slow(std::int64_t id) const
+{
+    const auto slot = slot_of(LockKind::slow, id);
+    return slow_.set_generation(slot, (slow_.generation(slot) + 1) & kGenerationMask);
+}
+
+bool Locks::unbroken(const ByteLock& slow, std::int64_t id) const
+{
+    return slow.byte() == byte(LockKind::slow, id);
+}
+
+void Locks::wake_slow_waiters() const
+{
+    (void)slow_.prepare(0);  // opened for writing and closed: that is what they watch for
+}
+
+namespace {
+
+LineFile line_file(const LockFile& file)
+{
+    return LineFile{file.identity().inode, file.born_ns()};
+}
+
+}  // namespace
+
+namespace {
+
+// The third memory, beside the lock files: both of these may be deleted. Opened for each use, since the
+// first commit of a process may be what makes it. Nothing: it is not there, or not to be opened.
+std::optional<LockFile> spare_beside(const LockFile& locks, bool writing)
+{
+    const auto path = StorePaths(locks.path().substr(0, locks.path().rfind('/'))).spare();
+    if (!locks.may_lock() || !file_identity(path)) return std::nullopt;
+    auto opened = LockFile::open(path, writing);
+    return opened ? std::optional<LockFile>(*std::move(opened)) : std::nullopt;
+}
+
+}  // namespace
+
+void Locks::remember(const Numbers& numbers) const noexcept
+try {
+    const auto spare = spare_beside(locks_, true);
+    for (const auto* file : {&locks_, &slow_, spare ? &*spare : nullptr})
+        if (file) file->write_line(kMemorySlot, numbers_line(numbers, line_file(*file)));
+} catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
+} catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+}
+
+namespace {
+
+// Read without the gate, it may be one that is just being written.
+std::optional<NumbersLine> memory_in(const LockFile& file)
+{
+    constexpr int kTries = 3;
+    for (int i = 0; i < kTries; ++i) {
+        const auto line = file.read_line(kMemorySlot);
+        if (line.empty()) break;
+        if (auto read = read_numbers_line(line)) return read;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Memory Locks::remembered() const
+{
+    Memory own;
+    Memory foreign;
+    bool has_own = false;
+    const auto spare = spare_beside(locks_, false);
+    for (const auto* file : {&locks_, &slow_, spare ? &*spare : nullptr}) {
+        const auto line = file ? memory_in(*file) : std::nullopt;
+        if (!line) continue;
+        const bool is_own = line->file.inode == file->identity().inode &&
+                            may_be_same_birth(line->file.born_ns, file->born_ns());
+        has_own = has_own || is_own;
+        foreign.foreign = foreign.foreign || !is_own;
+        auto& into = (is_own ? own : foreign).numbers;
+        into.commits = std::max(into.commits, line->numbers.commits);
+        for (std::size_t i = 0; i < into.ids.size(); ++i)
+            into.ids[i] = std::max(into.ids[i], line->numbers.ids[i]);
+    }
+    return has_own ? own : foreign;
+}
+
+bool Locks::unmoved() const
+{
+    return file_identity(locks_.path()) == locks_.identity() &&
+           file_identity(slow_.path()) == slow_.identity();
+}
+
+}  // namespace xlstore

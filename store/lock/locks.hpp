@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// The locks of a store, and the order they are taken in.
+//
+//   slow lock      an incarnation's; the thing lock of qmp things (R3). Held across QMP. Only ever
+//                  acquired asynchronously.
+//   context lock   the embedder's own, if it has one; it tells us with context_enter/leave.
+//   fast lock      an incarnation's; held for one read-modify-write of the document (R2, R6).
+//   write gate     the store's; around every SQLite write transaction and checkpoint. Nothing is
+//                  waited for under it.
+//   destroy lock   an incarnation's; from the mark to the end of its destruction (R14). Outside the
+//                  fast lock; its holder never waits for a slow lock (R9).
+//   session        held while a process has the store open for writing (R17).
+//
+// R7: slow -> context -> fast -> gate. What breaks the order is refused at run time, in every build
+// (LockOrder). Fast lock, gate and destroy lock are tried, spun for briefly, then tried again on
+// the loop's timer until the deadline: a stopped holder cannot freeze an embedder's loop. The slow
+// lock is waited for with inotify (its file is closed at each release) and a back-off timer,
+// since a copied descriptor gives no event. No helper process, no thread.
+//
+// Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
+//
+// A slow lock can be broken: the kernel takes a lock from no process, so the incarnation is given
+// another byte (its generation, in its slot of the file, is part of the offset), and no process waits
+// for the old one any more. The old hold learns of its loss by the epoch, at its next commit (R15):
+// the generation is advanced inside the transaction that advances the epoch, and a new hold reads
+// the epoch first and looks then whether its byte is still the right one. So a hold of the old byte
+// has either seen the new generation, or has the old epoch.
+#ifndef XLSTORE_STORE_LOCK_LOCKS_HPP_
+#define XLSTORE_STORE_LOCK_LOCKS_HPP_
+
+#include <chrono>
+#include <list>
+#include <optional>
+#include <string>
+
+#include "store/event/loop.hpp"
+#include "store/lock/lock_file.hpp"
+#include "store/model/numbers.hpp"
+
+namespace xlstore {
+
+/// How often a process that can do nothing else tries a lock again that another process holds.
+inline constexpr auto kLockPoll = std::chrono::milliseconds(20);
+
+enum class LockKind { slow, fast, gate, destroy, session };
+[[nodiscard]] std::string_view lock_name(LockKind kind) noexcept;
+
+/// R7 at run time: what this thread is inside of. Sections and the context lock are synchronous,
+/// so a count per thread is the whole truth; a slow hold belongs to an operation, not a thread.
+class LockOrder {
+public:
+    static Result<void> may_take(LockKind kind);
+    static Result<void> context_enter();
+    static Result<void> context_leave();
+    /// The blocking form of an operation waits for a slow lock: never inside anything.
+    static Result<void> may_block();
+
+    /// Under an explicit fast hold nothing else may run on this thread.
+    static Result<void> may_dispatch();
+
+    /// Marks that this thread holds a fast lock over several calls: only the gate may be asked for.
+    class FastHeld {
+    public:
+        FastHeld() noexcept;
+        FastHeld(const FastHeld&) = delete;
+        FastHeld& operator=(const FastHeld&) = delete;
+        ~FastHeld();
+    };
+    /// Marks a fast section or a stretch under the gate.
+    class Section {
+    public:
+        Section() noexcept;
+        Section(const Section&) = delete;
+        Section& operator=(const Section&) = delete;
+        ~Section();
+    };
+};
+
+/// What a session says it waits for.
+struct Wait {
+    std::int64_t id;  ///< the incarnation whose slow lock it is
+    Claim claim;      ///< since: when the wait began
+};
+
+class Locks {
+public:
+    /// Of each of the two files: an id has two slots, side by side, in both.
+    static constexpr std::int64_t kBytesPerId = 2 * LockFile::kSlotBytes;
+
+    /// Makes both files, if they are not there: 0600, also where a group may read the store. Who may
+    /// open a file may take a read lock in it, and would keep every writer from the gate.
+    static void create(const std::string& directory);
+    /// Takes the group's right to open them away, which release 0.1 gave: true when it had to. REQUIRES
+    /// that both are there, and are ours.
+    static bool close_to_group(const std::string& directory);
+    static Result<Locks> open(const std::string& directory, bool writing);
+
+    /// Acquires; `subject` ("domain 7 (web)") and the holder's claim stand in the error.
+    /// Errors: busy at the deadline; lost (R17); order (R7). Cancelling the task gives the wait up.
+    Task<Result<ByteLock>> acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
+                                   std::string subject, Deadline until) const;
+    /// One try, no wait. Nothing: another process holds it. `claim` is written when it is given.
+    Result<std::optional<ByteLock>> try_acquire(LockKind kind, std::int64_t id,
+                                                const std::optional<Claim>& claim = {}) const;
+    /// For a row that is being inserted: asked for under the gate, where no process can be waiting for
+    /// a lock of an id that no process has seen, so that R7's order cannot lead to a deadlock.
+    Result<std::optional<ByteLock>> try_new(LockKind kind, std::int64_t id,
+                                            const Claim& claim) const;
+    /// For those who only look: excludes holders, not other lookers; writes nothing.
+    Result<std::optional<ByteLock>> try_shared(LockKind kind, std::int64_t id) const;
+    /// Every session byte at once (R17): no other process has the store open for writing.
+    Result<std::optional<ByteLock>> try_all_sessions() const;
+
+    Result<bool> is_held(LockKind kind, std::int64_t id) const;
+    [[nodiscard]] std::optional<Claim> claim(LockKind kind, std::int64_t id) const;
+    /// Who holds it, for messages: the claim, and whether that process is stopped; "" if it is not
+    /// known.
+    [[nodiscard]] std::string holder(LockKind kind, std::int64_t id) const;
+    void clear_claim(LockKind kind, std::int64_t id) const noexcept;
+    /// The slow lock that a session has waited for longest; a slot of its own, so that waiters can
+    /// be listed. Of further waits only the number is told, at the end of the operation.
+    [[nodiscard]] std::optional<Wait> waiter(std::int64_t session) const;
+    void set_session(std::int64_t session) noexcept { session_ = session; }
+
+    /// Gives the slow lock of `id` another byte. REQUIRES a transaction that advances the epoch and
+    /// is committed after this. Error io: nothing has changed.
+    Result<void> break_slow(std::int64_t id) const;
+    /// Is it unbroken? REQUIRES that the epoch was read before.
+    [[nodiscard]] bool unbroken(const ByteLock& slow, std::int64_t id) const;
+    /// Wakes those who wait for slow locks, so that they look again.
+    void wake_slow_waiters() const;
+    /// The byte of a lock, and its file: to ask the kernel who keeps it.
+    [[nodiscard]] std::int64_t byte(LockKind kind, std::int64_t id) const;
+    [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
+
+    /// R17: writes down what the directory has to remember, in both files: one of them may be lost.
+    /// REQUIRES the write gate. What cannot be written is not remembered; that harms nothing.
+    void remember(const Numbers& numbers) const noexcept;
+    /// The highest that either file has. Read it before the database, which is ahead of it.
+    [[nodiscard]] Memory remembered() const;
+    /// False: the files are another user's, and are looked at from outside (LockFile::may_lock).
+    [[nodiscard]] bool may_lock() const noexcept { return locks_.may_lock(); }
+
+    /// R17: both files are still those that were opened.
+    [[nodiscard]] bool unmoved() const;
+
+private:
+    Locks(LockFile locks, LockFile slow) : locks_(std::move(locks)), slow_(std::move(slow)) {}
+    class Waiting;
+    void show_waits() const noexcept;
+    Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
+                                        std::string subject, Deadline until) const;
+    Task<Error> busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const;
+
+    LockFile locks_;
+    LockFile slow_;
+    std::int64_t session_ = 0;
+    mutable std::list<Wait> waits_;  // for slow locks, the longest first
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LOCK_LOCKS_HPP_

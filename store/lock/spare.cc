@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include "store/lock/spare.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <string_view>
+
+#include "store/base/fd.hpp"
+#include "store/model/store_paths.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::int64_t kSpareBlock = 64 << 10;
+constexpr std::array<char, kSpareBlock> kSpareZeros{};
+constexpr mode_t kSpareMode = 0600;
+
+// On the stack: a layer below SQLite has no memory to ask for.
+using Path = std::array<char, PATH_MAX>;
+
+bool path_beside(const char* database, Path& path)
+{
+    const std::string_view name(database);
+    const auto slash = name.rfind('/');
+    if (slash == std::string_view::npos) return false;
+    const int length = std::snprintf(path.data(), path.size(), "%.*s/%.*s", static_cast<int>(slash),
+                                     database, static_cast<int>(names::kSpare.size()),
+                                     names::kSpare.data());
+    return length > 0 && static_cast<std::size_t>(length) < path.size();
+}
+
+// No other program writes into it, so that it is written to its end, where it was cut off.
+bool fill(int file, std::int64_t size)
+{
+    while (size < limits::spare_bytes) {
+        const auto length = std::min(kSpareBlock - size % kSpareBlock, limits::spare_bytes - size);
+        const auto written = pwrite(file, kSpareZeros.data(), static_cast<std::size_t>(length), size);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        size += written;
+    }
+    return true;
+}
+
+}  // namespace
+
+bool fill_spare(const char* database) noexcept
+{
+    Path path;
+    if (!path_beside(database, path)) return true;
+    struct stat st {};
+    const bool there = lstat(path.data(), &st) == 0;
+    if (there && (!S_ISREG(st.st_mode) || st.st_size >= limits::spare_bytes)) return true;
+    const Fd file(::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kSpareMode));
+    if (!file) return errno != ENOSPC && errno != EDQUOT;
+    return fill(file.get(), there ? st.st_size : 0);
+}
+
+bool give_up_spare(const char* database, std::int64_t bytes) noexcept
+{
+    Path path;
+    if (!path_beside(database, path)) return false;
+    const Fd file(::open(path.data(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    struct stat st {};
+    if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) ||
+        st.st_size <= limits::spare_kept)
+        return false;
+    const auto wanted = (bytes + kSpareBlock - 1) / kSpareBlock * kSpareBlock;
+    const auto left = std::max<std::int64_t>(limits::spare_kept, st.st_size - wanted);
+    return ftruncate(file.get(), left) == 0;
+}
+
+}  // namespace xlstore

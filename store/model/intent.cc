@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include "store/model/intent.hpp"
+
+namespace xlstore {
+
+std::string_view verb_name(Verb verb) noexcept
+{
+    switch (verb) {
+    case Verb::add:
+        return "add";
+    case Verb::remove:
+        return "remove";
+    case Verb::change:
+        return "change";
+    }
+    return "unknown";
+}
+
+std::string_view image_name(Image image) noexcept
+{
+    switch (image) {
+    case Image::before:
+        return "before";
+    case Image::after:
+        return "after";
+    case Image::neither:
+        return "neither";
+    }
+    return "unknown";
+}
+
+}  // namespace xlstore

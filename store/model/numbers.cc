@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "store/model/numbers.hpp"
+
+#include "store/text/number_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::string_view kNumbersFormat = "xlstore-numbers-1";
+// Numbers above this are no numbers of a store's: they are not believed, also with a right sum.
+constexpr std::int64_t kHighest = std::int64_t{1} << 53;
+
+// FNV-1a. Against bits that flipped and lines that are half written, not against malice: who can
+// write into a lock file can write into the database.
+std::uint64_t check_sum(std::string_view text)
+{
+    std::uint64_t sum = 0xcbf29ce484222325U;
+    for (const unsigned char c : text)
+        sum = (sum ^ c) * 0x100000001b3U;
+    return sum;
+}
+
+bool is_possible(std::int64_t number)
+{
+    return number >= 0 && number <= kHighest;
+}
+
+}  // namespace
+
+std::string numbers_line(const Numbers& numbers, LineFile file)
+{
+    std::string line = std::string(kNumbersFormat) + ' ' + std::to_string(file.inode) + ' ' +
+                       std::to_string(file.born_ns) + ' ' + std::to_string(numbers.commits);
+    for (const auto id : numbers.ids)
+        line += ' ' + std::to_string(id);
+    return line + ' ' + std::to_string(check_sum(line));
+}
+
+std::optional<NumbersLine> read_numbers_line(std::string_view line)
+{
+    const auto last = line.rfind(' ');
+    if (last == std::string_view::npos) return std::nullopt;
+    auto told = line.substr(last + 1);
+    auto rest = line.substr(0, last);
+    std::uint64_t sum = 0;
+    if (!parse_number(next_word(told), sum) || sum != check_sum(rest)) return std::nullopt;
+    NumbersLine read;
+    if (next_word(rest) != kNumbersFormat || !parse_number(next_word(rest), read.file.inode) ||
+        !parse_number(next_word(rest), read.file.born_ns) ||
+        !parse_number(next_word(rest), read.numbers.commits) || !is_possible(read.numbers.commits))
+        return std::nullopt;
+    for (auto& id : read.numbers.ids)
+        if (!parse_number(next_word(rest), id) || !is_possible(id)) return std::nullopt;
+    return read;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The numbers of a store that only go up: ids, which are never used again, and the count of its
+// commits. They are in the database, and the directory remembers the highest that it has seen
+// (R17): a line in the first bytes of both lock files. It is written under the write gate, after
+// the commit that it counts, so that a kill in between leaves a memory that is too low, and never
+// makes a sound store look old. It is not synced: after a power cut it may be of any age, and the
+// QEMUs of that boot are dead.
+#ifndef XLSTORE_STORE_MODEL_NUMBERS_HPP_
+#define XLSTORE_STORE_MODEL_NUMBERS_HPP_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace xlstore {
+
+struct Numbers {
+    /// Tables whose ids mean something outside the database: lock bytes, names of files, numbers
+    /// that callers keep.
+    static constexpr std::array<const char*, 5> kTables = {"session", "domain", "thing", "intent",
+                                                           "history"};
+    /// The highest that an id can be: store/lock/locks.cc has a byte for no higher one, and no
+    /// store gives so many. A number above it in sqlite_sequence was put there by hand, or by
+    /// damage.
+    static constexpr std::int64_t kHighestId = std::int64_t{1} << 39;
+    std::int64_t commits = 0;
+    std::array<std::int64_t, kTables.size()> ids{};  ///< the highest that was given, a table each
+
+    bool operator==(const Numbers&) const = default;
+};
+
+/// What a directory remembers.
+struct Memory {
+    Numbers numbers;
+    /// It was written into another file than it stands in: the lock files were put back, too.
+    bool foreign = false;
+};
+
+/// The file that a line is written into.
+struct LineFile {
+    std::uint64_t inode = 0;
+    std::int64_t born_ns = 0;  ///< store/base/birth_time.hpp
+};
+/// One line, with a check sum.
+[[nodiscard]] std::string numbers_line(const Numbers& numbers, LineFile file);
+struct NumbersLine {
+    Numbers numbers;
+    LineFile file;
+};
+/// Nothing: no such line, or not a whole one.
+[[nodiscard]] std::optional<NumbersLine> read_numbers_line(std::string_view line);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_MODEL_NUMBERS_HPP_

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// The one engine that every operation on a qmp thing goes through (DESIGN 3):
+//
+//   slow lock; connect, prove the peer, barrier       Engine::begin          R3 R7 R11 R12 R15
+//   an open intent on this key is resolved first      Engine::make_way
+//   probe; commit 1; plan; probe; commit 2            Engine::operate        R16 R4 R8 R10 R5 R6
+//   disconnect, release                               ~Engine
+//
+// Three outcomes, never two (R18). Done: a value. Not done: an Error, and QEMU and store are as
+// they were (a drive may have been emptied: the error says so). In doubt: Errc::in_doubt; the entry
+// and the intent stay, and the error carries the intent's number. What fails after commit 1,
+// exceptions and a lack of memory included, is in doubt unless it is proved otherwise; only a
+// domain that is destroyed meanwhile ends it as gone, since its QEMU and its document go, too.
+//
+// A request that finds an older intent open, and wants the same, takes it for its own: done when it
+// is found done, in doubt with its number when it stays open. Another's is resolved first, and
+// named in a refusal when it stays open.
+//
+// Bounds (R20): `until` is one absolute deadline for an operation. Past it only this goes on: 2.5 s
+// for undoing and for the last look at QEMU, and up to 5 s, counted from `until` as well, for the
+// commit that says what was seen. What is not found out by then is in doubt.
+//
+// Cancelling (destroying the task) before commit 1 changes nothing; after it the intent stays open
+// for the next operation on that key, or for recovery.
+#ifndef XLSTORE_STORE_OPERATION_ENGINE_HPP_
+#define XLSTORE_STORE_OPERATION_ENGINE_HPP_
+
+#include <string>
+#include <vector>
+
+#include "store/classes/wish.hpp"
+#include "store/core/domain.hpp"
+#include "store/core/journal.hpp"
+#include "store/core/store.hpp"
+#include "store/model/intent.hpp"
+#include "store/qmp/monitor.hpp"
+
+namespace xlstore {
+
+/// What became of an intent that was left open.
+enum class Resolution {
+    done,      ///< the thing is as the intent wanted it: settled
+    undone,    ///< it is as it was before: settled
+    emptied,   ///< the drive is empty: settled
+    overtaken,  ///< closed as not done: what is there is neither image, and stays (overtaken.hpp)
+    waits,     ///< the guest has been asked to let go and still has it: open
+    stuck,     ///< some of it is there and could not be taken out: open
+    in_doubt,  ///< nothing is proved: open
+};
+struct Resolved {
+    Resolution resolution;
+    std::string reason;
+    [[nodiscard]] bool open() const noexcept { return resolution >= Resolution::waits; }
+};
+
+/// The guest has been asked to let go of one of their devices (to remove it, or to undo an add) or
+/// to open a drive's tray, and has not yet: nothing is settled before it did, or said no.
+[[nodiscard]] bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found);
+/// It does, and there are others that the guest was never asked for: waiting alone would not end
+/// it.
+[[nodiscard]] bool has_more_to_ask(const std::vector<Intent>& intents, const Evidence& found);
+
+/// What the plans of `intents` (one, or a batch) make together: a batch is settled as one.
+[[nodiscard]] Probe probe_of(const std::vector<Intent>& intents);
+
+/// Done, and on what evidence.
+struct Done {
+    std::vector<IntentId> intents;  ///< in the order of the drafts
+    std::string evidence;
+};
+
+/// What history says of an intent that is closed: done; refused, closed as not done; gone, with its
+/// domain. Error not_found: it never was, or its history has been pruned.
+Result<Done> outcome_of_closed(Db& db, IntentId id);
+
+/// What an operation on a domain that was destroyed meanwhile ends with, instead of `error`: gone.
+/// Any other domain, an outcome in doubt, and a fault of the caller's leave `error` as it is.
+[[nodiscard]] Error gone_if_destroyed(Store& store, DomainId domain, Error error) noexcept;
+
+/// Operations on one domain under one slow hold and one connection.
+class Engine {
+public:
+    /// What becomes of an intent that waits for its guest to open a tray.
+    enum class Tray { waited_for, given_up };
+
+    /// Acquires the slow lock and connects. Errors: busy, gone, no_qemu, refused, protocol, lost.
+    static Task<Result<Engine>> begin(Store& store, DomainRow domain, std::string operation,
+                                      Deadline until);
+    /// With a slow hold that is there already (creation, recovery).
+    static Task<Result<Engine>> begin_under(Store& store, DomainRow domain, SlowHold hold,
+                                            Deadline until);
+    /// Over a connection that is there already (creation, right after the barrier).
+    Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor);
+
+    /// Settles an open intent, or a whole batch (read_batch), with what QEMU shows, undoing what it
+    /// left half done: of a batch all is there in the end, or none. Errors: gone, lost, busy.
+    /// An intent that waits for its guest to open a tray stays open, or, when another request is to
+    /// take its place (given_up), is closed as not done: the medium is where it was.
+    Task<Result<Resolved>> resolve(std::vector<Intent> intents, Deadline until,
+                                   Tray tray = Tray::waited_for);
+    /// The whole of an operation, from its probe to its settle. Several drafts (adds of different
+    /// things only) are all done or none: what was done is undone backwards when one fails.
+    Task<Result<Done>> operate(std::vector<Draft> drafts, Deadline until);
+    Task<Result<Done>> operate(Draft draft, Deadline until);
+    /// A removal whose guest was asked and has not let go, or a change whose guest was asked to
+    /// open the tray: asks again, by the same intent, or (force) opens the tray without asking.
+    Task<Result<Done>> ask_again(Intent intent, bool force, Deadline until);
+    /// Resolves the open intents on what is wished for. Nothing: the way is free. A value: an older
+    /// request for the same was found done, or has been finished now. Errors: in_doubt, with the
+    /// number of an older request for the same; refused, naming another's that stays open; gone,
+    /// lost, busy.
+    Task<Result<std::optional<Done>>> make_way(std::vector<Wish> wishes, Deadline until);
+    /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as
+    /// of begin().
+    Task<Result<void>> stay_connected(Deadline until);
+
+    [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
+    [[nodiscard]] SlowHold& hold() noexcept { return hold_; }
+    [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
+    [[nodiscard]] Journal& journal() noexcept { return journal_; }
+    /// Gives the hold back, for what has to be done after the connection.
+    [[nodiscard]] SlowHold take_hold() && { return std::move(hold_); }
+
+private:
+    struct Carried;
+    struct Open;
+    enum class Unplug { gone, waits, refused, unknown };
+    struct Asking;
+    struct Undoing;
+    enum class Shut { no, stays, waits, opened };
+    Task<Result<void>> check_before(Draft& draft, Deadline until);
+    Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
+    Task<Carried> carry_out(std::vector<IntentId> intents, const Draft& whole,
+                            const std::vector<Fd>& files, std::vector<Product> asked,
+                            Deadline until);
+    Task<Addresses> ask_where(const std::vector<IntentId>& intents,
+                              const std::vector<std::vector<Product>>& products, Deadline until);
+    Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Asking& asking,
+                            Deadline until);
+    Task<Result<void>> take_out(const std::vector<Product>& products, Asking& asking,
+                                Deadline until);
+    Task<Result<qmp::Reply>> send(Command command, Deadline until, int file_descriptor);
+    Task<std::string> take_back(std::vector<Undoing>& undoing, Asking& asking, Deadline until);
+    Task<Result<void>> undo(Command command, Asking& asking, Deadline until);
+    Task<Result<void>> note_asked(Product device, Asking& asking, Deadline until);
+    Task<Result<void>> await_guest(Asking& asking, Deadline until);
+    /// Waits for the guest until `patience`; `until` is the operation's deadline.
+    Task<Unplug> watch_unplug(Product device, Deadline patience, Deadline until);
+    Task<Shut> watch_tray(std::vector<IntentId> intents, const Draft& whole, Deadline until);
+    Task<Result<Done>> conclude(Open& open, Carried carried, Deadline until);
+    Task<Result<Done>> see_through(Open& open, const Draft& whole, const std::vector<Fd>& files,
+                                   Deadline until);
+    Task<Result<std::optional<Done>>> take_over(const std::vector<Wish>& wishes,
+                                                std::vector<Intent> unit, Deadline until);
+    Result<Done> closed_by_another(const Open& open);
+
+    Store* store_;
+    Journal journal_;
+    DomainRow domain_;
+    SlowHold hold_;
+    qmp::Monitor monitor_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_ENGINE_HPP_

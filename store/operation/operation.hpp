@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What a toolstack asks for: one operation on a thing, or a batch of them under one slow hold and
+// one connection. How each is carried out: store/operation/engine.hpp.
+#ifndef XLSTORE_STORE_OPERATION_OPERATION_HPP_
+#define XLSTORE_STORE_OPERATION_OPERATION_HPP_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/core/store.hpp"
+#include "store/event/loop.hpp"
+#include "store/event/task.hpp"
+#include "store/model/domain_row.hpp"
+#include "store/operation/engine.hpp"
+
+namespace xlstore {
+
+/// One operation that is asked for.
+struct Request {
+    enum class Kind { attach, detach, insert, eject };
+    Kind kind;
+    std::string device_class;  ///< of a CD drive: disks
+    std::string key;           ///< of an attach: empty, its JSON says it
+    std::string text;          ///< attach: the thing's JSON; insert: the image's absolute path
+    bool force = false;  ///< insert, eject: a tray that the guest keeps shut is opened all the same
+    bool waits = false;  ///< insert, eject: the guest that keeps it shut is waited for
+};
+[[nodiscard]] std::string_view kind_name(Request::Kind kind) noexcept;
+
+/// [{"attach": CLASS, "thing": {…}}, {"detach": CLASS, "key": KEY}, {"insert": VDEV, "file": PATH},
+/// {"eject": VDEV}, …]; the last two may have "force": true and "wait": true. Error invalid, naming
+/// the element.
+Result<std::vector<Request>> requests_from_json(std::string_view text);
+
+enum class BatchMode {
+    each,        ///< each request has its own outcome, independent of those before it
+    all_or_none  ///< all are done or none, crashes included; attaches only: what a guest has let
+                 ///< go of cannot be put back as it was
+};
+
+/// What became of a request: the thing it is about, as far as it could be told, and the outcome.
+struct Outcome {
+    std::string thing;
+    Result<Done> done;
+};
+
+/// Carries requests out in their order; one deadline for all of them. The outcomes are in that
+/// order too. Error, with nothing changed: invalid (an empty batch, a malformed request, a thing
+/// named twice, something other than an attach in all_or_none), and those of Engine::begin().
+/// In all_or_none the outcomes are all done, all not done, or all in doubt.
+Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
+                                         std::vector<Request> requests, BatchMode mode,
+                                         Deadline until);
+
+/// One request. Errors: invalid, not_found, exists, and those of Engine.
+Task<Result<Done>> perform(Store& store, DomainRow domain, Request request, Deadline until);
+
+/// Adds a thing of `device_class` (its JSON as text) to a running domain.
+Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_class,
+                          std::string json, Deadline until);
+/// Takes it out. In doubt also means: asked, waiting for the guest; asked for once more, the guest
+/// is asked again.
+Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadline until);
+/// Puts the image `file` (absolute path, raw) into the CD drive `vdev`, in place of what was in it.
+Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
+                                 Deadline until);
+Task<Result<Done>> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_OPERATION_HPP_

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/overtaken.hpp"
+
+#include <algorithm>
+
+#include "store/core/initial_devices.hpp"
+#include "store/operation/survey.hpp"
+#include "store/qmp/inventory.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// What of `present` no entry has, now that the intent has it no longer.
+Task<Result<void>> adopt(Store& store, Engine& engine, std::vector<Product> present, Deadline until)
+{
+    const auto domain = engine.domain().id;
+    const auto there = co_await take_inventory(engine.monitor(), until);
+    if (!there) co_return there.error();
+    const auto initial = read_initial_devices(store.db(), domain);
+    auto survey =
+        co_await take_survey(store.db(), domain, initial, *there, engine.monitor(), until);
+    if (!survey) co_return std::move(survey).error();
+    for (const auto& unknown : survey->unknown) {
+        const bool left = std::ranges::any_of(unknown.products, [&](const Product& product) {
+            return has_product(present, product);
+        });
+        if (!left) continue;
+        auto adopted = co_await engine.journal().adopt(engine.hold(), unknown.name, unknown.json,
+                                                       unknown.products, "QEMU has " + unknown.seen,
+                                                       until);
+        if (!adopted) co_return adopted;
+    }
+    co_return Result<void>();
+}
+
+}  // namespace
+
+Evidence by_looking(const std::vector<Intent>& intents, Evidence found)
+{
+    const bool older = std::ranges::any_of(intents, &Intent::older_state);
+    if (!older) return found;
+    found.overtaken = found.overtaken || (found.half && !found.image);
+    found.half = false;
+    found.leftover_fdsets.clear();
+    return found;
+}
+
+Task<Result<Resolved>> close_overtaken(Store& store, Engine& engine, std::vector<Intent> intents,
+                                       Evidence found, Deadline until)
+{
+    std::vector<IntentId> ids;
+    for (const auto& intent : intents)
+        ids.push_back(intent.id);
+    const bool add = intents.front().draft.verb == Verb::add;
+    found.reason += "; closed as not done, and what is there stays";
+    std::string evidence = found.reason;
+    if (!intents.front().note.empty()) evidence += " (before: " + intents.front().note + ")";
+    auto settled = co_await engine.journal().settle(engine.hold(), std::move(ids), Image::before,
+                                                    std::move(evidence), until);
+    if (!settled) co_return std::move(settled).error();
+    if (add && !found.present.empty()) {
+        auto adopted = co_await adopt(store, engine, std::move(found.present), until);
+        if (!adopted) co_return std::move(adopted).error();
+    }
+    Resolved closed{Resolution::overtaken, std::move(found.reason)};
+    co_return closed;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "store/qmp/probe.hpp"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "store/qmp/inventory.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using qmp::Monitor;
+
+Evidence nothing_known(std::string reason)
+{
+    Evidence evidence;
+    evidence.reason = std::move(reason);
+    return evidence;
+}
+
+// A drive itself cannot be taken out; its entry may go when QEMU has no such drive.
+Evidence judge_removal_of_drive(const Drives& found, const DriveProbe& probe)
+{
+    Evidence evidence;
+    const bool there = found.find(probe.drive) != nullptr;
+    evidence.image = there ? Image::before : Image::after;
+    evidence.reason = (there ? "QEMU has drive " : "QEMU has no drive ") + json_shown(probe.drive);
+    return evidence;
+}
+
+Evidence judge_drive(const Drives& found, const DriveProbe& probe)
+{
+    Evidence evidence;
+    const auto* drive = found.find(probe.drive);
+    if (!drive) {
+        evidence.overtaken = true;
+        evidence.reason = "QEMU has no drive " + json_shown(probe.drive);
+        return evidence;
+    }
+    evidence.medium = drive->file;
+    if (drive->file) evidence.medium_name = found.medium_in(*drive);
+    evidence.tray_shut = drive->locked && !drive->tray_open;
+    if (!drive->file) {
+        evidence.image = !probe.after    ? Image::after
+                         : !probe.before ? Image::before
+                                         : Image::neither;
+        evidence.reason = "query-block: drive " + json_shown(probe.drive) + " is empty";
+    } else {
+        evidence.reason =
+            "query-block: drive " + json_shown(probe.drive) + " holds " + found.shown(*drive->file);
+        if (probe.after && found.holds(*drive, *probe.after)) {
+            evidence.image = Image::after;
+        } else if ((probe.before && found.holds(*drive, *probe.before)) ||
+                   (probe.seen && *probe.seen == *drive->file)) {
+            evidence.image = Image::before;
+        } else {
+            evidence.overtaken = true;
+            evidence.reason += ", which is not what the store knows of";
+        }
+    }
+    if (evidence.tray_shut) evidence.reason += "; its guest keeps the tray shut";
+    if (probe.after) evidence.leftover_fdsets = found.sets.unused(*probe.after);
+    evidence.half = !evidence.leftover_fdsets.empty();
+    return evidence;
+}
+
+std::string list_names(const std::vector<Product>& products)
+{
+    std::string text;
+    for (const auto& product : products) {
+        if (!text.empty()) text += ", ";
+        text += product.kind + " " + json_shown(product.name);
+    }
+    return text;
+}
+
+}  // namespace
+
+Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
+{
+    if (probe.drive) {
+        auto drives = co_await look_at_drives(monitor, until);
+        if (!drives) co_return nothing_known(drives.error().message);
+        co_return verb == Verb::remove ? judge_removal_of_drive(*drives, *probe.drive)
+                                       : judge_drive(*drives, *probe.drive);
+    }
+    Evidence evidence;
+    if (!probe.absent.empty()) {
+        evidence.image = verb == Verb::remove ? Image::after : Image::before;
+        evidence.reason = probe.absent;
+        co_return evidence;
+    }
+    std::vector<Product> absent;
+    std::set<std::string> asked;  // kinds of which QEMU gave its list just now
+    for (const auto& product : probe.products) {
+        if (is_fdset(product)) continue;
+        const bool may_go = verb == Verb::remove && !asked.contains(product.kind);
+        auto has = co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
+        if (!has) co_return nothing_known(has.error().message);
+        asked.insert(product.kind);
+        (*has ? evidence.present : absent).push_back(product);
+    }
+    if (evidence.present.empty() && absent.empty())
+        co_return nothing_known("the plan makes nothing that QEMU could be asked for");
+    if (evidence.present.empty()) {
+        evidence.image = verb == Verb::remove ? Image::after : Image::before;
+        evidence.reason = "QEMU has no " + list_names(absent);
+    } else if (absent.empty()) {
+        evidence.image = verb == Verb::remove ? Image::before : Image::after;
+        evidence.reason = "QEMU has " + list_names(evidence.present);
+    } else {
+        evidence.half = true;
+        evidence.reason =
+            "QEMU has " + list_names(evidence.present) + ", but no " + list_names(absent);
+    }
+    if (evidence.present.empty() &&
+        std::any_of(probe.products.begin(), probe.products.end(), is_fdset)) {
+        monitor.catch_up();
+        std::optional<DescriptorSets> fresh;
+        if (!monitor.listing().sets()) {
+            auto listed = co_await descriptor_sets(monitor, until);
+            if (!listed) co_return nothing_known(listed.error().message);
+            fresh = *std::move(listed);
+        }
+        const auto& sets = fresh ? fresh : monitor.listing().sets();
+        for (const auto& product : probe.products)
+            if (is_fdset(product))
+                for (const auto id : sets->unused(product.name))
+                    evidence.leftover_fdsets.push_back(id);
+        if (!evidence.leftover_fdsets.empty()) {
+            evidence.half = true;
+            evidence.reason += ", but an unused descriptor set of it";
+        }
+    }
+    co_return evidence;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT
+#include "store/qmp/proposal.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "store/classes/class_rebuild.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using qmp::Monitor;
+
+// They are grouped by comparing each with each: how long that takes is not QEMU's to say (R20).
+constexpr std::size_t kStrangersMost = 2'000;
+
+// Who stands on whom among the block nodes. The query is marked as one for debugging, and there is
+// no other that says it; a QEMU without it gets an entry for each node.
+struct BlockGraph {
+    std::map<std::int64_t, std::string> node;          // block nodes by number
+    std::map<std::int64_t, std::string> backend;       // what a guest's device sees, by number
+    std::multimap<std::string, std::int64_t> numbers;  // of a node's name
+    std::multimap<std::int64_t, std::int64_t> parents;
+
+    [[nodiscard]] std::set<std::int64_t> above(const std::string& name) const
+    {
+        std::set<std::int64_t> found;
+        std::vector<std::int64_t> next;
+        const auto [first, last] = numbers.equal_range(name);
+        for (auto it = first; it != last; ++it)
+            next.push_back(it->second);
+        while (!next.empty()) {
+            const auto [from, to] = parents.equal_range(next.back());
+            next.pop_back();
+            for (auto it = from; it != to; ++it)
+                if (found.insert(it->second).second) next.push_back(it->second);
+        }
+        return found;
+    }
+};
+
+Task<Result<BlockGraph>> block_graph(Monitor& monitor, Deadline until)
+{
+    BlockGraph graph;
+    auto reply = co_await monitor.execute("x-debug-query-block-graph", "", until);
+    if (!reply) co_return std::move(reply).error();
+    if (!reply->ok) co_return graph;
+    const std::string command = "x-debug-query-block-graph";
+    const auto nodes = listed(json_find(reply->value, "nodes").value_or("[]"), command);
+    if (!nodes) co_return nodes.error();
+    ListBound bound("the block graph");
+    for (const auto element : *nodes) {
+        const auto number = json_get_integer(element, "id");
+        const auto name = json_get_string(element, "name");
+        const auto type = json_get_string(element, "type");
+        if (!number || !name || !type) co_return no_answer(command);
+        if (auto fits = bound.count(name->size()); !fits) co_return fits.error();
+        if (*type == "block-driver" && graph.node.emplace(*number, *name).second)
+            graph.numbers.emplace(*name, *number);
+        if (*type == "block-backend") graph.backend[*number] = *name;
+    }
+    const auto edges = listed(json_find(reply->value, "edges").value_or("[]"), command);
+    if (!edges) co_return edges.error();
+    for (const auto element : *edges) {
+        const auto parent = json_get_integer(element, "parent");
+        const auto child = json_get_integer(element, "child");
+        if (!parent || !child) co_return no_answer(command);
+        graph.parents.emplace(*child, *parent);
+    }
+    co_return graph;
+}
+
+std::string path_of(const Product& device)
+{
+    return std::string(device.kind == kAnonymousKind ? kAnonymousPath : kPeripherals) + "/" +
+           device.name;
+}
+
+// Properties that say what a device is made of, or where it is plugged in; and all its links.
+bool is_telling(const std::string& name, const std::string& type)
+{
+    constexpr std::array<std::string_view, 7> names = {"chardev", "netdev",  "port",    "p2",
+                                                       "p3",      "hostbus", "hostaddr"};
+    return type.starts_with("link<") || std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Task<Result<SeenDevice>> see_device(Monitor& monitor, Product device, std::string driver,
+                                    Deadline until)
+{
+    SeenDevice seen{device.name, std::move(driver), {}};
+    const std::string path = path_of(device);
+    auto members = co_await qom_members(monitor, path, until);
+    if (!members) co_return std::move(members).error();
+    ListBound bound("what device " + json_shown(device.name) + " is made of");
+    for (const auto& [name, type] : *members) {
+        if (!is_telling(name, type)) continue;
+        const std::string what =
+            "{\"path\":" + json_quote(path) + ",\"property\":" + json_quote(name) + "}";
+        auto reply = co_await monitor.execute("qom-get", what, until);
+        if (!reply) co_return std::move(reply).error();
+        if (!reply->ok) continue;  // one that can only be set
+        if (auto fits = bound.count(reply->value.size()); !fits) co_return fits.error();
+        seen.properties[name] = std::move(reply->value);
+    }
+    co_return seen;
+}
+
+using Group = std::vector<Product>;
+
+bool is(const Product& product, std::string_view kind, std::string_view name)
+{
+    return product.kind == kind && product.name == name;
+}
+
+// What `device` names as its own among the strangers.
+bool stands_on(const SeenDevice& device, const Product& product)
+{
+    return std::any_of(device.properties.begin(), device.properties.end(), [&](const auto& member) {
+        const auto& [name, value] = member;
+        if (json_type(value) != JsonType::string) return false;
+        const std::string text = json_decode_string(value);
+        return (product.kind == "object" && text == std::string(kObjects) + "/" + product.name) ||
+               (product.kind == name && text == product.name);
+    });
+}
+
+class Grouping {
+public:
+    explicit Grouping(std::vector<Product> strangers) : left_(std::move(strangers)) {}
+
+    // Takes those that `belongs` from what is left.
+    template <class Belongs>
+    Group take(Belongs belongs)
+    {
+        Group taken;
+        for (const auto& product : left_)
+            if (belongs(product)) taken.push_back(product);
+        std::erase_if(left_, belongs);
+        return taken;
+    }
+    [[nodiscard]] bool has(std::string_view kind, std::string_view name) const
+    {
+        return std::any_of(left_.begin(), left_.end(),
+                           [&](const Product& p) { return is(p, kind, name); });
+    }
+    [[nodiscard]] const std::vector<Product>& left() const noexcept { return left_; }
+
+private:
+    std::vector<Product> left_;
+};
+
+// The device that a back end belongs to: "/machine/peripheral/ID/…"; nothing: a drive, by its name.
+std::optional<Product> device_behind(const std::string& backend)
+{
+    for (const auto& [kind, place] : {std::pair{std::string("device"), kPeripherals},
+                                      {std::string(kAnonymousKind), kAnonymousPath}}) {
+        const std::string prefix = std::string(place) + "/";
+        if (!backend.starts_with(prefix)) continue;
+        const auto name = backend.substr(prefix.size());
+        return Product{kind, name.substr(0, name.find('/')), std::nullopt};
+    }
+    return std::nullopt;
+}
+
+// Block nodes with a known owner; and whose the others are.
+struct NodeOwners {
+    std::set<std::string> of_somebody_known;
+    std::map<std::string, std::string> path_of_device;  // by node
+    std::map<std::string, std::string> top;             // by node: the one that nothing stands on
+    std::map<std::string, std::size_t> depth;           // how much stands on it
+};
+
+NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
+{
+    NodeOwners owners;
+    std::map<std::string, std::size_t> heights;
+    const auto height_of = [&](const std::string& name) {
+        const auto [it, is_new] = heights.try_emplace(name);
+        if (is_new) it->second = graph.above(name).size();
+        return it->second;
+    };
+    for (const auto& product : strangers.left()) {
+        if (product.kind != "node") continue;
+        const auto above = graph.above(product.name);
+        owners.depth[product.name] = above.size();
+        owners.top[product.name] = product.name;
+        std::size_t least = above.size();
+        for (const auto number : above) {
+            if (const auto it = graph.node.find(number); it != graph.node.end()) {
+                if (!strangers.has("node", it->second)) {
+                    owners.of_somebody_known.insert(product.name);
+                } else if (const auto height = height_of(it->second); height < least) {
+                    least = height;
+                    owners.top[product.name] = it->second;
+                }
+            } else if (const auto at = graph.backend.find(number); at != graph.backend.end()) {
+                const auto device = device_behind(at->second);
+                if (device && strangers.has(device->kind, device->name))
+                    owners.path_of_device[product.name] = path_of(*device);
+                else
+                    owners.of_somebody_known.insert(product.name);
+            }
+        }
+    }
+    return owners;
+}
+
+std::string described(const Group& group, const std::string& driver)
+{
+    std::string text;
+    for (auto it = group.rbegin(); it != group.rend(); ++it) {
+        text += (text.empty() ? "" : ", ") + it->kind + " " + json_shown(it->name);
+        if (is_device(*it)) text += " (" + qmp::printable(driver) + ")";
+    }
+    return text;
+}
+
+// An entry of class `qemu`: what is there, and nothing of how it came there.
+Proposal plain_proposal(const Group& group, const std::function<bool(const ThingName&)>& is_taken)
+{
+    const Product& main = group.back();
+    ThingName name{"qemu", main.name};
+    if (main.kind == kAnonymousKind || is_taken(name)) name.key = main.kind + ":" + main.name;
+    for (int n = 2; is_taken(name); ++n)
+        name.key = main.kind + ":" + main.name + ":" + std::to_string(n);
+    return Proposal{name, found_entry(name.key, group), group, {}};
+}
+
+}  // namespace
+
+Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& there,
+                                            std::vector<Product> strangers,
+                                            std::function<bool(const ThingName&)> is_taken,
+                                            Deadline until)
+{
+    std::vector<Proposal> proposals;
+    if (strangers.empty()) co_return proposals;
+    if (strangers.size() > kStrangersMost)
+        co_return Error(Errc::protocol,
+                        "QEMU has " + std::to_string(strangers.size()) +
+                            " things that no entry knows, and no more than " +
+                            std::to_string(kStrangersMost) + " are looked into",
+                        "see what is in this QEMU with a client of its own");
+    Grouping grouping(std::move(strangers));
+    const auto has_kind = [&](std::string_view kind) {
+        return std::any_of(grouping.left().begin(), grouping.left().end(),
+                           [&](const Product& p) { return p.kind == kind; });
+    };
+    BlockGraph graph;
+    if (has_kind("node")) {
+        auto asked = co_await block_graph(monitor, until);
+        if (!asked) co_return std::move(asked).error();
+        graph = *std::move(asked);
+    }
+    const NodeOwners nodes = owners_of(graph, grouping);
+    (void)grouping.take([&](const Product& p) {
+        return p.kind == "node" && nodes.of_somebody_known.contains(p.name);
+    });
+
+    std::vector<VcpuSlot> slots;
+    if (has_kind("device")) {
+        // A machine without hotplug of processors refuses to say; then none of the devices is one.
+        auto reply = co_await monitor.execute("query-hotpluggable-cpus", "", until);
+        if (!reply) co_return std::move(reply).error();
+        if (reply->ok) {
+            if (auto few = listed(reply->value, "query-hotpluggable-cpus"); !few)
+                co_return few.error();
+            slots = vcpu_slots(reply->value);
+        }
+    }
+    const Group devices = grouping.take(is_device);
+    for (const auto& device : devices) {
+        const std::string driver = there.type_of(device.kind, device.name);
+        auto seen = co_await see_device(monitor, device, driver, until);
+        if (!seen) co_return std::move(seen).error();
+        Group group = grouping.take([&](const Product& p) {
+            const auto at = nodes.path_of_device.find(p.name);
+            return stands_on(*seen, p) || (p.kind == "node" && at != nodes.path_of_device.end() &&
+                                           at->second == path_of(device));
+        });
+        std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
+            const auto depth = [&](const Product& p) {
+                return p.kind == "node" ? nodes.depth.at(p.name) : 0;
+            };
+            return depth(a) > depth(b);
+        });
+        group.push_back(device);
+        const auto rebuilt = group.size() == 1 && device.kind == "device"
+                                 ? rebuild_device(*seen, slots)
+                                 : std::nullopt;
+        Proposal proposal = plain_proposal(group, is_taken);
+        if (rebuilt && !is_taken(rebuilt->name)) {
+            proposal.name = rebuilt->name;
+            proposal.json = rebuilt->json;
+        }
+        proposal.seen = described(group, driver);
+        proposals.push_back(std::move(proposal));
+    }
+    while (!grouping.left().empty()) {
+        const Product first = grouping.left().front();
+        Group group;
+        if (first.kind == "node") {
+            const std::string top = nodes.top.at(first.name);
+            group = grouping.take(
+                [&](const Product& p) { return p.kind == "node" && nodes.top.at(p.name) == top; });
+            std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
+                return nodes.depth.at(a.name) > nodes.depth.at(b.name);
+            });
+        } else {
+            group = grouping.take([&](const Product& p) { return is(p, first.kind, first.name); });
+        }
+        Proposal proposal = plain_proposal(group, is_taken);
+        proposal.seen = described(group, {});
+        proposals.push_back(std::move(proposal));
+    }
+    co_return proposals;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "store/text/plain_text.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace xlstore {
+
+namespace {
+
+struct CodePoints {
+    char32_t first;
+    char32_t last;
+};
+
+constexpr std::array kNotPrinted = {
+    CodePoints{0x00, 0x1F},     CodePoints{0x7F, 0x9F},       CodePoints{0xAD, 0xAD},
+    CodePoints{0x61C, 0x61C},   CodePoints{0x180E, 0x180E},   CodePoints{0x200B, 0x200F},
+    CodePoints{0x2028, 0x202E}, CodePoints{0x2060, 0x206F},   CodePoints{0xFEFF, 0xFEFF},
+    CodePoints{0xFFF9, 0xFFFB}, CodePoints{0xE0000, 0xE0FFF},
+};
+constexpr std::string_view kDots = "...";
+
+}  // namespace
+
+Character first_character(std::string_view text)
+{
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+    const unsigned char lead = byte(0);
+    if (lead < 0x80) return {1, lead};
+    const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (lead < 0xC0 || lead > 0xF4 || text.size() < size) return {1, std::nullopt};
+    char32_t code = lead & (0x7FU >> size);
+    for (std::size_t i = 1; i < size; ++i) {
+        if ((byte(i) & 0xC0U) != 0x80) return {1, std::nullopt};
+        code = code << 6U | (byte(i) & 0x3FU);
+    }
+    constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
+    const bool surrogate = code >= 0xD800 && code < 0xE000;
+    if (code < kSmallest[size] || code > 0x10FFFF || surrogate) return {1, std::nullopt};
+    return {size, code};
+}
+
+bool is_printed(char32_t code)
+{
+    for (const auto& range : kNotPrinted)
+        if (code >= range.first && code <= range.last) return false;
+    return true;
+}
+
+void append_escaped(std::string& text, std::string_view bytes)
+{
+    constexpr std::string_view digits = "0123456789abcdef";
+    for (const char c : bytes) {
+        text += "\\x";
+        text += digits[static_cast<unsigned char>(c) >> 4U];
+        text += digits[static_cast<unsigned char>(c) & 15U];
+    }
+}
+
+std::string plain_text(std::string_view untrusted, std::size_t bytes_max)
+{
+    std::string text;
+    std::size_t room_for_dots = 0;  // the longest beginning that the dots fit behind
+    std::string piece;
+    for (std::size_t at = 0; at < untrusted.size();) {
+        const Character character = first_character(untrusted.substr(at));
+        const std::string_view bytes = untrusted.substr(at, character.size);
+        piece.clear();
+        if (character.code && is_printed(*character.code))
+            piece = bytes;
+        else
+            append_escaped(piece, bytes);
+        if (text.size() + piece.size() > bytes_max) {
+            text.resize(room_for_dots);
+            return text.append(kDots);
+        }
+        text += piece;
+        if (text.size() + kDots.size() <= bytes_max) room_for_dots = text.size();
+        at += character.size;
+    }
+    return text;
+}
+
+}  // namespace xlstore

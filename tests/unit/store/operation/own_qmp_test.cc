@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Level two: what an embedder saw of the new image says nothing of an entry that is made of
+// something else (R16).
+#include "store/operation/own_qmp.hpp"
+
+#include <gtest/gtest.h>
+
+#include "store/core/product.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "tests/support/scratch.hpp"
+
+namespace xlstore {
+namespace {
+
+class OwnQmpTest : public testing::Test {
+protected:
+    OwnQmpTest()
+    {
+        StoreOptions options;
+        options.directory = scratch_.path();
+        auto store = Store::open(options);
+        EXPECT_TRUE(store);
+        store_ = *std::move(store);
+        const auto until = Clock::now() + std::chrono::seconds(20);
+        auto domain = store_->loop().wait_for(import_domain(
+            *store_, 7, test::hvm_document("web", "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01", "/a.iso"),
+            "document", until));
+        EXPECT_TRUE(domain);
+        id_ = domain->id;
+    }
+    static std::string device(const std::string& id)
+    {
+        return R"({"key":"k","steps":[{"execute":"device_add","arguments":{"id":")" + id + "\"}}]}";
+    }
+    void have(const std::string& state, const std::string& device_class, const std::string& key,
+              const std::string& json, const std::vector<std::string>& devices)
+    {
+        Db& db = store_->db();
+        db.prepare(
+              "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+              "VALUES (?, ?, ?, 0, 'qemu', ?, ?, 1)")
+            .bind(value_of(id_))
+            .bind(device_class)
+            .bind(key)
+            .bind(state)
+            .bind(json)
+            .run();
+        std::vector<Product> products;
+        for (const auto& name : devices)
+            products.push_back(Product{"device", name, std::nullopt});
+        const auto id = db.last_insert_id();
+        ASSERT_TRUE(claim_products(db, id_, id, ThingName{device_class, key}, products));
+    }
+    std::optional<Errc> intend(const std::string& device_class, const std::string& json,
+                               std::optional<std::string> plan = {})
+    {
+        const Intention intention{Verb::add, device_class, "", json, std::move(plan)};
+        const auto draft = draft_of(store_->db(), id_, intention);
+        if (draft) return std::nullopt;
+        message_ = draft.error().message;
+        return draft.error().code;
+    }
+
+    test::ScratchStore scratch_;
+    std::unique_ptr<Store> store_;
+    DomainId id_{};
+    std::string message_;
+};
+
+TEST_F(OwnQmpTest, PresentEntryMadeOfSomethingElseIsNotReplaced)
+{
+    have("present", "qemu", "k", device("one"), {"one"});
+    EXPECT_EQ(intend("qemu", device("two")), Errc::exists);
+    EXPECT_NE(message_.find("\"one\""), std::string::npos) << message_;
+    EXPECT_EQ(intend("qemu", device("one")), std::nullopt);  // that was looked for
+}
+
+TEST_F(OwnQmpTest, RecordedProductsCountNotTheText)
+{
+    // Its text would make "one"; the embedder's own plan made another.
+    have("present", "qemu", "k", device("one"), {"own"});
+    EXPECT_EQ(intend("qemu", device("one")), Errc::exists);
+    EXPECT_EQ(intend("qemu", device("one"),
+                     R"({"steps":[{"execute":"device_add","arguments":{"id":"own"}}]})"),
+              std::nullopt);
+}
+
+TEST_F(OwnQmpTest, StaleEntryIsNeverInTheWay)
+{
+    have("stale", "qemu", "k", device("one"), {});
+    EXPECT_EQ(intend("qemu", device("two")), std::nullopt);
+}
+
+TEST_F(OwnQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
+{
+    have("present", "pcidevs", "0000:03:00.0", R"({"bus":3})", {});
+    const std::string plan = R"({"steps":[{"execute":"device_add","arguments":{"id":"pt"}}]})";
+    EXPECT_EQ(intend("pcidevs", R"({"bus":3,"permissive":1})", plan), Errc::exists);
+    EXPECT_EQ(intend("pcidevs", R"({"bus":3})", plan), std::nullopt);
+}
+
+TEST_F(OwnQmpTest, TwoPciDevicesByNameAreTwoThings)
+{
+    have("present", "pcidevs", "#4", R"({"name":"gpu"})", {"pt-gpu"});
+    const std::string plan = R"({"steps":[{"execute":"device_add","arguments":{"id":"pt"}}]})";
+    EXPECT_EQ(intend("pcidevs", R"({"name":"nic"})", plan), std::nullopt);
+}
+
+}  // namespace
+}  // namespace xlstore

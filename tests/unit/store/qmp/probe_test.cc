@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+// What QEMU's lists prove, on answers as QEMU 7.2 writes them and on answers that it would not
+// give: names of each kind, media, descriptor sets. Nonsense and silence prove nothing, least of
+// all absence.
+#include "store/qmp/probe.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "store/qmp/inventory.hpp"
+#include "store/text/json_text.hpp"
+#include "tests/support/scratch.hpp"
+#include "tests/support/scripted_peer.hpp"
+#include "tests/support/values.hpp"
+
+namespace xlstore {
+namespace {
+
+using test::soon;
+
+using std::chrono::seconds;
+using test::Answer;
+using test::refuses;
+using test::returns;
+using Names = std::set<std::string>;
+
+/// A monitor, connected to a peer that gives these answers.
+class AnsweringTest : public testing::Test {
+protected:
+    qmp::Monitor& answering(std::vector<Answer> answers)
+    {
+        monitor_.reset();
+        peer_.reset();
+        peer_.emplace(path_, test::script({test::handshake(), {test::step::serve(answers)}}));
+        qmp::Registration registration;
+        registration.qemu = *identify(peer_->pid());
+        registration.path = path_;
+        registration.socket = *file_identity(path_);
+        registration.peer.pid = peer_->pid();
+        registration.peer.uid = geteuid();
+        registration.peer.gid = getegid();
+        auto connected =
+            loop_.wait_for(qmp::Monitor::connect(loop_, registration, "domain 7 (web)", soon()));
+        EXPECT_TRUE(connected) << (connected ? "" : connected.error().message);
+        monitor_.emplace(*std::move(connected));
+        return *monitor_;
+    }
+    Result<Names> names(const std::string& kind, std::vector<Answer> answers)
+    {
+        const auto found = types(kind, std::move(answers));
+        if (!found) return found.error();
+        Names names;
+        for (const auto& [name, type] : *found)
+            names.insert(name);
+        return names;
+    }
+    Result<TypeByName> types(const std::string& kind, std::vector<Answer> answers)
+    {
+        return loop_.wait_for(names_of_kind(answering(std::move(answers)), kind, soon()));
+    }
+    Evidence seen(Verb verb, Probe probe, std::vector<Answer> answers)
+    {
+        return loop_.wait_for(look(answering(std::move(answers)), verb, std::move(probe), soon()));
+    }
+    /// An error of the protocol: nothing is concluded.
+    template <class T>
+    static void proves_nothing(const Result<T>& result, const std::string& about)
+    {
+        ASSERT_FALSE(result) << about;
+        EXPECT_EQ(result.error().code, Errc::protocol) << about << ": " << result.error().message;
+    }
+
+    test::ScratchDirectory directory_;
+    std::string path_ = directory_ / "q";
+    Loop loop_;
+    std::optional<test::ScriptedPeer> peer_;
+    std::optional<qmp::Monitor> monitor_;
+};
+
+std::string quoted(const std::string& text)
+{
+    return json_quote(text);
+}
+
+// ---- Names ----
+
+class NamesTest : public AnsweringTest {};
+
+TEST_F(NamesTest, DevicesAndObjectsAreChildren)
+{
+    const std::string list =
+        R"([{"name":"type","type":"string"},{"name":"tab","type":"child<usb-tablet>"},)"
+        R"({"name":"hot","type":"link<device>"},{"name":"","type":"child<x>"}])";
+    for (const std::string kind : {"device", "anonymous", "object"}) {
+        const auto found = names(kind, {returns("qom-list", list)});
+        ASSERT_TRUE(found) << kind << ": " << found.error().message;
+        EXPECT_EQ(*found, (Names{"", "tab"})) << kind;
+    }
+}
+
+TEST_F(NamesTest, EachHasTheTypeThatQemuTells)
+{
+    const auto devices = types(
+        "device", {returns("qom-list", R"([{"name":"xen-vkbd-0","type":"child<xen-backend>"}])")});
+    ASSERT_TRUE(devices) << devices.error().message;
+    EXPECT_EQ(*devices, (TypeByName{{"xen-vkbd-0", "xen-backend"}}));
+    const auto nodes = types("node", {returns("query-named-block-nodes",
+                                              R"([{"node-name":"n","drv":"raw","file":"/a"}])")});
+    ASSERT_TRUE(nodes) << nodes.error().message;
+    EXPECT_EQ(*nodes, (TypeByName{{"n", "raw"}}));
+}
+
+TEST_F(NamesTest, CharacterDevicesAndBlockNodes)
+{
+    const auto chardevs =
+        names("chardev",
+              {returns("query-chardev",
+                       R"([{"frontend-open":true,"filename":"unix","label":"compat_monitor0"},)"
+                       R"({"frontend-open":false,"filename":"null","label":"c\u0031"}])")});
+    ASSERT_TRUE(chardevs) << chardevs.error().message;
+    EXPECT_EQ(*chardevs, (Names{"compat_monitor0", "c1"}));
+    const auto nodes =
+        names("node", {returns("query-named-block-nodes", R"([{"node-name":"n0","file":"/a"}])")});
+    ASSERT_TRUE(nodes) << nodes.error().message;
+    EXPECT_EQ(*nodes, (Names{"n0"}));
+}
+
+// The human monitor's list, which has no other form.
+TEST_F(NamesTest, NetworkBackEnds)
+{
+    const std::string text =
+        "free: index=0,type=user,net=10.0.2.0\r\n"
+        "nic0: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56\r\n"
+        " \\ behind: index=0,type=user,net=10.0.2.0\r\n"
+        "hub 3\r\n"
+        " \\ port0: nic1: index=0,type=nic,model=rtl8139\r\n"
+        " \\ port1: wired: index=0,type=user\r\n"
+        " \\ port2\r\n";
+    const auto found = names("netdev", {returns("human-monitor-command", quoted(text))});
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(*found, (Names{"behind", "free", "port0", "port1", "port2", "wired"}));
+    const auto none = names("netdev", {returns("human-monitor-command", "\"\"")});
+    ASSERT_TRUE(none);
+    EXPECT_TRUE(none->empty());
+}
+
+TEST_F(NamesTest, WhatIsNoListProvesNothing)
+{
+    for (const auto& [kind, command] : {std::pair{"device", "qom-list"},
+                                        {"chardev", "query-chardev"},
+                                        {"node", "query-named-block-nodes"},
+                                        {"netdev", "human-monitor-command"}})
+        for (const std::string answer : {"{}", "[{}]", "[1]", "null", "17",
+                                         R"([{"name":1,"type":"x"}])", R"([{"label":null}])"})
+            proves_nothing(names(kind, {returns(command, answer)}),
+                           std::string(kind) + " " + answer);
+}
+
+TEST_F(NamesTest, RefusalProvesNothing)
+{
+    proves_nothing(names("chardev", {refuses("query-chardev", "GenericError", "no")}), "refused");
+    const auto unknown = names("teapot", {});
+    ASSERT_FALSE(unknown);
+    EXPECT_EQ(unknown.error().code, Errc::invalid);
+}
+
+// ---- Media and descriptor sets ----
+
+class DrivesTest : public AnsweringTest {
+protected:
+    static std::vector<Answer> blocks(const std::string& list)
+    {
+        return {returns("query-block", list),
+                returns("query-fdsets",
+                        R"([{"fdset-id":4,"fds":[{"fd":12,"opaque":"raw:/srv/a.iso"}]},)"
+                        R"({"fdset-id":5,"fds":[{"fd":13,"opaque":"raw:/srv/b.iso"}]}])"),
+                returns("query-named-block-nodes", R"([{"node-name":"x","file":"/dev/fdset/4"}])")};
+    }
+    Result<Drives> drives(const std::string& list)
+    {
+        return loop_.wait_for(look_at_drives(answering(blocks(list)), soon()));
+    }
+};
+
+TEST_F(DrivesTest, MediumIsNamedByItsDescriptorSet)
+{
+    const auto found = drives(
+        R"([{"device":"ide-5632","qdev":"ide-5632","inserted":{"file":"/dev/fdset/4","drv":"raw"}},)"
+        R"({"device":"","qdev":"/machine/peripheral/cd1"},)"
+        R"({"device":"other","inserted":{"file":"/srv/c.img","drv":"qcow2"}}])");
+    ASSERT_TRUE(found) << found.error().message;
+    const auto* by_set = found->find("ide-5632");
+    ASSERT_TRUE(by_set && by_set->file);
+    EXPECT_TRUE(found->holds(*by_set, "raw:/srv/a.iso"));
+    EXPECT_FALSE(found->holds(*by_set, "raw:/srv/b.iso"));
+    EXPECT_EQ(found->medium_in(*by_set), "raw:/srv/a.iso");
+    const auto* empty = found->find("cd1");
+    ASSERT_TRUE(empty) << "a drive without a back end goes by its device";
+    EXPECT_FALSE(empty->file);
+    const auto* by_path = found->find("other");
+    ASSERT_TRUE(by_path && by_path->file);
+    EXPECT_TRUE(found->holds(*by_path, "qcow2:/srv/c.img"));
+    EXPECT_FALSE(found->holds(*by_path, "raw:/srv/c.img")) << "the same file as another format";
+    EXPECT_FALSE(found->holds(*by_path, "qcow2:/srv/d.img"));
+    EXPECT_FALSE(found->holds(*empty, "raw:/srv/a.iso"));
+    EXPECT_EQ(found->medium_in(*by_path), "qcow2:/srv/c.img");
+    EXPECT_EQ(found->find("none"), nullptr);
+}
+
+// QEMU's names of drivers are not libxl's names of formats.
+TEST_F(DrivesTest, FormatsAreNamedAsLibxlDoes)
+{
+    const auto found = drives(
+        R"([{"device":"a","removable":true,"inserted":{"file":"/a.vhd","drv":"vpc"}},)"
+        R"({"device":"b","removable":false,"inserted":{"file":"/dev/sr0","drv":"host_device"}}])");
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_TRUE(found->holds(*found->find("a"), "vhd:/a.vhd"));
+    EXPECT_TRUE(found->find("a")->removable);
+    EXPECT_TRUE(found->holds(*found->find("b"), "raw:/dev/sr0"));
+    EXPECT_FALSE(found->find("b")->removable);
+}
+
+TEST_F(DrivesTest, SetThatNoNodeUsesIsUnused)
+{
+    const auto found = drives("[]");
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->sets.unused("raw:/srv/a.iso"), std::vector<std::int64_t>{});
+    EXPECT_EQ(found->sets.unused("raw:/srv/b.iso"), std::vector<std::int64_t>{5});
+}
+
+TEST_F(DrivesTest, NonsenseProvesNothing)
+{
+    for (const std::string list :
+         {"{}", "[{}]", R"([{"device":1}])", R"([{"device":"d","inserted":{"drv":"raw"}}])"})
+        proves_nothing(drives(list), list);
+}
+
+// ---- What a look proves ----
+
+class LookAtThingTest : public DrivesTest {
+protected:
+    static Probe products(std::initializer_list<const char*> names)
+    {
+        Probe probe;
+        for (const char* name : names)
+            probe.products.push_back(Product{"chardev", name, std::nullopt});
+        return probe;
+    }
+    static std::vector<Answer> chardevs(const std::string& first, const std::string& second = {})
+    {
+        std::string list = "[{\"label\":" + quoted(first) + "}";
+        if (!second.empty()) list += ",{\"label\":" + quoted(second) + "}";
+        return {returns("query-chardev", list + "]")};
+    }
+    static Probe drive(std::optional<std::string> before, std::optional<std::string> after)
+    {
+        Probe probe;
+        probe.drive = DriveProbe{"ide-5632", std::move(before), std::move(after), {}, {}};
+        return probe;
+    }
+    static std::string holding(const std::string& file)
+    {
+        return R"([{"device":"ide-5632","inserted":{"file":)" + quoted(file) + R"(,"drv":"raw"}}])";
+    }
+};
+
+TEST_F(LookAtThingTest, AllSomeOrNoneOfItsProducts)
+{
+    const auto all = seen(Verb::add, products({"a", "b"}), chardevs("a", "b"));
+    EXPECT_EQ(all.image, Image::after);
+    EXPECT_FALSE(all.half);
+    const auto some = seen(Verb::add, products({"a", "b"}), chardevs("b"));
+    EXPECT_FALSE(some.image);
+    EXPECT_TRUE(some.half);
+    ASSERT_EQ(some.present.size(), 1U);
+    EXPECT_EQ(some.present[0].name, "b");
+    const auto none = seen(Verb::add, products({"a", "b"}), chardevs("other"));
+    EXPECT_EQ(none.image, Image::before);
+    // A removal is done where an add has not begun.
+    EXPECT_EQ(seen(Verb::remove, products({"a"}), chardevs("other")).image, Image::after);
+    EXPECT_EQ(seen(Verb::remove, products({"a"}), chardevs("a")).image, Image::before);
+}
+
+TEST_F(LookAtThingTest, NoAnswerIsNoImage)
+{
+    const std::vector<std::vector<Answer>> answers = {
+        {returns("query-chardev", "{}")},
+        {refuses("query-chardev", "GenericError", "not now")},
+    };
+    for (const auto& given : answers)
+        for (const auto verb : {Verb::add, Verb::remove}) {
+            const auto evidence = seen(verb, products({"a"}), given);
+            EXPECT_FALSE(evidence.image);
+            EXPECT_FALSE(evidence.half);
+            EXPECT_NE(evidence.reason, "");
+        }
+    EXPECT_FALSE(seen(Verb::add, Probe{}, {}).image) << "nothing to be asked for";
+}
+
+TEST_F(LookAtThingTest, DriveHoldsEitherMediumOrNone)
+{
+    const auto change = drive("raw:/srv/b.iso", "raw:/srv/a.iso");
+    EXPECT_EQ(seen(Verb::change, change, blocks(holding("/dev/fdset/4"))).image, Image::after);
+    EXPECT_EQ(seen(Verb::change, change, blocks(holding("/srv/b.iso"))).image, Image::before);
+    EXPECT_EQ(seen(Verb::change, change, blocks(R"([{"device":"ide-5632"}])")).image,
+              Image::neither);
+    const auto foreign = seen(Verb::change, change, blocks(holding("/srv/other.iso")));
+    EXPECT_FALSE(foreign.image);
+    EXPECT_EQ(foreign.medium, "/srv/other.iso");
+    EXPECT_FALSE(seen(Verb::change, change, blocks("[]")).image) << "no such drive";
+}
+
+TEST_F(LookAtThingTest, EmptyDriveIsWhatAnEjectionWantsAndAnInsertionFinds)
+{
+    const auto empty = R"([{"device":"ide-5632"}])";
+    EXPECT_EQ(seen(Verb::change, drive("raw:/srv/b.iso", std::nullopt), blocks(empty)).image,
+              Image::after);
+    EXPECT_EQ(seen(Verb::change, drive(std::nullopt, "raw:/srv/a.iso"), blocks(empty)).image,
+              Image::before);
+}
+
+TEST_F(LookAtThingTest, UnusedSetOfTheNewMediumIsHalf)
+{
+    // b.iso was passed, and nothing opens it: the plan broke off there.
+    const auto evidence = seen(Verb::change, drive("raw:/srv/a.iso", "raw:/srv/b.iso"),
+                               blocks(holding("/dev/fdset/4")));
+    EXPECT_EQ(evidence.image, Image::before);
+    EXPECT_TRUE(evidence.half);
+    EXPECT_EQ(evidence.leftover_fdsets, std::vector<std::int64_t>{5});
+}
+
+}  // namespace
+}  // namespace xlstore
