@@ -297,7 +297,8 @@ class Readme(unittest.TestCase):
             self.assertTrue(name in declared or name.endswith("_") and any(d.startswith(name) for d in declared), name)
 
     def test_what_it_links_to_is_there(self):
-        for name in ("README.md", "schema/README.md", "store/EMBEDDING.md"):
+        for name in ("README.md", "schema/README.md", "store/README.md", "store/DESIGN.md", "store/EMBEDDING.md",
+                     "recovery/README.md", "CONTRIBUTING.md"):
             for link in re.findall(r"\]\(([^)#]+)\)", read(name)):
                 self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
         for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):
