@@ -37,5 +37,6 @@ part replay tests/model/record.py python3 tests/model/record.py --bin "$bin" --s
 part power_cut "$bin/power_cut" "$bin/power_cut"
 part salvage tests/fsck/salvage_test.py \
     python3 tests/fsck/salvage_test.py --bin "$bin" --random 1000
+part kills tests/fsck/kills.py python3 tests/fsck/kills.py --bin "$bin"
 part failing_calls "$bin/failing_calls" "$bin/failing_calls"
 exit $failed
