@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 install_missing $packages_build $packages_story $packages_test $packages_fuzz
 
 cmake --preset asan
-cmake --build build
+cmake --build build-asan
 cmake --preset valgrind
 cmake --build build-valgrind --target xlstore_shared
 sh tests/fuzz/run.sh
-exec ctest --test-dir build --output-on-failure -j3 "$@"
+exec ctest --test-dir build-asan --output-on-failure -j3 "$@"

@@ -23,7 +23,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <new>
@@ -691,7 +690,7 @@ int failing_calls(const Words& words)
     for (std::size_t i = 0; i < words.size(); i += 2)
         if (words[i] == "--share" && words[i + 1].starts_with("1/")) {
             share.of = std::stoul(words[i + 1].substr(2));
-            share.start = static_cast<std::size_t>(std::time(nullptr)) / 3600;
+            share.start = turn();
             share.every_call = false;
             std::printf("share 1/%zu, start %zu\n", share.of, share.start);
         } else if (words[i] == "--operation") {

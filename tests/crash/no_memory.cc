@@ -15,7 +15,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
 #include <new>
 #include <string>
@@ -442,13 +441,13 @@ int no_memory(const Words& words)
 {
     if (words.size() % 2 != 0) return usage();
     std::size_t of = 1;
-    std::size_t turn = 0;
+    std::size_t start = 0;
     std::string only;
     for (std::size_t i = 0; i < words.size(); i += 2)
         if (words[i] == "--share" && words[i + 1].starts_with("1/")) {
             of = std::stoul(words[i + 1].substr(2));
-            turn = static_cast<std::size_t>(std::time(nullptr)) / 3600;
-            std::printf("share 1/%zu, start %zu\n", of, turn % of);
+            start = turn();
+            std::printf("share 1/%zu, start %zu\n", of, start % of);
         } else if (words[i] == "--operation") {
             only = words[i + 1];
         } else {
@@ -463,10 +462,10 @@ int no_memory(const Words& words)
              {std::pair(true, false), std::pair(false, true), std::pair(true, true)})
             for (const std::size_t count :
                  {std::size_t{1}, std::size_t{2}, std::size_t{5}, std::size_t{40}, kForGood}) {
-                if (turn++ % of != 0) continue;
+                if (start++ % of != 0) continue;
                 const auto before = world.runs;
                 // Of the calls the first ones and then ever fewer.
-                for (std::size_t from = 1 + turn % 3;; from += 1 + from / 6)
+                for (std::size_t from = 1 + start % 3;; from += 1 + from / 6)
                     if (!world.run(operation, Trap{of_cxx, of_sqlite, from, count})) break;
                 std::printf("%s, %s%s, %zu in a row: %zu runs\n", operation.name.c_str(),
                             of_cxx ? "C++" : "", of_sqlite ? "SQLite" : "", count,

@@ -17,7 +17,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <set>
 #include <stdexcept>
@@ -398,7 +397,7 @@ int power_cut(const Words& words)
         const std::string& value = words[i + 1];
         if (option == "--share" && value.starts_with("1/")) {
             share.of = std::stoul(value.substr(2));
-            share.start = static_cast<std::size_t>(std::time(nullptr)) / 3600 % share.of;
+            share.start = turn() % share.of;
         } else if (option == "--step") {
             share.of = SIZE_MAX;
             share.start = std::stoul(value);

@@ -22,7 +22,6 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import signal
 import sys
 import tempfile
@@ -170,7 +169,7 @@ def chosen(options):
     if options.order:
         return [tuple(options.order)], 0
     part, of = (int(n) for n in options.share.split("/"))
-    start = random.randrange(of) if options.start is None else options.start
+    start = harness.turn() % of if options.start is None else options.start
     return [order for n, order in enumerate(every) if (n - start) % of < part], start
 
 

@@ -618,7 +618,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--bin", required=True, help="where xlstore and xlfsck are")
     parser.add_argument("--seconds", type=float, default=30, help="of the stress, without its end; default: 30")
-    parser.add_argument("--seed", type=int, default=int(time.time() // 3600), help="default: it rotates with the hour")
+    parser.add_argument("--seed", type=int, default=harness.turn(), help="default: the turn")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--log", help="a file for every operation with its output")
     parser.add_argument("--keep", action="store_true", help="keep the directory")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tests/crash/work.hpp"
 
+#include <cstdlib>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -165,6 +166,12 @@ std::vector<Draft> Work::removal(DomainId domain, const std::string& tablet)
     std::vector<Draft> drafts;
     drafts.push_back(must(draft_detach(entry, made_of(store_->db(), domain, entry))));
     return drafts;
+}
+
+std::size_t turn()
+{
+    const char* given = std::getenv("XLSTORE_TURN");
+    return given ? std::stoul(given) : 0;
 }
 
 }  // namespace xlstore::test

@@ -62,6 +62,9 @@ private:
     std::unique_ptr<Store> store_;
 };
 
+/// Where a share of many points starts: XLSTORE_TURN, which ctest takes from the commit, or 0.
+[[nodiscard]] std::size_t turn();
+
 }  // namespace xlstore::test
 
 #endif  // XLSTORE_TESTS_CRASH_WORK_HPP_

@@ -4,7 +4,7 @@
 
     record.py --bin BUILD/bin [--share 1/6 [--start S]] [--stress SECONDS] [--only TEXT] [--keep DIRECTORY]
 
-What is recorded is below; of the crash points of an operation, a share that rotates with the hour.
+What is recorded is below; of the crash points of an operation, a share.
 Then traces that were tampered with are replayed: each has to be refused.
 
 Exit status: 0 as it has to be, 1 not, 77 there is no spin, or the programs write no traces.
@@ -337,8 +337,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=os.path.abspath, help="where xlstore is, with crash points")
     parser.add_argument("--share", default="1/1", metavar="K/M", help="of the crash points, K of every M passings")
-    parser.add_argument("--start", type=int, default=int(time.time() // 3600),
-                        help="the first of the share; default: it rotates with the hour")
+    parser.add_argument("--start", type=int, default=h.turn(),
+                        help="the first of the share; default: the turn")
     parser.add_argument("--stress", type=float, default=0, metavar="SECONDS", help="of ../crash/stress.py; default: none")
     parser.add_argument("--only", default="", metavar="TEXT", help="the recordings that have it in their name")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIRECTORY", help="put the traces there")
