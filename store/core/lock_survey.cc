@@ -9,7 +9,7 @@ namespace xlstore {
 
 namespace {
 
-Result<LockUse> look_at(Store& store, LockKind kind, std::optional<DomainRow> domain)
+Result<LockUse> use_of(Store& store, LockKind kind, std::optional<DomainRow> domain)
 {
     const auto id = domain ? value_of(domain->id) : 0;
     const Locks& locks = store.locks();
@@ -48,7 +48,7 @@ Result<std::vector<LockUse>> survey_locks(Store& store)
     }
     std::vector<LockUse> uses;
     const auto add = [&](LockKind kind, std::optional<DomainRow> domain) -> Result<void> {
-        auto use = look_at(store, kind, std::move(domain));
+        auto use = use_of(store, kind, std::move(domain));
         if (!use) return std::move(use).error();
         if (kind == LockKind::slow)
             for (const auto& wait : waits)
@@ -75,7 +75,7 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
     if (auto ok = store.check(); !ok) co_return ok.error();
     const auto id = value_of(domain.id);
     const auto byte = store.locks().byte(LockKind::slow, id);
-    const auto use = look_at(store, LockKind::slow, domain);
+    const auto use = use_of(store, LockKind::slow, domain);
     if (!use) co_return use.error();
     const std::string subject = "the slow lock of " + domain.subject();
     if (!use->held) co_return Broken{false, "no process holds " + subject};

@@ -32,7 +32,7 @@ std::string pci_device(const std::string& key)
     return id;
 }
 
-std::string listed(const std::vector<Product>& products)
+std::string names_of(const std::vector<Product>& products)
 {
     std::string text;
     for (const auto& product : products)
@@ -139,9 +139,9 @@ private:
         entry.shown = has_not.empty() ? SurveyedEntry::Shown::all
                       : has.empty()   ? SurveyedEntry::Shown::none
                                       : SurveyedEntry::Shown::part;
-        if (!has.empty()) entry.evidence = "QEMU has " + listed(has);
+        if (!has.empty()) entry.evidence = "QEMU has " + names_of(has);
         if (!has_not.empty())
-            entry.evidence += (has.empty() ? "QEMU has no " : ", but no ") + listed(has_not);
+            entry.evidence += (has.empty() ? "QEMU has no " : ", but no ") + names_of(has_not);
     }
 
     [[nodiscard]] const SurveyedEntry* entry_of(const std::string& drive) const
