@@ -36,7 +36,7 @@ def includes(path):
 
 
 def flaws(source):
-    """What is in no room, and each include that points upwards."""
+    """What is in no room, and each include of a room or layer that may not be used."""
     rooms = {layer: rooms_of(source, layer) for layer in ("store", "recovery")}
     found = []
     for layer in LAYERS:
@@ -54,7 +54,7 @@ def flaws(source):
                     found.append(f"{name} uses {to_layer}/{rest}, which is in no room")
                 elif to_layer == layer and layer in rooms and \
                         rooms[layer].index(to_room) > rooms[layer].index(room):
-                    found.append(f"{name} uses {to_layer}/{rest}, which is a room above")
+                    found.append(f"{name} uses {to_layer}/{rest}, which stands below it in the table")
                 elif layer == "recovery" and (to_layer, to_room) == ("store", "capi") and room != "capi":
                     found.append(f"{name} uses {to_layer}/{rest}, which is for recovery/capi alone")
     return found
