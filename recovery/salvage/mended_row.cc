@@ -151,6 +151,8 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
     mending.counts("epoch", witness.above);
     mending.counts("revision", witness.above);
     mending.one_of("layout", std::array{"yajl", "json-c"}, "yajl");
+    if (mending.has("layout_tight") && row.integer("layout_tight") >> 1 != 0)
+        mending.set("layout_tight", std::int64_t{0}, "0 was taken");
     mend_boot(mending, row, witness);
     if (!row.is_null("vm_uuid") && !sound_uuid(row.text("vm_uuid")))
         mending.set("vm_uuid", std::monostate(), "it is not known any more");

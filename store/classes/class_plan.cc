@@ -10,6 +10,8 @@
 #include "store/base/limits.hpp"
 #include "store/model/device_class.hpp"
 #include "store/text/json_text.hpp"
+#include "store/model/libxl_fields.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
 
@@ -166,6 +168,19 @@ Result<Wanted> wanted(std::string_view device_class, std::string_view json)
     return Wanted{ThingName{std::string(device_class), *std::move(key)}, *std::move(text)};
 }
 
+// QMP is UTF-8; a document's strings need not be.
+Result<void> check_can_be_said(const ThingName& thing, const Plan& plan)
+{
+    for (const auto& step : plan.steps)
+        if (holds_raw_bytes(step.command.arguments) ||
+            (step.undo && holds_raw_bytes(step.undo->arguments)))
+            return Error(Errc::invalid,
+                         thing.text() + ": " + step.command.execute +
+                             " cannot be said to QEMU: an argument is not UTF-8",
+                         "nothing was changed; give it a name that is");
+    return {};
+}
+
 Draft add_draft(Wanted thing, Plan plan)
 {
     return Draft{Verb::add,    std::move(thing.name), std::nullopt, std::move(thing.json),
@@ -243,8 +258,8 @@ std::optional<std::string> medium_of(std::string_view disk)
 
 std::string with_medium(std::string_view disk, std::string_view path, std::string_view format)
 {
-    return json_with_member(json_with_member(disk, "pdev_path", json_quote(path)), "format",
-                            json_quote(format));
+    const auto with_path = with_libxl_member("disks", disk, "pdev_path", json_quote(path));
+    return with_libxl_member("disks", with_path, "format", json_quote(format));
 }
 
 std::vector<Product> products_of(const ThingRow& entry)
@@ -282,6 +297,7 @@ Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
                                         " cannot be attached to a running domain by this version");
     auto plan = attachable->plan(thing->json);
     if (!plan) return std::move(plan).error();
+    if (auto ok = check_can_be_said(thing->name, *plan); !ok) return std::move(ok).error();
     return add_draft(*std::move(thing), *std::move(plan));
 }
 
@@ -391,14 +407,13 @@ Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
                  {},
                  {}});
     }
+    if (auto ok = check_can_be_said(entry.name, draft.plan); !ok) return std::move(ok).error();
     return draft;
 }
 
 Result<Draft> draft_insert(const ThingRow& entry, std::string_view file)
 {
-    // The document is JSON, and so UTF-8; a path need not be.
-    if (const auto text = json_minify(json_quote(file), "path");
-        !text || file.find('\0') != std::string_view::npos)
+    if (!is_utf8(file) || file.find('\0') != std::string_view::npos)
         return Error(Errc::invalid, "the path " + json_shown(file) + " is not UTF-8",
                      "nothing was changed; rename the image");
     return draft_change(entry, with_medium(entry.json, file, "raw"));

@@ -19,7 +19,7 @@ namespace {
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
     "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid, " \
-    "older_state"
+    "older_state, layout_tight"
 
 DomainRow domain_from(const Statement& row)
 {
@@ -33,7 +33,7 @@ DomainRow domain_from(const Statement& row)
         throw DbError(SQLITE_CORRUPT, "database: incarnation " + std::to_string(row.integer(0)) +
                                           ": " + state.error().message);
     d.state = *state;
-    d.layout = row.text(5);
+    d.layout = layout_of(row.text(5), row.integer(23) != 0);
     d.boot_id = row.text(6);
     d.creator = row.maybe_integer(7);
     if (!row.is_null(8)) {
@@ -379,8 +379,7 @@ std::string read_document(Db& db, DomainId domain)
 
 std::string export_document(Db& db, const DomainRow& domain)
 {
-    return json_pretty(read_document(db, domain.id),
-                       domain.layout == "json-c" ? JsonLayout::json_c : JsonLayout::yajl);
+    return json_pretty(read_document(db, domain.id), domain.layout);
 }
 
 }  // namespace xlstore

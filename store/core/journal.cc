@@ -15,7 +15,9 @@
 #include "store/testing/hole.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/text/plain_text.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
 
@@ -66,7 +68,7 @@ void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
     for (const auto n : available)
         text += (text.size() > 1 ? "," : "") + std::to_string(n);
     db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'b_info'")
-        .bind(json_with_member(b_info, "avail_vcpus", text + "]"))
+        .bind(with_libxl_member("b_info", b_info, "avail_vcpus", text + "]"))
         .bind(value_of(domain))
         .run();
 }
@@ -161,7 +163,8 @@ std::optional<std::string> medium_in(const ThingName& thing, std::string_view js
 {
     if (thing.device_class != "disks" || json_get_integer(json, "is_cdrom").value_or(0) == 0)
         return std::nullopt;
-    return path_only(json_get_string(json, "pdev_path").value_or(""));
+    auto medium = path_only(json_get_string(json, "pdev_path").value_or(""));
+    return is_utf8(medium) ? medium : plain_text(medium, limits::evidence_bytes_max);
 }
 
 // R15: compare and advance. R8: the state is read in the same transaction, so that either of a

@@ -69,9 +69,9 @@ void keep_document(Db& db, const DomainRow& domain, std::string_view why)
     const auto json = read_document(db, domain.id);
     if (json_members(json).empty()) return;
     db.prepare(
-          "INSERT INTO retired_document (id, domid, uuid, vm_uuid, name, layout, created_us, "
-          "born_us, retired_us, why, json, things) SELECT id, domid, uuid, vm_uuid, name, layout, "
-          "created_us, born_us, ?2, ?3, ?4, ?5 FROM domain WHERE id = ?1 AND NOT EXISTS "
+          "INSERT INTO retired_document (id, domid, uuid, vm_uuid, name, layout, layout_tight, "
+          "created_us, born_us, retired_us, why, json, things) SELECT id, domid, uuid, vm_uuid, "
+          "name, layout, layout_tight, created_us, born_us, ?2, ?3, ?4, ?5 FROM domain WHERE id = ?1 AND NOT EXISTS "
           "(SELECT 1 FROM retired_document WHERE id = ?1)")
         .bind(value_of(domain.id))
         .bind(now_us())
@@ -88,11 +88,11 @@ Result<RetiredDocument> find_retired(Db& db, std::string_view word)
     RetiredDocument found;
     found.id = ids.front();
     found.others.assign(ids.begin() + 1, ids.end());
-    auto row = db.prepare("SELECT layout, json, things FROM retired_document WHERE id = ?1")
-                   .bind(value_of(found.id));
+    auto row =
+        db.prepare("SELECT layout, json, things, layout_tight FROM retired_document WHERE id = ?1")
+            .bind(value_of(found.id));
     if (!row.step()) return not_kept(db, word);  // pruned meanwhile
-    found.text =
-        json_pretty(row.text(1), row.text(0) == "json-c" ? JsonLayout::json_c : JsonLayout::yajl);
+    found.text = json_pretty(row.text(1), layout_of(row.text(0), row.integer(3) != 0));
     if (const auto things = row.maybe_text(2))
         found.things = json_pretty(*things, JsonLayout::yajl);
     return found;

@@ -57,8 +57,8 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
                          : "destroy it first, or use another domid");
     db.prepare(
           "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
-          "changed_us, born_us) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)")
+          "changed_us, born_us, layout_tight) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)")
         .bind(domid)
         .bind(document.uuid)
         .bind(document.name)
@@ -68,6 +68,7 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
         .bind(state == DomainState::creating ? std::optional(store.session()) : std::nullopt)
         .bind(now_us())
         .bind(state == DomainState::creating ? std::nullopt : std::optional(now_us()))
+        .bind(std::int64_t{layout_is_tight(document.layout)})
         .run();
     const auto id = db.last_insert_id();
     XLSTORE_TRACE("row", id, std::string(state_name(state)));

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "store/text/json_text.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
 
@@ -94,7 +95,17 @@ public:
         std::string value = json_decode_string(*text);
         if (value.empty()) fail(": " + std::string(field) + " is empty");
         if (value.find('\0') != std::string::npos) fail(": " + std::string(field) + " holds a NUL");
+        if (!is_utf8(value)) fail(": " + std::string(field) + " is not UTF-8");
         return value;
+    }
+
+    /// Whether `field` is given, as any string: it tells nothing by itself.
+    bool has_string(std::string_view field)
+    {
+        const std::optional<std::string_view> text = json_find(element_, field);
+        if (!text || json_type(*text) == JsonType::null) return false;
+        if (json_type(*text) != JsonType::string) fail(": " + std::string(field) + " is not a string");
+        return true;
     }
 
     void fail(std::string_view reason)
@@ -126,14 +137,14 @@ std::string key_of(KeyRule rule, Identity& identity)
         return std::to_string(ctrl) + "." + std::to_string(port);
     }
     case KeyRule::bdf: {
-        const auto name = identity.string("name");
+        const bool named = identity.has_string("name");
         // Segments above ffff exist (those of a VMD controller); libxl prints them as they are.
         const auto domain = static_cast<unsigned>(identity.integer("domain", 0, 0, kIntMax));
         const auto bus = static_cast<unsigned>(identity.integer("bus", 0, 0, 0xff));
         const auto dev = static_cast<unsigned>(identity.integer("dev", 0, 0, 0x1f));
         const auto func = static_cast<unsigned>(identity.integer("func", 0, 0, 7));
         // Given by name alone: libxl looks up the rest when it adds the device.
-        if (name && domain == 0 && bus == 0 && dev == 0 && func == 0) return {};
+        if (named && domain == 0 && bus == 0 && dev == 0 && func == 0) return {};
         std::array<char, 32> text{};
         std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.%01x", domain, bus, dev, func);
         return text.data();
@@ -215,9 +226,9 @@ std::string element_of_key(const DeviceClass& device_class, std::string_view key
         }
         std::array<unsigned, 4> at{};
         std::sscanf(std::string(key).c_str(), "%x:%x:%x.%x", &at[0], &at[1], &at[2], &at[3]);
-        std::size_t number = 0;
-        for (const char* field : {"domain", "bus", "dev", "func"})
-            members.emplace_back(field, std::to_string(at.at(number++)));
+        std::size_t number = at.size();
+        for (const char* field : {"func", "dev", "bus", "domain"})
+            if (at.at(--number) != 0) members.emplace_back(field, std::to_string(at.at(number)));
         break;
     }
     case KeyRule::position:

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "store/base/limits.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
 
@@ -121,8 +122,7 @@ std::optional<std::string> normal_uuid(std::string uuid)
 Result<void> check_name(std::string_view name)
 {
     if (!fits_as_name(name)) return invalid("name", "it is empty or holds a NUL");
-    if (const auto checked = json_minify(json_quote(name), "name"); !checked)
-        return checked.error();
+    if (!is_utf8(name)) return invalid("name", "it is not UTF-8");
     return {};
 }
 

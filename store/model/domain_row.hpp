@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "store/base/domain_id.hpp"
+#include "store/text/json_text.hpp"
 #include "store/model/qemu_registration.hpp"
 
 namespace xlstore {
@@ -23,7 +24,7 @@ struct DomainRow {
     std::optional<std::string> vm_uuid;  ///< that it goes by since it was preserved
     std::string name;
     DomainState state = DomainState::creating;
-    std::string layout;
+    JsonLayout layout = JsonLayout::yajl;  ///< how libxl wrote its document
     std::string boot_id;
     std::optional<std::int64_t> creator;            ///< session, while it is being created
     std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known

@@ -6,6 +6,7 @@
 #include "store/base/clock.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/journal.hpp"
+#include "store/text/raw_bytes.hpp"
 #include "store/operation/unplaced.hpp"
 #include "store/text/json_text.hpp"
 
@@ -21,7 +22,7 @@ Result<void> check_reason(const std::string& reason)
     const bool bad = reason.empty() || reason.size() > kReasonBytes ||
                      std::any_of(reason.begin(), reason.end(),
                                  [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-    if (bad || !json_minify(json_quote(reason), "reason"))
+    if (bad || !is_utf8(reason))
         return Error(Errc::invalid,
                      "reason: it has to be one line of UTF-8, 1 to " +
                          std::to_string(kReasonBytes) + " bytes",

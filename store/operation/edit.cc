@@ -11,6 +11,7 @@
 #include "store/core/journal.hpp"
 #include "store/model/document_changes.hpp"
 #include "store/text/json_text.hpp"
+#include "store/model/libxl_fields.hpp"
 
 namespace xlstore {
 
@@ -208,7 +209,7 @@ std::string b_info_text(Db& db, DomainId domain, std::string text)
     if (!row.step()) return text;
     const std::string before = row.text(0);
     const auto available = json_find(before, "avail_vcpus");
-    return available ? json_with_member(text, "avail_vcpus", *available)
+    return available ? with_libxl_member("b_info", text, "avail_vcpus", *available)
                      : json_without_member(text, "avail_vcpus");
 }
 
@@ -296,7 +297,7 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
                      domain->subject() + ": the document is that of uuid " + document.uuid +
                          ", the domain's is " + domain->uuid,
                      "nothing was changed");
-    db.prepare("UPDATE domain SET name = ?, layout = ? WHERE id = ?")
+    db.prepare("UPDATE domain SET name = ?, layout = ?, layout_tight = ? WHERE id = ?")
         .bind(document.name)
         .bind(layout_name(document.layout))
         .bind(value_of(fast.domain()))

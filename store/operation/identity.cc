@@ -5,6 +5,7 @@
 #include "store/model/document.hpp"
 #include "store/operation/edit.hpp"
 #include "store/text/json_text.hpp"
+#include "store/model/libxl_fields.hpp"
 
 namespace xlstore {
 
@@ -36,7 +37,7 @@ Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& befor
         return Error(Errc::store, before.subject() + " has a document without c_info",
                      "'xlfsck -y' writes it anew");
     db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'c_info'")
-        .bind(json_with_member(member.text(0), "name", json_quote(name)))
+        .bind(with_libxl_member("c_info", member.text(0), "name", json_quote(name)))
         .bind(id)
         .run();
     return {};

@@ -6,6 +6,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/classes/class_plan.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/core/product.hpp"
 #include "store/qmp/address.hpp"
 #include "store/text/json_text.hpp"
@@ -108,9 +109,9 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
     auto members = read_members(db, row->id);
     for (auto& member : members)
         if (name && member.key == "c_info" && member.text)
-            member.text = json_with_member(*member.text, "name", json_quote(*name));
-    outgoing.text = json_pretty(document_text(members, things),
-                                row->layout == "json-c" ? JsonLayout::json_c : JsonLayout::yajl);
+            member.text =
+                with_libxl_member("c_info", *member.text, "name", json_quote(*name));
+    outgoing.text = json_pretty(document_text(members, things), row->layout);
     return outgoing;
 }
 

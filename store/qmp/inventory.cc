@@ -6,6 +6,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/text/json_text.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
 
@@ -266,7 +267,8 @@ bool Drives::holds(const Drive& drive, const std::string& medium) const
     if (!drive.file) return false;
     if (fdset_of(*drive.file)) return medium_in(drive) == medium;
     const auto colon = std::min(medium.find(':'), medium.size());
-    return *drive.file == medium.substr(std::min(colon + 1, medium.size())) &&
+    const auto path = medium.substr(std::min(colon + 1, medium.size()));
+    return (*drive.file == path || (!is_utf8(path) && may_be_printed_as(path, *drive.file))) &&
            libxl_format(drive.format) == medium.substr(0, colon);
 }
 

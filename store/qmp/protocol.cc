@@ -8,6 +8,7 @@
 #include "store/testing/hole.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore::qmp {
 
@@ -142,6 +143,7 @@ std::optional<Action> Protocol::message(std::string line)
     const std::size_t bytes = line.size();
     line = std::string();  // it may be long, and its copy is what is read from here on
     if (!text) return fail("sent " + text.error().message);
+    if (holds_raw_bytes(*text)) return fail("sent a line that is not UTF-8");
     if (json_type(*text) != JsonType::object) return fail("sent a line that is no JSON object");
 
     const auto qmp = json_find(*text, "QMP");

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "store/text/raw_bytes.hpp"
+
 namespace xlstore {
 
 namespace {
@@ -113,6 +115,8 @@ public:
     bool key(string_t& value)
     {
         // The parser gives the decoded key, so "a" and "\u0061" are found to be the same.
+        if (holds_masked_byte(value))
+            return fail(opening_quote(text_, *count_ - 1), "a key that is not UTF-8");
         if (keys_.back().insert(value).second) {
             if (++members_ <= limits::json_members_max) return true;
             return fail(opening_quote(text_, *count_ - 1),
@@ -301,13 +305,13 @@ void append_u00(std::string& out, unsigned char c, std::string_view hex)
     out += hex[c & 0xF];
 }
 
-/// Appends `utf8` as a string token. The two libraries differ in the slash and in the case of hex
-/// digits; both leave DEL and all that is not ASCII as it is.
-void append_quoted(std::string& out, std::string_view utf8, JsonLayout layout)
+/// Appends `content` as a string token. The two libraries differ in the slash and in the case of
+/// hex digits; both leave DEL and all that is not ASCII as it is, UTF-8 or not.
+void append_quoted(std::string& out, std::string_view content, JsonLayout layout)
 {
-    const bool json_c = layout == JsonLayout::json_c;
+    const bool json_c = layout != JsonLayout::yajl;
     out += '"';
-    for (const char c : utf8) {
+    for (const char c : content) {
         const auto u = static_cast<unsigned char>(c);
         const std::size_t escape = kEscaped.find(c);
         if (escape != std::string_view::npos && (c != '/' || json_c)) {
@@ -320,6 +324,20 @@ void append_quoted(std::string& out, std::string_view utf8, JsonLayout layout)
         }
     }
     out += '"';
+}
+
+/// Is there an empty object or array on one line?
+bool has_tight_empty(std::string_view source)
+{
+    for (std::size_t i = 0; i < source.size(); ++i) {
+        if (source[i] == '"') {
+            i = skip_string(source, i) - 1;
+            continue;
+        }
+        const char next = at(source, i + 1);
+        if ((source[i] == '{' && next == '}') || (source[i] == '[' && next == ']')) return true;
+    }
+    return false;
 }
 
 bool same_content(std::string_view a, std::string_view b, std::size_t depth)
@@ -360,30 +378,35 @@ bool same_content(std::string_view a, std::string_view b, std::size_t depth)
 
 }  // namespace
 
-Result<std::string> json_minify(std::string_view text, std::string_view what, std::size_t bytes_max)
+Result<std::string> json_minify(std::string_view source, std::string_view what,
+                                std::size_t bytes_max)
 {
-    if (!text.empty() && text.back() == '\0') text.remove_suffix(1);
-    if (text.size() > bytes_max) {
+    if (!source.empty() && source.back() == '\0') source.remove_suffix(1);
+    const std::string text =
+        source.size() > bytes_max ? std::string() : with_raw_bytes_escaped(source);
+    if (source.size() > bytes_max || text.size() > bytes_max) {
         return Error(Errc::invalid,
                      std::string(what) + " is larger than " + std::to_string(bytes_max) + " bytes");
     }
     // Both would pass below: the parser skips a BOM, and takes a NUL for the end of its input.
-    if (text.substr(0, 3) == "\xEF\xBB\xBF")
+    if (text.starts_with("\xEF\xBB\xBF"))
         return error_at(text, 0, what, "a byte order mark stands before it");
-    if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
+    if (const std::size_t nul = text.find('\0'); nul != std::string::npos)
         return error_at(text, nul, what, "NUL byte");
 
+    const std::string masked = with_raw_bytes_masked(text);
     std::size_t count = 0;
     Checker checker(text, &count);
-    if (!nlohmann::json::sax_parse(CountingIterator(text.data(), &count),
-                                   CountingIterator(text.data() + text.size(), &count), &checker))
+    if (!nlohmann::json::sax_parse(CountingIterator(masked.data(), &count),
+                                   CountingIterator(masked.data() + masked.size(), &count),
+                                   &checker))
         return error_at(text, checker.failed_at(), what, checker.reason());
 
     std::string minified;
     minified.reserve(text.size());
     for (std::size_t i = 0; i < text.size();) {
         const std::size_t end = text[i] == '"' ? skip_string(text, i) : i + 1;
-        if (!is_space(text[i])) minified += text.substr(i, end - i);
+        if (!is_space(text[i])) minified.append(text, i, end - i);
         i = end;
     }
     return minified;
@@ -462,17 +485,20 @@ std::string json_decode_string(std::string_view string_text)
             code = 0x10000 + ((code - 0xD800) << 10) + (hex4(string_text, i + 3) & 0x3FF);
             i += 6;
         }
-        append_utf8(content, code);
+        if (const std::optional<char> raw = raw_byte_of(code))
+            content += *raw;
+        else
+            append_utf8(content, code);
     }
     return content;
 }
 
-std::string json_quote(std::string_view utf8)
+std::string json_quote(std::string_view content)
 {
     std::string out;
-    out.reserve(utf8.size() + 2);
-    append_quoted(out, utf8, JsonLayout::yajl);
-    return out;
+    out.reserve(content.size() + 2);
+    append_quoted(out, content, JsonLayout::yajl);
+    return with_raw_bytes_escaped(out);
 }
 
 std::string json_shown(std::string_view utf8)
@@ -578,7 +604,18 @@ bool json_equal(std::string_view a, std::string_view b)
 
 std::string_view layout_name(JsonLayout layout) noexcept
 {
-    return layout == JsonLayout::json_c ? "json-c" : "yajl";
+    return layout == JsonLayout::yajl ? "yajl" : "json-c";
+}
+
+bool layout_is_tight(JsonLayout layout) noexcept
+{
+    return layout == JsonLayout::json_c_18;
+}
+
+JsonLayout layout_of(std::string_view name, bool tight) noexcept
+{
+    if (name != "json-c") return JsonLayout::yajl;
+    return tight ? JsonLayout::json_c_18 : JsonLayout::json_c;
 }
 
 JsonLayout json_detect_layout(std::string_view source)
@@ -587,8 +624,8 @@ JsonLayout json_detect_layout(std::string_view source)
     constexpr std::string_view json_c_begin = "{\n  \"";
     if (source.substr(0, json_c_begin.size()) != json_c_begin) return JsonLayout::yajl;
     const std::size_t colon = skip_string(source, json_c_begin.size() - 1);
-    const bool tight = at(source, colon) == ':' && !is_space(at(source, colon + 1));
-    return tight ? JsonLayout::json_c : JsonLayout::yajl;
+    if (at(source, colon) != ':' || is_space(at(source, colon + 1))) return JsonLayout::yajl;
+    return has_tight_empty(source) ? JsonLayout::json_c_18 : JsonLayout::json_c;
 }
 
 std::string json_pretty(std::string_view minified, JsonLayout layout)
@@ -617,8 +654,8 @@ std::string json_pretty(std::string_view minified, JsonLayout layout)
             const bool empty = next == '}' || next == ']';
             out += c;
             ++depth;
-            // Both libraries end the line of the bracket; yajl then begins one for a first member
-            // that does not come.
+            // yajl ends the line of the bracket, and then that of a first member that does not
+            // come.
             if (empty && yajl) out += '\n';
             if (!empty) new_line();
             break;
@@ -626,7 +663,7 @@ std::string json_pretty(std::string_view minified, JsonLayout layout)
         case '}':
         case ']':
             if (depth > 0) --depth;
-            new_line();
+            if (!layout_is_tight(layout) || (out.back() != '{' && out.back() != '[')) new_line();
             out += c;
             break;
         case ',':

@@ -18,10 +18,11 @@
 
 namespace xlstore {
 
-/// Checks `text` (one JSON value, RFC 8259, UTF-8 without BOM, no duplicate key, no deeper than
+/// Checks `text` (one JSON value, RFC 8259, UTF-8 without BOM but for bytes in strings that are no
+/// keys, which become escapes: see store/text/raw_bytes.hpp; no duplicate key, no deeper than
 /// limits::json_depth_max, no more than limits::json_members_max members in the objects around any
 /// place, no larger than `bytes_max`) and returns it without insignificant white
-/// space; every token is spelled as it came. One NUL at the very end is ignored, for libxl stores
+/// space; every other token is spelled as it came. One NUL at the very end is ignored, for libxl stores
 /// strlen + 1 bytes; the result never holds a NUL byte (a string may still say "\u0000").
 /// `what` names the text in errors ("document web.json").
 /// Errors: invalid, with line:column (both from 1, the column in bytes) except for the size.
@@ -55,12 +56,13 @@ struct JsonMember {
 [[nodiscard]] std::optional<std::string_view> json_find(std::string_view object_text,
                                                         std::string_view key);
 
-/// The content of a string token, in UTF-8. It may hold NUL ("\u0000").
+/// The content of a string token, in UTF-8 but for bytes that were not. It may hold NUL
+/// ("\u0000").
 [[nodiscard]] std::string json_decode_string(std::string_view string_text);
 
-/// Makes a string token of `utf8` (REQUIRES UTF-8; for text from outside see plain_text()) with the
-/// escapes that yajl uses.
-[[nodiscard]] std::string json_quote(std::string_view utf8);
+/// Makes a string token of `content` with the escapes that yajl uses, and those of raw_bytes.hpp;
+/// what is to be read by people passes plain_text() before.
+[[nodiscard]] std::string json_quote(std::string_view content);
 
 /// `utf8` quoted for a message: bounded, and without control characters of any kind, so that text
 /// from outside can neither flood nor steer a terminal.
@@ -93,19 +95,24 @@ struct JsonMember {
 /// compared decoded, numbers by spelling (1.0 is not 1).
 [[nodiscard]] bool json_equal(std::string_view a, std::string_view b);
 
-/// Which of libxl's two libraries printed a text: yajl (to 4.20) or json-c (4.21 and later).
-enum class JsonLayout { yajl, json_c };
-/// As the store has it.
+/// Which of libxl's two libraries printed a text: yajl (to 4.20) or json-c (4.21 and later); of
+/// json-c whether it is 0.18 or later, which differs in what is empty.
+enum class JsonLayout { yajl, json_c, json_c_18 };
+/// As the store has it, in two columns: the library, and whether it leaves an empty object on its
+/// line.
 [[nodiscard]] std::string_view layout_name(JsonLayout layout) noexcept;
+[[nodiscard]] bool layout_is_tight(JsonLayout layout) noexcept;
+[[nodiscard]] JsonLayout layout_of(std::string_view name, bool tight) noexcept;
 
 /// The layout of `source`, a text as it came (not minified), told by the first member of the
-/// object. yajl when in doubt.
+/// object and by what is empty. yajl, or the earlier json-c, when in doubt.
 [[nodiscard]] JsonLayout json_detect_layout(std::string_view source);
 
 /// Prints a value as libxl would with that library. yajl: 4 spaces, `"key": value`, a blank line
-/// inside empty objects and arrays, a newline at the end. json-c (JSON_C_TO_STRING_PRETTY, 0.16):
-/// 2 spaces, `"key":value`, `\/` for a slash, a newline inside empty ones and none at the end.
-/// Strings get that library's escapes; numbers keep their spelling.
+/// inside empty objects and arrays, a newline at the end. json-c (JSON_C_TO_STRING_PRETTY):
+/// 2 spaces, `"key":value`, `\/` for a slash, none at the end, and a newline inside empty ones
+/// before 0.18.
+/// Strings get that library's escapes, and the bytes that they had; numbers keep their spelling.
 [[nodiscard]] std::string json_pretty(std::string_view minified, JsonLayout layout);
 
 }  // namespace xlstore
