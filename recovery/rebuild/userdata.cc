@@ -2,16 +2,14 @@
 #include "recovery/rebuild/userdata.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <string_view>
 
 #include "store/base/limits.hpp"
 #include "store/model/document.hpp"
+#include "store/os/regular_file.hpp"
 
 namespace xlstore::recovery {
 
@@ -39,15 +37,9 @@ Error unseen(const std::string& path, const std::string& why)
 
 Result<UserdataDocument> read_document(const fs::path& path, const std::string& uuid)
 {
-    std::error_code error;
-    const auto size = fs::file_size(path, error);
-    if (error) return unseen(path, error.message());
-    if (size > limits::document_bytes_max) return unseen(path, "it is too large for a document");
-    errno = 0;
-    std::ifstream file(path, std::ios::binary);
-    UserdataDocument found{path, uuid, {}, {std::istreambuf_iterator<char>(file), {}}};
-    if (!file.is_open() || file.bad())
-        return unseen(path, errno_text(errno == 0 ? EIO : errno));
+    auto text = read_regular_file(path, limits::document_bytes_max + 1);
+    if (!text) return text.error();
+    UserdataDocument found{path, uuid, {}, *std::move(text)};
     const auto document = parse_document(found.text, "its text");
     if (!document) return unseen(path, document.error().message);
     if (document->uuid != uuid)

@@ -2,9 +2,6 @@
 // init, upgrade, create, soft-reset, import, register, rename, preserve, close, reopen, destroy,
 // recover.
 #include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "schema/steps.hpp"
@@ -15,23 +12,6 @@
 #include "xlstore/recovery.h"
 
 namespace xlstore::tools {
-
-Result<std::string> read_file(const std::string& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(file), {});
-    if (!file && text.empty())
-        return Error(Errc::invalid, "cannot read " + path,
-                     "name a file that can be read; nothing was changed");
-    return text;
-}
-
-Result<std::string> read_text(const std::string& word)
-{
-    if (word == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-    if (word.starts_with('@')) return read_file(word.substr(1));
-    return word;
-}
 
 namespace {
 

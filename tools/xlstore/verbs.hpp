@@ -60,6 +60,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out);
 
 /// A literal, @FILE, or - for standard input.
 Result<std::string> read_text(const std::string& word);
+/// A regular file, or standard input for "-", without the NUL that libxl ends its files with.
+/// Errors: invalid (another kind of file, too large, text behind a NUL); io.
 Result<std::string> read_file(const std::string& path);
 
 Result<Status> run_init(const Arguments&);
