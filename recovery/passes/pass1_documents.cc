@@ -19,6 +19,7 @@
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/document.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/qmp/protocol.hpp"
 
 namespace xlstore::recovery {
@@ -95,6 +96,16 @@ std::string text_instead(Db& db, DomainId domain, const ThingRow& entry)
     return found_entry(entry.name.key, made_of(db, domain, entry).products);
 }
 
+// c_info with name and uuid of the row; without them where the document came without, as Xen's
+// stub of domain 0.
+std::string with_identity(const DomainRow& domain, const std::string& c_info)
+{
+    if (domain.uuid == kNilUuid && domain.name == name_without_one(domain.domid))
+        return json_without_member(json_without_member(c_info, "name"), "uuid");
+    const auto named = with_libxl_member("c_info", c_info, "name", json_quote(domain.name));
+    return with_libxl_member("c_info", named, "uuid", json_quote(domain.uuid));
+}
+
 // Its intent was deleted, or lost: nothing else would ever settle it (R10).
 bool is_orphaned(Db& db, DomainId domain, const ThingRow& entry)
 {
@@ -134,7 +145,7 @@ public:
         const auto c_info = std::ranges::find(members, "c_info", &DocumentMember::key);
         // Where that is damaged its repair makes it the domain's.
         if (c_info == members.end() || !flaw_of(*c_info))
-            look_at_identity(domain, c_info == members.end() ? "{}" : c_info->text.value_or("{}"));
+            look_at_identity(domain, c_info == members.end() ? std::nullopt : c_info->text);
         // With a schema and rows that are sound it cannot be otherwise: it takes as long as all
         // else.
         if (check_.options().whole && found_.size() == before)
@@ -218,12 +229,15 @@ private:
         return found.step();
     }
 
-    void look_at_identity(const DomainRow& domain, const std::string& c_info)
+    // `c_info`: nothing where the document has none.
+    void look_at_identity(const DomainRow& domain, const std::optional<std::string>& c_info)
     {
-        const auto name = json_get_string(c_info, "name");
-        auto uuid = json_get_string(c_info, "uuid");
+        const auto name = json_get_string(c_info.value_or("{}"), "name");
+        auto uuid = json_get_string(c_info.value_or("{}"), "uuid");
         if (uuid) uuid = normal_uuid(*std::move(uuid));
-        if (name == domain.name && uuid == domain.uuid) return;
+        if (c_info && name.value_or(name_without_one(domain.domid)) == domain.name &&
+            uuid.value_or(std::string(kNilUuid)) == domain.uuid)
+            return;
         add(domain,
             Flaw{Code::identity_differs,
                  "c_info has name " + (name ? qmp::printable(*name) : "none") + ", uuid " +
@@ -283,8 +297,7 @@ private:
 
     static Repair repair(const DomainRow& domain, const DocumentMember& seen, Code code)
     {
-        const std::string c_info =
-            json_object({{"uuid", json_quote(domain.uuid)}, {"name", json_quote(domain.name)}});
+        const std::string c_info = with_identity(domain, "{}");
         const bool goes = code == Code::member_unreadable && seen.key != "c_info";
         const bool no_array = code == Code::member_misplaced && !seen.text;
         std::optional<std::string> text = seen.text;
@@ -318,7 +331,7 @@ private:
 
     static Repair identify(const DomainRow& domain)
     {
-        return [name = domain.name, uuid = domain.uuid](Db& db, DomainId id) -> Result<void> {
+        return [domain](Db& db, DomainId id) -> Result<void> {
             const auto members = read_members(db, id);
             const auto now = std::ranges::find(members, "c_info", &DocumentMember::key);
             if (now == members.end()) {
@@ -327,15 +340,14 @@ private:
                       "SELECT ?1, coalesce(min(rank), 0) - 10, 'c_info', '\"c_info\"', ?2 "
                       "FROM document_member WHERE domain = ?1")
                     .bind(value_of(id))
-                    .bind(json_object({{"name", json_quote(name)}, {"uuid", json_quote(uuid)}}))
+                    .bind(with_identity(domain, "{}"))
                     .run();
                 return {};
             }
             const std::string old = now->text.value_or("{}");
             set_aside(db, id, "member c_info", "it was that of another domain", old);
-            const auto named = json_with_member(old, "name", json_quote(name));
             db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND rank = ?")
-                .bind(json_with_member(named, "uuid", json_quote(uuid)))
+                .bind(with_identity(domain, old))
                 .bind(value_of(id))
                 .bind(now->rank)
                 .run();

@@ -207,7 +207,8 @@ private:
             co_return Error(Errc::conflict, "it is another process by now", "run it again");
         if (!row) {
             auto fresh =
-                co_await import_domain(store_, *qemu.domid, std::move(document), where, until);
+                co_await import_domain(store_, *qemu.domid, std::move(document), where, until, {},
+                                       true);  // R1: it lives
             if (!fresh) co_return std::move(fresh).error();
             row = *std::move(fresh);
         }

@@ -42,7 +42,7 @@ Result<UserdataDocument> read_document(const fs::path& path, const std::string& 
     UserdataDocument found{path, uuid, {}, *std::move(text)};
     const auto document = parse_document(found.text, "its text");
     if (!document) return unseen(path, document.error().message);
-    if (document->uuid != uuid)
+    if (document->uuid != uuid && document->uuid != kNilUuid)
         return unseen(path, "its document is of the uuid " + document->uuid);
     found.name = document->name;
     return found;

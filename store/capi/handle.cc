@@ -214,6 +214,11 @@ Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds
            (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
 }
 
+std::uint32_t flags_of(const xlstore_call* call)
+{
+    return call && call->struct_size >= sizeof *call ? call->flags : 0;
+}
+
 std::string document_name(const xlstore_call* call)
 {
     return call && call->document_name ? call->document_name : "document";

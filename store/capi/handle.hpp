@@ -175,6 +175,8 @@ Result<void> give(T* out, T value, const char* what, std::size_t least = sizeof(
 /// Error invalid: it has flags that this call does not take.
 Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard,
                              std::uint32_t flags_taken = 0);
+/// The flags of a call that was found good.
+[[nodiscard]] std::uint32_t flags_of(const xlstore_call* call);
 /// What messages call the document of a call that was found good.
 [[nodiscard]] std::string document_name(const xlstore_call* call);
 /// What came with that document from another store; "": nothing.

@@ -181,10 +181,11 @@ Result<Work> import_of(State& state, int32_t domid, const char* document, const 
 {
     auto text = text_of(document, "document");
     if (!text) return text.error();
-    const auto until = deadline_of(call, limits::operation_timeout);
+    const auto until = deadline_of(call, limits::operation_timeout, XLSTORE_FORCE);
     if (!until) return until.error();
     return import_work(import_domain(*state.store, domid, *std::move(text), document_name(call),
-                                     *until, things_with(call)));
+                                     *until, things_with(call),
+                                     (flags_of(call) & XLSTORE_FORCE) != 0));
 }
 
 Result<Work> register_of(State& state, const char* domain, const char* monitor_path, int64_t pid,

@@ -61,7 +61,7 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
     const auto until = deadline_of(call, limits::operation_timeout,
                                    tray ? XLSTORE_FORCE | XLSTORE_WAIT_FOR_GUEST : 0U);
     if (!until) return until.error();
-    const std::uint32_t flags = call && call->struct_size >= sizeof *call ? call->flags : 0;
+    const std::uint32_t flags = flags_of(call);
     request->force = (flags & XLSTORE_FORCE) != 0;
     request->waits = (flags & XLSTORE_WAIT_FOR_GUEST) != 0;
     auto row = domain_of(state, domain);

@@ -9,8 +9,8 @@
 
 #include "store/base/limits.hpp"
 #include "store/model/device_class.hpp"
-#include "store/text/json_text.hpp"
 #include "store/model/libxl_fields.hpp"
+#include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
 
 namespace xlstore {

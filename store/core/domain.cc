@@ -251,6 +251,23 @@ std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain)
     return things;
 }
 
+DomainTraits read_traits(Db& db, DomainId domain)
+{
+    const auto member = [&](std::string_view key) -> std::string {
+        auto row = db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = ?")
+                       .bind(value_of(domain))
+                       .bind(key);
+        return row.step() ? row.maybe_text(0).value_or("") : "";
+    };
+    DomainTraits traits{domain_type_in(member("c_info"), member("b_info"))};
+    auto controllers =
+        db.prepare("SELECT json FROM thing WHERE domain = ? AND class = 'usbctrls' ORDER BY position")
+            .bind(value_of(domain));
+    while (controllers.step())
+        traits.add_controller(controllers.text(0));
+    return traits;
+}
+
 std::vector<DocumentMember> read_members(Db& db, DomainId domain)
 {
     auto rows = db.prepare(

@@ -14,6 +14,7 @@
 #include "store/database/db.hpp"
 #include "store/model/document.hpp"
 #include "store/model/domain_row.hpp"
+#include "store/model/domain_traits.hpp"
 #include "store/model/intent.hpp"
 #include "store/model/thing_row.hpp"
 
@@ -45,6 +46,9 @@ std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& nam
 std::vector<ThingRow> read_things(Db& db, DomainId domain);
 /// In the order in which they were made.
 std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain);
+
+/// What its document says of where things are.
+DomainTraits read_traits(Db& db, DomainId domain);
 
 /// The document but for its things, in order.
 std::vector<DocumentMember> read_members(Db& db, DomainId domain);

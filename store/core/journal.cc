@@ -12,10 +12,10 @@
 #include "store/core/initial_devices.hpp"
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/testing/hole.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"
-#include "store/model/libxl_fields.hpp"
 #include "store/text/plain_text.hpp"
 #include "store/text/raw_bytes.hpp"
 

@@ -61,7 +61,7 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
           "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)")
         .bind(domid)
         .bind(document.uuid)
-        .bind(document.name)
+        .bind(document.name.empty() ? name_without_one(domid) : document.name)
         .bind(state_name(state))
         .bind(layout_name(document.layout))
         .bind(store.self().boot_id)
@@ -88,6 +88,29 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
             .bind(now_us())
             .run();
     return DomainId(id);
+}
+
+// A domain is found by uuid and by name: a second one of them would make both words useless.
+Result<void> check_no_other(Db& db, std::int64_t domid, const Document& document,
+                            std::string_view what)
+{
+    auto other = db.prepare(
+                       "SELECT domid, name, (uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid IS ?1 "
+                       "FROM domain WHERE state <> 'destroyed' AND domid <> ?3 AND (name = ?2 OR "
+                       "(?1 <> ?4 AND ((uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1)))")
+                     .bind(document.uuid)
+                     .bind(document.name.empty() ? name_without_one(domid) : document.name)
+                     .bind(domid)
+                     .bind(kNilUuid);
+    if (!other.step()) return {};
+    const bool its_uuid = document.uuid != kNilUuid && other.integer(2) != 0;
+    const std::string number = other.text(0);
+    return Error(Errc::exists,
+                 std::string(what) + ": domain " + number + " (" + other.text(1) + ") has the " +
+                     (its_uuid ? "uuid " + document.uuid : std::string("name")) +
+                     " of this document, and is in the store",
+                 "nothing was imported; if domain " + number + " is over, 'xlstore destroy domid:" +
+                     number + "' first; if both run (a migration within one host), import --force");
 }
 
 // What came with a document from another store.
@@ -197,6 +220,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
     if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
     auto document = parse_document(document_text, what);
     if (!document) co_return std::move(document).error();
+    if (auto ok = check_identified(*document, what); !ok) co_return std::move(ok).error();
     auto carried = carried_with(things, *document);
     if (!carried) co_return std::move(carried).error();
     auto row =
@@ -401,7 +425,8 @@ Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std
 }
 
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,
-                                      std::string what, Deadline until, std::string things)
+                                      std::string what, Deadline until, std::string things,
+                                      bool also)
 {
     if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
     auto document = parse_document(document_text, what);
@@ -409,6 +434,9 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
     auto carried = carried_with(things, *document);
     if (!carried) co_return std::move(carried).error();
     co_return co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainRow> {
+        if (!also)
+            if (auto ok = check_no_other(store.db(), domid, *document, what); !ok)
+                return std::move(ok).error();
         auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
         if (!fresh) return std::move(fresh).error();
         insert_carried(store.db(), *fresh, *carried, "present");

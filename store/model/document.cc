@@ -58,23 +58,35 @@ bool fits_as_name(std::string_view name)
     return !name.empty() && name.find('\0') == std::string_view::npos;
 }
 
+/// libxl reads null as not given.
+bool is_given(std::string_view object, std::string_view key)
+{
+    const std::optional<std::string_view> value = json_find(object, key);
+    return value && json_type(*value) != JsonType::null;
+}
+
 Result<void> read_identity(std::string_view object, std::string_view what, Document& document)
 {
     const std::optional<std::string_view> c_info = json_find(object, "c_info");
     if (!c_info) return invalid(what, "c_info is missing");
     if (json_type(*c_info) != JsonType::object) return invalid(what, "c_info is not an object");
 
-    std::optional<std::string> uuid = json_get_string(*c_info, "uuid");
-    if (!uuid) return invalid(what, "c_info.uuid is missing or not a string");
-    const std::string shown = json_shown(*uuid);
-    uuid = normal_uuid(*std::move(uuid));
-    if (!uuid) return invalid(what, "c_info.uuid is not a UUID: " + shown);
-    document.uuid = *std::move(uuid);
-
-    std::optional<std::string> name = json_get_string(*c_info, "name");
-    if (!name) return invalid(what, "c_info.name is missing or not a string");
-    if (!fits_as_name(*name)) return invalid(what, "c_info.name is empty or holds a NUL");
-    document.name = *std::move(name);
+    document.uuid = kNilUuid;
+    if (is_given(*c_info, "uuid")) {
+        std::optional<std::string> uuid = json_get_string(*c_info, "uuid");
+        if (!uuid) return invalid(what, "c_info.uuid is not a string");
+        const std::string shown = json_shown(*uuid);
+        uuid = normal_uuid(*std::move(uuid));
+        if (!uuid) return invalid(what, "c_info.uuid is not a UUID: " + shown);
+        document.uuid = *std::move(uuid);
+    }
+    if (is_given(*c_info, "name")) {
+        std::optional<std::string> name = json_get_string(*c_info, "name");
+        if (!name) return invalid(what, "c_info.name is not a string");
+        if (!fits_as_name(*name)) return invalid(what, "c_info.name is empty or holds a NUL");
+        if (!is_utf8(*name)) return invalid(what, "c_info.name is not UTF-8");
+        document.name = *std::move(name);
+    }
     return {};
 }
 
@@ -117,6 +129,21 @@ std::optional<std::string> normal_uuid(std::string uuid)
         if (shape[i] == '-' ? uuid[i] != '-' : !is_hex(uuid[i])) return std::nullopt;
     }
     return uuid;
+}
+
+std::string name_without_one(std::int64_t domid)
+{
+    return "Domain-" + std::to_string(domid);
+}
+
+Result<void> check_identified(const Document& document, std::string_view what)
+{
+    const bool has_uuid = document.uuid != kNilUuid;
+    if (has_uuid && !document.name.empty()) return {};
+    return Error(Errc::invalid,
+                 std::string(what) + ": c_info." + (has_uuid ? "name" : "uuid") + " is missing",
+                 "give it one; only 'xlstore import' takes a document without, as Xen writes it "
+                 "for domain 0");
 }
 
 Result<void> check_name(std::string_view name)

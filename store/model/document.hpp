@@ -39,11 +39,16 @@ struct DocumentThing {
 
 struct Document {
     JsonLayout layout;
-    std::string name;  ///< c_info.name
-    std::string uuid;  ///< c_info.uuid in lower case
+    std::string name;  ///< c_info.name; "" where it has none: libxl omits one that is NULL
+    std::string uuid;  ///< c_info.uuid in lower case; kNilUuid where it has none, as in libxl
     std::vector<DocumentMember> members;
     std::vector<DocumentThing> things;
 };
+
+/// The uuid of a document without one. libxl's stub of domain 0 has neither uuid nor name.
+inline constexpr std::string_view kNilUuid = "00000000-0000-0000-0000-000000000000";
+/// What a domain without a name in its document is called: "Domain-0", as Xen calls its own.
+[[nodiscard]] std::string name_without_one(std::int64_t domid);
 
 /// `uuid` in lower case, or nothing if it is none.
 [[nodiscard]] std::optional<std::string> normal_uuid(std::string uuid);
@@ -55,10 +60,14 @@ Result<void> check_name(std::string_view name);
 /// has an array in documents has a member, present or not: an absent one stands directly after
 /// the nearest of those that libxl writes before it, so that a first thing goes where libxl
 /// would put it.
-/// Errors: invalid, and nothing is kept: what json_minify refuses; not an object; c_info, its uuid
-/// or its name missing or malformed; a device array that is not an array of objects; an element
+/// Errors: invalid, and nothing is kept: what json_minify refuses; not an object; c_info missing or
+/// malformed, or its uuid or name malformed; a device array that is not an array of objects; an element
 /// that is too large or that thing_key refuses; the same thing twice.
 Result<Document> parse_document(std::string_view text, std::string_view what);
+
+/// Error invalid: `document` has no uuid or no name, which libxl asks of one that it makes a domain
+/// of. `what` as in parse_document().
+Result<void> check_identified(const Document& document, std::string_view what);
 
 /// The whole document, minified: members by rank, things by class and position. An array without
 /// things is left out, as libxl leaves it out, and so are things of a class that is in no document.

@@ -5,8 +5,8 @@
 // exported text is libxl's. Only structures that the library adds members to are known here. The
 // order is that of Xen 4.17 with what later versions put between. Constant data and pure functions;
 // any thread.
-#ifndef XLSTORE_STORE_LIBXL_FIELDS_HPP_
-#define XLSTORE_STORE_LIBXL_FIELDS_HPP_
+#ifndef XLSTORE_STORE_MODEL_LIBXL_FIELDS_HPP_
+#define XLSTORE_STORE_MODEL_LIBXL_FIELDS_HPP_
 
 #include <span>
 #include <string>
@@ -26,4 +26,4 @@ namespace xlstore {
 
 }  // namespace xlstore
 
-#endif  // XLSTORE_STORE_LIBXL_FIELDS_HPP_
+#endif  // XLSTORE_STORE_MODEL_LIBXL_FIELDS_HPP_

@@ -6,9 +6,9 @@
 #include "store/base/clock.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/journal.hpp"
-#include "store/text/raw_bytes.hpp"
 #include "store/operation/unplaced.hpp"
 #include "store/text/json_text.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
 

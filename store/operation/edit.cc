@@ -10,8 +10,8 @@
 #include "store/core/closed_document.hpp"
 #include "store/core/journal.hpp"
 #include "store/model/document_changes.hpp"
-#include "store/text/json_text.hpp"
 #include "store/model/libxl_fields.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore {
 
@@ -298,8 +298,9 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
                          ", the domain's is " + domain->uuid,
                      "nothing was changed");
     db.prepare("UPDATE domain SET name = ?, layout = ?, layout_tight = ? WHERE id = ?")
-        .bind(document.name)
+        .bind(document.name.empty() ? name_without_one(domain->domid) : document.name)
         .bind(layout_name(document.layout))
+        .bind(std::int64_t{layout_is_tight(document.layout)})
         .bind(value_of(fast.domain()))
         .run();
     DocumentChanges changes;

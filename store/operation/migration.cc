@@ -6,8 +6,8 @@
 
 #include "store/base/clock.hpp"
 #include "store/classes/class_plan.hpp"
-#include "store/model/libxl_fields.hpp"
 #include "store/core/product.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/qmp/address.hpp"
 #include "store/text/json_text.hpp"
 
@@ -84,8 +84,9 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
     if (row->state == DomainState::creating)
         return Error(Errc::busy, row->subject() + " is being created",
                      "wait until it runs, or run 'xlstore recover'");
-    if (!row->registration)
-        return Error(Errc::no_qemu, row->subject() + " has no QEMU, or it is dead");
+    if (!row->registration && read_traits(db, row->id).has_device_model())
+        return Error(Errc::no_qemu, row->subject() + " has no QEMU, or it is dead",
+                     "'xlstore register' it if it runs; a document is exported without --settled");
     if (const auto open = open_intents(db, row->id); !open.empty()) {
         Error error(Errc::busy,
                     row->subject() + " has an open intent: what its thing is, is not known",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Reading a file that a person or another program named. What a path leads to is not known: a
 // device never ends, a FIFO keeps its reader until a writer comes. Any thread.
-#ifndef XLSTORE_STORE_REGULAR_FILE_HPP_
-#define XLSTORE_STORE_REGULAR_FILE_HPP_
+#ifndef XLSTORE_STORE_OS_REGULAR_FILE_HPP_
+#define XLSTORE_STORE_OS_REGULAR_FILE_HPP_
 
 #include <cstddef>
 #include <string>
@@ -21,4 +21,4 @@ Result<std::string> read_to_end(int fd, const std::string& name, std::size_t byt
 
 }  // namespace xlstore
 
-#endif  // XLSTORE_STORE_REGULAR_FILE_HPP_
+#endif  // XLSTORE_STORE_OS_REGULAR_FILE_HPP_

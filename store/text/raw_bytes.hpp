@@ -3,8 +3,8 @@
 // is; json-c reads such a text, yajl does not. So that the store is UTF-8 throughout, and its JSON
 // is JSON, each such byte is kept as the escape of a lone surrogate: 0xff as \udcff. No other text
 // can mean that: a lone surrogate is not a character. Pure functions; any thread.
-#ifndef XLSTORE_STORE_RAW_BYTES_HPP_
-#define XLSTORE_STORE_RAW_BYTES_HPP_
+#ifndef XLSTORE_STORE_TEXT_RAW_BYTES_HPP_
+#define XLSTORE_STORE_TEXT_RAW_BYTES_HPP_
 
 #include <cstdint>
 #include <optional>
@@ -39,4 +39,4 @@ void append_raw_byte(std::string& text, char byte);
 
 }  // namespace xlstore
 
-#endif  // XLSTORE_STORE_RAW_BYTES_HPP_
+#endif  // XLSTORE_STORE_TEXT_RAW_BYTES_HPP_

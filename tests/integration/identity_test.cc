@@ -62,7 +62,7 @@ TEST_F(RenameTest, ChangesNoOtherByteOfADocument)
                                "hvm-rich.json_c.json", "pvh-60-disks.json", "real-pv.raw"}) {
         SCOPED_TRACE(sample);
         const auto word = "domid:" + std::to_string(domid);
-        ASSERT_TRUE(ended(xl({"import", std::to_string(domid++), samples + sample}), 0));
+        ASSERT_TRUE(ended(xl({"import", std::to_string(domid++), samples + sample, "--force"}), 0));
         const auto before = xl({"export", word}).out;
         const auto name = json_at(before, "$.c_info.name");
 

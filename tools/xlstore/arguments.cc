@@ -173,6 +173,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "create" || name == "import")
         verb.add_option("--things", out.things,
                         "the file that 'export --settled --things' wrote with this document");
+    if (name == "import")
+        verb.add_flag("--force", out.force,
+                      "although another domain in the store has this uuid or name");
     if (name == "close")
         verb.add_option("--reason", out.reason, "why, for those whom it is in the way of")
             ->required();

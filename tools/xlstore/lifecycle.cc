@@ -116,6 +116,7 @@ Result<Status> run_import(const Arguments& arguments)
     return run_operation(arguments, [&](auto* store, xlstore_call call, auto** out) {
         call.document_name = arguments.words[1].c_str();
         if (!things->empty()) call.things = things->c_str();
+        if (arguments.force) call.flags = XLSTORE_FORCE;
         return xlstore_import(store, *domid, document->c_str(), &call, out);
     });
 }

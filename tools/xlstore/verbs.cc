@@ -17,7 +17,7 @@ const std::vector<VerbRow>& verbs()
          "start QEMU as that domain", 2, 2, run_create},
         {"soft-reset", "DOM -- QEMU-COMMAND...", "give a domain a new QEMU; its document stays", 1,
          1, run_soft_reset},
-        {"import", "DOMID CONFIG.json [--things FILE]",
+        {"import", "DOMID CONFIG.json [--things FILE] [--force]",
          "a document for a domain that runs elsewhere", 2, 2, run_import},
         {"register", "DOM --monitor SOCKET [--pid N] [--handed-in]",
          "register a QEMU that runs already, as it is", 1, 1, run_register},

@@ -479,7 +479,10 @@ int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_
  * creator had died: a QEMU that runs is taken over, never killed. NULL does nothing. */
 void xlstore_creation_free(xlstore_creation* creation);
 
-/* A document for a domain that runs elsewhere, or whose QEMU is registered later. */
+/* A document for a domain that runs elsewhere, or whose QEMU is registered later. One without uuid or
+ * name, as Xen writes it for domain 0, is that of the nil uuid, and its domain is called Domain-N. Error
+ * exists: `domid` is in use; or another living domain has its uuid or name. XLSTORE_FORCE in `call`: also
+ * then, as while a domain moves within one host. */
 int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document, const xlstore_call* call,
                        xlstore_result** result_out);
 int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* document,

@@ -288,7 +288,7 @@ TEST_F(PlaceTest, CommitThatIsNotRememberedMakesNoStoreOld)
 TEST_F(PlaceTest, SettledStoreGivesNoIdTwice)
 {
     const auto import = [this](Store& store, int domid) {
-        const test::Material material(store_.directory(), domid, "web");
+        const test::Material material(store_.directory(), domid, "web" + std::to_string(domid));
         auto row = store.loop().wait_for(import_domain(
             store, domid, test::read_file(material.document), "document", soon()));
         EXPECT_TRUE(row) << row.error().message;

@@ -23,7 +23,7 @@ protected:
     DomainId import(int domid, const std::string& name, const char* uuid)
     {
         auto made = store_->loop().wait_for(import_domain(
-            *store_, domid, test::hvm_document(name, uuid, "/a"), "document", soon()));
+            *store_, domid, test::hvm_document(name, uuid, "/a"), "document", soon(), {}, true));
         EXPECT_TRUE(made) << (made ? "" : made.error().message);
         return made->id;
     }

@@ -67,8 +67,10 @@ INSTANTIATE_TEST_SUITE_P(Document, SampleDocument,
                          testing::Values("all-device-kinds.json", "all-device-kinds.json_c.json",
                                          "hvm-rich.after-hotplug.json",
                                          "hvm-rich.after-hotplug.on-disk.raw", "hvm-rich.json",
-                                         "hvm-rich.json_c.json", "pv.json", "pvh-60-disks.json",
-                                         "pvh-minimal.json", "real-hvm.raw", "real-pv.raw"));
+                                         "hvm-rich.json_c.json", "json-c-0.18.json", "pv.json",
+                                         "pvh-60-disks.json", "pvh-minimal.json", "real-hvm.raw",
+                                         "real-pv.raw", "dom0-stub.json", "xl-named-pci.json",
+                                         "xl-pv-qusb.json", "xl-usbctrl-auto.json"));
 
 // This one was printed by neither of libxl's libraries.
 TEST(Document, KeepsTheContentOfAForeignLayout)
@@ -184,6 +186,35 @@ TEST(Document, KeepsUnknownMembersTheirOrderAndAllSpelling)
     EXPECT_EQ(parse(text).things.at(0).key, "hdc");
 }
 
+// Two that libxl has yet to look up are two things.
+TEST(Document, KeepsPciDevicesByNameApart)
+{
+    const Document document = parse(sample("xl-named-pci.json"));
+    std::string keys_of_pci;
+    for (const DocumentThing& thing : document.things)
+        if (thing.device_class == "pcidevs") keys_of_pci += thing.key + " ";
+    EXPECT_EQ(keys_of_pci, "#0 #1 0000:03:00.0 0000:04:00.0 ");
+}
+
+// A path on Linux is bytes, and json-c takes them as they are.
+TEST(Document, KeepsBytesThatAreNotUtf8)
+{
+    for (const char* path : {"/srv/\xff.img", "/srv/\xe4\xf6\xfc", "/srv/\xc3", "/srv/\xed\xa0\x80"}) {
+        const std::string text = "{\n  " + std::string(kCInfo) +
+                                 ",\n  \"disks\":[\n    {\n      \"pdev_path\":\"" +
+                                 path + "\",\n      \"vdev\":\"xvda\"\n    }\n  ]\n}";
+        Document document = parse(text);
+        EXPECT_EQ(json_get_string(document.things.at(0).json, "pdev_path"), path);
+        const auto again = json_minify(document.things.at(0).json, "again");
+        EXPECT_TRUE(again && *again == document.things.at(0).json);
+        const std::string printed = json_pretty(text_of(document), JsonLayout::json_c);
+        const std::string spelled = std::string("\\/srv\\/") + (path + 5);
+        EXPECT_NE(printed.find(spelled), std::string::npos) << printed;
+    }
+    EXPECT_EQ(document_refusal(with("\"disks\":[{\"vdev\":\"\xff\"}]")),
+              "web.json: disks[0]: vdev is not UTF-8");
+}
+
 TEST(Document, BringsTheUuidToLowerCase)
 {
     const std::string text =
@@ -198,10 +229,27 @@ TEST(Document, RefusesWhatIsNoDocument)
     EXPECT_EQ(document_refusal("[]"), "web.json: it is not an object");
     EXPECT_EQ(document_refusal("{}"), "web.json: c_info is missing");
     EXPECT_EQ(document_refusal(R"({"c_info":[]})"), "web.json: c_info is not an object");
-    EXPECT_EQ(document_refusal(R"({"c_info":{"name":"x"}})"),
-              "web.json: c_info.uuid is missing or not a string");
-    EXPECT_EQ(document_refusal(sample("dom0-stub.json")),
-              "web.json: c_info.uuid is missing or not a string");
+    EXPECT_EQ(document_refusal(R"({"c_info":{"name":"x","uuid":1}})"),
+              "web.json: c_info.uuid is not a string");
+}
+
+// Xen's own domain has neither.
+TEST(Document, WithoutUuidAndNameIsThatOfTheNilUuid)
+{
+    const Document stub = parse(sample("dom0-stub.json"));
+    EXPECT_EQ(stub.uuid, kNilUuid);
+    EXPECT_EQ(stub.name, "");
+    EXPECT_EQ(parse(R"({"c_info":{"name":null,"uuid":null}})").uuid, kNilUuid);
+    EXPECT_EQ(name_without_one(0), "Domain-0");
+
+    const auto missing = [](std::string_view text) -> std::string {
+        const auto checked = check_identified(parse(text), "web.json");
+        return checked ? "nothing" : checked.error().message;
+    };
+    EXPECT_EQ(missing(sample("dom0-stub.json")), "web.json: c_info.uuid is missing");
+    EXPECT_EQ(missing(R"({"c_info":{"uuid":"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"}})"),
+              "web.json: c_info.name is missing");
+    EXPECT_EQ(missing(with("")), "nothing");
 }
 
 TEST(Document, RefusesAWrongUuid)
@@ -217,13 +265,13 @@ TEST(Document, RefusesAWrongUuid)
     }
 }
 
-TEST(Document, RefusesAMissingOrUnusableName)
+TEST(Document, RefusesAnUnusableName)
 {
     const auto named = [](const std::string& name) {
         return R"({"c_info":{"uuid":"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01")" + name + "}}";
     };
-    EXPECT_EQ(document_refusal(named("")), "web.json: c_info.name is missing or not a string");
-    EXPECT_EQ(document_refusal(named(",\"name\":1")), "web.json: c_info.name is missing or not a string");
+    EXPECT_EQ(document_refusal(named(",\"name\":1")), "web.json: c_info.name is not a string");
+    EXPECT_EQ(document_refusal(named(",\"name\":\"a\xff\"")), "web.json: c_info.name is not UTF-8");
     EXPECT_EQ(document_refusal(named(",\"name\":\"\"")), "web.json: c_info.name is empty or holds a NUL");
     EXPECT_EQ(document_refusal(named(R"(,"name":"a\u0000b")")),
               "web.json: c_info.name is empty or holds a NUL");
