@@ -77,6 +77,7 @@ constexpr std::array kProblems = {
     Problem{Code::medium_unknown, "medium_unknown", "the drive holds a medium that no entry names, and none can be made for it", "", "", false, Exit::left},
     Problem{Code::medium_gone, "medium_gone", "the drive is empty, and its entry names a medium", "Call the entry stale", "STALE", true, Exit::left},
     Problem{Code::thing_perhaps_initial, "thing_perhaps_initial", "is in QEMU, and no entry says so; whether QEMU was started with it is not known", "Adopt it", "ADOPTED", false, Exit::left},
+    Problem{Code::thing_unasked, "thing_unasked", "QEMU is not asked about it", "", "", false, Exit::clean},
     Problem{Code::socket_left, "socket_left", "no process listens, and its domain is gone", "Remove it", "REMOVED", true, Exit::clean},
     Problem{Code::socket_served, "socket_served", "a process listens, and its domain is gone", "", "", false, Exit::outside},
     Problem{Code::qemu_unknown, "qemu_unknown", "is a QEMU of this store, and no domain has it", "", "", false, Exit::outside},

@@ -79,6 +79,7 @@ enum class Code : std::uint16_t {
     medium_unknown = 5009,
     medium_gone = 5010,
     thing_perhaps_initial = 5011,
+    thing_unasked = 5012,
     socket_left = 6001,
     socket_served = 6002,
     qemu_unknown = 6003,

@@ -33,7 +33,7 @@ struct Flaw {
     std::string why;
 };
 
-std::optional<Flaw> flaw_of(const ThingRow& entry)
+std::optional<Flaw> flaw_of(const ThingRow& entry, const DomainTraits& traits)
 {
     const DeviceClass* of = find_device_class(entry.name.device_class);
     if (of == nullptr) return Flaw{Code::entry_class_unknown, "this program does not know it"};
@@ -49,10 +49,10 @@ std::optional<Flaw> flaw_of(const ThingRow& entry)
                                         (of->key == KeyRule::bdf && entry.name.key == kNoBdf));
     if (*key != entry.name.key && !given)
         return Flaw{Code::entry_key_differs, "its text is that of " + qmp::printable(*key)};
-    const auto primary = primary_name(thing_primary(*of, entry.json));
+    const auto primary = primary_name(thing_primary(*of, entry.json, traits));
     if (primary != entry.primary)
         return Flaw{Code::entry_primary_differs,
-                    "the row has " + entry.primary + ", the text " + std::string(primary)};
+                    "the row has " + entry.primary + ", the document " + std::string(primary)};
     return std::nullopt;
 }
 
@@ -88,7 +88,7 @@ std::string text_instead(Db& db, DomainId domain, const ThingRow& entry)
             const auto& image =
                 intent->draft.image_after ? intent->draft.image_after : intent->draft.image_before;
             instead.json = image.value_or("");
-            if (!flaw_of(instead)) return instead.json;
+            if (!flaw_of(instead, read_traits(db, domain))) return instead.json;
         }
     const auto* of = find_device_class(entry.name.device_class);
     if (of->key != KeyRule::given)
@@ -122,10 +122,12 @@ public:
         Db& db = store_.db();
         const auto members = read_members(db, domain.id);
         const auto things = read_things(db, domain.id);
+        const auto traits = read_traits(db, domain.id);
         const std::size_t before = found_.size();
         std::set<std::string_view> arrays;
         for (const auto& thing : things) {
-            if (auto flaw = flaw_of(thing)) add(domain, *flaw, thing.name.text(), repair(thing));
+            if (auto flaw = flaw_of(thing, traits))
+                add(domain, *flaw, thing.name.text(), repair(thing));
             if (domain.state == DomainState::running && is_orphaned(db, domain.id, thing))
                 add(domain, Flaw{Code::entry_orphaned, "the entry is " + thing.state},
                     thing.name.text(), call_present(thing.name));
@@ -278,7 +280,8 @@ private:
     {
         return [seen](Db& db, DomainId domain) -> Result<void> {
             const auto entry = read_thing(db, domain, seen.name);
-            const auto flaw = entry ? flaw_of(*entry) : std::nullopt;
+            const auto traits = read_traits(db, domain);
+            const auto flaw = entry ? flaw_of(*entry, traits) : std::nullopt;
             if (!flaw) return {};  // another process wrote it anew meanwhile
             std::string json = entry->json;
             if (flaw->code == Code::entry_unreadable) {
@@ -288,7 +291,7 @@ private:
             const auto* of = find_device_class(entry->name.device_class);
             db.prepare("UPDATE thing SET json = ?, primary_at = ? WHERE id = ?")
                 .bind(json)
-                .bind(primary_name(thing_primary(*of, json)))
+                .bind(primary_name(thing_primary(*of, json, traits)))
                 .bind(entry->id)
                 .run();
             return {};

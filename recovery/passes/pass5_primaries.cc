@@ -4,7 +4,7 @@
 // Checks     that QEMU can be looked into                                    (5001-5002);
 //            that all it has it was started with, or an entry or open intent has
 //                                                                   (5003-5004, 5011);
-//            that it has what entries call present, and only that             (5005-5007);
+//            that it has what entries call present, and only that       (5005-5007, 5012);
 //            that each CD drive holds what its entry names                    (5008-5010).
 // Relies on  pass 4: intents that can be settled are; the slow lock has been held since before
 //            that.
@@ -164,7 +164,10 @@ private:
     {
         if (entry.open) co_return;
         const auto& name = entry.row.name;
-        if (entry.shown == Shown::part) {
+        if (entry.shown == Shown::unknown) {
+            if (!entry.evidence.empty())
+                check_.report(Code::thing_unasked, subject(name.text(), entry.evidence));
+        } else if (entry.shown == Shown::part) {
             check_.report(
                 Code::thing_partial,
                 subject(name.text(), entry.evidence + "; detaching it takes out the rest"));

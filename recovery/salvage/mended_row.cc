@@ -191,7 +191,7 @@ std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness)
                     "its key alone is left");
     if (of &&
         std::ranges::count(std::array{"qemu", "xenstore", "none"}, row.text("primary_at")) == 0)
-        mending.set("primary_at", std::string(primary_name(thing_primary(*of, row.text("json")))),
+        mending.set("primary_at", std::string(primary_name(thing_primary(*of, row.text("json"), {}))),
                     "that of its text was taken");
     mending.object_or_null("address");
     return mending.mended();

@@ -367,15 +367,17 @@ private:
                 }
                 Row thing = row;
                 const auto made_of = products_of(id);
-                // Only what is QEMU's is made of something there, or changed by an intent.
-                const bool in_qemu = of->primary == Primary::qemu || !made_of.empty() ||
+                // Only what is QEMU's is made of something there, or changed by an intent. Of a USB
+                // controller that alone tells.
+                const bool always = of->primary == Primary::qemu && of->name != "usbctrls";
+                const bool in_qemu = always || !made_of.empty() ||
                                      (of->key == KeyRule::vdev &&
                                       drives.contains(Key(row.integer("domain"), row.text("key"))));
                 const auto json = of->key == KeyRule::given
                                       ? found_entry(row.text("key"), made_of)
                                       : element_of_key(*of, row.text("key"), in_qemu);
                 thing.set("position", id);  // in the order in which they came
-                thing.set("primary_at", std::string(primary_name(thing_primary(*of, json))));
+                thing.set("primary_at", std::string(primary_name(thing_primary(*of, json, {}))));
                 thing.set("state", "present");
                 thing.set("json", json);
                 thing.set("changed_us", now_us());

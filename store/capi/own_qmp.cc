@@ -8,6 +8,7 @@
 #include "store/capi/handle.hpp"
 #include "store/core/journal.hpp"
 #include "store/operation/engine.hpp"
+#include "store/operation/in_qemu.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
@@ -127,6 +128,7 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     const ReadTransaction at_once(store.db());
     auto draft = draft_of(store.db(), row.id, intention);
     if (!draft) return draft.error();
+    if (auto ok = check_in_qemu(store.db(), row, *draft); !ok) return ok.error();
     if (const auto open = open_intent_of(store.db(), row.id, draft->thing)) {
         Error error(Errc::exists,
                     row.subject() + ": " + draft->thing.text() + " has an open intent, " +

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <iterator>
 
 #include "store/base/limits.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/libxl_fields.hpp"
+#include "store/model/vdev.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
 
@@ -18,47 +18,6 @@ namespace xlstore {
 namespace {
 
 constexpr std::string_view kEject = "eject";
-
-// libxl's device number of a whole disk ("hdc" is 5632); QEMU's id of an emulated drive is made of
-// it. Nothing for names that libxl does not know.
-std::optional<std::int64_t> device_number(std::string_view vdev)
-{
-    const auto letters = [](std::string_view name) -> std::optional<std::int64_t> {
-        if (name.empty() || name.size() > 3) return std::nullopt;
-        std::int64_t disk = 0;  // a, b, … z, aa, ab, …
-        for (const char c : name) {
-            if (c < 'a' || c > 'z') return std::nullopt;
-            disk = disk * 26 + (c - 'a' + 1);
-        }
-        return disk - 1;
-    };
-    const auto xen_disk = [](std::int64_t disk) {
-        return disk < 16 ? (202 << 8) | (disk << 4) : (std::int64_t{1} << 28) | (disk << 8);
-    };
-    if (vdev.starts_with("xvd")) {
-        const auto disk = letters(vdev.substr(3));
-        if (!disk) return std::nullopt;
-        return xen_disk(*disk);
-    }
-    if (vdev.starts_with("hd")) {
-        const auto disk = letters(vdev.substr(2));
-        if (!disk || *disk > 3) return std::nullopt;
-        return ((*disk < 2 ? 3 : 22) << 8) | ((*disk & 1) << 6);
-    }
-    if (vdev.starts_with("sd")) {
-        const auto disk = letters(vdev.substr(2));
-        if (!disk || *disk > 15) return std::nullopt;
-        return (8 << 8) | (*disk << 4);
-    }
-    if (vdev.starts_with("d")) {
-        std::int64_t disk = 0;
-        const auto* end = vdev.data() + vdev.size();
-        const auto [at, error] = std::from_chars(vdev.data() + 1, end, disk);
-        if (error != std::errc() || at != end || disk < 0 || disk > 0xfffff) return std::nullopt;
-        return xen_disk(disk);
-    }
-    return std::nullopt;
-}
 
 Plan single_device(const std::string& id, const std::string& arguments)
 {
@@ -73,10 +32,10 @@ Plan single_device(const std::string& id, const std::string& arguments)
 // A controller that QEMU emulates. Numbers are strings, as libxl to 4.18 sends them.
 Result<Plan> plan_usbctrl(std::string_view json)
 {
-    const auto type = json_get_string(json, "type").value_or("");
-    if (type != "devicemodel")
-        return Error(Errc::invalid,
-                     "usbctrls: type " + json_shown(type) + " is not QEMU's: only devicemodel is");
+    if (!is_device_model_controller(DomainType::hvm, json))
+        return Error(Errc::invalid, "usbctrls: type " +
+                                        json_shown(json_get_string(json, "type").value_or("")) +
+                                        " is not QEMU's: only devicemodel is, and auto");
     const auto devid = json_get_integer(json, "devid");
     if (!devid || *devid < 0) return Error(Errc::invalid, "usbctrls: \"devid\" is missing");
     const auto version = json_get_integer(json, "version").value_or(2);
@@ -234,7 +193,7 @@ std::string vcpu_in_slot(std::string_view json, const VcpuSlot& slot)
 
 bool is_vdev(std::string_view name)
 {
-    return device_number(name).has_value();
+    return vdev_number(name).has_value();
 }
 
 std::optional<std::string> drive_of(const ThingRow& entry)
@@ -242,7 +201,7 @@ std::optional<std::string> drive_of(const ThingRow& entry)
     if (entry.name.device_class != "disks" ||
         json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
         return std::nullopt;
-    const auto number = device_number(entry.name.key);
+    const auto number = vdev_number(entry.name.key);
     if (!number) return std::nullopt;
     return "ide-" + std::to_string(*number);
 }

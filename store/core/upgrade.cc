@@ -6,8 +6,10 @@
 #include <thread>
 
 #include "schema/steps.hpp"
+#include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/lock_survey.hpp"
+#include "store/core/placing.hpp"
 #include "store/database/tables.hpp"
 #include "store/testing/hole.hpp"
 
@@ -38,6 +40,13 @@ Error in_use(const Store& store, std::int64_t from)
                  "upgrade'; the QEMUs run on");
 }
 
+// Release 0.1 told where a thing is by the thing alone.
+void place_all_things(Db& db)
+{
+    for (const auto& domain : living_domains(db))
+        if (domain.state != DomainState::destroying) place_things(db, domain.id);
+}
+
 std::string steps_since(std::int64_t from)
 {
     return "schema version " + std::to_string(from) + " to " +
@@ -57,6 +66,7 @@ Result<bool> upgrade_if_alone(Store& store, std::int64_t from, Deadline until)
         if (!*sessions && !XLSTORE_LEFT_OUT("alone for an upgrade")) return false;
         alone = std::move(*sessions);
         add_steps(store.db());
+        place_all_things(store.db());
         Journal(store).add_history(
             HistoryLine{{}, "upgrade", {}, {}, "done", {}, steps_since(from)});
         return true;
@@ -98,6 +108,9 @@ Result<void> upgrade_copy(const PrivateCopy& copy)
     try {
         Db db(copy.database(), Db::Mode::read_write);
         upgrade_tables(db);
+        Transaction transaction(db);
+        place_all_things(db);
+        transaction.commit();
     } catch (const DbError& e) {
         if (is_damage(e)) throw;
         return Error(Errc::io, std::string("store: its copy could not be upgraded: ") + e.what(),

@@ -113,6 +113,8 @@ private:
         if (entry.open) return;  // its intent says what becomes of it
         switch (entry.shown) {
         case SurveyedEntry::Shown::unknown:
+            if (!entry.evidence.empty())
+                note(Became::left, entry.row.name, "not asked about: " + entry.evidence);
             break;
         case SurveyedEntry::Shown::all:
             keep(entry.row, entry.products, entry.evidence);

@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 
+#include "store/model/vdev.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
 
@@ -17,42 +18,52 @@ namespace {
 
 constexpr std::int64_t kIntMax = std::numeric_limits<std::int32_t>::max();
 
-Primary disk_primary(std::string_view element_json)
+// A CD in one of the first places is a drive of QEMU's. libxl gives the others to the guest by its
+// PV drivers alone, and says so in its log.
+Primary disk_primary(std::string_view element_json, const DomainTraits& /*traits*/)
 {
-    const bool is_cdrom = json_get_integer(element_json, "is_cdrom").value_or(0) != 0;
-    return is_cdrom ? Primary::qemu : Primary::xenstore;
+    constexpr std::int64_t kLastEmulated = 4;
+    if (json_get_integer(element_json, "is_cdrom").value_or(0) == 0) return Primary::xenstore;
+    const auto place = vdev_disk(json_get_string(element_json, "vdev").value_or(""));
+    return place && *place > kLastEmulated ? Primary::xenstore : Primary::qemu;
 }
 
-Primary usbctrl_primary(std::string_view element_json)
+Primary usbctrl_primary(std::string_view element_json, const DomainTraits& traits)
 {
-    std::string type = json_get_string(element_json, "type").value_or("");
-    // libxl reads enumerations in either case.
-    std::transform(type.begin(), type.end(), type.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    return type == "devicemodel" ? Primary::qemu : Primary::xenstore;
+    return is_device_model_controller(traits.type, element_json) ? Primary::qemu
+                                                                 : Primary::xenstore;
+}
+
+// One that is not plugged in yet goes to a controller that libxl makes, which is the device
+// model's.
+Primary usbdev_primary(std::string_view element_json, const DomainTraits& traits)
+{
+    const auto controller = json_get_integer(element_json, "ctrl");
+    const bool in_qemu = !controller || traits.is_of_device_model(*controller).value_or(true);
+    return in_qemu ? Primary::qemu : Primary::xenstore;
 }
 
 // clang-format off
 constexpr std::array kClasses = {
-    //          name          key                 primary            in_document  primary_of
-    DeviceClass{"disks",      KeyRule::vdev,      Primary::xenstore, true,        disk_primary},
-    DeviceClass{"nics",       KeyRule::devid,     Primary::xenstore, true,        nullptr},
-    DeviceClass{"pcidevs",    KeyRule::bdf,       Primary::qemu,     true,        nullptr},
-    DeviceClass{"rdms",       KeyRule::position,  Primary::none,     true,        nullptr},
-    DeviceClass{"dtdevs",     KeyRule::position,  Primary::none,     true,        nullptr},
-    DeviceClass{"vfbs",       KeyRule::position,  Primary::xenstore, true,        nullptr},
-    DeviceClass{"vkbs",       KeyRule::position,  Primary::xenstore, true,        nullptr},
-    DeviceClass{"virtios",    KeyRule::position,  Primary::xenstore, true,        nullptr},
-    DeviceClass{"vtpms",      KeyRule::devid,     Primary::xenstore, true,        nullptr},
-    DeviceClass{"p9s",        KeyRule::position,  Primary::xenstore, true,        nullptr},
-    DeviceClass{"pvcallsifs", KeyRule::position,  Primary::xenstore, true,        nullptr},
-    DeviceClass{"vdispls",    KeyRule::devid,     Primary::xenstore, true,        nullptr},
-    DeviceClass{"vsnds",      KeyRule::devid,     Primary::xenstore, true,        nullptr},
-    DeviceClass{"channels",   KeyRule::position,  Primary::xenstore, true,        nullptr},
-    DeviceClass{"usbctrls",   KeyRule::devid,     Primary::xenstore, true,        usbctrl_primary},
-    DeviceClass{"usbdevs",    KeyRule::ctrl_port, Primary::qemu,     true,        nullptr},
-    DeviceClass{"vcpus",      KeyRule::index,     Primary::qemu,     false,       nullptr},
-    DeviceClass{"qemu",       KeyRule::given,     Primary::qemu,     false,       nullptr},
+    //          name          key                 primary            without_model      in_document  primary_of
+    DeviceClass{"disks",      KeyRule::vdev,      Primary::xenstore, Primary::xenstore, true,        disk_primary},
+    DeviceClass{"nics",       KeyRule::devid,     Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"pcidevs",    KeyRule::bdf,       Primary::qemu,     Primary::xenstore, true,        nullptr},
+    DeviceClass{"rdms",       KeyRule::position,  Primary::none,     Primary::none,     true,        nullptr},
+    DeviceClass{"dtdevs",     KeyRule::position,  Primary::none,     Primary::none,     true,        nullptr},
+    DeviceClass{"vfbs",       KeyRule::position,  Primary::none,     Primary::xenstore, true,        nullptr},
+    DeviceClass{"vkbs",       KeyRule::position,  Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"virtios",    KeyRule::position,  Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"vtpms",      KeyRule::devid,     Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"p9s",        KeyRule::position,  Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"pvcallsifs", KeyRule::position,  Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"vdispls",    KeyRule::devid,     Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"vsnds",      KeyRule::devid,     Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"channels",   KeyRule::position,  Primary::xenstore, Primary::xenstore, true,        nullptr},
+    DeviceClass{"usbctrls",   KeyRule::devid,     Primary::qemu,     Primary::xenstore, true,        usbctrl_primary},
+    DeviceClass{"usbdevs",    KeyRule::ctrl_port, Primary::qemu,     Primary::xenstore, true,        usbdev_primary},
+    DeviceClass{"vcpus",      KeyRule::index,     Primary::qemu,     Primary::qemu,     false,       nullptr},
+    DeviceClass{"qemu",       KeyRule::given,     Primary::qemu,     Primary::qemu,     false,       nullptr},
 };
 // clang-format on
 
@@ -241,14 +252,17 @@ std::string element_of_key(const DeviceClass& device_class, std::string_view key
         break;
     }
     if (in_qemu && device_class.primary_of == disk_primary) members.emplace_back("is_cdrom", "1");
-    if (in_qemu && device_class.primary_of == usbctrl_primary)
-        members.emplace_back("type", json_quote("devicemodel"));
+    // Which of the two kinds that are not QEMU's it was is not known; only this matters here.
+    if (device_class.primary_of == usbctrl_primary)
+        members.emplace(members.begin(), "type", json_quote(in_qemu ? "devicemodel" : "qusb"));
     return json_object(members);
 }
 
-Primary thing_primary(const DeviceClass& device_class, std::string_view element_json)
+Primary thing_primary(const DeviceClass& device_class, std::string_view element_json,
+                      const DomainTraits& traits)
 {
-    if (device_class.primary_of != nullptr) return device_class.primary_of(element_json);
+    if (!traits.has_device_model()) return device_class.without_model;
+    if (device_class.primary_of != nullptr) return device_class.primary_of(element_json, traits);
     return device_class.primary;
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "store/base/error.hpp"
+#include "store/model/domain_traits.hpp"
 
 namespace xlstore {
 
@@ -35,11 +36,13 @@ enum class KeyRule {
 struct DeviceClass {
     std::string_view name;  ///< of the class, and of its array in the document
     KeyRule key;
-    Primary primary;   ///< unless primary_of says otherwise
-    bool in_document;  ///< whether the document has an array of it
+    Primary primary;        ///< in a domain with a device model
+    Primary without_model;  ///< in a PV or PVH domain
+    bool in_document;       ///< whether the document has an array of it
 
-    /// For classes whose things differ: the primary of one element. May be null.
-    Primary (*primary_of)(std::string_view element_json);
+    /// For classes whose things differ: the primary of one element, instead of `primary`. May be
+    /// null.
+    Primary (*primary_of)(std::string_view element_json, const DomainTraits& traits);
 };
 
 /// All classes; those in the document first, in the order in which libxl writes their arrays.
@@ -57,14 +60,18 @@ struct DeviceClass {
 Result<std::string> thing_key(const DeviceClass& device_class, std::string_view element_json,
                               std::size_t position);
 
-/// The least element with that key: nothing else is known of it, but whether QEMU is to have it.
+/// The least element with that key: nothing else is known of it, but whether QEMU is to have it in
+/// a domain with a device model.
 /// REQUIRES a key that thing_key() made of an element of this class.
 [[nodiscard]] std::string element_of_key(const DeviceClass& device_class, std::string_view key,
                                          bool in_qemu);
 
-/// Where the thing `element_json` (minified) really is. A CD's medium is QEMU's; the controller
-/// of a USB device is QEMU's only where `type` says devicemodel.
-[[nodiscard]] Primary thing_primary(const DeviceClass& device_class, std::string_view element_json);
+/// Where the thing `element_json` (minified) really is, in a domain of these traits. With a device
+/// model a CD's medium is QEMU's, a PCI device, and a USB controller but of type pv or qusb; a USB
+/// device is where its controller is. Without one nothing is, but what an embedder puts there
+/// itself (class qemu). The table: store/DESIGN.md.
+[[nodiscard]] Primary thing_primary(const DeviceClass& device_class, std::string_view element_json,
+                                    const DomainTraits& traits);
 
 }  // namespace xlstore
 

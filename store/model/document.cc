@@ -42,6 +42,17 @@ void insert_absent_classes(std::vector<DocumentMember>& members)
     }
 }
 
+// Where the things are: the whole document says.
+void place_things(std::string_view object, Document& document)
+{
+    DomainTraits traits{domain_type_in(json_find(object, "c_info").value_or(""),
+                                       json_find(object, "b_info").value_or(""))};
+    for (const DocumentThing& thing : document.things)
+        if (thing.device_class == "usbctrls") traits.add_controller(thing.json);
+    for (DocumentThing& thing : document.things)
+        thing.primary = thing_primary(*find_device_class(thing.device_class), thing.json, traits);
+}
+
 bool is_hex(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -112,7 +123,7 @@ Result<void> read_things(const DeviceClass& row, std::string_view array, std::st
                                      std::to_string(first->second) + "]: " + json_shown(*key));
         }
         document.things.push_back({name, *std::move(key), static_cast<std::int64_t>(position),
-                                   std::string(element), thing_primary(row, element), has_identity});
+                                   std::string(element), row.primary, has_identity});
         ++position;
     }
     return {};
@@ -174,6 +185,7 @@ Result<Document> parse_document(std::string_view text, std::string_view what)
         document.members.push_back(
             {0, std::move(member.key), std::string(member.key_text), std::move(value)});
     }
+    place_things(*minified, document);
     insert_absent_classes(document.members);
     std::int64_t rank = 0;
     for (DocumentMember& member : document.members)

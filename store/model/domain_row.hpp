@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "store/base/domain_id.hpp"
-#include "store/text/json_text.hpp"
 #include "store/model/qemu_registration.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore {
 

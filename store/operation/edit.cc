@@ -9,6 +9,7 @@
 #include "store/classes/class_plan.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/placing.hpp"
 #include "store/model/document_changes.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/text/json_text.hpp"
@@ -16,6 +17,8 @@
 namespace xlstore {
 
 namespace {
+
+constexpr std::string_view kControllers = "usbctrls";  // on which others are plugged
 
 Error of_qemu(const ThingName& thing)
 {
@@ -306,6 +309,7 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
     DocumentChanges changes;
     write_members(db, fast.domain(), document.members, changes);
     write_things(db, fast.domain(), document.things, changes);
+    place_things(db, fast.domain());
     add_line(store,
              HistoryLine{fast.domain(), "write document", {}, {}, "done", {}, changes.text()});
     return {};
@@ -318,7 +322,9 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
     if (!name) return std::move(name).error();
     auto minified = json_minify(json, device_class, limits::thing_bytes_max);
     if (!minified) return std::move(minified).error();
-    const auto primary = thing_primary(*find_device_class(device_class), *minified);
+    const auto* of = find_device_class(device_class);
+    const auto traits = read_traits(store.db(), fast.domain());
+    const auto primary = thing_primary(*of, *minified, traits);
     // Without an identity it is another thing each time (R16).
     if (name->key.empty()) name->key = new_key(store.db(), fast.domain());
     const auto entry = read_thing(store.db(), fast.domain(), *name);
@@ -335,6 +341,7 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
         thing.position = next_position(store.db(), fast.domain(), device_class);
         insert_thing(store.db(), fast.domain(), thing);
     }
+    if (device_class == kControllers) place_things(store.db(), fast.domain());
     add_line(store, std::move(line));
     return {};
 }
@@ -347,6 +354,7 @@ Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& t
                      "'xlstore things DOM' shows what it has");
     if (entry->primary == "qemu") return of_qemu(thing);
     drop(store.db(), entry->id);
+    if (thing.device_class == kControllers) place_things(store.db(), fast.domain());
     HistoryLine line{fast.domain(), "remove thing", thing, {}, "done", {}, "entry removed"};
     line.medium_before = medium_in(thing, entry->json);
     add_line(store, std::move(line));

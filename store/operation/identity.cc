@@ -3,9 +3,9 @@
 
 #include "store/core/journal.hpp"
 #include "store/model/document.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/operation/edit.hpp"
 #include "store/text/json_text.hpp"
-#include "store/model/libxl_fields.hpp"
 
 namespace xlstore {
 

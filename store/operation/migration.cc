@@ -102,9 +102,8 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
         const DeviceClass* of = find_device_class(thing.name.device_class);
         if (of == nullptr || !of->in_document) continue;
         const auto position = static_cast<std::int64_t>(things.size());  // read in this order
-        const auto primary = thing_primary(*of, thing.json);
         things.push_back(DocumentThing{thing.name.device_class, thing.name.key, position,
-                                       std::move(thing.json), primary});
+                                       std::move(thing.json), of->primary});
     }
     add_things(db, *row, outgoing);
     auto members = read_members(db, row->id);

@@ -10,6 +10,7 @@
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/product.hpp"
+#include "store/operation/in_qemu.hpp"
 #include "store/qmp/inventory.hpp"
 #include "store/text/json_text.hpp"
 
@@ -126,7 +127,11 @@ Result<Prepared> prepare(Request request)
 // The draft, from the entry and QEMU as they are under the engine's hold.
 Task<Result<Draft>> complete(Store& store, Engine& engine, Prepared prepared, Deadline until)
 {
-    if (prepared.draft) co_return *std::move(prepared.draft);
+    if (prepared.draft) {
+        auto ok = check_in_qemu(store.db(), engine.domain(), *prepared.draft);
+        if (!ok) co_return std::move(ok).error();
+        co_return *std::move(prepared.draft);
+    }
     const Request& request = prepared.request;
     if (request.kind == Request::Kind::attach) {
         auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
@@ -144,6 +149,8 @@ Task<Result<Draft>> complete(Store& store, Engine& engine, Prepared prepared, De
     auto draft = request.kind == Request::Kind::insert ? draft_insert(*entry, request.text)
                                                        : draft_eject(*entry);
     if (!draft) co_return std::move(draft).error();
+    if (auto ok = check_in_qemu(store.db(), engine.domain(), *draft); !ok)
+        co_return std::move(ok).error();
     draft->waits_for_tray = request.waits;
     if (request.force) open_by_force(draft->plan);
     co_return draft;

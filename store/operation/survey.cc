@@ -43,7 +43,11 @@ std::string names_of(const std::vector<Product>& products)
 class Surveyor {
 public:
     Surveyor(Db& db, DomainId domain, const InitialDevices& initial, const Inventory& there)
-        : db_(db), domain_(domain), initial_(initial), there_(there)
+        : db_(db),
+          domain_(domain),
+          traits_(read_traits(db, domain)),
+          initial_(initial),
+          there_(there)
     {}
 
     void read_entries()
@@ -85,8 +89,13 @@ public:
         return found;
     }
 
+    // There is such an entry, or it would be that of a thing which is not QEMU's in this domain.
     [[nodiscard]] bool is_taken(const ThingName& name) const
     {
+        const auto* of = find_device_class(name.device_class);
+        if (of != nullptr && of->key != KeyRule::given &&
+            thing_primary(*of, element_of_key(*of, name.key, true), traits_) != Primary::qemu)
+            return true;
         return read_thing(db_, domain_, name).has_value();
     }
 
@@ -135,13 +144,28 @@ private:
             return of_another;
         });
         std::erase_if(has_not, is_fdset);
-        if (has.empty() && has_not.empty()) return;
+        if (has.empty() && has_not.empty()) {
+            entry.evidence = unasked(entry.row);
+            return;
+        }
         entry.shown = has_not.empty() ? SurveyedEntry::Shown::all
                       : has.empty()   ? SurveyedEntry::Shown::none
                                       : SurveyedEntry::Shown::part;
         if (!has.empty()) entry.evidence = "QEMU has " + names_of(has);
         if (!has_not.empty())
             entry.evidence += (has.empty() ? "QEMU has no " : ", but no ") + names_of(has_not);
+    }
+
+    // Why an entry without products is not held against QEMU; "": it is, in another way.
+    [[nodiscard]] std::string unasked(const ThingRow& row) const
+    {
+        if (row.state == "stale" || drive_of(row)) return {};
+        if (row.name.device_class == "disks") return "libxl knows no such vdev";
+        if (row.name.device_class != "pcidevs" || row.name.key.starts_with('#'))
+            return "nothing of it has a name in QEMU yet";
+        const std::string id = pci_device(row.name.key);
+        if (there_.has("device", id)) return {};
+        return "QEMU has no device " + json_shown(id) + "; its bus alone does not tell more";
     }
 
     [[nodiscard]] const SurveyedEntry* entry_of(const std::string& drive) const
@@ -205,6 +229,7 @@ private:
 
     Db& db_;
     DomainId domain_;
+    DomainTraits traits_;
     const InitialDevices& initial_;
     const Inventory& there_;
     std::set<Id> known_;

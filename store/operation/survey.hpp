@@ -34,7 +34,7 @@ struct SurveyedEntry {
     std::vector<Product> products;
     std::vector<Product> of_others;
     enum class Shown {
-        unknown,  ///< it has nothing that could be looked for
+        unknown,  ///< it has nothing that could be looked for; `evidence` says why, if it matters
         all,
         part,
         none,

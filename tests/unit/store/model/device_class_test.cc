@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -146,35 +149,76 @@ TEST(DeviceClass, RefusesAnElementThatIsNoObject)
                       "refused: " + std::string(device_class.name) + "[7] is not an object");
 }
 
-TEST(DeviceClass, SaysWhereAThingReallyIs)
-{
-    const auto primary = [](std::string_view name) { return thing_primary(row(name), "{}"); };
-    for (const char* name : {"pcidevs", "usbdevs", "vcpus", "qemu"})
-        EXPECT_EQ(primary(name), Primary::qemu) << name;
-    for (const char* name : {"rdms", "dtdevs"})
-        EXPECT_EQ(primary(name), Primary::none) << name;
-    for (const char* name : {"disks", "nics", "vfbs", "vkbs", "virtios", "vtpms", "p9s",
-                             "pvcallsifs", "vdispls", "vsnds", "channels", "usbctrls"})
-        EXPECT_EQ(primary(name), Primary::xenstore) << name;
-}
+/// A row of the table in store/DESIGN.md: | class | `element` | in HVM | in PV and PVH |
+struct PlacedRow {
+    std::string device_class, element, hvm, pv;
+};
 
-TEST(DeviceClass, TakesACdForQemus)
+std::vector<PlacedRow> rows_of_the_design()
 {
-    EXPECT_EQ(thing_primary(row("disks"), R"({"vdev":"hdc","is_cdrom":1})"), Primary::qemu);
-    EXPECT_EQ(thing_primary(row("disks"), R"({"vdev":"hdc","is_cdrom":0})"), Primary::xenstore);
-    EXPECT_EQ(thing_primary(row("disks"), R"({"vdev":"hdc","is_cdrom":"1"})"), Primary::xenstore);
-}
-
-TEST(DeviceClass, TakesOnlyADevicemodelControllerForQemus)
-{
-    EXPECT_EQ(thing_primary(row("usbctrls"), R"({"type":"devicemodel"})"), Primary::qemu);
-    EXPECT_EQ(thing_primary(row("usbctrls"), R"({"type":"DeviceModel"})"), Primary::qemu);
-    for (const char* type : {"auto", "pv", "qusb"}) {
-        EXPECT_EQ(thing_primary(row("usbctrls"), "{\"type\":\"" + std::string(type) + "\"}"),
-                  Primary::xenstore)
-            << type;
+    std::ifstream design(XLSTORE_SOURCE_DIR "/store/DESIGN.md");
+    std::vector<PlacedRow> rows;
+    for (std::string line; std::getline(design, line);) {
+        std::istringstream cells(line);
+        std::vector<std::string> cell;
+        for (std::string one; std::getline(cells, one, '|');) {
+            one.erase(0, one.find_first_not_of(" `"));
+            one.erase(one.find_last_not_of(" `") + 1);
+            cell.push_back(one);
+        }
+        if (cell.size() == 5 && find_device_class(cell[1]) != nullptr && cell[2].starts_with('{'))
+            rows.push_back({cell[1], cell[2], cell[3], cell[4]});
     }
-    EXPECT_EQ(thing_primary(row("usbctrls"), R"({"type":2})"), Primary::xenstore);
+    return rows;
+}
+
+/// Controller 0 is the device model's in HVM, 1 never is.
+DomainTraits with_controllers(DomainType type)
+{
+    DomainTraits traits{type};
+    traits.add_controller(R"({"devid":0})");
+    traits.add_controller(R"({"type":"qusb","devid":1})");
+    return traits;
+}
+
+TEST(DeviceClass, IsWhereTheTableOfTheDesignSays)
+{
+    std::set<std::string> tried;
+    for (const auto& [device_class, element, hvm, pv] : rows_of_the_design()) {
+        const auto in = [&](DomainType type) -> std::string {
+            return std::string(
+                primary_name(thing_primary(row(device_class), element, with_controllers(type))));
+        };
+        EXPECT_EQ(in(DomainType::hvm), hvm) << device_class << " " << element;
+        EXPECT_EQ(in(DomainType::unknown), hvm) << device_class << " " << element;
+        EXPECT_EQ(in(DomainType::pv), pv) << device_class << " " << element;
+        EXPECT_EQ(in(DomainType::pvh), pv) << device_class << " " << element;
+        tried.insert(device_class);
+    }
+    EXPECT_EQ(tried.size(), device_classes().size()) << "each class has a row";
+}
+
+TEST(DeviceClass, ReadsNumbersAndWordsAsLibxlDoes)
+{
+    const DomainTraits hvm{DomainType::hvm};
+    const auto primary = [&](const char* name, const char* element) {
+        return thing_primary(row(name), element, hvm);
+    };
+    EXPECT_EQ(primary("disks", R"({"vdev":"hdc","is_cdrom":0})"), Primary::xenstore);
+    EXPECT_EQ(primary("disks", R"({"vdev":"hdc","is_cdrom":"1"})"), Primary::xenstore);
+    EXPECT_EQ(primary("usbctrls", R"({"type":"DeviceModel"})"), Primary::qemu);
+    EXPECT_EQ(primary("usbctrls", R"({"type":"QUSB"})"), Primary::xenstore);
+    EXPECT_EQ(primary("usbctrls", R"({"type":2})"), Primary::qemu) << "libxl takes no notice of it";
+}
+
+TEST(DeviceClass, TypeOfADomainIsReadAsLibxlReadsIt)
+{
+    EXPECT_EQ(domain_type_in(R"({"type":"pv"})", R"({"type.hvm":{}})"), DomainType::pv);
+    EXPECT_EQ(domain_type_in(R"({"type":"PVH"})", ""), DomainType::pvh);
+    EXPECT_EQ(domain_type_in("{}", R"({"max_vcpus":1,"type.hvm":{}})"), DomainType::hvm);
+    EXPECT_EQ(domain_type_in(R"({"type":"invalid"})", R"({"type.pv":{}})"), DomainType::pv);
+    EXPECT_EQ(domain_type_in("{}", R"({"type.invalid":{}})"), DomainType::unknown);
+    EXPECT_EQ(domain_type_in("", ""), DomainType::unknown);
 }
 
 TEST(DeviceClass, AnElementOfAKeyHasThatKeyAndThatPrimary)
@@ -190,8 +234,8 @@ TEST(DeviceClass, AnElementOfAKeyHasThatKeyAndThatPrimary)
                 const auto made = element_of_key(each, known->empty() ? "#7" : *known, in_qemu);
                 ASSERT_TRUE(json_minify(made, "made")) << each.name << " " << made;
                 EXPECT_EQ(*thing_key(each, made, 7), *known) << each.name;
-                if (each.primary_of != nullptr) {
-                    EXPECT_EQ(thing_primary(each, made) == Primary::qemu, in_qemu) << each.name;
+                if (each.name == "disks" || each.name == "usbctrls") {
+                    EXPECT_EQ(thing_primary(each, made, {}) == Primary::qemu, in_qemu) << each.name;
                 }
             }
         }

@@ -11,10 +11,10 @@
 
 #include "store/classes/class_plan.hpp"
 #include "store/lifecycle/creation.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/operation/edit.hpp"
 #include "store/operation/identity.hpp"
 #include "store/text/json_text.hpp"
-#include "store/model/libxl_fields.hpp"
 #include "tests/support/libxl_document.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// A PV domain's QEMU serves devices of xenstore: nothing of the document is put into it, looked for
+// in it, or called stale because it has not got it. A real QEMU stands for it.
+#include <memory>
+
+#include "tests/support/domain_test.hpp"
+
+namespace xlstore::test {
+namespace {
+
+class PvDomainTest : public testing::Test {
+protected:
+    PvDomainTest() : material_(store_.directory(), 7, "pv") {}
+
+    Ran xl(const Words& words) { return xlstore(store_.path(), words); }
+    std::string cell(const std::string& query) { return sql(store_.path(), query); }
+    /// A document of that type with what `xl` writes for the devices that differ by it.
+    void write_document(const std::string& type)
+    {
+        write_file(material_.document,
+                   R"({"c_info":{"type":")" + type + R"(","name":"pv","uuid":")" + material_.uuid +
+                       R"("},"b_info":{"type.)" + type + R"(":{}},"disks":[{"pdev_path":"/a",)"
+                       R"("vdev":"xvda"},{"pdev_path":")" + material_.images.at('a') +
+                       R"(","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1}],"pcidevs":)"
+                       R"([{"bus":3}],"usbctrls":[{"devid":0}],"usbdevs":[{"ctrl":0,"port":1,)"
+                       R"("type.hostdev":{"hostbus":1,"hostaddr":2}}]})");
+    }
+    /// The entries that are where they are not expected, or stale: "": none.
+    std::string entries(const std::string& where)
+    {
+        return cell("SELECT group_concat(class || '/' || key || ' ' || primary_at || ' ' || state) "
+                    "FROM thing WHERE " +
+                    where);
+    }
+    void start_and_register()
+    {
+        Words command = material_.qemu();
+        const std::string monitor = store_.directory() / "m";
+        command.insert(command.end(), {"-qmp", "unix:" + monitor + ",server=on,wait=off"});
+        qemu_ = std::make_unique<Child>(command);
+        ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] { return !qmp(material_.judge, "query-status").empty(); }));
+        before_ = state_of(material_.judge);
+        registered_ = xl({"register", "7", "--monitor", monitor});
+        ASSERT_TRUE(ended(registered_, 0));
+    }
+
+    ScratchStore store_;
+    Material material_;
+    std::unique_ptr<Child> qemu_;
+    std::string before_;
+    Ran registered_;
+};
+
+TEST_F(PvDomainTest, RegistrationLeavesAllInXenstore)
+{
+    write_document("pv");
+    ASSERT_TRUE(ended(xl({"import", "7", material_.document}), 0));
+    EXPECT_EQ(entries("primary_at <> 'xenstore'"), "");
+    const auto document = xl({"export", "7"}).out;
+
+    start_and_register();
+
+    EXPECT_EQ(entries("class <> 'qemu' AND (primary_at <> 'xenstore' OR state <> 'present')"), "");
+    EXPECT_EQ(state_of(material_.judge), before_) << "nothing was put into it";
+    EXPECT_EQ(xl({"export", "7", "--settled"}).out, document) << "nothing of it is lost";
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n", "-f"}), 0));
+}
+
+TEST_F(PvDomainTest, NothingOfTheDocumentIsAttachedToItsQemu)
+{
+    write_document("pvh");
+    ASSERT_TRUE(ended(xl({"import", "7", material_.document}), 0));
+    start_and_register();
+    const auto rows = dump(store_.path());
+    const Words attempts[] = {
+        {"insert", "7", "hdc", material_.images.at('b')},
+        {"eject", "7", "hdc"},
+        {"attach", "7", "usbctrls", R"({"type":"devicemodel","devid":1,"version":2,"ports":6})"},
+        {"attach", "7", "usbdevs",
+         R"({"ctrl":0,"port":2,"type.hostdev":{"hostbus":1,"hostaddr":3}})"},
+    };
+    for (Words words : attempts) {
+        words.insert(words.begin(), "--json");
+        const Ran ran = xl(words);
+        EXPECT_TRUE(ended(ran, 1));
+        EXPECT_EQ(json_at(ran.out, "$.error.code"), "refused") << ran.out;
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "the domain is pvh"));
+    }
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_EQ(state_of(material_.judge), before_);
+}
+
+// In HVM they are QEMU's: what it has not is stale, and what it cannot be asked about is named.
+TEST_F(PvDomainTest, TheSameDocumentOfAnHvmDomainIsQemus)
+{
+    write_document("hvm");
+    ASSERT_TRUE(ended(xl({"import", "7", material_.document}), 0));
+    EXPECT_EQ(entries("primary_at = 'xenstore'"), "disks/xvda xenstore present");
+
+    start_and_register();
+
+    EXPECT_EQ(entries("class = 'usbctrls'"), "usbctrls/0 qemu present")
+        << "the controller without a type is the one that QEMU has";
+    EXPECT_EQ(entries("state = 'stale'"), "usbdevs/0.1 qemu stale");
+    EXPECT_TRUE(contains(registered_.err, "pcidevs/0000:03:00.0: not asked about"));
+    const Ran looked = xlfsck(store_.path(), {"-n", "-f", "-v"});
+    EXPECT_TRUE(ended(looked, 0));
+    EXPECT_TRUE(contains(looked.out, "pcidevs/0000:03:00.0: QEMU is not asked about it"));
+    // R18: the controller that `xl` wrote without a type can be taken out and put in again.
+    EXPECT_TRUE(ended(xl({"attach", "7", "usbctrls", R"({"devid":1,"version":3,"ports":4})"}), 0));
+    EXPECT_TRUE(contains(devices_of(material_.judge), "xenusb-1"));
+}
+
+}  // namespace
+}  // namespace xlstore::test
