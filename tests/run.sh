@@ -14,4 +14,4 @@ cmake --build build-asan
 cmake --preset valgrind
 cmake --build build-valgrind --target xlstore_shared
 sh tests/fuzz/run.sh
-exec ctest --test-dir build-asan --output-on-failure -j3 "$@"
+exec ctest --test-dir build-asan --output-on-failure -j4 "$@"
