@@ -21,6 +21,7 @@
 #include "store/database/tables.hpp"
 #include "store/lock/lock_holders.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::recovery {
@@ -158,9 +159,9 @@ Task<void> check_numbers(Check& check, Store& store)
     }
 }
 
-// A creation refuses neither: libxl lets a domain that it moves within one host have a name and a uuid
-// twice, and a QEMU that lives is registered under any name (R1). Until one of the two has another,
-// neither can be named by them.
+// A creation refuses neither: while libxl moves a domain within one host, its uuid is there twice, under
+// names that libxl gives for that time, and a QEMU that lives is registered under any name (R1). Until one of
+// the two has another, neither can be named by them.
 void check_identities(Check& check, Db& db)
 {
     struct Shared {
@@ -168,17 +169,21 @@ void check_identities(Check& check, Db& db)
         const char* command;
         const char* pairs;
     };
+    // Rows of an older boot are retired by pass 3.
     constexpr std::array<Shared, 2> kShared = {
         Shared{"name", "rename domid:# NAME",
                "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON a.name = b.name AND "
-               "a.id < b.id WHERE a.state <> 'destroyed' AND b.state <> 'destroyed' ORDER BY b.id"},
+               "a.id < b.id WHERE a.state <> 'destroyed' AND b.state <> 'destroyed' AND "
+               "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 ORDER BY b.id"},
         Shared{"uuid", "preserve domid:# NAME",
                "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
                "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' AND "
-               "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' "
-               "ORDER BY b.id"}};
+               "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' AND "
+               "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 AND NOT EXISTS "
+               "(SELECT 1 FROM domain WHERE id IN (a.id, b.id) AND (name LIKE '%--incoming' OR "
+               "name LIKE '%--migratedaway')) ORDER BY b.id"}};
     for (const auto& shared : kShared) {
-        auto pairs = db.prepare(shared.pairs);
+        auto pairs = db.prepare(shared.pairs).bind(current_boot_id());
         while (pairs.step()) {
             std::string command = shared.command;
             command.replace(command.find('#'), 1, pairs.text(0));
