@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The one engine that every operation on a qmp thing goes through (DESIGN 3):
 //
-//   slow lock; connect, prove the peer, barrier       Engine::begin          R3 R7 R11 R12 R15
-//   an open intent on this key is resolved first      Engine::make_way
-//   probe; commit 1; plan; probe; commit 2            Engine::operate        R16 R4 R8 R10 R5 R6
+//   slow lock; connect, prove the peer, barrier       Engine::begin      R3 R7 R11 R12 R15
+//   an open intent on this key is resolved first      Engine::make_way   (pending.cc)
+//   probe; commit 1; plan; probe; commit 2            Engine::operate    R16 R4 R8 R10 R5 R6
 //   disconnect, release                               ~Engine
+//
+// The plan between the commits is a PlanRunner's (plan_runner.hpp).
 //
 // Three outcomes, never two (R18). Done: a value. Not done: an Error, and QEMU and store are as
 // they were (a drive may have been emptied: the error says so). In doubt: Errc::in_doubt; the entry
@@ -33,19 +35,24 @@
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
 #include "store/model/intent.hpp"
+#include "store/operation/asked.hpp"
+#include "store/operation/outcome.hpp"
 #include "store/qmp/monitor.hpp"
 
 namespace xlstore {
 
+struct Carried;
+struct OpenIntents;
+
 /// What became of an intent that was left open.
 enum class Resolution {
-    done,      ///< the thing is as the intent wanted it: settled
-    undone,    ///< it is as it was before: settled
-    emptied,   ///< the drive is empty: settled
+    done,       ///< the thing is as the intent wanted it: settled
+    undone,     ///< it is as it was before: settled
+    emptied,    ///< the drive is empty: settled
     overtaken,  ///< closed as not done: what is there is neither image, and stays (overtaken.hpp)
-    waits,     ///< the guest has been asked to let go and still has it: open
-    stuck,     ///< some of it is there and could not be taken out: open
-    in_doubt,  ///< nothing is proved: open
+    waits,      ///< the guest has been asked to let go and still has it: open
+    stuck,      ///< some of it is there and could not be taken out: open
+    in_doubt,   ///< nothing is proved: open
 };
 struct Resolved {
     Resolution resolution;
@@ -53,29 +60,8 @@ struct Resolved {
     [[nodiscard]] bool open() const noexcept { return resolution >= Resolution::waits; }
 };
 
-/// The guest has been asked to let go of one of their devices (to remove it, or to undo an add) or
-/// to open a drive's tray, and has not yet: nothing is settled before it did, or said no.
-[[nodiscard]] bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found);
-/// It does, and there are others that the guest was never asked for: waiting alone would not end
-/// it.
-[[nodiscard]] bool has_more_to_ask(const std::vector<Intent>& intents, const Evidence& found);
-
 /// What the plans of `intents` (one, or a batch) make together: a batch is settled as one.
 [[nodiscard]] Probe probe_of(const std::vector<Intent>& intents);
-
-/// Done, and on what evidence.
-struct Done {
-    std::vector<IntentId> intents;  ///< in the order of the drafts
-    std::string evidence;
-};
-
-/// What history says of an intent that is closed: done; refused, closed as not done; gone, with its
-/// domain. Error not_found: it never was, or its history has been pruned.
-Result<Done> outcome_of_closed(Db& db, IntentId id);
-
-/// What an operation on a domain that was destroyed meanwhile ends with, instead of `error`: gone.
-/// Any other domain, an outcome in doubt, and a fault of the caller's leave `error` as it is.
-[[nodiscard]] Error gone_if_destroyed(Store& store, DomainId domain, Error error) noexcept;
 
 /// Operations on one domain under one slow hold and one connection.
 class Engine {
@@ -117,42 +103,27 @@ public:
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
     [[nodiscard]] SlowHold& hold() noexcept { return hold_; }
     [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
+    [[nodiscard]] Loop& loop() noexcept { return store_->loop(); }
     [[nodiscard]] Journal& journal() noexcept { return journal_; }
     /// Gives the hold back, for what has to be done after the connection.
     [[nodiscard]] SlowHold take_hold() && { return std::move(hold_); }
 
 private:
-    struct Carried;
-    struct Open;
-    enum class Unplug { gone, waits, refused, unknown };
-    struct Asking;
-    struct Undoing;
-    enum class Shut { no, stays, waits, opened };
     Task<Result<void>> check_before(Draft& draft, Deadline until);
     Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
-    Task<Carried> carry_out(std::vector<IntentId> intents, const Draft& whole,
-                            const std::vector<Fd>& files, std::vector<Product> asked,
-                            Deadline until);
     Task<Addresses> ask_where(const std::vector<IntentId>& intents,
                               const std::vector<std::vector<Product>>& products, Deadline until);
-    Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Asking& asking,
-                            Deadline until);
-    Task<Result<void>> take_out(const std::vector<Product>& products, Asking& asking,
-                                Deadline until);
-    Task<Result<qmp::Reply>> send(Command command, Deadline until, int file_descriptor);
-    Task<std::string> take_back(std::vector<Undoing>& undoing, Asking& asking, Deadline until);
-    Task<Result<void>> undo(Command command, Asking& asking, Deadline until);
-    Task<Result<void>> note_asked(Product device, Asking& asking, Deadline until);
-    Task<Result<void>> await_guest(Asking& asking, Deadline until);
-    /// Waits for the guest until `patience`; `until` is the operation's deadline.
-    Task<Unplug> watch_unplug(Product device, Deadline patience, Deadline until);
-    Task<Shut> watch_tray(std::vector<IntentId> intents, const Draft& whole, Deadline until);
-    Task<Result<Done>> conclude(Open& open, Carried carried, Deadline until);
-    Task<Result<Done>> see_through(Open& open, const Draft& whole, const std::vector<Fd>& files,
-                                   Deadline until);
+    Task<Result<Done>> see_through(OpenIntents& open, const Draft& whole,
+                                   const std::vector<Fd>& files, Deadline until);
+    Task<Result<Done>> conclude(OpenIntents& open, Carried carried, Deadline until);
+    Error refused(const OpenIntents& open, const Carried& carried) const;
+    Result<Done> closed_by_another(const OpenIntents& open);
+    Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, const Evidence& found,
+                                      Deadline until);
+    Task<Result<Resolved>> settle_found(const std::vector<Intent>& intents, Evidence found,
+                                        Deadline until);
     Task<Result<std::optional<Done>>> take_over(const std::vector<Wish>& wishes,
                                                 std::vector<Intent> unit, Deadline until);
-    Result<Done> closed_by_another(const Open& open);
 
     Store* store_;
     Journal journal_;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/open_intents.hpp"
+
+#include <new>
+
+namespace xlstore {
+
+OpenIntents::OpenIntents(const DomainRow& domain, Verb verb_, std::string things_)
+    : verb(verb_),
+      things(std::move(things_)),
+      doubt(Errc::in_doubt, domain.subject() + ": " + things + " is in doubt",
+            "its intent stays open: 'xlstore wait' for it, or 'xlstore recover'")
+{}
+
+Error OpenIntents::in_doubt(const std::string& why) const noexcept
+{
+    Error error(Errc::in_doubt, {});
+    error.intent = value_of(ids.front());
+    try {
+        const auto number = std::to_string(value_of(ids.front()));
+        std::string advice =
+            "intent " + number + " stays open: 'xlstore wait " + number + "', or 'xlstore recover'";
+        error.message = doubt.message + ": " + why;
+        error.advice = std::move(advice);
+    } catch (const std::bad_alloc&) {
+        error.message.clear();
+    }
+    return error;
+}
+
+Error OpenIntents::in_doubt_of(Error failure) noexcept
+{
+    Error error = in_doubt(failure.message);
+    if (error.message.empty()) {
+        error.message = std::move(doubt.message);
+        error.advice = std::move(doubt.advice);
+    }
+    return error;
+}
+
+}  // namespace xlstore

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The committed intents of one operation, with what is needed to answer for them (R18). Made before
+// they are committed, so that there is an answer even when the memory has run out since.
+#ifndef XLSTORE_STORE_OPERATION_OPEN_INTENTS_HPP_
+#define XLSTORE_STORE_OPERATION_OPEN_INTENTS_HPP_
+
+#include <string>
+#include <vector>
+
+#include "store/base/error.hpp"
+#include "store/core/domain.hpp"
+#include "store/model/intent.hpp"
+
+namespace xlstore {
+
+struct OpenIntents {
+    std::vector<IntentId> ids = {};
+    std::vector<std::vector<Product>> products = {};  ///< of each, if they are adds
+    Verb verb;
+    std::string things;  ///< their names
+    Error doubt;         ///< in as few words as will do
+
+    OpenIntents(const DomainRow& domain, Verb verb_, std::string things_);
+
+    /// In doubt, with the number of the first of them. REQUIRES that there is one. Where the memory
+    /// does not suffice for words there are none.
+    [[nodiscard]] Error in_doubt(const std::string& why) const noexcept;
+    /// The same when an exception was caught: words are had from `doubt`, which goes.
+    [[nodiscard]] Error in_doubt_of(Error failure) noexcept;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_OPEN_INTENTS_HPP_

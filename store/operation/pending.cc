@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// What becomes of an intent that was left open: it is settled with what QEMU shows, its half-done
+// steps are undone, or it stays open.
+#include <algorithm>
+
+#include "store/base/limits.hpp"
+#include "store/core/product.hpp"
+#include "store/operation/asked.hpp"
+#include "store/operation/engine.hpp"
+#include "store/operation/grace.hpp"
+#include "store/operation/open_intents.hpp"
+#include "store/operation/overtaken.hpp"
+#include "store/operation/plan_runner.hpp"
+#include "store/qmp/probe.hpp"
+#include "store/testing/hole.hpp"
+#include "store/text/plain_text.hpp"
+
+namespace xlstore {
+
+Probe probe_of(const std::vector<Intent>& intents)
+{
+    Probe whole = intents.front().draft.plan.probe;
+    for (auto it = intents.begin() + 1; it != intents.end(); ++it)
+        whole.products.insert(whole.products.end(), it->draft.plan.probe.products.begin(),
+                              it->draft.plan.probe.products.end());
+    return whole;
+}
+
+namespace {
+
+std::string names_of(const std::vector<Wish>& wishes)
+{
+    std::string names;
+    for (const auto& wish : wishes)
+        names += (names.empty() ? "" : ", ") + wish.thing.text();
+    return names;
+}
+
+// What a person calls an operation of this verb.
+std::string_view request_name(Verb verb)
+{
+    switch (verb) {
+    case Verb::add:
+        return "attach";
+    case Verb::remove:
+        return "detach";
+    case Verb::change:
+        break;
+    }
+    return "change";
+}
+
+std::vector<IntentId> ids_of(const std::vector<Intent>& intents)
+{
+    std::vector<IntentId> ids;
+    for (const auto& intent : intents)
+        ids.push_back(intent.id);
+    return ids;
+}
+
+std::vector<std::vector<Product>> products_of(const std::vector<Intent>& intents)
+{
+    std::vector<std::vector<Product>> products;
+    for (const auto& intent : intents)
+        products.push_back(intent.draft.plan.probe.products);
+    return products;
+}
+
+}  // namespace
+
+// The reason goes into the intents where it is news.
+Task<Result<Resolved>> Engine::leave_open(const std::vector<Intent>& intents, const Evidence& found,
+                                          Deadline until)
+{
+    Resolved open{!found.asked.empty() ? Resolution::waits
+                  : found.half         ? Resolution::stuck
+                                       : Resolution::in_doubt,
+                  found.reason};
+    if (intents.front().note != plain_text(open.reason, limits::evidence_bytes_max)) {
+        std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
+        if (found.image || found.half) asked = found.asked;
+        auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason, std::move(asked),
+                                            settle_deadline(until));
+        if (!noted) co_return std::move(noted).error();
+    }
+    co_return open;
+}
+
+// REQUIRES that `found` shows one of the images.
+Task<Result<Resolved>> Engine::settle_found(const std::vector<Intent>& intents, Evidence found,
+                                            Deadline until)
+{
+    const Intent& first = intents.front();
+    // Between a device_del and the commit that says so, a crash leaves no trace of it.
+    const auto& steps = first.draft.plan.steps;
+    if (*found.image == Image::before &&
+        std::any_of(steps.begin(), steps.end(),
+                    [](const Step& step) { return only_asks_the_guest(step.command); }))
+        found.reason += "; whether its guest was asked to let go is not known";
+    std::string evidence = found.reason;
+    if (!first.note.empty()) evidence += " (before: " + first.note + ")";
+    Addresses addresses;
+    if (first.draft.verb == Verb::add && *found.image == Image::after)
+        addresses = co_await ask_where(ids_of(intents), products_of(intents), until);
+    auto settled =
+        co_await journal_.settle(hold_, ids_of(intents), *found.image, std::move(evidence),
+                                 std::move(addresses), settle_deadline(until));
+    if (!settled) co_return std::move(settled).error();
+    Resolved closed{*found.image == Image::after    ? Resolution::done
+                    : *found.image == Image::before ? Resolution::undone
+                                                    : Resolution::emptied,
+                    found.reason};
+    co_return closed;
+}
+
+Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline until, Tray tray)
+{
+    const Intent& first = intents.front();
+    const Verb verb = first.draft.verb;
+    const Probe probe = probe_of(intents);
+    Evidence found = co_await look(monitor_, verb, probe, until);
+    found = by_looking(intents, std::move(found));
+    trace_probed(domain_.id, ids_of(intents), found);
+    found.asked = still_there(asked_of(intents), found);
+    if (tray == Tray::given_up && verb == Verb::change && !found.asked.empty()) {
+        found.asked.clear();
+        found.reason += "; another request has taken the place of this one";
+    }
+    if ((found.half && found.asked.empty()) || has_more_to_ask(intents, found)) {
+        PlanRunner runner(*this, ids_of(intents), asked_of(intents));
+        found = co_await runner.clear_up(verb, probe, std::move(found), until);
+        trace_probed(domain_.id, ids_of(intents), found);
+    }
+    const bool waits = !found.asked.empty();
+    if (intents.size() > 1 && found.image == Image::before)
+        found.reason += "; none of a batch of " + std::to_string(intents.size()) + " is left";
+
+    if (found.overtaken && !waits && !found.half) {
+        auto closed = close_overtaken(*store_, *this, std::move(intents), std::move(found),
+                                      settle_deadline(until));
+        co_return co_await std::move(closed);
+    }
+    if (waits || found.half || !found.image) co_return co_await leave_open(intents, found, until);
+    co_return co_await settle_found(intents, std::move(found), until);
+}
+
+Task<Result<std::optional<Done>>> Engine::make_way(std::vector<Wish> wishes, Deadline until)
+{
+    for (const auto& wish : wishes) {
+        const auto id = open_intent_of(store_->db(), domain_.id, wish.thing);
+        if (!id) continue;
+        auto unit = read_batch(store_->db(), *id);
+        if (!unit) co_return std::move(unit).error();
+        if (wants_the_same(wishes, *unit) && !XLSTORE_LEFT_OUT("own earlier intent")) {
+            auto own = co_await take_over(wishes, *std::move(unit), until);
+            if (!own || *own) co_return own;
+            continue;
+        }
+        const std::string other =
+            "an earlier " + std::string(request_name(unit->front().draft.verb)) +
+            " of it, intent " + std::to_string(value_of(*id)) + ", which another request made, ";
+        auto resolved = co_await resolve(*std::move(unit), until, Tray::given_up);
+        if (!resolved) co_return std::move(resolved).error();
+        if (resolved->open())
+            co_return Error(Errc::refused,
+                            domain_.subject() + ": " + wish.thing.text() + ": " + other +
+                                "is still open: " + resolved->reason,
+                            "nothing was changed; 'xlstore wait " + std::to_string(value_of(*id)) +
+                                "' until that one is over, then try again");
+    }
+    co_return std::optional<Done>();
+}
+
+// An open intent of an older request for the same: what becomes of it is this one's answer.
+// Nothing: it is closed as not done, and this one's turn comes.
+Task<Result<std::optional<Done>>> Engine::take_over(const std::vector<Wish>& wishes,
+                                                    std::vector<Intent> unit, Deadline until)
+{
+    OpenIntents open(domain_, unit.front().draft.verb, names_of(wishes));
+    for (const auto& wish : wishes)
+        for (const auto& intent : unit)
+            if (wants_the_same(wish, intent.draft)) open.ids.push_back(intent.id);
+    std::optional<Error> failure;
+    try {
+        if (unit.size() == 1 && unit.front().draft.verb != Verb::add && unit.front().asked_us) {
+            auto again = co_await ask_again(std::move(unit.front()), wishes.front().force, until);
+            if (!again) co_return std::move(again).error();
+            co_return std::optional<Done>(*std::move(again));
+        }
+        auto resolved = co_await resolve(std::move(unit), until);
+        if (resolved && resolved->resolution == Resolution::done) {
+            Done done{std::move(open.ids), std::move(resolved->reason)};
+            co_return std::optional<Done>(std::move(done));
+        }
+        if (resolved && !resolved->open()) co_return std::optional<Done>();
+        failure = resolved ? Error(Errc::in_doubt, std::move(resolved->reason))
+                           : std::move(resolved).error();
+    } catch (...) {
+        failure = caught();
+    }
+    if (failure->code == Errc::gone) co_return *std::move(failure);
+    co_return open.in_doubt_of(*std::move(failure));
+}
+
+}  // namespace xlstore

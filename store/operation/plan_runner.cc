@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/plan_runner.hpp"
+
+#include <algorithm>
+
+#include "store/base/limits.hpp"
+#include "store/classes/class_plan.hpp"
+#include "store/core/product.hpp"
+#include "store/operation/asked.hpp"
+#include "store/operation/grace.hpp"
+#include "store/qmp/probe.hpp"
+#include "store/testing/hole.hpp"
+#include "store/testing/trace.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr auto kGonePoll = std::chrono::milliseconds(100);
+// A device lets go of what it stood on a moment after it is gone itself.
+constexpr auto kReleaseWait = std::chrono::milliseconds(1500);
+constexpr auto kReleasePoll = std::chrono::milliseconds(20);
+
+// Puts what was only learned on the way into later arguments: the string "$fdset" becomes the
+// number itself, $fdset within a longer string its digits.
+std::string with_captured(std::string arguments, const std::map<std::string, std::string>& captured)
+{
+    // From the back of the map: $fdset_b before $fdset.
+    for (auto it = captured.rbegin(); it != captured.rend(); ++it)
+        for (const std::string& placeholder : {"\"$" + it->first + "\"", "$" + it->first})
+            for (auto at = arguments.find(placeholder); at != std::string::npos;
+                 at = arguments.find(placeholder, at + it->second.size()))
+                arguments.replace(at, placeholder.size(), it->second);
+    return arguments;
+}
+
+std::string qemu_said(const Command& command, const qmp::Reply& reply)
+{
+    return "QEMU refused " + command.execute + ": " + qmp::printable(reply.error_desc);
+}
+
+std::string traced(const Evidence& found)
+{
+    if (found.half) return "half";
+    return found.image ? std::string(image_name(*found.image)) : "nothing";
+}
+
+bool makes_something(const Step& step)
+{
+    const auto product = product_of(step.command);
+    return !step.capture.empty() || (product && *product);
+}
+
+}  // namespace
+
+bool only_asks_the_guest(const Command& command)
+{
+    return command.execute == kDeviceDel;
+}
+
+void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const Evidence& found)
+{
+    for (const auto id : intents)
+        XLSTORE_TRACE("probed", value_of(domain),
+                      "intent=" + std::to_string(value_of(id)) + " image=" + traced(found));
+}
+
+PlanRunner::PlanRunner(Engine& engine, std::vector<IntentId> intents, std::vector<Product> asked)
+    : engine_(&engine), intents_(std::move(intents)), asked_(std::move(asked))
+{}
+
+Task<PlanRunner::Unplug> PlanRunner::watch_unplug(Product device, Deadline patience, Deadline until)
+{
+    Probe probe;
+    probe.products.push_back(device);
+    bool refused = false;
+    for (;;) {
+        const auto evidence =
+            co_await look(engine_->monitor(), Verb::remove, probe, look_deadline(until));
+        if (!evidence.image) co_return Unplug::unknown;
+        if (*evidence.image == Image::after) co_return Unplug::gone;
+        if (refused) co_return Unplug::refused;
+        if (Clock::now() >= patience) co_return Unplug::waits;
+        // The event only says that it is worth looking again.
+        const auto event = co_await engine_->monitor().wait_for_unplug(
+            device.name, std::min(patience, Clock::now() + kGonePoll));
+        refused = event && *event == qmp::kUnplugRefused;
+    }
+}
+
+// A drive that did not open. Its guest may keep the tray shut; then QEMU has asked it to open it.
+Task<PlanRunner::Shut> PlanRunner::watch_tray(const Draft& whole, Deadline until)
+{
+    auto found =
+        co_await look(engine_->monitor(), whole.verb, whole.plan.probe, look_deadline(until));
+    if (!found.tray_shut) co_return Shut::no;
+    if (!whole.waits_for_tray) co_return Shut::stays;
+    // Written down before the wait, as for a device.
+    std::optional<std::vector<Product>> asked(std::in_place, 1, tray_of(whole.plan.probe));
+    auto noted = co_await engine_->journal().note(engine_->hold(), intents_,
+                                                  "the guest has been asked to open the tray",
+                                                  std::move(asked), settle_deadline(until));
+    const auto last = std::min(until, Clock::now() + limits::guest_unplug_wait);
+    while (noted && found.tray_shut && Clock::now() < last) {
+        (void)co_await engine_->loop().sleep(std::min(last, Clock::now() + kGonePoll));
+        found =
+            co_await look(engine_->monitor(), whole.verb, whole.plan.probe, look_deadline(until));
+    }
+    co_return found.tray_shut || !found.image ? Shut::waits : Shut::opened;
+}
+
+Task<Result<qmp::Reply>> PlanRunner::send(Command command, Deadline until, int file_descriptor)
+{
+    const auto patience = std::min(until, Clock::now() + kReleaseWait);
+    for (;;) {
+        XLSTORE_TRACE("sending", value_of(engine_->domain().id), command.execute);
+        auto reply = co_await engine_->monitor().execute(command.execute, command.arguments, until,
+                                                         file_descriptor);
+        XLSTORE_TRACE("replied", value_of(engine_->domain().id),
+                      !reply      ? "nothing"
+                      : reply->ok ? "done"
+                                  : "refused");
+        const bool refused = reply && !reply->ok;
+        if (!refused || !takes_out_backend(command) || Clock::now() >= patience) co_return reply;
+        (void)co_await engine_->loop().sleep(Clock::now() + kReleasePoll);
+    }
+}
+
+// After a device_del. A USB device goes at once; a guest that takes its time is waited for later,
+// when it has been asked for all devices. Written down before that:
+// killed in the wait, a process leaves no other trace of it.
+Task<Result<void>> PlanRunner::note_asked(Product device, Deadline until)
+{
+    const auto became = co_await watch_unplug(device, Clock::now(), until);
+    std::erase_if(asked_, [&](const Product& p) { return same_product(p, device); });
+    if (became == Unplug::gone) co_return Result<void>();
+    asked_.push_back(device);
+    if (became == Unplug::unknown) co_return Result<void>();
+    std::optional<std::vector<Product>> asked(asked_);
+    co_return co_await engine_->journal().note(
+        engine_->hold(), intents_,
+        "the guest has been asked to let go of " + json_shown(device.name), std::move(asked),
+        settle_deadline(until));
+}
+
+// Waits for all devices that the guest was asked for, for a while. Errors: refused, it said no;
+// in_doubt, it has one of them yet.
+Task<Result<void>> PlanRunner::await_guest(Deadline until)
+{
+    if (asked_.empty()) co_return Result<void>();
+    if (!patience_) patience_ = std::min(until, Clock::now() + limits::guest_unplug_wait);
+    Result<void> outcome;
+    const std::vector<Product> devices = asked_;
+    for (const auto& device : devices) {
+        const auto became = co_await watch_unplug(device, *patience_, until);
+        if (became == Unplug::gone || became == Unplug::refused)
+            std::erase_if(asked_, [&](const Product& p) { return same_product(p, device); });
+        if (became == Unplug::refused)
+            outcome = Error(Errc::refused,
+                            "the guest refused to let go of device " + json_shown(device.name));
+        else if (became != Unplug::gone && outcome)
+            outcome = Error(Errc::in_doubt, "the guest still has " + json_shown(device.name));
+    }
+    co_return outcome;
+}
+
+// One command that takes something out; of a device it only asks the guest.
+Task<Result<void>> PlanRunner::undo(Command command, Deadline until)
+{
+    if (XLSTORE_LEFT_OUT("undo")) co_return Result<void>();
+    auto reply = co_await send(command, look_deadline(until), -1);
+    if (!reply) co_return std::move(reply).error();
+    if (!reply->ok) co_return Error(Errc::refused, qemu_said(command, *reply));
+    if (!only_asks_the_guest(command)) co_return Result<void>();
+    co_return co_await note_asked(device_of_removal(command.arguments), until);
+}
+
+// Takes products out, last first. The guest is asked for each device that it was not asked for yet;
+// what they may stand on waits until all of them are gone.
+Task<Result<void>> PlanRunner::take_out(const std::vector<Product>& products, Deadline until)
+{
+    engine_->monitor().forget_unplugs();
+    for (const bool devices : {true, false}) {
+        for (auto it = products.rbegin(); it != products.rend(); ++it) {
+            if (is_device(*it) != devices || has_product(asked_, *it)) continue;
+            if (!it->undo)
+                co_return Error(Errc::refused, "nothing is known to take out " + it->kind + " " +
+                                                   json_shown(it->name));
+            auto out = co_await undo(*it->undo, until);
+            if (!out) co_return out;
+        }
+        auto gone = co_await await_guest(until);
+        if (!gone) co_return gone;
+    }
+    co_return Result<void>();
+}
+
+// What is left of descriptor sets, and what QEMU shows then, in `evidence`. What went wrong; empty:
+// nothing.
+Task<std::string> PlanRunner::sweep(Verb verb, const Probe& probe, Evidence& evidence,
+                                    Deadline until)
+{
+    std::string trouble;
+    std::vector<std::int64_t> removed;
+    // How many there are is QEMU's word: the next operation or recovery takes the rest.
+    auto swept = evidence.leftover_fdsets;
+    if (swept.size() > limits::fdsets_swept_max) {
+        trouble = "of " + std::to_string(swept.size()) + " unused descriptor sets no more than " +
+                  std::to_string(limits::fdsets_swept_max) + " are swept up at a time";
+        swept.resize(limits::fdsets_swept_max);
+    }
+    for (const auto fdset : swept) {
+        if (!engine_->monitor().usable()) break;
+        const Command remove{"remove-fd", "{\"fdset-id\":" + std::to_string(fdset) + "}"};
+        auto out = co_await undo(remove, until);
+        if (out)
+            removed.push_back(fdset);
+        else
+            trouble = out.error().message;
+    }
+    evidence = co_await look(engine_->monitor(), verb, probe, look_deadline(until));
+    // A paused QEMU lists a removed set until its guest runs again.
+    std::erase_if(evidence.leftover_fdsets, [&](std::int64_t id) {
+        return std::find(removed.begin(), removed.end(), id) != removed.end();
+    });
+    if (evidence.image || evidence.overtaken) evidence.half = !evidence.leftover_fdsets.empty();
+    co_return trouble;
+}
+
+Task<Evidence> PlanRunner::clear_up(Verb verb, const Probe& probe, Evidence evidence,
+                                    Deadline until)
+{
+    std::string trouble;
+    if (!evidence.present.empty()) {
+        auto out = co_await take_out(evidence.present, until);
+        if (!out) trouble = out.error().message;
+        evidence = co_await look(engine_->monitor(), verb, probe, look_deadline(until));
+    }
+    if (!evidence.leftover_fdsets.empty()) {
+        auto more = co_await sweep(verb, probe, evidence, until);
+        if (!more.empty()) trouble = std::move(more);
+    }
+    evidence.asked = still_there(asked_, evidence);
+    if (!trouble.empty()) evidence.reason += "; " + trouble;
+    co_return evidence;
+}
+
+// Undoes steps, last first, until one cannot be: what stands on something goes first. The guest is
+// asked for each device of them. What went wrong; empty: nothing. In `undoing_` is left what was
+// not undone.
+Task<std::string> PlanRunner::take_back(Deadline until)
+{
+    std::string trouble;
+    const auto tell = [&](const Error& error) {
+        trouble += (trouble.empty() ? "" : "; ") + error.message;
+    };
+    std::vector<Undoing> left;
+    bool stopped = false;
+    for (auto it = undoing_.rbegin(); it != undoing_.rend(); ++it) {
+        const bool asks = only_asks_the_guest(it->command);
+        if (!asks && !asked_.empty()) (void)co_await await_guest(until);
+        if (stopped || !engine_->monitor().usable() || (!asks && !asked_.empty())) {
+            left.push_back(std::move(*it));
+            continue;
+        }
+        auto undone = co_await undo(it->command, until);
+        if (undone) continue;
+        tell(undone.error());
+        stopped = true;
+        left.push_back(std::move(*it));
+    }
+    if (auto gone = co_await await_guest(until); !gone) tell(gone.error());
+    undoing_ = std::move(left);
+    co_return trouble;
+}
+
+// Waits for what this run has asked the guest for. Whether all of it is gone; that the guest said
+// no is written into `carried_`.
+Task<bool> PlanRunner::guest_let_go(Deadline until)
+{
+    auto gone = co_await await_guest(until);
+    said_no_ |= !gone && gone.error().code == Errc::refused;
+    if (said_no_ && !gone) carried_.refusal = gone.error().message;
+    co_return gone.has_value();
+}
+
+// QEMU refused a step. A drive's guest may keep the tray shut, and open it in the wait.
+Task<PlanRunner::Next> PlanRunner::step_refused(const Draft& whole, const Step& step,
+                                                std::string refusal, Deadline until)
+{
+    auto shut = Shut::no;
+    if (opens_tray(step.command)) shut = co_await watch_tray(whole, until);
+    if (shut == Shut::opened) co_return Next::same_step;
+    carried_.refusal = shut == Shut::no
+                           ? std::move(refusal)
+                           : "the guest keeps the tray shut, and has been asked to open it";
+    carried_.tray_asked = shut != Shut::no;
+    if (shut == Shut::waits) asked_.push_back(tray_of(whole.plan.probe));
+    co_return Next::finding_out;
+}
+
+Task<PlanRunner::Next> PlanRunner::run_step(const Draft& whole, const Step& step, int image,
+                                            Deadline until)
+{
+    const bool asks = only_asks_the_guest(step.command);
+    // A device has to be gone before what it stands on.
+    if (!asks && was_asked_ && !co_await guest_let_go(until)) co_return Next::step;
+    const Command command{step.command.execute, with_captured(step.command.arguments, captured_)};
+    auto reply = co_await send(command, until, image);
+    if (!reply) {
+        broken_ = true;
+        carried_.evidence.reason = reply.error().message;
+        carried_.unproved = whole.verb == Verb::add && !makes_something(step);
+        co_return Next::finding_out;
+    }
+    const auto device = asks ? device_of_removal(command.arguments) : Product{};
+    // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
+    if (!reply->ok && !(asks && has_product(asked_, device)))
+        co_return co_await step_refused(whole, step, qemu_said(step.command, *reply), until);
+    if (!step.capture.empty()) {
+        const auto value = json_minify(reply->value, "reply", limits::qmp_line_bytes_max);
+        const auto id = value ? json_get_integer(*value, "fdset-id") : std::nullopt;
+        if (!id) {  // later steps would name a set that there is not
+            broken_ = true;
+            carried_.evidence.reason =
+                "QEMU's answer to " + command.execute + " names no descriptor set";
+            co_return Next::finding_out;
+        }
+        captured_[step.capture] = std::to_string(*id);
+    }
+    if (step.undo)
+        undoing_.push_back(
+            Undoing{Command{step.undo->execute, with_captured(step.undo->arguments, captured_)},
+                    makes_something(step)});
+    if (!asks) co_return Next::step;
+    was_asked_ = true;
+    auto noted = co_await note_asked(device, until);
+    if (noted) co_return Next::step;
+    carried_.evidence.reason = noted.error().message;
+    co_return Next::answer;
+}
+
+// Each step was acknowledged, and no reply left anything to the guest, nor unused sets behind.
+bool PlanRunner::replies_are_proof(const Draft& whole) const
+{
+    const auto& products = whole.plan.probe.products;
+    const bool sets_to_sweep =
+        whole.verb == Verb::remove && std::any_of(products.begin(), products.end(), is_fdset);
+    return !broken_ && !carried_.refusal && !was_asked_ && !sets_to_sweep;
+}
+
+// Where the replies are no proof: undoes the steps before a refusal or a break, and looks.
+Task<void> PlanRunner::find_out(const Draft& whole, Deadline until)
+{
+    std::string so_far = carried_.evidence.reason;
+    if (carried_.refusal || broken_) {
+        const auto trouble = co_await take_back(until);
+        if (!trouble.empty()) so_far += (so_far.empty() ? "" : "; ") + trouble;
+        carried_.unproved |= std::any_of(undoing_.begin(), undoing_.end(),
+                                         [](const Undoing& u) { return !u.shows; });
+    }
+    carried_.asked = asked_;
+    if (auto connected = co_await engine_->stay_connected(until); !connected) {
+        carried_.evidence.reason = so_far + "; " + connected.error().message;
+        co_return;
+    }
+    carried_.evidence =
+        co_await look(engine_->monitor(), whole.verb, whole.plan.probe, look_deadline(until));
+    // What the guest has been asked for, or said no to, is left to it.
+    if (carried_.evidence.half && !said_no_ && asked_.empty())
+        carried_.evidence =
+            co_await clear_up(whole.verb, whole.plan.probe, std::move(carried_.evidence), until);
+    trace_probed(engine_->domain().id, intents_, carried_.evidence);
+    carried_.asked = asked_;
+    if (!so_far.empty()) carried_.evidence.reason += " (" + so_far + ")";
+}
+
+Task<Carried> PlanRunner::carry_out(const Draft& whole, const std::vector<Fd>& files,
+                                    Deadline until)
+{
+    engine_->monitor().forget_unplugs();
+    const auto& steps = whole.plan.steps;
+    auto next = Next::step;
+    for (std::size_t i = 0; i < steps.size() && !carried_.refusal;) {
+        next = co_await run_step(whole, steps[i], files[i].get(), until);
+        if (next == Next::answer) co_return std::move(carried_);
+        if (next == Next::finding_out) break;
+        if (next == Next::step) ++i;
+    }
+    if (was_asked_ && !broken_) (void)co_await guest_let_go(until);
+    if (!replies_are_proof(whole)) {
+        co_await find_out(whole, until);
+        co_return std::move(carried_);
+    }
+    carried_.evidence.image = Image::after;
+    carried_.evidence.reason =
+        steps.empty() ? "QEMU had nothing of it any more"
+                      : "QEMU acknowledged each of " + std::to_string(steps.size()) + " steps";
+    co_return std::move(carried_);
+}
+
+}  // namespace xlstore
