@@ -147,7 +147,7 @@ Draft add_draft(Wanted thing, Plan plan)
 }
 
 // The order in which QEMU numbers its processors.
-std::vector<std::int64_t> place_of(std::string_view props)
+std::vector<std::int64_t> vcpu_place(std::string_view props)
 {
     std::vector<std::int64_t> place;
     for (const char* level : {"node-id", "drawer-id", "book-id", "socket-id", "die-id",
@@ -180,7 +180,7 @@ std::vector<VcpuSlot> vcpu_slots(std::string_view answer)
                                  std::string(json_find(element, "props").value_or("{}")),
                                  json_get_string(element, "qom-path")});
     std::stable_sort(slots.begin(), slots.end(), [](const VcpuSlot& a, const VcpuSlot& b) {
-        return place_of(a.props) < place_of(b.props);
+        return vcpu_place(a.props) < vcpu_place(b.props);
     });
     return slots;
 }
