@@ -17,12 +17,14 @@
 #include "store/text/json_text.hpp"
 #include "tests/support/libxl_document.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
 
 using test::LibxlDocuments;
 using test::Printer;
+using test::soon;
 using test::Tree;
 
 constexpr int kOldest = 17;
@@ -117,11 +119,6 @@ TEST(LibxlDocument, ArraysStandInTheOrderOfTheirClasses)
     for (const DeviceClass& row : device_classes())
         if (row.in_document) classes.emplace_back(row.name);
     EXPECT_EQ(arrays, classes);
-}
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(20);
 }
 
 /// A store with one imported document, and the same as a tree, to which the same edits are made as
