@@ -193,9 +193,9 @@ Result<Probe> probe_from_json(std::string_view minified)
     if (const auto drive = json_find(minified, "drive")) {
         const auto id = json_get_string(*drive, "id");
         if (!id) return bad_plan("the probe's drive has no id");
-        probe.drive = DriveProbe{*id, json_get_string(*drive, "before"),
-                                 json_get_string(*drive, "after"), json_get_string(*drive, "seen"),
-                                 json_get_string(*drive, "seen_medium")};
+        probe.drive =
+            DriveProbe{*id, json_get_string(*drive, "before"), json_get_string(*drive, "after"),
+                       json_get_string(*drive, "seen"), json_get_string(*drive, "seen_medium")};
     }
     return probe;
 }
@@ -354,94 +354,90 @@ bool takes_out_another(const Command& undo, const Product& product)
            json_get_string(undo.arguments, maker->name_argument) != product.name;
 }
 
-}  // namespace
-
-Result<Plan> compile_plan(std::string_view thing_json)
+// What a request has for "undo": a command or null for each of `steps`, or nothing at all.
+Result<std::vector<std::string_view>> undos_of(std::string_view thing_json, std::size_t steps)
 {
-    Plan plan;
-    if (auto ok = only_members(thing_json, {"key", "steps", "undo", "probe"}, "thing"); !ok)
-        return ok.error();
-    const auto steps = json_find(thing_json, "steps");
-    const bool own_probe = json_find(thing_json, "probe").has_value();
-    if (!steps || json_type(*steps) != JsonType::array ||
-        (json_elements(*steps).empty() && !own_probe))
-        return bad_plan("\"steps\" is missing, empty or not an array");
-
     const auto undo = json_find(thing_json, "undo");
     std::vector<std::string_view> undos;
+    if (!undo) return undos;
+    undos = json_elements(*undo);
+    if (json_type(*undo) != JsonType::array || undos.size() != steps)
+        return bad_plan("\"undo\" has to be an array with one element for each step");
+    return undos;
+}
+
+/// A step, and what it makes.
+struct Compiled {
+    Step step;
+    std::optional<Product> product;
+};
+
+Result<Compiled> compile_command(std::string_view element, const std::string& where)
+{
+    auto command = command_from_json(element);
+    if (!command) return std::move(command).error();
+    const bool passes_file = command->execute == "add-fd";
+    if (auto ok = passes_file
+                      ? only_members(element,
+                                     {"execute", "arguments", "file", "writable", "capture"}, where)
+                      : only_members(element, {"execute", "arguments"}, where);
+        !ok)
+        return ok.error();
+    if (!passes_file) {
+        auto made = product_of(*command);
+        if (!made) return std::move(made).error();
+        return Compiled{Step{*std::move(command), std::nullopt, {}, {}}, *std::move(made)};
+    }
+    auto passing = file_step(*std::move(command), element, where);
+    if (!passing) return std::move(passing).error();
+    const auto opaque = json_get_string(passing->command.arguments, "opaque").value_or("");
+    Product set{std::string(kFdset), opaque,
+                Command{"remove-fd", "{\"fdset-id\":\"$" + passing->capture + "\"}"}};
+    return Compiled{*std::move(passing), std::move(set)};
+}
+
+// `undo` is the request's own; without it the product knows what takes it out.
+Result<void> give_undo(Compiled& compiled, std::optional<std::string_view> undo,
+                       const std::string& where)
+{
+    auto& [step, product] = compiled;
     if (undo) {
-        undos = json_elements(*undo);
-        if (json_type(*undo) != JsonType::array || undos.size() != json_elements(*steps).size())
-            return bad_plan("\"undo\" has to be an array with one element for each step");
+        auto own = undo_from_json(*undo);
+        if (!own) return std::move(own).error();
+        if (product && *own && takes_out_another(**own, *product))
+            return bad_plan(where + ": its \"undo\" takes out something other than the step's " +
+                            product->kind + " " + json_shown(product->name) + " (R16)");
+        step.undo = *std::move(own);
+    } else if (product) {
+        step.undo = product->undo;
+    } else {
+        return bad_plan(where + " (" + json_shown(step.command.execute) +
+                        "): nothing is known to undo it; say so in \"undo\"");
     }
+    if (product && step.undo) product->undo = step.undo;
+    return {};
+}
 
-    std::size_t number = 0;
-    for (const auto element : json_elements(*steps)) {
-        const std::string where = "step " + std::to_string(++number);
-        auto command = command_from_json(element);
-        if (!command) return std::move(command).error();
-        const bool passes_file = command->execute == "add-fd";
-        if (auto ok =
-                passes_file
-                    ? only_members(element, {"execute", "arguments", "file", "writable", "capture"},
-                                   where)
-                    : only_members(element, {"execute", "arguments"}, where);
-            !ok)
-            return ok.error();
-        Step step{*std::move(command), std::nullopt, {}, {}};
-        std::optional<Product> product;
-        if (passes_file) {
-            auto passing = file_step(std::move(step.command), element, where);
-            if (!passing) return std::move(passing).error();
-            step = *std::move(passing);
-            const auto opaque = json_get_string(step.command.arguments, "opaque").value_or("");
-            product.emplace(
-                Product{std::string(kFdset), opaque,
-                        Command{"remove-fd", "{\"fdset-id\":\"$" + step.capture + "\"}"}});
-        } else {
-            auto made = product_of(step.command);
-            if (!made) return std::move(made).error();
-            product = *std::move(made);
-        }
-        if (undo) {
-            auto own = undo_from_json(undos[number - 1]);
-            if (!own) return std::move(own).error();
-            if (product && *own && takes_out_another(**own, *product))
-                return bad_plan(where +
-                                ": its \"undo\" takes out something other than the step's " +
-                                product->kind + " " + json_shown(product->name) + " (R16)");
-            step.undo = *std::move(own);
-        } else if (product) {
-            step.undo = product->undo;
-        } else {
-            return bad_plan(where + " (" + json_shown(step.command.execute) +
-                            "): nothing is known to undo it; say so in \"undo\"");
-        }
-        if (product) {
-            if (step.undo) product->undo = step.undo;
-            if (!XLSTORE_LEFT_OUT("products of each step") || is_device(*product))
-                plan.probe.products.push_back(*std::move(product));
-        }
-        plan.steps.push_back(std::move(step));
+// The products that a request names for its probe, besides those of its steps.
+Result<void> add_proofs(std::string_view probe, std::vector<Product>& products)
+{
+    if (json_type(probe) != JsonType::array) return bad_plan("\"probe\" is not an array");
+    for (const auto element : json_elements(probe)) {
+        const auto kind = json_get_string(element, "kind");
+        const auto name = json_get_string(element, "name");
+        if (!kind || !name || name->empty() || !maker_of_kind(*kind))
+            return bad_plan(
+                "an element of \"probe\" needs a \"name\" and a \"kind\": device, anonymous, "
+                "chardev, node, object or netdev");
+        Product proof{*kind, *name, take_out(*maker_of_kind(*kind), *name)};
+        if (!has_product(products, proof)) products.push_back(std::move(proof));
     }
+    return {};
+}
 
-    if (own_probe) {
-        const auto probe = json_find(thing_json, "probe");
-        if (json_type(*probe) != JsonType::array) return bad_plan("\"probe\" is not an array");
-        for (const auto element : json_elements(*probe)) {
-            const auto kind = json_get_string(element, "kind");
-            const auto name = json_get_string(element, "name");
-            if (!kind || !name || name->empty() || !maker_of_kind(*kind))
-                return bad_plan(
-                    "an element of \"probe\" needs a \"name\" and a \"kind\": device, anonymous, "
-                    "chardev, node, object or netdev");
-            Product proof{*kind, *name, take_out(*maker_of_kind(*kind), *name)};
-            if (!has_product(plan.probe.products, proof))
-                plan.probe.products.push_back(std::move(proof));
-        }
-    }
-    if (auto ok = check_placeholders(plan); !ok) return ok.error();
-    // "All are there" has to prove that every step ran.
+// "All are there" has to prove that every step ran.
+Result<void> check_proof(const Plan& plan, bool own_probe)
+{
     if (!own_probe && !plan.probe.products.empty()) {
         const auto last = product_of(plan.steps.back().command);
         if (last && !*last)
@@ -451,6 +447,40 @@ Result<Plan> compile_plan(std::string_view thing_json)
     }
     if (std::all_of(plan.probe.products.begin(), plan.probe.products.end(), is_fdset))
         return bad_plan("there is nothing to probe for: name what the steps make in \"probe\"");
+    return {};
+}
+
+}  // namespace
+
+Result<Plan> compile_plan(std::string_view thing_json)
+{
+    if (auto ok = only_members(thing_json, {"key", "steps", "undo", "probe"}, "thing"); !ok)
+        return ok.error();
+    const auto steps = json_find(thing_json, "steps");
+    const auto own_probe = json_find(thing_json, "probe");
+    if (!steps || json_type(*steps) != JsonType::array ||
+        (json_elements(*steps).empty() && !own_probe))
+        return bad_plan("\"steps\" is missing, empty or not an array");
+    const auto elements = json_elements(*steps);
+    const auto undos = undos_of(thing_json, elements.size());
+    if (!undos) return undos.error();
+
+    Plan plan;
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        const std::string where = "step " + std::to_string(i + 1);
+        auto compiled = compile_command(elements[i], where);
+        if (!compiled) return std::move(compiled).error();
+        const auto undo = undos->empty() ? std::nullopt : std::optional((*undos)[i]);
+        if (auto ok = give_undo(*compiled, undo, where); !ok) return ok.error();
+        auto& product = compiled->product;
+        if (product && (!XLSTORE_LEFT_OUT("products of each step") || is_device(*product)))
+            plan.probe.products.push_back(*std::move(product));
+        plan.steps.push_back(std::move(compiled->step));
+    }
+    if (own_probe)
+        if (auto ok = add_proofs(*own_probe, plan.probe.products); !ok) return ok.error();
+    if (auto ok = check_placeholders(plan); !ok) return ok.error();
+    if (auto ok = check_proof(plan, own_probe.has_value()); !ok) return ok.error();
     return plan;
 }
 

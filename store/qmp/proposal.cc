@@ -231,6 +231,66 @@ Proposal plain_proposal(const Group& group, const std::function<bool(const Thing
     return Proposal{name, found_entry(name.key, group), group, {}};
 }
 
+using IsTaken = std::function<bool(const ThingName&)>;
+
+// A machine without hotplug of processors refuses to say; then none of the devices is one.
+Task<Result<std::vector<VcpuSlot>>> ask_vcpu_slots(Monitor& monitor, Deadline until)
+{
+    std::vector<VcpuSlot> slots;
+    auto reply = co_await monitor.execute("query-hotpluggable-cpus", "", until);
+    if (!reply) co_return std::move(reply).error();
+    if (!reply->ok) co_return slots;
+    if (auto few = listed(reply->value, "query-hotpluggable-cpus"); !few) co_return few.error();
+    slots = vcpu_slots(reply->value);
+    co_return slots;
+}
+
+// What is left of block nodes that have one top, or one product of another kind.
+Group take_one_group(Grouping& grouping, const NodeOwners& nodes)
+{
+    const Product first = grouping.left().front();
+    if (first.kind != "node")
+        return grouping.take([&](const Product& p) { return is(p, first.kind, first.name); });
+    const std::string top = nodes.top.at(first.name);
+    Group group = grouping.take(
+        [&](const Product& p) { return p.kind == "node" && nodes.top.at(p.name) == top; });
+    std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
+        return nodes.depth.at(a.name) > nodes.depth.at(b.name);
+    });
+    return group;
+}
+
+// A device with what it stands on, which goes out of `grouping`.
+Task<Result<Proposal>> propose_device(Monitor& monitor, const Product& device,
+                                      const std::string& driver, Grouping& grouping,
+                                      const NodeOwners& nodes, const std::vector<VcpuSlot>& slots,
+                                      const IsTaken& is_taken, Deadline until)
+{
+    auto seen = co_await see_device(monitor, device, driver, until);
+    if (!seen) co_return std::move(seen).error();
+    Group group = grouping.take([&](const Product& p) {
+        const auto at = nodes.path_of_device.find(p.name);
+        return stands_on(*seen, p) || (p.kind == "node" && at != nodes.path_of_device.end() &&
+                                       at->second == path_of(device));
+    });
+    std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
+        const auto depth = [&](const Product& p) {
+            return p.kind == "node" ? nodes.depth.at(p.name) : 0;
+        };
+        return depth(a) > depth(b);
+    });
+    group.push_back(device);
+    const auto rebuilt =
+        group.size() == 1 && device.kind == "device" ? rebuild_device(*seen, slots) : std::nullopt;
+    Proposal proposal = plain_proposal(group, is_taken);
+    if (rebuilt && !is_taken(rebuilt->name)) {
+        proposal.name = rebuilt->name;
+        proposal.json = rebuilt->json;
+    }
+    proposal.seen = described(group, driver);
+    co_return proposal;
+}
+
 }  // namespace
 
 Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& there,
@@ -264,56 +324,20 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& t
 
     std::vector<VcpuSlot> slots;
     if (has_kind("device")) {
-        // A machine without hotplug of processors refuses to say; then none of the devices is one.
-        auto reply = co_await monitor.execute("query-hotpluggable-cpus", "", until);
-        if (!reply) co_return std::move(reply).error();
-        if (reply->ok) {
-            if (auto few = listed(reply->value, "query-hotpluggable-cpus"); !few)
-                co_return few.error();
-            slots = vcpu_slots(reply->value);
-        }
+        auto asked = co_await ask_vcpu_slots(monitor, until);
+        if (!asked) co_return std::move(asked).error();
+        slots = *std::move(asked);
     }
     const Group devices = grouping.take(is_device);
     for (const auto& device : devices) {
         const std::string driver = there.type_of(device.kind, device.name);
-        auto seen = co_await see_device(monitor, device, driver, until);
-        if (!seen) co_return std::move(seen).error();
-        Group group = grouping.take([&](const Product& p) {
-            const auto at = nodes.path_of_device.find(p.name);
-            return stands_on(*seen, p) || (p.kind == "node" && at != nodes.path_of_device.end() &&
-                                           at->second == path_of(device));
-        });
-        std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
-            const auto depth = [&](const Product& p) {
-                return p.kind == "node" ? nodes.depth.at(p.name) : 0;
-            };
-            return depth(a) > depth(b);
-        });
-        group.push_back(device);
-        const auto rebuilt = group.size() == 1 && device.kind == "device"
-                                 ? rebuild_device(*seen, slots)
-                                 : std::nullopt;
-        Proposal proposal = plain_proposal(group, is_taken);
-        if (rebuilt && !is_taken(rebuilt->name)) {
-            proposal.name = rebuilt->name;
-            proposal.json = rebuilt->json;
-        }
-        proposal.seen = described(group, driver);
-        proposals.push_back(std::move(proposal));
+        auto proposal = co_await propose_device(monitor, device, driver, grouping, nodes, slots,
+                                                is_taken, until);
+        if (!proposal) co_return std::move(proposal).error();
+        proposals.push_back(*std::move(proposal));
     }
     while (!grouping.left().empty()) {
-        const Product first = grouping.left().front();
-        Group group;
-        if (first.kind == "node") {
-            const std::string top = nodes.top.at(first.name);
-            group = grouping.take(
-                [&](const Product& p) { return p.kind == "node" && nodes.top.at(p.name) == top; });
-            std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
-                return nodes.depth.at(a.name) > nodes.depth.at(b.name);
-            });
-        } else {
-            group = grouping.take([&](const Product& p) { return is(p, first.kind, first.name); });
-        }
+        const Group group = take_one_group(grouping, nodes);
         Proposal proposal = plain_proposal(group, is_taken);
         proposal.seen = described(group, {});
         proposals.push_back(std::move(proposal));
