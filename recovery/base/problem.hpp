@@ -91,13 +91,13 @@ enum class Code : std::uint16_t {
 
 /// Bits of the exit status, as in fsck(8).
 enum class Exit : unsigned {
-    clean = 0,
-    corrected = 1,
-    outside = 2,  ///< someone outside must act: the guest must let go
-    left = 4,
-    blind = 8,  ///< could not look
-    usage = 16,
-    cancelled = 32,
+    clean = 0,       ///< clean
+    corrected = 1,   ///< something was corrected
+    outside = 2,     ///< a guest or another process must act first
+    left = 4,        ///< something was left uncorrected
+    blind = 8,       ///< something could not be looked at
+    usage = 16,      ///< wrong usage
+    cancelled = 32,  ///< cancelled by an interrupt
 };
 
 struct Problem {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The passes, in their order; each trusts what earlier ones have established. Each file opens with
-// what it checks, relies on and leaves.
+// The passes, declared in the order in which a run takes them; each relies on what those before it
+// have established. Pass 2 runs after 3 to 5, because the intents that these settle may name dead
+// sessions; its number is that of its problems. Each file opens with what it checks, relies on and
+// leaves.
 #ifndef XLSTORE_RECOVERY_PASSES_PASSES_HPP_
 #define XLSTORE_RECOVERY_PASSES_PASSES_HPP_
 
@@ -12,8 +14,8 @@
 
 namespace xlstore::recovery {
 
-/// The outcome of a commit; Error io where the disk has no room for it: nothing was done, which is said of
-/// this one, and keeps no other from its turn (R21, R22). @throws what else `commit` throws
+/// The outcome of a commit; Error io where the disk has no room for it: nothing was done, which is
+/// said of this one, and keeps no other from its turn (R21, R22). @throws what else `commit` throws
 Task<Result<void>> unless_full(Task<Result<void>> commit);
 
 struct DatabaseState {
@@ -23,14 +25,15 @@ struct DatabaseState {
 /// `undo` keeps what is replaced of the schema; nullptr: nothing is written.
 Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo);
 Task<void> pass1_documents(Check& check, Store& store);
-Task<void> pass2_sessions(Check& check, Store& store);
 /// True: it runs, and its QEMU lives.
 Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be
 /// told once no intent is open.
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);
 Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
-/// Of the whole store; throws nothing away that anybody uses.
+/// Rows of sessions whose processes are gone. Of the whole store, as all that follow.
+Task<void> pass2_sessions(Check& check, Store& store);
+/// Sockets, logs and QEMUs that no domain has; removes nothing that a living process uses.
 void pass6_surroundings(Check& check, Store& store);
 /// Takes away what is kept past its bound.
 Task<void> pass6_keeping(Check& check, Store& store);

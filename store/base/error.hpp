@@ -21,12 +21,12 @@ namespace xlstore {
 enum class Errc {
     invalid,     ///< a bad argument or bad input; nothing was done
     not_found,   ///< no such domain, thing or intent
-    gone,        ///< the domain was or is being destroyed (R8)
+    gone,        ///< the domain is destroyed or being destroyed (R8)
     exists,      ///< what was to be added is there already; nothing was changed (R16)
-    busy,        ///< a lock was not to be had before the deadline; the message names its holder
-    refused,     ///< QEMU said no, and is as it was
-    in_doubt,    ///< QEMU may have acted; `intent` holds the number where one was committed
-    lost,        ///< the hold was lost (R15) or the store was moved or replaced (R17)
+    busy,        ///< a lock was not to be had in time; the message names its holder
+    refused,     ///< QEMU, its guest or a rule said no; nothing changed unless the message says so
+    in_doubt,    ///< QEMU may have acted; the number of the open intent is given where there is one
+    lost,        ///< the hold was lost (R15), or the store was moved away or replaced (R17)
     store,       ///< the store cannot be used: owner, mode, version, file system, damage
     no_qemu,     ///< the domain has no QEMU, or it is proved dead
     protocol,    ///< the monitor broke the protocol, hung up or stayed silent; nothing was changed
@@ -34,9 +34,9 @@ enum class Errc {
     order,       ///< a lock was asked for against R7, or a handle was used in a forked child
     io,          ///< the system refused: disk full, descriptors, permissions
     no_memory,   ///< out of memory
-    conflict,    ///< the document has another revision than was expected; nothing was changed
-    unfinished,  ///< what has begun cannot be taken back and is not at its end (a destruction that
-                 ///< is committed, a QEMU that was killed): the advice names what goes on with it
+    conflict,    ///< the domain or its document is not as the caller expected; nothing was changed
+    unfinished,  ///< what has begun cannot be taken back and is not at its end (a committed
+                 ///< destruction, a killed QEMU); the advice names what goes on with it
 };
 
 /// The stable word for `code`, as printed by --json.

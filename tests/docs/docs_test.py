@@ -172,6 +172,54 @@ class ManualPages(unittest.TestCase):
                     self.assertIn(f".Pq {fixed} .\n", text)
                     self.assertIn(".Em Repair :\n", text)
 
+    def test_the_passes_of_the_manual_are_those_that_run(self):
+        declared = re.findall(r"\bpass(\d)_\w+\(", read("recovery/passes/passes.hpp"))
+        declared = list(dict.fromkeys(declared))  # pass 6 has two parts
+        page = read("tools/man/xlfsck.8")
+        listed = re.search(r"^\.Ss Passes\n(.*?)^\.S[sh]", page, re.MULTILINE | re.DOTALL).group(1)
+        self.assertEqual(re.findall(r"^\.It (\d)$", listed, re.MULTILINE), declared)
+        sections = re.findall(r"^\.Ss Pass (\d): [^\n]*\n(.*?)(?=^\.S[sh])", page, re.MULTILINE | re.DOTALL)
+        self.assertEqual([number for number, _ in sections], sorted(declared))
+        for number, section in sections:
+            problems = re.findall(r"^\.It Sy (\d+) ", section, re.MULTILINE)
+            self.assertEqual({int(problem) // 1000 for problem in problems}, {int(number)})
+
+    def statuses_of_design(self, tool):
+        """number: text, of one of the two tables of statuses."""
+        table = re.search(rf"^\| status of `{tool}`.*?\n\n", read("store/DESIGN.md"), re.MULTILINE | re.DOTALL)
+        return dict(re.findall(r"^\| (\d+) \| ([^|]*?) \|", table.group(0), re.MULTILINE))
+
+    def statuses_of_page(self, page):
+        listed = re.search(r"^\.Sh EXIT STATUS\n(.*?)^\.El", read(page), re.MULTILINE | re.DOTALL).group(1)
+        items = re.findall(r"^\.It (\d+)\n(.*?)(?=^\.It|\Z)", listed, re.MULTILINE | re.DOTALL)
+        return {number: " ".join(text.split()) for number, text in items}
+
+    def test_a_status_means_the_same_everywhere(self):
+        for tool, page in (("xlstore", "tools/man/xlstore.1"), ("xlfsck", "tools/man/xlfsck.8")):
+            told = self.statuses_of_design(tool)
+            self.assertGreaterEqual(len(told), 6)
+            self.assertEqual(self.statuses_of_page(page), told)
+        bits = re.findall(r"(?m)= (\d+), +///< (.*)$", re.search(
+            r"enum class Exit.*?\};", read("recovery/base/problem.hpp"), re.DOTALL).group(0))
+        self.assertEqual([bit for bit, _ in bits], list(told))
+        header = re.findall(r"#define XLSTORE_FSCK_\w+ (\d+) +/\* (.*?) \*/", read("recovery/include/xlstore/recovery.h"))
+        self.assertEqual(len(header), 4)
+        for bit, text in bits + header:  # the manual may say more: the tool writes output, too
+            self.assertTrue(told[bit].startswith(text), f"{bit}: {text}")
+
+    def test_an_error_code_means_the_same_everywhere(self):
+        def joined(text):
+            return re.sub(r"\s*(?:///<)?\s+", " ", text).strip()
+        codes = re.search(r"enum class Errc \{\n(.*?)\n\};", read("store/base/error.hpp"), re.DOTALL).group(1)
+        codes = {name: joined(text) for name, text in re.findall(r"(\w+), +///< (.*?)(?=\n    \w|\Z)", codes, re.DOTALL)}
+        self.assertGreater(len(codes), 15)
+        header = re.findall(r"#define XLSTORE_E_(\w+) \(-\d+\) +/\* (.*?) \*/", read("store/include/xlstore/xlstore.h"),
+                            re.DOTALL)
+        self.assertEqual({name.lower(): joined(text) for name, text in header}, codes)
+        listed = re.search(r"^The codes never change:\n(.*?)^\.El", read("tools/man/xlstore.1"), re.MULTILINE | re.DOTALL)
+        page = re.findall(r"^\.It Cm (\w+)\n(.*?)(?=^\.It|\Z)", listed.group(1), re.MULTILINE | re.DOTALL)
+        self.assertEqual({name: joined(text) for name, text in page}, codes)
+
     def test_pages_render_without_warnings(self):
         if not shutil.which("man"):
             self.skipTest("man is not there: the pages were not rendered")
@@ -243,8 +291,35 @@ class Design(unittest.TestCase):
     """store/DESIGN.md has a row for each rule: where it is kept, what tries it, what happens without it."""
 
     def setUp(self):
-        rows = re.findall(r"^\| (R\d+) \|[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", read("store/DESIGN.md"), re.MULTILINE)
-        self.rules = {rule: (code, test, mutation.strip()) for rule, code, test, mutation in rows}
+        self.rules = self.rules_of(read("store/DESIGN.md"))
+        self.sources = [p for p in (SOURCE / "tests").rglob("*") if p.suffix in (".cc", ".py")]
+        self.tests = "\n".join(p.read_text(encoding="utf-8") for p in self.sources)
+        self.holes = read("tests/crash/holes.py")
+
+    @staticmethod
+    def rules_of(text):
+        rows = re.findall(r"^\| (R\d+) \|[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", text, re.MULTILINE)
+        return {rule: (code, test, mutation.strip()) for rule, code, test, mutation in rows}
+
+    def lacks(self, rule, test, mutation):
+        """What the row of a rule lacks, in words; [] if it has a test that exists and a mutation that is tried."""
+        lacking = []
+        names = re.findall(r"`([^`]+)`", test)
+        if not names:
+            lacking.append("no test")
+        for name in names:
+            if name.endswith((".py", ".cc")):
+                found = name in [p.name for p in self.sources]
+            else:
+                suite, _, case = name.partition(".")
+                found = re.search(rf"TEST(_[FP])?\({suite}, {case}\)", self.tests)
+            if not found:
+                lacking.append(f"no such test: {name}")
+        # "none: REASON" where no program can tell the difference; "none" alone is no answer.
+        if not re.fullmatch(r"none: \w.{20,}", mutation) and not re.search(
+                rf'"{re.escape(mutation)}",\s+"{rule}"', self.holes):
+            lacking.append(f"no such mutation: {mutation}")
+        return lacking
 
     def test_each_rule_that_is_named_has_its_row(self):
         named = set()
@@ -261,23 +336,21 @@ class Design(unittest.TestCase):
             for place in places:
                 self.assertRegex(read(place), rf"\b{rule}\b", place)
 
-    def test_the_test_of_a_rule_exists(self):
-        sources = [p for p in (SOURCE / "tests").rglob("*") if p.suffix in (".cc", ".py")]
-        text = "\n".join(p.read_text(encoding="utf-8") for p in sources)
-        for rule, (_, test, _) in self.rules.items():
-            name = re.fullmatch(r" `([^`]+)` ", test)
-            self.assertTrue(name, f"{rule}: {test}")
-            if name[1].endswith((".py", ".cc")):
-                self.assertIn(name[1], [p.name for p in sources], rule)
-                continue
-            suite, case = name[1].split(".")
-            self.assertRegex(text, rf"TEST(_[FP])?\({suite}, {case}\)", rule)
+    def test_each_rule_has_a_test_and_a_mutation(self):
+        for rule, (_, test, mutation) in self.rules.items():
+            with self.subTest(rule=rule):
+                self.assertEqual(self.lacks(rule, test, mutation), [])
 
-    def test_the_mutation_of_a_rule_is_tried(self):
-        holes = read("tests/crash/holes.py")
-        for rule, (_, _, mutation) in self.rules.items():
-            if mutation != "none":
-                self.assertRegex(holes, rf'"{re.escape(mutation)}",\s+"{rule}"', rule)
+    def test_a_row_without_them_would_be_found(self):
+        _, test, mutation = self.rules["R21"]
+        self.assertEqual(self.lacks("R21", " ", mutation), ["no test"])
+        self.assertEqual(self.lacks("R21", " `ReserveTest.IsNotThere` ", mutation), ["no such test: ReserveTest.IsNotThere"])
+        for nothing in ("", "none", "none: ", "fast lock"):
+            self.assertEqual(self.lacks("R21", test, nothing), [f"no such mutation: {nothing}"])
+
+    def test_the_files_of_its_walks_exist(self):
+        for place in re.findall(r"`((?:store|recovery|tools|tests|schema)/[\w/.]+)", read("store/DESIGN.md")):
+            self.assertTrue((SOURCE / place).exists(), place)
 
 
 class Readme(unittest.TestCase):

@@ -29,10 +29,10 @@ const char* const kUsage =
     "  --explain CODE  print what the manual says of a problem, by number or name\n"
     "  -V, --version  print the versions of program, schema, SQLite and QEMU\n"
     "  -h, --help  print this\n"
-    "Exit status, a sum: 0 clean, 1 corrected, 2 someone outside must act (the guest must let "
-    "go),\n"
-    "4 left uncorrected, 8 could not look (or could not write what was found), 16 usage,\n"
-    "32 cancelled.\n";
+    "Exit status, a sum: 0 clean, 1 something was corrected, 2 a guest or another process must "
+    "act\n"
+    "first, 4 something was left uncorrected, 8 something could not be looked at (or written),\n"
+    "16 wrong usage, 32 cancelled by an interrupt.\n";
 
 namespace {
 

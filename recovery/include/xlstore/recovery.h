@@ -27,8 +27,8 @@ extern "C" {
 #define XLSTORE_RECOVER_WHOLE 2U /* what follows from what was checked is checked, too */
 
 /* Bits of "fsck_status", as in fsck(8). */
-#define XLSTORE_FSCK_CORRECTED 1 /* something was found and corrected */
-#define XLSTORE_FSCK_OUTSIDE 2   /* someone outside must act: the guest must let go */
+#define XLSTORE_FSCK_CORRECTED 1 /* something was corrected */
+#define XLSTORE_FSCK_OUTSIDE 2   /* a guest or another process must act first */
 #define XLSTORE_FSCK_LEFT 4      /* something was left uncorrected */
 #define XLSTORE_FSCK_BLIND 8     /* something could not be looked at */
 

@@ -53,26 +53,34 @@ extern "C" {
 
 /* ---- Status --------------------------------------------------------------------------------- */
 
-#define XLSTORE_OK 0            /* done */
-#define XLSTORE_E_INVALID (-1)    /* a bad argument or bad input; nothing was done */
-#define XLSTORE_E_NOT_FOUND (-2)  /* no such domain, thing or intent */
-#define XLSTORE_E_GONE (-3)       /* the domain was or is being destroyed (R8) */
-#define XLSTORE_E_EXISTS (-4)     /* what was to be added is there; nothing was changed (R16) */
-#define XLSTORE_E_BUSY (-5)       /* a lock was not to be had in time; the message names its holder */
-#define XLSTORE_E_REFUSED (-6)    /* QEMU, its guest or a rule said no; all is as it was */
-#define XLSTORE_E_IN_DOUBT (-7)   /* QEMU may have acted: the intent stays open */
-#define XLSTORE_E_LOST (-8)       /* the hold was lost (R15), or the store moved away (R17) */
-#define XLSTORE_E_STORE (-9)      /* the store cannot be used: owner, mode, version, damage */
-#define XLSTORE_E_NO_QEMU (-10)   /* the domain has no QEMU, or it is proved dead */
-#define XLSTORE_E_PROTOCOL (-11)  /* the monitor broke the protocol or stayed silent; all is as it was */
-#define XLSTORE_E_CANCELLED (-12) /* given up before anything was changed */
-#define XLSTORE_E_ORDER (-13)     /* against the order of locks (R7), or in a forked child */
-#define XLSTORE_E_IO (-14)        /* the system refused: disk full, descriptors, permissions */
+#define XLSTORE_OK 0 /* done */
+#define XLSTORE_E_INVALID (-1)   /* a bad argument or bad input; nothing was done */
+#define XLSTORE_E_NOT_FOUND (-2) /* no such domain, thing or intent */
+#define XLSTORE_E_GONE (-3)      /* the domain is destroyed or being destroyed (R8) */
+#define XLSTORE_E_EXISTS (-4)    /* what was to be added is there already; nothing was changed
+                                    (R16) */
+#define XLSTORE_E_BUSY (-5)      /* a lock was not to be had in time; the message names its holder */
+#define XLSTORE_E_REFUSED (-6)   /* QEMU, its guest or a rule said no; nothing changed unless
+                                    the message says so */
+#define XLSTORE_E_IN_DOUBT (-7)  /* QEMU may have acted; the number of the open intent is given
+                                    where there is one */
+#define XLSTORE_E_LOST (-8)      /* the hold was lost (R15), or the store was moved away or
+                                    replaced (R17) */
+#define XLSTORE_E_STORE (-9)     /* the store cannot be used: owner, mode, version, file system,
+                                    damage */
+#define XLSTORE_E_NO_QEMU (-10)  /* the domain has no QEMU, or it is proved dead */
+#define XLSTORE_E_PROTOCOL (-11) /* the monitor broke the protocol, hung up or stayed silent;
+                                    nothing was changed */
+#define XLSTORE_E_CANCELLED (-12) /* the caller gave up before anything was changed */
+#define XLSTORE_E_ORDER (-13)    /* a lock was asked for against R7, or a handle was used in a
+                                    forked child */
+#define XLSTORE_E_IO (-14)       /* the system refused: disk full, descriptors, permissions */
 #define XLSTORE_E_NO_MEMORY (-15) /* out of memory */
-#define XLSTORE_E_CONFLICT (-16)  /* the document has another revision than was expected */
-#define XLSTORE_E_UNFINISHED (-17) /* what has begun cannot be taken back and is not at its end: a
-                                      committed destruction, a killed QEMU; the advice says what
-                                      goes on with it */
+#define XLSTORE_E_CONFLICT (-16) /* the domain or its document is not as the caller expected;
+                                    nothing was changed */
+#define XLSTORE_E_UNFINISHED (-17) /* what has begun cannot be taken back and is not at its end (a
+                                    committed destruction, a killed QEMU); the advice names what
+                                    goes on with it */
 
 /* The stable word for a status ("in_doubt"), as --json prints it; "unknown" for none of the above. */
 const char* xlstore_status_name(int32_t status);
