@@ -35,7 +35,7 @@ std::optional<std::int64_t> by_number(std::string_view name)
     return disk;
 }
 
-std::optional<Place> place_of(std::string_view vdev)
+std::optional<Place> place_of_vdev(std::string_view vdev)
 {
     constexpr std::int64_t kIdeLast = 3;
     constexpr std::int64_t kScsiLast = 15;
@@ -54,13 +54,13 @@ std::optional<Place> place_of(std::string_view vdev)
 
 std::optional<std::int64_t> vdev_disk(std::string_view vdev)
 {
-    const auto place = place_of(vdev);
+    const auto place = place_of_vdev(vdev);
     return place ? std::optional(place->disk) : std::nullopt;
 }
 
 std::optional<std::int64_t> vdev_number(std::string_view vdev)
 {
-    const auto place = place_of(vdev);
+    const auto place = place_of_vdev(vdev);
     if (!place) return std::nullopt;
     const std::int64_t disk = place->disk;
     switch (place->bus) {
