@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A PV domain's QEMU serves devices of xenstore: nothing of the document is put into it, looked for
 // in it, or called stale because it has not got it. A real QEMU stands for it.
+#include <filesystem>
 #include <memory>
 
 #include "tests/support/domain_test.hpp"
@@ -38,7 +39,9 @@ protected:
         const std::string monitor = store_.directory() / "m";
         command.insert(command.end(), {"-qmp", "unix:" + monitor + ",server=on,wait=off"});
         qemu_ = std::make_unique<Child>(command);
-        ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] { return !qmp(material_.judge, "query-status").empty(); }));
+        ASSERT_TRUE(wait_until(std::chrono::seconds(20), [&] {
+            return std::filesystem::exists(material_.judge) && std::filesystem::exists(monitor);
+        }));
         before_ = state_of(material_.judge);
         registered_ = xl({"register", "7", "--monitor", monitor});
         ASSERT_TRUE(ended(registered_, 0));
