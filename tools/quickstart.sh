@@ -281,4 +281,4 @@ say "" "  | domains left in the store (sqlite3): $living"
 [ "$living" -eq 0 ] || broken "the domain is still in the store"
 run 0 xlfsck -n
 
-say "" "That is the main job. README.md goes on from here."
+say "" "That is the main job. tools/README.md goes on from here."

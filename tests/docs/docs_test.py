@@ -113,14 +113,14 @@ class Cookbook(unittest.TestCase):
 
 
 class ManualPages(unittest.TestCase):
-    def test_every_verb_is_in_the_manual_and_in_the_readme(self):
+    def test_every_verb_is_in_the_manual_and_in_the_tour(self):
         verbs = verbs_of_help()
         self.assertGreaterEqual(len(verbs), 20)
         page = re.findall(r"^\.It Ic (\S+)", read("tools/man/xlstore.1"), re.MULTILINE)
         self.assertEqual(sorted(set(page)), sorted(verbs))
-        readme = read("README.md")
-        told = set(re.findall(r"xlstore ([a-z-]+)", readme)) | set(re.findall(r"`([a-z-]+)[ `]", readme))
-        self.assertEqual([v for v in verbs if v not in told], [], "not in README.md")
+        tour = read("tools/README.md")
+        told = set(re.findall(r"xlstore ([a-z-]+)", tour)) | set(re.findall(r"`([a-z-]+)[ `]", tour))
+        self.assertEqual([v for v in verbs if v not in told], [], "not in tools/README.md")
 
     def test_every_option_of_xlstore_is_in_its_manual(self):
         options = options_of(run(BIN / "xlstore", "--help"))
@@ -358,7 +358,7 @@ class Readme(unittest.TestCase):
         compiler = os.environ.get("CXX", "g++")
         if not shutil.which(compiler):
             self.skipTest(f"{compiler} is not there: the example was not compiled")
-        examples = fences("README.md", "cpp")
+        examples = fences("store/EMBEDDING.md", "cpp")
         self.assertEqual(len(examples), 1)
         run(compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{SOURCE}", "-x", "c++", "-",
             input=examples[0][1])
@@ -370,8 +370,8 @@ class Readme(unittest.TestCase):
             self.assertTrue(name in declared or name.endswith("_") and any(d.startswith(name) for d in declared), name)
 
     def test_what_it_links_to_is_there(self):
-        for name in ("README.md", "schema/README.md", "store/README.md", "store/DESIGN.md", "store/EMBEDDING.md",
-                     "recovery/README.md", "CONTRIBUTING.md"):
+        for name in ("README.md", "tools/README.md", "schema/README.md", "store/README.md", "store/DESIGN.md",
+                     "store/EMBEDDING.md", "recovery/README.md", "tests/README.md", "CONTRIBUTING.md"):
             for link in re.findall(r"\]\(([^)#]+)\)", read(name)):
                 self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
         for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):
@@ -386,6 +386,12 @@ class Quickstart(unittest.TestCase):
         told = run("sh", SOURCE / "tools/quickstart.sh",
                    env={**os.environ, "XLSTORE_QUICKSTART_NO_BUILD": "1", "XLSTORE_BIN": str(BIN)})
         directory = re.search(r"store made in (\S+)/store", told).group(1)
+        # README.md shows a part of it, with another directory and without pids.
+        lines = [" ".join(re.sub(r"pid \d+", "pid N", line.replace(directory, "/tmp/xl")).split())
+                 for line in told.splitlines()]
+        shown = [" ".join(line.split()) for line in fences("README.md", "text")[0][1].splitlines()]
+        self.assertGreater(len(shown), 20)
+        self.assertEqual([line for line in shown if line not in lines], [])
         self.assertFalse(os.path.exists(directory), "the temporary directory is left")
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
