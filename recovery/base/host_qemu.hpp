@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A QEMU of this host as its command line and its environment tell of it. Both are what it was started
-// with; that they are this very process's is looked at again before anything rests on it.
+// A QEMU of this host as its command line and its environment tell of it. Both are what it was
+// started with; that they are this very process's is looked at again before anything rests on it.
 #ifndef XLSTORE_RECOVERY_BASE_HOST_QEMU_HPP_
 #define XLSTORE_RECOVERY_BASE_HOST_QEMU_HPP_
 
@@ -27,12 +27,12 @@ struct HostQemu {
     std::optional<DomainId> named;      ///< the incarnation that the socket is named after
 };
 
-/// `run`: the store's directory of sockets. Nothing: it is no QEMU with a monitor for a store here, or
-/// its command line cannot be read.
+/// `run`: the store's directory of sockets. Nothing: it is no QEMU with a monitor for a store here,
+/// or its command line cannot be read.
 [[nodiscard]] std::optional<HostQemu> read_host_qemu(pid_t pid, const std::string& run);
 
-/// The living QEMU that was started for this incarnation: its socket in `run` is named after it, and
-/// its note, if it has one, names its uuid. @throws IoError  /proc cannot be listed.
+/// The living QEMU that was started for this incarnation: its socket in `run` is named after it,
+/// and its note, if it has one, names its uuid. @throws IoError  /proc cannot be listed.
 [[nodiscard]] std::optional<HostQemu> find_host_qemu(const DomainRow& domain,
                                                      const std::string& run);
 

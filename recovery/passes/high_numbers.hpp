@@ -13,8 +13,9 @@ namespace xlstore::recovery {
 
 [[nodiscard]] Subject subject_of(const WrongNumber& number);
 
-/// Asks about each such table, and lowers them under the write gate after yes. REQUIRES a store that
-/// may be written. A database that cannot be read is left to those who open it. @throws IoError
+/// Asks about each such table, and lowers them under the write gate after yes. REQUIRES a store
+/// that may be written. A database that cannot be read is left to those who open it. @throws
+/// IoError
 void mend_high_numbers(Check& check, const StoreOptions& where);
 
 }  // namespace xlstore::recovery

@@ -25,9 +25,10 @@ struct Userdata {
     std::vector<Error> unseen;
 };
 
-/// The documents in `directory` of domains with this domid. Several: all but one are of domains that are
-/// over; which, the files do not tell. The file userdata-n counts where there is no userdata-d of that
-/// uuid and what is in it is a whole document: its writer was cut off before the rename.
+/// The documents in `directory` of domains with this domid. Several: all but one are of domains
+/// that are over; which, the files do not tell. The file userdata-n counts where there is no
+/// userdata-d of that uuid and what is in it is a whole document: its writer was cut off before the
+/// rename.
 [[nodiscard]] Userdata read_userdata(const std::string& directory, std::int64_t domid);
 
 }  // namespace xlstore::recovery

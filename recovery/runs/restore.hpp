@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A backup put back (R17): its state becomes this place's store, under ids and epochs above all that
-// this directory has seen. What was there before is kept, dated (R22). QEMUs that live are asked and
-// nothing else (R19): what is in them is adopted, and what is not becomes stale; an intent that was
-// open when the backup was taken is closed by what QEMU shows, a creation that was under way is
-// registered, and neither is undone.
+// A backup put back (R17): its state becomes this place's store, under ids and epochs above all
+// that this directory has seen. What was there before is kept, dated (R22). QEMUs that live are
+// asked and nothing else (R19): what is in them is adopted, and what is not becomes stale; an
+// intent that was open when the backup was taken is closed by what QEMU shows, a creation that was
+// under way is registered, and neither is undone.
 //
 // It replaces one file by one rename: killed anywhere, the store is the old one or the new one.
 #ifndef XLSTORE_RECOVERY_RUNS_RESTORE_HPP_
@@ -39,10 +39,10 @@ struct Restored {
 };
 
 /// Makes the store, if there is none. Waits `where.open_timeout` for those that have it open.
-/// Errors, with nothing changed: invalid (it is no backup, of a newer release, damaged); refused (QEMUs live, and
-/// not `adopt`; they are named); busy (it is open: by whom); store, io, exists. Error unfinished: the
-/// backup is the store now, and what follows could not be done: the advice names what was kept, and what goes on with
-/// it. @throws DbError
+/// Errors, with nothing changed: invalid (it is no backup, of a newer release, damaged); refused
+/// (QEMUs live, and not `adopt`; they are named); busy (it is open: by whom); store, io, exists.
+/// Error unfinished: the backup is the store now, and what follows could not be done: the advice
+/// names what was kept, and what goes on with it. @throws DbError
 Result<Restored> restore(const StoreOptions& where, RestoreOptions options);
 
 }  // namespace xlstore::recovery

@@ -3,8 +3,8 @@
 // stay beside it under a dated name, to the byte.
 //
 // The database is moved away before anything else is done, so that no process opens it meanwhile; a
-// salvage that was killed is found by that, and done again from them. They get their dated name once
-// what could not be saved is told; where a kill came before that, the next run tells it.
+// salvage that was killed is found by that, and done again from them. They get their dated name
+// once what could not be saved is told; where a kill came before that, the next run tells it.
 #ifndef XLSTORE_RECOVERY_SALVAGE_SALVAGE_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_SALVAGE_HPP_
 
@@ -25,9 +25,9 @@ bool make_empty(Check& check, const std::string& directory);
 bool salvage(Check& check, const std::string& directory, const std::string& damage,
              const std::optional<FileIdentity>& seen);
 
-/// Where a salvage was killed after the new database was in its place and before it had told what was
-/// lost: asks, reads that once more from the damaged files, tells it, and gives them their name. The
-/// store may be in use. Nothing: there is no such salvage.
+/// Where a salvage was killed after the new database was in its place and before it had told what
+/// was lost: asks, reads that once more from the damaged files, tells it, and gives them their
+/// name. The store may be in use. Nothing: there is no such salvage.
 void tell_what_salvage_lost(Check& check, const StoreOptions& where);
 
 }  // namespace xlstore::recovery

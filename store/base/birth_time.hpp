@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// When a file was made. A file system gives the number of an inode that was removed to the next file
-// that is made, so that the number alone does not tell a file from one that took its place.
+// When a file was made. A file system gives the number of an inode that was removed to the next
+// file that is made, so that the number alone does not tell a file from one that took its place.
 #ifndef XLSTORE_STORE_BASE_BIRTH_TIME_HPP_
 #define XLSTORE_STORE_BASE_BIRTH_TIME_HPP_
 

@@ -118,8 +118,8 @@ public:
     ForkSensitive& operator=(const ForkSensitive&) = delete;
     ~ForkSensitive();
 };
-/// Is this a child that was forked while a ForkSensitive lived, and that has not gone on to exec? It
-/// may use no store, not even open one anew.
+/// Is this a child that was forked while a ForkSensitive lived, and that has not gone on to exec?
+/// It may use no store, not even open one anew.
 [[nodiscard]] bool forked_beside_a_store() noexcept;
 
 }  // namespace xlstore

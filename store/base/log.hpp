@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a store has to say while it works: changes of state (info) and decisions (debug), a line
-// each, facts as fields. Errors are returned, not logged: a caller that drops one logs it. A logger of
-// our own; spdlog's global one, which may be the host's, is never touched.
+// each, facts as fields. Errors are returned, not logged: a caller that drops one logs it. A logger
+// of our own; spdlog's global one, which may be the host's, is never touched.
 #ifndef XLSTORE_STORE_BASE_LOG_HPP_
 #define XLSTORE_STORE_BASE_LOG_HPP_
 

@@ -159,8 +159,8 @@ Result<T> taken(const T* given, T standard, const char* what, std::size_t earlie
     std::memcpy(&standard, given, known);
     return standard;
 }
-/// A struct of ours into one of the caller's, whose struct_size says how much there is. `least`: its
-/// size in the first release that had it; an older program gets as much as it knows.
+/// A struct of ours into one of the caller's, whose struct_size says how much there is. `least`:
+/// its size in the first release that had it; an older program gets as much as it knows.
 template <class T>
 Result<void> give(T* out, T value, const char* what, std::size_t least = sizeof(T))
 {

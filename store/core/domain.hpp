@@ -30,7 +30,8 @@ struct FoundIncarnation {
     std::vector<DomainId> others;  ///< further ones that the word names, the newest first
 };
 /// For questions about the past: the domain that find_domain() gives; where none fits, the newest
-/// destroyed one, by domid, then uuid, then name. Errors: as find_domain().
+/// destroyed one, by domid, then uuid, then name; where none fits either, the domain that was last
+/// renamed or preserved from that name. Errors: as find_domain().
 Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.
 std::optional<DomainRow> read_domain(Db& db, DomainId id);
@@ -63,8 +64,8 @@ struct IntentSubject {
 Result<IntentSubject> read_intent_subject(Db& db, IntentId id);
 /// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
 Result<Intent> read_intent(Db& db, IntentId id);
-/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first. Of an
-/// older state of the store each is settled with what QEMU shows of it alone: nothing is undone.
+/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first. Of
+/// an older state of the store each is settled with what QEMU shows of it alone: nothing is undone.
 Result<std::vector<Intent>> read_batch(Db& db, IntentId id);
 /// Of one domain, oldest first.
 std::vector<IntentId> open_intents(Db& db, DomainId domain);

@@ -39,8 +39,8 @@ void settle_products(Db& db, std::int64_t thing, bool second_image);
 
 /// Devices of these things of which the guest has been asked to let go, and has not said no.
 [[nodiscard]] std::vector<Product> asked_products(Db& db, std::int64_t thing);
-/// The guest has been asked for exactly these of the thing's devices; others it was asked for are no
-/// longer waited for. The time of a first request stays.
+/// The guest has been asked for exactly these of the thing's devices; others it was asked for are
+/// no longer waited for. The time of a first request stays.
 void write_asked(Db& db, std::int64_t thing, const std::vector<Product>& asked);
 
 }  // namespace xlstore

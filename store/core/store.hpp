@@ -39,7 +39,8 @@ namespace xlstore {
 struct StoreOptions {
     std::string directory = default_directory();
     std::string program = "xlstore";                 ///< what claims and history call this process
-    std::chrono::milliseconds open_timeout{10'000};  ///< for the write gate, held by another process
+    /// For the writer lock, while another process has it.
+    std::chrono::milliseconds open_timeout{10'000};
     std::shared_ptr<const Log> log;                  ///< nothing: silent
 };
 
@@ -109,12 +110,12 @@ public:
                              Durability durability = Durability::process);
 
     /// Opens an existing store for writing; makes a missing lock file anew, which holds no data. A
-    /// relative directory is taken from the current one at once. One of an older release is upgraded
-    /// first, in one transaction, under the gate and with every session byte held (R17): once that
-    /// is committed, the older release cannot open it any more. Errors: store, with what is wrong and
-    /// what to do (a newer schema; one that cannot be upgraded: it is as it was; a database that went
-    /// back or was copied, store/database/place.hpp: nothing was changed); busy, naming who
-    /// has an older one open for writing. @throws DbError: it is damaged
+    /// relative directory is taken from the current one at once. One of an older release is
+    /// upgraded first, in one transaction, under the gate and with every session byte held (R17):
+    /// once that is committed, the older release cannot open it any more. Errors: store, with what
+    /// is wrong and what to do (a newer schema; one that cannot be upgraded: it is as it was; a
+    /// database that went back or was copied, store/database/place.hpp: nothing was changed); busy,
+    /// naming who has an older one open for writing. @throws DbError: it is damaged
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
     /// The same, and one that went back or was copied is made this place's store (R17), in one
     /// transaction, under the gate and with every session byte held: ids and epochs go on above all
@@ -262,7 +263,8 @@ private:
     /// Waits for the gate, and for a program that has the database locked without knowing the gate;
     /// meanwhile the gate is free. Errors: busy, naming the holder of either; lost; order.
     /// @throws DbError: no room (R21)
-    Task<Result<Writing>> begin_writing(Loop& loop, std::string operation, Deadline until, Room room);
+    Task<Result<Writing>> begin_writing(Loop& loop, std::string operation, Deadline until,
+                                        Room room);
     void checkpoint_if_due() noexcept;
     void restart_log() noexcept;
     void make_room(Room room);

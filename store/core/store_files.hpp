@@ -19,16 +19,16 @@ namespace xlstore {
 
 /// It is there, a directory or a regular file, and no symbolic link. Error store.
 Result<struct stat> look_at(const std::string& path, bool directory);
-/// Besides: no other user may write there, and none but the reading group read. `writing`: it is ours.
-/// REQUIRES the directory of a store, or a file in it: the advice is to change its mode.
+/// Besides: no other user may write there, and none but the reading group read. `writing`: it is
+/// ours. REQUIRES the directory of a store, or a file in it: the advice is to change its mode.
 /// Error store.
 Result<void> check_entry(const std::string& path, bool directory, bool writing);
 /// Error store: a file system where byte-range locks do not hold.
 Result<void> check_file_system(const std::string& directory);
 
-/// All that a store consists of. `writing`: a lock file that is missing is made anew, once no process
-/// has the store open. Errors: store, with what is wrong and what to do; busy, naming those that have
-/// it open.
+/// All that a store consists of. `writing`: a lock file that is missing is made anew, once no
+/// process has the store open. Errors: store, with what is wrong and what to do; busy, naming those
+/// that have it open.
 Result<void> check_files(const std::string& directory, bool writing,
                          const std::shared_ptr<const Log>& log);
 

@@ -48,8 +48,8 @@ class Source {
 public:
     /// `settle`: a database that went back or was copied is to be made this place's store.
     Source(const std::string& directory, Db::Mode mode, bool settle);
-    /// Looks at it, and decides. Reads only, but for the log of another state, which is put aside for
-    /// `settle`. Errors: store, busy, io, as Store::open has them.
+    /// Looks at it, and decides. Reads only, but for the log of another state, which is put aside
+    /// for `settle`. Errors: store, busy, io, as Store::open has them.
     Result<DatabaseKind> choose(const Locks& locks, Deadline until);
 
     std::string database;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// sqlite_sequence, where SQLite keeps the highest number that each table has given, is a table like any
-// other, and no trigger can guard it: a hand can set it back, and numbers would be given again (R17);
-// or far up, and none is left to give. The rows tell of numbers that were given, and the directory
-// remembers them.
+// sqlite_sequence, where SQLite keeps the highest number that each table has given, is a table like
+// any other, and no trigger can guard it: a hand can set it back, and numbers would be given again
+// (R17); or far up, and none is left to give. The rows tell of numbers that were given, and the
+// directory remembers them.
 #ifndef XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_
 #define XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_
 

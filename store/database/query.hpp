@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SQL that reads, for those who inspect a store: though the connection could do more, nothing else is
-// let through, and none lasts for ever, since an endless reader makes the log grow.
+// SQL that reads, for those who inspect a store: though the connection could do more, nothing else
+// is let through, and none lasts for ever, since an endless reader makes the log grow.
 #ifndef XLSTORE_STORE_DATABASE_QUERY_HPP_
 #define XLSTORE_STORE_DATABASE_QUERY_HPP_
 

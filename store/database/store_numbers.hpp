@@ -11,16 +11,16 @@ namespace xlstore {
 
 /// Does the schema of `db` count commits? @throws DbError
 [[nodiscard]] bool counts_commits(Db& db);
-/// An id above kHighestId is no number that was given: that table's is the highest of its rows then.
-/// REQUIRES counts_commits(). @throws DbError
+/// An id above kHighestId is no number that was given: that table's is the highest of its rows
+/// then. REQUIRES counts_commits(). @throws DbError
 [[nodiscard]] Numbers read_numbers(Db& db);
 /// Counts the commit that is about to be made; the numbers after it. REQUIRES counts_commits() and
-/// an open write transaction. @throws DbError  a number is above kHighestId: nothing may be committed
+/// an open write transaction. @throws DbError  a number is above kHighestId: nothing may be
+/// committed
 Numbers count_commit(Db& db);
-/// R17: ids go on above `seen` and above the rows where sqlite_sequence is too high, the commit count
-/// too; epochs and revisions of every domain go up by as much as the commits that are missing could
-/// have advanced them. REQUIRES as count_commit().
-/// @throws DbError
+/// R17: ids go on above `seen` and above the rows where sqlite_sequence is too high, the commit
+/// count too; epochs and revisions of every domain go up by as much as the commits that are missing
+/// could have advanced them. REQUIRES as count_commit(). @throws DbError
 void raise_numbers(Db& db, const Memory& seen);
 
 }  // namespace xlstore

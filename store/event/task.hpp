@@ -30,7 +30,8 @@ public:
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> self) noexcept
         {
-            // The waiting coroutine may destroy this frame: nothing of it is touched after resume().
+            // The waiting coroutine may destroy this frame: nothing of it is touched after
+            // resume().
             if (auto waiting = self.promise().waiting_) waiting.resume();
         }
         void await_resume() noexcept {}

@@ -17,7 +17,8 @@
 
 namespace xlstore {
 
-/// In the order in which they are pruned, the files before all: a row of a domain stays as long as its document does.
+/// In the order in which they are pruned, the files before all: a row of a domain stays as long as
+/// its document does.
 enum class Kept {
     history,  ///< lines of history
     retired,  ///< documents of domains that are over
@@ -54,9 +55,9 @@ struct Pruned {
     bool complete = true;    ///< false: the deadline came first; the next one goes on
 };
 
-/// What went, or would, of each kind that was asked for: the files first, which on a full disk make the
-/// room for the rest. A kind that fails keeps no other from its turn; the first failure is the error
-/// (busy, lost, io, …), and names what went all the same. @throws DbError: damage
+/// What went, or would, of each kind that was asked for: the files first, which on a full disk make
+/// the room for the rest. A kind that fails keeps no other from its turn; the first failure is the
+/// error (busy, lost, io, …), and names what went all the same. @throws DbError: damage
 Task<Result<std::vector<Pruned>>> prune(Store& store, PruneOptions options, Deadline until);
 
 /// "12 lines of history (3 KiB)".

@@ -14,7 +14,8 @@
 namespace xlstore {
 
 /// Copies the document of `domain` and what belongs beside it. A document without members leaves no
-/// copy, and one that is there already (put there by hand) stays. REQUIRES the transaction that removes the document. @throws DbError
+/// copy, and one that is there already (put there by hand) stays. REQUIRES the transaction that
+/// removes the document. @throws DbError
 void keep_document(Db& db, const DomainRow& domain, std::string_view why);
 
 struct RetiredDocument {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A creation in steps, for an embedder that starts QEMU itself; create_domain() is these steps in a row. A
-// soft reset is the same for a row that is there already: its document outlives its QEMU.
+// A creation in steps, for an embedder that starts QEMU itself; create_domain() is these steps in a
+// row. A soft reset is the same for a row that is there already: its document outlives its QEMU.
 //
 //   begin ------------> child or spawn ------------> finish --> running
 //     the row is there,    the pid is in the row,       |
 //     the slow lock held   then the gate opens (R13)    +-> failed: nothing is left running
 //
-// A creation holds the slow lock from the row's first commit to its end, so that recovery can tell a
-// creator at work from one that died. QEMU does not begin to run before its pid is in the row
+// A creation holds the slow lock from the row's first commit to its end, so that recovery can tell
+// a creator at work from one that died. QEMU does not begin to run before its pid is in the row
 // (R13).
 #ifndef XLSTORE_STORE_LIFECYCLE_CREATION_HPP_
 #define XLSTORE_STORE_LIFECYCLE_CREATION_HPP_

@@ -7,9 +7,9 @@
 // Why the environment. A command line or a path can be that of any process, the embedder's own
 // included, which names the path of the socket that it hands in. The mark is 128 random bits that
 // stand nowhere else: a process has it because it, or an ancestor, was started by this creation, or
-// because an equally privileged process copied it on purpose. It goes through fork, exec, setsid and
-// daemon(), outlives the creator, can be looked for in any later process of the store's user, and
-// needs no right that the store has not got. A cgroup would take QEMU out of the one that the
+// because an equally privileged process copied it on purpose. It goes through fork, exec, setsid
+// and daemon(), outlives the creator, can be looked for in any later process of the store's user,
+// and needs no right that the store has not got. A cgroup would take QEMU out of the one that the
 // toolstack put it in, and needs a delegated hierarchy. An inherited descriptor is closed by
 // wrappers that close what they do not know, and what has to stay open across QEMU's exec is
 // inherited by every program that QEMU starts, for good.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a QEMU that the library starts carries in its environment, as XLSTORE_DOMAIN, for a store that
-// is lost: whose it is. By it xlfsck --rebuild gives it a domain again. It is text and proves nothing
-// (R11): that this process is the QEMU at the monitor is proved otherwise.
+// What a QEMU that the library starts carries in its environment, as XLSTORE_DOMAIN, for a store
+// that is lost: whose it is. By it xlfsck --rebuild gives it a domain again. It is text and proves
+// nothing (R11): that this process is the QEMU at the monitor is proved otherwise.
 #ifndef XLSTORE_STORE_LIFECYCLE_CREATION_NOTE_HPP_
 #define XLSTORE_STORE_LIFECYCLE_CREATION_NOTE_HPP_
 
@@ -23,8 +23,8 @@ struct CreationNote {
 /// "XLSTORE_DOMAIN=DOMID UUID NAME", for the environment of the child.
 [[nodiscard]] std::string environment_with_note(const CreationNote& note);
 
-/// The last such entry of an environment, as /proc/PID/environ has it; nothing: none, or not written
-/// that way.
+/// The last such entry of an environment, as /proc/PID/environ has it; nothing: none, or not
+/// written that way.
 [[nodiscard]] std::optional<CreationNote> read_creation_note(std::string_view environment);
 
 /// That of a process; nothing also when its environment cannot be read.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The first meeting with a QEMU: the first answer of its monitor, and the proof of who gave it (R11).
-// From then on every connection is held against what was seen here (qmp::Registration).
+// The first meeting with a QEMU: the first answer of its monitor, and the proof of who gave it
+// (R11). From then on every connection is held against what was seen here (qmp::Registration).
 //
 // What is proved: the process that was started or named is alive, and either it called listen() on
 // that socket (SO_PEERCRED) or, handed in, it holds the other end of the connection that was made.
 // In both cases the pid is a number in this process's pid namespace: a QEMU in a namespace below it
-// (a deprivileged one) has such a number, one elsewhere has none and cannot be registered from here.
-// Of a stub domain's QEMU, which runs in another domain, what is proved is the process that serves
-// the socket on this host: its death is what "dead" means in that row.
+// (a deprivileged one) has such a number, one elsewhere has none and cannot be registered from
+// here. Of a stub domain's QEMU, which runs in another domain, what is proved is the process that
+// serves the socket on this host: its death is what "dead" means in that row.
 //
 // A peer that is not proved is sent nothing and is not signalled.
 #ifndef XLSTORE_STORE_LIFECYCLE_MEETING_HPP_

@@ -57,7 +57,8 @@ struct Registered {
 /// registered and not proved dead; or this one, as another domain's), busy (open intents of the
 /// dead one; the lock or the monitor), conflict (the domain is being created), gone (R8), refused
 /// (the peer is another process, or it is not proved which; the document is closed), invalid (no
-/// such pid), protocol, no_qemu (it died meanwhile), lost. Nothing has changed then, in QEMU or in the store.
+/// such pid), protocol, no_qemu (it died meanwhile), lost. Nothing has changed then, in QEMU or in
+/// the store.
 Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterRequest request,
                                        Deadline until);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The byte-range locks on a file by the kernel's list, /proc/locks: for those who may not open it. The
-// list names no holder of a lock on an open file description.
+// The byte-range locks on a file by the kernel's list, /proc/locks: for those who may not open it.
+// The list names no holder of a lock on an open file description.
 #ifndef XLSTORE_STORE_LOCK_KERNEL_LOCKS_HPP_
 #define XLSTORE_STORE_LOCK_KERNEL_LOCKS_HPP_
 

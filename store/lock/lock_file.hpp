@@ -70,9 +70,9 @@ public:
 
     /// Creates the file, empty, if there is none; mode as given. @throws IoError
     static void create(const std::string& path, unsigned mode);
-    /// Opens an existing one, read-only for those who only look. Who is not its owner (and not root)
-    /// does not open it: a lock that a reader takes keeps the owner from its own. Error store when it
-    /// is missing, a symlink or not a regular file.
+    /// Opens an existing one, read-only for those who only look. Who is not its owner (and not
+    /// root) does not open it: a lock that a reader takes keeps the owner from its own. Error store
+    /// when it is missing, a symlink or not a regular file.
     static Result<LockFile> open(const std::string& path, bool writing);
     /// False: this process looks at it from outside. Then nothing can be locked, no claim be read,
     /// and is_locked() asks the kernel's list.
@@ -99,8 +99,8 @@ public:
     /// Nothing: never written, cleared, or not readable as a claim.
     [[nodiscard]] std::optional<Claim> read_claim(std::int64_t slot) const;
 
-    /// A line of text in place of a claim, for a slot that no lock has. One that cannot be written is
-    /// left as it is.
+    /// A line of text in place of a claim, for a slot that no lock has. One that cannot be written
+    /// is left as it is.
     void write_line(std::int64_t slot, std::string_view text) const noexcept;
     /// Without the blanks at its end; "" when it was never written or cannot be read.
     [[nodiscard]] std::string read_line(std::int64_t slot) const;

@@ -20,11 +20,11 @@
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
 //
 // A slow lock can be broken: the kernel takes a lock from no process, so the incarnation is given
-// another byte (its generation, in its slot of the file, is part of the offset), and no process waits
-// for the old one any more. The old hold learns of its loss by the epoch, at its next commit (R15):
-// the generation is advanced inside the transaction that advances the epoch, and a new hold reads
-// the epoch first and looks then whether its byte is still the right one. So a hold of the old byte
-// has either seen the new generation, or has the old epoch.
+// another byte (its generation, in its slot of the file, is part of the offset), and no process
+// waits for the old one any more. The old hold learns of its loss by the epoch, at its next commit
+// (R15): the generation is advanced inside the transaction that advances the epoch, and a new hold
+// reads the epoch first and looks then whether its byte is still the right one. So a hold of the
+// old byte has either seen the new generation, or has the old epoch.
 #ifndef XLSTORE_STORE_LOCK_LOCKS_HPP_
 #define XLSTORE_STORE_LOCK_LOCKS_HPP_
 
@@ -87,11 +87,11 @@ public:
     /// Of each of the two files: an id has two slots, side by side, in both.
     static constexpr std::int64_t kBytesPerId = 2 * LockFile::kSlotBytes;
 
-    /// Makes both files, if they are not there: 0600, also where a group may read the store. Who may
-    /// open a file may take a read lock in it, and would keep every writer from the gate.
+    /// Makes both files, if they are not there: 0600, also where a group may read the store. Who
+    /// may open a file may take a read lock in it, and would keep every writer from the gate.
     static void create(const std::string& directory);
-    /// Takes the group's right to open them away, which release 0.1 gave: true when it had to. REQUIRES
-    /// that both are there, and are ours.
+    /// Takes the group's right to open them away, which release 0.1 gave: true when it had to.
+    /// REQUIRES that both are there, and are ours.
     static bool close_to_group(const std::string& directory);
     static Result<Locks> open(const std::string& directory, bool writing);
 
@@ -102,8 +102,8 @@ public:
     /// One try, no wait. Nothing: another process holds it. `claim` is written when it is given.
     Result<std::optional<ByteLock>> try_acquire(LockKind kind, std::int64_t id,
                                                 const std::optional<Claim>& claim = {}) const;
-    /// For a row that is being inserted: asked for under the gate, where no process can be waiting for
-    /// a lock of an id that no process has seen, so that R7's order cannot lead to a deadlock.
+    /// For a row that is being inserted: asked for under the gate, where no process can be waiting
+    /// for a lock of an id that no process has seen, so that R7's order cannot lead to a deadlock.
     Result<std::optional<ByteLock>> try_new(LockKind kind, std::int64_t id,
                                             const Claim& claim) const;
     /// For those who only look: excludes holders, not other lookers; writes nothing.

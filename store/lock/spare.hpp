@@ -18,15 +18,16 @@ namespace xlstore {
 
 namespace limits {
 
-// In bytes: the log's part of the reserve, and the first piece of the log's index with what surrounds it.
+// In bytes: the log's part of the reserve, and the first piece of the log's index with what
+// surrounds it.
 inline constexpr std::int64_t spare_bytes = (1 << 20) + (256 << 10);
 inline constexpr std::int64_t spare_kept = 4096;
 
 }  // namespace limits
 
-/// Makes it, or what it lacks. `database`: the path of the database. False: the disk has not got that;
-/// what it had was taken. What is there and no file of this user's is left alone, and said to be whole.
-/// REQUIRES the write gate.
+/// Makes it, or what it lacks. `database`: the path of the database. False: the disk has not got
+/// that; what it had was taken. What is there and no file of this user's is left alone, and said to
+/// be whole. REQUIRES the write gate.
 bool fill_spare(const char* database) noexcept;
 /// Gives up at least so many bytes of it. False: there are none, or this user may not.
 bool give_up_spare(const char* database, std::int64_t bytes) noexcept;

@@ -30,7 +30,8 @@ struct DomainRow {
     std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
     bool has_initial_devices = false;  ///< what its QEMU was started with has been asked for
     bool born = false;  ///< it has run: its QEMU's death does not end it
-    /// Its creation was under way in an older state of the store (R17): it is registered by looking.
+    /// Its creation was under way in an older state of the store (R17): it is registered by
+    /// looking.
     bool older_state = false;
     std::string log_path;
 

@@ -89,7 +89,8 @@ struct Evidence {
     std::optional<std::string> medium;          ///< what is in the drive, as QEMU names the file
     std::optional<std::string> medium_name = {};  ///< the same as a document does, "raw:/a.iso"
     bool tray_shut = false;                     ///< its guest keeps the drive's tray shut
-    bool overtaken = false;  ///< what QEMU has is no image, and will be none: others changed it since
+    /// What QEMU has is no image, and will be none: others changed it since.
+    bool overtaken = false;
     std::string reason;
 };
 

@@ -9,8 +9,8 @@
 
 namespace xlstore {
 
-/// What `entry` is made of in QEMU, in the order of its making, each with what takes it out. With an
-/// open intent: of both images.
+/// What `entry` is made of in QEMU, in the order of its making, each with what takes it out. With
+/// an open intent: of both images.
 struct MadeOf {
     std::vector<Product> products;
     /// Names that it would have and another thing has: in QEMU they are that one's. Nothing may be

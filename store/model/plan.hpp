@@ -49,7 +49,8 @@ struct DriveProbe {
     std::optional<std::string> before;
     std::optional<std::string> after;
     std::optional<std::string> seen;  ///< what was in it just before, as QEMU names the file
-    /// The medium of that file, "raw:/a.iso": history tells it, where `seen` may be a descriptor set.
+    /// The medium of that file, "raw:/a.iso": history tells it, where `seen` may be a descriptor
+    /// set.
     std::optional<std::string> seen_medium;
 };
 

@@ -6,8 +6,8 @@
 //   spare                    blocks to be given up, and a third memory (store/lock/spare.hpp)
 //   run/                     sockets and logs of QEMUs (store/core/run_directory.hpp)
 //   store.db.new             a database that is being made (store/database/new_database.hpp)
-//   store.db.saving          a damaged one while it is being replaced: where it is and store.db is not,
-//                            xlfsck has to go on with that
+//   store.db.saving          a damaged one while it is being replaced: where it is and store.db is
+//                            not, xlfsck has to go on with that
 //   store.db.damaged-DATE    one that was replaced, since it was damaged
 //   store.db.replaced-DATE   one that a restore replaced
 #ifndef XLSTORE_STORE_MODEL_STORE_PATHS_HPP_

@@ -27,16 +27,17 @@ Result<std::int64_t> advance_revision(Store& store, const FastHold& fast, std::i
 /// The same before an edit of what the domain has. Error besides: refused, the document is closed.
 Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t expected);
 
-/// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: a client that holds
-/// the fast lock has seen it absent, or takes it away afterwards never to look again).
-/// Each array gets the order that the document has; an element without identity is the entry with
-/// its text, or the one in its place between such, so that writing a document twice changes nothing
-/// the second time. b_info.avail_vcpus stays with the entries of class vcpus, where there are any.
+/// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: a client that
+/// holds the fast lock has seen it absent, or takes it away afterwards never to look again). Each
+/// array gets the order that the document has; an element without identity is the entry with its
+/// text, or the one in its place between such, so that writing a document twice changes nothing the
+/// second time. b_info.avail_vcpus stays with the entries of class vcpus, where there are any.
 /// Error invalid: another uuid. REQUIRES begin_edit().
 Result<void> write_document(Store& store, const FastHold& fast, const Document& document);
 
 /// Adds or replaces one thing of the fast lock. One without identity is always another one, with a
-/// key of its own that no element of this incarnation ever had. Errors: invalid; refused, it is a thing of QEMU.
+/// key of its own that no element of this incarnation ever had. Errors: invalid; refused, it is a
+/// thing of QEMU.
 Result<void> put_thing(Store& store, const FastHold& fast, std::string_view device_class,
                        std::string_view json);
 /// Takes its entry away. Errors: not_found; refused, it is a thing of QEMU.

@@ -2,7 +2,8 @@
 // What a domain is called. Its domid and its uuid (the hypervisor's handle, which c_info.uuid
 // shows) are who it is, and never change: a destroyer that comes late finds it by them (R14). Its
 // name may change while it lives, in row and document by one commit under the fast lock (R2); and
-// so, when it is preserved, may the uuid that people find it by.
+// so, when it is preserved, may the uuid that people find it by. No command acts by a name of old;
+// find_incarnation() finds a renamed domain by it, for questions about the past.
 #ifndef XLSTORE_STORE_OPERATION_IDENTITY_HPP_
 #define XLSTORE_STORE_OPERATION_IDENTITY_HPP_
 
@@ -29,9 +30,9 @@ Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::strin
 /// its entries stay; it gets another name, and `vm_uuid` to be found by, so that name and uuid are
 /// free for a domain that is created anew under another domid. The uuid itself stays, in row and
 /// document: libxl, too, writes the new one to /vm in xenstore alone, and leaves the hypervisor's
-/// handle. So a client that was told to destroy this domid and uuid before it was preserved still finds
-/// it, and leaves no tombstone beside a living QEMU (R14).
-/// Errors: as for rename_domain(); exists also when a domain of the store has that uuid.
+/// handle. So a client that was told to destroy this domid and uuid before it was preserved still
+/// finds it, and leaves no tombstone beside a living QEMU (R14). Errors: as for rename_domain();
+/// exists also when a domain of the store has that uuid.
 Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::string name,
                                         std::string vm_uuid, Deadline until);
 

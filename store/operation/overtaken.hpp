@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Intents that were overtaken. The thing of one is in QEMU as none of its images says: another program
-// changed a medium while the intent was open; or the intent is of an older state of the store (R17), and
-// QEMU has gone on since. What is there may be any later operation's, or be wanted: it is not undone.
-// The intent is closed as not done, and what is there has an entry (R1, R19).
+// Intents that were overtaken. The thing of one is in QEMU as none of its images says: another
+// program changed a medium while the intent was open; or the intent is of an older state of the
+// store (R17), and QEMU has gone on since. What is there may be any later operation's, or be
+// wanted: it is not undone. The intent is closed as not done, and what is there has an entry (R1,
+// R19).
 #ifndef XLSTORE_STORE_OPERATION_OVERTAKEN_HPP_
 #define XLSTORE_STORE_OPERATION_OVERTAKEN_HPP_
 
@@ -14,8 +15,8 @@
 
 namespace xlstore {
 
-/// `found` as it counts for these intents. Of those of an older state nothing is half done: where some
-/// of their products are there they are overtaken, and descriptor sets are left to QEMU.
+/// `found` as it counts for these intents. Of those of an older state nothing is half done: where
+/// some of their products are there they are overtaken, and descriptor sets are left to QEMU.
 [[nodiscard]] Evidence by_looking(const std::vector<Intent>& intents, Evidence found);
 
 /// Closes overtaken intents as not done, and makes an entry for what of an addition is there. The

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A child that this process forked and holds by a pidfd, so that only it is ever signalled or reaped,
-// and no other child of the embedder's. Nothing here waits for longer than a moment (R20).
+// A child that this process forked and holds by a pidfd, so that only it is ever signalled or
+// reaped, and no other child of the embedder's. Nothing here waits for longer than a moment (R20).
 #ifndef XLSTORE_STORE_OS_CHILD_PROCESS_HPP_
 #define XLSTORE_STORE_OS_CHILD_PROCESS_HPP_
 
@@ -64,10 +64,10 @@ private:
     int end_status_ = 0;  // exit status or signal, as end_code_ has it
 };
 
-/// Reaps the children that were let go, or hung when they were killed, and that have ended since; no
-/// other child of the embedder's. Each creation, destruction and striking off does this, and each
-/// opening of an image, so that no more zombies stay than children have ended and were not looked
-/// after. Any thread; never waits.
+/// Reaps the children that were let go, or hung when they were killed, and that have ended since;
+/// no other child of the embedder's. Each creation, destruction and striking off does this, and
+/// each opening of an image, so that no more zombies stay than children have ended and were not
+/// looked after. Any thread; never waits.
 void reap_programs() noexcept;
 
 }  // namespace xlstore

@@ -8,8 +8,8 @@
 //
 // No process but the creator has the far end of the gate (close-on-exec, and closed in every other
 // forked child), so the kernel closes it with the creator. The child is in a session of its own and
-// asks for no signal at its parent's death: once through the gate it is to survive the creator.
-// One GatedChild belongs to one thread at a time. While its child is waited for the loop goes on; what
+// asks for no signal at its parent's death: once through the gate it is to survive the creator. One
+// GatedChild belongs to one thread at a time. While its child is waited for the loop goes on; what
 // is left to the calling thread is fork() itself, which takes longer the more memory it has.
 #ifndef XLSTORE_STORE_OS_SPAWN_HPP_
 #define XLSTORE_STORE_OS_SPAWN_HPP_

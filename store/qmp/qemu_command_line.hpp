@@ -5,7 +5,8 @@
 // QEMU's options as they come: `-device driver,id=x` and its JSON form, the same of -object,
 // -netdev, -chardev and -blockdev, -drive with its short forms, and the files of -readconfig. What
 // QEMU names by itself (a serial port's character device, the machine's memory, the n-th device
-// without id) is counted as QEMU counts it: "serial7" is its own only where there are eight. Pure but for read_qemu_command_line().
+// without id) is counted as QEMU counts it: "serial7" is its own only where there are eight. Pure
+// but for read_qemu_command_line().
 #ifndef XLSTORE_STORE_QMP_QEMU_COMMAND_LINE_HPP_
 #define XLSTORE_STORE_QMP_QEMU_COMMAND_LINE_HPP_
 

@@ -15,7 +15,7 @@ namespace xlstore {
 
 struct Character {
     std::size_t size;              ///< in bytes; 1 if they are not UTF-8
-    std::optional<char32_t> code;  ///< nothing: not UTF-8 (cut, overlong, a surrogate, no such code)
+    std::optional<char32_t> code;  ///< nothing: not UTF-8 (cut, overlong, a surrogate)
 };
 /// The first character of a text that is not empty.
 [[nodiscard]] Character first_character(std::string_view text);

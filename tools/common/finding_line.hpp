@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A finding of recovery as a line of text: the same for xlfsck, its questions, 'xlstore recover' and
-// 'xlstore restore'.
+// A finding of recovery as a line of text: the same for xlfsck, its questions, 'xlstore recover'
+// and 'xlstore restore'.
 #ifndef XLSTORE_TOOLS_COMMON_FINDING_LINE_HPP_
 #define XLSTORE_TOOLS_COMMON_FINDING_LINE_HPP_
 

@@ -31,8 +31,8 @@ void print_table(const std::vector<std::string>& head,
 /// Opens what is closed of the three standard descriptors, so that no file of the store gets such a
 /// number and is written into. Writing to one that was closed fails. Call it first of all.
 void hold_standard_descriptors();
-/// Writes out what standard output holds back. Why some of it could not be written (disk full, nothing
-/// reads the pipe), now or earlier; nothing: all of it was.
+/// Writes out what standard output holds back. Why some of it could not be written (disk full,
+/// nothing reads the pipe), now or earlier; nothing: all of it was.
 [[nodiscard]] std::optional<std::string> output_trouble();
 
 /// Text from outside (names, QEMU's words in evidence) without control characters.

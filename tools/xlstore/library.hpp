@@ -42,8 +42,8 @@ Result<Status> tell(const Arguments& arguments, const xlstore_result* result);
 /// Both.
 Result<Status> run_operation(const Arguments& arguments, const Operation& operation);
 
-/// Notes on standard error that `word` fits further incarnations besides `id`, the `which` ("newest")
-/// of them. `others`: a JSON array of their ids; none: there is nothing to note.
+/// Notes on standard error that `word` fits further incarnations besides `id`, the `which`
+/// ("newest") of them. `others`: a JSON array of their ids; none: there is nothing to note.
 void note_others(std::int64_t id, const char* which, const std::string& word, const char* others);
 
 /// A JSON array of notes, a line each on standard error.

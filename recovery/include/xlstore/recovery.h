@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Recovery for a toolstack that starts: what operations, creations and destructions that died left
- * behind is settled by what QEMU shows. It may run while others work (what a living process is at is
- * left alone), may be killed anywhere, and run again. It stops no domain but one whose destruction
- * was ordered. Rules for threads, forks, errors: xlstore.h. The codes: xlfsck(8).
+ * behind is settled by what QEMU shows. It may run while others work (what a living process is at
+ * is left alone), may be killed anywhere, and run again. It stops no domain but one whose
+ * destruction was ordered. Rules for threads, forks, errors: xlstore.h. The codes: xlfsck(8).
  */
 #ifndef XLSTORE_RECOVERY_H_
 #define XLSTORE_RECOVERY_H_
@@ -17,14 +17,16 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-#define XLSTORE_RECOVER_LOOK 1  /* no to everything; nothing is written; the store may be read-only */
+#define XLSTORE_RECOVER_LOOK 1  /* no to everything, nothing is written; also if read-only */
 #define XLSTORE_RECOVER_PREEN 2 /* what is safe without a human */
 #define XLSTORE_RECOVER_YES 3   /* yes to everything */
 #define XLSTORE_RECOVER_ASK 4   /* xlstore_answer decides */
 
 /* Flags, as xlfsck(8) has --evict and -f. */
-#define XLSTORE_RECOVER_EVICT 1U /* what no entry knows is taken out of QEMU, not adopted; not when preening */
-#define XLSTORE_RECOVER_WHOLE 2U /* what follows from what was checked is checked, too */
+/* What no entry knows is taken out of QEMU, not adopted; not when preening. */
+#define XLSTORE_RECOVER_EVICT 1U
+/* What follows from what was checked is checked, too. */
+#define XLSTORE_RECOVER_WHOLE 2U
 
 /* Bits of "fsck_status", as in fsck(8). */
 #define XLSTORE_FSCK_CORRECTED 1 /* something was corrected */
@@ -55,7 +57,8 @@ typedef struct xlstore_finding {
     int32_t reserved;
 } xlstore_finding;
 
-/* Called as each finding is complete, and before each fix in XLSTORE_RECOVER_ASK (not 0: yes); from
+/* xlstore_found: called as each finding is complete. xlstore_answer: called before each repair in
+ * XLSTORE_RECOVER_ASK; a return value other than 0 means yes. Both are called from
  * within the call that waits or xlstore_dispatch(), possibly under a slow lock: they must not call
  * back in, throw or jump. */
 typedef void (*xlstore_found)(const xlstore_finding* finding, void* userdata);
@@ -73,41 +76,48 @@ typedef struct xlstore_recover_options {
     xlstore_progress progress;
     void* userdata;        /* of all three */
 } xlstore_recover_options;
-#define XLSTORE_RECOVER_OPTIONS_INIT {sizeof(xlstore_recover_options), 0, NULL, 0, 0, NULL, NULL, NULL, NULL}
+#define XLSTORE_RECOVER_OPTIONS_INIT \
+    {sizeof(xlstore_recover_options), 0, NULL, 0, 0, NULL, NULL, NULL, NULL}
 
-/* `options` may be NULL: preen. Result: {"found","corrected","notes","fsck_status"}. Status: done when nothing
- * is left; in doubt when a guest or an administrator must act or something could not be looked at;
- * refused when something was left uncorrected; lost, order, store, not found when it did not run. */
+/* Runs the passes of xlfsck(8) over an open store; each repair is one commit, and it may be killed
+ * anywhere and run again. `options` may be NULL: preen. Result: {"found","corrected","notes",
+ * "fsck_status"}. Status: done when nothing is left; in doubt when a guest or another process must
+ * act first or something could not be looked at; refused when something was left uncorrected; lost,
+ * order, store, not_found when it did not run, and nothing was changed. A damaged database is only
+ * reported: xlfsck(8) replaces it, with the store closed. */
 int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* options,
                         xlstore_result** result_out);
 int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_options* options,
                               xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-#define XLSTORE_RESTORE_ADOPT 1U /* also while QEMUs of the store live: they are registered by looking */
+/* Also while QEMUs of the store live: they are asked what they have, and registered (R19). */
+#define XLSTORE_RESTORE_ADOPT 1U
 
 typedef struct xlstore_restore_options {
     uint32_t struct_size;
     uint32_t flags;                 /* XLSTORE_RESTORE_ADOPT */
     const char* program;            /* who this is, for history; NULL: "libxlstore" */
     const char* userdata_directory; /* where libxl keeps its documents; NULL: /var/lib/xen */
-    uint32_t timeout_ms;            /* for who has the store open, and for each domain; 0: 10 s */
+    uint32_t timeout_ms;            /* for processes that have it open, and a domain; 0: 10 s */
     uint32_t reserved;
     xlstore_found found;            /* NULL: not wanted */
     void* userdata;
 } xlstore_restore_options;
-#define XLSTORE_RESTORE_OPTIONS_INIT {sizeof(xlstore_restore_options), 0, NULL, NULL, 0, 0, NULL, NULL}
+#define XLSTORE_RESTORE_OPTIONS_INIT \
+    {sizeof(xlstore_restore_options), 0, NULL, NULL, 0, 0, NULL, NULL}
 
-/* Makes the state in `file`, as xlstore_backup() wrote it, that of the store in `directory`, which no
- * process may have open, this one included; a store is made where there is none. Ids and epochs go on
- * above all that the directory has seen; what was there before is kept beside it. QEMUs are asked and
- * nothing else. It replaces one file by one rename: killed anywhere, the store is the old one or the
- * new one, and xlfsck goes on with what follows. A blocking call. `options` may be NULL. Result:
+/* Makes the state in `file`, as xlstore_backup() wrote it, that of the store in `directory`, which
+ * no process may have open, this one included; a store is made where there is none. Ids and epochs
+ * go on above all that the directory has seen; what was there before is kept beside it. QEMUs are
+ * asked and nothing else. It replaces one file by one rename: killed anywhere, the store is the old
+ * one or the new one, and xlfsck goes on with what follows. A blocking call. `options` may be NULL.
+ * Result:
  * {"commits","kept","domains":[{"domid","subject","qemu"}],"found","corrected","fsck_status"}.
  * Errors, with nothing changed: invalid (no backup), refused (QEMUs live; the message names them),
  * busy (who has it open), store, io, exists. unfinished: the backup is the store now, and what
  * follows could not be done. */
-int32_t xlstore_restore(const char* directory, const char* file, const xlstore_restore_options* options,
-                        xlstore_result** result_out);
+int32_t xlstore_restore(const char* directory, const char* file,
+                        const xlstore_restore_options* options, xlstore_result** result_out);
 
 #ifdef __GNUC__
 #pragma GCC visibility pop

@@ -4,36 +4,42 @@
  *
  * THREADS  A store, and everything made from it, belongs to one thread at a time; different stores
  *          may be used in different threads at once, and one process may open several, the same one
- *          included. The library starts no thread, installs no signal handler, prints nothing, never
- *          exits and waits for nothing but in the calls that say so.
+ *          included. The library starts no thread, installs no signal handler, prints nothing,
+ *          never exits and waits for nothing but in the calls that say so.
  * FORKS    A child keeps nothing alive: locks and connections are closed in it before fork()
- *          returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles and go on
- *          to exec. Without exec every call is refused, xlstore_open and xlstore_init included, if
- *          any thread of the parent had a store open at the fork: close it before, and the child may
- *          open one. A child that never runs fork handlers (vfork, clone) must go on to exec. The
- *          library forks children itself, to start QEMU and to open images, and reaps them.
- * LOCKS    In the order: slow lock, the caller's own context lock (xlstore_context_enter), fast lock.
- *          What is asked for against that order is refused (XLSTORE_E_ORDER), never waited for.
+ *          returns, and each handle is refused there (XLSTORE_E_ORDER). It may free handles and go
+ *          on to exec. Without exec every call is refused, xlstore_open and xlstore_init included,
+ *          if any thread of the parent had a store open at the fork: close it before, and the child
+ *          may open one. A child that never runs fork handlers (vfork, clone) must go on to exec.
+ *          The library forks children itself, to start QEMU and to open images, and reaps them.
+ * LOCKS    In the order (R7): slow lock, the caller's own context lock (xlstore_context_enter),
+ *          fast lock, writer lock. What is asked for against that order is refused (order),
+ *          never waited for. The rules R1 to R22 are in store/DESIGN.md.
  * ERRORS   Each call returns a status. What it means in words: xlstore_last_error(), or the result.
- *          Outputs (suffix _out) come last and are untouched on failure. A pointer that must not be
- *          NULL and is, a struct_size that is none: XLSTORE_E_INVALID, nothing done. _out pointers may be NULL where the answer is not wanted, but for those that
- *          hand over something to be freed.
+ *          Outputs (suffix _out) come last and are untouched on failure. A pointer that is NULL and
+ *          must not be, or a struct_size that no release has: XLSTORE_E_INVALID, and nothing was
+ *          done. An _out pointer may be NULL where the answer is not wanted, unless it hands over
+ *          something to be freed. Besides the errors that a call names, each call may end with
+ *          order, lost (the store was moved away or replaced), io and no_memory.
  * STRUCTS  One that the caller fills begins with struct_size: start from its _INIT. What a later
  *          release adds at its end is zero in older programs.
  * TEXT     UTF-8, NUL-terminated. A `const char *` returned belongs to the object asked; a `char *`
- *          through _out is freed by xlstore_string_free().
+ *          through _out is the caller's, who frees it with xlstore_string_free().
+ * TIME     Limits are milliseconds (_ms), times are microseconds since 1970 UTC (_us). A call that
+ *          waits does so for 30 s unless its comment, or xlstore_call.timeout_ms, says otherwise;
+ *          writing down what QEMU has already done may take up to 5 s more (R20).
  * DOMAINS  are named as on the command line: "domid:7", "uuid:...", "name:...", "id:N" (one
  *          incarnation, which no later domain of the same domid is), or a bare word tried as domid,
  *          uuid and name.
  *
- * An operation on a domain comes twice: a call that waits until it has ended, and one with the suffix
- * _start that returns at once and ends with a callback. Three outcomes, never two: done
+ * An operation on a domain comes twice: a call that waits until it has ended, and one with the
+ * suffix _start that returns at once and ends with a callback. Three outcomes, never two: done
  * (XLSTORE_OK); not done (any other status: store and QEMU are as they were unless the message says
  * otherwise); in doubt (XLSTORE_E_IN_DOUBT: the intent stays open under the number that the result
  * has; wait for it, ask again, or leave it to recovery). What fails after an operation's first
  * commit, lack of memory included, is in doubt unless it is proved otherwise; a destruction that is
- * committed is never "not done", but XLSTORE_E_UNFINISHED. Where there is no memory for the words of a
- * result, they are missing; status and intent never are.
+ * committed is never "not done", but XLSTORE_E_UNFINISHED. Where there is no memory for the words
+ * of a result, they are missing; status and intent never are.
  */
 #ifndef XLSTORE_XLSTORE_H_
 #define XLSTORE_XLSTORE_H_
@@ -59,7 +65,8 @@ extern "C" {
 #define XLSTORE_E_GONE (-3)      /* the domain is destroyed or being destroyed (R8) */
 #define XLSTORE_E_EXISTS (-4)    /* what was to be added is there already; nothing was changed
                                     (R16) */
-#define XLSTORE_E_BUSY (-5)      /* a lock was not to be had in time; the message names its holder */
+#define XLSTORE_E_BUSY (-5)      /* a lock was not to be had in time; the message names its
+                                    holder */
 #define XLSTORE_E_REFUSED (-6)   /* QEMU, its guest or a rule said no; nothing changed unless
                                     the message says so */
 #define XLSTORE_E_IN_DOUBT (-7)  /* QEMU may have acted; the number of the open intent is given
@@ -82,11 +89,11 @@ extern "C" {
                                     committed destruction, a killed QEMU); the advice names what
                                     goes on with it */
 
-/* The stable word for a status ("in_doubt"), as --json prints it; "unknown" for none of the above. */
+/* The stable name of a status ("in_doubt"), as --json prints it; "unknown": none of the above. */
 const char* xlstore_status_name(int32_t status);
 
-/* What the last call on this thread that failed had to say. Each call that returns a status clears it
- * first, so it is never stale. Text that does not fit is cut. */
+/* What the last call on this thread that failed had to say. Each call that returns a status clears
+ * it first, so it is never stale. Text that does not fit is cut. */
 typedef struct xlstore_error {
     uint32_t struct_size;
     int32_t status;
@@ -121,35 +128,38 @@ typedef struct xlstore_init_options {
 /* Where a store is expected: $XLSTORE_DIR, else /var/lib/xlstore. Belongs to the environment. */
 const char* xlstore_default_directory(void);
 
-/* Makes a new store in `directory`, which is made, or empty, private and ours. `options` may be NULL.
- * Errors: exists, store, io. */
+/* Makes a new store in `directory`, which is made, or empty, private and ours. `options` may be
+ * NULL. Errors: exists, store, io. */
 int32_t xlstore_init(const char* directory, const xlstore_init_options* options);
 
 typedef struct xlstore_open_options {
     uint32_t struct_size;
     uint32_t read_only;      /* 1: for looking; no session, nothing is ever written */
     const char* program;     /* who this is, for claims and history; NULL: "libxlstore" */
-    uint32_t timeout_ms;     /* for the write gate, held by another process; 0: 10 s */
-    int32_t log_least;       /* XLSTORE_LOG_...; lines below are not made */
+    uint32_t timeout_ms;     /* for the writer lock, while another process has it; 0: 10 s */
+    int32_t log_least;       /* XLSTORE_LOG_...; lines of a lower level are not made */
     xlstore_log log;         /* NULL: silent */
     void* log_userdata;
 } xlstore_open_options;
-#define XLSTORE_OPEN_OPTIONS_INIT {sizeof(xlstore_open_options), 0, NULL, 0, XLSTORE_LOG_INFO, NULL, NULL}
-/* Opens an existing store. `options` may be NULL. Waits for the write gate. A store of an older
+#define XLSTORE_OPEN_OPTIONS_INIT \
+    {sizeof(xlstore_open_options), 0, NULL, 0, XLSTORE_LOG_INFO, NULL, NULL}
+/* Opens an existing store. `options` may be NULL. Waits for the writer lock. A store of an older
  * release is upgraded in one transaction, for which no other process may have it open for writing:
  * busy names those that have. With read_only it is refused. Errors: store (with what is wrong and
  * what to do; a newer schema, too), busy, io. */
-int32_t xlstore_open(const char* directory, const xlstore_open_options* options, xlstore_store** store_out);
-/* Ends it. Operations under way are cancelled, as by xlstore_op_cancel; holds made from it are given
- * back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From within a
- * callback it takes effect when the call that delivers callbacks returns. NULL does nothing. */
+int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
+                     xlstore_store** store_out);
+/* Ends it. Operations under way are cancelled, as by xlstore_op_cancel; holds made from it are
+ * given back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From
+ * within a callback it takes effect when the call that delivers callbacks returns. NULL does
+ * nothing. */
 void xlstore_close(xlstore_store* store);
 
 /* One descriptor, readable whenever xlstore_dispatch() has something to do, timers included. It is
  * always waited for as readable, never changes, and is the store's own: do not read or close it. */
 int xlstore_fd(const xlstore_store* store);
-/* Goes on with what is ready, and delivers callbacks. Waits neither for QEMU nor for a lock. Errors:
- * order (in a forked child, or under a fast lock of this thread), io. */
+/* Goes on with what is ready, and delivers callbacks. Waits neither for QEMU nor for a lock.
+ * Errors: order (in a forked child, or under a fast lock of this thread), io. */
 int32_t xlstore_dispatch(xlstore_store* store);
 
 /* R7: this thread has taken, or is about to give back, the caller's own lock, which stands between
@@ -170,31 +180,31 @@ const char* xlstore_result_advice(const xlstore_result* result);
 int64_t xlstore_result_intent(const xlstore_result* result);
 /* One JSON value: what `xlstore --json` prints for the same. Never NULL. */
 const char* xlstore_result_json(const xlstore_result* result);
-/* Frees what a waiting call handed over. NULL does nothing. It outlives the store. */
+/* Frees a result that a waiting call handed over; it outlives its store. NULL does nothing. */
 void xlstore_result_free(xlstore_result* result);
 
 /* Called once for each operation that was started and not cancelled, from within xlstore_dispatch()
- * alone, with no lock held. `result` is the library's and ends with the callback. Calling back in is
- * allowed, xlstore_close() included. It must not throw or jump. */
+ * alone, with no lock held. `result` is the library's and ends with the callback. Calling back in
+ * is allowed, xlstore_close() included. It must not throw or jump. */
 typedef void (*xlstore_callback)(xlstore_result* result, void* userdata);
 
 /* An operation under way; ends with its callback, and must not be named after that. */
 typedef struct xlstore_op xlstore_op;
 /* Gives an operation up: its callback is not called any more. Before its first commit nothing has
- * changed; after it the intent stays open for the next operation on that thing, or for recovery. NULL
- * does nothing. */
+ * changed; after it the intent stays open for the next operation on that thing, or for recovery.
+ * NULL does nothing. */
 void xlstore_op_cancel(xlstore_op* op);
 
 /* How a call is to be done. NULL in its place: the standard. */
 typedef struct xlstore_call {
     uint32_t struct_size;
     uint32_t timeout_ms;       /* how long it may take; 0: the standard time of that call */
-    const char* document_name; /* what messages call a document that is given, such as its file; NULL:
-                                  "document" */
+    const char* document_name; /* what messages call a document that is given, such as its file;
+                                  NULL: "document" */
     const char* things; /* what xlstore_outgoing_domain() gave with a document, for xlstore_create,
                            xlstore_import and xlstore_creation_begin; NULL: nothing. The text is
                            copied. Since 0.2; a call made for 0.1 ends before it */
-    uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, where a call says so; else 0 */
+    uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, where a call has them */
 } xlstore_call;
 #define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL, 0}
 #define XLSTORE_FORCE 1u
@@ -203,104 +213,108 @@ typedef struct xlstore_call {
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
 /* Adds the thing `json`, of `device_class` (an array of the document, or "qemu", "vcpus"), to a
- * running domain. Result: {"result","intent","evidence"}. Errors: all but cancelled and conflict. */
+ * running domain. Result: {"result","intent","evidence"}. Errors: all but cancelled and
+ * conflict. */
 int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
                        const char* json, const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const char* device_class,
                              const char* json, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
 
-/* Takes a thing out. In doubt also means: asked, waiting for the guest; asked once more, the guest is
- * asked again.
+/* Takes a thing out. In doubt also means: asked, waiting for the guest; asked once more, the guest
+ * is asked again.
  *
- * An operation that finds an earlier intent open on its thing settles it first. If the earlier one asked
- * for the same, what becomes of it is this one's outcome: done, or in doubt with its number. If another
- * one stays open: refused, with that intent named in the message; nothing was changed. */
-int32_t xlstore_detach(xlstore_store* store, const char* domain, const char* device_class, const char* key,
-                       const xlstore_call* call, xlstore_result** result_out);
+ * An operation that finds an earlier intent open on its thing settles it first. If the earlier one
+ * asked for the same, what becomes of it is this one's outcome: done, or in doubt with its number.
+ * If another one stays open: refused, with that intent named in the message; nothing was
+ * changed. */
+int32_t xlstore_detach(xlstore_store* store, const char* domain, const char* device_class,
+                       const char* key, const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_detach_start(xlstore_store* store, const char* domain, const char* device_class,
                              const char* key, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
 
-/* Puts the raw image `file` into the CD drive `vdev`, in place of what was in it. A relative path is taken from
- * the current directory at once; the document has the absolute one.
+/* Puts the raw image `file` into the CD drive `vdev`, in place of what was in it. A relative path
+ * is taken from the current directory at once; the document has the absolute one.
  *
- * A guest that keeps the tray shut is asked by QEMU to open it, and may do so at any time; the medium
- * stays: refused. With XLSTORE_WAIT_FOR_GUEST in call->flags the guest is given 5 s, then the outcome is
- * in doubt, and xlstore_wait() goes on with it once the guest has opened the tray; the same call asks
- * again, another operation on the drive takes its place. With XLSTORE_FORCE the tray is opened without
- * asking. Both flags hold for xlstore_eject() as well. */
+ * A guest that keeps the tray shut is asked by QEMU to open it, and may do so at any time; the
+ * medium stays: refused. With XLSTORE_WAIT_FOR_GUEST in call->flags the guest is given 5 s, then
+ * the outcome is in doubt, and xlstore_wait() goes on with it once the guest has opened the tray;
+ * the same call asks again, another operation on the drive takes its place. With XLSTORE_FORCE the
+ * tray is opened without asking. Both flags hold for xlstore_eject() as well. */
 int32_t xlstore_insert(xlstore_store* store, const char* domain, const char* vdev, const char* file,
                        const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_insert_start(xlstore_store* store, const char* domain, const char* vdev, const char* file,
-                             const xlstore_call* call, xlstore_callback callback, void* userdata,
-                             xlstore_op** op_out);
+int32_t xlstore_insert_start(xlstore_store* store, const char* domain, const char* vdev,
+                             const char* file, const xlstore_call* call, xlstore_callback callback,
+                             void* userdata, xlstore_op** op_out);
 
-/* Empties it. */
-int32_t xlstore_eject(xlstore_store* store, const char* domain, const char* vdev, const xlstore_call* call,
-                      xlstore_result** result_out);
+/* Takes the medium out of the CD drive `vdev`, which stays, empty. Tray and flags: as above. */
+int32_t xlstore_eject(xlstore_store* store, const char* domain, const char* vdev,
+                      const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_eject_start(xlstore_store* store, const char* domain, const char* vdev,
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
 /* Several of these under one slow lock and one connection; `requests` is a JSON array as xlstore(1)
- * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are done
- * or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. */
+ * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are
+ * done or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. */
 #define XLSTORE_ALL_OR_NONE 1u
-int32_t xlstore_batch(xlstore_store* store, const char* domain, const char* requests, uint32_t flags,
-                      const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_batch_start(xlstore_store* store, const char* domain, const char* requests, uint32_t flags,
-                            const xlstore_call* call, xlstore_callback callback, void* userdata,
-                            xlstore_op** op_out);
+int32_t xlstore_batch(xlstore_store* store, const char* domain, const char* requests,
+                      uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_batch_start(xlstore_store* store, const char* domain, const char* requests,
+                            uint32_t flags, const xlstore_call* call, xlstore_callback callback,
+                            void* userdata, xlstore_op** op_out);
 
-/* Waits until the intent is closed, looking now and then with the slow lock. Status: done; refused
- * when it was closed as not done; in doubt when it is open still; not found. Standard time: 1 h. */
+/* Waits until the intent is closed; now and then it takes the slow lock and probes. Status: done;
+ * refused when it was closed as not done; in doubt when it is open still; not found. Standard time:
+ * 1 h. */
 int32_t xlstore_wait(xlstore_store* store, int64_t intent, const xlstore_call* call,
                      xlstore_result** result_out);
 int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_call* call,
                            xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* ---- Level two: the embedder has its own QMP client ----------------------------------------- *
+/* ---- External QMP client (level two): the embedder talks to QEMU itself --------------------- *
  *
- *   xlstore_slow_lock -> connect, and look -> xlstore_intend -> send -> xlstore_settle -> hang up
+ *   xlstore_slow_lock -> connect, and probe -> xlstore_intend -> send -> xlstore_settle -> hang up
  *                                                                    -> xlstore_hold_release
  *
  * What the embedder promises, and the store cannot see:
- *  - it is connected to the monitor that the row names from before it looks until its settle has
+ *  - it is connected to the monitor that the row names from before it probes until its settle has
  *    returned, so that no other client is (a monitor serves one client: R12);
- *  - after it connected, or after the last command of anybody else on a connection that lasts, it
- *    waited for the reply to an in-band command (qmp_capabilities will do) before it looked;
+ *  - after it connected, or after the last command of another program on a connection that lasts,
+ *    it waited for the reply to an in-band command (qmp_capabilities will do) before it probed;
  *  - the ids of its commands are used by no other process;
- *  - it sends nothing that changes QEMU before xlstore_intend has returned XLSTORE_OK (R10), and only
- *    what the plan has;
+ *  - it sends nothing that changes QEMU before xlstore_intend has returned XLSTORE_OK (R10), and
+ *    only what the plan has;
  *  - what it says it saw, it saw under this hold.
- * What is checked: the hold and its epoch (R15), the domain's state (R8), that the monitor's path is
- * the registered one and leads to the registered QEMU, which lives (R11), and, when it is given, that
- * the descriptor is connected to it, at intend and again at settle (R12).
+ * What is checked: the hold and its epoch (R15), the domain's state (R8), that the monitor's path
+ * is the registered one and leads to the registered QEMU, which lives (R11), and, when it is given,
+ * that the descriptor is connected to it, at intend and again at settle (R12).
  */
 
 /* The slow lock of a domain, held. */
 typedef struct xlstore_hold xlstore_hold;
-/* `operation` is shown to those who wait. Errors: busy, gone, lost, order. */
+/* Acquires the slow lock of a domain (R3). `operation`: a few words on what it is for, shown to the
+ * processes that wait for it and by `xlstore locks`. Errors: busy, gone. */
 int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_hold** hold_out);
-/* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. NULL: there is
- * none in it, or no memory for the handle; then it can be taken later. */
+/* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. NULL: there
+ * is none in it, or no memory for the handle; then it can be taken later. */
 int32_t xlstore_slow_lock_start(xlstore_store* store, const char* domain, const char* operation,
                                 const xlstore_call* call, xlstore_callback callback, void* userdata,
                                 xlstore_op** op_out);
 xlstore_hold* xlstore_result_take_hold(xlstore_result* result);
 /* Gives it back and frees it. An intent that is open stays open. NULL does nothing. */
 void xlstore_hold_release(xlstore_hold* hold);
-/* Is it unbroken? Errors: lost (R15), gone (R8). */
+/* Is the hold still current? Errors: lost (R15), gone (R8). */
 int32_t xlstore_hold_check(const xlstore_hold* hold);
 
 #define XLSTORE_ADD 1
 #define XLSTORE_REMOVE 2
 #define XLSTORE_CHANGE 3
 
-/* Which image of a thing was seen in QEMU. Of an add: before = nothing of it. That says nothing of a
- * present entry of the same key that is made of other things: intend refuses it (exists). */
+/* Which image of a thing was seen in QEMU. Of an add: before = nothing of it. That says nothing of
+ * a present entry of the same key that is made of other things: intend refuses it (exists). */
 #define XLSTORE_SEEN_NOTHING 0 /* no answer, or one that proves nothing */
 #define XLSTORE_SEEN_BEFORE 1
 #define XLSTORE_SEEN_AFTER 2
@@ -312,7 +326,8 @@ typedef struct xlstore_intention {
     const char* device_class;
     const char* key;          /* of an add: NULL, its JSON says it */
     const char* json;         /* add: the thing. change: the thing as it will be. remove: NULL */
-    const char* plan;         /* NULL: the class makes it. Else {"steps","undo","probe"} as for class qemu */
+    const char* plan;         /* NULL: the class makes it. Else {"steps","undo","probe"}, as for
+                                 class qemu */
     const char* monitor_path; /* that the commands will go through */
     int32_t monitor_fd;       /* connected to it, to be checked; -1: not given */
     int32_t seen;             /* XLSTORE_SEEN_... under this hold, just before */
@@ -324,8 +339,8 @@ typedef struct xlstore_intention {
  * monitor), no_qemu, busy. Result: {"result","intent"}. */
 int32_t xlstore_intend(xlstore_hold* hold, const xlstore_intention* intention,
                        const xlstore_call* call, int64_t* intent_out);
-/* The plan and probe of an open intent: {"operation","class","key","steps":[...],"probe":{...}}. For
- * the client that carries it out, and for the one that finds it open. Errors: not_found. */
+/* The plan and probe of an open intent: {"operation","class","key","steps":[...],"probe":{...}}.
+ * For the client that carries it out, and for the one that finds it open. Errors: not_found. */
 int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_out);
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
  * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does any failure to write it (a
@@ -353,29 +368,31 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
 
 /* The document as libxl itself would write it, byte for byte, and its revision: read at one moment,
  * without a lock (R2). */
-int32_t xlstore_document(xlstore_store* store, const char* domain, char** json_out, int64_t* revision_out);
+int32_t xlstore_document(xlstore_store* store, const char* domain, char** json_out,
+                         int64_t* revision_out);
 /* One thing's JSON, as the document has it. */
-int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* device_class, const char* key,
-                      char** json_out, int64_t* revision_out);
+int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* device_class,
+                      const char* key, char** json_out, int64_t* revision_out);
 
-/* Edits. Each waits for the fast lock of that domain and the write gate only. Result of the forms with
- * _start: {"result","revision"}.
+/* Edits. Each waits for the fast lock of that domain and the write gate only. Result of the forms
+ * with _start: {"result","revision"}.
  *
- * Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock (R3);
- * one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are not
- * looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. The arrays get
- * the order that they have in it; writing it twice changes nothing the second time. With
+ * Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock
+ * (R3); one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are
+ * not looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. The
+ * arrays get the order that they have in it; writing it twice changes nothing the second time. With
  * `revision` not 0: only if that is the document's revision, else conflict. */
-int32_t xlstore_write_document(xlstore_store* store, const char* domain, const char* json, int64_t revision,
-                               const xlstore_call* call, int64_t* revision_out);
+int32_t xlstore_write_document(xlstore_store* store, const char* domain, const char* json,
+                               int64_t revision, const xlstore_call* call, int64_t* revision_out);
 int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, const char* json,
                                      int64_t revision, const xlstore_call* call,
-                                     xlstore_callback callback, void* userdata, xlstore_op** op_out);
-/* Adds or replaces one such thing, or takes it away. Before the thing is in its primary; after it is
- * gone from there. One that libxl gives no identity (vkbs, vfbs, p9s, channels, a nic without devid ...)
- * is another thing each time it is put, with a key of its own ("#7", in view `things`) that no element of
- * this domain had before: to replace it, remove it by that key. Errors besides: refused, a thing of
- * QEMU. */
+                                     xlstore_callback callback, void* userdata,
+                                     xlstore_op** op_out);
+/* Adds or replaces one such thing, or takes it away. Before the thing is in its primary; after it
+ * is gone from there. One that libxl gives no identity (vkbs, vfbs, p9s, channels, a nic without
+ * devid ...) is another thing each time it is put, with a key of its own ("#7", in view `things`)
+ * that no element of this domain had before: to replace it, remove it by that key. Errors besides:
+ * refused, a thing of QEMU. */
 int32_t xlstore_put_thing(xlstore_store* store, const char* domain, const char* device_class,
                           const char* json, int64_t revision, const xlstore_call* call,
                           int64_t* revision_out);
@@ -385,14 +402,18 @@ int32_t xlstore_remove_thing(xlstore_store* store, const char* domain, const cha
 int32_t xlstore_put_thing_start(xlstore_store* store, const char* domain, const char* device_class,
                                 const char* json, int64_t revision, const xlstore_call* call,
                                 xlstore_callback callback, void* userdata, xlstore_op** op_out);
-int32_t xlstore_remove_thing_start(xlstore_store* store, const char* domain, const char* device_class,
-                                   const char* key, int64_t revision, const xlstore_call* call,
-                                   xlstore_callback callback, void* userdata, xlstore_op** op_out);
+int32_t xlstore_remove_thing_start(xlstore_store* store, const char* domain,
+                                   const char* device_class, const char* key, int64_t revision,
+                                   const xlstore_call* call, xlstore_callback callback,
+                                   void* userdata, xlstore_op** op_out);
 
-/* The fast lock, held over several of these: a whole read-modify-write with work of the caller's in
- * between, such as a transaction of xenstore (entry first, then the primary; removal the other way
- * round). Synchronous: as long as this thread has one, xlstore_dispatch() and every call that waits
- * are refused (XLSTORE_E_ORDER), and so is a second one. Be quick. */
+/* The fast lock, held over several of these: a whole read-modify-write (R2) with work of the
+ * caller's in between, such as a transaction of xenstore (entry first, then the primary; removal
+ * the other way round). Synchronous: as long as this thread has one, xlstore_dispatch() and every
+ * call that waits are refused (XLSTORE_E_ORDER), and so is a second one. Others wait: release it
+ * soon. Each of the writing calls below is one commit, and changes nothing when it fails. Errors of
+ * xlstore_fast_lock: busy, gone, not_found; of the others: as of the same call without "fast". A
+ * fast lock is always to be released; NULL does nothing. */
 typedef struct xlstore_fast xlstore_fast;
 int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_fast** fast_out);
@@ -405,11 +426,11 @@ int32_t xlstore_fast_remove_thing(xlstore_fast* fast, const char* device_class, 
 /* ---- Lifecycle ------------------------------------------------------------------------------ */
 
 /* Starts `command` (NULL-terminated; QEMU's own monitor is added) as domain `domid` with this
- * document, behind a gate (R13), and ends when it runs and has what the document has. Errors: exists,
- * gone (a destruction came first), refused (QEMU died, daemonized or is wrapped): nothing is left
- * running and the row is retired. Result: {"result","domid","incarnation","qemu_pid","monitor","log",
- * "notes":[...]}; notes: things of the document that QEMU has not and cannot be given. Standard time:
- * 60 s. */
+ * document, behind a start barrier (R13), and ends when it runs and has what the document has.
+ * Errors: invalid, exists, gone (a destruction came first), refused (QEMU died, daemonized or is
+ * wrapped): nothing is left running and the row is marked destroyed. Result:
+ * {"result","domid","incarnation","qemu_pid","monitor","log", "notes":[...]}; notes: things of the
+ * document that QEMU has not and cannot be given. Standard time: 60 s. */
 int32_t xlstore_create(xlstore_store* store, int32_t domid, const char* document,
                        const char* const* command, const xlstore_call* call,
                        xlstore_result** result_out);
@@ -417,27 +438,28 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
                              const char* const* command, const xlstore_call* call,
                              xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by that;
- * the document stays, and what it has is put into the new one. Errors: busy, gone, io (the old QEMU's
- * death could not be seen: nothing was changed), unfinished (it is dead, and the reset went no further:
- * the same call goes on), refused (the new one died, daemonized or is wrapped: the domain has no QEMU
- * then, and keeps its document). Result and standard time: as xlstore_create. */
+/* Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
+ * that; the document stays, and what it has is put into the new one. Errors: busy, gone, io (the
+ * old QEMU's death could not be seen: nothing was changed), unfinished (it is dead, and the reset
+ * went no further: the same call goes on), refused (the new one died, daemonized or is wrapped: the
+ * domain has no QEMU then, and keeps its document). Result and standard time: as xlstore_create. */
 int32_t xlstore_soft_reset(xlstore_store* store, const char* domain, const char* const* command,
                            const xlstore_call* call, xlstore_result** result_out);
-int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain, const char* const* command,
-                                 const xlstore_call* call, xlstore_callback callback, void* userdata,
-                                 xlstore_op** op_out);
+int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain,
+                                 const char* const* command, const xlstore_call* call,
+                                 xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
 /* Both in steps, for an embedder that starts QEMU itself:
  *
  *   xlstore_creation_begin -> fork a child that waits -> xlstore_creation_child -> let it run
  *                          -> xlstore_creation_finish
  *
- * The row is committed by the first step and the slow lock held from then on. QEMU must not begin to
- * run before xlstore_creation_child has returned XLSTORE_OK, and must never run if its creator dies
- * before (R13): the child has to wait on a pipe of which it keeps no writing end, and to exit when
- * that ends. xlstore_creation_spawn does all of that. A caller that gives up calls xlstore_destroy with the
- * number of xlstore_creation_id ("id:N"), which needs no lock, and frees the creation. */
+ * The row is committed by the first step and the slow lock held from then on. QEMU must not begin
+ * to run before xlstore_creation_child has returned XLSTORE_OK, and must never run if its creator
+ * dies before (R13): the child has to wait on a pipe of which it keeps no writing end, and to exit
+ * when that ends. xlstore_creation_spawn does all of that. A caller that gives up calls
+ * xlstore_destroy with the number of xlstore_creation_id ("id:N"), which needs no lock, and frees
+ * the creation. */
 typedef struct xlstore_creation xlstore_creation;
 int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* document,
                                const xlstore_call* call, xlstore_creation** creation_out);
@@ -445,8 +467,8 @@ int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const 
                                      const xlstore_call* call, xlstore_callback callback,
                                      void* userdata, xlstore_op** op_out);
 /* The first step of a soft reset. */
-int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain, const xlstore_call* call,
-                                     xlstore_creation** creation_out);
+int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain,
+                                     const xlstore_call* call, xlstore_creation** creation_out);
 int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* domain,
                                            const xlstore_call* call, xlstore_callback callback,
                                            void* userdata, xlstore_op** op_out);
@@ -456,28 +478,29 @@ xlstore_creation* xlstore_result_take_creation(xlstore_result* result);
 int64_t xlstore_creation_id(const xlstore_creation* creation);
 /* Where the library would put QEMU's monitor and log: names that nothing has had before. Destroying
  * the domain removes that socket. */
-int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_out, char** log_out);
-/* Registers a child of this process that waits at a gate, and where its monitor will be. `log_path`
- * may be NULL. `flags`: XLSTORE_HANDED_IN, as xlstore_register has it; without it nothing may stand at
- * `monitor_path`. The child has to be QEMU itself: what a command that daemonizes or wraps it has
- * started is not known as this creation's, and is left alone if it fails. Errors: invalid (not a child
- * of this process, a path too long for a socket), exists (the path is taken, or that process is
- * another domain's), gone, lost, order. */
+int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_out,
+                               char** log_out);
+/* Registers a child of this process that waits at a start barrier (R13), and where its monitor will
+ * be. `log_path` may be NULL. `flags`: XLSTORE_HANDED_IN, as xlstore_register has it; without it
+ * nothing may stand at `monitor_path`. The child has to be QEMU itself: what a command that
+ * daemonizes or wraps it has started is not known as this creation's, and is left alone if it
+ * fails. Errors: invalid (not a child of this process, a path too long for a socket), exists (the
+ * path is taken, or that process is another domain's), gone, lost, order. */
 int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
                                const char* log_path, uint32_t flags, const xlstore_call* call);
-/* Forks the child, registers it, and opens its gate. `command` as it is: no monitor is added, and
- * `monitor_path` says where it will be, as for xlstore_creation_child. The child and all that it starts
- * have XLSTORE_CREATION in their environment, by which they are found and ended if the creation
- * fails. `keep_fds`: descriptors that it is given at the same numbers,
- * all others are closed. `log_path`: where its output goes; NULL: nowhere. Errors besides: refused
- * (no such program, or it cannot be run: it may be called again), io. */
+/* Forks the child, registers it, and opens its start barrier. `command` as it is: no monitor is
+ * added, and `monitor_path` says where it will be, as for xlstore_creation_child. The child and all
+ * that it starts have XLSTORE_CREATION in their environment, by which they are found and ended if
+ * the creation fails. `keep_fds`: descriptors that it is given at the same numbers, all others are
+ * closed. `log_path`: where its output goes; NULL: nowhere. Errors besides: refused (no such
+ * program, or it cannot be run: it may be called again), io. */
 int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
                                const char* monitor_path, const char* log_path, const int* keep_fds,
                                size_t keep_fds_count, uint32_t flags, const xlstore_call* call,
                                int64_t* pid_out);
-/* From the monitor's first answer to the running domain, as xlstore_create and xlstore_soft_reset. On
- * failure QEMU is killed, and a domain that never ran is destroyed. The creation is over either way,
- * and only to be freed. */
+/* From the monitor's first answer to the running domain, as xlstore_create and xlstore_soft_reset.
+ * On failure QEMU is killed, and a domain that never ran is destroyed. The creation is over either
+ * way, and only to be freed. */
 int32_t xlstore_creation_finish(xlstore_creation* creation, const xlstore_call* call,
                                 xlstore_result** result_out);
 int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_call* call,
@@ -487,49 +510,52 @@ int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_
  * creator had died: a QEMU that runs is taken over, never killed. NULL does nothing. */
 void xlstore_creation_free(xlstore_creation* creation);
 
-/* A document for a domain that runs elsewhere, or whose QEMU is registered later. One without uuid or
- * name, as Xen writes it for domain 0, is that of the nil uuid, and its domain is called Domain-N. Error
- * exists: `domid` is in use; or another living domain has its uuid or name. XLSTORE_FORCE in `call`: also
- * then, as while a domain moves within one host. */
-int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document, const xlstore_call* call,
-                       xlstore_result** result_out);
+/* Makes a domain of a document, without a QEMU: it runs elsewhere, or is registered later. Nothing
+ * is started. A document without uuid or name, as Xen writes it for domain 0, is that of the nil
+ * uuid, and its domain is called Domain-N. Errors: invalid; exists: `domid` is in use, or another
+ * living domain has its uuid or name. XLSTORE_FORCE in `call`: also then, as while a domain moves
+ * within one host. Result: {"result","domid"}. */
+int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document,
+                       const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* document,
                              const xlstore_call* call, xlstore_callback callback, void* userdata,
                              xlstore_op** op_out);
 
-/* Registers a QEMU that another program started, by its monitor (R19): it is asked, and nothing in it
- * is changed. `pid`: the process that has to be at the other end; as long as it lives, the call waits
- * until it listens. 0: the process that is there. XLSTORE_HANDED_IN: the caller made the socket for
- * QEMU, whose pid is given and need not be the peer's; it is believed if the kernel shows that this
- * process holds the socket (sock_diag and /proc/PID/fd). A process that is not proved is sent nothing
- * (R11). Result: as xlstore_create, and what became of each thing, as arrays of {"class", "key", "evidence"}: "adopted" (QEMU has it, and
- * it has an entry now), "returned" (its entry was stale), "stale" (QEMU does not have it), "differs"
- * (of a medium: the entry follows), "left" (nothing was written; class and key are absent where there
- * is no entry); the same as lines in "notes". "initial_devices_known": whether it could be told what
- * QEMU was started with; if not, what no entry has is left.
- * Errors: exists (a QEMU is registered that is not proved dead, or this one is another domain's), busy,
- * conflict (the domain is being created), gone (R8), refused (another process is the peer, or it is not
- * proved which; or the document is closed), invalid (no such pid), protocol, no_qemu, lost. Nothing has
- * changed then. */
+/* Registers a QEMU that another program started, by its monitor (R19): it is asked, and nothing in
+ * it is changed. `pid`: the process that has to be at the other end; as long as it lives, the call
+ * waits until it listens. 0: the process that is there. XLSTORE_HANDED_IN: the caller made the
+ * socket for QEMU, whose pid is given and need not be the peer's; it is believed if the kernel
+ * shows that this process holds the socket (sock_diag and /proc/PID/fd). A process that is not
+ * proved is sent nothing (R11). Result: as xlstore_create, and what became of each thing, as arrays
+ * of {"class", "key", "evidence"}: "adopted" (QEMU has it, and it has an entry now), "returned"
+ * (its entry was stale), "stale" (QEMU does not have it), "differs" (of a medium: the entry
+ * follows), "left" (nothing was written; class and key are absent where there is no entry); the
+ * same as lines in "notes". "initial_devices_known": whether it could be told what QEMU was started
+ * with; if not, what no entry has is left. Errors: exists (a QEMU is registered that is not proved
+ * dead, or this one is another domain's), busy, conflict (the domain is being created), gone (R8),
+ * refused (another process is the peer, or it is not proved which; or the document is closed),
+ * invalid (no such pid), protocol, no_qemu, lost. Nothing has changed then. */
 #define XLSTORE_HANDED_IN 1u
-int32_t xlstore_register(xlstore_store* store, const char* domain, const char* monitor_path, int64_t pid,
-                         uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_register(xlstore_store* store, const char* domain, const char* monitor_path,
+                         int64_t pid, uint32_t flags, const xlstore_call* call,
+                         xlstore_result** result_out);
 int32_t xlstore_register_start(xlstore_store* store, const char* domain, const char* monitor_path,
                                int64_t pid, uint32_t flags, const xlstore_call* call,
                                xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock. It
- * looks before it marks the domain. Errors, with nothing changed: busy, store, io (also for a QEMU that
- * cannot be looked at: its pid namespace is not this process's nor one below it, or /proc hides it).
- * Error unfinished: that the domain is to be destroyed is committed, and a later call, or recovery,
- * goes on from there. */
+/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock.
+ * It looks before it marks the domain. Errors, with nothing changed: busy, store, io (also for a
+ * QEMU that cannot be looked at: its pid namespace is not this process's nor one below it, or /proc
+ * hides it). Error unfinished: that the domain is to be destroyed is committed, and a later call,
+ * or recovery, goes on from there. */
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out);
 int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,
                               xlstore_callback callback, void* userdata, xlstore_op** op_out);
-/* The same with `flags`: XLSTORE_ASSUME_DEAD takes the caller's word that a QEMU that cannot be looked
- * at is dead, which history records. A QEMU that is seen alive is killed all the same; if a process
- * listens at its monitor it is not assumed dead: XLSTORE_E_REFUSED, with nothing changed. */
+/* The same with `flags`: XLSTORE_ASSUME_DEAD takes the caller's word that a QEMU that cannot be
+ * looked at is dead, which history records. A QEMU that is seen alive is killed all the same; if a
+ * process listens at its monitor it is not assumed dead: XLSTORE_E_REFUSED, with nothing
+ * changed. */
 #define XLSTORE_ASSUME_DEAD 1u
 int32_t xlstore_destroy_with(xlstore_store* store, const char* domain, uint32_t flags,
                              const xlstore_call* call, xlstore_result** result_out);
@@ -552,51 +578,52 @@ int32_t xlstore_rename(xlstore_store* store, const char* domain, const char* nam
 int32_t xlstore_rename_start(xlstore_store* store, const char* domain, const char* name,
                              int64_t revision, const xlstore_call* call, xlstore_callback callback,
                              void* userdata, xlstore_op** op_out);
-/* Another name, and another uuid to be found by, so that the domain can be created anew beside it under
- * another domid; row, QEMU and entries stay, and so does the uuid that a destruction knows it by.
- * `uuid`: NULL for a random one. Errors: as xlstore_rename. Result: {"result","domid","name",
+/* Another name, and another uuid to be found by, so that the domain can be created anew beside it
+ * under another domid; row, QEMU and entries stay, and so does the uuid that a destruction knows it
+ * by. `uuid`: NULL for a random one. Errors: as xlstore_rename. Result: {"result","domid","name",
  * "vm_uuid"}. */
-int32_t xlstore_preserve(xlstore_store* store, const char* domain, const char* name, const char* uuid,
-                         const xlstore_call* call, xlstore_result** result_out);
+int32_t xlstore_preserve(xlstore_store* store, const char* domain, const char* name,
+                         const char* uuid, const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const char* name,
-                               const char* uuid, const xlstore_call* call, xlstore_callback callback,
-                               void* userdata, xlstore_op** op_out);
-/* The document of what a running domain has, to be taken to another store (migration): without stale
- * entries, under `name` if it is not NULL. `notes_out`: a JSON array of what no document holds and has
- * to be given to the QEMU there, too. xlstore(1), Migration, has what is called when. Errors: busy (an
- * intent is open), no_qemu, gone, invalid. */
+                               const char* uuid, const xlstore_call* call,
+                               xlstore_callback callback, void* userdata, xlstore_op** op_out);
+/* The document of what a running domain has, to be taken to another store (migration): without
+ * stale entries, under `name` if it is not NULL. `notes_out`: a JSON array of what no document
+ * holds and has to be given to the QEMU there, too. xlstore(1), Migration, has what is called when.
+ * Errors: busy (an intent is open), no_qemu, gone, invalid. */
 int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
                                   char** json_out, char** notes_out);
-/* The same, and by the same look what no document holds: `things_out` gets QEMU's things in the order
- * in which they were made, each with the address that QEMU chose for it, and those of class qemu and
- * vcpus whole. Given to the creation there (xlstore_call.things), the QEMU there gets the same devices
- * at the same addresses, so that it can take the state over. `notes_out`: what is in neither of the
- * two. Both strings are the caller's (xlstore_string_free). */
+/* The same, and by the same look what no document holds: `things_out` gets QEMU's things in the
+ * order in which they were made, each with the address that QEMU chose for it, and those of class
+ * qemu and vcpus whole. Given to the creation there (xlstore_call.things), the QEMU there gets the
+ * same devices at the same addresses, so that it can take the state over. `notes_out`: what is in
+ * neither of the two. Both strings are the caller's (xlstore_string_free). */
 int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const char* name,
                                 char** json_out, char** things_out, char** notes_out);
 
 /* Closes a running domain's document for a time, as a rule that of a migration: what attaches,
  * detaches, inserts, ejects, edits, or replaces its QEMU is refused at commit 1 (XLSTORE_E_REFUSED,
- * naming who closed it, when, why, and how it is opened), also for level two and also in this process.
- * Destroying it, recovery, and another name pass. Waits for the slow lock, so that no operation is
- * under way. Asks QEMU for addresses that are not known. It stays closed when its closer dies.
- * `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is open: its number);
- * refused (closed already, or being created); gone; lost; nothing was changed. Result:
- * {"result","domid","notes":[...]}; notes: things of which QEMU did not say where they are. */
+ * naming who closed it, when, why, and how it is opened), also for level two and also in this
+ * process. Destroying it, recovery, and another name pass. Waits for the slow lock, so that no
+ * operation is under way. Asks QEMU for addresses that are not known. It stays closed when its
+ * closer dies. `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is
+ * open: its number); refused (closed already, or being created); gone; lost; nothing was changed.
+ * Result: {"result","domid","notes":[...]}; notes: things of which QEMU did not say where they
+ * are. */
 int32_t xlstore_close_document(xlstore_store* store, const char* domain, const char* reason,
                                const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_close_document_start(xlstore_store* store, const char* domain, const char* reason,
                                      const xlstore_call* call, xlstore_callback callback,
                                      void* userdata, xlstore_op** op_out);
-/* Opens it again, also one that another process closed. Takes the fast lock only. Errors: refused (it
- * is open), gone, busy. Result: {"result","domid"}. */
+/* Opens it again, also one that another process closed. Takes the fast lock only. Errors: refused
+ * (it is open), gone, busy. Result: {"result","domid"}. */
 int32_t xlstore_reopen_document(xlstore_store* store, const char* domain, const xlstore_call* call,
                                 xlstore_result** result_out);
 int32_t xlstore_reopen_document_start(xlstore_store* store, const char* domain,
                                       const xlstore_call* call, xlstore_callback callback,
                                       void* userdata, xlstore_op** op_out);
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Queries: they write nothing ------------------------------------------------------------ */
 
 typedef struct xlstore_domain_info {
     uint32_t struct_size;
@@ -608,8 +635,8 @@ typedef struct xlstore_domain_info {
     char uuid[40];
     char state[16]; /* creating running destroying; destroyed: by xlstore_find_incarnation alone */
     char name[256]; /* cut if it is longer */
-    /* What the kernel says of the registered QEMU; QEMU itself is not asked. The row is older: it may
-     * say `running` while QEMU is dead. */
+    /* What the kernel says of the registered QEMU; QEMU itself is not asked. The row is older: it
+     * may say `running` while QEMU is dead. */
     int32_t qemu;      /* XLSTORE_QEMU_... */
     int32_t reserved;
     int64_t looked_us; /* when, microseconds since 1970 UTC */
@@ -621,60 +648,67 @@ typedef struct xlstore_domain_info {
 #define XLSTORE_QEMU_UNSEEN 3 /* could not look; `seen` says why. It is not known to be dead. */
 #define XLSTORE_DOMAIN_INFO_INIT \
     {sizeof(xlstore_domain_info), 0, 0, 0, 0, 0, {0}, {0}, {0}, 0, 0, 0, {0}}
+/* The domain that `domain` names, among those that are not destroyed. Set info_out->struct_size
+ * first (XLSTORE_DOMAIN_INFO_INIT). Errors: not_found; invalid (a name or uuid that fits
+ * several). */
 int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_info* info_out);
 /* For questions about the past: the domain that xlstore_find() gives; where none fits, the newest
- * destroyed incarnation that does, by domid, then uuid, then name; "id:N" that one, destroyed or not.
- * `others_json_out` (may be NULL): a JSON array of the ids of the further incarnations that the word
- * fits, the newest first. Errors: not_found, invalid. */
+ * destroyed incarnation that does, by domid, then uuid, then name; where none fits either, the
+ * domain that was last renamed or preserved from that name, living or not: an old name finds a
+ * renamed domain here, and in no call that acts on one. "id:N": that incarnation, destroyed or not.
+ * `others_json_out` (may be NULL): a JSON array of the ids of the further incarnations that the
+ * word fits, the newest first. Errors: not_found, invalid. */
 int32_t xlstore_find_incarnation(xlstore_store* store, const char* domain,
                                  xlstore_domain_info* info_out, char** others_json_out);
-/* The document that a destroyed domain had at its end, as libxl would have written it: it is kept for 90
- * days, and of the last 1000 such domains. `domain`: as for xlstore_find_incarnation, among destroyed ones
- * alone; the newest that is kept. `things_out` (may be NULL): what xlstore_outgoing_domain() gives beside
- * a document, or NULL where there is nothing. `id_out` (may be NULL): the incarnation that it was.
- * `others_json_out` (may be NULL): as above. The strings are the caller's (xlstore_string_free). The view
- * retired_documents lists what is kept. Errors: not_found, invalid. */
+/* The document that a destroyed domain had at its end, as libxl would have written it: it is kept
+ * for 90 days, and of the last 1000 such domains. `domain`: as for xlstore_find_incarnation, among
+ * destroyed ones alone; the newest that is kept. `things_out` (may be NULL): what
+ * xlstore_outgoing_domain() gives beside a document, or NULL where there is nothing. `id_out` (may
+ * be NULL): the incarnation that it was. `others_json_out` (may be NULL): as above. The strings are
+ * the caller's (xlstore_string_free). The view retired_documents lists what is kept. Errors:
+ * not_found, invalid. */
 int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char** json_out,
                                  char** things_out, int64_t* id_out, char** others_json_out);
 
-/* Puts back what a run of recovery rewrote in documents: the text of entries, and members. `run`: as the
- * view undo_runs lists them; `domain`: that domain's rows alone, or NULL. Each domain's rows go back in one
- * commit under its slow lock, or none. What QEMU or the store decides (an entry that went, a registration,
- * an intent, the medium in a drive) is kept to be read. A domain that changed since the run is refused by
- * name; with XLSTORE_FORCE each row is put back that is still as the run left it. XLSTORE_DRY_RUN writes
- * nothing, and needs no store that is open for writing. Runs are kept for 90 days, the last 1000 of them.
- * Errors: not_found, refused, busy, lost, gone. Result: {"result","run","put_back","rows"}, a row
+/* Puts back what a run of recovery rewrote in documents: the text of entries, and members. `run`:
+ * as the view undo_runs lists them; `domain`: that domain's rows alone, or NULL. Each domain's rows
+ * go back in one commit under its slow lock, or none. What QEMU or the store decides (an entry that
+ * went, a registration, an intent, the medium in a drive) is kept to be read. A domain that changed
+ * since the run is refused by name; with XLSTORE_FORCE each row is put back that is still as the
+ * run left it. XLSTORE_DRY_RUN writes nothing, and needs no store that is open for writing. Runs
+ * are kept for 90 days, the last 1000 of them. Errors: not_found, refused, busy, lost, gone.
+ * Result: {"result","run","put_back","rows"}, a row
  * {"line","subject","operation","put_back","why","before","after"}. */
 #define XLSTORE_DRY_RUN 2u
 int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint32_t flags,
                      const xlstore_call* call, xlstore_result** result_out);
-/* Puts back the row of table set_aside with this number, which a salvage had no place for: an entry, as
- * stale until recovery has seen it in QEMU, or a member of a document. Other rows are for reading. Errors:
- * not_found, refused (with the rule that is against it), gone, busy, lost. Result:
+/* Puts back the row of table set_aside with this number, which a salvage had no place for: an
+ * entry, as stale until recovery has seen it in QEMU, or a member of a document. Other rows are for
+ * reading. Errors: not_found, refused (with the rule that is against it), gone, busy, lost. Result:
  * {"result","set_aside","text"}. */
-int32_t xlstore_put_back(xlstore_store* store, int64_t number, uint32_t flags, const xlstore_call* call,
-                         xlstore_result** result_out);
+int32_t xlstore_put_back(xlstore_store* store, int64_t number, uint32_t flags,
+                         const xlstore_call* call, xlstore_result** result_out);
 
-/* Takes away what is kept past its bound, in short transactions: `kinds` (NULL: all), words between commas:
- * history, retired (documents of domains that are over), undo (runs of recovery, rows set aside), domains
- * (rows of domains that are over and of which no document is kept), damaged (files that a salvage put
- * aside), locks (space in the lock files). `older_than_days`: what is older goes, -1: the bound's own age;
- * 0: all of it. Recovery does it without being asked, at the end of a run over all domains. No operation
- * does. With XLSTORE_DRY_RUN nothing is written. Errors: invalid, busy, lost; what went before stays gone.
- * Result: {"result","pruned"}, an object {"kept","count","bytes","complete","text"} a kind; not complete: the
- * time limit came first. */
-int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_than_days, uint32_t flags,
-                      const xlstore_call* call, xlstore_result** result_out);
-/* The domain with the lowest domid above `domid` (-1: the first). Errors: not_found, after the last. */
+/* Removes what is kept past its bound (R20), in short transactions: `kinds` (NULL: all), words
+ * between commas: history, retired (documents of domains that are over), undo (runs of recovery,
+ * rows set aside), domains (rows of domains that are over and of which no document is kept),
+ * damaged (files that a salvage put aside), locks (space in the lock files). `older_than_days`:
+ * what is older goes, -1: the bound's own age; 0: all of it. Recovery does it without being asked,
+ * at the end of a run over all domains. No operation does. With XLSTORE_DRY_RUN nothing is written.
+ * Errors: invalid, busy, lost; what went before stays gone. Result: {"result","pruned"}, an object
+ * {"kept","count","bytes","complete","text"} a kind; not complete: the time limit came first. */
+int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_than_days,
+                      uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
+/* The domain with the lowest domid above `domid`; -1: the first. Errors: not_found (no further). */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
 
-/* One row: `values[i]` is NULL for SQL's NULL. What is returned ends the query if it is not 0, and is
- * what xlstore_query() returns. It must not call back in, throw or jump. */
+/* Receives one row: `values[i]` is NULL for SQL's NULL. A return value other than 0 ends the query
+ * and is what xlstore_query() returns. It must not call back in, throw or jump. */
 typedef int32_t (*xlstore_row)(int32_t columns, const char* const* names, const char* const* values,
                                void* userdata);
-/* Runs SQL that reads; schema/README.md says what can be asked. `parameters` (text, or NULL for SQL's
- * NULL) are bound to ?1, ?2, ... of each statement. All of it sees one moment. An endless query ends
- * with the time limit (standard: 30 s). Errors: invalid. */
+/* Runs SQL that reads; schema/README.md says what can be asked. `parameters` (text, or NULL for
+ * SQL's NULL) are bound to ?1, ?2, ... of each statement. All of it sees one moment. An endless
+ * query ends with the time limit. Errors: invalid. */
 int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* parameters,
                       size_t parameters_count, const xlstore_call* call, xlstore_row row,
                       void* userdata);
@@ -683,16 +717,19 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
 int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* const* parameters,
                            size_t parameters_count, const xlstore_call* call, char** json_out);
 
-/* The locks as the kernel has them, against what is claimed: a JSON array, as `xlstore --json locks`. */
+/* The locks as the kernel has them, beside what their holders claim: a JSON array, as
+ * `xlstore --json locks` prints it. */
 int32_t xlstore_locks(xlstore_store* store, char** json_out);
 
-/* Writes one committed state of the store into `file`, which may not be there, mode 0600: a database
- * without a log, which xlstore_restore() (recovery.h) puts back. Beside writers, none of which waits;
- * it keeps its own thread for as long as the copy takes. The store may be open read-only. Result:
- * {"file","domains","commits","bytes"}. Errors: exists, io, store; nothing is left of it then. */
+/* Writes one committed state of the store into `file`, which may not be there, mode 0600: a
+ * database without a log, which xlstore_restore() (recovery.h) puts back. Beside writers, none of
+ * which waits; it keeps its own thread for as long as the copy takes. The store may be open
+ * read-only. Result: {"file","domains","commits","bytes"}. Errors: exists, io, store; nothing is
+ * left of it then. */
 int32_t xlstore_backup(xlstore_store* store, const char* file, xlstore_result** result_out);
-/* Makes the slow lock of a domain free that no living process uses. XLSTORE_FORCE: though its
- * claimant lives; it fails at its next commit (R15). Result: {"result","broken","text"}. */
+/* Frees the slow lock of a domain that no living process uses, though a copy of its descriptor may
+ * keep it. XLSTORE_FORCE: even if its claimant lives; that one fails at its next commit (R15).
+ * Result: {"result","broken","text"}. */
 int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,
                            const xlstore_call* call, xlstore_result** result_out);
 
