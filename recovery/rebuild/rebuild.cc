@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: MIT
+// Ids are first raised above those that the names of sockets show (R17). Then, for each process of
+// this host that is a QEMU with a monitor for a store here and that no row knows:
+//
+//   1. The row that lost it, by the incarnation in its socket's name or by its domid, gets it back.
+//   2. Without such a row it is asked for uuid and name, after the proof and the barrier (R11,
+//      R12), and libxl's document is taken that fits, or a bare document made if its uuid is known.
+//      Where several fit, none is taken: the newest proves nothing.
+//   3. After yes it is registered by looking (R19), if it is still the process whose command line
+//      was read.
 #include "recovery/rebuild/rebuild.hpp"
 
 #include <algorithm>

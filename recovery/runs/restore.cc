@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: MIT
+//   1. Take the backup in: a private copy, checked, and upgraded to this release's schema. Living
+//      QEMUs of the store are a refusal, unless the caller wants them adopted.
+//   2. Below the writer lock and every session byte, so that no process has the store open: read
+//      the numbers that this directory has seen; checkpoint the old database, so that it is whole
+//      without its log; write the new one beside it, with ids and epochs above all of them (R17).
+//   3. One rename exchanges the two files. Before it the store is the old one, after it the new
+//      one.
+//   4. Open the new one and look through it twice: a row whose QEMU is dead is free for the QEMU
+//      that runs now only after the first time. Nothing is sent to a QEMU but queries (R19).
+//
+// What fails after step 3 is "unfinished"; xlfsck goes on from there.
 #include "recovery/runs/restore.hpp"
 
 #include <fcntl.h>

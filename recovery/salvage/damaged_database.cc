@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: MIT
+// A scratch copy is mended until SQLite opens it, then read.
+//
+//   1. copy; replay_log: the log's pages are written into the file without SQLite, past frames
+//      whose checksum is wrong (damaged_log.hpp).
+//   2. mend: a wrong header becomes that of a store of the same version; a file that is cut off is
+//      extended with zeros, which are no page of a tree.
+//   3. If the schema cannot be read, that of a new store of the version is put in its place, for
+//      each table whose page is of the right kind.
+//   4. scan: rows page by page (page_scan.hpp), besides those that SQLite finds through the trees.
+//      A row of which nothing proves that it was not deleted before is marked as doubtful.
+//
+// Where SQLite stops at damage, rows_of_tree() goes on from the next id whose place can be looked
+// at, and rows_from_both_ends() from the other end.
 #include "recovery/salvage/damaged_database.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Pages that a tree leads to are read by that tree. Of the others, those that are not free and look
+// like a leaf of a table are read cell by cell; which table they are of is decided by the shape of
+// their records: number and types of columns, and the checks of the table itself, asked of SQLite
+// in a model of the schema. A page goes to the table that most of its cells fit. Where the list of
+// cells of a page is damaged, its bytes are searched for cells.
 #include "recovery/salvage/page_scan.hpp"
 
 #include <sqlite3.h>

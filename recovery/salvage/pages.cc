@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// The file format as sqlite.org/fileformat2.html has it: variable-length integers, headers of
+// records, cells of leaf pages, the free list. Every number that is read is checked against the
+// bounds of its page before it is used, since each may be damaged; what does not add up is no cell,
+// and never an error.
 #include "recovery/salvage/pages.hpp"
 
 #include <algorithm>

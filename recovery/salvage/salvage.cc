@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: MIT
+//   1. Below the writer lock and every session byte, the database and then its log are renamed to
+//      store.db.saving: no process opens it from here on, and a salvage that is killed is found by
+//      that name and done again.
+//   2. DamagedDatabase reads what can be read of a scratch copy; bring_over() writes it into a new
+//      database of the same version, which is then upgraded.
+//   3. The new one takes its place as store.db.
+//   4. What could not be saved is told, and only then the damaged files get their dated name: until
+//      then the next run tells it again.
+//
+// On failure before 3 the files are moved back, and what was made on the way is removed: the disk
+// is no fuller than before (R21).
 #include "recovery/salvage/salvage.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+// Transfer reads first and writes then. Sessions, domains, intents and things are read whole, each
+// with the ids that an index names, so that a row that is lost is known by its number. mend_* fill
+// damaged columns from indexes and documents; rebuild_* make rows for what is named and cannot be
+// read (R1: an entry that is too many harms nothing, one that is missing does). Then rows are
+// inserted in the order of their foreign keys, under the store's own rules: what a rule refuses is
+// quarantined in table set_aside, with the reason. At last the numbers of each table are set above
+// all that can have been given (R17).
 #include "recovery/salvage/saved_rows.hpp"
 
 #include <sqlite3.h>

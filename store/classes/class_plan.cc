@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// kAttachable has the classes that can be attached and the function that makes the plan of each
+// from an entry's JSON: usbctrls and usbdevs by device_add, qemu from the steps of the request.
+// vcpus go by the slots that QEMU names, media by a change of their drive. A draft has the images
+// before and after, the plan with its undo, and the probe that tells the images apart. A document's
+// strings need not be UTF-8 and QMP is: what cannot be said to QEMU is refused before anything is
+// written.
 #include "store/classes/class_plan.hpp"
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A word is read in up to three ways (domid, uuid, name), each a statement of its own; the first
+// that fits decides, and a name that fits several is an error, since acting on either would be a
+// guess. Questions about the past go on to destroyed rows, newest first, and at last to the names
+// that history says were changed.
 #include "store/core/domain.hpp"
 
 #include <sqlite3.h>

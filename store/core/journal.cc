@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: MIT
+// Every commit of a slow hold goes through commit(): fast lock, writer lock, one transaction. In it
+//
+//   1. advance() compares the epoch with the one that the hold last saw, and adds one (R15). The
+//      same statement requires that the domain is not being destroyed (R8). No row changed: lost()
+//      says why.
+//   2. the section writes: an entry with its intent, an outcome, a note.
+//   3. After the commit, and only then, the hold remembers the new epoch.
+//
+// Opening an intent takes the disk's ordinary room. Settling, noting, adopting and marking stale
+// may take the reserve (R21), since each of them ends or explains what is under way. An intent goes
+// only in the transaction that writes the line of history which closes it.
 #include "store/core/journal.hpp"
 
 #include <unistd.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Rows say what a thing is made of, in the order of making and with what takes it out; where there
+// are none, or rows of release 0.1 that lack order and undo, the thing's class tells. Before rows
+// are written, each name is looked for among the claims of other things (R16): of two entries with
+// one product one would take out what is the other's. The index of the table holds the same rule
+// against SQL.
 #include "store/core/product.hpp"
 
 #include <algorithm>

@@ -1,4 +1,16 @@
 // SPDX-License-Identifier: MIT
+// Opening to write: process and fork are checked; the files are looked at before any is opened
+// (store_files.hpp); locks and database are opened, and their place is compared (R17); an older
+// store is upgraded; a session is begun.
+//
+// Writing: begin_writing() acquires the writer lock, makes sure of room (R21) and begins the
+// transaction. A program that locks the database without knowing the writer lock is waited for on
+// the loop, and named at the deadline. The section itself waits for nothing. After a commit a
+// checkpoint is made when it is due, below the writer lock alone, because SQLite before 3.51.3 can
+// lose rows when one overlaps a commit.
+//
+// A slow hold begins in this order: the lock, the epoch, a look whether the lock was broken
+// meanwhile (store/lock/locks.hpp says why).
 #include "store/core/store.hpp"
 
 #include <fcntl.h>

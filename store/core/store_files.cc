@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// What is refused here is refused before a descriptor exists: a symbolic link, a file of another
+// owner, a mode that lets others write, a network file system on which byte locks do not hold. A
+// missing lock file is made anew only when no process has the database open, which SQLite's own
+// locks on the index of its log tell: its users would otherwise not be excluded (R17).
 #include "store/core/store_files.hpp"
 
 #include <linux/magic.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// The connection stays open while it waits to be alone: below the writer lock no session can begin,
+// so that holding every session byte there means that no other process has the store open for
+// writing (R17). Then all steps, what they cannot say in SQL, and the line of history are one
+// transaction. Who comes second finds the new version and goes on.
 #include "store/core/upgrade.hpp"
 
 #include <sqlite3.h>

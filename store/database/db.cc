@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Statements are prepared once for each address of a text, and handed out as guards that reset
+// them. Waiting is never SQLite's: its busy handler sleeps and starves (it has one second for the
+// index of the log alone), and writers queue at the writer lock instead. A checkpoint is RESTART or
+// TRUNCATE, which take SQLite's own writer lock, and does not wait for readers. fail() turns every
+// error code into a DbError; a full database is told apart from a table that has given its last
+// number. In a forked child nothing is closed: to close a file would drop the parent's locks.
 #include "store/database/db.hpp"
 
 #include <sqlite3.h>

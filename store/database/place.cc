@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Compared are, in this order: the machine, by machine id, unless the boot is the same; the
+// directory, by inode, birth time, and within one boot the device; whether the lock files, which
+// remember numbers for the directory, are the directory's own; and the count of commits against the
+// highest that it has seen. The first that does not fit is the reason that is told. A database in
+// rollback mode beside a log came out of a backup, which is found by two bytes of its header before
+// SQLite may delete that log.
 #include "store/database/place.hpp"
 
 #include <sqlite3.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The copy is made in a locked directory below TMPDIR, /tmp or /dev/shm, so that the next one can
+// tell the copies of killed processes and remove them (R20). Database and log are read through
+// SQLite's own file layer: to close them after another way of opening would drop this process's
+// locks. Size and time of both are the same before and after, or it is copied again, up to a number
+// of attempts: a copy is never a mixture of two states.
 #include "store/database/private_copy.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Three bars, each of which would do for what it is meant against: the authorizer lets only reading
+// actions and telling pragmas through, each statement has to be one that SQLite itself calls
+// read-only, and a progress handler ends a query at its deadline. All statements of one call run in
+// one read transaction, and so see one moment.
 #include "store/database/query.hpp"
 
 #include <sqlite3.h>

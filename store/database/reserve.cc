@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: MIT
+// Each file of the database is wrapped: calls pass through to SQLite's plain layer, but for these.
+//
+//   1. A write of an ordinary transaction into the log is allowed only if the log has, or can get,
+//      the reserve behind it, and the database has room for the checkpoint of that page
+//      (leaves_the_reserve). Otherwise SQLITE_FULL, as from a full disk.
+//   2. Files grow by 256 KiB at a time, with zeros that are written, not only allocated.
+//   3. When SQLite cuts a file, the reserve's part of it is left or written again.
+//   4. If the index of the log cannot be made, blocks of the file `spare` are given up for it.
+//
+// Where the next commit goes is read from that index in shared memory, in the byte order of the
+// machine. A size that another process may have changed is `kUnknown`, and asked for anew.
 #include "store/database/reserve.hpp"
 
 #include <sqlite3.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// A waiter is an awaitable on the stack of its coroutine. Suspended, it stands in the timers by its
+// deadline and, if it waits for a descriptor, in epoll; woken by either, it leaves both before it
+// resumes, and so it does when its coroutine is destroyed. One timerfd is armed to the earliest
+// deadline. dispatch() takes one event at a time from epoll, because what one waiter does may end
+// another, and a bounded number of them, so that the embedder's own loop has its turn.
 #include "store/event/loop.hpp"
 
 #include <poll.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Files that a salvage or restore left go first: on a full disk they make the room for the commits
+// of the rest. Rows go by statement (kTables): one selects what is past its age or its number,
+// oldest first, one removes a row. They go in slices of 200, a transaction each, so that a writer
+// waits for milliseconds; with the first slice history says that pruning began, at the end how many
+// went. A row of a domain stays while a process holds one of its locks, or its document is kept.
 #include "store/keep/prune.hpp"
 
 #include <unistd.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Rows of a run are taken domain by domain, each under its slow lock and in one commit. A row is
+// put back only if the table still has what the run wrote ("after"); then what stood there
+// ("before") is written. A domain whose epoch or revision moved on since is refused as a whole,
+// unless the caller forces it. A dry run makes the same decisions, and no commit.
 #include "store/keep/undo.hpp"
 
 #include <algorithm>

@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: MIT
+// begin() inserts row and document in one transaction and takes the slow lock in it, before any
+// other process can know the id. A tombstone of the same domid and uuid makes it fail, once (R14).
+// begin_again() is the soft reset: the old QEMU is killed and seen dead, its intents are settled,
+// and the row is `creating` again under the same id.
+//
+// child() and spawn() write the pid into the row before the start barrier opens (R13). finish()
+// meets the QEMU and completes the document. What fails after begin() ends in give_up(): QEMU is
+// killed, a domain that never ran is destroyed, and the error says what could not be cleared away
+// (R18).
 #include "store/lifecycle/creation.hpp"
 
 #include <sys/un.h>

@@ -1,4 +1,22 @@
 // SPDX-License-Identifier: MIT
+// destroy_domain() and its like are go_to_the_end() with three answers:
+//
+//   1. Take the destroy lock, and read the row again below it.
+//   2. look_first: whether QEMU can be seen at all. Later it would be too late to refuse (R11).
+//   3. mark: commit that the domain is being destroyed (R14). From here on adds and edits are
+//      refused (R8), and an error says "unfinished", never "not done" (R18).
+//   4. kill_qemu: SIGKILL through a pidfd, and wait until the kernel says that the process is dead
+//      (R9).
+//   5. clear_own: processes that a creation started and no row knows, by the mark in their
+//      environment.
+//   6. Remove the socket if it is still the recorded one and no process listens, and the log of a
+//      domain that ran.
+//   7. let_document_go: the last commit closes the intents, keeps a copy (R22), and removes entries
+//      and document. Where the disk has no room for the copy, it goes without, and history says so
+//      (R21).
+//
+// strike_off_qemu() is for a row whose domain goes on: QEMU is proved dead, its intents are settled
+// by that, its entries become stale.
 #include "store/lifecycle/destroy.hpp"
 
 #include <signal.h>

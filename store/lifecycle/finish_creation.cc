@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: MIT
+//   1. write_initial: what QEMU was started with, before anything is added to it.
+//   2. resolve_left_open: intents of a finisher that died.
+//   3. seek_things: each thing of QEMU's in the order in which it was made, what it stands on
+//      before it, and whether QEMU has it.
+//   4. put_things: what is not there is attached by its class, at the place that it had; what
+//      cannot be is a note, no failure.
+//   5. write_running: the row is `running`, and the stale entries of other primaries are as the
+//      document says.
 #include "store/lifecycle/finish_creation.hpp"
 
 #include <algorithm>

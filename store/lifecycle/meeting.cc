@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// A QEMU that is starting does not listen yet, and one that was named may never do. So: wait until
+// a process listens at the path, as long as the expected process lives; connect; take the
+// credentials of the peer; ask for the greeting and the barrier. An attempt that fails is made
+// again until the deadline, unless its error is final: another process answered, or the expected
+// one is dead. Of a socket that was handed in the first connection may be older than QEMU's own
+// listen(), so that a second one is made, whose credentials are QEMU's.
 #include "store/lifecycle/meeting.hpp"
 
 #include <algorithm>

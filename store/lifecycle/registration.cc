@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+//   1. check_row: the row may get a QEMU, and has none that is not proved dead.
+//   2. meet_running: connect, and prove who is at the other end (R11); then the barrier (R12).
+//   3. take_survey: QEMU's lists against entries and initial devices. Queries only (R19).
+//   4. Findings turns the survey into what is written and what is reported, thing by thing.
+//   5. write_all: QEMU, initial devices and entries in one commit of the hold, or nothing.
 #include "store/lifecycle/registration.hpp"
 
 #include <algorithm>

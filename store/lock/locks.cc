@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: MIT
+// How a lock is acquired.
+//
+// Fast, destroy and writer lock (acquire): try; spin for 50 us, which is longer than most sections;
+// then try again on the loop's timer, from 0.2 ms to 5 ms apart, until the deadline.
+//
+// Slow lock (acquire_slow):
+//   1. If the lock was broken, its byte is another one by now: prepare that one.
+//   2. Try. If it is taken, put an inotify watch on the file, show that this process waits, and try
+//      once more: a release between the two is seen by one of them.
+//   3. Wait for the watch (each release closes the file) or a timer of 5 to 40 ms, then from 1
+//      again. The timer finds what gives no event: a holder that died while a copy of its
+//      descriptor lived on.
+//
+// The memory of the directory (R17) is one line in three files, written without errors: what cannot
+// be written is not remembered, and remembered() takes the highest numbers of what can be read.
 #include "store/lock/locks.hpp"
 
 #include <sched.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// One table has a row for each class: the document's array, how an element is identified, where its
+// primary is. Everything that differs by class starts from it. An element's key is made of its
+// identifying members in libxl's spelling; where libxl gives an element no identity the store gives
+// it a number ("#7") that the domain never had before.
 #include "store/model/device_class.hpp"
 
 #include <algorithm>

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+// A request's steps become a plan: each command is checked for what it makes (kMakers: device_add
+// and its like, each with the command that takes it out), gets an undo, and adds a product to the
+// probe. A command that makes nothing nameable needs an undo of its own. A plan whose success no
+// probe could tell is refused: the last step makes something, or the request names what proves it
+// (R16). Names that QEMU chooses on the way ($fdset) may stand in arguments and never in a name.
+// Reading and writing are each other's inverse: what another process finds in an intent is the plan
+// that was made.
 #include "store/model/plan.hpp"
 
 #include <algorithm>

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// A document is written back array by array. Matching says which entry each element is: by its key;
+// without an identity by its text, the first that is free; and in a run of unknown elements between
+// two known ones by its place, if as many entries are free there. Entries that no element matched
+// go (R5), new ones are inserted, the rest is written anew. Entries of QEMU are put in order and
+// otherwise not touched (R3). Every edit advances the revision, and none the epoch, in the
+// transaction that writes it.
 #include "store/operation/edit.hpp"
 
 #include <algorithm>

@@ -1,4 +1,21 @@
 // SPDX-License-Identifier: MIT
+// How one operation goes. operate() is the whole; ask_again() joins it at step 5 for an intent that
+// is open already.
+//
+//   1. make_way (pending.cc): an open intent on the same key comes first. If it asked for the same,
+//      what becomes of it is this operation's answer.
+//   2. open_files: every image of the plan, in a child process. It fails before anything is
+//      written.
+//   3. check_before: a probe (R16). An add finds nothing of the thing in QEMU, a removal and a
+//      change find what the entry says. What a probe cannot tell ends the operation here, and
+//      nothing was changed.
+//   4. Journal::open: commit 1, with entry, products, plan and probe (R10). The task of steps 5 and
+//      6 is made before it, so that from here on no lack of memory leaves the caller without an
+//      answer.
+//   5. see_through: PlanRunner sends the plan. What it throws proves nothing, so that the intent
+//      stays open (R18).
+//   6. conclude: commit 2. An image that was seen settles the intent; otherwise it stays open, with
+//      what was seen in its note, and the answer is in doubt with its number.
 #include "store/operation/engine.hpp"
 
 #include <algorithm>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The outgoing document is the exported one without stale entries, under another name if one is
+// asked for. What no document can hold goes beside it: for each thing of QEMU's its place in the
+// order of making and its address, and things of the classes qemu and vcpus whole. On the other
+// side carried_things() checks that text like any other from outside, against the document that it
+// came with.
 #include "store/operation/migration.hpp"
 
 #include <algorithm>

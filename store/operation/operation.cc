@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// perform() is one request, batch() several under one hold and connection. Each request is checked
+// for all that can be found wrong without a lock (prepare); then, under the hold, completed to a
+// draft from the entry and from what QEMU says (complete); then given to Engine::operate. In a
+// batch one that fails, or throws, keeps no other from its turn; all-or-none makes one plan of all
+// drafts and shares its outcome out.
 #include "store/operation/operation.hpp"
 
 #include <algorithm>

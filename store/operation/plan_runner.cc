@@ -1,4 +1,18 @@
 // SPDX-License-Identifier: MIT
+// A plan carried out over one connection, and what came of it. For each step in order:
+//
+//   1. Before the first command that is not device_del, the guest has to have let go of all devices
+//      it was asked for: a back end is in use until then.
+//   2. "$name" in the arguments becomes the number that an earlier reply gave.
+//   3. The command is sent, with the step's image as a descriptor. Its undo is noted once QEMU said
+//      yes.
+//   4. device_del only asks the guest. That it was asked is committed before the wait, because a
+//      process that is killed in the wait leaves no other trace of it.
+//
+// A refusal, or a connection that breaks, leads to find_out(): the steps before it are undone, the
+// last first, and a new probe says what is there (R12). Never is the rest of a plan sent after
+// that. Where every step was acknowledged and no guest was asked, the acknowledgements are the
+// evidence.
 #include "store/operation/plan_runner.hpp"
 
 #include <algorithm>

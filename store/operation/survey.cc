@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Surveyor takes the inventory and goes through it twice: every entry of QEMU's against what is
+// there (present, partial, absent, another medium), then everything that is there against entries,
+// open intents and initial devices. What is left over and is not one of the kinds that the header
+// names is unmanaged, and becomes a proposal (store/qmp/proposal.hpp).
 #include "store/operation/survey.hpp"
 
 #include <algorithm>

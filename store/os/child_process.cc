@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// A child is named by ProcessId and held by a pidfd; neither can become another process's while it
+// is not reaped. Reaping is waitid(P_PIDFD), so that an embedder that reaps every child of its own
+// cannot make this code take another child's end for this one's. A child that was let go and
+// outlives its object is remembered by id, since a descriptor each would be too many, and reaped by
+// a later call of reap_programs().
 #include "store/os/child_process.hpp"
 
 #include <poll.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The child opens the file and sends the descriptor over a socket pair, or the error's number.
+// Between its fork and its end it calls async-signal-safe functions only, and has closed every
+// other descriptor. O_NONBLOCK and fstat() tell a FIFO or a directory from an image. At the
+// deadline the parent leaves: a child that hangs in open() is killed, as far as the kernel lets it
+// be, and reaped by a later call.
 #include "store/os/image_opener.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Runs in a child between fork and exec, so that nothing here allocates. The keeper is /bin/sh with
+// head and tail, forked twice, so that init reaps it. head passes on what the file still takes up
+// to 512 KiB; what follows goes through tail, which writes the last 64 KiB when the program has
+// ended. The program's end of the pipe is open for reading too and never blocks: a keeper that is
+// stopped or gone neither stops QEMU nor sends it SIGPIPE. A lock on the log says that a keeper
+// lives.
 #include "store/os/log_keeper.hpp"
 
 #include <fcntl.h>

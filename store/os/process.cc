@@ -1,4 +1,14 @@
 // SPDX-License-Identifier: MIT
+// look_at_process() is the one place that decides whether a process lives (R11):
+//
+//   1. Of another boot, or where /proc is not that of this pid namespace: unknown. That a process
+//      of an older boot is gone is decided by its callers, who compare the boot id.
+//   2. Of this pid namespace: pidfd_open() first, and the start time of /proc/PID/stat with the
+//      process held, so that a pid that was passed on is noticed. No such process, or another start
+//      time: dead. The pidfd, and not the state letter, tells a zombie.
+//   3. Of another namespace: its processes are looked for by pid, start time and namespace among
+//      those that are seen from here; absence proves death only where they would be seen.
+//   4. What /proc hides is unknown, and no caller takes that for dead.
 #include "store/os/process.hpp"
 
 #include <fcntl.h>

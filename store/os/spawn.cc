@@ -1,4 +1,15 @@
 // SPDX-License-Identifier: MIT
+// All that the child needs is made before fork(), because between fork and exec only
+// async-signal-safe calls are allowed. A socket pair is the start barrier (gate), of which parent
+// and child have an end each:
+//
+//   1. The child begins a session, resets its signals, finds its program, sets up its standard
+//      streams, closes every descriptor that it is not to keep, says that it is there, and reads.
+//      The end of the stream means that the creator died or gave up: it exits (R13).
+//   2. The creator commits the child's pid, and sends one byte.
+//   3. The child says that it is through, and calls execve(), which closes its end: that the
+//      creator reads the end of the stream now, and not before "through", is the proof that the
+//      program runs. A step that fails is reported with its errno, in place of these words.
 #include "store/os/spawn.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// For each device of a plan: qom-get of its bus and of the property that tells its place on that
+// bus, which is believed only if it has the type that a place has. Slot and function are spelled as
+// device_add takes them. Missing answers cost nothing but the address: the device is put back where
+// QEMU chooses then. Asked before the commit that says that the device is there, with a bound of
+// its own.
 #include "store/qmp/address.hpp"
 
 #include <algorithm>

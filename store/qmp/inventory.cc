@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Each list is one query (query-block, query-named-block-nodes, query-chardev, qom-list,
+// query-fdsets), and network back ends come from the human monitor, because QEMU 7.2 has no query
+// for them. Each answer is checked for what was asked, counted against a bound (limits.hpp), and an
+// answer that fails either is an error: absence is concluded from a whole list alone.
 #include "store/qmp/inventory.hpp"
 
 #include <algorithm>

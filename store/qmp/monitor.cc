@@ -1,4 +1,17 @@
 // SPDX-License-Identifier: MIT
+// From a path to a connection that may be believed:
+//
+//   1. open: connect; while QEMU's accept queue is full, again every 20 ms until the deadline.
+//   2. The socket file is the one of the registration (device and inode), the peer's credentials
+//      are those of its listen(), and the registered process is alive, asked after connecting
+//      (R11). If any of this fails, nothing has been sent.
+//   3. greet: QEMU's greeting comes unasked. For a socket that the caller handed in, the kernel is
+//      asked who holds the other end.
+//   4. barrier: the reply to qmp_capabilities (R12). What a dead client left has run by then.
+//
+// Bytes become actions in Protocol. One command is in flight at a time; a coroutine that is
+// destroyed before its reply ends the connection, because that reply would be taken for the next
+// command's.
 #include "store/qmp/monitor.hpp"
 
 #include <sys/socket.h>

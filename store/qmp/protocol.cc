@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// States: greeting -> idle -> awaiting -> idle, and failed from each. A function's comment names
+// the states that it leads from and to. Bytes gather to a line (at most 8 MiB), the line is checked
+// as JSON, and its members say what it is: greeting, reply by id, event. Ids are the connection's
+// random prefix and a count: a reply to another id was asked for by a client before this one, and
+// is skipped up to a bound.
 #include "store/qmp/protocol.hpp"
 
 #include <cassert>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Words are taken in order, as QEMU takes them. Each option adds what it makes, under the name that
+// it gives or that QEMU makes of a number: count() numbers what QEMU numbers while it reads,
+// name_by_number() makes the names at the end. Files of -readconfig are read as QEMU saw them,
+// below its own root and working directory. One that could not be read is a gap: then it is not
+// known what QEMU was started with, and the caller is told so instead of a shorter list.
 #include "store/qmp/qemu_command_line.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Two parts. Checking: nlohmann's SAX parser reads the text once, with an iterator that counts,
+// since its events carry no position; Checker refuses duplicate keys, depth and too many members,
+// and keeps nothing but the keys of the objects that are open. Scanning: text that was checked is
+// walked by brackets and quotes alone, to find a member, cut it out, or put another in its place, so
+// that every other byte stays as it was.
 #include "store/text/json_text.hpp"
 
 #include <algorithm>
