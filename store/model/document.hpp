@@ -61,8 +61,8 @@ Result<void> check_name(std::string_view name);
 /// the nearest of those that libxl writes before it, so that a first thing goes where libxl
 /// would put it.
 /// Errors: invalid, and nothing is kept: what json_minify refuses; not an object; c_info missing or
-/// malformed, or its uuid or name malformed; a device array that is not an array of objects; an element
-/// that is too large or that thing_key refuses; the same thing twice.
+/// malformed, or its uuid or name malformed; a device array that is not an array of objects; an
+/// element that is too large or that thing_key refuses; the same thing twice.
 Result<Document> parse_document(std::string_view text, std::string_view what);
 
 /// Error invalid: `document` has no uuid or no name, which libxl asks of one that it makes a domain

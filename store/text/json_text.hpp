@@ -22,8 +22,8 @@ namespace xlstore {
 /// keys, which become escapes: see store/text/raw_bytes.hpp; no duplicate key, no deeper than
 /// limits::json_depth_max, no more than limits::json_members_max members in the objects around any
 /// place, no larger than `bytes_max`) and returns it without insignificant white
-/// space; every other token is spelled as it came. One NUL at the very end is ignored, for libxl stores
-/// strlen + 1 bytes; the result never holds a NUL byte (a string may still say "\u0000").
+/// space; every other token is spelled as it came. One NUL at the very end is ignored, for libxl
+/// stores strlen + 1 bytes; the result never holds a NUL byte (a string may still say "\u0000").
 /// `what` names the text in errors ("document web.json").
 /// Errors: invalid, with line:column (both from 1, the column in bytes) except for the size.
 Result<std::string> json_minify(std::string_view text, std::string_view what,

@@ -353,6 +353,35 @@ class Design(unittest.TestCase):
             self.assertTrue((SOURCE / place).exists(), place)
 
 
+class Sources(unittest.TestCase):
+    """What CONTRIBUTING.md says of files holds of all of them."""
+
+    def test_longer_sources_open_with_what_they_do(self):
+        without = []
+        for folder in ("store", "recovery"):
+            for path in (SOURCE / folder).rglob("*.cc"):
+                lines = path.read_text(encoding="utf-8").splitlines()
+                if len(lines) > 200 and not lines[1].startswith("//"):
+                    without.append(path.name)
+        self.assertEqual(without, [])
+
+    def test_lines_of_headers_have_at_most_100_columns(self):
+        headers = [path for folder in ("store", "recovery") for ending in ("*.h", "*.hpp")
+                   for path in (SOURCE / folder).rglob(ending)]
+        self.assertGreater(len(headers), 100)
+        long = [f"{path.name}:{number}" for path in headers
+                for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 100]
+        self.assertEqual(long, [])
+
+    def test_the_places_that_contributing_names_exist(self):
+        page = read("CONTRIBUTING.md")
+        places = re.findall(r"`((?:store|recovery|tools|tests|schema)/[\w/.]+)`", page)
+        self.assertGreater(len(places), 12)
+        self.assertEqual([place for place in places if not (SOURCE / place).exists()], [])
+        presets = [preset["name"] for preset in json.loads(read("CMakePresets.json"))["configurePresets"]]
+        self.assertEqual([name for name in re.findall(r"--preset (\w+)", page) if name not in presets], [])
+
+
 class Readme(unittest.TestCase):
     def test_the_embedding_example_compiles(self):
         compiler = os.environ.get("CXX", "g++")
@@ -371,7 +400,7 @@ class Readme(unittest.TestCase):
 
     def test_what_it_links_to_is_there(self):
         for name in ("README.md", "tools/README.md", "schema/README.md", "store/README.md", "store/DESIGN.md",
-                     "store/EMBEDDING.md", "recovery/README.md", "tests/README.md", "CONTRIBUTING.md"):
+                     "store/EMBEDDING.md", "recovery/README.md", "tests/README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
             for link in re.findall(r"\]\(([^)#]+)\)", read(name)):
                 self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
         for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):
