@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "store/classes/class_plan.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -37,7 +37,7 @@ Wish wish_of(const Draft& draft)
 
 bool wants_the_same(const Wish& wish, const Draft& earlier)
 {
-    if (XLSTORE_LEFT_OUT("intent of another request")) return same_name(wish.thing, earlier.thing);
+    if (XLSTORE_MUTATION("intent of another request")) return same_name(wish.thing, earlier.thing);
     if (wish.verb != earlier.verb || !same_name(wish.thing, earlier.thing)) return false;
     if (wish.verb == Verb::add && wish.image && earlier.image_after &&
         wish.thing.device_class == "vcpus")

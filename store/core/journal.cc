@@ -24,7 +24,7 @@
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/libxl_fields.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
@@ -135,7 +135,7 @@ void update_entry(Db& db, std::int64_t thing, std::string_view state, const std:
         .bind(json)
         .bind(now_us())
         .bind(thing)
-        .bind(std::int64_t{XLSTORE_LEFT_OUT("its own thing alone")})
+        .bind(std::int64_t{XLSTORE_MUTATION("its own thing alone")})
         .run();
 }
 
@@ -189,8 +189,8 @@ Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
         .bind(now_us())
         .bind(value_of(fast.domain()))
         .bind(hold.epoch())
-        .bind(std::int64_t{XLSTORE_LEFT_OUT("epoch check")})
-        .bind(std::int64_t{XLSTORE_LEFT_OUT("state at commit")})
+        .bind(std::int64_t{XLSTORE_MUTATION("epoch check")})
+        .bind(std::int64_t{XLSTORE_MUTATION("state at commit")})
         .run();
     if (db.changes() == 1) return {};
     XLSTORE_TRACE("refused", value_of(fast.domain()));
@@ -206,7 +206,7 @@ Result<void> Journal::still_held(const SlowHold& hold) const
                        "'running')")
                    .bind(value_of(hold.domain()))
                    .bind(hold.epoch());
-    if (row.step() || XLSTORE_LEFT_OUT("epoch check")) return {};
+    if (row.step() || XLSTORE_MUTATION("epoch check")) return {};
     return lost(hold);
 }
 
@@ -329,7 +329,7 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
             if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
             const bool in_batch = drafts.size() > 1;
             for (auto& draft : drafts) {
-                if (XLSTORE_LEFT_OUT("intent commit") && draft.verb != Verb::add) {
+                if (XLSTORE_MUTATION("intent commit") && draft.verb != Verb::add) {
                     intents.push_back(IntentId(0));
                     continue;
                 }
@@ -340,7 +340,7 @@ Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Dr
             return {};
         });
     if (!done) co_return std::move(done).error();
-    if (XLSTORE_LEFT_OUT("hold over the plan")) hold.lock_.release();
+    if (XLSTORE_MUTATION("hold over the plan")) hold.lock_.release();
     for (std::size_t i = 0; i < intents.size(); ++i)
         store_.log(LogLevel::debug, [&] {
             return "opened intent=" + std::to_string(value_of(intents[i])) +
@@ -362,7 +362,7 @@ void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
         update_entry(db, intent.thing, draft.replaced_state.value_or("stale"), *draft.image_stale);
     } else if ((draft.verb == Verb::add && !added) ||
                (draft.verb == Verb::remove &&
-                (image == Image::after || XLSTORE_LEFT_OUT("seen absent")))) {
+                (image == Image::after || XLSTORE_MUTATION("seen absent")))) {
         // R5: seen absent under a slow hold that has not been broken since (the epoch says so).
         db.prepare("DELETE FROM thing WHERE id = ?").bind(intent.thing).run();
         follow_vcpu(db, domain, draft.thing, false);

@@ -12,7 +12,7 @@
 #include "store/base/clock.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/classes/class_rebuild.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -51,7 +51,7 @@ std::optional<std::string> owner_of(Db& db, DomainId domain, std::int64_t thing,
 Result<void> all_free(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,
                       const std::vector<Product>& products)
 {
-    if (XLSTORE_LEFT_OUT("id of another thing")) return {};
+    if (XLSTORE_MUTATION("id of another thing")) return {};
     for (const auto& product : products)
         if (const auto owner = owner_of(db, domain, thing, product))
             return Error(Errc::exists,
@@ -76,8 +76,8 @@ void insert_products(Db& db, DomainId domain, std::int64_t thing, const char* im
             .bind(std::string_view(image))
             .bind(++seq)
             .bind(product.undo ? std::optional(command_to_json(*product.undo)) : std::nullopt)
-            // The trigger that keeps the rule against SQL, too, is left out with the guard.
-            .bind(std::int64_t{XLSTORE_LEFT_OUT("id of another thing") ? 0 : 1})
+            // The trigger that keeps the rule against SQL, too, is disabled with the guard.
+            .bind(std::int64_t{XLSTORE_MUTATION("id of another thing") ? 0 : 1})
             .run();
 }
 

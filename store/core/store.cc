@@ -35,7 +35,7 @@
 #include "store/lock/foreign_lock.hpp"
 #include "store/lock/spare.hpp"
 #include "store/model/store_paths.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/plain_text.hpp"
 
@@ -273,7 +273,7 @@ Result<void> Store::check_fork() const
 Result<void> Store::check() const
 {
     if (auto ours = check_fork(); !ours) return ours;
-    if (XLSTORE_LEFT_OUT("files unmoved")) return {};
+    if (XLSTORE_MUTATION("files unchanged")) return {};
     if (!locks_ || !locks_->unmoved())
         return Error(Errc::lost,
                      "store: the files of " + directory_ + " were moved away or replaced (R17)",
@@ -283,7 +283,7 @@ Result<void> Store::check() const
 
 Result<void> Store::check_database_files() const
 {
-    if (XLSTORE_LEFT_OUT("files unmoved")) return {};
+    if (XLSTORE_MUTATION("files unchanged")) return {};
     const std::string database = StorePaths(directory_).database();
     const char* gone = nullptr;
     if (file_identity(database) != database_) gone = "store.db";
@@ -431,7 +431,7 @@ void Store::make_room(Room room)
     if (on_reserve_ > 0 && room == Room::ordinary) room = Room::reserve;
     Reserve& reserve = db_->reserve();
     reserve.allow(room);
-    if (db_->fill_reserve() || XLSTORE_LEFT_OUT("reserve")) return;
+    if (db_->fill_reserve() || XLSTORE_MUTATION("reserve")) return;
     if (room == Room::reserve && reserve.lasts()) return;
     restart_log();
     if (!db_->fill_reserve() && room == Room::ordinary) db_->fail_for_room();

@@ -15,7 +15,7 @@
 #include "store/core/lock_survey.hpp"
 #include "store/core/placing.hpp"
 #include "store/database/tables.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 
 namespace xlstore {
 
@@ -67,7 +67,7 @@ Result<bool> upgrade_if_alone(Store& store, std::int64_t from, Deadline until)
         if (found != from) return found == schema::newest_version();  // another process did it
         auto sessions = store.locks().try_all_sessions();
         if (!sessions) return sessions.error();
-        if (!*sessions && !XLSTORE_LEFT_OUT("alone for an upgrade")) return false;
+        if (!*sessions && !XLSTORE_MUTATION("alone for an upgrade")) return false;
         alone = std::move(*sessions);
         add_steps(store.db());
         place_all_things(store.db());

@@ -17,7 +17,7 @@
 #include "store/base/error.hpp"
 #include "store/database/write_permit.hpp"
 #include "store/testing/crash_point.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 
 namespace xlstore {
 
@@ -191,7 +191,7 @@ void Db::configure(Mode mode, Durability durability)
     execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
     // NORMAL: a commit survives a killed process; a power cut may take the last ones, together with
     // every QEMU they spoke of. FULL: survives the power cut as well.
-    const bool synced = durability == Durability::power && !XLSTORE_LEFT_OUT("fsync");
+    const bool synced = durability == Durability::power && !XLSTORE_MUTATION("fsync");
     execute(synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
     sqlite3_wal_hook(
         db_,

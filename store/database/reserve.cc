@@ -22,7 +22,7 @@
 #include <new>
 
 #include "store/lock/spare.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 
 namespace xlstore {
 
@@ -123,7 +123,7 @@ sqlite3_int64 big_endian(const void* at)
 bool leaves_the_reserve(File& log, const void* what, int size, sqlite3_int64 at)
 {
     File& database = *log.database;
-    if (database.room == Room::reserve || XLSTORE_LEFT_OUT("reserve")) return true;
+    if (database.room == Room::reserve || XLSTORE_MUTATION("reserve")) return true;
     const int parts = database.room == Room::half ? 2 : 1;
     if (!grow(log, at + size + limits::reserve_in_log / parts)) return false;
     if (size != kFrameHeader || !database.index) return true;

@@ -29,7 +29,7 @@
 #include "store/operation/migration.hpp"
 #include "store/operation/unplaced.hpp"
 #include "store/os/listener.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 
 namespace xlstore {
@@ -318,7 +318,7 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
                         domain_.subject() + ": " + qemu.error().message, "nothing was started");
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
     // R13: the child exists, its pid is in the row, then its gate opens.
-    const bool early = XLSTORE_LEFT_OUT("gate before run");
+    const bool early = XLSTORE_MUTATION("gate before run");
     if (early) (void)co_await qemu->open_gate(store_->loop(), until);
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),
                                      std::move(request.log_path), handed_in, mark, until);

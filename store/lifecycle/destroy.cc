@@ -36,7 +36,7 @@
 #include "store/os/listener.hpp"
 #include "store/os/spawn.hpp"
 #include "store/testing/crash_point.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 
 namespace xlstore {
@@ -92,7 +92,7 @@ Result<void> look_first(const DomainRow& domain, Unseen unseen_qemu)
 {
     if (!domain.registration || !of_this_boot(domain.registration->qemu)) return {};
     if (life_of(domain.registration->qemu) != Life::unknown) return {};
-    if (XLSTORE_LEFT_OUT("look before the mark")) return {};
+    if (XLSTORE_MUTATION("look before the mark")) return {};
     if (unseen_qemu == Unseen::is_refused) {
         Error error = unseen(domain);
         error.advice = "nothing was changed; " + error.advice;
@@ -184,7 +184,7 @@ void remove_socket(const Store& store, const DomainRow& domain)
     const auto there = file_identity(path);
     if (!there) return;
     if (!never_met(domain) && *there != domain.registration->socket) return;
-    if (who_listens(path) && !XLSTORE_LEFT_OUT("socket that is listened at")) return;
+    if (who_listens(path) && !XLSTORE_MUTATION("socket that is listened at")) return;
     XLSTORE_TRACE("destroy.unlink", value_of(domain.id));
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());
@@ -268,7 +268,7 @@ Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, st
             const auto id = value_of(fast.domain());
             XLSTORE_TRACE("destroy.end", id);
             Journal journal(store);
-            if (copy == Copy::kept && !XLSTORE_LEFT_OUT("copy of a document"))
+            if (copy == Copy::kept && !XLSTORE_MUTATION("copy of a document"))
                 keep_document(db, domain, why);
             close_intents(journal, db, fast.domain());
             for (const char* sql : {"DELETE FROM thing WHERE domain = ?",
@@ -339,13 +339,13 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unse
     if (!row || row->state == DomainState::destroyed) co_return Result<void>();
     if (kill)
         if (auto looked = look_first(*row, unseen_qemu); !looked) co_return looked;
-    if (XLSTORE_LEFT_OUT("mark before kill") && kill) {
+    if (XLSTORE_MUTATION("mark before kill") && kill) {
         auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
         if (!killed) co_return killed;
     }
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
     row = read_domain(store.db(), domain.id);  // its QEMU may have been registered before the mark
-    if (kill && !XLSTORE_LEFT_OUT("dead before the document")) {
+    if (kill && !XLSTORE_MUTATION("dead before the document")) {
         if (unseen_qemu == Unseen::is_dead && is_unknown(*row)) why = assumed(*row);
         auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
         if (!killed) co_return killed;
@@ -403,7 +403,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen 
     if (state == DomainState::destroyed)
         co_return Result<void>();  // what failed later does not count
     if ((!state || *state == DomainState::destroying) &&
-        !XLSTORE_LEFT_OUT("mark that is committed"))
+        !XLSTORE_MUTATION("mark that is committed"))
         co_return not_at_its_end(row, std::move(ended).error());
     co_return ended;
 }

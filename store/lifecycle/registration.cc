@@ -17,7 +17,7 @@
 #include "store/model/document.hpp"
 #include "store/operation/survey.hpp"
 #include "store/qmp/qemu_command_line.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -247,13 +247,13 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
     auto initial = initial_of_command_line(
         line ? *line : parse_qemu_command_line({}, [](const auto&) { return std::nullopt; }), *there);
-    if (XLSTORE_LEFT_OUT("initial devices anew"))
+    if (XLSTORE_MUTATION("initial devices anew"))
         if (auto kept = read_initial_devices(store.db(), row->id); kept.known())
             initial = std::move(kept);
     auto survey =
         co_await take_survey(store.db(), row->id, initial, *there, met->monitor, until);
     if (!survey) co_return std::move(survey).error();
-    if (XLSTORE_LEFT_OUT("registration only asks"))
+    if (XLSTORE_MUTATION("registration only asks"))
         for (const auto& drive : survey->drives) {
             const std::string arguments = json_object({{"id", json_quote(drive.id)}});
             (void)co_await met->monitor.execute("eject", arguments, until);

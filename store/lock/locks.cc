@@ -32,7 +32,7 @@
 #include "store/lock/kernel_locks.hpp"
 #include "store/lock/lock_holders.hpp"
 #include "store/model/store_paths.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 
 namespace xlstore {
 
@@ -115,7 +115,7 @@ std::string_view lock_name(LockKind kind) noexcept
 
 Result<void> LockOrder::may_take(LockKind kind)
 {
-    if (XLSTORE_LEFT_OUT("lock order")) return {};
+    if (XLSTORE_MUTATION("lock order")) return {};
     if (inside[1] > 0)
         return out_of_order(
             "the " + std::string(lock_name(kind)) +
@@ -272,7 +272,7 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
     for (;;) {
         const auto taken = file(kind).try_take(*lock);
         if (!taken) co_return taken.error();
-        if (*taken || (kind == LockKind::fast && XLSTORE_LEFT_OUT("fast lock"))) {
+        if (*taken || (kind == LockKind::fast && XLSTORE_MUTATION("fast lock"))) {
             file(kind).write_claim(slot_of(kind, id), claim);
             co_return *std::move(lock);
         }
@@ -353,7 +353,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
         }
         const auto taken = slow_.try_take(*lock);
         if (!taken) co_return taken.error();
-        if (*taken || XLSTORE_LEFT_OUT("slow lock")) {
+        if (*taken || XLSTORE_MUTATION("slow lock")) {
             if (waiting) claim.since_us = now_us();
             slow_.write_claim(slot_of(LockKind::slow, id), claim);
             co_return *std::move(lock);

@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <array>
 
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -480,7 +480,7 @@ Result<Plan> compile_plan(std::string_view thing_json)
         const auto undo = undos->empty() ? std::nullopt : std::optional((*undos)[i]);
         if (auto ok = give_undo(*compiled, undo, where); !ok) return ok.error();
         auto& product = compiled->product;
-        if (product && (!XLSTORE_LEFT_OUT("products of each step") || is_device(*product)))
+        if (product && (!XLSTORE_MUTATION("products of each step") || is_device(*product)))
             plan.probe.products.push_back(*std::move(product));
         plan.steps.push_back(std::move(compiled->step));
     }

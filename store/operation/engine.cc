@@ -31,7 +31,7 @@
 #include "store/os/image_opener.hpp"
 #include "store/qmp/address.hpp"
 #include "store/qmp/probe.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"
 
@@ -170,7 +170,7 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
         made = made_of(store_->db(), domain_.id, *entry);
     Probe both = draft.plan.probe;
     for (const auto& product : made.products)
-        if (!has_product(both.products, product) && !XLSTORE_LEFT_OUT("products of the entry"))
+        if (!has_product(both.products, product) && !XLSTORE_MUTATION("products of the entry"))
             both.products.push_back(product);
     Evidence there = co_await look(monitor_, draft.verb, both, until);
     const bool left_over = is_left_over(made.products, there.present);
@@ -186,7 +186,7 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
                   : "nothing was changed";
     // A descriptor set that nothing uses harms no later operation: QEMU drops it when the guest
     // runs.
-    if (!there.present.empty() && !XLSTORE_LEFT_OUT("probe before commit 1"))
+    if (!there.present.empty() && !XLSTORE_MUTATION("probe before commit 1"))
         co_return Error(Errc::exists, subject + " cannot be added: " + there.reason,
                         changed + "; detach it first, or choose other ids");
     if (!there.image && !there.half)
@@ -266,7 +266,7 @@ Task<Result<Done>> Engine::conclude(OpenIntents& open, Carried carried, Deadline
     const bool undone_is_there =
         open.verb == Verb::add && carried.refusal && found.image == Image::after;
     const bool unproved = carried.unproved && found.image != Image::after &&
-                          !XLSTORE_LEFT_OUT("doubt of what is not proved");
+                          !XLSTORE_MUTATION("doubt of what is not proved");
     const bool stays_open = waits || undone_is_there || unproved || found.half || !found.image;
     std::string evidence = found.reason;
     if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
@@ -325,7 +325,7 @@ Task<Result<Done>> Engine::see_through(OpenIntents& open, const Draft& whole,
     } catch (...) {
         failure = caught();
     }
-    if (failure && XLSTORE_LEFT_OUT("doubt after commit 1")) co_return *std::move(failure);
+    if (failure && XLSTORE_MUTATION("doubt after commit 1")) co_return *std::move(failure);
     if (failure) co_return open.in_doubt_of(*std::move(failure));
     co_return ended;
 }

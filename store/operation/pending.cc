@@ -12,7 +12,7 @@
 #include "store/operation/overtaken.hpp"
 #include "store/operation/plan_runner.hpp"
 #include "store/qmp/probe.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/plain_text.hpp"
 
 namespace xlstore {
@@ -151,7 +151,7 @@ Task<Result<std::optional<Done>>> Engine::make_way(std::vector<Wish> wishes, Dea
         if (!id) continue;
         auto unit = read_batch(store_->db(), *id);
         if (!unit) co_return std::move(unit).error();
-        if (wants_the_same(wishes, *unit) && !XLSTORE_LEFT_OUT("own earlier intent")) {
+        if (wants_the_same(wishes, *unit) && !XLSTORE_MUTATION("own earlier intent")) {
             auto own = co_await take_over(wishes, *std::move(unit), until);
             if (!own || *own) co_return own;
             continue;

@@ -23,7 +23,7 @@
 #include "store/operation/asked.hpp"
 #include "store/operation/grace.hpp"
 #include "store/qmp/probe.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"
 
@@ -182,7 +182,7 @@ Task<Result<void>> PlanRunner::await_guest(Deadline until)
 // One command that takes something out; of a device it only asks the guest.
 Task<Result<void>> PlanRunner::undo(Command command, Deadline until)
 {
-    if (XLSTORE_LEFT_OUT("undo")) co_return Result<void>();
+    if (XLSTORE_MUTATION("undo")) co_return Result<void>();
     auto reply = co_await send(command, look_deadline(until), -1);
     if (!reply) co_return std::move(reply).error();
     if (!reply->ok) co_return Error(Errc::refused, qemu_said(command, *reply));

@@ -32,7 +32,7 @@
 #include "store/os/listener.hpp"
 #include "store/os/socket_clients.hpp"
 #include "store/testing/crash_point.hpp"
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::qmp {
@@ -362,7 +362,7 @@ Task<Result<void>> Monitor::greet(Connection& connection, const Expected* holder
                             std::to_string(qemu.pid) + " holds the monitor " + connection.path +
                             ": " + holds.error().message,
                         "nothing was sent; " + holds.error().advice);
-    if (!*holds && !XLSTORE_LEFT_OUT("holder of the socket"))
+    if (!*holds && !XLSTORE_MUTATION("holder of the socket"))
         co_return Error(Errc::refused,
                         connection.subject + ": pid " + std::to_string(qemu.pid) +
                             " does not hold the monitor " + connection.path +
@@ -392,7 +392,7 @@ Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
 Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, std::string subject,
                                        Deadline until)
 {
-    if (XLSTORE_LEFT_OUT("barrier")) {  // asks at QEMU's second monitor (barrier_test.cc)
+    if (XLSTORE_MUTATION("barrier")) {  // asks at QEMU's second monitor (barrier_test.cc)
         registration.path += ".second";
         registration.socket = file_identity(registration.path).value_or(registration.socket);
     }
@@ -424,7 +424,7 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
                      subject + ": monitor " + registration.path + " is not its QEMU's: " + what,
                      "nothing was sent; register the QEMU that belongs to this domain");
     };
-    const bool unproved = XLSTORE_LEFT_OUT("peer proof");
+    const bool unproved = XLSTORE_MUTATION("peer proof");
     if (file_identity(registration.path) != registration.socket && !unproved)
         co_return stranger("the socket was replaced since registration");
     if (peer != registration.peer && !unproved)

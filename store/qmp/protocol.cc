@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "store/testing/hole.hpp"
+#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
 #include "store/text/raw_bytes.hpp"
@@ -101,7 +101,7 @@ std::vector<Action> Protocol::feed(std::string_view bytes)
         const std::size_t end = bytes.find('\n');
         const std::string_view piece = bytes.substr(0, end);
         if (piece.size() > limits::qmp_line_bytes_max - line_.size() &&
-            !XLSTORE_LEFT_OUT("bound of a line")) {
+            !XLSTORE_MUTATION("bound of a line")) {
             actions.emplace_back(fail("sent a line longer than " +
                                       std::to_string(limits::qmp_line_bytes_max) + " bytes"));
             break;

@@ -31,7 +31,7 @@ part retry tests/crash/retry.py python3 tests/crash/harness.py --bin "$bin" --re
 part two_deep tests/crash/two_deep.py \
     python3 tests/crash/harness.py --bin "$bin" --two-deep --log "$logs/two_deep.log"
 part race tests/crash/race.py python3 tests/crash/race.py --bin "$bin"
-part holes tests/crash/holes.py python3 tests/crash/holes.py --control --build "$build"
+part mutants tests/crash/mutants.py python3 tests/crash/mutants.py --control --build "$build"
 part model tests/model/check.py python3 tests/model/check.py --whole
 part replay tests/model/record.py python3 tests/model/record.py --bin "$bin" --share 1/1
 part power_cut "$bin/power_cut" "$bin/power_cut"

@@ -294,7 +294,7 @@ class Design(unittest.TestCase):
         self.rules = self.rules_of(read("store/DESIGN.md"))
         self.sources = [p for p in (SOURCE / "tests").rglob("*") if p.suffix in (".cc", ".py")]
         self.tests = "\n".join(p.read_text(encoding="utf-8") for p in self.sources)
-        self.holes = read("tests/crash/holes.py")
+        self.mutants = read("tests/crash/mutants.py")
 
     @staticmethod
     def rules_of(text):
@@ -317,7 +317,7 @@ class Design(unittest.TestCase):
                 lacking.append(f"no such test: {name}")
         # "none: REASON" where no program can tell the difference; "none" alone is no answer.
         if not re.fullmatch(r"none: \w.{20,}", mutation) and not re.search(
-                rf'"{re.escape(mutation)}",\s+"{rule}"', self.holes):
+                rf'"{re.escape(mutation)}",\s+"{rule}"', self.mutants):
             lacking.append(f"no such mutation: {mutation}")
         return lacking
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Would the tests notice? Disables each guard of the protocol in turn; a test has to fail, for the right reason.
 
-    holes.py --build BUILD [--only GUARD] [--control]
+    mutants.py --build BUILD [--only GUARD] [--control]
 
-A build with mutations (store/testing/hole.hpp) does without a guard that XLSTORE_LEAVE_OUT names. Each row runs one
+A build with mutations (store/testing/mutation.hpp) disables the guard that XLSTORE_DISABLE_GUARD names. Each row runs one
 test or proof, which has to fail and to say what went wrong because the guard is gone: the violation that the
 guard keeps away, never just that something failed. --control: first with the guard in place, when it has to
 pass, as it does elsewhere among the tests. Exit status: 0 all are caught, 1 one is not.
@@ -44,7 +44,7 @@ def failed(test, reason):
 
 
 def unit(name, rule, test, reason):
-    return Guard(name, rule, test, ("{bin}/unit_tests_with_holes", "--gtest_filter=" + test), failed(test, reason))
+    return Guard(name, rule, test, ("{bin}/unit_tests_with_mutations", "--gtest_filter=" + test), failed(test, reason))
 
 
 def integration(name, rule, test, reason):
@@ -75,7 +75,7 @@ GUARDS = (
                 r"not marked, so that no recovery kills it"),
     integration("socket that is listened at", "R11", "SocketTest.DestroyLeavesTheSocketOfAProcessThatListens",
                 r"file_identity\(monitor_\)"),
-    Guard("barrier", "R12", "barrier_test", ("{bin}/barrier_test_with_holes",),
+    Guard("barrier", "R12", "barrier_test", ("{bin}/barrier_test_with_mutations",),
           r"recovery believed a wrong probe", {"XLSTORE_BARRIER_RUNS": "60"}),
     harness("gate before run", "R13", "create", "1/16", r"R13: QEMU \d+ runs"),
     harness("mark before kill", "R14", "destroy", "1/12", r"its row is not marked yet"),
@@ -85,7 +85,7 @@ GUARDS = (
                 r"QEMU refused device_add: .*Duplicate device ID"),
     integration("products of the entry", "R16", "ThingIdentityTest.SecondImageOfWhatIsThereIsRefused",
                 r"Actual: false \(ended with 0, not 1"),
-    unit("files unmoved", "R17", "StoreTest.EachReplacedFileIsNoticed", r"Value of: written\n  Actual: true"),
+    unit("files unchanged", "R17", "StoreTest.EachReplacedFileIsNoticed", r"Value of: written\n  Actual: true"),
     Guard("alone for an upgrade", "R17", "upgrade_test.py",
           ("{python}", str(ROOT / "tests/upgrade/upgrade_test.py"), "--bin", "{bin}",
            "Upgrade.test_it_waits_for_processes_that_have_it_open_and_names_them"),
@@ -108,17 +108,17 @@ GUARDS = (
     unit("copy of a document", "R22", "RetiredTest.DocumentComesBackAsItWasExportedInTheLayoutThatItCameIn",
          "no retired document of a domain"),
     integration("undo", "3", "OperationTest.UndoesItsStepsWhenALaterOneIsRefused", r"state_of\(domain_\.judge\(\)\)[\s\S]*?c0"),
-    Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_holes", "--share", "1/60"),
+    Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60"),
           r"was acknowledged, and it is as after"),
 )
 
 
-def run(guard, build, left_out):
-    words = {"bin": str(build / "holes"), "build": str(build), "python": sys.executable}
-    environment = {**os.environ, **guard.environment, "XLSTORE_BIN": str(build / "holes")}
-    environment.pop("XLSTORE_LEAVE_OUT", None)
-    if left_out:
-        environment["XLSTORE_LEAVE_OUT"] = guard.name
+def run(guard, build, disabled):
+    words = {"bin": str(build / "mutations"), "build": str(build), "python": sys.executable}
+    environment = {**os.environ, **guard.environment, "XLSTORE_BIN": str(build / "mutations")}
+    environment.pop("XLSTORE_DISABLE_GUARD", None)
+    if disabled:
+        environment["XLSTORE_DISABLE_GUARD"] = guard.name
     done = subprocess.run([part.format(**words) for part in guard.command], env=environment, timeout=SECONDS,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     return done.returncode, done.stdout
@@ -126,10 +126,10 @@ def run(guard, build, left_out):
 
 def caught(guard, build, control):
     if control:
-        status, said = run(guard, build, left_out=False)
+        status, said = run(guard, build, disabled=False)
         if status != 0:
             return False, f"{guard.test} fails with the guard in place:\n{said}"
-    status, said = run(guard, build, left_out=True)
+    status, said = run(guard, build, disabled=True)
     if status == 0:
         return False, f"{guard.test} passes without it"
     why = re.search(guard.reason, said)
@@ -144,14 +144,14 @@ def main():
     parser.add_argument("--only", choices=[guard.name for guard in GUARDS])
     parser.add_argument("--control", action="store_true", help="each proof with the guard in place, too")
     options = parser.parse_args()
-    holes = 0
+    missed = 0
     guards = [guard for guard in GUARDS if options.only in (None, guard.name)]
     for guard in guards:
         found, by = caught(guard, options.build, options.control)
-        holes += not found
+        missed += not found
         print(f"{'caught' if found else 'NOT CAUGHT'}: without {guard.name} ({guard.rule}): {by}", flush=True)
-    print(f"{len(guards)} guards disabled, {holes} not caught")
-    sys.exit(holes != 0)
+    print(f"{len(guards)} guards disabled, {missed} not caught")
+    sys.exit(missed != 0)
 
 
 if __name__ == "__main__":
