@@ -408,7 +408,7 @@ private:
 
 void look_at_all(Check& check, Db& db, Documents& documents)
 {
-    const ReadTransaction at_once(db);  // R2
+    const ReadTransaction snapshot(db);  // R2
     const auto& only = check.options().only;
     auto domains = living_domains(db);
     std::erase_if(domains, [&](const DomainRow& d) {

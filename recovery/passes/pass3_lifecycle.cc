@@ -145,7 +145,7 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
     }
     if (domain.born) {  // a registration, or a soft reset: its document outlives its QEMUs
         co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
-            return strike_off_qemu(store, domain, *taken.hold, check.deadline());
+            return unregister_qemu(store, domain, *taken.hold, check.deadline());
         });
         co_return;
     }
@@ -204,7 +204,7 @@ Task<bool> running(Check& check, Store& store, DomainRow domain)
         break;
     case Life::dead:
         co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
-            return strike_off_qemu(store, domain, *taken.hold, check.deadline());
+            return unregister_qemu(store, domain, *taken.hold, check.deadline());
         });
         break;
     }

@@ -41,12 +41,11 @@ public:
         if (!ours) return ours.error();
         Store& store = *(*ours)->store;
         const auto until = std::max(until_, Clock::now() + std::chrono::seconds(1));
-        return loop_.wait_for(store.within(loop_, *lock_, operation_, until,
-                                           [&](const FastHold& fast) -> Result<void> {
-                                               if (auto begun = begin_edit(store, fast, 0); !begun)
-                                                   return begun.error();
-                                               return edit(store, fast);
-                                           }));
+        return loop_.wait_for(store.with_held_fast_lock(
+            loop_, *lock_, operation_, until, [&](const FastHold& fast) -> Result<void> {
+                if (auto begun = begin_edit(store, fast, 0); !begun) return begun.error();
+                return edit(store, fast);
+            }));
     }
 
 private:
@@ -114,13 +113,14 @@ Task<Result<std::int64_t>> edit_once(Store& store, Loop& loop, DomainRow domain,
 {
     const auto fast = co_await store.fast_lock(loop, domain.id, "edit", until);
     if (!fast) co_return fast.error();
-    co_return co_await store.within(loop, *fast, "edit", until,
-                                    [&](const FastHold& held) -> Result<std::int64_t> {
-                                        auto next = begin_edit(store, held, revision);
-                                        if (!next) return next;
-                                        if (auto ok = edit(store, held); !ok) return ok.error();
-                                        return next;
-                                    });
+    co_return co_await store.with_held_fast_lock(loop, *fast, "edit", until,
+                                                 [&](const FastHold& held) -> Result<std::int64_t> {
+                                                     auto next = begin_edit(store, held, revision);
+                                                     if (!next) return next;
+                                                     if (auto ok = edit(store, held); !ok)
+                                                         return ok.error();
+                                                     return next;
+                                                 });
 }
 
 Work edit_work(Store& store, DomainRow domain, std::int64_t revision, Edit edit, Deadline until)
@@ -202,7 +202,7 @@ int32_t read_now(xlstore_store* store, const char* domain, char** json_out, int6
         if (!state) return state.error();
         if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         Db& db = (*state)->store->db();
-        const ReadTransaction at_once(db);
+        const ReadTransaction snapshot(db);
         auto row = domain_of(**state, domain);
         if (!row) return row.error();
         auto revision = revision_of(db, row->id);
@@ -359,7 +359,7 @@ int32_t xlstore_fast_document(xlstore_fast* fast, char** json_out)
         auto state = (*held)->state();
         if (!state) return state.error();
         Db& db = (*state)->store->db();
-        const ReadTransaction at_once(db);
+        const ReadTransaction snapshot(db);
         const auto row = read_domain(db, (*held)->lock().domain());
         if (!row) return Error(Errc::gone, "the domain is gone");
         *json_out = new_string(export_document(db, *row));

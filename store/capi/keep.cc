@@ -123,7 +123,7 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
         auto word = text_of(domain, "domain");
         if (!word) return word.error();
         Db& db = (*state)->store->db();
-        const ReadTransaction at_once(db);
+        const ReadTransaction snapshot(db);
         const auto found = find_retired(db, *word);
         if (!found) return found.error();
         std::vector<std::string> ids;

@@ -141,7 +141,7 @@ int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_in
         auto state = state_of(store);
         if (!state) return state.error();
         Db& db = (*state)->store->db();
-        const ReadTransaction at_once(db);
+        const ReadTransaction snapshot(db);
         auto row = domain_of(**state, domain);
         if (!row) return row.error();
         auto info = info_of(db, *row);
@@ -159,7 +159,7 @@ int32_t xlstore_find_incarnation(xlstore_store* store, const char* domain,
         auto word = text_of(domain, "domain");
         if (!word) return word.error();
         Db& db = (*state)->store->db();
-        const ReadTransaction at_once(db);
+        const ReadTransaction snapshot(db);
         auto found = find_incarnation(db, *word);
         if (!found) return found.error();
         auto info = info_of(db, found->row);
@@ -180,7 +180,7 @@ int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* i
         auto state = state_of(store);
         if (!state) return state.error();
         Db& db = (*state)->store->db();
-        const ReadTransaction at_once(db);
+        const ReadTransaction snapshot(db);
         std::optional<DomainId> next;
         {
             auto row = db.prepare(

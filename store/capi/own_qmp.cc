@@ -125,7 +125,7 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     Intention intention{*verb, *std::move(device_class), given.key ? given.key : "",
                         given.json ? given.json : "",
                         given.plan ? std::optional<std::string>(given.plan) : std::nullopt};
-    const ReadTransaction at_once(store.db());
+    const ReadTransaction snapshot(store.db());
     auto draft = draft_of(store.db(), row.id, intention);
     if (!draft) return draft.error();
     if (auto ok = check_in_qemu(store.db(), row, *draft); !ok) return ok.error();

@@ -352,7 +352,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
 
 Result<std::vector<Intent>> read_batch(Db& db, IntentId id)
 {
-    const ReadTransaction at_once(db);  // R2: its owner may settle all of it meanwhile
+    const ReadTransaction snapshot(db);  // R2: its owner may settle all of it meanwhile
     auto first = read_intent(db, id);
     if (!first) return std::move(first).error();
     std::vector<Intent> intents;

@@ -7,8 +7,8 @@
 // Why that is safe. A slot is no lock: locks lie on bytes above all slots, and need no byte of the
 // file to exist, so that no hold is touched. What a slot means is a claim, which is for messages,
 // and of a slow lock its generation, which says which byte that lock is. A generation that goes
-// back to 0 makes an old byte the right one again, and a hold of it might count as unbroken: but
-// the incarnation is destroyed, which is for ever (R14), each commit of a slow hold requires a
+// back to 0 makes an old byte the right one again, and a hold of it might count as still current:
+// but the incarnation is destroyed, which is for ever (R14), each commit of a slow hold requires a
 // state that is not (R8), and compares the epoch besides (R15). No slot is touched of an
 // incarnation that is not destroyed, nor of a session that lives: ids are given under the write
 // gate, and so is a block looked at and freed. The first block has the gate's claim and what the

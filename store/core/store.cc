@@ -90,7 +90,7 @@ SlowHold::~SlowHold()
 {
     if (lock_.held()) XLSTORE_TRACE("slow.given", value_of(domain_));
     // Broken, the slot is another holder's.
-    if (lock_.held() && locks_->unbroken(lock_, value_of(domain_)))
+    if (lock_.held() && locks_->still_current(lock_, value_of(domain_)))
         locks_->clear_claim(LockKind::slow, value_of(domain_));
 }
 
@@ -274,7 +274,7 @@ Result<void> Store::check() const
 {
     if (auto ours = check_fork(); !ours) return ours;
     if (XLSTORE_MUTATION("files unchanged")) return {};
-    if (!locks_ || !locks_->unmoved())
+    if (!locks_ || !locks_->unchanged())
         return Error(Errc::lost,
                      "store: the files of " + directory_ + " were moved away or replaced (R17)",
                      "close the store and open it anew; 'xlfsck -n' says what is there now");
@@ -324,7 +324,7 @@ Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock
         return Error(Errc::not_found,
                      "there is no incarnation " + std::to_string(value_of(domain)));
     const auto epoch = row.integer(0);
-    if (!locks_->unbroken(lock, value_of(domain))) return std::optional<SlowHold>();
+    if (!locks_->still_current(lock, value_of(domain))) return std::optional<SlowHold>();
     XLSTORE_TRACE("slow.taken", value_of(domain), "epoch=" + std::to_string(epoch));
     return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), epoch));
 }

@@ -199,8 +199,8 @@ public:
     {
         const auto fast = co_await fast_lock(*loop_, domain, operation, until);
         if (!fast) co_return fast.error();
-        co_return co_await within(*loop_, *fast, std::move(operation), until, std::move(section),
-                                  room);
+        co_return co_await with_held_fast_lock(*loop_, *fast, std::move(operation), until,
+                                               std::move(section), room);
     }
 
     /// The fast lock alone, for a read-modify-write with work of the caller's in between. While it
@@ -210,10 +210,9 @@ public:
                                      Deadline until);
     /// with_fast_lock(), under a fast lock that is held already.
     template <class Section>
-    Task<std::invoke_result_t<Section&, const FastHold&>> within(Loop& loop, const FastLock& fast,
-                                                                 std::string operation,
-                                                                 Deadline until, Section section,
-                                                                 Room room = Room::ordinary)
+    Task<std::invoke_result_t<Section&, const FastHold&>> with_held_fast_lock(
+        Loop& loop, const FastLock& fast, std::string operation, Deadline until, Section section,
+        Room room = Room::ordinary)
     {
         if (auto ok = check(); !ok) co_return ok.error();
         auto writing = co_await begin_writing(loop, std::move(operation), until, room);

@@ -106,7 +106,7 @@ Result<void> run_query(Db& db, const std::string& sql,
                        const std::vector<std::optional<std::string>>& parameters, Deadline until,
                        const QueryRow& row)
 {
-    const ReadTransaction at_once(db);
+    const ReadTransaction snapshot(db);
     const Restricted restricted(db.handle(), until);
     const char* rest = sql.c_str();
     while (*rest) {

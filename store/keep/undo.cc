@@ -250,11 +250,11 @@ private:
                              std::to_string(value_of(domain)) +
                              "' prints the document that it had");
         }
-        return unmoved(domain, 0);
+        return unchanged(domain, 0);
     }
 
     // `ahead`: how far the commit that asks has advanced both numbers.
-    Result<void> unmoved(DomainId domain, std::int64_t ahead)
+    Result<void> unchanged(DomainId domain, std::int64_t ahead)
     {
         if (options_.force) return {};
         Db& db = store_.db();
@@ -295,7 +295,7 @@ private:
 
     Result<void> put_back_all(Journal& journal, DomainId domain)
     {
-        if (auto ok = unmoved(domain, 1); !ok) return ok;
+        if (auto ok = unchanged(domain, 1); !ok) return ok;
         std::int64_t count = 0;
         for (std::size_t i = 0; i < rows_.size(); ++i) {
             const KeptRow& row = rows_[i];

@@ -33,7 +33,7 @@ public:
     static Task<Result<Creation>> begin(Store& store, std::int64_t domid, std::string document,
                                         std::string what, Deadline until, std::string things = {});
     /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
-    /// its intents by that (R5) and strikes it off; its things are stale until finish() puts them
+    /// its intents by that (R5) and unregisters it; its things are stale until finish() puts them
     /// in. Errors: busy, gone, refused (it is being created, or its document is closed); io (QEMU's
     /// death could not be seen: the row is as it was). A failure later leaves the domain without a
     /// QEMU, never without its document.

@@ -15,7 +15,7 @@
 //      and document. Where the disk has no room for the copy, it goes without, and history says so
 //      (R21).
 //
-// strike_off_qemu() is for a row whose domain goes on: QEMU is proved dead, its intents are settled
+// unregister_qemu() is for a row whose domain goes on: QEMU is proved dead, its intents are settled
 // by that, its entries become stale.
 #include "store/lifecycle/destroy.hpp"
 
@@ -428,7 +428,7 @@ Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why
                                   std::move(why), until);
 }
 
-Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
+Task<Result<void>> unregister_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
 {
     const auto row = read_domain(store.db(), domain.id);
     if (!row || !row->registration) co_return Result<void>();
@@ -450,7 +450,7 @@ Task<Result<void>> strike_off_qemu(Store& store, DomainRow domain, SlowHold& hol
     }
     remove_socket(store, *row);
     co_return co_await journal.commit(
-        hold, "strike off QEMU", until,
+        hold, "unregister QEMU", until,
         [&](const FastHold& fast) -> Result<void> {
             const auto number = value_of(fast.domain());
             store.db()
@@ -478,7 +478,7 @@ Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Dead
     auto killed = co_await kill_qemu(store, domain, Unseen::is_refused, until);
     if (!killed) co_return killed;
     if (auto cleared = co_await clear_own(store, domain, true, until); !cleared) co_return cleared;
-    co_return co_await strike_off_qemu(store, std::move(domain), hold, until);
+    co_return co_await unregister_qemu(store, std::move(domain), hold, until);
 }
 
 Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //   1. write_initial: what QEMU was started with, before anything is added to it.
 //   2. resolve_left_open: intents of a finisher that died.
-//   3. seek_things: each thing of QEMU's in the order in which it was made, what it stands on
+//   3. seek_things: each thing of QEMU's in the order in which it was made, what it depends on
 //      before it, and whether QEMU has it.
 //   4. put_things: what is not there is attached by its class, at the place that it had; what
 //      cannot be is a note, no failure.
@@ -80,7 +80,7 @@ Task<Result<void>> resolve_left_open(Store& store, Engine& engine, Deadline unti
     co_return Result<void>();
 }
 
-// The things of QEMU's in the order in which they were made, what they stand on before them.
+// The things of QEMU's in the order in which they were made, what they depend on before them.
 std::vector<Sought> things_to_seek(Db& db, DomainId domain)
 {
     std::vector<Sought> things;

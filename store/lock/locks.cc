@@ -347,7 +347,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
     Fd events;
     std::optional<Waiting> waiting;
     for (;;) {
-        if (!unbroken(*lock, id)) {
+        if (!still_current(*lock, id)) {
             lock = slow_.prepare(byte(LockKind::slow, id));
             if (!lock) co_return std::move(lock).error();
         }
@@ -443,7 +443,7 @@ Result<void> Locks::break_slow(std::int64_t id) const
     return slow_.set_generation(slot, (slow_.generation(slot) + 1) & kGenerationMask);
 }
 
-bool Locks::unbroken(const ByteLock& slow, std::int64_t id) const
+bool Locks::still_current(const ByteLock& slow, std::int64_t id) const
 {
     return slow.byte() == byte(LockKind::slow, id);
 }
@@ -522,7 +522,7 @@ Memory Locks::remembered() const
     return has_own ? own : foreign;
 }
 
-bool Locks::unmoved() const
+bool Locks::unchanged() const
 {
     return file_identity(locks_.path()) == locks_.identity() &&
            file_identity(slow_.path()) == slow_.identity();

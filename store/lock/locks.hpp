@@ -125,8 +125,8 @@ public:
     /// Gives the slow lock of `id` another byte. REQUIRES a transaction that advances the epoch and
     /// is committed after this. Error io: nothing has changed.
     Result<void> break_slow(std::int64_t id) const;
-    /// Is it unbroken? REQUIRES that the epoch was read before.
-    [[nodiscard]] bool unbroken(const ByteLock& slow, std::int64_t id) const;
+    /// Is it still current? REQUIRES that the epoch was read before.
+    [[nodiscard]] bool still_current(const ByteLock& slow, std::int64_t id) const;
     /// Wakes those who wait for slow locks, so that they look again.
     void wake_slow_waiters() const;
     /// The byte of a lock, and its file: to ask the kernel who keeps it.
@@ -142,7 +142,7 @@ public:
     [[nodiscard]] bool may_lock() const noexcept { return locks_.may_lock(); }
 
     /// R17: both files are still those that were opened.
-    [[nodiscard]] bool unmoved() const;
+    [[nodiscard]] bool unchanged() const;
 
 private:
     Locks(LockFile locks, LockFile slow) : locks_(std::move(locks)), slow_(std::move(slow)) {}

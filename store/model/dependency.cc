@@ -64,7 +64,7 @@ public:
     std::vector<std::size_t> take() { return std::move(order_); }
 
 private:
-    [[nodiscard]] std::set<std::size_t> stands_on(std::size_t number) const
+    [[nodiscard]] std::set<std::size_t> depends_on(std::size_t number) const
     {
         std::set<std::size_t> found;
         for (const auto& text : strings_of(plans_[number]))
@@ -78,7 +78,7 @@ private:
     {
         if (seen_[number]) return;
         seen_[number] = true;
-        for (const auto other : stands_on(number))
+        for (const auto other : depends_on(number))
             visit(other);
         order_.push_back(number);
     }

@@ -116,7 +116,7 @@ Result<Plan> compile_plan(std::string_view thing_json);
 /// The device that a device_del with these arguments asks for.
 [[nodiscard]] Product device_of_removal(std::string_view arguments);
 
-/// Does `command` take out something that a device may stand on?
+/// Does `command` take out something that a device may depend on?
 [[nodiscard]] bool takes_out_backend(const Command& command) noexcept;
 
 /// `product` with the command that takes such a thing out, when it has none of its own.

@@ -2,7 +2,8 @@
 // How one operation goes. operate() is the whole; ask_again() joins it at step 5 for an intent that
 // is open already.
 //
-//   1. make_way (pending.cc): an open intent on the same key comes first. If it asked for the same,
+//   1. resolve_pending (pending.cc): an open intent on the same key comes first. If it asked for
+//   the same,
 //      what becomes of it is this operation's answer.
 //   2. open_files: every image of the plan, in a child process. It fails before anything is
 //      written.
@@ -342,7 +343,7 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
     std::vector<Wish> wishes;
     for (const auto& draft : drafts)
         wishes.push_back(wish_of(draft));
-    auto way = co_await make_way(std::move(wishes), until);
+    auto way = co_await resolve_pending(std::move(wishes), until);
     if (!way) co_return std::move(way).error();
     if (*way) co_return **std::move(way);
     std::vector<Fd> files;  // of all drafts, in order

@@ -2,7 +2,7 @@
 // The one engine that every operation on a qmp thing goes through (DESIGN 3):
 //
 //   slow lock; connect, prove the peer, barrier       Engine::begin      R3 R7 R11 R12 R15
-//   an open intent on this key is resolved first      Engine::make_way   (pending.cc)
+//   an open intent on this key is resolved first      Engine::resolve_pending   (pending.cc)
 //   probe; commit 1; plan; probe; commit 2            Engine::operate    R16 R4 R8 R10 R5 R6
 //   disconnect, release                               ~Engine
 //
@@ -95,7 +95,7 @@ public:
     /// request for the same was found done, or has been finished now. Errors: in_doubt, with the
     /// number of an older request for the same; refused, naming another's that stays open; gone,
     /// lost, busy.
-    Task<Result<std::optional<Done>>> make_way(std::vector<Wish> wishes, Deadline until);
+    Task<Result<std::optional<Done>>> resolve_pending(std::vector<Wish> wishes, Deadline until);
     /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as
     /// of begin().
     Task<Result<void>> stay_connected(Deadline until);

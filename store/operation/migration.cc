@@ -82,7 +82,7 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
 {
     if (name)
         if (auto ok = check_name(*name); !ok) return ok.error();
-    const ReadTransaction at_once(db);  // R2
+    const ReadTransaction snapshot(db);  // R2
     const auto row = read_domain(db, domain.id);
     if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
         return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");

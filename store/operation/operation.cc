@@ -166,7 +166,7 @@ Task<Result<Done>> perform_under(Store& store, Engine& engine, Prepared prepared
     if (auto connected = co_await engine.stay_connected(until); !connected)
         co_return std::move(connected).error();
     std::vector<Wish> wishes(1, prepared.wish);
-    auto way = co_await engine.make_way(std::move(wishes), until);
+    auto way = co_await engine.resolve_pending(std::move(wishes), until);
     if (!way) co_return std::move(way).error();
     if (*way) co_return **std::move(way);
     auto draft = co_await complete(store, engine, std::move(prepared), until);
@@ -195,7 +195,7 @@ Task<Result<Done>> perform_all(Store& store, Engine& engine, std::vector<Prepare
     std::vector<Wish> wishes;
     for (const auto& prepared : all)
         wishes.push_back(prepared.wish);
-    auto way = co_await engine.make_way(std::move(wishes), until);
+    auto way = co_await engine.resolve_pending(std::move(wishes), until);
     if (!way) co_return std::move(way).error();
     if (*way) co_return **std::move(way);
     std::vector<Draft> drafts;

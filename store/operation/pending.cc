@@ -144,7 +144,7 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     co_return co_await settle_found(intents, std::move(found), until);
 }
 
-Task<Result<std::optional<Done>>> Engine::make_way(std::vector<Wish> wishes, Deadline until)
+Task<Result<std::optional<Done>>> Engine::resolve_pending(std::vector<Wish> wishes, Deadline until)
 {
     for (const auto& wish : wishes) {
         const auto id = open_intent_of(store_->db(), domain_.id, wish.thing);

@@ -32,7 +32,7 @@ namespace xlstore {
 namespace {
 
 constexpr auto kGonePoll = std::chrono::milliseconds(100);
-// A device lets go of what it stood on a moment after it is gone itself.
+// A device lets go of what it depended on a moment after it is gone itself.
 constexpr auto kReleaseWait = std::chrono::milliseconds(1500);
 constexpr auto kReleasePoll = std::chrono::milliseconds(20);
 
@@ -191,7 +191,7 @@ Task<Result<void>> PlanRunner::undo(Command command, Deadline until)
 }
 
 // Takes products out, last first. The guest is asked for each device that it was not asked for yet;
-// what they may stand on waits until all of them are gone.
+// what they may depend on waits until all of them are gone.
 Task<Result<void>> PlanRunner::take_out(const std::vector<Product>& products, Deadline until)
 {
     engine_->monitor().forget_unplugs();
@@ -260,7 +260,7 @@ Task<Evidence> PlanRunner::clear_up(Verb verb, const Probe& probe, Evidence evid
     co_return evidence;
 }
 
-// Undoes steps, last first, until one cannot be: what stands on something goes first. The guest is
+// Undoes steps, last first, until one cannot be: what depends on something goes first. The guest is
 // asked for each device of them. What went wrong; empty: nothing. In `undoing_` is left what was
 // not undone.
 Task<std::string> PlanRunner::take_back(Deadline until)
@@ -318,7 +318,7 @@ Task<PlanRunner::Next> PlanRunner::run_step(const Draft& whole, const Step& step
                                             Deadline until)
 {
     const bool asks = only_asks_the_guest(step.command);
-    // A device has to be gone before what it stands on.
+    // A device has to be gone before what it depends on.
     if (!asks && was_asked_ && !co_await guest_let_go(until)) co_return Next::step;
     const Command command{step.command.execute, with_captured(step.command.arguments, captured_)};
     auto reply = co_await send(command, until, image);

@@ -4,9 +4,9 @@
 //
 // What is no finding, since it belongs to something that is looked at: initial devices; what a
 // device model made for a back end of xenstore (store/classes/device_model.hpp); block nodes with a
-// name that QEMU gave ("#block…"), and those that a known node or drive stands on; descriptor sets,
-// which are a means, and which QEMU itself drops; everything below /machine/unattached, which QEMU
-// made for a device of its own.
+// name that QEMU gave ("#block…"), and those that a known node or drive depends on; descriptor
+// sets, which are a means, and which QEMU itself drops; everything below /machine/unattached, which
+// QEMU made for a device of its own.
 #ifndef XLSTORE_STORE_OPERATION_SURVEY_HPP_
 #define XLSTORE_STORE_OPERATION_SURVEY_HPP_
 

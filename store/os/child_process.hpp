@@ -65,7 +65,7 @@ private:
 };
 
 /// Reaps the children that were let go, or hung when they were killed, and that have ended since;
-/// no other child of the embedder's. Each creation, destruction and striking off does this, and
+/// no other child of the embedder's. Each creation, destruction and unregistering does this, and
 /// each opening of an image, so that no more zombies stay than children have ended and were not
 /// looked after. Any thread; never waits.
 void reap_programs() noexcept;

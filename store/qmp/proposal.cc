@@ -28,7 +28,7 @@ using qmp::Monitor;
 // They are grouped by comparing each with each: how long that takes is not QEMU's to say (R20).
 constexpr std::size_t kStrangersMost = 2'000;
 
-// Who stands on whom among the block nodes. The query is marked as one for debugging, and there is
+// Which block node depends on which. The query is marked as one for debugging, and there is
 // no other that says it; a QEMU without it gets an entry for each node.
 struct BlockGraph {
     std::map<std::int64_t, std::string> node;          // block nodes by number
@@ -127,7 +127,7 @@ bool is(const Product& product, std::string_view kind, std::string_view name)
 }
 
 // What `device` names as its own among the strangers.
-bool stands_on(const SeenDevice& device, const Product& product)
+bool depends_on(const SeenDevice& device, const Product& product)
 {
     return std::any_of(device.properties.begin(), device.properties.end(), [&](const auto& member) {
         const auto& [name, value] = member;
@@ -180,8 +180,8 @@ std::optional<Product> device_behind(const std::string& backend)
 struct NodeOwners {
     std::set<std::string> of_somebody_known;
     std::map<std::string, std::string> path_of_device;  // by node
-    std::map<std::string, std::string> top;             // by node: the one that nothing stands on
-    std::map<std::string, std::size_t> depth;           // how much stands on it
+    std::map<std::string, std::string> top;             // by node: the one on which none depends
+    std::map<std::string, std::size_t> depth;           // how many depend on it
 };
 
 NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
@@ -269,7 +269,7 @@ Group take_one_group(Grouping& grouping, const NodeOwners& nodes)
     return group;
 }
 
-// A device with what it stands on, which goes out of `grouping`.
+// A device with what it depends on, which goes out of `grouping`.
 Task<Result<Proposal>> propose_device(Monitor& monitor, const Product& device,
                                       const std::string& driver, Grouping& grouping,
                                       const NodeOwners& nodes, const std::vector<VcpuSlot>& slots,
@@ -279,8 +279,8 @@ Task<Result<Proposal>> propose_device(Monitor& monitor, const Product& device,
     if (!seen) co_return std::move(seen).error();
     Group group = grouping.take([&](const Product& p) {
         const auto at = nodes.path_of_device.find(p.name);
-        return stands_on(*seen, p) || (p.kind == "node" && at != nodes.path_of_device.end() &&
-                                       at->second == path_of(device));
+        return depends_on(*seen, p) || (p.kind == "node" && at != nodes.path_of_device.end() &&
+                                        at->second == path_of(device));
     });
     std::stable_sort(group.begin(), group.end(), [&](const Product& a, const Product& b) {
         const auto depth = [&](const Product& p) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is in QEMU and in no entry, as the entries that it would have. A device is put down with
-// what it stands on (its block nodes, character device, network back end, objects), so that one
+// what it depends on (its block nodes, character device, network back end, objects), so that one
 // detach takes out all of it.
 #ifndef XLSTORE_STORE_QMP_PROPOSAL_HPP_
 #define XLSTORE_STORE_QMP_PROPOSAL_HPP_
@@ -18,7 +18,7 @@ namespace xlstore {
 struct Proposal {
     ThingName name;
     std::string json;
-    std::vector<Product> products;  ///< what stands on another comes after it
+    std::vector<Product> products;  ///< what depends on another comes after it
     std::string seen;               ///< what QEMU calls it
 };
 

@@ -141,7 +141,7 @@ inline document(i, wanted)
 /* A child whose creator died never answers. */
 #define last_wait(i) (qemu[i] == GATED && parent[i] == 0)
 
-/* Engine::begin, make_way, operate. `wanted` is the image that the thing shall have. */
+/* Engine::begin, resolve_pending, operate. `wanted` is the image that the thing shall have. */
 proctype Operation(byte p; byte i; byte t; byte verb; byte wanted)
 {
     bool acting = false; /* between commit 1 and commit 2 of its own plan */
@@ -428,7 +428,7 @@ proctype Lifecycle(byte p; byte i; bool last)
     :: crash(p); goto dead
     fi;
     if
-    :: row[i] == RUNNING && registered[i] && qemu[i] == DEAD -> goto struck
+    :: row[i] == RUNNING && registered[i] && qemu[i] == DEAD -> goto dead_qemu
     :: row[i] == CREATING && registered[i] && qemu[i] != DEAD
     :: row[i] == CREATING && (!registered[i] || qemu[i] == DEAD) -> goto retire
     :: else -> goto out
@@ -436,14 +436,14 @@ proctype Lifecycle(byte p; byte i; bool last)
     FINISH_CREATION(unfinished);
     goto out;
 
-struck:
+dead_qemu:
     TRY(probe_dead(p, i, t));
     if
     :: adopt(p, i, t);
         COMMIT(commit_settle(p, i, t), out)
     :: intent[X(i, t)] == NO_INTENT
     fi;
-    COMMIT(strike_off(p, i), out);
+    COMMIT(unregister(p, i), out);
     goto out;
 
 unfinished:

@@ -60,7 +60,7 @@ c_decl {
 #define SEEN_DEAD 25
 #define UNLINK 26
 #define END 27
-#define STRIKE_OFF 28
+#define UNREGISTER 28
 #define DIES 29  /* its last line was before */
 #define MAYBE 30 /* the next so many moves are those of a last line, which may not have had effect */
 #define NEVER 31 /* of an intent that was never opened */
@@ -235,10 +235,10 @@ proctype Trace()
         :: what == UNLINK ->
             if
             :: destroy_unlink(me, 0)
-            :: strike_unlink(me, 0)
+            :: unregister_unlink(me, 0)
             fi
         :: what == END -> destroy_end(me, 0)
-        :: what == STRIKE_OFF -> strike_off(me, 0)
+        :: what == UNREGISTER -> unregister(me, 0)
         :: what == DIES -> d_step { die(me) }
         :: what == NEVER -> false
         :: what == MAYBE -> /* as it is; or not */

@@ -32,7 +32,7 @@ IMAGES = {"after": "WAS_AFTER", "before": "WAS_BEFORE", "neither": "EMPTY", "hal
 VERBS = {"add": "ADD", "remove": "REMOVE", "change": "CHANGE"}
 SEEN_FOR = {"add": "ABSENT", "remove": "ANY", "change": "IN_DRIVE"}
 REPLIES = {"done": "REPLY_DONE", "refused": "REPLY_REFUSED", "nothing": "NO_REPLY"}
-COMMITS = {"register": "REGISTER", "born": "BORN", "running": "STARTED", "strike off QEMU": "STRIKE_OFF",
+COMMITS = {"register": "REGISTER", "born": "BORN", "running": "STARTED", "unregister QEMU": "UNREGISTER",
            "open intent": None, "settle intent": None, "note intent": None}
 STEPS = {"slow.taken": "TAKE", "slow.given": "GIVE", "slow.broken": "BREAK_LOCK", "connected": "CONNECT",
          "refused": "REFUSED_COMMIT", "spawned": "SPAWN", "gate": "GATE", "destroy.locked": "DESTROY_LOCK",

@@ -83,7 +83,7 @@ byte crashes, breaks, losses, qemu_deaths;
 
 /* Commands. */
 #define NO_COMMAND 0
-#define MAKE_PART 1  /* blockdev-add, chardev-add: what the thing stands on */
+#define MAKE_PART 1  /* blockdev-add, chardev-add: what the thing depends on */
 #define MAKE_WHOLE 2 /* device_add */
 #define ASK_GUEST 3  /* device_del: the guest may let go later, and then a part is left */
 #define TAKE_PART 4  /* blockdev-del, chardev-remove */
@@ -948,7 +948,7 @@ inline probe_dead(p, i, t)
     }
 }
 
-inline strike_unlink(p, i)
+inline unregister_unlink(p, i)
 {
     d_step {
         HOLDS(p, i) && registered[i] && qemu[i] == DEAD && OUR_SOCKET(i) -> at_path = 0
@@ -956,7 +956,7 @@ inline strike_unlink(p, i)
 }
 
 /* Its row stays, without a QEMU, its entries stale. */
-inline strike_off(p, i)
+inline unregister(p, i)
 {
     d_step {
         WRITABLE(p, i) && registered[i] && qemu[i] == DEAD ->

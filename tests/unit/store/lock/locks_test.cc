@@ -513,17 +513,17 @@ TEST_F(LocksTest, BrokenLockIsFreeAndTheOldHoldHasNoPartInIt)
     const Locks locks = open();
     const Locks others = open();
     auto old = take(locks, loop_, LockKind::slow, 7);
-    ASSERT_TRUE(old && locks.unbroken(*old, 7));
+    ASSERT_TRUE(old && locks.still_current(*old, 7));
     EXPECT_TRUE(*others.is_held(LockKind::slow, 7));
 
     ASSERT_TRUE(others.break_slow(7));
 
     EXPECT_TRUE(old->held()) << "the kernel takes it from no holder";
-    EXPECT_FALSE(locks.unbroken(*old, 7));
+    EXPECT_FALSE(locks.still_current(*old, 7));
     EXPECT_FALSE(*locks.is_held(LockKind::slow, 7));
     auto fresh = take(others, loop_, LockKind::slow, 7);
     ASSERT_TRUE(fresh);
-    EXPECT_TRUE(others.unbroken(*fresh, 7));
+    EXPECT_TRUE(others.still_current(*fresh, 7));
     EXPECT_FALSE(*locks.try_acquire(LockKind::slow, 7));
     EXPECT_FALSE(*locks.try_shared(LockKind::slow, 7));
     old->release();
@@ -554,7 +554,7 @@ TEST_F(LocksTest, WaiterGetsTheLockWhenItIsBroken)
         loop_.wait_and_dispatch();
     const auto lock = waiting.take();
     ASSERT_TRUE(lock);
-    EXPECT_TRUE(locks.unbroken(*lock, 7));
+    EXPECT_TRUE(locks.still_current(*lock, 7));
 }
 
 TEST_F(LocksTest, WaiterOfAFileThatIsReplacedIsTold)
@@ -565,7 +565,7 @@ TEST_F(LocksTest, WaiterOfAFileThatIsReplacedIsTold)
     waiting.start();
     std::filesystem::rename(directory_ / "slow", directory_ / "slow.away");
     LockFile::create(directory_ / "slow", 0600);
-    EXPECT_FALSE(locks.unmoved());
+    EXPECT_FALSE(locks.unchanged());
     held->release();
     while (!waiting.done())
         loop_.wait_and_dispatch();
