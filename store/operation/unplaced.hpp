@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Things of which it is not known where QEMU put them: entries of release 0.1, what level two
-// added, what was found in QEMU. Asked for before it is needed: before that QEMU goes, and before
-// its state goes to another.
+// Things of which it is not known where QEMU put them: entries of release 0.1, what external QMP
+// clients added, what was found in QEMU. Asked for before it is needed: before that QEMU goes, and
+// before its state goes to another.
 #ifndef XLSTORE_STORE_OPERATION_UNPLACED_HPP_
 #define XLSTORE_STORE_OPERATION_UNPLACED_HPP_
 

@@ -267,7 +267,7 @@ void check_arguments(struct world* world)
     INVALID(xlstore_wait_start(NULL, 1, NULL, tell, &t, &op));
     INVALID(xlstore_wait_start(s, 1, NULL, NULL, &t, &op));
 
-    /* Level two, but for what needs a hold (own_qmp.c). */
+    /* External QMP client, but for what needs a hold (external_qmp.c). */
     {
         xlstore_hold* const no_hold = (xlstore_hold*)world;
         xlstore_hold* hold = no_hold;

@@ -64,7 +64,7 @@ void check_looking(struct world* world);
 void check_backup(struct world* world);
 void check_edits(struct world* world);
 void check_operations(struct world* world);
-void check_own_qmp(struct world* world);
+void check_external_qmp(struct world* world);
 void check_lifecycle(struct world* world);
 void check_creation(struct world* world);
 void check_recovery(struct world* world);

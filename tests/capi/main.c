@@ -177,7 +177,7 @@ static int run_groups(struct world* world, int argc, char** argv)
         {"without_store", without_store}, {"arguments", check_arguments},
         {"looking", check_looking},       {"edits", check_edits},
         {"backup", check_backup},
-        {"operations", check_operations}, {"own_qmp", check_own_qmp},
+        {"operations", check_operations}, {"external_qmp", check_external_qmp},
         {"lifecycle", check_lifecycle},   {"creation", check_creation},
         {"recovery", check_recovery},     {"callbacks", check_callbacks},
         {"processes", check_processes},

@@ -230,10 +230,10 @@ OPERATIONS = {o.name: o for o in (
               prepare=runs_elsewhere_anew, unchanged=True),
     # Programs that embed the library (../embed).
     Operation("eventloop", (RUNNING, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop"),
-    Operation("own_qmp_add", (RUNNING,), ("domid:7", "add"), (USBCTRL[0], "entry:usbctrls/1=present"),
-              anew=True, program="own_qmp"),
-    Operation("own_qmp_ask", (RUNNING, USBCTRL), ("domid:7", "remove"), (),
-              anew=True, guest_holds=True, program="own_qmp", statuses=(3,)),
+    Operation("external_qmp_add", (RUNNING,), ("domid:7", "add"), (USBCTRL[0], "entry:usbctrls/1=present"),
+              anew=True, program="external_qmp"),
+    Operation("external_qmp_ask", (RUNNING, USBCTRL), ("domid:7", "remove"), (),
+              anew=True, guest_holds=True, program="external_qmp", statuses=(3,)),
     # It recovers at its start: killed while it settles what a crash left, or while it goes on from there.
     Operation("eventloop_recovers", (RUNNING, NO_TABLET, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop",
               left=("commit.before:3", TABLET[1])),

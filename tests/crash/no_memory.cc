@@ -251,7 +251,7 @@ public:
                  });
              },
              [this] { return sql(copy_, "SELECT name FROM domain WHERE domid = 7") == "other"; }},
-            {"level two",
+            {"external QMP client",
              {},
              [this](xlstore_store* store, const auto& arm) { return intended(store, arm); },
              [this] {

@@ -33,7 +33,7 @@ import harness  # noqa: E402
 import judge  # noqa: E402
 
 SECONDS = 120.0     # a command that takes longer hangs
-C_PROGRAMS = ("minimal", "eventloop", "own_qmp")
+C_PROGRAMS = ("minimal", "eventloop", "external_qmp")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
@@ -205,9 +205,9 @@ class World:
 
     @contextlib.contextmanager
     def stopped_before_sending(self, *words):
-        """own_qmp with its intent committed, and nothing sent yet: its second commit after the session's."""
-        with self.running("own_qmp", *words, XLSTORE_STOP_AT="commit.after:2") as process:
-            wait_until(lambda: judge.stat_fields(process.pid)[0] == b"T", "own_qmp stops")
+        """external_qmp with its intent committed, and nothing sent yet: its second commit after the session's."""
+        with self.running("external_qmp", *words, XLSTORE_STOP_AT="commit.after:2") as process:
+            wait_until(lambda: judge.stat_fields(process.pid)[0] == b"T", "external_qmp stops")
             yield process
 
 
@@ -254,7 +254,7 @@ def try_eventloop(world, domains):
         domain.expect(mouse[0], True, mouse[1], "present")
 
 
-def try_own_qmp(world, domain):
+def try_external_qmp(world, domain):
     add, remove = (domain.name, "add"), (domain.name, "remove")
     device, entry = "xenusb-1", "usbctrls/1"
     if world.options.crash_points:
@@ -264,12 +264,12 @@ def try_own_qmp(world, domain):
             process.kill()
             process.wait()
         need([i["operation"] for i in domain.intents()] == ["add"], "its intent is open")
-        _, err = world.run("own_qmp", *add)
+        _, err = world.run("external_qmp", *add)
         need("is taken over" in err, "it says that it found the intent")
         domain.expect(device, True, entry, "present")
-        world.run("own_qmp", *remove, status=3)
+        world.run("external_qmp", *remove, status=3)
         domain.reset()
-        world.run("own_qmp", *remove)
+        world.run("external_qmp", *remove)
         domain.expect(device, False, entry, None)
 
         # A QEMU that falls silent leaves it in doubt, and does it later or never: recovery finds out which.
@@ -283,20 +283,20 @@ def try_own_qmp(world, domain):
         there = device in domain.devices()
         domain.expect(device, there, entry, "present" if there else None)
     if domain.entry(entry) is None:
-        world.run("own_qmp", *add)
+        world.run("external_qmp", *add)
     domain.expect(device, True, entry, "present")
 
     # There already: refused, and nothing is changed.
-    world.run("own_qmp", *add, status=1)
+    world.run("external_qmp", *add, status=1)
     domain.expect(device, True, entry, "present")
 
     # The guest has no operating system, and lets go of nothing before it is reset.
-    _, err = world.run("own_qmp", *remove, status=3)
+    _, err = world.run("external_qmp", *remove, status=3)
     need("in doubt" in err, "it says so")
     intent, = domain.intents()
     need(intent["asked_us"] is not None and domain.entry(entry) == "removing", f"asked: {intent}")
     domain.reset()
-    world.run("own_qmp", *remove)
+    world.run("external_qmp", *remove)
     domain.expect(device, False, entry, None)
 
 
@@ -315,7 +315,7 @@ def run_all(world):
     domains = [Domain(world, domid) for domid in (7, 8, 9)]
     try_minimal(world, domains[0])
     try_eventloop(world, domains)
-    try_own_qmp(world, domains[1])
+    try_external_qmp(world, domains[1])
     try_cxx(world, domains)
     for domain in domains:
         domain.expect_invariant()

@@ -210,7 +210,7 @@ TEST_F(SoftResetTest, AnAddressThatIsTakenIsSaidAndNotReplacedByAnother)
     EXPECT_NE(cell("SELECT address FROM thing WHERE key = 'rng'"), address);
 }
 
-// A row of release 0.1, or one of level two: QEMU is asked before it is ended.
+// A row of release 0.1, or one of an external QMP client: QEMU is asked before it is ended.
 TEST_F(SoftResetTest, AsksForAddressesThatAreNotKnownBeforeTheQemuGoes)
 {
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));

@@ -273,7 +273,7 @@ int32_t xlstore_wait(xlstore_store* store, int64_t intent, const xlstore_call* c
 int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_call* call,
                            xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* ---- External QMP client (level two): the embedder talks to QEMU itself --------------------- *
+/* ---- External QMP client: the embedder talks to QEMU itself --------------------------------- *
  *
  *   xlstore_slow_lock -> connect, and probe -> xlstore_intend -> send -> xlstore_settle -> hang up
  *                                                                    -> xlstore_hold_release
@@ -603,7 +603,7 @@ int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const 
 
 /* Closes a running domain's document for a time, as a rule that of a migration: what attaches,
  * detaches, inserts, ejects, edits, or replaces its QEMU is refused at commit 1 (XLSTORE_E_REFUSED,
- * naming who closed it, when, why, and how it is opened), also for level two and also in this
+ * naming who closed it, when, why, and how it is opened), also with an external QMP client, also in this
  * process. Destroying it, recovery, and another name pass. Waits for the slow lock, so that no
  * operation is under way. Asks QEMU for addresses that are not known. It stays closed when its
  * closer dies. `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Level two: what an embedder saw of the new image says nothing of an entry that is made of
 // something else (R16).
-#include "store/operation/own_qmp.hpp"
+#include "store/operation/external_qmp.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,9 +12,9 @@
 namespace xlstore {
 namespace {
 
-class OwnQmpTest : public testing::Test {
+class ExternalQmpTest : public testing::Test {
 protected:
-    OwnQmpTest()
+    ExternalQmpTest()
     {
         StoreOptions options;
         options.directory = scratch_.path();
@@ -67,7 +67,7 @@ protected:
     std::string message_;
 };
 
-TEST_F(OwnQmpTest, PresentEntryMadeOfSomethingElseIsNotReplaced)
+TEST_F(ExternalQmpTest, PresentEntryMadeOfSomethingElseIsNotReplaced)
 {
     have("present", "qemu", "k", device("one"), {"one"});
     EXPECT_EQ(intend("qemu", device("two")), Errc::exists);
@@ -75,7 +75,7 @@ TEST_F(OwnQmpTest, PresentEntryMadeOfSomethingElseIsNotReplaced)
     EXPECT_EQ(intend("qemu", device("one")), std::nullopt);  // that was looked for
 }
 
-TEST_F(OwnQmpTest, RecordedProductsCountNotTheText)
+TEST_F(ExternalQmpTest, RecordedProductsCountNotTheText)
 {
     // Its text would make "one"; the embedder's own plan made another.
     have("present", "qemu", "k", device("one"), {"own"});
@@ -85,13 +85,13 @@ TEST_F(OwnQmpTest, RecordedProductsCountNotTheText)
               std::nullopt);
 }
 
-TEST_F(OwnQmpTest, StaleEntryIsNeverInTheWay)
+TEST_F(ExternalQmpTest, StaleEntryIsNeverInTheWay)
 {
     have("stale", "qemu", "k", device("one"), {});
     EXPECT_EQ(intend("qemu", device("two")), std::nullopt);
 }
 
-TEST_F(OwnQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
+TEST_F(ExternalQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
 {
     have("present", "pcidevs", "0000:03:00.0", R"({"bus":3})", {});
     const std::string plan = R"({"steps":[{"execute":"device_add","arguments":{"id":"pt"}}]})";
@@ -99,7 +99,7 @@ TEST_F(OwnQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
     EXPECT_EQ(intend("pcidevs", R"({"bus":3})", plan), std::nullopt);
 }
 
-TEST_F(OwnQmpTest, TwoPciDevicesByNameAreTwoThings)
+TEST_F(ExternalQmpTest, TwoPciDevicesByNameAreTwoThings)
 {
     have("present", "pcidevs", "#4", R"({"name":"gpu"})", {"pt-gpu"});
     const std::string plan = R"({"steps":[{"execute":"device_add","arguments":{"id":"pt"}}]})";

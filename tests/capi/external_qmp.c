@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Level two, and breaking a lock. Nothing is sent to QEMU here: what was "seen" is said as each
- * case wants it (tests/embed/own_qmp.c is the real thing). */
+ * case wants it (tests/embed/external_qmp.c is the real thing). */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <string.h>
@@ -247,7 +247,7 @@ static void check_locking(struct world* world)
     xlstore_close(other);
 }
 
-void check_own_qmp(struct world* world)
+void check_external_qmp(struct world* world)
 {
     xlstore_store* const s = world->store;
     xlstore_hold* hold = NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What level two of the C interface costs an embedder, without its QMP: slow lock, intend, settle,
+// What an embedder with an external QMP client pays, without its QMP: slow lock, intend, settle,
 // with all checks of its connection to a real QEMU, beside the internal two commits of the same
 // change of the same CD drive. They take turns, so that the counter "ratio" is of one moment.
 // Bar: 1.3.
@@ -160,7 +160,7 @@ struct Moment {
     }
 };
 
-void level_two(benchmark::State& state)
+void external_qmp_cost(benchmark::State& state)
 {
     Fixture fixture(state.range(0));
     const auto entry =
@@ -190,7 +190,12 @@ void level_two(benchmark::State& state)
     state.counters["cpu_ratio"] = ours_cpu / internal_cpu;
     state.SetLabel("bar: ratio 1.3");
 }
-BENCHMARK(level_two)->Arg(5)->Arg(60)->Arg(1000)->UseManualTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(external_qmp_cost)
+    ->Arg(5)
+    ->Arg(60)
+    ->Arg(1000)
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "store/operation/own_qmp.hpp"
+#include "store/operation/external_qmp.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Level two: slow lock, intend, settle.
-#include "store/operation/own_qmp.hpp"
+#include "store/operation/external_qmp.hpp"
 
 #include <new>
 

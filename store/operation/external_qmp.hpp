@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Level two of the C interface: the embedder has its own QMP client, as libxl has. The store keeps
+// The external QMP client: the embedder talks to QEMU itself, as libxl does. The store keeps
 // the protocol's order (slow lock, intent, settle, epochs) and checks of the embedder's connection
 // what can be seen from outside. What the embedder promises stands in xlstore.h.
-#ifndef XLSTORE_STORE_OPERATION_OWN_QMP_HPP_
-#define XLSTORE_STORE_OPERATION_OWN_QMP_HPP_
+#ifndef XLSTORE_STORE_OPERATION_EXTERNAL_QMP_HPP_
+#define XLSTORE_STORE_OPERATION_EXTERNAL_QMP_HPP_
 
 #include <cstdint>
 #include <optional>
@@ -37,4 +37,4 @@ Result<std::uint64_t> check_connection(const DomainRow& domain, int fd);
 
 }  // namespace xlstore
 
-#endif  // XLSTORE_STORE_OPERATION_OWN_QMP_HPP_
+#endif  // XLSTORE_STORE_OPERATION_EXTERNAL_QMP_HPP_

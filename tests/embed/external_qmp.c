@@ -3,7 +3,7 @@
  * Level two: a toolstack that talks to QEMU itself, as libxl does, and lets the store keep the
  * intents. It gives a domain a USB controller, or takes it away.
  *
- *   own_qmp STORE DOMAIN add|remove      e.g.  own_qmp /var/lib/xlstore domid:7 add
+ *   external_qmp STORE DOMAIN add|remove      e.g.  external_qmp /var/lib/xlstore domid:7 add
  *
  * The order is all there is to it:
  *   slow lock -> connect, barrier -> look -> intend -> send -> look -> settle -> hang up -> release
@@ -102,8 +102,8 @@ static int32_t failed(int32_t status)
 {
     xlstore_error error = XLSTORE_ERROR_INIT;
     xlstore_last_error(&error);
-    fprintf(stderr, "own_qmp: %s\n", error.message);
-    if (error.advice[0]) fprintf(stderr, "own_qmp: %s\n", error.advice);
+    fprintf(stderr, "external_qmp: %s\n", error.message);
+    if (error.advice[0]) fprintf(stderr, "external_qmp: %s\n", error.advice);
     return status;
 }
 
@@ -118,7 +118,7 @@ static int32_t take_over(xlstore_store* store, xlstore_hold* hold, struct qmp* q
     if (status != XLSTORE_OK) return status;
     operation = strstr(plan, "\"operation\":\"add\"") ? XLSTORE_ADD : XLSTORE_REMOVE;
     xlstore_string_free(plan);
-    fprintf(stderr, "own_qmp: intent %lld is taken over\n", (long long)earlier);
+    fprintf(stderr, "external_qmp: intent %lld is taken over\n", (long long)earlier);
     if (operation == ours->operation) {
         *intent = earlier;
         return XLSTORE_OK;
@@ -161,7 +161,7 @@ static int32_t carry_out(xlstore_hold* hold, struct qmp* qmp, int64_t intent, in
         const int32_t status = xlstore_settle(hold, intent, seen, evidence, NULL);
         if (status != XLSTORE_OK || seen == XLSTORE_SEEN_AFTER) return status;
     }
-    fprintf(stderr, "own_qmp: not done: %s\n", evidence);
+    fprintf(stderr, "external_qmp: not done: %s\n", evidence);
     return XLSTORE_E_REFUSED;
 }
 
@@ -209,7 +209,7 @@ static int32_t change_domain(xlstore_store* store, const char* domain, int32_t o
     xlstore_hold* hold = NULL;
     int32_t status;
 
-    status = xlstore_slow_lock(store, domain, "own_qmp", NULL, &hold);
+    status = xlstore_slow_lock(store, domain, "external_qmp", NULL, &hold);
     if (status == XLSTORE_OK) status = xlstore_find(store, domain, &info);
     if (status == XLSTORE_OK) {
         snprintf(incarnation, sizeof incarnation, "%lld", (long long)info.id);
@@ -220,7 +220,7 @@ static int32_t change_domain(xlstore_store* store, const char* domain, int32_t o
     if (status != XLSTORE_OK) {
         failed(status);
     } else if (!connect_qmp(&qmp, monitor)) {
-        fprintf(stderr, "own_qmp: no QEMU answers at %s; nothing was changed\n", monitor);
+        fprintf(stderr, "external_qmp: no QEMU answers at %s; nothing was changed\n", monitor);
         status = XLSTORE_E_PROTOCOL;
     } else {
         status = intend_and_do(store, hold, &qmp, monitor, operation);
@@ -237,10 +237,10 @@ int main(int argc, char** argv)
     int32_t status;
 
     if (argc != 4 || (strcmp(argv[3], "add") != 0 && strcmp(argv[3], "remove") != 0)) {
-        fprintf(stderr, "usage: own_qmp STORE DOMAIN add|remove\n");
+        fprintf(stderr, "usage: external_qmp STORE DOMAIN add|remove\n");
         return 2;
     }
-    options.program = "own_qmp";
+    options.program = "external_qmp";
     status = xlstore_open(argv[1], &options, &store);
     if (status != XLSTORE_OK)
         failed(status);
