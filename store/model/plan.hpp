@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What an operation is going to do to QEMU, as data: the commands in order, what undoes each, and
 // what to look for afterwards. Written into the intent before the first byte is sent (R10), so that
-// a stranger can find out later what became of it.
+// another process can find out later what became of it.
 #ifndef XLSTORE_STORE_MODEL_PLAN_HPP_
 #define XLSTORE_STORE_MODEL_PLAN_HPP_
 

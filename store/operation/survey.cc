@@ -82,7 +82,7 @@ public:
                     known_.insert(id_of(product));
     }
 
-    [[nodiscard]] std::vector<Product> strangers() const
+    [[nodiscard]] std::vector<Product> unmanaged() const
     {
         std::vector<Product> found;
         for (const auto& [kind, names] : there_.names)
@@ -249,7 +249,7 @@ Task<Result<Survey>> take_survey(Db& db, DomainId domain, const InitialDevices& 
     const std::function<bool(const ThingName&)> taken = [&](const ThingName& name) {
         return surveyor.is_taken(name);
     };
-    auto unknown = co_await propose(monitor, there, surveyor.strangers(), taken, until);
+    auto unknown = co_await propose(monitor, there, surveyor.unmanaged(), taken, until);
     if (!unknown) co_return std::move(unknown).error();
     surveyor.survey_.unknown = *std::move(unknown);
     surveyor.look_at_drives();

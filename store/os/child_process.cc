@@ -132,8 +132,8 @@ bool ChildProcess::is_ours() const noexcept
     return pidfd_ && !reaped_ && !fork_poisoned(generation_);
 }
 
-/// True if the child is reaped, by now and in any way. By pidfd: if the embedder reaps all children,
-/// the pid may be a stranger's, or another child's.
+/// True if the child is reaped, by now and in any way. By pidfd: if the embedder reaps all
+/// children, the pid may be an unrelated process's, or another child's.
 bool ChildProcess::reap() noexcept
 {
     siginfo_t info{};

@@ -419,22 +419,22 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
     if (getsockopt((*connection)->socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
         throw IoError(errno, "cannot ask for the peer of a socket");
     const Peer peer{credentials.pid, credentials.uid, credentials.gid};
-    const auto stranger = [&](const std::string& what) {
+    const auto unrelated_peer = [&](const std::string& what) {
         return Error(Errc::refused,
                      subject + ": monitor " + registration.path + " is not its QEMU's: " + what,
                      "nothing was sent; register the QEMU that belongs to this domain");
     };
     const bool unproved = XLSTORE_MUTATION("peer proof");
     if (file_identity(registration.path) != registration.socket && !unproved)
-        co_return stranger("the socket was replaced since registration");
+        co_return unrelated_peer("the socket was replaced since registration");
     if (peer != registration.peer && !unproved)
-        co_return stranger("the peer is pid " + std::to_string(peer.pid) + " of uid " +
-                           std::to_string(peer.uid) + ", registered was pid " +
-                           std::to_string(registration.peer.pid) + " of uid " +
-                           std::to_string(registration.peer.uid));
+        co_return unrelated_peer("the peer is pid " + std::to_string(peer.pid) + " of uid " +
+                                 std::to_string(peer.uid) + ", registered was pid " +
+                                 std::to_string(registration.peer.pid) + " of uid " +
+                                 std::to_string(registration.peer.uid));
     if (!registration.handed_in && peer.pid != registration.qemu.pid && !unproved)
-        co_return stranger("the peer is pid " + std::to_string(peer.pid) + ", QEMU is pid " +
-                           std::to_string(registration.qemu.pid));
+        co_return unrelated_peer("the peer is pid " + std::to_string(peer.pid) + ", QEMU is pid " +
+                                 std::to_string(registration.qemu.pid));
     switch (life_of(registration.qemu)) {
     case Life::alive:
         break;

@@ -26,7 +26,7 @@ namespace {
 using qmp::Monitor;
 
 // They are grouped by comparing each with each: how long that takes is not QEMU's to say (R20).
-constexpr std::size_t kStrangersMost = 2'000;
+constexpr std::size_t kUnmanagedMost = 2'000;
 
 // Which block node depends on which. The query is marked as one for debugging, and there is
 // no other that says it; a QEMU without it gets an entry for each node.
@@ -126,7 +126,7 @@ bool is(const Product& product, std::string_view kind, std::string_view name)
     return product.kind == kind && product.name == name;
 }
 
-// What `device` names as its own among the strangers.
+// What `device` names as its own among the unmanaged devices.
 bool depends_on(const SeenDevice& device, const Product& product)
 {
     return std::any_of(device.properties.begin(), device.properties.end(), [&](const auto& member) {
@@ -140,7 +140,7 @@ bool depends_on(const SeenDevice& device, const Product& product)
 
 class Grouping {
 public:
-    explicit Grouping(std::vector<Product> strangers) : left_(std::move(strangers)) {}
+    explicit Grouping(std::vector<Product> unmanaged) : left_(std::move(unmanaged)) {}
 
     // Takes those that `belongs` from what is left.
     template <class Belongs>
@@ -184,7 +184,7 @@ struct NodeOwners {
     std::map<std::string, std::size_t> depth;           // how many depend on it
 };
 
-NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
+NodeOwners owners_of(const BlockGraph& graph, const Grouping& unmanaged)
 {
     NodeOwners owners;
     std::map<std::string, std::size_t> heights;
@@ -193,7 +193,7 @@ NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
         if (is_new) it->second = graph.above(name).size();
         return it->second;
     };
-    for (const auto& product : strangers.left()) {
+    for (const auto& product : unmanaged.left()) {
         if (product.kind != "node") continue;
         const auto above = graph.above(product.name);
         owners.depth[product.name] = above.size();
@@ -201,7 +201,7 @@ NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
         std::size_t least = above.size();
         for (const auto number : above) {
             if (const auto it = graph.node.find(number); it != graph.node.end()) {
-                if (!strangers.has("node", it->second)) {
+                if (!unmanaged.has("node", it->second)) {
                     owners.of_somebody_known.insert(product.name);
                 } else if (const auto height = height_of(it->second); height < least) {
                     least = height;
@@ -209,7 +209,7 @@ NodeOwners owners_of(const BlockGraph& graph, const Grouping& strangers)
                 }
             } else if (const auto at = graph.backend.find(number); at != graph.backend.end()) {
                 const auto device = device_behind(at->second);
-                if (device && strangers.has(device->kind, device->name))
+                if (device && unmanaged.has(device->kind, device->name))
                     owners.path_of_device[product.name] = path_of(*device);
                 else
                     owners.of_somebody_known.insert(product.name);
@@ -303,19 +303,19 @@ Task<Result<Proposal>> propose_device(Monitor& monitor, const Product& device,
 }  // namespace
 
 Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& there,
-                                            std::vector<Product> strangers,
+                                            std::vector<Product> unmanaged,
                                             std::function<bool(const ThingName&)> is_taken,
                                             Deadline until)
 {
     std::vector<Proposal> proposals;
-    if (strangers.empty()) co_return proposals;
-    if (strangers.size() > kStrangersMost)
+    if (unmanaged.empty()) co_return proposals;
+    if (unmanaged.size() > kUnmanagedMost)
         co_return Error(Errc::protocol,
-                        "QEMU has " + std::to_string(strangers.size()) +
+                        "QEMU has " + std::to_string(unmanaged.size()) +
                             " things that no entry knows, and no more than " +
-                            std::to_string(kStrangersMost) + " are looked into",
+                            std::to_string(kUnmanagedMost) + " are looked into",
                         "see what is in this QEMU with a client of its own");
-    Grouping grouping(std::move(strangers));
+    Grouping grouping(std::move(unmanaged));
     const auto has_kind = [&](std::string_view kind) {
         return std::any_of(grouping.left().begin(), grouping.left().end(),
                            [&](const Product& p) { return p.kind == kind; });

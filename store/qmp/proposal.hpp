@@ -27,7 +27,7 @@ struct Proposal {
 /// that name already. Block nodes that belong to something known (a file below an image, a drive's
 /// medium) are left out. Errors: protocol (QEMU did not say enough).
 Task<Result<std::vector<Proposal>>> propose(qmp::Monitor& monitor, const Inventory& there,
-                                            std::vector<Product> strangers,
+                                            std::vector<Product> unmanaged,
                                             std::function<bool(const ThingName&)> is_taken,
                                             Deadline until);
 

@@ -24,16 +24,16 @@ def ask(domain, pid, execute, **arguments):
 
 @contextlib.contextmanager
 def device_by_stealth(domain, pid, _):
-    ask(domain, pid, "device_add", driver="usb-mouse", id="stranger", bus="xenusb-0.0")
-    yield 'R1: QEMU has device "stranger"'
-    ask(domain, pid, "device_del", id="stranger")
+    ask(domain, pid, "device_add", driver="usb-mouse", id="unmanaged", bus="xenusb-0.0")
+    yield 'R1: QEMU has device "unmanaged"'
+    ask(domain, pid, "device_del", id="unmanaged")
 
 
 @contextlib.contextmanager
 def chardev_by_stealth(domain, pid, _):
-    ask(domain, pid, "chardev-add", id="stranger", backend={"type": "null", "data": {}})
-    yield 'R1: QEMU has chardev "stranger"'
-    ask(domain, pid, "chardev-remove", id="stranger")
+    ask(domain, pid, "chardev-add", id="unmanaged", backend={"type": "null", "data": {}})
+    yield 'R1: QEMU has chardev "unmanaged"'
+    ask(domain, pid, "chardev-remove", id="unmanaged")
 
 
 @contextlib.contextmanager

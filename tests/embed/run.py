@@ -80,8 +80,8 @@ def check_symbols(prefix):
     library, = glob.glob(f"{prefix}/lib*/**/libxlstore.so", recursive=True)
     out, _ = command(["nm", "-D", "--defined-only", library])
     names = [line.split()[-1] for line in out.splitlines()]
-    strangers = [n for n in names if n != "XLSTORE_0.1" and not re.fullmatch(r"xlstore_\w+@@XLSTORE_0\.1", n)]
-    need(not strangers, f"these are exported: {strangers}")
+    others = [n for n in names if n != "XLSTORE_0.1" and not re.fullmatch(r"xlstore_\w+@@XLSTORE_0\.1", n)]
+    need(not others, f"these are exported: {others}")
     need(len(names) > 50, f"only {len(names)} symbols are exported")
 
 
@@ -152,8 +152,8 @@ class Domain:
     def expect_invariant(self):
         rows = self.row()
         known = {name for kind, name in rows.products if kind == "device"}
-        strangers = self.devices() - self.baseline - known
-        need(not strangers, f"{self.name}: R1: {strangers}")
+        unmanaged = self.devices() - self.baseline - known
+        need(not unmanaged, f"{self.name}: R1: {unmanaged}")
 
     @contextlib.contextmanager
     def stopped_qemu(self):

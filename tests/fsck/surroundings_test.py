@@ -100,7 +100,7 @@ class Surroundings(unittest.TestCase):
         self.assertIn(f"pid {os.getpid()} ", served[1])
         self.assertTrue((self.run_dir / "qmp-4711").exists())
 
-    def test_strangers_files_are_left_alone(self):
+    def test_files_of_other_programs_are_left_alone(self):
         for name in ("qmp-", "qmp-0", "qmp-x", "qmp-12x", "mine"):
             self.listener(name).close()
         for name in ("qmp-4711", "qemu-4711", "qemu-4711.log.old", "notes"):

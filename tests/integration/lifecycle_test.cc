@@ -612,7 +612,7 @@ TEST_F(LifecycleTest, SocketThatWasReplacedIsSentNothing)
     const ScratchDomain domain(store_);
     const auto socket = cell("SELECT monitor_path FROM domain");
     std::filesystem::rename(socket, socket + ".away");
-    const ScriptedPeer stranger(socket, script({handshake(), {step::serve({})}}));
+    const ScriptedPeer unrelated(socket, script({handshake(), {step::serve({})}}));
     const auto before = dump(store_.path());
     const auto qemu_before = state_of(domain.judge());
 
@@ -620,15 +620,15 @@ TEST_F(LifecycleTest, SocketThatWasReplacedIsSentNothing)
 
     EXPECT_TRUE(ended(ran, 1));
     EXPECT_EQ(json_at(ran.out, "$.error.code"), "refused");
-    EXPECT_TRUE(stranger.received().empty());
+    EXPECT_TRUE(unrelated.received().empty());
     EXPECT_EQ(dump(store_.path()), before);
     EXPECT_EQ(state_of(domain.judge()), qemu_before);
 
-    // Nor is the stranger's socket taken away when the domain is destroyed.
+    // Nor is the unrelated process's socket taken away when the domain is destroyed.
     EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));
     EXPECT_TRUE(std::filesystem::exists(socket));
-    EXPECT_TRUE(stranger.received().empty());
-    EXPECT_TRUE(is_alive(stranger.pid()));  // it listened at our path, and that is no crime
+    EXPECT_TRUE(unrelated.received().empty());
+    EXPECT_TRUE(is_alive(unrelated.pid()));  // it listened at our path, and that is no crime
 }
 
 // The same peer, and yet not the socket that was registered.

@@ -40,13 +40,14 @@ std::string everything_below(const std::string& directory)
 
 class LookTest : public DomainTest {
 protected:
-    // An open intent of a process that was killed when QEMU had acted, and a stranger in QEMU.
+    // An open intent of a process that was killed when QEMU had acted, and an unmanaged device in
+    // QEMU.
     void SetUp() override
     {
         ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}, crash_at("commit.before", 3)),
                           kKilled));
         ASSERT_TRUE(contains(qmp(domain_.judge(), "chardev-add",
-                                 R"({"id":"stranger","backend":{"type":"null","data":{}}})"),
+                                 R"({"id":"unmanaged","backend":{"type":"null","data":{}}})"),
                              "return"));
         ASSERT_TRUE(fs::exists(store_.path() + "/store.db-wal"));
         ASSERT_TRUE(fs::exists(store_.path() + "/store.db-shm"));

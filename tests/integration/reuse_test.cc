@@ -189,13 +189,13 @@ TEST_F(ReuseTest, TwoCreatorsOfADomidMakeOneDomain)
     }
 }
 
-// In a pid namespace of its own a pid can be given out again: QEMU's goes to a stranger, which is
-// then neither asked nor killed.
-TEST_F(ReuseTest, PidThatPassedToAStrangerIsNotItsQemu)
+// In a pid namespace of its own a pid can be given out again: QEMU's goes to an unrelated process,
+// which is then neither asked nor killed.
+TEST_F(ReuseTest, PidThatPassedToAnUnrelatedProcessIsNotItsQemu)
 {
     const std::string script = R"(
 import os, signal, subprocess, sys, time
-store, xlstore, document, stranger = sys.argv[1:5]
+store, xlstore, document, medium = sys.argv[1:5]
 def xl(*words):
     return subprocess.run([xlstore, "--store", store, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 def sql(query):
@@ -214,11 +214,11 @@ except OSError as error:
     sys.exit(0)
 other = subprocess.Popen(["sleep", "1000"])
 assert other.pid == pid, (other.pid, pid)
-insert = xl("insert", "7", "hdc", stranger)
+insert = xl("insert", "7", "hdc", medium)
 assert insert.returncode == 1 and "dead" in insert.stdout, insert.stdout
 destroyed = xl("destroy", "7")
 assert destroyed.returncode == 0, destroyed.stdout
-assert other.poll() is None, "the stranger was killed"
+assert other.poll() is None, "the unrelated process was killed"
 assert sql("SELECT state FROM domain") == "destroyed"
 other.kill()
 print("GOOD")

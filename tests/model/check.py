@@ -50,7 +50,7 @@ MUTANTS = [
     ("R10", "operations", "DROP_R10 CRASHES=1",
      "thing_without_entry"),
     ("R11", "lifecycle", "LATE DROP_R11 CRASHES=1 BREAKS=1",
-     "stranger_commanded"),
+     "other_qemu_commanded"),
     ("R12", "operations", "DROP_R12 CRASHES=1",
      "thing_without_entry"),
     ("R13", "lifecycle", "FEW DROP_R13 CRASHES=1",

@@ -519,7 +519,7 @@ inline recovered(n)
 /* ---- claims ---- */
 
 /* Their names, which spin prints when one is broken; each is and stays false. */
-hidden byte qemu_without_row, stranger_commanded, thing_without_entry, image_differs,
+hidden byte qemu_without_row, other_qemu_commanded, thing_without_entry, image_differs,
     intent_left_open, row_left_over, qemu_unreachable, entry_not_as_before;
 
 /* R1: what QEMU has, an entry has or an open intent holds. */
@@ -542,7 +542,7 @@ hidden byte qemu_without_row, stranger_commanded, thing_without_entry, image_dif
         qemu[i] == LIVE && (!registered[i] || row[i] == NO_ROW || row[i] == DESTROYED) ->   \
             assert(qemu_without_row) }                                                      \
     :: d_step {                                                                             \
-        command[i] != NO_COMMAND && meant_for[i] != i + 1 -> assert(stranger_commanded) }   \
+        command[i] != NO_COMMAND && meant_for[i] != i + 1 -> assert(other_qemu_commanded) }   \
     :: d_step { qemu[i] == LIVE && !HELD(X(i, 0)) -> assert(thing_without_entry) }          \
     :: d_step { qemu[i] == LIVE && !AGREES(X(i, 0)) -> assert(image_differs) }              \
     :: d_step {                                                                             \

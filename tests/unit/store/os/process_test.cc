@@ -150,7 +150,7 @@ TEST(ProcessTest, ProcessWithAnotherStartTimeIsNotTheOneMeant)
     earlier.start_time -= 1;
     EXPECT_EQ(life_of(earlier), Life::dead);
     const auto pidfd = open_pidfd(earlier);
-    ASSERT_FALSE(pidfd) << "a stranger would be signalled";
+    ASSERT_FALSE(pidfd) << "an unrelated process would be signalled";
     EXPECT_EQ(pidfd.error().code, Errc::not_found);
 }
 

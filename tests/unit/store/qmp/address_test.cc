@@ -78,7 +78,7 @@ TEST(AddressTest, AUsbPortIsTheOneThatTheListNames)
     EXPECT_EQ(address_of(PlacedDevice{tablet.types, tablet.values, ""}), "{}");
 }
 
-// What a device on the host calls itself is the guest's or a stranger's to choose.
+// What a device on the host calls itself is the guest's or an unrelated process's to choose.
 TEST(AddressTest, ADeviceThatCallsItselfAnotherTellsNothing)
 {
     EXPECT_EQ(usb_port_of("  Device 0.0, Port 1, Speed 480 Mb/s, Product X\n"

@@ -412,7 +412,7 @@ TEST(Protocol, WantsClassAndDescriptionInAnError)
 {
     for (const auto* error : {"1", "{}", "[]", R"({"class": "a"})", R"({"desc": "a"})",
                               R"({"class": 1, "desc": "a"})", R"({"class": "a", "desc": null})"}) {
-        // In a stranger's too: a peer that sends such a thing is not to be believed.
+        // In an unrelated process's too: a peer that sends such a thing is not to be believed.
         for (const auto* id : {"\"p-1\"", "7"})
             EXPECT_EQ(answer_to("{\"error\": "s + error + ", \"id\": " + id + "}\n"),
                       "failure: sent an error without a class or a description");
