@@ -143,7 +143,7 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
         taken = take(check, store, domain.id);
         if (taken.by_another || !taken.row || taken.row->state != DomainState::creating) co_return;
     }
-    if (domain.born) {  // a registration, or a soft reset: its document outlives its QEMUs
+    if (domain.has_run) {  // a registration, or a soft reset: its document outlives its QEMUs
         co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
             return unregister_qemu(store, domain, *taken.hold, check.deadline());
         });

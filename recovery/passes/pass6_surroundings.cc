@@ -149,7 +149,7 @@ void pass6_surroundings(Check& check, Store& store)
         const auto monitor = paths.monitor(value_of(log.domain));
         if (!is_gone(log) || is_of_unknown(monitor)) continue;
         const auto row = read_domain(store.db(), log.domain);
-        if (row && !row->born) continue;  // it tells why the creation failed
+        if (row && !row->has_run) continue;  // it tells why the creation failed
         remove(check, Code::log_left, log, Subject{log.path});
     }
 }

@@ -53,7 +53,7 @@ DomainRow domain_from(const Statement& row)
     }
     d.has_initial_devices = row.integer(18) != 0;
     d.log_path = row.text(19);
-    d.born = row.integer(20) != 0;
+    d.has_run = row.integer(20) != 0;
     d.vm_uuid = row.maybe_text(21);
     d.older_state = row.integer(22) != 0;
     return d;

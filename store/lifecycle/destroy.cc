@@ -162,7 +162,7 @@ void remove_log(const Store& store, const DomainRow& domain)
 {
     const std::string path =
         StorePaths(store.directory()).qemu_log(value_of(domain.id));
-    if (!domain.born || domain.log_path != path) return;
+    if (!domain.has_run || domain.log_path != path) return;
     XLSTORE_CRASH_POINT("destroy.before_unlink");
     unlink(path.c_str());
     XLSTORE_CRASH_POINT("destroy.after_unlink");

@@ -195,14 +195,14 @@ Task<Result<std::string>> put_back(Store& store, Engine& engine, Sought one, Dea
 Task<Result<std::vector<std::string>>> put_things(Store& store, Engine& engine, Deadline until)
 {
     auto sought = co_await seek_things(store, engine, until);
-    auto born = co_await engine.journal().commit(
+    auto noted = co_await engine.journal().commit(
         engine.hold(), "born", until, [&](const FastHold& fast) -> Result<void> {
             for (const auto& one : sought)
                 write_sought(store.db(), fast.domain(), one);
             write_others_present(store.db(), fast.domain());
             return {};
         });
-    if (!born) co_return std::move(born).error();
+    if (!noted) co_return std::move(noted).error();
     std::vector<std::string> notes;
     for (auto& one : sought) {
         if (one.there) continue;
@@ -227,7 +227,7 @@ Task<Result<void>> write_running(Store& store, Engine& engine, const DomainRow& 
                 .run();
             engine.journal().add_history(
                 HistoryLine{fast.domain(),
-                            domain.born ? "start" : "create",
+                            domain.has_run ? "start" : "create",
                             {},
                             {},
                             "done",

@@ -29,7 +29,7 @@ struct DomainRow {
     std::optional<std::int64_t> creator;            ///< session, while it is being created
     std::optional<qmp::Registration> registration;  ///< nothing: no QEMU known
     bool has_initial_devices = false;  ///< what its QEMU was started with has been asked for
-    bool born = false;  ///< it has run: its QEMU's death does not end it
+    bool has_run = false;              ///< its QEMU's death does not end it
     /// Its creation was under way in an older state of the store (R17): it is registered by
     /// looking.
     bool older_state = false;

@@ -367,16 +367,16 @@ class World:
 
     def begin(self):
         self.must(self.xlstore("init"))
-        self.record_baseline()
+        self.record_initial_devices()
 
-    def record_baseline(self):
-        """What a QEMU of this command line is born with."""
+    def record_initial_devices(self):
+        """The initial devices of a QEMU with this command line."""
         with self.plain_qemu():
-            self.record("baseline.json")
+            self.record("initial_devices.json")
 
     def record(self, name):
         self.must(run([*PYTHON, os.path.join(HERE, "judge.py"), "--second-monitor", self.path("judge"),
-                       "--record-baseline", self.path(name)]))
+                       "--record-initial-devices", self.path(name)]))
 
     @contextlib.contextmanager
     def plain_qemu(self):
@@ -454,7 +454,7 @@ class World:
     def judge(self, when, qemu_pid, promises=(), settled=False, answers=(), tolerated=(), unchanged=False):
         """The separate judge's verdict; what it saw, as a dictionary."""
         words = ["--qemu-pid", str(qemu_pid), "--second-monitor", self.path("judge"),
-                 "--baseline", self.path("baseline.json"), "--marker", self.directory, "--json", self.path("seen.json")]
+                 "--initial-devices", self.path("initial_devices.json"), "--marker", self.directory, "--json", self.path("seen.json")]
         for promise in promises:
             words += ["--acknowledged", self.promise(promise)]
         if settled:

@@ -8,10 +8,10 @@ It shares no code with the store. What is in QEMU it asks over a second monitor 
 uses; what is in the store it reads from the raw tables of a private copy of database and WAL. It is
 run after a kill and *before* any recovery, and again after it.
 
-  judge.py STORE --qemu-pid PID|none|any --second-monitor SOCKET --baseline FILE
+  judge.py STORE --qemu-pid PID|none|any --second-monitor SOCKET --initial-devices FILE
                  [--marker TEXT] [--settled] [--acknowledged SUBJECT=VALUE]... [--answers FILE]
                  [--elsewhere PID]... [--tolerated KIND:NAME]... [--unchanged FILE] [--json FILE]
-  judge.py --record-baseline FILE --second-monitor SOCKET
+  judge.py --record-initial-devices FILE --second-monitor SOCKET
 
 --qemu-pid        PID: that QEMU must live. none: none may. any: those of this store's processes
 --marker          what the command line of this test's processes has in it (default: STORE)
@@ -348,11 +348,11 @@ def judge_unchanged(seen, before):
     return breaches
 
 
-def judge_qemu(rows, seen, baseline, tolerated=()):
+def judge_qemu(rows, seen, initial_devices, tolerated=()):
     """R1: what is there that no row accounts for."""
     breaches = []
     for kind in KINDS:
-        for name in sorted(seen[kind] - set(baseline[kind])):
+        for name in sorted(seen[kind] - set(initial_devices[kind])):
             if (kind, name) in rows.products or f"{kind}:{name}" in tolerated:
                 continue
             if kind == "chardev" and rows.domain["monitor_path"] and \
@@ -360,7 +360,7 @@ def judge_qemu(rows, seen, baseline, tolerated=()):
                 continue  # the monitor that the store itself added to the command line
             breaches.append(f"R1: QEMU has {kind} \"{name}\", and no entry or open intent of {rows.name()} has it")
     for drive, medium in sorted(seen["media"].items()):
-        if drive not in baseline["media"] and ("device", drive) not in rows.products \
+        if drive not in initial_devices["media"] and ("device", drive) not in rows.products \
                 and ("node", drive) not in rows.products:
             breaches.append(f"R1: QEMU has drive \"{drive}\", and no entry or open intent of {rows.name()} has it")
         elif drive in rows.media:
@@ -369,12 +369,12 @@ def judge_qemu(rows, seen, baseline, tolerated=()):
                                 f"know only of {sorted(str(m) for m in rows.media[drive])}")
         elif ("device", drive) in rows.products:
             pass  # an entry's own device: its medium is a node, and was judged as one
-        elif medium is not None and medium != baseline["media"].get(drive):
-            breaches.append(f"R1: drive \"{drive}\" has no entry, and holds {medium} since it was born")
+        elif medium is not None and medium != initial_devices["media"].get(drive):
+            breaches.append(f"R1: drive \"{drive}\" has no entry, and holds {medium} since it was started")
     promised = {m for media in rows.media.values() for m in media}
     promised |= {name for kind, name in rows.products if kind == "fdset"}
     for number, names in sorted(seen["unused_fdsets"].items()):
-        if str(number) not in baseline["unused_fdsets"] and not promised & set(names):
+        if str(number) not in initial_devices["unused_fdsets"] and not promised & set(names):
             breaches.append(f"R1: QEMU keeps descriptor set {number} {names}, which no drive uses and no row names")
     return breaches
 
@@ -386,10 +386,10 @@ def judge_processes(qemus, living, elsewhere=()):
         if pid in elsewhere:
             continue
         try:
-            born = start_time(pid)
+            started = start_time(pid)
         except OSError:
             continue  # ended meanwhile
-        if not any(d["qemu_pid"] == pid and d["qemu_start_time"] in (None, born) for d in living):
+        if not any(d["qemu_pid"] == pid and d["qemu_start_time"] in (None, started) for d in living):
             breaches.append(f"R13: QEMU {pid} runs, and no row that is not destroyed has it: {command[:200]}")
     return breaches
 
@@ -525,7 +525,7 @@ def judge(options):
         breaches.append(f"process {pid} outlives the one that made it: {command}")
 
     # The rows are read after the processes are listed: R13 wants the row first, so a QEMU that is
-    # there must find its pid in them; looking the other way round would accuse one born in between.
+    # there must find its pid in them; looking the other way round would accuse one that began in between.
     tables = read_tables(options.store)
     living = [d for d in tables["domain"] if d["state"] != "destroyed"]
     breaches += judge_processes(qemus, living, options.elsewhere)
@@ -555,9 +555,9 @@ def judge(options):
             pid = None  # it ended under our eyes, which breaks no rule
     rows = Rows(tables, domain) if domain else None
     if seen and rows:
-        with open(options.baseline, encoding="utf-8") as file:
-            baseline = json.load(file)
-        breaches += judge_qemu(rows, seen, baseline, options.tolerated)
+        with open(options.initial_devices, encoding="utf-8") as file:
+            initial_devices = json.load(file)
+        breaches += judge_qemu(rows, seen, initial_devices, options.tolerated)
     if seen and options.unchanged:
         with open(options.unchanged, encoding="utf-8") as file:
             breaches += judge_unchanged(seen, json.load(file))
@@ -584,10 +584,10 @@ def judge(options):
     return breaches
 
 
-def record_baseline(options):
+def record_initial_devices(options):
     seen = look_into_qemu(options.second_monitor, None)
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in seen.items()}
-    with open(options.record_baseline, "w", encoding="utf-8") as file:
+    with open(options.record_initial_devices, "w", encoding="utf-8") as file:
         json.dump(plain, file, indent=1)
 
 
@@ -596,8 +596,8 @@ def main():
     parser.add_argument("store", nargs="?")
     parser.add_argument("--qemu-pid", default="any")
     parser.add_argument("--second-monitor", required=True)
-    parser.add_argument("--baseline")
-    parser.add_argument("--record-baseline")
+    parser.add_argument("--initial-devices")
+    parser.add_argument("--record-initial-devices")
     parser.add_argument("--marker")
     parser.add_argument("--settled", action="store_true")
     parser.add_argument("--acknowledged", action="append", default=[], metavar="SUBJECT=VALUE")
@@ -608,11 +608,11 @@ def main():
     parser.add_argument("--json")
     options = parser.parse_args()
     try:
-        if options.record_baseline:
-            record_baseline(options)
+        if options.record_initial_devices:
+            record_initial_devices(options)
             return 0
-        if not options.store or not options.baseline:
-            parser.error("STORE and --baseline are needed")
+        if not options.store or not options.initial_devices:
+            parser.error("STORE and --initial-devices are needed")
         breaches = judge(options)
     except (CouldNotLook, OSError, KeyError, ValueError) as error:
         print(f"judge: could not look: {type(error).__name__}: {error}")

@@ -180,7 +180,7 @@ def test_judge(checks, options, work):
     try:
         with world.plain_qemu() as process:
             harness.run([*harness.PYTHON, os.path.join(harness.HERE, "judge.py"), "--second-monitor",
-                         world.path("judge"), "--record-baseline", world.path("baseline.json")])
+                         world.path("judge"), "--record-initial-devices", world.path("initial_devices.json")])
             store = HandMade(world, process.pid)
             judge_all(checks, world, store, process)
     finally:
@@ -190,7 +190,7 @@ def test_judge(checks, options, work):
 def judge_all(checks, world, store, process):
     def verdict(*words, pid=process.pid):
         return harness.run([*harness.PYTHON, os.path.join(harness.HERE, "judge.py"), world.store, "--qemu-pid", str(pid),
-                            "--second-monitor", world.path("judge"), "--baseline", world.path("baseline.json"),
+                            "--second-monitor", world.path("judge"), "--initial-devices", world.path("initial_devices.json"),
                             "--marker", world.directory, *words])
 
     def sound(what, *words, **more):
@@ -218,7 +218,7 @@ def judge_all(checks, world, store, process):
         else:
             breach(f"answer: {what}", lie, "--answers", world.path("answers.json"))
 
-    sound("a QEMU as it was born, with its row", "--settled")
+    sound("a QEMU with its initial devices, with its row", "--settled")
     sound("a promise kept", "--acknowledged", f"medium:ide-5632=raw:{world.path('a.iso')}", "--acknowledged",
           "domain:7=running", "--acknowledged", "qemu=running", "--acknowledged", "entry:disks/hdc=present",
           "--acknowledged", "device:tablet=absent", pid="any")

@@ -152,12 +152,12 @@ class Domain(harness.World):
         self.domid = domid
         self.log = log
         self.things = {name: Thing() for name in (*THINGS, "life")}
-        self.baseline = None
+        self.initial_devices = None
 
     def begin(self):
-        self.record_baseline()
-        with open(self.path("baseline.json"), encoding="utf-8") as file:
-            self.baseline = json.load(file)
+        self.record_initial_devices()
+        with open(self.path("initial_devices.json"), encoding="utf-8") as file:
+            self.initial_devices = json.load(file)
 
     def fill(self, words):
         here = {f"domid:{harness.DOMID}": f"domid:{self.domid}", str(harness.DOMID): str(self.domid),
@@ -485,7 +485,7 @@ class Stress:
                 # stopped with its work done may be one. They are judged when all have left.
                 seen["unused_fdsets"] = {}
             if seen:
-                found += judge.judge_qemu(rows, seen, domain.baseline)
+                found += judge.judge_qemu(rows, seen, domain.initial_devices)
             if settled and rows:
                 found += judge.judge_settled(rows, seen)
             with self.lock:

@@ -122,7 +122,7 @@ class Domain:
                 "-chardev", f"socket,id=judge,path={self.monitor},server=on,wait=off",
                 "-mon", "chardev=judge,mode=control"]
         world.xlstore("create", str(domid), config, "--", *qemu)
-        self.baseline = self.devices()
+        self.initial_devices = self.devices()
 
     def row(self):
         tables = judge.read_tables(self.world.store)
@@ -152,7 +152,7 @@ class Domain:
     def expect_invariant(self):
         rows = self.row()
         known = {name for kind, name in rows.products if kind == "device"}
-        unmanaged = self.devices() - self.baseline - known
+        unmanaged = self.devices() - self.initial_devices - known
         need(not unmanaged, f"{self.name}: R1: {unmanaged}")
 
     @contextlib.contextmanager

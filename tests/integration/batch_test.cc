@@ -99,7 +99,7 @@ TEST_F(BatchTest, AllAreDone)
 
 TEST_F(BatchTest, NoneIsDoneWhenOneIsRefused)
 {
-    const auto born = state_of(domain_.judge());
+    const auto initial = state_of(domain_.judge());
     const auto rows = cell("SELECT count(*) FROM thing");
     const Ran ran = batch(
         "[" + add(chardev("c1")) + "," + add(tablet("t1")) + "," + add(tablet("no good id")) + "]",
@@ -107,7 +107,7 @@ TEST_F(BatchTest, NoneIsDoneWhenOneIsRefused)
     EXPECT_TRUE(ended(ran, 1));
     EXPECT_EQ(outcomes(ran), "not done, not done, not done");
     EXPECT_EQ(json_at(ran.out, "$.outcomes[0].error.code"), "refused");
-    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(state_of(domain_.judge()), initial);
     EXPECT_EQ(cell("SELECT count(*) FROM thing"), rows);
     EXPECT_EQ(cell("SELECT count(*) FROM history WHERE outcome = 'not done'"), "3");
     EXPECT_TRUE(all_is_settled());

@@ -182,7 +182,7 @@ TEST_F(BootedGuestTest, GivesBackPciDevicesInOneGo)
         const char* key;
         const char* device;
     };
-    const int born_with = guest().pci_devices_at_boot();
+    const int initial = guest().pci_devices_at_boot();
     for (const Case& one :
          {Case{"qemu", rng("rng"), "rng", "rng"},
           Case{"usbctrls", R"({"type":"devicemodel","devid":1,"version":2,"ports":6})", "1",
@@ -190,13 +190,13 @@ TEST_F(BootedGuestTest, GivesBackPciDevicesInOneGo)
         SCOPED_TRACE(one.device_class);
         ASSERT_TRUE(ended(xl({"attach", "7", one.device_class, one.json}), 0));
         EXPECT_TRUE(qemu_has(one.device));
-        EXPECT_TRUE(guest().sees("pci=" + std::to_string(born_with + 1)));
+        EXPECT_TRUE(guest().sees("pci=" + std::to_string(initial + 1)));
 
         const Ran detached = xl({"--json", "detach", "7", one.device_class, one.key});
 
         ASSERT_TRUE(ended(detached, 0));
         EXPECT_FALSE(qemu_has(one.device));
-        EXPECT_TRUE(guest().sees("pci=" + std::to_string(born_with)));
+        EXPECT_TRUE(guest().sees("pci=" + std::to_string(initial)));
         expect_gone(one.key, json_at(detached.out, "$.intent"));
     }
 }

@@ -60,7 +60,7 @@ TEST_F(OperationTest, InsertsAFileNamedRelatively)
 
 TEST_F(OperationTest, AttachesAndDetaches)
 {
-    const auto born = state_of(domain_.judge());
+    const auto initial = state_of(domain_.judge());
     EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
     EXPECT_TRUE(contains(domain_.devices(), "tab"));
     EXPECT_EQ(entry("tab"), "present");
@@ -77,7 +77,7 @@ TEST_F(OperationTest, AttachesAndDetaches)
     for (const char* key : {"tab", "con", "log"})
         EXPECT_TRUE(ended(xl({"detach", "7", "qemu", key}), 0));
 
-    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(state_of(domain_.judge()), initial);
     EXPECT_EQ(cell("SELECT count(*) FROM thing WHERE class = 'qemu'"), "0");
     EXPECT_EQ(cell("SELECT count(*) FROM product"), "0");
     EXPECT_TRUE(all_is_settled());
@@ -86,7 +86,7 @@ TEST_F(OperationTest, AttachesAndDetaches)
 // A plan of several steps whose last one fails: the ones before it are undone, backwards.
 TEST_F(OperationTest, UndoesItsStepsWhenALaterOneIsRefused)
 {
-    const auto born = state_of(domain_.judge());
+    const auto initial = state_of(domain_.judge());
     const Ran ran = xl({"--json", "attach", "7", "qemu",
                         R"({"key":"pair","steps":[
              {"execute":"object-add","arguments":{"qom-type":"secret","id":"sec0","data":"x"}},
@@ -95,7 +95,7 @@ TEST_F(OperationTest, UndoesItsStepsWhenALaterOneIsRefused)
     EXPECT_TRUE(ended(ran, 1));
     EXPECT_EQ(code(ran), "refused");
     EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "no-such-device"));
-    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(state_of(domain_.judge()), initial);
     EXPECT_EQ(entry("pair"), "");
     EXPECT_EQ(cell("SELECT outcome FROM history WHERE intent IS NOT NULL ORDER BY id DESC"),
               "not done");
@@ -108,8 +108,8 @@ TEST_F(OperationTest, UndoesAStepThatMakesNothing)
     const auto status = [&] {
         return json_at(qmp(domain_.judge(), "query-status"), "$.return.status");
     };
-    const auto born = status();
-    ASSERT_NE(born, "running");
+    const auto initial = status();
+    ASSERT_NE(initial, "running");
     const Ran ran = xl({"--json", "attach", "7", "qemu",
                         R"({"key":"go","steps":[{"execute":"cont"},
              {"execute":"device_add","arguments":{"driver":"no-such-device","id":"d0"}}],
@@ -173,13 +173,13 @@ TEST_F(OperationTest, DiskWhoseLastStepIsRefusedLeavesNothing)
 {
     // A QEMU whose guest runs drops a removed set at once.
     ASSERT_TRUE(contains(qmp(domain_.judge(), "cont"), "return"));
-    const auto born = state_of(domain_.judge());
+    const auto initial = state_of(domain_.judge());
     const Ran ran =
         xl({"--json", "attach", "7", "qemu", disk(domain_.image('b'), "no-such-bus.0")});
     EXPECT_TRUE(ended(ran, 1));
     EXPECT_EQ(code(ran), "refused");
     EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "no-such-bus"));
-    EXPECT_EQ(state_of(domain_.judge()), born);
+    EXPECT_EQ(state_of(domain_.judge()), initial);
     EXPECT_FALSE(has_node(domain_.judge(), "disk0"));
     EXPECT_EQ(entry("disk0"), "");
     EXPECT_TRUE(all_is_settled());
@@ -365,7 +365,7 @@ TEST_F(OperationTest, AddsOfWhatIsThereAreRefused)
     std::string other = tablet("tab");
     other.replace(other.find("tab"), 3, "two");
     refused({"attach", "7", "qemu", other}, 1, "exists", "tab");
-    // What QEMU was born with, and the store has no entry of.
+    // An initial device of QEMU, of which the store has no entry.
     refused({"attach", "7", "qemu", tablet("xenusb-0")}, 1, "exists", "xenusb-0");
 }
 

@@ -134,7 +134,7 @@ TEST_F(PrimariesTest, MediumIsAdoptedAsInsertWouldHaveWrittenIt)
 TEST_F(PrimariesTest, MediumOfADriveWithoutEntryIsAdopted)
 {
     lose_entry("hdc");
-    found(fsck({"-n"}), 0, "");  // QEMU was born with what is in it
+    found(fsck({"-n"}), 0, "");  // its medium is an initial one
     ask_qemu("blockdev-change-medium",
              R"({"id":"ide-5632","format":"raw","filename":")" + domain_.image('b') + "\"}");
     found(fsck({"-p"}), 1, "disks/hdc");

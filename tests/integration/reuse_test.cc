@@ -23,7 +23,7 @@ protected:
     std::vector<pid_t> qemus() { return qemus_with(store_.directory().path() + "/"); }
 
     Words creation() { return create_words(7, material_, material_.qemu()); }
-    /// The domain is destroyed, and created anew; it has another medium than it was born with.
+    /// The domain is destroyed, and created anew; it has another medium than the initial one.
     void make_anew()
     {
         ASSERT_TRUE(ended(xl({"destroy", "7"}), 0));

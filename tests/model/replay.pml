@@ -75,7 +75,7 @@ int pos = 0;
 byte what, me, it, with;
 byte killer;           /* who is about to kill: a process + 1 */
 SET looked[NP];        /* things that it looked at under this hold */
-SET born;              /* things that QEMU is born with, as what is first done with them tells */
+SET born;              /* initial devices of QEMU, as what is first done with them tells */
 bool reconnected[NP];  /* not the first connection of this hold */
 
 #define AT_END c_expr { now.pos == n_moves }

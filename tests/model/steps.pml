@@ -824,7 +824,7 @@ inline create_answer(p, i)
     }
 }
 
-/* The entries are told by what QEMU was born with. */
+/* The entries are told by QEMU's initial devices. */
 inline create_born(p, i, t)
 {
     d_step {

@@ -181,7 +181,8 @@ private:
 [[nodiscard]] std::string json_at(const std::string& text, const std::string& path);
 
 /// What must hold at any moment, after any kill (R1): each device, chardev and medium that QEMU
-/// was not born with has an entry, or an open intent that holds it. The raw tables, no recovery.
+/// has beyond its initial devices has an entry, or an open intent that holds it. The raw tables, no
+/// recovery.
 [[nodiscard]] testing::AssertionResult invariant_holds(const std::string& store,
                                                        const std::string& judge);
 /// Nothing is pending, and what entries call present is what QEMU has.
