@@ -151,8 +151,8 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
     }
     if (!domain.registration) about.evidence = "no QEMU was registered, so none was let run (R13)";
     co_await fix(check, Code::creation_abandoned, about, [&]() -> Task<Result<void>> {
-        return retire_domain(store, domain, "its creator died; " + about.evidence,
-                             check.deadline());
+        return archive_domain(store, domain, "its creator died; " + about.evidence,
+                              check.deadline());
     });
 }
 
@@ -217,7 +217,7 @@ Task<void> older_boot(Check& check, Store& store, DomainRow domain)
     if (taken.by_another || !taken.row || taken.row->boot_id != domain.boot_id) co_return;
     const Subject about{domain.subject(), "boot " + domain.boot_id, domain.domid};
     co_await fix(check, Code::older_boot, about, [&]() -> Task<Result<void>> {
-        return retire_domain(store, domain, "the host was booted since", check.deadline());
+        return archive_domain(store, domain, "the host was booted since", check.deadline());
     });
 }
 

@@ -422,7 +422,7 @@ Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline
                                   "QEMU is dead; the document went last", until);
 }
 
-Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until)
+Task<Result<void>> archive_domain(Store& store, DomainRow domain, std::string why, Deadline until)
 {
     co_return co_await end_domain(store, std::move(domain), false, Unseen::is_refused,
                                   std::move(why), until);

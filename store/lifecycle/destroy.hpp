@@ -53,7 +53,7 @@ Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Dead
 /// Ends an incarnation whose QEMU is proved dead, or never ran, without killing anything.
 /// REQUIRES that proof, and the slow lock if the row could change meanwhile. `why` goes into
 /// history.
-Task<Result<void>> retire_domain(Store& store, DomainRow domain, std::string why, Deadline until);
+Task<Result<void>> archive_domain(Store& store, DomainRow domain, std::string why, Deadline until);
 
 }  // namespace xlstore
 

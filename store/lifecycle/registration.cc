@@ -39,8 +39,9 @@ Result<void> check_row(Store& store, const DomainRow& row, std::optional<std::in
     if (row.state == DomainState::destroying || row.state == DomainState::destroyed)
         return Error(Errc::gone, row.subject() + " was destroyed or is being destroyed (R8)");
     if (row.state == DomainState::creating && !is_older_creation(row))
-        return Error(Errc::conflict, row.subject() + " is still being created",
-                     "nothing was changed; run 'xlstore recover', which finishes or retires it");
+        return Error(
+            Errc::conflict, row.subject() + " is still being created",
+            "nothing was changed; run 'xlstore recover', which finishes it or marks it destroyed");
     if (auto open = check_open(store.db(), row.id); !open) return open;
     if (row.registration && !own && life_of(row.registration->qemu) != Life::dead)
         return Error(
