@@ -7,12 +7,12 @@
 //            that the document is its domain's, and the same in SQL and in C++     (1009-1010).
 // Relies on  pass 0.
 // Leaves     documents that can be read. No entry goes (R1): one whose text is lost keeps the key
-//            that its row has; the text is set aside.
+//            that its row has; the text is quarantined.
 #include <algorithm>
 #include <set>
 #include <utility>
 
-#include "recovery/base/set_aside.hpp"
+#include "recovery/base/quarantine.hpp"
 #include "recovery/passes/passes.hpp"
 #include "store/classes/class_rebuild.hpp"
 #include "store/core/journal.hpp"
@@ -285,7 +285,7 @@ private:
             if (!flaw) return {};  // another process wrote it anew meanwhile
             std::string json = entry->json;
             if (flaw->code == Code::entry_unreadable) {
-                set_aside(db, domain, "entry " + entry->name.text(), flaw->why, json);
+                quarantine(db, domain, "entry " + entry->name.text(), flaw->why, json);
                 json = text_instead(db, domain, *entry);
             }
             const auto* of = find_device_class(entry->name.device_class);
@@ -313,7 +313,7 @@ private:
             const auto flaw = flaw_of(*now);
             if (!flaw || flaw->code != code) return {};  // another process wrote it anew meanwhile
             if (now->text && text != now->text)
-                set_aside(db, id, "member " + qmp::printable(now->key), flaw->why, *now->text);
+                quarantine(db, id, "member " + qmp::printable(now->key), flaw->why, *now->text);
             if (goes)
                 db.prepare("DELETE FROM document_member WHERE domain = ? AND rank = ?")
                     .bind(value_of(id))
@@ -348,7 +348,7 @@ private:
                 return {};
             }
             const std::string old = now->text.value_or("{}");
-            set_aside(db, id, "member c_info", "it was that of another domain", old);
+            quarantine(db, id, "member c_info", "it was that of another domain", old);
             db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND rank = ?")
                 .bind(with_identity(domain, old))
                 .bind(value_of(id))

@@ -23,7 +23,7 @@ public:
     [[nodiscard]] std::string text(const std::string& column) const;
     [[nodiscard]] bool is_null(const std::string& column) const;
     [[nodiscard]] const std::map<std::string, Cell>& cells() const { return cells_; }
-    /// As a JSON object, for what is set aside.
+    /// As a JSON object, for what is quarantined.
     [[nodiscard]] std::string json() const;
 
     /// False: it was read where nothing says that it has not been deleted.

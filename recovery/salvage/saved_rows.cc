@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <set>
 
-#include "recovery/base/set_aside.hpp"
+#include "recovery/base/quarantine.hpp"
 #include "recovery/salvage/mended_row.hpp"
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
@@ -162,7 +162,7 @@ private:
         return statement;
     }
 
-    // False: the store's rules do not let it in, and it is set aside.
+    // False: the store's rules do not let it in, and it is quarantined.
     bool put(const std::string& table, const Row& row, const std::string& what)
     {
         try {
@@ -172,17 +172,17 @@ private:
             // What a rule, a key or a type is against; a full disk is no reason to go on.
             const int code = e.extended_code() & 0xff;
             if (code != SQLITE_CONSTRAINT && code != SQLITE_MISMATCH) throw;
-            aside(table, row, what, e.reason());
+            quarantine_row(table, row, what, e.reason());
             return false;
         }
     }
 
-    void aside(const std::string& table, const Row& row, const std::string& what,
-               const std::string& why)
+    void quarantine_row(const std::string& table, const Row& row, const std::string& what,
+                        const std::string& why)
     {
         const bool of_domain = row.cells().contains("domain") && !row.is_null("domain");
-        set_aside(into_, of_domain ? std::optional(DomainId(row.integer("domain"))) : std::nullopt,
-                  "row of " + table, why, row.json());
+        quarantine(into_, of_domain ? std::optional(DomainId(row.integer("domain"))) : std::nullopt,
+                   "row of " + table, why, row.json());
         losses_.push_back({Code::row_set_aside, what, why});
     }
 
@@ -424,7 +424,7 @@ private:
                         "known of its QEMU: register it");
             }
             if (std::ranges::count(row.damaged(), "domid") != 0 && row.integer("domid") == 0) {
-                aside("domain", row, name_of(id), "its domid is not known");
+                quarantine_row("domain", row, name_of(id), "its domid is not known");
                 continue;
             }
             if (!put("domain", first, name_of(id))) continue;
@@ -516,8 +516,8 @@ private:
     // Pass 1 goes on saying so until the document has it again (1011).
     void note_lost_member(std::int64_t domain, const std::string& key)
     {
-        set_aside(into_, DomainId(domain), "member " + qmp::printable(key), "its row was damaged",
-                  "");
+        quarantine(into_, DomainId(domain), "member " + qmp::printable(key), "its row was damaged",
+                   "");
     }
 
     // True: there is none that the trees do not lead to.
@@ -545,7 +545,7 @@ private:
             const auto state = row.text("state");
             if (doubtful) row.set("state", "stale");
             if (row.text("class").empty() || row.text("key").empty()) {
-                aside("thing", row, name_of(row), "which thing it is is not known");
+                quarantine_row("thing", row, name_of(row), "which thing it is is not known");
                 continue;
             }
             if (!put("thing", row, name_of(row))) continue;
@@ -653,16 +653,17 @@ private:
             const std::string what = name_of(row.integer("domain")) + ": intent " +
                                      std::to_string(id) + " (" + row.text("operation") + ")";
             if (is_doubtful("intent", id)) {
-                aside("intent", row, what, "nothing proves that it had not been settled");
+                quarantine_row("intent", row, what, "nothing proves that it had not been settled");
                 continue;
             }
             if (!row.damaged().empty()) {
-                aside("intent", row, what, "its column " + row.damaged().front() + " is damaged");
+                quarantine_row("intent", row, what,
+                               "its column " + row.damaged().front() + " is damaged");
                 continue;
             }
             need_session(row.integer("owner"));
             if (!kept_things_.contains(row.integer("thing")))
-                aside("intent", row, what, "its thing has no row");
+                quarantine_row("intent", row, what, "its thing has no row");
             else if (put("intent", row, what))
                 open.insert(row.integer("thing"));
         }
@@ -755,7 +756,8 @@ private:
             if (row.damaged().empty())
                 put(table, row, what);
             else
-                aside(table, row, what, "its column " + row.damaged().front() + " is damaged");
+                quarantine_row(table, row, what,
+                               "its column " + row.damaged().front() + " is damaged");
         });
         if (!whole) lost("rows of " + table, "they have no other name");
     }

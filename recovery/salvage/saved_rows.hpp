@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What can be read of a damaged database, put into a new one under the store's own rules. A thing
-// whose row is lost keeps an entry if an index still names it (R1); a row without a place is set
-// aside; what cannot be brought over is named.
+// whose row is lost keeps an entry if an index still names it (R1); a row without a place is
+// quarantined; what cannot be brought over is named.
 #ifndef XLSTORE_RECOVERY_SALVAGE_SAVED_ROWS_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_SAVED_ROWS_HPP_
 

@@ -52,7 +52,7 @@ Work undo_work(Store& store, std::int64_t run, UndoOptions options, Deadline unt
 
 Work put_back_work(Store& store, std::int64_t number, bool dry_run, Deadline until)
 {
-    auto text = co_await put_back_aside(store, number, dry_run, until);
+    auto text = co_await put_back_quarantined(store, number, dry_run, until);
     if (!text) co_return std::move(text).error();
     Answer answer;
     in_words(answer, [&](Answer& words) {

@@ -444,7 +444,7 @@ struct Name {
 constexpr std::array<Name, kEverythingKept.size()> kNames = {{
     {Kept::history, "history", "line of history", "lines of history"},
     {Kept::retired, "retired", "retired document", "retired documents"},
-    {Kept::undo, "undo", "run or row set aside", "runs and rows set aside"},
+    {Kept::undo, "undo", "run or quarantined row", "runs and quarantined rows"},
     {Kept::domains, "domains", "row of a domain that is over", "rows of domains that are over"},
     {Kept::damaged, "damaged", "damaged file", "damaged files"},
     {Kept::locks, "locks", "block of lock slots", "blocks of lock slots"},

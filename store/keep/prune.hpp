@@ -22,7 +22,7 @@ namespace xlstore {
 enum class Kept {
     history,  ///< lines of history
     retired,  ///< documents of domains that are over
-    undo,     ///< runs of recovery, and what was set aside
+    undo,     ///< runs of recovery, and what was quarantined
     domains,  ///< rows of domains that are over and of which no document is kept
     damaged,  ///< files that a salvage has put aside
     locks,    ///< space in the lock files for domains and sessions that are over

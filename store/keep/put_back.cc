@@ -14,7 +14,7 @@ namespace xlstore {
 
 namespace {
 
-struct Aside {
+struct QuarantinedRow {
     std::int64_t id = 0;
     std::string what;
     DomainId domain{};
@@ -35,105 +35,106 @@ struct Aside {
 Error for_reading(std::int64_t id, const std::string& why)
 {
     return Error(Errc::refused,
-                 "what was set aside as " + std::to_string(id) + " is not put back: " + why,
+                 "what was quarantined as " + std::to_string(id) + " is not put back: " + why,
                  "nothing was changed; 'xlstore sql \"SELECT * FROM set_aside\"' prints it");
 }
 
-Result<Aside> read_aside(Db& db, std::int64_t id)
+Result<QuarantinedRow> read_quarantined(Db& db, std::int64_t id)
 {
-    Aside aside;
-    aside.id = id;
+    QuarantinedRow quarantined;
+    quarantined.id = id;
     std::string text;
     {
         auto row = db.prepare("SELECT what, text FROM set_aside WHERE id = ?1").bind(id);
         if (!row.step())
-            return Error(Errc::not_found, "nothing is set aside as " + std::to_string(id),
+            return Error(Errc::not_found, "nothing is quarantined as " + std::to_string(id),
                          "'xlstore undo' lists what is");
-        aside.what = row.text(0);
+        quarantined.what = row.text(0);
         text = row.text(1);
     }
-    aside.is_entry = aside.what == "row of thing";
-    if (!aside.is_entry && aside.what != "row of document_member")
-        return for_reading(id, json_shown(aside.what) + " is kept to be read");
+    quarantined.is_entry = quarantined.what == "row of thing";
+    if (!quarantined.is_entry && quarantined.what != "row of document_member")
+        return for_reading(id, json_shown(quarantined.what) + " is kept to be read");
     auto minified = json_minify(text, "row");
     if (!minified) return for_reading(id, minified.error().message);
-    aside.row = *std::move(minified);
-    const auto domain = json_get_integer(aside.row, "domain");
+    quarantined.row = *std::move(minified);
+    const auto domain = json_get_integer(quarantined.row, "domain");
     if (!domain) return for_reading(id, "it names no domain");
-    aside.domain = DomainId(*domain);
-    return aside;
+    quarantined.domain = DomainId(*domain);
+    return quarantined;
 }
 
-void insert_entry(Db& db, const Aside& aside)
+void insert_entry(Db& db, const QuarantinedRow& quarantined)
 {
     db.prepare(
           "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
           "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing WHERE domain = ?1 "
           "AND class = ?2), ?4, 'stale', ?5, ?6)")
-        .bind(value_of(aside.domain))
-        .bind(aside.text("class"))
-        .bind(aside.text("key"))
-        .bind(aside.text("primary_at"))
-        .bind(aside.text("json"))
+        .bind(value_of(quarantined.domain))
+        .bind(quarantined.text("class"))
+        .bind(quarantined.text("key"))
+        .bind(quarantined.text("primary_at"))
+        .bind(quarantined.text("json"))
         .bind(now_us())
         .run();
 }
 
-void insert_member(Db& db, const Aside& aside)
+void insert_member(Db& db, const QuarantinedRow& quarantined)
 {
     db.prepare(
           "INSERT INTO document_member (domain, rank, key, key_text, text) VALUES (?, ?, ?, ?, ?)")
-        .bind(value_of(aside.domain))
-        .bind(json_get_integer(aside.row, "rank"))
-        .bind(aside.text("key"))
-        .bind(aside.text("key_text"))
-        .bind(json_get_string(aside.row, "text"))
+        .bind(value_of(quarantined.domain))
+        .bind(json_get_integer(quarantined.row, "rank"))
+        .bind(quarantined.text("key"))
+        .bind(quarantined.text("key_text"))
+        .bind(json_get_string(quarantined.row, "text"))
         .run();
 }
 
-Result<void> insert(Db& db, const Aside& aside)
+Result<void> insert(Db& db, const QuarantinedRow& quarantined)
 {
     try {
-        if (aside.is_entry)
-            insert_entry(db, aside);
+        if (quarantined.is_entry)
+            insert_entry(db, quarantined);
         else
-            insert_member(db, aside);
+            insert_member(db, quarantined);
     } catch (const DbError& e) {
         if ((e.extended_code() & 0xff) != SQLITE_CONSTRAINT) throw;
-        return for_reading(aside.id, e.reason());
+        return for_reading(quarantined.id, e.reason());
     }
-    db.prepare("DELETE FROM set_aside WHERE id = ?1").bind(aside.id).run();
+    db.prepare("DELETE FROM set_aside WHERE id = ?1").bind(quarantined.id).run();
     return {};
 }
 
 }  // namespace
 
-Task<Result<std::string>> put_back_aside(Store& store, std::int64_t id, bool dry_run,
-                                         Deadline until)
+Task<Result<std::string>> put_back_quarantined(Store& store, std::int64_t id, bool dry_run,
+                                               Deadline until)
 {
-    const auto aside = read_aside(store.db(), id);
-    if (!aside) co_return aside.error();
-    const std::string subject = store.subject_of(aside->domain) + ": " + aside->object();
-    const auto row = read_domain(store.db(), aside->domain);
+    const auto quarantined = read_quarantined(store.db(), id);
+    if (!quarantined) co_return quarantined.error();
+    const std::string subject =
+        store.subject_of(quarantined->domain) + ": " + quarantined->object();
+    const auto row = read_domain(store.db(), quarantined->domain);
     if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
         co_return Error(Errc::gone, subject + ": the domain is over", "nothing was changed");
-    const std::string how = aside->is_entry ? ", as a stale entry" : "";
+    const std::string how = quarantined->is_entry ? ", as a stale entry" : "";
     if (dry_run) co_return subject + " would be put back" + how;
-    auto hold = co_await store.slow_lock(aside->domain, subject, "undo", until);
+    auto hold = co_await store.slow_lock(quarantined->domain, subject, "undo", until);
     if (!hold) co_return std::move(hold).error();
     Journal journal(store);
     const std::string operation("undo");
     const std::function<Result<void>(const FastHold&)> section =
         [&](const FastHold&) -> Result<void> {
-        if (auto done = insert(store.db(), *aside); !done) return done;
-        journal.add_history(HistoryLine{
-            aside->domain,
-            operation,
-            {},
-            {},
-            "done",
-            {},
-            "set aside " + std::to_string(id) + ": " + aside->object() + " was put back" + how});
+        if (auto done = insert(store.db(), *quarantined); !done) return done;
+        journal.add_history(HistoryLine{quarantined->domain,
+                                        operation,
+                                        {},
+                                        {},
+                                        "done",
+                                        {},
+                                        "quarantined row " + std::to_string(id) + ": " +
+                                            quarantined->object() + " was put back" + how});
         return {};
     };
     auto done = co_await journal.commit(*hold, operation, until, section);

@@ -16,8 +16,8 @@ namespace xlstore {
 /// set_aside by the same commit. What it was, in words. `dry_run`: as far as it can be told without
 /// writing. Errors: not_found; refused, with the reason (it is for reading alone, or a rule is
 /// against it); gone, busy, lost. Nothing has changed then.
-Task<Result<std::string>> put_back_aside(Store& store, std::int64_t id, bool dry_run,
-                                         Deadline until);
+Task<Result<std::string>> put_back_quarantined(Store& store, std::int64_t id, bool dry_run,
+                                               Deadline until);
 
 }  // namespace xlstore
 

@@ -327,7 +327,7 @@ class Repair(Trial):
             self.wrong.append(f"a settle was kept from its turn: {said.stdout}{said.stderr}")
         text = 'member "b_info"'
         lines = [line for line in said.stdout.splitlines() if text in line and "its text cannot be read" in line]
-        if self.is_damaged() == any("SET ASIDE" in line and "NOT" not in line for line in lines) or not lines:
+        if self.is_damaged() == any("QUARANTINED" in line and "NOT" not in line for line in lines) or not lines:
             self.wrong.append(f"what was done of the repair is not what was said: {said.stdout}{said.stderr}")
         if self.is_damaged() and (not said.returncode & 4 or "nothing was done" not in said.stdout):
             self.wrong.append(f"the repair that was left is not named: {said.returncode}: {said.stdout}{said.stderr}")

@@ -55,7 +55,7 @@ ROWS = {
     "set aside": "SELECT what, why, text FROM set_aside",
 }
 # What a salvage says of what is lost. A run may be killed after it; that there is no second telling is no lie then.
-LOSS = re.compile(r"^.*(?:could not be saved|could be saved in part|is set aside).*$", re.MULTILINE)
+LOSS = re.compile(r"^.*(?:could not be saved|could be saved in part|is quarantined).*$", re.MULTILINE)
 VOLATILE = re.compile(r'"(\w+_us|epoch|owner|id)":\d+,?')
 
 

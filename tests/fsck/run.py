@@ -40,7 +40,7 @@ WITHOUT = {
 
 
 # Only a run that repairs can say so.
-WHEN_REPAIRED = {9: "could not be saved (", 10: "could be saved in part (", 11: "has no place, and is set aside (",
+WHEN_REPAIRED = {9: "could not be saved (", 10: "could be saved in part (", 11: "has no place, and is quarantined (",
                  1011: "the document has lost it (", 5004: "TAKEN OUT.", 6006: "REGISTERED."}
 
 

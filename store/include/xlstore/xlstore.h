@@ -691,7 +691,7 @@ int32_t xlstore_put_back(xlstore_store* store, int64_t number, uint32_t flags,
 
 /* Removes what is kept past its bound (R20), in short transactions: `kinds` (NULL: all), words
  * between commas: history, retired (documents of domains that are over), undo (runs of recovery,
- * rows set aside), domains (rows of domains that are over and of which no document is kept),
+ * quarantined rows), domains (rows of domains that are over and of which no document is kept),
  * damaged (files that a salvage put aside), locks (space in the lock files). `older_than_days`:
  * what is older goes, -1: the bound's own age; 0: all of it. Recovery does it without being asked,
  * at the end of a run over all domains. No operation does. With XLSTORE_DRY_RUN nothing is written.

@@ -13,7 +13,7 @@ namespace {
 TEST(ManualTest, LinesOfMacrosBecomePlainText)
 {
     EXPECT_EQ(plain_line(".Dq the database is damaged ."), "\"the database is damaged\".");
-    EXPECT_EQ(plain_line(".Pq SET ASIDE ."), "(SET ASIDE).");
+    EXPECT_EQ(plain_line(".Pq QUARANTINED ."), "(QUARANTINED).");
     EXPECT_EQ(plain_line(".Em On no :"), "On no:");
     EXPECT_EQ(plain_line(".Fl -evict ."), "--evict.");
     EXPECT_EQ(plain_line(".Fl v ."), "-v.");

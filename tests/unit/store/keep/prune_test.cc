@@ -114,7 +114,7 @@ TEST_F(PruneTest, WhatGoesIsWrittenDownAndADryRunSaysTheSameAndWritesNothing)
     EXPECT_EQ(number("SELECT group_concat(run) FROM undo_row"), 2);
     EXPECT_EQ(number("SELECT count(*) FROM set_aside"), 0);
     EXPECT_EQ(test::sql(scratch_.path(), "SELECT evidence FROM history ORDER BY id DESC LIMIT 1"),
-              "1 retired document (7 bytes), 2 runs and rows set aside (3 bytes)");
+              "1 retired document (7 bytes), 2 runs and quarantined rows (3 bytes)");
     EXPECT_EQ(pruned(), "");
 }
 

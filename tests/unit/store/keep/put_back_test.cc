@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a salvage set aside, put back where the store's rules let it in (R22).
+// What a salvage quarantined, put back where the store's rules let it in (R22).
 #include "store/keep/put_back.hpp"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ protected:
             import_domain(*store_, 7, test::hvm_document("web", kUuid, "/a"), "document", soon()));
         EXPECT_TRUE(made) << (made ? "" : made.error().message);
     }
-    void aside(int id, const std::string& what, const std::string& text)
+    void quarantined(int id, const std::string& what, const std::string& text)
     {
         db_.prepare(
                "INSERT INTO set_aside (id, at_us, domain, what, why, text) VALUES (?, 1, 1, ?, '', ?)")
@@ -34,7 +34,8 @@ protected:
     /// The words, or the error's name.
     std::string put_back(int id, bool dry_run = false)
     {
-        const auto done = store_->loop().wait_for(put_back_aside(*store_, id, dry_run, soon()));
+        const auto done =
+            store_->loop().wait_for(put_back_quarantined(*store_, id, dry_run, soon()));
         return done ? *done : std::string(errc_name(done.error().code));
     }
     std::string cell(const std::string& sql) { return test::sql(scratch_.path(), sql); }
@@ -46,10 +47,11 @@ protected:
 
 TEST_F(PutBackTest, AnEntryComesBackAsStaleAndAMemberAtItsPlace)
 {
-    aside(1, "row of thing",
-          R"({"id":90,"domain":1,"class":"nics","key":"9","position":4,"primary_at":"xenstore",)"
-          R"("state":"present","json":"{\"devid\":9}","changed_us":1})");
-    aside(
+    quarantined(
+        1, "row of thing",
+        R"({"id":90,"domain":1,"class":"nics","key":"9","position":4,"primary_at":"xenstore",)"
+        R"("state":"present","json":"{\"devid\":9}","changed_us":1})");
+    quarantined(
         2, "row of document_member",
         R"({"domain":1,"rank":5,"key":"on_watchdog","key_text":"\"on_watchdog\"","text":"\"destroy\""})");
     const auto before = cell("SELECT json FROM libxl_json");
@@ -69,13 +71,13 @@ TEST_F(PutBackTest, AnEntryComesBackAsStaleAndAMemberAtItsPlace)
 
 TEST_F(PutBackTest, WhatARuleIsAgainstOrIsForReadingStaysWhereItIs)
 {
-    aside(
+    quarantined(
         1, "row of thing",
         R"({"domain":1,"class":"nics","key":"0","primary_at":"xenstore","json":"{\"devid\":0}"})");
-    aside(2, "row of intent", R"({"domain":1})");
-    aside(3, "row of thing", R"({"domain":1,"class")");
-    aside(4, "row of thing", R"({"domain":99,"class":"nics","key":"1","json":"{}"})");
-    aside(5, "entry nics/0", "{}");
+    quarantined(2, "row of intent", R"({"domain":1})");
+    quarantined(3, "row of thing", R"({"domain":1,"class")");
+    quarantined(4, "row of thing", R"({"domain":99,"class":"nics","key":"1","json":"{}"})");
+    quarantined(5, "entry nics/0", "{}");
     const auto before = test::dump(scratch_.path());
     EXPECT_EQ(put_back(1), "refused") << "there is an entry of that name";
     EXPECT_EQ(put_back(2), "refused");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What was damaged or has no place any more, kept in table set_aside: nothing that can be read is
 // thrown away.
-#ifndef XLSTORE_RECOVERY_BASE_SET_ASIDE_HPP_
-#define XLSTORE_RECOVERY_BASE_SET_ASIDE_HPP_
+#ifndef XLSTORE_RECOVERY_BASE_QUARANTINE_HPP_
+#define XLSTORE_RECOVERY_BASE_QUARANTINE_HPP_
 
 #include <optional>
 #include <string_view>
@@ -12,9 +12,9 @@
 namespace xlstore::recovery {
 
 /// REQUIRES a transaction of `db`. @throws DbError
-void set_aside(Db& db, std::optional<DomainId> domain, std::string_view what, std::string_view why,
-               std::string_view text);
+void quarantine(Db& db, std::optional<DomainId> domain, std::string_view what, std::string_view why,
+                std::string_view text);
 
 }  // namespace xlstore::recovery
 
-#endif  // XLSTORE_RECOVERY_BASE_SET_ASIDE_HPP_
+#endif  // XLSTORE_RECOVERY_BASE_QUARANTINE_HPP_

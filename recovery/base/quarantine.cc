@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "recovery/base/set_aside.hpp"
+#include "recovery/base/quarantine.hpp"
 
 #include "store/base/clock.hpp"
 
 
 namespace xlstore::recovery {
 
-void set_aside(Db& db, std::optional<DomainId> domain, std::string_view what, std::string_view why,
-               std::string_view text)
+void quarantine(Db& db, std::optional<DomainId> domain, std::string_view what, std::string_view why,
+                std::string_view text)
 {
     db.prepare("INSERT INTO set_aside (at_us, domain, what, why, text) VALUES (?, ?, ?, ?, ?)")
         .bind(now_us())
