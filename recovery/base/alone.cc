@@ -26,10 +26,10 @@ Result<Alone> try_once(const std::string& directory)
     auto sessions = locks->try_all_sessions();
     if (!sessions) return std::move(sessions).error();
     if (!*sessions) return in_the_way(*locks);
-    auto gate = locks->try_acquire(LockKind::gate, 0);
-    if (!gate) return std::move(gate).error();
-    if (!*gate) return in_the_way(*locks);
-    return Alone{*std::move(locks), **std::move(gate), **std::move(sessions)};
+    auto writer = locks->try_acquire(LockKind::writer, 0);
+    if (!writer) return std::move(writer).error();
+    if (!*writer) return in_the_way(*locks);
+    return Alone{*std::move(locks), **std::move(writer), **std::move(sessions)};
 }
 
 }  // namespace
@@ -43,15 +43,15 @@ Result<Alone> be_alone(const std::string& directory, Deadline until)
     }
 }
 
-Result<ByteLock> take_gate(const Locks& locks, Deadline until)
+Result<ByteLock> take_writer_lock(const Locks& locks, Deadline until)
 {
     for (;;) {
-        auto gate = locks.try_acquire(LockKind::gate, 0);
-        if (!gate) return std::move(gate).error();
-        if (*gate) return **std::move(gate);
+        auto writer = locks.try_acquire(LockKind::writer, 0);
+        if (!writer) return std::move(writer).error();
+        if (*writer) return **std::move(writer);
         if (Clock::now() >= until)
-            return Error(Errc::busy, "store: its write gate is held: " +
-                                         locks.holder(LockKind::gate, 0),
+            return Error(Errc::busy,
+                         "store: its writer lock is held: " + locks.holder(LockKind::writer, 0),
                          "wait for it, or end that process, and run it again");
         std::this_thread::sleep_for(kLockPoll);
     }

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array kProblems = {
     Problem{Code::database_damaged, "database_damaged", "the database is damaged", "Make a new one of what can be read", "SAVED", false, Exit::left},
     Problem{Code::database_breach, "database_breach", "the rows contradict each other", "", "", false, Exit::left},
-    Problem{Code::log_race, "log_race", "this SQLite can lose rows when a checkpoint overlaps a commit; mitigated: ours run under the write gate", "", "", false, Exit::clean},
+    Problem{Code::log_race, "log_race", "this SQLite can lose rows when a checkpoint overlaps a commit; mitigated: ours run under the writer lock", "", "", false, Exit::clean},
     Problem{Code::log_large, "log_large", "the log is large", "Checkpoint it", "CHECKPOINTED", true, Exit::clean},
     Problem{Code::log_held, "log_held", "the log grows: a reader does not come to an end", "", "", false, Exit::outside},
     Problem{Code::database_behind, "database_behind", "a process began to work on the store while a copy of it was looked at", "", "", false, Exit::blind},

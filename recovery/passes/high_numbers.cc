@@ -28,8 +28,8 @@ Result<void> lower(const StoreOptions& where)
     const auto until = Clock::now() + where.open_timeout;
     const auto locks = Locks::open(where.directory, true);
     if (!locks) return locks.error();
-    const auto gate = take_gate(*locks, until);
-    if (!gate) return gate.error();
+    const auto writer = take_writer_lock(*locks, until);
+    if (!writer) return writer.error();
     try {
         const auto seen = locks->remembered();
         while_busy(until, [&] {

@@ -13,7 +13,7 @@ namespace xlstore::recovery {
 
 [[nodiscard]] Subject subject_of(const WrongNumber& number);
 
-/// Asks about each such table, and lowers them under the write gate after yes. REQUIRES a store
+/// Asks about each such table, and lowers them under the writer lock after yes. REQUIRES a store
 /// that may be written. A database that cannot be read is left to those who open it. @throws
 /// IoError
 void mend_high_numbers(Check& check, const StoreOptions& where);

@@ -84,7 +84,7 @@ Task<void> check_log(Check& check, Store& store)
 // False: they are as they were.
 Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
 {
-    const auto section = [&](const GateHold&) -> Result<void> {
+    const auto section = [&](const WriterHold&) -> Result<void> {
         store.db().execute("REINDEX");
         const auto still = integrity_of(store.db());
         if (still.lines.empty()) return {};
@@ -93,7 +93,7 @@ Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
     std::optional<Error> failed;
     try {
         const auto done = co_await unless_full(
-            store.with_gate("rebuild indexes", check.deadline(), section));
+            store.with_writer_lock("rebuild indexes", check.deadline(), section));
         if (!done) failed = done.error();
     } catch (const DbError& e) {
         if (!is_damage(e)) throw;
@@ -116,7 +116,7 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
             continue;
         }
         if (!check.ask(Code::schema_changed, about)) continue;
-        const auto section = [&](const GateHold&) -> Result<void> {
+        const auto section = [&](const WriterHold&) -> Result<void> {
             // Another process may have put it right meanwhile.
             for (const auto& now : schema_flaws(store.db())) {
                 if (now.name != flaw.name) continue;
@@ -126,7 +126,7 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
             return {};
         };
         const auto done = co_await unless_full(
-            store.with_gate("restore the schema", check.deadline(), section));
+            store.with_writer_lock("restore the schema", check.deadline(), section));
         if (done)
             check.fixed(Code::schema_changed, about);
         else
@@ -146,12 +146,12 @@ Task<void> check_numbers(Check& check, Store& store)
     for (const auto& low : low_numbers(store.db(), seen)) {
         const auto about = subject_of(low);
         if (!check.ask(Code::numbers_low, about)) continue;
-        const auto section = [&](const GateHold&) -> Result<void> {
+        const auto section = [&](const WriterHold&) -> Result<void> {
             raise_low_numbers(store.db(), seen);
             return {};
         };
         const auto done = co_await unless_full(
-            store.with_gate("raise numbers", check.deadline(), section));
+            store.with_writer_lock("raise numbers", check.deadline(), section));
         if (done)
             check.fixed(Code::numbers_low, about);
         else

@@ -32,12 +32,12 @@ Task<void> pass2_sessions(Check& check, Store& store)
     for (const auto& row : dead) {
         const Subject about{row.text};
         if (!check.ask(Code::session_dead, about)) continue;
-        const auto section = [&](const GateHold&) -> Result<void> {
+        const auto section = [&](const WriterHold&) -> Result<void> {
             store.db().prepare("DELETE FROM session WHERE id = ?").bind(row.id).run();
             return {};
         };
         auto removed =
-            co_await unless_full(store.with_gate("recover", check.deadline(), section));
+            co_await unless_full(store.with_writer_lock("recover", check.deadline(), section));
         if (removed)
             check.fixed(Code::session_dead, about);
         else

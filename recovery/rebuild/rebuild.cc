@@ -86,11 +86,11 @@ private:
     // R17: the sockets of QEMUs whose rows are lost are named after ids that were given.
     Task<Result<void>> raise_ids()
     {
-        const auto section = [this](const GateHold& gate) -> Result<void> {
-            raise_ids_above_names(store_, gate);
+        const auto section = [this](const WriterHold& writer) -> Result<void> {
+            raise_ids_above_names(store_, writer);
             return {};
         };
-        co_return co_await store_.with_gate("rebuild", check_.deadline(), section);
+        co_return co_await store_.with_writer_lock("rebuild", check_.deadline(), section);
     }
 
     // The row that lost this QEMU: by the incarnation in its socket's name, or by its domid.

@@ -297,11 +297,11 @@ std::vector<RestoredDomain> domains_of(Store& store)
 
 Result<void> write_history(Store& store, const std::string& evidence, Deadline until)
 {
-    const auto section = [&](const GateHold&) -> Result<void> {
+    const auto section = [&](const WriterHold&) -> Result<void> {
         Journal(store).add_history(HistoryLine{{}, "restore", {}, {}, "done", {}, evidence});
         return {};
     };
-    return store.loop().wait_for(store.with_gate("restore", until, section));
+    return store.loop().wait_for(store.with_writer_lock("restore", until, section));
 }
 
 // What follows the exchange of the files.
@@ -330,7 +330,7 @@ Error unfinished(const std::string& kept, const Error& why)
                  why.code == Errc::io ? "make room on its file system, then " + advice : advice);
 }
 
-// Under the gate and every session byte. What the old database is called from now on.
+// Under the writer lock and every session byte. What the old database is called from now on.
 Result<std::string> replace(const StoreOptions& where, const PrivateCopy& backup)
 {
     const auto alone = be_alone(where.directory, Clock::now() + where.open_timeout);

@@ -204,8 +204,8 @@ void report_losses(Check& check, const std::vector<Loss>& losses)
         check.report(loss.code, Subject{loss.subject, loss.why});
 }
 
-// Under the gate, so that no other process does it, or a salvage, at the same time.
-void tell_under_gate(Check& check, const std::string& directory, Subject& about)
+// Under the writer lock, so that no other process does it, or a salvage, at the same time.
+void tell_under_writer_lock(Check& check, const std::string& directory, Subject& about)
 {
     if (!has_name_left_out(directory)) return;  // another process did it
     const auto away = StorePaths(directory).being_saved();
@@ -300,11 +300,11 @@ void tell_what_salvage_lost(Check& check, const StoreOptions& where)
     try {
         const auto locks = Locks::open(directory, true);
         if (locks) {
-            const auto gate = take_gate(*locks, Clock::now() + where.open_timeout);
-            if (gate)
-                tell_under_gate(check, directory, about);
+            const auto writer = take_writer_lock(*locks, Clock::now() + where.open_timeout);
+            if (writer)
+                tell_under_writer_lock(check, directory, about);
             else
-                failure = gate.error();
+                failure = writer.error();
         } else {
             failure = locks.error();
         }

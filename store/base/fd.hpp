@@ -63,9 +63,9 @@ public:
     ~NoFork();
 };
 
-/// A descriptor that no forked child keeps: for locks, monitors, xenstore and gates. In a child the
-/// atfork handler has closed it before fork() returns; get() is -1 there, and the destructor
-/// closes nothing (the number may be another file's by then).
+/// A descriptor that no forked child keeps: for locks, monitors, xenstore and start barriers. In a
+/// child the atfork handler has closed it before fork() returns; get() is -1 there, and the
+/// destructor closes nothing (the number may be another file's by then).
 class ForkClosedFd {
 public:
     ForkClosedFd() noexcept = default;

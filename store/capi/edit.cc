@@ -10,7 +10,8 @@
 
 namespace xlstore::capi {
 
-/// An explicit fast lock. Its loop is its own: while it waits for the gate, nothing else runs.
+/// An explicit fast lock. Its loop is its own: while it waits for the writer lock, nothing else
+/// runs.
 class FastHeld final : public Dependent {
 public:
     FastHeld(std::shared_ptr<State> state, FastLock lock, std::string operation, Deadline until)

@@ -105,7 +105,9 @@ std::string json_of(const LockUse& use)
         members.emplace_back("text", json_quote(describe(waiter)));
         waiters.push_back(json_object(members));
     }
-    return json_object({{"lock", json_quote(lock_name(use.kind))},
+    // Scripts look for the name that release 0.1 gave it.
+    const auto name = use.kind == LockKind::writer ? "write gate" : lock_name(use.kind);
+    return json_object({{"lock", json_quote(name)},
                         {"subject", json_quote(use.domain ? use.domain->subject() : "store")},
                         {"domid", use.domain ? std::to_string(use.domain->domid) : "null"},
                         {"held", use.held ? "true" : "false"},

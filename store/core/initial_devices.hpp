@@ -46,17 +46,17 @@ struct InitialDevices {
 
 /// What is kept of `domain`; `unknown` and empty when that is nothing.
 [[nodiscard]] InitialDevices read_initial_devices(Db& db, DomainId domain);
-/// REQUIRES the gate. In place of all that is kept of `domain`.
+/// REQUIRES the writer lock. In place of all that is kept of `domain`.
 void write_initial_devices(Db& db, DomainId domain, const InitialDevices& initial);
-/// REQUIRES the gate. As if `domain` had no QEMU.
+/// REQUIRES the writer lock. As if `domain` had no QEMU.
 void forget_initial_devices(Db& db, DomainId domain);
 /// What `initial` lists and QEMU has no more: another device may get such a name later.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> absent_initial_devices(
     const InitialDevices& initial, const Inventory& there);
-/// REQUIRES the gate. What has that name from now on was made later.
+/// REQUIRES the writer lock. What has that name from now on was made later.
 void forget_initial_device(Db& db, DomainId domain, const std::string& kind,
                            const std::string& name);
-/// REQUIRES the gate. What is in the drive from now on was put there, or is in its entry.
+/// REQUIRES the writer lock. What is in the drive from now on was put there, or is in its entry.
 void forget_initial_medium(Db& db, DomainId domain, const std::string& drive);
 
 }  // namespace xlstore

@@ -17,7 +17,7 @@ namespace {
 constexpr off_t kBlock = 4096;
 constexpr std::int64_t kIdsPerBlock = kBlock / Locks::kBytesPerId;
 static_assert(kBlock % Locks::kBytesPerId == 0);
-// Looked at under one hold of the gate.
+// Looked at under one hold of the writer lock.
 constexpr int kBlocksPerSlice = 64;
 
 // One of the two files, from its second block on.
@@ -122,10 +122,10 @@ Task<Result<FreedSlots>> free_lock_slots(Store& store, Deadline until)
                 freed.complete = false;
                 co_return freed;
             }
-            const auto section = [&](const GateHold&) -> Result<bool> {
+            const auto section = [&](const WriterHold&) -> Result<bool> {
                 return slots.slice(freed, true);
             };
-            const auto sliced = co_await store.with_gate("prune", until, section);
+            const auto sliced = co_await store.with_writer_lock("prune", until, section);
             if (!sliced) co_return sliced.error();
             more = *sliced;
         }

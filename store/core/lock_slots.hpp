@@ -11,8 +11,8 @@
 // but the incarnation is destroyed, which is for ever (R14), each commit of a slow hold requires a
 // state that is not (R8), and compares the epoch besides (R15). No slot is touched of an
 // incarnation that is not destroyed, nor of a session that lives: ids are given under the write
-// gate, and so is a block looked at and freed. The first block has the gate's claim and what the
-// directory remembers (store/model/numbers.hpp): it is left alone.
+// writer lock, and so is a block looked at and freed. The first block has the writer lock's claim
+// and what the directory remembers (store/model/numbers.hpp): it is left alone.
 #ifndef XLSTORE_STORE_CORE_LOCK_SLOTS_HPP_
 #define XLSTORE_STORE_CORE_LOCK_SLOTS_HPP_
 
@@ -28,7 +28,7 @@ struct FreedSlots {
     bool complete = true;  ///< false: the deadline came first
 };
 
-/// Counts such blocks without the gate, as of now. Errors: io, lost. @throws DbError
+/// Counts such blocks without the writer lock, as of now. Errors: io, lost. @throws DbError
 Result<FreedSlots> count_free_slots(Store& store, Deadline until);
 /// Gives them back. Where the file system cannot do that, none is. Errors: as above, busy.
 /// @throws DbError

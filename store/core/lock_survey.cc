@@ -56,7 +56,7 @@ Result<std::vector<LockUse>> survey_locks(Store& store)
         if (use->held || use->claim || !use->waiters.empty()) uses.push_back(*std::move(use));
         return {};
     };
-    if (auto ok = add(LockKind::gate, {}); !ok) return ok.error();
+    if (auto ok = add(LockKind::writer, {}); !ok) return ok.error();
     for (const auto& domain : living_domains(store.db()))
         for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::destroy})
             if (auto ok = add(kind, domain); !ok) return ok.error();

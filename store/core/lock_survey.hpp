@@ -17,8 +17,8 @@
 namespace xlstore {
 
 struct LockUse {
-    LockKind kind = LockKind::gate;
-    std::optional<DomainRow> domain;  ///< nothing: the write gate
+    LockKind kind = LockKind::writer;
+    std::optional<DomainRow> domain;  ///< nothing: the writer lock
     bool held = false;                ///< the truth
     std::optional<Claim> claim;       ///< who took it last
     Life claimant = Life::unknown;    ///< whether that one lives
@@ -27,8 +27,8 @@ struct LockUse {
     std::vector<Claim> waiters;       ///< living ones, of a slow lock
 };
 
-/// Every lock of the living domains that is held or was claimed, and the gate. Writes nothing.
-/// Errors: lost.
+/// Every lock of the living domains that is held or was claimed, and the writer lock. Writes
+/// nothing. Errors: lost.
 Result<std::vector<LockUse>> survey_locks(Store& store);
 
 /// The processes that have the store open for writing, or repair it, by the kernel's word.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The registration of a domain's QEMU in its row: written by one function, cleared by one function,
-// with everything that is known of that QEMU alone. Both REQUIRE the gate.
+// with everything that is known of that QEMU alone. Both REQUIRE the writer lock.
 #ifndef XLSTORE_STORE_CORE_REGISTRATION_ROW_HPP_
 #define XLSTORE_STORE_CORE_REGISTRATION_ROW_HPP_
 

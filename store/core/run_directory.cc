@@ -40,7 +40,7 @@ std::int64_t highest_incarnation_in(const std::string& run)
     return highest;
 }
 
-void raise_ids_above_names(Store& store, const GateHold&)
+void raise_ids_above_names(Store& store, const WriterHold&)
 {
     const auto highest = highest_incarnation_in(StorePaths(store.directory()).run());
     Db& db = store.db();

@@ -26,7 +26,7 @@ inline constexpr std::size_t kIdDigits = 10;
 
 /// R11 R17: the next incarnation gets an id above every name in run/, even if the database has gone
 /// back to an older copy of itself and gives numbers out again. @throws IoError, DbError
-void raise_ids_above_names(Store& store, const GateHold& gate);
+void raise_ids_above_names(Store& store, const WriterHold& writer);
 
 /// `path`, or if something is there, the first of path-2, path-3, … where nothing is.
 /// @throws IoError when a path cannot be looked at.

@@ -19,8 +19,9 @@ constexpr auto kCloseTimeout = std::chrono::milliseconds(200);
 
 }  // namespace
 
-// REQUIRES the gate. The byte is taken before the commit: a row that can be seen is held by a living
-// session. R17: a program that replaces the database holds every session byte, and we do not get in.
+// REQUIRES the writer lock. The byte is taken before the commit: a row that can be seen is held by
+// a living session. R17: a program that replaces the database holds every session byte, and we do
+// not get in.
 Result<std::int64_t> Store::begin_session(const Place& here, std::optional<ByteLock>& lock)
 {
     // While it has no session, a newer release may upgrade it.
@@ -60,8 +61,9 @@ Result<void> Store::open_session(Deadline until)
     std::optional<ByteLock> lock;
     const auto here = place_at(directory_);
     // From the reserve, since what comes next may be a destruction.
-    auto opened = loop_->wait_for(with_gate(
-        "open", until, [&](const GateHold&) { return begin_session(here, lock); }, Room::reserve));
+    auto opened = loop_->wait_for(with_writer_lock(
+        "open", until, [&](const WriterHold&) { return begin_session(here, lock); },
+        Room::reserve));
     if (!opened) return opened.error();
     session_id_ = *opened;
     session_lock_ = std::move(lock);
@@ -84,7 +86,7 @@ Store::~Store()
     if (session_id_ == 0 || fork_generation_ != fork_generation()) return;
     try {
         // While an open intent names its owner the row stays; recovery removes it.
-        const auto section = [&](const GateHold&) -> Result<void> {
+        const auto section = [&](const WriterHold&) -> Result<void> {
             db_->prepare(
                    "DELETE FROM session WHERE id = ?1 AND NOT EXISTS "
                    "(SELECT 1 FROM intent WHERE owner = ?1)")
@@ -93,7 +95,7 @@ Store::~Store()
             return {};
         };
         (void)loop_->wait_for(
-            with_gate("close", Clock::now() + kCloseTimeout, section, Room::reserve));
+            with_writer_lock("close", Clock::now() + kCloseTimeout, section, Room::reserve));
     } catch (...) {
         // A row of a dead session is harmless, and recovery removes it.
     }

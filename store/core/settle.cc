@@ -37,9 +37,9 @@ Result<bool> try_put_aside(const Locks& locks, const std::string& directory)
     const auto sessions = locks.try_all_sessions();
     if (!sessions) return sessions.error();
     if (!*sessions) return false;
-    const auto gate = locks.try_acquire(LockKind::gate, 0);
-    if (!gate) return gate.error();
-    if (!*gate) return false;
+    const auto writer = locks.try_acquire(LockKind::writer, 0);
+    if (!writer) return writer.error();
+    if (!*writer) return false;
     const std::string database = StorePaths(directory).database();
     if (!beside_a_log(database)) return true;  // another process was faster
     const auto kept = dated_path(StorePaths(directory).damaged_stem());
@@ -63,12 +63,12 @@ Result<void> put_log_aside(const Locks& locks, const std::string& directory, Dea
     }
 }
 
-// Under the gate no session can be about to begin.
+// Under the writer lock no session can be about to begin.
 Result<void> Store::settle(Deadline until)
 {
     for (;;) {
         std::optional<ByteLock> alone;  // until after the commit
-        const auto section = [&](const GateHold&) -> Result<bool> {
+        const auto section = [&](const WriterHold&) -> Result<bool> {
             const auto here = place_at(directory_);
             const auto seen = locks_->remembered();
             auto why = xlstore::displaced(*db_, seen, here);
@@ -83,7 +83,8 @@ Result<void> Store::settle(Deadline until)
             settled_ = true;
             return true;
         };
-        const auto done = loop_->wait_for(with_gate("settle", until, section, Room::reserve));
+        const auto done =
+            loop_->wait_for(with_writer_lock("settle", until, section, Room::reserve));
         if (!done) return done.error();
         if (*done) {
             displaced_.reset();

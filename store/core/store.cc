@@ -43,7 +43,7 @@ namespace xlstore {
 
 namespace {
 
-// Between looks whether a program that does not know the gate has let go of the database.
+// Between looks whether a program that does not know the writer lock has let go of the database.
 constexpr auto kForeignFirst = std::chrono::milliseconds(1);
 constexpr auto kForeignMost = std::chrono::milliseconds(20);
 // About 4 MiB of log: a checkpoint costs little, and a reader sees a short log. RESTART keeps the
@@ -131,12 +131,12 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
     Locks::create(directory);
     auto locks = Locks::open(directory, true);
     if (!locks) return locks.error();
-    auto gate = locks->try_acquire(LockKind::gate, 0);
-    if (!gate) return gate.error();
-    if (!*gate)
+    auto writer = locks->try_acquire(LockKind::writer, 0);
+    if (!writer) return writer.error();
+    if (!*writer)
         return Error(Errc::busy, "store: another init is at work in " + directory, "wait for it");
 
-    // Another init may have finished between our first look and the gate.
+    // Another init may have finished between our first look and the writer lock.
     if (file_identity(database))
         return Error(Errc::exists, "store: there is a store in " + directory + " already",
                      "use it, or name another directory");
@@ -339,7 +339,7 @@ Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::strin
     return begin_hold(domain, **std::move(lock));
 }
 
-Result<SlowHold> Store::slow_lock_of_new(const GateHold&, DomainId domain, std::string operation)
+Result<SlowHold> Store::slow_lock_of_new(const WriterHold&, DomainId domain, std::string operation)
 {
     auto lock = locks_->try_new(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
     if (!lock) return std::move(lock).error();
@@ -364,9 +364,9 @@ Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string
     co_return FastLock(domain, *std::move(lock));
 }
 
-Task<Result<ByteLock>> Store::acquire_gate(Loop& loop, std::string operation, Deadline until)
+Task<Result<ByteLock>> Store::acquire_writer_lock(Loop& loop, std::string operation, Deadline until)
 {
-    co_return co_await locks_->acquire(loop, LockKind::gate, 0, make_claim(std::move(operation)),
+    co_return co_await locks_->acquire(loop, LockKind::writer, 0, make_claim(std::move(operation)),
                                        {}, until);
 }
 
@@ -375,15 +375,15 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
 {
     auto pause = std::chrono::duration_cast<Clock::duration>(kForeignFirst);
     for (;;) {
-        auto gate = co_await acquire_gate(loop, operation, until);
-        if (!gate) co_return std::move(gate).error();
+        auto writer = co_await acquire_writer_lock(loop, operation, until);
+        if (!writer) co_return std::move(writer).error();
         make_room(room);
         auto transaction = Transaction::try_begin(*db_);
         if (transaction) {
-            Writing writing{*std::move(gate), std::move(transaction)};
+            Writing writing{*std::move(writer), std::move(transaction)};
             co_return std::move(writing);
         }
-        gate->release();
+        writer->release();
         const auto now = Clock::now();
         if (now >= until)
             co_return co_await database_locked(loop, StorePaths(directory_).database());
@@ -395,8 +395,8 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
 Task<Result<void>> Store::empty_log(Deadline until)
 {
     if (auto ok = check(); !ok) co_return ok.error();
-    const auto gate = co_await acquire_gate(*loop_, "checkpoint", until);
-    if (!gate) co_return gate.error();
+    const auto writer = co_await acquire_writer_lock(*loop_, "checkpoint", until);
+    if (!writer) co_return writer.error();
     const LockOrder::Section order;
     if (db_->checkpoint(true).frames != 0)
         co_return Error(Errc::busy, "store: a reader keeps the log from being emptied",

@@ -6,8 +6,8 @@
 //
 // Writing to the database happens in two ways only, both of them coroutines that acquire what they
 // need asynchronously and then run a plain lambda inside one transaction:
-//   with_fast_lock  a section on one domain's document (R2), fast lock, then gate
-//   with_gate       rows that are no document yet: sessions, a creation, history
+//   with_fast_lock    a section on one domain's document (R2), fast lock, then writer lock
+//   with_writer_lock  rows that are no document yet: sessions, a creation, history
 // Each takes what the disk has; with Room::reserve, of which there are few, the reserve too (R21).
 #ifndef XLSTORE_STORE_CORE_STORE_HPP_
 #define XLSTORE_STORE_CORE_STORE_HPP_
@@ -44,7 +44,7 @@ struct StoreOptions {
     std::shared_ptr<const Log> log;                  ///< nothing: silent
 };
 
-/// Witness: the fast lock of `domain` and the write gate are held, a write transaction is open.
+/// Witness: the fast lock of `domain` and the writer lock are held, a write transaction is open.
 class FastHold {
 public:
     [[nodiscard]] DomainId domain() const noexcept { return domain_; }
@@ -67,11 +67,11 @@ private:
     ByteLock lock_;
 };
 
-/// Witness: the write gate is held and a write transaction is open.
-class GateHold {
+/// Witness: the writer lock is held and a write transaction is open.
+class WriterHold {
 private:
     friend class Store;
-    GateHold() = default;
+    WriterHold() = default;
 };
 
 /// Witness: the slow lock of `domain` is held. Reads the row's epoch when it begins; each commit
@@ -111,17 +111,17 @@ public:
 
     /// Opens an existing store for writing; makes a missing lock file anew, which holds no data. A
     /// relative directory is taken from the current one at once. One of an older release is
-    /// upgraded first, in one transaction, under the gate and with every session byte held (R17):
-    /// once that is committed, the older release cannot open it any more. Errors: store, with what
-    /// is wrong and what to do (a newer schema; one that cannot be upgraded: it is as it was; a
-    /// database that went back or was copied, store/database/place.hpp: nothing was changed); busy,
-    /// naming who has an older one open for writing. @throws DbError: it is damaged
+    /// upgraded first, in one transaction, under the writer lock and with every session byte held
+    /// (R17): once that is committed, the older release cannot open it any more. Errors: store,
+    /// with what is wrong and what to do (a newer schema; one that cannot be upgraded: it is as it
+    /// was; a database that went back or was copied, store/database/place.hpp: nothing was
+    /// changed); busy, naming who has an older one open for writing. @throws DbError: it is damaged
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
     /// The same, and one that went back or was copied is made this place's store (R17), in one
-    /// transaction, under the gate and with every session byte held: ids and epochs go on above all
-    /// that the directory has seen. The log of another state beside it is kept under a dated name.
-    /// For recovery alone, which then proves what the rows say of QEMUs. Errors: as above; busy,
-    /// naming those that have it open.
+    /// transaction, under the writer lock and with every session byte held: ids and epochs go on
+    /// above all that the directory has seen. The log of another state beside it is kept under a
+    /// dated name. For recovery alone, which then proves what the rows say of QEMUs. Errors: as
+    /// above; busy, naming those that have it open.
     static Result<std::unique_ptr<Store>> open_and_settle(const StoreOptions& options);
     /// Opens it for looking only: no session, nothing is ever written. Error store: also for the
     /// schema of an older release.
@@ -182,9 +182,10 @@ public:
                                      Deadline until);
     /// One try; nothing when another process holds it.
     Result<std::optional<SlowHold>> try_slow_lock(DomainId domain, std::string operation);
-    /// REQUIRES that the row of `domain` was inserted in the transaction that is open under `gate`:
-    /// no other process can know its id, so that this cannot fail to find the lock free.
-    Result<SlowHold> slow_lock_of_new(const GateHold& gate, DomainId domain, std::string operation);
+    /// REQUIRES that the row of `domain` was inserted in the transaction that is open under
+    /// `writer`: no other process can know its id, so that this cannot fail to find the lock free.
+    Result<SlowHold> slow_lock_of_new(const WriterHold& writer, DomainId domain,
+                                      std::string operation);
 
     /// Runs `section(const FastHold&)` under the fast lock of `domain`, inside one transaction that
     /// commits if the section returns success. The section is a plain function: it cannot suspend,
@@ -220,20 +221,19 @@ public:
         co_return in_transaction(*writing, [&] { return section(FastHold(fast.domain())); });
     }
 
-    /// Runs `section(const GateHold&)` under the write gate alone.
+    /// Runs `section(const WriterHold&)` under the writer lock alone.
     template <class Section>
-    Task<std::invoke_result_t<Section&, const GateHold&>> with_gate(std::string operation,
-                                                                    Deadline until, Section section,
-                                                                    Room room = Room::ordinary)
+    Task<std::invoke_result_t<Section&, const WriterHold&>> with_writer_lock(
+        std::string operation, Deadline until, Section section, Room room = Room::ordinary)
     {
         if (auto ok = check(); !ok) co_return ok.error();
         auto writing = co_await begin_writing(*loop_, std::move(operation), until, room);
         if (!writing) co_return std::move(writing).error();
-        co_return in_transaction(*writing, [&] { return section(GateHold()); });
+        co_return in_transaction(*writing, [&] { return section(WriterHold()); });
     }
 
-    /// Copies the log into the database and cuts it to nothing, under the write gate.
-    /// Errors: busy (the gate, or a reader is in the way), lost, order. @throws DbError
+    /// Copies the log into the database and cuts it to nothing, under the writer lock.
+    /// Errors: busy (the writer lock, or a reader is in the way), lost, order. @throws DbError
     Task<Result<void>> empty_log(Deadline until);
 
     /// "domain 7 (web)".
@@ -253,14 +253,15 @@ private:
     [[nodiscard]] std::optional<Numbers> counted(std::int64_t changes_before);
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
-    Task<Result<ByteLock>> acquire_gate(Loop& loop, std::string operation, Deadline until);
-    /// The gate, and a transaction under it, which ends first.
+    Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until);
+    /// The writer lock, and a transaction under it, which ends first.
     struct Writing {
-        ByteLock gate;
+        ByteLock writer;
         std::unique_ptr<Transaction> transaction;
     };
-    /// Waits for the gate, and for a program that has the database locked without knowing the gate;
-    /// meanwhile the gate is free. Errors: busy, naming the holder of either; lost; order.
+    /// Waits for the writer lock, and for a program that has the database locked without knowing
+    /// the writer lock; meanwhile the writer lock is free. Errors: busy, naming the holder of
+    /// either; lost; order.
     /// @throws DbError: no room (R21)
     Task<Result<Writing>> begin_writing(Loop& loop, std::string operation, Deadline until,
                                         Room room);

@@ -57,12 +57,12 @@ std::string steps_since(std::int64_t from)
            std::to_string(schema::newest_version());
 }
 
-// Under the gate no session can be about to begin. False: not alone.
+// Under the writer lock no session can be about to begin. False: not alone.
 Result<bool> upgrade_if_alone(Store& store, std::int64_t from, Deadline until)
 {
     std::optional<ByteLock> alone;  // until after the commit
     const KeysUnchecked unchecked(store.db());
-    const auto section = [&](const GateHold&) -> Result<bool> {
+    const auto section = [&](const WriterHold&) -> Result<bool> {
         const auto found = schema_version(store.db());
         if (found != from) return found == schema::newest_version();  // another process did it
         auto sessions = store.locks().try_all_sessions();
@@ -75,7 +75,7 @@ Result<bool> upgrade_if_alone(Store& store, std::int64_t from, Deadline until)
             HistoryLine{{}, "upgrade", {}, {}, "done", {}, steps_since(from)});
         return true;
     };
-    return store.loop().wait_for(store.with_gate("upgrade", until, section));
+    return store.loop().wait_for(store.with_writer_lock("upgrade", until, section));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace xlstore {
 /// "has schema version 3; this program knows 4".
 [[nodiscard]] std::string version_words(std::int64_t found);
 
-/// Takes the steps that the store lacks, all in one transaction, under the write gate and with
+/// Takes the steps that the store lacks, all in one transaction, under the writer lock and with
 /// every session byte held (R17), and says so in history. Waits until `until` for processes that
 /// have it open. REQUIRES that `store` has no session yet. Errors: busy, naming those that have it
 /// open; store: it could not be done (no space, say), and the store is as it was; lost.

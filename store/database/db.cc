@@ -24,7 +24,7 @@ namespace xlstore {
 namespace {
 
 // How long to wait while another process rebuilds the index of the log after a crash. Not for
-// writers: those queue at the write gate, so that SQLite's own sleep-and-retry, which starves, is
+// writers: those queue at the writer lock, so that SQLite's own sleep-and-retry, which starves, is
 // never what decides.
 constexpr int kRecoveryWaitMs = 1000;
 
@@ -176,7 +176,7 @@ void Db::configure(Mode mode, Durability durability)
     set(SQLITE_DBCONFIG_DEFENSIVE, 1);
     set(SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0);
     set(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
-    set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);  // closing may not checkpoint outside the gate
+    set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);  // closing may not checkpoint outside the writer lock
     if (permit_writes(db_) != SQLITE_OK) fail("cannot configure it");
     sqlite3_busy_timeout(db_, kRecoveryWaitMs);
     execute("PRAGMA mmap_size = 0");  // the log's reset race is widened by mapped files
@@ -188,7 +188,7 @@ void Db::configure(Mode mode, Durability durability)
     // R21: it takes no room on a disk. Not for those who only look: it reads the schema, and so
     // would fail before the look at a damaged one.
     execute("PRAGMA temp_store = MEMORY");
-    execute("PRAGMA wal_autocheckpoint = 0");  // only under the gate, see Db::checkpoint
+    execute("PRAGMA wal_autocheckpoint = 0");  // only under the writer lock, see Db::checkpoint
     // NORMAL: a commit survives a killed process; a power cut may take the last ones, together with
     // every QEMU they spoke of. FULL: survives the power cut as well.
     const bool synced = durability == Durability::power && !XLSTORE_MUTATION("fsync");

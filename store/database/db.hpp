@@ -4,7 +4,7 @@
 //
 // How the file is opened is part of the contract (DESIGN 4 and 5): WAL, no mmap, no automatic
 // checkpoint and none on close (SQLite before 3.51.3 loses rows when a checkpoint overlaps a
-// commit; ours run under the write gate), DEFENSIVE, trusted_schema off, no extensions.
+// commit; ours run under the writer lock), DEFENSIVE, trusted_schema off, no extensions.
 #ifndef XLSTORE_STORE_DATABASE_DB_HPP_
 #define XLSTORE_STORE_DATABASE_DB_HPP_
 
@@ -119,14 +119,14 @@ public:
         int checkpointed = 0;  ///< of these, copied into the database
     };
     /// Copies the log into the database and starts it anew; never waits. REQUIRES the write
-    /// gate.
+    /// writer lock.
     WalState checkpoint(bool truncate);
     /// Frames in the log after the last commit of this connection.
     [[nodiscard]] int wal_frames() const noexcept { return wal_frames_; }
 
     /// R21: of a connection opened with Mode::read_write; of another it does nothing.
     [[nodiscard]] Reserve& reserve() noexcept { return reserve_; }
-    /// See Reserve::fill(). REQUIRES the write gate.
+    /// See Reserve::fill(). REQUIRES the writer lock.
     bool fill_reserve()
     {
         return reserve_.fill(pragma_integer("PRAGMA page_count"),
@@ -163,11 +163,12 @@ private:
     int wal_frames_ = 0;
 };
 
-/// A write transaction (BEGIN IMMEDIATE); rolled back unless committed. REQUIRES the write gate.
+/// A write transaction (BEGIN IMMEDIATE); rolled back unless committed. REQUIRES the writer lock.
 class Transaction {
 public:
     explicit Transaction(Db& db);
-    /// One try, no wait; nothing: a program that does not know the gate has the database locked.
+    /// One try, no wait; nothing: a program that does not know the writer lock has the database
+    /// locked.
     /// @throws DbError
     static std::unique_ptr<Transaction> try_begin(Db& db);
     Transaction(const Transaction&) = delete;

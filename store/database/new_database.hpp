@@ -28,7 +28,7 @@ void sync_directory(const std::string& path);
 void make_database(const std::string& path, const std::function<void(Db&)>& fill,
                    std::int64_t version = schema::newest_version());
 
-/// Gives `made` the name `database`, which nothing may have. REQUIRES the write gate.
+/// Gives `made` the name `database`, which nothing may have. REQUIRES the writer lock.
 /// @throws IoError, DbError
 void install_database(const std::string& made, const std::string& database);
 

@@ -50,7 +50,7 @@ inline constexpr std::int64_t empty_store_bytes = 640 << 10;
 [[nodiscard]] const char* reserving_vfs();
 
 /// What the layer does for one connection that was opened with it. On any other connection each
-/// call does nothing and says yes. REQUIRES the write gate for fill() and lasts().
+/// call does nothing and says yes. REQUIRES the writer lock for fill() and lasts().
 class Reserve {
 public:
     Reserve() noexcept = default;

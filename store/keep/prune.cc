@@ -280,13 +280,13 @@ private:
         }
         if (options_.dry_run || pruned.count == 0) co_return pruned;
         bool first = true;
-        const std::function<Result<bool>(const GateHold&)> section =
-            [&](const GateHold&) -> Result<bool> {
+        const std::function<Result<bool>(const WriterHold&)> section =
+            [&](const WriterHold&) -> Result<bool> {
             if (std::exchange(first, false)) note_begun(Pruned{Kept::history});
             return drop_history(below);
         };
         for (bool more = true; more && pruned.complete;) {
-            const auto sliced = co_await store_.with_gate("prune", until_, section);
+            const auto sliced = co_await store_.with_writer_lock("prune", until_, section);
             if (!sliced) co_return sliced.error();
             more = *sliced;
             pruned.complete = !more || !is_over();
@@ -344,8 +344,8 @@ private:
 
     Task<Result<void>> drop(const Table& table, std::vector<std::int64_t> ids, Pruned& pruned)
     {
-        const std::function<Result<void>(const GateHold&)> section =
-            [&](const GateHold&) -> Result<void> {
+        const std::function<Result<void>(const WriterHold&)> section =
+            [&](const WriterHold&) -> Result<void> {
             Db& db = store_.db();
             if (!ids.empty()) note_begun(pruned);
             for (const auto id : ids) {
@@ -355,7 +355,7 @@ private:
             }
             return {};
         };
-        co_return co_await store_.with_gate("prune", until_, section);
+        co_return co_await store_.with_writer_lock("prune", until_, section);
     }
 
     // A process is late with a step on an incarnation that is over: it finds its row, and is told.
@@ -370,12 +370,12 @@ private:
 
     Task<Result<void>> begin(Pruned pruned)
     {
-        const std::function<Result<void>(const GateHold&)> section =
-            [&](const GateHold&) -> Result<void> {
+        const std::function<Result<void>(const WriterHold&)> section =
+            [&](const WriterHold&) -> Result<void> {
             note_begun(pruned);
             return {};
         };
-        co_return co_await store_.with_gate("prune", until_, section);
+        co_return co_await store_.with_writer_lock("prune", until_, section);
     }
 
     Task<Result<Pruned>> damaged()
@@ -421,12 +421,12 @@ private:
         for (const auto& pruned : all)
             if (pruned.count > 0) text += (text.empty() ? "" : ", ") + describe(pruned);
         if (text.empty()) co_return Result<void>();
-        const std::function<Result<void>(const GateHold&)> section =
-            [&](const GateHold&) -> Result<void> {
+        const std::function<Result<void>(const WriterHold&)> section =
+            [&](const WriterHold&) -> Result<void> {
             Journal(store_).add_history(HistoryLine{{}, "prune", {}, {}, "done", {}, text});
             return {};
         };
-        co_return co_await store_.with_gate("prune", until_, section);
+        co_return co_await store_.with_writer_lock("prune", until_, section);
     }
 
     Store& store_;

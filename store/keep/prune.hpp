@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What is kept has bounds (R20), and goes by age, by number or by command, never inside an
 // operation: `xlstore prune` does it, and recovery at the end of its run, for what is past the
-// bounds below. It goes in slices, each a short transaction under the write gate, and history tells
-// what went. The pages that it frees are used again; the file does not get smaller.
+// bounds below. It goes in slices, each a short transaction under the writer lock, and history
+// tells what went. The pages that it frees are used again; the file does not get smaller.
 #ifndef XLSTORE_STORE_KEEP_PRUNE_HPP_
 #define XLSTORE_STORE_KEEP_PRUNE_HPP_
 

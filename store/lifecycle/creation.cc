@@ -49,7 +49,7 @@ bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std:
     return db.changes() > 0;
 }
 
-// REQUIRES the gate: inserts the row and its document. Things are `entry_state`.
+// REQUIRES the writer lock: inserts the row and its document. Things are `entry_state`.
 Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document& document,
                                DomainState state, std::string_view entry_state)
 {
@@ -232,10 +232,10 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
     if (auto ok = check_identified(*document, what); !ok) co_return std::move(ok).error();
     auto carried = carried_with(things, *document);
     if (!carried) co_return std::move(carried).error();
-    auto row =
-        co_await store.with_gate("create", until, [&](const GateHold& gate) -> Result<NewRow> {
+    auto row = co_await store.with_writer_lock(
+        "create", until, [&](const WriterHold& writer) -> Result<NewRow> {
             NewRow fresh;
-            raise_ids_above_names(store, gate);
+            raise_ids_above_names(store, writer);
             if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
                 XLSTORE_TRACE("forestalled", 0);
                 fresh.forestalled =
@@ -245,7 +245,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
             auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
             if (!id) return std::move(id).error();
             insert_carried(store.db(), *id, *carried, "adding");
-            auto hold = store.slow_lock_of_new(gate, *id, "create");
+            auto hold = store.slow_lock_of_new(writer, *id, "create");
             if (!hold) return std::move(hold).error();
             fresh.domain = *read_domain(store.db(), *id);
             fresh.hold.emplace(*std::move(hold));
@@ -442,17 +442,18 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
     if (!document) co_return std::move(document).error();
     auto carried = carried_with(things, *document);
     if (!carried) co_return std::move(carried).error();
-    co_return co_await store.with_gate("import", until, [&](const GateHold&) -> Result<DomainRow> {
-        if (!also)
-            if (auto ok = check_no_other(store.db(), domid, *document, what); !ok)
-                return std::move(ok).error();
-        auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
-        if (!fresh) return std::move(fresh).error();
-        insert_carried(store.db(), *fresh, *carried, "present");
-        Journal(store).add_history(
-            HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
-        return *read_domain(store.db(), *fresh);
-    });
+    co_return co_await store.with_writer_lock(
+        "import", until, [&](const WriterHold&) -> Result<DomainRow> {
+            if (!also)
+                if (auto ok = check_no_other(store.db(), domid, *document, what); !ok)
+                    return std::move(ok).error();
+            auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
+            if (!fresh) return std::move(fresh).error();
+            insert_carried(store.db(), *fresh, *carried, "present");
+            Journal(store).add_history(
+                HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
+            return *read_domain(store.db(), *fresh);
+        });
 }
 
 }  // namespace xlstore

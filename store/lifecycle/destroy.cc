@@ -489,9 +489,9 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (uuid.size() != 36 || uuid.find_first_not_of("0123456789abcdef-") != std::string::npos)
         co_return Error(Errc::invalid, qmp::printable(uuid) + " is not a uuid");
-    auto found = co_await store.with_gate(
+    auto found = co_await store.with_writer_lock(
         "destroy", until,
-        [&](const GateHold&) -> Result<std::int64_t> {
+        [&](const WriterHold&) -> Result<std::int64_t> {
             Db& db = store.db();
             auto row =
                 db.prepare(

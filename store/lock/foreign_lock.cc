@@ -20,11 +20,12 @@ Error busy(const std::string& database, const std::vector<LockHolder>& holders)
 {
     const std::string who = holders.empty() ? "a process that is not shown to this user"
                                             : describe(holders);
-    return Error(Errc::busy,
-                 "database " + database + " was locked all the time by " + who +
-                     ", without the store's write gate; nothing was changed",
-                 "end that program or its transaction, then try again; to read, use 'xlstore sql' or "
-                 "'sqlite3 -readonly', which keep no writer out");
+    return Error(
+        Errc::busy,
+        "database " + database + " was locked all the time by " + who +
+            ", without the store's writer lock; nothing was changed",
+        "end that program or its transaction, then try again; to read, use 'xlstore sql' or "
+        "'sqlite3 -readonly', which keep no writer out");
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A program that locks the database of a store without knowing the store's gate: the shell of
-// SQLite in a transaction, above all. SQLite says only that the database is locked; the kernel says
-// by whom.
+// A program that locks the database of a store without knowing the store's writer lock: the shell
+// of SQLite in a transaction, above all. SQLite says only that the database is locked; the kernel
+// says by whom.
 #ifndef XLSTORE_STORE_LOCK_FOREIGN_LOCK_HPP_
 #define XLSTORE_STORE_LOCK_FOREIGN_LOCK_HPP_
 

@@ -45,7 +45,7 @@ using std::chrono::milliseconds;
 constexpr std::int64_t kFastBase = std::int64_t{1} << 40;
 constexpr std::int64_t kSessionBase = std::int64_t{1} << 41;
 constexpr std::int64_t kSessionCount = std::int64_t{1} << 40;
-constexpr std::int64_t kGateByte = std::int64_t{1} << 43;
+constexpr std::int64_t kWriterByte = std::int64_t{1} << 43;
 constexpr std::array<const char*, 2> kFiles = {"/locks", "/slow"};
 constexpr unsigned kMode = 0600;
 // In `slow`: an id lies below this, its generation above.
@@ -61,8 +61,8 @@ constexpr auto kSlowRetryFirst = milliseconds(5);
 constexpr auto kSlowRetryMost = milliseconds(40);
 
 // `slow`: even slots an incarnation's holder, odd ones a session that waits. `locks`: even slots
-// the fast lock, odd ones the destroy lock; slot 0 is the gate's, since ids begin at 1. For the same
-// reason slot 1 is free in both: it has what the directory remembers.
+// the fast lock, odd ones the destroy lock; slot 0 is the writer lock's, since ids begin at 1. For
+// the same reason slot 1 is free in both: it has what the directory remembers.
 constexpr std::int64_t kMemorySlot = 1;
 
 std::int64_t slot_of(LockKind kind, std::int64_t id)
@@ -74,7 +74,7 @@ std::int64_t slot_of(LockKind kind, std::int64_t id)
     case LockKind::destroy:
         return 2 * id + 1;
     case LockKind::session:
-    case LockKind::gate:
+    case LockKind::writer:
         break;
     }
     return 0;
@@ -91,7 +91,7 @@ thread_local std::array<int, 3> inside{};
 Error out_of_order(std::string what)
 {
     return Error(Errc::order, std::move(what),
-                 "the order is: slow lock, context lock, fast lock, write gate (R7)");
+                 "the order is: slow lock, context lock, fast lock, writer lock (R7)");
 }
 
 }  // namespace
@@ -103,8 +103,8 @@ std::string_view lock_name(LockKind kind) noexcept
         return "slow lock";
     case LockKind::fast:
         return "fast lock";
-    case LockKind::gate:
-        return "write gate";
+    case LockKind::writer:
+        return "writer lock";
     case LockKind::destroy:
         return "destroy lock";
     case LockKind::session:
@@ -119,8 +119,8 @@ Result<void> LockOrder::may_take(LockKind kind)
     if (inside[1] > 0)
         return out_of_order(
             "the " + std::string(lock_name(kind)) +
-            " was asked for inside a section under the fast lock or the write gate");
-    if (inside[2] > 0 && kind != LockKind::gate)
+            " was asked for inside a section under the fast lock or the writer lock");
+    if (inside[2] > 0 && kind != LockKind::writer)
         return out_of_order("the " + std::string(lock_name(kind)) +
                             " was asked for while this thread holds a fast lock");
     return {};
@@ -217,10 +217,10 @@ std::int64_t Locks::byte(LockKind kind, std::int64_t id) const
         return kFastBase + 2 * id + 1;
     case LockKind::session:
         return kSessionBase + id;
-    case LockKind::gate:
+    case LockKind::writer:
         break;
     }
-    return kGateByte;
+    return kWriterByte;
 }
 
 const LockFile& Locks::file(LockKind kind) const noexcept
@@ -487,7 +487,7 @@ try {
 
 namespace {
 
-// Read without the gate, it may be one that is just being written.
+// Read without the writer lock, it may be one that is just being written.
 std::optional<NumbersLine> memory_in(const LockFile& file)
 {
     constexpr int kTries = 3;

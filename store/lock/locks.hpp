@@ -5,17 +5,17 @@
 //                  acquired asynchronously.
 //   context lock   the embedder's own, if it has one; it tells us with context_enter/leave.
 //   fast lock      an incarnation's; held for one read-modify-write of the document (R2, R6).
-//   write gate     the store's; around every SQLite write transaction and checkpoint. Nothing is
+//   writer lock    the store's; around every SQLite write transaction and checkpoint. Nothing is
 //                  waited for under it.
 //   destroy lock   an incarnation's; from the mark to the end of its destruction (R14). Outside the
 //                  fast lock; its holder never waits for a slow lock (R9).
 //   session        held while a process has the store open for writing (R17).
 //
-// R7: slow -> context -> fast -> gate. What breaks the order is refused at run time, in every build
-// (LockOrder). Fast lock, gate and destroy lock are tried, spun for briefly, then tried again on
-// the loop's timer until the deadline: a stopped holder cannot freeze an embedder's loop. The slow
-// lock is waited for with inotify (its file is closed at each release) and a back-off timer,
-// since a copied descriptor gives no event. No helper process, no thread.
+// R7: slow -> context -> fast -> writer. What breaks the order is refused at run time, in every
+// build (LockOrder). Fast lock, writer lock and destroy lock are tried, spun for briefly, then
+// tried again on the loop's timer until the deadline: a stopped holder cannot freeze an embedder's
+// loop. The slow lock is waited for with inotify (its file is closed at each release) and a
+// back-off timer, since a copied descriptor gives no event. No helper process, no thread.
 //
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
 //
@@ -42,7 +42,7 @@ namespace xlstore {
 /// How often a process that can do nothing else tries a lock again that another process holds.
 inline constexpr auto kLockPoll = std::chrono::milliseconds(20);
 
-enum class LockKind { slow, fast, gate, destroy, session };
+enum class LockKind { slow, fast, writer, destroy, session };
 [[nodiscard]] std::string_view lock_name(LockKind kind) noexcept;
 
 /// R7 at run time: what this thread is inside of. Sections and the context lock are synchronous,
@@ -58,7 +58,8 @@ public:
     /// Under an explicit fast hold nothing else may run on this thread.
     static Result<void> may_dispatch();
 
-    /// Marks that this thread holds a fast lock over several calls: only the gate may be asked for.
+    /// Marks that this thread holds a fast lock over several calls: only the writer lock may be
+    /// asked for.
     class FastHeld {
     public:
         FastHeld() noexcept;
@@ -66,7 +67,7 @@ public:
         FastHeld& operator=(const FastHeld&) = delete;
         ~FastHeld();
     };
-    /// Marks a fast section or a stretch under the gate.
+    /// Marks a fast section or a stretch under the writer lock.
     class Section {
     public:
         Section() noexcept;
@@ -88,7 +89,8 @@ public:
     static constexpr std::int64_t kBytesPerId = 2 * LockFile::kSlotBytes;
 
     /// Makes both files, if they are not there: 0600, also where a group may read the store. Who
-    /// may open a file may take a read lock in it, and would keep every writer from the gate.
+    /// may open a file may take a read lock in it, and would keep every writer from the writer
+    /// lock.
     static void create(const std::string& directory);
     /// Takes the group's right to open them away, which release 0.1 gave: true when it had to.
     /// REQUIRES that both are there, and are ours.
@@ -102,8 +104,9 @@ public:
     /// One try, no wait. Nothing: another process holds it. `claim` is written when it is given.
     Result<std::optional<ByteLock>> try_acquire(LockKind kind, std::int64_t id,
                                                 const std::optional<Claim>& claim = {}) const;
-    /// For a row that is being inserted: asked for under the gate, where no process can be waiting
-    /// for a lock of an id that no process has seen, so that R7's order cannot lead to a deadlock.
+    /// For a row that is being inserted: asked for under the writer lock, where no process can be
+    /// waiting for a lock of an id that no process has seen, so that R7's order cannot lead to a
+    /// deadlock.
     Result<std::optional<ByteLock>> try_new(LockKind kind, std::int64_t id,
                                             const Claim& claim) const;
     /// For those who only look: excludes holders, not other lookers; writes nothing.
@@ -134,7 +137,7 @@ public:
     [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
 
     /// R17: writes down what the directory has to remember, in both files: one of them may be lost.
-    /// REQUIRES the write gate. What cannot be written is not remembered; that harms nothing.
+    /// REQUIRES the writer lock. What cannot be written is not remembered; that harms nothing.
     void remember(const Numbers& numbers) const noexcept;
     /// The highest that either file has. Read it before the database, which is ahead of it.
     [[nodiscard]] Memory remembered() const;

@@ -27,7 +27,7 @@ inline constexpr std::int64_t spare_kept = 4096;
 
 /// Makes it, or what it lacks. `database`: the path of the database. False: the disk has not got
 /// that; what it had was taken. What is there and no file of this user's is left alone, and said to
-/// be whole. REQUIRES the write gate.
+/// be whole. REQUIRES the writer lock.
 bool fill_spare(const char* database) noexcept;
 /// Gives up at least so many bytes of it. False: there are none, or this user may not.
 bool give_up_spare(const char* database, std::int64_t bytes) noexcept;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The numbers of a store that only go up: ids, which are never used again, and the count of its
 // commits. They are in the database, and the directory remembers the highest that it has seen
-// (R17): a line in the first bytes of both lock files. It is written under the write gate, after
+// (R17): a line in the first bytes of both lock files. It is written under the writer lock, after
 // the commit that it counts, so that a kill in between leaves a memory that is too low, and never
 // makes a sound store look old. It is not synced: after a power cut it may be of any age, and the
 // QEMUs of that boot are dead.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Many processes that commit to one store: the write gate beside SQLite's own busy handler, in one
+// Many processes that commit to one store: the writer lock beside SQLite's own busy handler, in one
 // run. Each process commits one row every 5 ms, or as soon as it can when it is late. Counted: how
 // long the longest commit took from asking to done, and how many commits each process made.
 //
@@ -60,7 +60,7 @@ Tally commit_until(Deadline end, const Commit& commit)
     return tally;
 }
 
-Tally with_our_gate(const std::string& directory, const std::function<Deadline()>& ready)
+Tally with_our_writer_lock(const std::string& directory, const std::function<Deadline()>& ready)
 {
     StoreOptions options;
     options.directory = directory;
@@ -69,11 +69,11 @@ Tally with_our_gate(const std::string& directory, const std::function<Deadline()
     return commit_until(ready(), [&] {
         return (*store)
             ->loop()
-            .wait_for((*store)->with_gate("bench", Clock::now() + milliseconds(kPatienceMs),
-                                          [&](const GateHold&) -> Result<void> {
-                                              (*store)->db().prepare(kInsert).run();
-                                              return {};
-                                          }))
+            .wait_for((*store)->with_writer_lock("bench", Clock::now() + milliseconds(kPatienceMs),
+                                                 [&](const WriterHold&) -> Result<void> {
+                                                     (*store)->db().prepare(kInsert).run();
+                                                     return {};
+                                                 }))
             .has_value();
     });
 }
@@ -186,8 +186,8 @@ int contention(std::chrono::seconds time, const std::vector<int>& counts)
     std::printf("processes  way           longest (ms)  fewest commits  most commits   ratio\n");
     bool missed = false;
     for (const int processes : counts) {
-        const Line ours = summary(run(with_our_gate, processes, time));
-        print(processes, "write gate", ours);
+        const Line ours = summary(run(with_our_writer_lock, processes, time));
+        print(processes, "writer lock", ours);
         const Line theirs = summary(run(with_busy_handler, processes, time));
         print(processes, "busy handler", theirs);
         if (processes == 1) continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What keeping the rules costs: the two commits of one operation (a CD change) with slow lock, fast
-// locks, gate, epoch and R17, but without QMP, beside a raw SQLite loop of two transactions over
+// locks, writer, epoch and R17, but without QMP, beside a raw SQLite loop of two transactions over
 // the same rows of the same tables. Ratios of one run count, single figures do not.
 #include <benchmark/benchmark.h>
 #include <sqlite3.h>

@@ -269,8 +269,8 @@ TEST_F(LocksCommandTest, StoppedInTheSlowLock)
     EXPECT_TRUE(settled());
 }
 
-// In a section, where it has the fast lock and the gate.
-TEST_F(LocksCommandTest, StoppedInTheFastLockAndInTheGate)
+// In a section, where it has the fast lock and the writer lock.
+TEST_F(LocksCommandTest, StoppedInTheFastLockAndInTheWriterLock)
 {
     const auto store = store_.open();
     const auto row = find_domain(store->db(), "domid:7");
@@ -280,8 +280,9 @@ TEST_F(LocksCommandTest, StoppedInTheFastLockAndInTheGate)
         return store->loop().wait_for(
             store->with_fast_lock(row->id, "test", Clock::now() + time, nothing));
     };
-    const auto gate = [&](milliseconds time) {
-        return store->loop().wait_for(store->with_gate("test", Clock::now() + time, nothing));
+    const auto writer = [&](milliseconds time) {
+        return store->loop().wait_for(
+            store->with_writer_lock("test", Clock::now() + time, nothing));
     };
     Stopping holder(store_, insert('b'), "commit.before", 2);
     ASSERT_TRUE(holder.stopped());
@@ -291,11 +292,11 @@ TEST_F(LocksCommandTest, StoppedInTheFastLockAndInTheGate)
     EXPECT_EQ(no_fast.error().code, Errc::busy);
     EXPECT_TRUE(contains(no_fast.error().message, "fast lock of domain 7 (web)"));
     EXPECT_TRUE(contains(no_fast.error().message, "(xlstore, pid " + holder.pid()));
-    const auto no_gate = gate(milliseconds(200));
-    ASSERT_FALSE(no_gate);
-    EXPECT_EQ(no_gate.error().code, Errc::busy);
-    EXPECT_TRUE(contains(no_gate.error().message, "write gate"));
-    EXPECT_TRUE(contains(no_gate.error().message, "(xlstore, pid " + holder.pid()));
+    const auto no_writer = writer(milliseconds(200));
+    ASSERT_FALSE(no_writer);
+    EXPECT_EQ(no_writer.error().code, Errc::busy);
+    EXPECT_TRUE(contains(no_writer.error().message, "writer lock"));
+    EXPECT_TRUE(contains(no_writer.error().message, "(xlstore, pid " + holder.pid()));
     const Ran busy = xl({"--json", "--timeout", "0.5", "eject", "7", "hdc"});
     EXPECT_TRUE(ended(busy, 1));
     EXPECT_EQ(code(busy), "busy");
@@ -308,7 +309,7 @@ TEST_F(LocksCommandTest, StoppedInTheFastLockAndInTheGate)
 
     EXPECT_TRUE(ended(holder.finish(), 0));
     EXPECT_TRUE(fast(seconds(20)));
-    EXPECT_TRUE(gate(seconds(20)));
+    EXPECT_TRUE(writer(seconds(20)));
     EXPECT_TRUE(ended(xl({"eject", "7", "hdc"}), 0));
     EXPECT_TRUE(settled());
 }
@@ -422,7 +423,7 @@ protected:
     /// Where a stopped operation is.
     struct Place {
         bool slow;         ///< it has the slow lock
-        bool section;      ///< it has the gate: it is about to commit, or has just done so
+        bool section;      ///< it has the writer lock: it is about to commit, or has just done so
         bool last_commit;  ///< it is the settle, which no check comes behind
     };
     Place place_of(const Stopping& one)
@@ -437,7 +438,7 @@ protected:
         Place place{};
         place.slow = *locks.is_held(LockKind::slow, value_of(row->id)) && claim &&
                      std::to_string(claim->pid) == one.pid();
-        place.section = *locks.is_held(LockKind::gate, 0);
+        place.section = *locks.is_held(LockKind::writer, 0);
         const bool intent = cell("SELECT count(*) FROM intent") == "1";
         const bool before = GetParam().point == std::string("commit.before");
         place.last_commit = place.section && intent == before;
@@ -489,7 +490,7 @@ TEST_P(LossTest, NothingIsInQemuWithoutAnEntryAndTheHolderLearnsOfIt)
         ASSERT_TRUE(invariant_holds(store_.path(), domain_.judge()));
 
         const bool lost = lose(place_of(one));
-        // It may be kept from it: by the gate, or by the monitor, which serves one client.
+        // It may be kept from it: by the writer lock, or by the monitor, which serves one client.
         const Ran theirs = xl(meanwhile());
         EXPECT_TRUE(theirs.status == 0 || !code(theirs).empty()) << theirs.out << theirs.err;
         if (GetParam().loss != Loss::store_moved) {

@@ -29,8 +29,8 @@ protected:
     void commit(Store& store, int rows)
     {
         for (int i = 0; i < rows; ++i)
-            ASSERT_TRUE(store.loop().wait_for(store.with_gate(
-                "test", Clock::now() + seconds(20), [&](const GateHold&) -> Result<void> {
+            ASSERT_TRUE(store.loop().wait_for(store.with_writer_lock(
+                "test", Clock::now() + seconds(20), [&](const WriterHold&) -> Result<void> {
                     store.db().execute(
                         "INSERT INTO history (at_us, operation, outcome, evidence, pid, program) "
                         "VALUES (1, 'x', 'done', hex(zeroblob(50000)), 1, 'x')");

@@ -79,8 +79,8 @@ TEST_F(ReadingGroupTest, AMemberSeesWhatIsHeld)
     };
     EXPECT_FALSE(contains(held(), "\"held\":true"));
     {
-        const auto gate = store_->locks().try_acquire(LockKind::gate, 0);
-        ASSERT_TRUE(gate && *gate);
+        const auto writer = store_->locks().try_acquire(LockKind::writer, 0);
+        ASSERT_TRUE(writer && *writer);
         EXPECT_TRUE(contains(held(), "write gate"));
     }
     const auto slow = store_->try_slow_lock(domain_, "test");

@@ -115,7 +115,7 @@ ENDS = tuple(f"destroy.{when}_{point}" for point in ("kill", "unlink") for when 
 
 
 def stopped_meanwhile(world, in_share, before, words, places, *others):
-    """At each place, others are run; then it goes on. One that stops in a commit has the gate: they give up."""
+    """At each place, others are run; then it goes on. One that stops in a commit has the writer lock: they give up."""
     for place in places:
         if not next(in_share):
             continue

@@ -374,7 +374,7 @@ int32_t xlstore_document(xlstore_store* store, const char* domain, char** json_o
 int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* device_class,
                       const char* key, char** json_out, int64_t* revision_out);
 
-/* Edits. Each waits for the fast lock of that domain and the write gate only. Result of the forms
+/* Edits. Each waits for the fast lock of that domain and the writer lock only. Result of the forms
  * with _start: {"result","revision"}.
  *
  * Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock

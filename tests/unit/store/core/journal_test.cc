@@ -117,7 +117,7 @@ TEST_F(JournalTest, WhatComesFromOutsideIsStoredAsPlainText)
     HistoryLine line{id_, "test", {}, {}, "done", {}, evidence};
     line.asked = "device_add \xc3";
     auto written = store_->loop().wait_for(
-        store_->with_gate("test", soon(), [&](const GateHold&) -> Result<void> {
+        store_->with_writer_lock("test", soon(), [&](const WriterHold&) -> Result<void> {
             journal_.add_history(line);
             return {};
         }));

@@ -108,8 +108,8 @@ int lost_by_sqlite(const std::string& path)
 Result<void> insert(Store& store, milliseconds patience, int rows)
 {
     for (int i = 0; i < rows; ++i) {
-        const auto done = store.loop().wait_for(
-            store.with_gate("test", Clock::now() + patience, [&](const GateHold&) -> Result<void> {
+        const auto done = store.loop().wait_for(store.with_writer_lock(
+            "test", Clock::now() + patience, [&](const WriterHold&) -> Result<void> {
                 store.db().execute(
                     "INSERT INTO history (at_us, operation, outcome, evidence, pid, program) "
                     "VALUES (1, 'x', 'done', hex(zeroblob(1500)), 1, 'x')");
@@ -120,7 +120,7 @@ Result<void> insert(Store& store, milliseconds patience, int rows)
     return {};
 }
 
-/// The same with two handles on a store. Who comes in the window is kept out by the gate.
+/// The same with two handles on a store. Who comes in the window is kept out by the writer lock.
 int lost_by_the_store()
 {
     const test::ScratchStore scratch;

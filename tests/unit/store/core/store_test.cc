@@ -381,7 +381,7 @@ protected:
     Result<std::int64_t> write_history(Store& store)
     {
         return store.loop().wait_for(
-            store.with_gate("test", soon(), [&](const GateHold&) -> Result<std::int64_t> {
+            store.with_writer_lock("test", soon(), [&](const WriterHold&) -> Result<std::int64_t> {
                 Journal(store).add_history(HistoryLine{{}, "test", {}, {}, "done", {}, "x"});
                 return store.db().last_insert_id();
             }));
@@ -559,7 +559,7 @@ TEST_F(StoreTest, SectionMayNotTakeLocks)
         return {};
     };
     EXPECT_TRUE(store->loop().wait_for(
-        store->with_gate("x", soon(), [&](const GateHold&) { return inside(); })));
+        store->with_writer_lock("x", soon(), [&](const WriterHold&) { return inside(); })));
     EXPECT_TRUE(store->loop().wait_for(
         store->with_fast_lock(domain.id, "x", soon(), [&](const FastHold& fast) {
             EXPECT_EQ(fast.domain(), domain.id);
@@ -692,14 +692,15 @@ TEST_F(StoreTest, HoldOnADomainThatIsBeingDestroyedCannotCommit)
     EXPECT_FALSE(ran);
 }
 
-// DESIGN 4: checkpoints are ours to make, under the gate; without them the log would only grow.
+// DESIGN 4: checkpoints are ours to make, under the writer lock; without them the log would only
+// grow.
 TEST_F(StoreTest, LogIsCheckpointedAndItsSizeStaysBounded)
 {
     auto store = store_.open();
     const std::string large(100'000, 'x');
     for (int i = 0; i < 200; ++i)
         ASSERT_TRUE(store->loop().wait_for(
-            store->with_gate("x", soon(), [&](const GateHold&) -> Result<void> {
+            store->with_writer_lock("x", soon(), [&](const WriterHold&) -> Result<void> {
                 store->db()
                     .prepare(
                         "INSERT INTO history (at_us, operation, outcome, evidence, pid, "

@@ -36,7 +36,7 @@ protected:
     static Result<void> write_line(Store& store)
     {
         return store.loop().wait_for(
-            store.with_gate("test", soon(), [&](const GateHold&) -> Result<void> {
+            store.with_writer_lock("test", soon(), [&](const WriterHold&) -> Result<void> {
                 Journal(store).add_history(HistoryLine{{}, "test", {}, {}, "done", {}, "x"});
                 return {};
             }));
@@ -356,7 +356,7 @@ TEST_P(FileGoesTest, WhatIsUnderWayIsNotCommitted)
 {
     auto store = store_.open();
     const auto written = store->loop().wait_for(
-        store->with_gate("test", soon(), [&](const GateHold&) -> Result<void> {
+        store->with_writer_lock("test", soon(), [&](const WriterHold&) -> Result<void> {
             Journal(*store).add_history(HistoryLine{{}, "test", {}, {}, "done", {}, "x"});
             fs::remove(file(GetParam()));
             return {};

@@ -56,14 +56,15 @@ protected:
     /// One commit of so many bytes of text. What SQLite said of it; 0: it is done.
     static int commit(Store& store, Room room, std::size_t bytes = 1)
     {
-        const auto section = [&](const GateHold&) -> Result<void> {
+        const auto section = [&](const WriterHold&) -> Result<void> {
             for (std::size_t left = bytes; left > 0; left -= std::min(left, kLine))
                 Journal(store).add_history(HistoryLine{
                     {}, "test", {}, {}, "done", {}, std::string(std::min(left, kLine), 'x')});
             return {};
         };
         try {
-            const auto done = store.loop().wait_for(store.with_gate("test", soon(), section, room));
+            const auto done =
+                store.loop().wait_for(store.with_writer_lock("test", soon(), section, room));
             EXPECT_TRUE(done);
         } catch (const DbError& e) {
             return e.extended_code() & 0xff;
@@ -202,12 +203,12 @@ TEST_F(ReserveTest, TheMessageSaysHowMuchIsFreeAndWhere)
     std::optional<Error> error;
     for (int n = 0; !error && n < 1000; ++n) {
         try {
-            const auto section = [&](const GateHold&) -> Result<void> {
+            const auto section = [&](const WriterHold&) -> Result<void> {
                 Journal(*store).add_history(
                     HistoryLine{{}, "test", {}, {}, "done", {}, std::string(2'000, 'x')});
                 return {};
             };
-            (void)store->loop().wait_for(store->with_gate("test", soon(), section));
+            (void)store->loop().wait_for(store->with_writer_lock("test", soon(), section));
         } catch (const DbError& e) {
             error = error_of(e);
         }

@@ -49,8 +49,8 @@ class ForeignLockTest : public testing::Test {
 protected:
     Result<void> write(milliseconds time)
     {
-        return store_->loop().wait_for(
-            store_->with_gate("test", Clock::now() + time, [&](const GateHold&) -> Result<void> {
+        return store_->loop().wait_for(store_->with_writer_lock(
+            "test", Clock::now() + time, [&](const WriterHold&) -> Result<void> {
                 store_->db().execute("INSERT INTO tombstone (domid, uuid, boot_id, until_us) SELECT "
                                      "count(*), '', '', 1 FROM tombstone");
                 return {};
@@ -107,7 +107,7 @@ TEST_F(ForeignLockTest, AReadLockInTheIndexIsNamedToTheFirstToOpenTheStoreToo)
     EXPECT_EQ(error_of(DbError(SQLITE_PROTOCOL, "database /x: locking protocol")).code, Errc::busy);
 }
 
-TEST_F(ForeignLockTest, AReadLockOnTheGateIsNamedAndNotTheLastClaimant)
+TEST_F(ForeignLockTest, AReadLockOnTheWriterByteIsNamedAndNotTheLastClaimant)
 {
     ASSERT_TRUE(write(seconds(20)));  // a claim of ours stays behind
     store_->db().execute("DELETE FROM tombstone");
@@ -145,20 +145,20 @@ TEST_F(ForeignLockTest, OpeningNamesItToo)
     EXPECT_TRUE(Store::open(options));
 }
 
-// A short transaction of another program's is waited for, and the gate is free meanwhile.
+// A short transaction of another program's is waited for, and the writer lock is free meanwhile.
 TEST_F(ForeignLockTest, AWriterThatEndsIsWaitedFor)
 {
     Foreigner foreigner(scratch_.path(), kWriter);
-    auto writing = store_->with_gate("test", Clock::now() + seconds(60),
-                                     [](const GateHold&) -> Result<void> { return {}; });
+    auto writing = store_->with_writer_lock("test", Clock::now() + seconds(60),
+                                            [](const WriterHold&) -> Result<void> { return {}; });
     writing.start();
-    bool gate_was_free = false;
-    for (const auto until = Clock::now() + seconds(20); !gate_was_free && Clock::now() < until;) {
+    bool writer_was_free = false;
+    for (const auto until = Clock::now() + seconds(20); !writer_was_free && Clock::now() < until;) {
         store_->loop().dispatch();
-        const auto gate = store_->locks().try_acquire(LockKind::gate, 0);
-        gate_was_free = gate && *gate;
+        const auto writer = store_->locks().try_acquire(LockKind::writer, 0);
+        writer_was_free = writer && *writer;
     }
-    EXPECT_TRUE(gate_was_free);
+    EXPECT_TRUE(writer_was_free);
     EXPECT_FALSE(writing.done());
     foreigner.end();
     while (!writing.done())

@@ -278,8 +278,8 @@ TEST_F(LocksTest, KindsAndIdsAreApart)
             ASSERT_TRUE(lock && *lock) << lock_name(kind) << id;
             held.push_back(**std::move(lock));
         }
-    auto gate = locks.try_acquire(LockKind::gate, 0);
-    ASSERT_TRUE(gate && *gate);
+    auto writer = locks.try_acquire(LockKind::writer, 0);
+    ASSERT_TRUE(writer && *writer);
     for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::destroy})
         EXPECT_TRUE(*locks.is_held(kind, 2));
     EXPECT_FALSE(*locks.is_held(LockKind::slow, 4));
@@ -296,14 +296,14 @@ TEST_F(LocksTest, AllSessionsAtOnceExcludesEachOfThem)
     ASSERT_TRUE(all && *all);
     EXPECT_FALSE(*locks.try_acquire(LockKind::session, 1));
     EXPECT_TRUE(*locks.try_acquire(LockKind::fast, 1));
-    EXPECT_TRUE(*locks.try_acquire(LockKind::gate, 0));
+    EXPECT_TRUE(*locks.try_acquire(LockKind::writer, 0));
 }
 
 TEST_F(LocksTest, BusyNamesTheHolder)
 {
     const Locks locks = open();
-    for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::gate, LockKind::destroy}) {
-        const std::int64_t id = kind == LockKind::gate ? 0 : 7;
+    for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::writer, LockKind::destroy}) {
+        const std::int64_t id = kind == LockKind::writer ? 0 : 7;
         const Holder holder(holding(kind, id));
         const auto lock = take(locks, loop_, kind, id, milliseconds(20));
         ASSERT_FALSE(lock);
@@ -595,7 +595,7 @@ TEST_F(LocksTest, NothingIsTakenInsideASection)
 {
     const Locks locks = open();
     const LockOrder::Section section;
-    for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::gate, LockKind::destroy}) {
+    for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::writer, LockKind::destroy}) {
         EXPECT_EQ(LockOrder::may_take(kind).error().code, Errc::order);
         EXPECT_EQ(locks.try_acquire(kind, 1).error().code, Errc::order);
         auto lock = take(locks, loop_, kind, 1);
@@ -615,7 +615,7 @@ TEST_F(LocksTest, ContextLockLiesBetweenSlowAndFast)
     ASSERT_TRUE(LockOrder::context_enter());  // it is recursive
     EXPECT_EQ(LockOrder::may_block().error().code, Errc::order);
     EXPECT_TRUE(take(locks, loop_, LockKind::fast, 1));
-    EXPECT_TRUE(take(locks, loop_, LockKind::gate, 0));
+    EXPECT_TRUE(take(locks, loop_, LockKind::writer, 0));
     ASSERT_TRUE(LockOrder::context_leave());
     EXPECT_EQ(LockOrder::may_block().error().code, Errc::order);
     ASSERT_TRUE(LockOrder::context_leave());
