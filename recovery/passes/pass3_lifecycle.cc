@@ -118,7 +118,8 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
     // Its creator may have finished, or a client may have destroyed it, since the list was made.
     if (!taken.row || taken.row->state != DomainState::creating) co_return;
     domain = *std::move(taken.row);
-    // R13: without a pid in the row the gate was never opened, and the child went with its creator.
+    // R13: without a pid in the row the start barrier was never opened, and the child went with its
+    // creator.
     const Life life = domain.registration ? life_of(domain.registration->qemu) : Life::dead;
     if (life == Life::unknown) {
         check.report(Code::qemu_unseen, about);
@@ -135,7 +136,8 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
             check.fixed(Code::creation_unfinished, about);
             co_return;
         }
-        // It may have been a child at its gate, which ended with its creator, or a QEMU that died.
+        // It may have been a child at its start barrier, which ended with its creator, or a QEMU
+        // that died.
         if (life_of(domain.registration->qemu) != Life::dead) {
             check.failed(Code::creation_unfinished, about, finished.error());
             co_return;

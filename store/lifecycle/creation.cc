@@ -191,7 +191,7 @@ Result<void> check_unused(const std::string& path)
                           : "nothing was started; remove it, or name another path");
 }
 
-// The library's own monitor and log, and QEMU behind its gate.
+// The library's own monitor and log, and QEMU behind its start barrier.
 Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
                                   Deadline until)
 {
@@ -312,20 +312,20 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     request.environment.push_back(environment_with_mark(mark));
     request.environment.push_back(
         environment_with_note(CreationNote{domain_.domid, domain_.uuid, domain_.name}));
-    auto qemu = co_await spawn_gated(store_->loop(), request, until);
+    auto qemu = co_await spawn_waiting(store_->loop(), request, until);
     if (!qemu)
         co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
                         domain_.subject() + ": " + qemu.error().message, "nothing was started");
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
-    // R13: the child exists, its pid is in the row, then its gate opens.
-    const bool early = XLSTORE_MUTATION("gate before run");
-    if (early) (void)co_await qemu->open_gate(store_->loop(), until);
+    // R13: the child exists, its pid is in the row, then its start barrier opens.
+    const bool early = XLSTORE_MUTATION("start barrier before run");
+    if (early) (void)co_await qemu->open_start_barrier(store_->loop(), until);
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),
                                      std::move(request.log_path), handed_in, mark, until);
     if (!registered) co_return std::move(registered).error();
     XLSTORE_TRACE("gate", value_of(domain_.id));
     if (early) co_return qemu->id();
-    auto opened = co_await qemu->open_gate(store_->loop(), until);
+    auto opened = co_await qemu->open_start_barrier(store_->loop(), until);
     if (!opened) co_return std::move(opened).error();
     co_return qemu->id();
 }

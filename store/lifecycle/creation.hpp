@@ -4,7 +4,7 @@
 //
 //   begin ------------> child or spawn ------------> finish --> running
 //     the row is there,    the pid is in the row,       |
-//     the slow lock held   then the gate opens (R13)    +-> failed: nothing is left running
+//     the slow lock held   then it may run (R13)        +-> failed: nothing is left running
 //
 // A creation holds the slow lock from the row's first commit to its end, so that recovery can tell
 // a creator at work from one that died. QEMU does not begin to run before its pid is in the row
@@ -45,14 +45,14 @@ public:
     [[nodiscard]] const std::string& monitor_path() const noexcept { return monitor_path_; }
     [[nodiscard]] const std::string& log_path() const noexcept { return log_path_; }
 
-    /// Registers a child that waits at a gate. REQUIRES that it cannot run before this returns, nor
-    /// ever once this process died. `handed_in`: the socket was made for QEMU, which is then not
-    /// the peer; else nothing may stand at `monitor_path`.
-    /// Errors: exists (registered elsewhere; the path is taken, with its listener), gone, lost.
+    /// Registers a child that waits at a start barrier. REQUIRES that it cannot run before this
+    /// returns, nor ever once this process died. `handed_in`: the socket was made for QEMU, which
+    /// is then not the peer; else nothing may stand at `monitor_path`. Errors: exists (registered
+    /// elsewhere; the path is taken, with its listener), gone, lost.
     Task<Result<void>> child(ProcessId qemu, std::string monitor_path, std::string log_path,
                              bool handed_in, Deadline until);
-    /// Forks it, registers it, and opens its gate. Errors besides: refused (no such program, or it
-    /// cannot be run), invalid. Then no process is left, and it may be called again.
+    /// Forks it, registers it, and opens its start barrier. Errors besides: refused (no such
+    /// program, or it cannot be run), invalid. Then no process is left, and it may be called again.
     Task<Result<ProcessId>> spawn(SpawnRequest request, std::string monitor_path, bool handed_in,
                                   Deadline until);
     /// From the monitor's first answer to the running domain. On failure nothing is left running: a

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // All that the child needs is made before fork(), because between fork and exec only
-// async-signal-safe calls are allowed. A socket pair is the start barrier (gate), of which parent
-// and child have an end each:
+// async-signal-safe calls are allowed. A socket pair is the start barrier (start_barrier), of which
+// parent and child have an end each:
 //
 //   1. The child begins a session, resets its signals, finds its program, sets up its standard
 //      streams, closes every descriptor that it is not to keep, says that it is there, and reads.
@@ -37,8 +37,8 @@ namespace {
 constexpr std::chrono::seconds kEndWait{1};
 constexpr int kNotRun = 127;  // as a shell's, for "never ran the program"
 
-/// What a child says on its way, through the gate's socket: there are never more than three, so
-/// that it always takes them whole and at once.
+/// What a child says on its way, through the socket of the start barrier: there are never more than
+/// three, so that it always takes them whole and at once.
 enum class ChildStep : int {
     session,
     signals,
@@ -46,13 +46,13 @@ enum class ChildStep : int {
     log,
     stdio,
     descriptors,
-    at_the_gate,
-    through_the_gate,
+    at_the_barrier,
+    through_the_barrier,
     exec
 };
 struct Report {
     ChildStep step;
-    int error;  // 0 for those at and through the gate
+    int error;  // 0 for those at and through the start barrier
 };
 
 const char* step_name(ChildStep step)
@@ -70,8 +70,8 @@ const char* step_name(ChildStep step)
         return "cannot set up standard input and output";
     case ChildStep::descriptors:
         return "cannot close or keep descriptors";
-    case ChildStep::at_the_gate:
-    case ChildStep::through_the_gate:
+    case ChildStep::at_the_barrier:
+    case ChildStep::through_the_barrier:
         break;
     case ChildStep::exec:
         return "cannot run it";
@@ -104,20 +104,20 @@ struct ChildPlan {
     char* const* candidates;  // paths of the program; ends with nullptr
     char* const* argv;
     char* const* environment;
-    int gate;
+    int start_barrier;
     const char* log;  // nullptr: output is thrown away
     const int* keep;  // made inheritable
     std::size_t keep_count;
-    const int* survivors;  // keep and gate, ascending: the rest is closed
+    const int* survivors;  // keep and start barrier, ascending: the rest is closed
     std::size_t survivor_count;
 };
 
-/// Whether it is heard makes no difference: past the gate the creator may die at any time, and
-/// the program is to run then all the same (no SIGPIPE).
+/// Whether it is heard makes no difference: past the start barrier the creator may die at any time,
+/// and the program is to run then all the same (no SIGPIPE).
 void say(const ChildPlan& plan, ChildStep step, int error)
 {
     const Report report{step, error};
-    ::send(plan.gate, &report, sizeof report, MSG_NOSIGNAL);
+    ::send(plan.start_barrier, &report, sizeof report, MSG_NOSIGNAL);
 }
 
 [[noreturn]] void fail(const ChildPlan& plan, ChildStep step, int error)
@@ -190,16 +190,17 @@ void close_the_rest(const ChildPlan& plan)
     redirect_stdio(plan);
     close_the_rest(plan);
 
-    say(plan, ChildStep::at_the_gate, 0);
+    say(plan, ChildStep::at_the_barrier, 0);
     char byte = 0;
     ssize_t n = 0;
     do
-        n = ::read(plan.gate, &byte, 1);
+        n = ::read(plan.start_barrier, &byte, 1);
     while (n < 0 && errno == EINTR);
     if (n != 1) ::_exit(kNotRun);  // R13: the creator is gone, or has thought better of it
 
-    say(plan, ChildStep::through_the_gate, 0);
-    ::execve(program, plan.argv, plan.environment);  // closes the gate: the creator reads its end
+    say(plan, ChildStep::through_the_barrier, 0);
+    ::execve(program, plan.argv,
+             plan.environment);  // closes the start barrier: the creator reads its end
     fail(plan, ChildStep::exec, errno);
 }
 
@@ -208,8 +209,8 @@ Error cannot_start(const std::string& program, const std::string& why)
     return Error(Errc::io, "cannot start " + program + ": " + why);
 }
 
-/// Why the child did not come to its gate.
-Error not_at_the_gate(const SpawnRequest& request, const Report& report)
+/// Why the child did not come to its start barrier.
+Error not_at_the_barrier(const SpawnRequest& request, const Report& report)
 {
     const std::string& program = request.argv[0];
     if (report.step == ChildStep::program && report.error == ENOENT)
@@ -221,16 +222,16 @@ Error not_at_the_gate(const SpawnRequest& request, const Report& report)
     return cannot_start(program, what + ": " + errno_text(report.error));
 }
 
-/// What the child says next; nothing: it has let go of the gate, by exec or by its end.
+/// What the child says next; nothing: it has let go of the start barrier, by exec or by its end.
 /// Error in_doubt: no word by the deadline.
-Task<Result<std::optional<Report>>> hear(Loop& loop, int gate, Deadline until)
+Task<Result<std::optional<Report>>> hear(Loop& loop, int start_barrier, Deadline until)
 {
     for (;;) {
-        if (!co_await loop.readable(gate, until))
+        if (!co_await loop.readable(start_barrier, until))
             co_return Error(Errc::in_doubt, "no word in time",
                             "see whether the file system it is on answers");
         Report report{};
-        const ssize_t n = ::recv(gate, &report, sizeof report, MSG_DONTWAIT);
+        const ssize_t n = ::recv(start_barrier, &report, sizeof report, MSG_DONTWAIT);
         if (n == sizeof report) co_return std::optional(report);
         // ECONNRESET: it ended without having read the byte.
         if (n == 0 || (n < 0 && errno == ECONNRESET)) co_return std::optional<Report>();
@@ -266,9 +267,9 @@ std::vector<char*> pointers_to(const std::vector<std::string>& words, std::vecto
 
 struct Forked {
     ChildProcess child;
-    ForkClosedFd gate;
+    ForkClosedFd start_barrier;
 };
-Result<Forked> fork_to_gate(const SpawnRequest& request)
+Result<Forked> fork_to_start_barrier(const SpawnRequest& request)
 {
     const std::string& program = request.argv[0];
     std::vector<int> keep = request.keep_fds;
@@ -283,8 +284,8 @@ Result<Forked> fork_to_gate(const SpawnRequest& request)
     const auto environment = pointers_to(request.environment, std::move(inherited));
 
     // From the making of the two ends to the closing of the child's: no other thread's child gets a
-    // copy. A copy of our end would keep the gate from closing when we die, a copy of the child's
-    // would keep open_gate() from seeing the exec.
+    // copy. A copy of our end would keep the start barrier from closing when we die, a copy of the
+    // child's would keep open_start_barrier() from seeing the exec.
     const NoFork no_fork;
 
     // A socket pair and not pipes: writing to a child that was killed is an error to report, and
@@ -292,17 +293,18 @@ Result<Forked> fork_to_gate(const SpawnRequest& request)
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return cannot_start(program, "socketpair: " + errno_text(errno));
-    const Fd gate_of_child(above_stdio(ends[0]));
-    ForkClosedFd gate(above_stdio(ends[1]));
-    if (!gate_of_child || !gate) return cannot_start(program, "gate: " + errno_text(errno));
+    const Fd barrier_of_child(above_stdio(ends[0]));
+    ForkClosedFd start_barrier(above_stdio(ends[1]));
+    if (!barrier_of_child || !start_barrier)
+        return cannot_start(program, "start barrier: " + errno_text(errno));
 
     std::vector<int> survivors = keep;
-    survivors.push_back(gate_of_child.get());
+    survivors.push_back(barrier_of_child.get());
     std::ranges::sort(survivors);
     const ChildPlan plan{.candidates = candidates.data(),
                          .argv = argv.data(),
                          .environment = environment.data(),
-                         .gate = gate_of_child.get(),
+                         .start_barrier = barrier_of_child.get(),
                          .log = request.log_path.empty() ? nullptr : request.log_path.c_str(),
                          .keep = keep.data(),
                          .keep_count = keep.size(),
@@ -312,57 +314,63 @@ Result<Forked> fork_to_gate(const SpawnRequest& request)
     auto child = ChildProcess::fork([&plan] { run_child(plan); });
     if (!child) return cannot_start(program, child.error().message);
     XLSTORE_CRASH_POINT("spawn.after_fork");
-    return Forked{*std::move(child), std::move(gate)};
+    return Forked{*std::move(child), std::move(start_barrier)};
 }
 
 }  // namespace
 
-Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline until)
+Task<Result<WaitingChild>> spawn_waiting(Loop& loop, SpawnRequest request, Deadline until)
 {
     if (auto ok = check_request(request); !ok) co_return std::move(ok).error();
     const std::string& program = request.argv[0];
-    auto forked = fork_to_gate(request);
+    auto forked = fork_to_start_barrier(request);
     if (!forked) co_return std::move(forked).error();
-    GatedChild child(std::move(forked->child), std::move(forked->gate), program);
-    // At its gate it is in a session of its own: from here on no signal to ours reaches it.
-    const auto word = co_await hear(loop, child.gate_.get(), until);
+    WaitingChild child(std::move(forked->child), std::move(forked->start_barrier), program);
+    // At its start barrier it is in a session of its own: from here on no signal to ours reaches
+    // it.
+    const auto word = co_await hear(loop, child.start_barrier_.get(), until);
     if (!word)
         co_return Error(
-            Errc::io, "cannot start " + program + ": its process did not come to its gate in time",
+            Errc::io,
+            "cannot start " + program + ": its process did not come to its start barrier in time",
             "see whether the file systems of the program and of its log answer");
-    if (*word && (*word)->step == ChildStep::at_the_gate) co_return std::move(child);
+    if (*word && (*word)->step == ChildStep::at_the_barrier) co_return std::move(child);
     (void)co_await loop.readable(child.pidfd().fd(), std::min(until, Clock::now() + kEndWait));
-    if (!*word) co_return cannot_start(program, "its process ended before it came to its gate");
-    co_return not_at_the_gate(request, **word);
+    if (!*word)
+        co_return cannot_start(program, "its process ended before it came to its start barrier");
+    co_return not_at_the_barrier(request, **word);
 }
 
-GatedChild::GatedChild(ChildProcess child, ForkClosedFd gate, std::string program)
-    : child_(std::move(child)), gate_(std::move(gate)), program_(std::move(program))
+WaitingChild::WaitingChild(ChildProcess child, ForkClosedFd start_barrier, std::string program)
+    : child_(std::move(child)),
+      start_barrier_(std::move(start_barrier)),
+      program_(std::move(program))
 {}
 
-Task<Result<void>> GatedChild::open_gate(Loop& loop, Deadline until)
+Task<Result<void>> WaitingChild::open_start_barrier(Loop& loop, Deadline until)
 {
-    if (opened_ || !child_.is_ours() || !gate_)
-        co_return Error(Errc::order, "the gate of " + program_ +
+    if (opened_ || !child_.is_ours() || !start_barrier_)
+        co_return Error(Errc::order, "the start barrier of " + program_ +
                                          " was opened before, or belongs to another process");
 
     XLSTORE_CRASH_POINT("spawn.before_gate");
     const char byte = 1;
     ssize_t sent = 0;
     do
-        sent = ::send(gate_.get(), &byte, 1, MSG_NOSIGNAL);
+        sent = ::send(start_barrier_.get(), &byte, 1, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     // EPIPE: the child has ended, and its report, if it made one, says why.
-    if (sent < 0 && errno != EPIPE) throw IoError(errno, "cannot open the gate of " + program_);
+    if (sent < 0 && errno != EPIPE)
+        throw IoError(errno, "cannot open the start barrier of " + program_);
     opened_ = sent == 1;
     if (opened_) child_.let_go();
     XLSTORE_CRASH_POINT("spawn.after_gate");
 
-    auto word = co_await hear(loop, gate_.get(), until);
-    if (word && *word && (*word)->step == ChildStep::through_the_gate) {
-        word = co_await hear(loop, gate_.get(), until);
+    auto word = co_await hear(loop, start_barrier_.get(), until);
+    if (word && *word && (*word)->step == ChildStep::through_the_barrier) {
+        word = co_await hear(loop, start_barrier_.get(), until);
         if (word && !*word) {  // exec's doing; an end of file before it would be the child's death
-            gate_.reset();
+            start_barrier_.reset();
             co_return Result<void>();
         }
     }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
-// A gated child (R13): a process that exists, and so has a pid to write into the row, but does not
-// begin to run its program before the creator opens its gate.
+// A waiting child (R13): a process that exists, and so has a pid to write into the row, but does
+// not begin to run its program before the creator opens its start barrier.
 //
-//   spawn_gated -> (commit its pid) -> open_gate -> the program runs, even if we die
+//   spawn_waiting -> (commit its pid) -> open_start_barrier -> the program runs, even if we die
 //        |                                ^
-//        +-- creator dies, or drops it ---+-- the gate ends unopened: the child exits
+//        +-- creator dies, or drops it ---+-- the start barrier ends unopened: the child exits
 //
-// No process but the creator has the far end of the gate (close-on-exec, and closed in every other
-// forked child), so the kernel closes it with the creator. The child is in a session of its own and
-// asks for no signal at its parent's death: once through the gate it is to survive the creator. One
-// GatedChild belongs to one thread at a time. While its child is waited for the loop goes on; what
-// is left to the calling thread is fork() itself, which takes longer the more memory it has.
+// No process but the creator has the far end of the start barrier (close-on-exec, and closed in
+// every other forked child), so the kernel closes it with the creator. The child is in a session of
+// its own and asks for no signal at its parent's death: once through the start barrier it is to
+// survive the creator. One WaitingChild belongs to one thread at a time. While its child is waited
+// for the loop goes on; what is left to the calling thread is fork() itself, which takes longer the
+// more memory it has.
 #ifndef XLSTORE_STORE_OS_SPAWN_HPP_
 #define XLSTORE_STORE_OS_SPAWN_HPP_
 
@@ -42,24 +43,24 @@ struct SpawnRequest {
     std::vector<std::string> environment = {};
 };
 
-class GatedChild;
+class WaitingChild;
 
-/// Forks a child, and returns when it waits at its gate. Every signal is at its default there,
-/// every descriptor but those of the request is closed. The child itself looks for the program and
-/// opens its log: a file system that does not answer keeps it, and not the loop (R20).
+/// Forks a child, and returns when it waits at its start barrier. Every signal is at its default
+/// there, every descriptor but those of the request is closed. The child itself looks for the
+/// program and opens its log: a file system that does not answer keeps it, and not the loop (R20).
 /// @return invalid: a bad request; not_found: no such program; io: the system refused, or the child
-///         did not come to its gate by the deadline. It is killed then.
-Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline until);
+///         did not come to its start barrier by the deadline. It is killed then.
+Task<Result<WaitingChild>> spawn_waiting(Loop& loop, SpawnRequest request, Deadline until);
 
-class GatedChild {
+class WaitingChild {
 public:
-    /// Gate not opened: the child is killed with this object. Opened: the program runs on, still a
-    /// child of this process (store/os/child_process.hpp).
-    GatedChild(GatedChild&& other) noexcept = default;
-    GatedChild& operator=(GatedChild&& other) noexcept = default;
-    GatedChild(const GatedChild&) = delete;
-    GatedChild& operator=(const GatedChild&) = delete;
-    ~GatedChild() = default;
+    /// Start barrier not opened: the child is killed with this object. Opened: the program runs on,
+    /// still a child of this process (store/os/child_process.hpp).
+    WaitingChild(WaitingChild&& other) noexcept = default;
+    WaitingChild& operator=(WaitingChild&& other) noexcept = default;
+    WaitingChild(const WaitingChild&) = delete;
+    WaitingChild& operator=(const WaitingChild&) = delete;
+    ~WaitingChild() = default;
 
     [[nodiscard]] pid_t pid() const noexcept { return static_cast<pid_t>(child_.id().pid); }
     [[nodiscard]] const ProcessId& id() const noexcept { return child_.id(); }
@@ -70,8 +71,8 @@ public:
     /// @return refused: the program could not be run, or the child was killed before; it is gone
     ///         and reaped. in_doubt: no word by the deadline (a program on a file system that
     ///         hangs); the child is left alone. order: called again, or in a forked child.
-    /// @throws IoError; if the gate has been opened by then, the child is left alone too.
-    Task<Result<void>> open_gate(Loop& loop, Deadline until);
+    /// @throws IoError; if the start barrier has been opened by then, the child is left alone too.
+    Task<Result<void>> open_start_barrier(Loop& loop, Deadline until);
 
     /// True once the process has ended; it has been reaped then. Never waits.
     bool reap_if_dead() noexcept { return child_.reap_if_dead(); }
@@ -79,11 +80,12 @@ public:
     [[nodiscard]] std::optional<std::string> how_it_ended() const { return child_.how_it_ended(); }
 
 private:
-    friend Task<Result<GatedChild>> spawn_gated(Loop& loop, SpawnRequest request, Deadline until);
-    GatedChild(ChildProcess child, ForkClosedFd gate, std::string program);
+    friend Task<Result<WaitingChild>> spawn_waiting(Loop& loop, SpawnRequest request,
+                                                    Deadline until);
+    WaitingChild(ChildProcess child, ForkClosedFd start_barrier, std::string program);
 
     ChildProcess child_;
-    ForkClosedFd gate_;    // our end; the child's reports come back through it
+    ForkClosedFd start_barrier_;  // our end; the child's reports come back through it
     std::string program_;  // for messages
     bool opened_ = false;  // the byte is sent: the program may run, so it is no longer ours to end
 };

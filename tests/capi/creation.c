@@ -39,23 +39,23 @@ static const char* const* monitor_at(const char* path)
     return with_monitor(chardev);
 }
 
-/* A child of the test's own that waits at a gate, as a toolstack would fork it (R13). */
-static pid_t fork_gated(const char* const* command, int* gate_out)
+/* A child of the test's own that waits at a start barrier, as a toolstack would fork it (R13). */
+static pid_t fork_waiting(const char* const* command, int* start_barrier_out)
 {
-    int gate[2];
+    int start_barrier[2];
     pid_t child;
-    if (pipe(gate) != 0) give_up("pipe");
+    if (pipe(start_barrier) != 0) give_up("pipe");
     child = fork();
     if (child < 0) give_up("fork");
     if (child == 0) {
         char byte;
-        close(gate[1]);
-        if (read(gate[0], &byte, 1) != 1) _exit(127); /* its creator is gone */
+        close(start_barrier[1]);
+        if (read(start_barrier[0], &byte, 1) != 1) _exit(127); /* its creator is gone */
         execvp(command[0], (char* const*)command);
         _exit(127);
     }
-    close(gate[0]);
-    *gate_out = gate[1];
+    close(start_barrier[0]);
+    *start_barrier_out = start_barrier[1];
     return child;
 }
 
@@ -146,7 +146,7 @@ static void check_bad_arguments(struct world* world, xlstore_creation* creation)
     INVALID(xlstore_soft_reset_start(s, "7", qemu_command(), NULL, NULL, NULL, NULL));
 }
 
-/* A child of the embedder's, its own monitor, its own gate. */
+/* A child of the embedder's, its own monitor, its own start barrier. */
 static void check_own_child(struct world* world)
 {
     xlstore_store* const s = world->store;
@@ -154,7 +154,7 @@ static void check_own_child(struct world* world)
     xlstore_creation* creation = NULL;
     xlstore_result* result = NULL;
     char path[96];
-    int gate;
+    int start_barrier;
     pid_t qemu;
     snprintf(path, sizeof path, "%s/own", world->directory);
     OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
@@ -164,12 +164,12 @@ static void check_own_child(struct world* world)
     CHECK(info.qemu_pid == 0);
     check_bad_arguments(world, creation);
 
-    qemu = fork_gated(monitor_at(path), &gate);
+    qemu = fork_waiting(monitor_at(path), &start_barrier);
     OK(xlstore_creation_child(creation, qemu, path, NULL, 0, NULL));
     OK(xlstore_find(s, "domid:20", &info));
     CHECK(info.qemu_pid == qemu); /* before it begins to run */
-    CHECK(write(gate, "", 1) == 1);
-    close(gate);
+    CHECK(write(start_barrier, "", 1) == 1);
+    close(start_barrier);
     OK(xlstore_creation_finish(creation, NULL, &result));
     CHECK(strstr(xlstore_result_json(result), path) != NULL);
     xlstore_result_free(result);
@@ -184,7 +184,7 @@ static void check_own_child(struct world* world)
     unlink(path);
 }
 
-/* The library's own gate, and a socket that is handed in. */
+/* The library's own start barrier, and a socket that is handed in. */
 static void check_spawn(struct world* world)
 {
     static const char* const no_program[] = {"/nonexistent/qemu", NULL};
@@ -237,7 +237,7 @@ static void check_failures(struct world* world)
     xlstore_creation* creation = NULL;
     xlstore_store* other;
     char* monitor = NULL;
-    int gate;
+    int start_barrier;
     pid_t child;
 
     /* Nothing was started: nothing is left. */
@@ -260,9 +260,9 @@ static void check_failures(struct world* world)
     creation = NULL;
     OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
     OK(xlstore_destroy(s, "domid:20", NULL, NULL));
-    child = fork_gated(ends_at_once, &gate);
+    child = fork_waiting(ends_at_once, &start_barrier);
     STATUS(xlstore_creation_child(creation, child, "/tmp/m", NULL, 0, NULL), XLSTORE_E_GONE);
-    close(gate);
+    close(start_barrier);
     waitpid(child, NULL, 0);
     STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_GONE);
     xlstore_creation_free(creation);

@@ -307,20 +307,20 @@ static void check_fork(struct world* world)
 
     /* A child that outlives the handle keeps nothing alive. */
     {
-        int gate[2];
+        int start_barrier[2];
         char byte;
-        CHECK(pipe(gate) == 0);
+        CHECK(pipe(start_barrier) == 0);
         child = fork();
         if (child == 0) {
-            close(gate[1]);
-            _exit(read(gate[0], &byte, 1) == 0 ? 0 : 1);
+            close(start_barrier[1]);
+            _exit(read(start_barrier[0], &byte, 1) == 0 ? 0 : 1);
         }
-        close(gate[0]);
+        close(start_barrier[0]);
         xlstore_hold_release(hold);
         soon.timeout_ms = 10000;
         OK(xlstore_slow_lock(world->store, "domid:7", "parent", &soon, &hold));
         xlstore_hold_release(hold);
-        close(gate[1]);
+        close(start_barrier[1]);
         CHECK(waitpid(child, &status, 0) == child && status == 0);
     }
 }

@@ -46,7 +46,7 @@ import time
 
 LOOK_SECONDS = 20.0     # for a QEMU that is starting, or busy with what a dead client asked of it
 LEFTOVERS = 64          # messages before a greeting, at most
-CHILD_SECONDS = 5.0     # for the gated child of a dead creator, or a killed process, to end
+CHILD_SECONDS = 5.0     # for the waiting child of a dead creator, or a killed process, to end
 
 
 class CouldNotLook(Exception):
@@ -235,7 +235,7 @@ def processes_with(marker):
 
 
 def processes_at_rest(marker):
-    """The same, once the gated child of a dead creator has had time to end by itself; a program that
+    """The same, once the waiting child of a dead creator has had time to end by itself; a program that
     it becomes is a QEMU."""
     until = time.monotonic() + CHILD_SECONDS
     while True:

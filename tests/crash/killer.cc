@@ -526,14 +526,14 @@ struct Options {
 // The child waits until it is traced, then becomes the command; PTRACE_O_TRACEEXEC stops it there.
 pid_t start(const Options& options)
 {
-    int gate[2];
-    if (pipe2(gate, O_CLOEXEC) != 0) fail("pipe");
+    int start_barrier[2];
+    if (pipe2(start_barrier, O_CLOEXEC) != 0) fail("pipe");
     const pid_t child = fork();
     if (child < 0) fail("fork");
     if (child == 0) {
-        close(gate[1]);
+        close(start_barrier[1]);
         char byte = 0;
-        if (read(gate[0], &byte, 1) != 1) _exit(kTraceFailed);
+        if (read(start_barrier[0], &byte, 1) != 1) _exit(kTraceFailed);
         execvp(options.command[0], options.command);
         std::fprintf(stderr, "killer: %s: %s\n", options.command[0], std::strerror(errno));
         _exit(127);
@@ -541,9 +541,9 @@ pid_t start(const Options& options)
     g_group = child;
     constexpr long flags = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
     if (ptrace(PTRACE_SEIZE, child, nullptr, flags) != 0) fail("ptrace: seize");
-    close(gate[0]);
-    if (write(gate[1], "", 1) != 1) fail("write");
-    close(gate[1]);
+    close(start_barrier[0]);
+    if (write(start_barrier[1], "", 1) != 1) fail("write");
+    close(start_barrier[1]);
     return child;
 }
 

@@ -442,7 +442,7 @@ class Stress:
                 until = time.monotonic() + STOP_SECONDS
                 while True:
                     qemus, others = judge.processes_with(self.directory)
-                    for pid in stopped & set(qemus):    # it went through its gate before the signal came
+                    for pid in stopped & set(qemus):    # it went through its start barrier before the signal came
                         os.kill(pid, signal.SIGCONT)
                         stopped.discard(pid)
                     going = [pid for pid in others if not is_stopped(pid)]

@@ -244,8 +244,8 @@ TEST_F(TerminalTest, QemuOutlivesTheTerminalItWasCreatedOn)
 
 class InterruptTest : public TerminalTest, public testing::WithParamInterface<const char*> {};
 
-// ^C while it creates is a crash like any other (R13): before the gate no QEMU has run, after it
-// recovery finishes the creation.
+// ^C while it creates is a crash like any other (R13): before the start barrier no QEMU has run,
+// after it recovery finishes the creation.
 TEST_P(InterruptTest, LeavesWhatRecoveryCanSettle)
 {
     const std::string point = GetParam();

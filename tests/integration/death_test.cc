@@ -27,7 +27,7 @@ protected:
                 EXPECT_TRUE(ended(xl(command), 0));
             Stopping command(store_, words, point, passing);
             const bool stopped = command.stopped();
-            // The gate is open, and the child may not have become QEMU yet.
+            // The start barrier is open, and the child may not have become QEMU yet.
             if (stopped && point == "spawn.after_gate") {
                 EXPECT_TRUE(wait_until(std::chrono::seconds(20), [&] { return !qemus().empty(); }));
             }

@@ -176,7 +176,7 @@ TEST_F(HeldLoopTest, ProgramOrLogThatHangsCostsTheDeadline)
     expect_no_children();
 }
 
-// The gate is open, and exec itself does not come back.
+// The start barrier is open, and exec itself does not come back.
 TEST_F(HeldLoopTest, ExecThatHangsCostsTheDeadlineAndNothingIsLeft)
 {
     const auto program = store_.directory() / "program";

@@ -123,7 +123,7 @@ TEST_P(SpawnCrashTest, LeavesNoQemuWithoutARow)
 
     EXPECT_TRUE(ended(create(command, crash_at(point)), kKilled));
 
-    // The child at its gate ends by itself, a program let go runs on.
+    // The child at its start barrier ends by itself, a program let go runs on.
     const auto all = [&] { return processes_with(store_.directory().path() + "/"); };
     if (let_go) {
         EXPECT_TRUE(wait_until(seconds(10), [&] { return !qemus().empty(); }));

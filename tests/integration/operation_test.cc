@@ -734,10 +734,11 @@ int count(const std::string& trace, const std::string& call)
             if (line.starts_with("connect(") && line.find("AF_UNIX") != std::string::npos) ++found;
         } else if (call == "unlink") {
             if (line.starts_with("unlink") && line.find("/run/qmp-") != std::string::npos) ++found;
-        } else if (call == "recvfrom") {  // of QEMU's monitor; a child's gate sends less
+        } else if (call == "recvfrom") {  // of QEMU's monitor; a child's start barrier sends less
             if (line.starts_with("recvfrom(") && line.find(", 16384, ") != std::string::npos)
                 ++found;
-        } else if (call == "sendmsg") {  // the child that opens an image answers on its descriptor 0
+        } else if (call ==
+                   "sendmsg") {  // the child that opens an image answers on its descriptor 0
             if (line.starts_with("sendmsg(") && !line.starts_with("sendmsg(0<")) ++found;
         } else if (line.starts_with(call + "(")) {
             ++found;

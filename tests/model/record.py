@@ -236,7 +236,7 @@ def tampered(text):
     one.expected = " settle intent"
     yield one
 
-    one = Tampered("R13: the gate opens before the pid is in the row", lines)
+    one = Tampered("R13: the start barrier opens before the pid is in the row", lines)
     one.move(one.find(" gate "), one.find(" register"))
     one.expected = " gate "
     yield one

@@ -123,7 +123,7 @@ byte at_path;          /* whose socket is at the path: a QEMU + 1 */
 
 /* QEMU. */
 byte qemu[NI];
-byte parent[NI];  /* of the gated child: a process + 1 */
+byte parent[NI];  /* of the waiting child: a process + 1 */
 byte client[NI];  /* whom its monitor serves: a process + 1 */
 byte command[NI]; /* queued, not yet begun */
 byte of_thing[NI];

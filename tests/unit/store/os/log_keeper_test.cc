@@ -33,14 +33,15 @@ protected:
             << "it was held up";
         EXPECT_TRUE(child->reap_if_dead());
     }
-    std::optional<GatedChild> start(const std::string& script)
+    std::optional<WaitingChild> start(const std::string& script)
     {
         SpawnRequest request;
         request.argv = {"sh", "-c", script};
         request.log_path = log_;
-        auto child = loop_.wait_for(spawn_gated(loop_, request, Clock::now() + kKeeperLimit));
+        auto child = loop_.wait_for(spawn_waiting(loop_, request, Clock::now() + kKeeperLimit));
         if (!child) return std::nullopt;
-        if (!loop_.wait_for(child->open_gate(loop_, Clock::now() + kKeeperLimit))) return std::nullopt;
+        if (!loop_.wait_for(child->open_start_barrier(loop_, Clock::now() + kKeeperLimit)))
+            return std::nullopt;
         return *std::move(child);
     }
     [[nodiscard]] std::string whole_log() const

@@ -29,16 +29,16 @@ namespace {
 
 constexpr auto kLimit = std::chrono::seconds(60);
 
-Result<GatedChild> spawn(SpawnRequest request)
+Result<WaitingChild> spawn(SpawnRequest request)
 {
     Loop loop;
-    return loop.wait_for(spawn_gated(loop, std::move(request), Clock::now() + kLimit));
+    return loop.wait_for(spawn_waiting(loop, std::move(request), Clock::now() + kLimit));
 }
 
-Result<void> open_gate(GatedChild& child)
+Result<void> open_start_barrier(WaitingChild& child)
 {
     Loop loop;
-    return loop.wait_for(child.open_gate(loop, Clock::now() + kLimit));
+    return loop.wait_for(child.open_start_barrier(loop, Clock::now() + kLimit));
 }
 
 using namespace std::chrono_literals;
@@ -92,7 +92,7 @@ protected:
     {
         auto child = spawn(request);
         if (!child) return "error: " + child.error().message;
-        const auto opened = open_gate(*child);
+        const auto opened = open_start_barrier(*child);
         if (!opened) return "error: " + opened.error().message;
         EXPECT_TRUE(ends(child->pidfd()));
         EXPECT_TRUE(child->reap_if_dead());
@@ -114,10 +114,10 @@ protected:
                 pause();
         }
         close(pipe_ends[1]);
-        pid_t gated = 0;
-        const auto n = read(pipe_ends[0], &gated, sizeof gated);
-        if (n == sizeof gated) {
-            auto id = identify(gated);
+        pid_t waiting = 0;
+        const auto n = read(pipe_ends[0], &waiting, sizeof waiting);
+        if (n == sizeof waiting) {
+            auto id = identify(waiting);
             ASSERT_TRUE(id) << (id ? "" : id.error().message);
             *child_out = *id;
         }
@@ -138,8 +138,8 @@ protected:
     std::string directory_;
 };
 
-// R13: no program before the gate, the program after it.
-TEST_F(SpawnTest, RunsTheProgramOnlyOnceTheGateIsOpen)
+// R13: no program before the start barrier, the program after it.
+TEST_F(SpawnTest, RunsTheProgramOnlyOnceTheStartBarrierIsOpen)
 {
     auto child = spawn(shell("touch " + file("marker")));
     ASSERT_TRUE(child) << (child ? "" : child.error().message);
@@ -149,16 +149,16 @@ TEST_F(SpawnTest, RunsTheProgramOnlyOnceTheGateIsOpen)
     EXPECT_FALSE(std::filesystem::exists(file("marker")));
     EXPECT_FALSE(child->reap_if_dead());
 
-    ASSERT_TRUE(open_gate(*child));
+    ASSERT_TRUE(open_start_barrier(*child));
 
     ASSERT_TRUE(ends(child->pidfd()));
     EXPECT_TRUE(std::filesystem::exists(file("marker")));
     EXPECT_TRUE(child->reap_if_dead());
     EXPECT_EQ(child->how_it_ended(), "exited with status 0");
-    EXPECT_EQ(open_gate(*child).error().code, Errc::order);
+    EXPECT_EQ(open_start_barrier(*child).error().code, Errc::order);
 }
 
-TEST_F(SpawnTest, DroppedBeforeTheGateTheChildEndsAndIsReaped)
+TEST_F(SpawnTest, DroppedBeforeTheStartBarrierTheChildEndsAndIsReaped)
 {
     ProcessId id;
     {
@@ -173,12 +173,12 @@ TEST_F(SpawnTest, DroppedBeforeTheGateTheChildEndsAndIsReaped)
 }
 
 // R13: if the creator dies, the child exits. A process forked off the creator meanwhile, which
-// lives on, does not keep the gate from closing.
-TEST_F(SpawnTest, ChildExitsWhenItsCreatorIsKilledBeforeTheGate)
+// lives on, does not keep the start barrier from closing.
+TEST_F(SpawnTest, ChildExitsWhenItsCreatorIsKilledBeforeTheStartBarrier)
 {
     int bystander_stop[2];
     ASSERT_EQ(pipe2(bystander_stop, O_CLOEXEC), 0);
-    ProcessId gated;
+    ProcessId waiting;
     run_creator(
         [&](int report) {
             auto child = spawn(shell("touch " + file("marker")));
@@ -194,10 +194,10 @@ TEST_F(SpawnTest, ChildExitsWhenItsCreatorIsKilledBeforeTheGate)
             for (;;)
                 pause();
         },
-        &gated);
-    ASSERT_NE(gated.pid, 0);
+        &waiting);
+    ASSERT_NE(waiting.pid, 0);
 
-    EXPECT_TRUE(dies(gated));
+    EXPECT_TRUE(dies(waiting));
 
     EXPECT_FALSE(std::filesystem::exists(file("marker")));
     close(bystander_stop[0]);
@@ -206,28 +206,29 @@ TEST_F(SpawnTest, ChildExitsWhenItsCreatorIsKilledBeforeTheGate)
 
 TEST_F(SpawnTest, ProgramOutlivesItsCreator)
 {
-    ProcessId gated;
+    ProcessId waiting;
     run_creator(
         [&](int report) {
             auto child = spawn(shell("while ! test -e " + file("go") +
                                      "; do sleep 0.01; done; touch " + file("marker")));
-            if (!child || !open_gate(*child)) _exit(1);
+            if (!child || !open_start_barrier(*child)) _exit(1);
             const pid_t pid = child->pid();
             if (write(report, &pid, sizeof pid) != sizeof pid) _exit(1);
             for (;;)
                 pause();
         },
-        &gated);
-    ASSERT_NE(gated.pid, 0);
+        &waiting);
+    ASSERT_NE(waiting.pid, 0);
 
-    EXPECT_EQ(life_of(gated), Life::alive);
+    EXPECT_EQ(life_of(waiting), Life::alive);
     std::ofstream(file("go")).close();
-    EXPECT_TRUE(dies(gated));
+    EXPECT_TRUE(dies(waiting));
     EXPECT_TRUE(std::filesystem::exists(file("marker")));
 }
 
-// Past the gate the creator's end is no matter, not even while the child is on its way to exec.
-TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheGate)
+// Past the start barrier the creator's end is no matter, not even while the child is on its way to
+// exec.
+TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheStartBarrier)
 {
     if (!crash_points_active()) GTEST_SKIP() << "built without crash points";
     int pipe_ends[2];
@@ -242,7 +243,7 @@ TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheGate)
         siginfo_t info{};
         waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED);
         if (write(pipe_ends[1], &pid, sizeof pid) != sizeof pid) _exit(1);
-        (void)open_gate(*child);
+        (void)open_start_barrier(*child);
         _exit(1);
     }
     close(pipe_ends[1]);
@@ -262,7 +263,7 @@ TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheGate)
     EXPECT_TRUE(std::filesystem::exists(file("marker")));
 }
 
-TEST_F(SpawnTest, CrashPointsLetTheProgramRunOnlyPastTheGate)
+TEST_F(SpawnTest, CrashPointsLetTheProgramRunOnlyPastTheStartBarrier)
 {
     if (!crash_points_active()) GTEST_SKIP() << "built without crash points";
     for (const std::string point :
@@ -272,7 +273,7 @@ TEST_F(SpawnTest, CrashPointsLetTheProgramRunOnlyPastTheGate)
         if (creator == 0) {
             setenv("XLSTORE_CRASH_AT", point.c_str(), 1);
             auto child = spawn(shell("touch " + marker));
-            if (child) (void)open_gate(*child);
+            if (child) (void)open_start_barrier(*child);
             _exit(0);
         }
         int status = 0;
@@ -328,7 +329,7 @@ TEST_F(SpawnTest, WorksInAProcessWhoseStandardDescriptorsAreClosed)
         for (int fd = 0; fd <= 2; ++fd)
             close(fd);
         auto child = spawn(request);
-        if (!child || !open_gate(*child) || !ends(child->pidfd())) _exit(1);
+        if (!child || !open_start_barrier(*child) || !ends(child->pidfd())) _exit(1);
         _exit(0);
     }
     int status = -1;
@@ -366,7 +367,7 @@ TEST_F(SpawnTest, ProgramLeadsASessionOfItsOwn)
 
 // An ignored signal stays ignored over exec, and a blocked one blocked.
 // What was let go and has not run yet must not go with a signal to its creator's group.
-TEST_F(SpawnTest, ChildAtItsGateLeadsItsSessionAlready)
+TEST_F(SpawnTest, ChildAtItsStartBarrierLeadsItsSessionAlready)
 {
     for (int i = 0; i < 50; ++i) {
         const auto child = spawn(shell("true"));
@@ -401,7 +402,7 @@ TEST_F(SpawnTest, SignalsAreAtTheirDefaultAndUnblocked)
     EXPECT_FALSE(sigismember(&now, SIGINT));
 }
 
-TEST_F(SpawnTest, MissingProgramIsFoundOutBeforeTheGate)
+TEST_F(SpawnTest, MissingProgramIsFoundOutBeforeTheStartBarrier)
 {
     for (const std::string name : {"no-such-program-of-xlstore", "/nonexistent/program"}) {
         const auto child = spawn(unlogged({name}));
@@ -430,7 +431,7 @@ TEST_F(SpawnTest, EnvironmentIsAddedToOnesOwn)
                                  "; mv " + file("seen") + " " + file("marker"));
     request.environment = {"XLSTORE_TEST_MORE=added"};
     auto child = spawn(request);
-    ASSERT_TRUE(child && open_gate(*child) && ends(child->pidfd()));
+    ASSERT_TRUE(child && open_start_barrier(*child) && ends(child->pidfd()));
     std::string first;
     std::string second;
     std::ifstream(file("marker")) >> first >> second;
@@ -456,7 +457,7 @@ TEST_F(SpawnTest, FailedExecIsReportedAndReaped)
     auto child = spawn(unlogged({file("program")}));
     ASSERT_TRUE(child);
 
-    const auto opened = open_gate(*child);
+    const auto opened = open_start_barrier(*child);
 
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, Errc::refused);
@@ -468,23 +469,23 @@ TEST_F(SpawnTest, FailedExecIsReportedAndReaped)
 }
 
 // Neither a SIGPIPE to the embedder nor a success.
-TEST_F(SpawnTest, ChildThatWasKilledAtItsGateIsAnError)
+TEST_F(SpawnTest, ChildThatWasKilledAtItsStartBarrierIsAnError)
 {
     auto child = spawn(shell("true"));
     ASSERT_TRUE(child);
     kill(child->pid(), SIGKILL);
     ASSERT_TRUE(ends(child->pidfd()));
 
-    const auto opened = open_gate(*child);
+    const auto opened = open_start_barrier(*child);
 
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, Errc::refused);
     EXPECT_NE(opened.error().message.find("killed by signal 9"), std::string::npos)
         << opened.error().message;
-    EXPECT_EQ(open_gate(*child).error().code, Errc::order);
+    EXPECT_EQ(open_start_barrier(*child).error().code, Errc::order);
 }
 
-TEST_F(SpawnTest, ChildKilledWithTheGateOpenButNotYetPassedIsAnError)
+TEST_F(SpawnTest, ChildKilledWithTheStartBarrierOpenButNotYetPassedIsAnError)
 {
     auto child = spawn(shell("true"));
     ASSERT_TRUE(child);
@@ -494,16 +495,16 @@ TEST_F(SpawnTest, ChildKilledWithTheGateOpenButNotYetPassedIsAnError)
         kill(child->pid(), SIGKILL);
     });
 
-    const auto opened = open_gate(*child);
+    const auto opened = open_start_barrier(*child);
 
     killer.join();
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, Errc::refused);
 }
 
-// A child that another thread forks meanwhile must get neither end of the gate: it would keep
-// open_gate() from seeing the exec, and the gate from closing.
-TEST_F(SpawnTest, ForksOfOtherThreadsGetNoEndOfTheGate)
+// A child that another thread forks meanwhile must get neither end of the start barrier: it would
+// keep open_start_barrier() from seeing the exec, and the start barrier from closing.
+TEST_F(SpawnTest, ForksOfOtherThreadsGetNoEndOfTheStartBarrier)
 {
     int stop[2];
     ASSERT_EQ(pipe2(stop, O_CLOEXEC), 0);
@@ -525,7 +526,7 @@ TEST_F(SpawnTest, ForksOfOtherThreadsGetNoEndOfTheGate)
         auto child = spawn(unlogged({"true"}));
         EXPECT_TRUE(child);
         if (!child) break;
-        const auto opened = open_gate(*child);
+        const auto opened = open_start_barrier(*child);
         EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
         EXPECT_TRUE(ends(child->pidfd()));
         EXPECT_TRUE(child->reap_if_dead());
@@ -546,11 +547,11 @@ TEST_F(SpawnTest, ForkedCopyOfTheHandleNeitherOpensNorEndsTheChild)
     ASSERT_TRUE(child);
     const pid_t fork_pid = fork();
     if (fork_pid == 0) {
-        const auto opened = open_gate(*child);
+        const auto opened = open_start_barrier(*child);
         const bool refused =
             !opened && opened.error().code == Errc::order && !child->reap_if_dead();
         {
-            const GatedChild dropped(*std::move(child));
+            const WaitingChild dropped(*std::move(child));
         }
         _exit(refused ? 0 : 1);
     }
@@ -558,17 +559,17 @@ TEST_F(SpawnTest, ForkedCopyOfTheHandleNeitherOpensNorEndsTheChild)
     ASSERT_EQ(waitpid(fork_pid, &status, 0), fork_pid);
     EXPECT_EQ(status, 0);
     EXPECT_EQ(life_of(child->id()), Life::alive);
-    EXPECT_TRUE(open_gate(*child));
+    EXPECT_TRUE(open_start_barrier(*child));
     EXPECT_TRUE(ends(child->pidfd()));
 }
 
-TEST_F(SpawnTest, DroppedAfterTheGateTheProgramRunsOn)
+TEST_F(SpawnTest, DroppedAfterTheStartBarrierTheProgramRunsOn)
 {
     ProcessId id;
     {
         auto child = spawn(unlogged({"sleep", "60"}));
-        ASSERT_TRUE(child && open_gate(*child));
-        GatedChild moved(*std::move(child));
+        ASSERT_TRUE(child && open_start_barrier(*child));
+        WaitingChild moved(*std::move(child));
         id = moved.id();
     }
     EXPECT_EQ(life_of(id), Life::alive);
@@ -585,7 +586,7 @@ TEST_F(SpawnTest, ChildReapedByTheKernelCountsAsReaped)
     struct sigaction before {};
     sigaction(SIGCHLD, &ignore, &before);
     auto child = spawn(shell("true"));
-    const bool ran = child && open_gate(*child) && ends(child->pidfd());
+    const bool ran = child && open_start_barrier(*child) && ends(child->pidfd());
     const bool reaped = ran && child->reap_if_dead();
     sigaction(SIGCHLD, &before, nullptr);
     EXPECT_TRUE(ran);
