@@ -101,12 +101,12 @@ bool out_of_time(Check& check, Reached& reached, const DomainRow& domain, std::s
 // What QEMU shows of it; nothing is sent but queries.
 Task<Evidence> probed(qmp::Monitor& monitor, const Unit& unit, Deadline until)
 {
-    auto found = co_await look(monitor, unit.front().draft.verb, probe_of(unit), until);
-    co_return by_looking(unit, std::move(found));
+    auto found = co_await run_probe(monitor, unit.front().draft.verb, probe_of(unit), until);
+    co_return by_probing(unit, std::move(found));
 }
 
 // A no to each question, and no question where there is nothing to be done.
-Task<void> look_only(Check& check, Reached& reached, DomainRow domain, std::vector<Unit> units)
+Task<void> probe_only(Check& check, Reached& reached, DomainRow domain, std::vector<Unit> units)
 {
     for (std::size_t i = 0; i < units.size(); ++i) {
         if (out_of_time(check, reached, domain, units.size() - i)) co_return;
@@ -133,7 +133,7 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
         co_return;
     }
     if (!reached.engine()) {
-        co_await look_only(check, reached, std::move(domain), std::move(units));
+        co_await probe_only(check, reached, std::move(domain), std::move(units));
         co_return;
     }
     Engine& engine = *reached.engine();

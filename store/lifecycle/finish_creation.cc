@@ -110,7 +110,7 @@ Task<std::vector<Sought>> seek_things(Store& store, Engine& engine, Deadline unt
     auto things = things_to_seek(store.db(), engine.domain().id);
     for (auto& one : things) {
         if (one.probe.products.empty() && !one.probe.drive) continue;  // nothing of it can be seen
-        const auto evidence = co_await look(engine.monitor(), one.verb, one.probe, until);
+        const auto evidence = co_await run_probe(engine.monitor(), one.verb, one.probe, until);
         one.there = evidence.image == Image::after && !evidence.half;
     }
     co_return things;

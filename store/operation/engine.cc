@@ -173,7 +173,7 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
     for (const auto& product : made.products)
         if (!has_product(both.products, product) && !XLSTORE_MUTATION("products of the entry"))
             both.products.push_back(product);
-    Evidence there = co_await look(monitor_, draft.verb, both, until);
+    Evidence there = co_await run_probe(monitor_, draft.verb, both, until);
     const bool left_over = is_left_over(made.products, there.present);
     if (left_over) {
         std::vector<IntentId> no_intent;
@@ -200,7 +200,7 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
 Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
 {
     if (draft.verb == Verb::add) co_return co_await check_before_add(draft, until);
-    const Evidence there = co_await look(monitor_, draft.verb, draft.plan.probe, until);
+    const Evidence there = co_await run_probe(monitor_, draft.verb, draft.plan.probe, until);
     const std::string subject = domain_.subject() + ": " + draft.thing.text();
     if (draft.verb == Verb::remove && there.half) {
         // Part of it is gone already: the plan takes out the rest.
@@ -379,7 +379,8 @@ Task<Result<Done>> Engine::ask_again(Intent intent, bool force, Deadline until)
     try {
         Draft rest = std::move(intent.draft);
         Carried carried;
-        carried.evidence = co_await look(monitor_, verb, rest.plan.probe, look_deadline(until));
+        carried.evidence =
+            co_await run_probe(monitor_, verb, rest.plan.probe, probe_deadline(until));
         const Evidence& there = carried.evidence;
         const bool goes_on =
             verb == Verb::change ? there.image == Image::before : there.image || there.half;

@@ -13,7 +13,7 @@
 namespace xlstore {
 
 /// For undoing, and for the last look at QEMU.
-[[nodiscard]] inline Deadline look_deadline(Deadline until)
+[[nodiscard]] inline Deadline probe_deadline(Deadline until)
 {
     return until + std::chrono::milliseconds(2500);
 }

@@ -36,7 +36,7 @@ Task<Result<void>> adopt(Store& store, Engine& engine, std::vector<Product> pres
 
 }  // namespace
 
-Evidence by_looking(const std::vector<Intent>& intents, Evidence found)
+Evidence by_probing(const std::vector<Intent>& intents, Evidence found)
 {
     const bool older = std::ranges::any_of(intents, &Intent::older_state);
     if (!older) return found;

@@ -118,8 +118,8 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Intent& first = intents.front();
     const Verb verb = first.draft.verb;
     const Probe probe = probe_of(intents);
-    Evidence found = co_await look(monitor_, verb, probe, until);
-    found = by_looking(intents, std::move(found));
+    Evidence found = co_await run_probe(monitor_, verb, probe, until);
+    found = by_probing(intents, std::move(found));
     trace_probed(domain_.id, ids_of(intents), found);
     found.asked = still_there(asked_of(intents), found);
     if (tray == Tray::given_up && verb == Verb::change && !found.asked.empty()) {

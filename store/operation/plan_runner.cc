@@ -91,7 +91,7 @@ Task<PlanRunner::Unplug> PlanRunner::watch_unplug(Product device, Deadline patie
     bool refused = false;
     for (;;) {
         const auto evidence =
-            co_await look(engine_->monitor(), Verb::remove, probe, look_deadline(until));
+            co_await run_probe(engine_->monitor(), Verb::remove, probe, probe_deadline(until));
         if (!evidence.image) co_return Unplug::unknown;
         if (*evidence.image == Image::after) co_return Unplug::gone;
         if (refused) co_return Unplug::refused;
@@ -107,7 +107,7 @@ Task<PlanRunner::Unplug> PlanRunner::watch_unplug(Product device, Deadline patie
 Task<PlanRunner::Shut> PlanRunner::watch_tray(const Draft& whole, Deadline until)
 {
     auto found =
-        co_await look(engine_->monitor(), whole.verb, whole.plan.probe, look_deadline(until));
+        co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
     if (!found.tray_shut) co_return Shut::no;
     if (!whole.waits_for_tray) co_return Shut::stays;
     // Written down before the wait, as for a device.
@@ -118,8 +118,8 @@ Task<PlanRunner::Shut> PlanRunner::watch_tray(const Draft& whole, Deadline until
     const auto last = std::min(until, Clock::now() + limits::guest_unplug_wait);
     while (noted && found.tray_shut && Clock::now() < last) {
         (void)co_await engine_->loop().sleep(std::min(last, Clock::now() + kGonePoll));
-        found =
-            co_await look(engine_->monitor(), whole.verb, whole.plan.probe, look_deadline(until));
+        found = co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe,
+                                   probe_deadline(until));
     }
     co_return found.tray_shut || !found.image ? Shut::waits : Shut::opened;
 }
@@ -183,7 +183,7 @@ Task<Result<void>> PlanRunner::await_guest(Deadline until)
 Task<Result<void>> PlanRunner::undo(Command command, Deadline until)
 {
     if (XLSTORE_MUTATION("undo")) co_return Result<void>();
-    auto reply = co_await send(command, look_deadline(until), -1);
+    auto reply = co_await send(command, probe_deadline(until), -1);
     if (!reply) co_return std::move(reply).error();
     if (!reply->ok) co_return Error(Errc::refused, qemu_said(command, *reply));
     if (!only_asks_the_guest(command)) co_return Result<void>();
@@ -233,7 +233,7 @@ Task<std::string> PlanRunner::sweep(Verb verb, const Probe& probe, Evidence& evi
         else
             trouble = out.error().message;
     }
-    evidence = co_await look(engine_->monitor(), verb, probe, look_deadline(until));
+    evidence = co_await run_probe(engine_->monitor(), verb, probe, probe_deadline(until));
     // A paused QEMU lists a removed set until its guest runs again.
     std::erase_if(evidence.leftover_fdsets, [&](std::int64_t id) {
         return std::find(removed.begin(), removed.end(), id) != removed.end();
@@ -249,7 +249,7 @@ Task<Evidence> PlanRunner::clear_up(Verb verb, const Probe& probe, Evidence evid
     if (!evidence.present.empty()) {
         auto out = co_await take_out(evidence.present, until);
         if (!out) trouble = out.error().message;
-        evidence = co_await look(engine_->monitor(), verb, probe, look_deadline(until));
+        evidence = co_await run_probe(engine_->monitor(), verb, probe, probe_deadline(until));
     }
     if (!evidence.leftover_fdsets.empty()) {
         auto more = co_await sweep(verb, probe, evidence, until);
@@ -380,7 +380,7 @@ Task<void> PlanRunner::find_out(const Draft& whole, Deadline until)
         co_return;
     }
     carried_.evidence =
-        co_await look(engine_->monitor(), whole.verb, whole.plan.probe, look_deadline(until));
+        co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
     // What the guest has been asked for, or said no to, is left to it.
     if (carried_.evidence.half && !said_no_ && asked_.empty())
         carried_.evidence =

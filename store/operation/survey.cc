@@ -103,7 +103,7 @@ public:
         return read_thing(db_, domain_, name).has_value();
     }
 
-    void look_at_drives()
+    void check_drives()
     {
         std::set<std::string> listed;
         for (const auto& drive : there_.drives.drives) {
@@ -252,7 +252,7 @@ Task<Result<Survey>> take_survey(Db& db, DomainId domain, const InitialDevices& 
     auto unknown = co_await propose(monitor, there, surveyor.unmanaged(), taken, until);
     if (!unknown) co_return std::move(unknown).error();
     surveyor.survey_.unknown = *std::move(unknown);
-    surveyor.look_at_drives();
+    surveyor.check_drives();
     co_return std::move(surveyor.survey_);
 }
 

@@ -29,7 +29,7 @@ Task<bool> tray_is_free(Engine& engine, const Intent& intent, Deadline until)
 {
     if (intent.draft.verb != Verb::change || !intent.asked_us) co_return false;
     const auto found =
-        co_await look(engine.monitor(), intent.draft.verb, intent.draft.plan.probe, until);
+        co_await run_probe(engine.monitor(), intent.draft.verb, intent.draft.plan.probe, until);
     co_return found.image == Image::before && !found.tray_shut;
 }
 

@@ -315,7 +315,7 @@ void see_through_snapshot(std::string_view inserted, Drives::Drive& drive)
 
 }  // namespace
 
-Task<Result<Drives>> look_at_drives(Monitor& monitor, Deadline until)
+Task<Result<Drives>> query_drives(Monitor& monitor, Deadline until)
 {
     Drives found;
     auto blocks = co_await ask(monitor, "query-block", "", until);
@@ -375,7 +375,7 @@ Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
         if (!names) co_return std::move(names).error();
         inventory.names.emplace(kind, *std::move(names));
     }
-    auto drives = co_await look_at_drives(monitor, until);
+    auto drives = co_await query_drives(monitor, until);
     if (!drives) co_return std::move(drives).error();
     inventory.drives = *std::move(drives);
     ListBound whole("what is in QEMU");

@@ -94,7 +94,7 @@ struct Drives {
     /// `file` for people: printable, bounded.
     [[nodiscard]] std::string shown(const std::string& file) const;
 };
-Task<Result<Drives>> look_at_drives(qmp::Monitor& monitor, Deadline until);
+Task<Result<Drives>> query_drives(qmp::Monitor& monitor, Deadline until);
 
 /// All of it at one time; as a whole it has the bound of one list, since rows keep it.
 struct Inventory {

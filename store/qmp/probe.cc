@@ -84,10 +84,10 @@ std::string list_names(const std::vector<Product>& products)
 
 }  // namespace
 
-Task<Evidence> look(Monitor& monitor, Verb verb, Probe probe, Deadline until)
+Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline until)
 {
     if (probe.drive) {
-        auto drives = co_await look_at_drives(monitor, until);
+        auto drives = co_await query_drives(monitor, until);
         if (!drives) co_return nothing_known(drives.error().message);
         co_return verb == Verb::remove ? judge_removal_of_drive(*drives, *probe.drive)
                                        : judge_drive(*drives, *probe.drive);

@@ -15,7 +15,7 @@ namespace xlstore {
 /// An error of the monitor is evidence without an image. For a removal QEMU is always asked, since
 /// the guest may let go at any time; what an add or a change looks for may be answered by a list
 /// that QEMU gave earlier over the same connection and that still stands (store/qmp/listing.hpp).
-Task<Evidence> look(qmp::Monitor& monitor, Verb verb, Probe probe, Deadline until);
+Task<Evidence> run_probe(qmp::Monitor& monitor, Verb verb, Probe probe, Deadline until);
 
 }  // namespace xlstore
 

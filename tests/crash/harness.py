@@ -482,7 +482,7 @@ class World:
         tables = judge.read_tables(self.store)
         living = [d for d in tables["domain"] if d["state"] != "destroyed"]
         rows = judge.Rows(tables, living[0]) if living else None
-        seen = judge.look_into_qemu(self.path("judge"), pid) if pid else None
+        seen = judge.query_qemu(self.path("judge"), pid) if pid else None
         return judge.judge_promise(self.promise(promise), tables, rows, seen, qemus) is None
 
     def bring_about(self, operation):

@@ -131,7 +131,7 @@ class Monitor:
             yield name, self.ask("qom-get", path=path, property="addr") if is_pci else None
 
 
-def look_into_qemu(path, pid):
+def query_qemu(path, pid):
     """Everything by name, as {kind: set of names}; chardevs with where they lead; media; fd sets."""
     with Monitor(path, pid, time.monotonic() + LOOK_SECONDS) as monitor:
         seen = {
@@ -168,16 +168,16 @@ def look_into_qemu(path, pid):
         return seen
 
 
-def look_twice(path, pid):
+def query_qemu_twice(path, pid):
     """QEMU drops a descriptor set that nothing uses only when its last monitor client leaves, and
     may not have noticed yet that the killed one has left: what counts as a leftover is what is still
     there on our second visit."""
-    seen = look_into_qemu(path, pid)
+    seen = query_qemu(path, pid)
     for _ in range(3):
         if not seen["unused_fdsets"]:
             break
         time.sleep(0.1)
-        seen = look_into_qemu(path, pid)
+        seen = query_qemu(path, pid)
     return seen
 
 
@@ -548,7 +548,7 @@ def judge(options):
     seen = None
     if pid:
         try:
-            seen = look_twice(options.second_monitor, pid)
+            seen = query_qemu_twice(options.second_monitor, pid)
         except CouldNotLook:
             if not ends_soon(pid):
                 raise
@@ -585,7 +585,7 @@ def judge(options):
 
 
 def record_initial_devices(options):
-    seen = look_into_qemu(options.second_monitor, None)
+    seen = query_qemu(options.second_monitor, None)
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in seen.items()}
     with open(options.record_initial_devices, "w", encoding="utf-8") as file:
         json.dump(plain, file, indent=1)

@@ -474,7 +474,7 @@ class Stress:
             seen = None
             if row and row["qemu_pid"] in mine:
                 try:
-                    look = judge.look_twice if settled else judge.look_into_qemu
+                    look = judge.query_qemu_twice if settled else judge.query_qemu
                     seen = look(domain.path("judge"), row["qemu_pid"])
                     self.looked_into += 1
                 except judge.CouldNotLook:

@@ -76,7 +76,7 @@ def state_of(world, old_claims):
                                               "probe"))]
                 for i in rows.intents)})
     for pid in qemus:
-        seen = judge.look_twice(world.path("judge"), pid)
+        seen = judge.query_qemu_twice(world.path("judge"), pid)
         state["QEMUs"].append({
             **{kind: sorted(seen[kind]) for kind in ("device", "anonymous", "object", "node", "chardev", "netdev")},
             "media": seen["media"], "unused fdsets": sorted(seen["unused_fdsets"].values())})

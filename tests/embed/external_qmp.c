@@ -87,7 +87,7 @@ static void hang_up(struct qmp* qmp)
 }
 
 /* Which image of the thing QEMU has, for an operation that adds or removes it. */
-static int32_t look(struct qmp* qmp, int32_t operation)
+static int32_t probe(struct qmp* qmp, int32_t operation)
 {
     if (!ask(qmp, LOOK) || !strstr(qmp->line, "\"return\"")) return XLSTORE_SEEN_NOTHING;
     return (strstr(qmp->line, "\"xenusb-1\"") != NULL) == (operation == XLSTORE_ADD)
@@ -124,7 +124,7 @@ static int32_t take_over(xlstore_store* store, xlstore_hold* hold, struct qmp* q
         return XLSTORE_OK;
     }
     status =
-        xlstore_settle(hold, earlier, look(qmp, operation), "qom-list, after the barrier", NULL);
+        xlstore_settle(hold, earlier, probe(qmp, operation), "qom-list, after the barrier", NULL);
     return status == XLSTORE_OK ? xlstore_intend(hold, ours, NULL, intent) : status;
 }
 
@@ -141,14 +141,14 @@ static int32_t carry_out(xlstore_hold* hold, struct qmp* qmp, int64_t intent, in
         snprintf(evidence, sizeof evidence, "%s%.200s", answered ? "QEMU: " : "QEMU is silent",
                  answered ? qmp->line : "");
         evidence[strcspn(evidence, "\r\n")] = '\0';
-        seen = answered ? look(qmp, operation) : XLSTORE_SEEN_NOTHING;
+        seen = answered ? probe(qmp, operation) : XLSTORE_SEEN_NOTHING;
         if (operation == XLSTORE_REMOVE && seen == XLSTORE_SEEN_BEFORE && !refused) {
             /* Only asked. It is written down, so that everybody knows what is waited for. */
             const int32_t status = xlstore_asked(hold, intent, "device_del was accepted", NULL);
             if (status != XLSTORE_OK) return status;
             for (looks = 0; looks < GUEST_LOOKS && seen == XLSTORE_SEEN_BEFORE; ++looks) {
                 nanosleep(&pause, NULL);
-                seen = look(qmp, operation);
+                seen = probe(qmp, operation);
             }
             if (seen == XLSTORE_SEEN_BEFORE) { /* the guest may let go at any time from now on */
                 snprintf(evidence, sizeof evidence, "asked, and the guest still has it");
@@ -180,7 +180,7 @@ static int32_t intend_and_do(xlstore_store* store, xlstore_hold* hold, struct qm
     ours.plan = operation == XLSTORE_ADD ? PLAN(ADD) : PLAN(REMOVE);
     ours.monitor_path = monitor;
     ours.monitor_fd = qmp->fd;
-    ours.seen = look(qmp, operation);
+    ours.seen = probe(qmp, operation);
     status = xlstore_intend(hold, &ours, NULL, &intent);
     if (status == XLSTORE_E_EXISTS && xlstore_last_error(&error) == XLSTORE_OK && error.intent)
         status = take_over(store, hold, qmp, &ours, error.intent, &intent);

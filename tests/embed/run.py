@@ -133,7 +133,7 @@ class Domain:
         return self.row().domain["qemu_pid"]
 
     def devices(self):
-        return judge.look_into_qemu(self.monitor, None)["device"]
+        return judge.query_qemu(self.monitor, None)["device"]
 
     def entry(self, name):
         """The state of an entry; None: there is none."""

@@ -216,7 +216,7 @@ protected:
         }
         Probe probe;
         probe.products.push_back(Product{"chardev", label, std::nullopt});
-        co_return co_await look(*monitor, Verb::add, probe, until);
+        co_return co_await run_probe(*monitor, Verb::add, probe, until);
     }
 
     void run_once(const Scene& scene)

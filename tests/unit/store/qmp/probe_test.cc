@@ -60,7 +60,8 @@ protected:
     }
     Evidence seen(Verb verb, Probe probe, std::vector<Answer> answers)
     {
-        return loop_.wait_for(look(answering(std::move(answers)), verb, std::move(probe), soon()));
+        return loop_.wait_for(
+            run_probe(answering(std::move(answers)), verb, std::move(probe), soon()));
     }
     /// An error of the protocol: nothing is concluded.
     template <class T>
@@ -178,7 +179,7 @@ protected:
     }
     Result<Drives> drives(const std::string& list)
     {
-        return loop_.wait_for(look_at_drives(answering(blocks(list)), soon()));
+        return loop_.wait_for(query_drives(answering(blocks(list)), soon()));
     }
 };
 
