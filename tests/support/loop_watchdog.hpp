@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // R20: an embedder's loop is not kept. Drives a loop as an embedder does and sees whether a call of
 // dispatch() slept: a second thread looks at what the first one does. Being off the processor is
-// something else, so that a busy machine fails no test: what counts is one sleep, without a wake-up,
-// that lasted longer than the bound. What a commit does on the store's own file system may take its
-// time.
+// something else, so that a busy machine fails no test: what counts is one sleep, without a
+// wake-up, that lasted longer than the bound. What a commit does on the store's own file system may
+// take its time.
 #ifndef XLSTORE_TESTS_SUPPORT_LOOP_WATCHDOG_HPP_
 #define XLSTORE_TESTS_SUPPORT_LOOP_WATCHDOG_HPP_
 

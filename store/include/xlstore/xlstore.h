@@ -603,8 +603,8 @@ int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const 
 
 /* Closes a running domain's document for a time, as a rule that of a migration: what attaches,
  * detaches, inserts, ejects, edits, or replaces its QEMU is refused at commit 1 (XLSTORE_E_REFUSED,
- * naming who closed it, when, why, and how it is opened), also with an external QMP client, also in this
- * process. Destroying it, recovery, and another name pass. Waits for the slow lock, so that no
+ * naming who closed it, when, why, and how it is opened), also with an external QMP client, also in
+ * this process. Destroying it, recovery, and another name pass. Waits for the slow lock, so that no
  * operation is under way. Asks QEMU for addresses that are not known. It stays closed when its
  * closer dies. `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is
  * open: its number); refused (closed already, or being created); gone; lost; nothing was changed.
