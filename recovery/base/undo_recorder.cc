@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A temporary trigger for each table and operation that recovery may use writes the row before and
+// after as JSON into undo_row. The row of the run is inserted by the first of them, so that a run
+// that changes nothing leaves none. undo_mark holds the generation (epoch and revision) in which
+// the run leaves each domain: by it a later undo sees whether the domain has changed since.
 #include "recovery/base/undo_recorder.hpp"
 
 #include "store/base/clock.hpp"

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// A frame belongs to this log if it has its salts, and is proved by a checksum that goes on from
+// the frame before. Frames gather until a proved one shows that what lies before it was written;
+// then every commit up to there is taken, page by page, the last one winning. A single turned bit
+// in a frame's head is tried and mended, because a page under a wrong number would take the place
+// of a sound one.
 #include "recovery/salvage/damaged_log.hpp"
 
 #include <utility>

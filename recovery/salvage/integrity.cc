@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// SQLite's integrity check, its check of foreign keys, and two questions of our own: a value that
+// no release writes, and a row whose uuid an index and the document contradict. It is told apart
+// whether indexes alone are wrong, or rows that name missing ones alone. A line that tells of a
+// page that could not be read is thrown as an error, since it proves nothing.
 #include "recovery/salvage/integrity.hpp"
 
 #include <sqlite3.h>

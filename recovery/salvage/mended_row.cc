@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Each column is held against what it may be; one that cannot be is replaced, and the words for it
+// are kept for the report. Where three witnesses tell (row, index, document) two that agree are
+// right; where none does, the value is taken that says the least: a registration that is not whole
+// goes as a whole, an epoch becomes one that no caller has seen.
 #include "recovery/salvage/mended_row.hpp"
 
 #include <algorithm>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The registry is a list threaded through the objects themselves, so that linking allocates
+// nothing. pthread_atfork() handlers are installed at load time: the mutex is taken before every
+// fork, so that no other thread is half-way through an open, a close or a move when the copy is
+// made; in the child every registered descriptor is closed and the count of forks goes up, with
+// async-signal-safe calls alone.
 #include "store/base/fd.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Each class is recognised by the id that libxl gives, and by the properties that its plan would
+// have set: an id alone could be anything's. What differs in one of them is no thing of that class,
+// and becomes one of class `qemu` (found_entry).
 #include "store/classes/class_rebuild.hpp"
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// SEEK_DATA finds the blocks that take space, from the second on. A block is over if no incarnation
+// with an id of its range is still to be destroyed and, in the file of the slow locks, no session
+// of its range lives or is this one; then a hole is punched. Blocks are looked at and freed in
+// slices of 64 under one hold of the writer lock, so that a writer waits for milliseconds.
 #include "store/core/lock_slots.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// In this order: what the directory remembers is read before the database, which is ahead of it; a
+// log of another state beside the database is put aside or left out; a private copy is made where
+// SQLite would have to make a file; then kind, version and place are read through a connection that
+// writes nothing. Only a database of xlstore's own, of a version that this release knows, in its
+// own place, is opened to be written to.
 #include "store/core/store_source.hpp"
 
 #include <sqlite3.h>

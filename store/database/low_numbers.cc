@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// For each table one statement tells the highest number that rows anywhere show to have been given
+// (kTold), and the directory's memory another (R17). A sequence below the higher of both is raised;
+// one above kHighestId, which leaves no number to give, is refused at commits and lowered by xlfsck
+// alone.
 #include "store/database/low_numbers.hpp"
 
 #include <algorithm>

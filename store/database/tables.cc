@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Steps are executed in order, and each sets user_version. Before the steps of an upgrade the
+// schema that is there is compared, object by object, with one that is made of the same steps in
+// memory, and what was changed by hand is put right, because a step drops and makes by name. After
+// them no row may name a missing one that did not before.
 #include "store/database/tables.hpp"
 
 #include <sqlite3.h>

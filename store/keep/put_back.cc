@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A row is put back if it is an entry or a member of a document, names its domain, and that domain
+// is there; it goes in by the same insert as any other, so that the store's rules decide. Then the
+// row leaves the table, in the same commit.
 #include "store/keep/put_back.hpp"
 
 #include <sqlite3.h>

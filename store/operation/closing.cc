@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Closing takes the slow lock, so that no operation is under way, asks QEMU for the addresses that
+// are not known yet, and writes who closed the document, when and why in one commit of that hold.
+// Opening takes the fast lock alone: the process that closed it may be dead. The refusals stand at
+// commit 1 (check_open) and in the schema.
 #include "store/operation/closing.hpp"
 
 #include <algorithm>

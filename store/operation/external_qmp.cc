@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// What can be checked of a client outside: the plan compiles as any other, or is the class's; an
+// entry that is present is covered by what was looked for (R16); the monitor is the registered one
+// and leads to the registered, living QEMU (R11); and the descriptor, if one is given, is connected
+// to it and stays the same connection, known by its socket cookie, from intend to settle (R12).
 #include "store/operation/external_qmp.hpp"
 
 #include <poll.h>

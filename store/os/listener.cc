@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// who_listens() connects, since a connection that the kernel refuses is its word that no process
+// has the socket, and asks for the peer's credentials. holds_other_end() asks sock_diag for the
+// inode of the peer of a connection, and looks for it among the descriptors of the process in
+// /proc.
 #include "store/os/listener.hpp"
 
 #include <linux/netlink.h>

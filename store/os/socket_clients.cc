@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// One dump of all connected Unix sockets from sock_diag; those that are bound to the path, by name
+// or by inode, give the inodes of their peers; whose descriptors these are is then searched for in
+// /proc, in pieces (open_files.hpp), since that takes long on a host with many processes.
 #include "store/os/socket_clients.hpp"
 
 #include <linux/netlink.h>
