@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// look() asks for each product of the plan by its kind's list, one list a kind where that will do,
+// run_probe() asks for each product of the plan by its kind's list, one list a kind where that will do,
 // and judges: none there, all there, or a part ("half"). Of a removal, absence is concluded from a
 // list that was asked for anew. A drive is judged by what query-block says it holds; a medium that
 // is neither image nor what was seen before means that others changed it ("overtaken"). Descriptor
