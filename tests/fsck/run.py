@@ -35,7 +35,7 @@ WITHOUT = {
     20: "tests/fsck/unseen_test.py: one call of many fails",
     3008: "tests/integration/reuse_test.cc: another pid namespace",
     4008: "tests/integration/recovery_test.cc: an intent of another version",
-    4009: "tests/integration/hostile_test.cc: a QEMU that answers, and slowly",
+    4009: "tests/integration/hostile_recovery_test.cc: a QEMU that answers, and slowly",
 }
 
 
