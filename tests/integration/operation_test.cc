@@ -172,7 +172,7 @@ TEST_F(OperationTest, BadInputOfAttachIsRefusedAndNothingIsChanged)
     refused({"attach", "7", "qemu", "[]"}, 1, "invalid", "object");
     refused({"attach", "7", "qemu", "{}"}, 1, "invalid", "");
     refused({"attach", "7", "qemu", "-"}, 1, "invalid", "");
-    refused({"attach", "7", "qemu", "@/no/such/file"}, 1, "invalid", "/no/such/file");
+    refused({"attach", "7", "qemu", "@/no/such/file"}, 1, "io", "/no/such/file");
     refused({"attach", "7", "qemu", R"({"key":"x","steps":[{"execute":"stop"}]})"}, 1, "invalid",
             "stop");
     refused({"attach", "7", "nonsense", "{}"}, 1, "invalid", "nonsense");
