@@ -25,6 +25,7 @@ import tempfile
 import os
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
 import pages  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -137,6 +138,7 @@ class Base:
             self.must("xlstore", "destroy", str(domid))
         self.qemu = int(self.sql("SELECT qemu_pid FROM domain WHERE qemu_pid IS NOT NULL"))
         self.forms = {}
+        self.kept = {}
         self.keep("log")
         database = sqlite3.connect(self.store / "store.db")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -144,23 +146,14 @@ class Base:
         self.keep("whole")
 
     def keep(self, form):
+        # SQLite makes the index of the log anew.
+        others = {path.name for path in self.store.iterdir()} - set(FILES) | {"store.db-shm"}
+        self.kept[form] = Kept(self.store, without=others)
         to = self.place / form
         to.mkdir()
-        for name in FILES:
-            if (self.store / name).exists() and not (name == "store.db-shm"):
-                shutil.copy(self.store / name, to / name)
+        for name in self.kept[form].files:
+            shutil.copy(self.store / name, to / name)
         self.forms[form] = Truth(to)
-
-    def put_back(self, form):
-        for path in self.store.iterdir():
-            if path.is_file() and not (self.place / form / path.name).exists():
-                path.unlink()
-        for path in (self.place / form).iterdir():
-            if path.is_file():  # into the same file: lock files that were put back are known as such (R17)
-                with open(self.store / path.name, "r+b" if (self.store / path.name).exists() else "wb") as file:
-                    file.write(path.read_bytes())
-                    file.truncate()
-                (self.store / path.name).chmod(0o600)
 
     def sql(self, text):
         database = sqlite3.connect(f"file:{self.store}/store.db?mode=ro", uri=True)
@@ -316,7 +309,7 @@ def is_at_its_end(done):
 
 def judge(base, form, damage):
     """One damage, two runs, and what became of the rows."""
-    base.put_back(form)
+    base.kept[form].put_back()
     damage(base.store)
     damaged = {path.name: path.read_bytes() for path in base.store.iterdir() if path.is_file()}
     truth = base.forms[form]
