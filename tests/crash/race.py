@@ -29,7 +29,9 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import commands  # noqa: E402
 import harness  # noqa: E402
+import worlds  # noqa: E402
 import judge  # noqa: E402
 
 STEPS = {"D": 3, "C": 3, "A": 2}
@@ -61,7 +63,7 @@ class Actor:
     def step(self):
         self.taken += 1
         if self.running is None:
-            self.running = harness.Running(self.argv, XLSTORE_STOP_AT=",".join(self.stops))
+            self.running = commands.Running(self.argv, XLSTORE_STOP_AT=",".join(self.stops))
         elif self.is_stopped():
             last = self.taken == len(self.stops) + 1
             os.kill(self.pid, signal.SIGKILL if self.dies and last else signal.SIGCONT)
@@ -93,7 +95,7 @@ class Actor:
                     return
                 asked = time.monotonic()
             if now - begun > END_SECONDS:
-                raise harness.Violation(f"{' '.join(self.argv)}: neither stops nor ends")
+                raise worlds.Violation(f"{' '.join(self.argv)}: neither stops nor ends")
 
     def finish(self):
         """Its status; what it says is in the world's log."""
@@ -103,7 +105,7 @@ class Actor:
                 os.kill(self.pid, signal.SIGCONT)
             time.sleep(LOOK_SECONDS)
             if time.monotonic() > until:
-                raise harness.Violation(f"{' '.join(self.argv)}: does not end")
+                raise worlds.Violation(f"{' '.join(self.argv)}: does not end")
         return self.world.note(self.running.ended(self.running.process.returncode)).status
 
     def end(self):
@@ -123,7 +125,7 @@ def send_of_the_plan(world):
         if found:
             world.must(world.xlstore("destroy", "7"))
             return passing
-    raise harness.Violation("an attach sends nothing with its intent open")
+    raise worlds.Violation("an attach sends nothing with its intent open")
 
 
 def race(world, order, passing):
@@ -149,9 +151,9 @@ def race(world, order, passing):
     return statuses
 
 
-class World(harness.World):
+class World(worlds.World):
     def xlfsck(self, *words):
-        return self.note(harness.run(self.argv("xlfsck", words)))
+        return self.note(commands.run(self.argv("xlfsck", words)))
 
 
 @contextlib.contextmanager
@@ -194,7 +196,7 @@ def main():
                         statuses = race(world, order, passing)
                         key = " ".join(f"{letter}={status}" for letter, status in statuses.items())
                         outcomes[key] = outcomes.get(key, 0) + 1
-                    except (harness.Violation, judge.CouldNotLook) as trouble:
+                    except (worlds.Violation, judge.CouldNotLook) as trouble:
                         bad += 1
                         print(f"order {''.join(order)}: {trouble}\n{''.join(world.log)}", flush=True)
                         break  # with a fresh world

@@ -7,7 +7,11 @@ has to be settled, and recovery finds nothing to do that it may not find. Run it
 
 import json
 
+import commands
 import harness
+import one_kill
+import operations
+import worlds
 import judge
 
 
@@ -18,30 +22,30 @@ def wish(kind, thing, *facts, guest_holds=False):
 
 
 DRIVE = "disks/hdc"
-USBCTRL_GONE = harness.need("device:xenusb-1=absent")
+USBCTRL_GONE = operations.need("device:xenusb-1=absent")
 
 # What each operation asks for; to try another operation's answers, add a row.
 WISHES = {
-    "insert": (wish("change", DRIVE, harness.HOLDS_B),),
-    "eject": (wish("change", DRIVE, harness.EMPTY),),
-    "swap": (wish("change", DRIVE, harness.HOLDS_B),),
-    "attach_usb": (wish("add", "qemu/tablet", harness.TABLET),),
-    "detach_usb": (wish("remove", "qemu/tablet", harness.NO_TABLET),),
-    "attach_chardev": (wish("add", "qemu/c1", harness.CHARDEV),),
-    "detach_chardev": (wish("remove", "qemu/c1", harness.NO_CHARDEV),),
-    "attach_disk": (wish("add", "qemu/disk", harness.DISK),),
-    "detach_disk": (wish("remove", "qemu/disk", harness.NO_DISK),),
-    "attach_usbdev": (wish("add", "usbdevs/0.3", harness.USBDEV),),
-    "detach_usbdev": (wish("remove", "usbdevs/0.3", harness.NO_USBDEV),),
-    "attach_two": (wish("add", "qemu/two", harness.TWO),),
-    "detach_two": (wish("remove", "qemu/two", harness.NO_TWO),),
-    "detach_stale": (wish("remove", "qemu/tablet", harness.NO_TABLET),),
-    "attach_usbctrl": (wish("add", "usbctrls/1", harness.USBCTRL),),
+    "insert": (wish("change", DRIVE, operations.HOLDS_B),),
+    "eject": (wish("change", DRIVE, operations.EMPTY),),
+    "swap": (wish("change", DRIVE, operations.HOLDS_B),),
+    "attach_usb": (wish("add", "qemu/tablet", operations.TABLET),),
+    "detach_usb": (wish("remove", "qemu/tablet", operations.NO_TABLET),),
+    "attach_chardev": (wish("add", "qemu/c1", operations.CHARDEV),),
+    "detach_chardev": (wish("remove", "qemu/c1", operations.NO_CHARDEV),),
+    "attach_disk": (wish("add", "qemu/disk", operations.DISK),),
+    "detach_disk": (wish("remove", "qemu/disk", operations.NO_DISK),),
+    "attach_usbdev": (wish("add", "usbdevs/0.3", operations.USBDEV),),
+    "detach_usbdev": (wish("remove", "usbdevs/0.3", operations.NO_USBDEV),),
+    "attach_two": (wish("add", "qemu/two", operations.TWO),),
+    "detach_two": (wish("remove", "qemu/two", operations.NO_TWO),),
+    "detach_stale": (wish("remove", "qemu/tablet", operations.NO_TABLET),),
+    "attach_usbctrl": (wish("add", "usbctrls/1", operations.USBCTRL),),
     "ask_guest": (wish("remove", "usbctrls/1", USBCTRL_GONE, guest_holds=True),),
-    "attach_vcpu": (wish("add", "vcpus/1", harness.VCPU),),
-    "batch_all": (wish("add", "qemu/c1", harness.CHARDEV), wish("add", "qemu/tablet", harness.TABLET)),
-    "batch_each": (wish("remove", "qemu/tablet", harness.NO_TABLET), wish("change", DRIVE, harness.HOLDS_B)),
-    "destroy": (wish("destroy", "domain", harness.GONE),),
+    "attach_vcpu": (wish("add", "vcpus/1", operations.VCPU),),
+    "batch_all": (wish("add", "qemu/c1", operations.CHARDEV), wish("add", "qemu/tablet", operations.TABLET)),
+    "batch_each": (wish("remove", "qemu/tablet", operations.NO_TABLET), wish("change", DRIVE, operations.HOLDS_B)),
+    "destroy": (wish("destroy", "domain", operations.GONE),),
 }
 WORDS = {judge.DONE: "done", judge.NOT_DONE: "not done", judge.IN_DOUBT: "in doubt", judge.NO_SUCH: "no such thing"}
 
@@ -58,7 +62,7 @@ def answers_to(count, ended):
     try:
         said = json.loads(ended.out)
     except ValueError as error:
-        raise harness.Violation(f"answer: what it prints is no JSON ({error}):\n{ended}") from error
+        raise worlds.Violation(f"answer: what it prints is no JSON ({error}):\n{ended}") from error
     if "outcomes" not in said:
         return [told(ended.status, said.get("error", {}))] * count
     of_outcome = {"done": judge.DONE, "not done": judge.NOT_DONE, "in doubt": judge.IN_DOUBT}
@@ -66,7 +70,7 @@ def answers_to(count, ended):
     statuses = {min(a["status"], judge.IN_DOUBT) if a["status"] != judge.NO_SUCH else judge.NOT_DONE for a in answers}
     worst = next((s for s in (judge.IN_DOUBT, judge.NOT_DONE) if s in statuses), judge.DONE)
     if len(answers) != count or ended.status != worst:
-        raise harness.Violation(f"answer: {len(answers)} outcomes to {count} wishes, the worst of status {worst}:\n{ended}")
+        raise worlds.Violation(f"answer: {len(answers)} outcomes to {count} wishes, the worst of status {worst}:\n{ended}")
     return answers
 
 
@@ -79,7 +83,7 @@ class Retry(harness.Harness):
         self.answers = {}       # words -> how often
 
     def kill(self, world, operation, number, result):
-        kill = harness.Kill(world, operation)
+        kill = one_kill.Kill(world, operation)
         kill.at(number, not self.options.every_stop)
         answered = ""
         if kill.outcome.survived:
@@ -98,7 +102,7 @@ class Retry(harness.Harness):
         tables = judge.read_tables(world.store)
         wishes = [{**w, "promises": [world.promise(p) for p in w["promises"]]} for w in WISHES[operation.name]]
         before = [judge.before_request(tables, w) for w in wishes]
-        ended = world.note(harness.run(world.argv("xlstore", ("--json", *operation.command))))
+        ended = world.note(commands.run(world.argv("xlstore", ("--json", *operation.command))))
         answers = [{**w, "before": b, **a}
                    for w, b, a in zip(wishes, before, answers_to(len(wishes), ended), strict=True)]
         words = ", ".join(WORDS.get(a["status"], str(a["status"])) for a in answers)
@@ -108,8 +112,8 @@ class Retry(harness.Harness):
             kill.seen = world.judge("after the same request was made again",
                                     kill.qemu if operation.qemu == "lives" else "any",
                                     settled=not operation.guest_holds, answers=answers)
-        except harness.Violation as violation:
-            raise harness.Violation(f"{violation}it was answered:\n{ended}") from violation
+        except worlds.Violation as violation:
+            raise worlds.Violation(f"{violation}it was answered:\n{ended}") from violation
         return words
 
     def all(self):

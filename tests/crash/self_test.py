@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 
+import commands
 import harness
+import worlds
 import judge
 
 SCHEMA = os.path.join(harness.HERE, "..", "..", "schema", "0001_tables.sql")
@@ -82,7 +84,7 @@ def last():
 t = threading.Thread(target=last); t.start(); t.join()
 time.sleep(60)
 """
-    python = [*harness.PYTHON, "-c", script]
+    python = [*worlds.PYTHON, "-c", script]
     number = 0
     begun = subprocess.Popen([killer, "0", "--skip-pure", "--record", f"{work}/record", "--", *python],
                              stderr=subprocess.DEVNULL)
@@ -176,10 +178,10 @@ def send_fd(world, image, opaque):
 
 
 def test_judge(checks, options, work):
-    world = harness.World("/nowhere", options.killer, work)
+    world = worlds.World("/nowhere", options.killer, work)
     try:
         with world.plain_qemu() as process:
-            harness.run([*harness.PYTHON, os.path.join(harness.HERE, "judge.py"), "--second-monitor",
+            commands.run([*worlds.PYTHON, os.path.join(harness.HERE, "judge.py"), "--second-monitor",
                          world.path("judge"), "--record-initial-devices", world.path("initial_devices.json")])
             store = HandMade(world, process.pid)
             judge_all(checks, world, store, process)
@@ -189,7 +191,7 @@ def test_judge(checks, options, work):
 
 def judge_all(checks, world, store, process):
     def verdict(*words, pid=process.pid):
-        return harness.run([*harness.PYTHON, os.path.join(harness.HERE, "judge.py"), world.store, "--qemu-pid", str(pid),
+        return commands.run([*worlds.PYTHON, os.path.join(harness.HERE, "judge.py"), world.store, "--qemu-pid", str(pid),
                             "--second-monitor", world.path("judge"), "--initial-devices", world.path("initial_devices.json"),
                             "--marker", world.directory, *words])
 
@@ -341,7 +343,7 @@ def judge_all(checks, world, store, process):
     store.sql("UPDATE domain SET state = 'creating'")
     breach("a creation left behind", "creating", "--settled")
     store.sql("UPDATE domain SET state = 'running'")
-    lingerer = subprocess.Popen([*harness.PYTHON, "-c", "import time; time.sleep(60)", world.directory])
+    lingerer = subprocess.Popen([*worlds.PYTHON, "-c", "import time; time.sleep(60)", world.directory])
     breach("a child that outlives its creator", f"process {lingerer.pid} outlives")
     lingerer.kill()
     lingerer.wait()
@@ -364,7 +366,7 @@ def run_all(options):
         test_killer(checks, options.killer, directory)
         test_judge(checks, options, work)
     finally:
-        harness.end_processes(directory)
+        commands.end_processes(directory)
         shutil.rmtree(directory, ignore_errors=True)
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0

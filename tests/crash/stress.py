@@ -30,9 +30,12 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import commands  # noqa: E402
 import harness  # noqa: E402
+import operations  # noqa: E402
+import worlds  # noqa: E402
 import judge  # noqa: E402
-from harness import Violation  # noqa: E402
+from worlds import Violation  # noqa: E402
 
 DOMIDS = (7, 8, 9)
 HANGS_SECONDS = 300.0       # an operation that takes longer, however often it was stopped, hangs
@@ -57,13 +60,13 @@ class Kind:
 
 
 def attaching(name, thing, weight=1.0):
-    return Kind(name, harness.OPERATIONS[name].command, {thing: ("absent",), "life": ("running",)},
-                {thing: ("present", harness.OPERATIONS[name].promises)}, weight)
+    return Kind(name, operations.OPERATIONS[name].command, {thing: ("absent",), "life": ("running",)},
+                {thing: ("present", operations.OPERATIONS[name].promises)}, weight)
 
 
 def detaching(name, thing):
-    return Kind(name, harness.OPERATIONS[name].command, {thing: ("present",), "life": ("running",)},
-                {thing: ("absent", harness.OPERATIONS[name].promises)})
+    return Kind(name, operations.OPERATIONS[name].command, {thing: ("present",), "life": ("running",)},
+                {thing: ("absent", operations.OPERATIONS[name].promises)})
 
 
 def medium(name, fact, before, after):
@@ -76,21 +79,21 @@ DETACHES = (detaching("detach_usb", "qemu/tablet"), detaching("detach_chardev", 
             detaching("detach_disk", "qemu/disk"), detaching("detach_usbdev", "usbdevs/0.3"))
 TABLET, CHARDEV = ATTACHES[:2]
 THINGS = ("disks/hdc", *(thing for kind in ATTACHES for thing in kind.makes))
-AS_BORN = {"disks/hdc": ("a", (harness.HOLDS_A[0],)), **{t: m for kind in DETACHES for t, m in kind.makes.items()}}
+AS_BORN = {"disks/hdc": ("a", (operations.HOLDS_A[0],)), **{t: m for kind in DETACHES for t, m in kind.makes.items()}}
 ANY_LIFE = ("running", "dead", "gone", None)    # None: not known, which fits no other need
 LOOK_AT = Kind("look", ("sql", "{look}"), {"life": ANY_LIFE}, {}, 0.5)
 
 # To add an operation, add a row.
 KINDS = (
-    medium("insert", harness.HOLDS_A, ("empty", "b"), "a"),
-    medium("insert", harness.HOLDS_B, ("empty", "a"), "b"),
-    medium("eject", harness.EMPTY, ("a", "b"), "empty"),
+    medium("insert", operations.HOLDS_A, ("empty", "b"), "a"),
+    medium("insert", operations.HOLDS_B, ("empty", "a"), "b"),
+    medium("eject", operations.EMPTY, ("a", "b"), "empty"),
     *ATTACHES, *DETACHES,
-    Kind("batch_all", harness.BATCH_ALL, TABLET.needs | CHARDEV.needs, TABLET.makes | CHARDEV.makes, 4.0),
-    Kind("create", harness.RUNNING[1], {"life": ("gone",)},
-         {**AS_BORN, "life": ("running", harness.OPERATIONS["create"].promises)}, 8.0),
-    Kind("destroy", harness.GONE[1], {"life": ("running", "dead", None)},
-         {**dict.fromkeys(AS_BORN, (None, ())), "life": ("gone", harness.OPERATIONS["destroy"].promises)}, 0.3),
+    Kind("batch_all", operations.BATCH_ALL, TABLET.needs | CHARDEV.needs, TABLET.makes | CHARDEV.makes, 4.0),
+    Kind("create", operations.RUNNING[1], {"life": ("gone",)},
+         {**AS_BORN, "life": ("running", operations.OPERATIONS["create"].promises)}, 8.0),
+    Kind("destroy", operations.GONE[1], {"life": ("running", "dead", None)},
+         {**dict.fromkeys(AS_BORN, (None, ())), "life": ("gone", operations.OPERATIONS["destroy"].promises)}, 0.3),
     Kind("recover", ("recover",), {"life": ANY_LIFE}, {}, 0.5),
     Kind("recover", ("recover", "domid:7"), {"life": ("running", "dead", None)}, {}, 0.5),
     Kind("xlfsck", ("-p",), {"life": ANY_LIFE}, {}, 0.7, "xlfsck", (0, 1)),
@@ -143,7 +146,7 @@ class Thing:
     at_work: int = 0        # operations that have not ended
 
 
-class Domain(harness.World):
+class Domain(worlds.World):
     """One of several domains in one store. What the workers know of it is guarded by Stress.lock."""
 
     def __init__(self, programs, work, store, domid, log):
@@ -160,12 +163,12 @@ class Domain(harness.World):
             self.initial_devices = json.load(file)
 
     def fill(self, words):
-        here = {f"domid:{harness.DOMID}": f"domid:{self.domid}", str(harness.DOMID): str(self.domid),
+        here = {f"domid:{operations.DOMID}": f"domid:{self.domid}", str(operations.DOMID): str(self.domid),
                 "{look}": LOOK + str(self.domid)}
         return super().fill([here.get(word, word) for word in words])
 
     def promise(self, text):
-        return super().promise(text.replace(f"domain:{harness.DOMID}=", f"domain:{self.domid}="))
+        return super().promise(text.replace(f"domain:{operations.DOMID}=", f"domain:{self.domid}="))
 
     def fits(self, kind):
         for name, wanted in kind.needs.items():
@@ -239,7 +242,7 @@ class Stress:
     def begin(self):
         first = self.domains[0]
         first.must(first.xlstore("init"))
-        if harness.run(first.argv("xlstore", ["recover"]), XLSTORE_STOP_AT="nowhere").status == 0:
+        if commands.run(first.argv("xlstore", ["recover"]), XLSTORE_STOP_AT="nowhere").status == 0:
             self.possible = [name for name in FATES if STOPS_ITSELF not in FATES[name][1]]
             print("these programs have no crash points: none will stop or be killed within")
         create = next(kind for kind in KINDS if kind.name == "create")
@@ -256,7 +259,7 @@ class Stress:
         self.stop()
         if self.log:
             self.log.close()
-        harness.end_processes(self.directory)
+        commands.end_processes(self.directory)
         if not self.options.keep:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -322,7 +325,7 @@ class Stress:
             first, many = points[point]
             environment["XLSTORE_STOP_AT"] = f"{point}:{chance.randrange(first, first + many)}"
         with self.quiet:
-            running = harness.Running(domain.argv(kind.program, (*json_flag, *kind.command)), **environment)
+            running = commands.Running(domain.argv(kind.program, (*json_flag, *kind.command)), **environment)
         hit = self.bring_fate(chance, domain, running, FATES[fate][1], self.mean[kind.name])
         try:
             status = running.process.wait(HANGS_SECONDS)
@@ -535,8 +538,8 @@ class Stress:
         _, others = judge.processes_at_rest(self.directory)
         if others:
             raise Violation(f"these outlive those that made them: {list(others.values())}")
-        first.must(first.note(harness.run(first.argv("xlfsck", ["-p"]))), (0, 1), "xlfsck -p with no other at work")
-        first.must(first.note(harness.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n after xlfsck -p")
+        first.must(first.note(commands.run(first.argv("xlfsck", ["-p"]))), (0, 1), "xlfsck -p with no other at work")
+        first.must(first.note(commands.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n after xlfsck -p")
         found = self.breaches(settled=True)
         if found:
             self.keep_copy()
@@ -547,7 +550,7 @@ class Stress:
         qemus, others = judge.processes_at_rest(self.directory)
         if qemus or others:
             raise Violation(f"after all domains were destroyed these run: {[*qemus.values(), *others.values()]}")
-        first.must(first.note(harness.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n at the end")
+        first.must(first.note(commands.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n at the end")
 
     # Figures.
     def total(self):

@@ -9,7 +9,7 @@ import time
 
 import judge
 import stress
-from harness import Violation
+from worlds import Violation
 from self_test import Checks
 
 PLANT_SECONDS = 180.0   # for the workers to reach a state in which a breach can be planted

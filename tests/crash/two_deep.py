@@ -16,6 +16,8 @@ import re
 import time
 
 import harness
+import one_kill
+import worlds
 import judge
 
 SAMPLE = 4              # kills of the recovery from one state when there is a time limit
@@ -108,7 +110,7 @@ class TwoDeep(harness.Harness):
 
     def first(self, world, operation, number):
         """The first kill; what it left, by hash, and in full."""
-        kill = harness.Kill(world, operation)
+        kill = one_kill.Kill(world, operation)
         old = claims(world)
         kill.at(number, not self.options.every_stop)
         kill.look()
@@ -153,7 +155,7 @@ class TwoDeep(harness.Harness):
         return sorted(counted, key=lambda n: (n + self.options.start) * SPREAD % 1)[:SAMPLE]
 
     def recover_under_killer(self, kill, second):
-        ended, outcome = harness.kill_at(kill.world, second, not self.options.every_stop, "xlfsck", ("-p",))
+        ended, outcome = one_kill.kill_at(kill.world, second, not self.options.every_stop, "xlfsck", ("-p",))
         if outcome.survived:
             kill.world.must(ended, kill.recovered, "xlfsck -p")
         return outcome
@@ -166,8 +168,8 @@ class TwoDeep(harness.Harness):
             if look_first:
                 kill.look("between two recoveries")
             kill.recover()
-        except harness.Violation as violation:
-            raise harness.Violation(f"the recovery killed at its stop {second}: {violation}") from violation
+        except worlds.Violation as violation:
+            raise worlds.Violation(f"the recovery killed at its stop {second}: {violation}") from violation
         if not outcome.survived:
             result.second += 1
             result.places.add(f"recovery: {outcome.where}")

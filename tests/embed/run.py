@@ -29,7 +29,8 @@ import time
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "crash"))
-import harness  # noqa: E402
+import commands  # noqa: E402
+import worlds  # noqa: E402
 import judge  # noqa: E402
 
 SECONDS = 120.0     # a command that takes longer hangs
@@ -116,7 +117,7 @@ class Domain:
         self.monitor = world.path(f"judge{domid}")
         config = world.path(f"config{domid}")
         with open(config, "w", encoding="utf-8") as file:
-            json.dump(harness.document(f"e{domid}", ""), file)
+            json.dump(worlds.document(f"e{domid}", ""), file)
         qemu = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
                 "-device", "usb-ehci,id=xenusb-0",
                 "-chardev", f"socket,id=judge,path={self.monitor},server=on,wait=off",
@@ -182,7 +183,7 @@ class World:
 
     def xlstore(self, *words):
         # By files: QEMU would keep a pipe open.
-        ended = harness.run([os.path.join(self.options.bin, "xlstore"), "--store", self.store, *words])
+        ended = commands.run([os.path.join(self.options.bin, "xlstore"), "--store", self.store, *words])
         need(ended.status == 0, str(ended))
 
     def argv(self, program, *words):
@@ -349,7 +350,7 @@ def main():
         return 1
     finally:
         for world in worlds:
-            harness.end_processes(world.directory)
+            commands.end_processes(world.directory)
         for directory in [scratch, *[world.directory for world in worlds]]:
             if options.keep:
                 print(f"kept: {directory}")

@@ -24,7 +24,10 @@ import time
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "crash")]
+import commands  # noqa: E402
 import harness as h  # noqa: E402
+import operations  # noqa: E402
+import worlds  # noqa: E402
 import judge  # noqa: E402
 import replay  # noqa: E402
 
@@ -35,7 +38,7 @@ KILLED = -signal.SIGKILL
 
 # ---- Recording -----------------------------------------------------------------------------------
 
-class World(h.World):
+class World(worlds.World):
     """Its processes write a trace, and how they end is noted in it."""
 
     def __init__(self, programs, work):
@@ -43,11 +46,11 @@ class World(h.World):
         self.trace = self.path("trace")
 
     def start(self, *words, **environment):
-        return h.Running(self.argv("xlstore", words), XLSTORE_TRACE=self.trace, **environment)
+        return commands.Running(self.argv("xlstore", words), XLSTORE_TRACE=self.trace, **environment)
 
     def wait(self, running):
         try:
-            status = running.process.wait(h.COMMAND_SECONDS)
+            status = running.process.wait(commands.COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
             running.process.kill()
             running.process.wait()
@@ -70,7 +73,7 @@ class World(h.World):
         until = time.monotonic() + STOP_SECONDS
         while running.process.poll() is None and judge.stat_fields(running.process.pid)[0] != b"T":
             if time.monotonic() > until:
-                raise h.Violation(f"it does not stop: {running.argv}")
+                raise worlds.Violation(f"it does not stop: {running.argv}")
             time.sleep(0.005)
         return running.process.returncode is None
 
@@ -80,32 +83,32 @@ class World(h.World):
 
 
 ASK = ("--timeout", "2", "detach", "domid:7", "usbctrls", "1")
-RECOVER = h.need("", "recover")
+RECOVER = operations.need("", "recover")
 
 
 def straight(world, _):
     """One after the other; refused, waiting for its guest and resumed, too."""
-    for _, words in (h.RUNNING, h.TABLET, h.NO_TABLET, h.HOLDS_B, h.HOLDS_A, h.EMPTY, h.DISK):
+    for _, words in (operations.RUNNING, operations.TABLET, operations.NO_TABLET, operations.HOLDS_B, operations.HOLDS_A, operations.EMPTY, operations.DISK):
         world.must(world.xlstore(*words))
-    world.must(world.xlstore(*h.DISK[1]), (1,))
-    for _, words in (h.NO_DISK, h.USBDEV, h.NO_USBDEV, h.USBCTRL):
+    world.must(world.xlstore(*operations.DISK[1]), (1,))
+    for _, words in (operations.NO_DISK, operations.USBDEV, operations.NO_USBDEV, operations.USBCTRL):
         world.must(world.xlstore(*words))
-    for words in (h.BATCH_ALL, h.BATCH_EACH):
+    for words in (operations.BATCH_ALL, operations.BATCH_EACH):
         world.must(world.xlstore(*words))
     for words in (ASK, RECOVER[1], ASK):
         world.must(world.xlstore(*words), (3,))
-    world.must(world.xlstore(*h.GONE[1]))
+    world.must(world.xlstore(*operations.GONE[1]))
 
 
 def beside(world, _):
     """Two at once, for the same thing and for another; then both stopped on their way."""
-    world.bring((h.RUNNING, h.EMPTY))
-    for one, other in ((h.TABLET, h.TABLET), (h.DISK, h.HOLDS_A), (h.NO_TABLET, h.NO_DISK), (h.EMPTY, h.HOLDS_B),
-                       (h.USBDEV, RECOVER), (h.NO_USBDEV, h.USBDEV)):
+    world.bring((operations.RUNNING, operations.EMPTY))
+    for one, other in ((operations.TABLET, operations.TABLET), (operations.DISK, operations.HOLDS_A), (operations.NO_TABLET, operations.NO_DISK), (operations.EMPTY, operations.HOLDS_B),
+                       (operations.USBDEV, RECOVER), (operations.NO_USBDEV, operations.USBDEV)):
         both = [world.start(*words) for _, words in (one, other)]
         for running in both:
             world.must(world.wait(running), (0, 1, 3, 4))
-    world.bring((h.GONE,))
+    world.bring((operations.GONE,))
 
 
 SENDS = tuple(f"qmp.{point}:{n}" for point in ("before_send", "after_send", "before_receive") for n in (1, 2, 3, 4, 5))
@@ -126,33 +129,33 @@ def stopped_meanwhile(world, in_share, before, words, places, *others):
                 world.xlstore("--timeout", "1", *other)
         world.go_on(late)
         world.xlstore(*RECOVER[1])
-    world.bring((h.GONE,))
+    world.bring((operations.GONE,))
 
 
 def lock_broken(world, in_share):
     """The slow lock is taken from an owner that lives, another works, the owner goes on."""
-    stopped_meanwhile(world, in_share, (h.RUNNING, h.NO_TABLET, h.EMPTY), h.TABLET[1], SENDS,
-                      ("locks", "--break", "domid:7", "--force"), h.HOLDS_A[1])
+    stopped_meanwhile(world, in_share, (operations.RUNNING, operations.NO_TABLET, operations.EMPTY), operations.TABLET[1], SENDS,
+                      ("locks", "--break", "domid:7", "--force"), operations.HOLDS_A[1])
 
 
 def destroyed_beside(world, in_share):
     """A domain is destroyed while a client is at work on it, and the other way round."""
-    stopped_meanwhile(world, in_share, (h.RUNNING, h.NO_TABLET), h.TABLET[1], SENDS[::2] + COMMITS, h.GONE[1])
-    stopped_meanwhile(world, in_share, (h.RUNNING,), h.GONE[1], ENDS + COMMITS, h.TABLET[1], h.GONE[1])
-    stopped_meanwhile(world, in_share, (h.GONE,), h.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], h.GONE[1])
+    stopped_meanwhile(world, in_share, (operations.RUNNING, operations.NO_TABLET), operations.TABLET[1], SENDS[::2] + COMMITS, operations.GONE[1])
+    stopped_meanwhile(world, in_share, (operations.RUNNING,), operations.GONE[1], ENDS + COMMITS, operations.TABLET[1], operations.GONE[1])
+    stopped_meanwhile(world, in_share, (operations.GONE,), operations.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], operations.GONE[1])
 
 
 # name, what there is before, what is killed, and where
 PLAN = ("commit.before", "commit.after", "qmp.before_connect", "qmp.after_connect", "qmp.before_send",
         "qmp.after_send", "qmp.before_receive", "qmp.after_receive")
 KILLED_AT = (
-    ("attach", (h.RUNNING, h.NO_TABLET), h.TABLET[1], PLAN),
-    ("attach a disk", (h.RUNNING, h.NO_DISK), h.DISK[1], PLAN),
-    ("detach a disk", (h.RUNNING, h.DISK), h.NO_DISK[1], PLAN),
-    ("swap", (h.RUNNING, h.HOLDS_A), h.HOLDS_B[1], PLAN),
-    ("batch", (h.RUNNING, h.NO_CHARDEV, h.NO_TABLET), h.BATCH_ALL, PLAN),
-    ("create", (h.GONE,), h.RUNNING[1], SPAWNS + PLAN),
-    ("destroy", (h.RUNNING,), h.GONE[1], (*PLAN[:2], *ENDS)),
+    ("attach", (operations.RUNNING, operations.NO_TABLET), operations.TABLET[1], PLAN),
+    ("attach a disk", (operations.RUNNING, operations.NO_DISK), operations.DISK[1], PLAN),
+    ("detach a disk", (operations.RUNNING, operations.DISK), operations.NO_DISK[1], PLAN),
+    ("swap", (operations.RUNNING, operations.HOLDS_A), operations.HOLDS_B[1], PLAN),
+    ("batch", (operations.RUNNING, operations.NO_CHARDEV, operations.NO_TABLET), operations.BATCH_ALL, PLAN),
+    ("create", (operations.GONE,), operations.RUNNING[1], SPAWNS + PLAN),
+    ("destroy", (operations.RUNNING,), operations.GONE[1], (*PLAN[:2], *ENDS)),
 )
 
 
@@ -288,7 +291,7 @@ class Recorder:
         try:
             world.begin()
             self.kills += scenario(world, self.in_share) or 0
-        except h.Violation as violation:    # the trace may tell why
+        except worlds.Violation as violation:    # the trace may tell why
             self.found(f"{name}: {violation}")
         finally:
             trace = pathlib.Path(world.trace)
