@@ -25,37 +25,74 @@ namespace {
     "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid, " \
     "older_state, layout_tight"
 
+// In the order of XLSTORE_DOMAIN_COLUMNS.
+namespace domain_column {
+enum : int {
+    id,
+    domid,
+    uuid,
+    name,
+    state,
+    layout,
+    boot_id,
+    creator,
+    qemu_pid,
+    qemu_start_time,
+    qemu_pid_namespace,
+    monitor_path,
+    monitor_device,
+    monitor_inode,
+    peer_pid,
+    peer_uid,
+    peer_gid,
+    monitor_handed_in,
+    has_initial_devices,
+    log_path,
+    has_run,
+    vm_uuid,
+    older_state,
+    layout_tight,
+};
+}  // namespace domain_column
+
 DomainRow domain_from(const Statement& row)
 {
     DomainRow d;
-    d.id = DomainId(row.integer(0));
-    d.domid = row.integer(1);
-    d.uuid = row.text(2);
-    d.name = row.text(3);
-    auto state = state_from_name(row.text(4));
+    d.id = DomainId(row.integer(domain_column::id));
+    d.domid = row.integer(domain_column::domid);
+    d.uuid = row.text(domain_column::uuid);
+    d.name = row.text(domain_column::name);
+    auto state = state_from_name(row.text(domain_column::state));
     if (!state)
-        throw DbError(SQLITE_CORRUPT, "database: incarnation " + std::to_string(row.integer(0)) +
-                                          ": " + state.error().message);
+        throw DbError(SQLITE_CORRUPT, "database: incarnation " +
+                                          std::to_string(row.integer(domain_column::id)) + ": " +
+                                          state.error().message);
     d.state = *state;
-    d.layout = layout_of(row.text(5), row.integer(23) != 0);
-    d.boot_id = row.text(6);
-    d.creator = row.maybe_integer(7);
-    if (!row.is_null(8)) {
+    d.layout =
+        layout_of(row.text(domain_column::layout), row.integer(domain_column::layout_tight) != 0);
+    d.boot_id = row.text(domain_column::boot_id);
+    d.creator = row.maybe_integer(domain_column::creator);
+    if (!row.is_null(domain_column::qemu_pid)) {
         qmp::Registration r;
-        r.qemu = ProcessId{row.integer(8), static_cast<std::uint64_t>(row.integer(9)), d.boot_id,
-                           static_cast<std::uint64_t>(row.integer(10))};
-        r.path = row.text(11);
-        r.socket = FileIdentity{static_cast<std::uint64_t>(row.integer(12)),
-                                static_cast<std::uint64_t>(row.integer(13))};
-        r.peer = qmp::Peer{row.integer(14), row.integer(15), row.integer(16)};
-        r.handed_in = row.integer(17) != 0;
+        r.qemu = ProcessId{
+            row.integer(domain_column::qemu_pid),
+            static_cast<std::uint64_t>(row.integer(domain_column::qemu_start_time)), d.boot_id,
+            static_cast<std::uint64_t>(row.integer(domain_column::qemu_pid_namespace))};
+        r.path = row.text(domain_column::monitor_path);
+        r.socket =
+            FileIdentity{static_cast<std::uint64_t>(row.integer(domain_column::monitor_device)),
+                         static_cast<std::uint64_t>(row.integer(domain_column::monitor_inode))};
+        r.peer =
+            qmp::Peer{row.integer(domain_column::peer_pid), row.integer(domain_column::peer_uid),
+                      row.integer(domain_column::peer_gid)};
+        r.handed_in = row.integer(domain_column::monitor_handed_in) != 0;
         d.registration = std::move(r);
     }
-    d.has_initial_devices = row.integer(18) != 0;
-    d.log_path = row.text(19);
-    d.has_run = row.integer(20) != 0;
-    d.vm_uuid = row.maybe_text(21);
-    d.older_state = row.integer(22) != 0;
+    d.has_initial_devices = row.integer(domain_column::has_initial_devices) != 0;
+    d.log_path = row.text(domain_column::log_path);
+    d.has_run = row.integer(domain_column::has_run) != 0;
+    d.vm_uuid = row.maybe_text(domain_column::vm_uuid);
+    d.older_state = row.integer(domain_column::older_state) != 0;
     return d;
 }
 
@@ -265,7 +302,8 @@ DomainTraits read_traits(Db& db, DomainId domain)
     };
     DomainTraits traits{domain_type_in(member("c_info"), member("b_info"))};
     auto controllers =
-        db.prepare("SELECT json FROM thing WHERE domain = ? AND class = 'usbctrls' ORDER BY position")
+        db.prepare(
+              "SELECT json FROM thing WHERE domain = ? AND class = 'usbctrls' ORDER BY position")
             .bind(value_of(domain));
     while (controllers.step())
         traits.add_controller(controllers.text(0));
@@ -306,6 +344,35 @@ Result<IntentSubject> read_intent_subject(Db& db, IntentId id)
                          row.integer(3) != 0};
 }
 
+namespace {
+
+// In the order of the columns that read_intent() asks for.
+namespace intent_column {
+enum : int {
+    domain,
+    thing,
+    operation,
+    device_class,
+    key,
+    image_before,
+    image_after,
+    image_neither,
+    plan,
+    probe,
+    monitor_path,
+    owner,
+    opened_us,
+    asked_us,
+    note,
+    image_stale,
+    batch,
+    replaced_state,
+    older_state,
+};
+}  // namespace intent_column
+
+}  // namespace
+
 Result<Intent> read_intent(Db& db, IntentId id)
 {
     auto row = db.prepare(
@@ -323,30 +390,37 @@ Result<Intent> read_intent(Db& db, IntentId id)
             "the version of xlstore that wrote it may be able to; else the intent ends with "
             "its domain: 'xlstore destroy'");
     };
-    const auto verb = verb_from_name(row.text(2));
+    const auto verb = verb_from_name(row.text(intent_column::operation));
     if (!verb) return damaged(verb.error().message);
     Draft draft{*verb,
-                ThingName{row.text(3), row.text(4)},
-                row.maybe_text(5),
-                row.maybe_text(6),
-                row.maybe_text(7),
+                ThingName{row.text(intent_column::device_class), row.text(intent_column::key)},
+                row.maybe_text(intent_column::image_before),
+                row.maybe_text(intent_column::image_after),
+                row.maybe_text(intent_column::image_neither),
                 {}};
-    auto plan = json_minify(row.text(8), "plan");
+    auto plan = json_minify(row.text(intent_column::plan), "plan");
     if (!plan) return damaged(plan.error().message);
     auto steps = steps_from_json(*plan);
     if (!steps) return damaged(steps.error().message);
-    auto probe_text = json_minify(row.text(9), "probe");
+    auto probe_text = json_minify(row.text(intent_column::probe), "probe");
     if (!probe_text) return damaged(probe_text.error().message);
     auto probe = probe_from_json(*probe_text);
     if (!probe) return damaged(probe.error().message);
     draft.plan = Plan{*std::move(steps), *std::move(probe)};
-    draft.image_stale = row.maybe_text(15);
-    draft.replaced_state = row.maybe_text(17);
-    Intent intent{id,           DomainId(row.integer(0)), row.integer(1),  std::move(draft),
-                  row.text(10), row.integer(11),          row.integer(12), row.maybe_integer(13),
-                  row.text(14), row.maybe_integer(16)};
+    draft.image_stale = row.maybe_text(intent_column::image_stale);
+    draft.replaced_state = row.maybe_text(intent_column::replaced_state);
+    Intent intent{id,
+                  DomainId(row.integer(intent_column::domain)),
+                  row.integer(intent_column::thing),
+                  std::move(draft),
+                  row.text(intent_column::monitor_path),
+                  row.integer(intent_column::owner),
+                  row.integer(intent_column::opened_us),
+                  row.maybe_integer(intent_column::asked_us),
+                  row.text(intent_column::note),
+                  row.maybe_integer(intent_column::batch)};
     intent.asked = asked_products(db, intent.thing);
-    intent.older_state = row.integer(18) != 0;
+    intent.older_state = row.integer(intent_column::older_state) != 0;
     return intent;
 }
 
