@@ -227,8 +227,8 @@ void complete(const std::string& directory)
     (void)db.fill_reserve();  // what the disk has (R21)
 }
 
-// What an adoption by looking may do (R19): nothing of it changes a QEMU. Rows of an older boot stay
-// until xlfsck retires them: they are what the backup was wanted for.
+// What an adoption by looking may do (R19): nothing of it changes a QEMU. Rows of an older boot
+// stay until xlfsck marks them destroyed: they are what the backup was wanted for.
 bool is_by_looking(Code code)
 {
     switch (code) {

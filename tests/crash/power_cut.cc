@@ -8,7 +8,8 @@
 //     possible to make;
 //   open, and hold what it held after some commit (no mixture), with durability=power after the
 //     last acknowledged one or the one in flight;
-//   be found sound by recovery, which retires every domain of the old boot and asks no QEMU.
+//   be found sound by recovery, which marks every domain of the old boot destroyed and asks no
+//   QEMU.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
