@@ -324,7 +324,7 @@ Error unfinished(const std::string& kept, const Error& why)
     std::string advice = "'xlfsck' goes on with it";
     if (!kept.empty())
         advice += "; what was there before is kept in " + kept +
-                  ", and 'xlstore prune damaged' takes it away";
+                  ", and 'xlstore prune damaged --older-than 0' takes it away";
     return Error(Errc::unfinished,
                  "restore: the backup is the store now, and what follows was not done: " + why.message,
                  why.code == Errc::io ? "make room on its file system, then " + advice : advice);

@@ -79,17 +79,18 @@ void ByteLock::release() noexcept
 
 void LockFile::create(const std::string& path, unsigned mode)
 {
-    const Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+    const Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode));
     if (!fd) throw IoError(errno, "cannot create lock file " + path);
 }
 
+// O_NONBLOCK here and below: of a FIFO that has the file's name, an open for reading would wait for a writer.
 Result<LockFile> LockFile::open(const std::string& path, bool writing)
 {
     struct stat named {};
     if (!writing && geteuid() != 0 && lstat(path.c_str(), &named) == 0 &&
         named.st_uid != geteuid() && S_ISREG(named.st_mode))
         return LockFile(path, FileIdentity{named.st_dev, named.st_ino}, 0, ForkClosedFd());
-    ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW));
+    ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd)
         return Error(Errc::store,
                      "lock file " + path + " cannot be opened: " + errno_text(errno),
@@ -116,7 +117,7 @@ Result<ForkClosedFd> LockFile::open_description(int access) const
         return Error(Errc::store, "lock file " + path_ + " is its owner's alone",
                      "run as the owner of the store");
     const NoFork no_fork;  // a child made between open and registration would share the hold
-    ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
+    ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd) {
         if (errno == ENOENT || errno == ELOOP) return replaced();
         return Error(Errc::io, "lock file " + path_ + " cannot be opened: " + errno_text(errno));

@@ -59,7 +59,7 @@ bool fill_spare(const char* database) noexcept
     struct stat st {};
     const bool there = lstat(path.data(), &st) == 0;
     if (there && (!S_ISREG(st.st_mode) || st.st_size >= limits::spare_bytes)) return true;
-    const Fd file(::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kSpareMode));
+    const Fd file(::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kSpareMode));
     if (!file) return errno != ENOSPC && errno != EDQUOT;
     return fill(file.get(), there ? st.st_size : 0);
 }
@@ -68,7 +68,7 @@ bool give_up_spare(const char* database, std::int64_t bytes) noexcept
 {
     Path path;
     if (!path_beside(database, path)) return false;
-    const Fd file(::open(path.data(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    const Fd file(::open(path.data(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     struct stat st {};
     if (!file || fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode) ||
         st.st_size <= limits::spare_kept)

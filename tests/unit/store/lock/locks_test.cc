@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -122,6 +123,19 @@ TEST_F(LockFileTest, SharedExcludesExclusiveButNotShared)
     auto exclusive = file.try_lock(5);
     ASSERT_TRUE(exclusive && *exclusive);
     EXPECT_FALSE(*file.try_lock(5, LockMode::shared));
+}
+
+// It answers at once; an open that waited for a writer would keep the process for ever.
+TEST_F(LockFileTest, AFifoInItsPlaceIsRefusedAndNotWaitedFor)
+{
+    test::ScratchDirectory directory;
+    const auto path = directory.path() + "/fifo";
+    ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+    for (const bool writing : {false, true}) {
+        const auto opened = LockFile::open(path, writing);
+        ASSERT_FALSE(opened);
+        EXPECT_NE(opened.error().message.find("is not a regular file"), std::string::npos);
+    }
 }
 
 TEST_F(LockFileTest, KilledHolderHoldsNothing)
