@@ -27,6 +27,7 @@ enum class Code : std::uint16_t {
     salvage_untold = 13,
     database_unseen = 20,
     row_dangling = 21,
+    pages_resized = 22,
     database_older = 30,
     database_older_in_use = 31,
     store_moved = 32,

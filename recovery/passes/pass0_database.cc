@@ -15,6 +15,7 @@
 #include "recovery/passes/high_numbers.hpp"
 #include "recovery/passes/passes.hpp"
 #include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/dangling_rows.hpp"
 #include "recovery/salvage/integrity.hpp"
 #include "store/base/limits.hpp"
 #include "store/database/low_numbers.hpp"
@@ -106,6 +107,22 @@ Task<bool> rebuild_indexes(Check& check, Store& store, Subject about)
     co_return !failed;
 }
 
+// False: they are as they were, and only a new database is without them.
+Task<bool> quarantine_dangling(Check& check, Store& store, Subject about)
+{
+    const auto section = [&](const WriterHold&) -> Result<void> {
+        return mend_dangling_rows(store.db());
+    };
+    const auto done =
+        co_await store.with_writer_lock("quarantine dangling rows", check.deadline(), section);
+    if (!done && done.error().code == Errc::store) co_return false;
+    if (done)
+        check.fixed(Code::row_dangling, about);
+    else
+        check.failed(Code::row_dangling, about, done.error());
+    co_return true;
+}
+
 Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
 {
     const auto flaws = schema_flaws(store.db());
@@ -159,9 +176,9 @@ Task<void> check_numbers(Check& check, Store& store)
     }
 }
 
-// A creation refuses neither: while libxl moves a domain within one host, its uuid is there twice, under
-// names that libxl gives for that time, and a QEMU that lives is registered under any name (R1). Until one of
-// the two has another, neither can be named by them.
+// A creation refuses neither: while libxl moves a domain within one host, its uuid is there twice,
+// under names that libxl gives for that time, and a QEMU that lives is registered under any name
+// (R1). Until one of the two has another, neither can be named by them.
 void check_identities(Check& check, Db& db)
 {
     struct Shared {
@@ -175,13 +192,14 @@ void check_identities(Check& check, Db& db)
                "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON a.name = b.name AND "
                "a.id < b.id WHERE a.state <> 'destroyed' AND b.state <> 'destroyed' AND "
                "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 ORDER BY b.id"},
-        Shared{"uuid", "preserve domid:# NAME",
-               "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
-               "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' AND "
-               "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' AND "
-               "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 AND NOT EXISTS "
-               "(SELECT 1 FROM domain WHERE id IN (a.id, b.id) AND (name LIKE '%--incoming' OR "
-               "name LIKE '%--migratedaway')) ORDER BY b.id"}};
+        Shared{
+            "uuid", "preserve domid:# NAME",
+            "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
+            "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' AND "
+            "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' AND "
+            "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 AND NOT EXISTS "
+            "(SELECT 1 FROM domain WHERE id IN (a.id, b.id) AND (name LIKE '%--incoming' OR "
+            "name LIKE '%--migratedaway')) ORDER BY b.id"}};
     for (const auto& shared : kShared) {
         auto pairs = db.prepare(shared.pairs).bind(current_boot_id());
         while (pairs.step()) {
@@ -203,18 +221,23 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
 {
     Db& db = store.db();
     try {
+        const bool waits = check.looking_only() || check.options().mode == Mode::preen;
         auto damage = integrity_of(db);
         if (!damage.lines.empty() && damage.indexes_alone) {
             const Subject about{"store.db", damage.lines};
             if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};
             if (co_await rebuild_indexes(check, store, about)) damage = Integrity{};
         }
-        // A row that names a missing one is in no other row's way: -y replaces the database for it,
-        // and until then the other passes go on.
-        const bool waits = check.looking_only() || check.options().mode == Mode::preen;
-        if (!damage.lines.empty() && damage.rows_alone && waits) {
-            check.report(Code::row_dangling, Subject{"store.db", damage.lines});
-            damage = Integrity{};
+        if (auto resized = wrong_page_size(db); resized && damage.lines.empty()) {
+            if (!waits) co_return DatabaseState{false, *std::move(resized)};
+            check.report(Code::pages_resized, Subject{"store.db", *std::move(resized)});
+        }
+        // A row that names a missing one is in no other row's way: the other passes go on.
+        if (!damage.lines.empty() && damage.rows_alone) {
+            const Subject about{"store.db", damage.lines};
+            bool go_on = !check.ask(Code::row_dangling, about);
+            if (!go_on) go_on = co_await quarantine_dangling(check, store, about);
+            if (go_on) damage = Integrity{};
         }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
         co_await check_schema(check, store, undo);

@@ -209,7 +209,9 @@ private:
 
     Task<void> other_medium(SurveyedDrive drive, Subject about)
     {
-        if (drive.entry && !check_.options().evict) {
+        // One that has its key alone names no medium that could be another one.
+        const bool bare = drive.entry && !drive_of(*drive.entry);
+        if (bare || (drive.entry && !check_.options().evict)) {
             co_await make_present(Code::medium_other, drive.seen->name, drive.seen->json, {},
                                   std::move(about));
             co_return;

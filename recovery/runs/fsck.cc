@@ -69,6 +69,47 @@ Settling ask_about_place(Check& check, const StoreOptions& where)
     return Settling{std::nullopt, *std::move(store)};
 }
 
+// Where its files are, with what is asked before that.
+struct Opened {
+    std::unique_ptr<Store> store;
+    std::optional<std::string> damage;  // in its place: it has to be saved first
+    std::unique_ptr<Store> left;        // in its place: it is not this place's store, and stays so
+};
+
+// Again after a salvage, which is no answer to the question whose store it is (R17).
+Result<Opened> open_here(Check& check, const StoreOptions& where)
+{
+    Opened opened;
+    auto settling = ask_about_place(check, where);
+    if (!settling.left && !settling.found && !check.looking_only()) mend_high_numbers(check, where);
+    Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
+    const auto try_to = [&] {
+        opened.left = std::move(settling.left);
+        if (!opened.left)
+            store = open(where, check.options().mode, settling.found.has_value(), opened.damage);
+    };
+    try_to();
+    // A missing lock file is made anew by that, and tells only then that it is a new one (R17).
+    if (!store && !opened.damage && !settling.found) {
+        settling = ask_about_place(check, where);
+        if (settling.left || settling.found) try_to();
+    }
+    if (opened.left) return opened;
+    if (!store && !opened.damage) return std::move(store).error();
+    if (store) opened.store = *std::move(store);
+    if (settling.found && opened.store) check.fixed(settling.found->code, settling.found->about);
+    return opened;
+}
+
+// One that is not this place's, and stays so. A damaged one cannot be read, and is not saved either.
+Result<Checked> as_it_is(Check& check, const std::string& directory, std::unique_ptr<Store> store)
+{
+    const auto damage = damage_of(directory);
+    if (!damage || !*damage) return Checked{check.so_far(), std::move(store)};
+    check.report(Code::database_damaged, Subject{"store.db", **damage});
+    return Checked{check.so_far(), nullptr};
+}
+
 }  // namespace
 
 Result<Checked> fsck(const StoreOptions& given, Options options, const std::string& domain)
@@ -92,43 +133,33 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
         if (!looked) return std::move(looked).error();
         damage = *std::move(looked);
     }
-    auto settling = damage ? Settling() : ask_about_place(check, where);
-    if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
-    Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
-    if (!damage && !settling.found && !check.looking_only()) mend_high_numbers(check, where);
-    if (!damage) {
-        store = open(where, check.options().mode, settling.found.has_value(), damage);
-        // A missing lock file is made anew by that, and tells only then that it is a new one (R17).
-        if (!store && !damage && !settling.found) {
-            settling = ask_about_place(check, where);
-            if (settling.left) return Checked{check.so_far(), std::move(settling.left)};
-            if (settling.found) store = open(where, check.options().mode, true, damage);
-        }
-        if (!store && !damage) return std::move(store).error();
-    }
-    if (damage) {
-        damage = seen_again(check, where.directory, *damage);
-        if (!damage) return Checked{check.so_far(), nullptr};
-    }
-    if (settling.found && store && *store) check.fixed(settling.found->code, settling.found->about);
+    std::unique_ptr<Store> store;
     for (bool saved = false;; saved = true) {
         if (!damage) {
+            auto opened = open_here(check, where);
+            if (!opened) return std::move(opened).error();
+            if (opened->left) return as_it_is(check, where.directory, std::move(opened->left));
+            store = std::move(opened->store);
+            damage = std::move(opened->damage);
+        }
+        if (damage && !saved) {
+            damage = seen_again(check, where.directory, *damage);
+            if (!damage) return Checked{check.so_far(), nullptr};
+        }
+        if (!damage) {
             if (!domain.empty()) {
-                auto row = find_domain((*store)->db(), domain);
+                auto row = find_domain(store->db(), domain);
                 if (!row) return std::move(row).error();
                 check.only(row->id);
             }
-            damage = (*store)->loop().wait_for(run_passes(check, **store));
+            damage = store->loop().wait_for(run_passes(check, *store));
         }
         if (damage && saved) check.report(Code::database_damaged, Subject{"store.db", *damage});
-        if (!damage || saved)
-            return Checked{check.so_far(), *std::move(store), check.options().only};
-        if (store) store->reset();
+        if (!damage || saved) return Checked{check.so_far(), std::move(store), check.options().only};
+        store.reset();
         if (!salvage(check, where.directory, *damage, seen))
             return Checked{check.so_far(), nullptr};
         damage.reset();
-        store = open(where, check.options().mode, false, damage);
-        if (!store) return std::move(store).error();
     }
 }
 

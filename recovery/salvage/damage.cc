@@ -6,20 +6,18 @@
 // where they stand.
 #include "recovery/salvage/damage.hpp"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <ctime>
 #include <filesystem>
 
 #include "recovery/salvage/damaged_database.hpp"
-#include "recovery/salvage/damaged_log.hpp"
 #include "recovery/salvage/integrity.hpp"
 #include "recovery/salvage/told_version.hpp"
 #include "store/database/db.hpp"
 #include "store/database/first_look.hpp"
+#include "store/database/log_flaw.hpp"
 #include "store/database/new_database.hpp"
 #include "store/database/private_copy.hpp"
+#include "store/database/store_numbers.hpp"
+#include "store/lock/locks.hpp"
 #include "store/model/store_paths.hpp"
 
 namespace xlstore::recovery {
@@ -30,25 +28,28 @@ namespace {
 
 using Damage = std::optional<std::string>;
 
-// A power cut may leave a gap in the log, and what follows it was never promised; no QEMU of that
-// boot lives. A log that was written in this boot has seen none.
-bool is_of_this_boot(const std::string& log)
+// R17. A commit that was cut off leaves frames behind the last one that counts, too.
+bool reads_what_was_seen(const std::string& directory)
 {
-    struct stat st {};
-    timespec now{};
-    timespec since_boot{};
-    if (stat(log.c_str(), &st) != 0) return false;
-    clock_gettime(CLOCK_REALTIME, &now);
-    clock_gettime(CLOCK_BOOTTIME, &since_boot);
-    return st.st_mtim.tv_sec > now.tv_sec - since_boot.tv_sec;
+    const auto locks = Locks::open(directory, false);
+    if (!locks) return false;
+    const auto seen = locks->remembered();
+    if (seen.foreign || seen.numbers.commits == 0) return false;
+    try {
+        const auto copy = PrivateCopy::make(StorePaths(directory).database());
+        if (!copy) return false;
+        Db db((*copy)->database(), Db::Mode::read_only);
+        return counts_commits(db) && read_numbers(db).commits >= seen.numbers.commits;
+    } catch (const DbError&) {
+        return false;
+    }
 }
 
-Damage flaw_of_log(const std::string& database)
+Damage damage_of_log(const std::string& directory)
 {
-    const auto bytes = PrivateCopy::log_of(database);
-    const DamagedLog log(bytes);
-    if (log.flaw().empty() || !is_of_this_boot(database + "-wal")) return std::nullopt;
-    return log.flaw();
+    auto flaw = flaw_of_log(StorePaths(directory).database());
+    if (flaw && reads_what_was_seen(directory)) flaw.reset();
+    return flaw;
 }
 
 // What the sizes say.
@@ -67,8 +68,8 @@ Damage damage_in(Db& db)
     (void)db.pragma_integer("SELECT count(*) FROM store");
     auto found = integrity_of(db);
     // Indexes are made anew where they stand.
-    if (found.lines.empty() || found.indexes_alone) return std::nullopt;
-    return std::move(found.lines);
+    if (!found.lines.empty() && !found.indexes_alone) return std::move(found.lines);
+    return wrong_page_size(db);
 }
 
 }  // namespace
@@ -83,8 +84,7 @@ Result<bool> is_unsafe_to_open(const std::string& directory)
 {
     try {
         if (missing(directory)) return true;
-        const auto database = StorePaths(directory).database();
-        return fs::exists(database) && flaw_of_log(database);
+        return fs::exists(StorePaths(directory).database()) && damage_of_log(directory);
     } catch (const IoError& e) {
         return Error(Errc::io, std::string("store: ") + e.what());
     }
@@ -96,7 +96,7 @@ Result<std::optional<std::string>> damage_of(const std::string& directory)
     try {
         if (auto why = missing(directory)) return why;
         if (!fs::exists(database)) return Damage();
-        if (auto why = flaw_of_log(database)) return why;
+        if (auto why = damage_of_log(directory)) return why;
         const auto copy = PrivateCopy::make(database);
         if (!copy) return copy.error();
         // Read-only, SQLite would not even read the checks of its columns.

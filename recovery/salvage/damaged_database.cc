@@ -26,10 +26,12 @@
 #include <filesystem>
 #include <set>
 
-#include "recovery/salvage/damaged_log.hpp"
 #include "recovery/salvage/page_scan.hpp"
+#include "recovery/salvage/plausible_root.hpp"
+#include "recovery/salvage/told_page_size.hpp"
 #include "recovery/salvage/told_version.hpp"
 #include "schema/steps.hpp"
+#include "store/database/damaged_log.hpp"
 #include "store/database/new_database.hpp"
 #include "store/database/tables.hpp"
 #include "store/model/document.hpp"
@@ -41,7 +43,6 @@ namespace xlstore::recovery {
 namespace {
 
 // The layout of SQLite's database file (sqlite.org/fileformat2.html), as far as it is needed here.
-constexpr std::size_t kPage = kPageSize;
 constexpr std::size_t kHeader = 100;
 using Header = std::array<unsigned char, kHeader>;
 constexpr std::size_t kAtPages = 28;  // size of the file in pages, true if the next two agree
@@ -49,8 +50,6 @@ constexpr std::size_t kAtChanges = 24;
 constexpr std::size_t kAtChangesOfPages = 92;
 constexpr std::size_t kAtFreePages = 32;          // the first of them, and how many
 constexpr std::size_t kAtVersion = 60;            // user_version
-constexpr unsigned char kTablePages[] = {5, 13};  // types of pages: interior, leaf
-constexpr unsigned char kIndexPages[] = {2, 10};
 constexpr std::uint32_t kMostPages = 1U << 24;  // 64 GiB: no store grows to that
 
 void put_big_endian(Header& header, std::size_t at, std::uint32_t value)
@@ -68,11 +67,12 @@ std::uint32_t version_in(const Header& header)
 }
 
 // That of a store in WAL mode which does not say how long it is, so that the file's length counts.
-Header right_header(std::uint32_t version)
+Header right_header(std::uint32_t version, std::size_t page_size)
 {
     Header header{};
     std::memcpy(header.data(), "SQLite format 3", 16);
-    header[16] = kPage >> 8;
+    header[16] = static_cast<unsigned char>(page_size >> 8);  // one that does not fit is 1
+    header[17] = page_size == kMostPageSize ? 1 : 0;
     header[18] = header[19] = 2;  // WAL
     header[21] = 64;
     header[22] = header[23] = 32;
@@ -85,9 +85,9 @@ Header right_header(std::uint32_t version)
     return header;
 }
 
-bool is_right(const Header& header)
+bool is_right(const Header& header, std::size_t page_size)
 {
-    const Header right = right_header(version_in(header));
+    const Header right = right_header(version_in(header), page_size);
     // Journal mode, sizes, counters and the version that wrote it last differ.
     for (const auto& [from, to] : {std::pair{0, 18}, {20, 24}, {44, 48}, {56, 60}, {68, 72}})
         if (!std::equal(header.begin() + from, header.begin() + to, right.begin() + from))
@@ -196,6 +196,7 @@ DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
     : scratch_(std::move(scratch))
 {
     copy(source);
+    measure();
     replay_log();
     mend();
     const auto open = [&] {
@@ -237,6 +238,14 @@ void DamagedDatabase::copy(const std::string& source)
     }
 }
 
+void DamagedDatabase::measure()
+{
+    const std::string log = scratch_ + "-wal";
+    std::string bytes;
+    if (std::filesystem::exists(log)) bytes = read_file(log);
+    page_size_ = page_size_of(read_file(scratch_), DamagedLog(bytes).page_size());
+}
+
 // Into the file, so that its first page is the one that counts, and without SQLite, which reads a
 // log no further than to the first frame that is damaged.
 void DamagedDatabase::replay_log()
@@ -248,7 +257,7 @@ void DamagedDatabase::replay_log()
     const Fd file(::open(scratch_.c_str(), O_RDWR | O_CLOEXEC));
     if (!file) throw IoError(errno, "cannot open " + scratch_);
     for (const auto& [number, page] : read.pages())
-        write_at(file.get(), static_cast<off_t>(number - 1) * static_cast<off_t>(kPage),
+        write_at(file.get(), static_cast<off_t>(number - 1) * static_cast<off_t>(page_size_),
                  reinterpret_cast<const unsigned char*>(page.data()), page.size());
     if (!read.flaw().empty()) mended_.push_back(read.flaw());
     if (unlink(log.c_str()) != 0) throw IoError(errno, "cannot remove " + log);
@@ -261,11 +270,11 @@ void DamagedDatabase::mend()
     if (!file || fstat(file.get(), &st) != 0) throw IoError(errno, "cannot open " + scratch_);
     Header header{};
     const bool there = read_at(file.get(), 0, header);
-    auto pages = (static_cast<std::uint64_t>(st.st_size) + kPage - 1) / kPage;
+    auto pages = (static_cast<std::uint64_t>(st.st_size) + page_size_ - 1) / page_size_;
     const auto named = big_endian(&header[kAtPages]);
-    free_ = Pages(read_file(scratch_)).free_list();
-    if (!there || !is_right(header)) {
-        const Header right = right_header(version_in(header));
+    free_ = Pages(read_file(scratch_), page_size_).free_list();
+    if (!there || !is_right(header, page_size_)) {
+        const Header right = right_header(version_in(header), page_size_);
         // One wrong id does not make a wrong list of free pages; what does not even begin as a
         // header does.
         if (!there || !std::equal(header.begin() + 18, header.begin() + 24, right.begin() + 18))
@@ -275,11 +284,11 @@ void DamagedDatabase::mend()
     } else if (big_endian(&header[kAtChanges]) == big_endian(&header[kAtChangesOfPages]) &&
                named > pages && named <= kMostPages) {
         mended_.push_back("it is cut off after " + std::to_string(st.st_size) + " of " +
-                          std::to_string(std::uint64_t{named} * kPage) + " bytes");
+                          std::to_string(std::uint64_t{named} * page_size_) + " bytes");
         pages = named;
     }
     // What is missing reads as zeros, which is no page of a tree.
-    const auto size = static_cast<off_t>(std::max<std::uint64_t>(pages, 1) * kPage);
+    const auto size = static_cast<off_t>(std::max<std::uint64_t>(pages, 1) * page_size_);
     if (size != st.st_size && ftruncate(file.get(), size) != 0)
         throw IoError(errno, "cannot extend " + scratch_);
 }
@@ -291,33 +300,50 @@ void DamagedDatabase::forget_schema()
     Header header{};
     if (!file || !read_at(file.get(), 0, header)) throw IoError(errno, "cannot read " + scratch_);
     version_ = version_in(header);
-    std::array<unsigned char, kPage> page{};
+    std::vector<unsigned char> page(page_size_);
     put_big_endian(header, kAtFreePages, 0);
     put_big_endian(header, kAtFreePages + 4, 0);
     std::ranges::copy(header, page.begin());
-    page[kHeader] = kTablePages[1];
-    page[kHeader + 5] = kPage >> 8;  // where its cells begin: behind its end
+    page[kHeader] = static_cast<unsigned char>(PageType::table_leaf);
+    // Where its cells begin: behind its end, and 0 is a number that does not fit.
+    page[kHeader + 5] = static_cast<unsigned char>(page_size_ >> 8);
     write_at(file.get(), 0, page.data(), page.size());
 }
 
+namespace {
+
+// Of a table or an index, by its name.
+TreeShape shape_of_tree(Db& model, const std::string& name, bool is_table, bool of_index)
+{
+    // A row that is older than a column lacks it; that column has a default, or may be NULL.
+    auto counts = model.prepare(
+        "SELECT CASE WHEN ?2 THEN (SELECT max(cid) + 1 FROM pragma_table_info(?1) "
+        "                          WHERE (\"notnull\" AND dflt_value IS NULL) OR pk) "
+        "            ELSE (SELECT count(*) FROM pragma_index_xinfo(?1)) END, "
+        "       CASE WHEN ?2 THEN (SELECT count(*) FROM pragma_table_info(?1)) "
+        "            ELSE (SELECT count(*) FROM pragma_index_xinfo(?1)) END");
+    counts.bind(name).bind(std::int64_t{is_table});
+    TreeShape shape{of_index, 1, 1};
+    if (!counts.step()) return shape;
+    shape.least = static_cast<std::size_t>(counts.integer(0));
+    shape.most = static_cast<std::size_t>(counts.integer(1));
+    return shape;
+}
+
+}  // namespace
+
 // The tables of the first steps are at the same pages in every store: they are made by the same
 // statements in the same order, before the first row. Those of later steps are where a new store
-// has them, or elsewhere if the store was upgraded: a page of the wrong kind is none of theirs, and
-// rows that cannot be theirs are refused (is_possible). The damaged file itself is kept.
+// has them, or elsewhere if the store was upgraded, and all are elsewhere once another program has
+// written the file anew: a page that cannot be the root is none (is_plausible_root), and the rows
+// below that of such a table are found page by page. The damaged file itself is kept.
 void DamagedDatabase::make_schema_anew()
 {
     forget_schema();
     Db model(":memory:", Db::Mode::create);
     make_tables(model, version_);
     {
-        const Fd file(::open(scratch_.c_str(), O_RDONLY | O_CLOEXEC));
-        if (!file) throw IoError(errno, "cannot open " + scratch_);
-        const auto is_one_of = [&](std::int64_t page, const auto& types) {
-            std::array<unsigned char, 1> type{};
-            return read_at(file.get(), static_cast<off_t>((page - 1)) * static_cast<off_t>(kPage),
-                           type) &&
-                   std::ranges::count(types, type[0]) > 0;
-        };
+        const Pages pages(read_file(scratch_), page_size_);
         Db db(scratch_, Db::Mode::read_write);
         sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
         db.execute("PRAGMA writable_schema = ON");
@@ -328,9 +354,12 @@ void DamagedDatabase::make_schema_anew()
             "ROWID' FROM sqlite_schema WHERE rootpage > 0 ORDER BY rowid");
         std::set<std::string> tables;  // that were found: an index without one is an error
         while (objects.step()) {
-            const auto root = objects.integer(3);
-            if (!is_one_of(root, objects.integer(5) != 0 ? kIndexPages : kTablePages)) continue;
-            if (objects.text(0) == "table")
+            const bool is_table = objects.text(0) == "table";
+            const auto shape =
+                shape_of_tree(model, objects.text(1), is_table, objects.integer(5) != 0);
+            const auto root = static_cast<std::uint32_t>(objects.integer(3));
+            if (!is_plausible_root(pages, root, shape)) continue;
+            if (is_table)
                 tables.insert(objects.text(1));
             else if (!tables.contains(objects.text(2)))
                 continue;
@@ -338,7 +367,7 @@ void DamagedDatabase::make_schema_anew()
                 .bind(objects.text(0))
                 .bind(objects.text(1))
                 .bind(objects.text(2))
-                .bind(root)
+                .bind(std::int64_t{root})
                 .bind(objects.maybe_text(4))
                 .run();
         }
@@ -364,7 +393,7 @@ void DamagedDatabase::scan()
     for (const auto& name : triggers)
         model.execute("DROP TRIGGER " + name);
     const KeysUnchecked unchecked(model);
-    const PageScan found(*db_, read_file(scratch_), free_, model);
+    const PageScan found(*db_, Pages(read_file(scratch_), page_size_), free_, model);
     for (const auto& [table, columns] : tables_)
         scanned_[table] = found.rows(table);
 }

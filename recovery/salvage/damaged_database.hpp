@@ -74,6 +74,7 @@ private:
     using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
 
     void copy(const std::string& source);
+    void measure();
     void replay_log();
     void mend();
     void scan();
@@ -88,6 +89,7 @@ private:
     std::string columns_of(const std::string& table);
 
     std::string scratch_;
+    std::size_t page_size_ = kPageSize;
     std::vector<std::string> mended_;
     Pages::FreeList free_;  // as it was before anything was mended
     std::int64_t version_ = 0;

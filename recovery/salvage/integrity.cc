@@ -11,7 +11,9 @@
 #include <string_view>
 
 #include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/mended_row.hpp"
 #include "store/base/error.hpp"
+#include "store/database/page_head.hpp"
 #include "store/model/document.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
@@ -44,6 +46,62 @@ std::string contradicted_row(Db& db)
         auto uuid = c_info ? json_get_string(*c_info, "uuid") : std::nullopt;
         if (uuid && normal_uuid(*std::move(uuid)) == domains.text(2))
             return "the row of domain " + domains.text(0) + " has another uuid than its document";
+    }
+    return {};
+}
+
+// Where an index says which thing a row is, and the row's own text does not contradict it.
+std::string contradicted_thing(Db& db)
+{
+    auto things = db.prepare(
+        "SELECT t.id, t.domain, t.class, t.key, t.state, t.primary_at, t.json, i.domain, i.class, "
+        "i.key FROM (SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1 "
+        "ORDER BY domain, class, key) i CROSS JOIN thing t NOT INDEXED ON t.id = i.id "
+        "AND (t.domain, t.class, t.key) <> (i.domain, i.class, i.key)");
+    while (things.step()) {
+        Row row;
+        row.set("domain", things.integer(1));
+        row.set("class", things.text(2));
+        row.set("key", things.text(3));
+        row.set("state", things.text(4));
+        row.set("primary_at", things.text(5));
+        row.set("json", things.text(6));
+        const ThingWitness index{things.integer(7), things.text(8), things.text(9)};
+        if (!mend_thing(row, index).empty())
+            return "the row of entry " + things.text(0) + " is another thing than its index says";
+    }
+    return {};
+}
+
+// Where an index has the key that a member is spelled with, and the row another.
+std::string contradicted_member(Db& db)
+{
+    auto members = db.prepare(
+        "SELECT d.domid, m.key, m.key_text, i.key "
+        "FROM (SELECT domain, rank, key FROM document_member "
+        "      INDEXED BY sqlite_autoindex_document_member_2 ORDER BY domain, key) i "
+        "CROSS JOIN document_member m NOT INDEXED ON m.domain = i.domain AND m.rank = i.rank "
+        "AND m.key <> i.key JOIN domain d ON d.id = m.domain");
+    while (members.step()) {
+        Row row;
+        row.set("key", members.text(1));
+        row.set("key_text", members.text(2));
+        if (mend_member(row, members.text(3)))
+            return "a member of the document of domain " + members.text(0) +
+                   " has another key than its index and its spelling";
+    }
+    return {};
+}
+
+// Which witnesses there are: REINDEX would make the indexes as wrong as the rows.
+std::string contradicted(Db& db)
+{
+    for (auto* find : {contradicted_row, contradicted_thing, contradicted_member}) {
+        try {
+            if (auto row = find(db); !row.empty()) return row;
+        } catch (const DbError& e) {
+            if (!is_damage(e)) throw;  // an index that cannot be read is no witness
+        }
     }
     return {};
 }
@@ -89,6 +147,14 @@ std::string impossible_row(Db& db)
 
 }  // namespace
 
+std::optional<std::string> wrong_page_size(Db& db)
+{
+    const auto size = db.pragma_integer("PRAGMA page_size");
+    if (size == static_cast<std::int64_t>(kPageSize)) return std::nullopt;
+    return "its pages are of " + std::to_string(size) + " bytes, those of a store are of " +
+           std::to_string(kPageSize) + ": another program wrote it anew";
+}
+
 int unread_in(const std::string& line)
 {
     constexpr std::string_view kCode = "error code=";
@@ -123,7 +189,7 @@ Integrity integrity_of(Db& db)
     if (const auto row = impossible_row(db); !row.empty()) add(row, false, false);
     // An index may be right where the row is damaged.
     if (count != 0 && found.indexes_alone)
-        if (const auto row = contradicted_row(db); !row.empty()) add(row, false, false);
+        if (const auto row = contradicted(db); !row.empty()) add(row, false, false);
     if (count > kLinesShown) found.lines += "; " + std::to_string(count) + " in all";
     return found;
 }

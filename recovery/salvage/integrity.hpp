@@ -5,6 +5,7 @@
 #ifndef XLSTORE_RECOVERY_SALVAGE_INTEGRITY_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_INTEGRITY_HPP_
 
+#include <optional>
 #include <string>
 
 #include "store/database/db.hpp"
@@ -19,6 +20,10 @@ struct Integrity {
 
 /// Reads all of it. @throws DbError: it is not a database, or could not be read; see is_damage()
 Integrity integrity_of(Db& db);
+
+/// What is wrong with the size of its pages, in words; nothing: it is that of a store's. SQLite
+/// reads one size as well as another, but the reserve (R21) is counted in pages of one.
+[[nodiscard]] std::optional<std::string> wrong_page_size(Db& db);
 
 /// The code in a line of the integrity check that tells of a page which could not be read; 0: the
 /// line tells of damage.

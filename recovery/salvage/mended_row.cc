@@ -182,9 +182,12 @@ std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness)
     const bool own = key && *key == row.text("key") &&
                      (!witness.index_domain || *witness.index_domain == row.integer("domain"));
     if (differs && !own && find_device_class(witness.index_class)) {
-        mending.set("domain", *witness.index_domain, "that of the index was taken");
-        row.set("class", witness.index_class);
-        row.set("key", witness.index_key);
+        const std::string words = "that of the index was taken";
+        if (*witness.index_domain != row.integer("domain"))
+            mending.set("domain", *witness.index_domain, words);
+        if (witness.index_class != row.text("class"))
+            mending.set("class", witness.index_class, words);
+        if (witness.index_key != row.text("key")) mending.set("key", witness.index_key, words);
         of = find_device_class(witness.index_class);
     }
     mending.one_of("state", std::array{"adding", "present", "changing", "removing", "stale"},
@@ -195,10 +198,18 @@ std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness)
                     "its key alone is left");
     if (of &&
         std::ranges::count(std::array{"qemu", "xenstore", "none"}, row.text("primary_at")) == 0)
-        mending.set("primary_at", std::string(primary_name(thing_primary(*of, row.text("json"), {}))),
+        mending.set("primary_at",
+                    std::string(primary_name(thing_primary(*of, row.text("json"), {}))),
                     "that of its text was taken");
     mending.object_or_null("address");
     return mending.mended();
+}
+
+bool mend_member(Row& row, const std::string& index_key)
+{
+    if (row.text("key") == index_key || row.text("key_text") != json_quote(index_key)) return false;
+    row.set("key", index_key);
+    return true;
 }
 
 }  // namespace xlstore::recovery

@@ -36,6 +36,10 @@ struct ThingWitness {
 /// Mends a row of `thing`; as above.
 std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness);
 
+/// Mends the key of a row of `document_member`, which is spelled as its index has it. False: it is
+/// as it was.
+bool mend_member(Row& row, const std::string& index_key);
+
 }  // namespace xlstore::recovery
 
 #endif  // XLSTORE_RECOVERY_SALVAGE_MENDED_ROW_HPP_

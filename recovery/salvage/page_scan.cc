@@ -24,8 +24,8 @@ PageType leaf_of(bool has_rowid)
 
 }  // namespace
 
-PageScan::PageScan(Db& damaged, std::string bytes, const Pages::FreeList& free, Db& model)
-    : pages_(std::move(bytes)), model_(model), free_is_sound_(free.sound)
+PageScan::PageScan(Db& damaged, Pages pages, const Pages::FreeList& free, Db& model)
+    : pages_(std::move(pages)), model_(model), free_is_sound_(free.sound)
 {
     read_tables();
     claim(1, "sqlite_schema");
@@ -38,6 +38,8 @@ PageScan::PageScan(Db& damaged, std::string bytes, const Pages::FreeList& free, 
     }
     for (const auto number : free.pages)
         if (!trees_.contains(number)) free_.insert(number);
+    for (const auto& [number, tree] : trees_)
+        note_overflow(number);
     for (std::uint32_t number = 2; number <= pages_.count(); ++number)
         read_page(number);
 }
@@ -109,6 +111,13 @@ void PageScan::claim(std::uint32_t root, const std::string& tree)
         for (const auto child : pages_.children(number))
             ahead.push_back(child);
     }
+}
+
+void PageScan::note_overflow(std::uint32_t number)
+{
+    for (const auto place : pages_.places(number))
+        if (const auto cell = pages_.cell(number, place, pages_.type(number)))
+            overflow_.insert(cell->more.begin(), cell->more.end());
 }
 
 std::optional<Row> PageScan::row_of(const Table& table, const Cell& cell)
@@ -187,7 +196,7 @@ std::vector<Row> PageScan::rows_between(std::uint32_t number, const Table& table
                                         const std::set<std::size_t>& covered)
 {
     std::vector<Row> rows;
-    for (std::size_t at = 1; at < kPageSize; ++at) {
+    for (std::size_t at = 1; at < pages_.page_size(); ++at) {
         if (covered.contains(at)) continue;
         const auto cell = pages_.cell(number, at, leaf_of(table.has_rowid));
         // A long row of short ones is found within another's bytes; those have few columns.
@@ -213,6 +222,11 @@ void PageScan::read_page(std::uint32_t number)
     std::set<std::size_t> covered;
     auto rows = rows_at_places(number, table->second, true, covered);
     const auto type = pages_.type(number);
+    // Not one of them is: the tree is another table's, whose root was taken for this one's.
+    if (rows.empty() && type != PageType::table_interior && !pages_.places(number).empty()) {
+        read_orphan(number);
+        return;
+    }
     const bool whole = type == PageType::table_interior ||
                        (type != PageType::none && covered.size() == pages_.places(number).size());
     if (!whole)
@@ -228,6 +242,7 @@ void PageScan::read_orphan(std::uint32_t number)
     const std::string* best = nullptr;
     std::vector<Row> most;
     const bool tree_page = pages_.type(number) != PageType::none;
+    if (!tree_page && (overflow_.contains(number) || pages_.is_blank(number))) return;
     for (const auto& [name, table] : tables_) {
         std::set<std::size_t> covered;
         auto rows = rows_at_places(number, table, free_is_sound_, covered);

@@ -19,11 +19,11 @@ namespace xlstore::recovery {
 class PageScan {
 public:
     /// @param damaged  a connection to the file, for the roots of its trees
-    /// @param bytes    of that file, which has no log
+    /// @param pages    of that file, which has no log
     /// @param free     its free pages
     /// @param model    an empty database of the file's schema, without triggers and unchecked
     ///                 foreign keys; used for as long as this lives
-    PageScan(Db& damaged, std::string bytes, const Pages::FreeList& free, Db& model);
+    PageScan(Db& damaged, Pages pages, const Pages::FreeList& free, Db& model);
 
     /// Those of a table, in no order. A row whose place the tree or the list of free pages does not
     /// prove is marked (Row::proved): it may have been deleted.
@@ -46,6 +46,7 @@ private:
     void read_tables();
     Table table_of(const std::string& name, bool has_rowid);
     void claim(std::uint32_t root, const std::string& tree);
+    void note_overflow(std::uint32_t number);
     void read_page(std::uint32_t number);
     void read_orphan(std::uint32_t number);
     [[nodiscard]] std::vector<Row> rows_at_places(std::uint32_t number, const Table& table,
@@ -60,6 +61,7 @@ private:
     std::map<std::string, Table> tables_;
     std::map<std::uint32_t, std::string> trees_;  // by page; those of indexes too
     std::set<std::uint32_t> free_;
+    std::set<std::uint32_t> overflow_;  // pages in which cells of trees go on
     bool free_is_sound_ = true;
     std::map<std::string, std::vector<Row>> rows_;
 };

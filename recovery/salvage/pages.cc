@@ -12,9 +12,6 @@ namespace xlstore::recovery {
 
 namespace {
 
-constexpr std::size_t kFileHeader = 100;
-constexpr std::size_t kLeafHead = 8;
-constexpr std::size_t kInteriorHead = 12;
 constexpr std::size_t kAtFirstFree = 32;
 constexpr std::size_t kAtFreeCount = 36;
 constexpr std::uint64_t kLargestPayload = std::uint64_t{1}
@@ -23,22 +20,6 @@ constexpr std::uint64_t kLargestPayload = std::uint64_t{1}
 const unsigned char* bytes_of(std::string_view page)
 {
     return reinterpret_cast<const unsigned char*>(page.data());
-}
-
-std::uint16_t short_at(std::string_view page, std::size_t at)
-{
-    const auto* b = bytes_of(page) + at;
-    return static_cast<std::uint16_t>(b[0] << 8 | b[1]);
-}
-
-bool is_interior(PageType type)
-{
-    return type == PageType::index_interior || type == PageType::table_interior;
-}
-
-bool is_index(PageType type)
-{
-    return type == PageType::index_interior || type == PageType::index_leaf;
 }
 
 // SQLite's integer of one to nine bytes; nothing: the text ends in it.
@@ -104,59 +85,34 @@ std::optional<std::vector<Value>> values_of(std::string_view record)
 
 }  // namespace
 
-std::uint32_t big_endian(const unsigned char* at)
-{
-    return static_cast<std::uint32_t>(at[0]) << 24 | static_cast<std::uint32_t>(at[1]) << 16 |
-           static_cast<std::uint32_t>(at[2]) << 8 | static_cast<std::uint32_t>(at[3]);
-}
-
-PageType page_type(std::string_view page, std::uint32_t number)
-{
-    const std::size_t head = number == 1 ? kFileHeader : 0;
-    const auto type = static_cast<PageType>(page[head]);
-    if (!is_interior(type) && type != PageType::index_leaf && type != PageType::table_leaf)
-        return PageType::none;
-    const std::size_t cells = short_at(page, head + 3);
-    const std::size_t pointers = head + (is_interior(type) ? kInteriorHead : kLeafHead);
-    if (pointers + 2 * cells > kPageSize) return PageType::none;
-    const std::size_t content = short_at(page, head + 5);
-    return content >= pointers + 2 * cells && content <= kPageSize ? type : PageType::none;
-}
-
 std::vector<std::size_t> Pages::places(std::uint32_t number) const
 {
     const auto bytes = page(number);
-    const std::size_t head = number == 1 ? kFileHeader : 0;
-    const std::size_t cells = short_at(bytes, head + 3);
-    const std::size_t first = head + (is_interior(type(number)) ? kInteriorHead : kLeafHead);
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < cells; ++i) {
-        const std::size_t place = short_at(bytes, first + 2 * i);
-        places.push_back(place >= first + 2 * cells && place < kPageSize ? place : 0);
-    }
-    return places;
+    return cell_places(bytes, page_head(bytes, number));
 }
 
 std::optional<std::string> Pages::payload(std::uint32_t number, std::size_t at, std::uint64_t size,
-                                          PageType type, std::size_t& end) const
+                                          PageType type, Cell& cell) const
 {
-    constexpr std::uint64_t kLeast = (kPageSize - 12) * 32 / 255 - 23;
+    const std::uint64_t least = (page_size_ - 12) * 32 / 255 - 23;
     const std::uint64_t most =
-        is_index(type) ? (kPageSize - 12) * 64 / 255 - 23 : std::uint64_t{kPageSize - 35};
+        is_index(type) ? (page_size_ - 12) * 64 / 255 - 23 : std::uint64_t{page_size_ - 35};
     std::uint64_t local = size;
     if (size > most) {
-        local = kLeast + (size - kLeast) % (kPageSize - 4);
-        if (local > most) local = kLeast;
+        local = least + (size - least) % (page_size_ - 4);
+        if (local > most) local = least;
     }
     const auto bytes = page(number);
-    end = at + static_cast<std::size_t>(local) + (size > local ? 4 : 0);
-    if (end > kPageSize) return std::nullopt;
+    const std::size_t end = at + static_cast<std::size_t>(local) + (size > local ? 4 : 0);
+    cell.size = end - cell.at;
+    if (end > page_size_) return std::nullopt;
     std::string text(bytes.substr(at, static_cast<std::size_t>(local)));
     std::uint32_t next = size > local ? big_endian(bytes_of(bytes) + end - 4) : 0;
     while (text.size() < size) {
         if (next < 2 || next > count()) return std::nullopt;
         const auto more = page(next);
-        text += more.substr(4, std::min<std::size_t>(kPageSize - 4, size - text.size()));
+        cell.more.push_back(next);
+        text += more.substr(4, std::min<std::size_t>(page_size_ - 4, size - text.size()));
         next = big_endian(bytes_of(more));
     }
     return next == 0 ? std::optional(std::move(text)) : std::nullopt;
@@ -170,7 +126,7 @@ std::optional<Cell> Pages::cell(std::uint32_t number, std::size_t place, PageTyp
     cell.at = place;
     std::size_t at = place;
     if (is_interior(type)) {
-        if (at + 4 > kPageSize) return std::nullopt;
+        if (at + 4 > page_size_) return std::nullopt;
         cell.child = big_endian(bytes_of(bytes) + at);
         at += 4;
     }
@@ -182,30 +138,30 @@ std::optional<Cell> Pages::cell(std::uint32_t number, std::size_t place, PageTyp
         if (!rowid) return std::nullopt;
         cell.rowid = static_cast<std::int64_t>(*rowid);
     }
-    std::size_t end = at;
+    cell.size = at - place;
     if (type != PageType::table_interior) {
-        const auto record = payload(number, at, *size, type, end);
+        const auto record = payload(number, at, *size, type, cell);
         auto values = record ? values_of(*record) : std::nullopt;
         if (!values) return std::nullopt;
         cell.values = *std::move(values);
     }
-    cell.size = end - place;
     return cell;
 }
 
 std::vector<std::uint32_t> Pages::children(std::uint32_t number) const
 {
     std::vector<std::uint32_t> children;
-    if (!is_interior(type(number))) return children;
     const auto bytes = page(number);
+    const auto head = page_head(bytes, number);
+    if (!is_interior(head.type)) return children;
     const auto add = [&](std::size_t at) {
-        if (at == 0 || at + 4 > kPageSize) return;
+        if (at == 0 || at + 4 > page_size_) return;
         const auto child = big_endian(bytes_of(bytes) + at);
         if (child >= 2 && child <= count()) children.push_back(child);
     };
-    for (const auto place : places(number))
+    for (const auto place : cell_places(bytes, head))
         add(place);
-    add((number == 1 ? kFileHeader : 0) + kLeafHead);
+    add(head.first_pointer - 4);  // the last of an interior page's head
     return children;
 }
 
@@ -227,7 +183,7 @@ Pages::FreeList Pages::free_list() const
         }
         const auto* bytes = bytes_of(page(trunk));
         const auto leaves = big_endian(bytes + 4);
-        if (leaves > kPageSize / 4 - 2) {
+        if (leaves > page_size_ / 4 - 2) {
             free.sound = false;
             break;
         }

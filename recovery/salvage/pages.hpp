@@ -12,27 +12,9 @@
 #include <vector>
 
 #include "recovery/salvage/row.hpp"
+#include "store/database/page_head.hpp"
 
 namespace xlstore::recovery {
-
-inline constexpr std::size_t kPageSize =
-    4096;  // what SQLite gives a new file; ours never change it
-
-[[nodiscard]] std::uint32_t big_endian(const unsigned char* at);
-
-enum class PageType : unsigned char {
-    none = 0,
-    index_interior = 2,
-    table_interior = 5,
-    index_leaf = 10,
-    table_leaf = 13,
-};
-/// none: its head is not that of a page of a tree. `number`: from 1.
-[[nodiscard]] PageType page_type(std::string_view page, std::uint32_t number);
-[[nodiscard]] inline bool is_tree_page(std::string_view page, std::uint32_t number)
-{
-    return page_type(page, number) != PageType::none;
-}
 
 struct Cell {
     std::size_t at = 0;    ///< in its page
@@ -40,25 +22,37 @@ struct Cell {
     std::uint32_t child = 0;
     std::int64_t rowid = 0;
     std::vector<Value> values;
+    std::vector<std::uint32_t> more;  ///< pages that it goes on in
 };
 
 class Pages {
 public:
-    /// @param bytes  of the whole file; what is behind the last whole page is left out
-    explicit Pages(std::string bytes) : bytes_(std::move(bytes)) {}
+    /// @param bytes      of the whole file; what is behind the last whole page is left out
+    /// @param page_size  of its pages
+    Pages(std::string bytes, std::size_t page_size)
+        : bytes_(std::move(bytes)), page_size_(page_size)
+    {}
+
+    [[nodiscard]] std::size_t page_size() const noexcept { return page_size_; }
 
     [[nodiscard]] std::uint32_t count() const
     {
-        return static_cast<std::uint32_t>(bytes_.size() / kPageSize);
+        return static_cast<std::uint32_t>(bytes_.size() / page_size_);
     }
     /// `number`: 1 to count().
     [[nodiscard]] std::string_view page(std::uint32_t number) const
     {
-        return std::string_view(bytes_).substr(std::size_t{number - 1} * kPageSize, kPageSize);
+        return std::string_view(bytes_).substr(std::size_t{number - 1} * page_size_, page_size_);
     }
     [[nodiscard]] PageType type(std::uint32_t number) const
     {
         return page_type(page(number), number);
+    }
+
+    /// Nothing was ever written there.
+    [[nodiscard]] bool is_blank(std::uint32_t number) const
+    {
+        return page(number).find_first_not_of('\0') == std::string_view::npos;
     }
 
     /// Where the cells of a page of a tree are; what is no place for one is 0.
@@ -79,9 +73,10 @@ public:
 private:
     [[nodiscard]] std::optional<std::string> payload(std::uint32_t number, std::size_t at,
                                                      std::uint64_t size, PageType type,
-                                                     std::size_t& end) const;
+                                                     Cell& cell) const;
 
     std::string bytes_;
+    std::size_t page_size_;
 };
 
 }  // namespace xlstore::recovery

@@ -458,10 +458,32 @@ private:
         return c_info ? json_get_string(*c_info, "name").value_or(otherwise) : otherwise;
     }
 
+    void read_member_keys()
+    {
+        from_.rows_from_both_ends(
+            "document_member",
+            "SELECT domain, rank, key FROM document_member "
+            "INDEXED BY sqlite_autoindex_document_member_2",
+            "domain %s, key %s", [&](const Row& row) {
+                member_keys_[{row.integer("domain"), row.integer("rank")}] = row.text("key");
+            });
+    }
+
+    bool mend_key(Row& row) const
+    {
+        const auto key = member_keys_.find({row.integer("domain"), row.integer("rank")});
+        return key != member_keys_.end() && mend_member(row, key->second);
+    }
+
     void members()
     {
         std::map<Key, Row> found;  // by domain and key
+        read_member_keys();
         const auto take = [&](Row row) {
+            if (mend_key(row) && !found.contains(Key(row.integer("domain"), row.text("key"))))
+                rebuilt(name_of(row.integer("domain")) + ": member " +
+                            qmp::printable(row.text("key")),
+                        "damaged: key: that of the index was taken");
             found.insert_or_assign(Key(row.integer("domain"), row.text("key")), std::move(row));
         };
         const std::string select =
@@ -525,8 +547,9 @@ private:
     {
         bool none = true;
         for (const bool proved : {true, false})
-            for (const auto& row : from_.scanned("document_member")) {
+            for (auto row : from_.scanned("document_member")) {
                 if (row.proved() != proved || !kept_.contains(row.integer("domain"))) continue;
+                (void)mend_key(row);
                 const Key key(row.integer("domain"), row.text("key"));
                 if (!found.emplace(key, row).second) continue;
                 none = false;
@@ -804,6 +827,7 @@ private:
     std::map<std::string, std::int64_t> ids_;
     std::map<std::string, std::int64_t> sequences_;
     std::map<std::string, std::string> inserts_;
+    std::map<std::pair<std::int64_t, std::int64_t>, std::string> member_keys_;  // of an index
     Rows sessions_, domains_, intents_, things_;
     std::vector<Row> products_;
     std::map<std::int64_t, std::vector<Product>> products_by_thing_;

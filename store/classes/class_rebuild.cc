@@ -117,18 +117,39 @@ std::optional<Medium> split_medium(std::string_view medium)
     return Medium{std::string(medium.substr(0, colon)), std::string(path)};
 }
 
-std::optional<Rebuilt> rebuild_drive(std::string_view drive, std::string_view medium)
+namespace {
+
+Rebuilt cd_drive(ThingName name, std::string_view path, std::string_view format)
 {
-    const auto what = split_medium(medium);
-    if (!what) return std::nullopt;
+    std::string json = "{\"pdev_path\":" + json_quote(path) + ",\"vdev\":" + json_quote(name.key) +
+                       ",\"format\":" + json_quote(format) + R"(,"removable":1,"is_cdrom":1})";
+    return Rebuilt{std::move(name), std::move(json)};
+}
+
+}  // namespace
+
+std::optional<ThingName> thing_of_drive(std::string_view drive)
+{
     for (const char* vdev : {"hda", "hdb", "hdc", "hdd"}) {
         ThingRow entry;
         entry.name = ThingName{"disks", vdev};
-        entry.json = "{\"pdev_path\":" + json_quote(what->path) + ",\"vdev\":" + json_quote(vdev) +
-                     ",\"format\":" + json_quote(what->format) + R"(,"removable":1,"is_cdrom":1})";
-        if (drive_of(entry) == drive) return Rebuilt{entry.name, entry.json};
+        entry.json = R"({"is_cdrom":1})";
+        if (drive_of(entry) == drive) return entry.name;
     }
     return std::nullopt;
+}
+
+std::optional<Rebuilt> rebuild_drive(std::string_view drive, std::string_view medium)
+{
+    const auto what = split_medium(medium);
+    auto name = thing_of_drive(drive);
+    if (!what || !name) return std::nullopt;
+    return cd_drive(*std::move(name), what->path, what->format);
+}
+
+Rebuilt rebuild_empty_drive(ThingName name)
+{
+    return cd_drive(std::move(name), "", "empty");
 }
 
 std::string found_entry(std::string_view key, const std::vector<Product>& products)

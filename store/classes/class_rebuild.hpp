@@ -33,8 +33,12 @@ struct Rebuilt {
 /// others.
 std::optional<Rebuilt> rebuild_device(const SeenDevice& device, const std::vector<VcpuSlot>& slots);
 
+/// The thing (hda to hdd) whose CD drive has this id in QEMU.
+std::optional<ThingName> thing_of_drive(std::string_view drive);
 /// A CD drive (hda to hdd) with this medium, "raw:/a.iso".
 std::optional<Rebuilt> rebuild_drive(std::string_view drive, std::string_view medium);
+/// The CD drive of that name without a medium.
+Rebuilt rebuild_empty_drive(ThingName name);
 
 /// An entry of class `qemu` that says what is there, and nothing of how it came there; what stands
 /// on another product comes after it.

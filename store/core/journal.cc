@@ -461,7 +461,7 @@ Result<void> Journal::write_present(const FastHold& fast, const ThingName& name,
         line.medium_before = medium_in(name, existing->json);
         update_entry(db, existing->id, "present", json);
         // Who put it there is not known, and so is not where: it is asked when it is needed.
-        db.prepare("UPDATE thing SET address = NULL WHERE id = ?").bind(existing->id).run();
+        db.prepare("UPDATE thing SET address = NULL, primary_at = 'qemu' WHERE id = ?").bind(existing->id).run();
     }
     const auto thing =
         existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);

@@ -10,6 +10,7 @@
 
 #include "store/core/store_files.hpp"
 #include "store/core/upgrade.hpp"
+#include "store/database/log_flaw.hpp"
 #include "store/database/new_database.hpp"
 #include "store/database/tables.hpp"
 #include "store/lock/foreign_lock.hpp"
@@ -85,6 +86,11 @@ Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
         if (auto ok = read_a_copy(); !ok) return ok.error();
     auto kind = check_database(database, path, looking_mode, seen, here, until);
     if (!kind) return kind;
+    // The log is read for it where the numbers say that there is a reason (R17), or cannot say.
+    const bool may_lack =
+        kind->displaced ? kind->displaced->why == Displaced::Why::older : kind->is_older();
+    if (writes() && may_lack)
+        if (const auto flaw = flaw_of_log(database)) return log_error(directory_, *flaw);
     if (writes() && !settle_ && kind->displaced)
         return displaced_error(directory_, *kind->displaced);
     if (!displaced) displaced = kind->displaced;

@@ -45,7 +45,7 @@ void settle_new(Db& db, const std::string& directory)
     Memory seen;
     if (const auto locks = Locks::open(directory, false); locks) seen = locks->remembered();
     Transaction transaction(db);
-    settle_at(db, seen, place_at(directory));
+    settle_unplaced(db, seen, place_at(directory));  // a salvaged one may know its place
     transaction.commit();
 }
 

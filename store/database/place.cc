@@ -179,12 +179,23 @@ void write_place(Db& db, const Place& here)
         .run();
 }
 
-void settle_at(Db& db, const Memory& seen, const Place& here)
+void go_on_above(Db& db, const Memory& seen)
 {
     raise_numbers(db, seen);
-    write_place(db, here);
     db.execute("UPDATE intent SET older_state = 1 WHERE older_state = 0");
     db.execute("UPDATE domain SET older_state = 1 WHERE state = 'creating' AND older_state = 0");
+}
+
+void settle_at(Db& db, const Memory& seen, const Place& here)
+{
+    go_on_above(db, seen);
+    write_place(db, here);
+}
+
+void settle_unplaced(Db& db, const Memory& seen, const Place& here)
+{
+    go_on_above(db, seen);
+    if (!read_place(db)) write_place(db, here);
 }
 
 }  // namespace xlstore

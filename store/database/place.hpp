@@ -53,11 +53,16 @@ Result<void> put_log_aside(const Locks& locks, const std::string& directory, Dea
 
 /// Writes `here` into the store's row. REQUIRES an open write transaction. @throws DbError
 void write_place(Db& db, const Place& here);
-/// Makes it the store of `here`: ids and epochs go on above all that the directory has seen, and
-/// what is under way in it (open intents, creations) is marked as that of an older state, which is
-/// found out about by looking alone (R19; schema/0017_older_intents.sql). REQUIRES as above, and
-/// every session byte. @throws DbError
+/// Ids and epochs go on above all that the directory has seen, and what is under way in it (open
+/// intents, creations) is marked as that of an older state, which is found out about by looking
+/// alone (R19; schema/0017_older_intents.sql). REQUIRES an open write transaction, and every
+/// session byte. @throws DbError
+void go_on_above(Db& db, const Memory& seen);
+/// That, and makes it the store of `here`. REQUIRES and @throws as above.
 void settle_at(Db& db, const Memory& seen, const Place& here);
+/// That where it is not known which place's store it is; else go_on_above(): whether a copy becomes
+/// this place's store is asked (xlfsck). REQUIRES and @throws as above.
+void settle_unplaced(Db& db, const Memory& seen, const Place& here);
 
 }  // namespace xlstore
 

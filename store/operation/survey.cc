@@ -11,8 +11,10 @@
 #include <utility>
 
 #include "store/classes/class_plan.hpp"
+#include "store/classes/class_rebuild.hpp"
 #include "store/classes/device_model.hpp"
 #include "store/core/product.hpp"
+#include "store/model/device_class.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -111,6 +113,8 @@ public:
             const auto* entry = entry_of(drive.id);
             if (entry)
                 survey_.drives.push_back(held_against(*entry, drive));
+            else if (auto bare = drive.removable ? bare_entry_of(drive) : std::nullopt)
+                survey_.drives.push_back(held_by_bare(*std::move(bare), drive));
             else if (auto unnamed = without_entry(drive))
                 survey_.drives.push_back(*std::move(unnamed));
         }
@@ -208,6 +212,34 @@ private:
         found.holds = initial_.has_medium(drive) ? Holds::initial
                       : found.seen               ? Holds::other
                                                  : Holds::unnamable;
+        return found;
+    }
+
+    // The entry of a drive of which a salvage found the key alone. That tells no disk from a CD
+    // drive; a drive that QEMU has under its name does.
+    [[nodiscard]] std::optional<ThingRow> bare_entry_of(const Drives::Drive& drive) const
+    {
+        const auto name = thing_of_drive(drive.id);
+        auto row = name ? read_thing(db_, domain_, *name) : std::nullopt;
+        if (!row || row->json != element_of_key(*find_device_class("disks"), name->key, false))
+            return std::nullopt;
+        return row;
+    }
+
+    [[nodiscard]] SurveyedDrive held_by_bare(ThingRow entry, const Drives::Drive& drive) const
+    {
+        using Holds = SurveyedDrive::Holds;
+        SurveyedDrive found;
+        found.id = drive.id;
+        found.what = entry.name.text();
+        found.open = open_intent_of(db_, domain_, entry.name).has_value();
+        found.seen = drive.file ? rebuild_drive(drive.id, there_.drives.medium_in(drive))
+                                : rebuild_empty_drive(entry.name);
+        found.evidence = "drive " + json_shown(drive.id) +
+                         (drive.file ? " holds " + there_.drives.shown(*drive.file) : " is empty") +
+                         ", and its entry has its key alone";
+        found.holds = found.seen ? Holds::other : Holds::unnamable;
+        found.entry = std::move(entry);
         return found;
     }
 

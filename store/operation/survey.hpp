@@ -51,7 +51,7 @@ struct SurveyedDrive {
     enum class Holds {
         as_said,  ///< what its entry names, which may be nothing
         initial,  ///< another medium, which QEMU was started with; or one of a drive without entry
-        other,    ///< another one
+        other,    ///< another one; or any, or none, where a salvage left the entry its key alone
         unnamable,  ///< one that no entry can name
         nothing,    ///< though its entry names one
         no_drive,   ///< QEMU has no such drive

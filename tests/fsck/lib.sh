@@ -66,3 +66,8 @@ put_back() {
     rm -f s/store.db-wal s/store.db-shm
     cp copy.db s/store.db
 }
+# Written anew by another program, with pages of that size; no process has it open.
+resized() { # BYTES
+    sqlite3 s/store.db "PRAGMA journal_mode = DELETE; PRAGMA page_size = $1; VACUUM" >/dev/null
+    test "$(sqlite3 s/store.db "PRAGMA page_size")" -eq "$1"
+}

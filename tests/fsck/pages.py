@@ -3,21 +3,20 @@
 
 import struct
 
-PAGE = 4096
-FRAME = 24 + PAGE
-USABLE = PAGE
-
 
 class Files:
     """The pages of a database and its log, as a reader sees them."""
 
     def __init__(self, database, log=b""):
+        told = struct.unpack(">H", database[16:18])[0]
+        self.size = size = 65536 if told == 1 else told  # of a page
+        frame = 24 + size
         self.bytes = {"store.db": database, "store.db-wal": log}
-        self.where = {number + 1: ("store.db", number * PAGE) for number in range(len(database) // PAGE)}
+        self.where = {number + 1: ("store.db", number * size) for number in range(len(database) // size)}
         self.last_commit = len(log)  # where the frames of the last commit begin
         pending = {}
         begins = 32
-        for at in range(32, len(log) - FRAME + 1, FRAME):
+        for at in range(32, len(log) - frame + 1, frame):
             if log[at + 8:at + 16] != log[16:24]:
                 break
             page, commit = struct.unpack(">II", log[at:at + 8])
@@ -26,11 +25,11 @@ class Files:
                 self.where.update(pending)
                 pending = {}
                 self.last_commit = begins
-                begins = at + FRAME
+                begins = at + frame
 
     def page(self, number):
         name, at = self.where[number]
-        return self.bytes[name][at:at + PAGE]
+        return self.bytes[name][at:at + self.size]
 
     def place(self, number, start, size):
         """(file, from, to) of bytes of a page."""
@@ -76,6 +75,7 @@ def values_of(record):
 def rows(files, root):
     """(rowid or None, values, [places]) of each row of the tree; places are (file, from, to)."""
     page = files.page(root)
+    usable = files.size
     head = 100 if root == 1 else 0
     kind = page[head]
     assert kind in (2, 5, 10, 13), (root, kind)
@@ -93,11 +93,11 @@ def rows(files, root):
         rowid = None
         if kind == 13:
             rowid, at = varint(page, at)
-        most = USABLE - 35 if kind == 13 else (USABLE - 12) * 64 // 255 - 23
+        most = usable - 35 if kind == 13 else (usable - 12) * 64 // 255 - 23
         local = size
         if size > most:
-            least = (USABLE - 12) * 32 // 255 - 23
-            local = least + (size - least) % (USABLE - 4)
+            least = (usable - 12) * 32 // 255 - 23
+            local = least + (size - least) % (usable - 4)
             local = local if local <= most else least
         record = page[at:at + local]
         end = at + local + (4 if size > local else 0)
@@ -105,7 +105,7 @@ def rows(files, root):
         following = int.from_bytes(page[end - 4:end], "big") if size > local else 0
         while following:
             more = files.page(following)
-            take = min(USABLE - 4, size - len(record))
+            take = min(usable - 4, size - len(record))
             record += more[4:4 + take]
             places.append(files.place(following, 0, 4 + take))
             following = int.from_bytes(more[:4], "big")

@@ -147,10 +147,10 @@ TEST_F(PlaceTest, LogThatWasCutOffIsNoticed)
 {
     // Frames, and zeros behind them (R21).
     const auto end_of_frames = [&] {
-        constexpr std::size_t kHeader = 32;
+        constexpr std::size_t kHeaderBytes = 32;
         constexpr std::size_t kFrame = 24 + 4096;
         const auto last = test::read_file(file("store.db-wal")).find_last_not_of('\0');
-        return kHeader + (last - kHeader) / kFrame * kFrame + kFrame;
+        return kHeaderBytes + (last - kHeaderBytes) / kFrame * kFrame + kFrame;
     };
     const auto whole = end_of_frames();
     write_line(store_.path());

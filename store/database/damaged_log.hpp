@@ -2,21 +2,28 @@
 // SQLite's log (-wal) read without SQLite. SQLite takes all of it for empty once its header is
 // wrong, ends at the first frame whose checksum is wrong, and deletes it beside an empty database;
 // what was committed behind is there all the same, and is read here.
-#ifndef XLSTORE_RECOVERY_SALVAGE_DAMAGED_LOG_HPP_
-#define XLSTORE_RECOVERY_SALVAGE_DAMAGED_LOG_HPP_
+#ifndef XLSTORE_STORE_DATABASE_DAMAGED_LOG_HPP_
+#define XLSTORE_STORE_DATABASE_DAMAGED_LOG_HPP_
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
-namespace xlstore::recovery {
+#include "store/database/page_head.hpp"
+
+namespace xlstore {
 
 class DamagedLog {
 public:
-    /// `bytes`: of the whole file; they have to outlive this.
+    /// `bytes`: of the whole file; they have to outlive this. The size of its pages is what its own
+    /// header proves; without that the size with which its frames prove themselves.
     explicit DamagedLog(std::string_view bytes);
+
+    /// Of its pages; nothing: neither its header nor a frame proves it.
+    [[nodiscard]] std::optional<std::size_t> page_size() const noexcept;
 
     /// The newest committed version of each page by its number, from 1.
     [[nodiscard]] const std::map<std::uint32_t, std::string_view>& pages() const { return pages_; }
@@ -38,6 +45,9 @@ private:
         bool proved;  ///< by the checksum that the frame before it, or the header, ends with
     };
 
+    [[nodiscard]] std::size_t frame_size() const;
+    [[nodiscard]] bool was_used() const;
+    void try_every_size();
     [[nodiscard]] Sums summed(Sums sums, std::size_t at, std::size_t length) const;
     [[nodiscard]] Sums sums_at(std::size_t at) const;
     [[nodiscard]] bool has_sound_header() const;
@@ -46,11 +56,14 @@ private:
 
     std::string_view bytes_;
     bool little_endian_ = true;
+    bool header_ = false;  // it is sound
+    std::size_t page_size_ = kPageSize;
+    std::size_t proved_ = 0;  // frames
     std::map<std::uint32_t, std::string_view> pages_;
     std::uint32_t size_ = 0;
     std::string flaw_;
 };
 
-}  // namespace xlstore::recovery
+}  // namespace xlstore
 
-#endif  // XLSTORE_RECOVERY_SALVAGE_DAMAGED_LOG_HPP_
+#endif  // XLSTORE_STORE_DATABASE_DAMAGED_LOG_HPP_

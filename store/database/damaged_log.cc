@@ -4,21 +4,19 @@
 // then every commit up to there is taken, page by page, the last one winning. A single turned bit
 // in a frame's head is tried and mended, because a page under a wrong number would take the place
 // of a sound one.
-#include "recovery/salvage/damaged_log.hpp"
+#include "store/database/damaged_log.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
-#include "recovery/salvage/pages.hpp"
-
-namespace xlstore::recovery {
+namespace xlstore {
 
 namespace {
 
 // The layout of the log (sqlite.org/fileformat2.html, 4.1).
-constexpr std::size_t kLogHeader = 32;
-constexpr std::size_t kFrameHeader = 24;
-constexpr std::size_t kFrame = kFrameHeader + kPageSize;
+constexpr std::size_t kLogHead = 32;
+constexpr std::size_t kFrameHead = 24;
 constexpr std::size_t kAtPageSize = 8;
 constexpr std::size_t kAtSalts = 16;  // two words, in a frame's header at 8
 constexpr std::size_t kAtSums = 24;   // two words, in a frame's header at 16
@@ -35,7 +33,44 @@ std::uint32_t word(std::string_view bytes, std::size_t at)
 
 DamagedLog::DamagedLog(std::string_view bytes) : bytes_(bytes)
 {
-    if (bytes_.size() >= kLogHeader + kFrame) read();
+    if (bytes_.size() < kLogHead + kFrameHead || !was_used()) return;
+    little_endian_ = word(bytes_, 0) != kBigEndian;
+    header_ = has_sound_header();
+    if (header_) {
+        page_size_ = word(bytes_, kAtPageSize);
+        read();
+    } else {
+        try_every_size();
+    }
+}
+
+std::optional<std::size_t> DamagedLog::page_size() const noexcept
+{
+    if (header_ || proved_ != 0) return page_size_;
+    return std::nullopt;
+}
+
+std::size_t DamagedLog::frame_size() const
+{
+    return kFrameHead + page_size_;
+}
+
+// A new store's log is zeros, whose checksum is right.
+bool DamagedLog::was_used() const
+{
+    return std::ranges::any_of(bytes_.substr(0, kLogHead + kFrameHead),
+                               [](char byte) { return byte != 0; });
+}
+
+// The usual one first, which is right unless another program has changed it.
+void DamagedLog::try_every_size()
+{
+    read();
+    for (auto size = kLeastPageSize; size <= kMostPageSize && proved_ == 0; size *= 2) {
+        page_size_ = size;
+        read();
+    }
+    if (proved_ == 0) page_size_ = kPageSize;
 }
 
 DamagedLog::Sums DamagedLog::summed(Sums sums, std::size_t at, std::size_t length) const
@@ -62,7 +97,8 @@ bool DamagedLog::has_sound_header() const
 {
     const auto magic = word(bytes_, 0);
     return (magic == kLittleEndian || magic == kBigEndian) &&
-           word(bytes_, kAtPageSize) == kPageSize && summed({}, 0, kAtSums) == sums_at(kAtSums);
+           is_page_size(word(bytes_, kAtPageSize)) &&
+           summed({}, 0, kAtSums) == sums_at(kAtSums);
 }
 
 // As it is written there, or with the one bit of its head turned that makes the checksum right: a
@@ -78,7 +114,7 @@ DamagedLog::Frame DamagedLog::frame_at(std::size_t at, Sums before, bool ours) c
         Sums sums = before;
         sums.first += as_summed(page) + sums.second;
         sums.second += as_summed(commit) + sums.first;
-        return summed(sums, at + kFrameHeader, kPageSize) == wanted;
+        return summed(sums, at + kFrameHead, page_size_) == wanted;
     };
     frame.proved = is_proved(frame.page, frame.commit);
     for (unsigned bit = 0; bit < 64 && ours && !frame.proved; ++bit) {
@@ -98,21 +134,19 @@ DamagedLog::Frame DamagedLog::frame_at(std::size_t at, Sums before, bool ours) c
 // the end that a kill leaves, or frames of the time before the log was started anew.
 void DamagedLog::read()
 {
-    little_endian_ = word(bytes_, 0) != kBigEndian;
-    const bool header = has_sound_header();
-    const auto salts = bytes_.substr(header ? kAtSalts : kLogHeader + 8, 8);
+    const auto salts = bytes_.substr(header_ ? kAtSalts : kLogHead + 8, 8);
     std::vector<std::pair<std::uint32_t, std::string_view>>
         pending;                                                 // frames since the last commit
     std::vector<std::pair<std::uint32_t, std::size_t>> commits;  // size, length of `pending`
     std::size_t gap = 0;
     std::size_t behind = 0;
     std::size_t number = 0;
-    for (std::size_t at = kLogHeader; at + kFrame <= bytes_.size(); at += kFrame) {
+    for (std::size_t at = kLogHead; at + frame_size() <= bytes_.size(); at += frame_size()) {
         ++number;
         const bool ours = bytes_.substr(at + 8, 8) == salts;
-        auto frame = frame_at(at, sums_at(at == kLogHeader ? kAtSums : at - kFrame + 16), ours);
+        auto frame = frame_at(at, sums_at(at == kLogHead ? kAtSums : at - frame_size() + 16), ours);
         frame.proved = frame.proved && ours;
-        const auto page = bytes_.substr(at + kFrameHeader, kPageSize);
+        const auto page = bytes_.substr(at + kFrameHead, page_size_);
         if (frame.page != 0 && (frame.proved || is_tree_page(page, frame.page)))
             pending.emplace_back(frame.page, page);
         if (frame.commit != 0) commits.emplace_back(frame.commit, pending.size());
@@ -120,6 +154,7 @@ void DamagedLog::read()
             if (gap == 0) gap = number;
             continue;
         }
+        proved_ += frame.page != 0 ? 1 : 0;
         if (gap != 0) behind += commits.size();
         std::size_t taken = 0;
         for (const auto& [size, length] : commits) {
@@ -131,11 +166,11 @@ void DamagedLog::read()
         commits.clear();
     }
     if (size_ == 0) return;
-    if (!header)
+    if (!header_)
         flaw_ = "the header of its log is wrong";
     else if (behind != 0)
         flaw_ = "its log breaks off at frame " + std::to_string(gap) + ", and " +
                 std::to_string(behind) + " commits behind it are there";
 }
 
-}  // namespace xlstore::recovery
+}  // namespace xlstore

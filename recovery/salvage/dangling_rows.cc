@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/salvage/dangling_rows.hpp"
+
+#include <sqlite3.h>
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "schema/steps.hpp"
+#include "store/base/clock.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+constexpr int kRounds = 8;  // a row that is set aside may have been named by others
+
+// One foreign key of a table that has one column, as all of the store's have.
+struct ForeignKey {
+    std::string table;
+    std::string column;
+    std::string parent;
+    std::string parent_column;
+    bool may_be_null = false;
+
+    [[nodiscard]] std::string dangling() const
+    {
+        return column + " IS NOT NULL AND NOT EXISTS (SELECT 1 FROM " + parent + " p WHERE p." +
+               parent_column + " = " + table + "." + column + ")";
+    }
+};
+
+std::vector<ForeignKey> broken_keys(Db& db)
+{
+    std::set<std::pair<std::string, std::int64_t>> broken;
+    auto rows = db.prepare("PRAGMA foreign_key_check");
+    while (rows.step())
+        broken.emplace(rows.text(0), rows.integer(3));
+    std::vector<ForeignKey> keys;
+    for (const auto& [table, id] : broken) {
+        auto found = db.prepare(
+            "SELECT \"from\", \"table\", coalesce(\"to\", 'id'), on_delete = 'SET NULL' "
+            "FROM pragma_foreign_key_list(?) WHERE id = ?");
+        found.bind(table).bind(id);
+        while (found.step())
+            keys.push_back({table, found.text(0), found.text(1), found.text(2),
+                            found.integer(3) != 0});
+    }
+    return keys;
+}
+
+// Its columns as arguments of json_object(), and whether one of them is a domain's id.
+std::pair<std::string, bool> json_arguments(Db& db, const std::string& table)
+{
+    std::string arguments;
+    bool of_domain = false;
+    auto columns = db.prepare("SELECT name FROM pragma_table_info(?)");
+    columns.bind(table);
+    while (columns.step()) {
+        const auto name = columns.text(0);
+        arguments += (arguments.empty() ? "'" : ", '") + name + "', \"" + name + "\"";
+        of_domain = of_domain || name == "domain";
+    }
+    return {arguments, of_domain};
+}
+
+void mend(Db& db, const ForeignKey& key)
+{
+    if (key.may_be_null) {
+        db.execute("UPDATE " + key.table + " SET " + key.column + " = NULL WHERE " +
+                   key.dangling());
+        return;
+    }
+    if (key.table == "intent" && key.parent == "session") {
+        db.execute(
+            "INSERT INTO session (id, pid, start_time, pid_namespace, boot_id, program, opened_us, "
+            "schema) SELECT DISTINCT owner, 0, 0, 0, '', 'lost', 0, " +
+            std::to_string(schema::newest_version()) + " FROM intent WHERE " + key.dangling());
+        return;
+    }
+    const auto [arguments, of_domain] = json_arguments(db, key.table);
+    db.execute("INSERT INTO set_aside (at_us, domain, what, why, text) SELECT " +
+               std::to_string(now_us()) + ", " + (of_domain ? "domain" : "NULL") + ", 'row of " +
+               key.table + "', 'it names a missing row of " + key.parent + "', json_object(" +
+               arguments + ") FROM " + key.table + " WHERE " + key.dangling());
+    db.execute("DELETE FROM " + key.table + " WHERE " + key.dangling());
+}
+
+}  // namespace
+
+Result<void> mend_dangling_rows(Db& db)
+{
+    try {
+        for (int round = 0; round < kRounds; ++round) {
+            const auto keys = broken_keys(db);
+            if (keys.empty()) return {};
+            for (const auto& key : keys)
+                mend(db, key);
+        }
+    } catch (const DbError& e) {
+        if ((e.extended_code() & 0xff) != SQLITE_CONSTRAINT) throw;
+        return Error(Errc::store, e.reason());
+    }
+    return Error(Errc::store, "a row names a missing one all the same");
+}
+
+}  // namespace xlstore::recovery

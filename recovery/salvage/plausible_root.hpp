@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Whether a page can be the root of a table or an index whose place is guessed.
+#ifndef XLSTORE_RECOVERY_SALVAGE_PLAUSIBLE_ROOT_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_PLAUSIBLE_ROOT_HPP_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "recovery/salvage/pages.hpp"
+
+namespace xlstore::recovery {
+
+struct TreeShape {
+    bool of_index = false;  ///< its pages are those of an index; a table WITHOUT ROWID has them too
+    std::size_t least = 1;  ///< values in a record: fewer in a row that is older than a column
+    std::size_t most = 1;
+};
+/// Pure. False: the page is no root of such a tree, or the first record below it has another
+/// number of values. A tree that has none, or whose first leaf is damaged, contradicts nothing.
+[[nodiscard]] bool is_plausible_root(const Pages& pages, std::uint32_t root,
+                                     const TreeShape& shape);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_SALVAGE_PLAUSIBLE_ROOT_HPP_

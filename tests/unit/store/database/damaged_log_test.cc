@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+// SQLite's log read without SQLite: all that was committed, and of other bytes nothing.
+#include "store/database/damaged_log.hpp"
+
+#include <gtest/gtest.h>
+
+#include "store/database/private_copy.hpp"
+#include "tests/support/plain_database.hpp"
+#include "tests/support/scratch.hpp"
+
+namespace xlstore {
+namespace {
+
+using test::noise;
+using test::PlainDatabase;
+
+constexpr std::size_t kHeader = 32;
+constexpr std::size_t kFrameHeader = 24;
+
+void turn(std::string& bytes, std::size_t at, unsigned bits)
+{
+    bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ bits);
+}
+
+class DamagedLogTest : public testing::TestWithParam<std::size_t> {
+protected:
+    DamagedLogTest() : database_(GetParam(), path_)
+    {
+        database_.fill(1, 10);
+        for (int row = 2; row <= 6; ++row)
+            database_.add(row, row, 10);
+        log_ = PrivateCopy::log_of(path_);
+    }
+    [[nodiscard]] std::size_t frame() const { return kFrameHeader + GetParam(); }
+    /// Where the frame is whose end is the log's.
+    [[nodiscard]] std::size_t last() const
+    {
+        return kHeader + ((log_.size() - kHeader) / frame() - 1) * frame();
+    }
+    [[nodiscard]] bool has_row(const DamagedLog& log, int row) const
+    {
+        for (const auto& [number, page] : log.pages())
+            if (page.find("000000000" + std::to_string(row)) != std::string_view::npos) return true;
+        return false;
+    }
+
+    test::ScratchDirectory directory_;
+    std::string path_ = directory_ / "some.db";
+    PlainDatabase database_;
+    std::string log_;
+};
+
+TEST_P(DamagedLogTest, OfASoundLogAllIsRead)
+{
+    const DamagedLog log(log_);
+    EXPECT_EQ(log.flaw(), "");
+    EXPECT_EQ(log.page_size(), GetParam());
+    EXPECT_EQ(log.size_in_pages(), 2U);
+    for (const int row : {1, 6})
+        EXPECT_TRUE(has_row(log, row));
+}
+
+TEST_P(DamagedLogTest, BehindADamagedFrameTheRestIsThere)
+{
+    turn(log_, last() - frame() + kFrameHeader + 9, 1);
+    const DamagedLog log(log_);
+    EXPECT_NE(log.flaw().find("and 2 commits behind it are there"), std::string::npos)
+        << log.flaw();
+    EXPECT_TRUE(has_row(log, 6));
+}
+
+TEST_P(DamagedLogTest, WithoutAHeaderItsFramesProveThemselves)
+{
+    for (const std::size_t length : {std::size_t{4}, std::size_t{12}, kHeader}) {
+        auto bytes = log_;
+        bytes.replace(0, length, noise(length, 1));
+        const DamagedLog log(bytes);
+        EXPECT_EQ(log.flaw(), "the header of its log is wrong");
+        EXPECT_EQ(log.page_size(), GetParam());
+        EXPECT_TRUE(has_row(log, 6));
+    }
+}
+
+// A page under a wrong number would take the place of a sound one.
+TEST_P(DamagedLogTest, ATurnedBitInAHeadIsTurnedBack)
+{
+    turn(log_, last() + 3, 4);
+    const DamagedLog log(log_);
+    EXPECT_EQ(log.size_in_pages(), 2U);
+    EXPECT_EQ(log.pages().size(), 2U);
+    EXPECT_TRUE(has_row(log, 6));
+}
+
+// What a kill leaves.
+TEST_P(DamagedLogTest, ACommitThatIsCutOffWasNone)
+{
+    for (const std::size_t less : {std::size_t{1}, GetParam(), frame() - 1}) {
+        const std::string bytes = log_.substr(0, log_.size() - less);
+        const DamagedLog log(bytes);
+        EXPECT_EQ(log.flaw(), "");
+        EXPECT_FALSE(has_row(log, 6));
+        EXPECT_TRUE(has_row(log, 5));
+    }
+}
+
+// Frames of the time before the log was started anew are none of its.
+TEST_P(DamagedLogTest, WhatWasCheckpointedIsNoneOfIt)
+{
+    database_.run("PRAGMA wal_checkpoint(RESTART)");
+    database_.run("DELETE FROM t WHERE id = 6");
+    const auto bytes = PrivateCopy::log_of(path_);
+    const DamagedLog log(bytes);
+    EXPECT_EQ(log.flaw(), "");
+    EXPECT_EQ(log.pages().size(), 1U);
+}
+
+TEST_P(DamagedLogTest, AnyLengthAndAnyByteIsRead)
+{
+    const auto step = log_.size() / 60 + 1;
+    for (std::size_t length = 0; length <= log_.size(); length += step) {
+        const std::string bytes = log_.substr(0, length);
+        const DamagedLog log(bytes);
+        EXPECT_LE(log.pages().size(), 2U);
+    }
+    for (std::size_t at = 0; at < log_.size(); at += step) {
+        auto bytes = log_;
+        turn(bytes, at, 0x55);
+        const DamagedLog log(bytes);
+        for (const auto& [number, page] : log.pages())
+            EXPECT_EQ(page.size(), log.page_size());
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, DamagedLogTest, testing::Values(512, 4096, 65'536));
+
+TEST(NoLogTest, HasNothing)
+{
+    for (const auto& bytes :
+         {std::string(), std::string(31, 'x'), std::string(9000, '\0'), noise(9000, 3)}) {
+        const DamagedLog log(bytes);
+        EXPECT_TRUE(log.pages().empty());
+        EXPECT_EQ(log.size_in_pages(), 0U);
+        EXPECT_EQ(log.flaw(), "");
+        EXPECT_EQ(log.page_size(), std::nullopt);
+    }
+}
+
+}  // namespace
+}  // namespace xlstore
