@@ -69,7 +69,8 @@ void forget_place(const std::string& directory)
         .execute("UPDATE store SET directory_inode = NULL");
     constexpr off_t kMemoryAt = 256;  // store/lock/locks.cc: slot 1
     const std::string nothing(240, ' ');
-    for (const char* name : {"/locks", "/slow"}) {
+    for (const char* name : {"/locks", "/slow", "/spare"}) {
+        if (!std::filesystem::exists(directory + name)) continue;  // a store may not have the last yet
         const Fd file(open((directory + name).c_str(), O_WRONLY | O_CLOEXEC));
         if (!file || pwrite(file.get(), nothing.data(), nothing.size(), kMemoryAt) < 0)
             throw std::runtime_error("cannot write " + directory + name);
