@@ -43,7 +43,7 @@ SELECT d.domid, d.name AS domain, t.class, t.key, t.json,
 FROM thing t JOIN domain d ON d.id = t.domain
 WHERE t.state = 'stale' AND d.state <> 'destroyed' ORDER BY d.domid, t.class, t.position;
 
--- Who said that it holds a lock, in rows that its commits left. That process may be dead: `xlstore
+-- Who said that it holds a lock, in rows that its commits left. Nobody may live any more: `xlstore
 -- locks` asks the kernel.
 CREATE VIEW claimed_locks AS
 SELECT d.domid, d.name AS domain, 'slow' AS lock, s.pid, s.program,

@@ -361,9 +361,10 @@ static void check_carried(xlstore_store* s)
     CHECK(strstr(document, "chardev-add") == NULL);
 
     call.things = "{";
+    call.flags = XLSTORE_FORCE; /* as for a migration within the host: the uuid is there already */
     INVALID(xlstore_import(s, 22, document, &call, NULL));
     call.struct_size = offsetof(xlstore_call, things); /* of release 0.1: `things` is not there */
-    OK(xlstore_import(s, 22, document, &call, NULL));
+    OK(xlstore_import(s, 22, document_of(22), &call, NULL));
     STATUS(xlstore_thing(s, "domid:22", "qemu", "c", &json, NULL), XLSTORE_E_NOT_FOUND);
     OK(xlstore_destroy(s, "domid:22", NULL, NULL));
     call.struct_size = sizeof call;

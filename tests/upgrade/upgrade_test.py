@@ -39,7 +39,7 @@ NEWEST = len(list((ROOT / "schema").glob("0*.sql")))
 TABLES = ("store", "session", "domain", "document_member", "thing", "product", "intent", "set_aside", "tombstone",
           "history")
 # What a QEMU was started with has a table of its own, of domains that have one.
-MOVED = {("domain", "baseline")}
+MOVED = {("thing", "primary_at"), ("domain", "baseline")}
 INITIAL = [(domain, kind, name) for domain in (1, 3, 5)
            for kind, name in (("chardev", "compat_monitor0"), ("chardev", "xlstore-cmd"), ("device", "ide-5632"),
                               ("device", "xenusb-0"), ("object", "pc.ram"))]
