@@ -4,16 +4,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
 namespace xlstore {
 
 namespace {
 
 constexpr std::string_view kVariable = "XLSTORE_CREATION=";
 constexpr std::size_t kAtOnce = 100;
+// exec shows no environment until the new program's is set up, which takes less than these together.
+constexpr int kLooksAtNone = 20;
+constexpr auto kBetweenLooks = std::chrono::milliseconds(5);
 
-bool bears(pid_t pid, const std::string& wanted)
+bool contains_mark(const std::string& environment, const std::string& wanted)
 {
-    const std::string environment = environment_of(pid);
     for (std::size_t from = 0; from < environment.size();) {
         const auto end = std::min(environment.find('\0', from), environment.size());
         if (std::string_view(environment).substr(from, end - from) == wanted) return true;
@@ -29,20 +38,46 @@ std::string environment_with_mark(const std::string& mark)
     return std::string(kVariable) + mark;
 }
 
+// One listing proves nothing: a process that is gone when it is looked at may have forked one that is
+// not in it (a QEMU that daemonizes does so twice). So it lists again until there is none that it has
+// not looked at.
 Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark)
 {
     const std::string wanted = environment_with_mark(mark);
+    std::set<pid_t> settled;  // looked at, and seen not to bear it
     std::size_t looked_at = 0;
-    for (const pid_t pid : processes()) {
-        if (++looked_at % kAtOnce == 0) (void)co_await loop.sleep(Clock::now());
-        if (pid == getpid() || !bears(pid, wanted)) continue;
-        // Once more with the process held: between the two the pid may have passed to another.
-        PidFd process(Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U))));
-        if (!process || !bears(pid, wanted) || process.dead()) continue;
-        MarkedProcess found{pid, std::move(process)};
-        co_return std::optional<MarkedProcess>(std::move(found));
+    for (int left = kLooksAtNone;;) {
+        const std::vector<pid_t> listed = processes();
+        std::set<pid_t> still;
+        bool fresh = false;
+        bool none_shown = false;
+        for (const pid_t pid : listed) {
+            if (pid == getpid() || settled.contains(pid)) {
+                still.insert(pid);
+                continue;
+            }
+            if (++looked_at % kAtOnce == 0) (void)co_await loop.sleep(Clock::now());
+            const std::string environment = environment_of(pid);
+            if (environment.empty() && has_program(pid)) {
+                none_shown = true;
+                continue;
+            }
+            fresh = true;
+            if (!contains_mark(environment, wanted)) {
+                still.insert(pid);
+                continue;
+            }
+            // Once more with the process held: between the two the pid may have passed to another.
+            PidFd process(Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U))));
+            if (!process || !contains_mark(environment_of(pid), wanted) || process.dead()) continue;
+            MarkedProcess found{pid, std::move(process)};
+            co_return std::optional<MarkedProcess>(std::move(found));
+        }
+        settled = std::move(still);
+        if (fresh) continue;
+        if (!none_shown || left-- == 0) co_return std::optional<MarkedProcess>();
+        (void)co_await loop.sleep(Clock::now() + kBetweenLooks);
     }
-    co_return std::optional<MarkedProcess>();
 }
 
 }  // namespace xlstore

@@ -465,6 +465,12 @@ std::string environment_of(pid_t pid)
     return read_small(proc_path(pid, "environ").c_str()).value_or("");
 }
 
+bool has_program(pid_t pid)
+{
+    char path[1];
+    return ::readlink(proc_path(pid, "exe").c_str(), path, sizeof path) >= 0;
+}
+
 std::optional<pid_t> parent_of(pid_t pid)
 {
     const auto stat = read_small(proc_path(pid, "stat").c_str());
