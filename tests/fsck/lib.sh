@@ -15,6 +15,9 @@ create() { # DOMID
     # shellcheck disable=SC2046  # words
     xlstore create "$1" "doc$1.json" -- $(qemu_command "$1")
 }
+xenstored() { # start | load <TREE | dump [PATH] | write PATH VALUE | rm PATH | … (tests/support/scratch_xenstored_main.cc)
+    scratch_xenstored "$DIR/xs" "$@"
+}
 killed_at() { # POINT:N COMMAND…
     status=0
     point=$1
