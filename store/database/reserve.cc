@@ -76,6 +76,11 @@ sqlite3_int64 size_of(File& f)
 bool grow(File& f, sqlite3_int64 wanted)
 {
     if (size_of(f) >= wanted) return true;
+    // A log that was cut to nothing, by this process or another: until that is synced, a power cut may
+    // leave the old log with zeros in its middle, and its front would be taken for the whole of one.
+    if (f.database && f.size == 0 && !XLSTORE_MUTATION("cut synced before zeros") &&
+        f.plain->pMethods->xSync(f.plain, SQLITE_SYNC_NORMAL) != SQLITE_OK)
+        return false;
     const sqlite3_int64 target = (wanted + kStep - 1) / kStep * kStep;
     while (f.size < target) {
         // To the next border, since a full disk may have cut a step short.
@@ -177,8 +182,7 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size)
     if (f.log && size_of(f) >= size) size = std::min(f.size, size + limits::reserve_in_database);
     const int rc = f.plain->pMethods->xTruncate(f.plain, size);
     f.size = kUnknown;
-    // Not cut to this in the first place: the front of the old log, if it were all that a power cut
-    // left of it, would be taken for the whole of one.
+    // Not cut to this in the first place: what is left would be the front of the old log (see grow()).
     if (rc == SQLITE_OK && f.database) (void)grow(f, size + limits::reserve_in_log);
     return rc;
 }

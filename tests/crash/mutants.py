@@ -110,6 +110,8 @@ GUARDS = (
     integration("undo", "3", "OperationTest.UndoesItsStepsWhenALaterOneIsRefused", r"state_of\(domain_\.judge\(\)\)[\s\S]*?c0"),
     Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60"),
           r"was acknowledged, and it is as after"),
+    Guard("cut synced before zeros", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60"),
+          r"its rows are those of no commit"),
 )
 
 

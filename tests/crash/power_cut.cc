@@ -299,7 +299,25 @@ try {
     return e.what();
 }
 
+// Always tried: what is written after the log was cut, where a half of the old log would be taken for
+// the whole of one.
+class AfterCut {
+public:
+    bool take(const DiskStep& step)
+    {
+        if (step.kind == DiskStep::Kind::truncate && step.name == "store.db-wal")
+            since_ = 0;
+        else
+            ++since_;
+        return since_ == 3 || since_ == 12;
+    }
+
+private:
+    std::size_t since_ = 100;
+};
+
 struct Share {
+    bool after_cuts = false;
     std::size_t start = 0;
     std::size_t of = 1;
     std::uint64_t seeds = 6;
@@ -316,11 +334,13 @@ int cut_all(const ScratchDirectory& scratch, const Recording& recorded, const Me
             const Share& share, Counts& counts)
 {
     Disk disk;
+    AfterCut after_cut;
     int failed = 0;
     for (std::size_t step = 1; step <= recorded.steps().size(); ++step) {
         disk.take(recorded.steps()[step - 1]);
         if (measure.lying && step == recorded.states().front().step) disk.lie();
-        if (step % share.of != share.start) continue;
+        const bool always = after_cut.take(recorded.steps()[step - 1]) && share.after_cuts;
+        if (step % share.of != share.start && !always) continue;
         for (std::uint64_t seed = 0; seed < share.seeds; ++seed) {
             ++counts.cuts;
             const auto files = disk.cut(step * 1000 + seed, counts.disk);
@@ -399,6 +419,7 @@ int power_cut(const Words& words)
         if (option == "--share" && value.starts_with("1/")) {
             share.of = std::stoul(value.substr(2));
             share.start = turn() % share.of;
+            share.after_cuts = true;
         } else if (option == "--step") {
             share.of = SIZE_MAX;
             share.start = std::stoul(value);
