@@ -51,6 +51,18 @@ Work wait_work(Task<Result<Done>> task)
     co_return answer;
 }
 
+// The embedder's hook as the library calls it.
+Result<void> call_pci_hook(xlstore_pci_hook hook, void* userdata, const PciTask& task)
+{
+    const xlstore_pci_task given{sizeof(xlstore_pci_task), task.domid, task.assign ? 1 : 0,
+                                 task.address.c_str(), task.json.c_str()};
+    std::array<char, 512> why{};
+    if (hook(&given, why.data(), why.size(), userdata) == 0) return {};
+    why.back() = '\0';
+    return Error(Errc::refused, why.front() != '\0' ? std::string(why.data())
+                                                    : "the hypervisor's part was not done");
+}
+
 // One request of level one; its texts are checked here, all else by the operation itself.
 Result<Work> request_work(State& state, const char* domain, Result<Request> request,
                           std::string done, const xlstore_call* call)
@@ -215,6 +227,23 @@ Result<Work> wait_of(State& state, int64_t intent, const xlstore_call* call)
 }  // namespace xlstore::capi
 
 using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const char* sysfs,
+                             void* userdata)
+{
+    return guarded([&]() -> Result<void> {
+        const auto state = state_of(store);
+        if (!state) return state.error();
+        HostHooks hooks;
+        if (sysfs) hooks.sysfs = sysfs;
+        if (hook)
+            hooks.pci = [hook, userdata](const PciTask& task) {
+                return call_pci_hook(hook, userdata, task);
+            };
+        (*state)->store->host() = std::move(hooks);
+        return {};
+    });
+}
 
 int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
                        const char* json, const xlstore_call* call, xlstore_result** result_out)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // kAttachable has the classes that can be attached and the function that makes the plan of each
-// from an entry's JSON: usbctrls and usbdevs by device_add, qemu from the steps of the request.
+// from an entry's JSON: pcidevs, usbctrls and usbdevs by device_add, qemu from the steps of the
+// request. kNotOverQmp says of the others why not.
 // vcpus go by the slots that QEMU names, media by a change of their drive. A draft has the images
 // before and after, the plan with its undo, and the probe that tells the images apart. A document's
 // strings need not be UTF-8 and QMP is: what cannot be said to QEMU is refused before anything is
@@ -9,12 +10,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <iterator>
 
 #include "store/base/limits.hpp"
+#include "store/classes/libxl_defaults.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/libxl_fields.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/model/vdev.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
@@ -44,15 +46,21 @@ Result<Plan> plan_usbctrl(std::string_view json)
                                         " is not QEMU's: only devicemodel is, and auto");
     const auto devid = json_get_integer(json, "devid");
     if (!devid || *devid < 0) return Error(Errc::invalid, "usbctrls: \"devid\" is missing");
-    const auto version = json_get_integer(json, "version").value_or(2);
-    const auto ports = std::to_string(json_get_integer(json, "ports").value_or(4));
+    // Whether it can have that many ports is asked before it is attached (libxl_defaults.hpp); an
+    // entry that is there is looked for by its name all the same.
+    const auto whole = with_libxl_defaults("usbctrls", json);
+    const std::string_view filled = whole ? std::string_view(*whole) : json;
+    const auto version = json_get_integer(filled, "version").value_or(2);
     const auto driver = usbctrl_driver(version);
     if (driver.empty())
         return Error(Errc::invalid,
                      "usbctrls: version " + std::to_string(version) + " is none of 1, 2 and 3");
     const std::string id = "xenusb-" + std::to_string(*devid);
     std::string arguments = "\"driver\":" + json_quote(driver);
-    if (version == 3) arguments += R"(,"p2":")" + ports + R"(","p3":")" + ports + "\"";
+    if (version == 3) {
+        const auto ports = std::to_string(json_get_integer(filled, "ports").value_or(8));
+        arguments += R"(,"p2":")" + ports + R"(","p3":")" + ports + "\"";
+    }
     return single_device(id, "{" + arguments + ",\"id\":" + json_quote(id) + "}");
 }
 
@@ -86,6 +94,35 @@ Result<Plan> plan_usbdev(std::string_view json)
                                  std::to_string(*address) + "\"}");
 }
 
+// A device of the host's that is passed through. query-pci, whose answer has the place that QEMU
+// chose, comes in libxl's order; the store learns that place as it does of all devices
+// (store/qmp/address.hpp).
+Result<Plan> plan_pcidev(std::string_view json)
+{
+    constexpr std::int64_t kAllFunctions = 0xffffffff;
+    const auto address = pci_address_of(json);
+    if (!address)
+        return Error(Errc::invalid,
+                     "pcidevs: " + json_shown(json_get_string(json, "name").value_or("")) +
+                         " is a name, and which device has it stands in xenstore alone "
+                         "(/libxl/pci/ADDRESS/name)",
+                     "give its address: \"domain\", \"bus\", \"dev\", \"func\" "
+                     "('xl pci-assignable-list -n' prints both)");
+    if (json_get_integer(json, "vfunc_mask").value_or(1) == kAllFunctions)
+        return Error(Errc::invalid,
+                     "pcidevs: all functions of a device at once (\"vfunc_mask\") are not attached",
+                     "attach each of its functions by itself");
+    const std::string id = address->qemu_id();
+    std::string arguments = "{\"driver\":" + json_quote(kPciPassthrough) + ",\"id\":" +
+                            json_quote(id) + ",\"hostaddr\":" + json_quote(address->text());
+    const auto devfn = json_get_integer(json, "vdevfn").value_or(0);
+    if (devfn != 0) arguments += ",\"addr\":" + json_quote(pci_slot_text(devfn));
+    if (json_find(json, "permissive") == "true") arguments += ",\"permissive\":true";
+    Plan plan = single_device(id, arguments + "}");
+    plan.steps.push_back(Step{{"query-pci", ""}, std::nullopt, {}, {}});
+    return plan;
+}
+
 Result<Plan> plan_qemu(std::string_view json)
 {
     auto plan = compile_plan(json);
@@ -103,9 +140,45 @@ struct Attachable {
 };
 constexpr Attachable kAttachable[] = {
     {"qemu", plan_qemu},
+    {"pcidevs", plan_pcidev},
     {"usbctrls", plan_usbctrl},
     {"usbdevs", plan_usbdev},
 };
+
+// What is not put into a QEMU that runs, and why: libxl does not do it either.
+struct NotOverQmp {
+    std::string_view device_class;
+    std::string_view why;
+    std::string_view instead;
+};
+constexpr std::string_view kByXenstore =
+    "the program that writes xenstore attaches it, and writes its entry with "
+    "xlstore_fast_put_thing()";
+constexpr std::string_view kAtCreation = "give it in the document that the domain is created with";
+constexpr NotOverQmp kNotOverQmp[] = {
+    {"disks",
+     "a disk comes to a running guest through xenstore, and an emulated disk or CD drive only by "
+     "QEMU's command line",
+     "insert and eject change the medium of a CD drive; of a PV disk the program that writes "
+     "xenstore attaches it, and writes its entry with xlstore_fast_put_thing()"},
+    {"nics",
+     "a nic comes to a running guest through xenstore, and its emulated model (vif_ioemu) only by "
+     "QEMU's command line",
+     kByXenstore},
+    {"rdms", "memory is reserved when the domain is built", kAtCreation},
+    {"dtdevs", "the device tree is made when the domain is built", kAtCreation},
+    {"channels", "QEMU gets its end of a channel by its command line alone", kAtCreation},
+};
+
+Error not_over_qmp(std::string_view device_class)
+{
+    const std::string what = "things of class " + std::string(device_class) +
+                             " cannot be attached to a running domain over QMP: ";
+    for (const auto& row : kNotOverQmp)
+        if (row.device_class == device_class)
+            return Error(Errc::invalid, what + std::string(row.why), std::string(row.instead));
+    return Error(Errc::invalid, what + "they are xenstore's", std::string(kByXenstore));
+}
 
 // A thing that is to be attached: checked, minified, and named.
 struct Wanted {
@@ -233,6 +306,9 @@ std::vector<Product> products_of(const ThingRow& entry)
     std::vector<Product> products;
     if (device_class == "vcpus") {
         products.push_back(with_undo(Product{"device", "cpu-" + key, std::nullopt}));
+    } else if (device_class == "pcidevs") {
+        if (const auto address = pci_address_of(entry.json))
+            products.push_back(with_undo(Product{"device", address->qemu_id(), std::nullopt}));
     } else if (device_class == "qemu") {
         // Its text may be damaged, which xlfsck repairs.
         if (const auto text = json_minify(entry.json, "entry"))
@@ -257,13 +333,20 @@ Result<Draft> draft_attach(std::string_view device_class, std::string_view json)
     const auto* attachable =
         std::find_if(std::begin(kAttachable), std::end(kAttachable),
                      [&](const Attachable& a) { return a.device_class == device_class; });
-    if (attachable == std::end(kAttachable))
-        return Error(Errc::invalid, "things of class " + std::string(device_class) +
-                                        " cannot be attached to a running domain by this version");
+    if (attachable == std::end(kAttachable)) return not_over_qmp(device_class);
     auto plan = attachable->plan(thing->json);
     if (!plan) return std::move(plan).error();
     if (auto ok = check_can_be_said(thing->name, *plan); !ok) return std::move(ok).error();
     return add_draft(*std::move(thing), *std::move(plan));
+}
+
+Result<Draft> draft_hot_plug(std::string_view device_class, std::string_view json)
+{
+    auto thing = wanted(device_class, json);
+    if (!thing) return std::move(thing).error();
+    auto whole = with_libxl_defaults(device_class, thing->json);
+    if (!whole) return std::move(whole).error();
+    return draft_attach(device_class, *whole);
 }
 
 Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
@@ -283,8 +366,14 @@ Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots)
     if (slot.driver.empty()) return Error(Errc::protocol, "QEMU names no driver for vcpu " + key);
     const std::string id = "cpu-" + key;
     std::string arguments = "{\"id\":" + json_quote(id) + ",\"driver\":" + json_quote(slot.driver);
+    // In libxl's order, which is not QEMU's.
+    constexpr std::array<std::string_view, 3> first = {"socket-id", "core-id", "thread-id"};
+    for (const auto name : first)
+        if (const auto value = json_find(slot.props, name))
+            arguments += "," + json_quote(name) + ":" + std::string(*value);
     for (const auto& prop : json_members(slot.props))
-        arguments += "," + std::string(prop.key_text) + ":" + std::string(prop.value);
+        if (std::find(first.begin(), first.end(), prop.key) == first.end())
+            arguments += "," + std::string(prop.key_text) + ":" + std::string(prop.value);
     thing->json = vcpu_in_slot(thing->json, slot);
     return add_draft(*std::move(thing), single_device(id, arguments + "}"));
 }
@@ -304,14 +393,6 @@ std::optional<Probe> proof_of_absence(const ThingRow& entry, const std::vector<P
     if (entry.state != "stale") return std::nullopt;
     if (const auto drive = drive_of(entry)) {
         probe.drive = DriveProbe{*drive, {}, {}, {}, {}};
-    } else if (entry.name.device_class == "pcidevs") {
-        // libxl's id; that of another PCI segment's device can be the same.
-        std::array<char, 32> id{};
-        std::snprintf(id.data(), id.size(), "pci-pt-%02x_%02x.%01x",
-                      static_cast<unsigned>(json_get_integer(entry.json, "bus").value_or(0)),
-                      static_cast<unsigned>(json_get_integer(entry.json, "dev").value_or(0)),
-                      static_cast<unsigned>(json_get_integer(entry.json, "func").value_or(0)));
-        probe.products.push_back(Product{"device", id.data(), std::nullopt});
     } else {
         return std::nullopt;
     }
@@ -333,6 +414,9 @@ Result<Draft> draft_detach(const ThingRow& entry, const MadeOf& made)
         plan.probe = *std::move(proof);
     } else {
         plan.steps = removal_steps(made.products);
+        // As libxl asks; whether it is gone is found out by the probe.
+        if (entry.name.device_class == "pcidevs")
+            plan.steps.push_back(Step{{"query-pci", ""}, std::nullopt, {}, {}});
     }
     return Draft{Verb::remove, entry.name, entry.json, std::nullopt, std::nullopt, std::move(plan)};
 }

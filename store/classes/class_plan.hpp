@@ -50,6 +50,8 @@ Result<ThingName> name_of_attach(std::string_view device_class, std::string_view
 /// An add of the thing `json` (as it came). Errors: invalid (not JSON, unknown class, a class that
 /// cannot be attached while the domain runs, or a thing that the class cannot make).
 Result<Draft> draft_attach(std::string_view device_class, std::string_view json);
+/// The same of a domain that runs: the entry gets what libxl fills in then (libxl_defaults.hpp).
+Result<Draft> draft_hot_plug(std::string_view device_class, std::string_view json);
 /// An add of the vcpu `json` ({"index": N}): driver and properties are what QEMU itself names for
 /// that slot (`slots`: its answer to query-hotpluggable-cpus), and become part of the thing.
 Result<Draft> draft_attach_vcpu(std::string_view json, std::string_view slots);

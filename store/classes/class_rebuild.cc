@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 
+#include "store/classes/libxl_defaults.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -50,10 +52,13 @@ std::optional<Rebuilt> usbctrl(const SeenDevice& device)
         const auto key = std::to_string(*devid);
         std::string json =
             R"({"type":"devicemodel","devid":)" + key + ",\"version\":" + std::to_string(version);
+        // QEMU has no such property for the others: their number is fixed.
         const auto ports = integer_of(device, "p2");
         if (ports && ports == integer_of(device, "p3"))
             json += ",\"ports\":" + std::to_string(*ports);
-        return Rebuilt{ThingName{"usbctrls", key}, json + "}"};
+        json += "}";
+        const auto whole = version == 3 ? json : with_libxl_defaults("usbctrls", json);
+        return Rebuilt{ThingName{"usbctrls", key}, whole ? *whole : json};
     }
     return std::nullopt;
 }
@@ -87,6 +92,28 @@ std::optional<Rebuilt> usbdev(const SeenDevice& device)
                        "," + what + "}"};
 }
 
+// As libxl keeps one that it hot-plugged. libxl's id has no PCI segment; QEMU's own word for the
+// host's device has.
+std::optional<Rebuilt> pcidev(const SeenDevice& device)
+{
+    if (device.driver != kPciPassthrough) return std::nullopt;
+    const auto address = pci_address_from(text_of(device, "hostaddr"));
+    if (!address || device.id != address->qemu_id()) return std::nullopt;
+    std::string json = "{";
+    for (const auto& [member, number] : {std::pair{"func", address->function},
+                                         {"dev", address->device},
+                                         {"bus", address->bus},
+                                         {"domain", address->segment}})
+        if (number != 0) json += json_quote(member) + ":" + std::to_string(number) + ",";
+    if (const auto devfn = integer_of(device, "addr"); devfn && *devfn > 0)
+        json += "\"vdevfn\":" + std::to_string(*devfn) + ",";
+    json += "\"vfunc_mask\":1";
+    const auto permissive = device.properties.find("permissive");
+    if (permissive != device.properties.end() && permissive->second == "true")
+        json += ",\"permissive\":true";
+    return Rebuilt{ThingName{"pcidevs", address->text()}, json + R"(,"rdm_policy":"strict"})"};
+}
+
 std::optional<Rebuilt> vcpu(const SeenDevice& device, const std::vector<VcpuSlot>& slots)
 {
     for (std::size_t index = 0; index < slots.size(); ++index) {
@@ -105,6 +132,7 @@ std::optional<Rebuilt> rebuild_device(const SeenDevice& device, const std::vecto
 {
     if (auto found = usbctrl(device)) return found;
     if (auto found = usbdev(device)) return found;
+    if (auto found = pcidev(device)) return found;
     return vcpu(device, slots);
 }
 

@@ -28,9 +28,9 @@ struct Rebuilt {
     std::string json;
 };
 
-/// A USB controller, a USB device or a vcpu, by the ids and places that libxl gives them. The
-/// number of ports is known of a controller of version 3 only: QEMU has no such property for
-/// others.
+/// A USB controller, a USB device, a PCI device or a vcpu, by the ids and places that libxl gives
+/// them. The number of ports QEMU says of a controller of version 3 only: that of the others is
+/// fixed.
 std::optional<Rebuilt> rebuild_device(const SeenDevice& device, const std::vector<VcpuSlot>& slots);
 
 /// The thing (hda to hdd) whose CD drive has this id in QEMU.

@@ -368,6 +368,7 @@ enum : int {
     batch,
     replaced_state,
     older_state,
+    put_back,
 };
 }  // namespace intent_column
 
@@ -380,7 +381,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
                      "i.image_after, "
                      "i.image_neither, i.plan, i.probe, i.monitor_path, i.owner, i.opened_us, "
                      "i.asked_us, i.note, i.image_stale, i.batch, i.replaced_state, "
-                     "i.older_state "
+                     "i.older_state, i.made IS NULL AND i.replaced_state IS NOT NULL "
                      "FROM intent i JOIN thing t ON t.id = i.thing WHERE i.id = ?")
                    .bind(value_of(id));
     if (!row.step()) return no_intent(id);
@@ -409,6 +410,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
     draft.plan = Plan{*std::move(steps), *std::move(probe)};
     draft.image_stale = row.maybe_text(intent_column::image_stale);
     draft.replaced_state = row.maybe_text(intent_column::replaced_state);
+    draft.put_back = row.integer(intent_column::put_back) != 0;
     Intent intent{id,
                   DomainId(row.integer(intent_column::domain)),
                   row.integer(intent_column::thing),

@@ -19,6 +19,7 @@
 #include "store/base/clock.hpp"
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
+#include "store/classes/libxl_defaults.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/initial_devices.hpp"
 #include "store/core/product.hpp"
@@ -79,7 +80,9 @@ void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
     for (const auto n : available)
         text += (text.size() > 1 ? "," : "") + std::to_string(n);
     db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'b_info'")
-        .bind(with_libxl_member("b_info", b_info, "avail_vcpus", text + "]"))
+        // libxl writes no empty bitmap.
+        .bind(available.empty() ? json_without_member(b_info, "avail_vcpus")
+                                : with_libxl_member("b_info", b_info, "avail_vcpus", text + "]"))
         .bind(value_of(domain))
         .run();
 }
@@ -387,7 +390,13 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
     XLSTORE_TRACE(
         "settled", value_of(fast.domain()),
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
-    if (draft.verb == Verb::add && image == Image::after) write_place(db, *intent, addresses);
+    if (draft.verb == Verb::add && image == Image::after) {
+        write_place(db, *intent, addresses);
+        const auto place = addresses.find(id);
+        if (place != addresses.end() && draft.image_after && !draft.put_back)
+            intent->draft.image_after =
+                with_place_of(draft.thing.device_class, *draft.image_after, place->second);
+    }
     const auto& shown = shown_by(draft, image);
     HistoryLine line{fast.domain(),
                      std::string(verb_name(draft.verb)),

@@ -12,6 +12,7 @@
 #include "store/base/clock.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/classes/class_rebuild.hpp"
+#include "store/core/domain.hpp"
 #include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
@@ -48,15 +49,39 @@ std::optional<std::string> owner_of(Db& db, DomainId domain, std::int64_t thing,
     return taken.text(0);
 }
 
+// An entry without rows (of an imported document, or an older release) has by its class what it is
+// made of. That matters where another key gives the same name: libxl's ids of PCI devices.
+std::optional<std::string> unrecorded_owner_of(Db& db, DomainId domain, std::int64_t thing,
+                                               const Product& product)
+{
+    if (!product.name.starts_with("pci-pt-")) return std::nullopt;
+    auto rows = db.prepare(
+                      "SELECT id, key, json FROM thing WHERE domain = ? AND class = 'pcidevs' AND "
+                      "id <> ? AND state <> 'stale' AND primary_at = 'qemu' AND "
+                      "NOT EXISTS (SELECT 1 FROM product p WHERE p.thing = thing.id)")
+                    .bind(value_of(domain))
+                    .bind(thing);
+    while (rows.step()) {
+        ThingRow other;
+        other.name = ThingName{"pcidevs", rows.text(1)};
+        other.json = rows.text(2);
+        if (has_product(products_of(other), product)) return other.name.text();
+    }
+    return std::nullopt;
+}
+
 Result<void> all_free(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,
                       const std::vector<Product>& products)
 {
     if (XLSTORE_MUTATION("id of another thing")) return {};
-    for (const auto& product : products)
-        if (const auto owner = owner_of(db, domain, thing, product))
+    for (const auto& product : products) {
+        auto owner = owner_of(db, domain, thing, product);
+        if (!owner) owner = unrecorded_owner_of(db, domain, thing, product);
+        if (owner)
             return Error(Errc::exists,
                          name.text() + ": " + shown(product) + " belongs to " + *owner + " (R16)",
                          "nothing was changed; choose another id, or detach that one first");
+    }
     return {};
 }
 
@@ -118,6 +143,22 @@ MadeOf made_of(Db& db, DomainId domain, const ThingRow& entry)
         (other ? made.of_others : made.products).push_back(with_undo(std::move(product)));
     }
     return made;
+}
+
+std::string owners_among(Db& db, DomainId domain, const ThingName& thing,
+                         const std::vector<Product>& products)
+{
+    const auto entry = read_thing(db, domain, thing);
+    const std::int64_t own = entry ? entry->id : 0;
+    std::string text;
+    for (const auto& product : products) {
+        auto owner = owner_of(db, domain, own, product);
+        if (!owner) owner = unrecorded_owner_of(db, domain, own, product);
+        if (owner)
+            text += (text.empty() ? "" : ", ") + product.kind + " " + json_shown(product.name) +
+                    " belongs to " + *owner;
+    }
+    return text;
 }
 
 Result<void> claim_products(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,

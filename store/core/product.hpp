@@ -23,6 +23,11 @@ namespace xlstore {
 /// What `entry` is made of, as its rows or else its class say it.
 [[nodiscard]] MadeOf made_of(Db& db, DomainId domain, const ThingRow& entry);
 
+/// For people: which of `products` other things than `thing` have, "device \"tab\" belongs to
+/// qemu/tab"; "": none of them.
+[[nodiscard]] std::string owners_among(Db& db, DomainId domain, const ThingName& thing,
+                                       const std::vector<Product>& products);
+
 /// The entry of `thing` gets these products in the place of those that it has, and claims them.
 /// Error exists, naming the other thing: nothing was written then.
 Result<void> replace_products(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,

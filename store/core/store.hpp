@@ -21,6 +21,7 @@
 #include "store/base/domain_id.hpp"
 #include "store/base/error.hpp"
 #include "store/base/log.hpp"
+#include "store/core/host_hooks.hpp"
 #include "store/database/db.hpp"
 #include "store/database/place.hpp"
 #include "store/database/private_copy.hpp"
@@ -150,6 +151,8 @@ public:
     [[nodiscard]] const ProcessId& self() const noexcept { return self_; }
     [[nodiscard]] const std::string& program() const noexcept { return program_; }
     [[nodiscard]] std::int64_t session() const noexcept { return session_id_; }
+    /// What this program does itself for devices of the host's; the caller's to fill in.
+    [[nodiscard]] HostHooks& host() noexcept { return host_; }
     void log(LogLevel level, std::string_view line) const noexcept
     {
         log(level, [&] { return line; });
@@ -294,6 +297,7 @@ private:
 
     std::string directory_;
     std::string program_;
+    HostHooks host_;
     std::shared_ptr<const Log> log_;
     FileIdentity database_;
     std::optional<FileIdentity> wal_;        // of SQLite's; nothing: it is not written to

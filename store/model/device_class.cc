@@ -8,10 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <optional>
 
+#include "store/model/pci_address.hpp"
 #include "store/model/vdev.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
@@ -160,9 +160,7 @@ std::string key_of(KeyRule rule, Identity& identity)
         const auto func = static_cast<unsigned>(identity.integer("func", 0, 0, 7));
         // Given by name alone: libxl looks up the rest when it adds the device.
         if (named && domain == 0 && bus == 0 && dev == 0 && func == 0) return {};
-        std::array<char, 32> text{};
-        std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.%01x", domain, bus, dev, func);
-        return text.data();
+        return PciAddress{domain, bus, dev, func}.text();
     }
     case KeyRule::position:
         return {};
@@ -239,11 +237,12 @@ std::string element_of_key(const DeviceClass& device_class, std::string_view key
             members.emplace_back("name", json_quote(key));
             break;
         }
-        std::array<unsigned, 4> at{};
-        std::sscanf(std::string(key).c_str(), "%x:%x:%x.%x", &at[0], &at[1], &at[2], &at[3]);
-        std::size_t number = at.size();
-        for (const char* field : {"func", "dev", "bus", "domain"})
-            if (at.at(--number) != 0) members.emplace_back(field, std::to_string(at.at(number)));
+        const auto at = pci_address_from(key).value_or(PciAddress{});
+        for (const auto& [field, number] : {std::pair{"func", at.function},
+                                            {"dev", at.device},
+                                            {"bus", at.bus},
+                                            {"domain", at.segment}})
+            if (number != 0) members.emplace_back(field, std::to_string(number));
         break;
     }
     case KeyRule::position:

@@ -40,6 +40,15 @@ constexpr auto kDisk = std::to_array<std::string_view>({
     "transport", "irq", "base", "colo_enable", "colo_restore_enable", "colo_host", "colo_port",
     "colo_export", "active_disk", "hidden_disk", "trusted", "grant_usage",
 });
+
+constexpr auto kPciDevice = std::to_array<std::string_view>({
+    "func", "dev", "bus", "domain", "vdevfn", "vfunc_mask", "msitranslate", "power_mgmt",
+    "permissive", "seize", "rdm_policy", "name",
+});
+
+constexpr auto kUsbController = std::to_array<std::string_view>({
+    "type", "devid", "version", "ports", "backend_domid", "backend_domname",
+});
 // clang-format on
 
 }  // namespace
@@ -49,6 +58,8 @@ std::span<const std::string_view> libxl_fields(std::string_view place)
     if (place == "c_info") return kCreateInfo;
     if (place == "b_info") return kBuildInfo;
     if (place == "disks") return kDisk;
+    if (place == "pcidevs") return kPciDevice;
+    if (place == "usbctrls") return kUsbController;
     return {};
 }
 

@@ -14,8 +14,8 @@
 
 namespace xlstore {
 
-/// The members of the structure at `place` ("c_info", "b_info", "disks": one element) in libxl's
-/// order. Empty: the place is not known here.
+/// The members of the structure at `place` ("c_info", "b_info"; "disks", "pcidevs", "usbctrls": one
+/// element) in libxl's order. Empty: the place is not known here.
 [[nodiscard]] std::span<const std::string_view> libxl_fields(std::string_view place);
 
 /// As json_with_member(), but a new member of the structure at `place` stands directly behind the

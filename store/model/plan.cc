@@ -77,10 +77,17 @@ Result<void> only_members(std::string_view object, std::initializer_list<std::st
 
 }  // namespace
 
+std::string_view executor_name(Executor executor) noexcept
+{
+    return executor == Executor::host ? "host" : "qemu";
+}
+
 std::string command_to_json(const Command& command)
 {
     std::string text = "{\"execute\":" + json_quote(command.execute);
     if (!command.arguments.empty()) text += ",\"arguments\":" + command.arguments;
+    if (command.by != Executor::qemu)
+        text += ",\"by\":" + json_quote(executor_name(command.by));
     return text + "}";
 }
 
@@ -96,6 +103,11 @@ Result<Command> command_from_json(std::string_view object)
             return bad_plan("the arguments of " + json_shown(command.execute) +
                             " are not an object");
         command.arguments = *arguments;
+    }
+    if (const auto by = json_find(object, "by")) {
+        if (*by != json_quote(executor_name(Executor::host)))
+            return bad_plan("nothing is known that carries out " + json_shown(command.execute));
+        command.by = Executor::host;
     }
     return command;
 }

@@ -19,10 +19,16 @@ inline constexpr std::string_view kDeviceDel = "device_del";
 inline constexpr std::string_view kAnonymousKind = "anonymous";
 inline constexpr std::string_view kAnonymousPath = "/machine/peripheral-anon";
 
-/// A QMP command. `arguments` is a JSON object, or empty for none.
+/// Who carries a command out: QEMU, or (of a thing that has more than one primary) the embedder
+/// (store/operation/other_primary.hpp).
+enum class Executor { qemu, host };
+[[nodiscard]] std::string_view executor_name(Executor executor) noexcept;
+
+/// A QMP command, or one to another executor. `arguments` is a JSON object, or empty for none.
 struct Command {
     std::string execute;
     std::string arguments;
+    Executor by = Executor::qemu;
 };
 
 struct Step {
@@ -69,7 +75,8 @@ struct Plan {
     Probe probe;
 };
 
-// A command as {"execute": …, "arguments": …}; without arguments when it has none.
+// A command as {"execute": …, "arguments": …, "by": …}; without arguments when it has none, without
+// "by" when it is QEMU's.
 [[nodiscard]] std::string command_to_json(const Command& command);
 /// Error invalid: it is none.
 Result<Command> command_from_json(std::string_view minified);

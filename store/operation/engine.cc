@@ -28,6 +28,7 @@
 #include "store/operation/asked.hpp"
 #include "store/operation/grace.hpp"
 #include "store/operation/open_intents.hpp"
+#include "store/operation/other_primary.hpp"
 #include "store/operation/plan_runner.hpp"
 #include "store/os/image_opener.hpp"
 #include "store/qmp/address.hpp"
@@ -187,9 +188,13 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
                   : "nothing was changed";
     // A descriptor set that nothing uses harms no later operation: QEMU drops it when the guest
     // runs.
-    if (!there.present.empty() && !XLSTORE_MUTATION("probe before commit 1"))
-        co_return Error(Errc::exists, subject + " cannot be added: " + there.reason,
+    if (!there.present.empty() && !XLSTORE_MUTATION("probe before commit 1")) {
+        const auto owners = owners_among(store_->db(), domain_.id, draft.thing, there.present);
+        co_return Error(Errc::exists,
+                        subject + " cannot be added: " + there.reason +
+                            (owners.empty() ? "" : "; " + owners + " (R16)"),
                         changed + "; detach it first, or choose other ids");
+    }
     if (!there.image && !there.half)
         co_return Error(monitor_.usable() ? Errc::refused : Errc::protocol,
                         subject + ": " + there.reason, changed);
@@ -268,9 +273,15 @@ Task<Result<Done>> Engine::conclude(OpenIntents& open, Carried carried, Deadline
         open.verb == Verb::add && carried.refusal && found.image == Image::after;
     const bool unproved = carried.unproved && found.image != Image::after &&
                           !XLSTORE_MUTATION("doubt of what is not proved");
-    const bool stays_open = waits || undone_is_there || unproved || found.half || !found.image;
+    bool stays_open = waits || undone_is_there || unproved || found.half || !found.image;
     std::string evidence = found.reason;
     if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
+    if (!stays_open) {
+        auto rest = co_await follow_image(*store_, domain_, open.ids, *found.image, Known::by_plan,
+                                          settle_deadline(until));
+        stays_open = !rest;
+        evidence += rest ? *rest : "; " + rest.error().message;
+    }
     Result<void> written;
     if (stays_open) {
         std::optional<std::vector<Product>> seen;  // as it was, where nothing was seen
@@ -351,6 +362,8 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
         auto opened = co_await open_files(store_->loop(), draft.plan.steps, until);
         if (!opened) co_return std::move(opened).error();
         if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
+        if (auto ok = add_other_primaries(*store_, domain_, draft); !ok)
+            co_return std::move(ok).error();
         // A removal's plan may be another by now; it has no images.
         opened->resize(draft.plan.steps.size());
         std::move(opened->begin(), opened->end(), std::back_inserter(files));

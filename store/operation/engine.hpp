@@ -101,6 +101,7 @@ public:
     Task<Result<void>> stay_connected(Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
+    [[nodiscard]] Store& store() noexcept { return *store_; }
     [[nodiscard]] SlowHold& hold() noexcept { return hold_; }
     [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
     [[nodiscard]] Loop& loop() noexcept { return store_->loop(); }

@@ -56,7 +56,7 @@ Result<Draft> draft_of_add(Db& db, DomainId domain, const Intention& intention)
         draft = Draft{Verb::add,        *std::move(name), std::nullopt,
                       *std::move(json), std::nullopt,     *std::move(plan)};
     } else {
-        draft = draft_attach(intention.device_class, intention.json);
+        draft = draft_hot_plug(intention.device_class, intention.json);
     }
     if (!draft) return draft;
     if (const auto entry = read_thing(db, domain, draft->thing))

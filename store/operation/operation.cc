@@ -123,7 +123,7 @@ Result<Prepared> prepare(Request request)
         Wish wish{Verb::add, *std::move(thing), *std::move(json)};
         return Prepared{std::move(request), std::move(wish)};
     }
-    auto draft = draft_attach(request.device_class, request.text);
+    auto draft = draft_hot_plug(request.device_class, request.text);
     if (!draft) return std::move(draft).error();
     Wish wish = wish_of(*draft);
     return Prepared{std::move(request), std::move(wish), *std::move(draft)};

@@ -9,6 +9,7 @@
 #include "store/operation/engine.hpp"
 #include "store/operation/grace.hpp"
 #include "store/operation/open_intents.hpp"
+#include "store/operation/other_primary.hpp"
 #include "store/operation/overtaken.hpp"
 #include "store/operation/plan_runner.hpp"
 #include "store/qmp/probe.hpp"
@@ -97,6 +98,13 @@ Task<Result<Resolved>> Engine::settle_found(const std::vector<Intent>& intents, 
         std::any_of(steps.begin(), steps.end(),
                     [](const Step& step) { return only_asks_the_guest(step.command); }))
         found.reason += "; whether its guest was asked to let go is not known";
+    auto rest = co_await follow_image(*store_, domain_, ids_of(intents), *found.image,
+                                      Known::by_looking, settle_deadline(until));
+    if (!rest) {
+        found.reason += "; " + rest.error().message;
+        co_return co_await leave_open(intents, found, until);
+    }
+    found.reason += *rest;
     std::string evidence = found.reason;
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
     Addresses addresses;

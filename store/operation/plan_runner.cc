@@ -22,6 +22,7 @@
 #include "store/core/product.hpp"
 #include "store/operation/asked.hpp"
 #include "store/operation/grace.hpp"
+#include "store/operation/other_primary.hpp"
 #include "store/qmp/probe.hpp"
 #include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
@@ -51,13 +52,20 @@ std::string with_captured(std::string arguments, const std::map<std::string, std
 
 std::string qemu_said(const Command& command, const qmp::Reply& reply)
 {
-    return "QEMU refused " + command.execute + ": " + qmp::printable(reply.error_desc);
+    const std::string who = command.by == Executor::qemu ? "QEMU" : "this program";
+    return who + " refused " + command.execute + ": " + qmp::printable(reply.error_desc);
 }
 
 std::string traced(const Evidence& found)
 {
     if (found.half) return "half";
     return found.image ? std::string(image_name(*found.image)) : "nothing";
+}
+
+// It changes nothing: whether it ran need not be known.
+bool is_query(const Command& command)
+{
+    return command.execute.starts_with("query-");
 }
 
 bool makes_something(const Step& step)
@@ -126,6 +134,9 @@ Task<PlanRunner::Shut> PlanRunner::watch_tray(const Draft& whole, Deadline until
 
 Task<Result<qmp::Reply>> PlanRunner::send(Command command, Deadline until, int file_descriptor)
 {
+    if (command.by != Executor::qemu)
+        co_return co_await carry_out_elsewhere(engine_->store(), engine_->domain(),
+                                               std::move(command), until);
     const auto patience = std::min(until, Clock::now() + kReleaseWait);
     for (;;) {
         XLSTORE_TRACE("sending", value_of(engine_->domain().id), command.execute);
@@ -320,12 +331,13 @@ Task<PlanRunner::Next> PlanRunner::run_step(const Draft& whole, const Step& step
     const bool asks = only_asks_the_guest(step.command);
     // A device has to be gone before what it depends on.
     if (!asks && was_asked_ && !co_await guest_let_go(until)) co_return Next::step;
-    const Command command{step.command.execute, with_captured(step.command.arguments, captured_)};
+    const Command command{step.command.execute, with_captured(step.command.arguments, captured_),
+                          step.command.by};
     auto reply = co_await send(command, until, image);
     if (!reply) {
         broken_ = true;
         carried_.evidence.reason = reply.error().message;
-        carried_.unproved = whole.verb == Verb::add && !makes_something(step);
+        carried_.unproved = whole.verb == Verb::add && !makes_something(step) && !is_query(command);
         co_return Next::finding_out;
     }
     const auto device = asks ? device_of_removal(command.arguments) : Product{};
@@ -345,7 +357,8 @@ Task<PlanRunner::Next> PlanRunner::run_step(const Draft& whole, const Step& step
     }
     if (step.undo)
         undoing_.push_back(
-            Undoing{Command{step.undo->execute, with_captured(step.undo->arguments, captured_)},
+            Undoing{Command{step.undo->execute, with_captured(step.undo->arguments, captured_),
+                            step.undo->by},
                     makes_something(step)});
     if (!asks) co_return Next::step;
     was_asked_ = true;

@@ -15,6 +15,7 @@
 #include "store/classes/device_model.hpp"
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -26,16 +27,6 @@ using Id = std::pair<std::string, std::string>;  // kind and name
 Id id_of(const Product& product)
 {
     return {product.kind, product.name};
-}
-
-// libxl's id of a PCI device passed through; the entry has no products of its own in this version.
-std::string pci_device(const std::string& key)
-{
-    const auto colon = key.find(':');
-    if (colon == std::string::npos) return {};
-    std::string id = "pci-pt-" + key.substr(colon + 1);
-    std::replace(id.begin(), id.end(), ':', '_');
-    return id;
 }
 
 std::string names_of(const std::vector<Product>& products)
@@ -60,8 +51,6 @@ public:
     {
         for (auto& row : read_things(db_, domain_)) {
             if (row.primary != "qemu") continue;
-            if (row.name.device_class == "pcidevs")
-                known_.emplace("device", pci_device(row.name.key));
             SurveyedEntry entry;
             entry.open = open_intent_of(db_, domain_, row.name).has_value();
             auto made = made_of(db_, domain_, row);
@@ -135,12 +124,27 @@ public:
     Survey survey_;
 
 private:
+    // libxl's id of a PCI device is that of another segment's, too; QEMU says which it is.
+    [[nodiscard]] bool is_of_another_segment(const ThingRow& row, const Product& product) const
+    {
+        if (row.name.device_class != "pcidevs" || row.name.key.starts_with('#')) return false;
+        const auto host = there_.host_pci.find(product.name);
+        if (product.kind != "device" || host == there_.host_pci.end()) return false;
+        const auto address = pci_address_from(host->second);
+        return address && address->text() != row.name.key;
+    }
+
     // Which of its products are there.
     void judge(SurveyedEntry& entry, std::set<Id>& claimed)
     {
         std::vector<Product> has;
         std::vector<Product> has_not = entry.of_others;
         std::erase_if(entry.products, [&](const Product& product) {
+            if (is_of_another_segment(entry.row, product)) {
+                entry.of_others.push_back(product);
+                has_not.push_back(product);
+                return true;
+            }
             known_.insert(id_of(product));
             if (is_fdset(product)) return false;
             const bool is_there = there_.has(product.kind, product.name);
@@ -162,6 +166,10 @@ private:
         if (!has.empty()) entry.evidence = "QEMU has " + names_of(has);
         if (!has_not.empty())
             entry.evidence += (has.empty() ? "QEMU has no " : ", but no ") + names_of(has_not);
+        for (const auto& product : has_not)
+            if (is_of_another_segment(entry.row, product))
+                entry.evidence += " of this address: it is that of " +
+                                  json_shown(there_.host_pci.find(product.name)->second);
     }
 
     // Why an entry without products is not held against QEMU; "": it is, in another way.
@@ -169,11 +177,9 @@ private:
     {
         if (row.state == "stale" || drive_of(row)) return {};
         if (row.name.device_class == "disks") return "libxl knows no such vdev";
-        if (row.name.device_class != "pcidevs" || row.name.key.starts_with('#'))
-            return "nothing of it has a name in QEMU yet";
-        const std::string id = pci_device(row.name.key);
-        if (there_.has("device", id)) return {};
-        return "QEMU has no device " + json_shown(id) + "; its bus alone does not tell more";
+        if (row.name.device_class == "pcidevs")
+            return "it is given by a name that xenstore alone knows";
+        return "nothing of it has a name in QEMU yet";
     }
 
     [[nodiscard]] const SurveyedEntry* entry_of(const std::string& drive) const

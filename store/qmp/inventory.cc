@@ -9,6 +9,7 @@
 #include <array>
 
 #include "store/base/limits.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
 
@@ -367,6 +368,30 @@ std::string Inventory::type_of(std::string_view kind, const std::string& name) c
     return it == of_kind->second.end() ? std::string() : it->second;
 }
 
+namespace {
+
+// QEMU's word for which of the host's PCI devices each is. A device may go while QEMU is asked: no
+// answer is none.
+Task<Result<std::map<std::string, std::string>>> host_pci_devices(Monitor& monitor,
+                                                                  TypeByName devices,
+                                                                  Deadline until)
+{
+    std::map<std::string, std::string> found;
+    for (const auto& [id, type] : devices) {
+        if (type != kPciPassthrough) continue;
+        const std::string arguments =
+            "{\"path\":" + json_quote(std::string(kPeripherals) + "/" + id) +
+            R"(,"property":"hostaddr"})";
+        auto reply = co_await monitor.execute("qom-get", arguments, until);
+        if (!reply) co_return std::move(reply).error();
+        if (reply->ok && json_type(reply->value) == JsonType::string)
+            found.emplace(id, json_decode_string(reply->value));
+    }
+    co_return found;
+}
+
+}  // namespace
+
 Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
 {
     Inventory inventory;
@@ -378,6 +403,9 @@ Task<Result<Inventory>> take_inventory(Monitor& monitor, Deadline until)
     auto drives = co_await query_drives(monitor, until);
     if (!drives) co_return std::move(drives).error();
     inventory.drives = *std::move(drives);
+    auto host_pci = co_await host_pci_devices(monitor, inventory.names["device"], until);
+    if (!host_pci) co_return std::move(host_pci).error();
+    inventory.host_pci = *std::move(host_pci);
     ListBound whole("what is in QEMU");
     for (const auto& [kind, names] : inventory.names)
         for (const auto& [name, type] : names)

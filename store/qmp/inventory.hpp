@@ -100,6 +100,9 @@ Task<Result<Drives>> query_drives(qmp::Monitor& monitor, Deadline until);
 struct Inventory {
     std::map<std::string, TypeByName, std::less<>> names;  // by kind
     Drives drives;                                         // with the sets that media came by
+    /// Of each PCI device that is passed through, by its id, the host's device ("0000:03:00.0"):
+    /// libxl's id does not tell two PCI segments apart. Nothing of one of which QEMU does not say.
+    std::map<std::string, std::string> host_pci = {};
 
     [[nodiscard]] bool has(std::string_view kind, const std::string& name) const;
     /// "" where it is not there, or has none.

@@ -5,7 +5,7 @@
 //   2. Each device is asked for the properties that name a back end or a link (see_device).
 //   3. Grouping gives a back end to the device that names it, a node to the top that stands on it;
 //      what has a known owner is left out.
-//   4. A USB device or controller, or a processor, becomes an entry of its class
+//   4. A USB or PCI device, a USB controller, or a processor, becomes an entry of its class
 //      (class_rebuild.hpp); anything else one of class `qemu` with its products, so that one detach
 //      takes out all of it.
 #include "store/qmp/proposal.hpp"
@@ -17,6 +17,7 @@
 #include <set>
 
 #include "store/classes/class_rebuild.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -91,8 +92,10 @@ std::string path_of(const Product& device)
 }
 
 // Properties that say what a device is made of, or where it is plugged in; and all its links.
-bool is_telling(const std::string& name, const std::string& type)
+bool is_telling(const std::string& driver, const std::string& name, const std::string& type)
 {
+    // Of many devices `addr` is something else.
+    if (driver == kPciPassthrough && (name == "addr" || name == "permissive")) return true;
     constexpr std::array<std::string_view, 7> names = {"chardev", "netdev",  "port",    "p2",
                                                        "p3",      "hostbus", "hostaddr"};
     return type.starts_with("link<") || std::find(names.begin(), names.end(), name) != names.end();
@@ -107,7 +110,7 @@ Task<Result<SeenDevice>> see_device(Monitor& monitor, Product device, std::strin
     if (!members) co_return std::move(members).error();
     ListBound bound("what device " + json_shown(device.name) + " is made of");
     for (const auto& [name, type] : *members) {
-        if (!is_telling(name, type)) continue;
+        if (!is_telling(seen.driver, name, type)) continue;
         const std::string what =
             "{\"path\":" + json_quote(path) + ",\"property\":" + json_quote(name) + "}";
         auto reply = co_await monitor.execute("qom-get", what, until);

@@ -262,6 +262,8 @@ void check_arguments(struct world* world)
     INVALID(xlstore_batch_start(s, NULL, "[{\"eject\":\"hdc\"}]", 0, NULL, tell, &t, &op));
     INVALID(xlstore_batch_start(s, "domid:7", NULL, 0, NULL, tell, &t, &op));
     INVALID(xlstore_batch_start(s, "domid:7", "[{\"eject\":\"hdc\"}]", 0, NULL, NULL, &t, &op));
+    INVALID(xlstore_set_pci_hook(NULL, NULL, NULL, NULL));
+    OK(xlstore_set_pci_hook(s, NULL, "/sys", NULL));
     INVALID(xlstore_wait(NULL, 1, NULL, &r));
     INVALID(xlstore_wait(s, 1, &bad, &r));
     INVALID(xlstore_wait_start(NULL, 1, NULL, tell, &t, &op));

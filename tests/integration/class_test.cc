@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The device classes of libxl on a real QEMU: what each sends, what stays in the document.
+#include <map>
+
 #include "tests/support/domain_test.hpp"
 
 namespace xlstore::test {
@@ -31,11 +33,15 @@ TEST_F(ClassTest, UsbControllersOfEachVersion)
         SCOPED_TRACE(version);
         const auto key = std::to_string(devid++);
         ASSERT_TRUE(ended(xl({"attach", "7", "usbctrls",
-                              R"({"type":"devicemodel","devid":)" + key + R"(,"version":)" +
-                                  version + R"(,"ports":6})"}),
+                              R"({"devid":)" + key + R"(,"version":)" + version + "}"}),
                           0));
         EXPECT_TRUE(contains(domain_.devices(), "xenusb-" + key));
-        EXPECT_EQ(exported("$.usbctrls[" + std::to_string(devid - 2) + "].version"), version);
+        const auto exported_controller = "$.usbctrls[" + std::to_string(devid - 2) + "]";
+        EXPECT_EQ(exported(exported_controller + ".version"), version);
+        // As libxl keeps it: with what it filled in.
+        EXPECT_EQ(exported(exported_controller + ".type"), "devicemodel");
+        const std::map<std::string, std::string> ports = {{"1", "2"}, {"2", "6"}, {"3", "8"}};
+        EXPECT_EQ(exported(exported_controller + ".ports"), ports.at(version));
         EXPECT_TRUE(all_is_settled());
     }
     for (const char* key : {"1", "2", "3"})
@@ -45,6 +51,9 @@ TEST_F(ClassTest, UsbControllersOfEachVersion)
     refused({"attach", "7", "usbctrls", R"({"type":"devicemodel","devid":4,"version":7})"}, 1,
             "invalid", "version 7");
     refused({"attach", "7", "usbctrls", R"({"type":"pv","devid":4})"}, 1, "invalid", "pv");
+    refused({"attach", "7", "usbctrls", R"({"devid":4,"version":1,"ports":6})"}, 1, "invalid",
+            "version 1 has 2 ports");
+    refused({"attach", "7", "nics", R"({"devid":4})"}, 1, "invalid", "vif_ioemu");
 }
 
 TEST_F(ClassTest, UsbDevicesThatQemuEmulates)

@@ -20,7 +20,7 @@ protected:
         // What is not initial: the other image, and a controller that libxl could add.
         EXPECT_TRUE(ended(xl({"insert", "7", "hdc", domain_.image('b')}), 0));
         EXPECT_TRUE(ended(xl({"attach", "7", "usbctrls",
-                              R"({"devid": 1, "type": "devicemodel", "version": 2, "ports": 4})"}),
+                              R"({"devid": 1, "type": "devicemodel", "version": 2, "ports": 6})"}),
                           0));
         EXPECT_TRUE(
             ended(xl({"attach", "7", "usbdevs",

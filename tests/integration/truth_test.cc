@@ -25,7 +25,7 @@ void execute(const std::string& store, const std::string& statements)
 std::string usb_controller(int devid)
 {
     return R"({"type":"devicemodel","devid":)" + std::to_string(devid) +
-           R"(,"version":2,"ports":4})";
+           R"(,"version":2,"ports":6})";
 }
 
 /// A command that was killed, and is given once more.

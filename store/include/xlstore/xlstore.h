@@ -255,6 +255,32 @@ int32_t xlstore_eject_start(xlstore_store* store, const char* domain, const char
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
+/* PCI devices. QEMU's part of one is the store's; the hypervisor's (permissions, interrupts,
+ * assignment, reset) is the embedder's, by this hook. Without it, attaching and detaching things of
+ * class pcidevs in QEMU is refused, and so is their part of a creation, which is a note then.
+ *
+ * The hook is called after QEMU has added the device and before the commit that says so; when QEMU
+ * has it no longer, before the commit that takes its entry away; and to undo. It is called from
+ * within the calls that go on with operations (those that wait, and xlstore_dispatch), holds no
+ * lock but the domain's slow lock, may be called again for what it has done already (which is
+ * success), must not call into the store, wait, throw or jump. It returns 0 when it is done. Any
+ * other value: it is not done, and `why` (why_size bytes, empty at first) may have got the reason;
+ * an add is undone then, a removal stays in doubt until a later try succeeds.
+ *
+ * `hook` NULL: none any more. `sysfs`: where the kernel shows the host's devices; NULL: "/sys". A
+ * device is attached only while the driver pciback has it there. */
+typedef struct xlstore_pci_task {
+    uint32_t struct_size;
+    int32_t domid;
+    int32_t assign;      /* 1: assign it to the domain; 0: take it back */
+    const char* address; /* "0000:03:00.0" */
+    const char* json;    /* the thing, as the document has it */
+} xlstore_pci_task;
+typedef int32_t (*xlstore_pci_hook)(const xlstore_pci_task* task, char* why, size_t why_size,
+                                    void* userdata);
+int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const char* sysfs,
+                             void* userdata);
+
 /* Several of these under one slow lock and one connection; `requests` is a JSON array as xlstore(1)
  * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are
  * done or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. */

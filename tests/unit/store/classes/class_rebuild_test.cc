@@ -16,10 +16,10 @@ std::string rebuilt(const SeenDevice& device, const std::vector<VcpuSlot>& slots
 void there_and_back(const std::string& device_class, const std::string& json, SeenDevice device)
 {
     SCOPED_TRACE(json);
-    const auto draft = draft_attach(device_class, json);
+    const auto draft = draft_hot_plug(device_class, json);
     ASSERT_TRUE(draft) << draft.error().message;
     device.id = draft->plan.probe.products.front().name;
-    EXPECT_EQ(rebuilt(device), draft->thing.text() + " " + json);
+    EXPECT_EQ(rebuilt(device), draft->thing.text() + " " + *draft->image_after);
 }
 
 TEST(ClassRebuildTest, IsTheOtherWayRound)
@@ -37,6 +37,12 @@ TEST(ClassRebuildTest, IsTheOtherWayRound)
                     {{"parent_bus", bus}, {"port", "\"2\""}, {"hostbus", "1"}, {"hostaddr", "5"}}});
     there_and_back("usbdevs", R"({"ctrl":4,"port":1,"type.emulated":{"driver":"usb-tablet"}})",
                    {"", "usb-tablet", {{"parent_bus", bus}, {"port", "\"1\""}}});
+    there_and_back("pcidevs", R"({"func":1,"bus":3,"domain":1,"vfunc_mask":1,"permissive":true})",
+                   {"",
+                    "xen-pci-passthrough",
+                    {{"hostaddr", "\"0001:03:00.1\""}, {"permissive", "true"}, {"addr", "0"}}});
+    there_and_back("pcidevs", R"({"dev":16,"vdevfn":48,"vfunc_mask":1})",
+                   {"", "xen-pci-passthrough", {{"hostaddr", "\"0000:00:10.0\""}, {"addr", "48"}}});
 }
 
 TEST(ClassRebuildTest, VcpuByItsSlot)
@@ -54,6 +60,10 @@ TEST(ClassRebuildTest, NothingIsGuessed)
     const std::string bus = R"("/machine/peripheral/xenusb-4/xenusb-4.0")";
     for (const SeenDevice& device : {
              SeenDevice{"usb3", "nec-usb-xhci", {}},  // not libxl's id
+             // Which device of the host's it is was not told, or is another.
+             SeenDevice{"pci-pt-03_00.0", "xen-pci-passthrough", {}},
+             SeenDevice{"pci-pt-03_00.0", "xen-pci-passthrough", {{"hostaddr", "\"0000:04:00.0\""}}},
+             SeenDevice{"pci-pt-03_00.0", "e1000e", {{"hostaddr", "\"0000:03:00.0\""}}},
              SeenDevice{"xenusb-", "nec-usb-xhci", {}}, SeenDevice{"xenusb-+1", "nec-usb-xhci", {}},
              SeenDevice{"xenusb-1", "qemu-xhci", {}},              // not its driver
              SeenDevice{"xenusb-emulated-4-1", "usb-tablet", {}},  // no place

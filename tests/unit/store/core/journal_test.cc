@@ -262,6 +262,18 @@ TEST_F(JournalTest, VcpuIsInTheBitmapOfTheDocument)
     EXPECT_EQ(cell(available), "[0,1,3]");
     ASSERT_TRUE(settle(slow, *intents, Image::before));
     EXPECT_EQ(cell(available), "[0,1]");
+    // libxl writes no empty bitmap.
+    for (const char* key : {"0", "1"}) {
+        Draft first = tablet(std::string("cpu-") + key);
+        first.thing = ThingName{"vcpus", key};
+        first.image_after = std::string(R"({"index":)") + key + "}";
+        const auto opened = open(slow, first);
+        ASSERT_TRUE(opened) << opened.error().message;
+        ASSERT_TRUE(settle(slow, *opened, Image::before));
+    }
+    EXPECT_EQ(cell("SELECT json_type(text, '$.avail_vcpus') IS NULL FROM document_member WHERE key "
+                   "= 'b_info'"),
+              "1");
 }
 
 // ---- Several at once ----

@@ -93,10 +93,10 @@ TEST_F(ExternalQmpTest, StaleEntryIsNeverInTheWay)
 
 TEST_F(ExternalQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
 {
-    have("present", "pcidevs", "0000:03:00.0", R"({"bus":3})", {});
+    have("present", "usbdevs", "0.1", R"({"ctrl":0,"port":1})", {});
     const std::string plan = R"({"steps":[{"execute":"device_add","arguments":{"id":"pt"}}]})";
-    EXPECT_EQ(intend("pcidevs", R"({"bus":3,"permissive":1})", plan), Errc::exists);
-    EXPECT_EQ(intend("pcidevs", R"({"bus":3})", plan), std::nullopt);
+    EXPECT_EQ(intend("usbdevs", R"({"ctrl":0,"port":1,"type.hostdev":{}})", plan), Errc::exists);
+    EXPECT_EQ(intend("usbdevs", R"({"ctrl":0,"port":1})", plan), std::nullopt);
 }
 
 TEST_F(ExternalQmpTest, TwoPciDevicesByNameAreTwoThings)

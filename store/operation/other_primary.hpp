@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The part of an operation that is not QEMU's, where a thing has more than one primary: the
+// hypervisor has a PCI device assigned. QEMU alone decides which image is there; the rest follows
+// it, before the commit that closes the intent.
+#ifndef XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
+#define XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
+
+#include <string>
+#include <vector>
+
+#include "store/core/store.hpp"
+#include "store/event/task.hpp"
+#include "store/model/domain_row.hpp"
+#include "store/model/intent.hpp"
+#include "store/qmp/protocol.hpp"
+
+namespace xlstore {
+
+/// Adds to the plan what others than QEMU have to do, and checks that it can be done. Error
+/// refused: it cannot, and nothing was changed.
+Result<void> add_other_primaries(Store& store, const DomainRow& domain, Draft& draft);
+
+/// Carries out a step that is not QEMU's. Its answer as QEMU would give one: a refusal has what was
+/// said in error_desc.
+Task<Result<qmp::Reply>> carry_out_elsewhere(Store& store, DomainRow domain, Command command,
+                                             Deadline until);
+
+/// How the image of the intents is known.
+enum class Known { by_plan, by_looking };
+
+/// Brings the other primaries to `image`, which QEMU showed of `intents` (one, or a batch). Value:
+/// what is to be said of it in the evidence, or "". Error: it is not done, and the intents stay
+/// open; a later settle does it.
+Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
+                                       std::vector<IntentId> intents, Image image, Known known,
+                                       Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
