@@ -8,6 +8,7 @@
 #include "store/capi/handle.hpp"
 #include "store/core/journal.hpp"
 #include "store/operation/engine.hpp"
+#include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
 #include "store/text/json_text.hpp"
 
@@ -125,6 +126,12 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     Intention intention{*verb, *std::move(device_class), given.key ? given.key : "",
                         given.json ? given.json : "",
                         given.plan ? std::optional<std::string>(given.plan) : std::nullopt};
+    const auto text = json_minify(intention.json, "json", limits::thing_bytes_max);
+    if (text && intention.verb == Verb::add) {  // what is no JSON is refused below
+        auto whole = with_usb_address(store.host().sysfs, intention.device_class, *text);
+        if (!whole) return std::move(whole).error();
+        intention.json = *std::move(whole);
+    }
     const ReadTransaction snapshot(store.db());
     auto draft = draft_of(store.db(), row.id, intention);
     if (!draft) return draft.error();

@@ -87,7 +87,8 @@ Result<Plan> plan_usbdev(std::string_view json)
     const auto address = host ? json_get_integer(*host, "hostaddr") : std::nullopt;
     if (!bus || !address)
         return Error(Errc::invalid,
-                     "usbdevs: \"type.hostdev\" with \"hostbus\" and \"hostaddr\" is missing");
+                     "usbdevs: \"type.hostdev\" with \"hostbus\" and \"hostaddr\", or \"busid\", is "
+                     "missing");
     const std::string id = "xenusb-" + std::to_string(*bus) + "-" + std::to_string(*address);
     return single_device(id, "{\"id\":" + json_quote(id) + R"(,"driver":"usb-host",)" + place +
                                  R"(,"hostbus":")" + std::to_string(*bus) + R"(","hostaddr":")" +

@@ -20,6 +20,7 @@
 #include "store/lifecycle/registration.hpp"
 #include "store/model/dependency.hpp"
 #include "store/operation/engine.hpp"
+#include "store/operation/host_usb_port.hpp"
 #include "store/qmp/address.hpp"
 #include "store/qmp/inventory.hpp"
 #include "store/qmp/probe.hpp"
@@ -31,12 +32,14 @@ namespace {
 
 // What puts the thing of `thing` into QEMU; nothing: no plan is known, or QEMU itself has to be
 // asked for it (vcpus).
-std::optional<Draft> wanted(const ThingRow& thing)
+std::optional<Draft> wanted(const std::string& sysfs, const ThingRow& thing)
 {
     const auto path = json_get_string(thing.json, "pdev_path").value_or("");
     const bool disk = thing.name.device_class == "disks";
+    // A USB device may have been plugged in anew; where nothing is, QEMU says so.
+    const auto now = with_usb_address(sysfs, thing.name.device_class, thing.json);
     auto draft = disk ? (path.empty() ? draft_eject(thing) : draft_insert(thing, path))
-                      : draft_attach(thing.name.device_class, thing.json);
+                      : draft_attach(thing.name.device_class, now ? *now : thing.json);
     if (!draft) return std::nullopt;
     // A drive that stays empty, for any reason, takes nothing away from the document.
     if (draft->verb == Verb::change) draft->image_stale = thing.json;
@@ -81,14 +84,14 @@ Task<Result<void>> resolve_left_open(Store& store, Engine& engine, Deadline unti
 }
 
 // The things of QEMU's in the order in which they were made, what they depend on before them.
-std::vector<Sought> things_to_seek(Db& db, DomainId domain)
+std::vector<Sought> things_to_seek(Db& db, const std::string& sysfs, DomainId domain)
 {
     std::vector<Sought> things;
     std::vector<Plan> plans;
     for (auto& thing : read_things_as_made(db, domain)) {
         if (thing.primary != "qemu") continue;
         Sought one;
-        one.draft = wanted(thing);
+        one.draft = wanted(sysfs, thing);
         if (one.draft) {
             one.verb = one.draft->verb;
             one.probe = one.draft->plan.probe;
@@ -107,7 +110,7 @@ std::vector<Sought> things_to_seek(Db& db, DomainId domain)
 
 Task<std::vector<Sought>> seek_things(Store& store, Engine& engine, Deadline until)
 {
-    auto things = things_to_seek(store.db(), engine.domain().id);
+    auto things = things_to_seek(store.db(), store.host().sysfs, engine.domain().id);
     for (auto& one : things) {
         if (one.probe.products.empty() && !one.probe.drive) continue;  // nothing of it can be seen
         const auto evidence = co_await run_probe(engine.monitor(), one.verb, one.probe, until);

@@ -15,6 +15,7 @@
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/product.hpp"
+#include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
 #include "store/qmp/inventory.hpp"
 #include "store/text/json_text.hpp"
@@ -97,8 +98,21 @@ struct Prepared {
     std::optional<Draft> draft = {};  // nothing: it depends on the entry, or on what QEMU says
 };
 
-Result<Prepared> prepare(Request request)
+// What is plugged into a port of the host's has another address each time: it is looked up now.
+Result<void> look_up_usb_port(const std::string& sysfs, Request& request)
 {
+    if (request.kind != Request::Kind::attach) return {};
+    const auto text = json_minify(request.text, "thing", limits::thing_bytes_max);
+    if (!text || !usb_port_named_by(request.device_class, *text)) return {};
+    auto whole = with_usb_address(sysfs, request.device_class, *text);
+    if (!whole) return std::move(whole).error();
+    request.text = *std::move(whole);
+    return {};
+}
+
+Result<Prepared> prepare(const std::string& sysfs, Request request)
+{
+    if (auto found = look_up_usb_port(sysfs, request); !found) return std::move(found).error();
     const ThingName named{request.device_class, request.key};
     switch (request.kind) {
     case Request::Kind::detach:
@@ -285,7 +299,7 @@ Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
                                 "only attaches can be all done or none: what a guest has let go "
                                 "of cannot be put back as it was",
                             "nothing was changed; leave --all-or-none away");
-        prepared.push_back(prepare(std::move(request)));
+        prepared.push_back(prepare(store.host().sysfs, std::move(request)));
         if (!prepared.back()) {
             Error error = prepared.back().error();
             error.message = where + error.message;
@@ -332,7 +346,7 @@ Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
 
 Task<Result<Done>> perform(Store& store, DomainRow domain, Request request, Deadline until)
 {
-    auto prepared = prepare(std::move(request));
+    auto prepared = prepare(store.host().sysfs, std::move(request));
     if (!prepared) co_return std::move(prepared).error();
     const DomainId id = domain.id;
     std::string operation =

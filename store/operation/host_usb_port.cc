@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/host_usb_port.hpp"
+
+#include <utility>
+#include <vector>
+
+#include "store/os/host_usb.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+constexpr std::string_view kHostDevice = "type.hostdev";
+constexpr std::string_view kPort = "busid";  // as libxl and xenstore call it
+}  // namespace
+
+std::optional<std::string> usb_port_named_by(std::string_view device_class, std::string_view json)
+{
+    if (device_class != "usbdevs") return std::nullopt;
+    const auto host = json_find(json, kHostDevice);
+    return host ? json_get_string(*host, kPort) : std::nullopt;
+}
+
+Result<std::string> with_usb_address(const std::string& sysfs, std::string_view device_class,
+                                     std::string_view json)
+{
+    const auto port = usb_port_named_by(device_class, json);
+    if (!port) return std::string(json);
+    const auto found = find_usb_device(sysfs, *port);
+    if (!found)
+        return Error(found.error().code, "usbdevs: " + found.error().message,
+                     found.error().advice);
+    // In libxl's order, what it does not know behind it.
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"hostbus", std::to_string(found->bus)}, {"hostaddr", std::to_string(found->address)}};
+    for (const auto& member : json_members(*json_find(json, kHostDevice)))
+        if (member.key != "hostbus" && member.key != "hostaddr")
+            members.emplace_back(member.key, member.value);
+    return json_with_member(json, kHostDevice, json_object(members));
+}
+
+}  // namespace xlstore

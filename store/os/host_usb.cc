@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "store/os/host_usb.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "store/os/regular_file.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::size_t kNumberBytesMax = 4096;  // sysfs gives a page
+
+bool is_number(std::string_view text)
+{
+    return !text.empty() && text.size() <= 3 &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::optional<std::int64_t> number_in(const std::string& path)
+{
+    const auto text = read_regular_file(path, kNumberBytesMax);
+    std::int64_t number = 0;
+    if (!text || std::from_chars(text->data(), text->data() + text->size(), number).ec != std::errc())
+        return std::nullopt;
+    return number;
+}
+
+}  // namespace
+
+bool is_usb_port(std::string_view name) noexcept
+{
+    const auto dash = name.find('-');
+    if (dash == std::string_view::npos || !is_number(name.substr(0, dash))) return false;
+    for (auto ports = name.substr(dash + 1);;) {
+        const auto dot = std::min(ports.find('.'), ports.size());
+        if (!is_number(ports.substr(0, dot))) return false;
+        if (dot == ports.size()) return true;
+        ports.remove_prefix(dot + 1);
+    }
+}
+
+Result<HostUsb> find_usb_device(const std::string& sysfs, const std::string& port)
+{
+    if (!is_usb_port(port))
+        return Error(Errc::invalid, json_shown(port) + " is no port of the host's",
+                     "a port is BUS-PORT[.PORT...], such as \"1-1.4\"; 'lsusb -t' shows them");
+    const std::string device = sysfs + "/bus/usb/devices/" + port + "/";
+    const auto bus = number_in(device + "busnum");
+    const auto address = number_in(device + "devnum");
+    if (!bus || !address)
+        return Error(Errc::refused, "nothing is plugged into the host's USB port " + port,
+                     "nothing was changed; 'lsusb -t' shows what is plugged in where");
+    return HostUsb{*bus, *address};
+}
+
+}  // namespace xlstore
