@@ -425,16 +425,19 @@ void Store::restart_log() noexcept
 }
 
 // R21: an ordinary transaction begins only while the reserve is whole; started anew, the log may
-// have the room that the disk has not. @throws DbError: SQLITE_FULL
+// have the room that the disk has not. @throws DbError, as Db::require_reserve()
 void Store::make_room(Room room)
 {
     if (on_reserve_ > 0 && room == Room::ordinary) room = Room::reserve;
     Reserve& reserve = db_->reserve();
     reserve.allow(room);
-    if (db_->fill_reserve() || XLSTORE_MUTATION("reserve")) return;
+    if (db_->fill_reserve() == 0 || XLSTORE_MUTATION("reserve")) return;
     if (room == Room::reserve && reserve.lasts()) return;
     restart_log();
-    if (!db_->fill_reserve() && room == Room::ordinary) db_->fail_for_room();
+    if (room == Room::ordinary)
+        db_->require_reserve();
+    else
+        (void)db_->fill_reserve();
 }
 
 // So that the next try finds the whole log.

@@ -324,10 +324,14 @@ void Db::fail_for_number(const std::string& table, const std::string& has) const
                                     " by hand (R17)");
 }
 
-void Db::fail_for_room() const
+void Db::require_reserve()
 {
-    throw DbError(SQLITE_FULL, "database " + path_ + ": no room for a commit: " +
-                                   free_space(path_.substr(0, path_.rfind('/'))));
+    const int rc = fill_reserve();
+    if (rc == SQLITE_OK) return;
+    const std::string why = rc == SQLITE_FULL
+                                ? "no room for a commit: " + free_space(path_.substr(0, path_.rfind('/')))
+                                : "cannot make room for a commit: " + std::string(sqlite3_errstr(rc));
+    throw DbError(rc, "database " + path_ + ": " + why);
 }
 
 void Db::roll_back() noexcept

@@ -127,19 +127,20 @@ public:
     /// R21: of a connection opened with Mode::read_write; of another it does nothing.
     [[nodiscard]] Reserve& reserve() noexcept { return reserve_; }
     /// See Reserve::fill(). REQUIRES the writer lock.
-    bool fill_reserve()
+    int fill_reserve()
     {
         return reserve_.fill(pragma_integer("PRAGMA page_count"),
                              pragma_integer("PRAGMA page_size"));
     }
+    /// That, before anything else is tried. @throws DbError: SQLITE_FULL, as a full disk does, or the
+    /// I/O error. REQUIRES the writer lock.
+    void require_reserve();
 
     /// What messages call it: a private copy is shown as the database that it was made of.
     void call_it(std::string path) { path_ = std::move(path); }
 
     [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
     [[noreturn]] void fail(const std::string& doing) const;
-    /// As a full disk does, before anything was tried.
-    [[noreturn]] void fail_for_room() const;
     /// `table` has no number left to give: sqlite_sequence has `has` (R17).
     [[noreturn]] void fail_for_number(const std::string& table, const std::string& has) const;
 

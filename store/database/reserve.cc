@@ -3,7 +3,8 @@
 //
 //   1. A write of an ordinary transaction into the log is allowed only if the log has, or can get,
 //      the reserve behind it, and the database has room for the checkpoint of that page
-//      (leaves_the_reserve). Otherwise SQLITE_FULL, as from a full disk.
+//      (leave_the_reserve). Otherwise SQLITE_FULL, as from a full disk; but a file whose size cannot
+//      be asked, or that cannot be written, is an I/O error, and no proof that there is no room.
 //   2. Files grow by 256 KiB at a time, with zeros that are written, not only allocated.
 //   3. When SQLite cuts a file, the reserve's part of it is left or written again.
 //   4. If the index of the log cannot be made, blocks of the file `spare` are given up for it.
@@ -64,35 +65,52 @@ File& file_of(sqlite3_file* file)
 
 // ---- Room ----
 
-sqlite3_int64 size_of(File& f)
+// A quota, and a limit on the size of files, are no room either. SQLite's layer calls them I/O errors.
+int write_plain(File& f, const void* what, int size, sqlite3_int64 at)
 {
+    const int rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+    int why = 0;
+    if (rc != SQLITE_IOERR_WRITE ||
+        f.plain->pMethods->xFileControl(f.plain, SQLITE_FCNTL_LAST_ERRNO, &why) != SQLITE_OK)
+        return rc;
+    return is_lack_of_room(why) ? SQLITE_FULL : rc;
+}
+
+// After it f.size is known. Else the I/O error.
+int ask_size(File& f)
+{
+    if (f.size != kUnknown) return SQLITE_OK;
     sqlite3_int64 size = 0;
-    if (f.size == kUnknown && f.plain->pMethods->xFileSize(f.plain, &size) == SQLITE_OK)
-        f.size = size;
-    return f.size == kUnknown ? 0 : f.size;
+    const int rc = f.plain->pMethods->xFileSize(f.plain, &size);
+    if (rc == SQLITE_OK) f.size = size;
+    return rc;
 }
 
 // Zeros are written, not only allocated: the file system has nothing left to do for the block then.
-bool grow(File& f, sqlite3_int64 wanted)
+// SQLITE_FULL: the disk has not got them.
+int grow(File& f, sqlite3_int64 wanted)
 {
-    if (size_of(f) >= wanted) return true;
+    if (const int rc = ask_size(f); rc != SQLITE_OK) return rc;
+    if (f.size >= wanted) return SQLITE_OK;
     // A log that was cut to nothing, by this process or another: until that is synced, a power cut may
     // leave the old log with zeros in its middle, and its front would be taken for the whole of one.
-    if (f.database && f.size == 0 && !XLSTORE_MUTATION("cut synced before zeros") &&
-        f.plain->pMethods->xSync(f.plain, SQLITE_SYNC_NORMAL) != SQLITE_OK)
-        return false;
+    if (f.database && f.size == 0 && !XLSTORE_MUTATION("cut synced before zeros"))
+        if (const int rc = f.plain->pMethods->xSync(f.plain, SQLITE_SYNC_NORMAL); rc != SQLITE_OK)
+            return rc;
     const sqlite3_int64 target = (wanted + kStep - 1) / kStep * kStep;
     while (f.size < target) {
         // To the next border, since a full disk may have cut a step short.
         const auto length = static_cast<int>(kGrowthBlock - f.size % kGrowthBlock);
-        if (f.plain->pMethods->xWrite(f.plain, kZeros.data(), length, f.size) == SQLITE_OK) {
+        const int rc = write_plain(f, kZeros.data(), length, f.size);
+        if (rc == SQLITE_OK) {
             f.size += length;
             continue;
         }
         f.size = kUnknown;
-        return size_of(f) >= wanted;
+        if (const int asked = ask_size(f); asked != SQLITE_OK) return asked;
+        return f.size >= wanted ? SQLITE_OK : rc;
     }
-    return true;
+    return SQLITE_OK;
 }
 
 // The index is in the byte order of the machine.
@@ -125,13 +143,14 @@ sqlite3_int64 big_endian(const void* at)
 }
 
 // May this be written into the log, and is there room in the database for a checkpoint of it?
-bool leaves_the_reserve(File& log, const void* what, int size, sqlite3_int64 at)
+// SQLITE_FULL: no.
+int leave_the_reserve(File& log, const void* what, int size, sqlite3_int64 at)
 {
     File& database = *log.database;
-    if (database.room == Room::reserve || XLSTORE_MUTATION("reserve")) return true;
+    if (database.room == Room::reserve || XLSTORE_MUTATION("reserve")) return SQLITE_OK;
     const int parts = database.room == Room::half ? 2 : 1;
-    if (!grow(log, at + size + limits::reserve_in_log / parts)) return false;
-    if (size != kFrameHeader || !database.index) return true;
+    const int rc = grow(log, at + size + limits::reserve_in_log / parts);
+    if (rc != SQLITE_OK || size != kFrameHeader || !database.index) return rc;
     return grow(database,
                 big_endian(what) * database.page_size + limits::reserve_in_database / parts);
 }
@@ -162,11 +181,12 @@ int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 at)
 int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
 {
     File& f = file_of(file);
-    if (f.database && !leaves_the_reserve(f, what, size, at)) return SQLITE_FULL;
+    if (f.database)
+        if (const int left = leave_the_reserve(f, what, size, at); left != SQLITE_OK) return left;
     const File& database = f.database ? *f.database : f;
-    int rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+    int rc = write_plain(f, what, size, at);
     while (rc == SQLITE_FULL && database.room == Room::reserve && has_given(database, size))
-        rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
+        rc = write_plain(f, what, size, at);
     if (rc != SQLITE_OK)
         f.size = kUnknown;
     else if (f.size != kUnknown)
@@ -179,7 +199,8 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size)
 {
     File& f = file_of(file);
     f.size = kUnknown;
-    if (f.log && size_of(f) >= size) size = std::min(f.size, size + limits::reserve_in_database);
+    if (f.log && ask_size(f) == SQLITE_OK && f.size >= size)
+        size = std::min(f.size, size + limits::reserve_in_database);
     const int rc = f.plain->pMethods->xTruncate(f.plain, size);
     f.size = kUnknown;
     // Not cut to this in the first place: what is left would be the front of the old log (see grow()).
@@ -380,18 +401,24 @@ void Reserve::allow(Room room) noexcept
     if (file_) static_cast<File*>(file_)->room = room;
 }
 
-bool Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
+int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
 {
     auto* database = static_cast<File*>(file_);
-    if (!database || !database->log || !database->index) return true;
+    if (!database || !database->log || !database->index) return SQLITE_OK;
     database->size = database->log->size = kUnknown;
     database->page_size = page_size;
-    const bool in_log = grow(
+    const int in_log = grow(
         *database->log, end_of_log(*database) + limits::reserve_in_log + limits::ordinary_room);
-    const bool in_database =
+    const int in_database =
         grow(*database, pages * page_size + limits::reserve_in_database + limits::ordinary_room);
-    const bool in_spare = !database->name || fill_spare(database->name);
-    return in_log && in_database && in_spare;
+    const int why = database->name ? fill_spare(database->name) : 0;
+    const int in_spare = why == 0               ? SQLITE_OK
+                         : is_lack_of_room(why) ? SQLITE_FULL
+                                                : SQLITE_IOERR_WRITE;
+    // What failed says more than what is short.
+    for (const int rc : {in_log, in_database, in_spare})
+        if (rc != SQLITE_OK && rc != SQLITE_FULL) return rc;
+    return std::max({in_log, in_database, in_spare});
 }
 
 bool Reserve::lasts() noexcept
@@ -399,7 +426,8 @@ bool Reserve::lasts() noexcept
     auto* database = static_cast<File*>(file_);
     if (!database || !database->log || !database->index) return true;
     database->log->size = kUnknown;
-    return size_of(*database->log) >= end_of_log(*database) + limits::reserve_in_log;
+    return ask_size(*database->log) == SQLITE_OK &&
+           database->log->size >= end_of_log(*database) + limits::reserve_in_log;
 }
 
 std::int64_t free_bytes(const std::string& directory) noexcept

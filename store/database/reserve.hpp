@@ -12,7 +12,8 @@
 //
 // An SQLite file system layer (VFS) of our own keeps it. It refuses each write of an ordinary
 // transaction that would leave less than the reserve, with SQLITE_FULL, as a full disk does; all
-// other calls go to SQLite's own layer. It belongs to the thread of its connection.
+// other calls go to SQLite's own layer. A quota that is used up counts as a full disk. It belongs to
+// the thread of its connection.
 #ifndef XLSTORE_STORE_DATABASE_RESERVE_HPP_
 #define XLSTORE_STORE_DATABASE_RESERVE_HPP_
 
@@ -58,11 +59,12 @@ public:
 
     /// What the connection's next writes may take.
     void allow(Room room) noexcept;
-    /// Allocates what the reserve lacks, and the room for an ordinary transaction. False: the disk
-    /// has not got that; what it had was taken. `pages`: that the database uses by its own header
+    /// Allocates what the reserve lacks, and the room for an ordinary transaction. In SQLite's
+    /// words: SQLITE_OK; SQLITE_FULL: the disk has not got that, and what it had was taken; else an
+    /// I/O error, which says nothing of the room. `pages`: that the database uses by its own header
     /// (the log's index counts zeros behind them too, once the log was empty).
-    bool fill(std::int64_t pages, std::int64_t page_size) noexcept;
-    /// Is there room for a commit of a destruction, in the reserve alone?
+    [[nodiscard]] int fill(std::int64_t pages, std::int64_t page_size) noexcept;
+    /// Is it proved that there is room for a commit of a destruction, in the reserve alone?
     [[nodiscard]] bool lasts() noexcept;
 
 private:

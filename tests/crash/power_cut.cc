@@ -24,7 +24,7 @@
 
 #include "recovery/runs/recover.hpp"
 #include "tests/crash/disk.hpp"
-#include "tests/crash/sqlite_calls.hpp"
+#include "tests/support/sqlite_calls.hpp"
 #include "tests/crash/work.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -12,6 +12,7 @@
 #include "store/core/journal.hpp"
 #include "tests/support/no_growth.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/sqlite_calls.hpp"
 #include "tests/support/values.hpp"
 
 namespace xlstore {
@@ -217,6 +218,38 @@ TEST_F(ReserveTest, TheMessageSaysHowMuchIsFreeAndWhere)
     EXPECT_TRUE(
         test::contains(error->message, " KiB are free on the file system of " + scratch_.path()));
     EXPECT_TRUE(test::contains(error->advice, "make room on the file system of the store"));
+}
+
+// Nor is a disk that failed taken for a full one: no room is to be made, and no copy to be left out
+// (R22).
+class FailingDiskTest : public ReserveTest, public testing::WithParamInterface<test::SqliteCall> {
+protected:
+    class Failing : public test::SqliteObserver {
+    public:
+        bool may(test::SqliteCall call, const std::string&) override
+        {
+            return !armed || call != GetParam();
+        }
+        bool armed = false;
+    };
+};
+INSTANTIATE_TEST_SUITE_P(ReserveTest, FailingDiskTest,
+                         testing::Values(test::SqliteCall::size, test::SqliteCall::write),
+                         [](const auto& call) { return std::string(name_of(call.param)); });
+
+TEST_P(FailingDiskTest, IsNoFullDisk)
+{
+    Failing failing;
+    const test::Watching watching(failing);
+    for (const auto room : {Room::ordinary, Room::half}) {
+        Other(scratch_.path()).run("PRAGMA wal_checkpoint(TRUNCATE)");  // what it has must grow
+        const auto store = scratch_.open();
+        Other(scratch_.path()).run("PRAGMA wal_checkpoint(TRUNCATE)");
+        failing.armed = true;
+        EXPECT_EQ(commit(*store, room), SQLITE_IOERR);
+        failing.armed = false;
+        EXPECT_EQ(commit(*store, room), 0);
+    }
 }
 
 // Not taken for a disk that failed.

@@ -10,6 +10,7 @@
 #include "store/lifecycle/destroy.hpp"
 #include "tests/support/no_growth.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/sqlite_calls.hpp"
 #include "tests/support/values.hpp"
 
 namespace xlstore {
@@ -114,6 +115,33 @@ TEST_F(RetiredTest, ADestructionWithoutRoomForTheCopyComesToItsEndAndSaysSo)
     EXPECT_EQ(read_domain(db, id)->state, DomainState::destroyed);
     EXPECT_EQ(found("id:1"), "not_found");
     EXPECT_TRUE(test::contains(last_evidence(), "no room to keep a copy"));
+}
+
+// That the size of a file cannot be asked proves no lack of room: nothing goes without a copy then.
+TEST_F(RetiredTest, ADestructionOnAFailingDiskIsUnfinishedAndKeepsTheDocument)
+{
+    class Failing : public test::SqliteObserver {
+    public:
+        bool may(test::SqliteCall call, const std::string&) override
+        {
+            return !armed || call != test::SqliteCall::size;
+        }
+        bool armed = false;
+    };
+    Failing failing;
+    const test::Watching watching(failing);
+    store_ = scratch_.open();
+    const auto id = import(7, test::hvm_document("web", kUuid, "/a"));
+    failing.armed = true;
+    const auto gone =
+        store_->loop().wait_for(destroy_domain(*store_, *read_domain(store_->db(), id), soon()));
+    failing.armed = false;
+    ASSERT_FALSE(gone);
+    EXPECT_EQ(gone.error().code, Errc::unfinished);
+    EXPECT_EQ(found("id:1"), "not_found");
+    destroy(id);
+    EXPECT_EQ(found("id:1"), "1;");
+    EXPECT_FALSE(test::contains(last_evidence(), "no room"));
 }
 
 // A row of that number keeps no domain from being destroyed.

@@ -45,7 +45,7 @@ TEST_F(SpareTest, IsGivenUpFromItsEndAndItsFirstBlockStays)
         ASSERT_GE(size(), limits::spare_kept);
     EXPECT_EQ(size(), limits::spare_kept);
     EXPECT_EQ(test::read_file(spare_), first);
-    EXPECT_TRUE(fill_spare(database_.c_str()));
+    EXPECT_EQ(fill_spare(database_.c_str()), 0);
     EXPECT_EQ(size(), limits::spare_bytes);
     EXPECT_EQ(test::read_file(spare_).substr(0, limits::spare_kept), first);
 }
@@ -57,7 +57,7 @@ TEST_F(SpareTest, NothingIsWrittenThroughALink)
     test::write_file(victim, std::string(10'000, 'v'));
     fs::remove(spare_);
     fs::create_symlink(victim, spare_);
-    EXPECT_TRUE(fill_spare(database_.c_str()));
+    EXPECT_EQ(fill_spare(database_.c_str()), 0);
     EXPECT_FALSE(give_up_spare(database_.c_str(), 1));
     EXPECT_EQ(test::read_file(victim), std::string(10'000, 'v'));
     StoreOptions options;

@@ -2,8 +2,8 @@
 // Every call of SQLite's to its files, seen by one observer, which may let it fail. It is a VFS of
 // SQLite's own kind over the usual one, and becomes the default, so that the library under test is
 // opened through it and needs no seam.
-#ifndef XLSTORE_TESTS_CRASH_SQLITE_CALLS_HPP_
-#define XLSTORE_TESTS_CRASH_SQLITE_CALLS_HPP_
+#ifndef XLSTORE_TESTS_SUPPORT_SQLITE_CALLS_HPP_
+#define XLSTORE_TESTS_SUPPORT_SQLITE_CALLS_HPP_
 
 #include <cstdint>
 #include <span>
@@ -64,4 +64,4 @@ public:
 
 }  // namespace xlstore::test
 
-#endif  // XLSTORE_TESTS_CRASH_SQLITE_CALLS_HPP_
+#endif  // XLSTORE_TESTS_SUPPORT_SQLITE_CALLS_HPP_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/crash/sqlite_calls.hpp"
+#include "tests/support/sqlite_calls.hpp"
 
 #include <sqlite3.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ constexpr std::array<Row, kSqliteCalls> kRows = {{{"open", SQLITE_CANTOPEN},
 constexpr int kWriterLock = 0;
 
 SqliteObserver* observer = nullptr;
-sqlite3_vfs* plain = nullptr;
+sqlite3_vfs* usual_vfs = nullptr;
 
 // What SQLite allocates for a file: this, and behind it the plain file.
 struct File {
@@ -210,7 +210,7 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
     if (fails(SqliteCall::open, path)) return failure_of(SqliteCall::open);
     const bool there = !name || is_there(name);
     f->real = reinterpret_cast<sqlite3_file*>(f + 1);
-    const int rc = plain->xOpen(plain, name, f->real, flags, out_flags);
+    const int rc = usual_vfs->xOpen(usual_vfs, name, f->real, flags, out_flags);
     if (rc != SQLITE_OK) return rc;  // without methods: SQLite does not close it
     f->path = new std::string(path);
     f->base.pMethods = &kMethods;
@@ -223,22 +223,22 @@ int remove_file(sqlite3_vfs*, const char* name, int sync_directory)
     if (fails(SqliteCall::remove, name)) return failure_of(SqliteCall::remove);
     // Told first, since the plain VFS syncs the directory in the same call.
     if (observer && is_there(name)) observer->removed(name);
-    return plain->xDelete(plain, name, sync_directory);
+    return usual_vfs->xDelete(usual_vfs, name, sync_directory);
 }
 
 int access_file(sqlite3_vfs*, const char* name, int flags, int* out)
 {
     if (fails(SqliteCall::access, name)) return failure_of(SqliteCall::access);
-    return plain->xAccess(plain, name, flags, out);
+    return usual_vfs->xAccess(usual_vfs, name, flags, out);
 }
 
 sqlite3_vfs& watched()
 {
     static sqlite3_vfs vfs = [] {
-        plain = sqlite3_vfs_find(nullptr);
-        sqlite3_vfs made = *plain;  // what is not about files is the plain one's
+        usual_vfs = sqlite3_vfs_find(nullptr);
+        sqlite3_vfs made = *usual_vfs;  // what is not about files is the plain one's
         made.zName = "watched";
-        made.szOsFile = static_cast<int>(sizeof(File)) + plain->szOsFile;
+        made.szOsFile = static_cast<int>(sizeof(File)) + usual_vfs->szOsFile;
         made.xOpen = open_file;
         made.xDelete = remove_file;
         made.xAccess = access_file;
@@ -269,7 +269,7 @@ Watching::Watching(SqliteObserver& who)
 Watching::~Watching()
 {
     observer = nullptr;
-    sqlite3_vfs_register(plain, 1);
+    sqlite3_vfs_register(usual_vfs, 1);
 }
 
 }  // namespace xlstore::test
