@@ -162,7 +162,7 @@ Shape shape_of(Db& db)
 
 Shape shape_of_version(std::int64_t version)
 {
-    Db model(":memory:", Db::Mode::create);
+    Db model(":memory:", Db::Mode::create, Durability::process, "store.db");
     make_tables(model, version);
     return shape_of(model);
 }
@@ -340,7 +340,7 @@ TreeShape shape_of_tree(Db& model, const std::string& name, bool is_table, bool 
 void DamagedDatabase::make_schema_anew()
 {
     forget_schema();
-    Db model(":memory:", Db::Mode::create);
+    Db model(":memory:", Db::Mode::create, Durability::process, "store.db");
     make_tables(model, version_);
     {
         const Pages pages(read_file(scratch_), page_size_);
@@ -382,7 +382,7 @@ void DamagedDatabase::make_schema_anew()
 // The rows by their pages: what SQLite finds by the trees is not all where a tree is broken.
 void DamagedDatabase::scan()
 {
-    Db model(":memory:", Db::Mode::create);
+    Db model(":memory:", Db::Mode::create, Durability::process, "store.db");
     make_tables(model, version_);
     std::vector<std::string> triggers;
     {

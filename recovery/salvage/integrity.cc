@@ -180,7 +180,8 @@ Integrity integrity_of(Db& db)
         const auto text = integrity.text(0);
         if (text == "ok") break;
         if (const int code = unread_in(text); code != 0)
-            throw DbError(code, "database: " + words_of_sqlite(text) + ": " + sqlite3_errstr(code));
+            throw DbError(code, "database " + db.called() + ": " + words_of_sqlite(text) + ": " +
+                                    sqlite3_errstr(code));
         add(text, is_of_index(text), false);
     }
     auto keys = db.prepare("PRAGMA foreign_key_check");

@@ -27,7 +27,7 @@ std::int64_t version_of_schema(Db& db)
 {
     const auto there = objects_of(db);
     for (auto version = schema::newest_version(); version > 0; --version) {
-        Db model(":memory:", Db::Mode::create);
+        Db model(":memory:", Db::Mode::create, Durability::process, db.called());
         make_tables(model, version);
         if (objects_of(model) == there) return version;
     }

@@ -133,7 +133,8 @@ std::string percent_encoded(const std::string& path)
 
 }  // namespace
 
-Db::Db(const std::string& path, Mode mode, Durability durability) : path_(path)
+Db::Db(const std::string& path, Mode mode, Durability durability, std::string shown)
+    : path_(shown.empty() ? path : std::move(shown))
 {
     int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
     std::string name = path;

@@ -97,8 +97,9 @@ public:
     /// to be there.
     enum class Mode { untouched, read_only, read_write, create };
 
-    /// Opens `path` (never through a symlink). @throws DbError
-    Db(const std::string& path, Mode mode, Durability durability = Durability::process);
+    /// Opens `path` (never through a symlink). `shown`: as call_it(). @throws DbError
+    Db(const std::string& path, Mode mode, Durability durability = Durability::process,
+       std::string shown = {});
     Db(const Db&) = delete;
     Db& operator=(const Db&) = delete;
     ~Db();
@@ -138,6 +139,7 @@ public:
 
     /// What messages call it: a private copy is shown as the database that it was made of.
     void call_it(std::string path) { path_ = std::move(path); }
+    [[nodiscard]] const std::string& called() const noexcept { return path_; }
 
     [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
     [[noreturn]] void fail(const std::string& doing) const;

@@ -103,7 +103,7 @@ void upgrade_tables(Db& db)
 
 std::vector<SchemaFlaw> schema_flaws(Db& db)
 {
-    Db model(":memory:", Db::Mode::create);
+    Db model(":memory:", Db::Mode::create, Durability::process, db.called());
     make_tables(model, std::min(schema_version(db), schema::newest_version()));
     const auto wanted = objects_of(model);
     auto there = objects_of(db);
