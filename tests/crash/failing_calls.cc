@@ -7,8 +7,11 @@
 // A run is a forked child on a copy of the operation's store. Afterwards nothing fails any more,
 // and the parent looks. The child ended with success or an error that names the object; only where
 // C++'s own memory failed it may have died. The rows are those after one of the operation's
-// commits, and after the last one if it was acknowledged. The store opens and is sound, and the
-// operation, done once more, goes through.
+// commits, and after the last one if it was acknowledged; a copy of a document (R22) is one of them.
+// Recovery goes on with the next domain where a repair fails at one: of it, the rows of each domain
+// are those that this domain has after one of the commits, apart from the others. On a full disk a
+// destruction may go without the copy, if its line of history says so (R21). The store opens and is
+// sound, and the operation, done once more, goes through.
 #include <sched.h>
 #include <sqlite3.h>
 #include <sys/mount.h>
@@ -25,13 +28,14 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <new>
 #include <optional>
 #include <utility>
 
 #include "recovery/runs/recover.hpp"
 #include "store/operation/operation.hpp"
-#include "tests/crash/sqlite_calls.hpp"
+#include "tests/support/sqlite_calls.hpp"
 #include "tests/crash/work.hpp"
 
 namespace xlstore::test {
@@ -167,6 +171,7 @@ struct Operation {
     /// From any state that act() can leave, to where act() ends.
     std::function<void(const std::string& directory)> again;
     bool reserved = false;  ///< calls with_reserve(), and needs no room on the disk from then on
+    bool goes_on = false;   ///< where it fails at one domain, with the next
 };
 
 constexpr const char* kOldBoot = "5d0c6a1e-93f7-4b28-8e14-c07a52b9d3f1";
@@ -294,7 +299,7 @@ std::vector<Operation> operations()
              }
              unsetenv("XLSTORE_TEST_BOOT_ID");  // NOLINT(concurrency-mt-unsafe)
          },
-         recover, recover},
+         recover, recover, false, true},
     };
 }
 
@@ -352,28 +357,71 @@ Ending run_in_child(const std::function<void()>& arm, const std::function<void()
     return ending;
 }
 
-/// What the store holds, without what differs between two runs of one operation. "" is no store.
-std::string rows(const std::string& directory, bool with_history)
+/// What the store holds of one domain, or of none, without what differs between two runs of one
+/// operation.
+struct Part {
+    std::string rows;
+    std::string history;
+    std::string copy;  ///< of its document, once it is destroyed
+
+    bool operator==(const Part&) const = default;
+};
+/// By the domain's id; 0: what belongs to none. Empty: there is no store.
+using Rows = std::map<int, Part>;
+
+/// `columns` of each row, the rows in an order of their own.
+std::string cells(const std::string& directory, const std::string& columns, const std::string& from)
 {
-    if (!fs::exists(directory + "/store.db")) return "";
-    const auto all = [&](const std::string& table, const std::string& columns) {
-        std::string row = "quote(" + columns + ")";
-        for (std::size_t at = 0; (at = row.find(", ", at)) != std::string::npos; at += 12)
-            row.replace(at, 2, ")||' '||quote(");
-        return table + ": " +
-               sql(directory, "SELECT group_concat(" + row + ", char(10)) FROM (SELECT * FROM " +
-                                  table + " ORDER BY 1, 2)") +
-               "\n";
+    std::string row = "quote(" + columns + ")";
+    for (auto at = row.find(", "); at != std::string::npos; at = row.find(", ", at + 12))
+        row.replace(at, 2, ")||' '||quote(");
+    return from + ": " +
+           sql(directory, "SELECT group_concat(" + row + ", char(10)) FROM (SELECT * FROM " + from +
+                              " ORDER BY 1, 2)") +
+           "\n";
+}
+
+Part part_of(const std::string& directory, int id)
+{
+    const auto all = [&](const std::string& table, const std::string& key, const std::string& columns) {
+        return cells(directory, columns,
+                     table + " WHERE " + key + (id == 0 ? " IS NULL" : " = " + std::to_string(id)));
     };
-    return all("store", "durability") + all("domain", "domid, uuid, name, state, qemu_pid") +
-           all("document_member", "domain, rank, key, text") +
-           all("thing", "domain, class, key, state, json") + all("product", "domain, kind, name") +
-           all("intent", "thing, operation, plan, note") +
-           (with_history ? all("history", "domid, operation, class, key, outcome, evidence") : "");
+    Part part;
+    part.history = all("history", "domain", "domid, operation, class, key, outcome, evidence");
+    if (id == 0) {
+        part.rows = cells(directory, "durability", "store");
+        return part;
+    }
+    part.rows = all("domain", "id", "domid, uuid, name, state, qemu_pid") +
+                all("document_member", "domain", "rank, key, text") +
+                all("thing", "domain", "class, key, state, json") +
+                all("product", "domain", "kind, name") +
+                all("intent", "domain", "thing, operation, plan, note");
+    part.copy = all("retired_document", "id", "domid, uuid, name, why, json, things");
+    return part;
+}
+
+Rows rows(const std::string& directory)
+{
+    Rows rows;
+    if (!fs::exists(directory + "/store.db")) return rows;
+    const int domains = std::stoi(sql(directory, "SELECT coalesce(max(id), 0) FROM domain"));
+    for (int id = 0; id <= domains; ++id)
+        rows.emplace(id, part_of(directory, id));
+    return rows;
+}
+
+std::string shown(const Rows& rows)
+{
+    std::string text;
+    for (const auto& [id, part] : rows)
+        text += part.rows + part.history + part.copy;
+    return text;
 }
 
 /// The rows after each of the operation's commits, the last one last.
-std::vector<std::string> states_of(const Operation& operation, const std::string& directory)
+std::vector<Rows> states_of(const Operation& operation, const std::string& directory)
 {
     class Commits : public SqliteObserver {
     public:
@@ -386,10 +434,10 @@ std::vector<std::string> states_of(const Operation& operation, const std::string
         }
         void look()
         {
-            auto now = rows(directory_, true);
+            auto now = rows(directory_);
             if (states.empty() || states.back() != now) states.push_back(std::move(now));
         }
-        std::vector<std::string> states;
+        std::vector<Rows> states;
 
     private:
         const std::string& directory_;
@@ -413,27 +461,70 @@ bool names_object(const std::string& said, const std::string& directory)
     return false;
 }
 
-/// Where the size of a file cannot be asked, there is no room that is proved, and a destruction does
-/// without a copy of the document and says so (R21, R22): the same rows but for these words.
-std::string without_words_of_room(std::string rows)
+/// R21 before R22: what a destruction without room for a copy may leave in place of `right`.
+bool is_without_copy(const Part& left, const Part& right)
 {
     const std::string words = "; there was no room to keep a copy of the document";
-    for (auto at = rows.find(words); at != std::string::npos; at = rows.find(words))
-        rows.erase(at, words.size());
-    return rows;
+    const auto at = left.history.find(words);
+    if (at == std::string::npos || right.copy == left.copy) return false;
+    Part said = left;
+    said.history.erase(at, words.size());
+    said.copy = right.copy;
+    return said == right && left.copy.ends_with(": \n");
 }
+
+/// Do rows fit those after one commit? What may be missing on a full disk, is compared apart.
+bool fits(const Part& left, const Part& right, bool full)
+{
+    return left == right || (full && is_without_copy(left, right));
+}
+bool fit(const Rows& left, const Rows& right, bool full)
+{
+    return left.size() == right.size() &&
+           std::equal(left.begin(), left.end(), right.begin(), [&](const auto& a, const auto& b) {
+               return a.first == b.first && fits(a.second, b.second, full);
+           });
+}
+
+/// Are these rows that the operation may leave? On a full disk: `full`.
+bool are_right(const Operation& operation, const Rows& left, const std::vector<Rows>& states, bool full)
+{
+    if (!operation.goes_on)
+        return std::ranges::any_of(states, [&](const Rows& right) { return fit(left, right, full); });
+    if (left.size() != states.back().size()) return false;
+    return std::ranges::all_of(left, [&](const auto& of_one) {
+        return std::ranges::any_of(states, [&](const Rows& right) {
+            return fits(of_one.second, right.at(of_one.first), full);
+        });
+    });
+}
+
+/// But for history and copies: these tell of each try.
+bool end_alike(const Rows& left, const Rows& right)
+{
+    return std::ranges::equal(left, right, [](const auto& a, const auto& b) {
+        return a.first == b.first && a.second.rows == b.second.rows;
+    });
+}
+
+/// What a run lets fail, as far as it decides what is right.
+struct Failing {
+    bool may_die = false;
+    bool full_disk = false;
+};
 
 /// What is wrong with a store after the child's end; "" is nothing.
 std::string judge(const Operation& operation, const std::string& directory,
-                  const std::vector<std::string>& states, const Ending& ending, bool may_die)
+                  const std::vector<Rows>& states, const Ending& ending, const Failing& failing)
 try {
-    if (ending.died && !may_die) return "it died";
-    if (!ending.died && !ending.done && !may_die && !names_object(ending.said, directory))
+    if (ending.died && !failing.may_die) return "it died";
+    if (!ending.died && !ending.done && !failing.may_die && !names_object(ending.said, directory))
         return "the error names no object: " + ending.said;
-    const auto left = without_words_of_room(rows(directory, true));
-    if (std::find(states.begin(), states.end(), left) == states.end())
-        return "its rows are those of no commit:\n" + left;
-    if (ending.done && left != states.back()) return "what was acknowledged is not there";
+    const auto left = rows(directory);
+    if (!are_right(operation, left, states, failing.full_disk))
+        return "its rows are those of no commit:\n" + shown(left);
+    if (ending.done && !fit(left, states.back(), failing.full_disk))
+        return "what was acknowledged is not there";
     if (!left.empty()) {
         std::string wrong;
         const auto store = open_for_work(directory);
@@ -448,8 +539,8 @@ try {
         if (!wrong.empty()) return wrong;
     }
     operation.again(directory);
-    const auto end = rows(directory, false);
-    if (states.back().substr(0, end.size()) != end) return "once more, it ends elsewhere:\n" + end;
+    const auto end = rows(directory);
+    if (!end_alike(end, states.back())) return "once more, it ends elsewhere:\n" + shown(end);
     return "";
 } catch (const std::exception& e) {
     return std::string("once more, it fails: ") + e.what();
@@ -489,13 +580,13 @@ struct Share {
 
 /// A run in which `arm` lets something fail; false if nothing did.
 bool try_one(const Operation& operation, const std::string& base, const std::string& directory,
-             const std::vector<std::string>& states, const std::function<void()>& arm,
-             const std::string& what, bool may_die, Counts& counts)
+             const std::vector<Rows>& states, const std::function<void()>& arm,
+             const std::string& what, const Failing& failing, Counts& counts)
 {
     copy_store(base, directory);
     const auto ending = run_in_child(arm, [&] { operation.act(directory); });
     counts.add(ending);
-    const auto wrong = judge(operation, directory, states, ending, may_die);
+    const auto wrong = judge(operation, directory, states, ending, failing);
     if (!wrong.empty()) {
         ++counts.wrong;
         std::printf("VIOLATION: %s, %s: %s\n", operation.name.c_str(), what.c_str(), wrong.c_str());
@@ -513,7 +604,7 @@ void print(const Operation& operation, const std::string& what, const Counts& co
 
 /// Each kind, each number of the share until a run survives. How many runs went wrong.
 std::size_t fail_calls(const Operation& operation, const std::string& base,
-                       const std::string& directory, const std::vector<std::string>& states,
+                       const std::string& directory, const std::vector<Rows>& states,
                        Share& share)
 {
     std::size_t wrong = 0;
@@ -523,7 +614,7 @@ std::size_t fail_calls(const Operation& operation, const std::string& base,
         for (std::size_t number = share.first();; number = share.after(number))
             if (!try_one(
                     operation, base, directory, states, [&] { kind.arm(number); },
-                    kind.name + " " + std::to_string(number), kind.may_die, counts))
+                    kind.name + " " + std::to_string(number), {kind.may_die, false}, counts))
                 break;
         print(operation, kind.name, counts);
         wrong += counts.wrong;
@@ -534,7 +625,7 @@ std::size_t fail_calls(const Operation& operation, const std::string& base,
 /// Ever more descriptors, until they are enough.
 std::size_t run_out_of_descriptors(const Operation& operation, const std::string& base,
                                    const std::string& directory,
-                                   const std::vector<std::string>& states)
+                                   const std::vector<Rows>& states)
 {
     constexpr rlim_t kEnough = 100;
     Counts counts;
@@ -544,7 +635,7 @@ std::size_t run_out_of_descriptors(const Operation& operation, const std::string
             if (setrlimit(RLIMIT_NOFILE, &limit) != 0) _exit(1);
         };
         (void)try_one(operation, base, directory, states, arm,
-                      std::to_string(most) + " descriptors", false, counts);
+                      std::to_string(most) + " descriptors", {}, counts);
     }
     print(operation, "descriptors", counts);
     return counts.wrong + (counts.done == 0 ? 1 : 0);
@@ -564,7 +655,7 @@ std::size_t bytes_free(const std::string& disk)
 
 /// Ever more room, until it is enough.
 std::size_t fill_disk(const Operation& operation, const std::string& base, const std::string& disk,
-                      const std::vector<std::string>& states)
+                      const std::vector<Rows>& states)
 {
     const std::string directory = disk + "/store";
     const std::string filler = disk + "/filler";
@@ -584,7 +675,7 @@ std::size_t fill_disk(const Operation& operation, const std::string& base, const
         const auto ending = run_in_child(arm, [&] { operation.act(directory); });
         counts.add(ending);
         fs::remove(filler);
-        const auto wrong = judge(operation, directory, states, ending, false);
+        const auto wrong = judge(operation, directory, states, ending, {false, true});
         if (wrong.empty()) continue;
         ++counts.wrong;
         std::printf("VIOLATION: %s, disk with %zu bytes left: %s\n", operation.name.c_str(), room,
