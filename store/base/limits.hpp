@@ -34,6 +34,14 @@ inline constexpr std::size_t listed_bytes_max = 1u << 20;  // of names and files
 // Descriptor sets that one operation sweeps up; the rest is left to the next one.
 inline constexpr std::size_t fdsets_swept_max = 64;
 
+// xenstore. One message's bytes behind its header are the daemon's own bound (XENSTORE_PAYLOAD_MAX),
+// and so is a path's length. What one look takes in is bounded because a guest may write below its
+// own nodes as much as its quota allows.
+inline constexpr std::size_t xenstore_payload_bytes_max = 4096;
+inline constexpr std::size_t xenstore_path_bytes_max = 3072;
+inline constexpr std::size_t xenstore_nodes_max = 100'000;      // of one listing or tree
+inline constexpr std::size_t xenstore_tree_bytes_max = 32u << 20;  // of paths and values
+
 // Text from outside, where it is stored; see store/text/plain_text.hpp.
 inline constexpr std::size_t evidence_bytes_max = 2'000;
 inline constexpr std::size_t operation_bytes_max = 200;

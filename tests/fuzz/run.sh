@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-10}
 
 cmake --preset fuzz >/dev/null
-cmake --build build-fuzz --target document_fuzz protocol_fuzz
+cmake --build build-fuzz --target document_fuzz protocol_fuzz xenstore_fuzz
 
 # fuzz NAME DIRECTORY…: new inputs go to a directory that is dropped, so that each run starts alike.
 fuzz() {
@@ -30,5 +30,8 @@ fuzz() {
 }
 fuzz protocol_fuzz tests/fuzz/corpus/protocol &
 protocol=$!
+fuzz xenstore_fuzz tests/fuzz/corpus/xenstore &
+xenstore=$!
 fuzz document_fuzz tests/fuzz/corpus/document tests/unit/samples
 wait "$protocol"
+wait "$xenstore"
