@@ -158,6 +158,29 @@ Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char*
     return child_work(*std::move(step), *std::move(qemu));
 }
 
+Work without_qemu_work(Creation& creation, Deadline until)
+{
+    const std::string subject = creation.domain().subject();
+    auto done = co_await creation.without_qemu(until);
+    if (!done) co_return std::move(done).error();
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        words.message = subject + " is created without a QEMU";
+        words.json = json_object({{"result", json_quote("done")}});
+    });
+    co_return answer;
+}
+
+Result<Work> without_qemu_of(const xlstore_creation* creation, const xlstore_call* call)
+{
+    if (!creation) return Error(Errc::invalid, "creation: NULL");
+    auto open = creation->making->creation();
+    if (!open) return open.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return without_qemu_work(**open, *until);
+}
+
 Work spawn_work(Step step, SpawnRequest request, int64_t* pid_out)
 {
     const std::string subject = step.creation->domain().subject();
@@ -299,6 +322,11 @@ int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const ch
 {
     return wait_step(creation, nullptr,
                      [&] { return child_of(creation, pid, monitor_path, log_path, flags, call); });
+}
+
+int32_t xlstore_creation_without_qemu(xlstore_creation* creation, const xlstore_call* call)
+{
+    return wait_step(creation, nullptr, [&] { return without_qemu_of(creation, call); });
 }
 
 int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,

@@ -15,19 +15,24 @@ namespace xlstore::capi {
 
 namespace {
 
-// The members that every result has of which a domain with a QEMU comes.
+// The members that every result has of which a running domain comes; the last three where it has a
+// QEMU.
 std::vector<std::pair<std::string, std::string>> running_members(const DomainRow& d)
 {
-    return {{"result", json_quote("done")},
-            {"domid", std::to_string(d.domid)},
-            {"incarnation", std::to_string(value_of(d.id))},
-            {"qemu_pid", std::to_string(d.registration->qemu.pid)},
-            {"monitor", json_quote(d.registration->path)},
-            {"log", json_quote(d.log_path)}};
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"result", json_quote("done")},
+        {"domid", std::to_string(d.domid)},
+        {"incarnation", std::to_string(value_of(d.id))}};
+    if (!d.registration) return members;
+    members.emplace_back("qemu_pid", std::to_string(d.registration->qemu.pid));
+    members.emplace_back("monitor", json_quote(d.registration->path));
+    members.emplace_back("log", json_quote(d.log_path));
+    return members;
 }
 
 std::string running_message(const DomainRow& d)
 {
+    if (!d.registration) return d.subject() + " runs, without a QEMU";
     return d.subject() + " runs: QEMU pid " + std::to_string(d.registration->qemu.pid) +
            ", monitor " + d.registration->path + (d.log_path.empty() ? "" : ", log " + d.log_path);
 }

@@ -23,7 +23,7 @@ namespace {
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
     "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid, " \
-    "older_state, layout_tight"
+    "older_state, layout_tight, without_qemu"
 
 // In the order of XLSTORE_DOMAIN_COLUMNS.
 namespace domain_column {
@@ -52,6 +52,7 @@ enum : int {
     vm_uuid,
     older_state,
     layout_tight,
+    without_qemu,
 };
 }  // namespace domain_column
 
@@ -93,6 +94,7 @@ DomainRow domain_from(const Statement& row)
     d.has_run = row.integer(domain_column::has_run) != 0;
     d.vm_uuid = row.maybe_text(domain_column::vm_uuid);
     d.older_state = row.integer(domain_column::older_state) != 0;
+    d.without_qemu = row.integer(domain_column::without_qemu) != 0;
     return d;
 }
 

@@ -281,6 +281,28 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     co_return Creation(store, *std::move(row), *std::move(hold), true, suffix);
 }
 
+Task<Result<void>> Creation::without_qemu(Deadline until)
+{
+    if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    if (again_ || read_traits(store_->db(), domain_.id).has_device_model())
+        co_return Error(Errc::refused,
+                        domain_.subject() + " has a device model: its document is not of type pv or pvh",
+                        "nothing was changed; start its QEMU with 'xlstore create'");
+    const std::string operation("create");
+    const std::function<Result<void>(const FastHold&)> section =
+        [&](const FastHold& fast) -> Result<void> {
+        const auto row = read_domain(store_->db(), fast.domain());
+        if (row->registration)
+            return Error(Errc::order, row->subject() + ": a QEMU is registered for it");
+        store_->db()
+            .prepare("UPDATE domain SET without_qemu = 1 WHERE id = ?")
+            .bind(value_of(fast.domain()))
+            .run();
+        return {};
+    };
+    co_return co_await Journal(*store_).commit(*hold_, operation, until, section);
+}
+
 Task<Result<void>> Creation::child(ProcessId qemu, std::string monitor_path, std::string log_path,
                                    bool handed_in, Deadline until)
 {
@@ -292,6 +314,9 @@ Task<Result<void>> Creation::enter(ProcessId qemu, std::string monitor_path, std
                                    bool handed_in, std::string mark, Deadline until)
 {
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
+    if (read_domain(store_->db(), domain_.id)->without_qemu)
+        co_return Error(Errc::order, domain_.subject() + " is created without a QEMU",
+                        "'xlstore register' takes one that serves its back ends, once it runs");
     if (auto ok = check_socket_path(monitor_path, monitor_path.size()); !ok) co_return ok;
     if (!handed_in)
         if (auto unused = check_unused(monitor_path); !unused) co_return unused;
@@ -337,7 +362,12 @@ Task<Result<Created>> Creation::finish(Deadline until)
     std::optional<Error> failure;
     try {
         auto row = read_domain(store_->db(), domain_.id);
-        if (row && row->state == DomainState::creating && row->registration) {
+        if (row && row->state == DomainState::creating && row->without_qemu) {
+            auto created = co_await finish_without_qemu(*store_, *std::move(row),
+                                                        *std::exchange(hold_, {}), until);
+            if (created) co_return created;
+            failure = std::move(created).error();
+        } else if (row && row->state == DomainState::creating && row->registration) {
             auto created = co_await finish_creation(*store_, *std::move(row),
                                                     *std::exchange(hold_, {}), until);
             if (created) co_return created;

@@ -5,6 +5,8 @@
 //   begin ------------> child or spawn ------------> finish --> running
 //     the row is there,    the pid is in the row,       |
 //     the slow lock held   then it may run (R13)        +-> failed: nothing is left running
+//        |
+//        +-> without_qemu, and Xen makes the domain -> finish
 //
 // A creation holds the slow lock from the row's first commit to its end, so that recovery can tell
 // a creator at work from one that died. QEMU does not begin to run before its pid is in the row
@@ -55,6 +57,11 @@ public:
     /// program, or it cannot be run), invalid. Then no process is left, and it may be called again.
     Task<Result<ProcessId>> spawn(SpawnRequest request, std::string monitor_path, bool handed_in,
                                   Deadline until);
+    /// No QEMU stands for this domain: Xen and xenstore are all that has it. To be called before
+    /// Xen is asked to make it, so that recovery asks Xen, and not for a process. finish() follows
+    /// when it is made. Errors: refused (its document is not that of a PV or PVH domain; a soft
+    /// reset), order (a QEMU is registered), gone, lost.
+    Task<Result<void>> without_qemu(Deadline until);
     /// From the monitor's first answer to the running domain. On failure nothing is left running: a
     /// creation's row is retired, a soft reset's keeps its document. It is over either way.
     Task<Result<Created>> finish(Deadline until);

@@ -216,18 +216,22 @@ Task<Result<std::vector<std::string>>> put_things(Store& store, Engine& engine, 
     co_return notes;
 }
 
+void write_running_row(Db& db, DomainId domain)
+{
+    db.prepare(
+          "UPDATE domain SET state = 'running', creator = NULL, "
+          "born_us = coalesce(born_us, ?) WHERE id = ?")
+        .bind(now_us())
+        .bind(value_of(domain))
+        .run();
+}
+
 Task<Result<void>> write_running(Store& store, Engine& engine, const DomainRow& domain,
                                  Deadline until)
 {
     co_return co_await engine.journal().commit(
         engine.hold(), "running", until, [&](const FastHold& fast) -> Result<void> {
-            store.db()
-                .prepare(
-                    "UPDATE domain SET state = 'running', creator = NULL, "
-                    "born_us = coalesce(born_us, ?) WHERE id = ?")
-                .bind(now_us())
-                .bind(value_of(fast.domain()))
-                .run();
+            write_running_row(store.db(), fast.domain());
             engine.journal().add_history(
                 HistoryLine{fast.domain(),
                             domain.has_run ? "start" : "create",
@@ -241,7 +245,38 @@ Task<Result<void>> write_running(Store& store, Engine& engine, const DomainRow& 
         });
 }
 
+// A thing of QEMU's that came with the document has none to be in.
+void write_all_without_qemu(Db& db, DomainId domain)
+{
+    write_others_present(db, domain);
+    db.prepare(
+          "UPDATE thing SET state = 'stale', changed_us = ? WHERE domain = ? AND primary_at = "
+          "'qemu' AND state <> 'stale'")
+        .bind(now_us())
+        .bind(value_of(domain))
+        .run();
+}
+
 }  // namespace
+
+Task<Result<Created>> finish_without_qemu(Store& store, DomainRow domain, SlowHold hold,
+                                          Deadline until)
+{
+    Journal journal(store);
+    const std::string operation("running");
+    const std::function<Result<void>(const FastHold&)> section =
+        [&](const FastHold& fast) -> Result<void> {
+        write_all_without_qemu(store.db(), fast.domain());
+        write_running_row(store.db(), fast.domain());
+        journal.add_history(
+            HistoryLine{fast.domain(), "create", {}, {}, "done", {}, "without a QEMU"});
+        return {};
+    };
+    auto done = co_await journal.commit(hold, operation, until, section);
+    if (!done) co_return std::move(done).error();
+    Created created{*read_domain(store.db(), domain.id), {}};
+    co_return std::move(created);
+}
 
 Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold hold, Deadline until)
 {

@@ -22,6 +22,11 @@ struct Created {
 Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold hold,
                                       Deadline until);
 
+/// The same of a creation without a QEMU: its things are in xenstore, put there by the toolstack.
+/// REQUIRES that the row says so.
+Task<Result<Created>> finish_without_qemu(Store& store, DomainRow domain, SlowHold hold,
+                                          Deadline until);
+
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_LIFECYCLE_FINISH_CREATION_HPP_

@@ -33,6 +33,7 @@ struct DomainRow {
     /// Its creation was under way in an older state of the store (R17): it is registered by
     /// looking.
     bool older_state = false;
+    bool without_qemu = false;  ///< created as one that no QEMU stands for: Xen is asked for it
     std::string log_path;
 
     [[nodiscard]] std::string subject() const

@@ -291,6 +291,38 @@ static void check_failures(struct world* world)
     recover(s, "domid:20");
 }
 
+/* A PV domain: no QEMU stands for it. */
+static void check_without_qemu(struct world* world)
+{
+    static const char* const document =
+        "{\"c_info\":{\"type\":\"pv\",\"name\":\"p\",\"uuid\":\"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9caa\"},"
+        "\"b_info\":{\"type.pv\":{}},\"nics\":[{\"devid\":0}]}";
+    static const char* const command[] = {"true", NULL};
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_creation* creation = NULL;
+    xlstore_result* result = NULL;
+
+    INVALID(xlstore_creation_without_qemu(NULL, NULL));
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    STATUS(xlstore_creation_without_qemu(creation, NULL), XLSTORE_E_REFUSED); /* it is an HVM one */
+    xlstore_creation_free(creation);
+    recover(s, "domid:20");
+
+    OK(xlstore_creation_begin(s, 20, document, NULL, &creation));
+    OK(xlstore_creation_without_qemu(creation, NULL));
+    STATUS(xlstore_creation_spawn(creation, command, "/tmp/m", NULL, NULL, 0, 0, NULL, NULL),
+           XLSTORE_E_ORDER);
+    OK(xlstore_creation_finish(creation, NULL, &result));
+    CHECK(strstr(xlstore_result_json(result), "qemu_pid") == NULL);
+    CHECK(strstr(xlstore_result_message(result), "without a QEMU") != NULL);
+    xlstore_result_free(result);
+    xlstore_creation_free(creation);
+    OK(xlstore_find(s, "domid:20", &info));
+    CHECK(strcmp(info.state, "running") == 0 && info.qemu_pid == 0);
+    destroy(s, 20, 0);
+}
+
 static void check_soft_reset(struct world* world)
 {
     static const char* const no_program[] = {"/nonexistent/qemu", NULL};
@@ -478,6 +510,7 @@ void check_creation(struct world* world)
     check_own_child(world);
     check_spawn(world);
     check_failures(world);
+    check_without_qemu(world);
     check_soft_reset(world);
     check_closing(world);
     check_names(world); /* an intent that others left open is settled now */

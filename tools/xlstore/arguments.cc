@@ -173,6 +173,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "create" || name == "import")
         verb.add_option("--things", out.things,
                         "the file that 'export --settled --things' wrote with this document");
+    if (name == "create")
+        verb.add_flag("--no-qemu", out.no_qemu,
+                      "a PV or PVH domain that no QEMU stands for: the command makes it in Xen");
     if (name == "import")
         verb.add_flag("--force", out.force,
                       "although another domain in the store has this uuid or name");

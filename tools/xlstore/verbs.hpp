@@ -32,6 +32,7 @@ struct Arguments {
     std::string monitor;
     std::string break_lock_of;  ///< a domain
     bool force = false;
+    bool no_qemu = false;
     bool wait = false;
     bool settled = false;
     bool retired = false;

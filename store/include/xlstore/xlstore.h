@@ -456,7 +456,8 @@ int32_t xlstore_fast_remove_thing(xlstore_fast* fast, const char* device_class, 
  * Errors: invalid, exists, gone (a destruction came first), refused (QEMU died, daemonized or is
  * wrapped): nothing is left running and the row is marked destroyed. Result:
  * {"result","domid","incarnation","qemu_pid","monitor","log", "notes":[...]}; notes: things of the
- * document that QEMU has not and cannot be given. Standard time: 60 s. */
+ * document that QEMU has not and cannot be given. Standard time: 60 s. Without a QEMU
+ * (xlstore_creation_without_qemu) there is no "qemu_pid", "monitor" and "log". */
 int32_t xlstore_create(xlstore_store* store, int32_t domid, const char* document,
                        const char* const* command, const xlstore_call* call,
                        xlstore_result** result_out);
@@ -524,6 +525,12 @@ int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* co
                                const char* monitor_path, const char* log_path, const int* keep_fds,
                                size_t keep_fds_count, uint32_t flags, const xlstore_call* call,
                                int64_t* pid_out);
+/* No QEMU stands for this domain (PV or PVH): instead of the two calls above, and before Xen is
+ * asked to make it, so that a recovery after this process died asks xenstored whether Xen has the
+ * domain. The embedder makes it, writes its things into xenstore, and calls
+ * xlstore_creation_finish. Errors: refused (the document is of another type, or it is a soft reset), order (a QEMU is
+ * registered), gone, lost. */
+int32_t xlstore_creation_without_qemu(xlstore_creation* creation, const xlstore_call* call);
 /* From the monitor's first answer to the running domain, as xlstore_create and xlstore_soft_reset.
  * On failure QEMU is killed, and a domain that never ran is destroyed. The creation is over either
  * way, and only to be freed. */

@@ -161,7 +161,8 @@ TEST_F(GuardsTest, R11AQemuIsThatOfOneDomain)
     for (const char* change : {"boot_id = 'other'", "qemu_pid = NULL", "monitor_path = '/other'",
                                "monitor_inode = 4", "peer_pid = 1", "log_path = '/etc/passwd'",
                                "creation_mark = 'x'", "born_us = NULL", "creator = NULL",
-                               "initial_from = 'creation'", "older_state = 1"})
+                               "initial_from = 'creation'", "older_state = 1",
+                               "without_qemu = 1"})
         refused(kOnlyOurs, std::string("UPDATE domain SET ") + change);
     refused(kOnlyOurs, "UPDATE intent SET older_state = 1");
 }

@@ -558,6 +558,7 @@ TEST_F(RulesTest, EveryTriggerIsKnownHere)
         "member_replace",
         "only_xlstore_domain_older",
         "only_xlstore_domain_update",
+        "only_xlstore_domain_without_qemu",
         "only_xlstore_initial_device_delete",
         "only_xlstore_intent_older",
         "only_xlstore_member_delete",
