@@ -150,4 +150,18 @@ void UndoRecorder::keep_schema(std::string_view type, std::string_view name)
         .run();
 }
 
+void UndoRecorder::keep_node(std::optional<DomainId> domain, const std::string& before)
+{
+    Db& db = store_.db();
+    if (!has_tables(db)) return;
+    db.execute(run_row());
+    db.prepare(
+          "INSERT INTO undo_row (run, domain, kind, operation, before) "
+          "SELECT id, ?2, 'xenstore', 'delete', ?3 FROM undo_run WHERE token = ?1")
+        .bind(token_)
+        .bind(domain ? std::optional(value_of(*domain)) : std::nullopt)
+        .bind(before)
+        .run();
+}
+
 }  // namespace xlstore::recovery

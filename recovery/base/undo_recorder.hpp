@@ -8,6 +8,7 @@
 #ifndef XLSTORE_RECOVERY_BASE_UNDO_RECORDER_HPP_
 #define XLSTORE_RECOVERY_BASE_UNDO_RECORDER_HPP_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,9 @@ public:
     /// transaction.
     /// @throws DbError
     void keep_schema(std::string_view type, std::string_view name);
+    /// Keeps a node of xenstore that goes, or gets another value: `before` is an object that says
+    /// what it is. REQUIRES an open write transaction. @throws DbError
+    void keep_node(std::optional<DomainId> domain, const std::string& before);
 
 private:
     [[nodiscard]] std::string run_row() const;

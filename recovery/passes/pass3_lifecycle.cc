@@ -4,7 +4,8 @@
 // Checks     creations and destructions that no process is at work on   (3001-3005);
 //            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008);
 //            documents that are closed                                       (3009);
-//            creations of an older state of the store                        (3010).
+//            creations of an older state of the store                        (3010);
+//            creations without a QEMU                                   (3012, 3013).
 // Relies on  pass 0.
 // Leaves     rows that are `running`, or `creating`/`destroying` by a living process. No QEMU is
 //            killed but that of a domain whose destruction was ordered; none is unpaused.
@@ -15,6 +16,7 @@
 #include "store/lifecycle/finish_creation.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/xenstore/client.hpp"
 
 namespace xlstore::recovery {
 
@@ -106,6 +108,36 @@ Task<bool> creating_in_older_state(Check& check, Store& store, DomainRow domain,
     co_return true;
 }
 
+// No process tells what came of it: xenstored does. It was marked before Xen was asked to make the
+// domain, so that one that is not there was not made, or only the hypervisor knows of it.
+Task<void> creating_without_qemu(Check& check, Store& store, DomainRow domain, Taken& taken)
+{
+    Subject about{domain.subject(), {}, domain.domid};
+    const Deadline until = check.deadline();
+    auto client = co_await xenstore::Client::connect(store.loop(), xenstore::socket_path(), until);
+    Result<bool> known = client ? Result<bool>(false) : Result<bool>(client.error());
+    if (client)
+        known = co_await client->is_domain_introduced(static_cast<std::uint32_t>(domain.domid), until);
+    if (!known) {
+        about.evidence = known.error().message;
+        check.report(Code::xenstore_unseen, about);
+        co_return;
+    }
+    if (*known) {
+        about.evidence = "xenstored says that it is introduced";
+        co_await fix(check, Code::creation_made, about, [&]() -> Task<Result<void>> {
+            auto made = co_await finish_without_qemu(store, domain, *std::move(taken.hold), until);
+            if (!made) co_return std::move(made).error();
+            co_return Result<void>();
+        });
+        co_return;
+    }
+    about.evidence = "xenstored says that it is not introduced";
+    co_await fix(check, Code::creation_unmade, about, [&]() -> Task<Result<void>> {
+        return archive_domain(store, domain, "its creator died, and Xen has no such domain", until);
+    });
+}
+
 Task<void> creating(Check& check, Store& store, DomainRow domain)
 {
     auto taken = take(check, store, domain.id);
@@ -118,6 +150,10 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
     // Its creator may have finished, or a client may have destroyed it, since the list was made.
     if (!taken.row || taken.row->state != DomainState::creating) co_return;
     domain = *std::move(taken.row);
+    if (domain.without_qemu) {
+        co_await creating_without_qemu(check, store, std::move(domain), taken);
+        co_return;
+    }
     // R13: without a pid in the row the start barrier was never opened, and the child went with its
     // creator.
     const Life life = domain.registration ? life_of(domain.registration->qemu) : Life::dead;
@@ -182,17 +218,16 @@ void note_closed(Check& check, Store& store, const DomainRow& domain)
     check.report(Code::document_closed, Subject{domain.subject(), *by + way_out, domain.domid, {}});
 }
 
-// True: its QEMU lives.
-Task<bool> running(Check& check, Store& store, DomainRow domain)
+Task<void> running(Check& check, Store& store, DomainRow domain)
 {
-    if (!domain.registration) co_return false;
+    if (!domain.registration) co_return;
     const ProcessId seen = domain.registration->qemu;
     const Life first = life_of(seen);
-    if (first == Life::alive) co_return true;
+    if (first == Life::alive) co_return;
     auto taken = take(check, store, domain.id);
-    if (taken.by_another) co_return false;  // the process at work finds out, and says so
+    if (taken.by_another) co_return;  // the process at work finds out, and says so
     if (!taken.row || taken.row->state != DomainState::running || !taken.row->registration)
-        co_return false;
+        co_return;
     domain = *std::move(taken.row);
     const Subject about{domain.subject(), "QEMU " + std::to_string(domain.registration->qemu.pid),
                         domain.domid};
@@ -200,7 +235,7 @@ Task<bool> running(Check& check, Store& store, DomainRow domain)
     const bool settled = first == Life::dead && domain.registration->qemu == seen;
     switch (settled ? first : life_of(domain.registration->qemu)) {
     case Life::alive:
-        co_return true;
+        break;
     case Life::unknown:
         check.report(Code::qemu_unseen, about);
         break;
@@ -210,7 +245,6 @@ Task<bool> running(Check& check, Store& store, DomainRow domain)
         });
         break;
     }
-    co_return false;
 }
 
 Task<void> older_boot(Check& check, Store& store, DomainRow domain)
@@ -241,12 +275,13 @@ Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
         break;
     case DomainState::running:
         note_closed(check, store, domain);
-        co_return co_await running(check, store, std::move(domain));
+        co_await running(check, store, std::move(domain));
+        break;
     case DomainState::destroyed:
         break;
     }
     const auto now = read_domain(store.db(), id);  // a creation may have been finished
-    co_return now && now->state == DomainState::running && now->registration;
+    co_return now && now->state == DomainState::running;
 }
 
 }  // namespace xlstore::recovery

@@ -230,21 +230,22 @@ private:
 
 }  // namespace
 
-Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached)
+Task<bool> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached)
 {
     Subject about{domain.subject(), reached.why(), domain.domid, {}};
     if (!reached) {
         // With an intent of its own to speak of, pass 4 has said it.
         if (open_intents(store.db(), domain.id).empty())
             check.report(reached.owned() ? Code::primary_owned : Code::primary_unseen, about);
-        co_return;
+        co_return false;
     }
-    if (reached.rest_is_left()) co_return;
+    if (reached.rest_is_left()) co_return false;
     PrimaryCheck primary(check, store, domain, reached);
     auto looked = co_await primary.run();
-    if (looked) co_return;
+    if (looked) co_return true;
     about.evidence = looked.error().message;
     check.report(Code::primary_unseen, about);
+    co_return false;
 }
 
 }  // namespace xlstore::recovery

@@ -25,16 +25,26 @@ struct DatabaseState {
 /// `undo` keeps what is replaced of the schema; nullptr: nothing is written.
 Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo);
 Task<void> pass1_documents(Check& check, Store& store);
-/// True: it runs, and its QEMU lives.
+/// True: it runs; its QEMU, if it has one, may be dead.
 Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be
 /// told once no intent is open.
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);
-Task<void> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
+/// True: its QEMU was looked into, and its entries are as it showed.
+Task<bool> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
+/// What xenstore has of a running domain, with a QEMU or without. Where no xenstored listens
+/// nothing is looked for, and nothing is said but by note_xenstore_absent(), once a run. `undo`:
+/// nullptr when nothing is written.
+Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
+                          bool qemu_was_seen);
+[[nodiscard]] bool has_xenstored();
+void note_xenstore_absent(Check& check, Store& store);
 /// Rows of sessions whose processes are gone. Of the whole store, as all that follow.
 Task<void> pass2_sessions(Check& check, Store& store);
 /// Sockets, logs and QEMUs that no domain has; removes nothing that a living process uses.
 void pass6_surroundings(Check& check, Store& store);
+/// What xenstore has of domains that are over.
+Task<void> pass6_xenstore(Check& check, Store& store, UndoRecorder* undo);
 /// Takes away what is kept past its bound.
 Task<void> pass6_keeping(Check& check, Store& store);
 

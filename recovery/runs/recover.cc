@@ -23,15 +23,20 @@ namespace {
 // Each takes a lock, a connection, and at times a descriptor or two more.
 constexpr std::size_t kSideBySide = 100;
 
-Task<void> primaries(Check& check, Store& store, DomainRow domain)
+Task<void> primaries(Check& check, Store& store, DomainRow domain, UndoRecorder* undo)
 {
     const auto row = read_domain(store.db(), domain.id);  // as pass 3 left it
-    if (!row || row->state != DomainState::running || !row->registration) co_return;
+    if (!row || row->state != DomainState::running) co_return;
     // Dead or unseen: pass 3 has spoken of it.
-    if (life_of(row->registration->qemu) != Life::alive) co_return;
+    if (!row->registration || life_of(row->registration->qemu) != Life::alive) {
+        co_await pass5_xenstore(check, store, *row, undo, false);
+        co_return;
+    }
+    // Its slow lock is held to the end: what xenstore says of QEMU's things follows from QEMU.
     auto reached = co_await Reached::reach(check, store, *row);
     co_await pass4_intents(check, store, *row, reached);
-    co_await pass5_primaries(check, store, *row, reached);
+    const bool seen = co_await pass5_primaries(check, store, *row, reached);
+    co_await pass5_xenstore(check, store, *row, undo, seen);
 }
 
 // What breaks at one domain (a full disk at its settle) is said of that one, and keeps no other
@@ -51,8 +56,9 @@ Task<void> apart(Check& check, Code unseen, Subject about, Task<void> passes)
 
 class SideBySide {
 public:
-    SideBySide(Check& check, Store& store, int pass, std::vector<DomainRow> domains)
-        : check_(check), store_(store), pass_(pass), domains_(std::move(domains))
+    SideBySide(Check& check, Store& store, int pass, std::vector<DomainRow> domains,
+               UndoRecorder* undo)
+        : check_(check), store_(store), pass_(pass), domains_(std::move(domains)), undo_(undo)
     {}
 
     Task<void> run()
@@ -67,7 +73,7 @@ public:
             co_await worker.join();
     }
 
-    /// Those that have a living QEMU, once pass 3 is over.
+    /// Those that run, once pass 3 is over.
     [[nodiscard]] std::vector<DomainRow> living()
     {
         std::ranges::sort(living_, {}, &DomainRow::domid);
@@ -94,7 +100,7 @@ private:
     Task<void> look_at(DomainRow domain)
     {
         if (pass_ == 4) {
-            co_await primaries(check_, store_, std::move(domain));
+            co_await primaries(check_, store_, std::move(domain), undo_);
             co_return;
         }
         const bool lives = co_await pass3_lifecycle(check_, store_, domain);
@@ -115,25 +121,26 @@ private:
     Store& store_;
     int pass_;
     std::vector<DomainRow> domains_;
+    UndoRecorder* undo_;
     std::vector<DomainRow> living_;
     std::size_t next_ = 0;
     std::multiset<std::int64_t> at_work_;  // domids
 };
 
 // Passes 3 to 5 of one domain.
-Task<void> one_domain(Check& check, Store& store, DomainRow domain)
+Task<void> one_domain(Check& check, Store& store, DomainRow domain, UndoRecorder* undo)
 {
     const bool lives = co_await pass3_lifecycle(check, store, domain);
-    if (lives) co_await primaries(check, store, std::move(domain));
+    if (lives) co_await primaries(check, store, std::move(domain), undo);
 }
 
 // Passes 3 to 5. Where a human is asked, all questions of one domain come one after the other.
-Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains)
+Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains, UndoRecorder* undo)
 {
     if (check.options().mode != Mode::ask) {
-        SideBySide lives(check, store, 3, std::move(domains));
+        SideBySide lives(check, store, 3, std::move(domains), undo);
         co_await lives.run();
-        SideBySide primaries(check, store, 4, lives.living());
+        SideBySide primaries(check, store, 4, lives.living(), undo);
         co_await primaries.run();
         co_return;
     }
@@ -143,13 +150,13 @@ Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains)
         check.progress(3, number++, static_cast<int>(domains.size()));
         Subject about{domain.subject(), {}, domain.domid};
         co_await apart(check, Code::primary_unseen, std::move(about),
-                       one_domain(check, store, std::move(domain)));
+                       one_domain(check, store, std::move(domain), undo));
     }
 }
 
 // What is found of one domain is told together, and domains in the order of domid, so that two runs
 // can be compared.
-Task<void> domains_in_order(Check& check, Store& store)
+Task<void> domains_in_order(Check& check, Store& store, UndoRecorder* undo)
 {
     check.gather();
     try {
@@ -158,7 +165,7 @@ Task<void> domains_in_order(Check& check, Store& store)
         auto domains = living_domains(store.db());
         const auto& only = check.options().only;
         if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
-        co_await all_of(check, store, std::move(domains));
+        co_await all_of(check, store, std::move(domains), undo);
     } catch (...) {
         check.release_all();
         throw;
@@ -212,10 +219,13 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
     if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
     if (database.sound) {
         if (undo) undo->begin();
-        co_await domains_in_order(check, store);
+        co_await domains_in_order(check, store, undo ? &*undo : nullptr);
+        note_xenstore_absent(check, store);
         // Last, since a dead session's row stays for as long as an open intent names it.
         if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
         if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
+        if (!check.options().only && !check.cancelled())
+            co_await pass6_xenstore(check, store, undo ? &*undo : nullptr);
         if (!check.options().only && !check.cancelled()) co_await pass6_keeping(check, store);
     }
     if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});

@@ -508,6 +508,20 @@ Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
     return {};
 }
 
+Result<void> Journal::write_back(const FastHold& fast, const ThingName& name,
+                                 const std::string& evidence)
+{
+    Db& db = store_.db();
+    if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
+    const auto existing = read_thing(db, fast.domain(), name);
+    if (!existing || existing->state != "stale") return {};
+    update_entry(db, existing->id, "present", existing->json);
+    HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
+    line.medium_after = medium_in(name, existing->json);
+    add_history(line);
+    return {};
+}
+
 Task<Result<void>> Journal::make_stale(SlowHold& hold, ThingName name, std::string evidence,
                                        Deadline until)
 {

@@ -81,6 +81,10 @@ public:
                                const std::vector<Product>& products, const std::string& evidence);
     Result<void> write_stale(const FastHold& fast, const ThingName& name,
                              const std::string& evidence);
+    /// A stale entry of xenstore's is present again, as it stands: its thing was seen under the
+    /// fast lock. Errors: as above.
+    Result<void> write_back(const FastHold& fast, const ThingName& name,
+                            const std::string& evidence);
 
     /// R15 ahead of a commit: is the domain unchanged since this hold last changed it? Errors:
     /// lost, gone.

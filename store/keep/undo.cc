@@ -67,6 +67,7 @@ std::string object_of(const KeptRow& row)
     if (row.kind == "thing") return "entry " + column(shown, "class") + "/" + column(shown, "key");
     if (row.kind == "document_member") return "member " + column(shown, "key");
     if (row.kind == "intent") return "intent " + std::to_string(number_in(shown, "id"));
+    if (row.kind == "xenstore") return "node " + column(shown, "path");
     if (row.kind == "domain")
         return "registration of QEMU " + std::to_string(number_in(shown, "qemu_pid"));
     return row.kind + " " + column(shown, "type") + " " + column(shown, "name");
@@ -88,6 +89,7 @@ std::string why_kept(const KeptRow& row)
     if (row.kind == "document_member") return {};
     if (row.kind == "intent") return "a closed intent is not opened again; history has its outcome";
     if (row.kind == "domain") return "'xlstore register' registers a QEMU that lives";
+    if (row.kind == "xenstore") return "'xenstore-write' writes it again, if its device is to come back";
     if (row.kind == "schema") return "SQL from the store is not run";
     if (row.kind != "thing") return "it has no place to be put back to";
     if (row.operation == "delete")

@@ -18,6 +18,40 @@ create() { # DOMID
 xenstored() { # start | load <TREE | dump [PATH] | write PATH VALUE | rm PATH | … (tests/support/scratch_xenstored_main.cc)
     scratch_xenstored "$DIR/xs" "$@"
 }
+xen_domain() { # DOMID UUID: as Xen has one that a toolstack made
+    printf '%s = "%s"\n' "/libxl/$1/type" pv "/local/domain/$1/name" "d$1" "/local/domain/$1/vm" "/vm/$2" \
+        "/vm/$2/uuid" "$2" "/local/domain/$1/device" "" | xenstored load
+    xenstored introduce "$1"
+}
+xen_device() { # DOMID KIND NUMBER BACK KEY=VALUE…: what libxl writes of a device, in its three places
+    xen_note=/libxl/$1/device/$2/$3
+    xen_front=/local/domain/$1/device/$2/$3
+    xen_back=/local/domain/0/backend/$4/$1/$3
+    shift 4
+    {
+        printf '%s = "%s"\n' "$xen_note/frontend" "$xen_front" "$xen_note/backend" "$xen_back" \
+            "$xen_front/backend" "$xen_back" "$xen_front/state" 1 "$xen_back/frontend" "$xen_front" \
+            "$xen_back/online" 1 "$xen_back/state" 2
+        for pair in "$@"; do
+            printf '%s = "%s"\n' "$xen_note/${pair%%=*}" "${pair#*=}" "$xen_back/${pair%%=*}" "${pair#*=}"
+        done
+    } | xenstored load
+}
+pv_uuid() { # DOMID
+    printf '0badcafe-2222-4333-8444-0000000000%02d' "$1"
+}
+pv_domain() { # DOMID [MEMBERS]: one without a QEMU, with xvda and a nic, in the store and in Xen
+    cat >"pv$1.json" <<END
+{"c_info":{"type":"pv","name":"d$1","uuid":"$(pv_uuid "$1")"},"b_info":{"max_vcpus":2,"type.pv":{}},
+"disks":[{"pdev_path":"/srv/a.qcow2","vdev":"xvda","format":"qcow2","readwrite":1}],
+"nics":[{"devid":0,"mac":"00:16:3e:00:00:01","bridge":"xenbr0","nictype":"vif"}]${2+,$2}}
+END
+    xlstore import "$1" "pv$1.json"
+    xen_domain "$1" "$(pv_uuid "$1")"
+    xen_device "$1" vbd 51712 qdisk params=qcow2:/srv/a.qcow2 dev=xvda type=qdisk mode=w device-type=disk
+    xen_device "$1" vif 0 vif mac=00:16:3e:00:00:01 bridge=xenbr0 type=vif script=/etc/xen/scripts/vif-bridge \
+        hotplug-status=connected
+}
 killed_at() { # POINT:N COMMAND…
     status=0
     point=$1

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: MIT
+// Pass 5, its other half: what is in xenstore.
+//
+// Checks     that xenstore can be looked into                              (5020, 5021);
+//            that Xen has a domain that no QEMU stands for                 (3011);
+//            that each device has an entry, and each entry its device      (5022-5024);
+//            that devices are whole, and none is left on its way out       (5025-5028);
+//            that its copies of what QEMU has are as QEMU showed           (5029);
+//            that a device can be told by its nodes                        (5030).
+// Relies on  the half that asks QEMU, for what is QEMU's.
+// Leaves     no device without an entry, but for what was answered no, and for 5030.
+//
+// A first look takes no lock. What it finds is looked for again under the fast lock, the thing lock
+// of these things (R3), with another snapshot: only what both show is told. After a yes it is
+// looked for once more under one fast lock that lasts until the entry is written. Nodes that go are
+// copied first (R22); a node is absent only when the daemon says so twice, the second time after it
+// was made and taken away, so that no unfinished transaction can bring it back.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "recovery/passes/passes.hpp"
+#include "recovery/passes/xenstore_survey.hpp"
+#include "store/core/domain.hpp"
+#include "store/core/journal.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/operation/edit.hpp"
+#include "store/text/json_text.hpp"
+#include "store/xenstore/client.hpp"
+#include "store/xenstore/xen_device.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+using Then = XenstoreFinding::Then;
+using xenstore::Tree;
+
+// As the kernel names it, by bus and address.
+std::optional<std::string> usb_name(std::int64_t bus, std::int64_t address)
+{
+    const auto number = [](const std::filesystem::path& file) {
+        std::int64_t value = -1;
+        std::ifstream(file) >> value;
+        return value;
+    };
+    std::error_code error;
+    for (std::filesystem::directory_iterator i("/sys/bus/usb/devices", error), end;
+         !error && i != end; i.increment(error))
+        if (number(i->path() / "busnum") == bus && number(i->path() / "devnum") == address)
+            return i->path().filename().string();
+    return std::nullopt;
+}
+
+class XenstoreCheck {
+public:
+    XenstoreCheck(Check& check, Store& store, const DomainRow& domain, UndoRecorder* undo,
+                  bool qemu_was_seen, xenstore::Client& client, Deadline until)
+        : check_(check),
+          store_(store),
+          domain_(domain),
+          undo_(undo),
+          client_(client),
+          deadline_(until - check.asked_for())
+    {
+        survey_.domid = domain.domid;
+        survey_.qemu_was_seen = qemu_was_seen;
+        survey_.usb_name = usb_name;
+    }
+
+    Task<Result<void>> run()
+    {
+        auto found = co_await look();
+        if (!found) co_return std::move(found).error();
+        if (found->empty()) co_return Result<void>();
+        auto sure = co_await look_under_lock();
+        if (!sure) co_return std::move(sure).error();
+        for (auto& finding : *sure)
+            co_await judge(std::move(finding));
+        co_return Result<void>();
+    }
+
+private:
+    [[nodiscard]] Deadline until() const { return deadline_ + check_.asked_for(); }
+    [[nodiscard]] Subject subject(const XenstoreFinding& finding) const
+    {
+        return Subject{
+            domain_.subject() + ": " + finding.subject, finding.evidence, domain_.domid, {}};
+    }
+
+    Task<Result<std::vector<XenstoreFinding>>> look()
+    {
+        auto roots = xenstore::device_roots(domain_.domid);
+        auto tree = co_await xenstore::read_tree(client_, roots, until());
+        if (!tree) co_return std::move(tree).error();
+        const auto more = xenstore::driver_domain_roots(*tree, domain_.domid);
+        if (!more.empty()) {
+            roots.insert(roots.end(), more.begin(), more.end());
+            tree = co_await xenstore::read_tree(client_, roots, until());
+            if (!tree) co_return std::move(tree).error();
+        }
+        tree_ = *std::move(tree);
+        survey_.things = read_things(store_.db(), domain_.id);
+        survey_.traits = read_traits(store_.db(), domain_.id);
+        survey_.open.clear();
+        auto open = store_.db()
+                        .prepare("SELECT thing FROM intent WHERE domain = ?")
+                        .bind(value_of(domain_.id));
+        while (open.step())
+            survey_.open.push_back(open.integer(0));
+        co_return compare(survey_, tree_);
+    }
+
+    // Who only looks takes the lock in shared mode, and waits for no process.
+    Task<Result<std::vector<XenstoreFinding>>> look_under_lock()
+    {
+        if (!check_.looking_only()) {
+            auto lock = co_await store_.fast_lock(store_.loop(), domain_.id, "recover", until());
+            if (!lock) co_return std::move(lock).error();
+            co_return co_await look();
+        }
+        std::optional<ByteLock> shared;
+        if (store_.locks().may_lock()) {
+            auto lock = store_.locks().try_shared(LockKind::fast, value_of(domain_.id));
+            if (!lock || !*lock) {
+                check_.report(Code::primary_owned,
+                              Subject{domain_.subject(),
+                                      store_.locks().holder(LockKind::fast, value_of(domain_.id)),
+                                      domain_.domid,
+                                      {}});
+                co_return std::vector<XenstoreFinding>();
+            }
+            shared.emplace(**std::move(lock));
+        }
+        co_return co_await look();
+    }
+
+    Task<void> judge(XenstoreFinding finding)
+    {
+        const Subject about = subject(finding);
+        if (!finding.can_be_fixed) {
+            check_.report(finding.code, about);
+            co_return;
+        }
+        if (!check_.ask(finding.code, about)) co_return;
+        const Code code = finding.code;
+        const auto done = co_await act(std::move(finding));
+        if (done)
+            check_.fixed(code, about);
+        else
+            check_.failed(code, about, done.error());
+    }
+
+    Task<Result<void>> act(XenstoreFinding finding)
+    {
+        auto lock = co_await store_.fast_lock(store_.loop(), domain_.id, "recover", until());
+        if (!lock) co_return std::move(lock).error();
+        auto again = co_await look();
+        if (!again) co_return std::move(again).error();
+        const auto same = std::ranges::find_if(*again, [&](const XenstoreFinding& one) {
+            return one.code == finding.code && one.subject == finding.subject && one.can_be_fixed;
+        });
+        if (same == again->end())
+            co_return Error(Errc::busy, "another process changed it meanwhile", "run xlfsck again");
+        finding = *same;
+        if (auto kept = co_await keep(*lock, finding); !kept) co_return kept;
+        if (auto written = co_await write(finding); !written) co_return written;
+        if (auto proved = co_await prove_absent(finding.absent); !proved) co_return proved;
+        co_return co_await write_entry(*lock, std::move(finding));
+    }
+
+    // R22: what goes, node by node.
+    Task<Result<void>> keep(const FastLock& lock, const XenstoreFinding& finding)
+    {
+        std::vector<std::string> copies;
+        for (const auto& change : finding.nodes) {
+            for (const auto& [path, value] : tree_.nodes) {
+                const bool below = path.starts_with(change.path + "/") && !change.value;
+                if (path != change.path && !below) continue;
+                auto copy = co_await copy_of(path, value);
+                if (!copy) co_return std::move(copy).error();
+                copies.push_back(*std::move(copy));
+            }
+        }
+        if (copies.empty() || !undo_) co_return Result<void>();
+        const std::string operation("recover");
+        co_return co_await store_.with_held_fast_lock(
+            store_.loop(), lock, operation, until(),
+            [&](const FastHold& fast) -> Result<void> {
+                for (const auto& copy : copies)
+                    undo_->keep_node(fast.domain(), copy);
+                return {};
+            },
+            Room::reserve);
+    }
+
+    Task<Result<std::string>> copy_of(std::string path, std::string value)
+    {
+        auto permissions = co_await client_.permissions(path, 0, until());
+        if (!permissions) co_return std::move(permissions).error();
+        std::string shown;
+        if (*permissions)
+            for (const auto& one : **permissions)
+                shown += (shown.empty() ? "" : ",") + std::string(1, one.access) +
+                         std::to_string(one.domid);
+        std::vector<std::pair<std::string, std::string>> members;
+        members.emplace_back("path", json_quote(path));
+        members.emplace_back("value", json_quote(value));
+        members.emplace_back("permissions", json_quote(shown));
+        co_return json_object(members);
+    }
+
+    // All of them in one transaction; another client's change of one of them makes it begin anew.
+    Task<Result<void>> write(const XenstoreFinding& finding)
+    {
+        if (finding.nodes.empty()) co_return Result<void>();
+        for (;;) {
+            auto in = co_await client_.begin(until());
+            if (!in) co_return std::move(in).error();
+            for (const auto& change : finding.nodes) {
+                Result<void> done;
+                if (change.value)
+                    done = co_await client_.write(change.path, *change.value, *in, until());
+                else
+                    done = co_await client_.remove(change.path, *in, until());
+                if (!done) {
+                    if (client_.usable()) (void)co_await client_.abort(*in, until());
+                    co_return done;
+                }
+            }
+            auto committed = co_await client_.commit(*in, until());
+            if (!committed) co_return std::move(committed).error();
+            if (*committed) co_return Result<void>();
+            if (Clock::now() >= until())
+                co_return Error(Errc::busy, "xenstore's other clients changed it all the time",
+                                "run xlfsck again");
+        }
+    }
+
+    // A transaction that a dead client left open and that holds this node fails at its end from now
+    // on. What was made for it on the way goes with it.
+    Task<Result<void>> prove_absent(std::string node)
+    {
+        if (node.empty()) co_return Result<void>();
+        std::string topmost = node;
+        for (auto at = topmost.rfind('/'); at > 0; at = topmost.rfind('/')) {
+            std::string parent = topmost.substr(0, at);
+            auto there = co_await client_.read(parent, 0, until());
+            if (!there) co_return std::move(there).error();
+            if (*there) break;
+            topmost = std::move(parent);
+        }
+        auto in = co_await client_.read(node, 0, until());
+        if (!in) co_return std::move(in).error();
+        if (*in)
+            co_return Error(Errc::busy, "another process made " + node + " meanwhile",
+                            "run xlfsck again");
+        auto made = co_await client_.make(node, 0, until());
+        if (!made) co_return made;
+        co_return co_await client_.remove(topmost, 0, until());
+    }
+
+    Task<Result<void>> write_entry(const FastLock& lock, XenstoreFinding finding)
+    {
+        if (finding.then == Then::keep) co_return Result<void>();
+        const std::string operation("recover");
+        co_return co_await store_.with_held_fast_lock(
+            store_.loop(), lock, operation, until(),
+            [&](const FastHold& fast) -> Result<void> {
+                if (auto live = advance_revision(store_, fast, 0); !live)
+                    return std::move(live).error();
+                Journal journal(store_);
+                switch (finding.then) {
+                case Then::adopt:
+                    return put_thing(store_, fast, finding.name.device_class, finding.json);
+                case Then::stale:
+                    return journal.write_stale(fast, finding.name, finding.evidence);
+                case Then::present:
+                    return journal.write_back(fast, finding.name, finding.evidence);
+                case Then::keep:
+                    break;
+                }
+                return {};
+            },
+            Room::reserve);
+    }
+
+    Check& check_;
+    Store& store_;
+    const DomainRow& domain_;
+    UndoRecorder* undo_;
+    xenstore::Client& client_;
+    Deadline deadline_;
+    XenstoreSurvey survey_;
+    Tree tree_;
+};
+
+// Things that xenstore has, and domains of which only Xen could tell that they live.
+bool needs_xenstore(Store& store, const DomainRow& domain)
+{
+    if (!domain.registration) return true;
+    auto row = store.db()
+                   .prepare("SELECT 1 FROM thing WHERE domain = ? AND primary_at = 'xenstore'")
+                   .bind(value_of(domain.id));
+    return row.step();
+}
+
+// R11's like, where no process stands for the domain. A xenstored that was started anew knows none:
+// no unattended run ends a domain by its word.
+Task<void> without_domain(Check& check, Store& store, DomainRow domain)
+{
+    const Subject about{
+        domain.subject(), "xenstored says that it is not introduced", domain.domid, {}};
+    if (!check.ask(Code::domain_unknown, about)) co_return;
+    auto hold = store.try_slow_lock(domain.id, "recover");
+    const bool ours = hold && *hold;
+    const auto now = read_domain(store.db(), domain.id);
+    if (!ours || !now || now->state != DomainState::running || now->registration) {
+        check.failed(Code::domain_unknown, about,
+                     Error(Errc::busy, "another process is at work on it", "run xlfsck again"));
+        co_return;
+    }
+    const std::string why("Xen has no such domain");
+    const auto gone = co_await archive_domain(store, *now, why, check.deadline());
+    if (gone)
+        check.fixed(Code::domain_unknown, about);
+    else
+        check.failed(Code::domain_unknown, about, gone.error());
+}
+
+}  // namespace
+
+bool has_xenstored()
+{
+    struct stat st {};
+    return stat(xenstore::socket_path().c_str(), &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+void note_xenstore_absent(Check& check, Store& store)
+{
+    if (has_xenstored()) return;
+    auto row = store.db().prepare(
+        "SELECT count(*), count(DISTINCT t.domain) FROM thing t JOIN domain d ON d.id = t.domain "
+        "WHERE d.state = 'running' AND t.primary_at = 'xenstore'");
+    if (!row.step() || row.integer(0) == 0) return;
+    check.report(Code::xenstore_absent,
+                 Subject{xenstore::socket_path(), std::to_string(row.integer(0)) + " entries of " +
+                                                      std::to_string(row.integer(1)) +
+                                                      " domains were not looked for"});
+}
+
+Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
+                          bool qemu_was_seen)
+{
+    if (!has_xenstored()) co_return;
+    const Deadline until = check.deadline();
+    Subject about{domain.subject(), {}, domain.domid, {}};
+    auto client = co_await xenstore::Client::connect(store.loop(), xenstore::socket_path(), until);
+    Result<bool> known = client ? Result<bool>(false) : Result<bool>(client.error());
+    if (client)
+        known =
+            co_await client->is_domain_introduced(static_cast<std::uint32_t>(domain.domid), until);
+    if (known && !*known && !domain.registration) {
+        co_await without_domain(check, store, std::move(domain));
+        co_return;
+    }
+    Result<void> looked = known ? Result<void>() : Result<void>(known.error());
+    if (known && !*known) {
+        auto there = co_await client->read("/libxl/" + std::to_string(domain.domid), 0, until);
+        if (there && !*there) {
+            about.evidence = "xenstored does not know the domain, and there is nothing of it";
+            if (needs_xenstore(store, domain)) check.report(Code::xenstore_absent, about);
+            co_return;
+        }
+        if (!there) looked = there.error();
+    }
+    if (looked) {
+        XenstoreCheck domain_check(check, store, domain, undo, qemu_was_seen, *client, until);
+        looked = co_await domain_check.run();
+    }
+    if (looked || !needs_xenstore(store, domain)) co_return;
+    about.evidence = looked.error().message;
+    check.report(Code::xenstore_unseen, about);
+}
+
+}  // namespace xlstore::recovery

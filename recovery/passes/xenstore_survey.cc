@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: MIT
+//   1. Each device of xenstore's is given to the entry that is it; one without a number to an entry
+//      of its class that is left.
+//   2. A device with an entry: is it whole, is it leaving, has its script run; of a thing of
+//   QEMU's,
+//      does its copy in xenstore say what QEMU showed.
+//   3. A device without: it is adopted, or what is left of it is told.
+//   4. An entry without a device is stale.
+//   PCI devices of a domain without a device model, and USB ports, are lists of their own.
+#include "recovery/passes/xenstore_survey.hpp"
+
+#include <algorithm>
+
+#include "store/model/device_class.hpp"
+#include "store/text/json_text.hpp"
+#include "store/xenstore/xen_device.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+using xenstore::Tree;
+using xenstore::XenDevice;
+using Then = XenstoreFinding::Then;
+
+// The states of xenbus.
+constexpr std::string_view kConnected = "4";
+constexpr std::string_view kClosed = "6";
+
+std::string_view node(const Tree& tree, const std::string& path)
+{
+    return tree.value(path).value_or("");
+}
+
+// Behind the prefix that names the format; whole where there is none.
+std::string_view image_in(std::string_view params)
+{
+    const auto colon = params.find(':');
+    return params.empty() || params.front() == '/' || colon == std::string_view::npos
+               ? params
+               : params.substr(colon + 1);
+}
+
+class Comparison {
+public:
+    Comparison(const XenstoreSurvey& survey, const Tree& tree)
+        : survey_(survey), tree_(tree), devices_(xenstore::xen_devices(tree, survey.domid))
+    {
+        claims_.resize(devices_.size(), nullptr);
+        matched_.resize(survey.things.size(), false);
+    }
+
+    std::vector<XenstoreFinding> run()
+    {
+        match();
+        for (std::size_t i = 0; i < devices_.size(); ++i)
+            claims_[i] ? with_entry(devices_[i], *claims_[i]) : without_entry(devices_[i]);
+        for (std::size_t i = 0; i < survey_.things.size(); ++i)
+            if (!matched_[i]) without_device(survey_.things[i]);
+        if (!survey_.traits.has_device_model()) pci_devices();
+        usb_ports();
+        return std::move(found_);
+    }
+
+private:
+    // First by number, then what is left.
+    void match()
+    {
+        for (const bool by_number : {true, false})
+            for (std::size_t d = 0; d < devices_.size(); ++d)
+                for (std::size_t t = 0; t < survey_.things.size() && !claims_[d]; ++t) {
+                    const auto& thing = survey_.things[t];
+                    if (matched_[t] || xenstore::is_of_domain(devices_[d], false)) continue;
+                    const auto is = xenstore::is_thing(tree_, devices_[d], thing.name, thing.json);
+                    if (by_number ? is != true : is.has_value()) continue;
+                    claims_[d] = &thing;
+                    matched_[t] = true;
+                }
+    }
+
+    [[nodiscard]] bool is_open(const ThingRow& thing) const
+    {
+        return std::ranges::find(survey_.open, thing.id) != survey_.open.end();
+    }
+    // What the passes before this one leave to this one.
+    [[nodiscard]] bool is_settled(const ThingRow& thing) const
+    {
+        return !is_open(thing) && (thing.state == "present" || thing.state == "stale");
+    }
+
+    XenstoreFinding& add(Code code, std::string subject, std::string evidence)
+    {
+        found_.push_back(XenstoreFinding{code, std::move(subject), std::move(evidence)});
+        return found_.back();
+    }
+
+    // All of it goes: what the toolstack's own domain has of it. A driver domain takes its own
+    // away.
+    [[nodiscard]] std::vector<NodeChange> without(const XenDevice& device) const
+    {
+        std::vector<NodeChange> nodes;
+        if (device.has_backend && device.backend_domid == 0) nodes.push_back({device.backend, {}});
+        if (device.has_frontend) nodes.push_back({device.frontend, {}});
+        if (device.has_note) nodes.push_back({device.note, {}});
+        return nodes;
+    }
+
+    // It is not whole, or is on its way out. False: it is neither.
+    bool unwhole(const XenDevice& device, const ThingRow* entry)
+    {
+        const std::string subject = entry ? entry->name.text() : device.name();
+        const auto state = node(tree_, device.backend + "/state");
+        const auto goes = [&](XenstoreFinding& finding) {
+            finding.nodes = without(device);
+            // QEMU has a part of it, and goes on.
+            if (entry && entry->primary == "qemu") finding.can_be_fixed = false;
+            if (!entry || entry->state != "present" || entry->primary == "qemu") return;
+            finding.name = entry->name;
+            finding.then = Then::stale;
+        };
+        if (!device.flaw.empty()) {
+            add(Code::device_strange, subject, device.flaw).can_be_fixed = false;
+            return true;
+        }
+        if (device.has_backend && node(tree_, device.backend + "/online") == "0") {
+            const bool over = state == kClosed || state.empty();
+            auto& finding =
+                add(over ? Code::device_leaving : Code::device_waits, subject,
+                    device.backend + " is offline, in state " + std::string(state.substr(0, 4)));
+            finding.can_be_fixed = over;
+            goes(finding);
+            return true;
+        }
+        if (device.whole()) return false;
+        std::string missing;
+        const auto lacks = [&](bool has, const std::string& path) {
+            if (!has) missing += (missing.empty() ? "there is no " : ", no ") + path;
+        };
+        lacks(device.has_note, device.note);
+        lacks(device.has_frontend, device.frontend);
+        lacks(device.has_backend, device.backend);
+        auto& finding = add(Code::device_partial, subject, missing);
+        // A back end that serves a guest is not taken from it.
+        finding.can_be_fixed = state != kConnected;
+        if (!finding.can_be_fixed) finding.evidence += "; its back end is connected";
+        goes(finding);
+        return true;
+    }
+
+    void with_entry(const XenDevice& device, const ThingRow& entry)
+    {
+        if (!is_settled(entry)) return;
+        const bool in_qemu = entry.primary == "qemu";
+        if (in_qemu && !survey_.qemu_was_seen) return;
+        if (device.of_device_model) {
+            if (in_qemu) note_of_controller(device, entry);
+            return;
+        }
+        if (unwhole(device, &entry)) return;
+        if (in_qemu) {
+            if (device.kind->front == "vbd") medium(device, entry);
+            return;
+        }
+        if (entry.state == "stale") {
+            auto& finding = add(Code::device_back, entry.name.text(), "there is " + device.note);
+            finding.name = entry.name;
+            finding.then = Then::present;
+            return;
+        }
+        script(device, entry);
+    }
+
+    // libxl runs it behind its transaction, and it leaves a word when it is through.
+    void script(const XenDevice& device, const ThingRow& entry)
+    {
+        const auto name = node(tree_, device.note + "/script");
+        if (name.empty() || !node(tree_, device.backend + "/hotplug-status").empty()) return;
+        const bool has_one =
+            device.kind->front == "vif" ||
+            (device.kind->front == "vbd" && node(tree_, device.note + "/type") == "phy");
+        if (!has_one) return;
+        add(Code::device_unconnected, entry.name.text(),
+            json_shown(name.substr(0, 200)) + " has not come to its end: " + device.backend +
+                " has no hotplug-status")
+            .can_be_fixed = false;
+    }
+
+    // libxl writes what is in a drive beside it, and reads it from there.
+    void medium(const XenDevice& device, const ThingRow& entry)
+    {
+        const bool empty = entry.state == "stale";
+        const auto path =
+            empty ? std::string() : json_get_string(entry.json, "pdev_path").value_or("");
+        const auto noted = node(tree_, device.note + "/params");
+        const auto backend = node(tree_, device.backend + "/params");
+        if (image_in(noted) == path && image_in(backend) == path) return;
+        const auto format = json_get_string(entry.json, "format").value_or("raw");
+        const std::string prefix = format == "raw" || format == "empty" ? "aio" : format;
+        const std::string params = path.empty() ? "" : prefix + ":" + path;
+        auto& finding = add(Code::copy_differs, entry.name.text(),
+                            "the drive holds " + (path.empty() ? "nothing" : json_shown(path)) +
+                                ", xenstore has " + json_shown(noted.substr(0, 200)) + " and " +
+                                json_shown(backend.substr(0, 200)));
+        finding.nodes = {{device.backend + "/params", params}, {device.note + "/params", params}};
+    }
+
+    void note_of_controller(const XenDevice& device, const ThingRow& entry)
+    {
+        if (entry.state != "stale") return;
+        auto& finding = add(Code::copy_differs, entry.name.text(),
+                            "QEMU does not have it, and there is " + device.note);
+        finding.nodes = {{device.note, {}}};
+    }
+
+    void without_entry(const XenDevice& device)
+    {
+        if (xenstore::is_of_domain(device, survey_.traits.has_device_model())) return;
+        if (device.of_device_model) {
+            if (!survey_.qemu_was_seen || !survey_.traits.has_device_model()) return;
+            auto& finding = add(Code::copy_differs, device.name(),
+                                "QEMU does not have it, and there is " + device.note);
+            finding.nodes = {{device.note, {}}};
+            return;
+        }
+        if (unwhole(device, nullptr)) return;
+        adopt(device.name(), std::string(device.kind->device_class),
+              xenstore::element_of(tree_, device));
+    }
+
+    void adopt(const std::string& subject, const std::string& device_class,
+               const xenstore::XenElement& element)
+    {
+        if (element.json.empty()) {
+            add(Code::device_strange, subject, element.flaw).can_be_fixed = false;
+            return;
+        }
+        const auto* of = find_device_class(device_class);
+        const auto primary = thing_primary(*of, element.json, survey_.traits);
+        if (primary != Primary::xenstore) return;  // pass 5 asks QEMU of it, or it is nowhere
+        auto& finding =
+            add(Code::device_unknown, subject,
+                "the entry would be " + device_class + " " + xenstore::shown_element(element.json));
+        finding.then = Then::adopt;
+        finding.name.device_class = device_class;
+        finding.json = element.json;
+    }
+
+    void without_device(const ThingRow& entry)
+    {
+        if (!is_settled(entry)) return;
+        if (entry.primary == "qemu") {
+            if (survey_.qemu_was_seen) controller_without_note(entry);
+            return;
+        }
+        if (entry.primary != "xenstore" || entry.state != "present") return;
+        if (entry.name.device_class == "usbdevs") {
+            without_controller(entry);
+            return;
+        }
+        const auto kind = std::ranges::find_if(xenstore::device_kinds(), [&](const auto& one) {
+            return one.device_class == entry.name.device_class;
+        });
+        if (kind == xenstore::device_kinds().end()) return;
+        const std::string directory =
+            "/libxl/" + std::to_string(survey_.domid) + "/device/" + std::string(kind->front);
+        const auto devid = xenstore::devid_of(entry.name, entry.json);
+        auto& finding = add(Code::device_absent, entry.name.text(),
+                            devid ? "there is no " + directory + "/" + std::to_string(*devid)
+                                  : "there is no such one below " + directory);
+        finding.then = Then::stale;
+        finding.name = entry.name;
+        if (devid) finding.absent = directory + "/" + std::to_string(*devid);
+    }
+
+    // A port of a controller that is there is looked at with it.
+    void without_controller(const ThingRow& entry)
+    {
+        const auto controller = json_get_integer(entry.json, "ctrl").value_or(-1);
+        if (std::ranges::any_of(devices_, [&](const XenDevice& one) {
+                return one.kind->front == "vusb" && one.devid == controller && one.has_note;
+            }))
+            return;
+        const std::string note = "/libxl/" + std::to_string(survey_.domid) + "/device/vusb/" +
+                                 std::to_string(controller);
+        auto& finding = add(Code::device_absent, entry.name.text(), "there is no " + note);
+        finding.then = Then::stale;
+        finding.name = entry.name;
+        if (controller >= 0) finding.absent = note;
+    }
+
+    // QEMU has it; libxl's list of controllers is this note.
+    void controller_without_note(const ThingRow& entry)
+    {
+        if (entry.name.device_class != "usbctrls" || entry.state != "present") return;
+        const auto devid = json_get_integer(entry.json, "devid");
+        if (!devid || *devid < 0) return;
+        const std::string note =
+            "/libxl/" + std::to_string(survey_.domid) + "/device/vusb/" + std::to_string(*devid);
+        const auto ports =
+            std::clamp<std::int64_t>(json_get_integer(entry.json, "ports").value_or(8), 1, 31);
+        auto& finding =
+            add(Code::copy_differs, entry.name.text(), "QEMU has it, and there is no " + note);
+        finding.nodes = {{note + "/type", "devicemodel"},
+                         {note + "/usb-ver",
+                          std::to_string(json_get_integer(entry.json, "version").value_or(2))},
+                         {note + "/num-ports", std::to_string(ports)}};
+        for (std::int64_t port = 1; port <= ports; ++port)
+            finding.nodes.push_back(
+                {note + "/port/" + std::to_string(port), usb_name(*devid, port).value_or("")});
+    }
+
+    [[nodiscard]] const ThingRow* usb_device(std::int64_t controller, std::int64_t port) const
+    {
+        const std::string key = std::to_string(controller) + "." + std::to_string(port);
+        const auto found = std::ranges::find_if(survey_.things, [&](const ThingRow& thing) {
+            return thing.name.device_class == "usbdevs" && thing.name.key == key;
+        });
+        return found == survey_.things.end() ? nullptr : &*found;
+    }
+
+    // As the host calls the one that QEMU has there.
+    [[nodiscard]] std::optional<std::string> usb_name(std::int64_t controller,
+                                                      std::int64_t port) const
+    {
+        const auto* thing = usb_device(controller, port);
+        if (!thing || thing->state != "present" || !survey_.usb_name) return std::nullopt;
+        const auto host = json_find(thing->json, "type.hostdev");
+        if (!host) return std::nullopt;
+        return survey_.usb_name(json_get_integer(*host, "hostbus").value_or(0),
+                                json_get_integer(*host, "hostaddr").value_or(0));
+    }
+
+    // A key of the controller's is all that xenstore has of a USB device.
+    void usb_ports()
+    {
+        for (std::size_t i = 0; i < devices_.size(); ++i) {
+            const auto& controller = devices_[i];
+            if (controller.kind->front != "vusb" || !controller.whole()) continue;
+            const auto used = xenstore::used_ports(tree_, controller);
+            const std::string ports =
+                (controller.has_backend ? controller.backend : controller.note) + "/port/";
+            for (const auto& [port, name] : used) {
+                const auto* thing = usb_device(controller.devid, port);
+                if (thing && !is_settled(*thing)) continue;
+                used_port(controller, ports + std::to_string(port), port, name, thing);
+            }
+            for (const auto& thing : survey_.things)
+                if (thing.name.device_class == "usbdevs" &&
+                    json_get_integer(thing.json, "ctrl") == controller.devid)
+                    free_port(controller, ports, used, thing);
+        }
+    }
+
+    void used_port(const XenDevice& controller, const std::string& path, std::int32_t port,
+                   const std::string& name, const ThingRow* thing)
+    {
+        const std::string subject =
+            "usbdevs/" + std::to_string(controller.devid) + "." + std::to_string(port);
+        const bool in_qemu = controller.of_device_model;
+        if (in_qemu) {
+            if (!survey_.qemu_was_seen || (thing && thing->state == "present")) return;
+            auto& finding = add(Code::copy_differs, subject,
+                                "QEMU does not have it, and " + path + " is " + json_shown(name));
+            finding.nodes = {{path, ""}};
+        } else if (!thing) {
+            add(Code::device_strange, subject,
+                path + " is " + json_shown(name) + ", which does not tell bus and address")
+                .can_be_fixed = false;
+        } else if (thing->state == "stale") {
+            auto& finding = add(Code::device_back, subject, path + " is " + json_shown(name));
+            finding.name = thing->name;
+            finding.then = Then::present;
+        }
+    }
+
+    void free_port(const XenDevice& controller, const std::string& ports,
+                   const std::vector<std::pair<std::int32_t, std::string>>& used,
+                   const ThingRow& thing)
+    {
+        const auto port = json_get_integer(thing.json, "port").value_or(0);
+        if (!is_settled(thing) || thing.state != "present" || port <= 0) return;
+        if (std::ranges::any_of(used, [&](const auto& one) { return one.first == port; })) return;
+        const std::string path = ports + std::to_string(port);
+        if (!controller.of_device_model) {
+            auto& finding = add(Code::device_absent, thing.name.text(), path + " is free");
+            finding.name = thing.name;
+            finding.then = Then::stale;
+            return;
+        }
+        if (!survey_.qemu_was_seen || thing.primary != "qemu") return;
+        const auto name = usb_name(controller.devid, port);
+        auto& finding = add(
+            Code::copy_differs, thing.name.text(),
+            "QEMU has it, and " + path + " is free" +
+                (name ? ""
+                      : "; the host has no such device, so that what to write there is not known"));
+        finding.can_be_fixed = name.has_value();
+        if (name) finding.nodes = {{path, *name}};
+    }
+
+    void pci_devices()
+    {
+        const auto listed = xenstore::xen_pci_devices(tree_, survey_.domid);
+        for (const auto& device : listed) {
+            const auto thing = std::ranges::find_if(survey_.things, [&](const ThingRow& one) {
+                return one.name.device_class == "pcidevs" && one.name.key == device.key;
+            });
+            if (thing == survey_.things.end()) {
+                adopt("pci/" + device.key, "pcidevs", {device.json, {}});
+            } else if (is_settled(*thing) && thing->state == "stale") {
+                auto& finding =
+                    add(Code::device_back, thing->name.text(), "it is in " + device.list);
+                finding.name = thing->name;
+                finding.then = Then::present;
+            }
+        }
+        for (const auto& thing : survey_.things) {
+            if (thing.name.device_class != "pcidevs" || !is_settled(thing) ||
+                thing.state != "present" || thing.name.key.starts_with('#') ||
+                std::ranges::find(listed, thing.name.key, &xenstore::XenPciDevice::key) !=
+                    listed.end())
+                continue;
+            auto& finding = add(
+                Code::device_absent, thing.name.text(),
+                "it is not in /local/domain/0/backend/pci/" + std::to_string(survey_.domid) + "/0");
+            finding.name = thing.name;
+            finding.then = Then::stale;
+        }
+    }
+
+    const XenstoreSurvey& survey_;
+    const Tree& tree_;
+    std::vector<XenDevice> devices_;
+    std::vector<const ThingRow*> claims_;  // one for each device
+    std::vector<bool> matched_;            // of the things
+    std::vector<XenstoreFinding> found_;
+};
+
+}  // namespace
+
+std::vector<XenstoreFinding> compare(const XenstoreSurvey& survey, const xenstore::Tree& tree)
+{
+    return Comparison(survey, tree).run();
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// What the store says of a domain's devices, held against what xenstore has of them. Pure: what is
+// found, and what would put it right, follows from rows and one snapshot of the tree, so that it
+// can be decided a second time under the lock before anything is written.
+//
+// What is no finding: the console and the keyboard that libxl makes of its own accord; the front
+// end of a guest, by itself; an entry whose intent is open; a device of QEMU's that pass 5 has
+// asked QEMU about, unless xenstore tells of it what QEMU does not show.
+#ifndef XLSTORE_RECOVERY_PASSES_XENSTORE_SURVEY_HPP_
+#define XLSTORE_RECOVERY_PASSES_XENSTORE_SURVEY_HPP_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recovery/base/problem.hpp"
+#include "store/model/domain_traits.hpp"
+#include "store/model/thing_row.hpp"
+#include "store/xenstore/tree.hpp"
+
+namespace xlstore::recovery {
+
+struct NodeChange {
+    std::string path;
+    std::optional<std::string> value;  ///< nothing: it goes, with all that is below it
+};
+
+struct XenstoreFinding {
+    Code code;
+    std::string subject;  ///< "disks/xvda", "vif/0"
+    std::string evidence;
+    enum class Then { keep, adopt, stale, present };
+    Then then = Then::keep;              ///< what becomes of the entry, after the nodes
+    ThingName name = {};                 ///< the entry; of one that is adopted its class alone
+    std::string json = {};               ///< of one that is adopted
+    std::vector<NodeChange> nodes = {};  ///< in one transaction
+    std::string absent = {};             ///< a node whose absence has to be proved first (DESIGN 3)
+    bool can_be_fixed = true;
+};
+
+struct XenstoreSurvey {
+    std::vector<ThingRow> things;
+    std::vector<std::int64_t> open;  ///< rows of things with an open intent
+    DomainTraits traits;
+    std::int64_t domid = 0;
+    /// Its QEMU was looked into, and entries of QEMU's things are as QEMU showed.
+    bool qemu_was_seen = false;
+    /// How the host calls the USB device at that bus and address ("1-4"); nothing: there is none.
+    std::function<std::optional<std::string>(std::int64_t, std::int64_t)> usb_name;
+};
+
+[[nodiscard]] std::vector<XenstoreFinding> compare(const XenstoreSurvey& survey,
+                                                   const xenstore::Tree& tree);
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_PASSES_XENSTORE_SURVEY_HPP_

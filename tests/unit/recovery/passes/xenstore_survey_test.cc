@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+// Entries and nodes of one moment, and what is found of them. Whole runs: tests/fsck.
+#include "recovery/passes/xenstore_survey.hpp"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+namespace xlstore::recovery {
+namespace {
+
+using Then = XenstoreFinding::Then;
+
+class XenstoreSurveyTest : public testing::Test {
+protected:
+    XenstoreSurveyTest()
+    {
+        survey_.domid = 7;
+        survey_.traits.type = DomainType::pv;
+    }
+    void entry(const std::string& device_class, const std::string& key, const std::string& json,
+               const std::string& state = "present", const std::string& primary = "xenstore")
+    {
+        ThingRow row;
+        row.id = static_cast<std::int64_t>(survey_.things.size()) + 1;
+        row.name = {device_class, key};
+        row.state = state;
+        row.primary = primary;
+        row.json = json;
+        survey_.things.push_back(row);
+    }
+    void node(const std::string& path, const std::string& value = "")
+    {
+        for (auto at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1))
+            tree_.nodes.emplace(path.substr(0, at), "");
+        tree_.nodes[path] = value;
+    }
+    void device(const std::string& front, const std::string& number, const std::string& back)
+    {
+        const std::string note = "/libxl/7/device/" + front + "/" + number;
+        const std::string backend = "/local/domain/0/backend/" + back + "/7/" + number;
+        const std::string frontend = front == "console" && number == "0"
+                                         ? "/local/domain/7/console"
+                                         : "/local/domain/7/device/" + front + "/" + number;
+        node(note + "/backend", backend);
+        node(note + "/frontend", frontend);
+        node(frontend + "/state", "4");
+        node(backend + "/online", "1");
+        node(backend + "/state", "4");
+    }
+    // "subject code", one a line.
+    std::string found()
+    {
+        std::string text;
+        for (const auto& one : compare(survey_, tree_))
+            text += one.subject + " " + std::string(problem(one.code).name) +
+                    (one.can_be_fixed ? "" : " (told)") + "\n";
+        return text;
+    }
+
+    XenstoreSurvey survey_;
+    xenstore::Tree tree_;
+};
+
+TEST_F(XenstoreSurveyTest, WhatLibxlMakesByItselfIsNoFinding)
+{
+    device("console", "0", "console");
+    device("vkbd", "0", "vkbd");
+    EXPECT_EQ(found(), "vkbd/0 device_unknown\n") << "a PV domain's keyboard has an entry";
+    survey_.traits.type = DomainType::hvm;
+    EXPECT_EQ(found(), "");
+}
+
+// xl gives the first channel a number that the console has; it never reaches xenstore.
+TEST_F(XenstoreSurveyTest, FirstConsoleIsNoChannel)
+{
+    device("console", "0", "console");
+    entry("channels", "#0", R"({"devid":0,"name":"a","connection.pty":{}})");
+    EXPECT_EQ(found(), "channels/#0 device_absent\n");
+}
+
+TEST_F(XenstoreSurveyTest, ThingWithoutANumberIsOneThatIsLeft)
+{
+    device("vkbd", "0", "vkbd");
+    device("vkbd", "1", "vinput");
+    entry("vkbs", "#0", R"({"unique_id":"K1"})");
+    entry("vkbs", "#1", R"({"devid":0})");
+    EXPECT_EQ(found(), "");
+    survey_.things.pop_back();
+    EXPECT_EQ(found(), "vkbd/1 device_unknown\n");
+}
+
+TEST_F(XenstoreSurveyTest, EntryWithAnOpenIntentIsLeftAlone)
+{
+    entry("nics", "0", R"({"devid":0})");
+    EXPECT_EQ(found(), "nics/0 device_absent\n");
+    survey_.open = {1};
+    EXPECT_EQ(found(), "");
+    survey_.open.clear();
+    survey_.things[0].state = "adding";
+    EXPECT_EQ(found(), "") << "pass 1 speaks of it";
+}
+
+TEST_F(XenstoreSurveyTest, BackEndThatServesAGuestIsNotTakenOut)
+{
+    device("vif", "0", "vif");
+    entry("nics", "0", R"({"devid":0})");
+    std::erase_if(tree_.nodes, [](const auto& one) {
+        return one.first.starts_with("/local/domain/7/device/vif");
+    });
+    EXPECT_EQ(found(), "nics/0 device_partial (told)\n");
+    node("/local/domain/0/backend/vif/7/0/state", "2");
+    const auto left = compare(survey_, tree_);
+    ASSERT_EQ(left.size(), 1u);
+    EXPECT_TRUE(left[0].can_be_fixed);
+    EXPECT_EQ(left[0].then, Then::stale);
+    ASSERT_EQ(left[0].nodes.size(), 2u);
+    EXPECT_EQ(left[0].nodes[0].path, "/local/domain/0/backend/vif/7/0");
+    EXPECT_EQ(left[0].nodes[1].path, "/libxl/7/device/vif/0");
+}
+
+// Of QEMU's things nothing is said unless QEMU was asked in the same run.
+TEST_F(XenstoreSurveyTest, CopiesFollowWhatQemuShowed)
+{
+    survey_.traits.type = DomainType::hvm;
+    device("vbd", "5632", "qdisk");
+    node("/libxl/7/device/vbd/5632/params", "aio:/a.iso");
+    node("/local/domain/0/backend/qdisk/7/5632/params", "aio:/a.iso");
+    entry("disks", "hdc", R"({"pdev_path":"/a.iso","vdev":"hdc","format":"raw","is_cdrom":1})",
+          "stale", "qemu");
+    EXPECT_EQ(found(), "");
+    survey_.qemu_was_seen = true;
+    auto differs = compare(survey_, tree_);
+    ASSERT_EQ(differs.size(), 1u);
+    EXPECT_EQ(differs[0].code, Code::copy_differs);
+    EXPECT_EQ(differs[0].nodes.at(0).value, "");
+    survey_.things[0].state = "present";
+    EXPECT_EQ(found(), "");
+    survey_.things[0].json =
+        R"({"pdev_path":"/b.qcow2","vdev":"hdc","format":"qcow2","is_cdrom":1})";
+    differs = compare(survey_, tree_);
+    ASSERT_EQ(differs.size(), 1u);
+    EXPECT_EQ(differs[0].nodes.at(1).value, "qcow2:/b.qcow2");
+    // libxl 4.19 writes the path without its format while the drive is emptied.
+    node("/libxl/7/device/vbd/5632/params", "/b.qcow2");
+    node("/local/domain/0/backend/qdisk/7/5632/params", "/b.qcow2");
+    EXPECT_EQ(found(), "");
+}
+
+TEST_F(XenstoreSurveyTest, ControllersAndPortsFollowQemu)
+{
+    survey_.traits.type = DomainType::hvm;
+    survey_.qemu_was_seen = true;
+    survey_.usb_name = [](std::int64_t bus, std::int64_t address) -> std::optional<std::string> {
+        return bus == 1 && address == 2 ? std::optional<std::string>("1-4") : std::nullopt;
+    };
+    entry("usbctrls", "0", R"({"type":"devicemodel","devid":0,"version":3,"ports":2})", "present",
+          "qemu");
+    entry("usbdevs", "0.1", R"({"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":2}})",
+          "present", "qemu");
+    const auto lost = compare(survey_, tree_);
+    ASSERT_EQ(lost.size(), 1u);
+    for (const auto& change : lost[0].nodes)
+        node(change.path, *change.value);
+    EXPECT_EQ(tree_.value("/libxl/7/device/vusb/0/port/1"), "1-4");
+    EXPECT_EQ(tree_.value("/libxl/7/device/vusb/0/port/2"), "");
+    EXPECT_EQ(found(), "");
+    node("/libxl/7/device/vusb/0/port/1", "");
+    EXPECT_EQ(found(), "usbdevs/0.1 copy_differs\n");
+    survey_.usb_name = nullptr;
+    EXPECT_EQ(found(), "usbdevs/0.1 copy_differs (told)\n");
+    for (auto& thing : survey_.things)
+        thing.state = "stale";
+    EXPECT_EQ(found(), "usbctrls/0 copy_differs\n");
+}
+
+TEST_F(XenstoreSurveyTest, PciDevicesOfADomainWithoutADeviceModel)
+{
+    const std::string list = "/local/domain/0/backend/pci/7/0";
+    node(list + "/num_devs", "1");
+    node(list + "/dev-0", "0000:03:00.0");
+    entry("pcidevs", "0000:04:00.0", R"({"bus":4})");
+    EXPECT_EQ(found(), "pci/0000:03:00.0 device_unknown\npcidevs/0000:04:00.0 device_absent\n");
+    survey_.traits.type = DomainType::hvm;
+    survey_.things.clear();
+    EXPECT_EQ(found(), "") << "QEMU has it, and is asked";
+}
+
+}  // namespace
+}  // namespace xlstore::recovery
