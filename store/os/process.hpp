@@ -94,8 +94,9 @@ private:
 /// The environment that `pid` was started with ("NAME=VALUE", with NULs between): what stands in
 /// memory where exec put it. "" when it cannot be read, and for a zombie.
 [[nodiscard]] std::string environment_of(pid_t pid);
-/// Has `pid` a program that can be seen? A thread of the kernel and a zombie have none. With
-/// environment_of() "", a process that has one is in the middle of exec, or has an empty environment.
+/// Has `pid` a program that can be seen? A thread of the kernel and a zombie have none. A process
+/// that has one, and of which environment_of() is "", is in the middle of exec, or was given an
+/// empty environment.
 [[nodiscard]] bool has_program(pid_t pid);
 
 /// The process whose child `pid` is now. Nothing: it cannot be read.
