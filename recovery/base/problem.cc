@@ -101,7 +101,7 @@ constexpr std::array kProblems = {
     Problem{Code::qemu_homeless, "qemu_homeless", "runs, and no row knows it", "Register it", "REGISTERED", false, Exit::left},
     Problem{Code::kept_too_long, "kept_too_long", "is kept past its bound", "Prune it", "PRUNED", true, Exit::clean},
     Problem{Code::nodes_left, "nodes_left", "is left in xenstore of a domain that is over", "Remove it", "REMOVED", false, Exit::left},
-    Problem{Code::domain_nameless, "domain_nameless", "Xen has the domain still, and xenstore has nothing of it", "", "", false, Exit::outside},
+    Problem{Code::domain_survives, "domain_survives", "is destroyed in the store, and Xen has it still", "", "", false, Exit::outside},
 };
 // clang-format on
 

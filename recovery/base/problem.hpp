@@ -103,7 +103,7 @@ enum class Code : std::uint16_t {
     qemu_homeless = 6006,
     kept_too_long = 6007,
     nodes_left = 6020,
-    domain_nameless = 6021,
+    domain_survives = 6021,
 };
 
 /// Bits of the exit status, as in fsck(8).

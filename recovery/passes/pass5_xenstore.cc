@@ -39,8 +39,9 @@ namespace {
 using Then = XenstoreFinding::Then;
 using xenstore::Tree;
 
-// As the kernel names it, by bus and address.
-std::optional<std::string> usb_name(std::int64_t bus, std::int64_t address)
+// As the kernel names it, by bus and address. `sysfs`: where that is mounted.
+std::optional<std::string> usb_name(const std::string& sysfs, std::int64_t bus,
+                                    std::int64_t address)
 {
     const auto number = [](const std::filesystem::path& file) {
         std::int64_t value = -1;
@@ -48,7 +49,7 @@ std::optional<std::string> usb_name(std::int64_t bus, std::int64_t address)
         return value;
     };
     std::error_code error;
-    for (std::filesystem::directory_iterator i("/sys/bus/usb/devices", error), end;
+    for (std::filesystem::directory_iterator i(sysfs + "/bus/usb/devices", error), end;
          !error && i != end; i.increment(error))
         if (number(i->path() / "busnum") == bus && number(i->path() / "devnum") == address)
             return i->path().filename().string();
@@ -68,7 +69,9 @@ public:
     {
         survey_.domid = domain.domid;
         survey_.qemu_was_seen = qemu_was_seen;
-        survey_.usb_name = usb_name;
+        survey_.usb_name = [sysfs = store.host().sysfs](std::int64_t bus, std::int64_t address) {
+            return usb_name(sysfs, bus, address);
+        };
     }
 
     Task<Result<void>> run()

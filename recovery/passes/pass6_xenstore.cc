@@ -2,7 +2,7 @@
 // Pass 6: what xenstore has of domains that are over.
 //
 // Checks     that back ends, notes and /vm belong to a domain                        (6020);
-//            that Xen has no domain of which nothing else is left                    (6021).
+//            that Xen has none of them                                               (6021).
 // Relies on  pass 3.
 // Leaves     nodes of which no one domain can be told that it is over.
 //
@@ -79,7 +79,7 @@ public:
         }
         auto vms = co_await look_at_vms();
         if (!vms) co_return vms;
-        co_return co_await nameless();
+        co_return co_await survivors();
     }
 
 private:
@@ -273,8 +273,9 @@ private:
         co_return Result<void>();
     }
 
-    // What xl shows as (null): a destruction that ended before its last step.
-    Task<Result<void>> nameless()
+    // A destruction that ended before its last step, or before its first: without a node that names
+    // it xl shows the domain as (null).
+    Task<Result<void>> survivors()
     {
         std::set<std::int64_t> asked;
         for (const auto& row : over_) {
@@ -285,13 +286,16 @@ private:
             if (!*known) continue;
             auto there = co_await client_.read(home(row.domid), 0, until_);
             if (!there) co_return std::move(there).error();
-            if (*there) continue;
-            check_.report(Code::domain_nameless,
-                          Subject{"domain " + std::to_string(row.domid),
-                                  "uuid " + row.uuid + " is destroyed here; 'xl destroy " +
-                                      std::to_string(row.domid) + "' ends it there",
-                                  row.domid,
-                                  {}});
+            auto vm = co_await client_.read(home(row.domid) + "/vm", 0, until_);
+            if (!vm) co_return std::move(vm).error();
+            if (*there && *vm != "/vm/" + row.uuid) continue;  // another one has the number now
+            check_.report(
+                Code::domain_survives,
+                Subject{"domain " + std::to_string(row.domid),
+                        (*there ? "uuid " : "xenstore has nothing of it; uuid ") + row.uuid +
+                            "; 'xl destroy " + std::to_string(row.domid) + "' ends it",
+                        row.domid,
+                        {}});
         }
         co_return Result<void>();
     }

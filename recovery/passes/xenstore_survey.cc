@@ -57,7 +57,7 @@ public:
             claims_[i] ? with_entry(devices_[i], *claims_[i]) : without_entry(devices_[i]);
         for (std::size_t i = 0; i < survey_.things.size(); ++i)
             if (!matched_[i]) without_device(survey_.things[i]);
-        if (!survey_.traits.has_device_model()) pci_devices();
+        survey_.traits.has_device_model() ? passed_through() : pci_devices();
         usb_ports();
         return std::move(found_);
     }
@@ -307,6 +307,20 @@ private:
         for (std::int64_t port = 1; port <= ports; ++port)
             finding.nodes.push_back(
                 {note + "/port/" + std::to_string(port), usb_name(*devid, port).value_or("")});
+        for (const auto& thing : survey_.things)
+            if (thing.name.device_class == "usbdevs" && thing.state == "present" &&
+                json_get_integer(thing.json, "ctrl") == devid)
+                unnamed_device(thing, note, json_get_integer(thing.json, "port").value_or(0));
+    }
+
+    // What to write of it is not known.
+    void unnamed_device(const ThingRow& thing, const std::string& note, std::int64_t port)
+    {
+        if (!is_settled(thing) || thing.primary != "qemu" || usb_name_of(thing)) return;
+        add(Code::copy_differs, thing.name.text(),
+            "QEMU has it, and " + note + "/port/" + std::to_string(port) +
+                " is free; the host has no such device, so that what to write there is not known")
+            .can_be_fixed = false;
     }
 
     [[nodiscard]] const ThingRow* usb_device(std::int64_t controller, std::int64_t port) const
@@ -319,15 +333,20 @@ private:
     }
 
     // As the host calls the one that QEMU has there.
+    [[nodiscard]] std::optional<std::string> usb_name_of(const ThingRow& thing) const
+    {
+        const auto host = json_find(thing.json, "type.hostdev");
+        if (!host) return std::nullopt;
+        if (auto port = json_get_string(*host, "busid")) return port;
+        if (!survey_.usb_name) return std::nullopt;
+        return survey_.usb_name(json_get_integer(*host, "hostbus").value_or(0),
+                                json_get_integer(*host, "hostaddr").value_or(0));
+    }
     [[nodiscard]] std::optional<std::string> usb_name(std::int64_t controller,
                                                       std::int64_t port) const
     {
         const auto* thing = usb_device(controller, port);
-        if (!thing || thing->state != "present" || !survey_.usb_name) return std::nullopt;
-        const auto host = json_find(thing->json, "type.hostdev");
-        if (!host) return std::nullopt;
-        return survey_.usb_name(json_get_integer(*host, "hostbus").value_or(0),
-                                json_get_integer(*host, "hostaddr").value_or(0));
+        return thing && thing->state == "present" ? usb_name_of(*thing) : std::nullopt;
     }
 
     // A key of the controller's is all that xenstore has of a USB device.
@@ -388,14 +407,40 @@ private:
             return;
         }
         if (!survey_.qemu_was_seen || thing.primary != "qemu") return;
-        const auto name = usb_name(controller.devid, port);
-        auto& finding = add(
-            Code::copy_differs, thing.name.text(),
-            "QEMU has it, and " + path + " is free" +
-                (name ? ""
-                      : "; the host has no such device, so that what to write there is not known"));
-        finding.can_be_fixed = name.has_value();
-        if (name) finding.nodes = {{path, *name}};
+        const auto name = usb_name_of(thing);
+        if (!name) {
+            unnamed_device(thing, controller.note, port);
+            return;
+        }
+        auto& finding =
+            add(Code::copy_differs, thing.name.text(), "QEMU has it, and " + path + " is free");
+        finding.nodes = {{path, *name}};
+    }
+
+    // libxl's list of what it passed through to a guest with a device model is written last, and
+    // read by libxl alone. What else belongs to the device (permissions, its driver in the host) is
+    // not known, so that nothing is written.
+    void passed_through()
+    {
+        if (!survey_.qemu_was_seen) return;
+        const std::string list =
+            "/local/domain/0/backend/pci/" + std::to_string(survey_.domid) + "/0";
+        const auto listed = xenstore::xen_pci_devices(tree_, survey_.domid);
+        const auto tell = [&](const std::string& subject, const std::string& evidence) {
+            add(Code::copy_differs, subject, evidence).can_be_fixed = false;
+        };
+        for (const auto& thing : survey_.things) {
+            if (thing.name.device_class != "pcidevs" || !is_settled(thing)) continue;
+            const bool is_listed = std::ranges::find(listed, thing.name.key,
+                                                     &xenstore::XenPciDevice::key) != listed.end();
+            if (thing.state == "present" && !thing.name.key.starts_with('#') && !is_listed)
+                tell(thing.name.text(), "QEMU has it, and it is not in " + list +
+                                            "; its attach was not finished: detach it");
+            if (thing.state == "stale" && is_listed)
+                tell(thing.name.text(),
+                     "QEMU does not have it, and it is in " + list +
+                         "; its detach was not finished: 'xl pci-detach' ends it");
+        }
     }
 
     void pci_devices()

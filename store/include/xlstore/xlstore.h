@@ -528,8 +528,8 @@ int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* co
 /* No QEMU stands for this domain (PV or PVH): instead of the two calls above, and before Xen is
  * asked to make it, so that a recovery after this process died asks xenstored whether Xen has the
  * domain. The embedder makes it, writes its things into xenstore, and calls
- * xlstore_creation_finish. Errors: refused (the document is of another type, or it is a soft reset), order (a QEMU is
- * registered), gone, lost. */
+ * xlstore_creation_finish. Errors: refused (the document is of another type, or it is a soft
+ * reset), order (a QEMU is registered), gone, lost. */
 int32_t xlstore_creation_without_qemu(xlstore_creation* creation, const xlstore_call* call);
 /* From the monitor's first answer to the running domain, as xlstore_create and xlstore_soft_reset.
  * On failure QEMU is killed, and a domain that never ran is destroyed. The creation is over either
