@@ -52,6 +52,24 @@ END
     xen_device "$1" vif 0 vif mac=00:16:3e:00:00:01 bridge=xenbr0 type=vif script=/etc/xen/scripts/vif-bridge \
         hotplug-status=connected
 }
+recorded() { # STATE: in ./s the domain as its document was, in xenstore and QEMU what a real host had (recorded.py)
+    recorded="python3 $ROOT/tests/fsck/recorded.py"
+    domid=$(sed -n 's/^"domid":\([0-9]*\).*/\1/p' "$1")
+    xlstore init
+    xenstored start
+    $recorded tree "$1" | xenstored load
+    xenstored introduce "$domid"
+    if ! grep -q '^"document"' "$1"; then return 0; fi
+    $recorded document "$1" >recorded.json
+    xlstore import "$domid" recorded.json
+    if ! grep -q '^"qmp"' "$1"; then return 0; fi
+    $recorded serve "$1" "$DIR/q" </dev/null >recorded.log 2>&1 &
+    for _ in $(seq 100); do
+        if [ -S q ]; then break; fi
+        sleep 0.05
+    done
+    $recorded register "$1" "$DIR/q"
+}
 killed_at() { # POINT:N COMMAND…
     status=0
     point=$1
