@@ -158,7 +158,7 @@ Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)
     held->connections.reserve(held->connections.size() + 1);
     auto intents = co_await journal.open(**hold, std::move(drafts), checked.monitor_path, until);
     if (!intents) co_return std::move(intents).error();
-    const IntentId id = intents->front();
+    const IntentId id = intents->front().id;
     if (checked.fd >= 0)
         held->connections.push_back(Held::Connection{id, checked.fd, checked.socket});
     Answer answer;

@@ -23,7 +23,7 @@ std::vector<std::pair<std::string, std::string>> members_of(const Done& done)
             {"evidence", json_quote(done.evidence)}};
 }
 
-Work done_work(std::string what, Task<Result<Done>> task)
+Work done_work(std::string what, Task<Outcome> task)
 {
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
@@ -36,7 +36,7 @@ Work done_work(std::string what, Task<Result<Done>> task)
     co_return answer;
 }
 
-Work wait_work(Task<Result<Done>> task)
+Work wait_work(Task<Outcome> task)
 {
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
@@ -85,13 +85,13 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
 
 constexpr std::array kOutcomes = {"done", "not done", "in doubt"};
 
-std::size_t told(const Outcome& outcome) noexcept
+std::size_t told(const RequestOutcome& outcome) noexcept
 {
     if (outcome.done) return 0;
     return outcome.done.error().code == Errc::in_doubt ? 2 : 1;
 }
 
-std::string outcome_json(std::size_t number, std::string_view kind, const Outcome& outcome)
+std::string outcome_json(std::size_t number, std::string_view kind, const RequestOutcome& outcome)
 {
     std::vector<std::pair<std::string, std::string>> members = {
         {"request", std::to_string(number)},
@@ -109,11 +109,11 @@ std::string outcome_json(std::size_t number, std::string_view kind, const Outcom
 
 // Of several, the first of the worst is the whole's.
 Answer whole_of(const std::string& subject, const std::vector<std::string>& kinds,
-                const std::vector<Outcome>& outcomes) noexcept
+                const std::vector<RequestOutcome>& outcomes) noexcept
 {
-    const auto worst =
-        std::max_element(outcomes.begin(), outcomes.end(),
-                         [](const Outcome& a, const Outcome& b) { return told(a) < told(b); });
+    const auto worst = std::max_element(
+        outcomes.begin(), outcomes.end(),
+        [](const RequestOutcome& a, const RequestOutcome& b) { return told(a) < told(b); });
     Answer answer;
     if (told(*worst) > 0) {
         answer.status = status_of(worst->done.error().code);

@@ -25,33 +25,38 @@ std::string as_placed(std::string image, std::string_view placed)
     return image;
 }
 
+bool same_image(const Draft& wanted, const Draft& earlier)
+{
+    switch (wanted.verb) {
+    case Verb::remove:
+        return true;
+    case Verb::change:
+        return medium_of(wanted.image_after.value_or("{}")) ==
+               medium_of(earlier.image_after.value_or("{}"));
+    case Verb::add:
+        break;
+    }
+    if (wanted.image_after && earlier.image_after && wanted.thing.device_class == "vcpus")
+        return as_placed(*wanted.image_after, *earlier.image_after) == *earlier.image_after;
+    return wanted.image_after == earlier.image_after;
+}
+
 }  // namespace
 
-Wish wish_of(const Draft& draft)
+bool wants_the_same(const Draft& wanted, const Draft& earlier)
 {
-    Wish wish{draft.verb, draft.thing};
-    if (draft.verb == Verb::add) wish.image = draft.image_after;
-    if (draft.verb == Verb::change) wish.image = medium_of(draft.image_after.value_or("{}"));
-    return wish;
+    if (!same_name(wanted.thing, earlier.thing)) return false;
+    if (XLSTORE_MUTATION("intent of another request")) return true;
+    return wanted.verb == earlier.verb && same_image(wanted, earlier);
 }
 
-bool wants_the_same(const Wish& wish, const Draft& earlier)
-{
-    if (XLSTORE_MUTATION("intent of another request")) return same_name(wish.thing, earlier.thing);
-    if (wish.verb != earlier.verb || !same_name(wish.thing, earlier.thing)) return false;
-    if (wish.verb == Verb::add && wish.image && earlier.image_after &&
-        wish.thing.device_class == "vcpus")
-        return as_placed(*wish.image, *earlier.image_after) == *earlier.image_after;
-    return wish.image == wish_of(earlier).image;
-}
-
-bool wants_the_same(const std::vector<Wish>& wishes, const std::vector<Intent>& unit)
+bool wants_the_same(const std::vector<Draft>& wanted, const std::vector<Intent>& unit)
 {
     // One thing of a batch, asked for alone, is there when the whole batch is.
-    if (wishes.size() > 1 && wishes.size() != unit.size()) return false;
-    return std::all_of(wishes.begin(), wishes.end(), [&](const Wish& wish) {
+    if (wanted.size() > 1 && wanted.size() != unit.size()) return false;
+    return std::all_of(wanted.begin(), wanted.end(), [&](const Draft& draft) {
         return std::any_of(unit.begin(), unit.end(), [&](const Intent& intent) {
-            return wants_the_same(wish, intent.draft);
+            return wants_the_same(draft, intent.draft);
         });
     });
 }

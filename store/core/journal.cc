@@ -143,15 +143,12 @@ void update_entry(Db& db, std::int64_t thing, std::string_view state, const std:
 }
 
 // A thing that is there now: its place among the others, and the one that QEMU chose for it.
-void write_place(Db& db, const Intent& intent, const Addresses& addresses)
+void write_place(Db& db, const Intent& intent)
 {
-    const auto address = addresses.find(intent.id);
     db.prepare(
           "UPDATE thing SET address = ?1, made = coalesce((SELECT made FROM intent WHERE id = ?2), "
           "made) WHERE id = ?3")
-        .bind(address == addresses.end() || address->second.empty()
-                  ? std::nullopt
-                  : std::optional(address->second))
+        .bind(intent.address.empty() ? std::nullopt : std::optional(intent.address))
         .bind(value_of(intent.id))
         .bind(intent.thing)
         .run();
@@ -283,8 +280,8 @@ Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
     return thing;
 }
 
-Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, Draft& draft,
-                                   const std::string& monitor_path, bool in_batch)
+Result<Intent> Journal::open_one(const FastHold& fast, const SlowHold& hold, Draft draft,
+                                 const std::string& monitor_path, bool in_batch)
 {
     Db& db = store_.db();
     const auto domain = value_of(fast.domain());
@@ -292,6 +289,9 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, D
     if (!thing) return std::move(thing).error();
     // Nothing: it keeps its place in the order of making.
     std::optional<std::int64_t> made;
+    // The epoch moves with every commit: no two batches of a domain have the same.
+    const auto batch = in_batch ? std::optional(hold.epoch()) : std::nullopt;
+    const auto now = now_us();
     if (draft.verb == Verb::add && draft.replaced_state && !draft.put_back)
         made = next_place(db, fast.domain());
     db.prepare(
@@ -311,46 +311,50 @@ Result<IntentId> Journal::open_one(const FastHold& fast, const SlowHold& hold, D
         .bind(probe_to_json(draft.plan.probe))
         .bind(monitor_path)
         .bind(hold.epoch())
-        .bind(now_us())
-        // The epoch moves with every commit: no two batches of a domain have the same.
-        .bind(in_batch ? std::optional(hold.epoch()) : std::nullopt)
+        .bind(now)
+        .bind(batch)
         .bind(made)
         .run();
-    const auto intent = db.last_insert_id();
+    const auto id = db.last_insert_id();
     XLSTORE_TRACE("intent", domain,
-                  "intent=" + std::to_string(intent) + " verb=" +
-                      std::string(verb_name(draft.verb)) + " thing=" + draft.thing.text());
-    return IntentId(intent);
+                  "intent=" + std::to_string(id) + " verb=" + std::string(verb_name(draft.verb)) +
+                      " thing=" + draft.thing.text());
+    return Intent{IntentId(id), fast.domain(),
+                  *thing,       std::move(draft),
+                  monitor_path, store_.session(),
+                  now,          {},
+                  {},           batch};
 }
 
-Task<Result<std::vector<IntentId>>> Journal::open(SlowHold& hold, std::vector<Draft> drafts,
-                                                  std::string monitor_path, Deadline until)
+Task<Result<std::vector<Intent>>> Journal::open(SlowHold& hold, std::vector<Draft> drafts,
+                                                std::string monitor_path, Deadline until)
 {
-    std::vector<IntentId> intents;
+    std::vector<Intent> intents;
     auto done =
         co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
             if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
             const bool in_batch = drafts.size() > 1;
             for (auto& draft : drafts) {
                 if (XLSTORE_MUTATION("intent commit") && draft.verb != Verb::add) {
-                    intents.push_back(IntentId(0));
+                    Intent& none = intents.emplace_back();
+                    none.draft = std::move(draft);
                     continue;
                 }
-                auto intent = open_one(fast, hold, draft, monitor_path, in_batch);
+                auto intent = open_one(fast, hold, std::move(draft), monitor_path, in_batch);
                 if (!intent) return std::move(intent).error();
-                intents.push_back(*intent);
+                intents.push_back(*std::move(intent));
             }
             return {};
         });
     if (!done) co_return std::move(done).error();
     if (XLSTORE_MUTATION("hold over the plan")) hold.lock_.release();
-    for (std::size_t i = 0; i < intents.size(); ++i)
+    for (const auto& intent : intents)
         store_.log(LogLevel::debug, [&] {
-            return "opened intent=" + std::to_string(value_of(intents[i])) +
-                   " operation=" + std::string(verb_name(drafts[i].verb)) +
-                   " thing=" + json_shown(drafts[i].thing.text());
+            return "opened intent=" + std::to_string(value_of(intent.id)) +
+                   " operation=" + std::string(verb_name(intent.draft.verb)) +
+                   " thing=" + json_shown(intent.draft.thing.text());
         });
-    co_return intents;
+    co_return std::move(intents);
 }
 
 // The entry as the image that was seen makes it. The intent is closed already.
@@ -377,13 +381,13 @@ void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
     }
 }
 
-Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
-                                 const std::string& evidence, const Addresses& addresses)
+Result<void> Journal::settle_one(const FastHold& fast, Intent intent, Image image,
+                                 const std::string& evidence)
 {
     Db& db = store_.db();
-    auto intent = read_intent(db, id);
-    if (!intent) return std::move(intent).error();
-    const Draft& draft = intent->draft;
+    const IntentId id = intent.id;
+    Draft& draft = intent.draft;
+    if (const auto open = read_intent_subject(db, id); !open) return open.error();
     if (image == Image::neither && !draft.image_neither)
         return Error(Errc::invalid, draft.thing.text() + " has no image 'neither' to settle with",
                      "only a drive can hold neither of two images");
@@ -391,11 +395,10 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
         "settled", value_of(fast.domain()),
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
     if (draft.verb == Verb::add && image == Image::after) {
-        write_place(db, *intent, addresses);
-        const auto place = addresses.find(id);
-        if (place != addresses.end() && draft.image_after && !draft.put_back)
-            intent->draft.image_after =
-                with_place_of(draft.thing.device_class, *draft.image_after, place->second);
+        write_place(db, intent);
+        if (!intent.address.empty() && draft.image_after && !draft.put_back)
+            draft.image_after =
+                with_place_of(draft.thing.device_class, *draft.image_after, intent.address);
     }
     const auto& shown = shown_by(draft, image);
     HistoryLine line{fast.domain(),
@@ -405,7 +408,7 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
                      image == Image::after ? "done" : "not done",
                      image,
                      evidence};
-    line.author = intent->owner;
+    line.author = intent.owner;
     if (draft.image_before) line.medium_before = medium_in(draft.thing, *draft.image_before);
     if (const auto& drive = draft.plan.probe.drive; drive && drive->seen_medium)
         line.medium_before =  // QEMU's, should they differ
@@ -415,7 +418,7 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
     add_history(line);  // first: an intent goes only with the line that closes it
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
-    write_outcome(fast.domain(), *intent, image);
+    write_outcome(fast.domain(), intent, image);
     if (draft.verb == Verb::change && image != Image::before)
         follow_medium(db, fast.domain(), draft.thing, *draft.image_after);
     return {};
@@ -424,27 +427,44 @@ Result<void> Journal::settle_one(const FastHold& fast, IntentId id, Image image,
 Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
                                    std::string evidence, Deadline until)
 {
-    return settle(hold, std::move(intents), image, std::move(evidence), Addresses(), until);
-}
-
-Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
-                                   std::string evidence, Addresses addresses, Deadline until)
-{
     auto done = co_await commit(
         hold, "settle intent", until,
         [&](const FastHold& fast) -> Result<void> {
-            for (const auto id : intents)
-                if (auto ok = settle_one(fast, id, image, evidence, addresses); !ok) return ok;
+            for (const auto id : intents) {
+                const auto intent = read_intent(store_.db(), id);
+                if (!intent) return intent.error();
+                if (auto ok = settle_one(fast, *intent, image, evidence); !ok) return ok;
+            }
             return {};
         },
         Room::reserve);
-    if (done)
-        for (const auto id : intents)
-            store_.log(LogLevel::info, [&] {
-                return "settled intent=" + std::to_string(value_of(id)) +
-                       " image=" + std::string(image_name(image));
-            });
+    if (done) log_settled(intents, image);
     co_return done;
+}
+
+Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<Intent> intents, Image image,
+                                   std::string evidence, Deadline until)
+{
+    const auto ids = ids_of(intents);
+    auto done = co_await commit(
+        hold, "settle intent", until,
+        [&](const FastHold& fast) -> Result<void> {
+            for (const auto& intent : intents)
+                if (auto ok = settle_one(fast, intent, image, evidence); !ok) return ok;
+            return {};
+        },
+        Room::reserve);
+    if (done) log_settled(ids, image);
+    co_return done;
+}
+
+void Journal::log_settled(const std::vector<IntentId>& intents, Image image)
+{
+    for (const auto id : intents)
+        store_.log(LogLevel::info, [&] {
+            return "settled intent=" + std::to_string(value_of(id)) +
+                   " image=" + std::string(image_name(image));
+        });
 }
 
 namespace {
@@ -470,7 +490,9 @@ Result<void> Journal::write_present(const FastHold& fast, const ThingName& name,
         line.medium_before = medium_in(name, existing->json);
         update_entry(db, existing->id, "present", json);
         // Who put it there is not known, and so is not where: it is asked when it is needed.
-        db.prepare("UPDATE thing SET address = NULL, primary_at = 'qemu' WHERE id = ?").bind(existing->id).run();
+        db.prepare("UPDATE thing SET address = NULL, primary_at = 'qemu' WHERE id = ?")
+            .bind(existing->id)
+            .run();
     }
     const auto thing =
         existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);

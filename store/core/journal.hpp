@@ -49,16 +49,17 @@ public:
     /// it fails, state, JSON and products are as they were (R16). Errors: gone (R8), lost (R15),
     /// exists (an entry with that key, or a product's name taken by another thing), refused (the
     /// document is closed), busy. Nothing has changed then.
-    Task<Result<std::vector<IntentId>>> open(SlowHold& hold, std::vector<Draft> drafts,
-                                             std::string monitor_path, Deadline until);
+    Task<Result<std::vector<Intent>>> open(SlowHold& hold, std::vector<Draft> drafts,
+                                           std::string monitor_path, Deadline until);
 
-    /// Commit 2: closes intents with the image that was seen of all of them; R5 R6. The evidence
-    /// goes into history. Errors: as above; then all are still open.
+    /// Commit 2: closes intents, as they were opened or read under `hold`, with the image that was
+    /// seen of all of them; R5 R6. The evidence goes into history. Errors: as above, or not_found,
+    /// there is none of that number; then all are still open.
+    Task<Result<void>> settle(SlowHold& hold, std::vector<Intent> intents, Image image,
+                              std::string evidence, Deadline until);
+    /// The same, of intents that are read from their rows.
     Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
                               std::string evidence, Deadline until);
-    /// The same for adds, with what QEMU said of the places that it chose.
-    Task<Result<void>> settle(SlowHold& hold, std::vector<IntentId> intents, Image image,
-                              std::string evidence, Addresses addresses, Deadline until);
 
     /// Notes why intents stay open. `asked`, if given: of exactly these of their devices the guest
     /// has been asked to let go (each keeps the time of the first request).
@@ -101,12 +102,14 @@ public:
 private:
     Result<void> advance(const FastHold& fast, const SlowHold& hold);
     [[nodiscard]] Error lost(const SlowHold& hold) const;
-    Result<IntentId> open_one(const FastHold& fast, const SlowHold& hold, Draft& draft,
-                              const std::string& monitor_path, bool in_batch);
+    Result<Intent> open_one(const FastHold& fast, const SlowHold& hold, Draft draft,
+                            const std::string& monitor_path, bool in_batch);
     Result<std::int64_t> write_entry(const FastHold& fast, Draft& draft);
     void write_outcome(DomainId domain, const Intent& intent, Image image);
-    Result<void> settle_one(const FastHold& fast, IntentId id, Image image,
-                            const std::string& evidence, const Addresses& addresses);
+    Result<void> settle_one(const FastHold& fast, Intent intent, Image image,
+                            const std::string& evidence);
+    void log_settled(const std::vector<IntentId>& intents, Image image);
+
     Store& store_;
 };
 

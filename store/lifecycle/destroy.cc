@@ -441,11 +441,11 @@ Task<Result<void>> unregister_qemu(Store& store, DomainRow domain, SlowHold& hol
     const std::string evidence = "QEMU " + pid + " is dead";
     Journal journal(store);
     for (const auto id : open_intents(store.db(), row->id)) {
-        const auto intent = read_intent(store.db(), id);
-        if (!intent) co_return intent.error();
+        auto intent = read_intent(store.db(), id);
+        if (!intent) co_return std::move(intent).error();
         const Image image = intent->draft.verb == Verb::remove ? Image::after : Image::before;
-        auto settled =
-            co_await journal.settle(hold, std::vector<IntentId>(1, id), image, evidence, until);
+        std::vector<Intent> alone(1, *std::move(intent));
+        auto settled = co_await journal.settle(hold, std::move(alone), image, evidence, until);
         if (!settled) co_return settled;
     }
     remove_socket(store, *row);

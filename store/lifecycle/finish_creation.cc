@@ -171,7 +171,7 @@ Task<Result<std::string>> put_back(Store& store, Engine& engine, Sought one, Dea
 {
     const ThingRow thing = one.thing;
     auto draft = co_await draft_of(engine, std::move(one), until);
-    Result<Done> done = Error(Errc::refused, "");
+    Outcome done = Error(Errc::refused, "");
     if (draft)
         done = co_await engine.operate(*std::move(draft), until);
     else

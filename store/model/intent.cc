@@ -29,4 +29,12 @@ std::string_view image_name(Image image) noexcept
     return "unknown";
 }
 
+std::vector<IntentId> ids_of(const std::vector<Intent>& intents)
+{
+    std::vector<IntentId> ids;
+    for (const auto& intent : intents)
+        ids.push_back(intent.id);
+    return ids;
+}
+
 }  // namespace xlstore

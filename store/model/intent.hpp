@@ -7,7 +7,6 @@
 #define XLSTORE_STORE_MODEL_INTENT_HPP_
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,7 +38,9 @@ struct ThingName {
     [[nodiscard]] std::string text() const { return device_class + "/" + key; }
 };
 
-/// An operation on one thing, before it is committed.
+/// An operation on one thing, before it is committed. A draft without a plan says what is wanted,
+/// as far as that is known before the entry is read and QEMU is asked: of a change, `image_after`
+/// has the medium alone.
 struct Draft {
     Verb verb;
     ThingName thing;
@@ -57,10 +58,9 @@ struct Draft {
     std::optional<std::string> replaced_state = {};
     /// A guest that keeps the drive's tray shut is waited for, instead of being an end of it.
     bool waits_for_tray = false;
+    /// Nor is it asked: the tray is opened against its will.
+    bool forces_tray = false;
 };
-
-/// Where QEMU put what intents added (store/qmp/address.hpp), by intent; "": not known.
-using Addresses = std::map<IntentId, std::string>;
 
 /// An open intent as it stands in the store.
 struct Intent {
@@ -76,7 +76,11 @@ struct Intent {
     std::optional<std::int64_t> batch;  ///< shared by adds of which all are done or none
     std::vector<Product> asked = {};    ///< devices that the guest has been asked to let go of
     bool older_state = false;  ///< the store went back since (R17): it is closed by looking alone
+    /// Of an addition that QEMU has: where QEMU put it (store/qmp/address.hpp); empty: not known.
+    /// Not stored before the settle.
+    std::string address = {};
 };
+[[nodiscard]] std::vector<IntentId> ids_of(const std::vector<Intent>& intents);
 
 /// What a probe showed. No image: silence, or something that proves none of the images; then
 /// `reason` says what.

@@ -65,25 +65,32 @@ void remember_medium(DriveProbe& drive, const Evidence& found)
     if (found.medium_name && !found.medium_name->empty()) drive.seen_medium = found.medium_name;
 }
 
-std::string names_of(const std::vector<Draft>& drafts)
-{
-    std::string names;
-    for (const auto& draft : drafts)
-        names += (names.empty() ? "" : ", ") + draft.thing.text();
-    return names;
-}
-
 // Several adds as one plan.
-Draft merged(const std::vector<Draft>& drafts)
+Draft merged(const std::vector<Intent>& intents)
 {
-    Draft whole = drafts.front();
-    for (auto it = drafts.begin() + 1; it != drafts.end(); ++it) {
-        const Plan& plan = it->plan;
+    Draft whole = intents.front().draft;
+    for (auto it = intents.begin() + 1; it != intents.end(); ++it) {
+        const Plan& plan = it->draft.plan;
         whole.plan.steps.insert(whole.plan.steps.end(), plan.steps.begin(), plan.steps.end());
         whole.plan.probe.products.insert(whole.plan.probe.products.end(),
                                          plan.probe.products.begin(), plan.probe.products.end());
     }
     return whole;
+}
+
+// The image that closes the intents; nothing: they stay open (R18).
+std::optional<Image> proved_image(Verb verb, const Carried& carried)
+{
+    const Evidence& found = carried.evidence;
+    if (!found.asked.empty() || found.half) return std::nullopt;
+    // A step was refused and yet all of it is there: what was undone is not gone, or the step that
+    // was refused left no trace. Neither is what was asked for.
+    if (verb == Verb::add && carried.course.refused() && found.image == Image::after)
+        return std::nullopt;
+    if (carried.unproved && found.image != Image::after &&
+        !XLSTORE_MUTATION("doubt of what is not proved"))
+        return std::nullopt;
+    return found.image;
 }
 
 // Back ends of an entry whose device is gone: an earlier plan of that same entry left them. What is
@@ -154,13 +161,10 @@ Task<Result<void>> Engine::stay_connected(Deadline until)
 }
 
 // Before the commit that says that they are there, over the connection that proved it.
-Task<Addresses> Engine::ask_where(const std::vector<IntentId>& intents,
-                                  const std::vector<std::vector<Product>>& products, Deadline until)
+Task<void> Engine::ask_where(std::vector<Intent>& added, Deadline until)
 {
-    Addresses addresses;
-    for (std::size_t i = 0; i < products.size(); ++i)
-        addresses[intents[i]] = co_await ask_addresses(monitor_, products[i], until);
-    co_return addresses;
+    for (auto& intent : added)
+        intent.address = co_await ask_addresses(monitor_, intent.draft.plan.probe.products, until);
 }
 
 // R16: an add finds nothing of the thing in QEMU, neither of its new image nor of the entry that is
@@ -238,94 +242,90 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
 
 // An intent that another process closed while it was carried out (the slow lock was broken, R15):
 // history says how.
-Result<Done> Engine::closed_by_another(const OpenIntents& open)
+Outcome Engine::closed_by_another(const OpenIntents& open)
 {
-    auto outcome = outcome_of_closed(store_->db(), open.ids.front());
-    if (outcome) outcome->intents = open.ids;
+    auto outcome = outcome_of_closed(store_->db(), open.intents.front().id);
+    if (outcome) outcome->intents = ids_of(open.intents);
     return outcome;
 }
 
 // Settled, and not as it was asked for.
 Error Engine::refused(const OpenIntents& open, const Carried& carried) const
 {
+    const Course& course = carried.course;
     const bool emptied = carried.evidence.image == Image::neither;
+    const bool tray_asked = course.state == Course::State::tray_shut;
     std::string what = domain_.subject() + ": " + open.things + ": " +
-                       carried.refusal.value_or(carried.evidence.reason);
+                       (course.refused() ? course.why : carried.evidence.reason);
     if (emptied) what += "; the drive is empty now";
-    if (carried.tray_asked) what += ", which it may do at any time; the medium stays in it";
+    if (tray_asked) what += ", which it may do at any time; the medium stays in it";
     return Error(Errc::refused, what,
-                 emptied              ? "insert another image"
-                 : carried.tray_asked ? "give it again with --wait, which waits for the "
-                                        "guest, or with --force, which does not ask it"
-                                      : "QEMU is as it was");
+                 emptied      ? "insert another image"
+                 : tray_asked ? "give it again with --wait, which waits for the guest, or with "
+                                "--force, which does not ask it"
+                              : "QEMU is as it was");
 }
 
-Task<Result<Done>> Engine::conclude(OpenIntents& open, Carried carried, Deadline until)
+Task<Outcome> Engine::conclude(OpenIntents& open, Carried carried, Deadline until)
 {
-    if (open.verb == Verb::add && !carried.refusal && carried.evidence.image == Image::after)
-        carried.addresses = co_await ask_where(open.ids, open.products, until);
+    // Made now: after the commit it is not to fail for want of memory.
+    Done done{ids_of(open.intents), {}};
     Evidence& found = carried.evidence;
-    auto asked = still_there(carried.asked, found);
-    const bool waits = !asked.empty();
-    // A step was refused and yet all of it is there: what was undone is not gone, or the step that
-    // was refused left no trace. Neither is what was asked for.
-    const bool undone_is_there =
-        open.verb == Verb::add && carried.refusal && found.image == Image::after;
-    const bool unproved = carried.unproved && found.image != Image::after &&
-                          !XLSTORE_MUTATION("doubt of what is not proved");
-    bool stays_open = waits || undone_is_there || unproved || found.half || !found.image;
+    auto image = proved_image(open.verb(), carried);
+    const bool waits = !found.asked.empty();
     std::string evidence = found.reason;
-    if (carried.refusal) evidence = *carried.refusal + "; " + evidence;
-    if (!stays_open) {
-        auto rest = co_await follow_image(*store_, domain_, open.ids, *found.image, Known::by_plan,
+    if (carried.course.refused()) evidence = carried.course.why + "; " + evidence;
+    if (image) {
+        auto rest = co_await follow_image(*store_, domain_, open.intents, *image, Known::by_plan,
                                           settle_deadline(until));
-        stays_open = !rest;
+        if (!rest) image.reset();
         evidence += rest ? *rest : "; " + rest.error().message;
     }
     Result<void> written;
-    if (stays_open) {
+    if (image) {
+        if (open.verb() == Verb::add && *image == Image::after)
+            co_await ask_where(open.intents, until);
+        written =
+            co_await journal_.settle(hold_, open.intents, *image, evidence, settle_deadline(until));
+    } else {
         std::optional<std::vector<Product>> seen;  // as it was, where nothing was seen
-        if (found.image || found.half) seen = std::move(asked);
-        written = co_await journal_.note(hold_, open.ids, evidence, std::move(seen),
+        if (found.image || found.half) seen = std::move(found.asked);
+        written = co_await journal_.note(hold_, done.intents, evidence, std::move(seen),
                                          settle_deadline(until));
-    } else
-        written = co_await journal_.settle(hold_, open.ids, *found.image, evidence,
-                                           carried.addresses, settle_deadline(until));
+    }
     if (!written && written.error().code == Errc::gone) {
-        written.error().intent = value_of(open.ids.front());
+        written.error().intent = value_of(open.intents.front().id);
         co_return std::move(written).error();
     }
-    if (!written && !read_intent_subject(store_->db(), open.ids.front()))
+    if (!written && !read_intent_subject(store_->db(), open.intents.front().id))
         co_return closed_by_another(open);
-    if (stays_open)
+    if (!image) {
         store_->log(LogLevel::info, [&] {
-            return "in doubt intent=" + std::to_string(value_of(open.ids.front())) +
+            return "in doubt intent=" + std::to_string(value_of(open.intents.front().id)) +
                    " reason=" + json_shown(evidence);
         });
-    if (waits) co_return open.in_doubt("asked, waiting for the guest: " + evidence);
-    if (stays_open) co_return open.in_doubt(evidence);
+        co_return open.in_doubt(waits ? "asked, waiting for the guest: " + evidence : evidence);
+    }
     if (!written)
         co_return open.in_doubt(found.reason +
                                 ", but that could not be settled: " + written.error().message);
-    if (*found.image == Image::after) {
-        Done done{std::move(open.ids), std::move(found.reason)};
-        co_return done;
-    }
-    co_return refused(open, carried);
+    if (*image != Image::after) co_return refused(open, carried);
+    done.evidence = std::move(found.reason);
+    co_return done;
 }
 
 // The one way from commit 1 to the answer (R18): what is thrown on it leaves the intent open, and
 // the answer is in doubt with its number. REQUIRES that this task was made before commit 1, and
-// that `open` has the numbers when it is started.
-Task<Result<Done>> Engine::see_through(OpenIntents& open, const Draft& whole,
-                                       const std::vector<Fd>& files, Deadline until)
+// that `open` has the intents when it is started.
+Task<Outcome> Engine::see_through(OpenIntents& open, const std::vector<Fd>& files, Deadline until)
 {
     Carried carried;
-    Result<Done> ended = Error(Errc::in_doubt, {});
+    Outcome ended = Error(Errc::in_doubt, {});
     std::optional<Error> failure;
     try {
+        const Draft whole = merged(open.intents);
         std::vector<Product> nothing;
-        PlanRunner runner(*this, open.ids, std::move(nothing));
+        PlanRunner runner(*this, ids_of(open.intents), std::move(nothing));
         carried = co_await runner.carry_out(whole, files, until);
     } catch (...) {
         failure = caught();  // QEMU may have acted
@@ -342,21 +342,17 @@ Task<Result<Done>> Engine::see_through(OpenIntents& open, const Draft& whole,
     co_return ended;
 }
 
-Task<Result<Done>> Engine::operate(Draft draft, Deadline until)
+Task<Outcome> Engine::operate(Draft draft, Deadline until)
 {
     std::vector<Draft> alone;
     alone.push_back(std::move(draft));
     return operate(std::move(alone), until);
 }
 
-Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
+Task<Outcome> Engine::operate(std::vector<Draft> drafts, Deadline until)
 {
-    std::vector<Wish> wishes;
-    for (const auto& draft : drafts)
-        wishes.push_back(wish_of(draft));
-    auto way = co_await resolve_pending(std::move(wishes), until);
-    if (!way) co_return std::move(way).error();
-    if (*way) co_return **std::move(way);
+    auto earlier = co_await resolve_pending(drafts, until);
+    if (earlier) co_return *std::move(earlier);
     std::vector<Fd> files;  // of all drafts, in order
     for (auto& draft : drafts) {
         auto opened = co_await open_files(store_->loop(), draft.plan.steps, until);
@@ -371,26 +367,23 @@ Task<Result<Done>> Engine::operate(std::vector<Draft> drafts, Deadline until)
             "probed", value_of(domain_.id),
             "thing=" + draft.thing.text() + " verb=" + std::string(verb_name(draft.verb)));
     }
-    const Draft whole = merged(drafts);
-    OpenIntents open(domain_, whole.verb, names_of(drafts));
-    for (const auto& draft : drafts)
-        open.products.push_back(draft.plan.probe.products);
-    auto rest = see_through(open, whole, files, until);
+    OpenIntents open(domain_, names_of(drafts));
+    auto rest = see_through(open, files, until);
     auto intents =
         co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
     if (!intents) co_return std::move(intents).error();
-    open.ids = *std::move(intents);
+    open.intents = *std::move(intents);
     co_return co_await std::move(rest);
 }
 
-Task<Result<Done>> Engine::ask_again(Intent intent, bool force, Deadline until)
+Task<Outcome> Engine::ask_again(Intent intent, bool force, Deadline until)
 {
     const Verb verb = intent.draft.verb;
-    OpenIntents open(domain_, verb, intent.draft.thing.text());
-    open.ids.push_back(intent.id);
+    OpenIntents open(domain_, intent.draft.thing.text());
+    open.intents.push_back(std::move(intent));
     std::optional<Error> failure;
     try {
-        Draft rest = std::move(intent.draft);
+        Draft rest = open.intents.front().draft;
         Carried carried;
         carried.evidence =
             co_await run_probe(monitor_, verb, rest.plan.probe, probe_deadline(until));
@@ -403,7 +396,7 @@ Task<Result<Done>> Engine::ask_again(Intent intent, bool force, Deadline until)
         auto files = co_await open_files(store_->loop(), rest.plan.steps, until);
         if (!files) co_return open.in_doubt_of(std::move(files).error());
         if (goes_on) {
-            PlanRunner runner(*this, open.ids, std::move(intent.asked));
+            PlanRunner runner(*this, ids_of(open.intents), open.intents.front().asked);
             carried = co_await runner.carry_out(rest, *files, until);
         }
         co_return co_await conclude(open, std::move(carried), until);

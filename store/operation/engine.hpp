@@ -30,7 +30,6 @@
 #include <string>
 #include <vector>
 
-#include "store/classes/wish.hpp"
 #include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
@@ -86,16 +85,16 @@ public:
                                    Tray tray = Tray::waited_for);
     /// The whole of an operation, from its probe to its settle. Several drafts (adds of different
     /// things only) are all done or none: what was done is undone backwards when one fails.
-    Task<Result<Done>> operate(std::vector<Draft> drafts, Deadline until);
-    Task<Result<Done>> operate(Draft draft, Deadline until);
+    Task<Outcome> operate(std::vector<Draft> drafts, Deadline until);
+    Task<Outcome> operate(Draft draft, Deadline until);
     /// A removal whose guest was asked and has not let go, or a change whose guest was asked to
     /// open the tray: asks again, by the same intent, or (force) opens the tray without asking.
-    Task<Result<Done>> ask_again(Intent intent, bool force, Deadline until);
-    /// Resolves the open intents on what is wished for. Nothing: the way is free. A value: an older
+    Task<Outcome> ask_again(Intent intent, bool force, Deadline until);
+    /// Resolves the open intents on what is wanted. Nothing: the way is free. Done: an older
     /// request for the same was found done, or has been finished now. Errors: in_doubt, with the
     /// number of an older request for the same; refused, naming another's that stays open; gone,
-    /// lost, busy.
-    Task<Result<std::optional<Done>>> resolve_pending(std::vector<Wish> wishes, Deadline until);
+    /// lost, busy. `wanted` must outlive the task.
+    Task<std::optional<Outcome>> resolve_pending(const std::vector<Draft>& wanted, Deadline until);
     /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as
     /// of begin().
     Task<Result<void>> stay_connected(Deadline until);
@@ -112,19 +111,17 @@ public:
 private:
     Task<Result<void>> check_before(Draft& draft, Deadline until);
     Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
-    Task<Addresses> ask_where(const std::vector<IntentId>& intents,
-                              const std::vector<std::vector<Product>>& products, Deadline until);
-    Task<Result<Done>> see_through(OpenIntents& open, const Draft& whole,
-                                   const std::vector<Fd>& files, Deadline until);
-    Task<Result<Done>> conclude(OpenIntents& open, Carried carried, Deadline until);
+    Task<void> ask_where(std::vector<Intent>& added, Deadline until);
+    Task<Outcome> see_through(OpenIntents& open, const std::vector<Fd>& files, Deadline until);
+    Task<Outcome> conclude(OpenIntents& open, Carried carried, Deadline until);
     Error refused(const OpenIntents& open, const Carried& carried) const;
-    Result<Done> closed_by_another(const OpenIntents& open);
+    Outcome closed_by_another(const OpenIntents& open);
     Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, const Evidence& found,
                                       Deadline until);
-    Task<Result<Resolved>> settle_found(const std::vector<Intent>& intents, Evidence found,
+    Task<Result<Resolved>> settle_found(std::vector<Intent> intents, Evidence found,
                                         Deadline until);
-    Task<Result<std::optional<Done>>> take_over(const std::vector<Wish>& wishes,
-                                                std::vector<Intent> unit, Deadline until);
+    Task<std::optional<Outcome>> take_over(const std::vector<Draft>& wanted,
+                                           std::vector<Intent> unit, Deadline until);
 
     Store* store_;
     Journal journal_;

@@ -5,9 +5,16 @@
 
 namespace xlstore {
 
-OpenIntents::OpenIntents(const DomainRow& domain, Verb verb_, std::string things_)
-    : verb(verb_),
-      things(std::move(things_)),
+std::string names_of(const std::vector<Draft>& drafts)
+{
+    std::string names;
+    for (const auto& draft : drafts)
+        names += (names.empty() ? "" : ", ") + draft.thing.text();
+    return names;
+}
+
+OpenIntents::OpenIntents(const DomainRow& domain, std::string things_)
+    : things(std::move(things_)),
       doubt(Errc::in_doubt, domain.subject() + ": " + things + " is in doubt",
             "its intent stays open: 'xlstore wait' for it, or 'xlstore recover'")
 {}
@@ -15,9 +22,9 @@ OpenIntents::OpenIntents(const DomainRow& domain, Verb verb_, std::string things
 Error OpenIntents::in_doubt(const std::string& why) const noexcept
 {
     Error error(Errc::in_doubt, {});
-    error.intent = value_of(ids.front());
+    error.intent = value_of(intents.front().id);
     try {
-        const auto number = std::to_string(value_of(ids.front()));
+        const auto number = std::to_string(value_of(intents.front().id));
         std::string advice =
             "intent " + number + " stays open: 'xlstore wait " + number + "', or 'xlstore recover'";
         error.message = doubt.message + ": " + why;

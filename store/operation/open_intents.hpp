@@ -13,15 +13,17 @@
 
 namespace xlstore {
 
+/// The things that drafts are about: "disks/hdc", "qemu/a, qemu/b".
+[[nodiscard]] std::string names_of(const std::vector<Draft>& drafts);
+
 struct OpenIntents {
-    std::vector<IntentId> ids = {};
-    std::vector<std::vector<Product>> products = {};  ///< of each, if they are adds
-    Verb verb;
+    std::vector<Intent> intents = {};
     std::string things;  ///< their names
     Error doubt;         ///< in as few words as will do
 
-    OpenIntents(const DomainRow& domain, Verb verb_, std::string things_);
+    OpenIntents(const DomainRow& domain, std::string things_);
 
+    [[nodiscard]] Verb verb() const noexcept { return intents.front().draft.verb; }
     /// In doubt, with the number of the first of them. REQUIRES that there is one. Where the memory
     /// does not suffice for words there are none.
     [[nodiscard]] Error in_doubt(const std::string& why) const noexcept;

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
-// perform() is one request, batch() several under one hold and connection. Each request is checked
-// for all that can be found wrong without a lock (prepare); then, under the hold, completed to a
-// draft from the entry and from what QEMU says (complete); then given to Engine::operate. In a
-// batch one that fails, or throws, keeps no other from its turn; all-or-none makes one plan of all
-// drafts and shares its outcome out.
+// perform() is one request, batch() several under one hold and connection. From a request to its
+// outcome:
+//
+//   1. draft_of     checks all that can be found wrong without a lock. The draft says what is
+//                   wanted; its plan may have to wait for the entry, or for what QEMU says.
+//   2. complete     under the hold, gives it the plan.
+//   3. Engine::operate  commits it as an intent, carries it out and answers with the outcome.
+//
+// In a batch one that fails, or throws, keeps no other from its turn; all-or-none makes one plan of
+// all drafts and shares its outcome out.
 #include "store/operation/operation.hpp"
 
 #include <algorithm>
@@ -91,110 +96,122 @@ Result<Request> request_from_json(std::string_view element, const std::string& w
     return request;
 }
 
-// A request after all that can be found wrong with it without a lock.
-struct Prepared {
-    Request request;
-    Wish wish;
-    std::optional<Draft> draft = {};  // nothing: it depends on the entry, or on what QEMU says
-};
-
-// What is plugged into a port of the host's has another address each time: it is looked up now.
-Result<void> look_up_usb_port(const std::string& sysfs, Request& request)
+// The thing that is to be attached. What is plugged into a port of the host's has another address
+// each time: it is looked up now.
+Result<std::string> text_of_attach(const std::string& sysfs, const Request& request)
 {
-    if (request.kind != Request::Kind::attach) return {};
     const auto text = json_minify(request.text, "thing", limits::thing_bytes_max);
-    if (!text || !usb_port_named_by(request.device_class, *text)) return {};
-    auto whole = with_usb_address(sysfs, request.device_class, *text);
-    if (!whole) return std::move(whole).error();
-    request.text = *std::move(whole);
-    return {};
+    if (!text || !usb_port_named_by(request.device_class, *text)) return request.text;
+    return with_usb_address(sysfs, request.device_class, *text);
 }
 
-Result<Prepared> prepare(const std::string& sysfs, Request request)
+// What is wanted, after all that can be found wrong with it without a lock. The plan of an attach
+// is there but for a vcpu's, which depends on what QEMU says.
+Result<Draft> draft_of(const std::string& sysfs, const Request& request)
 {
-    if (auto found = look_up_usb_port(sysfs, request); !found) return std::move(found).error();
-    const ThingName named{request.device_class, request.key};
+    Draft draft{};
+    draft.thing = ThingName{request.device_class, request.key};
+    draft.waits_for_tray = request.waits;
+    draft.forces_tray = request.force;
     switch (request.kind) {
     case Request::Kind::detach:
-        return Prepared{std::move(request), Wish{Verb::remove, named}};
-    case Request::Kind::eject: {
-        Wish wish{Verb::change, named, {}, request.force};
-        return Prepared{std::move(request), std::move(wish)};
-    }
-    case Request::Kind::insert: {
-        Wish wish{Verb::change, named, medium_of(with_medium("{}", request.text, "raw")),
-                  request.force};
-        return Prepared{std::move(request), std::move(wish)};
-    }
+        draft.verb = Verb::remove;
+        return draft;
+    case Request::Kind::eject:
+        draft.verb = Verb::change;
+        return draft;
+    case Request::Kind::insert:
+        draft.verb = Verb::change;
+        draft.image_after = with_medium("{}", request.text, "raw");
+        return draft;
     case Request::Kind::attach:
         break;
     }
-    if (request.device_class == kVcpus) {
-        auto thing = name_of_attach(request.device_class, request.text);
-        if (!thing) return std::move(thing).error();
-        auto json = json_minify(request.text, "thing", limits::thing_bytes_max);
-        if (!json) return std::move(json).error();
-        Wish wish{Verb::add, *std::move(thing), *std::move(json)};
-        return Prepared{std::move(request), std::move(wish)};
-    }
-    auto draft = draft_hot_plug(request.device_class, request.text);
-    if (!draft) return std::move(draft).error();
-    Wish wish = wish_of(*draft);
-    return Prepared{std::move(request), std::move(wish), *std::move(draft)};
+    auto text = text_of_attach(sysfs, request);
+    if (!text) return std::move(text).error();
+    if (request.device_class != kVcpus) return draft_hot_plug(request.device_class, *text);
+    auto thing = name_of_attach(request.device_class, *text);
+    if (!thing) return std::move(thing).error();
+    auto json = json_minify(*text, "thing", limits::thing_bytes_max);
+    if (!json) return std::move(json).error();
+    draft.verb = Verb::add;
+    draft.thing = *std::move(thing);
+    draft.image_after = *std::move(json);
+    return draft;
 }
 
-// The draft, from the entry and QEMU as they are under the engine's hold.
-Task<Result<Draft>> complete(Store& store, Engine& engine, Prepared prepared, Deadline until)
+// A vcpu's, with the slot that QEMU has for it.
+Task<Result<Draft>> draft_of_vcpu(Engine& engine, const Draft& wanted, Deadline until)
 {
-    if (prepared.draft) {
-        auto ok = check_in_qemu(store.db(), engine.domain(), *prepared.draft);
-        if (!ok) co_return std::move(ok).error();
-        co_return *std::move(prepared.draft);
+    auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
+    if (!slots) co_return std::move(slots).error();
+    if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few) co_return few.error();
+    co_return draft_attach_vcpu(*wanted.image_after, *slots);
+}
+
+// The change of a drive that is `wanted` by `request`.
+Result<Draft> draft_of_change(const ThingRow& entry, const Request& request, const Draft& wanted)
+{
+    auto draft = request.kind == Request::Kind::insert ? draft_insert(entry, request.text)
+                                                       : draft_eject(entry);
+    if (!draft) return draft;
+    draft->waits_for_tray = wanted.waits_for_tray;
+    draft->forces_tray = wanted.forces_tray;
+    if (draft->forces_tray) open_by_force(draft->plan);
+    return draft;
+}
+
+// `wanted` with its plan, from the entry and QEMU as they are under the engine's hold.
+Task<Result<Draft>> complete(Store& store, Engine& engine, Request request, Draft wanted,
+                             Deadline until)
+{
+    if (wanted.verb == Verb::add && wanted.thing.device_class == kVcpus)
+        co_return co_await draft_of_vcpu(engine, wanted, until);
+    Result<Draft> draft = std::move(wanted);
+    if (draft->verb != Verb::add) {
+        const auto entry = read_thing(store.db(), engine.domain().id, draft->thing);
+        if (!entry)
+            co_return Error(Errc::not_found,
+                            engine.domain().subject() + " has no " + draft->thing.text(),
+                            "'xlstore things DOM' shows what it has");
+        draft = draft->verb == Verb::remove
+                    ? draft_detach(*entry, made_of(store.db(), engine.domain().id, *entry))
+                    : draft_of_change(*entry, request, *draft);
+        if (!draft) co_return draft;
     }
-    const Request& request = prepared.request;
-    if (request.kind == Request::Kind::attach) {
-        auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
-        if (!slots) co_return std::move(slots).error();
-        if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few) co_return few.error();
-        co_return draft_attach_vcpu(request.text, *slots);
-    }
-    const auto entry = read_thing(store.db(), engine.domain().id, prepared.wish.thing);
-    if (!entry)
-        co_return Error(Errc::not_found,
-                        engine.domain().subject() + " has no " + prepared.wish.thing.text(),
-                        "'xlstore things DOM' shows what it has");
-    if (request.kind == Request::Kind::detach)
-        co_return draft_detach(*entry, made_of(store.db(), engine.domain().id, *entry));
-    auto draft = request.kind == Request::Kind::insert ? draft_insert(*entry, request.text)
-                                                       : draft_eject(*entry);
-    if (!draft) co_return std::move(draft).error();
     if (auto ok = check_in_qemu(store.db(), engine.domain(), *draft); !ok)
         co_return std::move(ok).error();
-    draft->waits_for_tray = request.waits;
-    if (request.force) open_by_force(draft->plan);
     co_return draft;
 }
 
-Task<Result<Done>> perform_under(Store& store, Engine& engine, Prepared prepared, Deadline until)
+// An older request for what all of these want comes first, and may be the answer (R18).
+Task<Outcome> perform_under(Store& store, Engine& engine, std::vector<Request> requests,
+                            std::vector<Draft> wanted, Deadline until)
 {
     if (auto connected = co_await engine.stay_connected(until); !connected)
         co_return std::move(connected).error();
-    std::vector<Wish> wishes(1, prepared.wish);
-    auto way = co_await engine.resolve_pending(std::move(wishes), until);
-    if (!way) co_return std::move(way).error();
-    if (*way) co_return **std::move(way);
-    auto draft = co_await complete(store, engine, std::move(prepared), until);
-    if (!draft) co_return std::move(draft).error();
-    co_return co_await engine.operate(*std::move(draft), until);
+    auto earlier = co_await engine.resolve_pending(wanted, until);
+    if (earlier) co_return *std::move(earlier);
+    std::vector<Draft> drafts;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        auto draft =
+            co_await complete(store, engine, std::move(requests[i]), std::move(wanted[i]), until);
+        if (!draft) co_return std::move(draft).error();
+        drafts.push_back(*std::move(draft));
+    }
+    co_return co_await engine.operate(std::move(drafts), until);
 }
 
 // One of several: what is thrown is its outcome alone, since those before it have theirs.
-Task<Result<Done>> perform_one(Store& store, Engine& engine, Prepared prepared, Deadline until)
+Task<Outcome> perform_one(Store& store, Engine& engine, Request request, Draft wanted,
+                          Deadline until)
 {
     const DomainId domain = engine.domain().id;
-    Result<Done> done = Error(Errc::no_memory, {});
+    Outcome done = Error(Errc::no_memory, {});
     try {
-        done = co_await perform_under(store, engine, std::move(prepared), until);
+        std::vector<Request> requests(1, std::move(request));
+        std::vector<Draft> drafts(1, std::move(wanted));
+        done = co_await perform_under(store, engine, std::move(requests), std::move(drafts), until);
     } catch (...) {
         done = caught();
     }
@@ -202,28 +219,9 @@ Task<Result<Done>> perform_one(Store& store, Engine& engine, Prepared prepared, 
     co_return done;
 }
 
-// All of them as one; every outcome is the same but for the intent's number.
-Task<Result<Done>> perform_all(Store& store, Engine& engine, std::vector<Prepared> all,
-                               Deadline until)
-{
-    std::vector<Wish> wishes;
-    for (const auto& prepared : all)
-        wishes.push_back(prepared.wish);
-    auto way = co_await engine.resolve_pending(std::move(wishes), until);
-    if (!way) co_return std::move(way).error();
-    if (*way) co_return **std::move(way);
-    std::vector<Draft> drafts;
-    for (auto& prepared : all) {
-        auto draft = co_await complete(store, engine, std::move(prepared), until);
-        if (!draft) co_return std::move(draft).error();
-        drafts.push_back(*std::move(draft));
-    }
-    co_return co_await engine.operate(std::move(drafts), until);
-}
-
 // One request's share of what became of all. `share` is done, with room for its intent: an answer
 // that needs memory for nothing but its words.
-void share_out(Result<Done>& share, const Result<Done>& whole, std::size_t place,
+void share_out(Outcome& share, const Outcome& whole, std::size_t place,
                std::optional<IntentId> still_open) noexcept
 {
     if (whole) {
@@ -258,6 +256,37 @@ std::optional<IntentId> still_open(Store& store, DomainId domain, const ThingNam
     }
 }
 
+// What each request wants; in all-or-none, or when a thing is named twice, one that cannot be had
+// is the error of all.
+Result<std::vector<Result<Draft>>> drafts_of(const std::string& sysfs,
+                                             const std::vector<Request>& requests, bool all_or_none)
+{
+    if (requests.empty()) return Error(Errc::invalid, "batch: there is no request in it");
+    std::vector<Result<Draft>> wanted;
+    std::set<std::string> named;
+    for (const auto& request : requests) {
+        const std::string where = "batch: request " + std::to_string(wanted.size() + 1) + ": ";
+        if (all_or_none && request.kind != Request::Kind::attach)
+            return Error(Errc::invalid,
+                         where +
+                             "only attaches can be all done or none: what a guest has let go "
+                             "of cannot be put back as it was",
+                         "nothing was changed; leave --all-or-none away");
+        auto draft = draft_of(sysfs, request);
+        if (draft && !named.insert(draft->thing.text()).second)
+            return Error(Errc::invalid, where + draft->thing.text() + " is named before it, too",
+                         "nothing was changed; name each thing once");
+        if (!draft) {
+            Error error = std::move(draft).error();
+            error.message = where + error.message;
+            if (all_or_none) return error;
+            draft = std::move(error);
+        }
+        wanted.push_back(std::move(draft));
+    }
+    return wanted;
+}
+
 }  // namespace
 
 std::string_view kind_name(Request::Kind kind) noexcept
@@ -283,100 +312,79 @@ Result<std::vector<Request>> requests_from_json(std::string_view text)
     return requests;
 }
 
-Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
-                                         std::vector<Request> requests, BatchMode mode,
-                                         Deadline until)
+Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
+                                                std::vector<Request> requests, BatchMode mode,
+                                                Deadline until)
 {
     const bool all_or_none = mode == BatchMode::all_or_none;
-    if (requests.empty()) co_return Error(Errc::invalid, "batch: there is no request in it");
-    std::vector<Result<Prepared>> prepared;
-    std::set<std::string> named;
-    for (auto& request : requests) {
-        const std::string where = "batch: request " + std::to_string(prepared.size() + 1) + ": ";
-        if (all_or_none && request.kind != Request::Kind::attach)
-            co_return Error(Errc::invalid,
-                            where +
-                                "only attaches can be all done or none: what a guest has let go "
-                                "of cannot be put back as it was",
-                            "nothing was changed; leave --all-or-none away");
-        prepared.push_back(prepare(store.host().sysfs, std::move(request)));
-        if (!prepared.back()) {
-            Error error = prepared.back().error();
-            error.message = where + error.message;
-            if (all_or_none) co_return error;
-            prepared.back() = std::move(error);
-        } else if (!named.insert(prepared.back()->wish.thing.text()).second) {
-            co_return Error(Errc::invalid,
-                            where + prepared.back()->wish.thing.text() + " is named before it, too",
-                            "nothing was changed; name each thing once");
-        }
-    }
-    const std::string operation = "batch of " + std::to_string(prepared.size());
+    auto wanted = drafts_of(store.host().sysfs, requests, all_or_none);
+    if (!wanted) co_return std::move(wanted).error();
+    const std::string operation = "batch of " + std::to_string(wanted->size());
     const DomainId id = domain.id;
     auto engine = co_await Engine::begin(store, std::move(domain), operation, until);
     if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
 
     // The answer's place is made before anything is done: it is not to fail for want of memory.
-    std::vector<Outcome> outcomes;
-    for (const auto& one : prepared)
-        outcomes.push_back(Outcome{one ? one->wish.thing.text() : std::string(),
-                                   Done{std::vector<IntentId>(1), {}}});
+    std::vector<RequestOutcome> outcomes;
+    for (const auto& one : *wanted)
+        outcomes.push_back(RequestOutcome{one ? one->thing.text() : std::string(),
+                                          Done{std::vector<IntentId>(1), {}}});
     if (!all_or_none) {
-        for (std::size_t i = 0; i < prepared.size(); ++i) {
-            if (!prepared[i])
-                outcomes[i].done = std::move(prepared[i]).error();
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            auto& one = (*wanted)[i];
+            if (!one)
+                outcomes[i].done = std::move(one).error();
             else
-                outcomes[i].done =
-                    co_await perform_one(store, *engine, *std::move(prepared[i]), until);
+                outcomes[i].done = co_await perform_one(store, *engine, std::move(requests[i]),
+                                                        *std::move(one), until);
         }
         co_return std::move(outcomes);
     }
     std::vector<ThingName> things;
-    std::vector<Prepared> all;
-    for (auto& one : prepared) {
-        things.push_back(one->wish.thing);
+    std::vector<Draft> all;
+    for (auto& one : *wanted) {
+        things.push_back(one->thing);
         all.push_back(*std::move(one));
     }
-    auto whole = co_await perform_all(store, *engine, std::move(all), until);
+    auto whole = co_await perform_under(store, *engine, std::move(requests), std::move(all), until);
     if (!whole) whole = gone_if_destroyed(store, id, std::move(whole).error());
     for (std::size_t i = 0; i < things.size(); ++i)
         share_out(outcomes[i].done, whole, i, still_open(store, id, things[i]));
     co_return std::move(outcomes);
 }
 
-Task<Result<Done>> perform(Store& store, DomainRow domain, Request request, Deadline until)
+Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline until)
 {
-    auto prepared = prepare(store.host().sysfs, std::move(request));
-    if (!prepared) co_return std::move(prepared).error();
+    auto wanted = draft_of(store.host().sysfs, request);
+    if (!wanted) co_return std::move(wanted).error();
     const DomainId id = domain.id;
-    std::string operation =
-        std::string(kind_name(prepared->request.kind)) + " " + prepared->wish.thing.text();
+    std::string operation = std::string(kind_name(request.kind)) + " " + wanted->thing.text();
     auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation), until);
     if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
-    co_return co_await perform_one(store, *engine, *std::move(prepared), until);
+    co_return co_await perform_one(store, *engine, std::move(request), *std::move(wanted), until);
 }
 
-Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_class,
-                          std::string json, Deadline until)
+Task<Outcome> attach(Store& store, DomainRow domain, std::string device_class, std::string json,
+                     Deadline until)
 {
     Request request{Request::Kind::attach, std::move(device_class), {}, std::move(json)};
     return perform(store, std::move(domain), std::move(request), until);
 }
 
-Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadline until)
+Task<Outcome> detach(Store& store, DomainRow domain, ThingName thing, Deadline until)
 {
     Request request{Request::Kind::detach, std::move(thing.device_class), std::move(thing.key), {}};
     return perform(store, std::move(domain), std::move(request), until);
 }
 
-Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
-                                 Deadline until)
+Task<Outcome> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
+                            Deadline until)
 {
     Request request{Request::Kind::insert, std::string(kDisks), std::move(vdev), std::move(file)};
     return perform(store, std::move(domain), std::move(request), until);
 }
 
-Task<Result<Done>> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until)
+Task<Outcome> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until)
 {
     Request request{Request::Kind::eject, std::string(kDisks), std::move(vdev), {}};
     return perform(store, std::move(domain), std::move(request), until);

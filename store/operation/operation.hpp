@@ -39,33 +39,33 @@ enum class BatchMode {
                  ///< go of cannot be put back as it was
 };
 
-/// What became of a request: the thing it is about, as far as it could be told, and the outcome.
-struct Outcome {
-    std::string thing;
-    Result<Done> done;
+/// What became of one request of a batch.
+struct RequestOutcome {
+    std::string thing;  ///< that it is about, as far as it could be told
+    Outcome done;
 };
 
 /// Carries requests out in their order; one deadline for all of them. The outcomes are in that
 /// order too. Error, with nothing changed: invalid (an empty batch, a malformed request, a thing
 /// named twice, something other than an attach in all_or_none), and those of Engine::begin().
 /// In all_or_none the outcomes are all done, all not done, or all in doubt.
-Task<Result<std::vector<Outcome>>> batch(Store& store, DomainRow domain,
-                                         std::vector<Request> requests, BatchMode mode,
-                                         Deadline until);
+Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
+                                                std::vector<Request> requests, BatchMode mode,
+                                                Deadline until);
 
 /// One request. Errors: invalid, not_found, exists, and those of Engine.
-Task<Result<Done>> perform(Store& store, DomainRow domain, Request request, Deadline until);
+Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline until);
 
 /// Adds a thing of `device_class` (its JSON as text) to a running domain.
-Task<Result<Done>> attach(Store& store, DomainRow domain, std::string device_class,
-                          std::string json, Deadline until);
+Task<Outcome> attach(Store& store, DomainRow domain, std::string device_class, std::string json,
+                     Deadline until);
 /// Takes it out. In doubt also means: asked, waiting for the guest; asked for once more, the guest
 /// is asked again.
-Task<Result<Done>> detach(Store& store, DomainRow domain, ThingName thing, Deadline until);
+Task<Outcome> detach(Store& store, DomainRow domain, ThingName thing, Deadline until);
 /// Puts the image `file` (absolute path, raw) into the CD drive `vdev`, in place of what was in it.
-Task<Result<Done>> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
-                                 Deadline until);
-Task<Result<Done>> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until);
+Task<Outcome> insert_medium(Store& store, DomainRow domain, std::string vdev, std::string file,
+                            Deadline until);
+Task<Outcome> eject_medium(Store& store, DomainRow domain, std::string vdev, Deadline until);
 
 }  // namespace xlstore
 

@@ -89,14 +89,13 @@ Task<Result<qmp::Reply>> carry_out_elsewhere(Store& store, DomainRow domain, Com
     co_return reply;
 }
 
-Task<Result<std::string>> follow_image(Store& store, DomainRow domain, std::vector<IntentId> intents,
-                                       Image image, Known known, Deadline /*until*/)
+Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
+                                       const std::vector<Intent>& intents, Image image, Known known,
+                                       Deadline /*until*/)
 {
     std::string said;
-    for (const auto id : intents) {
-        auto intent = read_intent(store.db(), id);
-        if (!intent) continue;  // closed meanwhile: the settle says so
-        const Draft& draft = intent->draft;
+    for (const auto& intent : intents) {
+        const Draft& draft = intent.draft;
         const auto device = host_device_of(draft);
         if (!device) continue;
         const bool has_it = draft.verb == Verb::add ? image == Image::after : image != Image::after;

@@ -30,9 +30,9 @@ enum class Known { by_plan, by_looking };
 
 /// Brings the other primaries to `image`, which QEMU showed of `intents` (one, or a batch). Value:
 /// what is to be said of it in the evidence, or "". Error: it is not done, and the intents stay
-/// open; a later settle does it.
+/// open; a later settle does it. `intents` must outlive the task.
 Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
-                                       std::vector<IntentId> intents, Image image, Known known,
+                                       const std::vector<Intent>& intents, Image image, Known known,
                                        Deadline until);
 
 }  // namespace xlstore

@@ -5,7 +5,7 @@
 
 namespace xlstore {
 
-Result<Done> outcome_of_closed(Db& db, IntentId id)
+Outcome outcome_of_closed(Db& db, IntentId id)
 {
     const auto number = std::to_string(value_of(id));
     auto row = db.prepare(

@@ -17,10 +17,12 @@ struct Done {
     std::vector<IntentId> intents;  ///< in the order of the drafts
     std::string evidence;
 };
+/// Done; or not done, or in doubt (Errc::in_doubt, with the number).
+using Outcome = Result<Done>;
 
 /// What history says of an intent that is closed: done; refused, closed as not done; gone, with its
 /// domain. Error not_found: it never was, or its history has been pruned.
-Result<Done> outcome_of_closed(Db& db, IntentId id);
+Outcome outcome_of_closed(Db& db, IntentId id);
 
 /// What an operation on a domain that was destroyed meanwhile ends with, instead of `error`: gone.
 /// Any other domain, an outcome in doubt, and a fault of the caller's leave `error` as it is.

@@ -49,15 +49,12 @@ Evidence by_probing(const std::vector<Intent>& intents, Evidence found)
 Task<Result<Resolved>> close_overtaken(Store& store, Engine& engine, std::vector<Intent> intents,
                                        Evidence found, Deadline until)
 {
-    std::vector<IntentId> ids;
-    for (const auto& intent : intents)
-        ids.push_back(intent.id);
     const bool add = intents.front().draft.verb == Verb::add;
     found.reason += "; closed as not done, and what is there stays";
     std::string evidence = found.reason;
     if (!intents.front().note.empty()) evidence += " (before: " + intents.front().note + ")";
-    auto settled = co_await engine.journal().settle(engine.hold(), std::move(ids), Image::before,
-                                                    std::move(evidence), until);
+    auto settled = co_await engine.journal().settle(engine.hold(), std::move(intents),
+                                                    Image::before, std::move(evidence), until);
     if (!settled) co_return std::move(settled).error();
     if (add && !found.present.empty()) {
         auto adopted = co_await adopt(store, engine, std::move(found.present), until);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "store/base/limits.hpp"
+#include "store/classes/wish.hpp"
 #include "store/core/product.hpp"
 #include "store/operation/asked.hpp"
 #include "store/operation/engine.hpp"
@@ -29,14 +30,6 @@ Probe probe_of(const std::vector<Intent>& intents)
 
 namespace {
 
-std::string names_of(const std::vector<Wish>& wishes)
-{
-    std::string names;
-    for (const auto& wish : wishes)
-        names += (names.empty() ? "" : ", ") + wish.thing.text();
-    return names;
-}
-
 // What a person calls an operation of this verb.
 std::string_view request_name(Verb verb)
 {
@@ -49,22 +42,6 @@ std::string_view request_name(Verb verb)
         break;
     }
     return "change";
-}
-
-std::vector<IntentId> ids_of(const std::vector<Intent>& intents)
-{
-    std::vector<IntentId> ids;
-    for (const auto& intent : intents)
-        ids.push_back(intent.id);
-    return ids;
-}
-
-std::vector<std::vector<Product>> products_of(const std::vector<Intent>& intents)
-{
-    std::vector<std::vector<Product>> products;
-    for (const auto& intent : intents)
-        products.push_back(intent.draft.plan.probe.products);
-    return products;
 }
 
 }  // namespace
@@ -88,7 +65,7 @@ Task<Result<Resolved>> Engine::leave_open(const std::vector<Intent>& intents, co
 }
 
 // REQUIRES that `found` shows one of the images.
-Task<Result<Resolved>> Engine::settle_found(const std::vector<Intent>& intents, Evidence found,
+Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidence found,
                                             Deadline until)
 {
     const Intent& first = intents.front();
@@ -98,8 +75,8 @@ Task<Result<Resolved>> Engine::settle_found(const std::vector<Intent>& intents, 
         std::any_of(steps.begin(), steps.end(),
                     [](const Step& step) { return only_asks_the_guest(step.command); }))
         found.reason += "; whether its guest was asked to let go is not known";
-    auto rest = co_await follow_image(*store_, domain_, ids_of(intents), *found.image,
-                                      Known::by_looking, settle_deadline(until));
+    auto rest = co_await follow_image(*store_, domain_, intents, *found.image, Known::by_looking,
+                                      settle_deadline(until));
     if (!rest) {
         found.reason += "; " + rest.error().message;
         co_return co_await leave_open(intents, found, until);
@@ -107,12 +84,10 @@ Task<Result<Resolved>> Engine::settle_found(const std::vector<Intent>& intents, 
     found.reason += *rest;
     std::string evidence = found.reason;
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
-    Addresses addresses;
     if (first.draft.verb == Verb::add && *found.image == Image::after)
-        addresses = co_await ask_where(ids_of(intents), products_of(intents), until);
-    auto settled =
-        co_await journal_.settle(hold_, ids_of(intents), *found.image, std::move(evidence),
-                                 std::move(addresses), settle_deadline(until));
+        co_await ask_where(intents, until);
+    auto settled = co_await journal_.settle(hold_, std::move(intents), *found.image,
+                                            std::move(evidence), settle_deadline(until));
     if (!settled) co_return std::move(settled).error();
     Resolved closed{*found.image == Image::after    ? Resolution::done
                     : *found.image == Image::before ? Resolution::undone
@@ -149,19 +124,20 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
         co_return co_await std::move(closed);
     }
     if (waits || found.half || !found.image) co_return co_await leave_open(intents, found, until);
-    co_return co_await settle_found(intents, std::move(found), until);
+    co_return co_await settle_found(std::move(intents), std::move(found), until);
 }
 
-Task<Result<std::optional<Done>>> Engine::resolve_pending(std::vector<Wish> wishes, Deadline until)
+Task<std::optional<Outcome>> Engine::resolve_pending(const std::vector<Draft>& wanted,
+                                                     Deadline until)
 {
-    for (const auto& wish : wishes) {
-        const auto id = open_intent_of(store_->db(), domain_.id, wish.thing);
+    for (const auto& draft : wanted) {
+        const auto id = open_intent_of(store_->db(), domain_.id, draft.thing);
         if (!id) continue;
         auto unit = read_batch(store_->db(), *id);
         if (!unit) co_return std::move(unit).error();
-        if (wants_the_same(wishes, *unit) && !XLSTORE_MUTATION("own earlier intent")) {
-            auto own = co_await take_over(wishes, *std::move(unit), until);
-            if (!own || *own) co_return own;
+        if (wants_the_same(wanted, *unit) && !XLSTORE_MUTATION("own earlier intent")) {
+            auto own = co_await take_over(wanted, *std::move(unit), until);
+            if (own) co_return own;
             continue;
         }
         const std::string other =
@@ -171,36 +147,35 @@ Task<Result<std::optional<Done>>> Engine::resolve_pending(std::vector<Wish> wish
         if (!resolved) co_return std::move(resolved).error();
         if (resolved->open())
             co_return Error(Errc::refused,
-                            domain_.subject() + ": " + wish.thing.text() + ": " + other +
+                            domain_.subject() + ": " + draft.thing.text() + ": " + other +
                                 "is still open: " + resolved->reason,
                             "nothing was changed; 'xlstore wait " + std::to_string(value_of(*id)) +
                                 "' until that one is over, then try again");
     }
-    co_return std::optional<Done>();
+    co_return std::optional<Outcome>();
 }
 
 // An open intent of an older request for the same: what becomes of it is this one's answer.
 // Nothing: it is closed as not done, and this one's turn comes.
-Task<Result<std::optional<Done>>> Engine::take_over(const std::vector<Wish>& wishes,
-                                                    std::vector<Intent> unit, Deadline until)
+Task<std::optional<Outcome>> Engine::take_over(const std::vector<Draft>& wanted,
+                                               std::vector<Intent> unit, Deadline until)
 {
-    OpenIntents open(domain_, unit.front().draft.verb, names_of(wishes));
-    for (const auto& wish : wishes)
+    OpenIntents open(domain_, names_of(wanted));
+    for (const auto& draft : wanted)
         for (const auto& intent : unit)
-            if (wants_the_same(wish, intent.draft)) open.ids.push_back(intent.id);
+            if (wants_the_same(draft, intent.draft)) open.intents.push_back(intent);
     std::optional<Error> failure;
     try {
-        if (unit.size() == 1 && unit.front().draft.verb != Verb::add && unit.front().asked_us) {
-            auto again = co_await ask_again(std::move(unit.front()), wishes.front().force, until);
-            if (!again) co_return std::move(again).error();
-            co_return std::optional<Done>(*std::move(again));
-        }
+        Done done{ids_of(open.intents), {}};
+        if (unit.size() == 1 && unit.front().draft.verb != Verb::add && unit.front().asked_us)
+            co_return co_await ask_again(std::move(unit.front()), wanted.front().forces_tray,
+                                         until);
         auto resolved = co_await resolve(std::move(unit), until);
         if (resolved && resolved->resolution == Resolution::done) {
-            Done done{std::move(open.ids), std::move(resolved->reason)};
-            co_return std::optional<Done>(std::move(done));
+            done.evidence = std::move(resolved->reason);
+            co_return done;
         }
-        if (resolved && !resolved->open()) co_return std::optional<Done>();
+        if (resolved && !resolved->open()) co_return std::optional<Outcome>();
         failure = resolved ? Error(Errc::in_doubt, std::move(resolved->reason))
                            : std::move(resolved).error();
     } catch (...) {

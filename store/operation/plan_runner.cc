@@ -9,10 +9,15 @@
 //   4. device_del only asks the guest. That it was asked is committed before the wait, because a
 //      process that is killed in the wait leaves no other trace of it.
 //
-// A refusal, or a connection that breaks, leads to find_out(): the steps before it are undone, the
-// last first, and a new probe says what is there (R12). Never is the rest of a plan sent after
-// that. Where every step was acknowledged and no guest was asked, the acknowledgements are the
-// evidence.
+// Where the run stands is one value, its Course. carry_out() sends steps while it is acknowledged
+// or asked, and then ends in one of three ways:
+//
+//   acknowledged                   the replies are the evidence
+//   unrecorded                     nothing is known, and nothing more is done
+//   any other                      find_out(): after a refusal or a break the steps before it are
+//                                  undone, the last first; a new probe says what is there (R12)
+//
+// Never is the rest of a plan sent after a refusal or a break.
 #include "store/operation/plan_runner.hpp"
 
 #include <algorithm>
@@ -72,6 +77,23 @@ bool makes_something(const Step& step)
 {
     const auto product = product_of(step.command);
     return !step.capture.empty() || (product && *product);
+}
+
+// No reply says what becomes of the descriptor sets of what was taken out.
+bool leaves_sets(const Draft& whole)
+{
+    const auto& products = whole.plan.probe.products;
+    return whole.verb == Verb::remove && std::any_of(products.begin(), products.end(), is_fdset);
+}
+
+// Each step was, and no reply left anything to the guest: that is proof.
+Evidence acknowledged(std::size_t steps)
+{
+    Evidence found;
+    found.image = Image::after;
+    found.reason = steps == 0 ? "QEMU had nothing of it any more"
+                              : "QEMU acknowledged each of " + std::to_string(steps) + " steps";
+    return found;
 }
 
 }  // namespace
@@ -300,107 +322,107 @@ Task<std::string> PlanRunner::take_back(Deadline until)
     co_return trouble;
 }
 
-// Waits for what this run has asked the guest for. Whether all of it is gone; that the guest said
-// no is written into `carried_`.
+void PlanRunner::end(Course::State state, std::string why)
+{
+    course_ = Course{state, std::move(why)};
+}
+
+// Waits for what the guest has been asked for: is all of it gone?
 Task<bool> PlanRunner::guest_let_go(Deadline until)
 {
     auto gone = co_await await_guest(until);
-    said_no_ |= !gone && gone.error().code == Errc::refused;
-    if (said_no_ && !gone) carried_.refusal = gone.error().message;
-    co_return gone.has_value();
+    if (gone) co_return true;
+    if (gone.error().code == Errc::refused || course_.state == State::guest_refused)
+        end(State::guest_refused, std::move(gone.error().message));
+    co_return false;
 }
 
-// QEMU refused a step. A drive's guest may keep the tray shut, and open it in the wait.
-Task<PlanRunner::Next> PlanRunner::step_refused(const Draft& whole, const Step& step,
-                                                std::string refusal, Deadline until)
+// QEMU refused a step. True: its guest kept a tray shut, and has opened it in the wait.
+Task<bool> PlanRunner::tray_opened(const Draft& whole, const Step& step, std::string refusal,
+                                   Deadline until)
 {
     auto shut = Shut::no;
     if (opens_tray(step.command)) shut = co_await watch_tray(whole, until);
-    if (shut == Shut::opened) co_return Next::same_step;
-    carried_.refusal = shut == Shut::no
-                           ? std::move(refusal)
-                           : "the guest keeps the tray shut, and has been asked to open it";
-    carried_.tray_asked = shut != Shut::no;
+    if (shut == Shut::opened) co_return true;
+    if (shut == Shut::no)
+        end(State::refused, std::move(refusal));
+    else
+        end(State::tray_shut, "the guest keeps the tray shut, and has been asked to open it");
     if (shut == Shut::waits) asked_.push_back(tray_of(whole.plan.probe));
-    co_return Next::finding_out;
+    co_return false;
 }
 
-Task<PlanRunner::Next> PlanRunner::run_step(const Draft& whole, const Step& step, int image,
-                                            Deadline until)
+// The number in the reply, for later arguments. False: there is none.
+bool PlanRunner::capture(const Step& step, const qmp::Reply& reply)
+{
+    const auto value = json_minify(reply.value, "reply", limits::qmp_line_bytes_max);
+    const auto id = value ? json_get_integer(*value, "fdset-id") : std::nullopt;
+    if (id) captured_[step.capture] = std::to_string(*id);
+    return id.has_value();
+}
+
+Task<void> PlanRunner::run_step(const Draft& whole, const Step& step, int image, Deadline until)
 {
     const bool asks = only_asks_the_guest(step.command);
     // A device has to be gone before what it depends on.
-    if (!asks && was_asked_ && !co_await guest_let_go(until)) co_return Next::step;
+    if (!asks && course_.state == State::asked && !co_await guest_let_go(until)) co_return;
     const Command command{step.command.execute, with_captured(step.command.arguments, captured_),
                           step.command.by};
-    auto reply = co_await send(command, until, image);
-    if (!reply) {
-        broken_ = true;
-        carried_.evidence.reason = reply.error().message;
-        carried_.unproved = whole.verb == Verb::add && !makes_something(step) && !is_query(command);
-        co_return Next::finding_out;
-    }
     const auto device = asks ? device_of_removal(command.arguments) : Product{};
-    // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
-    if (!reply->ok && !(asks && has_product(asked_, device)))
-        co_return co_await step_refused(whole, step, qemu_said(step.command, *reply), until);
-    if (!step.capture.empty()) {
-        const auto value = json_minify(reply->value, "reply", limits::qmp_line_bytes_max);
-        const auto id = value ? json_get_integer(*value, "fdset-id") : std::nullopt;
-        if (!id) {  // later steps would name a set that there is not
-            broken_ = true;
-            carried_.evidence.reason =
-                "QEMU's answer to " + command.execute + " names no descriptor set";
-            co_return Next::finding_out;
+    for (;;) {
+        auto reply = co_await send(command, until, image);
+        if (!reply) {
+            unproved_ = whole.verb == Verb::add && !makes_something(step) && !is_query(command);
+            end(State::broken, std::move(reply.error().message));
+            co_return;
         }
-        captured_[step.capture] = std::to_string(*id);
+        // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
+        if (!reply->ok && !(asks && has_product(asked_, device))) {
+            if (co_await tray_opened(whole, step, qemu_said(step.command, *reply), until)) continue;
+            co_return;
+        }
+        if (!step.capture.empty() && !capture(step, *reply)) {  // later steps would name no set
+            end(State::broken, "QEMU's answer to " + command.execute + " names no descriptor set");
+            co_return;
+        }
+        break;
     }
     if (step.undo)
         undoing_.push_back(
             Undoing{Command{step.undo->execute, with_captured(step.undo->arguments, captured_),
                             step.undo->by},
                     makes_something(step)});
-    if (!asks) co_return Next::step;
-    was_asked_ = true;
+    if (!asks) co_return;
+    course_.state = State::asked;
     auto noted = co_await note_asked(device, until);
-    if (noted) co_return Next::step;
-    carried_.evidence.reason = noted.error().message;
-    co_return Next::answer;
+    if (!noted) end(State::unrecorded, std::move(noted.error().message));
 }
 
-// Each step was acknowledged, and no reply left anything to the guest, nor unused sets behind.
-bool PlanRunner::replies_are_proof(const Draft& whole) const
+// Where the replies are no proof: undoes the steps before a refusal or a break, and probes.
+Task<Evidence> PlanRunner::find_out(const Draft& whole, Deadline until)
 {
-    const auto& products = whole.plan.probe.products;
-    const bool sets_to_sweep =
-        whole.verb == Verb::remove && std::any_of(products.begin(), products.end(), is_fdset);
-    return !broken_ && !carried_.refusal && !was_asked_ && !sets_to_sweep;
-}
-
-// Where the replies are no proof: undoes the steps before a refusal or a break, and looks.
-Task<void> PlanRunner::find_out(const Draft& whole, Deadline until)
-{
-    std::string so_far = carried_.evidence.reason;
-    if (carried_.refusal || broken_) {
+    const bool broken = course_.state == State::broken;
+    std::string so_far = broken ? course_.why : std::string();
+    if (broken || course_.refused()) {
         const auto trouble = co_await take_back(until);
         if (!trouble.empty()) so_far += (so_far.empty() ? "" : "; ") + trouble;
-        carried_.unproved |= std::any_of(undoing_.begin(), undoing_.end(),
-                                         [](const Undoing& u) { return !u.shows; });
+        unproved_ |= std::any_of(undoing_.begin(), undoing_.end(),
+                                 [](const Undoing& u) { return !u.shows; });
     }
-    carried_.asked = asked_;
+    Evidence found;
     if (auto connected = co_await engine_->stay_connected(until); !connected) {
-        carried_.evidence.reason = so_far + "; " + connected.error().message;
-        co_return;
+        found.reason = so_far + "; " + connected.error().message;
+        co_return found;
     }
-    carried_.evidence =
+    found =
         co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
     // What the guest has been asked for, or said no to, is left to it.
-    if (carried_.evidence.half && !said_no_ && asked_.empty())
-        carried_.evidence =
-            co_await clear_up(whole.verb, whole.plan.probe, std::move(carried_.evidence), until);
-    trace_probed(engine_->domain().id, intents_, carried_.evidence);
-    carried_.asked = asked_;
-    if (!so_far.empty()) carried_.evidence.reason += " (" + so_far + ")";
+    if (found.half && course_.state != State::guest_refused && asked_.empty())
+        found = co_await clear_up(whole.verb, whole.plan.probe, std::move(found), until);
+    trace_probed(engine_->domain().id, intents_, found);
+    found.asked = still_there(asked_, found);
+    if (!so_far.empty()) found.reason += " (" + so_far + ")";
+    co_return found;
 }
 
 Task<Carried> PlanRunner::carry_out(const Draft& whole, const std::vector<Fd>& files,
@@ -408,23 +430,21 @@ Task<Carried> PlanRunner::carry_out(const Draft& whole, const std::vector<Fd>& f
 {
     engine_->monitor().forget_unplugs();
     const auto& steps = whole.plan.steps;
-    auto next = Next::step;
-    for (std::size_t i = 0; i < steps.size() && !carried_.refusal;) {
-        next = co_await run_step(whole, steps[i], files[i].get(), until);
-        if (next == Next::answer) co_return std::move(carried_);
-        if (next == Next::finding_out) break;
-        if (next == Next::step) ++i;
-    }
-    if (was_asked_ && !broken_) (void)co_await guest_let_go(until);
-    if (!replies_are_proof(whole)) {
-        co_await find_out(whole, until);
-        co_return std::move(carried_);
-    }
-    carried_.evidence.image = Image::after;
-    carried_.evidence.reason =
-        steps.empty() ? "QEMU had nothing of it any more"
-                      : "QEMU acknowledged each of " + std::to_string(steps.size()) + " steps";
-    co_return std::move(carried_);
+    for (std::size_t i = 0; i < steps.size() && course_.state <= State::asked; ++i)
+        co_await run_step(whole, steps[i], files[i].get(), until);
+    // One that was asked before QEMU said no to a later step may still say what it does.
+    if (course_.state == State::asked || course_.state == State::refused ||
+        course_.state == State::guest_refused)
+        (void)co_await guest_let_go(until);
+    Evidence found;
+    if (course_.state == State::unrecorded)
+        found.reason = course_.why;
+    else if (course_.state == State::acknowledged && !leaves_sets(whole))
+        found = acknowledged(steps.size());
+    else
+        found = co_await find_out(whole, until);
+    Carried carried{std::move(course_), std::move(found), unproved_};
+    co_return carried;
 }
 
 }  // namespace xlstore

@@ -17,16 +17,34 @@
 
 namespace xlstore {
 
-/// How far a plan got.
+/// Where the run of a plan stands, and how it ended. Steps are sent in the first two states alone,
+/// and a state is only ever left for one below it.
+struct Course {
+    enum class State {
+        acknowledged,   ///< QEMU said yes to each step so far, and each yes is proof
+        asked,          ///< the same, but some yes only says that the guest has been asked
+        refused,        ///< QEMU said no to a step
+        tray_shut,      ///< the same: the guest keeps the tray shut, and has been asked to open it
+        guest_refused,  ///< the guest said no
+        broken,         ///< a step without an answer, or with one that cannot be used
+        unrecorded,     ///< that the guest has been asked could not be committed
+    };
+    State state = State::acknowledged;
+    std::string why = {};  ///< of each state but the first two
+
+    /// QEMU or its guest would not: the steps before that are undone.
+    [[nodiscard]] bool refused() const noexcept
+    {
+        return state == State::refused || state == State::tray_shut ||
+               state == State::guest_refused;
+    }
+};
+
+/// How a plan ended, and what QEMU shows since.
 struct Carried {
-    Evidence evidence;
-    /// QEMU's or the guest's, with the steps before it undone.
-    std::optional<std::string> refusal;
-    /// The guest has been asked for them, and may let go at any time.
-    std::vector<Product> asked;
-    bool unproved = false;    ///< a step that makes nothing may not be undone: no probe sees it
-    bool tray_asked = false;  ///< the guest has been asked to open it, and may do so at any time
-    Addresses addresses;      ///< where QEMU put what was added
+    Course course = {};
+    Evidence evidence = {};
+    bool unproved = false;  ///< a step that makes nothing may not be undone: no probe sees it
 };
 
 void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const Evidence& found);
@@ -47,7 +65,7 @@ public:
     Task<Evidence> clear_up(Verb verb, const Probe& probe, Evidence evidence, Deadline until);
 
 private:
-    enum class Next { step, same_step, finding_out, answer };
+    using State = Course::State;
     enum class Unplug { gone, waits, refused, unknown };
     enum class Shut { no, stays, waits, opened };
     /// A step that was done, and what undoes it.
@@ -56,12 +74,13 @@ private:
         bool shows;  ///< what it undoes is something that a probe sees
     };
 
-    Task<Next> run_step(const Draft& whole, const Step& step, int image, Deadline until);
-    Task<Next> step_refused(const Draft& whole, const Step& step, std::string refusal,
-                            Deadline until);
+    Task<void> run_step(const Draft& whole, const Step& step, int image, Deadline until);
+    Task<bool> tray_opened(const Draft& whole, const Step& step, std::string refusal,
+                           Deadline until);
+    bool capture(const Step& step, const qmp::Reply& reply);
     Task<bool> guest_let_go(Deadline until);
-    [[nodiscard]] bool replies_are_proof(const Draft& whole) const;
-    Task<void> find_out(const Draft& whole, Deadline until);
+    Task<Evidence> find_out(const Draft& whole, Deadline until);
+    void end(Course::State state, std::string why);
     Task<std::string> take_back(Deadline until);
 
     Task<Result<void>> take_out(const std::vector<Product>& products, Deadline until);
@@ -79,12 +98,10 @@ private:
     std::vector<IntentId> intents_;
     std::vector<Product> asked_;        // the guest neither let go of them nor said no
     std::optional<Deadline> patience_;  // one wait for all of them
-    Carried carried_;
+    Course course_;
     std::map<std::string, std::string> captured_;
     std::vector<Undoing> undoing_;
-    bool broken_ = false;     // the connection, or the plan: what it did is found out by looking
-    bool was_asked_ = false;  // the guest, by this run
-    bool said_no_ = false;    // the guest
+    bool unproved_ = false;
 };
 
 }  // namespace xlstore

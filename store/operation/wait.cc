@@ -70,7 +70,7 @@ Error still_open(IntentId id, bool asked, const std::string& reason)
 
 }  // namespace
 
-Task<Result<Done>> wait_for_intent(Store& store, IntentId id, Deadline until)
+Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until)
 {
     auto patience = std::chrono::duration_cast<Clock::duration>(kPatience);
     for (;;) {

@@ -15,7 +15,7 @@ namespace xlstore {
 /// no longer than that: a second at the most, and then several times as long without it. Done: what
 /// history says of it. Errors: refused, it was closed as not done; gone, its domain is destroyed or
 /// being destroyed; in_doubt at the deadline, with why it is open; not_found; lost.
-Task<Result<Done>> wait_for_intent(Store& store, IntentId id, Deadline until);
+Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until);
 
 }  // namespace xlstore
 

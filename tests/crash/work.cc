@@ -106,8 +106,8 @@ void Work::rename(DomainId domain, const std::string& name)
 std::vector<IntentId> Work::open_intents(DomainId domain, std::vector<Draft> drafts)
 {
     auto held = hold(*store_, domain);
-    return must(store_->loop().wait_for(
-        Journal(*store_).open(held, std::move(drafts), "/no/monitor", soon())));
+    return ids_of(must(store_->loop().wait_for(
+        Journal(*store_).open(held, std::move(drafts), "/no/monitor", soon()))));
 }
 
 void Work::settle(DomainId domain, std::vector<IntentId> intents, Image image)

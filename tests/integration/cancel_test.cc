@@ -14,7 +14,7 @@ using std::chrono::seconds;
 
 class CancelTest : public DomainTest {
 protected:
-    Task<Result<Done>> attaching(Store& store)
+    Task<Outcome> attaching(Store& store)
     {
         return attach(store, *find_domain(store.db(), "7"), "qemu", tablet("t1"),
                       Clock::now() + seconds(60));

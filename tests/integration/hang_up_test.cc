@@ -69,8 +69,8 @@ protected:
         one.push_back(step::close());
         return one;
     }
-    static Task<Result<Done>> operate(Store& store, const std::string& operation,
-                                      const std::string& image)
+    static Task<Outcome> operate(Store& store, const std::string& operation,
+                                 const std::string& image)
     {
         auto domain = find_domain(store.db(), "7");
         const Deadline until = Clock::now() + seconds(60);

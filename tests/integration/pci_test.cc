@@ -81,12 +81,12 @@ protected:
         };
     }
     [[nodiscard]] DomainRow domain() const { return *find_domain(store_->db(), "7"); }
-    Result<Done> attaches(const char* json = kThing)
+    Outcome attaches(const char* json = kThing)
     {
         return store_->loop().wait_for(
             attach(*store_, domain(), "pcidevs", json, Clock::now() + seconds(20)));
     }
-    Result<Done> detaches(milliseconds limit = seconds(20))
+    Outcome detaches(milliseconds limit = seconds(20))
     {
         return store_->loop().wait_for(
             detach(*store_, domain(), ThingName{"pcidevs", kKey}, Clock::now() + limit));

@@ -25,26 +25,27 @@ constexpr const char* kOther = R"({"vdev":"hdc","pdev_path":"/b.iso","format":"r
 TEST(WishTest, RemovalOfTheSameThingIsTheSame)
 {
     const auto earlier = draft(Verb::remove, "qemu", "t", std::nullopt);
-    EXPECT_TRUE(wants_the_same(Wish{Verb::remove, {"qemu", "t"}}, earlier));
-    EXPECT_FALSE(wants_the_same(Wish{Verb::remove, {"qemu", "u"}}, earlier));
-    EXPECT_FALSE(wants_the_same(Wish{Verb::remove, {"usbdevs", "t"}}, earlier));
-    EXPECT_FALSE(wants_the_same(Wish{Verb::add, {"qemu", "t"}, "{}"}, earlier));
+    EXPECT_TRUE(wants_the_same(draft(Verb::remove, "qemu", "t", {}), earlier));
+    EXPECT_FALSE(wants_the_same(draft(Verb::remove, "qemu", "u", {}), earlier));
+    EXPECT_FALSE(wants_the_same(draft(Verb::remove, "usbdevs", "t", {}), earlier));
+    EXPECT_FALSE(wants_the_same(draft(Verb::add, "qemu", "t", "{}"), earlier));
 }
 
 TEST(WishTest, AddIsTheSameWithTheSameJson)
 {
     const auto earlier = draft(Verb::add, "usbctrls", "1", R"({"devid":1,"ports":4})");
-    EXPECT_TRUE(wants_the_same(wish_of(earlier), earlier));
+    EXPECT_TRUE(wants_the_same(earlier, earlier));
     EXPECT_FALSE(
-        wants_the_same(Wish{Verb::add, {"usbctrls", "1"}, R"({"devid":1,"ports":8})"}, earlier));
+        wants_the_same(draft(Verb::add, "usbctrls", "1", R"({"devid":1,"ports":8})"), earlier));
 }
 
 TEST(WishTest, ChangeIsTheSameWithTheSameMedium)
 {
     const auto inserted = draft(Verb::change, "disks", "hdc", kIso);
     const auto ejected = draft(Verb::change, "disks", "hdc", kEmpty);
-    const Wish insert{Verb::change, {"disks", "hdc"}, "raw:/a.iso"};
-    const Wish eject{Verb::change, {"disks", "hdc"}};
+    const auto insert =
+        draft(Verb::change, "disks", "hdc", R"({"pdev_path":"/a.iso","format":"raw"})");
+    const auto eject = draft(Verb::change, "disks", "hdc", std::nullopt);
     EXPECT_TRUE(wants_the_same(insert, inserted));
     EXPECT_TRUE(wants_the_same(eject, ejected));
     EXPECT_FALSE(wants_the_same(insert, ejected));
@@ -57,8 +58,8 @@ TEST(WishTest, VcpuIsTheSameWhereverQemuPutIt)
 {
     const auto earlier =
         draft(Verb::add, "vcpus", "1", R"({"index":1,"driver":"qemu64","props":{"socket-id":1}})");
-    EXPECT_TRUE(wants_the_same(Wish{Verb::add, {"vcpus", "1"}, R"({"index":1})"}, earlier));
-    EXPECT_FALSE(wants_the_same(Wish{Verb::add, {"vcpus", "1"}, R"({"index":1,"x":2})"}, earlier));
+    EXPECT_TRUE(wants_the_same(draft(Verb::add, "vcpus", "1", R"({"index":1})"), earlier));
+    EXPECT_FALSE(wants_the_same(draft(Verb::add, "vcpus", "1", R"({"index":1,"x":2})"), earlier));
 }
 
 TEST(WishTest, BatchIsTheSameWhenItIsTheWholeBatch)
@@ -67,12 +68,12 @@ TEST(WishTest, BatchIsTheSameWhenItIsTheWholeBatch)
     const auto b = draft(Verb::add, "qemu", "b", R"({"key":"b"})");
     const auto c = draft(Verb::add, "qemu", "c", R"({"key":"c"})");
     const std::vector<Intent> unit = {intent(1, a), intent(2, b)};
-    EXPECT_TRUE(wants_the_same({wish_of(a), wish_of(b)}, unit));
-    EXPECT_TRUE(wants_the_same({wish_of(b), wish_of(a)}, unit));
-    EXPECT_TRUE(wants_the_same({wish_of(b)}, unit));  // one of it, asked for alone
-    EXPECT_FALSE(wants_the_same({wish_of(a), wish_of(c)}, unit));
-    EXPECT_FALSE(wants_the_same({wish_of(a), wish_of(b), wish_of(c)}, unit));
-    EXPECT_FALSE(wants_the_same({wish_of(a), wish_of(b)}, {intent(1, a)}));
+    EXPECT_TRUE(wants_the_same(std::vector<Draft>{a, b}, unit));
+    EXPECT_TRUE(wants_the_same(std::vector<Draft>{b, a}, unit));
+    EXPECT_TRUE(wants_the_same(std::vector<Draft>{b}, unit));  // one of it, asked for alone
+    EXPECT_FALSE(wants_the_same(std::vector<Draft>{a, c}, unit));
+    EXPECT_FALSE(wants_the_same(std::vector<Draft>{a, b, c}, unit));
+    EXPECT_FALSE(wants_the_same(std::vector<Draft>{a, b}, std::vector<Intent>{intent(1, a)}));
 }
 
 }  // namespace

@@ -56,17 +56,17 @@ protected:
         draft.plan.steps = removal_steps(draft.plan.probe.products);
         return draft;
     }
-    Result<std::vector<IntentId>> open(SlowHold& hold, std::vector<Draft> drafts)
+    Result<std::vector<Intent>> open(SlowHold& hold, std::vector<Draft> drafts)
     {
         return store_->loop().wait_for(journal_.open(hold, std::move(drafts), kMonitor, soon()));
     }
-    Result<std::vector<IntentId>> open(SlowHold& hold, Draft draft)
+    Result<std::vector<Intent>> open(SlowHold& hold, Draft draft)
     {
         std::vector<Draft> drafts;
         drafts.push_back(std::move(draft));
         return open(hold, std::move(drafts));
     }
-    Result<void> settle(SlowHold& hold, const std::vector<IntentId>& intents, Image image)
+    Result<void> settle(SlowHold& hold, const std::vector<Intent>& intents, Image image)
     {
         return store_->loop().wait_for(
             journal_.settle(hold, intents, image, "seen by the test", soon()));
@@ -141,7 +141,7 @@ TEST_F(JournalTest, Commit1HasEntryProductsAndIntent)
     ASSERT_TRUE(intents) << intents.error().message;
     EXPECT_EQ(state_of("tab"), "adding");
     EXPECT_EQ(products_of("tab"), "device:tab");
-    const auto intent = read_intent(store_->db(), intents->front());
+    const auto intent = read_intent(store_->db(), intents->front().id);
     ASSERT_TRUE(intent) << intent.error().message;
     EXPECT_EQ(intent->draft.verb, Verb::add);
     EXPECT_EQ(intent->draft.thing.text(), "qemu/tab");
@@ -297,7 +297,7 @@ TEST_F(JournalTest, BatchIsAllOrNone)
     const auto intents = open(slow, std::move(good));
     ASSERT_TRUE(intents) << intents.error().message;
     EXPECT_EQ(cell("SELECT count(DISTINCT batch) FROM intent"), "1");
-    EXPECT_EQ(read_batch(store_->db(), intents->front())->size(), 2U);
+    EXPECT_EQ(read_batch(store_->db(), intents->front().id)->size(), 2U);
     ASSERT_TRUE(settle(slow, *intents, Image::after));
     EXPECT_EQ(state_of("one") + state_of("two"), "presentpresent");
 }
@@ -444,7 +444,7 @@ TEST_F(JournalTest, NoteRemembersWhenTheGuestWasAskedFirst)
         std::optional<std::vector<Product>> asked;
         if (was_asked) asked = {Product{"device", "tab", std::nullopt}};
         ASSERT_TRUE(store_->loop().wait_for(
-            journal_.note(slow, *intents, text, std::move(asked), soon())));
+            journal_.note(slow, ids_of(*intents), text, std::move(asked), soon())));
     };
     note("not asked yet", false);
     EXPECT_EQ(cell("SELECT coalesce(asked_us, 'never') FROM intent"), "never");

@@ -90,7 +90,7 @@ protected:
         auto intents =
             store_->loop().wait_for(journal.open(*hold, std::move(drafts), "/m", soon()));
         EXPECT_TRUE(intents) << (intents ? "" : intents.error().message);
-        return intents->front();
+        return intents->front().id;
     }
 
     test::ScratchStore scratch_;

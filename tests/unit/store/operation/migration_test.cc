@@ -106,7 +106,7 @@ TEST_F(OutgoingDocumentTest, OpenIntentIsInTheWayAndNamed)
     const auto document = outgoing();
     ASSERT_FALSE(document);
     EXPECT_EQ(document.error().code, Errc::busy);
-    EXPECT_EQ(document.error().intent, value_of(intents->front()));
+    EXPECT_EQ(document.error().intent, value_of(intents->front().id));
 }
 
 TEST_F(OutgoingDocumentTest, OnlyOfWhatRuns)

@@ -52,7 +52,7 @@ protected:
         auto intents =
             store_->loop().wait_for(journal.open(*hold, std::move(drafts), "/m", soon()));
         if (!intents) return std::move(intents).error();
-        return intents->front();
+        return intents->front().id;
     }
     Result<IntentId> add(const std::string& json) { return open(draft_attach("qemu", json)); }
     template <class Act>
