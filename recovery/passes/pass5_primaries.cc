@@ -43,10 +43,16 @@ public:
         auto survey = co_await take_survey(store_.db(), domain_.id, initial_, *there,
                                            reached_.monitor(), reached_.deadline());
         if (!survey) co_return std::move(survey).error();
+        // A name in QEMU passes from an entry that has lost it to the one that it gets.
+        const auto has_lost_it = [](const SurveyedEntry& entry) -> bool {
+            return entry.shown == Shown::none && !entry.of_others.empty();
+        };
+        for (const auto& entry : survey->entries)
+            if (has_lost_it(entry)) co_await judge(entry);
         for (auto& unknown : survey->unknown)
             co_await take_in(std::move(unknown));
         for (const auto& entry : survey->entries)
-            co_await judge(entry);
+            if (!has_lost_it(entry)) co_await judge(entry);
         for (auto& drive : survey->drives)
             co_await judge(std::move(drive));
         co_return Result<void>();
