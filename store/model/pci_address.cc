@@ -57,14 +57,28 @@ std::optional<PciAddress> pci_address_of(std::string_view element_json)
     return address;
 }
 
-std::optional<PciAddress> pci_address_from(std::string_view text)
+namespace {
+
+std::optional<PciAddress> address_in(std::string_view text, char colon, char dot)
 {
-    const auto segment = take_number(text, ':', 0x7fffffff);
-    const auto bus = segment ? take_number(text, ':', 0xff) : std::nullopt;
-    const auto device = bus ? take_number(text, '.', 0x1f) : std::nullopt;
+    const auto segment = take_number(text, colon, 0x7fffffff);
+    const auto bus = segment ? take_number(text, colon, 0xff) : std::nullopt;
+    const auto device = bus ? take_number(text, dot, 0x1f) : std::nullopt;
     const auto function = device ? take_number(text, '\0', 7) : std::nullopt;
     if (!function) return std::nullopt;
     return PciAddress{*segment, *bus, *device, *function};
+}
+
+}  // namespace
+
+std::optional<PciAddress> pci_address_from(std::string_view text)
+{
+    return address_in(text, ':', '.');
+}
+
+std::optional<PciAddress> pci_address_from_node(std::string_view name)
+{
+    return address_in(name, '-', '-');
 }
 
 std::string pci_slot_text(std::int64_t devfn)

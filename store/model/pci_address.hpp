@@ -33,8 +33,9 @@ inline constexpr std::string_view kPciPassthrough = "xen-pci-passthrough";
 /// The address that the element `pcidevs` (minified, as thing_key() has checked it) names; nothing:
 /// it has a name instead, which xenstore alone knows.
 [[nodiscard]] std::optional<PciAddress> pci_address_of(std::string_view element_json);
-/// The other way round of text(); nothing: it is no such text.
+/// The other way round of text() and node_name(); nothing: it is no such text.
 [[nodiscard]] std::optional<PciAddress> pci_address_from(std::string_view text);
+[[nodiscard]] std::optional<PciAddress> pci_address_from_node(std::string_view name);
 
 /// Slot and function on the guest's bus in one number, as libxl's `vdevfn` has them; and as QEMU's
 /// `addr` does: "6.0". The second reads what QEMU or the first wrote ("06.0"); nothing: it is none.

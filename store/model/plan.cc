@@ -36,6 +36,10 @@ constexpr std::array kMakers = {
     Maker{"netdev_add", "netdev", "id", "netdev_del"},
 };
 
+// Executors other than QEMU, as "by" names them.
+constexpr std::array<std::pair<Executor, std::string_view>, 2> kExecutors = {
+    {{Executor::host, "host"}, {Executor::xenstore, "xenstore"}}};
+
 // Descriptor sets are made by add-fd alone, and taken out by a number that QEMU chooses.
 constexpr std::string_view kFdset = "fdset";
 
@@ -79,7 +83,9 @@ Result<void> only_members(std::string_view object, std::initializer_list<std::st
 
 std::string_view executor_name(Executor executor) noexcept
 {
-    return executor == Executor::host ? "host" : "qemu";
+    for (const auto& [known, name] : kExecutors)
+        if (known == executor) return name;
+    return "qemu";
 }
 
 std::string command_to_json(const Command& command)
@@ -105,9 +111,12 @@ Result<Command> command_from_json(std::string_view object)
         command.arguments = *arguments;
     }
     if (const auto by = json_find(object, "by")) {
-        if (*by != json_quote(executor_name(Executor::host)))
+        const auto* known = std::find_if(kExecutors.begin(), kExecutors.end(), [&](const auto& row) {
+            return *by == json_quote(row.second);
+        });
+        if (known == kExecutors.end())
             return bad_plan("nothing is known that carries out " + json_shown(command.execute));
-        command.by = Executor::host;
+        command.by = known->first;
     }
     return command;
 }

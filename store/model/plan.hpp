@@ -19,9 +19,9 @@ inline constexpr std::string_view kDeviceDel = "device_del";
 inline constexpr std::string_view kAnonymousKind = "anonymous";
 inline constexpr std::string_view kAnonymousPath = "/machine/peripheral-anon";
 
-/// Who carries a command out: QEMU, or (of a thing that has more than one primary) the embedder
-/// (store/operation/other_primary.hpp).
-enum class Executor { qemu, host };
+/// Who carries a command out: QEMU, or, of a thing that has more than one primary, the embedder or
+/// xenstored (store/operation/other_primary.hpp).
+enum class Executor { qemu, host, xenstore };
 [[nodiscard]] std::string_view executor_name(Executor executor) noexcept;
 
 /// A QMP command, or one to another executor. `arguments` is a JSON object, or empty for none.

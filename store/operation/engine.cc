@@ -355,10 +355,12 @@ Task<Outcome> Engine::operate(std::vector<Draft> drafts, Deadline until)
     if (earlier) co_return *std::move(earlier);
     std::vector<Fd> files;  // of all drafts, in order
     for (auto& draft : drafts) {
+        auto others = co_await add_other_primaries(*store_, domain_, draft, until);
+        if (!others) co_return std::move(others).error();
         auto opened = co_await open_files(store_->loop(), draft.plan.steps, until);
         if (!opened) co_return std::move(opened).error();
         if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
-        if (auto ok = add_other_primaries(*store_, domain_, draft); !ok)
+        if (auto ok = check_other_primaries(*store_, domain_, draft); !ok)
             co_return std::move(ok).error();
         // A removal's plan may be another by now; it has no images.
         opened->resize(draft.plan.steps.size());

@@ -20,8 +20,11 @@
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/product.hpp"
+#include "store/model/libxl_fields.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
+#include "store/operation/pci_owner.hpp"
 #include "store/qmp/inventory.hpp"
 #include "store/text/json_text.hpp"
 
@@ -103,6 +106,28 @@ Result<std::string> text_of_attach(const std::string& sysfs, const Request& requ
     const auto text = json_minify(request.text, "thing", limits::thing_bytes_max);
     if (!text || !usb_port_named_by(request.device_class, *text)) return request.text;
     return with_usb_address(sysfs, request.device_class, *text);
+}
+
+// A PCI device given by a name that xenstore has gets the address that it stands for, as libxl
+// keeps it. One that is not found is refused for that by its plan.
+Task<Result<void>> look_up_pci_name(Store& store, Request& request, Deadline until)
+{
+    constexpr std::string_view pci = "pcidevs";
+    if (request.kind != Request::Kind::attach || request.device_class != pci)
+        co_return Result<void>();
+    auto text = json_minify(request.text, "thing", limits::thing_bytes_max);
+    if (!text || pci_address_of(*text)) co_return Result<void>();
+    auto name = json_get_string(*text, "name").value_or("");
+    auto address = co_await find_pci_device_named(store.loop(), std::move(name), until);
+    if (!address) co_return std::move(address).error();
+    if (!*address) co_return Result<void>();
+    for (const auto& [member, number] : {std::pair{"func", (*address)->function},
+                                         {"dev", (*address)->device},
+                                         {"bus", (*address)->bus},
+                                         {"domain", (*address)->segment}})
+        if (number != 0) text = with_libxl_member(pci, *text, member, std::to_string(number));
+    request.text = *std::move(text);
+    co_return Result<void>();
 }
 
 // What is wanted, after all that can be found wrong with it without a lock. The plan of an attach
@@ -317,6 +342,10 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
                                                 Deadline until)
 {
     const bool all_or_none = mode == BatchMode::all_or_none;
+    for (auto& request : requests) {
+        auto found = co_await look_up_pci_name(store, request, until);
+        if (!found) co_return std::move(found).error();
+    }
     auto wanted = drafts_of(store.host().sysfs, requests, all_or_none);
     if (!wanted) co_return std::move(wanted).error();
     const std::string operation = "batch of " + std::to_string(wanted->size());
@@ -355,6 +384,8 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
 
 Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline until)
 {
+    if (auto found = co_await look_up_pci_name(store, request, until); !found)
+        co_return std::move(found).error();
     auto wanted = draft_of(store.host().sysfs, request);
     if (!wanted) co_return std::move(wanted).error();
     const DomainId id = domain.id;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The part of an operation that is not QEMU's, where a thing has more than one primary: the
-// hypervisor has a PCI device assigned. QEMU alone decides which image is there; the rest follows
-// it, before the commit that closes the intent.
+// hypervisor has a PCI device assigned, xenstore names the medium of a CD drive
+// (store/operation/cd_nodes.hpp). QEMU alone decides which image is there; the rest follows it,
+// before the commit that closes the intent.
 #ifndef XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
 #define XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
 
@@ -16,9 +17,12 @@
 
 namespace xlstore {
 
-/// Adds to the plan what others than QEMU have to do, and checks that it can be done. Error
-/// refused: it cannot, and nothing was changed.
-Result<void> add_other_primaries(Store& store, const DomainRow& domain, Draft& draft);
+/// Adds to the plan what others than QEMU have to do, in libxl's order. Errors, with nothing
+/// changed: io (there is a xenstored, and it could not be looked at), protocol.
+Task<Result<void>> add_other_primaries(Store& store, DomainRow domain, Draft& draft,
+                                       Deadline until);
+/// Can they do it? For a plan that is going to be carried out. Error refused: nothing was changed.
+Result<void> check_other_primaries(Store& store, const DomainRow& domain, const Draft& draft);
 
 /// Carries out a step that is not QEMU's. Its answer as QEMU would give one: a refusal has what was
 /// said in error_desc.

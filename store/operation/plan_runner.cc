@@ -57,7 +57,9 @@ std::string with_captured(std::string arguments, const std::map<std::string, std
 
 std::string qemu_said(const Command& command, const qmp::Reply& reply)
 {
-    const std::string who = command.by == Executor::qemu ? "QEMU" : "this program";
+    const std::string who = command.by == Executor::qemu   ? "QEMU"
+                            : command.by == Executor::host ? "this program"
+                                                           : "xenstored";
     return who + " refused " + command.execute + ": " + qmp::printable(reply.error_desc);
 }
 

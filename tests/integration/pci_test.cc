@@ -9,6 +9,7 @@
 #include "store/core/journal.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/integration/hostile_stage.hpp"
+#include "tests/support/scratch_xenstored.hpp"
 
 namespace xlstore::test::hostile {
 namespace {
@@ -191,6 +192,79 @@ TEST_F(PciTest, DeviceOfAnotherSegmentIsRefusedNamingTheOne)
     EXPECT_TRUE(contains(refused.error().message, "belongs to pcidevs/0000:00:10.0"));
     EXPECT_EQ(entry(), std::string(kKey) + " present " + kEntry);
     EXPECT_TRUE(ended(stage_->fsck({"-n"}), 0));
+}
+
+// libxl's node of ownership, on the real xenstored.
+class PciOwnerTest : public PciTest {
+protected:
+    void SetUp() override
+    {
+        XLSTORE_NEEDS_XENSTORED();
+        daemon_ = std::make_unique<ScratchXenstored>(directory_ / "xenstored");
+        setenv("XENSTORED_PATH", daemon_->socket().c_str(), 1);
+    }
+    void TearDown() override { unsetenv("XENSTORED_PATH"); }
+    std::string owner() { return daemon_->tool().read(kOwner).value_or("none"); }
+
+    static constexpr const char* kOwner = "/libxl/pci/0000-00-10-0/domid";
+    ScratchDirectory directory_;
+    std::unique_ptr<ScratchXenstored> daemon_;
+};
+
+TEST_F(PciOwnerTest, TheNodeComesFirstAndGoesLast)
+{
+    begin([](const Peer& peer) {
+        return script({turns(peer, "", "device_add", kKey), turns(peer, kKey, "device_del", "")});
+    });
+    const auto hook = store_->host().pci;
+    std::string seen;
+    store_->host().pci = [&](const PciTask& task) {
+        seen += owner() + " ";
+        return hook(task);
+    };
+    ASSERT_TRUE(attaches());
+    EXPECT_EQ(owner(), "7");
+    const auto detached = detaches();
+    ASSERT_TRUE(detached) << detached.error().message;
+    EXPECT_EQ(owner(), "none");
+    EXPECT_EQ(seen, "7 7 ") << "it is the domain's while the hypervisor has it assigned";
+}
+
+TEST_F(PciOwnerTest, ANameIsLookedUpInXenstore)
+{
+    begin([](const Peer& peer) { return script({turns(peer, "", "device_add", kKey)}); });
+    daemon_->tool().write("/libxl/pci/0000-00-10-0/name", "gpu");
+    daemon_->tool().write("/libxl/pci/0000-00-11-0/name", "nic");
+    const auto attached = attaches(R"({"vfunc_mask":1,"name":"gpu"})");
+    ASSERT_TRUE(attached) << attached.error().message;
+    EXPECT_EQ(entry(), std::string(kKey) + " present " +
+                           R"({"dev":16,"vdevfn":48,"vfunc_mask":1,"rdm_policy":"strict","name":"gpu"})");
+    daemon_->tool().write("/libxl/pci/0000-00-12-0/name", "nic");
+    EXPECT_TRUE(contains(attaches(R"({"name":"nic"})").error().message, "both 0000:00:11.0 and"));
+}
+
+TEST_F(PciOwnerTest, ADeviceOfAnotherDomainIsRefused)
+{
+    begin([](const Peer& peer) { return script({has(peer, ""), has(peer, "")}); });
+    daemon_->tool().write(kOwner, "9");
+    const auto refused = attaches();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::refused);
+    EXPECT_TRUE(contains(refused.error().message, R"(domain "9" has the device)"));
+    EXPECT_EQ(owner(), "9");
+    EXPECT_EQ(sent() + entry(), "");
+}
+
+// Killed behind the node, before QEMU was asked: nothing else would ever free the device.
+TEST_F(PciOwnerTest, RecoveryFreesWhatQemuNeverGot)
+{
+    begin([](const Peer& peer) { return script({has(peer, "")}); });
+    leave_an_intent_open();
+    daemon_->tool().write(kOwner, "7");
+    std::string said;
+    EXPECT_EQ(recovered(said).exit_bits, 1U) << said;
+    EXPECT_EQ(owner(), "none");
+    EXPECT_EQ(entry(), "");
 }
 
 TEST_F(PciTest, WhatTheHypervisorRefusesIsUndone)

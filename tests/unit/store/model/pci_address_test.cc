@@ -20,8 +20,11 @@ TEST(PciAddressTest, HasTheSpellingsOfLibxlAndQemu)
 
 TEST(PciAddressTest, IsReadBackAndNothingElseIs)
 {
-    for (const PciAddress& address : {PciAddress{}, {0, 3, 0, 0}, {0x101d0, 0xff, 0x1f, 7}})
+    for (const PciAddress& address : {PciAddress{}, {0, 3, 0, 0}, {0x101d0, 0xff, 0x1f, 7}}) {
         EXPECT_EQ(pci_address_from(address.text()), address);
+        EXPECT_EQ(pci_address_from_node(address.node_name()), address);
+        EXPECT_FALSE(pci_address_from(address.node_name()));
+    }
     for (const char* text : {"", "03:00.0", "0000:03:00", "0000:03:20.0", "0000:03:00.8",
                              "0000:100:00.0", "0000:03:00.0 ", "0000:-3:00.0", "#4", "0000:03:00.0.0"})
         EXPECT_FALSE(pci_address_from(text)) << text;

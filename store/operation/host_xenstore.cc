@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/host_xenstore.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace xlstore {
+
+namespace {
+constexpr auto kXenstoreAsking = std::chrono::seconds(5);
+}  // namespace
+
+bool has_host_xenstore()
+{
+    return access(xenstore::socket_path().c_str(), F_OK) == 0 ||
+           (errno != ENOENT && errno != ENOTDIR);
+}
+
+Task<Result<std::optional<xenstore::Client>>> connect_host_xenstore(Loop& loop, Deadline until)
+{
+    std::optional<xenstore::Client> connected;
+    if (!has_host_xenstore()) co_return connected;
+    auto client = co_await xenstore::Client::connect(loop, xenstore::socket_path(), until);
+    if (!client) co_return std::move(client).error();
+    connected = *std::move(client);
+    co_return connected;
+}
+
+Deadline xenstore_deadline(Deadline until)
+{
+    return std::min(until, Clock::now() + kXenstoreAsking);
+}
+
+Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreChange change,
+                                           Deadline until)
+{
+    for (;;) {
+        auto transaction = co_await client.begin(until);
+        if (!transaction) co_return std::move(transaction).error();
+        auto tried = co_await change(client, *transaction, until);
+        if (!tried) co_return std::move(tried).error();
+        if (*tried == Trial::leave) {
+            (void)co_await client.abort(*transaction, until);
+            co_return false;
+        }
+        auto committed = co_await client.commit(*transaction, until);
+        if (!committed) co_return std::move(committed).error();
+        if (*committed) co_return true;
+        if (Clock::now() >= until)
+            co_return Error(Errc::io,
+                            "xenstore: what is to be written is changed by another client again "
+                            "and again");
+    }
+}
+
+}  // namespace xlstore

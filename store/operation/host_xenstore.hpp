@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// This host's xenstored, for the part of an operation on a thing of QEMU's that is in xenstore.
+#ifndef XLSTORE_STORE_OPERATION_HOST_XENSTORE_HPP_
+#define XLSTORE_STORE_OPERATION_HOST_XENSTORE_HPP_
+
+#include <functional>
+#include <optional>
+
+#include "store/xenstore/client.hpp"
+
+namespace xlstore {
+
+/// Has this host a xenstored? One that cannot be reached is there, too.
+[[nodiscard]] bool has_host_xenstore();
+
+/// A connection; nothing: the host has no xenstored, as one without Xen. Errors: io: there is one,
+/// and it cannot be reached.
+Task<Result<std::optional<xenstore::Client>>> connect_host_xenstore(Loop& loop, Deadline until);
+
+/// No longer than an operation may be kept by a silent daemon.
+[[nodiscard]] Deadline xenstore_deadline(Deadline until);
+
+/// What a try of a transaction came to.
+enum class Trial {
+    write,  ///< commit it
+    leave,  ///< nothing is to be written
+};
+using XenstoreChange =
+    std::function<Task<Result<Trial>>(xenstore::Client&, xenstore::Transaction, Deadline)>;
+/// Carries `change` out in a transaction, anew when another client was faster. False: it chose to
+/// leave all as it is. Errors: io, and those of `change`.
+Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreChange change,
+                                           Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_HOST_XENSTORE_HPP_
