@@ -12,8 +12,8 @@
 #include <algorithm>
 #include <array>
 
-#include "recovery/passes/high_numbers.hpp"
 #include "recovery/passes/passes.hpp"
+#include "recovery/passes/wrong_numbers.hpp"
 #include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/dangling_rows.hpp"
 #include "recovery/salvage/integrity.hpp"
@@ -156,24 +156,15 @@ Task<void> check_numbers(Check& check, Store& store)
 {
     if (store.is_behind() || store.displaced()) co_return;  // older than what is remembered
     const auto seen = store.locks().remembered();
-    // Where it may be written they were lowered before it was opened.
-    if (check.looking_only())
-        for (const auto& high : high_numbers(store.db(), seen))
-            check.report(Code::numbers_high, subject_of(high));
-    for (const auto& low : low_numbers(store.db(), seen)) {
-        const auto about = subject_of(low);
-        if (!check.ask(Code::numbers_low, about)) continue;
-        const auto section = [&](const WriterHold&) -> Result<void> {
-            raise_low_numbers(store.db(), seen);
-            return {};
-        };
-        const auto done = co_await unless_full(
-            store.with_writer_lock("raise numbers", check.deadline(), section));
-        if (done)
-            check.fixed(Code::numbers_low, about);
-        else
-            check.failed(Code::numbers_low, about, done.error());
-    }
+    auto found = find_wrong_numbers(store.db(), seen);
+    ask_about(check, found);
+    if (found.empty()) co_return;
+    const auto section = [&](const WriterHold&) -> Result<void> {
+        put_numbers_right(store.db(), seen, numbers_of(found));
+        return {};
+    };
+    tell(check, found,
+         co_await unless_full(store.with_writer_lock("put numbers right", check.deadline(), section)));
 }
 
 // A creation refuses neither: while libxl moves a domain within one host, its uuid is there twice,
@@ -240,8 +231,8 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
             if (go_on) damage = Integrity{};
         }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
+        co_await check_numbers(check, store);  // nothing is committed while they are wrong
         co_await check_schema(check, store, undo);
-        co_await check_numbers(check, store);
         auto breaches = db.prepare(
             "SELECT domid, coalesce(class || '/' || key, ''), rule || ': ' || breach "
             "FROM invariant_breaches WHERE breach NOT LIKE '%no open intent says why'");  // pass 1

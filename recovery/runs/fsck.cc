@@ -13,7 +13,7 @@
 
 #include <filesystem>
 
-#include "recovery/passes/high_numbers.hpp"
+#include "recovery/passes/wrong_numbers.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
 #include "recovery/salvage/damaged_database.hpp"
@@ -81,7 +81,7 @@ Result<Opened> open_here(Check& check, const StoreOptions& where)
 {
     Opened opened;
     auto settling = ask_about_place(check, where);
-    if (!settling.left && !settling.found && !check.looking_only()) mend_high_numbers(check, where);
+    if (!settling.left && !settling.found && !check.looking_only()) mend_numbers(check, where);
     Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
     const auto try_to = [&] {
         opened.left = std::move(settling.left);

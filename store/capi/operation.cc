@@ -231,13 +231,13 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const char* sysfs,
                              void* userdata)
 {
-    return guarded([&]() -> Result<void> {
+    return guarded([&]() -> xlstore::Result<void> {
         const auto state = state_of(store);
         if (!state) return state.error();
-        HostHooks hooks;
+        xlstore::HostHooks hooks;
         if (sysfs) hooks.sysfs = sysfs;
         if (hook)
-            hooks.pci = [hook, userdata](const PciTask& task) {
+            hooks.pci = [hook, userdata](const xlstore::PciTask& task) {
                 return call_pci_hook(hook, userdata, task);
             };
         (*state)->store->host() = std::move(hooks);

@@ -8,11 +8,15 @@
 #include <charconv>
 #include <filesystem>
 
+#include "store/model/numbers.hpp"
 #include "store/model/store_paths.hpp"
 
 namespace xlstore {
 
 namespace fs = std::filesystem;
+
+// A stray file may have any name: ids that go on above it are no reason to refuse them (R17).
+static_assert(Numbers::kMostAtOnce > 10'000'000'000 && kIdDigits == 10);
 
 std::optional<DomainId> incarnation_in(std::string_view name, std::string_view prefix)
 {

@@ -75,10 +75,17 @@ Result<void> Store::open_session(Deadline until)
 }
 
 // REQUIRES an open write transaction. Nothing: it changes no row, or is not this place's store yet.
-std::optional<Numbers> Store::counted(std::int64_t changes_before)
+// R17: also what was opened as this place's store may be set back meanwhile, by the shell of SQLite
+// (".restore", or an UPDATE of sqlite_sequence). Nothing is committed on top of that.
+Result<std::optional<Numbers>> Store::counted(std::int64_t changes_before)
 {
-    if (!settled_ || db_->total_changes() == changes_before) return std::nullopt;
-    return count_commit(*db_);
+    if (!settled_ || db_->total_changes() == changes_before) return std::optional<Numbers>();
+    const auto seen = locks_->remembered();
+    const auto numbers = count_commit(*db_);
+    if (!seen.foreign && numbers.commits <= seen.numbers.commits)
+        return displaced_error(directory_, went_back(numbers.commits - 1, seen));
+    if (auto wrong = wrong_numbers(numbers, seen)) return *std::move(wrong);
+    return std::optional<Numbers>(numbers);
 }
 
 Store::~Store()

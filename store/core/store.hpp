@@ -253,7 +253,8 @@ private:
     Result<void> settle(Deadline until);
     Result<std::int64_t> begin_session(const Place& here, std::optional<ByteLock>& lock);
     Result<void> open_session(Deadline until);
-    [[nodiscard]] std::optional<Numbers> counted(std::int64_t changes_before);
+    /// Error store: the database has gone back, or its numbers were set by hand, while it was open.
+    [[nodiscard]] Result<std::optional<Numbers>> counted(std::int64_t changes_before);
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until);
@@ -282,10 +283,11 @@ private:
             auto result = section();
             if (!result) return result;  // rolls back, when `writing` ends
             const auto numbers = counted(changes_before);
+            if (!numbers) return numbers.error();
             // Once more, as late as can be: what is committed into a file that was removed is lost.
             if (auto ok = check_database_files(); !ok) return ok.error();
             writing.transaction->commit();
-            if (numbers) locks_->remember(*numbers);
+            if (*numbers) locks_->remember(**numbers);
             checkpoint_if_due();
             return result;
         } catch (const DbError& e) {

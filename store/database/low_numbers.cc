@@ -107,9 +107,11 @@ std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
 {
     std::vector<WrongNumber> high;
     for (const auto& told : kTold) {
+        if (!has_table(db, told.table)) continue;
         const auto has = sequence_of(db, told.table);
-        if (has > Numbers::kHighestId && has_table(db, told.table))
-            high.push_back({told.table, has, given_of(db, told, seen)});
+        const auto given = given_of(db, told, seen);
+        if (has > Numbers::kHighestId || has - given > Numbers::kMostAtOnce)
+            high.push_back({told.table, has, given});
     }
     return high;
 }
@@ -119,6 +121,26 @@ void refuse_high_numbers(Db& db)
     auto high = db.prepare("SELECT name, seq FROM sqlite_sequence WHERE CAST(seq AS INTEGER) > ? LIMIT 1")
                     .bind(Numbers::kHighestId);
     if (high.step()) db.fail_for_number(high.text(0), high.text(1));
+}
+
+std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen)
+{
+    if (seen.foreign) return std::nullopt;
+    for (std::size_t i = 0; i < now.ids.size(); ++i) {
+        const auto given = seen.numbers.ids[i];
+        if (given > Numbers::kHighestId) continue;
+        const bool back = now.ids[i] < given;
+        if (!back && now.ids[i] - given <= Numbers::kMostAtOnce) continue;
+        return Error(Errc::store,
+                     std::string("store: table ") + Numbers::kTables[i] + ": sqlite_sequence was set " +
+                         (back ? "back" : "far up") + " by hand: it has " +
+                         std::to_string(now.ids[i]) + ", and " + std::to_string(given) +
+                         " was given (R17)",
+                     std::string("nothing was changed; run 'xlfsck -p', which ") +
+                         (back ? "raises" : "lowers") +
+                         " it, also while others have the store open; then try again");
+    }
+    return std::nullopt;
 }
 
 void raise_low_numbers(Db& db, const Memory& seen)
@@ -131,6 +153,14 @@ void lower_high_numbers(Db& db, const Memory& seen)
 {
     for (const auto& high : high_numbers(db, seen))
         set_sequence(db, high);
+}
+
+void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber>& agreed)
+{
+    for (const auto& wrong : {high_numbers(db, seen), low_numbers(db, seen)})
+        for (const auto& number : wrong)
+            if (std::ranges::find(agreed, number.table, &WrongNumber::table) != agreed.end())
+                set_sequence(db, number);
 }
 
 }  // namespace xlstore

@@ -2,11 +2,12 @@
 // sqlite_sequence, where SQLite keeps the highest number that each table has given, is a table like
 // any other, and no trigger can guard it: a hand can set it back, and numbers would be given again
 // (R17); or far up, and none is left to give. The rows tell of numbers that were given, and the
-// directory remembers them.
+// directory remembers them. A commit that finds either is refused, and xlfsck puts it right.
 #ifndef XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_
 #define XLSTORE_STORE_DATABASE_LOW_NUMBERS_HPP_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,16 +26,22 @@ struct WrongNumber {
 /// Tables whose next number was given before. `seen`: what the directory remembers, read before the
 /// database. @throws DbError
 [[nodiscard]] std::vector<WrongNumber> low_numbers(Db& db, const Memory& seen);
-/// Tables whose next number is above Numbers::kHighestId. As above.
+/// Tables whose next number is above Numbers::kHighestId, or further above all that were given than
+/// Numbers::kMostAtOnce. As above.
 [[nodiscard]] std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen);
 /// What the rows of `table` and those that name them tell of; 0: nothing. @throws DbError
 [[nodiscard]] std::int64_t highest_of_rows(Db& db, std::string_view table);
 /// @throws DbError  a number is above Numbers::kHighestId: 'xlfsck -p' lowers it
 void refuse_high_numbers(Db& db);
+/// What is wrong with the numbers of the database beside those that the directory remembers: a table
+/// was set back, or far up. Nothing: neither. A memory that is another place's tells nothing.
+[[nodiscard]] std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen);
 
 /// They go on above what was given. REQUIRES an open write transaction. @throws DbError
 void raise_low_numbers(Db& db, const Memory& seen);
 void lower_high_numbers(Db& db, const Memory& seen);
+/// That for the tables of `agreed` alone, as far as they are still wrong.
+void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber>& agreed);
 
 }  // namespace xlstore
 

@@ -95,7 +95,7 @@ std::optional<Displaced> not_here(const Place& written, const Place& here)
     return Displaced{Displaced::Why::copied, std::move(text), std::move(original)};
 }
 
-Displaced went_back(std::string has, const Memory& seen)
+Displaced is_older(std::string has, const Memory& seen)
 {
     return Displaced{Displaced::Why::older,
                      "its database has " + has + ", and this directory has seen " +
@@ -117,9 +117,9 @@ std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here
 {
     if (!counts_commits(db)) {
         if (seen.numbers.commits == 0) return std::nullopt;
-        return went_back("schema version " + std::to_string(schema_version(db)) +
-                             ", which counts no commits",
-                         seen);
+        return is_older("schema version " + std::to_string(schema_version(db)) +
+                            ", which counts no commits",
+                        seen);
     }
     const auto written = read_place(db);
     if (written)
@@ -131,7 +131,12 @@ std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here
                          {}};
     const auto commits = read_numbers(db).commits;
     if (commits >= seen.numbers.commits) return std::nullopt;
-    return went_back(std::to_string(commits) + " commits", seen);
+    return went_back(commits, seen);
+}
+
+Displaced went_back(std::int64_t commits, const Memory& seen)
+{
+    return is_older(std::to_string(commits) + " commits", seen);
 }
 
 std::optional<Displaced> beside_a_log(const std::string& database)

@@ -42,6 +42,8 @@ struct Displaced {
 /// `db`: the database, of any schema; `seen`: what the directory remembers, read before the
 /// database was. @throws DbError
 [[nodiscard]] std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here);
+/// Of a database with so many commits, fewer than the directory has seen.
+[[nodiscard]] Displaced went_back(std::int64_t commits, const Memory& seen);
 /// Before SQLite has opened it, which would take that log for the database's own: a database that
 /// came out of a backup has none. `database`: its path. Opens it through SQLite's own functions.
 [[nodiscard]] std::optional<Displaced> beside_a_log(const std::string& database);

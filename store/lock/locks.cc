@@ -201,8 +201,15 @@ Result<Locks> Locks::open(const std::string& directory, bool writing)
     if (!locks) return std::move(locks).error();
     auto slow = LockFile::open(StorePaths(directory).slow_locks(), writing);
     if (!slow) return std::move(slow).error();
-    return Locks(*std::move(locks), *std::move(slow));
+    return Locks(*std::move(locks), *std::move(slow), writing);
 }
+
+Locks::Locks(LockFile locks, LockFile slow, bool writing)
+    : locks_(std::move(locks)),
+      slow_(std::move(slow)),
+      spare_path_(StorePaths(locks_.path().substr(0, locks_.path().rfind('/'))).spare()),
+      writing_(writing)
+{}
 
 std::int64_t Locks::byte(LockKind kind, std::int64_t id) const
 {
@@ -462,25 +469,22 @@ LineFile line_file(const LockFile& file)
 
 }  // namespace
 
-namespace {
-
-// The third memory, beside the lock files: both of these may be deleted. Opened for each use, since the
-// first commit of a process may be what makes it. Nothing: it is not there, or not to be opened.
-std::optional<LockFile> spare_beside(const LockFile& locks, bool writing)
+const LockFile* Locks::spare() const
 {
-    const auto path = StorePaths(locks.path().substr(0, locks.path().rfind('/'))).spare();
-    if (!locks.may_lock() || !file_identity(path)) return std::nullopt;
-    auto opened = LockFile::open(path, writing);
-    return opened ? std::optional<LockFile>(*std::move(opened)) : std::nullopt;
+    if (!locks_.may_lock()) return nullptr;
+    const auto there = file_identity(spare_path_);
+    if (spare_ && there != spare_->identity()) spare_.reset();
+    if (there && !spare_)
+        if (auto opened = LockFile::open(spare_path_, writing_)) spare_ = *std::move(opened);
+    return spare_ ? &*spare_ : nullptr;
 }
-
-}  // namespace
 
 void Locks::remember(const Numbers& numbers) const noexcept
 try {
-    const auto spare = spare_beside(locks_, true);
-    for (const auto* file : {&locks_, &slow_, spare ? &*spare : nullptr})
-        if (file) file->write_line(kMemorySlot, numbers_line(numbers, line_file(*file)));
+    auto highest = numbers;
+    if (const auto seen = remembered(); !seen.foreign) highest.raise_to(seen.numbers);
+    for (const auto* file : {&locks_, &slow_, spare()})
+        if (file) file->write_line(kMemorySlot, numbers_line(highest, line_file(*file)));
 } catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
 } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
 }
@@ -506,18 +510,14 @@ Memory Locks::remembered() const
     Memory own;
     Memory foreign;
     bool has_own = false;
-    const auto spare = spare_beside(locks_, false);
-    for (const auto* file : {&locks_, &slow_, spare ? &*spare : nullptr}) {
+    for (const auto* file : {&locks_, &slow_, spare()}) {
         const auto line = file ? memory_in(*file) : std::nullopt;
         if (!line) continue;
         const bool is_own = line->file.inode == file->identity().inode &&
                             may_be_same_birth(line->file.born_ns, file->born_ns());
         has_own = has_own || is_own;
         foreign.foreign = foreign.foreign || !is_own;
-        auto& into = (is_own ? own : foreign).numbers;
-        into.commits = std::max(into.commits, line->numbers.commits);
-        for (std::size_t i = 0; i < into.ids.size(); ++i)
-            into.ids[i] = std::max(into.ids[i], line->numbers.ids[i]);
+        (is_own ? own : foreign).numbers.raise_to(line->numbers);
     }
     return has_own ? own : foreign;
 }

@@ -136,10 +136,12 @@ public:
     [[nodiscard]] std::int64_t byte(LockKind kind, std::int64_t id) const;
     [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
 
-    /// R17: writes down what the directory has to remember, in both files: one of them may be lost.
-    /// REQUIRES the writer lock. What cannot be written is not remembered; that harms nothing.
+    /// R17: writes down what the directory has to remember, in both files and in `spare`: they may be
+    /// lost. What it remembers already stays, where that is higher: a hand may have set the numbers
+    /// of the database back. REQUIRES the writer lock. What cannot be written is not remembered; that
+    /// harms nothing.
     void remember(const Numbers& numbers) const noexcept;
-    /// The highest that either file has. Read it before the database, which is ahead of it.
+    /// The highest that one of the files has. Read it before the database, which is ahead of it.
     [[nodiscard]] Memory remembered() const;
     /// False: the files are another user's, and are looked at from outside (LockFile::may_lock).
     [[nodiscard]] bool may_lock() const noexcept { return locks_.may_lock(); }
@@ -148,7 +150,11 @@ public:
     [[nodiscard]] bool unchanged() const;
 
 private:
-    Locks(LockFile locks, LockFile slow) : locks_(std::move(locks)), slow_(std::move(slow)) {}
+    Locks(LockFile locks, LockFile slow, bool writing);
+    /// The third memory, beside the lock files: both of these may be deleted. Opened when it is first
+    /// used, since the first commit of a process may be what makes it, and anew when another file is
+    /// in its place. Null: it is not there, or not to be opened.
+    [[nodiscard]] const LockFile* spare() const;
     class Waiting;
     void show_waits() const noexcept;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
@@ -157,6 +163,9 @@ private:
 
     LockFile locks_;
     LockFile slow_;
+    std::string spare_path_;
+    bool writing_;
+    mutable std::optional<LockFile> spare_;
     std::int64_t session_ = 0;
     mutable std::list<Wait> waits_;  // for slow locks, the longest first
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "store/model/numbers.hpp"
 
+#include <algorithm>
+
 #include "store/text/number_text.hpp"
 
 namespace xlstore {
@@ -27,6 +29,13 @@ bool is_possible(std::int64_t number)
 }
 
 }  // namespace
+
+void Numbers::raise_to(const Numbers& other)
+{
+    commits = std::max(commits, other.commits);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        if (other.ids[i] <= kHighestId) ids[i] = std::max(ids[i], other.ids[i]);
+}
 
 std::string numbers_line(const Numbers& numbers, LineFile file)
 {

@@ -21,14 +21,19 @@ struct Numbers {
     /// that callers keep.
     static constexpr std::array<const char*, 5> kTables = {"session", "domain", "thing", "intent",
                                                            "history"};
-    /// The highest that an id can be: store/lock/locks.cc has a byte for no higher one, and no
-    /// store gives so many. A number above it in sqlite_sequence was put there by hand, or by
-    /// damage.
-    static constexpr std::int64_t kHighestId = std::int64_t{1} << 39;
+    /// More than a store gives between two looks at its numbers, and more than the number in the
+    /// name of a file can be (store/core/run_directory.hpp). What is further above all that is known
+    /// to have been given was put there by hand, or by damage.
+    static constexpr std::int64_t kMostAtOnce = std::int64_t{1} << 34;
+    /// The highest that an id can be. store/lock/locks.cc has bytes for 2^39; what is near the end
+    /// leaves none to give. No store gives so many: also a number above this was put there by hand.
+    static constexpr std::int64_t kHighestId = (std::int64_t{1} << 39) - kMostAtOnce;
     std::int64_t commits = 0;
     std::array<std::int64_t, kTables.size()> ids{};  ///< the highest that was given, a table each
 
     bool operator==(const Numbers&) const = default;
+    /// Of each the higher of both. An id above kHighestId is none that was given.
+    void raise_to(const Numbers& other);
 };
 
 /// What a directory remembers.

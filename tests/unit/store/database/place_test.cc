@@ -4,12 +4,14 @@
 #include "store/database/place.hpp"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include <filesystem>
 
 #include "store/core/journal.hpp"
 #include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/destroy.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 
@@ -223,6 +225,76 @@ TEST_F(PlaceTest, FilesThatWerePutBackIntoTheDirectoryWithTheLocksAreNotBelieved
     }
     expect_displaced(store_.path(), Displaced::Why::older, "its lock files were put back, too");
     expect_settles(store_.path());
+}
+
+/// ".restore FILE" of SQLite's shell, into a database that is in use.
+void restore_by_hand(const std::string& from, const std::string& to)
+{
+    sqlite3* source = nullptr;
+    sqlite3* target = nullptr;
+    ASSERT_EQ(sqlite3_open(from.c_str(), &source), SQLITE_OK);
+    ASSERT_EQ(sqlite3_open(to.c_str(), &target), SQLITE_OK);
+    auto* backup = sqlite3_backup_init(target, "main", source, "main");
+    ASSERT_NE(backup, nullptr);
+    EXPECT_EQ(sqlite3_backup_step(backup, -1), SQLITE_DONE);
+    EXPECT_EQ(sqlite3_backup_finish(backup), SQLITE_OK);
+    sqlite3_close(target);
+    sqlite3_close(source);
+}
+
+// Also what was opened as this place's store goes back under a process that has it open.
+TEST_F(PlaceTest, OlderStateThatIsRestoredIntoAStoreInUseIsNotWrittenTo)
+{
+    auto store = Store::open(in(store_.path()));
+    ASSERT_TRUE(store);
+    take_copy();
+    for (int i = 0; i < 3; ++i)
+        ASSERT_TRUE(write_line(**store));
+    restore_by_hand(copy(), file("store.db"));
+    const auto lines = test::sql(store_.path(), "SELECT count(*) FROM history");
+    const auto refused = write_line(**store);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::store);
+    EXPECT_TRUE(test::contains(refused.error().message, "an older copy was put back"));
+    EXPECT_EQ(test::sql(store_.path(), "SELECT count(*) FROM history"), lines);
+    store->reset();
+    expect_settles(store_.path());
+}
+
+// R17: no trigger guards sqlite_sequence, and rows that are gone tell of no number.
+TEST_F(PlaceTest, NumbersThatAHandSetBackOrFarUpAreGivenByNoCommit)
+{
+    auto opened = Store::open(in(store_.path()));
+    ASSERT_TRUE(opened);
+    Store& store = **opened;
+    const auto web = store.loop().wait_for(import_domain(
+        store, 7, test::hvm_document("web", test::kUuid, "/a"), "document", soon()));
+    ASSERT_TRUE(web);
+    ASSERT_TRUE(store.loop().wait_for(destroy_domain(store, *read_domain(store.db(), web->id), soon())));
+    const auto remembered = [&] { return Locks::open(store_.path(), false)->remembered().numbers; };
+    const auto before = remembered();
+    const auto given = std::to_string(before.ids[2]);  // of things
+    ASSERT_NE(given, "0");
+    const auto set = [&](const std::string& number) {
+        Db(file("store.db"), Db::Mode::read_write)
+            .execute("UPDATE sqlite_sequence SET seq = " + number + " WHERE name = 'thing'");
+    };
+    for (const auto& [number, said] :
+         {std::pair{"0", "was set back by hand: it has 0, and " + given + " was given"},
+          std::pair{"274877906944", std::string("was set far up by hand")}}) {
+        SCOPED_TRACE(number);
+        set(number);
+        const auto refused = write_line(store);
+        ASSERT_FALSE(refused);
+        EXPECT_TRUE(test::contains(refused.error().message, said));
+        EXPECT_TRUE(test::contains(refused.error().advice, "'xlfsck -p'"));
+        EXPECT_EQ(remembered(), before);
+    }
+    set("549755813887");  // 2^39 - 1: none is left
+    EXPECT_THROW((void)write_line(store), DbError);
+    EXPECT_EQ(remembered(), before);
+    set(given);
+    EXPECT_TRUE(write_line(store)) << "and it goes on once that is put right";
 }
 
 class OtherMachineTest : public PlaceTest {

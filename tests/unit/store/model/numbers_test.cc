@@ -63,6 +63,22 @@ TEST(NumbersTest, LongestLineHasRoomInASlot)
     EXPECT_LT(numbers_line(numbers, LineFile{~std::uint64_t{0}, INT64_MAX}).size(), 240U);
 }
 
+// What is above the highest that can be given was set by a hand: it hides none that was given.
+TEST(NumbersTest, AreRaisedToWhatIsHigherAndWasGiven)
+{
+    Numbers numbers = some_numbers();
+    Numbers other;
+    other.commits = numbers.commits + 1;
+    other.ids = {0, numbers.ids[1] + 1, Numbers::kHighestId + 1, Numbers::kHighestId, 0};
+    numbers.raise_to(other);
+    const Numbers was = some_numbers();
+    EXPECT_EQ(numbers.commits, was.commits + 1);
+    EXPECT_EQ(numbers.ids[0], was.ids[0]);
+    EXPECT_EQ(numbers.ids[1], was.ids[1] + 1);
+    EXPECT_EQ(numbers.ids[2], was.ids[2]);
+    EXPECT_EQ(numbers.ids[3], Numbers::kHighestId);
+}
+
 class RaisedNumbersTest : public testing::Test {
 protected:
     RaisedNumbersTest() : db_(":memory:", Db::Mode::create)
