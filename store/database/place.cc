@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "store/base/birth_time.hpp"
+#include "store/database/original.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
 #include "store/model/store_paths.hpp"
@@ -55,24 +56,6 @@ std::optional<Place> read_place(Db& db)
                  row.integer(5)};
 }
 
-bool is_same_directory(const Place& written, const Place& there)
-{
-    if (written.identity.inode != there.identity.inode) return false;
-    if (!may_be_same_birth(written.born_ns, there.born_ns)) return false;
-    return written.boot_id != there.boot_id || written.identity.device == there.identity.device;
-}
-
-std::string original_of(const Place& written, const Place& here)
-{
-    const auto there = file_identity(written.directory);
-    if (!there) return {};
-    const Place now{here.machine, here.boot_id, written.directory, *there,
-                    birth_time(written.directory)};
-    if (!is_same_directory(written, now)) return {};
-    const bool is_there = file_identity(StorePaths(written.directory).database()).has_value();
-    return is_there ? written.directory : std::string();
-}
-
 std::optional<Displaced> not_here(const Place& written, const Place& here)
 {
     // The same kernel is the same machine, also where a container has another machine id.
@@ -84,14 +67,15 @@ std::optional<Displaced> not_here(const Place& written, const Place& here)
                              written.machine + ", where it was in " + written.directory,
                          {}};
     if (is_same_directory(written, here)) return std::nullopt;
-    if (written.directory == here.directory)
-        return Displaced{Displaced::Why::copied,
-                         "its files were copied into this directory, which is not the one that it "
-                         "was in before",
-                         {}};
     auto original = original_of(written, here);
-    std::string text = "it is a copy of the store in " + written.directory;
-    text += original.empty() ? ", which is gone from there" : ", which is there still";
+    std::string text = written.directory == here.directory
+                           ? "its files were copied into this directory, which is not the one that "
+                             "it was in before"
+                           : "it is a copy of the store in " + written.directory;
+    if (original.empty())
+        text += written.directory == here.directory ? "" : ", which is gone from there";
+    else
+        text += original == written.directory ? ", which is there still" : ", which is " + original + " now";
     return Displaced{Displaced::Why::copied, std::move(text), std::move(original)};
 }
 
@@ -105,6 +89,13 @@ Displaced is_older(std::string has, const Memory& seen)
 }
 
 }  // namespace
+
+bool is_same_directory(const Place& written, const Place& there)
+{
+    if (written.identity.inode != there.identity.inode) return false;
+    if (!may_be_same_birth(written.born_ns, there.born_ns)) return false;
+    return written.boot_id != there.boot_id || written.identity.device == there.identity.device;
+}
 
 Place place_at(const std::string& directory)
 {

@@ -24,6 +24,8 @@ struct Place {
     FileIdentity identity;  ///< of the directory; a device number is that of one boot
     std::int64_t born_ns = 0;  ///< when the directory was made (store/base/birth_time.hpp)
 };
+/// Is `there`, as it is now, the directory of `written`, under any name?
+[[nodiscard]] bool is_same_directory(const Place& written, const Place& there);
 /// @throws IoError  the directory or the boot id cannot be looked at.
 [[nodiscard]] Place place_at(const std::string& directory);
 

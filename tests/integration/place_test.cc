@@ -97,5 +97,25 @@ TEST_F(PlaceQemuTest, CopyOfTheDirectoryHarmsNoGuestOfTheOriginal)
     EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
 }
 
+// "mv s s.orig; cp -a s.orig s" beside a living QEMU: the copy is none of its stores.
+TEST_F(PlaceQemuTest, CopyInThePlaceOfItsOriginalHarmsNoGuest)
+{
+    const ScratchDomain web(store_, 7, "web");
+    const std::string original = store_.directory() / "s.orig";
+    fs::rename(store_.path(), original);
+    ASSERT_TRUE(ended(run({"cp", "-a", original, store_.path()}), 0));
+    const auto refused = xl({"destroy", "7"});
+    EXPECT_TRUE(ended(refused, 1));
+    EXPECT_TRUE(contains(refused.err, "work on that one"));
+    EXPECT_TRUE(contains(refused.err, original));
+    for (const char* mode : {"-p", "-y"}) {
+        const auto checked = xlfsck(store_.path(), {mode});
+        EXPECT_TRUE(ended(checked, 4)) << mode;
+        EXPECT_TRUE(contains(checked.out, original)) << mode;
+    }
+    EXPECT_TRUE(is_alive(web.qemu_pid()));
+    EXPECT_TRUE(contains(xlstore(original, {"list"}).out, "web"));
+}
+
 }  // namespace
 }  // namespace xlstore::test

@@ -3,6 +3,7 @@
 // directory has seen; and files that go while the store is in use.
 #include "store/database/place.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <unistd.h>
@@ -225,6 +226,36 @@ TEST_F(PlaceTest, FilesThatWerePutBackIntoTheDirectoryWithTheLocksAreNotBelieved
     }
     expect_displaced(store_.path(), Displaced::Why::older, "its lock files were put back, too");
     expect_settles(store_.path());
+}
+
+// "mv s s.orig; cp -a s.orig s": which of the two is the store, its directory tells, under any name.
+TEST_F(PlaceTest, CopyInThePlaceOfItsOriginalNamesWhereThatIsNow)
+{
+    const auto original = store_.directory() / "s.orig";
+    fs::rename(store_.path(), original);
+    fs::copy(original, store_.path(), fs::copy_options::recursive);
+    expect_displaced(store_.path(), Displaced::Why::copied, "which is " + original + " now");
+    write_line(original);
+    expect_displaced(store_.path(), Displaced::Why::copied, "which is " + original + " now");
+}
+
+// Not beside the copy: it is found while a process has a file of it open, as its QEMUs have their logs.
+TEST_F(PlaceTest, OriginalThatIsSomewhereElseIsFoundByItsOpenFiles)
+{
+    const auto elsewhere = store_.directory() / "elsewhere";
+    const auto original = elsewhere + "/below/s";
+    fs::create_directories(elsewhere + "/below");
+    fs::rename(store_.path(), original);
+    fs::copy(original, store_.path(), fs::copy_options::recursive);
+    const auto log = original + "/run/qemu-1.log";
+    test::write_file(log, "");
+    {
+        const Fd of_a_qemu(::open(log.c_str(), O_WRONLY | O_CLOEXEC));
+        expect_displaced(store_.path(), Displaced::Why::copied, "which is " + original + " now");
+    }
+    const auto refused = Store::open(in(store_.path()));
+    ASSERT_FALSE(refused);
+    EXPECT_FALSE(test::contains(refused.error().message, original));
 }
 
 /// ".restore FILE" of SQLite's shell, into a database that is in use.
