@@ -6,13 +6,16 @@
 //   3. A database that must not be opened (a header that is wrong, a log of another): look at a
 //      private copy for damage.
 //   4. One that went back or was copied: ask before it is made this place's store (R17).
-//   5. Open it, and run the passes. Damage that any of these steps meets is looked at a second
+//   5. Open it, past triggers that refuse each commit, and run the passes. Damage that any of these steps meets is looked at a second
 //      time, over a fresh connection; if it is still there, salvage replaces the database, once,
 //      and the passes run on what was saved.
 #include "recovery/runs/fsck.hpp"
 
+#include <sqlite3.h>
+
 #include <filesystem>
 
+#include "recovery/passes/triggers_in_the_way.hpp"
 #include "recovery/passes/wrong_numbers.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
@@ -40,6 +43,21 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool s
         damage = words_of_sqlite(e.reason());
         return Error(Errc::store, e.what());
     }
+}
+
+// That, and once more after what refuses each commit was taken out.
+Result<std::unique_ptr<Store>> open_past_triggers(Check& check, const StoreOptions& where, bool settle,
+                                                  std::optional<std::string>& damage)
+{
+    std::optional<DbError> refused;
+    try {
+        return open(where, check.options().mode, settle, damage);
+    } catch (const DbError& e) {
+        if ((e.extended_code() & 0xff) != SQLITE_CONSTRAINT || check.looking_only()) throw;
+        refused = e;
+    }
+    if (!mend_triggers(check, where)) throw DbError(*refused);
+    return open(where, check.options().mode, settle, damage);
 }
 
 // What was asked about a store that went back or was copied.
@@ -86,7 +104,7 @@ Result<Opened> open_here(Check& check, const StoreOptions& where)
     const auto try_to = [&] {
         opened.left = std::move(settling.left);
         if (!opened.left)
-            store = open(where, check.options().mode, settling.found.has_value(), opened.damage);
+            store = open_past_triggers(check, where, settling.found.has_value(), opened.damage);
     };
     try_to();
     // A missing lock file is made anew by that, and tells only then that it is a new one (R17).

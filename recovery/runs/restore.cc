@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//   1. Take the backup in: a private copy, checked, and upgraded to this release's schema. Living
-//      QEMUs of the store are a refusal, unless the caller wants them adopted.
+//   1. Take the backup in: a private copy, checked, upgraded to this release's schema, and put right
+//      where a hand changed its schema. Living QEMUs of the store are a refusal, unless the caller
+//      wants them adopted.
 //   2. Below the writer lock and every session byte, so that no process has the store open: read
 //      the numbers that this directory has seen; checkpoint the old database, so that it is whole
 //      without its log; write the new one beside it, with ids and epochs above all of them (R17).
@@ -13,6 +14,7 @@
 #include "recovery/runs/restore.hpp"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #include "recovery/base/alone.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/runs/fsck.hpp"
+#include "recovery/salvage/told_version.hpp"
 #include "store/base/dated_path.hpp"
 #include "store/core/journal.hpp"
 #include "store/database/new_database.hpp"
@@ -30,30 +33,92 @@
 #include "store/keep/backup.hpp"
 #include "store/lifecycle/qemu_life.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::recovery {
 
 namespace {
 
-// The backup in a place of our own, with the schema of this release.
-Result<std::unique_ptr<PrivateCopy>> take_in(const std::string& file, std::int64_t& commits)
+// A backup in a place of our own, with the schema of this release.
+struct Incoming {
+    std::unique_ptr<PrivateCopy> copy;
+    std::int64_t commits = 0;
+    std::vector<Finding> mended;  // in the copy alone: the file stays as it is
+};
+
+// What a hand changed of its schema. A trigger acts, also on what puts the backup back; a version that
+// is not that of the tables leads to steps that they had already.
+class MendedSchema {
+public:
+    MendedSchema(Db& db, std::string file, std::vector<Finding>& mended)
+        : db_(db), file_(std::move(file)), mended_(mended)
+    {}
+
+    void put_version_right()
+    {
+        if (schema_version(db_) > schema::newest_version()) return;  // a newer release's, perhaps
+        const auto wrong = wrong_ids(db_);
+        const auto version = wrong ? version_of_schema(db_) : 0;
+        if (version == 0 || schema_version(db_) == version) return;
+        db_.execute("PRAGMA user_version = " + std::to_string(version));
+        tell("user_version", *wrong);
+    }
+    void drop_foreign_triggers()
+    {
+        for (const auto& flaw : schema_flaws(db_))
+            if (flaw.foreign) put_right(flaw);
+    }
+    void put_rest_right()
+    {
+        for (const auto& flaw : schema_flaws(db_))
+            if (!flaw.repair.empty()) put_right(flaw);
+    }
+
+private:
+    void put_right(const SchemaFlaw& flaw)
+    {
+        db_.execute(flaw.repair);
+        tell(flaw.type + " " + json_shown(flaw.name), "it " + flaw.what);
+    }
+    void tell(const std::string& what, const std::string& why)
+    {
+        mended_.push_back(Finding{Code::schema_changed, {}, {}, file_ + ": " + what, why,
+                                  Action::fixed, {}});
+    }
+
+    Db& db_;
+    std::string file_;
+    std::vector<Finding>& mended_;
+};
+
+Result<Incoming> take_in(const std::string& file)
 {
     if (!file_identity(file))
         return Error(Errc::invalid, "restore: there is no " + file,
                      "nothing was changed; name a file that 'xlstore backup' wrote");
     auto copy = PrivateCopy::make(file);
-    if (!copy) return copy;
+    if (!copy) return std::move(copy).error();
+    Incoming incoming;
+    incoming.copy = *std::move(copy);
     try {
-        Db db((*copy)->database(), Db::Mode::read_write);
+        Db db(incoming.copy->database(), Db::Mode::read_write, Durability::process, file);
+        MendedSchema schema(db, file, incoming.mended);
+        schema.put_version_right();
         if (auto ok = check_backup(db, "restore: " + file); !ok) return ok.error();
-        commits = counts_commits(db) ? read_numbers(db).commits : 0;
+        incoming.commits = counts_commits(db) ? read_numbers(db).commits : 0;
+        schema.drop_foreign_triggers();
         upgrade_tables(db);
+        schema.put_rest_right();
     } catch (const DbError& e) {
-        if (!is_damage(e)) throw;
-        return Error(Errc::invalid, "restore: " + file + ": " + e.reason(),
+        const int code = e.extended_code() & 0xff;
+        const bool by_hand = code == SQLITE_ERROR || code == SQLITE_CONSTRAINT;
+        if (!is_damage(e) && !by_hand) throw;
+        return Error(Errc::invalid,
+                     "restore: " + file + ": " + e.reason() +
+                         (by_hand ? "; its tables were changed by hand" : ""),
                      "nothing was changed; give a file that 'xlstore backup' wrote");
     }
-    return copy;
+    return incoming;
 }
 
 // Of the store that is there, as far as it can be read, and of the backup.
@@ -352,17 +417,21 @@ Result<Restored> restore(const StoreOptions& given, RestoreOptions options)
     options.file = absolute_path(std::move(options.file));
     if (auto ok = Store::check_process(); !ok) return ok.error();
     Restored restored;
-    auto backup = take_in(options.file, restored.commits);
-    if (!backup) return std::move(backup).error();
-    const auto living = living_at(where, **backup);
-    if (const auto owner = living.empty() ? std::string() : owner_of(where, **backup); !owner.empty())
+    const auto incoming = take_in(options.file);
+    if (!incoming) return incoming.error();
+    const PrivateCopy& backup = *incoming->copy;
+    restored.commits = incoming->commits;
+    const auto living = living_at(where, backup);
+    if (const auto owner = living.empty() ? std::string() : owner_of(where, backup); !owner.empty())
         return owned_error(owner);
     if (!living.empty() && !options.adopt) return living_error(living, options.file);
     const bool was_there = file_identity(StorePaths(where.directory).database()).has_value();
     if (!was_there)
         if (auto made = Store::init(where.directory); !made) return made.error();
-    auto kept = replace(where, **backup);
+    auto kept = replace(where, backup);
     if (!kept) return std::move(kept).error();
+    for (const auto& mended : incoming->mended)
+        if (options.found) options.found(mended);
     if (was_there)
         restored.kept = *kept;
     else
@@ -374,6 +443,9 @@ Result<Restored> restore(const StoreOptions& given, RestoreOptions options)
         failure = caught();
     }
     if (failure) return unfinished(restored.kept, *failure);
+    const auto mended = static_cast<int>(incoming->mended.size());
+    restored.report.found += mended;
+    restored.report.corrected += mended;
     return restored;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What an open store writes about itself: its session, its place, and the count of its commits.
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include "schema/steps.hpp"
@@ -46,6 +47,10 @@ Result<std::int64_t> Store::begin_session(const Place& here, std::optional<ByteL
         .bind(now_us())
         .bind(schema::newest_version())
         .run();
+    if (db_->changes() != 1)
+        throw DbError(SQLITE_CONSTRAINT_TRIGGER,
+                      "database " + db_->called() +
+                          ": a trigger that is not the store's keeps the row of this session out");
     const auto id = db_->last_insert_id();
     auto held = locks_->try_new(LockKind::session, id, make_claim("open"));
     if (!held) return held.error();

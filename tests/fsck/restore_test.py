@@ -107,6 +107,45 @@ class Backup(unittest.TestCase):
 
     # ---- Putting it back ----
 
+    def change(self, *statements):
+        database = sqlite3.connect(self.file, isolation_level=None)
+        for statement in statements:
+            database.execute(statement)
+        database.close()
+
+    def test_what_a_hand_changed_of_a_backup_s_schema_is_put_right_and_told(self):
+        self.must("xlstore", "backup", self.file)
+        self.change("CREATE TRIGGER not_today BEFORE INSERT ON session BEGIN SELECT RAISE(ABORT, 'not today'); END",
+                    "CREATE TRIGGER swept AFTER UPDATE ON store BEGIN DELETE FROM domain; END",
+                    "DROP VIEW stale_things")
+        before = self.file.read_bytes()
+        told = json.loads(self.must("xlstore", "--json", "restore", self.file))
+        self.assertEqual((told["found"], told["corrected"]), (3, 3))
+        self.assertEqual(self.file.read_bytes(), before)
+        self.assertEqual(self.names(), ["d7"])
+        self.assertEqual(self.sql("SELECT name FROM sqlite_schema WHERE name IN ('not_today', 'swept')"), [])
+        self.usable()
+
+    def test_a_backup_s_version_that_a_hand_changed_is_told_by_its_tables(self):
+        for version in (1, 9):
+            with self.subTest(version=version):
+                self.file.unlink(missing_ok=True)
+                self.must("xlstore", "backup", self.file)
+                self.change(f"PRAGMA user_version = {version}")
+                self.must("xlstore", "restore", self.file)
+                self.usable()
+
+    def test_a_backup_whose_version_is_not_known_is_named_and_nothing_else(self):
+        self.must("xlstore", "backup", self.file)
+        self.change("PRAGMA user_version = 9", "CREATE TABLE mine (x)")
+        before = self.highest()
+        done = self.run_tool("xlstore", "restore", self.file)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(str(self.file), done.stderr)
+        self.assertIn("tables were changed by hand", done.stderr)
+        self.assertNotIn("/xlstore-", done.stderr)
+        self.assertEqual(self.highest(), before)
+
     def test_the_older_state_is_the_store_and_no_number_is_given_twice(self):
         self.must("xlstore", "backup", self.file)
         self.import_(8)

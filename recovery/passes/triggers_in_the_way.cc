@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/passes/triggers_in_the_way.hpp"
+
+#include <algorithm>
+
+#include "recovery/base/alone.hpp"
+#include "recovery/base/quarantine.hpp"
+#include "store/core/store_source.hpp"
+#include "store/database/tables.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+Subject subject_of(const SchemaFlaw& flaw)
+{
+    return Subject{flaw.type + " " + json_shown(flaw.name), "it " + flaw.what};
+}
+
+// What is missing is in no commit's way.
+std::vector<SchemaFlaw> triggers_changed(Db& db)
+{
+    auto flaws = schema_flaws(db);
+    std::erase_if(flaws, [&](const SchemaFlaw& flaw) {
+        return flaw.type != "trigger" || flaw.repair.empty() ||
+               !db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = ?")
+                    .bind(flaw.name)
+                    .step();
+    });
+    return flaws;
+}
+
+// All go before the first of them can act on what is written. Another process may have put some
+// right meanwhile.
+void put_right(Db& db, const std::vector<SchemaFlaw>& agreed)
+{
+    std::vector<std::pair<SchemaFlaw, std::string>> gone;
+    for (const auto& now : triggers_changed(db)) {
+        if (std::ranges::find(agreed, now.name, &SchemaFlaw::name) == agreed.end()) continue;
+        auto row = db.prepare("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?")
+                       .bind(now.name);
+        gone.emplace_back(now, row.step() ? row.text(0) : std::string());
+    }
+    for (const auto& [flaw, sql] : gone)
+        db.execute(flaw.repair);
+    for (const auto& [flaw, sql] : gone)
+        quarantine(db, std::nullopt, "trigger " + json_shown(flaw.name), "it " + flaw.what, sql);
+}
+
+}  // namespace
+
+bool mend_triggers(Check& check, const StoreOptions& where)
+{
+    const auto until = Clock::now() + where.open_timeout;
+    std::vector<SchemaFlaw> agreed;
+    {
+        Db db(StorePaths(where.directory).database(), Db::Mode::read_only);
+        agreed = triggers_changed(db);
+    }
+    std::erase_if(agreed, [&](const SchemaFlaw& flaw) {
+        return !check.ask(Code::schema_changed, subject_of(flaw));
+    });
+    if (agreed.empty()) return false;
+    std::optional<Error> failure;
+    const auto locks = Locks::open(where.directory, true);
+    const auto writer = locks ? take_writer_lock(*locks, until) : Result<ByteLock>(locks.error());
+    if (!writer) failure = writer.error();
+    if (!failure)
+        while_busy(until, [&] {
+            Db db(StorePaths(where.directory).database(), Db::Mode::read_write);
+            xlstore::Transaction transaction(db);
+            put_right(db, agreed);
+            transaction.commit();
+        });
+    for (const auto& flaw : agreed) {
+        if (failure)
+            check.failed(Code::schema_changed, subject_of(flaw), *failure);
+        else
+            check.fixed(Code::schema_changed, subject_of(flaw));
+    }
+    return !failure;
+}
+
+}  // namespace xlstore::recovery
