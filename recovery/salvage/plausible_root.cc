@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/salvage/plausible_root.hpp"
 
+#include <string>
+#include <variant>
+
 namespace xlstore::recovery {
 
 namespace {
 
 constexpr int kDeepest = 20;  // levels of a tree; SQLite has as many at most
+
+// type, name, tbl_name, rootpage, sql: where a page of the schema is in the place of another's root.
+bool is_of_schema(const std::vector<Value>& values)
+{
+    constexpr std::size_t kColumns = 5;
+    if (values.size() != kColumns) return false;
+    const auto* type = std::get_if<std::string>(&values.front());
+    return type && (*type == "table" || *type == "index" || *type == "trigger" || *type == "view");
+}
 
 }  // namespace
 
@@ -21,7 +33,8 @@ bool is_plausible_root(const Pages& pages, std::uint32_t root, const TreeShape& 
             for (const auto place : pages.places(number)) {
                 const auto cell = pages.cell(number, place, type);
                 if (cell)
-                    return cell->values.size() >= shape.least && cell->values.size() <= shape.most;
+                    return cell->values.size() >= shape.least &&
+                           cell->values.size() <= shape.most && !is_of_schema(cell->values);
             }
             return true;
         }

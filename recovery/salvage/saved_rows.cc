@@ -88,6 +88,17 @@ private:
         losses_.push_back({Code::row_rebuilt, what, why});
     }
 
+    // Neither table nor index could be read to its end. What was found page by page came back all the
+    // same: that it is lost is said only where there is nothing of it.
+    void not_all(const std::string& what, const std::string& table)
+    {
+        if (from_.scanned(table).empty())
+            lost(what, "table and index are damaged, and no page has one: whether there were any, is not known");
+        else
+            rebuilt(what, "table and index are damaged: rows were read page by page; whether there were more, "
+                          "is not known");
+    }
+
     // Where to stop looking behind the damage.
     [[nodiscard]] std::int64_t highest(const std::string& table) const
     {
@@ -337,8 +348,7 @@ private:
                 rebuilt_domains_.insert(id);
                 uuids.erase(id);
             });
-        if (!all_named)
-            lost("domains", "table and index are damaged: those that neither names are not known");
+        if (!all_named) not_all("domains", "domain");
         for (const auto& [id, uuid] : uuids)
             if (!domains_.contains(id)) lost("incarnation " + std::to_string(id), "uuid " + uuid);
     }
@@ -391,8 +401,7 @@ private:
                 rebuilt(name_of(thing), "the entry has its key alone");
                 things_.emplace(id, std::move(thing));
             });
-        if (!all_named)
-            lost("entries", "table and index are damaged: those that neither names are not known");
+        if (!all_named) not_all("entries", "thing");
     }
 
     // Those first whose place is proved: of two with one domid they are the living one.
@@ -529,8 +538,7 @@ private:
                 put("document_member", member, what);
             });
         if (all_named) return;
-        lost("members of documents",
-             "table and index are damaged: those that neither names are not known");
+        not_all("members of documents", "document_member");
         for (const auto id : kept_)
             if (!is_over(id) && !found.contains(Key(id, "b_info"))) note_lost_member(id, "b_info");
     }
@@ -627,7 +635,7 @@ private:
                           std::string("thing %s, domain %s, kind %s, name %s") +
                               (has_image ? ", image %s" : ""),
                           take_name))
-            lost("what things are made of in QEMU", "table and index are damaged");
+            not_all("what things are made of in QEMU", "product");
     }
 
     [[nodiscard]] std::vector<Product> products_of(std::int64_t thing) const
@@ -782,7 +790,7 @@ private:
                 quarantine_row(table, row, what,
                                "its column " + row.damaged().front() + " is damaged");
         });
-        if (!whole) lost("rows of " + table, "they have no other name");
+        if (!whole) not_all("rows of " + table, table);
     }
 
     // R22. Their ids are those of incarnations.
