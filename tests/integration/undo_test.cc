@@ -60,6 +60,28 @@ TEST_F(UndoTest, PutsBackEachTextThatARunRewrote)
     EXPECT_TRUE(all_is_settled());
 }
 
+// The list calls by the name under which it is put back what can be put back, and nothing else.
+TEST_F(UndoTest, ListsByItsNameWhatIsPutBackAndTheRestAsToBeRead)
+{
+    const auto row = [](const std::string& what, const std::string& text) {
+        return "INSERT INTO set_aside (at_us, what, why, text) VALUES (0, '" + what + "', 'w', '" + text + "');";
+    };
+    by_hand(row("row of thing", R"({"domain":1,"class":"disks","key":"xvdz","json":"{\"vdev\":\"xvdz\"}","primary_at":"xenstore"})") +
+            row("row of thing", R"({"domain":1,"class":"disks","key":"hdc","json":"{}","primary_at":"qemu"})") +
+            row("row of thing", R"({"domain":77,"class":"disks","key":"hdc","json":"{}","primary_at":"qemu"})") +
+            row("row of thing", "no row") + row("member c_info", "{}"));
+    const Ran listed = xl({"undo"});
+    EXPECT_TRUE(contains(listed.out, "aside:1"));
+    for (const std::string number : {"2", "3", "4", "5"}) {
+        SCOPED_TRACE(number);
+        EXPECT_EQ(listed.out.find("aside:" + number), std::string::npos);
+        EXPECT_TRUE(contains(listed.out, "(to be read: set_aside " + number + ")"));
+        EXPECT_FALSE(ended(xl({"undo", "aside:" + number}), 0));
+    }
+    EXPECT_TRUE(ended(xl({"undo", "aside:1"}), 0));
+    EXPECT_EQ(cell("SELECT state FROM thing WHERE key = 'xvdz'"), "stale");
+}
+
 TEST_F(UndoTest, IsRefusedByNameWhereTheDomainHasChangedSince)
 {
     damage_and_repair();

@@ -10,19 +10,34 @@ namespace xlstore::tools {
 
 namespace {
 
+// Of what was quarantined: is it an entry or a member of a domain that is there, and is its place
+// free? The rest is for reading (store/keep/put_back.cc decides in the end).
+constexpr std::string_view kCanBePutBack =
+    "(what IN ('row of thing', 'row of document_member') AND CASE WHEN json_valid(text) THEN "
+    "EXISTS (SELECT 1 FROM domain d WHERE d.id = json_extract(text, '$.domain') AND d.state IN "
+    "('creating', 'running')) AND NOT EXISTS (SELECT 1 FROM thing t WHERE what = 'row of thing' "
+    "AND t.domain = json_extract(text, '$.domain') AND t.class = json_extract(text, '$.class') "
+    "AND t.key = json_extract(text, '$.key')) AND NOT EXISTS (SELECT 1 FROM document_member m "
+    "WHERE what <> 'row of thing' AND m.domain = json_extract(text, '$.domain') AND "
+    "(m.rank = json_extract(text, '$.rank') OR m.key = json_extract(text, '$.key'))) ELSE 0 END)";
+
 Result<Status> list_runs(const Arguments& arguments)
 {
     const auto store = open_to_look(arguments);
     if (!store) return store.error();
-    return print_rows(
-        arguments, store->get(),
+    const std::string listed =
         "SELECT json_object('run', run, 'began', began, 'mode', mode, 'program', program, 'pid', "
         "pid, 'domains', domains, 'kept', kept, 'put_back', put_back, 'shown_by', shown_by), "
         "run, began, program || ' ' || pid, mode, domains, kept, put_back FROM undo_runs "
         "UNION ALL SELECT * FROM (SELECT json_object('set_aside', id, 'began', at, 'what', what, "
-        "'why', why), 'aside:' || id, at, '-', what, domain IS NOT NULL, 1, 0 FROM (SELECT *, "
-        "datetime(at_us / 1000000, 'unixepoch') AS at FROM set_aside) ORDER BY id DESC)",
-        {}, {"RUN", "BEGAN (UTC)", "BY", "MODE", "DOMAINS", "ROWS", "PUT BACK"});
+        "'why', why, 'can_be_put_back', json(iif(back, 'true', 'false'))), "
+        "iif(back, 'aside:' || id, '-'), at, '-', what || iif(back, '', "
+        "' (to be read: set_aside ' || id || ')'), domain IS NOT NULL, 1, 0 FROM (SELECT *, "
+        "datetime(at_us / 1000000, 'unixepoch') AS at, " +
+        std::string(kCanBePutBack) + " AS back FROM set_aside) ORDER BY id DESC)";
+    return print_rows(
+        arguments, store->get(), listed.c_str(), {},
+        {"RUN", "BEGAN (UTC)", "BY", "MODE", "DOMAINS", "ROWS", "PUT BACK"});
 }
 
 Result<std::int64_t> run_number(std::string_view word)
