@@ -205,6 +205,17 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
     co_return Result<void>();
 }
 
+Task<std::optional<std::string>> Engine::is_there(Draft draft, Deadline until)
+{
+    std::optional<std::string> seen;
+    if (draft.verb != Verb::add) co_return seen;
+    const auto entry = read_thing(store_->db(), domain_.id, draft.thing);
+    if (!entry || entry->state != "present" || entry->json != draft.image_after) co_return seen;
+    const Evidence there = co_await run_probe(monitor_, draft.verb, draft.plan.probe, until);
+    if (there.image == Image::after) seen = "it was there already, as it is asked for: " + there.reason;
+    co_return seen;
+}
+
 // R16, before anything is written: a removal and a change find what the store knows of.
 Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
 {

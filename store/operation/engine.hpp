@@ -87,6 +87,9 @@ public:
     /// things only) are all done or none: what was done is undone backwards when one fails.
     Task<Outcome> operate(std::vector<Draft> drafts, Deadline until);
     Task<Outcome> operate(Draft draft, Deadline until);
+    /// Is all that `draft` adds there already, by a present entry of the very same element? Then
+    /// what the probe saw of it. Changes nothing.
+    Task<std::optional<std::string>> is_there(Draft draft, Deadline until);
     /// A removal whose guest was asked and has not let go, or a change whose guest was asked to
     /// open the tray: asks again, by the same intent, or (force) opens the tray without asking.
     Task<Outcome> ask_again(Intent intent, bool force, Deadline until);

@@ -209,9 +209,27 @@ Task<Result<Draft>> complete(Store& store, Engine& engine, Request request, Draf
     co_return draft;
 }
 
+// What is said of an attach of what is there already, just as it is asked for. Alone it is refused
+// (R16); but a batch that was cut short is given again, and what it had done is not "not done" (R18).
+enum class ThereAlready { is_refused, is_done };
+
+// Done, if that is so of each of the drafts.
+Task<std::optional<Done>> all_there(Engine& engine, const std::vector<Draft>& drafts, Deadline until)
+{
+    std::optional<Done> done;
+    Done there{std::vector<IntentId>(drafts.size()), {}};
+    for (const auto& draft : drafts) {
+        auto evidence = co_await engine.is_there(draft, until);
+        if (!evidence) co_return done;
+        there.evidence = *std::move(evidence);
+    }
+    done = std::move(there);
+    co_return done;
+}
+
 // An older request for what all of these want comes first, and may be the answer (R18).
 Task<Outcome> perform_under(Store& store, Engine& engine, std::vector<Request> requests,
-                            std::vector<Draft> wanted, Deadline until)
+                            std::vector<Draft> wanted, ThereAlready there_already, Deadline until)
 {
     if (auto connected = co_await engine.stay_connected(until); !connected)
         co_return std::move(connected).error();
@@ -224,19 +242,24 @@ Task<Outcome> perform_under(Store& store, Engine& engine, std::vector<Request> r
         if (!draft) co_return std::move(draft).error();
         drafts.push_back(*std::move(draft));
     }
+    if (there_already == ThereAlready::is_done) {
+        auto there = co_await all_there(engine, drafts, until);
+        if (there) co_return *std::move(there);
+    }
     co_return co_await engine.operate(std::move(drafts), until);
 }
 
 // One of several: what is thrown is its outcome alone, since those before it have theirs.
 Task<Outcome> perform_one(Store& store, Engine& engine, Request request, Draft wanted,
-                          Deadline until)
+                          ThereAlready there_already, Deadline until)
 {
     const DomainId domain = engine.domain().id;
     Outcome done = Error(Errc::no_memory, {});
     try {
         std::vector<Request> requests(1, std::move(request));
         std::vector<Draft> drafts(1, std::move(wanted));
-        done = co_await perform_under(store, engine, std::move(requests), std::move(drafts), until);
+        done = co_await perform_under(store, engine, std::move(requests), std::move(drafts),
+                                      there_already, until);
     } catch (...) {
         done = caught();
     }
@@ -364,8 +387,9 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
             if (!one)
                 outcomes[i].done = std::move(one).error();
             else
-                outcomes[i].done = co_await perform_one(store, *engine, std::move(requests[i]),
-                                                        *std::move(one), until);
+                outcomes[i].done =
+                    co_await perform_one(store, *engine, std::move(requests[i]), *std::move(one),
+                                         ThereAlready::is_done, until);
         }
         co_return std::move(outcomes);
     }
@@ -375,7 +399,8 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
         things.push_back(one->thing);
         all.push_back(*std::move(one));
     }
-    auto whole = co_await perform_under(store, *engine, std::move(requests), std::move(all), until);
+    auto whole = co_await perform_under(store, *engine, std::move(requests), std::move(all),
+                                        ThereAlready::is_done, until);
     if (!whole) whole = gone_if_destroyed(store, id, std::move(whole).error());
     for (std::size_t i = 0; i < things.size(); ++i)
         share_out(outcomes[i].done, whole, i, still_open(store, id, things[i]));
@@ -392,7 +417,8 @@ Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline 
     std::string operation = std::string(kind_name(request.kind)) + " " + wanted->thing.text();
     auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation), until);
     if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
-    co_return co_await perform_one(store, *engine, std::move(request), *std::move(wanted), until);
+    co_return co_await perform_one(store, *engine, std::move(request), *std::move(wanted),
+                                   ThereAlready::is_refused, until);
 }
 
 Task<Outcome> attach(Store& store, DomainRow domain, std::string device_class, std::string json,

@@ -14,7 +14,7 @@ namespace xlstore {
 
 /// Done, and on what evidence.
 struct Done {
-    std::vector<IntentId> intents;  ///< in the order of the drafts
+    std::vector<IntentId> intents;  ///< in the order of the drafts; 0: it was there already
     std::string evidence;
 };
 /// Done; or not done, or in doubt (Errc::in_doubt, with the number).

@@ -136,6 +136,55 @@ TEST_F(BatchTest, UndoMayHaveToWaitForTheGuest)
     EXPECT_TRUE(all_is_settled());
 }
 
+// R18: a toolstack whose batch was cut short gives it again. What is there, is not "not done".
+TEST_F(BatchTest, GivenAgainIsDoneWhereItIsThereAlready)
+{
+    const std::string requests = "[" + add(tablet("t1")) + "," + add(chardev("c1")) + "]";
+    for (int n = 1; entry("t1") != "present"; ++n)
+        ASSERT_TRUE(ended(batch(requests, {}, crash_at("commit.after", n)), kKilled));
+    ASSERT_NE(entry("c1"), "present") << "it died between its members";
+    const Ran again = batch(requests);
+    EXPECT_TRUE(ended(again, 0));
+    EXPECT_EQ(outcomes(again), "done, done");
+    EXPECT_TRUE(contains(again.out, "it was there already"));
+    EXPECT_TRUE(contains(domain_.devices(), "t1"));
+
+    const auto rows = dump(store_.path());
+    for (const Words& more : {Words{}, Words{"--all-or-none"}}) {
+        const Ran whole = batch(requests, more);
+        EXPECT_TRUE(ended(whole, 0));
+        EXPECT_EQ(outcomes(whole), "done, done");
+        EXPECT_EQ(json_at(whole.out, "$.outcomes[0].intent"), "0");
+    }
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_TRUE(all_is_settled());
+}
+
+// What all-or-none had begun and each for itself asks for again is one batch still; and what is there
+// as something else is refused, as a single attach is.
+TEST_F(BatchTest, OfAnotherKindGivenAgainIsDoneTooAndAnotherElementIsRefused)
+{
+    const std::string requests = "[" + add(tablet("t1")) + "," + add(chardev("c1")) + "]";
+    Ran killed;
+    int n = 1;
+    do
+        killed = batch(requests, {"--all-or-none"}, crash_at("qmp.after_receive", n++));
+    while (killed.status == kKilled && !contains(domain_.devices(), "t1"));
+    ASSERT_TRUE(ended(killed, kKilled));
+    (void)fsck({"-p"});
+    const Ran again = batch(requests);
+    EXPECT_TRUE(ended(again, 0));
+    EXPECT_EQ(outcomes(again), "done, done");
+    std::string other = tablet("t1");
+    const std::string bus = R"(,"bus":"xenusb-0.0")";
+    other.erase(other.find(bus), bus.size());
+    const Ran refusal = batch("[" + add(other) + "," + add(chardev("c1")) + "]");
+    EXPECT_TRUE(ended(refusal, 1));
+    EXPECT_EQ(outcomes(refusal), "not done, done");
+    EXPECT_EQ(json_at(refusal.out, "$.outcomes[0].error.code"), "exists");
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 1)) << "R16";
+}
+
 // Two members want the same id in QEMU: found before anything is sent.
 TEST_F(BatchTest, MembersMayNotShareAnId)
 {
