@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A trigger that no release made, or one that a hand changed, may refuse the very commit with which a
-// store is opened, and so the run of xlfsck that would take it out. Then it is taken out before, without
-// a session; any other is left to pass 0, which records it for undo.
+// A trigger that no release made, or one that a hand changed, may refuse the very commit with which
+// a store is opened, and so the run of xlfsck that would take it out. Then it is taken out before,
+// without a session; any other is left to pass 0, which records it for undo.
 #ifndef XLSTORE_RECOVERY_PASSES_TRIGGERS_IN_THE_WAY_HPP_
 #define XLSTORE_RECOVERY_PASSES_TRIGGERS_IN_THE_WAY_HPP_
 
@@ -10,9 +10,9 @@
 
 namespace xlstore::recovery {
 
-/// Asks about each, and puts those that were agreed to right in one transaction under the writer lock;
-/// their SQL is quarantined (R22). REQUIRES that the store could not be opened because of a constraint.
-/// True: the schema was changed, and it is worth another try. @throws DbError, IoError
+/// Asks about each, and puts those that were agreed to right in one transaction under the writer
+/// lock; their SQL is quarantined (R22). REQUIRES that the store could not be opened because of a
+/// constraint. True: the schema was changed, and it is worth another try. @throws DbError, IoError
 bool mend_triggers(Check& check, const StoreOptions& where);
 
 }  // namespace xlstore::recovery

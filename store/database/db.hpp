@@ -133,8 +133,8 @@ public:
         return reserve_.fill(pragma_integer("PRAGMA page_count"),
                              pragma_integer("PRAGMA page_size"));
     }
-    /// That, before anything else is tried. @throws DbError: SQLITE_FULL, as a full disk does, or the
-    /// I/O error. REQUIRES the writer lock.
+    /// That, before anything else is tried. @throws DbError: SQLITE_FULL, as a full disk does, or
+    /// the I/O error. REQUIRES the writer lock.
     void require_reserve();
 
     /// What messages call it: a private copy is shown as the database that it was made of.

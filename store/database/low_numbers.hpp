@@ -33,8 +33,8 @@ struct WrongNumber {
 [[nodiscard]] std::int64_t highest_of_rows(Db& db, std::string_view table);
 /// @throws DbError  a number is above Numbers::kHighestId: 'xlfsck -p' lowers it
 void refuse_high_numbers(Db& db);
-/// What is wrong with the numbers of the database beside those that the directory remembers: a table
-/// was set back, or far up. Nothing: neither. A memory that is another place's tells nothing.
+/// What is wrong with the numbers of the database beside those that the directory remembers: a
+/// table was set back, or far up. Nothing: neither. A memory that is another place's tells nothing.
 [[nodiscard]] std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen);
 
 /// They go on above what was given. REQUIRES an open write transaction. @throws DbError

@@ -12,8 +12,8 @@
 //
 // An SQLite file system layer (VFS) of our own keeps it. It refuses each write of an ordinary
 // transaction that would leave less than the reserve, with SQLITE_FULL, as a full disk does; all
-// other calls go to SQLite's own layer. A quota that is used up counts as a full disk. It belongs to
-// the thread of its connection.
+// other calls go to SQLite's own layer. A quota that is used up counts as a full disk. It belongs
+// to the thread of its connection.
 #ifndef XLSTORE_STORE_DATABASE_RESERVE_HPP_
 #define XLSTORE_STORE_DATABASE_RESERVE_HPP_
 

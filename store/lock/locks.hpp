@@ -136,10 +136,10 @@ public:
     [[nodiscard]] std::int64_t byte(LockKind kind, std::int64_t id) const;
     [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
 
-    /// R17: writes down what the directory has to remember, in both files and in `spare`: they may be
-    /// lost. What it remembers already stays, where that is higher: a hand may have set the numbers
-    /// of the database back. REQUIRES the writer lock. What cannot be written is not remembered; that
-    /// harms nothing.
+    /// R17: writes down what the directory has to remember, in both files and in `spare`: they may
+    /// be lost. What it remembers already stays, where that is higher: a hand may have set the
+    /// numbers of the database back. REQUIRES the writer lock. What cannot be written is not
+    /// remembered; that harms nothing.
     void remember(const Numbers& numbers) const noexcept;
     /// The highest that one of the files has. Read it before the database, which is ahead of it.
     [[nodiscard]] Memory remembered() const;
@@ -151,9 +151,9 @@ public:
 
 private:
     Locks(LockFile locks, LockFile slow, bool writing);
-    /// The third memory, beside the lock files: both of these may be deleted. Opened when it is first
-    /// used, since the first commit of a process may be what makes it, and anew when another file is
-    /// in its place. Null: it is not there, or not to be opened.
+    /// The third memory, beside the lock files: both of these may be deleted. Opened when it is
+    /// first used, since the first commit of a process may be what makes it, and anew when another
+    /// file is in its place. Null: it is not there, or not to be opened.
     [[nodiscard]] const LockFile* spare() const;
     class Waiting;
     void show_waits() const noexcept;

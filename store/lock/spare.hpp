@@ -29,8 +29,8 @@ inline constexpr std::int64_t spare_kept = 4096;
 /// on the size of files, are that, too.
 [[nodiscard]] bool is_lack_of_room(int error) noexcept;
 /// Makes it, or what it lacks. `database`: the path of the database. 0: it is whole; else the errno
-/// of the write that failed, and what could be written was. What is there and no file of this user's
-/// is left alone, and said to be whole. REQUIRES the writer lock.
+/// of the write that failed, and what could be written was. What is there and no file of this
+/// user's is left alone, and said to be whole. REQUIRES the writer lock.
 [[nodiscard]] int fill_spare(const char* database) noexcept;
 /// Gives up at least so many bytes of it. False: there are none, or this user may not.
 bool give_up_spare(const char* database, std::int64_t bytes) noexcept;

@@ -22,8 +22,8 @@ struct Numbers {
     static constexpr std::array<const char*, 5> kTables = {"session", "domain", "thing", "intent",
                                                            "history"};
     /// More than a store gives between two looks at its numbers, and more than the number in the
-    /// name of a file can be (store/core/run_directory.hpp). What is further above all that is known
-    /// to have been given was put there by hand, or by damage.
+    /// name of a file can be (store/core/run_directory.hpp). What is further above all that is
+    /// known to have been given was put there by hand, or by damage.
     static constexpr std::int64_t kMostAtOnce = std::int64_t{1} << 34;
     /// The highest that an id can be. store/lock/locks.cc has bytes for 2^39; what is near the end
     /// leaves none to give. No store gives so many: also a number above this was put there by hand.

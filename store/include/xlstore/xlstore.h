@@ -283,9 +283,9 @@ int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const 
 
 /* Several of these under one slow lock and one connection; `requests` is a JSON array as xlstore(1)
  * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are
- * done or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. An attach of
- * what is there already, with the very same element, is done, with intent 0: a batch that was cut
- * short can be given again. */
+ * done or none. Status: the worst of the outcomes. Result: {"result","outcomes":[...]}. An attach
+ * of what is there already, with the very same element, is done, with intent 0: a batch that was
+ * cut short can be given again. */
 #define XLSTORE_ALL_OR_NONE 1u
 int32_t xlstore_batch(xlstore_store* store, const char* domain, const char* requests,
                       uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
