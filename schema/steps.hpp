@@ -26,6 +26,16 @@ struct Step {
     return static_cast<std::int64_t>(steps().size());
 }
 
+/// A table, index, view or trigger of the newest version, as SQLite keeps it.
+struct Object {
+    std::string_view type;
+    std::string_view name;
+    std::string_view sql;
+};
+
+/// What the steps together make of an empty database, in an order in which it can be made (fold.cc).
+[[nodiscard]] std::span<const Object> objects();
+
 }  // namespace xlstore::schema
 
 #endif  // XLSTORE_SCHEMA_STEPS_HPP_

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Steps are executed in order, and each sets user_version. Before the steps of an upgrade the
+// A new database is made of the objects that all steps together make (schema/fold.cc). An older one
+// takes steps, in order, and each sets user_version. Before the steps of an upgrade the
 // schema that is there is compared, object by object, with one that is made of the same steps in
 // memory, and what was changed by hand is put right, because a step drops and makes by name. After
 // them no row may name a missing one that did not before.
@@ -22,11 +23,13 @@ struct SchemaObject {
     std::string sql;
 };
 
-std::map<std::string, SchemaObject> objects_of(Db& db)
+using SchemaObjects = std::map<std::string, SchemaObject>;
+
+SchemaObjects objects_of(Db& db)
 {
     auto rows = db.prepare(
         "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
-    std::map<std::string, SchemaObject> objects;
+    SchemaObjects objects;
     while (rows.step())
         objects.emplace(rows.text(0), SchemaObject{rows.text(1), rows.text(2)});
     return objects;
@@ -62,7 +65,11 @@ std::int64_t dangling_rows(Db& db)
 
 void make_tables(Db& db, std::int64_t version)
 {
-    take_steps(db, 0, version);
+    if (version != schema::newest_version()) return take_steps(db, 0, version);
+    std::string all;
+    for (const auto& object : schema::objects())
+        all.append(object.sql).append(";");
+    db.execute(all + "PRAGMA user_version = " + std::to_string(version));
 }
 
 KeysUnchecked::KeysUnchecked(Db& db) : db_(db)
@@ -101,11 +108,26 @@ void upgrade_tables(Db& db)
     transaction.commit();
 }
 
+namespace {
+
+SchemaObjects objects_of_version(std::int64_t version, const std::string& called)
+{
+    if (version < schema::newest_version()) {
+        Db model(":memory:", Db::Mode::create, Durability::process, called);
+        make_tables(model, version);
+        return objects_of(model);
+    }
+    SchemaObjects objects;
+    for (const auto& [type, name, sql] : schema::objects())
+        objects.emplace(name, SchemaObject{std::string(type), std::string(sql)});
+    return objects;
+}
+
+}  // namespace
+
 std::vector<SchemaFlaw> schema_flaws(Db& db)
 {
-    Db model(":memory:", Db::Mode::create, Durability::process, db.called());
-    make_tables(model, std::min(schema_version(db), schema::newest_version()));
-    const auto wanted = objects_of(model);
+    const auto wanted = objects_of_version(schema_version(db), db.called());
     auto there = objects_of(db);
     std::vector<SchemaFlaw> flaws;
     for (const auto& [name, object] : wanted) {
