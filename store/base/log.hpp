@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What a store has to say while it works: changes of state (info) and decisions (debug), a line
-// each, facts as fields. Errors are returned, not logged: a caller that drops one logs it. A logger
-// of our own; spdlog's global one, which may be the host's, is never touched.
+// each, facts as fields. Errors are returned, not logged: a caller that drops one logs it. Lines go
+// to a function of the host's; the library itself writes none anywhere.
 #ifndef XLSTORE_STORE_BASE_LOG_HPP_
 #define XLSTORE_STORE_BASE_LOG_HPP_
 
 #include <functional>
-#include <memory>
-#include <string>
+#include <mutex>
 #include <string_view>
-
-namespace spdlog {
-class logger;
-}
 
 namespace xlstore {
 
@@ -24,19 +19,20 @@ using LogFunction = std::function<void(LogLevel, std::string_view)>;
 
 class Log {
 public:
-    /// Lines of at least `least` go to `function`.
+    /// Lines of at least `least` go to `function`, one at a time.
     Log(LogFunction function, LogLevel least);
-    /// To standard error, as the command-line tools do it: "xlstore: line".
-    static std::shared_ptr<const Log> to_stderr(const std::string& program, LogLevel least);
     Log(const Log&) = delete;
     Log& operator=(const Log&) = delete;
-    ~Log();
+    ~Log() = default;
 
-    void write(LogLevel level, std::string_view line) const;
+    /// What `function` throws all the same is dropped: a line that could not be written ends no
+    /// operation.
+    void write(LogLevel level, std::string_view line) const noexcept;
 
 private:
-    explicit Log(std::shared_ptr<spdlog::logger> logger);
-    std::shared_ptr<spdlog::logger> logger_;
+    LogFunction function_;
+    LogLevel least_;
+    mutable std::mutex one_line_;
 };
 
 }  // namespace xlstore

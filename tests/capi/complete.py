@@ -5,7 +5,7 @@
   complete.py LIBRARY TEST_PROGRAM HEADER...
 
 Every function that the headers declare is exported by the library, nothing else is, and the test
-program calls each of them.
+program calls each of them. The library needs no other than those of NEEDED, which an embedder has anyway.
 """
 
 import re
@@ -17,6 +17,15 @@ def symbols(*nm):
     out = subprocess.run(["nm", *nm], check=True, capture_output=True, text=True).stdout
     names = {line.split()[-1].split("@")[0] for line in out.splitlines()}
     return {n for n in names if n.startswith("xlstore_")}
+
+
+NEEDED = {"libsqlite3", "libstdc++", "libm", "libgcc_s", "libc", "libpthread", "ld-linux-x86-64",
+          "libasan", "libubsan"}
+
+
+def needed(library):
+    out = subprocess.run(["readelf", "-d", library], check=True, capture_output=True, text=True).stdout
+    return set(re.findall(r"\(NEEDED\).*\[([^\]]+?)\.so", out))
 
 
 def declared(path):
@@ -35,6 +44,9 @@ def main():
                         ("not called by the test", wanted - called)):
         if names:
             problems.append(f"{what}: {' '.join(sorted(names))}")
+    libraries = needed(library)
+    if "libsqlite3" not in libraries or libraries - NEEDED:
+        problems.append(f"needs {' '.join(sorted(libraries))}")
     if len(wanted) < 70:
         problems.append(f"only {len(wanted)} functions were found in the headers")
     print("\n".join(problems) or f"{len(wanted)} functions: declared, exported, called")

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <set>
 #include <string>
 #include <variant>
@@ -19,6 +20,7 @@
 #include "store/text/plain_text.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/common/output.hpp"
+#include "tools/common/stderr_log.hpp"
 #include "tools/common/version.hpp"
 #include "tools/xlfsck/manual.hpp"
 #include "tools/xlfsck/options.hpp"
@@ -210,7 +212,8 @@ int run(const Settings& settings)
     StoreOptions where;
     where.directory = settings.store;
     where.program = "xlfsck";
-    if (settings.verbose) where.log = Log::to_stderr("xlfsck", LogLevel::debug);
+    if (settings.verbose)
+        where.log = std::make_shared<const Log>(tools::StderrLog("xlfsck"), LogLevel::debug);
     auto checked = recovery::fsck(where, std::move(options), settings.domain);
     if (!checked) return could_not_look(settings, checked.error());
     print_summary(settings, terminal, *checked);

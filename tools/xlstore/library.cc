@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/common/stderr_log.hpp"
+
 namespace xlstore::tools {
 
 namespace {
@@ -21,8 +23,8 @@ uint32_t timeout_ms(const Arguments& arguments)
 
 void to_stderr(int32_t level, const char* line, void*)
 {
-    constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
-    std::fprintf(stderr, "xlstore: %s: %s\n", kLevels[level], line);
+    static const StderrLog log("xlstore");
+    log(static_cast<LogLevel>(level), line);
 }
 
 Result<StoreHandle> open(const Arguments& arguments, bool read_only)
