@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// Sessions and domains of a damaged database. A domain whose row is lost is made again from the
+// indexes that name its uuid and domid, and from the name in its document; what is known of its
+// QEMU is lost. Of two rows with one domid the one whose place is proved goes in first. A session
+// comes over only where a domain or an intent names it.
+#include <algorithm>
+
+#include "recovery/salvage/mended_row.hpp"
+#include "recovery/salvage/transfer.hpp"
+#include "schema/steps.hpp"
+#include "store/base/clock.hpp"
+#include "store/os/process.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore::recovery {
+
+// What is destroyed needs no entry any more.
+bool Transfer::is_over(std::int64_t domain) const
+{
+    const auto at = domains_.find(domain);
+    return at != domains_.end() && at->second.text("state") == "destroyed";
+}
+
+// Each advance of an epoch or a revision was a commit of its own.
+std::int64_t Transfer::generation_above() const
+{
+    std::int64_t most = commits_;
+    for (const auto& [id, row] : domains_)
+        for (const char* column : {"epoch", "revision"})
+            if (const auto value = row.integer(column); value <= kMostCommits)
+                most = std::max(most, value);
+    return most + kEpochsAhead;
+}
+
+void Transfer::mend_domains()
+{
+    std::map<std::int64_t, std::string> uuids;
+    from_.rows_from_both_ends("domain", "SELECT id, uuid FROM domain INDEXED BY domain_uuid",
+                              "uuid %s, id %s",
+                              [&](const Row& row) { uuids[row.integer("id")] = row.text("uuid"); });
+    std::map<std::int64_t, std::int64_t> domids;
+    const bool whole = from_.rows_from_both_ends(
+        "domain",
+        "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
+        "domid %s", [&](const Row& row) { domids[row.integer("id")] = row.integer("domid"); });
+    const auto above = generation_above();
+    for (auto& [id, row] : domains_) {
+        DomainWitness witness;
+        witness.above = above;
+        if (const auto at = uuids.find(id); at != uuids.end()) witness.index_uuid = at->second;
+        if (const auto at = domids.find(id); at != domids.end()) witness.index_domid = at->second;
+        witness.index_of_living = whole;
+        witness.boot_id = current_boot_id();
+        if (const auto c_info = c_info_of(id)) {
+            witness.document_uuid = json_get_string(*c_info, "uuid");
+            witness.document_name = json_get_string(*c_info, "name");
+        }
+        tell_mended(name_of(id), row, mend_domain(row, witness));
+    }
+}
+
+void Transfer::rebuild_domains()
+{
+    if (!damaged_.contains("domain")) return;
+    std::map<std::int64_t, std::string> uuids;
+    from_.rows_from_both_ends("domain", "SELECT id, uuid FROM domain INDEXED BY domain_uuid",
+                              "uuid %s, id %s",
+                              [&](const Row& row) { uuids[row.integer("id")] = row.text("uuid"); });
+    const bool all_named = from_.rows_from_both_ends(
+        "domain",
+        "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
+        "domid %s", [&](const Row& row) {
+            const auto id = row.integer("id");
+            note_id("domain", id);
+            if (domains_.contains(id) || uuids[id].empty()) return;
+            Row domain;
+            for (const char* column :
+                 {"vm_uuid", "creator", "qemu_pid", "qemu_start_time", "qemu_pid_namespace",
+                  "monitor_path", "monitor_device", "monitor_inode", "peer_pid", "peer_uid",
+                  "peer_gid", "log_path"})
+                domain.set(column, std::monostate());
+            domain.set(has_column("domain", "initial_from") ? "initial_from" : "baseline",
+                       std::monostate());
+            domain.set("id", id);
+            domain.set("domid", row.integer("domid"));
+            domain.set("uuid", uuids[id]);
+            domain.set("name", "domain-" + std::to_string(row.integer("domid")));
+            domain.set("state", "running");
+            domain.set("epoch", generation_above());
+            domain.set("revision", generation_above());
+            domain.set("layout", "yajl");
+            domain.set("boot_id", current_boot_id());
+            domain.set("monitor_handed_in", std::int64_t{0});
+            for (const char* column : {"created_us", "changed_us", "born_us"})
+                domain.set(column, now_us());
+            domains_.emplace(id, std::move(domain));
+            rebuilt_domains_.insert(id);
+            uuids.erase(id);
+        });
+    if (!all_named) not_all("domains", "domain");
+    for (const auto& [id, uuid] : uuids)
+        if (!domains_.contains(id)) lost("incarnation " + std::to_string(id), "uuid " + uuid);
+}
+
+// Those first whose place is proved: of two with one domid they are the living one.
+void Transfer::domains()
+{
+    std::erase_if(domains_, [&](const auto& entry) {
+        return is_doubtful("domain", entry.first) && entry.second.text("state") == "destroyed";
+    });
+    for (const bool doubtful : {false, true})
+        put_domains(doubtful);
+}
+
+void Transfer::put_domains(bool doubtful)
+{
+    for (auto& [id, row] : domains_) {
+        if (is_doubtful("domain", id) != doubtful) continue;
+        auto creator = row.is_null("creator") ? 0 : row.integer("creator");
+        if (creator != 0) need_session(creator);
+        const auto state = row.text("state");
+        row.set("epoch", row.integer("epoch") + kEpochsAhead);
+        Row first = row;
+        if (state == "destroying") first.set("state", "running");      // R8: its rows come yet
+        if (is_closed(row)) first.set("closed_us", std::monostate());  // as well
+        if (rebuilt_domains_.contains(id)) {
+            first.set("name", name_in_document(id, row.text("name")));
+            row = first;
+            rebuilt(name_of(id),
+                    "domid and uuid from the indexes, the name from its document; nothing is "
+                    "known of its QEMU: register it");
+        }
+        if (std::ranges::count(row.damaged(), "domid") != 0 && row.integer("domid") == 0) {
+            quarantine_row("domain", row, name_of(id), "its domid is not known");
+            continue;
+        }
+        if (!put("domain", first, name_of(id))) continue;
+        kept_.insert(id);
+        if (doubtful) rebuilt(name_of(id), std::string(kDoubtful) + "the other passes ask");
+    }
+}
+
+std::optional<std::string> Transfer::c_info_of(std::int64_t domain)
+{
+    std::optional<std::string> c_info;
+    from_.rows_from_both_ends(
+        "document_member",
+        "SELECT text FROM document_member WHERE key = 'c_info' AND domain = " +
+            std::to_string(domain),
+        "rank %s", [&](const Row& row) {
+            auto text = json_minify(row.text("text"), "c_info");
+            if (text) c_info = *std::move(text);
+        });
+    if (c_info) return c_info;
+    for (const auto& row : from_.scanned("document_member")) {
+        if (row.integer("domain") != domain || row.text("key") != "c_info") continue;
+        if (auto text = json_minify(row.text("text"), "c_info")) return *std::move(text);
+    }
+    return std::nullopt;
+}
+
+std::string Transfer::name_in_document(std::int64_t domain, const std::string& otherwise)
+{
+    const auto c_info = c_info_of(domain);
+    return c_info ? json_get_string(*c_info, "name").value_or(otherwise) : otherwise;
+}
+
+void Transfer::need_session(std::int64_t id)
+{
+    if (!needed_.insert(id).second) return;
+    const auto at = sessions_.find(id);
+    Row row;
+    if (at != sessions_.end() && at->second.damaged().empty()) {
+        row = at->second;
+    } else {
+        row.set("id", id);
+        for (const char* column : {"pid", "start_time", "pid_namespace", "opened_us"})
+            row.set(column, std::int64_t{0});
+        row.set("boot_id", "");
+        row.set("program", "lost");
+    }
+    // A trigger keeps out sessions that begin with no version; these have begun.
+    if (has_column("session", "schema") &&
+        (!row.cells().contains("schema") || row.is_null("schema")))
+        row.set("schema", schema::newest_version());
+    put("session", row, "session " + std::to_string(id));
+}
+
+void Transfer::settle_states()
+{
+    for (const auto& [id, row] : domains_)
+        if (row.text("state") == "destroying" && kept_.contains(id))
+            into_.prepare("UPDATE domain SET state = 'destroying' WHERE id = ?").bind(id).run();
+    for (const auto& [id, row] : domains_)
+        if (is_closed(row) && kept_.contains(id)) close_again(id, row);
+}
+
+// Tables of release 0.1 do not know that.
+bool Transfer::is_closed(const Row& row)
+{
+    return row.cells().contains("closed_us") && !row.is_null("closed_us");
+}
+
+void Transfer::close_again(std::int64_t id, const Row& row)
+{
+    into_
+        .prepare(
+            "UPDATE domain SET closed_us = ?1 WHERE id = ?2 AND state = 'running' AND NOT "
+            "EXISTS (SELECT 1 FROM intent WHERE domain = ?2)")
+        .bind(row.integer("closed_us"))
+        .bind(id)
+        .run();
+    if (into_.changes() == 0)
+        lost(name_of(id) + ": that its document is closed", "it has an open intent");
+}
+
+}  // namespace xlstore::recovery

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+// Things, their products and the intents on them. R1: an entry that is named by an index alone is
+// made again from its key and from the products that it had. An intent comes over only whole, with
+// its thing; without one its thing is called present, never absent, and pass 5 asks QEMU.
+#include <algorithm>
+
+#include "recovery/salvage/mended_row.hpp"
+#include "recovery/salvage/transfer.hpp"
+#include "store/base/clock.hpp"
+#include "store/classes/class_rebuild.hpp"
+#include "store/model/device_class.hpp"
+#include "store/qmp/protocol.hpp"
+
+namespace xlstore::recovery {
+
+void Transfer::mend_things()
+{
+    std::map<std::int64_t, Row> index;
+    from_.rows_from_both_ends(
+        "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
+        "domain %s, class %s, key %s",
+        [&](const Row& row) { index.insert_or_assign(row.integer("id"), row); });
+    for (auto& [id, row] : things_) {
+        ThingWitness witness;
+        if (const auto at = index.find(id); at != index.end()) {
+            witness.index_domain = at->second.integer("domain");
+            witness.index_class = at->second.text("class");
+            witness.index_key = at->second.text("key");
+        }
+        auto mended = mend_thing(row, witness);
+        tell_mended(name_of(row), row, mended);
+    }
+}
+
+// A CD drive whose medium was changed says so in history.
+std::set<Transfer::Key> Transfer::changed_drives()
+{
+    std::set<Key> drives;  // by domain and key
+    from_.rows_from_both_ends(
+        "history",
+        "SELECT domain, key FROM history NOT INDEXED WHERE class = 'disks' AND "
+        "operation IN ('change', 'adopt') AND domain IS NOT NULL AND key IS NOT NULL",
+        "id %s", [&](const Row& row) { drives.emplace(row.integer("domain"), row.text("key")); });
+    return drives;
+}
+
+// R1: an index that names a thing says enough for an entry.
+void Transfer::rebuild_things()
+{
+    if (!damaged_.contains("thing")) return;
+    const auto drives = changed_drives();
+    const bool all_named = from_.rows_from_both_ends(
+        "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
+        "domain %s, class %s, key %s", [&](const Row& row) {
+            const auto id = row.integer("id");
+            const auto* of = find_device_class(row.text("class"));
+            note_id("thing", id);
+            if (things_.contains(id) || is_over(row.integer("domain"))) return;
+            if (of == nullptr) {
+                lost(name_of(row), "its row was damaged, and its class is not known");
+                return;
+            }
+            Row thing = row;
+            const auto made_of = products_of(id);
+            // Only what is QEMU's is made of something there, or changed by an intent. Of a USB
+            // controller that alone tells.
+            const bool always = of->primary == Primary::qemu && of->name != "usbctrls";
+            const bool in_qemu = always || !made_of.empty() ||
+                                 (of->key == KeyRule::vdev &&
+                                  drives.contains(Key(row.integer("domain"), row.text("key"))));
+            const auto json = of->key == KeyRule::given
+                                  ? found_entry(row.text("key"), made_of)
+                                  : element_of_key(*of, row.text("key"), in_qemu);
+            thing.set("position", id);  // in the order in which they came
+            thing.set("primary_at", std::string(primary_name(thing_primary(*of, json, {}))));
+            thing.set("state", "present");
+            thing.set("json", json);
+            thing.set("changed_us", now_us());
+            rebuilt(name_of(thing), "the entry has its key alone");
+            things_.emplace(id, std::move(thing));
+        });
+    if (!all_named) not_all("entries", "thing");
+}
+
+void Transfer::things()
+{
+    for (auto& [id, row] : things_) {
+        const bool doubtful = is_doubtful("thing", id);
+        if (doubtful && (is_over(row.integer("domain")) || !is_first_of_name(row))) continue;
+        const auto state = row.text("state");
+        if (doubtful) row.set("state", "stale");
+        if (row.text("class").empty() || row.text("key").empty()) {
+            quarantine_row("thing", row, name_of(row), "which thing it is is not known");
+            continue;
+        }
+        if (!put("thing", row, name_of(row))) continue;
+        kept_things_.insert(id);
+        if (doubtful)
+            rebuilt(name_of(row), kDoubtful + ("it was " + state) +
+                                      ", and is called stale until its QEMU is seen to have it");
+    }
+}
+
+// Of a thing that was added again the row of before may have been read, too.
+bool Transfer::is_first_of_name(const Row& row) const
+{
+    return std::ranges::none_of(things_, [&](const auto& other) {
+        return other.first != row.integer("id") && !is_doubtful("thing", other.first) &&
+               other.second.integer("domain") == row.integer("domain") &&
+               other.second.text("class") == row.text("class") &&
+               other.second.text("key") == row.text("key");
+    });
+}
+
+void Transfer::read_products()
+{
+    std::set<std::string> found;
+    const bool has_image = from_.has_column("product", "image");
+    const auto take = [&](Row row) {
+        const auto name = std::to_string(row.integer("thing")) + " " +
+                          (has_image ? row.text("image") : "") + " " + row.text("kind") + " " +
+                          row.text("name");
+        if (!found.insert(name).second) return;
+        products_by_thing_[row.integer("thing")].push_back(
+            Product{row.text("kind"), row.text("name"), std::nullopt});
+        products_.push_back(std::move(row));
+    };
+    const std::string names =
+        has_image ? "domain, kind, name, thing, image" : "domain, kind, name, thing";
+    const std::string order = has_image ? ", thing %s, image %s" : "";
+    const bool whole = from_.rows_from_both_ends(
+        "product",
+        "SELECT " + names + (has_image ? ", claimed, seq, undo, asked_us" : "") +
+            " FROM product NOT INDEXED",
+        "domain %s, kind %s, name %s" + order, take);
+    for (const auto& row : from_.scanned("product"))
+        if (row.proved()) take(row);
+    // The index has the names, which is what matters (R1); order and undo are those of the
+    // kind.
+    const auto take_name = [&](Row row) {
+        const auto thing = things_.find(row.integer("thing"));
+        const bool stale = thing != things_.end() && thing->second.text("state") == "stale";
+        row.set("claimed", std::int64_t{stale ? 0 : 1});
+        take(std::move(row));
+    };
+    if (!whole &&
+        !from_.rows_from_both_ends(
+            "product", "SELECT " + names + " FROM product INDEXED BY product_thing",
+            std::string("thing %s, domain %s, kind %s, name %s") + (has_image ? ", image %s" : ""),
+            take_name))
+        not_all("what things are made of in QEMU", "product");
+}
+
+std::vector<Product> Transfer::products_of(std::int64_t thing) const
+{
+    const auto found = products_by_thing_.find(thing);
+    if (found == products_by_thing_.end()) return {};
+    auto products = found->second;
+    order_by_kind(products);
+    return products;
+}
+
+void Transfer::products()
+{
+    for (const auto& row : products_)
+        put("product", row,
+            name_of(row.integer("domain")) + ": QEMU's " + row.text("kind") + " " +
+                qmp::printable(row.text("name")));
+}
+
+// Without all of them nothing is known to be initial: xlfsck reports it and takes nothing out.
+void Transfer::initial_devices()
+{
+    if (!has_column("initial_device", "kind")) return;  // a release that kept them elsewhere
+    std::set<std::string> taken;
+    const auto take = [&](const Row& row) {
+        const auto what = name_of(row.integer("domain")) + ": initial " + row.text("kind") + " " +
+                          qmp::printable(row.text("name"));
+        if (kept_.contains(row.integer("domain")) && taken.insert(what).second)
+            put("initial_device", row, what);
+    };
+    const bool whole = from_.rows_from_both_ends(
+        "initial_device", "SELECT domain, kind, name, file FROM initial_device",
+        "domain %s, kind %s, name %s", take);
+    for (const auto& row : from_.scanned("initial_device"))
+        if (row.proved()) take(row);
+    if (whole) return;
+    lost("initial devices", "what QEMUs were started with is read from their command lines");
+    into_.prepare("UPDATE domain SET initial_from = 'unknown' WHERE initial_from IS NOT NULL")
+        .run();
+}
+
+void Transfer::intents()
+{
+    std::set<std::int64_t> open;
+    for (auto& [id, row] : intents_) {
+        const std::string what = name_of(row.integer("domain")) + ": intent " + std::to_string(id) +
+                                 " (" + row.text("operation") + ")";
+        if (is_doubtful("intent", id)) {
+            quarantine_row("intent", row, what, "nothing proves that it had not been settled");
+            continue;
+        }
+        if (!row.damaged().empty()) {
+            quarantine_row("intent", row, what,
+                           "its column " + row.damaged().front() + " is damaged");
+            continue;
+        }
+        need_session(row.integer("owner"));
+        if (!kept_things_.contains(row.integer("thing")))
+            quarantine_row("intent", row, what, "its thing has no row");
+        else if (put("intent", row, what))
+            open.insert(row.integer("thing"));
+    }
+    if (damaged_.contains("intent"))
+        from_.rows_from_both_ends(
+            "intent", "SELECT id, thing FROM intent INDEXED BY sqlite_autoindex_intent_1",
+            "thing %s", [&](const Row& row) {
+                note_id("intent", row.integer("id"));
+                if (intents_.contains(row.integer("id"))) return;
+                intents_.emplace(row.integer("id"), row);
+                const auto thing = things_.find(row.integer("thing"));
+                lost((thing == things_.end() ? "" : name_of(thing->second) + ": ") + "intent " +
+                         std::to_string(row.integer("id")),
+                     "its row was damaged");
+            });
+    for (const auto id : kept_things_) {
+        const auto& thing = things_.at(id);
+        const auto state = thing.text("state");
+        if (state == "present" || state == "stale" || open.contains(id)) continue;
+        // Never towards absence; pass 5 asks QEMU.
+        into_.prepare("UPDATE thing SET state = 'present' WHERE id = ?").bind(id).run();
+        rebuilt(name_of(thing), "it was " + state + ", and the intent is lost: called present");
+    }
+}
+
+}  // namespace xlstore::recovery

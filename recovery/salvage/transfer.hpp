@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// The transfer that bring_over() is: what was read so far, and how it is put into the new database.
+// Its methods stand in four files, by what they bring over. Private to them.
+#ifndef XLSTORE_RECOVERY_SALVAGE_TRANSFER_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_TRANSFER_HPP_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "recovery/salvage/saved_rows.hpp"
+#include "store/model/plan.hpp"
+
+namespace xlstore::recovery {
+
+// R17. More ids and epochs than can have been given in commits that are lost: the log is started
+// anew long before it holds as many.
+inline constexpr std::int64_t kIdsAhead = 100'000;
+inline constexpr std::int64_t kEpochsAhead = 1'000'000;
+inline constexpr std::int64_t kMostCommits = std::int64_t{1} << 53;
+
+// R1 R5. Neither taken for present, since it may have been removed, nor left out.
+inline constexpr const char* kDoubtful =
+    "it was read where nothing proves that it had not been removed before; ";
+
+class Transfer {
+public:
+    Transfer(DamagedDatabase& from, Db& into, std::int64_t ids_from)
+        : from_(from), into_(into), ids_from_(ids_from)
+    {}
+
+    std::vector<Loss> run();
+
+private:
+    using Rows = std::map<std::int64_t, Row>;
+    using Key = std::pair<std::int64_t, std::string>;
+
+    // What all of it needs; the rows that belong to no domain (saved_rows.cc).
+    void lost(const std::string& what, const std::string& why);
+    void rebuilt(const std::string& what, const std::string& why);
+    void not_all(const std::string& what, const std::string& table);
+    [[nodiscard]] std::int64_t highest(const std::string& table) const;
+    void read(Rows& rows, const std::string& table, const char* index = nullptr,
+              const char* order = nullptr);
+    std::set<std::int64_t> ids_in(const std::string& table, const std::string& index,
+                                  const std::string& order);
+    [[nodiscard]] bool is_doubtful(const std::string& table, std::int64_t id) const;
+    void note_id(const std::string& table, std::int64_t id);
+    void read_sequences();
+    Statement inserting(const std::string& table, const Row& row);
+    bool put(const std::string& table, const Row& row, const std::string& what);
+    void quarantine_row(const std::string& table, const Row& row, const std::string& what,
+                        const std::string& why);
+    [[nodiscard]] std::string name_of(std::int64_t domain) const;
+    [[nodiscard]] std::string name_of(const Row& thing) const;
+    void store_row();
+    void tell_mended(const std::string& what, const Row& row,
+                     const std::vector<std::string>& mended);
+    bool has_column(const char* table, const char* column);
+    void loose_rows(const std::string& table);
+    void retired_documents();
+    void undo_rows();
+    void sequences();
+
+    // Sessions and domains (saved_domains.cc).
+    [[nodiscard]] bool is_over(std::int64_t domain) const;
+    [[nodiscard]] std::int64_t generation_above() const;
+    void mend_domains();
+    void rebuild_domains();
+    void domains();
+    void put_domains(bool doubtful);
+    std::optional<std::string> c_info_of(std::int64_t domain);
+    std::string name_in_document(std::int64_t domain, const std::string& otherwise);
+    void need_session(std::int64_t id);
+    void settle_states();
+    static bool is_closed(const Row& row);
+    void close_again(std::int64_t id, const Row& row);
+
+    // The members of documents (saved_members.cc).
+    void read_member_keys();
+    bool mend_key(Row& row) const;
+    void members();
+    void note_lost_member(std::int64_t domain, const std::string& key);
+    bool take_scanned_members(std::map<Key, Row>& found);
+
+    // Things, what they are made of, intents (saved_things.cc).
+    void mend_things();
+    std::set<Key> changed_drives();
+    void rebuild_things();
+    void things();
+    [[nodiscard]] bool is_first_of_name(const Row& row) const;
+    void read_products();
+    [[nodiscard]] std::vector<Product> products_of(std::int64_t thing) const;
+    void products();
+    void initial_devices();
+    void intents();
+
+    DamagedDatabase& from_;
+    Db& into_;
+    std::int64_t ids_from_;
+    std::int64_t commits_ = 0;
+    std::set<std::string> damaged_;
+    std::map<std::string, std::set<std::int64_t>> doubtful_;
+    std::map<std::string, std::int64_t> ids_;
+    std::map<std::string, std::int64_t> sequences_;
+    std::map<std::string, std::string> inserts_;
+    std::map<std::pair<std::int64_t, std::int64_t>, std::string> member_keys_;  // of an index
+    Rows sessions_, domains_, intents_, things_;
+    std::vector<Row> products_;
+    std::map<std::int64_t, std::vector<Product>> products_by_thing_;
+    std::set<std::int64_t> rebuilt_domains_, kept_, kept_things_, needed_;
+    std::vector<Loss> losses_;
+};
+
+}  // namespace xlstore::recovery
+
+#endif  // XLSTORE_RECOVERY_SALVAGE_TRANSFER_HPP_
