@@ -22,6 +22,7 @@
 #include <limits>
 #include <new>
 
+#include "store/database/vfs_layer.hpp"
 #include "store/lock/spare.hpp"
 #include "store/testing/mutation.hpp"
 
@@ -60,7 +61,7 @@ struct File {
 };
 File& file_of(sqlite3_file* file)
 {
-    return *reinterpret_cast<File*>(file);
+    return VfsLayer<File>::file_of(file);
 }
 
 // ---- Room ----
@@ -172,12 +173,6 @@ int close_file(sqlite3_file* file)
     return rc;
 }
 
-int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 at)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xRead(plain, to, size, at);
-}
-
 int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
 {
     File& f = file_of(file);
@@ -208,54 +203,6 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size)
     return rc;
 }
 
-int sync_file(sqlite3_file* file, int flags)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xSync(plain, flags);
-}
-
-int file_size(sqlite3_file* file, sqlite3_int64* size)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xFileSize(plain, size);
-}
-
-int lock_file(sqlite3_file* file, int level)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xLock(plain, level);
-}
-
-int unlock_file(sqlite3_file* file, int level)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xUnlock(plain, level);
-}
-
-int check_reserved(sqlite3_file* file, int* out)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xCheckReservedLock(plain, out);
-}
-
-int control(sqlite3_file* file, int op, void* argument)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xFileControl(plain, op, argument);
-}
-
-int sector_size(sqlite3_file* file)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xSectorSize(plain);
-}
-
-int characteristics(sqlite3_file* file)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->xDeviceCharacteristics(plain);
-}
-
 int map_index(sqlite3_file* file, int region, int size, int extend, void volatile** out)
 {
     File& f = file_of(file);
@@ -279,12 +226,6 @@ int lock_index(sqlite3_file* file, int offset, int n, int flags)
     return rc;
 }
 
-void index_barrier(sqlite3_file* file)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    plain->pMethods->xShmBarrier(plain);
-}
-
 int unmap_index(sqlite3_file* file, int remove)
 {
     File& f = file_of(file);
@@ -292,40 +233,16 @@ int unmap_index(sqlite3_file* file, int remove)
     return f.plain->pMethods->xShmUnmap(f.plain, remove);
 }
 
-// A layer without these two maps no file.
-int fetch(sqlite3_file* file, sqlite3_int64 at, int size, void** out)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    *out = nullptr;
-    return plain->pMethods->iVersion < 3 ? SQLITE_OK
-                                         : plain->pMethods->xFetch(plain, at, size, out);
-}
-
-int unfetch(sqlite3_file* file, sqlite3_int64 at, void* page)
-{
-    sqlite3_file* plain = file_of(file).plain;
-    return plain->pMethods->iVersion < 3 ? SQLITE_OK : plain->pMethods->xUnfetch(plain, at, page);
-}
-
-constexpr sqlite3_io_methods kMethods = {3,
-                                         close_file,
-                                         read_file,
-                                         write_file,
-                                         truncate_file,
-                                         sync_file,
-                                         file_size,
-                                         lock_file,
-                                         unlock_file,
-                                         check_reserved,
-                                         control,
-                                         sector_size,
-                                         characteristics,
-                                         map_index,
-                                         lock_index,
-                                         index_barrier,
-                                         unmap_index,
-                                         fetch,
-                                         unfetch};
+constexpr sqlite3_io_methods kMethods = [] {
+    sqlite3_io_methods made = VfsLayer<File>::methods();
+    made.xClose = close_file;
+    made.xWrite = write_file;
+    made.xTruncate = truncate_file;
+    made.xShmMap = map_index;
+    made.xShmLock = lock_index;
+    made.xShmUnmap = unmap_index;
+    return made;
+}();
 
 // The default one at each call: a program, a test for one, may have put its own in front.
 sqlite3_vfs& plain_vfs()

@@ -7,6 +7,8 @@
 #include <array>
 #include <new>
 
+#include "store/database/vfs_layer.hpp"
+
 namespace xlstore::test {
 
 namespace {
@@ -38,11 +40,11 @@ sqlite3_vfs* usual_vfs = nullptr;
 struct File {
     sqlite3_file base;
     std::string* path;
-    sqlite3_file* real;
+    sqlite3_file* plain;
 };
 File& file_of(sqlite3_file* file)
 {
-    return *reinterpret_cast<File*>(file);
+    return VfsLayer<File>::file_of(file);
 }
 
 bool fails(SqliteCall call, const std::string& path)
@@ -54,13 +56,13 @@ template <class Act>
 int unless_it_fails(SqliteCall call, sqlite3_file* file, Act act)
 {
     File& f = file_of(file);
-    return fails(call, *f.path) ? failure_of(call) : act(*f.real->pMethods, f.real);
+    return fails(call, *f.path) ? failure_of(call) : act(*f.plain->pMethods, f.plain);
 }
 
 int close_file(sqlite3_file* file)
 {
     File& f = file_of(file);
-    const int rc = f.real->pMethods ? f.real->pMethods->xClose(f.real) : SQLITE_OK;
+    const int rc = f.plain->pMethods ? f.plain->pMethods->xClose(f.plain) : SQLITE_OK;
     delete f.path;
     return rc;
 }
@@ -114,37 +116,6 @@ int lock_file(sqlite3_file* file, int level)
                            [&](const auto& real, sqlite3_file* f) { return real.xLock(f, level); });
 }
 
-// Giving back a lock does not fail in the plain VFS either.
-int unlock_file(sqlite3_file* file, int level)
-{
-    sqlite3_file* real = file_of(file).real;
-    return real->pMethods->xUnlock(real, level);
-}
-
-int check_reserved(sqlite3_file* file, int* out)
-{
-    sqlite3_file* real = file_of(file).real;
-    return real->pMethods->xCheckReservedLock(real, out);
-}
-
-int control(sqlite3_file* file, int op, void* argument)
-{
-    sqlite3_file* real = file_of(file).real;
-    return real->pMethods->xFileControl(real, op, argument);
-}
-
-int sector_size(sqlite3_file* file)
-{
-    sqlite3_file* real = file_of(file).real;
-    return real->pMethods->xSectorSize(real);
-}
-
-int characteristics(sqlite3_file* file)
-{
-    sqlite3_file* real = file_of(file).real;
-    return real->pMethods->xDeviceCharacteristics(real);
-}
-
 int map_index(sqlite3_file* file, int region, int size, int extend, void volatile** out)
 {
     return unless_it_fails(SqliteCall::map, file, [&](const auto& real, sqlite3_file* f) {
@@ -159,43 +130,29 @@ int lock_index(sqlite3_file* file, int offset, int n, int flags)
             SqliteCall::index_lock, file,
             [&](const auto& real, sqlite3_file* f) { return real.xShmLock(f, offset, n, flags); });
     File& f = file_of(file);
-    const int rc = f.real->pMethods->xShmLock(f.real, offset, n, flags);
+    const int rc = f.plain->pMethods->xShmLock(f.plain, offset, n, flags);
     if (offset == kWriterLock && observer) observer->writer_left(*f.path);
     return rc;
 }
 
-void index_barrier(sqlite3_file* file)
-{
-    sqlite3_file* real = file_of(file).real;
-    real->pMethods->xShmBarrier(real);
-}
-
-int unmap_index(sqlite3_file* file, int remove)
-{
-    sqlite3_file* real = file_of(file).real;
-    return real->pMethods->xShmUnmap(real, remove);
-}
-
-// Version 2: without xFetch SQLite maps no file, which the library forbids it anyway.
-constexpr sqlite3_io_methods kMethods = {2,
-                                         close_file,
-                                         read_file,
-                                         write_file,
-                                         truncate_file,
-                                         sync_file,
-                                         file_size,
-                                         lock_file,
-                                         unlock_file,
-                                         check_reserved,
-                                         control,
-                                         sector_size,
-                                         characteristics,
-                                         map_index,
-                                         lock_index,
-                                         index_barrier,
-                                         unmap_index,
-                                         nullptr,
-                                         nullptr};
+// Giving back a lock does not fail in the plain VFS either. Version 2: without xFetch SQLite maps
+// no file, which the library forbids it anyway.
+constexpr sqlite3_io_methods kMethods = [] {
+    sqlite3_io_methods made = VfsLayer<File>::methods();
+    made.iVersion = 2;
+    made.xClose = close_file;
+    made.xRead = read_file;
+    made.xWrite = write_file;
+    made.xTruncate = truncate_file;
+    made.xSync = sync_file;
+    made.xFileSize = file_size;
+    made.xLock = lock_file;
+    made.xShmMap = map_index;
+    made.xShmLock = lock_index;
+    made.xFetch = nullptr;
+    made.xUnfetch = nullptr;
+    return made;
+}();
 
 // The plain VFS says of an empty file that it is not there.
 bool is_there(const char* name)
@@ -209,8 +166,8 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
     const std::string path = name ? name : "";
     if (fails(SqliteCall::open, path)) return failure_of(SqliteCall::open);
     const bool there = !name || is_there(name);
-    f->real = reinterpret_cast<sqlite3_file*>(f + 1);
-    const int rc = usual_vfs->xOpen(usual_vfs, name, f->real, flags, out_flags);
+    f->plain = reinterpret_cast<sqlite3_file*>(f + 1);
+    const int rc = usual_vfs->xOpen(usual_vfs, name, f->plain, flags, out_flags);
     if (rc != SQLITE_OK) return rc;  // without methods: SQLite does not close it
     f->path = new std::string(path);
     f->base.pMethods = &kMethods;
