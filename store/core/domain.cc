@@ -134,6 +134,14 @@ ThingRow thing_from(const Statement& row)
                     row.text(5),    row.maybe_text(6).value_or("")};
 }
 
+std::vector<ThingRow> things_from(Statement rows)
+{
+    std::vector<ThingRow> things;
+    while (rows.step())
+        things.push_back(thing_from(rows));
+    return things;
+}
+
 struct Statements {
     const char* living;  // with one parameter
     const char* all;     // the newest first
@@ -272,26 +280,18 @@ std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& nam
 
 std::vector<ThingRow> read_things(Db& db, DomainId domain)
 {
-    auto rows = db.prepare(
-                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
-                      "WHERE domain = ? ORDER BY class, position, id")
-                    .bind(value_of(domain));
-    std::vector<ThingRow> things;
-    while (rows.step())
-        things.push_back(thing_from(rows));
-    return things;
+    return things_from(
+        db.prepare("SELECT id, class, key, state, primary_at, json, address FROM thing "
+                   "WHERE domain = ? ORDER BY class, position, id")
+            .bind(value_of(domain)));
 }
 
 std::vector<ThingRow> read_things_as_made(Db& db, DomainId domain)
 {
-    auto rows = db.prepare(
-                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
-                      "WHERE domain = ? ORDER BY made, id")
-                    .bind(value_of(domain));
-    std::vector<ThingRow> things;
-    while (rows.step())
-        things.push_back(thing_from(rows));
-    return things;
+    return things_from(
+        db.prepare("SELECT id, class, key, state, primary_at, json, address FROM thing "
+                   "WHERE domain = ? ORDER BY made, id")
+            .bind(value_of(domain)));
 }
 
 DomainTraits read_traits(Db& db, DomainId domain)
