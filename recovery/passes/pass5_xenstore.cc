@@ -10,11 +10,12 @@
 // Relies on  the half that asks QEMU, for what is QEMU's.
 // Leaves     no device without an entry, but for what was answered no, and for 5030.
 //
-// A first look takes no lock. What it finds is looked for again under the fast lock, the thing lock
-// of these things (R3), with another snapshot: only what both show is told. After a yes it is
-// looked for once more under one fast lock that lasts until the entry is written. Nodes that go are
-// copied first (R22); a node is absent only when the daemon says so twice, the second time after it
-// was made and taken away, so that no unfinished transaction can bring it back.
+// A first look takes no lock and no snapshot. What it seems to show is looked for again under the
+// fast lock, the thing lock of these things (R3), in one snapshot: only what that shows is told.
+// After a yes it is looked for once more under one fast lock that lasts until the entry is written.
+// Nodes that go are copied first (R22); a node is absent only when the daemon says so twice, the
+// second time after it was made and taken away, so that no unfinished transaction can bring it
+// back.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include <fstream>
 
 #include "recovery/passes/passes.hpp"
+#include "recovery/passes/xenstore_glance.hpp"
 #include "recovery/passes/xenstore_survey.hpp"
 #include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
@@ -76,9 +78,9 @@ public:
 
     Task<Result<void>> run()
     {
-        auto found = co_await look();
-        if (!found) co_return std::move(found).error();
-        if (found->empty()) co_return Result<void>();
+        auto well = co_await is_well();
+        if (!well) co_return std::move(well).error();
+        if (*well) co_return Result<void>();
         auto sure = co_await look_under_lock();
         if (!sure) co_return std::move(sure).error();
         for (auto& finding : *sure)
@@ -94,6 +96,16 @@ private:
             domain_.subject() + ": " + finding.subject, finding.evidence, domain_.domid, {}};
     }
 
+    // Is there anything to look at?
+    Task<Result<bool>> is_well()
+    {
+        read_rows();
+        auto tree =
+            co_await glance(client_, domain_.domid, survey_.traits.has_device_model(), until());
+        if (!tree) co_return std::move(tree).error();
+        co_return compare(survey_, *tree).empty();
+    }
+
     Task<Result<std::vector<XenstoreFinding>>> look()
     {
         auto roots = xenstore::device_roots(domain_.domid);
@@ -106,6 +118,12 @@ private:
             if (!tree) co_return std::move(tree).error();
         }
         tree_ = *std::move(tree);
+        read_rows();
+        co_return compare(survey_, tree_);
+    }
+
+    void read_rows()
+    {
         survey_.things = read_things(store_.db(), domain_.id);
         survey_.traits = read_traits(store_.db(), domain_.id);
         survey_.open.clear();
@@ -114,7 +132,6 @@ private:
                         .bind(value_of(domain_.id));
         while (open.step())
             survey_.open.push_back(open.integer(0));
-        co_return compare(survey_, tree_);
     }
 
     // Who only looks takes the lock in shared mode, and waits for no process.

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "recovery/passes/xenstore_glance.hpp"
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "store/xenstore/xen_device.hpp"
+
+namespace xlstore::recovery {
+
+namespace {
+
+using xenstore::Client;
+using xenstore::Tree;
+
+class Glance {
+public:
+    Glance(Client& client, std::int64_t domid, bool with_model, Deadline until)
+        : client_(client), domid_(domid), with_model_(with_model), until_(until)
+    {}
+
+    Task<Result<Tree>> run()
+    {
+        auto listed = co_await list(directories());
+        if (!listed) co_return std::move(listed).error();
+        auto noted = co_await read(in_notes());
+        if (!noted) co_return std::move(noted).error();
+        const auto elsewhere = xenstore::driver_domain_roots(tree_, domid_);
+        if (!elsewhere.empty()) {
+            listed = co_await list(elsewhere);
+            if (!listed) co_return std::move(listed).error();
+        }
+        listed = co_await list(ports());
+        if (!listed) co_return std::move(listed).error();
+        auto rest = co_await read(beside_notes());
+        if (!rest) co_return std::move(rest).error();
+        co_return std::move(tree_);
+    }
+
+private:
+    [[nodiscard]] std::string list_of_pci() const
+    {
+        return "/local/domain/0/backend/pci/" + std::to_string(domid_) + "/0";
+    }
+
+    [[nodiscard]] std::vector<std::string> directories() const
+    {
+        const std::string number = std::to_string(domid_);
+        std::vector<std::string> all = {list_of_pci()};
+        for (const auto& kind : xenstore::device_kinds()) {
+            all.push_back("/libxl/" + number + "/device/" + std::string(kind.front));
+            for (const auto back : kind.backs)
+                all.push_back("/local/domain/0/backend/" + std::string(back) + "/" + number);
+        }
+        return all;
+    }
+
+    [[nodiscard]] std::vector<std::string> in_notes() const
+    {
+        std::vector<std::string> paths;
+        for (const auto& device : xenstore::xen_devices(tree_, domid_)) {
+            if (!device.has_note) continue;
+            const auto add = [&](const char* name) { paths.push_back(device.note + "/" + name); };
+            const auto front = device.kind->front;
+            add("backend");
+            add("frontend");
+            if (front == "vbd" || front == "vusb") add("type");
+            if (front == "vbd" || front == "vif") add("script");
+            if (front == "vbd") add("dev");
+            if (front == "vbd" && with_model_) add("params");
+        }
+        for (const auto& name : tree_.children(list_of_pci()))
+            if (name == "num_devs" || name.starts_with("dev-"))
+                paths.push_back(list_of_pci() + "/" + name);
+        return paths;
+    }
+
+    [[nodiscard]] std::vector<std::string> ports() const
+    {
+        std::vector<std::string> paths;
+        for (const auto& device : xenstore::xen_devices(tree_, domid_)) {
+            if (device.kind->front != "vusb") continue;
+            paths.push_back(device.note + "/port");
+            if (!device.backend.empty()) paths.push_back(device.backend + "/port");
+        }
+        return paths;
+    }
+
+    [[nodiscard]] std::vector<std::string> beside_notes() const
+    {
+        std::vector<std::string> paths;
+        for (const auto& device : xenstore::xen_devices(tree_, domid_)) {
+            paths.push_back(device.frontend);
+            for (const auto& port : tree_.children(device.note + "/port"))
+                paths.push_back(device.note + "/port/" + port);
+            if (device.backend.empty()) continue;
+            for (const auto& port : tree_.children(device.backend + "/port"))
+                paths.push_back(device.backend + "/port/" + port);
+            paths.push_back(device.backend + "/online");
+            if (tree_.value(device.note + "/script"))
+                paths.push_back(device.backend + "/hotplug-status");
+            if (device.kind->front == "vbd" && with_model_)
+                paths.push_back(device.backend + "/params");
+        }
+        return paths;
+    }
+
+    Task<Result<void>> read(std::vector<std::string> paths)
+    {
+        std::vector<xenstore::Request> requests;
+        for (const auto& path : paths)
+            requests.push_back(xenstore::request::read(path));
+        auto replies = co_await client_.ask(std::move(requests), until_);
+        if (!replies) co_return std::move(replies).error();
+        for (std::size_t at = 0; at < paths.size(); ++at) {
+            auto& reply = (*replies)[at];
+            if (reply.error == ENOENT) continue;
+            if (reply.error != 0) co_return xenstore::refused("read " + paths[at], reply);
+            tree_.nodes.insert_or_assign(paths[at], std::move(reply.value));
+        }
+        co_return Result<void>();
+    }
+
+    // What is below a node is known by its name.
+    Task<Result<void>> list(std::vector<std::string> paths)
+    {
+        std::vector<xenstore::Request> requests;
+        for (const auto& path : paths)
+            requests.push_back(xenstore::request::directory(path));
+        auto replies = co_await client_.ask(std::move(requests), until_);
+        if (!replies) co_return std::move(replies).error();
+        for (std::size_t at = 0; at < paths.size(); ++at) {
+            const auto& reply = (*replies)[at];
+            if (reply.error == ENOENT) continue;
+            auto names = reply.error == 0 ? xenstore::names_in(reply.value) : std::nullopt;
+            if (!names) {  // too long for one message, or worse
+                auto whole = co_await client_.directory(paths[at], 0, until_);
+                if (!whole) co_return std::move(whole).error();
+                names = std::move(*whole).value_or(std::vector<std::string>());
+            }
+            for (const auto& name : *names)
+                tree_.nodes.emplace(paths[at] + "/" + name, "");
+        }
+        co_return Result<void>();
+    }
+
+    Client& client_;
+    std::int64_t domid_;
+    bool with_model_;
+    Deadline until_;
+    Tree tree_;
+};
+
+}  // namespace
+
+Task<Result<Tree>> glance(Client& client, std::int64_t domid, bool with_model, Deadline until)
+{
+    Glance first(client, domid, with_model, until);
+    co_return co_await first.run();
+}
+
+}  // namespace xlstore::recovery
