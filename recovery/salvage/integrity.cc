@@ -136,7 +136,7 @@ std::string impossible_row(Db& db)
     if (words.step()) return "the row of " + words.text(0) + " has an impossible " + words.text(1);
     auto domains = db.prepare("SELECT domid, uuid, boot_id FROM domain WHERE state <> 'destroyed'");
     while (domains.step()) {
-        if (!normal_uuid(domains.text(1)))
+        if (normal_uuid(domains.text(1)) != domains.text(1))
             return "the row of domain " + domains.text(0) + " has an impossible uuid";
         const auto boot = domains.text(2);
         if (!check_name(boot) || is_turned(boot, current_boot_id()))

@@ -76,6 +76,8 @@ void mend_uuid(Mending& mending, const Row& row, const DomainWitness& witness)
     const auto own = sound_uuid(row.text("uuid"));
     const auto index = sound_uuid(witness.index_uuid);
     const auto document = sound_uuid(witness.document_uuid);
+    // A letter that turned into a capital one: no release writes it, and no look-up finds it.
+    if (own && *own != row.text("uuid")) mending.set("uuid", *own, "its letters are small ones");
     if (own && (own == index || own == document || (!index && !document))) return;
     const bool agreed = index && index == document;
     if (own && !agreed) return;
@@ -158,8 +160,13 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
     if (mending.has("layout_tight") && row.integer("layout_tight") >> 1 != 0)
         mending.set("layout_tight", std::int64_t{0}, "0 was taken");
     mend_boot(mending, row, witness);
-    if (!row.is_null("vm_uuid") && !sound_uuid(row.text("vm_uuid")))
-        mending.set("vm_uuid", std::monostate(), "it is not known any more");
+    if (!row.is_null("vm_uuid")) {
+        const auto sound = sound_uuid(row.text("vm_uuid"));
+        if (!sound)
+            mending.set("vm_uuid", std::monostate(), "it is not known any more");
+        else if (*sound != row.text("vm_uuid"))
+            mending.set("vm_uuid", *sound, "its letters are small ones");
+    }
     if (row.is_null("monitor_handed_in") || row.integer("monitor_handed_in") >> 1 != 0)
         mending.set("monitor_handed_in", std::int64_t{0}, "0 was taken");
     mend_registration(mending, row);

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace xlstore::recovery {
 namespace {
 
@@ -69,6 +71,18 @@ TEST_F(MendedDomainTest, UuidThatTheDocumentHasTooIsRight)
     witness_.index_uuid = kTurned;
     EXPECT_TRUE(mend_domain(row_, witness_).empty());
     EXPECT_EQ(row_.text("uuid"), kUuid);
+}
+
+// One bit makes a small letter a capital one: the same number, and no look-up finds it.
+TEST_F(MendedDomainTest, UuidHasSmallLettersAlsoWhereNothingElseIsDamaged)
+{
+    std::string capital = kUuid;
+    *std::ranges::find(capital, 'd') = 'D';
+    row_.set("uuid", capital);
+    row_.set("vm_uuid", capital);
+    EXPECT_EQ(mend_domain(row_, witness_).size(), 2U);
+    EXPECT_EQ(row_.text("uuid"), kUuid);
+    EXPECT_EQ(row_.text("vm_uuid"), kUuid);
 }
 
 TEST_F(MendedDomainTest, WhatIsNoUuidIsTakenFromTheDocument)
