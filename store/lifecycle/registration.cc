@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include "store/base/clock.hpp"
 #include "store/core/closed_document.hpp"
@@ -15,6 +16,7 @@
 #include "store/core/registration_row.hpp"
 #include "store/lifecycle/meeting.hpp"
 #include "store/model/document.hpp"
+#include "store/model/store_paths.hpp"
 #include "store/operation/survey.hpp"
 #include "store/qmp/qemu_command_line.hpp"
 #include "store/testing/mutation.hpp"
@@ -53,6 +55,24 @@ Result<void> check_row(Store& store, const DomainRow& row, std::optional<std::in
         return Error(Errc::busy, row.subject() + " has open intents of a QEMU that died",
                      "run 'xlstore recover' first");
     return {};
+}
+
+// The monitor that another store gave to a QEMU that it started: two stores would act on one guest, and
+// a destruction by this one end that one's. A path proves nothing, but here it only refuses.
+Result<void> check_whose(const Store& store, const DomainRow& row, const std::string& monitor)
+{
+    const std::filesystem::path path = absolute_path(monitor);
+    const auto run = path.parent_path();
+    const auto other = run.parent_path().string();
+    if (run.filename() != names::kRun || !path.filename().string().starts_with("qmp-")) return {};
+    if (!file_identity(StorePaths(other).database()) ||
+        file_identity(other) == file_identity(store.directory()))
+        return {};
+    return Error(Errc::refused,
+                 row.subject() + ": " + path.string() + " is the monitor of a QEMU of the store in " +
+                     other + ", which is there still",
+                 "nothing was changed; work on that one, or move its store.db away if it is not used "
+                 "any more");
 }
 
 // R11: the process that has to be at the other end, if one was named.
@@ -235,6 +255,8 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     const auto row = read_domain(store.db(), domain.id);
     if (!row) co_return Error(Errc::gone, domain.subject() + " is no longer in the store");
     if (auto ok = check_row(store, *row, request.pid); !ok) co_return std::move(ok).error();
+    if (auto ok = check_whose(store, *row, request.monitor_path); !ok)
+        co_return std::move(ok).error();
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
     auto met = co_await meet_running(store, row->subject(), request.monitor_path, *std::move(named),

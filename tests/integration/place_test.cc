@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "tests/support/scratch.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore::test {
 namespace {
@@ -115,6 +116,24 @@ TEST_F(PlaceQemuTest, CopyInThePlaceOfItsOriginalHarmsNoGuest)
     }
     EXPECT_TRUE(is_alive(web.qemu_pid()));
     EXPECT_TRUE(contains(xlstore(original, {"list"}).out, "web"));
+}
+
+// Two stores that both have it would act on one guest, and the one that destroys it ends the other's.
+TEST_F(PlaceQemuTest, MonitorOfAnotherStoreIsNotRegisteredWhileThatIsThere)
+{
+    const ScratchDomain web(store_, 7, "web");
+    const ScratchStore other;
+    const auto document = other.directory() / "web.json";
+    write_file(document, hvm_document("web", kUuid, "/srv/a.iso"));
+    ASSERT_TRUE(ended(xlstore(other.path(), {"import", "7", document}), 0));
+    const Words words = {"register", "7", "--monitor", file("run/qmp-1")};
+    const auto refused = xlstore(other.path(), words);
+    EXPECT_TRUE(ended(refused, 1));
+    EXPECT_TRUE(contains(refused.err, "of the store in " + store_.path()));
+    EXPECT_EQ(sql(other.path(), "SELECT count(*) FROM domain WHERE qemu_pid IS NOT NULL"), "0");
+    fs::rename(file("store.db"), file("not-used.db"));
+    EXPECT_TRUE(ended(xlstore(other.path(), words), 0));
+    EXPECT_TRUE(ended(xlstore(other.path(), {"destroy", "7"}), 0));
 }
 
 }  // namespace
