@@ -211,6 +211,9 @@ Result<void> check_files(const std::string& directory, bool writing,
     // Made by the next commit where it is missing.
     if (file_identity(paths.spare()))
         if (auto ok = check_entry(paths.spare(), false, writing); !ok) return ok;
+    // Sockets and logs that were in it are gone with it; QEMUs that live run on without.
+    if (writing && mkdir(paths.run().c_str(), 0700) == 0 && log)
+        log->write(LogLevel::warning, "made anew: " + paths.run());
     if (writing && Locks::close_to_group(directory) && log)
         log->write(LogLevel::warning, "the lock files of " + directory +
                                           " are no longer open to the reading group, which needs none");

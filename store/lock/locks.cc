@@ -190,7 +190,7 @@ bool Locks::close_to_group(const std::string& directory)
         if (lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0777) == kMode)
             continue;
         if (chmod(path.c_str(), kMode) != 0) throw IoError(errno, "cannot chmod " + path);
-        was_open = true;
+        was_open = was_open || (st.st_mode & 0077) != 0;
     }
     return was_open;
 }

@@ -229,6 +229,16 @@ TEST_F(StoreOpenTest, MissingLockFileIsMadeAnewByAWriterOnceNoProcessHasTheStore
     }
 }
 
+// It has sockets and logs alone, which went with it: without it no domain could be created any more.
+TEST_F(StoreOpenTest, MissingRunDirectoryIsMadeAnewByAWriter)
+{
+    fs::remove_all(file("run"));
+    EXPECT_TRUE(open_to_look(store_.path()));
+    EXPECT_FALSE(fs::exists(file("run"))) << "looking makes nothing";
+    EXPECT_TRUE(open(store_.path()));
+    EXPECT_EQ(fs::status(file("run")).permissions(), fs::perms::owner_all);
+}
+
 TEST_F(StoreOpenTest, ModesThatLetOthersInAreRefused)
 {
     for (const unsigned mode : {0707U, 0755U, 0770U, 0701U}) {
