@@ -10,6 +10,7 @@
 #include "store/operation/engine.hpp"
 #include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
+#include "store/qmp/address.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::capi {
@@ -235,9 +236,28 @@ Error still_open(const Held& held, IntentId id, Error error) noexcept
     return error;
 }
 
-Work settle_under(Held& held, IntentId id, int32_t seen, bool asked, std::string evidence,
-                  Deadline until)
+// The intent as it is settled, with the places that the embedder saw.
+Result<std::vector<Intent>> placed_intent(Db& db, IntentId id, const std::string& places)
 {
+    auto intent = read_intent(db, id);
+    if (!intent) return std::move(intent).error();
+    intent->address = places;
+    std::vector<Intent> alone;
+    alone.push_back(*std::move(intent));
+    return alone;
+}
+
+/// What an embedder says of an intent.
+struct Said {
+    int32_t seen;
+    bool asked;  ///< only that the guest was
+    std::string evidence;
+    std::string places;  ///< minified, or ""
+};
+
+Work settle_under(Held& held, IntentId id, Said said, Deadline until)
+{
+    const auto& [seen, asked, evidence, places] = said;
     auto hold = held.hold();
     if (!hold) co_return hold.error();
     Store& store = *held.state().store;
@@ -280,7 +300,10 @@ Work settle_under(Held& held, IntentId id, int32_t seen, bool asked, std::string
     const Image image = seen == XLSTORE_SEEN_BEFORE  ? Image::before
                         : seen == XLSTORE_SEEN_AFTER ? Image::after
                                                      : Image::neither;
-    auto settled = co_await journal.settle(**hold, ids, image, evidence, until);
+    auto placed = placed_intent(store.db(), id, places);
+    if (!placed) co_return std::move(placed).error();
+    auto settled =
+        co_await journal.settle(**hold, *std::move(placed), image, evidence, until);
     if (!settled) co_return std::move(settled).error();
     std::erase_if(held.connections, [&](const auto& one) { return one.intent == id; });
     in_words(answer, [&](Answer& words) {
@@ -290,12 +313,11 @@ Work settle_under(Held& held, IntentId id, int32_t seen, bool asked, std::string
     co_return answer;
 }
 
-Work settle_work(std::shared_ptr<Held> held, IntentId id, int32_t seen, bool asked,
-                 std::string evidence, Deadline until)
+Work settle_work(std::shared_ptr<Held> held, IntentId id, Said said, Deadline until)
 {
     Result<Answer> answer = Error(Errc::in_doubt, {});
     try {
-        answer = co_await settle_under(*held, id, seen, asked, std::move(evidence), until);
+        answer = co_await settle_under(*held, id, std::move(said), until);
     } catch (...) {
         answer = caught();
     }
@@ -316,7 +338,15 @@ Result<Work> settle_of(const xlstore_hold* hold, int64_t intent, int32_t seen, b
     if (!text) return text.error();
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
-    return settle_work(*std::move(held), IntentId(intent), seen, asked, *std::move(text), *until);
+    std::string places;
+    if (call && call->struct_size >= sizeof *call && call->places) {
+        auto minified = json_minify(call->places, "places", limits::thing_bytes_max);
+        if (!minified) return minified.error();
+        if (auto ok = check_addresses(*minified); !ok) return ok.error();
+        places = *std::move(minified);
+    }
+    Said said{seen, asked, *std::move(text), std::move(places)};
+    return settle_work(*std::move(held), IntentId(intent), std::move(said), *until);
 }
 
 // The waiting and the other form of an operation of a hold: its store is the hold's.

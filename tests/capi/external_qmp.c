@@ -118,6 +118,7 @@ static void check_settling(struct world* world, xlstore_hold* hold)
     xlstore_store* const s = world->store;
     xlstore_intention i = intention_to_add(THING("own"));
     xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_call where = XLSTORE_CALL_INIT;
     struct told t = TOLD_INIT;
     int64_t number = 0;
     int64_t other = 0;
@@ -169,9 +170,17 @@ static void check_settling(struct world* world, xlstore_hold* hold)
     CHECK(t.status == XLSTORE_OK && t.intent > number);
     number = t.intent;
     memset(&t, 0, sizeof t);
-    OK(xlstore_settle_start(hold, number, XLSTORE_SEEN_AFTER, "seen", NULL, tell, &t, NULL));
+    where.places = "[]";
+    INVALID(xlstore_settle(hold, number, XLSTORE_SEEN_AFTER, "seen", &where));
+    where.places = "{\"own2\":{\"filename\":\"/x\"}}";
+    INVALID(xlstore_settle(hold, number, XLSTORE_SEEN_AFTER, "seen", &where));
+    where.places = "{\"own2\": {\"port\": \"1\"}}";
+    OK(xlstore_settle_start(hold, number, XLSTORE_SEEN_AFTER, "seen", &where, tell, &t, NULL));
     run_until_told(s, &t);
     CHECK(t.status == XLSTORE_OK);
+    OK(xlstore_query_json(s, "SELECT address FROM thing WHERE key = 'own2'", NULL, 0, NULL, &text));
+    CHECK(strstr(text, "{\\\"own2\\\":{\\\"port\\\":\\\"1\\\"}}") != NULL);
+    xlstore_string_free(text);
     STATUS(xlstore_settle(hold, number, XLSTORE_SEEN_AFTER, "seen", NULL), XLSTORE_E_NOT_FOUND);
 
     /* A stale entry does no harm: seen absent, it may go without a step. */

@@ -205,8 +205,12 @@ typedef struct xlstore_call {
                            xlstore_import and xlstore_creation_begin; NULL: nothing. The text is
                            copied. Since 0.2; a call made for 0.1 ends before it */
     uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, where a call has them */
+    const char* places; /* of xlstore_settle() with XLSTORE_SEEN_AFTER of an add: where QEMU put its
+                           devices, {"ID": {"bus": "pci.0", "addr": "06.0"}} in the arguments of
+                           device_add; the entry keeps it, a PCI device's as vdevfn, too. NULL: not
+                           known */
 } xlstore_call;
-#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL, 0}
+#define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL, 0, NULL}
 #define XLSTORE_FORCE 1u
 #define XLSTORE_WAIT_FOR_GUEST 2u
 
@@ -373,7 +377,7 @@ int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_ou
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
  * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does any failure to write it (a
  * lock that cannot be acquired in time, a lost hold, a full disk). `evidence`, one line, goes into
- * history. Errors besides: gone, not_found, invalid (that image cannot be), refused (the descriptor
+ * history. Errors besides: gone, not_found, invalid (that image cannot be; places), refused (the descriptor
  * given to intend is no longer connected to QEMU; then the intent stays open), order. */
 int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
                        const xlstore_call* call);
