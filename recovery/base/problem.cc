@@ -82,6 +82,7 @@ constexpr std::array kProblems = {
     Problem{Code::medium_gone, "medium_gone", "the drive is empty, and its entry names a medium", "Call the entry stale", "STALE", true, Exit::left},
     Problem{Code::thing_perhaps_initial, "thing_perhaps_initial", "is in QEMU, and no entry says so; whether QEMU was started with it is not known", "Adopt it", "ADOPTED", false, Exit::left},
     Problem{Code::thing_unasked, "thing_unasked", "QEMU is not asked about it", "", "", false, Exit::clean},
+    Problem{Code::usb_replugged, "usb_replugged", "was unplugged from the host since QEMU got it", "", "", false, Exit::clean},
     Problem{Code::xenstore_absent, "xenstore_absent", "xenstore is not there to be asked: its devices are taken at their entries' word", "", "", false, Exit::clean},
     Problem{Code::xenstore_unseen, "xenstore_unseen", "xenstore could not be looked into", "", "", false, Exit::blind},
     Problem{Code::device_unknown, "device_unknown", "is in xenstore, and no entry says so", "Adopt it", "ADOPTED", true, Exit::left},

@@ -84,6 +84,7 @@ enum class Code : std::uint16_t {
     medium_gone = 5010,
     thing_perhaps_initial = 5011,
     thing_unasked = 5012,
+    usb_replugged = 5013,
     xenstore_absent = 5020,
     xenstore_unseen = 5021,
     device_unknown = 5022,

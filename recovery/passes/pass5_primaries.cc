@@ -5,6 +5,7 @@
 //            that all it has it was started with, or an entry or open intent has
 //                                                                   (5003-5004, 5011);
 //            that it has what entries call present, and only that       (5005-5007, 5012);
+//            that a USB device by its port is the one that QEMU got               (5013);
 //            that each CD drive holds what its entry names                    (5008-5010).
 // Relies on  pass 4: intents that can be settled are; the slow lock has been held since before
 //            that.
@@ -16,6 +17,7 @@
 #include "store/classes/class_plan.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/product.hpp"
+#include "store/operation/host_usb_port.hpp"
 #include "store/operation/survey.hpp"
 #include "store/text/json_text.hpp"
 
@@ -166,10 +168,22 @@ private:
         say(code, about, done);
     }
 
+    // QEMU keeps a USB device of the host's by the address that it had; plugged in anew it has
+    // another.
+    void report_replug(const ThingRow& entry)
+    {
+        const auto anew =
+            plugged_in_anew(store_.host().sysfs, entry.name.device_class, entry.json);
+        if (anew)
+            check_.report(Code::usb_replugged,
+                          subject(entry.name.text(), *anew + "; detach it and attach it again"));
+    }
+
     Task<void> judge(const SurveyedEntry& entry)
     {
         if (entry.open) co_return;
         const auto& name = entry.row.name;
+        if (entry.row.state == "present" && entry.shown == Shown::all) report_replug(entry.row);
         if (entry.shown == Shown::unknown) {
             if (!entry.evidence.empty())
                 check_.report(Code::thing_unasked, subject(name.text(), entry.evidence));

@@ -39,4 +39,22 @@ Result<std::string> with_usb_address(const std::string& sysfs, std::string_view 
     return json_with_member(json, kHostDevice, json_object(members));
 }
 
+std::optional<std::string> plugged_in_anew(const std::string& sysfs, std::string_view device_class,
+                                           std::string_view json)
+{
+    const auto port = usb_port_named_by(device_class, json);
+    if (!port || !is_usb_port(*port) || !shows_usb_devices(sysfs)) return std::nullopt;
+    const auto host = json_find(json, kHostDevice);
+    const HostUsb given{json_get_integer(*host, "hostbus").value_or(0),
+                        json_get_integer(*host, "hostaddr").value_or(0)};
+    const auto found = find_usb_device(sysfs, *port);
+    if (found && *found == given) return std::nullopt;
+    const auto shown = [](const HostUsb& usb) -> std::string {
+        return std::to_string(usb.bus) + ":" + std::to_string(usb.address);
+    };
+    return "the host's USB port " + *port +
+           (found ? " has device " + shown(*found) : std::string(" has no device")) +
+           " now, and QEMU was given " + shown(given);
+}
+
 }  // namespace xlstore

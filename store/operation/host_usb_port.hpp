@@ -21,6 +21,13 @@ namespace xlstore {
 Result<std::string> with_usb_address(const std::string& sysfs, std::string_view device_class,
                                      std::string_view json);
 
+/// A thing of class usbdevs (minified) that QEMU was given by bus and address, and whose port has
+/// something else by now: what is to be said of it. Nothing: it is as it was, it names no port, or
+/// sysfs says nothing of USB devices at all.
+[[nodiscard]] std::optional<std::string> plugged_in_anew(const std::string& sysfs,
+                                                         std::string_view device_class,
+                                                         std::string_view json);
+
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_OPERATION_HOST_USB_PORT_HPP_

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "store/os/host_usb.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <optional>
 
 #include "store/os/regular_file.hpp"
@@ -43,6 +46,11 @@ bool is_usb_port(std::string_view name) noexcept
     }
 }
 
+bool shows_usb_devices(const std::string& sysfs)
+{
+    return access((sysfs + "/bus/usb/devices").c_str(), F_OK) == 0;
+}
+
 Result<HostUsb> find_usb_device(const std::string& sysfs, const std::string& port)
 {
     if (!is_usb_port(port))
@@ -55,6 +63,19 @@ Result<HostUsb> find_usb_device(const std::string& sysfs, const std::string& por
         return Error(Errc::refused, "nothing is plugged into the host's USB port " + port,
                      "nothing was changed; 'lsusb -t' shows what is plugged in where");
     return HostUsb{*bus, *address};
+}
+
+std::optional<std::string> find_usb_port(const std::string& sysfs, HostUsb device)
+{
+    std::error_code error;
+    std::filesystem::directory_iterator at(sysfs + "/bus/usb/devices", error);
+    for (; !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
+        std::string name = at->path().filename();
+        if (!is_usb_port(name)) continue;
+        const auto found = find_usb_device(sysfs, name);
+        if (found && *found == device) return name;
+    }
+    return std::nullopt;
 }
 
 }  // namespace xlstore

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The device classes of libxl on a real QEMU: what each sends, what stays in the document.
+#include <filesystem>
 #include <map>
 
+#include "recovery/runs/recover.hpp"
+#include "store/core/journal.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/support/domain_test.hpp"
 
 namespace xlstore::test {
@@ -88,6 +92,67 @@ TEST_F(ClassTest, UsbDeviceThatTheHostHasNotIsRefused)
     EXPECT_TRUE(all_is_settled());
     refused({"attach", "7", "usbdevs", R"({"ctrl":0,"port":1,"type.hostdev":{"hostbus":77}})"}, 1,
             "invalid", "hostaddr");
+}
+
+// A USB device by the host's port. QEMU has none to pass through here: an emulated one stands for it,
+// by the id that it would have.
+class UsbPortTest : public ClassTest {
+protected:
+    void plug_in(const std::string& address)
+    {
+        const std::string device = sysfs_ + "/bus/usb/devices/1-1.4/";
+        std::filesystem::create_directories(device);
+        write_file(device + "busnum", "1\n");
+        write_file(device + "devnum", address + "\n");
+    }
+    /// What a look at the store says of usbdevs/0.1.
+    std::string looked(Store& store)
+    {
+        recovery::Options options;
+        options.mode = recovery::Mode::look;
+        std::string said;
+        options.found = [&](const recovery::Finding& finding) {
+            if (contains(finding.subject, "usbdevs/0.1")) said += finding.evidence;
+        };
+        (void)store.loop().wait_for(recovery::recover(store, options));
+        return said;
+    }
+
+    std::string sysfs_ = store_.directory() / "sys";
+};
+
+TEST_F(UsbPortTest, IsLookedUpAtEachAttachAndByRecovery)
+{
+    const auto store = store_.open();
+    store->host().sysfs = sysfs_;
+    const std::string thing = R"({"ctrl":0,"port":1,"type.hostdev":{"busid":"1-1.4"}})";
+    const auto attached = [&]() -> Outcome {
+        return store->loop().wait_for(attach(*store, *find_domain(store->db(), "7"), "usbdevs",
+                                             thing, Clock::now() + seconds(20)));
+    };
+    EXPECT_TRUE(contains(attached().error().message, "nothing is plugged into"));
+    plug_in("77");  // no such device is there for QEMU: it says so by the address that it was given
+    EXPECT_TRUE(contains(attached().error().message, "1:77"));
+    EXPECT_EQ(entry("0.1"), "");
+    EXPECT_TRUE(all_is_settled());
+
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "device_add",
+                             R"({"driver":"usb-tablet","id":"xenusb-1-77","bus":"xenusb-0.0",)"
+                             R"("port":"1"})"),
+                         "return"));
+    auto hold = store->try_slow_lock(find_domain(store->db(), "7")->id, "test");
+    ASSERT_TRUE(hold && *hold);
+    Journal journal(*store);
+    const auto adopted = store->loop().wait_for(journal.adopt(
+        **hold, ThingName{"usbdevs", "0.1"},
+        R"({"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":77,"busid":"1-1.4"}})",
+        {with_undo(Product{"device", "xenusb-1-77", std::nullopt})}, "test",
+        Clock::now() + seconds(20)));
+    ASSERT_TRUE(adopted) << adopted.error().message;
+    hold->reset();
+    EXPECT_EQ(looked(*store), "");
+    plug_in("78");
+    EXPECT_TRUE(contains(looked(*store), "has device 1:78 now, and QEMU was given 1:77"));
 }
 
 class VcpuTest : public testing::Test {

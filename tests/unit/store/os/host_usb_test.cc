@@ -46,6 +46,24 @@ TEST_F(HostUsbTest, APortIsFoundAgainAfterAReplug)
     EXPECT_EQ(addressed(by_address), by_address);
 }
 
+TEST_F(HostUsbTest, AReplugIsNoticed)
+{
+    const char* json = R"({"type.hostdev":{"hostbus":1,"hostaddr":4,"busid":"1-1.4"}})";
+    const auto said = [&](const char* of) -> std::string {
+        return plugged_in_anew(sysfs_, "usbdevs", of).value_or("");
+    };
+    EXPECT_EQ(said(json), "") << "sysfs shows nothing at all";
+    plug_in("4");
+    EXPECT_EQ(said(json), "");
+    EXPECT_EQ(find_usb_port(sysfs_, HostUsb{1, 4}), "1-1.4");
+    EXPECT_EQ(find_usb_port(sysfs_, HostUsb{1, 5}), std::nullopt);
+    plug_in("9");
+    EXPECT_EQ(said(json), "the host's USB port 1-1.4 has device 1:9 now, and QEMU was given 1:4");
+    std::filesystem::remove_all(sysfs_ + "/bus/usb/devices/1-1.4");
+    EXPECT_EQ(said(json), "the host's USB port 1-1.4 has no device now, and QEMU was given 1:4");
+    EXPECT_EQ(said(R"({"type.hostdev":{"hostbus":1,"hostaddr":4}})"), "");
+}
+
 TEST_F(HostUsbTest, WhatIsNotThereIsSaid)
 {
     EXPECT_EQ(addressed(R"({"type.hostdev":{"busid":"1-2"}})"),
