@@ -14,8 +14,11 @@
 #include "store/model/pci_address.hpp"
 #include "store/operation/cd_nodes.hpp"
 #include "store/operation/host_xenstore.hpp"
+#include "store/operation/host_usb_port.hpp"
 #include "store/operation/pci_owner.hpp"
+#include "store/operation/qemu_notes.hpp"
 #include "store/os/host_pci.hpp"
+#include "store/os/host_usb.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -274,6 +277,34 @@ Task<Result<void>> follow_in_owner_node(Store& store, const DomainRow& domain, c
                                             ", but it is not free yet: " + freed.error().message);
 }
 
+// The host's name of the USB device that a draft is about; "": it is about none, or it is not known.
+std::string usb_port_of_draft(Store& store, const Draft& draft)
+{
+    const auto& json = thing_of_draft(draft);
+    if (const auto named = usb_port_named_by(draft.thing.device_class, json)) return *named;
+    const auto host = json_find(json, "type.hostdev");
+    if (draft.thing.device_class != "usbdevs" || !host) return {};
+    const HostUsb device{json_get_integer(*host, "hostbus").value_or(0),
+                         json_get_integer(*host, "hostaddr").value_or(0)};
+    return find_usb_port(store.host().sysfs, device).value_or("");
+}
+
+// What libxl reads of it in xenstore. That it could not be written is said, and no more: nothing of
+// the guest's depends on it, and xlfsck writes it (5029).
+Task<std::string> follow_in_notes(Store& store, const DomainRow& domain, const Draft& draft,
+                                  Image image, Deadline until)
+{
+    if (draft.verb == Verb::change || image != Image::after || !has_host_xenstore())
+        co_return std::string();
+    const bool there = draft.verb == Verb::add;
+    const auto port = there ? usb_port_of_draft(store, draft) : std::string();
+    auto notes = notes_of(draft.thing, thing_of_draft(draft), domain.domid, there, port);
+    if (notes.empty()) co_return std::string();
+    auto written = co_await write_notes(store.loop(), domain.domid, std::move(notes), until);
+    if (written) co_return std::string();
+    co_return "; libxl's nodes of it could not be written: " + written.error().message;
+}
+
 }  // namespace
 
 Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
@@ -287,6 +318,7 @@ Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
         said += *host;
         auto freed = co_await follow_in_owner_node(store, domain, intent.draft, image, known, until);
         if (!freed) co_return std::move(freed).error();
+        said += co_await follow_in_notes(store, domain, intent.draft, image, until);
         auto medium =
             co_await follow_medium_in_xenstore(store.loop(), domain, intent.draft, image, until);
         if (!medium) co_return std::move(medium).error();

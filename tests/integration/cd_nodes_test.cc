@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The medium of a CD drive is in two primaries: QEMU's drive, and the nodes that libxl keeps in
 // xenstore, which `xl list -l` and a PV front end read. QEMU and xenstored are real.
+#include <map>
+
 #include "tests/support/domain_test.hpp"
 #include "tests/support/scratch_xenstored.hpp"
 
@@ -16,13 +18,41 @@ protected:
     {
         XLSTORE_NEEDS_XENSTORED();
         daemon_ = std::make_unique<ScratchXenstored>(store_.directory() / "xenstored");
-        // As `xl create` of Xen 4.17 left them.
-        for (const char* device : {kBackend, kLibxl}) {
-            tool().write(std::string(device) + "/params", "aio:" + domain_.image('a'));
-            tool().write(std::string(device) + "/type", "qdisk");
-            tool().write(std::string(device) + "/dev", "hdc");
+        // As `xl create` of Xen 4.17 left the domain of the document.
+        const std::string vm = "/vm/" + domain_.material().uuid;
+        tool().write("/libxl/7/type", "hvm");
+        tool().write("/local/domain/7/name", "web");
+        tool().write("/local/domain/7/vm", vm);
+        tool().write(vm + "/uuid", domain_.material().uuid);
+        tool().introduce(7);
+        write_device("vbd", "51712", "qdisk",
+                     {{"params", "qcow2:/srv/xen/web01.qcow2"}, {"type", "qdisk"}, {"dev", "xvda"},
+                      {"mode", "w"}, {"device-type", "disk"}});
+        write_device("vbd", "5632", "qdisk",
+                     {{"params", "aio:" + domain_.image('a')}, {"type", "qdisk"}, {"dev", "hdc"},
+                      {"mode", "r"}, {"device-type", "cdrom"}, {"removable", "1"}});
+        write_device("vif", "0", "vif",
+                     {{"mac", "00:16:3e:1a:2b:3c"}, {"bridge", "xenbr0"}, {"type", "vif"},
+                      {"script", "/etc/xen/scripts/vif-bridge"}, {"hotplug-status", "connected"}});
+    }
+    /// In the three places in which libxl writes one.
+    void write_device(const std::string& kind, const std::string& number, const std::string& back,
+                      const std::map<std::string, std::string>& values)
+    {
+        const std::string note = "/libxl/7/device/" + kind + "/" + number;
+        const std::string front = "/local/domain/7/device/" + kind + "/" + number;
+        const std::string backend = "/local/domain/0/backend/" + back + "/7/" + number;
+        tool().write(note + "/frontend", front);
+        tool().write(note + "/backend", backend);
+        tool().write(front + "/backend", backend);
+        tool().write(front + "/state", "1");
+        tool().write(backend + "/frontend", front);
+        tool().write(backend + "/online", "1");
+        tool().write(backend + "/state", "2");
+        for (const auto& [name, value] : values) {
+            tool().write(note + "/" + name, value);
+            tool().write(backend + "/" + name, value);
         }
-        tool().write(std::string(kLibxl) + "/backend", kBackend);
     }
     XenstoreTool& tool() { return daemon_->tool(); }
     Environment environment(const Environment& more = {}) const
@@ -63,6 +93,23 @@ TEST_F(CdNodesTest, InsertAndEjectAreInBothPrimaries)
     EXPECT_EQ(params(), "");
     EXPECT_EQ(entry("hdc"), "present");
     EXPECT_TRUE(all_is_settled());
+}
+
+// What libxl reads of QEMU's other things.
+TEST_F(CdNodesTest, LibxlsNotesOfAControllerComeAndGoWithIt)
+{
+    const std::string note = "/libxl/7/device/vusb/1";
+    ASSERT_TRUE(ended(on_xen({"attach", "7", "usbctrls", R"({"devid":1,"version":1})"}), 0));
+    EXPECT_EQ(tool().read(note + "/type"), "devicemodel");
+    EXPECT_EQ(tool().read(note + "/num-ports"), "2");
+    EXPECT_EQ(tool().read(note + "/port/2"), "");
+    const Ran asked = on_xen({"--timeout", "0.5", "detach", "7", "usbctrls", "1"});
+    EXPECT_TRUE(ended(asked, 3));
+    EXPECT_EQ(tool().read(note + "/type"), "devicemodel") << "the guest has it yet";
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "system_reset"), "return"));
+    EXPECT_TRUE(ended(on_xen({"--timeout", "20", "wait", "2"}), 0));
+    EXPECT_EQ(tool().read(note + "/type"), std::nullopt);
+    EXPECT_EQ(tool().read(note), std::nullopt);
 }
 
 // A host without Xen, or a drive that xenstore does not have.
@@ -147,7 +194,7 @@ TEST_F(CdNodesTest, WhatXenstoreWasNotToldStaysOpen)
     for (const char* device : {kBackend, kLibxl})
         tool().write(std::string(device) + "/params", "");
     daemon_->stop();
-    const Ran blind = xlfsck(store_.path(), {"-p", "--timeout", "3"}, environment());
+    const Ran blind = xlfsck(store_.path(), {"-p", "--timeout", "1"}, environment());
     EXPECT_NE(blind.status, 0);
     EXPECT_TRUE(contains(blind.out, "xenstore")) << blind.out;
     EXPECT_EQ(cell("SELECT count(*) FROM intent"), "1");
