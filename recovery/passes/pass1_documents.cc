@@ -106,10 +106,12 @@ std::string with_identity(const DomainRow& domain, const std::string& c_info)
     return with_libxl_member("c_info", named, "uuid", json_quote(domain.uuid));
 }
 
-// Its intent was deleted, or lost: nothing else would ever settle it (R10).
+// Its intent was deleted, or lost: nothing else would ever settle it (R10). A thing of xenstore has
+// none: one that is being removed waits for its guest, or for the same request again.
 bool is_orphaned(Db& db, DomainId domain, const ThingRow& entry)
 {
     return entry.state != "present" && entry.state != "stale" &&
+           !(entry.primary == "xenstore" && entry.state == "removing") &&
            !open_intent_of(db, domain, entry.name);
 }
 

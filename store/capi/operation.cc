@@ -16,11 +16,18 @@ namespace xlstore::capi {
 
 namespace {
 
+// 0: a thing of xenstore has no intent.
+std::int64_t number_of(const Done& done)
+{
+    return done.intents.empty() ? 0 : value_of(done.intents.front());
+}
+
 std::vector<std::pair<std::string, std::string>> members_of(const Done& done)
 {
-    return {{"result", json_quote("done")},
-            {"intent", std::to_string(value_of(done.intents.front()))},
-            {"evidence", json_quote(done.evidence)}};
+    std::vector<std::pair<std::string, std::string>> members = {{"result", json_quote("done")}};
+    if (number_of(done) != 0) members.emplace_back("intent", std::to_string(number_of(done)));
+    members.emplace_back("evidence", json_quote(done.evidence));
+    return members;
 }
 
 Work done_work(std::string what, Task<Outcome> task)
@@ -28,7 +35,7 @@ Work done_work(std::string what, Task<Outcome> task)
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
     Answer answer;
-    answer.intent = value_of(done->intents.front());
+    answer.intent = number_of(*done);
     in_words(answer, [&](Answer& words) {
         words.message = std::move(what);
         words.json = json_object(members_of(*done));
@@ -41,7 +48,7 @@ Work wait_work(Task<Outcome> task)
     auto done = co_await std::move(task);
     if (!done) co_return std::move(done).error();
     Answer answer;
-    answer.intent = value_of(done->intents.front());
+    answer.intent = number_of(*done);
     in_words(answer, [&](Answer& words) {
         auto members = members_of(*done);
         members.emplace_back("outcome", json_quote("done"));
@@ -99,7 +106,8 @@ std::string outcome_json(std::size_t number, std::string_view kind, const Reques
         {"thing", json_quote(outcome.thing)},
         {"outcome", json_quote(kOutcomes[told(outcome)])}};
     if (outcome.done) {
-        members.emplace_back("intent", std::to_string(value_of(outcome.done->intents.front())));
+        if (number_of(*outcome.done) != 0)
+            members.emplace_back("intent", std::to_string(number_of(*outcome.done)));
         members.emplace_back("evidence", json_quote(outcome.done->evidence));
     } else {
         members.emplace_back("error", error_json(outcome.done.error()));

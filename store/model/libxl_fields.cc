@@ -46,6 +46,21 @@ constexpr auto kPciDevice = std::to_array<std::string_view>({
     "permissive", "seize", "rdm_policy", "name",
 });
 
+constexpr auto kNic = std::to_array<std::string_view>({
+    "backend_domid", "backend_domname", "devid", "mtu", "vlan", "model", "mac", "ip", "bridge",
+    "ifname", "script", "nictype", "rate_bytes_per_interval", "rate_interval_usecs", "gatewaydev",
+    "trusted",
+});
+
+// vtpms, vkbs, vfbs, vdispls, vsnds, channels: what the library adds stands behind these.
+constexpr auto kDevice = std::to_array<std::string_view>({
+    "backend_domid", "backend_domname", "devid", "uuid",
+});
+
+constexpr auto kShare = std::to_array<std::string_view>({
+    "backend_domid", "backend_domname", "tag", "path", "security_model", "devid",
+});
+
 constexpr auto kUsbController = std::to_array<std::string_view>({
     "type", "devid", "version", "ports", "backend_domid", "backend_domname",
 });
@@ -60,6 +75,10 @@ std::span<const std::string_view> libxl_fields(std::string_view place)
     if (place == "disks") return kDisk;
     if (place == "pcidevs") return kPciDevice;
     if (place == "usbctrls") return kUsbController;
+    if (place == "nics") return kNic;
+    if (place == "p9s") return kShare;
+    for (const std::string_view other : {"vtpms", "vkbs", "vfbs", "vdispls", "vsnds", "channels"})
+        if (place == other) return kDevice;
     return {};
 }
 

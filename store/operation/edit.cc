@@ -200,9 +200,8 @@ void write_array(Db& db, DomainId domain, std::vector<const DocumentThing*> elem
 // Leaves the line of an edit in history. REQUIRES begin_edit(), whose revision it names.
 void add_line(Store& store, HistoryLine line)
 {
-    auto row = store.db()
-                   .prepare("SELECT revision FROM domain WHERE id = ?")
-                   .bind(value_of(*line.domain));
+    auto row =
+        store.db().prepare("SELECT revision FROM domain WHERE id = ?").bind(value_of(*line.domain));
     if (row.step())
         line.evidence = "revision " + std::to_string(row.integer(0)) + ": " + line.evidence;
     Journal(store).add_history(line);
@@ -322,7 +321,7 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
 }
 
 Result<void> put_thing(Store& store, const FastHold& fast, std::string_view device_class,
-                       std::string_view json)
+                       std::string_view json, std::string_view operation)
 {
     auto name = name_of_attach(device_class, json);
     if (!name) return std::move(name).error();
@@ -335,7 +334,7 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
     if (name->key.empty()) name->key = new_key(store.db(), fast.domain());
     const auto entry = read_thing(store.db(), fast.domain(), *name);
     if (primary == Primary::qemu || (entry && entry->primary == "qemu")) return of_qemu(*name);
-    HistoryLine line{fast.domain(), "put thing", *name, {}, "done", {}, "new entry"};
+    HistoryLine line{fast.domain(), std::string(operation), *name, {}, "done", {}, "new entry"};
     DocumentThing thing{std::string(device_class), name->key, 0, *std::move(minified), primary};
     line.medium_after = medium_in(*name, thing.json);
     if (entry) {
@@ -352,7 +351,8 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
     return {};
 }
 
-Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& thing)
+Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& thing,
+                          std::string_view operation)
 {
     const auto entry = read_thing(store.db(), fast.domain(), thing);
     if (!entry)
@@ -361,7 +361,7 @@ Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& t
     if (entry->primary == "qemu") return of_qemu(thing);
     drop(store.db(), entry->id);
     if (thing.device_class == kControllers) place_things(store.db(), fast.domain());
-    HistoryLine line{fast.domain(), "remove thing", thing, {}, "done", {}, "entry removed"};
+    HistoryLine line{fast.domain(), std::string(operation), thing, {}, "done", {}, "entry removed"};
     line.medium_before = medium_in(thing, entry->json);
     add_line(store, std::move(line));
     return {};

@@ -36,12 +36,13 @@ Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t
 Result<void> write_document(Store& store, const FastHold& fast, const Document& document);
 
 /// Adds or replaces one thing of the fast lock. One without identity is always another one, with a
-/// key of its own that no element of this incarnation ever had. Errors: invalid; refused, it is a
-/// thing of QEMU.
+/// key of its own that no element of this incarnation ever had. `operation` is what history calls
+/// it. Errors: invalid; refused, it is a thing of QEMU.
 Result<void> put_thing(Store& store, const FastHold& fast, std::string_view device_class,
-                       std::string_view json);
+                       std::string_view json, std::string_view operation = "put thing");
 /// Takes its entry away. Errors: not_found; refused, it is a thing of QEMU.
-Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& thing);
+Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& thing,
+                          std::string_view operation = "remove thing");
 
 }  // namespace xlstore
 

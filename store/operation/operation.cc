@@ -24,6 +24,7 @@
 #include "store/model/pci_address.hpp"
 #include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
+#include "store/operation/in_xenstore.hpp"
 #include "store/operation/pci_owner.hpp"
 #include "store/qmp/inventory.hpp"
 #include "store/text/json_text.hpp"
@@ -210,11 +211,13 @@ Task<Result<Draft>> complete(Store& store, Engine& engine, Request request, Draf
 }
 
 // What is said of an attach of what is there already, just as it is asked for. Alone it is refused
-// (R16); but a batch that was cut short is given again, and what it had done is not "not done" (R18).
+// (R16); but a batch that was cut short is given again, and what it had done is not "not done"
+// (R18).
 enum class ThereAlready { is_refused, is_done };
 
 // Done, if that is so of each of the drafts.
-Task<std::optional<Done>> all_there(Engine& engine, const std::vector<Draft>& drafts, Deadline until)
+Task<std::optional<Done>> all_there(Engine& engine, const std::vector<Draft>& drafts,
+                                    Deadline until)
 {
     std::optional<Done> done;
     Done there{std::vector<IntentId>(drafts.size()), {}};
@@ -335,6 +338,31 @@ Result<std::vector<Result<Draft>>> drafts_of(const std::string& sysfs,
     return wanted;
 }
 
+// A batch with a thing of xenstore in it: each request for itself, with a hold of its own kind of
+// lock. Those of QEMU have no connection in common then.
+Task<Result<std::vector<RequestOutcome>>> batch_in_turn(Store& store, DomainRow domain,
+                                                        std::vector<Request> requests,
+                                                        Deadline until)
+{
+    std::vector<RequestOutcome> outcomes;
+    std::set<std::string> named;
+    for (const auto& request : requests) {
+        ThingName thing{request.device_class, request.key};
+        if (request.kind == Request::Kind::attach)
+            if (auto name = name_of_attach(request.device_class, request.text))
+                thing = *std::move(name);
+        if (!thing.key.empty() && !named.insert(thing.text()).second)
+            co_return Error(Errc::invalid,
+                            "batch: request " + std::to_string(outcomes.size() + 1) + ": " +
+                                thing.text() + " is named before it, too",
+                            "nothing was changed; name each thing once");
+        outcomes.push_back(RequestOutcome{thing.text(), Error(Errc::no_memory, {})});
+    }
+    for (std::size_t i = 0; i < requests.size(); ++i)
+        outcomes[i].done = co_await perform(store, domain, std::move(requests[i]), until);
+    co_return std::move(outcomes);
+}
+
 }  // namespace
 
 std::string_view kind_name(Request::Kind kind) noexcept
@@ -365,6 +393,17 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
                                                 Deadline until)
 {
     const bool all_or_none = mode == BatchMode::all_or_none;
+    const auto of_xenstore = [&](const Request& request) {
+        return is_in_xenstore(store.db(), domain, request);
+    };
+    if (std::any_of(requests.begin(), requests.end(), of_xenstore)) {
+        if (!all_or_none)
+            co_return co_await batch_in_turn(store, std::move(domain), std::move(requests), until);
+        co_return Error(Errc::invalid,
+                        "batch: a thing of xenstore cannot be one of several that are all done or "
+                        "none",
+                        "nothing was changed; leave --all-or-none away");
+    }
     for (auto& request : requests) {
         auto found = co_await look_up_pci_name(store, request, until);
         if (!found) co_return std::move(found).error();
@@ -409,6 +448,8 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
 
 Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline until)
 {
+    if (is_in_xenstore(store.db(), domain, request))
+        co_return co_await perform_in_xenstore(store, std::move(domain), std::move(request), until);
     if (auto found = co_await look_up_pci_name(store, request, until); !found)
         co_return std::move(found).error();
     auto wanted = draft_of(store.host().sysfs, request);

@@ -54,10 +54,10 @@ TEST_F(ClassTest, UsbControllersOfEachVersion)
     EXPECT_TRUE(all_is_settled());
     refused({"attach", "7", "usbctrls", R"({"type":"devicemodel","devid":4,"version":7})"}, 1,
             "invalid", "version 7");
-    refused({"attach", "7", "usbctrls", R"({"type":"pv","devid":4})"}, 1, "invalid", "pv");
     refused({"attach", "7", "usbctrls", R"({"devid":4,"version":1,"ports":6})"}, 1, "invalid",
             "version 1 has 2 ports");
-    refused({"attach", "7", "nics", R"({"devid":4})"}, 1, "invalid", "vif_ioemu");
+    refused({"attach", "7", "nics", R"({"devid":4,"nictype":"vif_ioemu"})"}, 1, "invalid",
+            "nictype");
 }
 
 TEST_F(ClassTest, UsbDevicesThatQemuEmulates)

@@ -217,8 +217,9 @@ typedef struct xlstore_call {
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
 /* Adds the thing `json`, of `device_class` (an array of the document, or "qemu", "vcpus"), to a
- * running domain. Result: {"result","intent","evidence"}. Errors: all but cancelled and
- * conflict. */
+ * running domain. Result: {"result","intent","evidence"}; of a thing of xenstore without "intent",
+ * for it has none, in doubt neither. Errors: all but cancelled and conflict; io: xenstored could
+ * not be asked. */
 int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
                        const char* json, const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const char* device_class,

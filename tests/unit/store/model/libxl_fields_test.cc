@@ -49,7 +49,7 @@ TEST(LibxlFields, UnknownMemberOrPlaceIsAppended)
 
 TEST(LibxlFields, NamesNoMemberTwice)
 {
-    for (const std::string_view place : {"c_info", "b_info", "disks"}) {
+    for (const std::string_view place : {"c_info", "b_info", "disks", "nics", "p9s", "vtpms"}) {
         const auto fields = libxl_fields(place);
         EXPECT_EQ(std::set<std::string_view>(fields.begin(), fields.end()).size(), fields.size())
             << place;

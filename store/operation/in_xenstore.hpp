@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// One operation on a thing whose primary is xenstore. Its thing lock is the fast lock (R3), and it
+// has no intent: the entry is the record.
+//
+//   attach   fast lock { the device is not there -> entry, committed -> its nodes, one transaction
+//   } detach   fast lock { entry 'removing', committed -> online 0, state 5 }
+//            the back end closes (state 6), or goes; without a lock, until the deadline
+//            fast lock { its nodes, one transaction -> the entry goes }
+//
+// So nothing is in xenstore without an entry (R1, R4, R5), wherever the process dies. A transaction
+// that another client's change made fail is done again, until the deadline.
+//
+// Three outcomes (R18). Not done: the daemon said so, or the connection ended before the commit was
+// sent; the entry is as it was. In doubt: the daemon fell silent over the commit, and asked once
+// more over another connection it did not say either; or the guest has not let go ("asked, waiting
+// for the guest"): the entry stays, and the same request goes on where this one ended. There is no
+// intent, hence no number.
+//
+// An absent device is believed only after its node was written and removed once: the daemon may
+// still have the commit of a client that is dead, and that fails then.
+#ifndef XLSTORE_STORE_OPERATION_IN_XENSTORE_HPP_
+#define XLSTORE_STORE_OPERATION_IN_XENSTORE_HPP_
+
+#include <string>
+
+#include "store/core/store.hpp"
+#include "store/event/loop.hpp"
+#include "store/event/task.hpp"
+#include "store/model/domain_row.hpp"
+#include "store/operation/operation.hpp"
+#include "store/operation/outcome.hpp"
+
+namespace xlstore {
+
+/// Is what `request` is about xenstore's in this domain? Of an attach its JSON says it, else the
+/// entry. False also for what cannot be told: the other way then names the error.
+[[nodiscard]] bool is_in_xenstore(Db& db, const DomainRow& domain, const Request& request);
+
+/// Carries out a request for which is_in_xenstore() holds. Errors: invalid, exists (in xenstore, by
+/// name), not_found, refused (the medium of a drive that is xenstore's; another domain of that
+/// number; the daemon said no), gone, busy, io (could not look: nothing was changed), in_doubt.
+Task<Result<Done>> perform_in_xenstore(Store& store, DomainRow domain, Request request,
+                                       Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_IN_XENSTORE_HPP_

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#include "store/xenstore/device_nodes.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace xlstore::xenstore {
+
+namespace {
+
+std::string domain_path(std::int64_t domid)
+{
+    return "/local/domain/" + std::to_string(domid);
+}
+
+std::uint32_t as_domid(std::int64_t domid)
+{
+    return static_cast<std::uint32_t>(domid);
+}
+
+// The requests of one addition.
+class Addition {
+public:
+    Addition(std::int64_t domid, const XenstoreDevice& device, Transaction in)
+        : device_(device), paths_(device_paths(domid, device)), in_(in)
+    {
+        const auto guest = as_domid(domid);
+        const auto back = as_domid(device.backend_domid);
+        guests_ = {{'n', guest}, {'r', back}};
+        back_ends_ = {{'n', back}, {'r', guest}};
+        guest_ = std::to_string(domid);
+    }
+    std::vector<Request> requests()
+    {
+        list_.push_back(request::remove(paths_.own, in_));
+        write(paths_.own, "frontend", paths_.front);
+        write(paths_.own, "backend", paths_.back);
+        make_anew(paths_.front, guests_);
+        write(paths_.front, "backend", paths_.back);
+        write(paths_.front, "backend-id", std::to_string(device_.backend_domid), &guests_);
+        write(paths_.front, "state", kInitialising, &guests_);
+        for (const auto& key : device_.front)
+            write(paths_.front, key.name, key.value, &guests_);
+        for (const auto& key : device_.fixed)
+            write(paths_.front, key.name, key.value, &back_ends_);
+        make_anew(paths_.back, back_ends_);
+        write(paths_.back, "frontend", paths_.front);
+        for (const auto* node : {&paths_.back, &paths_.own}) {
+            write(*node, "frontend-id", guest_);
+            write(*node, "online", "1");
+            write(*node, "state", kInitialising);
+            for (const auto& key : device_.back)
+                write(*node, key.name, key.value);
+        }
+        return std::move(list_);
+    }
+
+private:
+    static constexpr const char* kInitialising = "1";
+
+    void make_anew(const std::string& node, const Permissions& permissions)
+    {
+        list_.push_back(request::remove(node, in_));
+        list_.push_back(request::make(node, in_));
+        list_.push_back(request::set_permissions(node, permissions, in_));
+    }
+    // Without permissions of its own a node has those of the one above it.
+    void write(const std::string& node, const std::string& key, const std::string& value,
+               const Permissions* permissions = nullptr)
+    {
+        std::string path = node + "/" + key;
+        list_.push_back(request::write(path, value, in_));
+        if (permissions)
+            list_.push_back(request::set_permissions(std::move(path), *permissions, in_));
+    }
+
+    const XenstoreDevice& device_;
+    DevicePaths paths_;
+    Transaction in_;
+    Permissions guests_;
+    Permissions back_ends_;
+    std::string guest_;
+    std::vector<Request> list_;
+};
+
+}  // namespace
+
+std::string listing_path(std::int64_t domid, std::string_view kind)
+{
+    return "/libxl/" + std::to_string(domid) + "/device/" + std::string(kind);
+}
+
+DevicePaths device_paths(std::int64_t domid, std::string_view kind, std::int64_t number)
+{
+    const std::string device = "/" + std::to_string(number);
+    return DevicePaths{listing_path(domid, kind) + device,
+                       domain_path(domid) + "/device/" + std::string(kind) + device,
+                       {}};
+}
+
+DevicePaths device_paths(std::int64_t domid, const XenstoreDevice& device)
+{
+    DevicePaths paths = device_paths(domid, device.kind, device.number);
+    paths.back = domain_path(device.backend_domid) + "/backend/" + device.backend_kind + "/" +
+                 std::to_string(domid) + "/" + std::to_string(device.number);
+    return paths;
+}
+
+bool is_back_end_of(std::string_view recorded, std::int64_t domid, std::int64_t number) noexcept
+{
+    constexpr std::string_view kDomains = "/local/domain/";
+    if (!is_node_path(recorded) || !recorded.starts_with(kDomains)) return false;
+    recorded.remove_prefix(kDomains.size());
+    const auto part = [&recorded] {
+        const auto end = std::min(recorded.find('/'), recorded.size());
+        const auto first = recorded.substr(0, end);
+        recorded.remove_prefix(std::min(end + 1, recorded.size()));
+        return first;
+    };
+    if (!number_of(part()) || part() != "backend") return false;
+    (void)part();  // its kind
+    return number_of(part()) == domid && number_of(part()) == number && recorded.empty();
+}
+
+std::vector<Request> requests_to_add(std::int64_t domid, const XenstoreDevice& device,
+                                     Transaction in)
+{
+    return Addition(domid, device, in).requests();
+}
+
+std::vector<Request> requests_to_remove(const DevicePaths& paths, Transaction in)
+{
+    std::vector<Request> requests;
+    for (const auto* node : {&paths.front, &paths.own, &paths.back})
+        if (!node->empty()) requests.push_back(request::remove(*node, in));
+    return requests;
+}
+
+std::vector<std::string> parents_of(const DevicePaths& paths)
+{
+    std::vector<std::string> parents;
+    const auto above = [](const std::string& path) { return path.substr(0, path.rfind('/')); };
+    for (const auto* node : {&paths.front, &paths.own})
+        parents.push_back(above(*node));  // the kind's
+    if (!paths.back.empty()) {
+        parents.push_back(above(paths.back));      // the guest's, below the kind's
+        parents.push_back(above(parents.back()));  // the kind's
+    }
+    return parents;
+}
+
+}  // namespace xlstore::xenstore

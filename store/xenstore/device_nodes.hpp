@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// The nodes of a device in xenstore, as libxl lays them out: the front end's (the guest may write
+// there), the back end's (its domain may), and libxl's own copy, which neither may write and which
+// alone is believed. Pure functions.
+#ifndef XLSTORE_STORE_XENSTORE_DEVICE_NODES_HPP_
+#define XLSTORE_STORE_XENSTORE_DEVICE_NODES_HPP_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/classes/xenstore_device.hpp"
+#include "store/xenstore/protocol.hpp"
+
+namespace xlstore::xenstore {
+
+/// The paths of one device's nodes.
+struct DevicePaths {
+    std::string own;    ///< /libxl/7/device/vif/0; that it is there is what makes the device there
+    std::string front;  ///< /local/domain/7/device/vif/0
+    std::string back;   ///< /local/domain/0/backend/vif/7/0; "": it has none, or none is known
+};
+
+/// Where libxl lists the devices of a kind: /libxl/7/device/vif
+[[nodiscard]] std::string listing_path(std::int64_t domid, std::string_view kind);
+/// Without the back end's, which the device's JSON alone does not tell.
+[[nodiscard]] DevicePaths device_paths(std::int64_t domid, std::string_view kind,
+                                       std::int64_t number);
+/// With it.
+[[nodiscard]] DevicePaths device_paths(std::int64_t domid, const XenstoreDevice& device);
+
+/// Is `recorded`, the value of a device's "backend" below /libxl, the path of a back end of that
+/// very device? Nothing else is ever taken for a path.
+[[nodiscard]] bool is_back_end_of(std::string_view recorded, std::int64_t domid,
+                                  std::int64_t number) noexcept;
+
+/// What makes the device in transaction `in`, in libxl's order and with its permissions: all three
+/// nodes are taken away first, for without the own one what is left of the others is rubbish.
+[[nodiscard]] std::vector<Request> requests_to_add(std::int64_t domid, const XenstoreDevice& device,
+                                                   Transaction in);
+/// What takes its nodes away.
+[[nodiscard]] std::vector<Request> requests_to_remove(const DevicePaths& paths, Transaction in);
+/// The nodes above one of them that libxl takes away, too, once they are empty: the nearest first.
+[[nodiscard]] std::vector<std::string> parents_of(const DevicePaths& paths);
+
+}  // namespace xlstore::xenstore
+
+#endif  // XLSTORE_STORE_XENSTORE_DEVICE_NODES_HPP_
