@@ -127,6 +127,8 @@ TEST_F(XenstoreTest, EachClassIsAttachedAndDetached)
         EXPECT_EQ(daemon_->tool().permissions(front + "/state"), "n7,r0");
         EXPECT_EQ(daemon_->tool().permissions(back + "/state"), "n0,r7");
         EXPECT_EQ(daemon_->tool().permissions(own + "/state"), "n0");
+        if (one.device_class == std::string("nics"))  // as its hotplug script does
+            daemon_->tool().write(back + "/hotplug-status", "connected");
         EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0));
         close_back_end(back);
         EXPECT_TRUE(ended(xl({"detach", "7", one.device_class, one.key}), 0));
@@ -178,8 +180,8 @@ TEST_F(XenstoreTest, TheGuestIsWaitedFor)
     EXPECT_EQ(entries(), "nics/0 removing");
     EXPECT_EQ(value(kBack + "/online") + value(kBack + "/state"), "05");
     EXPECT_TRUE(contains(xl({"export", "7"}).out, "00:16:3e:aa:bb:01")) << "it is still there";
-    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0))
-        << "a guest that takes its time is no flaw";
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-p"}), 2)) << "the guest must act, nothing else";
+    EXPECT_EQ(entries(), "nics/0 removing");
 
     Child again({binary("xlstore"), "--store", store_.path(), "detach", "7", "nics", "0"});
     ASSERT_TRUE(ended(xl({"attach", "7", "nics", R"({"devid":1})"}), 0)) << "no lock is held";
