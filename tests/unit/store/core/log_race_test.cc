@@ -20,13 +20,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-const sqlite3_io_methods* original = nullptr;
+const sqlite3_io_methods* original_methods = nullptr;
 std::function<void()> in_the_window;  // called once
 
 int unfetch(sqlite3_file* file, sqlite3_int64 offset, void* page)
 {
     if (!page && in_the_window) std::exchange(in_the_window, {})();
-    return original->xUnfetch(file, offset, page);
+    return original_methods->xUnfetch(file, offset, page);
 }
 
 /// From now on the connection's checkpoints call in_the_window.
@@ -35,8 +35,8 @@ void open_the_window(sqlite3* db)
     sqlite3_file* file = nullptr;
     ASSERT_EQ(sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file), SQLITE_OK);
     static sqlite3_io_methods methods;
-    original = file->pMethods;
-    methods = *original;
+    original_methods = file->pMethods;
+    methods = *original_methods;
     methods.xUnfetch = unfetch;
     file->pMethods = &methods;
 }
