@@ -82,10 +82,16 @@ private:
     {
         return std::ranges::find(survey_.open, thing.id) != survey_.open.end();
     }
+    // A detach from xenstore that has not come to its end: the device may be there.
+    [[nodiscard]] static bool is_present(const ThingRow& thing)
+    {
+        return thing.state == "present" ||
+               (thing.primary == "xenstore" && thing.state == "removing");
+    }
     // What the passes before this one leave to this one.
     [[nodiscard]] bool is_settled(const ThingRow& thing) const
     {
-        return !is_open(thing) && (thing.state == "present" || thing.state == "stale");
+        return !is_open(thing) && (is_present(thing) || thing.state == "stale");
     }
 
     XenstoreFinding& add(Code code, std::string subject, std::string evidence)
@@ -114,7 +120,7 @@ private:
             finding.nodes = without(device);
             // QEMU has a part of it, and goes on.
             if (entry && entry->primary == "qemu") finding.can_be_fixed = false;
-            if (!entry || entry->state != "present" || entry->primary == "qemu") return;
+            if (!entry || !is_present(*entry) || entry->primary == "qemu") return;
             finding.name = entry->name;
             finding.then = Then::stale;
         };
@@ -252,7 +258,7 @@ private:
             if (survey_.qemu_was_seen) controller_without_note(entry);
             return;
         }
-        if (entry.primary != "xenstore" || entry.state != "present") return;
+        if (entry.primary != "xenstore" || !is_present(entry)) return;
         if (entry.name.device_class == "usbdevs") {
             without_controller(entry);
             return;

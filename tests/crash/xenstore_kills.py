@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Attach and detach of a nic of xenstore, killed at each stop at a system call in turn.
+
+The real xenstored holds the nodes. After each kill nothing may be in xenstore without an entry (R1). Then either the
+same request is given again, or xlfsck -p recovers, in turn; in the end entry and nodes agree.
+
+    xenstore_kills.py --bin DIR --quiet-xen LIBRARY [--share 1/N]
+
+Status 0: no violation; 77: there is no xenstored."""
+
+import argparse
+import glob
+import os
+import sqlite3
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+UUID = "0badcafe-2222-4333-8444-555566667777"
+DOCUMENT = '{"c_info":{"type":"pv","name":"pv","uuid":"%s"},"b_info":{"type.pv":{}}}' % UUID
+NIC = '{"devid":0,"mac":"00:16:3e:00:00:01"}'
+OWN = "/libxl/7/device/vif/0"
+FRONT = "/local/domain/7/device/vif/0"
+BACK = "/local/domain/0/backend/vif/7/0"
+READ, WRITE, INTRODUCE, ERROR = 2, 11, 8, 16
+KILLED = 99  # killer's own status
+
+
+class Daemon:
+    """The real xenstored, asked with no code of the project's."""
+
+    def __init__(self, directory, library):
+        self.socket = os.path.join(directory, "socket")
+        programs = glob.glob("/usr/lib/xen-*/bin/xenstored")
+        environment = dict(os.environ, LD_PRELOAD=library, XENSTORED_RUNDIR=directory, XENSTORED_PATH=self.socket)
+        self.process = subprocess.Popen(
+            [programs[0], "--no-fork", "--internal-db", f"--pid-file={directory}/pid"], env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 20
+        while True:
+            try:
+                self.connection = socket.socket(socket.AF_UNIX)
+                self.connection.connect(self.socket)
+                return
+            except OSError:
+                self.connection.close()
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+    def ask(self, kind, payload):
+        self.connection.sendall(struct.pack("=IIII", kind, 1, 0, len(payload)) + payload)
+        header = self.connection.recv(16, socket.MSG_WAITALL)
+        answered, _, _, length = struct.unpack("=IIII", header)
+        value = self.connection.recv(length, socket.MSG_WAITALL) if length else b""
+        return None if answered == ERROR else value
+
+    def read(self, path):
+        return self.ask(READ, path.encode() + b"\0")
+
+    def write(self, path, value):
+        self.ask(WRITE, path.encode() + b"\0" + value.encode())
+
+    def end(self):
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class World:
+    def __init__(self, options, directory):
+        self.bin, self.store, self.violations = options.bin, os.path.join(directory, "s"), 0
+        self.daemon = Daemon(directory, options.quiet_xen)
+        self.environment = dict(os.environ, XENSTORED_PATH=self.daemon.socket, ASAN_OPTIONS="detect_leaks=0")
+        document = os.path.join(directory, "pv.json")
+        with open(document, "w", encoding="utf-8") as file:
+            file.write(DOCUMENT)
+        self.must("init")
+        self.must("import", "7", document)
+        self.daemon.write("/local/domain/7/vm", "/vm/" + UUID)
+        self.daemon.ask(INTRODUCE, b"7\0001\0001\0")
+
+    def run(self, *argv):
+        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+
+    def xlstore(self, *words):
+        return self.run(os.path.join(self.bin, "xlstore"), "--store", self.store, *words)
+
+    def must(self, *words):
+        ended = self.xlstore(*words)
+        if ended.returncode != 0:
+            sys.exit(f"an undisturbed command fails: {words}: {ended.stderr}")
+
+    def entry(self):
+        with sqlite3.connect(f"file:{self.store}/store.db?mode=ro", uri=True) as database:
+            row = database.execute("SELECT state FROM thing WHERE class = 'nics'").fetchone()
+        database.close()
+        return row[0] if row else None
+
+    def nodes(self):
+        return [self.daemon.read(path) is not None for path in (OWN, FRONT, BACK)]
+
+    def closed(self):
+        if self.daemon.read(BACK) is not None:
+            self.daemon.write(BACK + "/state", "6")
+
+    def start(self, with_nic):
+        if not any(self.nodes()) and self.entry() is None:
+            if with_nic:
+                self.must("attach", "7", "nics", NIC)
+        elif not with_nic:
+            self.closed()
+            self.must("detach", "7", "nics", "0")
+        elif not all(self.nodes()) or self.entry() != "present":
+            self.start(False)
+            self.start(True)
+        if with_nic:
+            self.closed()
+
+    def violation(self, where, what, ended=None):
+        self.violations += 1
+        print(f"VIOLATION {where}: {what}; entry {self.entry()}, nodes {self.nodes()}"
+              + (f"\n{ended.args} {ended.returncode}\n{ended.stdout}{ended.stderr}" if ended else ""))
+
+    def judge(self, where, number, words):
+        """After the kill: R1, then one of two ways on."""
+        nodes, entry = self.nodes(), self.entry()
+        if len(set(nodes)) != 1:
+            self.violation(where, "some nodes are there, and some are not")
+        if any(nodes) and entry is None:
+            self.violation(where, "R1: nodes without an entry")
+        if number % 2:
+            again = self.xlstore(*words)
+            wanted = (0, 1) if all(nodes) or entry is None else (0,)  # attach: exists; detach: no such entry
+            if again.returncode not in wanted:
+                self.violation(where, "the same request fails", again)
+            if words[0] == "attach" and (self.entry() != "present" or not all(self.nodes())):
+                self.violation(where, "it is not attached", again)
+            if words[0] == "detach" and (self.entry() or any(self.nodes())):
+                self.violation(where, "it is not detached", again)
+            return
+        if all(nodes):
+            self.daemon.write(BACK + "/hotplug-status", "connected")  # as its script does
+        fsck = [os.path.join(self.bin, "xlfsck"), "--store", self.store, "-p"]
+        first, second = self.run(*fsck), self.run(*fsck)
+        if first.returncode not in (0, 1) and not (words[0] == "detach" and first.returncode == 4):
+            self.violation(where, "recovery fails", first)
+        if second.returncode & 1:
+            self.violation(where, "the second run changes something", second)
+        if any(self.nodes()) != (self.entry() not in (None, "stale")):
+            self.violation(where, "entry and nodes do not agree", first)
+
+
+def sweep(world, options, name, words):
+    number, step = options.first, options.step
+    kills = 0
+    while True:
+        world.start(with_nic=name == "detach")
+        killed = world.run(os.path.join(world.bin, "killer"), str(number), "--skip-pure", "--",
+                           os.path.join(world.bin, "xlstore"), "--store", world.store, *words)
+        if killed.returncode != KILLED:
+            if killed.returncode != 0:
+                world.violation(f"{name} {number}", "not killed, and fails", killed)
+            print(f"{name}: {kills} kills, survived at {number}")
+            return
+        kills += 1
+        world.judge(f"{name} {number}", number, words)
+        number += step
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--quiet-xen", required=True)
+    parser.add_argument("--share", default="1/1", help="K/N: each Nth stop from the Kth on")
+    options = parser.parse_args()
+    options.first, options.step = (int(number) for number in options.share.split("/"))
+    if not glob.glob("/usr/lib/xen-*/bin/xenstored"):
+        sys.exit(77)
+    directory = tempfile.mkdtemp(prefix="xlxs-")
+    world = None
+    try:
+        world = World(options, directory)
+        sweep(world, options, "attach", ("attach", "7", "nics", NIC))
+        sweep(world, options, "detach", ("detach", "7", "nics", "0"))
+    finally:
+        if world:
+            world.daemon.end()
+        shutil.rmtree(directory, ignore_errors=True)
+    sys.exit(1 if world.violations else 0)
+
+
+if __name__ == "__main__":
+    main()
