@@ -8,7 +8,7 @@
 //            that its copies of what QEMU has are as QEMU showed           (5029);
 //            that a device can be told by its nodes                        (5030).
 // Relies on  the half that asks QEMU, for what is QEMU's.
-// Leaves     no device without an entry, but for what was answered no, and for 5030.
+// Leaves     no device without an entry (R1), but for what was answered no, and for 5030.
 //
 // A first look takes no lock and no snapshot. What it seems to show is looked for again under the
 // fast lock, the thing lock of these things (R3), in one snapshot: only what that shows is told.

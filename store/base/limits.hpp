@@ -21,7 +21,7 @@ inline constexpr std::size_t qmp_line_bytes_max = 8u << 20;
 inline constexpr std::size_t qmp_depth_max = 64;
 inline constexpr std::size_t qmp_events_max = 10'000;  // between a command and its reply
 inline constexpr std::size_t qmp_foreign_replies_max =
-    1'000;                                              // replies to a dead client's commands
+    1'000;  // replies to a dead client's commands
 // Messages that were meant for the client before us; together they may have as many bytes as a
 // line.
 inline constexpr std::size_t qmp_leftovers_max = 1'000;
@@ -34,12 +34,12 @@ inline constexpr std::size_t listed_bytes_max = 1u << 20;  // of names and files
 // Descriptor sets that one operation sweeps up; the rest is left to the next one.
 inline constexpr std::size_t fdsets_swept_max = 64;
 
-// xenstore. One message's bytes behind its header are the daemon's own bound (XENSTORE_PAYLOAD_MAX),
-// and so is a path's length. What one look takes in is bounded because a guest may write below its
+// xenstore. The bytes of a message behind its header are the daemon's own bound, and so is a path's
+// length. What one look takes in is bounded because a guest may write below its
 // own nodes as much as its quota allows.
 inline constexpr std::size_t xenstore_payload_bytes_max = 4096;
 inline constexpr std::size_t xenstore_path_bytes_max = 3072;
-inline constexpr std::size_t xenstore_nodes_max = 100'000;      // of one listing or tree
+inline constexpr std::size_t xenstore_nodes_max = 100'000;         // of one listing or tree
 inline constexpr std::size_t xenstore_tree_bytes_max = 32u << 20;  // of paths and values
 
 // Text from outside, where it is stored; see store/text/plain_text.hpp.
