@@ -66,18 +66,29 @@ Task<Result<Client>> connect_to_xenstore(Store& store, Deadline until)
     return Client::connect(store.loop(), xenstore::socket_path(), until);
 }
 
+std::string vm_path(const DomainRow& domain)
+{
+    return "/local/domain/" + std::to_string(domain.domid) + "/vm";
+}
+
 // A domid may be another domain's by now: /local/domain/7/vm, which no guest may write, says whose.
+Result<void> judge_domain(const DomainRow& domain, const std::optional<std::string>& vm)
+{
+    const bool same =
+        vm && (*vm == "/vm/" + domain.uuid || (domain.vm_uuid && *vm == "/vm/" + *domain.vm_uuid));
+    if (same) return {};
+    const std::string path = vm_path(domain);
+    return Error(Errc::refused,
+                 "xenstore has another domain of that number, or none: " +
+                     (vm ? path + " names " + json_shown(*vm) : "xenstore has no " + path),
+                 std::string(kUnchanged) + "; 'xl list -v' shows which domains Xen has");
+}
+
 Task<Result<void>> check_domain(Client& client, const DomainRow& domain, Deadline until)
 {
-    const std::string path = "/local/domain/" + std::to_string(domain.domid) + "/vm";
-    auto vm = co_await client.read(path, 0, until);
+    auto vm = co_await client.read(vm_path(domain), 0, until);
     if (!vm) co_return std::move(vm).error();
-    const bool same = *vm && (**vm == "/vm/" + domain.uuid ||
-                              (domain.vm_uuid && **vm == "/vm/" + *domain.vm_uuid));
-    if (same) co_return Result<void>();
-    const std::string found = *vm ? path + " names " + json_shown(**vm) : "xenstore has no " + path;
-    co_return Error(Errc::refused, "xenstore has another domain of that number, or none: " + found,
-                    std::string(kUnchanged) + "; 'xl list -v' shows which domains Xen has");
+    co_return judge_domain(domain, *vm);
 }
 
 Task<void> abort_quietly(Client& client, xenstore::Transaction in, Deadline until)
@@ -90,7 +101,9 @@ std::optional<Error> first_refusal(const std::vector<xenstore::Request>& request
                                    const std::vector<xenstore::Reply>& replies)
 {
     for (std::size_t i = 0; i < replies.size(); ++i) {
-        const bool gone = requests[i].kind == xenstore::Kind::remove && replies[i].error == ENOENT;
+        const bool gone = (requests[i].kind == xenstore::Kind::remove ||
+                           requests[i].kind == xenstore::Kind::read) &&
+                          replies[i].error == ENOENT;
         const bool made = requests[i].kind == xenstore::Kind::make && replies[i].error == EEXIST;
         if (replies[i].error == 0 || gone || made) continue;
         return xenstore::refused(std::string(kind_name(requests[i].kind)) + " " + requests[i].path,
@@ -128,18 +141,17 @@ Task<NodesFate> add_nodes(Client& client, std::int64_t domid, const XenstoreDevi
     for (;;) {
         auto in = co_await client.begin(until);
         if (!in) co_return NodesFate(NodesFate::refused, std::move(in).error());
-        auto there = co_await client.read(paths.own, *in, until);
-        if (there && *there) {
+        // One round for the look and the writes: of a device that is there they are given up.
+        std::vector<xenstore::Request> requests;
+        requests.push_back(xenstore::request::read(paths.own, *in));
+        for (auto& request : xenstore::requests_to_add(domid, device, *in))
+            requests.push_back(std::move(request));
+        auto replies = co_await client.ask(requests, until);
+        if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
+        if (replies->front().error == 0) {
             co_await abort_quietly(client, *in, until);
             co_return NodesFate(NodesFate::there);
         }
-        if (!there) {
-            co_await abort_quietly(client, *in, until);
-            co_return NodesFate(NodesFate::refused, std::move(there).error());
-        }
-        const auto requests = xenstore::requests_to_add(domid, device, *in);
-        auto replies = co_await client.ask(requests, until);
-        if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
         if (auto refusal = first_refusal(requests, *replies)) {
             co_await abort_quietly(client, *in, until);
             co_return NodesFate(NodesFate::refused, *std::move(refusal));
@@ -284,32 +296,53 @@ private:
     // Under the lock: the domain is the one that is meant, and the device is not there.
     Task<Result<void>> look_before(Client& client, Deadline held)
     {
-        auto same = co_await check_domain(client, work_.domain, held);
-        if (!same) co_return same;
-        const std::string device_class = work_.request.device_class;
-        std::int64_t next = 0;
-        if (wants_number(device_class, json_)) {
-            const auto path =
-                xenstore::listing_path(work_.domain.domid, xenstore_kind(device_class));
-            auto there = co_await client.directory(path, 0, held);
-            if (!there) co_return std::move(there).error();
-            for (const auto& name : there->value_or(std::vector<std::string>()))
-                if (const auto number = xenstore::number_of(name))
-                    next = std::max<std::int64_t>(next, std::int64_t{*number} + 1);
+        if (wants_number(work_.request.device_class, json_)) {
+            auto same = co_await check_domain(client, work_.domain, held);
+            if (!same) co_return same;
+            auto next = co_await next_number(client, held);
+            if (!next) co_return std::move(next).error();
+            co_return settle_on(*next);  // above all that are there
         }
-        auto completed = complete(next);
-        if (!completed) co_return std::move(completed).error();
+        if (auto settled = settle_on(0); !settled) co_return settled;
+        std::vector<xenstore::Request> looks;
+        looks.push_back(xenstore::request::read(vm_path(work_.domain)));
+        looks.push_back(xenstore::request::read(paths_.own));
+        auto replies = co_await client.ask(looks, held);
+        if (!replies) co_return std::move(replies).error();
+        if (auto refusal = first_refusal(looks, *replies)) co_return *std::move(refusal);
+        std::optional<std::string> vm;
+        if (replies->front().error == 0) vm = std::move(replies->front().value);
+        if (auto same = judge_domain(work_.domain, vm); !same) co_return same;
+        if (replies->back().error == 0) co_return is_there();
+        co_return Result<void>();
+    }
+
+    Task<Result<std::int64_t>> next_number(Client& client, Deadline held)
+    {
+        const auto path =
+            xenstore::listing_path(work_.domain.domid, xenstore_kind(work_.request.device_class));
+        auto there = co_await client.directory(path, 0, held);
+        if (!there) co_return std::move(there).error();
+        std::int64_t next = 0;
+        for (const auto& name : there->value_or(std::vector<std::string>()))
+            if (const auto number = xenstore::number_of(name))
+                next = std::max<std::int64_t>(next, std::int64_t{*number} + 1);
+        co_return next;
+    }
+
+    // What the device is, and what it is called.
+    Result<void> settle_on(std::int64_t number)
+    {
+        auto completed = complete(number);
+        if (!completed) return std::move(completed).error();
         json_ = std::move(completed->json);
         device_ = std::move(completed->device);
-        auto name = name_of_attach(device_class, json_);
-        if (!name) co_return std::move(name).error();
+        auto name = name_of_attach(work_.request.device_class, json_);
+        if (!name) return std::move(name).error();
         name_ = *std::move(name);
         if (!name_.key.empty()) thing_ = name_.text();
         paths_ = xenstore::device_paths(work_.domain.domid, device_);
-        auto there = co_await client.read(paths_.own, 0, held);
-        if (!there) co_return std::move(there).error();
-        if (*there) co_return is_there();
-        co_return Result<void>();
+        return {};
     }
 
     struct Completed {
