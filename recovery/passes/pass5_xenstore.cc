@@ -20,8 +20,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
-#include <fstream>
 
 #include "recovery/passes/passes.hpp"
 #include "recovery/passes/xenstore_glance.hpp"
@@ -30,6 +28,7 @@
 #include "store/core/journal.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/operation/edit.hpp"
+#include "store/os/host_usb.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
 #include "store/xenstore/xen_device.hpp"
@@ -40,23 +39,6 @@ namespace {
 
 using Then = XenstoreFinding::Then;
 using xenstore::Tree;
-
-// As the kernel names it, by bus and address. `sysfs`: where that is mounted.
-std::optional<std::string> usb_name(const std::string& sysfs, std::int64_t bus,
-                                    std::int64_t address)
-{
-    const auto number = [](const std::filesystem::path& file) {
-        std::int64_t value = -1;
-        std::ifstream(file) >> value;
-        return value;
-    };
-    std::error_code error;
-    for (std::filesystem::directory_iterator i(sysfs + "/bus/usb/devices", error), end;
-         !error && i != end; i.increment(error))
-        if (number(i->path() / "busnum") == bus && number(i->path() / "devnum") == address)
-            return i->path().filename().string();
-    return std::nullopt;
-}
 
 class XenstoreCheck {
 public:
@@ -72,7 +54,7 @@ public:
         survey_.domid = domain.domid;
         survey_.qemu_was_seen = qemu_was_seen;
         survey_.usb_name = [sysfs = store.host().sysfs](std::int64_t bus, std::int64_t address) {
-            return usb_name(sysfs, bus, address);
+            return find_usb_port(sysfs, HostUsb{bus, address});
         };
     }
 

@@ -302,21 +302,25 @@ private:
         if (!devid || *devid < 0) return;
         const std::string note =
             "/libxl/" + std::to_string(survey_.domid) + "/device/vusb/" + std::to_string(*devid);
-        const auto ports =
-            std::clamp<std::int64_t>(json_get_integer(entry.json, "ports").value_or(8), 1, 31);
-        auto& finding =
-            add(Code::copy_differs, entry.name.text(), "QEMU has it, and there is no " + note);
-        finding.nodes = {{note + "/type", "devicemodel"},
-                         {note + "/usb-ver",
-                          std::to_string(json_get_integer(entry.json, "version").value_or(2))},
-                         {note + "/num-ports", std::to_string(ports)}};
-        for (std::int64_t port = 1; port <= ports; ++port)
-            finding.nodes.push_back(
-                {note + "/port/" + std::to_string(port), usb_name(*devid, port).value_or("")});
-        for (const auto& thing : survey_.things)
-            if (thing.name.device_class == "usbdevs" && thing.state == "present" &&
-                json_get_integer(thing.json, "ctrl") == devid)
-                unnamed_device(thing, note, json_get_integer(thing.json, "port").value_or(0));
+        auto nodes = notes_of(entry.name, entry.json, survey_.domid, true, "");
+        std::vector<const ThingRow*> unnamed;
+        for (const auto& thing : survey_.things) {
+            if (thing.name.device_class != "usbdevs" || thing.state != "present" ||
+                json_get_integer(thing.json, "ctrl") != devid)
+                continue;
+            const std::string port =
+                std::to_string(json_get_integer(thing.json, "port").value_or(0));
+            const auto at = std::ranges::find(nodes, note + "/port/" + port, &NodeChange::path);
+            const auto name = usb_name_of(thing);
+            if (name && at != nodes.end())
+                at->value = *name;
+            else
+                unnamed.push_back(&thing);
+        }
+        add(Code::copy_differs, entry.name.text(), "QEMU has it, and there is no " + note).nodes =
+            std::move(nodes);
+        for (const auto* thing : unnamed)
+            unnamed_device(*thing, note, json_get_integer(thing->json, "port").value_or(0));
     }
 
     // What to write of it is not known.
@@ -348,13 +352,6 @@ private:
         return survey_.usb_name(json_get_integer(*host, "hostbus").value_or(0),
                                 json_get_integer(*host, "hostaddr").value_or(0));
     }
-    [[nodiscard]] std::optional<std::string> usb_name(std::int64_t controller,
-                                                      std::int64_t port) const
-    {
-        const auto* thing = usb_device(controller, port);
-        return thing && thing->state == "present" ? usb_name_of(*thing) : std::nullopt;
-    }
-
     // A key of the controller's is all that xenstore has of a USB device.
     void usb_ports()
     {

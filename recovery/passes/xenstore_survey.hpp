@@ -18,14 +18,10 @@
 #include "recovery/base/problem.hpp"
 #include "store/model/domain_traits.hpp"
 #include "store/model/thing_row.hpp"
+#include "store/operation/qemu_notes.hpp"
 #include "store/xenstore/tree.hpp"
 
 namespace xlstore::recovery {
-
-struct NodeChange {
-    std::string path;
-    std::optional<std::string> value;  ///< nothing: it goes, with all that is below it
-};
 
 struct XenstoreFinding {
     Code code;
