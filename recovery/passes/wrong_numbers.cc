@@ -83,6 +83,7 @@ void tell(Check& check, const std::vector<NumberFound>& agreed, const Result<voi
 std::vector<WrongNumber> numbers_of(const std::vector<NumberFound>& found)
 {
     std::vector<WrongNumber> numbers;
+    numbers.reserve(found.size());
     for (const auto& wrong : found)
         numbers.push_back(wrong.number);
     return numbers;

@@ -270,7 +270,7 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
 std::string exchange(const std::string& directory, const std::string& made, OldDatabase& old)
 {
     const std::string database = StorePaths(directory).database();
-    const auto kept = dated_path(StorePaths(directory).replaced_stem());
+    auto kept = dated_path(StorePaths(directory).replaced_stem());
     if (renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, kept.c_str(), RENAME_NOREPLACE) != 0)
         throw IoError(errno, "cannot rename " + made + " to " + kept);
     sync_directory(directory);

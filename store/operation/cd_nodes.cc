@@ -95,7 +95,7 @@ Task<Result<std::optional<CdNodes>>> find_cd_nodes(Loop& loop, std::int64_t domi
 
 std::string cd_params(std::string_view kind, std::string_view disk_json)
 {
-    const auto path = json_get_string(disk_json, "pdev_path").value_or("");
+    auto path = json_get_string(disk_json, "pdev_path").value_or("");
     const auto format = json_get_string(disk_json, "format").value_or("raw");
     if (path.empty() || format == "empty") return {};
     if (kind == "vbd") return path;

@@ -349,7 +349,7 @@ Task<Outcome> Engine::see_through(OpenIntents& open, const std::vector<Fd>& file
         failure = caught();
     }
     if (failure && XLSTORE_MUTATION("doubt after commit 1")) co_return *std::move(failure);
-    if (failure) co_return open.in_doubt_of(*std::move(failure));
+    if (failure) co_return open.in_doubt_of(*failure);
     co_return ended;
 }
 
@@ -407,7 +407,7 @@ Task<Outcome> Engine::ask_again(Intent intent, bool force, Deadline until)
         rest.waits_for_tray = true;
         if (force) open_by_force(rest.plan);
         auto files = co_await open_files(store_->loop(), rest.plan.steps, until);
-        if (!files) co_return open.in_doubt_of(std::move(files).error());
+        if (!files) co_return open.in_doubt_of(files.error());
         if (goes_on) {
             PlanRunner runner(*this, ids_of(open.intents), open.intents.front().asked);
             carried = co_await runner.carry_out(rest, *files, until);
@@ -416,7 +416,7 @@ Task<Outcome> Engine::ask_again(Intent intent, bool force, Deadline until)
     } catch (...) {
         failure = caught();
     }
-    co_return open.in_doubt_of(*std::move(failure));
+    co_return open.in_doubt_of(*failure);
 }
 
 }  // namespace xlstore

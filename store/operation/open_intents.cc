@@ -35,7 +35,7 @@ Error OpenIntents::in_doubt(const std::string& why) const noexcept
     return error;
 }
 
-Error OpenIntents::in_doubt_of(Error failure) noexcept
+Error OpenIntents::in_doubt_of(const Error& failure) noexcept
 {
     Error error = in_doubt(failure.message);
     if (error.message.empty()) {

@@ -28,7 +28,7 @@ struct OpenIntents {
     /// does not suffice for words there are none.
     [[nodiscard]] Error in_doubt(const std::string& why) const noexcept;
     /// The same when an exception was caught: words are had from `doubt`, which goes.
-    [[nodiscard]] Error in_doubt_of(Error failure) noexcept;
+    [[nodiscard]] Error in_doubt_of(const Error& failure) noexcept;
 };
 
 }  // namespace xlstore

@@ -259,8 +259,10 @@ Task<Outcome> perform_one(Store& store, Engine& engine, Request request, Draft w
     const DomainId domain = engine.domain().id;
     Outcome done = Error(Errc::no_memory, {});
     try {
-        std::vector<Request> requests(1, std::move(request));
-        std::vector<Draft> drafts(1, std::move(wanted));
+        std::vector<Request> requests;
+        requests.push_back(std::move(request));
+        std::vector<Draft> drafts;
+        drafts.push_back(std::move(wanted));
         done = co_await perform_under(store, engine, std::move(requests), std::move(drafts),
                                       there_already, until);
     } catch (...) {

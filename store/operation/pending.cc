@@ -182,7 +182,7 @@ Task<std::optional<Outcome>> Engine::take_over(const std::vector<Draft>& wanted,
         failure = caught();
     }
     if (failure->code == Errc::gone) co_return *std::move(failure);
-    co_return open.in_doubt_of(*std::move(failure));
+    co_return open.in_doubt_of(*failure);
 }
 
 }  // namespace xlstore

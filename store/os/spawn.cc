@@ -87,7 +87,7 @@ std::vector<std::string> candidates_of(const std::string& name)
         candidates.push_back(name);
         return candidates;
     }
-    const char* variable = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
+    const char* variable = std::getenv("PATH");
     const std::string path = variable ? variable : "/bin:/usr/bin";
     for (std::size_t from = 0; from <= path.size();) {
         const std::size_t to = std::min(path.find(':', from), path.size());

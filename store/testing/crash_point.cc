@@ -61,7 +61,7 @@ Chosen parse(std::string_view text) noexcept
 bool wished(const char* variable, std::size_t row, std::uint64_t passing) noexcept
 {
     // Read each time and not remembered: a harness forks and sets it in the child.
-    const char* text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe)
+    const char* text = std::getenv(variable);
     for (std::string_view rest = text ? text : ""; !rest.empty();) {
         const auto comma = std::min(rest.find(','), rest.size());
         const Chosen chosen = parse(rest.substr(0, comma));

@@ -13,7 +13,7 @@ namespace xlstore {
 
 void trace(std::size_t row, std::int64_t incarnation, const std::string& detail) noexcept
 {
-    const char* path = std::getenv("XLSTORE_TRACE");  // NOLINT(concurrency-mt-unsafe)
+    const char* path = std::getenv("XLSTORE_TRACE");
     if (!path || !*path) return;
     std::string line = std::to_string(::getpid()) + " " + std::string(kTraceSteps[row].name) + " " +
                        std::to_string(incarnation);
