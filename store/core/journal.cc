@@ -12,8 +12,6 @@
 // only in the transaction that writes the line of history which closes it.
 #include "store/core/journal.hpp"
 
-#include <unistd.h>
-
 #include <set>
 
 #include "store/base/clock.hpp"
@@ -34,11 +32,6 @@
 namespace xlstore {
 
 namespace {
-
-// History is bounded by pruning (store/keep/prune.hpp). Where none runs, every so many rows as many
-// of the oldest beyond this are let go. Rows are counted: a salvage leaves gaps in their numbers.
-constexpr std::int64_t kHistoryRowsUnpruned = 200'000;
-constexpr std::int64_t kHistoryPruneEvery = 1'024;
 
 std::string_view state_during(Verb verb)
 {
@@ -162,21 +155,7 @@ const std::optional<std::string>& shown_by(const Draft& draft, Image image)
                                     : draft.image_neither;
 }
 
-// The path of a medium; of a name that is no path, its protocol alone: the rest may hold a secret.
-std::string path_only(std::string name)
-{
-    return name.empty() || name.front() == '/' ? name : name.substr(0, name.find(':'));
-}
-
 }  // namespace
-
-std::optional<std::string> medium_in(const ThingName& thing, std::string_view json)
-{
-    if (thing.device_class != "disks" || json_get_integer(json, "is_cdrom").value_or(0) == 0)
-        return std::nullopt;
-    auto medium = path_only(json_get_string(json, "pdev_path").value_or(""));
-    return is_utf8(medium) ? medium : plain_text(medium, limits::evidence_bytes_max);
-}
 
 // R15: compare and advance. R8: the state is read in the same transaction, so that either of a
 // destruction and this commit comes first, the other sees it.
@@ -412,7 +391,7 @@ Result<void> Journal::settle_one(const FastHold& fast, Intent intent, Image imag
     if (draft.image_before) line.medium_before = medium_in(draft.thing, *draft.image_before);
     if (const auto& drive = draft.plan.probe.drive; drive && drive->seen_medium)
         line.medium_before =  // QEMU's, should they differ
-            path_only(drive->seen_medium->substr(drive->seen_medium->find(':') + 1));
+            path_of_medium(drive->seen_medium->substr(drive->seen_medium->find(':') + 1));
     if (shown) line.medium_after = medium_in(draft.thing, *shown);
     for (const auto& step : draft.plan.steps)
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
@@ -580,55 +559,6 @@ Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, 
             return {};
         },
         Room::reserve);
-}
-
-namespace {
-
-void bound_history(Db& db)
-{
-    std::int64_t below = 0;
-    {
-        auto row = db.prepare("SELECT id FROM history ORDER BY id DESC LIMIT 1 OFFSET ?1")
-                       .bind(kHistoryRowsUnpruned);
-        if (!row.step()) return;
-        below = row.integer(0) + 1;
-    }
-    db.prepare("UPDATE store SET history_pruned_below = ?").bind(below).run();
-    db.prepare("DELETE FROM history WHERE id < ?").bind(below).run();
-}
-
-}  // namespace
-
-void Journal::add_history(const HistoryLine& line)
-{
-    Db& db = store_.db();
-    db.prepare(
-          "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
-          "image, evidence, pid, program, uid, asked, medium_before, medium_after, author_pid, "
-          "author_program, author_uid) SELECT "
-          "?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-          "?11, ?12, ?13, ?14, ?15, s.pid, s.program, s.uid "
-          "FROM (SELECT 1) LEFT JOIN session s ON s.id = ?16")
-        .bind(now_us())
-        .bind(line.domain ? std::optional(value_of(*line.domain)) : std::nullopt)
-        .bind(line.operation)
-        .bind(line.thing ? std::optional(line.thing->device_class) : std::nullopt)
-        .bind(line.thing ? std::optional(line.thing->key) : std::nullopt)
-        .bind(line.intent ? std::optional(value_of(*line.intent)) : std::nullopt)
-        .bind(line.outcome)
-        .bind(line.image ? std::optional(std::string(image_name(*line.image))) : std::nullopt)
-        .bind(plain_text(line.evidence, limits::evidence_bytes_max))
-        .bind(store_.self().pid)
-        .bind(store_.program())
-        .bind(static_cast<std::int64_t>(getuid()))
-        .bind(line.asked.empty()
-                  ? std::nullopt
-                  : std::optional(plain_text(line.asked, limits::evidence_bytes_max)))
-        .bind(line.medium_before)
-        .bind(line.medium_after)
-        .bind(line.author)
-        .run();
-    if (db.last_insert_id() % kHistoryPruneEvery == 0) bound_history(db);
 }
 
 }  // namespace xlstore

@@ -15,30 +15,11 @@
 #include <vector>
 
 #include "store/core/domain.hpp"
+#include "store/core/history.hpp"
 #include "store/core/store.hpp"
 #include "store/model/intent.hpp"
 
 namespace xlstore {
-
-/// One line of history. Evidence is bounded and printable; neither it nor a medium holds a secret.
-struct HistoryLine {
-    std::optional<DomainId> domain;
-    std::string operation;
-    std::optional<ThingName> thing;
-    std::optional<IntentId> intent;
-    std::string outcome;  ///< done, not done, begun
-    std::optional<Image> image;
-    std::string evidence;
-    std::string asked = {};  ///< names of QMP commands; their arguments may be secret
-    std::optional<std::int64_t> author = {};  ///< session that opened the intent
-    std::optional<std::string> medium_before = {};
-    std::optional<std::string> medium_after = {};
-};
-
-/// What history says of the medium in a CD drive with this JSON: a path; "" for none; of what is no
-/// absolute path (a URI can hold a password) the part before its first colon. Nothing: the thing is
-/// no CD drive.
-[[nodiscard]] std::optional<std::string> medium_in(const ThingName& thing, std::string_view json);
 
 class Journal {
 public:
@@ -97,7 +78,10 @@ public:
                               Room room = Room::ordinary);
 
     /// REQUIRES an open write transaction. This process is named as who wrote the line.
-    void add_history(const HistoryLine& line);
+    void add_history(const HistoryLine& line)
+    {
+        xlstore::add_history(store_.db(), Author{store_.self().pid, store_.program()}, line);
+    }
 
 private:
     Result<void> advance(const FastHold& fast, const SlowHold& hold);

@@ -2,7 +2,7 @@
 #include "store/core/lock_survey.hpp"
 
 #include "store/base/clock.hpp"
-#include "store/core/journal.hpp"
+#include "store/core/history.hpp"
 #include "store/testing/trace.hpp"
 
 namespace xlstore {
@@ -105,8 +105,8 @@ Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force,
                 .bind(now_us())
                 .bind(id)
                 .run();
-            Journal(store).add_history(
-                HistoryLine{domain.id, "break lock", {}, {}, "done", {}, text});
+            add_history(store.db(), Author{store.self().pid, store.program()},
+                        HistoryLine{domain.id, "break lock", {}, {}, "done", {}, text});
             XLSTORE_TRACE("slow.broken", id);
             return store.locks().break_slow(id);
         },

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "store/base/dated_path.hpp"
-#include "store/core/journal.hpp"
+#include "store/core/history.hpp"
 #include "store/core/lock_survey.hpp"
 #include "store/core/store.hpp"
 #include "store/database/new_database.hpp"
@@ -79,7 +79,8 @@ Result<void> Store::settle(Deadline until)
             if (!*sessions) return false;
             alone = std::move(*sessions);
             settle_at(*db_, seen, here);
-            Journal(*this).add_history(HistoryLine{{}, "settle", {}, {}, "done", {}, why->text});
+            add_history(*db_, Author{self().pid, program()},
+                        HistoryLine{{}, "settle", {}, {}, "done", {}, why->text});
             settled_ = true;
             return true;
         };

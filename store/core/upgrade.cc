@@ -11,7 +11,7 @@
 
 #include "schema/steps.hpp"
 #include "store/core/domain.hpp"
-#include "store/core/journal.hpp"
+#include "store/core/history.hpp"
 #include "store/core/lock_survey.hpp"
 #include "store/core/placing.hpp"
 #include "store/database/tables.hpp"
@@ -71,8 +71,8 @@ Result<bool> upgrade_if_alone(Store& store, std::int64_t from, Deadline until)
         alone = std::move(*sessions);
         add_steps(store.db());
         place_all_things(store.db());
-        Journal(store).add_history(
-            HistoryLine{{}, "upgrade", {}, {}, "done", {}, steps_since(from)});
+        add_history(store.db(), Author{store.self().pid, store.program()},
+                    HistoryLine{{}, "upgrade", {}, {}, "done", {}, steps_since(from)});
         return true;
     };
     return store.loop().wait_for(store.with_writer_lock("upgrade", until, section));
