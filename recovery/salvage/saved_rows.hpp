@@ -5,20 +5,14 @@
 #ifndef XLSTORE_RECOVERY_SALVAGE_SAVED_ROWS_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_SAVED_ROWS_HPP_
 
-#include <string>
+#include <cstdint>
 #include <vector>
 
-#include "recovery/base/problem.hpp"
 #include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/loss.hpp"
 #include "store/database/db.hpp"
 
 namespace xlstore::recovery {
-
-struct Loss {
-    Code code;  ///< row_lost, row_rebuilt, row_set_aside
-    std::string subject;
-    std::string why;
-};
 
 /// `ids_from`: every id given from now on is greater, and than any that can be read (R17).
 /// REQUIRES a transaction of `into`, whose tables are empty. @throws DbError

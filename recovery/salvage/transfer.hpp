@@ -12,7 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "recovery/salvage/saved_rows.hpp"
+#include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/loss.hpp"
+#include "store/database/db.hpp"
 #include "store/model/plan.hpp"
 
 namespace xlstore::recovery {
