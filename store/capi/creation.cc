@@ -64,7 +64,8 @@ Work begin_work(std::shared_ptr<State> state, Task<Result<Creation>> task)
     } catch (const std::bad_alloc&) {
         failure = caught();  // the creation was not moved yet
     }
-    if (failure) co_return co_await creation->give_up(*std::move(failure));
+    if (failure)  // NOLINTNEXTLINE(bugprone-use-after-move): see above
+        co_return co_await creation->give_up(*std::move(failure));
     co_return answer;
 }
 

@@ -254,7 +254,7 @@ int32_t finish_waiting(State& state, Work work, xlstore_result** out)
 Result<void> begin(State& state, Work work, xlstore_callback callback, void* userdata,
                    xlstore_op** out)
 {
-    auto op = std::make_unique<xlstore_op>(state, callback, userdata);
+    std::unique_ptr<xlstore_op> op(new xlstore_op{state, callback, userdata});
     xlstore_op& started = *op;
     started.task.emplace(drive(state, started, std::move(work)));
     state.running.push_back(std::move(op));

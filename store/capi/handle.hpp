@@ -243,8 +243,8 @@ struct xlstore_op {
     xlstore::capi::State& state;
     xlstore_callback callback;
     void* userdata;
-    xlstore_result result;
-    std::optional<xlstore::Task<void>> task;
+    xlstore_result result = {};
+    std::optional<xlstore::Task<void>> task = {};
     bool delivered = false;
 };
 

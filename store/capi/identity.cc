@@ -78,6 +78,7 @@ Result<Work> preserve_of(State& state, const char* domain, const char* name, con
 std::string quoted(const std::vector<std::string>& texts)
 {
     std::vector<std::string> all;
+    all.reserve(texts.size());
     for (const auto& text : texts)
         all.push_back(json_quote(text));
     return joined(all);

@@ -210,7 +210,9 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
         return query(store, sql, parameters, parameters_count, call,
                      [&](const auto& names, const auto& cells) {
                          std::vector<const char*> heads;
+                         heads.reserve(names.size());
                          std::vector<const char*> values;
+                         values.reserve(cells.size());
                          for (const auto& name : names)
                              heads.push_back(name.c_str());
                          for (const auto& cell : cells)

@@ -146,6 +146,7 @@ Work batch_work(Store& store, DomainRow domain, std::vector<Request> requests, B
                 Deadline until)
 {
     std::vector<std::string> kinds;
+    kinds.reserve(requests.size());
     for (const auto& request : requests)
         kinds.emplace_back(kind_name(request.kind));
     const std::string subject = domain.subject();

@@ -121,7 +121,7 @@ std::vector<Product> recorded_products(Db& db, const ThingRow& entry)
     }
     if (ordered) return products;
     // Rows of a store of release 0.1 say neither order nor undo.
-    const auto told = products_of(entry);
+    auto told = products_of(entry);
     const bool same = told.size() == products.size() &&
                       std::all_of(told.begin(), told.end(),
                                   [&](const Product& p) { return has_product(products, p); });

@@ -134,7 +134,7 @@ std::string percent_encoded(const std::string& path)
 }  // namespace
 
 Db::Db(const std::string& path, Mode mode, Durability durability, std::string shown)
-    : path_(shown.empty() ? path : std::move(shown))
+    : path_(shown.empty() ? path : shown)
 {
     int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
     std::string name = path;

@@ -123,11 +123,13 @@ Result<void> run_query(Db& db, const std::string& sql,
                 sqlite3_bind_text(prepared, number, value->data(), static_cast<int>(value->size()),
                                   SQLITE_STATIC);
         std::vector<std::string> names;
+        names.reserve(static_cast<std::size_t>(sqlite3_column_count(prepared)));
         for (int i = 0; i < sqlite3_column_count(prepared); ++i)
             names.emplace_back(sqlite3_column_name(prepared, i));
         int rc = SQLITE_ROW;
         while ((rc = sqlite3_step(prepared)) == SQLITE_ROW) {
             std::vector<QueryCell> cells;
+            cells.reserve(names.size());
             for (int i = 0; i < static_cast<int>(names.size()); ++i)
                 cells.push_back(cell_of(prepared, i));
             if (!row(names, cells)) return {};

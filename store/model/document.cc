@@ -206,6 +206,7 @@ std::string document_text(const std::vector<DocumentMember>& members,
         arrays[thing.device_class][thing.position].push_back(thing.json);
 
     std::vector<const DocumentMember*> ordered;
+    ordered.reserve(members.size());
     for (const DocumentMember& member : members)
         ordered.push_back(&member);
     std::stable_sort(

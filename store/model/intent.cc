@@ -32,6 +32,7 @@ std::string_view image_name(Image image) noexcept
 std::vector<IntentId> ids_of(const std::vector<Intent>& intents)
 {
     std::vector<IntentId> ids;
+    ids.reserve(intents.size());
     for (const auto& intent : intents)
         ids.push_back(intent.id);
     return ids;

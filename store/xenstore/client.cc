@@ -223,6 +223,7 @@ Task<Result<std::vector<Reply>>> Client::ask(std::vector<Request> requests, Dead
         if (!received) co_return std::move(received).error();
     }
     std::vector<Reply> in_order;
+    in_order.reserve(ids.size());
     for (const auto id : ids)
         in_order.push_back(std::move(replies[id]));
     cancelled.finished = true;
