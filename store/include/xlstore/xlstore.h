@@ -260,8 +260,9 @@ int32_t xlstore_eject_start(xlstore_store* store, const char* domain, const char
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
-/* PCI devices. QEMU's part of one is the store's; the hypervisor's (permissions, interrupts,
- * assignment, reset) is the embedder's, by this hook. Without it, attaching and detaching things of
+/* PCI devices. QEMU's part of one is the store's, and its owner's node in xenstore; the
+ * hypervisor's (permissions, interrupts, assignment, reset), and libxl's list below backend/pci, is
+ * the embedder's, by this hook. Without it, attaching and detaching things of
  * class pcidevs in QEMU is refused, and so is their part of a creation, which is a note then.
  *
  * The hook is called after QEMU has added the device and before the commit that says so; when QEMU
@@ -378,8 +379,8 @@ int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_ou
 /* Commit 2. `seen` closes the intent with that image; XLSTORE_SEEN_NOTHING leaves it open, with
  * `evidence` noted, and returns XLSTORE_E_IN_DOUBT; so does any failure to write it (a
  * lock that cannot be acquired in time, a lost hold, a full disk). `evidence`, one line, goes into
- * history. Errors besides: gone, not_found, invalid (that image cannot be; places), refused (the descriptor
- * given to intend is no longer connected to QEMU; then the intent stays open), order. */
+ * history. Errors besides: gone, not_found, invalid (that image cannot be; places), refused (the
+ * descriptor given to intend is no longer connected to QEMU; then the intent stays open), order. */
 int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const char* evidence,
                        const xlstore_call* call);
 /* The guest has been asked to let go: written down before it is waited for. */

@@ -99,6 +99,13 @@ TEST_F(ExternalQmpTest, EntryOfWhichNothingIsKnownIsReplacedByItselfAlone)
     EXPECT_EQ(intend("usbdevs", R"({"ctrl":0,"port":1})", plan), std::nullopt);
 }
 
+// The class makes the plan of a PCI device, as of others.
+TEST_F(ExternalQmpTest, APciDeviceNeedsNoPlan)
+{
+    EXPECT_EQ(intend("pcidevs", R"({"bus":4})"), std::nullopt) << message_;
+    EXPECT_EQ(intend("pcidevs", R"({"name":"gpu"})"), Errc::invalid);
+}
+
 TEST_F(ExternalQmpTest, TwoPciDevicesByNameAreTwoThings)
 {
     have("present", "pcidevs", "#4", R"({"name":"gpu"})", {"pt-gpu"});

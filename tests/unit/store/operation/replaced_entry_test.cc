@@ -251,5 +251,41 @@ TEST_F(ReplacedEntryTest, AddWithoutAnIdentityGetsAKeyOfItsOwn)
     EXPECT_NE(keys[0], keys[1]);  // though the first is gone
 }
 
+// libxl's id of a PCI device has no segment (R16): also of an entry that no row says the products
+// of, as that of an imported document.
+TEST_F(ReplacedEntryTest, IdThatAnotherSegmentsDeviceHasIsRefused)
+{
+    store_->db()
+        .prepare(
+            "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+            "VALUES (?, 'pcidevs', '0000:03:00.0', 0, 'qemu', 'present', '{\"bus\":3}', 1)")
+        .bind(value_of(id_))
+        .run();
+    const auto refused = open(draft_hot_plug("pcidevs", R"({"bus":3,"domain":1})"));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::exists);
+    EXPECT_NE(refused.error().message.find("pci-pt-03_00.0\" belongs to pcidevs/0000:03:00.0"),
+              std::string::npos)
+        << refused.error().message;
+    // What is stale has nothing, and is not in the way.
+    store_->db().prepare("UPDATE thing SET state = 'stale' WHERE class = 'pcidevs'").run();
+    const auto added = open(draft_hot_plug("pcidevs", R"({"bus":3,"domain":1})"));
+    ASSERT_TRUE(added) << added.error().message;
+}
+
+// An external QMP client says where QEMU put it.
+TEST_F(ReplacedEntryTest, APciDevicesPlaceIsInItsEntry)
+{
+    const auto added = open(draft_hot_plug("pcidevs", R"({"bus":3,"vfunc_mask":1})"));
+    ASSERT_TRUE(added) << added.error().message;
+    under_hold([&](Journal& journal, SlowHold& hold) {
+        auto intent = *read_intent(store_->db(), *added);
+        intent.address = R"({"pci-pt-03_00.0":{"addr":"05.1"}})";
+        return journal.settle(hold, std::vector<Intent>(1, intent), Image::after, "test", soon());
+    });
+    EXPECT_EQ(cell("SELECT json FROM thing WHERE class = 'pcidevs'"),
+              R"({"bus":3,"vdevfn":41,"vfunc_mask":1,"rdm_policy":"strict"})");
+}
+
 }  // namespace
 }  // namespace xlstore
