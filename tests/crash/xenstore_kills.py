@@ -3,7 +3,7 @@
 """Attach and detach of a nic of xenstore, killed at each stop at a system call in turn.
 
 The real xenstored holds the nodes. After each kill nothing may be in xenstore without an entry (R1). Then either the
-same request is given again, or xlfsck -p recovers, in turn; in the end entry and nodes agree.
+same request is given again, or xlfsck -y recovers, in turn; in the end entry and nodes agree.
 
     xenstore_kills.py --bin DIR --quiet-xen LIBRARY [--share 1/N]
 
@@ -136,7 +136,9 @@ class World:
             self.violation(where, "R1: nodes without an entry")
         if number % 2:
             again = self.xlstore(*words)
-            wanted = (0, 1) if all(nodes) or entry is None else (0,)  # attach: exists; detach: no such entry
+            wanted = (0,)
+            if entry is None or (words[0] == "attach" and all(nodes)):
+                wanted = (0, 1, 4)  # it is there already; there is no such entry any more
             if again.returncode not in wanted:
                 self.violation(where, "the same request fails", again)
             if words[0] == "attach" and (self.entry() != "present" or not all(self.nodes())):
@@ -146,9 +148,9 @@ class World:
             return
         if all(nodes):
             self.daemon.write(BACK + "/hotplug-status", "connected")  # as its script does
-        fsck = [os.path.join(self.bin, "xlfsck"), "--store", self.store, "-p"]
+        fsck = [os.path.join(self.bin, "xlfsck"), "--store", self.store, "-y"]
         first, second = self.run(*fsck), self.run(*fsck)
-        if first.returncode not in (0, 1) and not (words[0] == "detach" and first.returncode == 4):
+        if first.returncode not in (0, 1):
             self.violation(where, "recovery fails", first)
         if second.returncode & 1:
             self.violation(where, "the second run changes something", second)
