@@ -97,7 +97,7 @@ void Transfer::rebuild_domains()
             rebuilt_domains_.insert(id);
             uuids.erase(id);
         });
-    if (!all_named) not_all("domains", "domain");
+    if (!all_named) not_all("domains", !domains_.empty());
     for (const auto& [id, uuid] : uuids)
         if (!domains_.contains(id)) lost("incarnation " + std::to_string(id), "uuid " + uuid);
 }

@@ -82,7 +82,7 @@ void Transfer::members()
             put("document_member", member, what);
         });
     if (all_named) return;
-    not_all("members of documents", "document_member");
+    not_all("members of documents", !found.empty());
     for (const auto id : kept_)
         if (!is_over(id) && !found.contains(Key(id, "b_info"))) note_lost_member(id, "b_info");
 }

@@ -59,19 +59,19 @@ void Transfer::rebuilt(const std::string& what, const std::string& why)
     losses_.push_back({Code::row_rebuilt, what, why});
 }
 
-// Neither table nor index could be read to its end. What was found page by page came back all the
-// same: that it is lost is said only where there is nothing of it.
-void Transfer::not_all(const std::string& what, const std::string& table)
+// Neither table nor index could be read to its end. What was read all the same is back, also page by
+// page: that it is lost is said only where there is nothing of it.
+void Transfer::not_all(const std::string& what, bool any)
 {
-    if (from_.scanned(table).empty())
+    if (!any)
         lost(
             what,
             "table and index are damaged, and no page has one: whether there were any, is not known");
     else
         rebuilt(
             what,
-            "table and index are damaged: rows were read page by page; whether there were more, "
-            "is not known");
+            "table and index are damaged: what could be read is back; whether there was more, is not "
+            "known");
 }
 
 // Where to stop looking behind the damage.
@@ -228,7 +228,9 @@ bool Transfer::has_column(const char* table, const char* column)
 // A table that nothing hangs on.
 void Transfer::loose_rows(const std::string& table)
 {
+    bool any = false;
     const bool whole = from_.rows_by_id(table, highest(table), [&](const Row& row) {
+        any = true;
         note_id(table, row.integer("id"));
         if (row.cells().contains("domain")) note_id("domain", row.integer("domain"));
         const auto what = table + " " + std::to_string(row.integer("id"));
@@ -237,7 +239,7 @@ void Transfer::loose_rows(const std::string& table)
         else
             quarantine_row(table, row, what, "its column " + row.damaged().front() + " is damaged");
     });
-    if (!whole) not_all("rows of " + table, table);
+    if (!whole) not_all("rows of " + table, any);
 }
 
 // R22. Their ids are those of incarnations.

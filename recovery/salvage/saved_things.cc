@@ -79,7 +79,7 @@ void Transfer::rebuild_things()
             rebuilt(name_of(thing), "the entry has its key alone");
             things_.emplace(id, std::move(thing));
         });
-    if (!all_named) not_all("entries", "thing");
+    if (!all_named) not_all("entries", !things_.empty());
 }
 
 void Transfer::things()
@@ -148,7 +148,7 @@ void Transfer::read_products()
             "product", "SELECT " + names + " FROM product INDEXED BY product_thing",
             std::string("thing %s, domain %s, kind %s, name %s") + (has_image ? ", image %s" : ""),
             take_name))
-        not_all("what things are made of in QEMU", "product");
+        not_all("what things are made of in QEMU", !products_.empty());
 }
 
 std::vector<Product> Transfer::products_of(std::int64_t thing) const

@@ -44,7 +44,7 @@ private:
     // What all of it needs; the rows that belong to no domain (saved_rows.cc).
     void lost(const std::string& what, const std::string& why);
     void rebuilt(const std::string& what, const std::string& why);
-    void not_all(const std::string& what, const std::string& table);
+    void not_all(const std::string& what, bool any);
     [[nodiscard]] std::int64_t highest(const std::string& table) const;
     void read(Rows& rows, const std::string& table, const char* index = nullptr,
               const char* order = nullptr);
