@@ -181,7 +181,7 @@ std::optional<Product> device_behind(const std::string& backend)
 
 // Block nodes with a known owner; and whose the others are.
 struct NodeOwners {
-    std::set<std::string> of_somebody_known;
+    std::set<std::string> of_known_owner;
     std::map<std::string, std::string> path_of_device;  // by node
     std::map<std::string, std::string> top;             // by node: the one on which none depends
     std::map<std::string, std::size_t> depth;           // how many depend on it
@@ -205,7 +205,7 @@ NodeOwners owners_of(const BlockGraph& graph, const Grouping& unmanaged)
         for (const auto number : above) {
             if (const auto it = graph.node.find(number); it != graph.node.end()) {
                 if (!unmanaged.has("node", it->second)) {
-                    owners.of_somebody_known.insert(product.name);
+                    owners.of_known_owner.insert(product.name);
                 } else if (const auto height = height_of(it->second); height < least) {
                     least = height;
                     owners.top[product.name] = it->second;
@@ -215,7 +215,7 @@ NodeOwners owners_of(const BlockGraph& graph, const Grouping& unmanaged)
                 if (device && unmanaged.has(device->kind, device->name))
                     owners.path_of_device[product.name] = path_of(*device);
                 else
-                    owners.of_somebody_known.insert(product.name);
+                    owners.of_known_owner.insert(product.name);
             }
         }
     }
@@ -331,7 +331,7 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& t
     }
     const NodeOwners nodes = owners_of(graph, grouping);
     (void)grouping.take([&](const Product& p) {
-        return p.kind == "node" && nodes.of_somebody_known.contains(p.name);
+        return p.kind == "node" && nodes.of_known_owner.contains(p.name);
     });
 
     std::vector<VcpuSlot> slots;

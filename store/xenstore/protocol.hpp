@@ -7,7 +7,7 @@
 // protocol is a header of 16 bytes and a payload of at most 4096. So nothing has to be installed
 // for it, and it is always built in.
 //
-// The daemon's answers are untrusted: a guest writes below its own nodes whatever bytes it likes,
+// The daemon's answers are untrusted: a guest writes any bytes below its own nodes,
 // and what listens on a socket need not be a xenstored. A length, an id or a type that cannot be
 // ends the conversation; a value is bytes until one of the readers below has looked at it. One
 // thread.

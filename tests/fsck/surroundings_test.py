@@ -83,7 +83,7 @@ class Surroundings(unittest.TestCase):
             self.assertEqual(self.findings(mode, 0), {})
         self.assertEqual(len(list(self.run_dir.iterdir())), 2)
 
-    def test_socket_at_which_nobody_listens_is_removed(self):
+    def test_socket_at_which_no_process_listens_is_removed(self):
         names = ["qmp-4711", "qmp-4712-3"]
         for name in names:
             self.listener(name).close()
@@ -94,7 +94,7 @@ class Surroundings(unittest.TestCase):
         self.assertEqual(list(self.run_dir.iterdir()), [])
         self.assertEqual(self.findings("-p", 0), {})
 
-    def test_socket_at_which_somebody_listens_stays(self):
+    def test_socket_at_which_a_process_listens_stays(self):
         self.listener("qmp-4711")
         (served,) = self.findings("-y", 2)["socket_served"]
         self.assertIn(f"pid {os.getpid()} ", served[1])

@@ -65,7 +65,7 @@ private:
 
 // ---- xlstore locks ----
 
-TEST_F(LocksCommandTest, HolderAndWaitersAreListedAndNobodyAfterAKill)
+TEST_F(LocksCommandTest, HolderAndWaitersAreListedAndNoneAfterAKill)
 {
     Stopping holder(store_, insert('b'), "qmp.after_connect");
     ASSERT_TRUE(holder.stopped());

@@ -55,7 +55,7 @@ protected:
     ScratchStore store_;
 };
 
-TEST_F(LogTest, EndlessReaderIsNamedAndHoldsNobodyUp)
+TEST_F(LogTest, EndlessReaderIsNamedAndHoldsNoWriterUp)
 {
     const auto store = store_.open();
     ASSERT_NO_FATAL_FAILURE(commit(*store, 1));
@@ -92,7 +92,7 @@ TEST_F(LogTest, EndlessReaderIsNamedAndHoldsNobodyUp)
 
 // Closing any descriptor of a file drops the process's own POSIX locks on it, and SQLite has such
 // locks on these three: only SQLite may open and close them.
-TEST_F(LogTest, NobodyButSqliteOpensAndClosesItsFiles)
+TEST_F(LogTest, OnlySqliteOpensAndClosesItsFiles)
 {
     if (!strace_works()) GTEST_SKIP() << "strace is not there or may not trace";
     const ScratchDomain domain(store_);

@@ -107,7 +107,7 @@ TEST_F(LookTest, ReadOnlyMountWillDo)
     found_both(look(before));
 }
 
-TEST_F(LookTest, SomebodyWhoMayOnlyReadCanLook)
+TEST_F(LookTest, UserWhoMayOnlyReadCanLook)
 {
     const auto* group = getgrnam("nogroup");
     if (geteuid() != 0 || !group) GTEST_SKIP() << "not root: another user cannot be played";

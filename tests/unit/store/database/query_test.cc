@@ -56,7 +56,7 @@ TEST_F(QueryTest, TablesSchemaAndTableValuedFunctionsMayBeRead)
         EXPECT_TRUE(ask(sql)) << sql;
 }
 
-TEST_F(QueryTest, WhateverDoesMoreThanReadIsRefused)
+TEST_F(QueryTest, WhatDoesMoreThanReadIsRefused)
 {
     const auto before = test::dump(scratch_.path());
     for (const char* sql :

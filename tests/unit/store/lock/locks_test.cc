@@ -506,7 +506,7 @@ TEST_F(LocksTest, WaitsOfOneSessionAreToldLongestFirst)
     EXPECT_FALSE(locks.waiter(6));
 }
 
-TEST_F(LocksTest, ClaimOfWhoeverWaitedIsAsOldAsItsHold)
+TEST_F(LocksTest, ClaimOfAProcessThatWaitedIsAsOldAsItsHold)
 {
     const Locks locks = open();
     auto held = take(locks, loop_, LockKind::slow, 7);

@@ -178,7 +178,7 @@ TEST(JsonText, RefusesASampleCutAtAnyLength)
 
 // What was not checked first may give nonsense, but is not read beyond its end (the sanitizers
 // look on).
-TEST(JsonText, StaysWithinTextThatNobodyChecked)
+TEST(JsonText, StaysWithinTextThatWasNotChecked)
 {
     const std::string whole = minify(sample("all-device-kinds.json")) + R"("\ud83d\ude00\"")";
     const auto use = [](const std::string& text) {

@@ -51,7 +51,7 @@ TEST(PlainText, CutsBetweenTwoCharactersAndSaysSo)
 }
 
 // What --json, SQL's json functions and terminals rely on, for any bytes at all.
-TEST(PlainText, IsJsonMaterialWhateverItIsMadeOf)
+TEST(PlainText, IsJsonMaterialOfAnyBytes)
 {
     std::mt19937 random(20'261'129);
     const std::array pieces = {"a"s,        "\""s,       "\\"s,   "ä"s,      "\xc3"s, "\xa4"s,
@@ -76,7 +76,7 @@ TEST(PlainText, IsJsonMaterialWhateverItIsMadeOf)
 }
 
 // Errors quote what callers gave; their JSON is JSON.
-TEST(PlainText, AnErrorIsJsonWhateverItQuotes)
+TEST(PlainText, AnErrorIsJsonWithAnyQuotation)
 {
     const Error error(Errc::invalid, "cannot open /a\xff\xc3\x1b", "name \xe4\xb8");
     const auto checked = json_minify(error_json(error), "error");
