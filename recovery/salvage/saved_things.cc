@@ -140,7 +140,8 @@ void Transfer::read_products()
     const auto take_name = [&](Row row) {
         const auto thing = things_.find(row.integer("thing"));
         const bool stale = thing != things_.end() && thing->second.text("state") == "stale";
-        row.set("claimed", std::int64_t{stale ? 0 : 1});
+        if (from_.has_column("product", "claimed"))  // an older release's has none
+            row.set("claimed", std::int64_t{stale ? 0 : 1});
         take(std::move(row));
     };
     if (!whole &&
