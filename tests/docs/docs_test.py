@@ -373,6 +373,17 @@ class Sources(unittest.TestCase):
                 for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 100]
         self.assertEqual(long, [])
 
+    def test_the_actor_is_named(self):
+        """A pronoun for a process or a person hides who acts (CONTRIBUTING.md, style). The steps of 0.1 are kept."""
+        words = re.compile(r"\b(?:no|some)" r"body\b|\bwho" r"ever\b|\bwhat" r"ever\b|\bwhich" r"ever\b", re.IGNORECASE)
+        files = [path for folder in ("store", "recovery", "tools", "tests", "schema") for path in (SOURCE / folder).rglob("*")
+                 if path.suffix in (".c", ".cc", ".h", ".hpp", ".md", ".py", ".sh", ".sql", ".txt", ".1", ".8")
+                 and not re.match(r"000[123]_", path.name)] + list(SOURCE.glob("*.md"))
+        self.assertGreater(len(files), 400)
+        found = [f"{path.relative_to(SOURCE)}: {match}" for path in files
+                 for match in words.findall(path.read_text(encoding="utf-8", errors="replace"))]
+        self.assertEqual(found, [])
+
     def test_the_places_that_contributing_names_exist(self):
         page = read("CONTRIBUTING.md")
         places = re.findall(r"`((?:store|recovery|tools|tests|schema)/[\w/.]+)`", page)
