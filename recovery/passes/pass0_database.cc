@@ -29,7 +29,7 @@ namespace xlstore::recovery {
 
 namespace {
 
-// Fixed in 3.51.3, and in the branches 3.50 (.7) and 3.44 (.6). See DESIGN 4.
+// Fixed in 3.51.3, and in the branches 3.50 (.7) and 3.44 (.6). See DESIGN.md, Locks.
 bool has_log_race()
 {
     const int v = sqlite3_libversion_number();

@@ -231,9 +231,9 @@ Task<void> running(Check& check, Store& store, DomainRow domain)
     domain = *std::move(taken.row);
     const Subject about{domain.subject(), "QEMU " + std::to_string(domain.registration->qemu.pid),
                         domain.domid};
-    // Dead is for ever; anything else may be otherwise by now.
-    const bool settled = first == Life::dead && domain.registration->qemu == seen;
-    switch (settled ? first : life_of(domain.registration->qemu)) {
+    // A dead process stays dead; any other state may have changed.
+    const bool still_known = first == Life::dead && domain.registration->qemu == seen;
+    switch (still_known ? first : life_of(domain.registration->qemu)) {
     case Life::alive:
         break;
     case Life::unknown:

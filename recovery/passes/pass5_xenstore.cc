@@ -310,7 +310,7 @@ bool needs_xenstore(Store& store, const DomainRow& domain)
     return row.step();
 }
 
-// R11's like, where no process stands for the domain. A xenstored that was started anew knows none:
+// As R11, where no process stands for the domain. A xenstored that was started anew knows none:
 // no unattended run ends a domain by its word.
 Task<void> without_domain(Check& check, Store& store, DomainRow domain)
 {

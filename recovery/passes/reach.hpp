@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A running domain's QEMU, reached under the domain's slow lock: from the first look to the last
-// act no other process changes what is in it (DESIGN 8). Only looking (-n), it is the same lock in
+// act no other process changes what is in it. Only looking (-n), it is the same lock in
 // shared mode, on a read-only descriptor, and a connection over which nothing but queries goes.
 #ifndef XLSTORE_RECOVERY_PASSES_REACH_HPP_
 #define XLSTORE_RECOVERY_PASSES_REACH_HPP_

@@ -6,8 +6,8 @@
 //   3. A database that must not be opened (a header that is wrong, a log of another): look at a
 //      private copy for damage.
 //   4. One that went back or was copied: ask before it is made this place's store (R17).
-//   5. Open it, past triggers that refuse each commit, and run the passes. Damage that any of these steps meets is looked at a second
-//      time, over a fresh connection; if it is still there, salvage replaces the database, once,
+//   5. Open it, past triggers that refuse each commit, and run the passes. Damage that any of
+//      these steps meets is looked at a second time, over a fresh connection; if it is still there, salvage replaces the database, once,
 //      and the passes run on what was saved.
 #include "recovery/runs/fsck.hpp"
 

@@ -136,8 +136,7 @@ public:
     [[nodiscard]] bool is_behind() const;
     /// Open for looking: why the database is not this place's store; nothing: it is.
     [[nodiscard]] const std::optional<Displaced>& displaced() const noexcept { return displaced_; }
-    /// What the rows of `directory` would be opened for writing with; nothing: with success, as far
-    /// as their place goes. Writes nothing there but the index of SQLite's log.
+    /// Why `open()` would refuse `directory` as displaced; nothing: it would not. Writes nothing there but the index of SQLite's log.
     static std::optional<Displaced> displacement_of(const std::string& directory);
 
     Store(const Store&) = delete;

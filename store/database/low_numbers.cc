@@ -144,12 +144,6 @@ std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen)
     return std::nullopt;
 }
 
-void raise_low_numbers(Db& db, const Memory& seen)
-{
-    for (const auto& low : low_numbers(db, seen))
-        set_sequence(db, low);
-}
-
 void lower_high_numbers(Db& db, const Memory& seen)
 {
     for (const auto& high : high_numbers(db, seen))

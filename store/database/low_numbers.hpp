@@ -38,9 +38,8 @@ void refuse_high_numbers(Db& db);
 [[nodiscard]] std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen);
 
 /// They go on above what was given. REQUIRES an open write transaction. @throws DbError
-void raise_low_numbers(Db& db, const Memory& seen);
 void lower_high_numbers(Db& db, const Memory& seen);
-/// That for the tables of `agreed` alone, as far as they are still wrong.
+/// The low ones too, for the tables of `agreed` alone, as far as they are still wrong.
 void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber>& agreed);
 
 }  // namespace xlstore

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The end of an incarnation, and of a QEMU (DESIGN 7). An incarnation's life:
+// The end of an incarnation, and of a QEMU (R14). An incarnation's life:
 //
 //   creating --------------------> running <------ soft reset: creating, then running
 //      |  the creator died, or        |

@@ -21,21 +21,6 @@ std::string why_unseen(const ProcessId& qemu)
 
 }  // namespace
 
-std::string_view seen_name(QemuLife::Seen seen) noexcept
-{
-    switch (seen) {
-    case QemuLife::Seen::none:
-        return "none";
-    case QemuLife::Seen::alive:
-        return "alive";
-    case QemuLife::Seen::dead:
-        return "dead";
-    case QemuLife::Seen::unseen:
-        break;
-    }
-    return "unseen";
-}
-
 std::string QemuLife::text() const
 {
     std::string what = "no QEMU";

@@ -28,9 +28,6 @@ struct QemuLife {
     [[nodiscard]] std::string text() const;
 };
 
-/// "none", "alive", "dead", "unseen".
-[[nodiscard]] std::string_view seen_name(QemuLife::Seen seen) noexcept;
-
 /// @throws IoError when this host's own boot id or pid namespace cannot be read.
 [[nodiscard]] QemuLife qemu_life_of(const DomainRow& domain);
 

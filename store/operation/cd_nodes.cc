@@ -109,9 +109,9 @@ bool says(const CdNodes& nodes, std::string_view params) noexcept
 
 namespace {
 
-// Written all the same, a device that is gone would come back as a shell of itself.
+// If they were written all the same, a device that is gone would reappear with only these nodes.
 Task<Result<bool>> drive_is_there(Client& client, const CdNodes& nodes, xenstore::Transaction in,
-                            Deadline until)
+                                  Deadline until)
 {
     for (const auto* device : {&nodes.backend, &nodes.libxl}) {
         auto there = co_await client.read(*device, in, until);

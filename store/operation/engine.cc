@@ -3,8 +3,7 @@
 // is open already.
 //
 //   1. resolve_pending (pending.cc): an open intent on the same key comes first. If it asked for
-//   the same,
-//      what becomes of it is this operation's answer.
+//      the same, what becomes of it is this operation's answer.
 //   2. open_files: every image of the plan, in a child process. It fails before anything is
 //      written.
 //   3. check_before: a probe (R16). An add finds nothing of the thing in QEMU, a removal and a

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The one engine that every operation on a qmp thing goes through (DESIGN 3):
+// The one engine that every operation on a qmp thing goes through (DESIGN.md, One attach):
 //
 //   slow lock; connect, prove the peer, barrier       Engine::begin      R3 R7 R11 R12 R15
 //   an open intent on this key is resolved first      Engine::resolve_pending   (pending.cc)
@@ -108,8 +108,6 @@ public:
     [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
     [[nodiscard]] Loop& loop() noexcept { return store_->loop(); }
     [[nodiscard]] Journal& journal() noexcept { return journal_; }
-    /// Gives the hold back, for what has to be done after the connection.
-    [[nodiscard]] SlowHold take_hold() && { return std::move(hold_); }
 
 private:
     Task<Result<void>> check_before(Draft& draft, Deadline until);

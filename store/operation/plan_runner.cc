@@ -17,7 +17,7 @@
 //   any other                      find_out(): after a refusal or a break the steps before it are
 //                                  undone, the last first; a new probe says what is there (R12)
 //
-// Never is the rest of a plan sent after a refusal or a break.
+// After a refusal or a break the rest of a plan is never sent.
 #include "store/operation/plan_runner.hpp"
 
 #include <algorithm>

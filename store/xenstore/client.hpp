@@ -3,11 +3,11 @@
 //
 // Three things may come of a question, never two: the daemon has it, the daemon says that there is
 // no such node (ENOENT, and nothing else, is absence), or we could not look (Errc::io): no socket,
-// no permission, silence until the deadline, a hang-up, nonsense. After silence, a hang-up or
-// nonsense the connection is over, and what was asked last may have been done. A transaction that
-// was not ended dies with its connection.
+// no permission, silence until the deadline, a hang-up, a malformed reply. After silence, a hang-up
+// or a malformed reply the connection is over, and what was asked last may have been done. A
+// transaction that was not ended dies with its connection.
 //
-// The descriptor is close-on-exec and is closed in every forked child (R7, DESIGN 4). One thread,
+// The descriptor is close-on-exec and is closed in every forked child (R7). One thread,
 // one loop; one operation at a time. A coroutine that is destroyed before its replies ends the
 // connection.
 #ifndef XLSTORE_STORE_XENSTORE_CLIENT_HPP_

@@ -165,12 +165,6 @@ std::span<const DeviceKind> device_kinds()
     return kDeviceKinds;
 }
 
-const DeviceKind* find_device_kind(std::string_view front)
-{
-    const auto found = std::ranges::find(kDeviceKinds, front, &DeviceKind::front);
-    return found == kDeviceKinds.end() ? nullptr : &*found;
-}
-
 std::string XenDevice::name() const
 {
     return std::string(kind->front) + "/" + std::to_string(devid);

@@ -33,7 +33,6 @@ struct DeviceKind {
 /// All but PCI devices, which share one node, and USB devices, which have a key of their
 /// controller's.
 [[nodiscard]] std::span<const DeviceKind> device_kinds();
-[[nodiscard]] const DeviceKind* find_device_kind(std::string_view front);
 
 struct XenDevice {
     const DeviceKind* kind = nullptr;

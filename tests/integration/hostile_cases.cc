@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// QEMU is not trusted (DESIGN 6): whole operations of the real commands against a peer that is
+// QEMU is not trusted (DESIGN.md, What is trusted): whole operations of the real commands against a peer that is
 // registered as a domain's QEMU and does what no QEMU would. In each case the operation ends
 // in time and in bounded memory with one of three outcomes, the tables say the same, nothing of the
 // peer's is printed raw, `xlfsck -n` finds nothing but the intent that is open, and once the peer

@@ -58,7 +58,7 @@ INSTANTIATE_TEST_SUITE_P(Points, SpawnCrashTest,
 
 class CreateCrashTest : public LifecycleTest, public testing::WithParamInterface<const char*> {};
 
-// DESIGN 7: a creator that dies leaves a creation that recovery finishes or marks destroyed.
+// R14: a creator that dies leaves a creation that recovery finishes or marks destroyed.
 TEST_P(CreateCrashTest, IsFinishedOrRetiredAfterEachPassing)
 {
     int passing = 1;

@@ -360,7 +360,7 @@ TEST_F(StoreTest, HoldOnADomainThatIsBeingDestroyedCannotCommit)
     EXPECT_FALSE(ran);
 }
 
-// DESIGN 4: checkpoints are ours to make, under the writer lock; without them the log would only
+// Checkpoints are ours to make, under the writer lock; without them the log would only
 // grow.
 TEST_F(StoreTest, LogIsCheckpointedAndItsSizeStaysBounded)
 {
