@@ -32,7 +32,7 @@ struct XenstoreFinding {
     ThingName name = {};                 ///< the entry; of one that is adopted its class alone
     std::string json = {};               ///< of one that is adopted
     std::vector<NodeChange> nodes = {};  ///< in one transaction
-    std::string absent = {};             ///< a node whose absence has to be proved first (DESIGN.md, xenstore)
+    std::string absent = {};             ///< a node whose absence has to be proved first
     bool can_be_fixed = true;
 };
 

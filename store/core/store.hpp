@@ -136,7 +136,8 @@ public:
     [[nodiscard]] bool is_behind() const;
     /// Open for looking: why the database is not this place's store; nothing: it is.
     [[nodiscard]] const std::optional<Displaced>& displaced() const noexcept { return displaced_; }
-    /// Why `open()` would refuse `directory` as displaced; nothing: it would not. Writes nothing there but the index of SQLite's log.
+    /// Why `open()` would refuse `directory` as displaced; nothing: it would not. Writes nothing
+    /// there but the index of SQLite's log.
     static std::optional<Displaced> displacement_of(const std::string& directory);
 
     Store(const Store&) = delete;

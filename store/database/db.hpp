@@ -2,7 +2,7 @@
 // A thin RAII layer over SQLite: connection, statement, transaction. It knows nothing of domains.
 // Everything that SQLite reports is thrown as DbError. A connection belongs to one thread.
 //
-// How the file is opened is part of the contract (DESIGN.md, Locks and Outcomes): WAL, no mmap, no automatic
+// How the file is opened is part of the contract (DESIGN.md, Locks): WAL, no mmap, no automatic
 // checkpoint and none on close (SQLite before 3.51.3 loses rows when a checkpoint overlaps a
 // commit; ours run under the writer lock), DEFENSIVE, trusted_schema off, no extensions.
 #ifndef XLSTORE_STORE_DATABASE_DB_HPP_

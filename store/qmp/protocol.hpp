@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // QMP as a machine without I/O: bytes in, actions out. It knows nothing of sockets, time or SQLite;
-// Monitor performs what it says. QEMU is not trusted (DESIGN.md, What is trusted): every length, depth and count is
+// Monitor performs what it says. QEMU is not trusted: every length, depth and count is
 // bounded, and a malformed, duplicate or unasked answer ends the conversation, for a peer that
 // breaks the protocol once cannot be believed about anything after it. One thread.
 #ifndef XLSTORE_STORE_QMP_PROTOCOL_HPP_
