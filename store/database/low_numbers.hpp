@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/base/error.hpp"
 #include "store/database/db.hpp"
 #include "store/model/numbers.hpp"
 
