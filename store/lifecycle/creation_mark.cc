@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <set>
 #include <string_view>
@@ -20,6 +21,8 @@ constexpr std::size_t kAtOnce = 100;
 // exec shows no environment until the new program's is set up, which takes less than these together.
 constexpr int kLooksAtNone = 20;
 constexpr auto kBetweenLooks = std::chrono::milliseconds(5);
+// At least this long, however late the operation is already.
+constexpr auto kLookTime = std::chrono::seconds(1);
 
 bool contains_mark(const std::string& environment, const std::string& wanted)
 {
@@ -41,8 +44,9 @@ std::string environment_with_mark(const std::string& mark)
 // One listing proves nothing: a process that is gone when it is looked at may have forked one that is
 // not in it (a QEMU that daemonizes does so twice). So it lists again until there is none that it has
 // not looked at.
-Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark)
+Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark, Deadline until)
 {
+    const Deadline limit = std::max(until, Clock::now() + kLookTime);
     const std::string wanted = environment_with_mark(mark);
     std::set<pid_t> settled;  // looked at, and seen not to bear it
     std::size_t looked_at = 0;
@@ -69,11 +73,15 @@ Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark)
             }
             // Once more with the process held: between the two the pid may have passed to another.
             PidFd process(Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U))));
+            if (!process && errno != ESRCH)
+                throw IoError(errno, "cannot hold pid " + std::to_string(pid));
             if (!process || !contains_mark(environment_of(pid), wanted) || process.dead()) continue;
             MarkedProcess found{pid, std::move(process)};
             co_return std::optional<MarkedProcess>(std::move(found));
         }
         settled = std::move(still);
+        if (fresh && Clock::now() >= limit)
+            throw IoError(ETIMEDOUT, "processes start sooner than /proc can be looked through");
         if (fresh) continue;
         if (!none_shown || left-- == 0) co_return std::optional<MarkedProcess>();
         (void)co_await loop.sleep(Clock::now() + kBetweenLooks);

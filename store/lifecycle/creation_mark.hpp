@@ -39,8 +39,10 @@ struct MarkedProcess {
     PidFd process;  ///< of that very process: held before its environment was read
 };
 /// A living process other than this one that bears `mark`; nothing: none that can be seen. Looks
-/// at a few processes at a time, so that the loop goes on (R20). @throws IoError
-Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark);
+/// at a few processes at a time, so that the loop goes on (R20).
+/// @throws IoError  it could not look: /proc, a process that cannot be held, or until `until`, and
+/// for a second at least, there were always processes that it had not looked at
+Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark, Deadline until);
 
 }  // namespace xlstore
 

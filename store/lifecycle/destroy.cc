@@ -221,7 +221,7 @@ Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline
     const std::string mark = read_mark(store.db(), domain.id);
     if (mark.empty()) co_return Result<void>();
     for (;;) {
-        const auto left = co_await find_marked(store.loop(), mark);
+        const auto left = co_await find_marked(store.loop(), mark, until);
         if (!left) co_return Result<void>();
         const std::string who = domain.subject() + ": pid " + std::to_string(left->pid) + " (" +
                                 program_of(left->pid) + "), which its creation started,";

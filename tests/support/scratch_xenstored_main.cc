@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The real xenstored for scripts:
 //
-//   scratch_xenstored DIR start           runs on after this command; ended with the process that
-//   DIR/pid names scratch_xenstored DIR load <TREE      writes a tree (scratch_xenstored.hpp says
-//   in which form) scratch_xenstored DIR dump [PATH]     prints one scratch_xenstored DIR write
-//   PATH VALUE | rm PATH | permit PATH N0,R7 | introduce DOMID | release DOMID
+// clang-format off
+//   scratch_xenstored DIR start                 runs on after this command; DIR/pid has its pid
+//   scratch_xenstored DIR load <TREE            writes a tree, in the form of scratch_xenstored.hpp
+//   scratch_xenstored DIR dump [PATH]           prints one
+//   scratch_xenstored DIR write PATH VALUE | rm PATH | permit PATH N0,R7
+//   scratch_xenstored DIR introduce DOMID | release DOMID
+// clang-format on
 //
 // Exit status: 0, 77 where there is no xenstored to run, else 1.
 #include <cstdlib>

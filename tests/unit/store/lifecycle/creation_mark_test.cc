@@ -13,6 +13,7 @@
 namespace xlstore {
 namespace {
 
+constexpr std::chrono::seconds kLimit{10};
 constexpr int kLimitMs = 10000;
 
 // A program that has forked on and on: each process of it but the last is gone soon after it is
@@ -29,7 +30,7 @@ TEST(CreationMark, FindsAProcessThatIsForkedWhileItLooks)
     first.wait();
     Loop loop;
 
-    auto found = loop.wait_for(find_marked(loop, mark));
+    auto found = loop.wait_for(find_marked(loop, mark, Clock::now() + kLimit));
 
     ASSERT_TRUE(found.has_value());
     // It may be one of those that go: then a later one is found, and in the end the last.
@@ -37,7 +38,7 @@ TEST(CreationMark, FindsAProcessThatIsForkedWhileItLooks)
         (void)found->process.send_signal(SIGKILL);
         pollfd dead{found->process.fd(), POLLIN, 0};
         ASSERT_EQ(poll(&dead, 1, kLimitMs), 1);
-        found = loop.wait_for(find_marked(loop, mark));
+        found = loop.wait_for(find_marked(loop, mark, Clock::now() + kLimit));
     }
 }
 
@@ -54,7 +55,7 @@ TEST(CreationMark, FindsAProcessThatStartsAnotherProgramWhileItLooks)
     Loop loop;
 
     for (int looks = 0; looks < 40; ++looks) {
-        const auto found = loop.wait_for(find_marked(loop, mark));
+        const auto found = loop.wait_for(find_marked(loop, mark, Clock::now() + kLimit));
         ASSERT_TRUE(found.has_value()) << looks;
         EXPECT_EQ(found->pid, child.pid());
     }
@@ -66,7 +67,7 @@ TEST(CreationMark, NoProcessThatBearsAnotherMarkIsFound)
     const test::Child child({"sleep", "60"}, {{"XLSTORE_CREATION", mark + "x"}});
     Loop loop;
 
-    EXPECT_FALSE(loop.wait_for(find_marked(loop, mark)).has_value());
+    EXPECT_FALSE(loop.wait_for(find_marked(loop, mark, Clock::now() + kLimit)).has_value());
 }
 
 }  // namespace
