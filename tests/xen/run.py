@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""run.py --bin DIRECTORY [--image DIRECTORY] [--whole] [CASE...]: tests on a real Xen.
+
+Boots Xen under TCG (rig.py), with the programs of DIRECTORY in dom0, and runs the cases of the share, or all
+of them. Ends with 77 where Debian's packages cannot be had. The programs must not be sanitized.
+"""
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import image
+from cases import CASES, Bench
+from rig import Rig
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAMS = ('xlstore', 'xlfsck')
+
+
+def helpers(directory):
+    """What runs in dom0 beside the programs, built here."""
+    options = ['-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1']
+    effects, ask = directory / 'effects.so', directory / 'ask'
+    subprocess.run(['gcc', *options, '-shared', '-fPIC', '-o', effects, HERE / 'effects.c', '-ldl'], check=True)
+    subprocess.run(['gcc', *options, '-o', ask, HERE / 'ask.c'], check=True)
+    return [effects, ask]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--bin', required=True, type=pathlib.Path)
+    parser.add_argument('--image', type=pathlib.Path)
+    parser.add_argument('--whole', action='store_true')
+    parser.add_argument('cases', nargs='*')
+    arguments = parser.parse_args()
+    unknown = set(arguments.cases) - set(CASES)
+    if unknown:
+        parser.error(f'no case {", ".join(sorted(unknown))}; there are: {", ".join(CASES)}')
+    missing = [name for name in PROGRAMS if not (arguments.bin / name).exists()]
+    if missing:
+        image.without(f'{arguments.bin} has no {", ".join(missing)} (tests/run.sh builds them there)')
+    made = arguments.image or arguments.bin.parent / 'xen'
+    image.make(made)
+    wanted = arguments.cases or [name for name, case in CASES.items() if arguments.whole or case.in_share]
+    failed = []
+    with tempfile.TemporaryDirectory(prefix='xen-') as scratch:
+        scratch = pathlib.Path(scratch)
+        files = helpers(scratch) + [arguments.bin / name for name in PROGRAMS]
+        begun = time.monotonic()
+        with Rig(made, scratch / 'rig', files) as rig:
+            print(f'dom0 is up after {time.monotonic() - begun:.0f} s', flush=True)
+            for name in wanted:
+                begun = time.monotonic()
+                try:
+                    said = CASES[name](Bench(rig))
+                    print(f'passed  {name}  {time.monotonic() - begun:.0f} s  {said or ""}', flush=True)
+                except Exception as error:  # the next case is tried in any case
+                    failed.append(name)
+                    print(f'FAILED  {name}  {error}', flush=True)
+    if failed:
+        print('failed:', *failed)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""What an independent judge sees of a domain: QEMU on its second monitor (which libxl and the store leave
+alone), xenstore, libxl's file. Neither xlstore nor libxl is asked."""
+import json
+import re
+
+# A bash function for dom0: see DOMID.
+SEE = r'''
+see() {
+    echo "<qmp>"
+    /share/ask /run/xen/qmp-libxenstat-$1 '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' \
+        '{"execute":"query-block"}' '{"execute":"query-fdsets"}' '{"execute":"query-cpus-fast"}'
+    echo "<xenstore>"
+    xenstore-ls -f /libxl/$1
+    xenstore-ls -f /local/domain/0/backend
+    xenstore-ls -f /local/domain/$1/cpu
+    echo "<document>"
+    cat /var/lib/xen/userdata-d.$1.*.libxl-json | tr -d '\000'
+    echo "<end>"
+}
+'''
+
+
+def media_of(block, sets):
+    """What each drive holds, as libxl's documents name it; '' where it is empty."""
+    names = {s['fdset-id']: [fd.get('opaque', '') for fd in s['fds']] for s in sets}
+    media = {}
+    for drive in block:
+        file = drive.get('inserted', {}).get('file', '')
+        found = re.fullmatch(r'/dev/fdset/(\d+)', file)
+        if found:
+            opaque = names.get(int(found.group(1)), [''])
+            file = opaque[0].split(':', 1)[-1]
+        media[drive['device']] = file
+    return media
+
+
+class Sight:
+    """One look. `qemu` is None where QEMU does not answer, `document` where there is no readable file."""
+
+    def __init__(self, text):
+        parts = re.search(r'<qmp>\n(.*?)<xenstore>\n(.*?)<document>\n(.*?)<end>', text, re.S)
+        if not parts:
+            raise ValueError(f'dom0 could not look: {text[-2000:]}')
+        replies = [json.loads(line) for line in parts.group(1).split('\n') if line.startswith('{')]
+        self.qemu = [reply.get('return') for reply in replies] if len(replies) == 4 else None
+        self.xenstore = dict(re.findall(r'^(/\S*) = "(.*)"$', parts.group(2), re.M))
+        try:
+            self.document = json.loads(parts.group(3))
+        except ValueError:
+            self.document = None
+
+    @property
+    def devices(self):
+        """The ids of what QEMU was given while it ran: those of libxl's command line are drives."""
+        return {child['name'] for child in self.qemu[0] if child['type'].startswith('child<')
+                and not child['name'].startswith('ide-')}
+
+    @property
+    def media(self):
+        return media_of(self.qemu[1], self.qemu[2])
+
+    @property
+    def processors(self):
+        return {cpu['cpu-index'] for cpu in self.qemu[3]}
+
+    def disk(self, vdev):
+        """The path that libxl's file has for a disk."""
+        return next(disk.get('pdev_path', '') for disk in self.document['disks'] if disk['vdev'] == vdev)
+
+    def controllers(self):
+        """The USB controllers of which xenstore has a note."""
+        return {int(number) for path in self.xenstore for number in re.findall(r'/device/vusb/(\d+)$', path)}
