@@ -26,7 +26,7 @@ inline constexpr std::string_view kCrashPoints[] = {
     "qmp.before_send",      "qmp.after_send",      "qmp.before_receive", "qmp.after_receive",
     "destroy.before_mark",  "destroy.before_kill", "destroy.after_kill", "destroy.before_unlink",
     "destroy.after_unlink", "destroy.before_end",  "xenstore.before_commit",
-    "xenstore.after_commit",
+    "xenstore.after_commit", "libxl.before_write",   "libxl.before_rename",  "libxl.after_rename",
 };
 
 /// The row of `name`. A name without a row is no constant expression: the compiler stops here.

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "store/libxl/document_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <tuple>
+
+#include "store/base/fd.hpp"
+#include "store/base/limits.hpp"
+#include "store/os/regular_file.hpp"
+#include "store/testing/crash_point.hpp"
+
+namespace xlstore::libxl {
+
+namespace {
+
+Error failed(const std::string& what, const std::string& path, int number)
+{
+    return Error(Errc::io, "cannot " + what + " " + path + ": " + errno_text(number),
+                 "libxl's file is as it was; see to the cause, and run it again");
+}
+
+Result<void> write_whole(const std::string& path, std::string_view text)
+{
+    const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file) return failed("write", path, errno);
+    const std::string whole = std::string(text) + '\0';
+    for (std::size_t done = 0; done < whole.size();) {
+        const ssize_t count = ::write(file.get(), whole.data() + done, whole.size() - done);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return failed("write", path, errno);
+        done += static_cast<std::size_t>(count);
+    }
+    // libxl does not: a power cut may leave it an empty file.
+    if (::fsync(file.get()) != 0) return failed("sync", path, errno);
+    return {};
+}
+
+}  // namespace
+
+Result<std::optional<DocumentFile>> read_document_file(const std::string& path)
+{
+    struct stat seen {};
+    if (lstat(path.c_str(), &seen) != 0) {
+        if (errno == ENOENT) return std::optional<DocumentFile>();
+        return Error(Errc::io, "cannot read " + path + ": " + errno_text(errno));
+    }
+    if (S_ISLNK(seen.st_mode))
+        return Error(Errc::invalid, path + " is a symbolic link, and was not followed",
+                     "libxl makes none; put the file itself in its place");
+    auto text = read_regular_file(path, limits::document_bytes_max + 1);
+    if (!text) return std::move(text).error();
+    DocumentFile file;
+    file.mode = seen.st_mode & 07777;
+    file.ends_with_nul = text->ends_with('\0');
+    if (file.ends_with_nul) text->pop_back();
+    file.text = *std::move(text);
+    return std::optional(std::move(file));
+}
+
+Result<void> write_document_file(const HostDirectories& where, const HostDomain& domain,
+                                 std::string_view text)
+{
+    const std::string path = where.document(domain);
+    const std::string begun = where.document_being_written(domain);
+    XLSTORE_CRASH_POINT("libxl.before_write");
+    if (auto written = write_whole(begun, text); !written) return written;
+    XLSTORE_CRASH_POINT("libxl.before_rename");
+    if (std::rename(begun.c_str(), path.c_str()) != 0)
+        return failed("rename " + begun + " to", path, errno);
+    XLSTORE_CRASH_POINT("libxl.after_rename");
+    return {};
+}
+
+Result<std::vector<UserdataName>> list_userdata(const std::string& directory)
+{
+    namespace fs = std::filesystem;
+    std::vector<UserdataName> found;
+    std::error_code error;
+    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+        if (auto name = parse_userdata_name(at->path().filename().string()))
+            found.push_back(*std::move(name));
+    if (error) return Error(Errc::io, "cannot list " + directory + ": " + error.message());
+    std::ranges::sort(found, {}, [](const UserdataName& name) {
+        return std::tuple(name.domain.domid, name.domain.uuid, name.which, name.userid);
+    });
+    return found;
+}
+
+}  // namespace xlstore::libxl

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The document of a domain as libxl keeps it: a file of its own, text and one NUL behind it, with
+// mode 0600, replaced as a whole by a rename. No lock is taken here: who changes one holds libxl's
+// lock on it from before reading (store/libxl/host_lock.hpp); a reader alone needs none, since what
+// is at the path is always a whole file. Any thread.
+#ifndef XLSTORE_STORE_LIBXL_DOCUMENT_FILE_HPP_
+#define XLSTORE_STORE_LIBXL_DOCUMENT_FILE_HPP_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/base/error.hpp"
+#include "store/libxl/host_directories.hpp"
+
+namespace xlstore::libxl {
+
+struct DocumentFile {
+    std::string text;          ///< without the NUL
+    bool ends_with_nul = true;  ///< libxl reads on past the end of one that does not
+    unsigned mode = 0600;
+};
+
+/// Nothing: there is no such file. Errors: invalid (a symbolic link, no regular file, larger than
+/// limits::document_bytes_max: never followed, never waited for), io (it cannot be read).
+[[nodiscard]] Result<std::optional<DocumentFile>> read_document_file(const std::string& path);
+
+/// Puts `text` and a NUL in place of what is there, byte for byte as libxl would, synced before it
+/// takes the old one's place. REQUIRES libxl's lock on the document. Error io: nothing was changed
+/// but the file that was being written, which libxl uses again.
+[[nodiscard]] Result<void> write_document_file(const HostDirectories& where,
+                                               const HostDomain& domain, std::string_view text);
+
+/// The userdata files there, by domid, uuid and name; what is called otherwise is left out. Error
+/// io: the directory cannot be listed.
+[[nodiscard]] Result<std::vector<UserdataName>> list_userdata(const std::string& directory);
+
+}  // namespace xlstore::libxl
+
+#endif  // XLSTORE_STORE_LIBXL_DOCUMENT_FILE_HPP_

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+#include "store/libxl/host_hold.hpp"
+
+#include "store/base/file_identity.hpp"
+
+namespace xlstore::libxl {
+
+Task<Result<HostHold>> HostHold::take(Loop& loop, std::string monitor, HostDomain domain,
+                                      Deadline until)
+{
+    HostHold hold;
+    const auto where = HostDirectories::of_monitor(monitor, domain.domid);
+    if (!where || !file_identity(where->lib())) co_return std::move(hold);
+    auto changes = co_await HostLock::take(
+        loop, lock_path(*where, domain, HostLockKind::device_changes), until);
+    if (!changes) co_return std::move(changes).error();
+    hold.changes_ = *std::move(changes);
+    auto socket =
+        co_await HostLock::take(loop, lock_path(*where, domain, HostLockKind::qmp_socket), until);
+    if (!socket) co_return std::move(socket).error();
+    hold.monitor_ = *std::move(socket);
+    co_return std::move(hold);
+}
+
+}  // namespace xlstore::libxl

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "store/libxl/host_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "store/base/file_identity.hpp"
+#include "store/lock/lock_holders.hpp"
+
+namespace xlstore::libxl {
+
+namespace {
+
+constexpr auto kFirstPause = std::chrono::milliseconds(2);
+constexpr auto kLongestPause = std::chrono::milliseconds(50);
+// The path may lead to a new file each time only as often as others take the lock and give it back.
+constexpr int kTurns = 100;
+
+std::string_view userid_of(HostLockKind kind)
+{
+    switch (kind) {
+    case HostLockKind::device_changes:
+        return "libxl-device-changes-lock";
+    case HostLockKind::qmp_socket:
+        return "qmp-socket-lock";
+    case HostLockKind::document:
+        break;
+    }
+    return "domain-userdata-lock";
+}
+
+Error not_taken(const std::string& path, int number)
+{
+    return Error(Errc::io, "libxl's lock " + path + " cannot be taken: " + errno_text(number),
+                 number == EACCES || number == EPERM || number == EROFS
+                     ? "run it as the user that Xen's toolstack runs as, root as a rule"
+                     : "see that the directory is there and that the file is a regular one");
+}
+
+bool is_at(const std::string& path, int fd)
+{
+    struct stat mine {};
+    if (fstat(fd, &mine) != 0) return false;
+    const auto there = file_identity(path);
+    return there && *there == FileIdentity{mine.st_dev, mine.st_ino};
+}
+
+}  // namespace
+
+std::string lock_path(const HostDirectories& where, const HostDomain& domain, HostLockKind kind)
+{
+    return where.lib() + "/" + userdata_name({'l', domain, std::string(userid_of(kind))});
+}
+
+Result<std::optional<HostLock>> HostLock::try_take(const std::string& path)
+{
+    for (int turn = 0; turn < kTurns; ++turn) {
+        ForkClosedFd fd;
+        {
+            const NoFork no_fork;
+            // libxl's mode; what is no regular file is neither followed nor waited for.
+            fd = ForkClosedFd(::open(path.c_str(),
+                                     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+        }
+        if (!fd) return not_taken(path, errno);
+        struct stat seen {};
+        if (fstat(fd.get(), &seen) != 0) return not_taken(path, errno);
+        if (!S_ISREG(seen.st_mode)) return not_taken(path, EINVAL);
+        int done = 0;
+        do {
+            done = flock(fd.get(), LOCK_EX | LOCK_NB);
+        } while (done != 0 && errno == EINTR);
+        if (done != 0 && errno == EWOULDBLOCK) return std::optional<HostLock>();
+        if (done != 0) return not_taken(path, errno);
+        // Its holder removed it while this process opened it: a lock on it keeps out no other one.
+        if (is_at(path, fd.get())) return std::optional(HostLock(path, std::move(fd)));
+    }
+    return std::optional<HostLock>();
+}
+
+Task<Result<HostLock>> HostLock::take(Loop& loop, std::string path, Deadline until)
+{
+    auto pause = kFirstPause;
+    for (;;) {
+        auto taken = try_take(path);
+        if (!taken) co_return std::move(taken).error();
+        if (*taken) co_return **std::move(taken);
+        const auto now = Clock::now();
+        if (now >= until) break;
+        (void)co_await loop.sleep(std::min(until, now + pause));
+        pause = std::min(2 * pause, kLongestPause);
+    }
+    const std::string who = co_await holders_of(loop, path);
+    co_return Error(Errc::busy,
+                    "libxl's lock " + path + " is held by " +
+                        (who.empty() ? "a process that has given it back meanwhile" : who),
+                    "wait for that program, or end it; then try again");
+}
+
+HostLock& HostLock::operator=(HostLock&& other) noexcept
+{
+    if (this != &other) {
+        give_back();
+        path_ = std::move(other.path_);
+        fd_ = std::move(other.fd_);
+    }
+    return *this;
+}
+
+bool HostLock::is_held() const
+{
+    return fd_ && is_at(path_, fd_.get());
+}
+
+void HostLock::give_back() noexcept
+{
+    if (!fd_) return;
+    // Another one's file, if a destruction removed this one meanwhile.
+    if (is_at(path_, fd_.get())) unlink(path_.c_str());
+    // By name, not only closed: a copy of the descriptor that leaked would keep the lock.
+    flock(fd_.get(), LOCK_UN);
+    fd_.reset();
+}
+
+Task<std::string> holders_of(Loop& loop, std::string path)
+{
+    const auto file = file_identity(path);
+    if (!file) co_return std::string();
+    const LockedBytes all{0, std::numeric_limits<std::int64_t>::max()};
+    const auto found = co_await find_lock_holders(loop, path, *file, all);
+    co_return found.empty() ? std::string("a process that is not shown to this user")
+                            : describe(found);
+}
+
+}  // namespace xlstore::libxl
