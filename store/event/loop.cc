@@ -55,7 +55,6 @@ void Loop::arm_timer()
     Deadline next = timers_.empty() ? Deadline::max() : timers_.begin()->first;
     if (rung_) next = Deadline();
     if (next == armed_) return;
-    armed_ = next;
     itimerspec spec{};
     if (next != Deadline::max()) {
         // A zero it_value would disarm: a deadline in the past is due one nanosecond after boot.
@@ -67,6 +66,7 @@ void Loop::arm_timer()
     }
     if (timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr) != 0)
         throw IoError(errno, "cannot set the timer");
+    armed_ = next;
 }
 
 void Loop::run_timers()
@@ -158,6 +158,19 @@ void Loop::Waiter::detach() noexcept
     }
     loop_.timers_.erase(timer_);
     // The timer may now ring early, once: run_timers() finds nothing due and arms it anew.
+}
+
+void Loop::Waiter::wake() noexcept
+{
+    if (!attached_) return;
+    auto node = loop_.timers_.extract(timer_);
+    node.key() = Deadline::min();
+    timer_ = loop_.timers_.insert(std::move(node));
+    try {
+        loop_.arm_timer();
+    } catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
+        // It is due: the next dispatch that a timer brings resumes it.
+    }
 }
 
 void Loop::Waiter::resume(bool ready)

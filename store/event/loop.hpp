@@ -80,6 +80,9 @@ public:
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> waiting);
     bool await_resume() const noexcept { return ready_; }
+    /// Ends the wait with the next dispatch, as its deadline would. For another coroutine of this
+    /// loop. Does nothing to one that does not wait.
+    void wake() noexcept;
 
 private:
     friend class Loop;

@@ -5,10 +5,11 @@
 // then try again on the loop's timer, from 0.2 ms to 5 ms apart, until the deadline.
 //
 // Slow lock (acquire_slow):
-//   1. If the lock was broken, its byte is another one by now: prepare that one.
-//   2. Try. If it is taken, put an inotify watch on the file, show that this process waits, and try
+//   1. If another operation of this process waits for it already, stand behind that one.
+//   2. If the lock was broken, its byte is another one by now: prepare that one.
+//   3. Try. If it is taken, put an inotify watch on the file, show that this process waits, and try
 //      once more: a release between the two is seen by one of them.
-//   3. Wait for the watch (each release closes the file) or a timer of 5 to 40 ms, then from 1
+//   4. Wait for the watch (each release closes the file) or a timer of 5 to 40 ms, then from 2
 //      again. The timer finds what gives no event: a holder that died while a copy of its
 //      descriptor lived on.
 //
@@ -237,6 +238,9 @@ const LockFile& Locks::file(LockKind kind) const noexcept
 
 namespace {
 
+constexpr const char* kBusyAdvice =
+    "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives";
+
 // The claim, where the kernel has nothing against it: a copied descriptor keeps a lock, and so does a
 // process that makes no claim.
 std::string holder_among(const std::vector<LockHolder>& holders, const std::optional<Claim>& claim)
@@ -260,9 +264,18 @@ Task<Error> Locks::busy(Loop& loop, LockKind kind, std::int64_t id, std::string 
         co_await find_lock_holders(loop, file(kind).path(), file(kind).identity(), bytes);
     if (const auto who = holder_among(holders, claim(kind, id)); !who.empty())
         message += "; held by " + who;
-    co_return Error(
-        Errc::busy, message,
-        "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives");
+    co_return Error(Errc::busy, message, kBusyAdvice);
+}
+
+// Of those who stand behind another operation of this process: the kernel is not asked once for each
+// of them.
+Error Locks::busy_behind(std::int64_t id, const std::string& subject, std::size_t before) const
+{
+    std::string message = "the slow lock of " + subject + " was not to be had in time; " +
+                          std::to_string(before) + (before == 1 ? " operation" : " operations") +
+                          " of this process came before this one";
+    if (const auto who = holder(LockKind::slow, id); !who.empty()) message += "; held by " + who;
+    return Error(Errc::busy, std::move(message), kBusyAdvice);
 }
 
 Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
@@ -294,38 +307,41 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
     }
 }
 
-/// Says that it waits, and takes it back on every way out, cancellation included.
+/// A place in the queue that other processes can see; taken back on every way out, cancellation
+/// included.
 class Locks::Waiting {
 public:
-    Waiting(const Locks& locks, Wait wait)
-        : locks_(locks), place_(locks.waits_.insert(locks.waits_.end(), std::move(wait)))
+    Waiting(const Locks& locks, Wait wait) : locks_(locks)
     {
+        place_.emplace(locks_.queue_, std::move(wait));
         locks_.show_waits();
     }
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
     ~Waiting()
     {
-        locks_.waits_.erase(place_);
+        place_.reset();
         locks_.show_waits();
     }
+    [[nodiscard]] SlowQueue::Place& place() noexcept { return *place_; }
 
 private:
     const Locks& locks_;
-    std::list<Wait>::iterator place_;
+    std::optional<SlowQueue::Place> place_;
 };
 
 void Locks::show_waits() const noexcept
 try {
     if (session_ == 0) return;
-    if (waits_.empty()) {
+    const Wait* longest = queue_.longest();
+    if (!longest) {
         slow_.clear_claim(waiter_slot(session_));
         return;
     }
-    Claim shown = waits_.front().claim;
-    shown.operation = std::to_string(waits_.front().id) + ' ' + shown.operation;
-    if (waits_.size() > 1)
-        shown.operation += ", and " + std::to_string(waits_.size() - 1) + " more";
+    Claim shown = longest->claim;
+    shown.operation = std::to_string(longest->id) + ' ' + shown.operation;
+    if (queue_.size() > 1)
+        shown.operation += ", and " + std::to_string(queue_.size() - 1) + " more";
     slow_.write_claim(waiter_slot(session_), shown);
 } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
     // It is for people: who waits without being shown waits all the same.
@@ -347,12 +363,17 @@ std::optional<Wait> Locks::waiter(std::int64_t session) const
 Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                            std::string subject, Deadline until) const
 {
+    std::optional<Waiting> waiting;
+    if (queue_.waiting_for(id) > 0) {
+        waiting.emplace(*this, Wait{id, claim});
+        if (!co_await waiting->place().turn(loop, until))
+            co_return busy_behind(id, subject, waiting->place().before());
+    }
     auto pause = std::chrono::duration_cast<Clock::duration>(kSlowRetryFirst);
     auto lock = slow_.prepare(byte(LockKind::slow, id));
     if (!lock) co_return std::move(lock).error();
     bool watching = false;
     Fd events;
-    std::optional<Waiting> waiting;
     for (;;) {
         if (!still_current(*lock, id)) {
             lock = slow_.prepare(byte(LockKind::slow, id));
@@ -372,7 +393,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
             events = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
             if (events && inotify_add_watch(events.get(), slow_.path().c_str(), IN_CLOSE_WRITE) < 0)
                 events.reset();  // out of watches: the timer alone does it, a little later
-            waiting.emplace(*this, Wait{id, claim});
+            if (!waiting) waiting.emplace(*this, Wait{id, claim});
             continue;
         }
         const auto next = std::min(until, Clock::now() + pause);

@@ -15,7 +15,8 @@
 // build (LockOrder). Fast lock, writer lock and destroy lock are tried, spun for briefly, then
 // tried again on the loop's timer until the deadline: a stopped holder cannot freeze an embedder's
 // loop. The slow lock is waited for with inotify (its file is closed at each release) and a
-// back-off timer, since a copied descriptor gives no event. No helper process, no thread.
+// back-off timer, since a copied descriptor gives no event; by one operation of a process at a time,
+// behind which the others queue (slow_queue.hpp). No helper process, no thread.
 //
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
 //
@@ -29,12 +30,12 @@
 #define XLSTORE_STORE_LOCK_LOCKS_HPP_
 
 #include <chrono>
-#include <list>
 #include <optional>
 #include <string>
 
 #include "store/event/loop.hpp"
 #include "store/lock/lock_file.hpp"
+#include "store/lock/slow_queue.hpp"
 #include "store/model/numbers.hpp"
 
 namespace xlstore {
@@ -75,12 +76,6 @@ public:
         Section& operator=(const Section&) = delete;
         ~Section();
     };
-};
-
-/// What a session says it waits for.
-struct Wait {
-    std::int64_t id;  ///< the incarnation whose slow lock it is
-    Claim claim;      ///< since: when the wait began
 };
 
 class Locks {
@@ -160,6 +155,8 @@ private:
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                         std::string subject, Deadline until) const;
     Task<Error> busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const;
+    [[nodiscard]] Error busy_behind(std::int64_t id, const std::string& subject,
+                                    std::size_t before) const;
 
     LockFile locks_;
     LockFile slow_;
@@ -167,7 +164,7 @@ private:
     bool writing_;
     mutable std::optional<LockFile> spare_;
     std::int64_t session_ = 0;
-    mutable std::list<Wait> waits_;  // for slow locks, the longest first
+    mutable SlowQueue queue_;
 };
 
 }  // namespace xlstore
