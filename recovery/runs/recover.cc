@@ -14,6 +14,7 @@
 #include "recovery/rebuild/rebuild.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
+#include "store/core/on_cancel.hpp"
 
 namespace xlstore::recovery {
 
@@ -235,7 +236,13 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 Task<Result<Report>> recover(Store& store, Options options)
 {
     Check check(std::move(options));
-    const auto damage = co_await run_passes(check, store);
+    const auto given_up = [] {
+        return Error(Errc::cancelled,
+                     "recovery was cancelled; what it had repaired until then stays repaired",
+                     "run it again for the rest");
+    };
+    const auto damage = co_await or_when_cancelled(store, Errc::cancelled, given_up,
+                                                   run_passes(check, store));
     const Subject about{"store.db", damage.value_or("")};
     // The caller has it open, which is in the way.
     const Error open(Errc::refused, "it can only be replaced when no process has the store open",

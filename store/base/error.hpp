@@ -30,7 +30,8 @@ enum class Errc {
     store,       ///< the store cannot be used: owner, mode, version, file system, damage
     no_qemu,     ///< the domain has no QEMU, or it is proved dead
     protocol,    ///< the monitor broke the protocol, hung up or stayed silent; nothing was changed
-    cancelled,   ///< the caller gave up before anything was changed
+    cancelled,   ///< the caller gave up before anything was changed; a recovery: what it repaired
+                 ///< stays
     order,       ///< a lock was asked for against R7, or a handle was used in a forked child
     io,          ///< the system refused: disk full, descriptors, permissions
     no_memory,   ///< out of memory

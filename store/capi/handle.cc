@@ -2,7 +2,8 @@
 // How a call gets in and out. A waiting call runs its task on the store's loop until it has ended.
 // A started one is an xlstore_op in the list of running ones; it waits one turn of the loop before
 // its work begins, so that the caller has its handle first, moves to the list of ended ones, and is
-// delivered by xlstore_dispatch() alone, with no lock held. Status and intent are written first and
+// delivered by xlstore_dispatch() alone, with no lock held. One that is cancelled ends at once, with
+// what it left with the store (store/core/on_cancel.hpp), and is delivered in the same way. Status and intent are written first and
 // need no memory; words follow as far as memory lasts. Closing cancels what runs; holds and fast
 // locks that outlive the store refuse from then on.
 #include "store/capi/handle.hpp"
@@ -63,6 +64,32 @@ Error unheard() noexcept
     return Error(Errc::no_memory, "out of memory");
 }
 
+using Ops = std::list<std::unique_ptr<xlstore_op>>;
+Ops::iterator find_op(Ops& ops, const xlstore_op* op)
+{
+    return std::ranges::find(ops, op, [](const auto& one) { return one.get(); });
+}
+
+// Of one that was given up before its first commit.
+Error cancelled_early() noexcept
+{
+    try {
+        return Error(Errc::cancelled, "it was cancelled before anything was changed");
+    } catch (const std::bad_alloc&) {
+        return Error(Errc::cancelled, {});
+    }
+}
+
+// Makes the embedder call xlstore_dispatch(). A failure of the timer only delays the callback.
+void ring(State& state) noexcept
+{
+    try {
+        state.store->loop().ring();
+    } catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
+        // The next timer or event brings it.
+    }
+}
+
 // An operation that was started. Its callback is called by dispatch alone, so it waits one turn.
 Task<void> drive(State& state, xlstore_op& op, Work work)
 {
@@ -75,8 +102,7 @@ Task<void> drive(State& state, xlstore_op& op, Work work)
     }
     tell(op.result, std::move(answer));
     // Nothing from here on may throw: the callback would never come.
-    const auto place = std::find_if(state.running.begin(), state.running.end(),
-                                    [&](const auto& one) { return one.get() == &op; });
+    const auto place = find_op(state.running, &op);
     state.ended.splice(state.ended.end(), state.running, place);
 }
 
@@ -418,6 +444,19 @@ void xlstore_result_free(xlstore_result* result)
 }
 
 void xlstore_op_cancel(xlstore_op* op)
+{
+    if (!op || op->delivered) return;
+    State& state = op->state;
+    const auto place = find_op(state.running, op);
+    if (place == state.running.end()) return;  // it has ended, and its callback is to come
+    state.store->take_left_answer();
+    op->task.reset();
+    tell(op->result, state.store->take_left_answer().value_or(cancelled_early()));
+    state.ended.splice(state.ended.end(), state.running, place);
+    ring(state);
+}
+
+void xlstore_op_forget(xlstore_op* op)
 {
     if (!op || op->delivered) return;
     State& state = op->state;

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "store/base/domain_id.hpp"
 #include "store/base/error.hpp"
@@ -242,6 +243,11 @@ public:
     /// "domain 7 (web)".
     [[nodiscard]] std::string subject_of(DomainId domain);
 
+    /// The answer of an operation that is being cancelled: see store/core/on_cancel.hpp.
+    void leave_answer(Error answer) noexcept { left_answer_ = std::move(answer); }
+    /// And that of the one that was just cancelled; nothing: it had changed nothing.
+    std::optional<Error> take_left_answer() noexcept { return std::exchange(left_answer_, {}); }
+
 private:
     friend class OnReserve;
     Store() = default;
@@ -315,6 +321,7 @@ private:
     std::optional<ByteLock> session_lock_;
     std::int64_t session_id_ = 0;
     int on_reserve_ = 0;
+    std::optional<Error> left_answer_;
 };
 
 /// R21: while one lives, each commit through `store` may take the reserve: a recovery is at work.

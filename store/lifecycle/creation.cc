@@ -17,6 +17,7 @@
 #include "store/base/random.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/run_directory.hpp"
 #include "store/lifecycle/creation_mark.hpp"
 #include "store/lifecycle/creation_note.hpp"
@@ -191,6 +192,14 @@ Result<void> check_unused(const std::string& path)
                           : "nothing was started; remove it, or name another path");
 }
 
+// R14, R18: what is to be said of one that its caller gave up on the way.
+Error cancelled(const DomainRow& domain)
+{
+    return Error(Errc::unfinished,
+                 domain.subject() + ": its QEMU was to be started; that was cancelled on the way",
+                 "'xlstore recover' brings it to an end: it takes over a QEMU that runs");
+}
+
 // The library's own monitor and log, and QEMU behind its start barrier.
 Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
                                   Deadline until)
@@ -357,6 +366,12 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
 
 Task<Result<Created>> Creation::finish(Deadline until)
 {
+    const auto given_up = [row = domain_] { return cancelled(row); };
+    co_return co_await or_when_cancelled(*store_, Errc::unfinished, given_up, bring_up(until));
+}
+
+Task<Result<Created>> Creation::bring_up(Deadline until)
+{
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
     const std::string subject = domain_.subject();
     std::optional<Error> failure;
@@ -451,7 +466,9 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
     auto creation = co_await Creation::begin(store, domid, std::move(document), std::move(what),
                                              until, std::move(things));
     if (!creation) co_return std::move(creation).error();
-    co_return co_await run_through(*std::move(creation), std::move(command), until);
+    const auto given_up = [row = creation->domain()] { return cancelled(row); };
+    auto rest = run_through(*std::move(creation), std::move(command), until);
+    co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(rest));
 }
 
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
@@ -460,7 +477,9 @@ Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std
     if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
     auto creation = co_await Creation::begin_again(store, std::move(domain), until);
     if (!creation) co_return std::move(creation).error();
-    co_return co_await run_through(*std::move(creation), std::move(command), until);
+    const auto given_up = [row = creation->domain()] { return cancelled(row); };
+    auto rest = run_through(*std::move(creation), std::move(command), until);
+    co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(rest));
 }
 
 Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,

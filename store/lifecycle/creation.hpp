@@ -69,6 +69,7 @@ public:
     Task<Error> give_up(Error failure);
 
 private:
+    Task<Result<Created>> bring_up(Deadline until);
     Task<Error> clear_away(Error failure);
     Creation(Store& store, DomainRow domain, SlowHold hold, bool again, std::string suffix);
     Task<Result<void>> enter(ProcessId qemu, std::string monitor_path, std::string log_path,

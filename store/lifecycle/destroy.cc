@@ -28,6 +28,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/registration_row.hpp"
 #include "store/keep/retired.hpp"
 #include "store/lifecycle/creation_mark.hpp"
@@ -387,14 +388,26 @@ Error not_at_its_end(const DomainRow& domain, Error failure) noexcept
     return failure;
 }
 
+// What is to be said of one that its caller gave up on the way.
+Error cancelled(Store& store, const DomainRow& domain)
+{
+    const auto state = state_now(store, domain.id);
+    if (state == DomainState::running || state == DomainState::creating)
+        return Error(Errc::cancelled,
+                     domain.subject() + ": its destruction was cancelled before it began");
+    return not_at_its_end(domain, Error(Errc::unfinished, "it was cancelled"));
+}
+
 Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
                               std::string why, Deadline until)
 {
     const DomainRow row = domain;
+    const auto given_up = [&] { return cancelled(store, row); };
     Result<void> ended;
     try {
-        ended = co_await go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why),
-                                       until);
+        auto end = go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why), until);
+        ended =
+            co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(end));
     } catch (...) {
         ended = caught();
     }

@@ -15,8 +15,8 @@
 // build (LockOrder). Fast lock, writer lock and destroy lock are tried, spun for briefly, then
 // tried again on the loop's timer until the deadline: a stopped holder cannot freeze an embedder's
 // loop. The slow lock is waited for with inotify (its file is closed at each release) and a
-// back-off timer, since a copied descriptor gives no event; by one operation of a process at a time,
-// behind which the others queue (slow_queue.hpp). No helper process, no thread.
+// back-off timer, since a copied descriptor gives no event; by one operation of a process at a
+// time, behind which the others queue (slow_queue.hpp). No helper process, no thread.
 //
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
 //

@@ -29,7 +29,7 @@ public:
 
     /// How many wait for the slow lock of `id`.
     [[nodiscard]] std::size_t waiting_for(std::int64_t id) const noexcept;
-    /// The wait that began first, for whichever lock; null: none.
+    /// The wait that began first, among those for all locks; null: none.
     [[nodiscard]] const Wait* longest() const noexcept;
     /// For all locks together.
     [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }

@@ -23,6 +23,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/product.hpp"
 #include "store/operation/asked.hpp"
 #include "store/operation/grace.hpp"
@@ -380,7 +381,9 @@ Task<Outcome> Engine::operate(std::vector<Draft> drafts, Deadline until)
             "thing=" + draft.thing.text() + " verb=" + std::string(verb_name(draft.verb)));
     }
     OpenIntents open(domain_, names_of(drafts));
-    auto rest = see_through(open, files, until);
+    const auto given_up = [&open] { return open.given_up(); };
+    auto rest =
+        or_when_cancelled(*store_, Errc::in_doubt, given_up, see_through(open, files, until));
     auto intents =
         co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
     if (!intents) co_return std::move(intents).error();
@@ -390,9 +393,16 @@ Task<Outcome> Engine::operate(std::vector<Draft> drafts, Deadline until)
 
 Task<Outcome> Engine::ask_again(Intent intent, bool force, Deadline until)
 {
-    const Verb verb = intent.draft.verb;
     OpenIntents open(domain_, intent.draft.thing.text());
     open.intents.push_back(std::move(intent));
+    const auto given_up = [&open] { return open.given_up(); };
+    co_return co_await or_when_cancelled(*store_, Errc::in_doubt, given_up,
+                                         ask_once_more(open, force, until));
+}
+
+Task<Outcome> Engine::ask_once_more(OpenIntents& open, bool force, Deadline until)
+{
+    const Verb verb = open.verb();
     std::optional<Error> failure;
     try {
         Draft rest = open.intents.front().draft;

@@ -23,7 +23,8 @@
 // commit that says what was seen. What is not found out by then is in doubt.
 //
 // Cancelling (destroying the task) before commit 1 changes nothing; after it the intent stays open
-// for the next operation on that key, or for recovery.
+// for the next operation on that key, or for recovery, and its number is left with the store
+// (store/core/on_cancel.hpp).
 #ifndef XLSTORE_STORE_OPERATION_ENGINE_HPP_
 #define XLSTORE_STORE_OPERATION_ENGINE_HPP_
 
@@ -114,6 +115,7 @@ private:
     Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
     Task<void> ask_where(std::vector<Intent>& added, Deadline until);
     Task<Outcome> see_through(OpenIntents& open, const std::vector<Fd>& files, Deadline until);
+    Task<Outcome> ask_once_more(OpenIntents& open, bool force, Deadline until);
     Task<Outcome> conclude(OpenIntents& open, Carried carried, Deadline until);
     Error refused(const OpenIntents& open, const Carried& carried) const;
     Outcome closed_by_another(const OpenIntents& open);

@@ -19,7 +19,7 @@ OpenIntents::OpenIntents(const DomainRow& domain, std::string things_)
             "its intent stays open: 'xlstore wait' for it, or 'xlstore recover'")
 {}
 
-Error OpenIntents::in_doubt(const std::string& why) const noexcept
+Error OpenIntents::in_doubt(std::string_view why) const noexcept
 {
     Error error(Errc::in_doubt, {});
     error.intent = value_of(intents.front().id);
@@ -27,7 +27,8 @@ Error OpenIntents::in_doubt(const std::string& why) const noexcept
         const auto number = std::to_string(value_of(intents.front().id));
         std::string advice =
             "intent " + number + " stays open: 'xlstore wait " + number + "', or 'xlstore recover'";
-        error.message = doubt.message + ": " + why;
+        error.message = doubt.message + ": ";
+        error.message += why;
         error.advice = std::move(advice);
     } catch (const std::bad_alloc&) {
         error.message.clear();
@@ -43,6 +44,11 @@ Error OpenIntents::in_doubt_of(const Error& failure) noexcept
         error.advice = std::move(doubt.advice);
     }
     return error;
+}
+
+Error OpenIntents::given_up() const noexcept
+{
+    return in_doubt("it was cancelled after its first commit");
 }
 
 }  // namespace xlstore

@@ -5,6 +5,7 @@
 #define XLSTORE_STORE_OPERATION_OPEN_INTENTS_HPP_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/base/error.hpp"
@@ -26,9 +27,11 @@ struct OpenIntents {
     [[nodiscard]] Verb verb() const noexcept { return intents.front().draft.verb; }
     /// In doubt, with the number of the first of them. REQUIRES that there is one. Where the memory
     /// does not suffice for words there are none.
-    [[nodiscard]] Error in_doubt(const std::string& why) const noexcept;
+    [[nodiscard]] Error in_doubt(std::string_view why) const noexcept;
     /// The same when an exception was caught: words are had from `doubt`, which goes.
     [[nodiscard]] Error in_doubt_of(const Error& failure) noexcept;
+    /// The same when the caller gave the operation up.
+    [[nodiscard]] Error given_up() const noexcept;
 };
 
 }  // namespace xlstore

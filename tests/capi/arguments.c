@@ -63,6 +63,7 @@ void check_without_store(void)
     xlstore_fast_release(NULL);
     xlstore_result_free(NULL);
     xlstore_op_cancel(NULL);
+    xlstore_op_forget(NULL);
     CHECK(xlstore_fd(NULL) == -1);
     INVALID(xlstore_dispatch(NULL));
     CHECK(xlstore_result_status(NULL) == XLSTORE_E_INVALID);

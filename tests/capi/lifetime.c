@@ -46,7 +46,7 @@ static void give_up_other(xlstore_result* result, void* userdata)
     struct chain* chain = userdata;
     (void)result;
     ++chain->calls;
-    if (chain->other) xlstore_op_cancel(chain->other);
+    if (chain->other) xlstore_op_forget(chain->other);
     chain->other = NULL;
 }
 
@@ -99,10 +99,21 @@ static void check_giving_up(struct world* world)
     xlstore_hold* hold = NULL;
     char* text = NULL;
 
-    /* Before it began. */
+    /* Before it began. Once more does nothing. */
     OK(xlstore_put_thing_start(s, "domid:8", "nics", PUT(30), 0, NULL, tell, &t, &op));
     xlstore_op_cancel(op);
+    xlstore_op_cancel(op);
+    CHECK(t.calls == 0);
+    run_until_told(s, &t);
+    CHECK(t.calls == 1 && t.status == XLSTORE_E_CANCELLED && t.intent == 0);
+    STATUS(xlstore_thing(s, "domid:8", "nics", "30", &text, NULL), XLSTORE_E_NOT_FOUND);
+
+    /* Forgotten: no word of it. */
+    memset(&t, 0, sizeof t);
+    OK(xlstore_put_thing_start(s, "domid:8", "nics", PUT(30), 0, NULL, tell, &t, &op));
+    xlstore_op_forget(op);
     run_for_a_while(s);
+    CHECK(t.calls == 0);
     STATUS(xlstore_thing(s, "domid:8", "nics", "30", &text, NULL), XLSTORE_E_NOT_FOUND);
 
     /* While it waits for the slow lock; nothing is left that would take it. */
@@ -111,13 +122,15 @@ static void check_giving_up(struct world* world)
     run_for_a_while(s);
     xlstore_op_cancel(op);
     xlstore_hold_release(hold);
-    run_for_a_while(s);
+    run_until_told(s, &t);
+    CHECK(t.calls == 1 && t.status == XLSTORE_E_CANCELLED && t.intent == 0);
     OK(xlstore_slow_lock(s, "domid:7", "test", NULL, &hold));
     xlstore_hold_release(hold);
 
     /* In the middle, while its guest has no answer: the intent stays open. */
     OK(xlstore_attach(s, "domid:7", "usbctrls",
                       "{\"type\":\"devicemodel\",\"devid\":3,\"version\":2}", NULL, NULL));
+    memset(&t, 0, sizeof t);
     OK(xlstore_detach_start(s, "domid:7", "usbctrls", "3", NULL, tell, &t, &op));
     {
         int64_t intent = 0;
@@ -134,13 +147,23 @@ static void check_giving_up(struct world* world)
         }
         CHECK(intent != 0 && t.calls == 0);
         if (t.calls == 0) xlstore_op_cancel(op);
-        run_for_a_while(s);
-        CHECK(t.calls == 0);
+        run_until_told(s, &t);
+        CHECK(t.calls == 1 && t.status == XLSTORE_E_IN_DOUBT && t.intent == intent);
+        CHECK(strstr(t.message, "cancelled") != NULL);
         OK(xlstore_intent_plan(s, intent, &plan)); /* of an open one */
         xlstore_string_free(plan);
     }
 
-    /* Ended, and its callback still to come: given up from another's. */
+    /* Ended, and its callback still to come: its result stays what it is. */
+    memset(&t, 0, sizeof t);
+    OK(xlstore_put_thing_start(s, "domid:8", "nics", PUT(30), 0, NULL, tell, &t, &op));
+    OK(xlstore_eject(s, "domid:7", "hdc", NULL, NULL)); /* a call that waits lets it end */
+    xlstore_op_cancel(op);
+    run_until_told(s, &t);
+    CHECK(t.calls == 1 && t.status == XLSTORE_OK);
+    OK(xlstore_remove_thing(s, "domid:8", "nics", "30", 0, NULL, NULL));
+
+    /* The same, given up from another's callback. */
     {
         struct chain first = {NULL, NULL, 0, TOLD_INIT};
         struct chain second = {NULL, NULL, 0, TOLD_INIT};

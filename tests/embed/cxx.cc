@@ -36,7 +36,7 @@ public:
     explicit Call(Start start) : start_(std::move(start)) {}
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
-    ~Call() { xlstore_op_cancel(op_); }
+    ~Call() { xlstore_op_forget(op_); }
 
     bool await_ready() const { return false; }
     bool await_suspend(std::coroutine_handle<> waiting)

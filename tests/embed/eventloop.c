@@ -101,11 +101,7 @@ static void give_up(struct app* app)
     for (i = 0; i < app->tasks_count; ++i) {
         struct task* task = &app->tasks[i];
         if (!task->op) continue;
-        xlstore_op_cancel(task->op); /* its callback does not come any more */
-        task->op = NULL;
-        --app->under_way;
-        fprintf(stderr, "eventloop: %s: given up\n", task->domain);
-        worse(app, 1);
+        xlstore_op_cancel(task->op); /* its callback comes, and says what became of it */
     }
 }
 

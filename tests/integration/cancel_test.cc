@@ -3,6 +3,8 @@
 // was sent, and after. In this process, over the library itself; QEMU is real.
 #include <signal.h>
 
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/destroy.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/support/domain_test.hpp"
 
@@ -65,6 +67,7 @@ TEST_F(CancelTest, WhileItWaitsForTheSlowLockNothingIsChanged)
             store->loop().dispatch();
         EXPECT_FALSE(task.done());
     }
+    EXPECT_FALSE(store->take_left_answer());
     EXPECT_EQ(dump(store_.path()), rows);
     EXPECT_FALSE(store->locks().waiter(store->session())) << "it still says that it waits";
     hold->reset();
@@ -103,7 +106,14 @@ TEST_F(CancelTest, AfterTheCommitTheIntentStaysOpenAndIsSettledByTheNext)
             task.start();
             ASSERT_TRUE(stopped_after_the_commit(*store, *other));
             ASSERT_FALSE(task.done());
+            store->take_left_answer();
         }
+        const auto answer = store->take_left_answer();
+        ASSERT_TRUE(answer);
+        EXPECT_EQ(answer->code, Errc::in_doubt);
+        const auto open = open_intents(store->db(), find_domain(store->db(), "7")->id);
+        ASSERT_EQ(open.size(), 1U);
+        EXPECT_EQ(answer->intent, value_of(open.front()));
         kill(domain_.qemu_pid(), SIGCONT);
         // Whether QEMU has read the command or not: the intent says what may be there.
         EXPECT_EQ(entry("t1"), "adding");
@@ -123,6 +133,52 @@ TEST_F(CancelTest, AfterTheCommitTheIntentStaysOpenAndIsSettledByTheNext)
     auto task = attaching(*store);
     EXPECT_TRUE(store->loop().wait_for(std::move(task)));
     EXPECT_TRUE(all_is_settled());
+}
+
+// R14: the mark is committed, and the domain is to be destroyed.
+TEST_F(CancelTest, DestructionThatHasBegunIsUnfinished)
+{
+    auto store = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    {
+        auto before = destroy_domain(*store, domain, Clock::now() + seconds(60), "test");
+    }
+    EXPECT_FALSE(store->take_left_answer()) << "it was never started";
+    {
+        auto task = destroy_domain(*store, domain, Clock::now() + seconds(60), "test");
+        task.start();
+        ASSERT_TRUE(run_until(*store, [&] {
+            return read_domain(store->db(), domain.id)->state == DomainState::destroying;
+        }));
+        ASSERT_FALSE(task.done());
+    }
+    const auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::unfinished);
+    EXPECT_NE(answer->advice.find("xlstore destroy id:"), std::string::npos) << answer->advice;
+    EXPECT_TRUE(ended(xl({"destroy", "id:" + std::to_string(value_of(domain.id))}), 0));
+}
+
+TEST_F(CancelTest, CreationThatHasBegunIsUnfinished)
+{
+    auto store = store_.open();
+    const ScratchDirectory directory;
+    const Material material(directory, 99, "other");
+    {
+        auto task = create_domain(*store, 99, read_file(material.document), "test",
+                                  material.qemu(), Clock::now() + seconds(60));
+        task.start();
+        ASSERT_TRUE(run_until(*store, [&] {
+            const auto row = find_domain(store->db(), "99");
+            return row && row->registration;
+        }));
+        ASSERT_FALSE(task.done());
+    }
+    const auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::unfinished);
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_TRUE(ended(xl({"destroy", "99"}), 0));
 }
 
 }  // namespace

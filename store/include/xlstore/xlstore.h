@@ -78,7 +78,8 @@ extern "C" {
 #define XLSTORE_E_NO_QEMU (-10)  /* the domain has no QEMU, or it is proved dead */
 #define XLSTORE_E_PROTOCOL (-11) /* the monitor broke the protocol, hung up or stayed silent;
                                     nothing was changed */
-#define XLSTORE_E_CANCELLED (-12) /* the caller gave up before anything was changed */
+#define XLSTORE_E_CANCELLED (-12) /* the caller gave up before anything was changed; a
+                                     recovery: what it repaired stays */
 #define XLSTORE_E_ORDER (-13)    /* a lock was asked for against R7, or a handle was used in a
                                     forked child */
 #define XLSTORE_E_IO (-14)       /* the system refused: disk full, descriptors, permissions */
@@ -149,7 +150,7 @@ typedef struct xlstore_open_options {
  * what to do; a newer schema, too), busy, io. */
 int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
                      xlstore_store** store_out);
-/* Ends it. Operations under way are cancelled, as by xlstore_op_cancel; holds made from it are
+/* Ends it. Operations under way are given up, as by xlstore_op_forget; holds made from it are
  * given back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From
  * within a callback it takes effect when the call that delivers callbacks returns. NULL does
  * nothing. */
@@ -183,17 +184,23 @@ const char* xlstore_result_json(const xlstore_result* result);
 /* Frees a result that a waiting call handed over; it outlives its store. NULL does nothing. */
 void xlstore_result_free(xlstore_result* result);
 
-/* Called once for each operation that was started and not cancelled, from within xlstore_dispatch()
+/* Called once for each operation that was started and not forgotten, from within xlstore_dispatch()
  * alone, with no lock held. `result` is the library's and ends with the callback. Calling back in
  * is allowed, xlstore_close() included. It must not throw or jump. */
 typedef void (*xlstore_callback)(xlstore_result* result, void* userdata);
 
 /* An operation under way; ends with its callback, and must not be named after that. */
 typedef struct xlstore_op xlstore_op;
-/* Gives an operation up: its callback is not called any more. Before its first commit nothing has
- * changed; after it the intent stays open for the next operation on that thing, or for recovery.
- * NULL does nothing. */
+/* Ends an operation now; its callback comes with the next xlstore_dispatch(). Before its first
+ * commit: XLSTORE_E_CANCELLED, and nothing has changed. After it: XLSTORE_E_IN_DOUBT with the
+ * number of the intent, which stays open for the next operation on that thing, or for recovery; of
+ * a creation, a soft reset or a destruction XLSTORE_E_UNFINISHED; of a recovery
+ * XLSTORE_E_CANCELLED, and what it repaired stays repaired. One that has ended by itself keeps its
+ * own result. Waits for nothing. NULL does nothing. */
 void xlstore_op_cancel(xlstore_op* op);
+/* The same, and its callback is not called any more: the caller never learns what became of it. For
+ * a caller that goes away itself. `op` is not to be named after it. NULL does nothing. */
+void xlstore_op_forget(xlstore_op* op);
 
 /* How a call is to be done. NULL in its place: the standard. */
 typedef struct xlstore_call {

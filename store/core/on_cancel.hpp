@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// A task that is destroyed before it has ended gives no answer of its own. What it would have to
+// say, because it has changed something, it leaves with the store.
+#ifndef XLSTORE_STORE_CORE_ON_CANCEL_HPP_
+#define XLSTORE_STORE_CORE_ON_CANCEL_HPP_
+
+#include <exception>
+#include <utility>
+
+#include "store/core/store.hpp"
+
+namespace xlstore {
+
+namespace detail {
+/// Leaves the answer when it is destroyed before answered().
+template <class Say>
+class OnCancel {
+public:
+    OnCancel(Store& store, Errc code, Say say) : store_(store), code_(code), say_(std::move(say)) {}
+    OnCancel(const OnCancel&) = delete;
+    OnCancel& operator=(const OnCancel&) = delete;
+    ~OnCancel()
+    {
+        if (answered_) return;
+        try {
+            store_.leave_answer(say_());
+        } catch (const std::exception&) {
+            store_.leave_answer(Error(code_, {}));
+        }
+    }
+    void answered() noexcept { answered_ = true; }
+
+private:
+    Store& store_;
+    Errc code_;
+    Say say_;
+    bool answered_ = false;
+};
+}  // namespace detail
+
+/// Runs `work`. If it is cancelled, the store is left `say()`, an Error, which is called after all
+/// that `work` stands on has been destroyed; what it throws is dropped, and the answer is `code`
+/// without words. Of several in one another the outermost has the last word. Nothing is said of a
+/// task that was never started.
+template <class T, class Say>
+Task<T> or_when_cancelled(Store& store, Errc code, Say say, Task<T> work)
+{
+    detail::OnCancel<Say> cancelled(store, code, std::move(say));
+    T done = co_await std::move(work);
+    cancelled.answered();
+    co_return done;
+}
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_CORE_ON_CANCEL_HPP_
