@@ -314,11 +314,6 @@ Task<Result<std::vector<Intent>>> Journal::open(SlowHold& hold, std::vector<Draf
             if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
             const bool in_batch = drafts.size() > 1;
             for (auto& draft : drafts) {
-                if (XLSTORE_MUTATION("intent commit") && draft.verb != Verb::add) {
-                    Intent& none = intents.emplace_back();
-                    none.draft = std::move(draft);
-                    continue;
-                }
                 auto intent = open_one(fast, hold, std::move(draft), monitor_path, in_batch);
                 if (!intent) return std::move(intent).error();
                 intents.push_back(*std::move(intent));
@@ -326,7 +321,6 @@ Task<Result<std::vector<Intent>>> Journal::open(SlowHold& hold, std::vector<Draf
             return {};
         });
     if (!done) co_return std::move(done).error();
-    if (XLSTORE_MUTATION("hold over the plan")) hold.lock_.release();
     for (const auto& intent : intents)
         store_.log(LogLevel::debug, [&] {
             return "opened intent=" + std::to_string(value_of(intent.id)) +

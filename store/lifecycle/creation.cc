@@ -30,7 +30,6 @@
 #include "store/operation/migration.hpp"
 #include "store/operation/unplaced.hpp"
 #include "store/os/listener.hpp"
-#include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 
 namespace xlstore {
@@ -352,13 +351,10 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
                         domain_.subject() + ": " + qemu.error().message, "nothing was started");
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
     // R13: the child exists, its pid is in the row, then its start barrier opens.
-    const bool early = XLSTORE_MUTATION("start barrier before run");
-    if (early) (void)co_await qemu->open_start_barrier(store_->loop(), until);
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),
                                      std::move(request.log_path), handed_in, mark, until);
     if (!registered) co_return std::move(registered).error();
     XLSTORE_TRACE("gate", value_of(domain_.id));
-    if (early) co_return qemu->id();
     auto opened = co_await qemu->open_start_barrier(store_->loop(), until);
     if (!opened) co_return std::move(opened).error();
     co_return qemu->id();

@@ -340,10 +340,6 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unse
     if (!row || row->state == DomainState::destroyed) co_return Result<void>();
     if (kill)
         if (auto looked = look_first(*row, unseen_qemu); !looked) co_return looked;
-    if (XLSTORE_MUTATION("mark before kill") && kill) {
-        auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
-        if (!killed) co_return killed;
-    }
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
     row = read_domain(store.db(), domain.id);  // its QEMU may have been registered before the mark
     if (kill && !XLSTORE_MUTATION("dead before the document")) {

@@ -19,7 +19,6 @@
 #include "store/model/store_paths.hpp"
 #include "store/operation/survey.hpp"
 #include "store/qmp/qemu_command_line.hpp"
-#include "store/testing/mutation.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -268,19 +267,11 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (!there) co_return std::move(there).error();
     const ProcessId& qemu = registration.qemu;
     const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
-    auto initial = initial_of_command_line(
+    const auto initial = initial_of_command_line(
         line ? *line : parse_qemu_command_line({}, [](const auto&) { return std::nullopt; }), *there);
-    if (XLSTORE_MUTATION("initial devices anew"))
-        if (auto kept = read_initial_devices(store.db(), row->id); kept.known())
-            initial = std::move(kept);
     auto survey =
         co_await take_survey(store.db(), row->id, initial, *there, met->monitor, until);
     if (!survey) co_return std::move(survey).error();
-    if (XLSTORE_MUTATION("registration only asks"))
-        for (const auto& drive : survey->drives) {
-            const std::string arguments = json_object({{"id", json_quote(drive.id)}});
-            (void)co_await met->monitor.execute("eject", arguments, until);
-        }
     // What was read of it is of this very process.
     if (life_of(qemu) != Life::alive)
         co_return Error(Errc::no_qemu,

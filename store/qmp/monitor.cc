@@ -398,10 +398,6 @@ Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
 Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, std::string subject,
                                        Deadline until)
 {
-    if (XLSTORE_MUTATION("barrier")) {  // asks at QEMU's second monitor (barrier_test.cc)
-        registration.path += ".second";
-        registration.socket = file_identity(registration.path).value_or(registration.socket);
-    }
     const auto dead = [&] {
         return Error(
             Errc::no_qemu,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Do the tests notice a missing guard? A special build disables one guard of the protocol: the one
 // that XLSTORE_DISABLE_GUARD names in the environment (tests/crash/mutants.py). In every other
-// build the condition is false at compile time, and no guard can be disabled.
+// build the condition is false at compile time, and no guard can be disabled. A mutation that needs
+// more than a condition is a patch to a copy of the source (tests/crash/mutants).
 #ifndef XLSTORE_STORE_TESTING_MUTATION_HPP_
 #define XLSTORE_STORE_TESTING_MUTATION_HPP_
 

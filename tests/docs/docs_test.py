@@ -287,6 +287,12 @@ class Explain(unittest.TestCase):
                 self.assertEqual(told, run(BIN / "xlfsck", f"--explain={name}"))
 
 
+def mutations_with_code(source):
+    """Guards whose mutation runs code of its own: `if (XLSTORE_MUTATION("…") …)` with more than a return."""
+    found = re.finditer(r'\bif \(XLSTORE_MUTATION\("([^"]+)"\)[^;{]*?(?:\)\s*(?P<code>\{|for|if|while|[^;]*;))', source)
+    return [one[1] for one in found if not re.match(r"(co_)?return\b", one["code"])]
+
+
 class Design(unittest.TestCase):
     """store/DESIGN.md has a row for each rule: where it is kept, what tries it, what happens without it."""
 
@@ -340,6 +346,18 @@ class Design(unittest.TestCase):
         for rule, (_, test, mutation) in self.rules.items():
             with self.subTest(rule=rule):
                 self.assertEqual(self.lacks(rule, test, mutation), [])
+
+    def test_a_mutation_adds_nothing_to_the_product(self):
+        """A guard is disabled by its condition; what else a mutation does is in a patch of tests/crash/mutants."""
+        for folder in ("store", "recovery", "tools"):
+            for path in (SOURCE / folder).rglob("*.cc"):
+                self.assertEqual(mutations_with_code(path.read_text(encoding="utf-8")), [], path)
+        self.assertEqual(mutations_with_code('if (!a && !XLSTORE_MUTATION("a guard")) {\n'), [])
+        self.assertEqual(mutations_with_code('if (XLSTORE_MUTATION("a guard")) co_return ok;\n'), [])
+        self.assertEqual(mutations_with_code('if (XLSTORE_MUTATION("a guard")) {\n  eject();\n}\n'), ["a guard"])
+        self.assertEqual(mutations_with_code('if (XLSTORE_MUTATION("a guard") && kill) {\n'), ["a guard"])
+        self.assertEqual(mutations_with_code('if (XLSTORE_MUTATION("a guard"))\n  for (auto d : drives)\n'),
+                         ["a guard"])
 
     def test_a_row_without_them_would_be_found(self):
         _, test, mutation = self.rules["R21"]
