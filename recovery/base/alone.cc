@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "store/core/lock_survey.hpp"
+#include "store/lock/session_holders.hpp"
 
 namespace xlstore::recovery {
 
@@ -11,10 +11,7 @@ namespace {
 
 Error in_the_way(const Locks& locks)
 {
-    std::string who;
-    for (const auto& holder : session_holders(locks))
-        who += (who.empty() ? ": " : ", ") + describe(holder);
-    return Error(Errc::busy, "another process has the store open" + who,
+    return Error(Errc::busy, "another process has the store open" + and_session_holders(locks),
                  "end these processes; the QEMUs run on");
 }
 

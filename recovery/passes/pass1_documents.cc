@@ -15,6 +15,7 @@
 #include "recovery/base/quarantine.hpp"
 #include "recovery/passes/passes.hpp"
 #include "store/classes/class_rebuild.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "recovery/passes/passes.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/operation/engine.hpp"
 #include "store/operation/overtaken.hpp"
 #include "store/qmp/probe.hpp"

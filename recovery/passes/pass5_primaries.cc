@@ -16,6 +16,7 @@
 #include "recovery/passes/passes.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/closed_document.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/operation/host_usb_port.hpp"
 #include "store/operation/survey.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A store that went back to an older state, or was copied (store/database/place.hpp): what is asked
-// before it is made this place's store. Where no QEMU of it lives that is safe, and an unattended
-// run does it.
+// A store that went back to an older state, or was copied (store/database/displaced.hpp): what is
+// asked before it is made this place's store. Where no QEMU of it lives that is safe, and an
+// unattended run does it.
 #ifndef XLSTORE_RECOVERY_RUNS_DISPLACED_STORE_HPP_
 #define XLSTORE_RECOVERY_RUNS_DISPLACED_STORE_HPP_
 

@@ -33,7 +33,7 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool s
 {
     try {
         auto store = mode == Mode::look ? Store::open_untouched(where)
-                     : settle           ? Store::open_and_settle(where)
+                     : settle           ? Store::open_and_reconcile(where)
                                         : Store::open(where);
         if (store) return store;
         if (auto seen = damage_of(where.directory)) damage = *std::move(seen);

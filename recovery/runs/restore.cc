@@ -24,15 +24,15 @@
 #include "recovery/base/alone.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/runs/fsck.hpp"
-#include "recovery/salvage/told_version.hpp"
+#include "recovery/salvage/header_version.hpp"
 #include "store/base/dated_path.hpp"
 #include "store/core/journal.hpp"
-#include "store/database/new_database.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
 #include "store/keep/backup.hpp"
 #include "store/lifecycle/qemu_life.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/os/file_upkeep.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::recovery {
@@ -254,7 +254,7 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
         Db db(made, Db::Mode::read_write, Durability::power);
         db.execute("PRAGMA journal_mode = DELETE");
         Transaction transaction(db);
-        settle_at(db, seen, place_at(directory));
+        reconcile_place(db, seen, place_at(directory));
         transaction.commit();
         db.execute("PRAGMA journal_mode = WAL");
     }

@@ -9,12 +9,11 @@
 #include <filesystem>
 
 #include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/header_version.hpp"
 #include "recovery/salvage/integrity.hpp"
-#include "recovery/salvage/told_version.hpp"
 #include "store/database/db.hpp"
 #include "store/database/first_look.hpp"
 #include "store/database/log_flaw.hpp"
-#include "store/database/new_database.hpp"
 #include "store/database/private_copy.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/lock/locks.hpp"

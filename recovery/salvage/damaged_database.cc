@@ -26,15 +26,15 @@
 #include <filesystem>
 #include <set>
 
+#include "recovery/salvage/header_version.hpp"
 #include "recovery/salvage/page_scan.hpp"
+#include "recovery/salvage/page_size.hpp"
 #include "recovery/salvage/plausible_root.hpp"
-#include "recovery/salvage/told_page_size.hpp"
-#include "recovery/salvage/told_version.hpp"
 #include "schema/steps.hpp"
 #include "store/database/damaged_log.hpp"
-#include "store/database/new_database.hpp"
 #include "store/database/tables.hpp"
 #include "store/model/document.hpp"
+#include "store/os/file_upkeep.hpp"
 #include "store/qmp/protocol.hpp"
 #include "store/text/json_text.hpp"
 

@@ -30,6 +30,7 @@
 #include "store/database/new_database.hpp"
 #include "store/lock/locks.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/os/file_upkeep.hpp"
 
 namespace xlstore::recovery {
 

@@ -6,6 +6,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/operation/engine.hpp"
 #include "store/operation/host_usb_port.hpp"

@@ -15,7 +15,6 @@
 #include "store/model/document.hpp"
 #include "store/model/domain_row.hpp"
 #include "store/model/domain_traits.hpp"
-#include "store/model/intent.hpp"
 #include "store/model/thing_row.hpp"
 
 namespace xlstore {
@@ -53,23 +52,6 @@ DomainTraits read_traits(Db& db, DomainId domain);
 
 /// The document but for its things, in order.
 std::vector<DocumentMember> read_members(Db& db, DomainId domain);
-
-/// What an open intent is about.
-struct IntentSubject {
-    DomainId domain{};
-    ThingName thing;
-    bool in_batch = false;
-};
-/// Without its plan, which takes time to read. Error: not_found.
-Result<IntentSubject> read_intent_subject(Db& db, IntentId id);
-/// The open intent with this number; not_found otherwise. Error store: it cannot be read back.
-Result<Intent> read_intent(Db& db, IntentId id);
-/// What has to be settled as one: that intent, or the whole batch it belongs to, oldest first. Of
-/// an older state of the store each is settled with what QEMU shows of it alone: nothing is undone.
-Result<std::vector<Intent>> read_batch(Db& db, IntentId id);
-/// Of one domain, oldest first.
-std::vector<IntentId> open_intents(Db& db, DomainId domain);
-std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name);
 
 /// The whole document, minified; as the view libxl_json has it.
 std::string read_document(Db& db, DomainId domain);

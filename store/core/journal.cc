@@ -20,6 +20,7 @@
 #include "store/classes/libxl_defaults.hpp"
 #include "store/core/closed_document.hpp"
 #include "store/core/initial_devices.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/libxl_fields.hpp"

@@ -63,13 +63,6 @@ Result<std::vector<LockUse>> survey_locks(Store& store)
     return uses;
 }
 
-std::vector<LockHolder> session_holders(const Locks& locks)
-{
-    const LockFile& file = locks.file(LockKind::session);
-    const auto first = locks.byte(LockKind::session, 0);
-    return lock_holders(file.path(), file.identity(), first, 2 * first);
-}
-
 Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force, Deadline until)
 {
     if (auto ok = store.check(); !ok) co_return ok.error();

@@ -31,9 +31,6 @@ struct LockUse {
 /// nothing. Errors: lost.
 Result<std::vector<LockUse>> survey_locks(Store& store);
 
-/// The processes that have the store open for writing, or repair it, by the kernel's word.
-[[nodiscard]] std::vector<LockHolder> session_holders(const Locks& locks);
-
 /// What was done about a slow lock, in words; `broken` false: no process held it.
 struct Broken {
     bool broken;

@@ -6,7 +6,6 @@
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
 #include "store/core/store.hpp"
-#include "store/core/upgrade.hpp"
 #include "store/database/low_numbers.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
@@ -32,7 +31,7 @@ Result<std::int64_t> Store::begin_session(const Place& here, std::optional<ByteL
     if (const auto why = xlstore::displaced(*db_, locks_->remembered(), here))
         return displaced_error(directory_, *why);
     refuse_high_numbers(*db_);
-    settled_ = true;
+    counts_commits_ = true;
     write_place(*db_, here);
     db_->prepare(
            "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, uid, "
@@ -84,7 +83,7 @@ Result<void> Store::open_session(Deadline until)
 // (".restore", or an UPDATE of sqlite_sequence). Nothing is committed on top of that.
 Result<std::optional<Numbers>> Store::counted(std::int64_t changes_before)
 {
-    if (!settled_ || db_->total_changes() == changes_before) return std::optional<Numbers>();
+    if (!counts_commits_ || db_->total_changes() == changes_before) return std::optional<Numbers>();
     const auto seen = locks_->remembered();
     const auto numbers = count_commit(*db_);
     if (!seen.foreign && numbers.commits <= seen.numbers.commits)

@@ -29,12 +29,12 @@
 #include "store/base/random.hpp"
 #include "store/core/store_files.hpp"
 #include "store/core/store_source.hpp"
-#include "store/core/upgrade.hpp"
 #include "store/database/new_database.hpp"
 #include "store/database/tables.hpp"
 #include "store/lock/foreign_lock.hpp"
 #include "store/lock/spare.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/os/file_upkeep.hpp"
 #include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/plain_text.hpp"
@@ -158,7 +158,7 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
 }
 
 Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::Mode mode,
-                                                 Settle settle)
+                                                 Reconcile reconcile)
 {
     StoreOptions options = given;
     options.directory = absolute_path(std::move(options.directory));
@@ -168,7 +168,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     const auto until = Clock::now() + options.open_timeout;
     auto locks = Locks::open(options.directory, writing);
     if (!locks) return std::move(locks).error();
-    Source source(options.directory, mode, settle == Settle::yes);
+    Source source(options.directory, mode, reconcile == Reconcile::yes);
     const auto kind = source.choose(*locks, until);
     if (!kind) return kind.error();
 
@@ -207,26 +207,27 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     return store;
 }
 
-Result<std::unique_ptr<Store>> Store::open_to_write(const StoreOptions& options, Settle settle)
+Result<std::unique_ptr<Store>> Store::open_to_write(const StoreOptions& options,
+                                                    Reconcile reconcile)
 {
-    auto store = open_files(options, Db::Mode::read_write, settle);
+    auto store = open_files(options, Db::Mode::read_write, reconcile);
     if (!store) return store;
     const auto until = Clock::now() + options.open_timeout;
-    if (auto ok = upgrade_store(**store, until); !ok) return ok.error();
-    if (settle == Settle::yes)
-        if (auto ok = (*store)->settle(until); !ok) return ok.error();
+    if (auto ok = (*store)->upgrade(until); !ok) return ok.error();
+    if (reconcile == Reconcile::yes)
+        if (auto ok = (*store)->reconcile_place(until); !ok) return ok.error();
     if (auto ok = (*store)->open_session(until); !ok) return ok.error();
     return store;
 }
 
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options)
 {
-    return open_to_write(options, Settle::no);
+    return open_to_write(options, Reconcile::no);
 }
 
-Result<std::unique_ptr<Store>> Store::open_and_settle(const StoreOptions& options)
+Result<std::unique_ptr<Store>> Store::open_and_reconcile(const StoreOptions& options)
 {
-    return open_to_write(options, Settle::yes);
+    return open_to_write(options, Reconcile::yes);
 }
 
 Result<std::unique_ptr<Store>> Store::open_read_only(const StoreOptions& options)

@@ -24,7 +24,7 @@
 #include "store/base/log.hpp"
 #include "store/core/host_hooks.hpp"
 #include "store/database/db.hpp"
-#include "store/database/place.hpp"
+#include "store/database/displaced.hpp"
 #include "store/database/private_copy.hpp"
 #include "store/event/loop.hpp"
 #include "store/lock/locks.hpp"
@@ -116,7 +116,7 @@ public:
     /// upgraded first, in one transaction, under the writer lock and with every session byte held
     /// (R17): once that is committed, the older release cannot open it any more. Errors: store,
     /// with what is wrong and what to do (a newer schema; one that cannot be upgraded: it is as it
-    /// was; a database that went back or was copied, store/database/place.hpp: nothing was
+    /// was; a database that went back or was copied, store/database/displaced.hpp: nothing was
     /// changed); busy, naming who has an older one open for writing. @throws DbError: it is damaged
     static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
     /// The same, and one that went back or was copied is made this place's store (R17), in one
@@ -124,7 +124,7 @@ public:
     /// above all that the directory has seen. The log of another state beside it is kept under a
     /// dated name. For recovery alone, which then proves what the rows say of QEMUs. Errors: as
     /// above; busy, naming those that have it open.
-    static Result<std::unique_ptr<Store>> open_and_settle(const StoreOptions& options);
+    static Result<std::unique_ptr<Store>> open_and_reconcile(const StoreOptions& options);
     /// Opens it for looking only: no session, nothing is ever written. Error store: also for the
     /// schema of an older release.
     static Result<std::unique_ptr<Store>> open_read_only(const StoreOptions& options);
@@ -251,12 +251,19 @@ public:
 private:
     friend class OnReserve;
     Store() = default;
-    enum class Settle { no, yes };
+    enum class Reconcile { no, yes };
     static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode,
-                                                     Settle settle = Settle::no);
-    static Result<std::unique_ptr<Store>> open_to_write(const StoreOptions& options, Settle settle);
+                                                     Reconcile reconcile = Reconcile::no);
+    static Result<std::unique_ptr<Store>> open_to_write(const StoreOptions& options,
+                                                        Reconcile reconcile);
     Result<void> check_database_files() const;
-    Result<void> settle(Deadline until);
+    /// Takes the steps that the store lacks, all in one transaction, under the writer lock and with
+    /// every session byte held (R17), and says so in history. Waits until `until` for processes
+    /// that have it open. REQUIRES that there is no session yet. Errors: busy, naming those that
+    /// have it open; store: it could not be done (no space, say), and the store is as it was; lost.
+    /// @throws DbError: it is damaged
+    Result<void> upgrade(Deadline until);
+    Result<void> reconcile_place(Deadline until);
     Result<std::int64_t> begin_session(const Place& here, std::optional<ByteLock>& lock);
     Result<void> open_session(Deadline until);
     /// Error store: the database has gone back, or its numbers were set by hand, while it was open.
@@ -311,7 +318,7 @@ private:
     std::optional<FileIdentity> wal_;        // of SQLite's; nothing: it is not written to
     std::optional<FileIdentity> wal_index_;
     std::optional<Displaced> displaced_;
-    bool settled_ = false;  // it is this place's store: commits are counted
+    bool counts_commits_ = false;  // it is this place's store
     std::uint64_t fork_generation_ = 0;
     ProcessId self_;
     std::unique_ptr<Loop> loop_;

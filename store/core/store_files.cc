@@ -16,7 +16,6 @@
 #include <cstring>
 
 #include "store/database/first_look.hpp"
-#include "store/database/new_database.hpp"
 #include "store/lock/lock_holders.hpp"
 #include "store/lock/locks.hpp"
 #include "store/model/store_paths.hpp"

@@ -11,10 +11,10 @@
 #include "store/core/store_files.hpp"
 #include "store/core/upgrade.hpp"
 #include "store/database/log_flaw.hpp"
-#include "store/database/new_database.hpp"
 #include "store/database/tables.hpp"
 #include "store/lock/foreign_lock.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/os/file_upkeep.hpp"
 
 namespace xlstore {
 
@@ -65,13 +65,13 @@ Result<DatabaseKind> check_database(const std::string& path, const std::string& 
 
 }  // namespace
 
-Source::Source(const std::string& directory, Db::Mode mode, bool settle)
+Source::Source(const std::string& directory, Db::Mode mode, bool reconcile)
     : database(StorePaths(directory).database()),
       path(database),
       looking_mode(mode == Db::Mode::read_write ? Db::Mode::read_only : mode),
       directory_(directory),
       mode_(mode),
-      settle_(settle)
+      reconcile_(reconcile)
 {}
 
 Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
@@ -91,7 +91,7 @@ Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
         kind->displaced ? kind->displaced->why == Displaced::Why::older : kind->is_older();
     if (writes() && may_lack)
         if (const auto flaw = flaw_of_log(database)) return log_error(directory_, *flaw);
-    if (writes() && !settle_ && kind->displaced)
+    if (writes() && !reconcile_ && kind->displaced)
         return displaced_error(directory_, *kind->displaced);
     if (!displaced) displaced = kind->displaced;
     if (kind->is_older() && !writes())
@@ -112,7 +112,7 @@ Result<void> Source::read_a_copy()
 // The log of another state beside it: put aside, or left out of what is read.
 Result<void> Source::pass_log(Displaced why, const Locks& locks, Deadline until)
 {
-    if (writes() && !settle_) return displaced_error(directory_, why);
+    if (writes() && !reconcile_) return displaced_error(directory_, why);
     displaced = std::move(why);
     if (writes()) return put_log_aside(locks, directory_, until);
     if (auto ok = read_a_copy(); !ok) return ok;

@@ -11,7 +11,7 @@
 
 #include "schema/steps.hpp"
 #include "store/database/db.hpp"
-#include "store/database/place.hpp"
+#include "store/database/displaced.hpp"
 #include "store/database/private_copy.hpp"
 #include "store/lock/locks.hpp"
 
@@ -46,10 +46,10 @@ struct DatabaseKind {
 
 class Source {
 public:
-    /// `settle`: a database that went back or was copied is to be made this place's store.
-    Source(const std::string& directory, Db::Mode mode, bool settle);
+    /// `reconcile`: a database that went back or was copied is to be made this place's store.
+    Source(const std::string& directory, Db::Mode mode, bool reconcile);
     /// Looks at it, and decides. Reads only, but for the log of another state, which is put aside
-    /// for `settle`. Errors: store, busy, io, as Store::open has them.
+    /// for `reconcile`. Errors: store, busy, io, as Store::open has them.
     Result<DatabaseKind> choose(const Locks& locks, Deadline until);
 
     std::string database;
@@ -66,7 +66,7 @@ private:
 
     std::string directory_;
     Db::Mode mode_;
-    bool settle_;
+    bool reconcile_;
 };
 
 }  // namespace xlstore

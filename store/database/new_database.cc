@@ -5,47 +5,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 
 #include "schema/steps.hpp"
 #include "store/base/error.hpp"
-#include "store/database/place.hpp"
+#include "store/database/displaced.hpp"
 #include "store/database/tables.hpp"
+#include "store/os/file_upkeep.hpp"
 
 namespace xlstore {
-
-void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group)
-{
-    if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
-        throw IoError(errno, "cannot give " + path + " to the reading group");
-    if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);
-}
-
-void remove_file(const std::string& path, const char* suffix) noexcept
-{
-    std::array<char, PATH_MAX> name{};
-    const int length = std::snprintf(name.data(), name.size(), "%s%s", path.c_str(), suffix);
-    if (length > 0 && static_cast<std::size_t>(length) < name.size()) unlink(name.data());
-}
-
-void sync_directory(const std::string& path)
-{
-    const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory || fsync(directory.get()) != 0) throw IoError(errno, "cannot sync " + path);
-}
 
 namespace {
 
 // R17: ids and commits go on above those of the store that was there before.
-void settle_new(Db& db, const std::string& directory)
+void reconcile_new(Db& db, const std::string& directory)
 {
     Memory seen;
     if (const auto locks = Locks::open(directory, false); locks) seen = locks->remembered();
     Transaction transaction(db);
-    settle_unplaced(db, seen, place_at(directory));  // a salvaged one may know its place
+    reconcile_unplaced(db, seen, place_at(directory));  // a salvaged one may know its place
     transaction.commit();
 }
 
@@ -65,7 +44,7 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
         fill(db);
         transaction.commit();
         upgrade_tables(db);
-        settle_new(db, path.substr(0, path.rfind('/')));
+        reconcile_new(db, path.substr(0, path.rfind('/')));
         // The first process to open it would otherwise change the file by way of a journal, and a journal
         // that it left when it was killed is in the way of everybody who looks before writing.
         db.execute("PRAGMA journal_mode = WAL");

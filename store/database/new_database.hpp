@@ -13,16 +13,9 @@
 
 namespace xlstore {
 
-/// Mode and, if there is one, reading group of a store's file.
-void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group);
-/// Unlinks `path` + `suffix`, if it is there; allocates nothing, for destructors.
-void remove_file(const std::string& path, const char* suffix) noexcept;
-/// So that the names in it survive a power cut. @throws IoError
-void sync_directory(const std::string& path);
-
 /// Makes the file `path`, with the tables of a store and what `fill` puts into them in one
 /// transaction; what was left there is overwritten. On the disk when it returns.
-/// It is the store of the directory that it is made in (store/database/place.hpp).
+/// It is the store of the directory that it is made in (store/database/displaced.hpp).
 /// `version`: of the schema that `fill` finds; the steps that follow are taken after it.
 /// @throws DbError, and what `fill` throws
 void make_database(const std::string& path, const std::function<void(Db&)>& fill,

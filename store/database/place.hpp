@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The place of a store: one machine and one directory of it (R17). Its row says which; a database
-// that is found at another place was copied, and one with fewer commits than its directory has seen
-// went back to an older state: a copy was put back, or its log was lost. Both may be looked at.
-// A process that wrote there would give ids out again, and act on QEMUs by rows that are not true,
-// or are another store's: writing is refused until xlfsck has made it this place's store.
+// The place of a store: one machine and one directory of it, as the store's row says it (R17).
+// Whether a database is in its place: store/database/displaced.hpp.
 #ifndef XLSTORE_STORE_DATABASE_PLACE_HPP_
 #define XLSTORE_STORE_DATABASE_PLACE_HPP_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
-#include "store/base/error.hpp"
 #include "store/base/file_identity.hpp"
 #include "store/database/db.hpp"
-#include "store/lock/locks.hpp"
 
 namespace xlstore {
 
@@ -29,45 +25,10 @@ struct Place {
 /// @throws IoError  the directory or the boot id cannot be looked at.
 [[nodiscard]] Place place_at(const std::string& directory);
 
-/// Why a database is not this place's store.
-struct Displaced {
-    enum class Why {
-        older,          ///< it has fewer commits than the directory has seen
-        beside_a_log,   ///< it is a copy, and the log of another state lies beside it
-        copied,         ///< it is that of another directory of this machine
-        other_machine,  ///< it is that of another machine
-    };
-    Why why;
-    std::string text;      ///< what was seen, for messages
-    std::string original;  ///< copied: where the store that it is a copy of still is; "": gone
-};
-/// `db`: the database, of any schema; `seen`: what the directory remembers, read before the
-/// database was. @throws DbError
-[[nodiscard]] std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here);
-/// Of a database with so many commits, fewer than the directory has seen.
-[[nodiscard]] Displaced went_back(std::int64_t commits, const Memory& seen);
-/// Before SQLite has opened it, which would take that log for the database's own: a database that
-/// came out of a backup has none. `database`: its path. Opens it through SQLite's own functions.
-[[nodiscard]] std::optional<Displaced> beside_a_log(const std::string& database);
-/// Keeps that log under a dated name. Waits until `until` for those that have the store open.
-/// Errors: busy, naming them; lost. @throws IoError
-Result<void> put_log_aside(const Locks& locks, const std::string& directory, Deadline until);
-/// Error store: what was seen, and the command that helps.
-[[nodiscard]] Error displaced_error(const std::string& directory, const Displaced& why);
-
+/// What the store's row says; nothing: of no place yet. @throws DbError
+[[nodiscard]] std::optional<Place> read_place(Db& db);
 /// Writes `here` into the store's row. REQUIRES an open write transaction. @throws DbError
 void write_place(Db& db, const Place& here);
-/// Ids and epochs go on above all that the directory has seen, and what is under way in it (open
-/// intents, creations) is marked as that of an older state, which is found out about by looking
-/// alone (R19; schema/0017_older_intents.sql). REQUIRES an open write transaction, and every
-/// session byte. @throws DbError
-void go_on_above(Db& db, const Memory& seen);
-/// That, and makes it the store of `here`. REQUIRES and @throws as above.
-void settle_at(Db& db, const Memory& seen, const Place& here);
-/// That where it is not known which place's store it is; else go_on_above(): whether a copy becomes
-/// this place's store is asked (xlfsck). REQUIRES and @throws as above.
-void settle_unplaced(Db& db, const Memory& seen, const Place& here);
-
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_DATABASE_PLACE_HPP_

@@ -21,8 +21,8 @@
 #include <utility>
 #include <vector>
 
-#include "store/database/new_database.hpp"
 #include "store/lock/lock_file.hpp"
+#include "store/os/file_upkeep.hpp"
 
 namespace xlstore {
 

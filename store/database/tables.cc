@@ -63,6 +63,12 @@ std::int64_t dangling_rows(Db& db)
 
 }  // namespace
 
+std::string version_words(std::int64_t found)
+{
+    return "has schema version " + std::to_string(found) + "; this program knows " +
+           std::to_string(schema::newest_version());
+}
+
 void make_tables(Db& db, std::int64_t version)
 {
     if (version != schema::newest_version()) return take_steps(db, 0, version);

@@ -21,6 +21,8 @@ namespace xlstore {
 /// The number of steps that it has had. @throws DbError
 [[nodiscard]] std::int64_t schema_version(Db& db);
 
+/// "has schema version 3; this program knows 4".
+[[nodiscard]] std::string version_words(std::int64_t found);
 /// Everything that a new database needs before its first row: the first `version` steps. REQUIRES
 /// an empty one, and that no other connection sees it half-made. @throws DbError
 void make_tables(Db& db, std::int64_t version = schema::newest_version());

@@ -12,10 +12,9 @@
 
 #include "schema/steps.hpp"
 #include "store/base/limits.hpp"
-#include "store/core/upgrade.hpp"
-#include "store/database/new_database.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
+#include "store/os/file_upkeep.hpp"
 #include "store/text/plain_text.hpp"
 
 namespace xlstore {

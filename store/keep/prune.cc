@@ -18,7 +18,6 @@
 #include "store/base/clock.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/lock_slots.hpp"
-#include "store/database/new_database.hpp"
 #include "store/model/store_paths.hpp"
 
 namespace xlstore {

@@ -354,7 +354,7 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),
                                      std::move(request.log_path), handed_in, mark, until);
     if (!registered) co_return std::move(registered).error();
-    XLSTORE_TRACE("gate", value_of(domain_.id));
+    XLSTORE_TRACE("start_barrier", value_of(domain_.id));
     auto opened = co_await qemu->open_start_barrier(store_->loop(), until);
     if (!opened) co_return std::move(opened).error();
     co_return qemu->id();

@@ -27,6 +27,7 @@
 #include <new>
 
 #include "store/base/clock.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/on_cancel.hpp"
 #include "store/core/registration_row.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //   1. check_row: the row may get a QEMU, and has none that is not proved dead.
-//   2. meet_running: connect, and prove who is at the other end (R11); then the barrier (R12).
+//   2. contact_running: connect, and prove who is at the other end (R11); then the barrier (R12).
 //   3. take_survey: QEMU's lists against entries and initial devices. Queries only (R19).
 //   4. Findings turns the survey into what is written and what is reported, thing by thing.
 //   5. write_all: QEMU, initial devices and entries in one commit of the hold, or nothing.
@@ -12,9 +12,10 @@
 
 #include "store/base/clock.hpp"
 #include "store/core/closed_document.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/registration_row.hpp"
-#include "store/lifecycle/meeting.hpp"
+#include "store/lifecycle/first_contact.hpp"
 #include "store/model/document.hpp"
 #include "store/model/store_paths.hpp"
 #include "store/operation/survey.hpp"
@@ -258,8 +259,8 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
         co_return std::move(ok).error();
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
-    auto met = co_await meet_running(store, row->subject(), request.monitor_path, *std::move(named),
-                                     request.handed_in, until);
+    auto met = co_await contact_running(store, row->subject(), request.monitor_path,
+                                        *std::move(named), request.handed_in, until);
     if (!met) co_return std::move(met).error();
     const qmp::Registration& registration = met->registration;
 

@@ -121,12 +121,13 @@ Task<Result<bool>> drive_is_there(Client& client, const CdNodes& nodes, xenstore
     co_return true;
 }
 
-Task<Result<Trial>> write_both(Client& client, const CdNodes& nodes, const std::string& params,
-                               xenstore::Transaction in, Deadline until)
+Task<Result<TransactionEnd>> write_both(Client& client, const CdNodes& nodes,
+                                        const std::string& params, xenstore::Transaction in,
+                                        Deadline until)
 {
     auto there = co_await drive_is_there(client, nodes, in, until);
     if (!there) co_return std::move(there).error();
-    if (!*there) co_return Trial::leave;
+    if (!*there) co_return TransactionEnd::abort;
     for (const auto* device : {&nodes.backend, &nodes.libxl}) {
         std::string type(type_of_backend(nodes.kind));
         auto typed = co_await client.write(*device + std::string(kType), std::move(type), in, until);
@@ -134,7 +135,7 @@ Task<Result<Trial>> write_both(Client& client, const CdNodes& nodes, const std::
         auto written = co_await client.write(*device + std::string(kParams), params, in, until);
         if (!written) co_return std::move(written).error();
     }
-    co_return Trial::write;
+    co_return TransactionEnd::commit;
 }
 
 }  // namespace
@@ -146,7 +147,7 @@ Task<Result<bool>> write_cd_params(Loop& loop, CdNodes nodes, std::string params
     if (!client) co_return std::move(client).error();
     if (!*client) co_return false;
     const XenstoreChange change = [&](Client& with, xenstore::Transaction in,
-                                      Deadline limit) -> Task<Result<Trial>> {
+                                      Deadline limit) -> Task<Result<TransactionEnd>> {
         return write_both(with, nodes, params, in, limit);
     };
     co_return co_await in_xenstore_transaction(**client, change, until);

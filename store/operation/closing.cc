@@ -9,6 +9,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/core/closed_document.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/operation/unplaced.hpp"
 #include "store/text/json_text.hpp"

@@ -12,7 +12,7 @@
 //   4. Journal::open: commit 1, with entry, products, plan and probe (R10). The task of steps 5 and
 //      6 is made before it, so that from here on no lack of memory leaves the caller without an
 //      answer.
-//   5. see_through: PlanRunner sends the plan. What it throws proves nothing, so that the intent
+//   5. run_and_settle: PlanRunner sends the plan. What it throws proves nothing, so that the intent
 //      stays open (R18).
 //   6. conclude: commit 2. An image that was seen settles the intent; otherwise it stays open, with
 //      what was seen in its note, and the answer is in doubt with its number.
@@ -24,6 +24,7 @@
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/on_cancel.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/operation/asked.hpp"
 #include "store/operation/grace.hpp"
@@ -79,15 +80,15 @@ Draft merged(const std::vector<Intent>& intents)
 }
 
 // The image that closes the intents; nothing: they stay open (R18).
-std::optional<Image> proved_image(Verb verb, const Carried& carried)
+std::optional<Image> proved_image(Verb verb, const PlanResult& result)
 {
-    const Evidence& found = carried.evidence;
+    const Evidence& found = result.evidence;
     if (!found.asked.empty() || found.half) return std::nullopt;
     // A step was refused and yet all of it is there: what was undone is not gone, or the step that
     // was refused left no trace. Neither is what was asked for.
-    if (verb == Verb::add && carried.course.refused() && found.image == Image::after)
+    if (verb == Verb::add && result.progress.refused() && found.image == Image::after)
         return std::nullopt;
-    if (carried.unproved && found.image != Image::after &&
+    if (result.unproved && found.image != Image::after &&
         !XLSTORE_MUTATION("doubt of what is not proved"))
         return std::nullopt;
     return found.image;
@@ -107,13 +108,7 @@ bool is_left_over(const std::vector<Product>& own, const std::vector<Product>& p
 
 }  // namespace
 
-Engine::Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor)
-    : store_(&store),
-      journal_(store),
-      domain_(std::move(domain)),
-      hold_(std::move(hold)),
-      monitor_(std::move(monitor))
-{}
+Engine::Engine(HeldQemu qemu) : qemu_(std::move(qemu)) {}
 
 Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string operation,
                                    Deadline until)
@@ -132,39 +127,16 @@ Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string o
 Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHold hold,
                                          Deadline until)
 {
-    // Read again now that the lock is held: the domain may have got another QEMU, or an end.
-    auto row = read_domain(store.db(), domain.id);
-    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
-        co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
-    if (!row->registration)
-        co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
-                        "register it: xlstore register DOM --monitor SOCKET");
-    auto monitor =
-        co_await qmp::Monitor::connect(store.loop(), *row->registration, row->subject(), until);
-    if (!monitor) co_return std::move(monitor).error();
-    XLSTORE_TRACE("connected", value_of(domain.id));
-    co_return Engine(store, *std::move(row), std::move(hold), *std::move(monitor));
-}
-
-Task<Result<void>> Engine::stay_connected(Deadline until)
-{
-    if (monitor_.usable()) co_return Result<void>();
-    auto monitor = co_await qmp::Monitor::connect(store_->loop(), *domain_.registration,
-                                                  domain_.subject(), until);
-    if (!monitor) co_return std::move(monitor).error();
-    // R15: while no client was connected, a successor may have begun, and what is in QEMU may be
-    // its own. Asked now that no successor can be connected, the answer lasts as long as this does.
-    if (auto ours = journal_.still_held(hold_); !ours) co_return ours;
-    XLSTORE_TRACE("connected", value_of(domain_.id));
-    monitor_ = *std::move(monitor);
-    co_return Result<void>();
+    auto qemu = co_await HeldQemu::connect(store, std::move(domain), std::move(hold), until);
+    if (!qemu) co_return std::move(qemu).error();
+    co_return Engine(*std::move(qemu));
 }
 
 // Before the commit that says that they are there, over the connection that proved it.
 Task<void> Engine::ask_where(std::vector<Intent>& added, Deadline until)
 {
     for (auto& intent : added)
-        intent.address = co_await ask_addresses(monitor_, intent.draft.plan.probe.products, until);
+        intent.address = co_await ask_addresses(monitor(), intent.draft.plan.probe.products, until);
 }
 
 // R16: an add finds nothing of the thing in QEMU, neither of its new image nor of the entry that is
@@ -172,35 +144,35 @@ Task<void> Engine::ask_where(std::vector<Intent>& added, Deadline until)
 Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
 {
     MadeOf made;
-    if (const auto entry = read_thing(store_->db(), domain_.id, draft.thing))
-        made = made_of(store_->db(), domain_.id, *entry);
+    if (const auto entry = read_thing(store().db(), domain().id, draft.thing))
+        made = made_of(store().db(), domain().id, *entry);
     Probe both = draft.plan.probe;
     for (const auto& product : made.products)
         if (!has_product(both.products, product) && !XLSTORE_MUTATION("products of the entry"))
             both.products.push_back(product);
-    Evidence there = co_await run_probe(monitor_, draft.verb, both, until);
+    Evidence there = co_await run_probe(monitor(), draft.verb, both, until);
     const bool left_over = is_left_over(made.products, there.present);
     if (left_over) {
         std::vector<IntentId> no_intent;
         std::vector<Product> no_device;
-        PlanRunner runner(*this, std::move(no_intent), std::move(no_device));
-        there = co_await runner.clear_up(draft.verb, both, std::move(there), until);
+        PlanRunner runner(qemu_, std::move(no_intent), std::move(no_device));
+        there = co_await runner.undo_leftovers(draft.verb, both, std::move(there), until);
     }
-    const std::string subject = domain_.subject() + ": " + draft.thing.text();
+    const std::string subject = domain().subject() + ": " + draft.thing.text();
     const std::string changed =
         left_over ? "what its earlier plan had left was undone as far as QEMU let it, no more"
                   : "nothing was changed";
     // A descriptor set that nothing uses harms no later operation: QEMU drops it when the guest
     // runs.
     if (!there.present.empty() && !XLSTORE_MUTATION("probe before commit 1")) {
-        const auto owners = owners_among(store_->db(), domain_.id, draft.thing, there.present);
+        const auto owners = owners_among(store().db(), domain().id, draft.thing, there.present);
         co_return Error(Errc::exists,
                         subject + " cannot be added: " + there.reason +
                             (owners.empty() ? "" : "; " + owners + " (R16)"),
                         changed + "; detach it first, or choose other ids");
     }
     if (!there.image && !there.half)
-        co_return Error(monitor_.usable() ? Errc::refused : Errc::protocol,
+        co_return Error(monitor().usable() ? Errc::refused : Errc::protocol,
                         subject + ": " + there.reason, changed);
     co_return Result<void>();
 }
@@ -209,9 +181,9 @@ Task<std::optional<std::string>> Engine::is_there(Draft draft, Deadline until)
 {
     std::optional<std::string> seen;
     if (draft.verb != Verb::add) co_return seen;
-    const auto entry = read_thing(store_->db(), domain_.id, draft.thing);
+    const auto entry = read_thing(store().db(), domain().id, draft.thing);
     if (!entry || entry->state != "present" || entry->json != draft.image_after) co_return seen;
-    const Evidence there = co_await run_probe(monitor_, draft.verb, draft.plan.probe, until);
+    const Evidence there = co_await run_probe(monitor(), draft.verb, draft.plan.probe, until);
     if (there.image == Image::after) seen = "it was there already, as it is asked for: " + there.reason;
     co_return seen;
 }
@@ -220,8 +192,8 @@ Task<std::optional<std::string>> Engine::is_there(Draft draft, Deadline until)
 Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
 {
     if (draft.verb == Verb::add) co_return co_await check_before_add(draft, until);
-    const Evidence there = co_await run_probe(monitor_, draft.verb, draft.plan.probe, until);
-    const std::string subject = domain_.subject() + ": " + draft.thing.text();
+    const Evidence there = co_await run_probe(monitor(), draft.verb, draft.plan.probe, until);
+    const std::string subject = domain().subject() + ": " + draft.thing.text();
     if (draft.verb == Verb::remove && there.half) {
         // Part of it is gone already: the plan takes out the rest.
         draft.plan.steps = removal_steps(there.present);
@@ -234,7 +206,7 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
             remember_medium(*draft.plan.probe.drive, there);
             co_return Result<void>();
         }
-        co_return Error(there.medium || monitor_.usable() ? Errc::refused : Errc::protocol,
+        co_return Error(there.medium || monitor().usable() ? Errc::refused : Errc::protocol,
                         subject + ": " + there.reason,
                         there.medium ? "nothing was changed; eject it first, or let 'xlfsck -p' "
                                        "take it into the entry"
@@ -255,19 +227,19 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
 // history says how.
 Outcome Engine::closed_by_another(const OpenIntents& open)
 {
-    auto outcome = outcome_of_closed(store_->db(), open.intents.front().id);
+    auto outcome = outcome_of_closed(store().db(), open.intents.front().id);
     if (outcome) outcome->intents = ids_of(open.intents);
     return outcome;
 }
 
 // Settled, and not as it was asked for.
-Error Engine::refused(const OpenIntents& open, const Carried& carried) const
+Error Engine::refused(const OpenIntents& open, const PlanResult& result) const
 {
-    const Course& course = carried.course;
-    const bool emptied = carried.evidence.image == Image::neither;
-    const bool tray_asked = course.state == Course::State::tray_shut;
-    std::string what = domain_.subject() + ": " + open.things + ": " +
-                       (course.refused() ? course.why : carried.evidence.reason);
+    const PlanProgress& progress = result.progress;
+    const bool emptied = result.evidence.image == Image::neither;
+    const bool tray_asked = progress.stage == PlanProgress::Stage::tray_shut;
+    std::string what = domain().subject() + ": " + open.things + ": " +
+                       (progress.refused() ? progress.why : result.evidence.reason);
     if (emptied) what += "; the drive is empty now";
     if (tray_asked) what += ", which it may do at any time; the medium stays in it";
     return Error(Errc::refused, what,
@@ -277,17 +249,17 @@ Error Engine::refused(const OpenIntents& open, const Carried& carried) const
                               : "QEMU is as it was");
 }
 
-Task<Outcome> Engine::conclude(OpenIntents& open, Carried carried, Deadline until)
+Task<Outcome> Engine::conclude(OpenIntents& open, PlanResult result, Deadline until)
 {
     // Made now: after the commit it is not to fail for want of memory.
     Done done{ids_of(open.intents), {}};
-    Evidence& found = carried.evidence;
-    auto image = proved_image(open.verb(), carried);
+    Evidence& found = result.evidence;
+    auto image = proved_image(open.verb(), result);
     const bool waits = !found.asked.empty();
     std::string evidence = found.reason;
-    if (carried.course.refused()) evidence = carried.course.why + "; " + evidence;
+    if (result.progress.refused()) evidence = result.progress.why + "; " + evidence;
     if (image) {
-        auto rest = co_await follow_image(*store_, domain_, open.intents, *image, Known::by_plan,
+        auto rest = co_await follow_image(store(), domain(), open.intents, *image, Known::by_plan,
                                           settle_deadline(until));
         if (!rest) image.reset();
         evidence += rest ? *rest : "; " + rest.error().message;
@@ -296,22 +268,22 @@ Task<Outcome> Engine::conclude(OpenIntents& open, Carried carried, Deadline unti
     if (image) {
         if (open.verb() == Verb::add && *image == Image::after)
             co_await ask_where(open.intents, until);
-        written =
-            co_await journal_.settle(hold_, open.intents, *image, evidence, settle_deadline(until));
+        written = co_await journal().settle(hold(), open.intents, *image, evidence,
+                                            settle_deadline(until));
     } else {
         std::optional<std::vector<Product>> seen;  // as it was, where nothing was seen
         if (found.image || found.half) seen = std::move(found.asked);
-        written = co_await journal_.note(hold_, done.intents, evidence, std::move(seen),
-                                         settle_deadline(until));
+        written = co_await journal().note(hold(), done.intents, evidence, std::move(seen),
+                                          settle_deadline(until));
     }
     if (!written && written.error().code == Errc::gone) {
         written.error().intent = value_of(open.intents.front().id);
         co_return std::move(written).error();
     }
-    if (!written && !read_intent_subject(store_->db(), open.intents.front().id))
+    if (!written && !read_intent_subject(store().db(), open.intents.front().id))
         co_return closed_by_another(open);
     if (!image) {
-        store_->log(LogLevel::info, [&] {
+        store().log(LogLevel::info, [&] {
             return "in doubt intent=" + std::to_string(value_of(open.intents.front().id)) +
                    " reason=" + json_shown(evidence);
         });
@@ -320,7 +292,7 @@ Task<Outcome> Engine::conclude(OpenIntents& open, Carried carried, Deadline unti
     if (!written)
         co_return open.in_doubt(found.reason +
                                 ", but that could not be settled: " + written.error().message);
-    if (*image != Image::after) co_return refused(open, carried);
+    if (*image != Image::after) co_return refused(open, result);
     done.evidence = std::move(found.reason);
     co_return done;
 }
@@ -328,23 +300,24 @@ Task<Outcome> Engine::conclude(OpenIntents& open, Carried carried, Deadline unti
 // The one way from commit 1 to the answer (R18): what is thrown on it leaves the intent open, and
 // the answer is in doubt with its number. REQUIRES that this task was made before commit 1, and
 // that `open` has the intents when it is started.
-Task<Outcome> Engine::see_through(OpenIntents& open, const std::vector<Fd>& files, Deadline until)
+Task<Outcome> Engine::run_and_settle(OpenIntents& open, const std::vector<Fd>& files,
+                                     Deadline until)
 {
-    Carried carried;
+    PlanResult result;
     Outcome ended = Error(Errc::in_doubt, {});
     std::optional<Error> failure;
     try {
         const Draft whole = merged(open.intents);
         std::vector<Product> nothing;
-        PlanRunner runner(*this, ids_of(open.intents), std::move(nothing));
-        carried = co_await runner.carry_out(whole, files, until);
+        PlanRunner runner(qemu_, ids_of(open.intents), std::move(nothing));
+        result = co_await runner.run(whole, files, until);
     } catch (...) {
         failure = caught();  // QEMU may have acted
     }
     try {
-        if (failure) carried.evidence.reason = std::move(failure->message);
+        if (failure) result.evidence.reason = std::move(failure->message);
         failure.reset();
-        ended = co_await conclude(open, std::move(carried), until);
+        ended = co_await conclude(open, std::move(result), until);
     } catch (...) {
         failure = caught();
     }
@@ -366,26 +339,26 @@ Task<Outcome> Engine::operate(std::vector<Draft> drafts, Deadline until)
     if (earlier) co_return *std::move(earlier);
     std::vector<Fd> files;  // of all drafts, in order
     for (auto& draft : drafts) {
-        auto others = co_await add_other_primaries(*store_, domain_, draft, until);
+        auto others = co_await add_other_primaries(store(), domain(), draft, until);
         if (!others) co_return std::move(others).error();
-        auto opened = co_await open_files(store_->loop(), draft.plan.steps, until);
+        auto opened = co_await open_files(store().loop(), draft.plan.steps, until);
         if (!opened) co_return std::move(opened).error();
         if (auto ok = co_await check_before(draft, until); !ok) co_return std::move(ok).error();
-        if (auto ok = check_other_primaries(*store_, domain_, draft); !ok)
+        if (auto ok = check_other_primaries(store(), domain(), draft); !ok)
             co_return std::move(ok).error();
         // A removal's plan may be another by now; it has no images.
         opened->resize(draft.plan.steps.size());
         std::move(opened->begin(), opened->end(), std::back_inserter(files));
         XLSTORE_TRACE(
-            "probed", value_of(domain_.id),
+            "probed", value_of(domain().id),
             "thing=" + draft.thing.text() + " verb=" + std::string(verb_name(draft.verb)));
     }
-    OpenIntents open(domain_, names_of(drafts));
+    OpenIntents open(domain(), names_of(drafts));
     const auto given_up = [&open] { return open.given_up(); };
     auto rest =
-        or_when_cancelled(*store_, Errc::in_doubt, given_up, see_through(open, files, until));
+        or_when_cancelled(store(), Errc::in_doubt, given_up, run_and_settle(open, files, until));
     auto intents =
-        co_await journal_.open(hold_, std::move(drafts), domain_.registration->path, until);
+        co_await journal().open(hold(), std::move(drafts), domain().registration->path, until);
     if (!intents) co_return std::move(intents).error();
     open.intents = *std::move(intents);
     co_return co_await std::move(rest);
@@ -393,10 +366,10 @@ Task<Outcome> Engine::operate(std::vector<Draft> drafts, Deadline until)
 
 Task<Outcome> Engine::ask_again(Intent intent, bool force, Deadline until)
 {
-    OpenIntents open(domain_, intent.draft.thing.text());
+    OpenIntents open(domain(), intent.draft.thing.text());
     open.intents.push_back(std::move(intent));
     const auto given_up = [&open] { return open.given_up(); };
-    co_return co_await or_when_cancelled(*store_, Errc::in_doubt, given_up,
+    co_return co_await or_when_cancelled(store(), Errc::in_doubt, given_up,
                                          ask_once_more(open, force, until));
 }
 
@@ -406,22 +379,22 @@ Task<Outcome> Engine::ask_once_more(OpenIntents& open, bool force, Deadline unti
     std::optional<Error> failure;
     try {
         Draft rest = open.intents.front().draft;
-        Carried carried;
-        carried.evidence =
-            co_await run_probe(monitor_, verb, rest.plan.probe, probe_deadline(until));
-        const Evidence& there = carried.evidence;
+        PlanResult result;
+        result.evidence =
+            co_await run_probe(monitor(), verb, rest.plan.probe, probe_deadline(until));
+        const Evidence& there = result.evidence;
         const bool goes_on =
             verb == Verb::change ? there.image == Image::before : there.image || there.half;
         if (verb == Verb::remove) rest.plan.steps = removal_steps(there.present);
         rest.waits_for_tray = true;
         if (force) open_by_force(rest.plan);
-        auto files = co_await open_files(store_->loop(), rest.plan.steps, until);
+        auto files = co_await open_files(store().loop(), rest.plan.steps, until);
         if (!files) co_return open.in_doubt_of(files.error());
         if (goes_on) {
-            PlanRunner runner(*this, ids_of(open.intents), open.intents.front().asked);
-            carried = co_await runner.carry_out(rest, *files, until);
+            PlanRunner runner(qemu_, ids_of(open.intents), open.intents.front().asked);
+            result = co_await runner.run(rest, *files, until);
         }
-        co_return co_await conclude(open, std::move(carried), until);
+        co_return co_await conclude(open, std::move(result), until);
     } catch (...) {
         failure = caught();
     }

@@ -36,12 +36,12 @@
 #include "store/core/store.hpp"
 #include "store/model/intent.hpp"
 #include "store/operation/asked.hpp"
+#include "store/operation/held_qemu.hpp"
 #include "store/operation/outcome.hpp"
-#include "store/qmp/monitor.hpp"
 
 namespace xlstore {
 
-struct Carried;
+struct PlanResult;
 struct OpenIntents;
 
 /// What became of an intent that was left open.
@@ -76,7 +76,7 @@ public:
     static Task<Result<Engine>> begin_under(Store& store, DomainRow domain, SlowHold hold,
                                             Deadline until);
     /// Over a connection that is there already (creation, right after the barrier).
-    Engine(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor);
+    explicit Engine(HeldQemu qemu);
 
     /// Settles an open intent, or a whole batch (read_batch), with what QEMU shows, undoing what it
     /// left half done: of a batch all is there in the end, or none. Errors: gone, lost, busy.
@@ -99,25 +99,23 @@ public:
     /// number of an older request for the same; refused, naming another's that stays open; gone,
     /// lost, busy. `wanted` must outlive the task.
     Task<std::optional<Outcome>> resolve_pending(const std::vector<Draft>& wanted, Deadline until);
-    /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as
-    /// of begin().
-    Task<Result<void>> stay_connected(Deadline until);
+    /// @see HeldQemu::stay_connected
+    Task<Result<void>> stay_connected(Deadline until) { return qemu_.stay_connected(until); }
 
-    [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
-    [[nodiscard]] Store& store() noexcept { return *store_; }
-    [[nodiscard]] SlowHold& hold() noexcept { return hold_; }
-    [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
-    [[nodiscard]] Loop& loop() noexcept { return store_->loop(); }
-    [[nodiscard]] Journal& journal() noexcept { return journal_; }
+    [[nodiscard]] const DomainRow& domain() const noexcept { return qemu_.domain(); }
+    [[nodiscard]] Store& store() noexcept { return qemu_.store(); }
+    [[nodiscard]] SlowHold& hold() noexcept { return qemu_.hold(); }
+    [[nodiscard]] qmp::Monitor& monitor() noexcept { return qemu_.monitor(); }
+    [[nodiscard]] Journal& journal() noexcept { return qemu_.journal(); }
 
 private:
     Task<Result<void>> check_before(Draft& draft, Deadline until);
     Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
     Task<void> ask_where(std::vector<Intent>& added, Deadline until);
-    Task<Outcome> see_through(OpenIntents& open, const std::vector<Fd>& files, Deadline until);
+    Task<Outcome> run_and_settle(OpenIntents& open, const std::vector<Fd>& files, Deadline until);
     Task<Outcome> ask_once_more(OpenIntents& open, bool force, Deadline until);
-    Task<Outcome> conclude(OpenIntents& open, Carried carried, Deadline until);
-    Error refused(const OpenIntents& open, const Carried& carried) const;
+    Task<Outcome> conclude(OpenIntents& open, PlanResult result, Deadline until);
+    Error refused(const OpenIntents& open, const PlanResult& result) const;
     Outcome closed_by_another(const OpenIntents& open);
     Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, const Evidence& found,
                                       Deadline until);
@@ -126,11 +124,7 @@ private:
     Task<std::optional<Outcome>> take_over(const std::vector<Draft>& wanted,
                                            std::vector<Intent> unit, Deadline until);
 
-    Store* store_;
-    Journal journal_;
-    DomainRow domain_;
-    SlowHold hold_;
-    qmp::Monitor monitor_;
+    HeldQemu qemu_;
 };
 
 }  // namespace xlstore

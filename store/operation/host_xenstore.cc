@@ -41,7 +41,7 @@ Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreCha
         if (!transaction) co_return std::move(transaction).error();
         auto tried = co_await change(client, *transaction, until);
         if (!tried) co_return std::move(tried).error();
-        if (*tried == Trial::leave) {
+        if (*tried == TransactionEnd::abort) {
             (void)co_await client.abort(*transaction, until);
             co_return false;
         }

@@ -20,13 +20,13 @@ Task<Result<std::optional<xenstore::Client>>> connect_host_xenstore(Loop& loop, 
 /// No longer than an operation may be kept by a silent daemon.
 [[nodiscard]] Deadline xenstore_deadline(Deadline until);
 
-/// What a try of a transaction came to.
-enum class Trial {
-    write,  ///< commit it
-    leave,  ///< nothing is to be written
+/// How a transaction is to end that went without an error.
+enum class TransactionEnd {
+    commit,
+    abort,  ///< nothing is to be written
 };
 using XenstoreChange =
-    std::function<Task<Result<Trial>>(xenstore::Client&, xenstore::Transaction, Deadline)>;
+    std::function<Task<Result<TransactionEnd>>(xenstore::Client&, xenstore::Transaction, Deadline)>;
 /// Carries `change` out in a transaction, anew when another client was faster. False: it chose to
 /// leave all as it is. Errors: io, and those of `change`.
 Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreChange change,

@@ -27,8 +27,8 @@
 #include "store/event/loop.hpp"
 #include "store/event/task.hpp"
 #include "store/model/domain_row.hpp"
-#include "store/operation/operation.hpp"
 #include "store/operation/outcome.hpp"
+#include "store/operation/request.hpp"
 
 namespace xlstore {
 

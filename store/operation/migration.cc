@@ -11,6 +11,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/classes/class_plan.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/qmp/address.hpp"

@@ -5,33 +5,16 @@
 #define XLSTORE_STORE_OPERATION_OPERATION_HPP_
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "store/core/store.hpp"
 #include "store/event/loop.hpp"
 #include "store/event/task.hpp"
 #include "store/model/domain_row.hpp"
-#include "store/operation/engine.hpp"
+#include "store/operation/outcome.hpp"
+#include "store/operation/request.hpp"
 
 namespace xlstore {
-
-/// One operation that is asked for.
-struct Request {
-    enum class Kind { attach, detach, insert, eject };
-    Kind kind;
-    std::string device_class;  ///< of a CD drive: disks
-    std::string key;           ///< of an attach: empty, its JSON says it
-    std::string text;          ///< attach: the thing's JSON; insert: the image's absolute path
-    bool force = false;  ///< insert, eject: a tray that the guest keeps shut is opened all the same
-    bool waits = false;  ///< insert, eject: the guest that keeps it shut is waited for
-};
-[[nodiscard]] std::string_view kind_name(Request::Kind kind) noexcept;
-
-/// [{"attach": CLASS, "thing": {…}}, {"detach": CLASS, "key": KEY}, {"insert": VDEV, "file": PATH},
-/// {"eject": VDEV}, …]; the last two may have "force": true and "wait": true. Error invalid, naming
-/// the element.
-Result<std::vector<Request>> requests_from_json(std::string_view text);
 
 enum class BatchMode {
     each,        ///< each request has its own outcome, independent of those before it

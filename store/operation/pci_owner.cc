@@ -14,9 +14,9 @@ std::string owner_node(const PciAddress& device)
 }
 
 // The node becomes `domid` where it is not there (`take`), or goes where it is that.
-Task<Result<Trial>> change_owner(xenstore::Client& client, const std::string& node,
-                                 const std::string& domid, bool take, xenstore::Transaction in,
-                                 Deadline until)
+Task<Result<TransactionEnd>> change_owner(xenstore::Client& client, const std::string& node,
+                                          const std::string& domid, bool take,
+                                          xenstore::Transaction in, Deadline until)
 {
     auto owner = co_await client.read(node, in, until);
     if (!owner) co_return std::move(owner).error();
@@ -25,14 +25,14 @@ Task<Result<Trial>> change_owner(xenstore::Client& client, const std::string& no
         co_return Error(Errc::refused, "xenstore: " + node + ": domain " + json_shown(**owner) +
                                            " has the device",
                         "detach it there first: 'xl pci-list' shows what a domain has");
-    if (take == ours) co_return Trial::leave;
+    if (take == ours) co_return TransactionEnd::abort;
     Result<void> changed;
     if (take)
         changed = co_await client.write(node, domid, in, until);
     else
         changed = co_await client.remove(node, in, until);
     if (!changed) co_return std::move(changed).error();
-    co_return Trial::write;
+    co_return TransactionEnd::commit;
 }
 
 Task<Result<void>> change_owner_of(Loop& loop, const PciAddress& device, std::int64_t domid,
@@ -45,7 +45,7 @@ Task<Result<void>> change_owner_of(Loop& loop, const PciAddress& device, std::in
     const std::string node = owner_node(device);
     const std::string number = std::to_string(domid);
     const XenstoreChange change = [&](xenstore::Client& with, xenstore::Transaction in,
-                                      Deadline limit) -> Task<Result<Trial>> {
+                                      Deadline limit) -> Task<Result<TransactionEnd>> {
         return change_owner(with, node, number, take, in, limit);
     };
     auto changed = co_await in_xenstore_transaction(**client, change, until);

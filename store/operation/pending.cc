@@ -4,7 +4,8 @@
 #include <algorithm>
 
 #include "store/base/limits.hpp"
-#include "store/classes/wish.hpp"
+#include "store/classes/same_request.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/operation/asked.hpp"
 #include "store/operation/engine.hpp"
@@ -57,8 +58,8 @@ Task<Result<Resolved>> Engine::leave_open(const std::vector<Intent>& intents, co
     if (intents.front().note != plain_text(open.reason, limits::evidence_bytes_max)) {
         std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
         if (found.image || found.half) asked = found.asked;
-        auto noted = co_await journal_.note(hold_, ids_of(intents), open.reason, std::move(asked),
-                                            settle_deadline(until));
+        auto noted = co_await journal().note(hold(), ids_of(intents), open.reason, std::move(asked),
+                                             settle_deadline(until));
         if (!noted) co_return std::move(noted).error();
     }
     co_return open;
@@ -75,7 +76,7 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
         std::any_of(steps.begin(), steps.end(),
                     [](const Step& step) { return only_asks_the_guest(step.command); }))
         found.reason += "; whether its guest was asked to let go is not known";
-    auto rest = co_await follow_image(*store_, domain_, intents, *found.image, Known::by_looking,
+    auto rest = co_await follow_image(store(), domain(), intents, *found.image, Known::by_looking,
                                       settle_deadline(until));
     if (!rest) {
         found.reason += "; " + rest.error().message;
@@ -86,8 +87,8 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
     if (first.draft.verb == Verb::add && *found.image == Image::after)
         co_await ask_where(intents, until);
-    auto settled = co_await journal_.settle(hold_, std::move(intents), *found.image,
-                                            std::move(evidence), settle_deadline(until));
+    auto settled = co_await journal().settle(hold(), std::move(intents), *found.image,
+                                             std::move(evidence), settle_deadline(until));
     if (!settled) co_return std::move(settled).error();
     Resolved closed{*found.image == Image::after    ? Resolution::done
                     : *found.image == Image::before ? Resolution::undone
@@ -101,25 +102,25 @@ Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline unt
     const Intent& first = intents.front();
     const Verb verb = first.draft.verb;
     const Probe probe = probe_of(intents);
-    Evidence found = co_await run_probe(monitor_, verb, probe, until);
+    Evidence found = co_await run_probe(monitor(), verb, probe, until);
     found = by_probing(intents, std::move(found));
-    trace_probed(domain_.id, ids_of(intents), found);
+    trace_probed(domain().id, ids_of(intents), found);
     found.asked = still_there(asked_of(intents), found);
     if (tray == Tray::given_up && verb == Verb::change && !found.asked.empty()) {
         found.asked.clear();
         found.reason += "; another request has taken the place of this one";
     }
     if ((found.half && found.asked.empty()) || has_more_to_ask(intents, found)) {
-        PlanRunner runner(*this, ids_of(intents), asked_of(intents));
-        found = co_await runner.clear_up(verb, probe, std::move(found), until);
-        trace_probed(domain_.id, ids_of(intents), found);
+        PlanRunner runner(qemu_, ids_of(intents), asked_of(intents));
+        found = co_await runner.undo_leftovers(verb, probe, std::move(found), until);
+        trace_probed(domain().id, ids_of(intents), found);
     }
     const bool waits = !found.asked.empty();
     if (intents.size() > 1 && found.image == Image::before)
         found.reason += "; none of a batch of " + std::to_string(intents.size()) + " is left";
 
     if (found.overtaken && !waits && !found.half) {
-        auto closed = close_overtaken(*store_, *this, std::move(intents), std::move(found),
+        auto closed = close_overtaken(store(), *this, std::move(intents), std::move(found),
                                       settle_deadline(until));
         co_return co_await std::move(closed);
     }
@@ -131,9 +132,9 @@ Task<std::optional<Outcome>> Engine::resolve_pending(const std::vector<Draft>& w
                                                      Deadline until)
 {
     for (const auto& draft : wanted) {
-        const auto id = open_intent_of(store_->db(), domain_.id, draft.thing);
+        const auto id = open_intent_of(store().db(), domain().id, draft.thing);
         if (!id) continue;
-        auto unit = read_batch(store_->db(), *id);
+        auto unit = read_batch(store().db(), *id);
         if (!unit) co_return std::move(unit).error();
         if (wants_the_same(wanted, *unit) && !XLSTORE_MUTATION("own earlier intent")) {
             auto own = co_await take_over(wanted, *std::move(unit), until);
@@ -147,7 +148,7 @@ Task<std::optional<Outcome>> Engine::resolve_pending(const std::vector<Draft>& w
         if (!resolved) co_return std::move(resolved).error();
         if (resolved->open())
             co_return Error(Errc::refused,
-                            domain_.subject() + ": " + draft.thing.text() + ": " + other +
+                            domain().subject() + ": " + draft.thing.text() + ": " + other +
                                 "is still open: " + resolved->reason,
                             "nothing was changed; 'xlstore wait " + std::to_string(value_of(*id)) +
                                 "' until that one is over, then try again");
@@ -160,7 +161,7 @@ Task<std::optional<Outcome>> Engine::resolve_pending(const std::vector<Draft>& w
 Task<std::optional<Outcome>> Engine::take_over(const std::vector<Draft>& wanted,
                                                std::vector<Intent> unit, Deadline until)
 {
-    OpenIntents open(domain_, names_of(wanted));
+    OpenIntents open(domain(), names_of(wanted));
     for (const auto& draft : wanted)
         for (const auto& intent : unit)
             if (wants_the_same(draft, intent.draft)) open.intents.push_back(intent);

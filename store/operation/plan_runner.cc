@@ -9,7 +9,7 @@
 //   4. device_del only asks the guest. That it was asked is committed before the wait, because a
 //      process that is killed in the wait leaves no other trace of it.
 //
-// Where the run stands is one value, its Course. carry_out() sends steps while it is acknowledged
+// Where the run stands is one value, its PlanProgress. run() sends steps while it is acknowledged
 // or asked, and then ends in one of three ways:
 //
 //   acknowledged                   the replies are the evidence
@@ -112,8 +112,8 @@ void trace_probed(DomainId domain, const std::vector<IntentId>& intents, const E
                       "intent=" + std::to_string(value_of(id)) + " image=" + traced(found));
 }
 
-PlanRunner::PlanRunner(Engine& engine, std::vector<IntentId> intents, std::vector<Product> asked)
-    : engine_(&engine), intents_(std::move(intents)), asked_(std::move(asked))
+PlanRunner::PlanRunner(HeldQemu& qemu, std::vector<IntentId> intents, std::vector<Product> asked)
+    : qemu_(&qemu), intents_(std::move(intents)), asked_(std::move(asked))
 {}
 
 Task<PlanRunner::Unplug> PlanRunner::watch_unplug(Product device, Deadline patience, Deadline until)
@@ -123,13 +123,13 @@ Task<PlanRunner::Unplug> PlanRunner::watch_unplug(Product device, Deadline patie
     bool refused = false;
     for (;;) {
         const auto evidence =
-            co_await run_probe(engine_->monitor(), Verb::remove, probe, probe_deadline(until));
+            co_await run_probe(qemu_->monitor(), Verb::remove, probe, probe_deadline(until));
         if (!evidence.image) co_return Unplug::unknown;
         if (*evidence.image == Image::after) co_return Unplug::gone;
         if (refused) co_return Unplug::refused;
         if (Clock::now() >= patience) co_return Unplug::waits;
         // The event only says that it is worth looking again.
-        const auto event = co_await engine_->monitor().wait_for_unplug(
+        const auto event = co_await qemu_->monitor().wait_for_unplug(
             device.name, std::min(patience, Clock::now() + kGonePoll));
         refused = event && *event == qmp::kUnplugRefused;
     }
@@ -139,18 +139,18 @@ Task<PlanRunner::Unplug> PlanRunner::watch_unplug(Product device, Deadline patie
 Task<PlanRunner::Shut> PlanRunner::watch_tray(const Draft& whole, Deadline until)
 {
     auto found =
-        co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
+        co_await run_probe(qemu_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
     if (!found.tray_shut) co_return Shut::no;
     if (!whole.waits_for_tray) co_return Shut::stays;
     // Written down before the wait, as for a device.
     std::optional<std::vector<Product>> asked(std::in_place, 1, tray_of(whole.plan.probe));
-    auto noted = co_await engine_->journal().note(engine_->hold(), intents_,
-                                                  "the guest has been asked to open the tray",
-                                                  std::move(asked), settle_deadline(until));
+    auto noted = co_await qemu_->journal().note(qemu_->hold(), intents_,
+                                                "the guest has been asked to open the tray",
+                                                std::move(asked), settle_deadline(until));
     const auto last = std::min(until, Clock::now() + limits::guest_unplug_wait);
     while (noted && found.tray_shut && Clock::now() < last) {
-        (void)co_await engine_->loop().sleep(std::min(last, Clock::now() + kGonePoll));
-        found = co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe,
+        (void)co_await qemu_->loop().sleep(std::min(last, Clock::now() + kGonePoll));
+        found = co_await run_probe(qemu_->monitor(), whole.verb, whole.plan.probe,
                                    probe_deadline(until));
     }
     co_return found.tray_shut || !found.image ? Shut::waits : Shut::opened;
@@ -159,20 +159,20 @@ Task<PlanRunner::Shut> PlanRunner::watch_tray(const Draft& whole, Deadline until
 Task<Result<qmp::Reply>> PlanRunner::send(Command command, Deadline until, int file_descriptor)
 {
     if (command.by != Executor::qemu)
-        co_return co_await carry_out_elsewhere(engine_->store(), engine_->domain(),
-                                               std::move(command), until);
+        co_return co_await carry_out_elsewhere(qemu_->store(), qemu_->domain(), std::move(command),
+                                               until);
     const auto patience = std::min(until, Clock::now() + kReleaseWait);
     for (;;) {
-        XLSTORE_TRACE("sending", value_of(engine_->domain().id), command.execute);
-        auto reply = co_await engine_->monitor().execute(command.execute, command.arguments, until,
-                                                         file_descriptor);
-        XLSTORE_TRACE("replied", value_of(engine_->domain().id),
+        XLSTORE_TRACE("sending", value_of(qemu_->domain().id), command.execute);
+        auto reply = co_await qemu_->monitor().execute(command.execute, command.arguments, until,
+                                                       file_descriptor);
+        XLSTORE_TRACE("replied", value_of(qemu_->domain().id),
                       !reply      ? "nothing"
                       : reply->ok ? "done"
                                   : "refused");
         const bool refused = reply && !reply->ok;
         if (!refused || !takes_out_backend(command) || Clock::now() >= patience) co_return reply;
-        (void)co_await engine_->loop().sleep(Clock::now() + kReleasePoll);
+        (void)co_await qemu_->loop().sleep(Clock::now() + kReleasePoll);
     }
 }
 
@@ -187,10 +187,9 @@ Task<Result<void>> PlanRunner::note_asked(Product device, Deadline until)
     asked_.push_back(device);
     if (became == Unplug::unknown) co_return Result<void>();
     std::optional<std::vector<Product>> asked(asked_);
-    co_return co_await engine_->journal().note(
-        engine_->hold(), intents_,
-        "the guest has been asked to let go of " + json_shown(device.name), std::move(asked),
-        settle_deadline(until));
+    co_return co_await qemu_->journal().note(
+        qemu_->hold(), intents_, "the guest has been asked to let go of " + json_shown(device.name),
+        std::move(asked), settle_deadline(until));
 }
 
 // Waits for all devices that the guest was asked for, for a while. Errors: refused, it said no;
@@ -227,9 +226,9 @@ Task<Result<void>> PlanRunner::undo(Command command, Deadline until)
 
 // Takes products out, last first. The guest is asked for each device that it was not asked for yet;
 // what they may depend on waits until all of them are gone.
-Task<Result<void>> PlanRunner::take_out(const std::vector<Product>& products, Deadline until)
+Task<Result<void>> PlanRunner::remove_products(const std::vector<Product>& products, Deadline until)
 {
-    engine_->monitor().forget_unplugs();
+    qemu_->monitor().forget_unplugs();
     for (const bool devices : {true, false}) {
         for (auto it = products.rbegin(); it != products.rend(); ++it) {
             if (is_device(*it) != devices || has_product(asked_, *it)) continue;
@@ -247,8 +246,8 @@ Task<Result<void>> PlanRunner::take_out(const std::vector<Product>& products, De
 
 // What is left of descriptor sets, and what QEMU shows then, in `evidence`. What went wrong; empty:
 // nothing.
-Task<std::string> PlanRunner::sweep(Verb verb, const Probe& probe, Evidence& evidence,
-                                    Deadline until)
+Task<std::string> PlanRunner::remove_unused_sets(Verb verb, const Probe& probe, Evidence& evidence,
+                                                 Deadline until)
 {
     std::string trouble;
     std::vector<std::int64_t> removed;
@@ -260,7 +259,7 @@ Task<std::string> PlanRunner::sweep(Verb verb, const Probe& probe, Evidence& evi
         swept.resize(limits::fdsets_swept_max);
     }
     for (const auto fdset : swept) {
-        if (!engine_->monitor().usable()) break;
+        if (!qemu_->monitor().usable()) break;
         const Command remove{"remove-fd", "{\"fdset-id\":" + std::to_string(fdset) + "}"};
         auto out = co_await undo(remove, until);
         if (out)
@@ -268,7 +267,7 @@ Task<std::string> PlanRunner::sweep(Verb verb, const Probe& probe, Evidence& evi
         else
             trouble = out.error().message;
     }
-    evidence = co_await run_probe(engine_->monitor(), verb, probe, probe_deadline(until));
+    evidence = co_await run_probe(qemu_->monitor(), verb, probe, probe_deadline(until));
     // A paused QEMU lists a removed set until its guest runs again.
     std::erase_if(evidence.leftover_fdsets, [&](std::int64_t id) {
         return std::find(removed.begin(), removed.end(), id) != removed.end();
@@ -277,17 +276,17 @@ Task<std::string> PlanRunner::sweep(Verb verb, const Probe& probe, Evidence& evi
     co_return trouble;
 }
 
-Task<Evidence> PlanRunner::clear_up(Verb verb, const Probe& probe, Evidence evidence,
-                                    Deadline until)
+Task<Evidence> PlanRunner::undo_leftovers(Verb verb, const Probe& probe, Evidence evidence,
+                                          Deadline until)
 {
     std::string trouble;
     if (!evidence.present.empty()) {
-        auto out = co_await take_out(evidence.present, until);
+        auto out = co_await remove_products(evidence.present, until);
         if (!out) trouble = out.error().message;
-        evidence = co_await run_probe(engine_->monitor(), verb, probe, probe_deadline(until));
+        evidence = co_await run_probe(qemu_->monitor(), verb, probe, probe_deadline(until));
     }
     if (!evidence.leftover_fdsets.empty()) {
-        auto more = co_await sweep(verb, probe, evidence, until);
+        auto more = co_await remove_unused_sets(verb, probe, evidence, until);
         if (!more.empty()) trouble = std::move(more);
     }
     evidence.asked = still_there(asked_, evidence);
@@ -298,7 +297,7 @@ Task<Evidence> PlanRunner::clear_up(Verb verb, const Probe& probe, Evidence evid
 // Undoes steps, last first, until one cannot be: what depends on something goes first. The guest is
 // asked for each device of them. What went wrong; empty: nothing. In `undoing_` is left what was
 // not undone.
-Task<std::string> PlanRunner::take_back(Deadline until)
+Task<std::string> PlanRunner::undo_steps(Deadline until)
 {
     std::string trouble;
     const auto tell = [&](const Error& error) {
@@ -309,7 +308,7 @@ Task<std::string> PlanRunner::take_back(Deadline until)
     for (auto it = undoing_.rbegin(); it != undoing_.rend(); ++it) {
         const bool asks = only_asks_the_guest(it->command);
         if (!asks && !asked_.empty()) (void)co_await await_guest(until);
-        if (stopped || !engine_->monitor().usable() || (!asks && !asked_.empty())) {
+        if (stopped || !qemu_->monitor().usable() || (!asks && !asked_.empty())) {
             left.push_back(std::move(*it));
             continue;
         }
@@ -324,9 +323,9 @@ Task<std::string> PlanRunner::take_back(Deadline until)
     co_return trouble;
 }
 
-void PlanRunner::end(Course::State state, std::string why)
+void PlanRunner::end(PlanProgress::Stage stage, std::string why)
 {
-    course_ = Course{state, std::move(why)};
+    progress_ = PlanProgress{stage, std::move(why)};
 }
 
 // Waits for what the guest has been asked for: is all of it gone?
@@ -334,8 +333,8 @@ Task<bool> PlanRunner::guest_let_go(Deadline until)
 {
     auto gone = co_await await_guest(until);
     if (gone) co_return true;
-    if (gone.error().code == Errc::refused || course_.state == State::guest_refused)
-        end(State::guest_refused, std::move(gone.error().message));
+    if (gone.error().code == Errc::refused || progress_.stage == Stage::guest_refused)
+        end(Stage::guest_refused, std::move(gone.error().message));
     co_return false;
 }
 
@@ -347,9 +346,9 @@ Task<bool> PlanRunner::tray_opened(const Draft& whole, const Step& step, std::st
     if (opens_tray(step.command)) shut = co_await watch_tray(whole, until);
     if (shut == Shut::opened) co_return true;
     if (shut == Shut::no)
-        end(State::refused, std::move(refusal));
+        end(Stage::refused, std::move(refusal));
     else
-        end(State::tray_shut, "the guest keeps the tray shut, and has been asked to open it");
+        end(Stage::tray_shut, "the guest keeps the tray shut, and has been asked to open it");
     if (shut == Shut::waits) asked_.push_back(tray_of(whole.plan.probe));
     co_return false;
 }
@@ -367,7 +366,7 @@ Task<void> PlanRunner::run_step(const Draft& whole, const Step& step, int image,
 {
     const bool asks = only_asks_the_guest(step.command);
     // A device has to be gone before what it depends on.
-    if (!asks && course_.state == State::asked && !co_await guest_let_go(until)) co_return;
+    if (!asks && progress_.stage == Stage::asked && !co_await guest_let_go(until)) co_return;
     const Command command{step.command.execute, with_captured(step.command.arguments, captured_),
                           step.command.by};
     const auto device = asks ? device_of_removal(command.arguments) : Product{};
@@ -375,7 +374,7 @@ Task<void> PlanRunner::run_step(const Draft& whole, const Step& step, int image,
         auto reply = co_await send(command, until, image);
         if (!reply) {
             unproved_ = whole.verb == Verb::add && !makes_something(step) && !is_query(command);
-            end(State::broken, std::move(reply.error().message));
+            end(Stage::broken, std::move(reply.error().message));
             co_return;
         }
         // QEMU's no ("is already in the process of unplug") takes nothing back of what was asked.
@@ -384,7 +383,7 @@ Task<void> PlanRunner::run_step(const Draft& whole, const Step& step, int image,
             co_return;
         }
         if (!step.capture.empty() && !capture(step, *reply)) {  // later steps would name no set
-            end(State::broken, "QEMU's answer to " + command.execute + " names no descriptor set");
+            end(Stage::broken, "QEMU's answer to " + command.execute + " names no descriptor set");
             co_return;
         }
         break;
@@ -395,58 +394,57 @@ Task<void> PlanRunner::run_step(const Draft& whole, const Step& step, int image,
                             step.undo->by},
                     makes_something(step)});
     if (!asks) co_return;
-    course_.state = State::asked;
+    progress_.stage = Stage::asked;
     auto noted = co_await note_asked(device, until);
-    if (!noted) end(State::unrecorded, std::move(noted.error().message));
+    if (!noted) end(Stage::unrecorded, std::move(noted.error().message));
 }
 
 // Where the replies are no proof: undoes the steps before a refusal or a break, and probes.
 Task<Evidence> PlanRunner::find_out(const Draft& whole, Deadline until)
 {
-    const bool broken = course_.state == State::broken;
-    std::string so_far = broken ? course_.why : std::string();
-    if (broken || course_.refused()) {
-        const auto trouble = co_await take_back(until);
+    const bool broken = progress_.stage == Stage::broken;
+    std::string so_far = broken ? progress_.why : std::string();
+    if (broken || progress_.refused()) {
+        const auto trouble = co_await undo_steps(until);
         if (!trouble.empty()) so_far += (so_far.empty() ? "" : "; ") + trouble;
         unproved_ |= std::any_of(undoing_.begin(), undoing_.end(),
                                  [](const Undoing& u) { return !u.shows; });
     }
     Evidence found;
-    if (auto connected = co_await engine_->stay_connected(until); !connected) {
+    if (auto connected = co_await qemu_->stay_connected(until); !connected) {
         found.reason = so_far + "; " + connected.error().message;
         co_return found;
     }
     found =
-        co_await run_probe(engine_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
+        co_await run_probe(qemu_->monitor(), whole.verb, whole.plan.probe, probe_deadline(until));
     // What the guest has been asked for, or said no to, is left to it.
-    if (found.half && course_.state != State::guest_refused && asked_.empty())
-        found = co_await clear_up(whole.verb, whole.plan.probe, std::move(found), until);
-    trace_probed(engine_->domain().id, intents_, found);
+    if (found.half && progress_.stage != Stage::guest_refused && asked_.empty())
+        found = co_await undo_leftovers(whole.verb, whole.plan.probe, std::move(found), until);
+    trace_probed(qemu_->domain().id, intents_, found);
     found.asked = still_there(asked_, found);
     if (!so_far.empty()) found.reason += " (" + so_far + ")";
     co_return found;
 }
 
-Task<Carried> PlanRunner::carry_out(const Draft& whole, const std::vector<Fd>& files,
-                                    Deadline until)
+Task<PlanResult> PlanRunner::run(const Draft& whole, const std::vector<Fd>& files, Deadline until)
 {
-    engine_->monitor().forget_unplugs();
+    qemu_->monitor().forget_unplugs();
     const auto& steps = whole.plan.steps;
-    for (std::size_t i = 0; i < steps.size() && course_.state <= State::asked; ++i)
+    for (std::size_t i = 0; i < steps.size() && progress_.stage <= Stage::asked; ++i)
         co_await run_step(whole, steps[i], files[i].get(), until);
     // One that was asked before QEMU said no to a later step may still say what it does.
-    if (course_.state == State::asked || course_.state == State::refused ||
-        course_.state == State::guest_refused)
+    if (progress_.stage == Stage::asked || progress_.stage == Stage::refused ||
+        progress_.stage == Stage::guest_refused)
         (void)co_await guest_let_go(until);
     Evidence found;
-    if (course_.state == State::unrecorded)
-        found.reason = course_.why;
-    else if (course_.state == State::acknowledged && !leaves_sets(whole))
+    if (progress_.stage == Stage::unrecorded)
+        found.reason = progress_.why;
+    else if (progress_.stage == Stage::acknowledged && !leaves_sets(whole))
         found = acknowledged(steps.size());
     else
         found = co_await find_out(whole, until);
-    Carried carried{std::move(course_), std::move(found), unproved_};
-    co_return carried;
+    PlanResult result{std::move(progress_), std::move(found), unproved_};
+    co_return result;
 }
 
 }  // namespace xlstore

@@ -28,13 +28,13 @@ std::vector<NodeChange> controller_notes(const std::string& note, std::string_vi
     return changes;
 }
 
-Task<Result<Trial>> change_nodes(xenstore::Client& client, const std::string& domain,
-                                 const std::vector<NodeChange>& changes, xenstore::Transaction in,
-                                 Deadline until)
+Task<Result<TransactionEnd>> change_nodes(xenstore::Client& client, const std::string& domain,
+                                          const std::vector<NodeChange>& changes,
+                                          xenstore::Transaction in, Deadline until)
 {
     auto known = co_await client.read(domain, in, until);
     if (!known) co_return std::move(known).error();
-    if (!*known) co_return Trial::leave;
+    if (!*known) co_return TransactionEnd::abort;
     for (const auto& change : changes) {
         if (!change.below.empty()) {
             auto there = co_await client.read(change.below, in, until);
@@ -48,7 +48,7 @@ Task<Result<Trial>> change_nodes(xenstore::Client& client, const std::string& do
             done = co_await client.remove(change.path, in, until);
         if (!done) co_return std::move(done).error();
     }
-    co_return Trial::write;
+    co_return TransactionEnd::commit;
 }
 
 }  // namespace
@@ -81,7 +81,7 @@ Task<Result<bool>> write_notes(Loop& loop, std::int64_t domid, std::vector<NodeC
     if (!*client) co_return false;
     const std::string domain = "/libxl/" + std::to_string(domid);
     const XenstoreChange change = [&](xenstore::Client& with, xenstore::Transaction in,
-                                      Deadline limit) -> Task<Result<Trial>> {
+                                      Deadline limit) -> Task<Result<TransactionEnd>> {
         return change_nodes(with, domain, changes, in, limit);
     };
     co_return co_await in_xenstore_transaction(**client, change, until);

@@ -13,6 +13,7 @@
 #include "store/classes/class_plan.hpp"
 #include "store/classes/class_rebuild.hpp"
 #include "store/classes/device_model.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/pci_address.hpp"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "store/core/intent_rows.hpp"
 #include "store/qmp/probe.hpp"
 
 namespace xlstore {

@@ -353,7 +353,7 @@ Task<Result<void>> WaitingChild::open_start_barrier(Loop& loop, Deadline until)
         co_return Error(Errc::order, "the start barrier of " + program_ +
                                          " was opened before, or belongs to another process");
 
-    XLSTORE_CRASH_POINT("spawn.before_gate");
+    XLSTORE_CRASH_POINT("spawn.before_start_barrier");
     const char byte = 1;
     ssize_t sent = 0;
     do
@@ -364,7 +364,7 @@ Task<Result<void>> WaitingChild::open_start_barrier(Loop& loop, Deadline until)
         throw IoError(errno, "cannot open the start barrier of " + program_);
     opened_ = sent == 1;
     if (opened_) child_.let_go();
-    XLSTORE_CRASH_POINT("spawn.after_gate");
+    XLSTORE_CRASH_POINT("spawn.after_start_barrier");
 
     auto word = co_await hear(loop, start_barrier_.get(), until);
     if (word && *word && (*word)->step == ChildStep::through_the_barrier) {

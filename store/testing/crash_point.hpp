@@ -21,12 +21,29 @@ namespace xlstore {
 
 // In the header, since the compiler looks names up in it.
 inline constexpr std::string_view kCrashPoints[] = {
-    "spawn.before_fork",    "spawn.after_fork",    "spawn.before_gate",  "spawn.after_gate",
-    "commit.before",        "commit.after",        "qmp.before_connect", "qmp.after_connect",
-    "qmp.before_send",      "qmp.after_send",      "qmp.before_receive", "qmp.after_receive",
-    "destroy.before_mark",  "destroy.before_kill", "destroy.after_kill", "destroy.before_unlink",
-    "destroy.after_unlink", "destroy.before_end",  "xenstore.before_commit",
-    "xenstore.after_commit", "libxl.before_write",   "libxl.before_rename",  "libxl.after_rename",
+    "spawn.before_fork",
+    "spawn.after_fork",
+    "spawn.before_start_barrier",
+    "spawn.after_start_barrier",
+    "commit.before",
+    "commit.after",
+    "qmp.before_connect",
+    "qmp.after_connect",
+    "qmp.before_send",
+    "qmp.after_send",
+    "qmp.before_receive",
+    "qmp.after_receive",
+    "destroy.before_mark",
+    "destroy.before_kill",
+    "destroy.after_kill",
+    "destroy.before_unlink",
+    "destroy.after_unlink",
+    "destroy.before_end",
+    "xenstore.before_commit",
+    "xenstore.after_commit",
+    "libxl.before_write",
+    "libxl.before_rename",
+    "libxl.after_rename",
 };
 
 /// The row of `name`. A name without a row is no constant expression: the compiler stops here.

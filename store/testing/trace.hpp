@@ -42,7 +42,7 @@ inline constexpr TraceStep kTraceSteps[] = {
     {"forestalled", "a tombstone is used up instead"},
     {"tombstone", "a destruction found no row"},
     {"spawned", "the waiting child exists; its pid"},
-    {"gate", "its start barrier is about to open"},
+    {"start_barrier", "its start barrier is about to open"},
     {"destroy.locked", "the destroy lock is held"},
     {"destroy.mark", "the row is about to be marked"},
     {"destroy.kill", "QEMU is about to be killed; its pid"},

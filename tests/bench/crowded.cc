@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "store/classes/class_plan.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
 #include "store/lifecycle/creation.hpp"

@@ -34,9 +34,10 @@
 #include <utility>
 
 #include "recovery/runs/recover.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/operation/operation.hpp"
-#include "tests/support/sqlite_calls.hpp"
 #include "tests/crash/work.hpp"
+#include "tests/support/sqlite_calls.hpp"
 
 namespace xlstore::test {
 namespace {

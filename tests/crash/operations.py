@@ -197,6 +197,6 @@ OPERATIONS = {o.name: o for o in (
     recovery("recover_emptied", HOLDS_B[1], "qmp.before_send:7", (RUNNING, HOLDS_A)),
     recovery("recover_disk", DISK[1], "qmp.before_send:9", (RUNNING, NO_DISK)),
     recovery("recover_batch", BATCH_ALL, "qmp.before_send:5", (RUNNING, NO_CHARDEV, NO_TABLET)),
-    recovery("recover_create", RUNNING[1], "spawn.after_gate", (GONE,)),
+    recovery("recover_create", RUNNING[1], "spawn.after_start_barrier", (GONE,)),
     recovery("recover_destroy", GONE[1], "destroy.before_kill", (RUNNING,)),
 )}

@@ -134,7 +134,7 @@ def race(world, order, passing):
         uuid = json.load(file)["c_info"]["uuid"]
     actors = {
         "D": Actor(world, ["destroy", "7", "--uuid", uuid], ["destroy.before_mark:1", "destroy.before_end:1"], dies=True),
-        "C": Actor(world, ["create", "7", "{config}", "--", "{qemu}"], ["spawn.before_fork:1", "spawn.before_gate:1"]),
+        "C": Actor(world, ["create", "7", "{config}", "--", "{qemu}"], ["spawn.before_fork:1", "spawn.before_start_barrier:1"]),
         "A": Actor(world, ["--timeout", "20", "attach", "7", "qemu", TABLET], [f"qmp.before_send:{passing}"]),
     }
     try:

@@ -121,7 +121,7 @@ UNDISTURBED = "runs"
 COMMITS = {"commit.before": (1, 3), "commit.after": (1, 3)}
 PLANS = COMMITS | {f"qmp.{point}": (3, 7) for point in ("before_send", "after_send", "before_receive", "after_receive")}
 POINTS_OF = {
-    "create": PLANS | {f"spawn.{point}": (1, 1) for point in ("before_fork", "after_fork", "before_gate", "after_gate")},
+    "create": PLANS | {f"spawn.{point}": (1, 1) for point in ("before_fork", "after_fork", "before_start_barrier", "after_start_barrier")},
     "destroy": COMMITS | {f"destroy.{point}": (1, 1) for point in ("before_kill", "after_kill", "before_unlink", "after_unlink")},
     "recover": COMMITS,
     "xlfsck": COMMITS,

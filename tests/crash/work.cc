@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "tests/crash/work.hpp"
 
-#include <cstdlib>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "store/classes/class_plan.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/product.hpp"
 #include "store/lifecycle/creation.hpp"

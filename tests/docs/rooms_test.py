@@ -5,7 +5,8 @@
     tests/docs/rooms_test.py [--source DIR] [TEST ...]
 
 A room is a folder. It may use itself and the rooms above it in the table of its README. recovery/ uses store/, but for
-its C interface; tools/ uses both; never the other way round.
+its C interface; tools/ uses both; never the other way round. A unit is a header and the source of the same name: inside
+a room, too, no unit may use one that uses it, over any number of others.
 """
 import argparse
 import pathlib
@@ -60,9 +61,54 @@ def flaws(source):
     return found
 
 
+def units(source):
+    """Each unit with those that its header and its source include."""
+    uses = {}
+    for layer in LAYERS:
+        for path in sources(source, layer):
+            unit = str(path.relative_to(source).with_suffix(""))
+            used = {str(pathlib.PurePath(to_layer, rest).with_suffix("")) for to_layer, rest in includes(path)}
+            uses.setdefault(unit, set()).update(used - {unit})
+    return uses
+
+
+def circles(uses):
+    """Units that use each other, directly or over others: a sorted list for each such group (Tarjan)."""
+    number, lowest, stack, found = {}, {}, [], []
+
+    def visit(unit):
+        number[unit] = lowest[unit] = len(number)
+        stack.append(unit)
+        for used in sorted(uses.get(unit, ())):
+            if used not in number:
+                visit(used)
+                lowest[unit] = min(lowest[unit], lowest[used])
+            elif used in stack:
+                lowest[unit] = min(lowest[unit], number[used])
+        if lowest[unit] == number[unit]:
+            group = stack[stack.index(unit):]
+            del stack[stack.index(unit):]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for unit in sorted(uses):
+        if unit not in number:
+            visit(unit)
+    return found
+
+
 class Rooms(unittest.TestCase):
     def test_no_include_points_upwards(self):
         self.assertEqual(flaws(SOURCE), [])
+
+    def test_no_units_use_each_other(self):
+        uses = units(SOURCE)
+        self.assertGreater(len(uses), 150)
+        self.assertEqual(circles(uses), [])
+
+    def test_units_that_use_each_other_would_be_found(self):
+        uses = {"a": {"b", "z"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": {"d"}, "f": {"a", "d"}, "z": set()}
+        self.assertEqual(circles(uses), [["a", "b", "c"], ["d", "e"]])
 
     def test_each_room_of_the_tables_is_there_and_has_files(self):
         for layer, least in (("store", 10), ("recovery", 5)):

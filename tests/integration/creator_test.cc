@@ -261,7 +261,7 @@ TEST_P(InterruptTest, LeavesWhatRecoveryCanSettle)
         return false;
     };
 
-    const bool let_go = point == "spawn.after_gate";
+    const bool let_go = point == "spawn.after_start_barrier";
     const auto monitor = store_.path() + "/run/qmp-1";
     if (let_go) {
         ASSERT_TRUE(wait_until(seconds(60), [&] { return std::filesystem::exists(monitor); }));
@@ -289,7 +289,7 @@ TEST_P(InterruptTest, LeavesWhatRecoveryCanSettle)
     EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0));
 }
 INSTANTIATE_TEST_SUITE_P(Points, InterruptTest,
-                         testing::Values("spawn.before_gate", "spawn.after_gate"),
+                         testing::Values("spawn.before_start_barrier", "spawn.after_start_barrier"),
                          [](const auto& one) {
                              std::string name = one.param;
                              return name.replace(name.find('.'), 1, "_");

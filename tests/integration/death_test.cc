@@ -28,7 +28,7 @@ protected:
             Stopping command(store_, words, point, passing);
             const bool stopped = command.stopped();
             // The start barrier is open, and the child may not have become QEMU yet.
-            if (stopped && point == "spawn.after_gate") {
+            if (stopped && point == "spawn.after_start_barrier") {
                 EXPECT_TRUE(wait_until(std::chrono::seconds(20), [&] { return !qemus().empty(); }));
             }
             if (stopped)
@@ -54,8 +54,8 @@ protected:
 // no sooner.
 TEST_F(DeathTest, CreationLeavesNothingUnlessItWasOver)
 {
-    for (const std::string point :
-         {"spawn.after_gate", "qmp.before_connect", "qmp.before_send", "qmp.before_receive"}) {
+    for (const std::string point : {"spawn.after_start_barrier", "qmp.before_connect",
+                                    "qmp.before_send", "qmp.before_receive"}) {
         int done = 0;
         EXPECT_GE(each_passing({}, creation(), point,
                                [&](const Ran& ran) {

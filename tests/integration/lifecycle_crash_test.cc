@@ -15,7 +15,7 @@ class SpawnCrashTest : public LifecycleTest, public testing::WithParamInterface<
 TEST_P(SpawnCrashTest, LeavesNoQemuWithoutARow)
 {
     const std::string point = GetParam();
-    const bool let_go = point == "spawn.after_gate";
+    const bool let_go = point == "spawn.after_start_barrier";
     const auto seen = store_.directory() / "seen";
     Words command = material_.qemu();
     command[0] = script_file(store_.directory(), "qemu",
@@ -32,7 +32,7 @@ TEST_P(SpawnCrashTest, LeavesNoQemuWithoutARow)
         EXPECT_TRUE(wait_until(seconds(10), [&] { return all().empty(); }));
         EXPECT_FALSE(std::filesystem::exists(seen));
         EXPECT_EQ(cell("SELECT qemu_pid IS NULL FROM domain"),
-                  point == "spawn.before_gate" ? "0" : "1");
+                  point == "spawn.before_start_barrier" ? "0" : "1");
     }
     const Ran preened = fsck({"-p"});
     EXPECT_TRUE(ended(preened, 1));
@@ -50,7 +50,7 @@ TEST_P(SpawnCrashTest, LeavesNoQemuWithoutARow)
 }
 INSTANTIATE_TEST_SUITE_P(Points, SpawnCrashTest,
                          testing::Values("spawn.before_fork", "spawn.after_fork",
-                                         "spawn.before_gate", "spawn.after_gate"),
+                                         "spawn.before_start_barrier", "spawn.after_start_barrier"),
                          [](const auto& one) {
                              std::string name = one.param;
                              return name.replace(name.find('.'), 1, "_");

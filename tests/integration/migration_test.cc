@@ -111,7 +111,7 @@ protected:
         if (name == kill.step) {
             ASSERT_TRUE(ended(xlstore(store, words, crash_at(kill.point, kill.passing)), kKilled));
             // Let go, it comes up by itself; its own monitor is the last that it makes.
-            if (std::string(kill.point) == "spawn.after_gate") {
+            if (std::string(kill.point) == "spawn.after_start_barrier") {
                 ASSERT_TRUE(wait_until(
                     seconds(60), [&] { return std::filesystem::exists(store + "/run/qmp-1"); }));
             }
@@ -165,12 +165,12 @@ TEST_P(MoveTest, KeepsTheInvariantInBothStores)
 }
 INSTANTIATE_TEST_SUITE_P(
     Kills, MoveTest,
-    testing::Values(Kill{"", "", 0}, Kill{"create", "spawn.before_gate", 1},
-                    Kill{"create", "spawn.after_gate", 1}, Kill{"create", "commit.after", 6},
-                    Kill{"create", "qmp.after_send", 20}, Kill{"rename away", "commit.before", 2},
-                    Kill{"rename away", "commit.after", 2}, Kill{"rename in", "commit.before", 2},
-                    Kill{"rename in", "commit.after", 2}, Kill{"destroy", "commit.after", 2},
-                    Kill{"destroy", "destroy.after_kill", 1},
+    testing::Values(Kill{"", "", 0}, Kill{"create", "spawn.before_start_barrier", 1},
+                    Kill{"create", "spawn.after_start_barrier", 1},
+                    Kill{"create", "commit.after", 6}, Kill{"create", "qmp.after_send", 20},
+                    Kill{"rename away", "commit.before", 2}, Kill{"rename away", "commit.after", 2},
+                    Kill{"rename in", "commit.before", 2}, Kill{"rename in", "commit.after", 2},
+                    Kill{"destroy", "commit.after", 2}, Kill{"destroy", "destroy.after_kill", 1},
                     Kill{"destroy", "destroy.after_unlink", 2}),
     [](const auto& one) {
         std::string name = std::string(one.param.step) + "_" + one.param.point;

@@ -188,7 +188,8 @@ TEST_F(OlderStateTest, CreationOfABackupIsRegisteredByRestore)
 {
     const Material material(store_.directory(), 7, "web");
     ASSERT_TRUE(
-        ended(xl(create_words(7, material, material.qemu()), crash_at("spawn.after_gate")), kKilled));
+        ended(xl(create_words(7, material, material.qemu()), crash_at("spawn.after_start_barrier")),
+              kKilled));
     take_backup();
     const auto before = goes_on(material);
     const auto done = xl({"restore", "--adopt", backup()});
@@ -201,7 +202,8 @@ TEST_F(OlderStateTest, CreationOfFilesPutBackIsRegisteredByLooking)
 {
     const Material material(store_.directory(), 7, "web");
     ASSERT_TRUE(
-        ended(xl(create_words(7, material, material.qemu()), crash_at("spawn.after_gate")), kKilled));
+        ended(xl(create_words(7, material, material.qemu()), crash_at("spawn.after_start_barrier")),
+              kKilled));
     take_backup();
     const auto before = goes_on(material);
     put_back();

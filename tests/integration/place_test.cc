@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // R17 with a real QEMU: a database that goes back or is copied harms no guest, and a backup is put
 // back under living ones.
-#include "store/database/place.hpp"
-
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <filesystem>
 
+#include "store/database/displaced.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

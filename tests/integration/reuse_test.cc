@@ -117,7 +117,7 @@ TEST_P(LateCreatorTest, TouchesNothingOfTheNextDomain)
 }
 INSTANTIATE_TEST_SUITE_P(Points, LateCreatorTest,
                          testing::Values("spawn.before_fork", "spawn.after_fork",
-                                         "spawn.before_gate", "spawn.after_gate",
+                                         "spawn.before_start_barrier", "spawn.after_start_barrier",
                                          "qmp.before_connect", "qmp.before_send"),
                          [](const auto& one) {
                              std::string name = one.param;
@@ -174,7 +174,8 @@ TEST_F(ReuseTest, DestroyerThatIsStoppedKeepsTheDomidUntilItEndsOrDies)
 
 TEST_F(ReuseTest, TwoCreatorsOfADomidMakeOneDomain)
 {
-    for (const std::string point : {"spawn.before_fork", "spawn.before_gate", "qmp.before_send"}) {
+    for (const std::string point :
+         {"spawn.before_fork", "spawn.before_start_barrier", "qmp.before_send"}) {
         SCOPED_TRACE(point);
         Stopping first(store_, creation(), point);
         ASSERT_TRUE(first.stopped());

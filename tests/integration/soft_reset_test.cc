@@ -318,8 +318,8 @@ INSTANTIATE_TEST_SUITE_P(Points, SoftResetCrashTest,
                          testing::Values("commit.before", "commit.after", "destroy.before_kill",
                                          "destroy.after_kill", "destroy.before_unlink",
                                          "destroy.after_unlink", "spawn.before_fork",
-                                         "spawn.after_fork", "spawn.before_gate",
-                                         "spawn.after_gate"),
+                                         "spawn.after_fork", "spawn.before_start_barrier",
+                                         "spawn.after_start_barrier"),
                          [](const auto& one) {
                              std::string name = one.param;
                              return name.replace(name.find('.'), 1, "_");

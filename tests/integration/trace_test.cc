@@ -46,7 +46,7 @@ int count(const std::string& trace, const std::string& call)
             if (pid != command) continue;
             for (const char* one : {"clone(", "clone3(", "fork(", "vfork("})
                 if (line.starts_with(one)) ++found;
-        } else if (call == "gate") {  // the one byte that lets a child run
+        } else if (call == "start_barrier") {  // the one byte that lets a child run
             if (line.starts_with("sendto(") && line.find(", 1, ") != std::string::npos) ++found;
         } else if (call == "connect") {
             if (line.starts_with("connect(") && line.find("AF_UNIX") != std::string::npos) ++found;
@@ -141,7 +141,7 @@ TEST_P(TraceTest, EveryEffectHasItsPoints)
 constexpr Effect kEffects[] = {
     {"create", "commit", "commit.before", "commit.after"},
     {"create", "fork", "spawn.before_fork", "spawn.after_fork"},
-    {"create", "gate", "spawn.before_gate", "spawn.after_gate"},
+    {"create", "start_barrier", "spawn.before_start_barrier", "spawn.after_start_barrier"},
     {"create", "connect", "qmp.before_connect", "qmp.after_connect"},
     {"create", "sendmsg", "qmp.before_send", "qmp.after_send"},
     {"create", "recvfrom", "qmp.before_receive", "qmp.after_receive"},

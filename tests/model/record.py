@@ -113,7 +113,7 @@ def beside(world, _):
 
 SENDS = tuple(f"qmp.{point}:{n}" for point in ("before_send", "after_send", "before_receive") for n in (1, 2, 3, 4, 5))
 COMMITS = tuple(f"commit.{point}:{n}" for point in ("before", "after") for n in (2, 3))
-SPAWNS = tuple(f"spawn.{when}_{point}" for point in ("fork", "gate") for when in ("before", "after"))
+SPAWNS = tuple(f"spawn.{when}_{point}" for point in ("fork", "start_barrier") for when in ("before", "after"))
 ENDS = tuple(f"destroy.{when}_{point}" for point in ("kill", "unlink") for when in ("before", "after"))
 
 
@@ -240,8 +240,8 @@ def tampered(text):
     yield one
 
     one = Tampered("R13: the start barrier opens before the pid is in the row", lines)
-    one.move(one.find(" gate "), one.find(" register"))
-    one.expected = " gate "
+    one.move(one.find(" start_barrier "), one.find(" register"))
+    one.expected = " start_barrier "
     yield one
 
     one = Tampered("R9: the document goes before QEMU is seen dead", lines)

@@ -35,7 +35,7 @@ REPLIES = {"done": "REPLY_DONE", "refused": "REPLY_REFUSED", "nothing": "NO_REPL
 COMMITS = {"register": "REGISTER", "born": "BORN", "running": "STARTED", "unregister QEMU": "UNREGISTER",
            "open intent": None, "settle intent": None, "note intent": None}
 STEPS = {"slow.taken": "TAKE", "slow.given": "GIVE", "slow.broken": "BREAK_LOCK", "connected": "CONNECT",
-         "refused": "REFUSED_COMMIT", "spawned": "SPAWN", "gate": "GATE", "destroy.locked": "DESTROY_LOCK",
+         "refused": "REFUSED_COMMIT", "spawned": "SPAWN", "start_barrier": "GATE", "destroy.locked": "DESTROY_LOCK",
          "destroy.mark": "MARK", "destroy.kill": "KILL", "destroy.dead": "SEEN_DEAD", "destroy.unlink": "UNLINK",
          "destroy.end": "END"}
 NOT_MODELLED = {"tombstone", "forestalled"}

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "store/core/intent_rows.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/text/json_text.hpp"
 #include "tests/support/scratch.hpp"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // R17: a database that went back to an older state, or was copied, is told from the one that its
 // directory has seen; and files that go while the store is in use.
-#include "store/database/place.hpp"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -11,6 +9,7 @@
 #include <filesystem>
 
 #include "store/core/journal.hpp"
+#include "store/database/displaced.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "tests/support/scratch.hpp"
@@ -90,7 +89,7 @@ protected:
     }
     static void expect_settles(const std::string& directory)
     {
-        auto settled = Store::open_and_settle(in(directory));
+        auto settled = Store::open_and_reconcile(in(directory));
         ASSERT_TRUE(settled) << settled.error().message;
         EXPECT_TRUE(write_line(**settled));
         settled->reset();
@@ -412,7 +411,7 @@ TEST_F(PlaceTest, SettledStoreGivesNoIdTwice)
         line = store->db().pragma_integer("SELECT max(id) FROM history");
     }
     put_back();
-    auto settled = Store::open_and_settle(in(store_.path()));
+    auto settled = Store::open_and_reconcile(in(store_.path()));
     ASSERT_TRUE(settled) << settled.error().message;
     EXPECT_GT((*settled)->db().pragma_integer("SELECT epoch FROM domain"), epoch + 1);
     EXPECT_GT((*settled)->db().pragma_integer("SELECT max(id) FROM history"), line);
@@ -430,7 +429,7 @@ TEST_F(PlaceTest, StoreThatIsOpenIsNotSettledUnderItsUsers)
     ASSERT_TRUE(user && *user);
     auto options = in(store_.path());
     options.open_timeout = std::chrono::milliseconds(100);
-    const auto refused = Store::open_and_settle(options);
+    const auto refused = Store::open_and_reconcile(options);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Errc::busy);
     EXPECT_TRUE(test::contains(refused.error().message, std::to_string(getpid())));

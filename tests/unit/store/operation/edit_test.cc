@@ -9,6 +9,7 @@
 #include <set>
 
 #include "store/classes/class_plan.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/text/json_text.hpp"

@@ -7,6 +7,7 @@
 #include <deque>
 
 #include "store/classes/class_plan.hpp"
+#include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/product.hpp"
 #include "store/lifecycle/creation.hpp"

@@ -235,7 +235,7 @@ TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheStartBarr
     ASSERT_EQ(pipe2(pipe_ends, O_CLOEXEC), 0);
     const pid_t creator = fork();
     if (creator == 0) {
-        setenv("XLSTORE_CRASH_AT", "spawn.after_gate", 1);
+        setenv("XLSTORE_CRASH_AT", "spawn.after_start_barrier", 1);
         auto child = spawn(shell("touch " + file("marker")));
         if (!child) _exit(1);
         const pid_t pid = child->pid();
@@ -266,8 +266,8 @@ TEST_F(SpawnTest, ProgramBeginsThoughItsCreatorDiedRightAfterOpeningTheStartBarr
 TEST_F(SpawnTest, CrashPointsLetTheProgramRunOnlyPastTheStartBarrier)
 {
     if (!crash_points_active()) GTEST_SKIP() << "built without crash points";
-    for (const std::string point :
-         {"spawn.before_fork", "spawn.after_fork", "spawn.before_gate", "spawn.after_gate"}) {
+    for (const std::string point : {"spawn.before_fork", "spawn.after_fork",
+                                    "spawn.before_start_barrier", "spawn.after_start_barrier"}) {
         const std::string marker = file(point);
         const pid_t creator = fork();
         if (creator == 0) {
@@ -280,7 +280,7 @@ TEST_F(SpawnTest, CrashPointsLetTheProgramRunOnlyPastTheStartBarrier)
         ASSERT_EQ(waitpid(creator, &status, 0), creator);
         EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << point;
 
-        const bool expected = point == "spawn.after_gate";
+        const bool expected = point == "spawn.after_start_barrier";
         for (int tries = expected ? 5000 : 50; tries > 0; --tries) {
             if (std::filesystem::exists(marker)) break;
             std::this_thread::sleep_for(2ms);

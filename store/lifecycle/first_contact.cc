@@ -5,7 +5,7 @@
 // again until the deadline, unless its error is final: another process answered, or the expected
 // one is dead. Of a socket that was handed in the first connection may be older than QEMU's own
 // listen(), so that a second one is made, whose credentials are QEMU's.
-#include "store/lifecycle/meeting.hpp"
+#include "store/lifecycle/first_contact.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -181,8 +181,9 @@ Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline un
     co_return registration;
 }
 
-Task<Result<Met>> meet_running(Store& store, std::string subject, std::string path,
-                               std::optional<ProcessId> qemu, bool handed_in, Deadline until)
+Task<Result<FirstContact>> contact_running(Store& store, std::string subject, std::string path,
+                                           std::optional<ProcessId> qemu, bool handed_in,
+                                           Deadline until)
 {
     if (handed_in && !qemu)
         co_return Error(Errc::invalid, subject + ": a monitor that was handed in needs QEMU's pid",
@@ -206,7 +207,7 @@ Task<Result<Met>> meet_running(Store& store, std::string subject, std::string pa
     registration.socket = introduced->socket;
     registration.peer = peer;
     registration.handed_in = handed_in;
-    Met met{std::move(introduced->monitor), std::move(registration)};
+    FirstContact met{std::move(introduced->monitor), std::move(registration)};
     co_return std::move(met);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a schema has tells its version.
-#include "recovery/salvage/told_version.hpp"
+#include "recovery/salvage/header_version.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 namespace xlstore::recovery {
 namespace {
 
-class ToldVersionTest : public testing::Test {
+class HeaderVersionTest : public testing::Test {
 protected:
     void make(std::int64_t version)
     {
@@ -20,7 +20,7 @@ protected:
     Db db_{":memory:", Db::Mode::create};
 };
 
-TEST_F(ToldVersionTest, OfEachReleaseIsKnownByItsObjects)
+TEST_F(HeaderVersionTest, OfEachReleaseIsKnownByItsObjects)
 {
     for (auto version = schema::newest_version(); version > 0; --version) {
         Db db(":memory:", Db::Mode::create);
@@ -33,7 +33,7 @@ TEST_F(ToldVersionTest, OfEachReleaseIsKnownByItsObjects)
     }
 }
 
-TEST_F(ToldVersionTest, OfAnotherProgramIsNone)
+TEST_F(HeaderVersionTest, OfAnotherProgramIsNone)
 {
     EXPECT_EQ(version_of_schema(db_), 0);
     db_.execute("CREATE TABLE t (n)");
@@ -41,19 +41,19 @@ TEST_F(ToldVersionTest, OfAnotherProgramIsNone)
     EXPECT_EQ(wrong_ids(db_), std::nullopt);
 }
 
-TEST_F(ToldVersionTest, ASoundStoreHasTheRightIds)
+TEST_F(HeaderVersionTest, ASoundStoreHasTheRightIds)
 {
     make(schema::newest_version());
     EXPECT_EQ(wrong_ids(db_), std::nullopt);
 }
 
-TEST_F(ToldVersionTest, OfAnOlderReleaseIsNoDamage)
+TEST_F(HeaderVersionTest, OfAnOlderReleaseIsNoDamage)
 {
     make(3);
     EXPECT_EQ(wrong_ids(db_), std::nullopt);
 }
 
-TEST_F(ToldVersionTest, AWrongIdIsNamed)
+TEST_F(HeaderVersionTest, AWrongIdIsNamed)
 {
     make(schema::newest_version());
     db_.execute("PRAGMA application_id = 7");
@@ -64,7 +64,7 @@ TEST_F(ToldVersionTest, AWrongIdIsNamed)
 }
 
 // A release that is newer has tables that this one does not know.
-TEST_F(ToldVersionTest, OfANewerReleaseIsNoDamage)
+TEST_F(HeaderVersionTest, OfANewerReleaseIsNoDamage)
 {
     make(schema::newest_version());
     db_.execute("CREATE TABLE later (n)");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "recovery/salvage/told_version.hpp"
+#include "recovery/salvage/header_version.hpp"
 
 #include <set>
 #include <utility>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "store/classes/wish.hpp"
+#include "store/classes/same_request.hpp"
 
 #include <algorithm>
 

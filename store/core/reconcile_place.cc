@@ -1,70 +1,19 @@
 // SPDX-License-Identifier: MIT
 // A database that went back, or was copied, made this place's store (R17;
-// store/database/place.hpp).
+// store/database/displaced.hpp).
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <thread>
 
-#include "store/base/dated_path.hpp"
+#include "schema/steps.hpp"
 #include "store/core/history.hpp"
-#include "store/core/lock_survey.hpp"
 #include "store/core/store.hpp"
-#include "store/database/new_database.hpp"
 #include "store/model/store_paths.hpp"
 
 namespace xlstore {
 
-namespace {
-
-Error in_use(const Locks& locks, const std::string& directory)
-{
-    std::string message = "store: " + directory + " is made this place's store by a process that has "
-                          "it alone, and it is open";
-    for (const char* before = ": "; const auto& holder : session_holders(locks)) {
-        message += before + describe(holder);
-        before = ", ";
-    }
-    return Error(Errc::busy, message,
-                 "end these programs, and run it again; nothing was changed, and the QEMUs run on");
-}
-
-// False: not alone.
-Result<bool> try_put_aside(const Locks& locks, const std::string& directory)
-{
-    const auto sessions = locks.try_all_sessions();
-    if (!sessions) return sessions.error();
-    if (!*sessions) return false;
-    const auto writer = locks.try_acquire(LockKind::writer, 0);
-    if (!writer) return writer.error();
-    if (!*writer) return false;
-    const std::string database = StorePaths(directory).database();
-    if (!beside_a_log(database)) return true;  // another process was faster
-    const auto kept = dated_path(StorePaths(directory).damaged_stem());
-    if (rename((database + "-wal").c_str(), (kept + "-wal").c_str()) != 0)
-        throw IoError(errno, "cannot rename " + database + "-wal");
-    unlink((database + "-shm").c_str());
-    sync_directory(directory);
-    return true;
-}
-
-}  // namespace
-
-Result<void> put_log_aside(const Locks& locks, const std::string& directory, Deadline until)
-{
-    for (;;) {
-        const auto done = try_put_aside(locks, directory);
-        if (!done) return done.error();
-        if (*done) return {};
-        if (Clock::now() >= until) return in_use(locks, directory);
-        std::this_thread::sleep_for(kLockPoll);
-    }
-}
-
 // Under the writer lock no session can be about to begin.
-Result<void> Store::settle(Deadline until)
+Result<void> Store::reconcile_place(Deadline until)
 {
     for (;;) {
         std::optional<ByteLock> alone;  // until after the commit
@@ -78,10 +27,10 @@ Result<void> Store::settle(Deadline until)
             if (!sessions) return sessions.error();
             if (!*sessions) return false;
             alone = std::move(*sessions);
-            settle_at(*db_, seen, here);
+            xlstore::reconcile_place(*db_, seen, here);
             add_history(*db_, Author{self().pid, program()},
                         HistoryLine{{}, "settle", {}, {}, "done", {}, why->text});
-            settled_ = true;
+            counts_commits_ = true;
             return true;
         };
         const auto done =
@@ -91,7 +40,7 @@ Result<void> Store::settle(Deadline until)
             displaced_.reset();
             return {};
         }
-        if (Clock::now() >= until) return in_use(*locks_, directory_);
+        if (Clock::now() >= until) return displaced_in_use(*locks_, directory_);
         std::this_thread::sleep_for(kLockPoll);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "recovery/salvage/told_page_size.hpp"
+#include "recovery/salvage/page_size.hpp"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "store/classes/wish.hpp"
+#include "store/classes/same_request.hpp"
 
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ constexpr const char* kEmpty = R"({"vdev":"hdc","pdev_path":"","format":"empty",
 constexpr const char* kIso = R"({"vdev":"hdc","pdev_path":"/a.iso","format":"raw","is_cdrom":1})";
 constexpr const char* kOther = R"({"vdev":"hdc","pdev_path":"/b.iso","format":"raw","is_cdrom":1})";
 
-TEST(WishTest, RemovalOfTheSameThingIsTheSame)
+TEST(SameRequestTest, RemovalOfTheSameThingIsTheSame)
 {
     const auto earlier = draft(Verb::remove, "qemu", "t", std::nullopt);
     EXPECT_TRUE(wants_the_same(draft(Verb::remove, "qemu", "t", {}), earlier));
@@ -31,7 +31,7 @@ TEST(WishTest, RemovalOfTheSameThingIsTheSame)
     EXPECT_FALSE(wants_the_same(draft(Verb::add, "qemu", "t", "{}"), earlier));
 }
 
-TEST(WishTest, AddIsTheSameWithTheSameJson)
+TEST(SameRequestTest, AddIsTheSameWithTheSameJson)
 {
     const auto earlier = draft(Verb::add, "usbctrls", "1", R"({"devid":1,"ports":4})");
     EXPECT_TRUE(wants_the_same(earlier, earlier));
@@ -39,7 +39,7 @@ TEST(WishTest, AddIsTheSameWithTheSameJson)
         wants_the_same(draft(Verb::add, "usbctrls", "1", R"({"devid":1,"ports":8})"), earlier));
 }
 
-TEST(WishTest, ChangeIsTheSameWithTheSameMedium)
+TEST(SameRequestTest, ChangeIsTheSameWithTheSameMedium)
 {
     const auto inserted = draft(Verb::change, "disks", "hdc", kIso);
     const auto ejected = draft(Verb::change, "disks", "hdc", kEmpty);
@@ -54,7 +54,7 @@ TEST(WishTest, ChangeIsTheSameWithTheSameMedium)
 }
 
 // The entry of a vcpu says more than was asked for.
-TEST(WishTest, VcpuIsTheSameWhereverQemuPutIt)
+TEST(SameRequestTest, VcpuIsTheSameWhereverQemuPutIt)
 {
     const auto earlier =
         draft(Verb::add, "vcpus", "1", R"({"index":1,"driver":"qemu64","props":{"socket-id":1}})");
@@ -62,7 +62,7 @@ TEST(WishTest, VcpuIsTheSameWhereverQemuPutIt)
     EXPECT_FALSE(wants_the_same(draft(Verb::add, "vcpus", "1", R"({"index":1,"x":2})"), earlier));
 }
 
-TEST(WishTest, BatchIsTheSameWhenItIsTheWholeBatch)
+TEST(SameRequestTest, BatchIsTheSameWhenItIsTheWholeBatch)
 {
     const auto a = draft(Verb::add, "qemu", "a", R"({"key":"a"})");
     const auto b = draft(Verb::add, "qemu", "b", R"({"key":"b"})");

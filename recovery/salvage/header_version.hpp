@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Whether a database is what its header says: a store, and of which version. The header can be
 // damaged while all else is sound; what is in the schema tells.
-#ifndef XLSTORE_RECOVERY_SALVAGE_TOLD_VERSION_HPP_
-#define XLSTORE_RECOVERY_SALVAGE_TOLD_VERSION_HPP_
+#ifndef XLSTORE_RECOVERY_SALVAGE_HEADER_VERSION_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_HEADER_VERSION_HPP_
 
 #include <cstdint>
 #include <optional>
@@ -22,4 +22,4 @@ namespace xlstore::recovery {
 
 }  // namespace xlstore::recovery
 
-#endif  // XLSTORE_RECOVERY_SALVAGE_TOLD_VERSION_HPP_
+#endif  // XLSTORE_RECOVERY_SALVAGE_HEADER_VERSION_HPP_

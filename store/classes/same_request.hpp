@@ -2,8 +2,8 @@
 // Whether two drafts want the same: a request that finds an older intent open tells one of its own
 // kind from another's (R18). What a draft without a plan says is enough. Nothing here reads or
 // writes.
-#ifndef XLSTORE_STORE_CLASSES_WISH_HPP_
-#define XLSTORE_STORE_CLASSES_WISH_HPP_
+#ifndef XLSTORE_STORE_CLASSES_SAME_REQUEST_HPP_
+#define XLSTORE_STORE_CLASSES_SAME_REQUEST_HPP_
 
 #include <vector>
 
@@ -22,4 +22,4 @@ namespace xlstore {
 
 }  // namespace xlstore
 
-#endif  // XLSTORE_STORE_CLASSES_WISH_HPP_
+#endif  // XLSTORE_STORE_CLASSES_SAME_REQUEST_HPP_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is on the pages shows their size where the header is wrong or lost.
-#include "recovery/salvage/told_page_size.hpp"
+#include "recovery/salvage/page_size.hpp"
 
 #include <gtest/gtest.h>
 

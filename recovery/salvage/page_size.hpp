@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The size of a database's pages, which its header says, and what is on its pages shows.
-#ifndef XLSTORE_RECOVERY_SALVAGE_TOLD_PAGE_SIZE_HPP_
-#define XLSTORE_RECOVERY_SALVAGE_TOLD_PAGE_SIZE_HPP_
+#ifndef XLSTORE_RECOVERY_SALVAGE_PAGE_SIZE_HPP_
+#define XLSTORE_RECOVERY_SALVAGE_PAGE_SIZE_HPP_
 
 #include <cstddef>
 #include <optional>
@@ -16,4 +16,4 @@ namespace xlstore::recovery {
 
 }  // namespace xlstore::recovery
 
-#endif  // XLSTORE_RECOVERY_SALVAGE_TOLD_PAGE_SIZE_HPP_
+#endif  // XLSTORE_RECOVERY_SALVAGE_PAGE_SIZE_HPP_

@@ -10,8 +10,8 @@
 // serves the socket on this host: its death is what "dead" means in that row.
 //
 // A peer that is not proved is sent nothing and is not signalled.
-#ifndef XLSTORE_STORE_LIFECYCLE_MEETING_HPP_
-#define XLSTORE_STORE_LIFECYCLE_MEETING_HPP_
+#ifndef XLSTORE_STORE_LIFECYCLE_FIRST_CONTACT_HPP_
+#define XLSTORE_STORE_LIFECYCLE_FIRST_CONTACT_HPP_
 
 #include <optional>
 #include <string>
@@ -31,16 +31,17 @@ Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline un
 [[nodiscard]] Task<Error> died_while_starting(Loop& loop, DomainRow domain);
 
 /// A QEMU that another program started, met over its monitor. The connection stays.
-struct Met {
+struct FirstContact {
     qmp::Monitor monitor;
     qmp::Registration registration;
 };
 /// `qemu`: the process that has to be there; it is waited for until it listens, as long as it
 /// lives. Nothing: the process that listens at `path` now. `handed_in` needs `qemu`.
 /// Errors: invalid, refused, no_qemu, protocol, busy.
-Task<Result<Met>> meet_running(Store& store, std::string subject, std::string path,
-                               std::optional<ProcessId> qemu, bool handed_in, Deadline until);
+Task<Result<FirstContact>> contact_running(Store& store, std::string subject, std::string path,
+                                           std::optional<ProcessId> qemu, bool handed_in,
+                                           Deadline until);
 
 }  // namespace xlstore
 
-#endif  // XLSTORE_STORE_LIFECYCLE_MEETING_HPP_
+#endif  // XLSTORE_STORE_LIFECYCLE_FIRST_CONTACT_HPP_

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// Compared are, in this order: the machine, by machine id, unless the boot is the same; the
+// directory, by inode, birth time, and within one boot the device; whether the lock files, which
+// remember numbers for the directory, are the directory's own; and the count of commits against the
+// highest that it has seen. The first that does not fit is the reason that is told. A database in
+// rollback mode beside a log came out of a backup, which is found by two bytes of its header before
+// SQLite may delete that log.
+#include "store/database/displaced.hpp"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include "store/base/dated_path.hpp"
+#include "store/database/original.hpp"
+#include "store/database/store_numbers.hpp"
+#include "store/database/tables.hpp"
+#include "store/lock/session_holders.hpp"
+#include "store/model/store_paths.hpp"
+#include "store/os/file_upkeep.hpp"
+
+namespace xlstore {
+
+namespace {
+
+// Of the header of an SQLite file: 1 with a rollback journal, 2 with a log.
+constexpr int kWriteVersionAt = 18;
+constexpr unsigned char kWithALog = 2;
+
+std::optional<Displaced> not_here(const Place& written, const Place& here)
+{
+    // The same kernel is the same machine, also where a container has another machine id.
+    const bool other = written.boot_id != here.boot_id && !written.machine.empty() &&
+                       !here.machine.empty() && written.machine != here.machine;
+    if (other)
+        return Displaced{Displaced::Why::other_machine,
+                         "it is the database of another machine, of machine id " +
+                             written.machine + ", where it was in " + written.directory,
+                         {}};
+    if (is_same_directory(written, here)) return std::nullopt;
+    auto original = original_of(written, here);
+    std::string text = written.directory == here.directory
+                           ? "its files were copied into this directory, which is not the one that "
+                             "it was in before"
+                           : "it is a copy of the store in " + written.directory;
+    if (original.empty())
+        text += written.directory == here.directory ? "" : ", which is gone from there";
+    else
+        text += original == written.directory ? ", which is there still" : ", which is " + original + " now";
+    return Displaced{Displaced::Why::copied, std::move(text), std::move(original)};
+}
+
+Displaced is_older(std::string has, const Memory& seen)
+{
+    return Displaced{Displaced::Why::older,
+                     "its database has " + has + ", and this directory has seen " +
+                         std::to_string(seen.numbers.commits) +
+                         ": an older copy was put back, or its log was lost",
+                     {}};
+}
+
+// False: not alone.
+Result<bool> try_put_aside(const Locks& locks, const std::string& directory)
+{
+    const auto sessions = locks.try_all_sessions();
+    if (!sessions) return sessions.error();
+    if (!*sessions) return false;
+    const auto writer = locks.try_acquire(LockKind::writer, 0);
+    if (!writer) return writer.error();
+    if (!*writer) return false;
+    const std::string database = StorePaths(directory).database();
+    if (!beside_a_log(database)) return true;  // another process was faster
+    const auto kept = dated_path(StorePaths(directory).damaged_stem());
+    if (rename((database + "-wal").c_str(), (kept + "-wal").c_str()) != 0)
+        throw IoError(errno, "cannot rename " + database + "-wal");
+    unlink((database + "-shm").c_str());
+    sync_directory(directory);
+    return true;
+}
+
+// What is under way is that of an older state: it is found out about by looking alone (R19).
+void go_on_above(Db& db, const Memory& seen)
+{
+    raise_numbers(db, seen);
+    db.execute("UPDATE intent SET older_state = 1 WHERE older_state = 0");
+    db.execute("UPDATE domain SET older_state = 1 WHERE state = 'creating' AND older_state = 0");
+}
+
+}  // namespace
+
+std::optional<Displaced> displaced(Db& db, const Memory& seen, const Place& here)
+{
+    if (!counts_commits(db)) {
+        if (seen.numbers.commits == 0) return std::nullopt;
+        return is_older("schema version " + std::to_string(schema_version(db)) +
+                            ", which counts no commits",
+                        seen);
+    }
+    const auto written = read_place(db);
+    if (written)
+        if (auto other = not_here(*written, here)) return other;
+    if (seen.foreign)
+        return Displaced{Displaced::Why::older,
+                         "its lock files were put back, too, and with them what this directory "
+                         "remembers: how old the database is, is not known",
+                         {}};
+    const auto commits = read_numbers(db).commits;
+    if (commits >= seen.numbers.commits) return std::nullopt;
+    return went_back(commits, seen);
+}
+
+Displaced went_back(std::int64_t commits, const Memory& seen)
+{
+    return is_older(std::to_string(commits) + " commits", seen);
+}
+
+std::optional<Displaced> beside_a_log(const std::string& database)
+{
+    struct stat log {};
+    if (lstat((database + "-wal").c_str(), &log) != 0 || log.st_size == 0) return std::nullopt;
+    // As SQLite names a file: followed by two NULs.
+    const std::string name = database + std::string(4, '\0');
+    auto* vfs = sqlite3_vfs_find(nullptr);
+    std::vector<char> memory(static_cast<std::size_t>(vfs->szOsFile));
+    auto* file = reinterpret_cast<sqlite3_file*>(memory.data());
+    std::array<unsigned char, 2> versions{kWithALog, kWithALog};
+    if (vfs->xOpen(vfs, name.c_str(), file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READONLY, nullptr) ==
+            SQLITE_OK &&
+        file->pMethods->xRead(file, versions.data(), versions.size(), kWriteVersionAt) != SQLITE_OK)
+        versions.fill(kWithALog);  // what cannot be read is not looked at here
+    if (file->pMethods) file->pMethods->xClose(file);
+    if (versions[0] != 1 || versions[1] != 1) return std::nullopt;
+    return Displaced{Displaced::Why::beside_a_log,
+                     "its database came out of a backup, and the log of another state lies beside it",
+                     {}};
+}
+
+Error displaced_error(const std::string& directory, const Displaced& why)
+{
+    std::string advice =
+        why.original.empty()
+            ? "nothing was changed, and it can be looked at; 'xlfsck -p' makes it this place's "
+              "store where that is safe, and says what to do where it is not"
+            : "work on that one; this one can be looked at";
+    return Error(Errc::store, "store: " + directory + ": " + why.text, std::move(advice));
+}
+
+Error displaced_in_use(const Locks& locks, const std::string& directory)
+{
+    return Error(Errc::busy,
+                 "store: " + directory + " is made this place's store by a process that has it "
+                 "alone, and it is open" + and_session_holders(locks),
+                 "end these programs, and run it again; nothing was changed, and the QEMUs run on");
+}
+
+Result<void> put_log_aside(const Locks& locks, const std::string& directory, Deadline until)
+{
+    for (;;) {
+        const auto done = try_put_aside(locks, directory);
+        if (!done) return done.error();
+        if (*done) return {};
+        if (Clock::now() >= until) return displaced_in_use(locks, directory);
+        std::this_thread::sleep_for(kLockPoll);
+    }
+}
+
+void reconcile_place(Db& db, const Memory& seen, const Place& here)
+{
+    go_on_above(db, seen);
+    write_place(db, here);
+}
+
+void reconcile_unplaced(Db& db, const Memory& seen, const Place& here)
+{
+    go_on_above(db, seen);
+    if (!read_place(db)) write_place(db, here);
+}
+
+}  // namespace xlstore
