@@ -115,3 +115,8 @@ int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_option
         store, callback, userdata, op_out, [&](State& state) { return recover_of(state, options); },
         state_of);
 }
+
+void xlstore_recover_options_init(xlstore_recover_options* options, size_t size)
+{
+    init(options, size, xlstore_recover_options XLSTORE_RECOVER_OPTIONS_INIT);
+}

@@ -81,3 +81,8 @@ int32_t xlstore_restore(const char* directory, const char* file,
         return {};
     });
 }
+
+void xlstore_restore_options_init(xlstore_restore_options* options, size_t size)
+{
+    init(options, size, xlstore_restore_options XLSTORE_RESTORE_OPTIONS_INIT);
+}

@@ -328,7 +328,7 @@ int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* 
         if (auto order = LockOrder::may_take(LockKind::fast); !order) return order;
         auto what = text_of(operation, "operation");
         if (!what) return what.error();
-        const auto until = deadline_of(call, limits::operation_timeout);
+        const auto until = deadline_of(call, limits::operation_timeout, XLSTORE_TRY);
         if (!until) return until.error();
         auto row = domain_of(**state, domain);
         if (!row) return row.error();

@@ -43,7 +43,7 @@ Result<Work> slow_lock_of(const std::shared_ptr<State>& state, const char* domai
 {
     auto what = text_of(operation, "operation");
     if (!what) return what.error();
-    const auto until = deadline_of(call, limits::operation_timeout);
+    const auto until = deadline_of(call, limits::operation_timeout, XLSTORE_TRY);
     if (!until) return until.error();
     auto row = domain_of(*state, domain);
     if (!row) return row.error();
@@ -120,7 +120,8 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     const DomainRow& row = held.domain();
     if (auto ok = check_monitor(row, *path); !ok) return ok.error();
     std::uint64_t socket = 0;
-    if (given.monitor_fd >= 0) {
+    // 0 is what a struct full of zeros has, and no connection to QEMU.
+    if (given.monitor_fd > 0) {
         auto seen = check_connection(row, given.monitor_fd);
         if (!seen) return seen.error();
         socket = *seen;
@@ -147,7 +148,7 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
         return error;
     }
     if (auto ok = check_seen(row, *draft, given.seen); !ok) return ok.error();
-    return Checked{*std::move(draft), *std::move(path), given.monitor_fd, socket};
+    return Checked{*std::move(draft), *std::move(path), socket ? given.monitor_fd : -1, socket};
 }
 
 Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)

@@ -108,14 +108,20 @@ Task<void> drive(State& state, xlstore_op& op, Work work)
 
 void deliver(State& state)
 {
-    state.delivering = true;
+    struct Delivering {
+        explicit Delivering(bool& delivering) : flag(delivering) { flag = true; }
+        ~Delivering() { flag = false; }
+        bool& flag;
+    } const delivering(state.delivering);
     while (!state.closed && !state.ended.empty()) {
         const auto op = std::move(state.ended.front());
         state.ended.pop_front();
         op->delivered = true;
         op->callback(&op->result, op->userdata);
     }
-    state.delivering = false;
+    const auto tellers = state.tellers;  // a callback may begin or end one
+    for (const auto& teller : tellers)
+        if (!state.closed) teller->deliver();
 }
 
 void shut(State& state) noexcept
@@ -125,6 +131,7 @@ void shut(State& state) noexcept
     for (const auto& one : state.dependents)
         if (const auto dependent = one.lock()) dependent->let_go();
     state.dependents.clear();
+    state.tellers.clear();
     state.store.reset();
 }
 
@@ -242,6 +249,7 @@ Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds
     if (!options) return options.error();
     if ((options->flags & ~flags_taken) != 0)
         return Error(Errc::invalid, "call: flags has bits that this call does not take");
+    if ((options->flags & XLSTORE_TRY) != 0) return Clock::now();
     return Clock::now() +
            (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
 }

@@ -32,11 +32,19 @@ public:
     virtual void let_go() noexcept = 0;
 };
 
+/// What xlstore_dispatch() tells the embedder of besides the ends of operations.
+class Teller : public Dependent {
+public:
+    /// With no lock held; the embedder may do anything meanwhile, ending this one included.
+    virtual void deliver() = 0;
+};
+
 /// An open store with what is under way on it.
 struct State {
     std::unique_ptr<Store> store;
     std::list<std::unique_ptr<xlstore_op>> running;
     std::list<std::unique_ptr<xlstore_op>> ended;  ///< their callbacks are to come
+    std::list<std::shared_ptr<Teller>> tellers;
     std::vector<std::weak_ptr<Dependent>> dependents;
     bool delivering = false;
     bool closed = false;
@@ -172,7 +180,17 @@ Result<void> give(T* out, T value, const char* what, std::size_t least = sizeof(
     return {};
 }
 
-/// Error invalid: it has flags that this call does not take.
+/// A struct of the caller's as its _INIT has it, as far as the caller knows it: `size` bytes.
+template <class T>
+void init(T* to, std::size_t size, T standard) noexcept
+{
+    if (!to || size < sizeof standard.struct_size) return;
+    std::memset(static_cast<void*>(to), 0, size);
+    standard.struct_size = static_cast<std::uint32_t>(size);
+    std::memcpy(static_cast<void*>(to), &standard, std::min(size, sizeof standard));
+}
+
+/// With XLSTORE_TRY: now. Error invalid: it has flags that this call does not take.
 Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds standard,
                              std::uint32_t flags_taken = 0);
 /// The flags of a call that was found good.

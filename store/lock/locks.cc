@@ -24,8 +24,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <memory>
 #include <new>
 
 #include "store/base/birth_time.hpp"
@@ -86,8 +88,15 @@ std::int64_t waiter_slot(std::int64_t session)
     return 2 * session + 1;
 }
 
-// 0 the embedder's context lock, recursively entered; 1 sections; 2 explicit fast holds.
-thread_local std::array<int, 3> inside{};
+// 0 the embedder's context lock, recursively entered; 1 sections.
+thread_local std::array<int, 2> inside{};
+// Explicit fast holds. Another thread may release one, and counts it down here, where it was taken.
+thread_local std::shared_ptr<std::atomic<int>> fast_holds;
+
+bool holds_fast() noexcept
+{
+    return fast_holds && *fast_holds > 0;
+}
 
 Error out_of_order(std::string what)
 {
@@ -121,7 +130,7 @@ Result<void> LockOrder::may_take(LockKind kind)
         return out_of_order(
             "the " + std::string(lock_name(kind)) +
             " was asked for inside a section under the fast lock or the writer lock");
-    if (inside[2] > 0 && kind != LockKind::writer)
+    if (holds_fast() && kind != LockKind::writer)
         return out_of_order("the " + std::string(lock_name(kind)) +
                             " was asked for while this thread holds a fast lock");
     return {};
@@ -129,7 +138,7 @@ Result<void> LockOrder::may_take(LockKind kind)
 
 Result<void> LockOrder::context_enter()
 {
-    if (inside[1] > 0 || inside[2] > 0)
+    if (inside[1] > 0 || holds_fast())
         return out_of_order("the context lock was taken under the fast lock");
     ++inside[0];
     return {};
@@ -153,18 +162,20 @@ Result<void> LockOrder::may_block()
 
 Result<void> LockOrder::may_dispatch()
 {
-    if (inside[1] > 0 || inside[2] > 0)
+    if (inside[1] > 0 || holds_fast())
         return out_of_order("this thread holds a fast lock, and nothing else may run meanwhile");
     return {};
 }
 
-LockOrder::FastHeld::FastHeld() noexcept
+LockOrder::FastHeld::FastHeld()
 {
-    ++inside[2];
+    if (!fast_holds) fast_holds = std::make_shared<std::atomic<int>>(0);
+    taken_in_ = fast_holds;
+    ++*taken_in_;
 }
 LockOrder::FastHeld::~FastHeld()
 {
-    --inside[2];
+    --*taken_in_;
 }
 
 LockOrder::Section::Section() noexcept

@@ -29,7 +29,9 @@
 #ifndef XLSTORE_STORE_LOCK_LOCKS_HPP_
 #define XLSTORE_STORE_LOCK_LOCKS_HPP_
 
+#include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -60,13 +62,16 @@ public:
     static Result<void> may_dispatch();
 
     /// Marks that this thread holds a fast lock over several calls: only the writer lock may be
-    /// asked for.
+    /// asked for. It may end in another thread, and marks the one that it began in until then.
     class FastHeld {
     public:
-        FastHeld() noexcept;
+        FastHeld();
         FastHeld(const FastHeld&) = delete;
         FastHeld& operator=(const FastHeld&) = delete;
         ~FastHeld();
+
+    private:
+        std::shared_ptr<std::atomic<int>> taken_in_;
     };
     /// Marks a fast section or a stretch under the writer lock.
     class Section {

@@ -62,6 +62,7 @@ void check_without_store(void);
 void check_arguments(struct world* world);
 void check_looking(struct world* world);
 void check_backup(struct world* world);
+void check_bindings(struct world* world);
 void check_edits(struct world* world);
 void check_operations(struct world* world);
 void check_external_qmp(struct world* world);

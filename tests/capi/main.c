@@ -176,7 +176,7 @@ static int run_groups(struct world* world, int argc, char** argv)
     } groups[] = {
         {"without_store", without_store}, {"arguments", check_arguments},
         {"looking", check_looking},       {"edits", check_edits},
-        {"backup", check_backup},
+        {"backup", check_backup},         {"bindings", check_bindings},
         {"operations", check_operations}, {"external_qmp", check_external_qmp},
         {"lifecycle", check_lifecycle},   {"creation", check_creation},
         {"recovery", check_recovery},     {"callbacks", check_callbacks},
@@ -199,12 +199,23 @@ static int run_groups(struct world* world, int argc, char** argv)
     return failures ? 1 : 0;
 }
 
+/* Another process, for check_bindings(). */
+static int remove_60(const char* store_path)
+{
+    xlstore_store* store = NULL;
+    OK(xlstore_open(store_path, NULL, &store));
+    OK(xlstore_remove_thing(store, "domid:8", "nics", "60", 0, NULL, NULL));
+    xlstore_close(store);
+    return failures;
+}
+
 /* The checks run in a child: if it does not come to its end, its domains are ended here. */
 int main(int argc, char** argv)
 {
     struct world world;
     int status = 0;
     pid_t child;
+    if (argc == 3 && strcmp(argv[1], "--remove-60") == 0) return remove_60(argv[2]);
     strcpy(world.directory, "/tmp/xc-XXXXXX"); /* short: sockets lie in it */
     if (!mkdtemp(world.directory)) give_up("mkdtemp");
     snprintf(world.store_path, sizeof world.store_path, "%s/s", world.directory);

@@ -78,6 +78,7 @@ typedef struct xlstore_recover_options {
 } xlstore_recover_options;
 #define XLSTORE_RECOVER_OPTIONS_INIT \
     {sizeof(xlstore_recover_options), 0, NULL, 0, 0, NULL, NULL, NULL, NULL}
+void xlstore_recover_options_init(xlstore_recover_options* options, size_t size);
 
 /* Runs the passes of xlfsck(8) over an open store; each repair is one commit, and it may be killed
  * anywhere and run again. `options` may be NULL: preen. Result: {"found","corrected","notes",
@@ -105,6 +106,7 @@ typedef struct xlstore_restore_options {
 } xlstore_restore_options;
 #define XLSTORE_RESTORE_OPTIONS_INIT \
     {sizeof(xlstore_restore_options), 0, NULL, NULL, 0, 0, NULL, NULL}
+void xlstore_restore_options_init(xlstore_restore_options* options, size_t size);
 
 /* Makes the state in `file`, as xlstore_backup() wrote it, that of the store in `directory`, which
  * no process may have open, this one included; a store is made where there is none. Ids and epochs

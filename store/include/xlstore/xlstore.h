@@ -21,8 +21,10 @@
  *          done. An _out pointer may be NULL where the answer is not wanted, unless it hands over
  *          something to be freed. Besides the errors that a call names, each call may end with
  *          order, lost (the store was moved away or replaced), io and no_memory.
- * STRUCTS  One that the caller fills begins with struct_size: start from its _INIT. What a later
- *          release adds at its end is zero in older programs.
+ * STRUCTS  One that the caller fills begins with struct_size: start from its _INIT, or, in another
+ *          language, from the function of the same name (xlstore_call_init). One full of zeros but
+ *          for its struct_size is safe, too. What a later release adds at its end is zero in older
+ *          programs.
  * TEXT     UTF-8, NUL-terminated. A `const char *` returned belongs to the object asked; a `char *`
  *          through _out is the caller's, who frees it with xlstore_string_free().
  * TIME     Limits are milliseconds (_ms), times are microseconds since 1970 UTC (_us). A call that
@@ -31,6 +33,12 @@
  * DOMAINS  are named as on the command line: "domid:7", "uuid:...", "name:...", "id:N" (one
  *          incarnation, which no later domain of the same domid is), or a bare word tried as domid,
  *          uuid and name.
+ * KEYS     A thing is named by its class, an array of the document, and its key: of disks the vdev
+ *          in its plain form ("hdc", "xvda1"); of nics, vtpms, vdispls, vsnds and usbctrls the
+ *          devid; of pcidevs the address on the host ("0000:03:00.0"); of usbdevs controller and port
+ *          ("0.2"); of vcpus the index; of class qemu the member "key". All others, a nic without
+ *          devid, and a PCI device given by name have a number that the store gives ("#7") and that
+ *          no element of the domain had before: xlstore_things() tells it.
  *
  * An operation on a domain comes twice: a call that waits until it has ended, and one with the
  * suffix _start that returns at once and ends with a callback. Three outcomes, never two: done
@@ -56,6 +64,8 @@ extern "C" {
 
 #define XLSTORE_VERSION_MAJOR 0
 #define XLSTORE_VERSION_MINOR 1
+/* The release of the library that is loaded, which may be newer than this header: "0.1.0". */
+const char* xlstore_version(void);
 
 /* ---- Status --------------------------------------------------------------------------------- */
 
@@ -104,6 +114,7 @@ typedef struct xlstore_error {
 } xlstore_error;
 #define XLSTORE_ERROR_INIT {sizeof(xlstore_error), 0, 0, {0}, {0}}
 int32_t xlstore_last_error(xlstore_error* error_out);
+void xlstore_error_init(xlstore_error* error, size_t size);
 
 void xlstore_string_free(char* text);
 
@@ -126,6 +137,7 @@ typedef struct xlstore_init_options {
     uint32_t power; /* 1: an acknowledged change survives a power cut (synchronous=FULL) */
 } xlstore_init_options;
 #define XLSTORE_INIT_OPTIONS_INIT {sizeof(xlstore_init_options), 0, 0, 0}
+void xlstore_init_options_init(xlstore_init_options* options, size_t size);
 /* Where a store is expected: $XLSTORE_DIR, else /var/lib/xlstore. Belongs to the environment. */
 const char* xlstore_default_directory(void);
 
@@ -144,6 +156,7 @@ typedef struct xlstore_open_options {
 } xlstore_open_options;
 #define XLSTORE_OPEN_OPTIONS_INIT \
     {sizeof(xlstore_open_options), 0, NULL, 0, XLSTORE_LOG_INFO, NULL, NULL}
+void xlstore_open_options_init(xlstore_open_options* options, size_t size);
 /* Opens an existing store. `options` may be NULL. Waits for the writer lock. A store of an older
  * release is upgraded in one transaction, for which no other process may have it open for writing:
  * busy names those that have. With read_only it is refused. Errors: store (with what is wrong and
@@ -211,15 +224,19 @@ typedef struct xlstore_call {
     const char* things; /* what xlstore_outgoing_domain() gave with a document, for xlstore_create,
                            xlstore_import and xlstore_creation_begin; NULL: nothing. The text is
                            copied. Since 0.2; a call made for 0.1 ends before it */
-    uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, where a call has them */
+    uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, XLSTORE_TRY, where a call
+                                  has them */
     const char* places; /* of xlstore_settle() with XLSTORE_SEEN_AFTER of an add: where QEMU put its
                            devices, {"ID": {"bus": "pci.0", "addr": "06.0"}} in the arguments of
                            device_add; the entry keeps it, a PCI device's as vdevfn, too. NULL: not
                            known */
 } xlstore_call;
 #define XLSTORE_CALL_INIT {sizeof(xlstore_call), 0, NULL, NULL, 0, NULL}
+void xlstore_call_init(xlstore_call* call, size_t size);
 #define XLSTORE_FORCE 1u
 #define XLSTORE_WAIT_FOR_GUEST 2u
+/* Of the calls that acquire a lock: one try, no wait. The error is busy, and names the holder. */
+#define XLSTORE_TRY 4u
 
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
@@ -336,7 +353,9 @@ int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_c
 /* The slow lock of a domain, held. */
 typedef struct xlstore_hold xlstore_hold;
 /* Acquires the slow lock of a domain (R3). `operation`: a few words on what it is for, shown to the
- * processes that wait for it and by `xlstore locks`. Errors: busy, gone. */
+ * processes that wait for it and by `xlstore locks`. Operations of one process that wait for one
+ * domain take turns in the order in which they were started. XLSTORE_TRY in call->flags. Errors:
+ * busy, gone. */
 int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_hold** hold_out);
 /* The hold is in the result: xlstore_result_take_hold(). Not taken, it is given back. NULL: there
@@ -370,10 +389,11 @@ typedef struct xlstore_intention {
     const char* plan;         /* NULL: the class makes it. Else {"steps","undo","probe"}, as for
                                  class qemu */
     const char* monitor_path; /* that the commands will go through */
-    int32_t monitor_fd;       /* connected to it, to be checked; -1: not given */
+    int32_t monitor_fd;       /* connected to it, to be checked; 0 or less: not given */
     int32_t seen;             /* XLSTORE_SEEN_... under this hold, just before */
 } xlstore_intention;
 #define XLSTORE_INTENTION_INIT {sizeof(xlstore_intention), 0, NULL, NULL, NULL, NULL, NULL, -1, 0}
+void xlstore_intention_init(xlstore_intention* intention, size_t size);
 /* Commit 1. An earlier intent on the same thing has to be settled first: exists, with its number.
  * Errors besides: exists (the thing is in QEMU, or an id is taken: R16), in_doubt (nothing was
  * proved by what was seen; nothing was changed), invalid, gone, lost, refused (not the registered
@@ -452,9 +472,10 @@ int32_t xlstore_remove_thing_start(xlstore_store* store, const char* domain,
  * caller's in between, such as a transaction of xenstore (entry first, then the primary; removal
  * the other way round). Synchronous: as long as this thread has one, xlstore_dispatch() and every
  * call that waits are refused (XLSTORE_E_ORDER), and so is a second one. Others wait: release it
- * soon. Each of the writing calls below is one commit, and changes nothing when it fails. Errors of
- * xlstore_fast_lock: busy, gone, not_found; of the others: as of the same call without "fast". A
- * fast lock is always to be released; NULL does nothing. */
+ * soon. Each of the writing calls below is one commit, and changes nothing when it fails.
+ * XLSTORE_TRY in call->flags. Errors of xlstore_fast_lock: busy, gone, not_found; of the others: as
+ * of the same call without "fast". A fast lock is always to be released, in this thread or another;
+ * NULL does nothing. */
 typedef struct xlstore_fast xlstore_fast;
 int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* operation,
                           const xlstore_call* call, xlstore_fast** fast_out);
@@ -696,6 +717,7 @@ typedef struct xlstore_domain_info {
 #define XLSTORE_QEMU_UNSEEN 3 /* could not look; `seen` says why. It is not known to be dead. */
 #define XLSTORE_DOMAIN_INFO_INIT \
     {sizeof(xlstore_domain_info), 0, 0, 0, 0, 0, {0}, {0}, {0}, 0, 0, 0, {0}}
+void xlstore_domain_info_init(xlstore_domain_info* info, size_t size);
 /* The domain that `domain` names, among those that are not destroyed. Set info_out->struct_size
  * first (XLSTORE_DOMAIN_INFO_INIT). Errors: not_found; invalid (a name or uuid that fits
  * several). */
@@ -749,6 +771,56 @@ int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_tha
                       uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
 /* The domain with the lowest domid above `domid`; -1: the first. Errors: not_found (no further). */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
+
+/* Where the monitor of the registered QEMU is. Errors: not_found, no_qemu. */
+int32_t xlstore_monitor_path(xlstore_store* store, const char* domain, char** path_out);
+/* The entries of a domain, in the order of the document: a JSON array of {"class", "key", "state",
+ * "primary", "products", "json", "intent"}. "state": adding, present, changing, removing, stale;
+ * "primary": qemu, xenstore, none; "products": what it is in QEMU, as "kind:id kind:id", or null;
+ * "json": the element of the document; "intent": the open one on it, or null. */
+int32_t xlstore_things(xlstore_store* store, const char* domain, char** json_out);
+/* The open intents of a domain, or of all (`domain` NULL), the oldest first: a JSON array of
+ * {"intent", "domid", "id", "operation", "class", "key", "waits_for_guest", "age_s", "owner_pid",
+ * "owner_program", "note", "before", "after"}. "id": the incarnation; "before", "after": the
+ * element, or null. xlstore_intent_plan() has the plan. */
+int32_t xlstore_intents(xlstore_store* store, const char* domain, char** json_out);
+/* Lines of history above the number `after`, the oldest first, at most `most` of them (0: 1000): of
+ * `domain`'s incarnation, which may be one that is destroyed (as for xlstore_find_incarnation), or
+ * of all (NULL). A JSON array of {"line", "at_us", "domid", "id", "operation", "class", "key",
+ * "intent", "outcome", "image", "program", "pid", "evidence"}; absent values are null. */
+int32_t xlstore_history(xlstore_store* store, const char* domain, int64_t after, uint32_t most,
+                        char** json_out);
+
+/* ---- Changes -------------------------------------------------------------------------------- */
+
+/* One committed change, by this process or another: a line of history. Texts end with the callback
+ * and may be NULL. */
+typedef struct xlstore_change {
+    uint32_t struct_size;
+    int32_t domid;      /* -1: the store itself */
+    int64_t line;       /* of history; they only grow */
+    int64_t id;         /* the incarnation; 0: the store itself */
+    int64_t intent;     /* 0: none */
+    int64_t missed;     /* lines before this one that were pruned before they could be told */
+    const char* operation;    /* "attach" ... as history has it */
+    const char* device_class;
+    const char* key;
+    const char* outcome;      /* "done", "not done", "begun" */
+} xlstore_change;
+typedef void (*xlstore_changed)(const xlstore_change* change, void* userdata);
+typedef struct xlstore_watch xlstore_watch;
+/* Calls `changed` for each change above the line `after` (-1: from now on), in their order, from
+ * within xlstore_dispatch() alone and with no lock held: a domain that was created, renamed or has
+ * ended, an intent opened or closed, a document edited. Calling back in is allowed,
+ * xlstore_watch_end() included. A store that is open read-only has it, too. Keeps one descriptor.
+ * Errors: invalid, io. */
+int32_t xlstore_watch_start(xlstore_store* store, int64_t after, xlstore_changed changed,
+                            void* userdata, xlstore_watch** watch_out);
+/* Ends it and frees it; no callback comes any more. To be called before the store is closed, or
+ * after it. NULL does nothing. */
+void xlstore_watch_end(xlstore_watch* watch);
+
+/* ---- Queries in SQL ------------------------------------------------------------------------- */
 
 /* Receives one row: `values[i]` is NULL for SQL's NULL. A return value other than 0 ends the query
  * and is what xlstore_query() returns. It must not call back in, throw or jump. */

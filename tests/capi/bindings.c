@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What programs in other languages need: structs without macros, what the rows say without SQL, one
+ * try for a lock, and to be told of changes. */
+#define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+/* Each is as its _INIT has it, and no byte behind `size` is touched. */
+#define SAME_AS(type, init, function)                                         \
+    do {                                                                      \
+        type wanted = init;                                                   \
+        unsigned char bytes[sizeof(type) + 8];                                \
+        memset(bytes, 0xa5, sizeof bytes);                                    \
+        function((type*)bytes, sizeof(type));                                 \
+        CHECK(memcmp(bytes, &wanted, sizeof wanted) == 0);                    \
+        CHECK(bytes[sizeof(type)] == 0xa5);                                   \
+        memset(bytes, 0xa5, sizeof bytes);                                    \
+        function((type*)bytes, 8);                                            \
+        CHECK(((type*)bytes)->struct_size == 8 && bytes[8] == 0xa5);          \
+        function(NULL, sizeof(type));                                         \
+    } while (0)
+
+static void check_structs(void)
+{
+    SAME_AS(xlstore_error, XLSTORE_ERROR_INIT, xlstore_error_init);
+    SAME_AS(xlstore_init_options, XLSTORE_INIT_OPTIONS_INIT, xlstore_init_options_init);
+    SAME_AS(xlstore_open_options, XLSTORE_OPEN_OPTIONS_INIT, xlstore_open_options_init);
+    SAME_AS(xlstore_call, XLSTORE_CALL_INIT, xlstore_call_init);
+    SAME_AS(xlstore_intention, XLSTORE_INTENTION_INIT, xlstore_intention_init);
+    SAME_AS(xlstore_domain_info, XLSTORE_DOMAIN_INFO_INIT, xlstore_domain_info_init);
+    SAME_AS(xlstore_recover_options, XLSTORE_RECOVER_OPTIONS_INIT, xlstore_recover_options_init);
+    SAME_AS(xlstore_restore_options, XLSTORE_RESTORE_OPTIONS_INIT, xlstore_restore_options_init);
+    CHECK(strchr(xlstore_version(), '.') != NULL);
+}
+
+static void check_rows(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    char* text = NULL;
+    OK(xlstore_monitor_path(s, "domid:7", &text));
+    CHECK(text && text[0] == '/');
+    xlstore_string_free(text);
+    STATUS(xlstore_monitor_path(s, "domid:8", &text), XLSTORE_E_NO_QEMU);
+    STATUS(xlstore_monitor_path(s, "domid:99", &text), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_monitor_path(s, "domid:7", NULL));
+
+    OK(xlstore_things(s, "domid:8", &text));
+    CHECK(strstr(text, "{\"class\":\"disks\",\"key\":\"hdc\",\"state\":") != NULL);
+    CHECK(strstr(text, "\"json\":{\"pdev_path\":\"\",\"vdev\":\"hdc\"") != NULL);
+    CHECK(strstr(text, "\"primary\":\"xenstore\"") != NULL);
+    xlstore_string_free(text);
+    STATUS(xlstore_things(s, "domid:99", &text), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_things(s, "domid:8", NULL));
+
+    OK(xlstore_intents(s, NULL, &text));
+    CHECK(strcmp(text, "[]") == 0);
+    xlstore_string_free(text);
+    INVALID(xlstore_intents(s, "domid:7", NULL));
+
+    OK(xlstore_history(s, NULL, 0, 1, &text));
+    CHECK(strncmp(text, "[{\"line\":1,", 11) == 0 && strstr(text, "},{") == NULL);
+    xlstore_string_free(text);
+    OK(xlstore_history(s, "domid:8", 0, 0, &text));
+    CHECK(strstr(text, "\"operation\":\"import\"") != NULL);
+    CHECK(strstr(text, "\"domid\":7") == NULL);
+    xlstore_string_free(text);
+    INVALID(xlstore_history(s, NULL, 0, 0, NULL));
+}
+
+/* An open intent, as its row has it. */
+static void check_open_intent(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_intention i;
+    xlstore_hold* hold = NULL;
+    char* monitor = NULL;
+    char* text = NULL;
+    int64_t intent = 0;
+    OK(xlstore_slow_lock(s, "domid:7", "test", NULL, &hold));
+    OK(xlstore_monitor_path(s, "domid:7", &monitor));
+    memset(&i, 0, sizeof i); /* its monitor_fd is 0, and none */
+    i.struct_size = sizeof i;
+    i.operation = XLSTORE_ADD;
+    i.device_class = "usbctrls";
+    i.json = "{\"type\":\"devicemodel\",\"devid\":5,\"version\":2}";
+    i.monitor_path = monitor;
+    i.seen = XLSTORE_SEEN_BEFORE;
+    OK(xlstore_intend(hold, &i, NULL, &intent));
+    OK(xlstore_intents(s, "domid:7", &text));
+    CHECK(strstr(text, "\"operation\":\"add\",\"class\":\"usbctrls\",\"key\":\"5\"") != NULL);
+    CHECK(strstr(text, "\"waits_for_guest\":false") != NULL);
+    CHECK(strstr(text, "\"before\":null,\"after\":{") != NULL);
+    xlstore_string_free(text);
+    OK(xlstore_things(s, "domid:7", &text));
+    CHECK(strstr(text, "\"state\":\"adding\"") != NULL);
+    xlstore_string_free(text);
+    OK(xlstore_settle(hold, intent, XLSTORE_SEEN_BEFORE, "not sent", NULL));
+    xlstore_hold_release(hold);
+    xlstore_string_free(monitor);
+}
+
+static void* release(void* fast)
+{
+    xlstore_fast_release(fast);
+    return NULL;
+}
+
+static void check_try(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_call try_it = XLSTORE_CALL_INIT;
+    xlstore_hold* hold = NULL;
+    xlstore_hold* second = NULL;
+    xlstore_fast* fast = NULL;
+    pthread_t thread;
+    try_it.flags = XLSTORE_TRY;
+    OK(xlstore_slow_lock(s, "domid:7", "test", &try_it, &hold));
+    STATUS(xlstore_slow_lock(s, "domid:7", "test", &try_it, &second), XLSTORE_E_BUSY);
+    xlstore_hold_release(hold);
+    OK(xlstore_fast_lock(s, "domid:8", "test", &try_it, &fast));
+    /* Given back by another thread, it leaves this one free. */
+    CHECK(pthread_create(&thread, NULL, release, fast) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    OK(xlstore_dispatch(s));
+    OK(xlstore_fast_lock(s, "domid:8", "test", &try_it, &fast));
+    xlstore_fast_release(fast);
+}
+
+struct seen {
+    int calls;
+    int64_t last;
+    int64_t missed;
+    int32_t domid;
+    char story[1024]; /* "operation class/key;" */
+    xlstore_watch* to_end;
+};
+
+static void changed(const xlstore_change* change, void* userdata)
+{
+    struct seen* seen = userdata;
+    const size_t at = strlen(seen->story);
+    CHECK(change->line > seen->last);
+    ++seen->calls;
+    seen->last = change->line;
+    seen->missed += change->missed;
+    seen->domid = change->domid;
+    snprintf(seen->story + at, sizeof seen->story - at, "%s %s/%s;", change->operation,
+             change->device_class ? change->device_class : "", change->key ? change->key : "");
+    if (seen->to_end) xlstore_watch_end(seen->to_end);
+    seen->to_end = NULL;
+}
+
+static void check_changes(struct world* world)
+{
+    static const char nic[] = "{\"devid\":60,\"mac\":\"00:16:3e:00:00:60\"}";
+    xlstore_store* const s = world->store;
+    struct seen seen;
+    struct seen again;
+    xlstore_watch* watch = NULL;
+    xlstore_watch* second = NULL;
+    int64_t first = 0;
+    pid_t child;
+    memset(&seen, 0, sizeof seen);
+    memset(&again, 0, sizeof again);
+    INVALID(xlstore_watch_start(s, -1, NULL, NULL, &watch));
+    INVALID(xlstore_watch_start(s, -1, changed, NULL, NULL));
+    INVALID(xlstore_watch_start(s, -2, changed, NULL, &watch));
+    OK(xlstore_watch_start(s, -1, changed, &seen, &watch));
+    run_for_a_while(s);
+    CHECK(seen.calls == 0);
+    /* By this process, */
+    OK(xlstore_put_thing(s, "domid:8", "nics", nic, 0, NULL, NULL));
+    run_for_a_while(s);
+    CHECK(seen.calls >= 1 && seen.domid == 8 && strstr(seen.story, "nics/60") != NULL);
+    first = seen.last;
+    /* and by another. */
+    seen.story[0] = '\0';
+    child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "capi_test", "--remove-60", world->store_path, (char*)NULL);
+        _exit(127);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+    run_for_a_while(s);
+    CHECK(seen.last > first && strstr(seen.story, "nics/60") != NULL);
+    /* From a line on, and ended from within. */
+    OK(xlstore_watch_start(s, first - 1, changed, &again, &second));
+    again.to_end = second;
+    run_for_a_while(s);
+    CHECK(again.calls == 1 && again.last == first && again.missed == 0);
+    xlstore_watch_end(watch);
+    xlstore_watch_end(NULL);
+    seen.calls = 0;
+    OK(xlstore_put_thing(s, "domid:8", "nics", nic, 0, NULL, NULL));
+    OK(xlstore_remove_thing(s, "domid:8", "nics", "60", 0, NULL, NULL));
+    run_for_a_while(s);
+    CHECK(seen.calls == 0);
+    /* A store that ends before its watch. */
+    {
+        xlstore_store* other = open_store(world);
+        OK(xlstore_watch_start(other, 0, changed, &again, &second));
+        xlstore_close(other);
+        xlstore_watch_end(second);
+    }
+}
+
+void check_bindings(struct world* world)
+{
+    check_structs();
+    check_rows(world);
+    check_open_intent(world);
+    check_try(world);
+    check_changes(world);
+}
