@@ -9,8 +9,7 @@
 #include "recovery/passes/passes.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/operation/engine.hpp"
-#include "store/operation/overtaken.hpp"
-#include "store/qmp/probe.hpp"
+#include "store/operation/resolution.hpp"
 
 namespace xlstore::recovery {
 
@@ -35,6 +34,7 @@ Subject subject_of(const DomainRow& domain, const Unit& unit)
                    value_of(first.id)};
 }
 
+// One that cannot be read back is reported and passed over: it keeps no other from being settled.
 std::vector<Unit> readable_intents(Check& check, Store& store, const DomainRow& domain)
 {
     std::vector<Unit> units;
@@ -68,20 +68,24 @@ void report_all(Check& check, Code code, const DomainRow& domain, const std::vec
 
 Code code_of(const Unit& unit, const Evidence& found)
 {
-    const bool more_to_ask = has_more_to_ask(unit, found);
-    if (waits_for_guest(unit, found) && !more_to_ask) return Code::intent_waits;
-    if (found.half || more_to_ask) return Code::intent_half_done;
-    if (found.overtaken) return Code::intent_overtaken;
-    if (!found.image) return Code::intent_in_doubt;
-    switch (*found.image) {
-    case Image::after:
+    if (is_half_done(unit, found)) return Code::intent_half_done;
+    switch (resolution_of(found)) {
+    case Resolution::done:
         return Code::intent_done;
-    case Image::before:
+    case Resolution::undone:
         return Code::intent_undone;
-    case Image::neither:
+    case Resolution::emptied:
+        return Code::intent_emptied;
+    case Resolution::overtaken:
+        return Code::intent_overtaken;
+    case Resolution::waits:
+        return Code::intent_waits;
+    case Resolution::stuck:
+        return Code::intent_half_done;
+    case Resolution::in_doubt:
         break;
     }
-    return Code::intent_emptied;
+    return Code::intent_in_doubt;
 }
 
 // Is the domain's time over (R20)? Then what is left of its intents is said in one line.
@@ -99,20 +103,13 @@ bool out_of_time(Check& check, Reached& reached, const DomainRow& domain, std::s
     return true;
 }
 
-// What QEMU shows of it; nothing is sent but queries.
-Task<Evidence> probed(qmp::Monitor& monitor, const Unit& unit, Deadline until)
-{
-    auto found = co_await run_probe(monitor, unit.front().draft.verb, probe_of(unit), until);
-    co_return by_probing(unit, std::move(found));
-}
-
 // A no to each question, and no question where there is nothing to be done.
 Task<void> probe_only(Check& check, Reached& reached, DomainRow domain, std::vector<Unit> units)
 {
     for (std::size_t i = 0; i < units.size(); ++i) {
         if (out_of_time(check, reached, domain, units.size() - i)) co_return;
         const Unit& unit = units[i];
-        const auto found = co_await probed(reached.monitor(), unit, reached.deadline());
+        const auto found = co_await probe_intents(reached.monitor(), unit, reached.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
         const Code code = code_of(unit, found);
@@ -141,7 +138,7 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
     for (std::size_t i = 0; i < units.size(); ++i) {
         if (out_of_time(check, reached, domain, units.size() - i)) co_return;
         Unit& unit = units[i];
-        const auto found = co_await probed(engine.monitor(), unit, reached.deadline());
+        const auto found = co_await probe_intents(engine.monitor(), unit, reached.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
         const Code code = code_of(unit, found);

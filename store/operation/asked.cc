@@ -38,15 +38,10 @@ std::vector<Product> still_there(const std::vector<Product>& asked, const Eviden
     return there;
 }
 
-bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found)
-{
-    return !still_there(asked_of(intents), found).empty();
-}
-
 bool has_more_to_ask(const std::vector<Intent>& intents, const Evidence& found)
 {
     const auto asked = asked_of(intents);
-    return waits_for_guest(intents, found) &&
+    return !still_there(asked, found).empty() &&
            std::any_of(found.present.begin(), found.present.end(), [&](const Product& product) {
                return is_device(product) && !has_product(asked, product);
            });

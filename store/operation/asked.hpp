@@ -18,11 +18,8 @@ namespace xlstore {
 [[nodiscard]] std::vector<Product> still_there(const std::vector<Product>& asked,
                                                const Evidence& found);
 
-/// The guest has been asked to let go of one of their devices (to remove it, or to undo an add) or
-/// to open a drive's tray, and has not yet: nothing is settled before it did, or said no.
-[[nodiscard]] bool waits_for_guest(const std::vector<Intent>& intents, const Evidence& found);
-/// It does, and there are others that the guest was never asked for: waiting alone would not end
-/// it.
+/// The guest has been asked to let go of one of their devices (to remove it, or to undo an add),
+/// has not yet, and has others that it was never asked for: waiting alone would not end it.
 [[nodiscard]] bool has_more_to_ask(const std::vector<Intent>& intents, const Evidence& found);
 
 }  // namespace xlstore

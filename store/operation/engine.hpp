@@ -38,30 +38,12 @@
 #include "store/operation/asked.hpp"
 #include "store/operation/held_qemu.hpp"
 #include "store/operation/outcome.hpp"
+#include "store/operation/resolution.hpp"
 
 namespace xlstore {
 
 struct PlanResult;
 struct OpenIntents;
-
-/// What became of an intent that was left open.
-enum class Resolution {
-    done,       ///< the thing is as the intent wanted it: settled
-    undone,     ///< it is as it was before: settled
-    emptied,    ///< the drive is empty: settled
-    overtaken,  ///< closed as not done: what is there is neither image, and stays (overtaken.hpp)
-    waits,      ///< the guest has been asked to let go and still has it: open
-    stuck,      ///< some of it is there and could not be taken out: open
-    in_doubt,   ///< nothing is proved: open
-};
-struct Resolved {
-    Resolution resolution;
-    std::string reason;
-    [[nodiscard]] bool open() const noexcept { return resolution >= Resolution::waits; }
-};
-
-/// What the plans of `intents` (one, or a batch) make together: a batch is settled as one.
-[[nodiscard]] Probe probe_of(const std::vector<Intent>& intents);
 
 /// Operations on one domain under one slow hold and one connection.
 class Engine {
@@ -117,8 +99,8 @@ private:
     Task<Outcome> conclude(OpenIntents& open, PlanResult result, Deadline until);
     Error refused(const OpenIntents& open, const PlanResult& result) const;
     Outcome closed_by_another(const OpenIntents& open);
-    Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, const Evidence& found,
-                                      Deadline until);
+    Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, Resolution why,
+                                      const Evidence& found, Deadline until);
     Task<Result<Resolved>> settle_found(std::vector<Intent> intents, Evidence found,
                                         Deadline until);
     Task<std::optional<Outcome>> take_over(const std::vector<Draft>& wanted,

@@ -36,16 +36,6 @@ Task<Result<void>> adopt(Store& store, Engine& engine, std::vector<Product> pres
 
 }  // namespace
 
-Evidence by_probing(const std::vector<Intent>& intents, Evidence found)
-{
-    const bool older = std::ranges::any_of(intents, &Intent::older_state);
-    if (!older) return found;
-    found.overtaken = found.overtaken || (found.half && !found.image);
-    found.half = false;
-    found.leftover_fdsets.clear();
-    return found;
-}
-
 Task<Result<Resolved>> close_overtaken(Store& store, Engine& engine, std::vector<Intent> intents,
                                        Evidence found, Deadline until)
 {

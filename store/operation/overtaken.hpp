@@ -15,10 +15,6 @@
 
 namespace xlstore {
 
-/// `found` as it counts for these intents. Of those of an older state nothing is half done: where
-/// some of their products are there they are overtaken, and descriptor sets are left to QEMU.
-[[nodiscard]] Evidence by_probing(const std::vector<Intent>& intents, Evidence found);
-
 /// Closes overtaken intents as not done, and makes an entry for what of an addition is there. The
 /// medium of a drive is taken into its entry by recovery (5008). Sends nothing but queries. Errors:
 /// gone, lost, busy, with the intents open; of the entry also protocol: then they are closed, and

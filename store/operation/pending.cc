@@ -14,20 +14,10 @@
 #include "store/operation/other_primary.hpp"
 #include "store/operation/overtaken.hpp"
 #include "store/operation/plan_runner.hpp"
-#include "store/qmp/probe.hpp"
 #include "store/testing/mutation.hpp"
 #include "store/text/plain_text.hpp"
 
 namespace xlstore {
-
-Probe probe_of(const std::vector<Intent>& intents)
-{
-    Probe whole = intents.front().draft.plan.probe;
-    for (auto it = intents.begin() + 1; it != intents.end(); ++it)
-        whole.products.insert(whole.products.end(), it->draft.plan.probe.products.begin(),
-                              it->draft.plan.probe.products.end());
-    return whole;
-}
 
 namespace {
 
@@ -48,13 +38,10 @@ std::string_view request_name(Verb verb)
 }  // namespace
 
 // The reason goes into the intents where it is news.
-Task<Result<Resolved>> Engine::leave_open(const std::vector<Intent>& intents, const Evidence& found,
-                                          Deadline until)
+Task<Result<Resolved>> Engine::leave_open(const std::vector<Intent>& intents, Resolution why,
+                                          const Evidence& found, Deadline until)
 {
-    Resolved open{!found.asked.empty() ? Resolution::waits
-                  : found.half         ? Resolution::stuck
-                                       : Resolution::in_doubt,
-                  found.reason};
+    Resolved open{why, found.reason};
     if (intents.front().note != plain_text(open.reason, limits::evidence_bytes_max)) {
         std::optional<std::vector<Product>> asked;  // as it was, where nothing was seen
         if (found.image || found.half) asked = found.asked;
@@ -80,7 +67,7 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
                                       settle_deadline(until));
     if (!rest) {
         found.reason += "; " + rest.error().message;
-        co_return co_await leave_open(intents, found, until);
+        co_return co_await leave_open(intents, Resolution::in_doubt, found, until);
     }
     found.reason += *rest;
     std::string evidence = found.reason;
@@ -90,41 +77,41 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
     auto settled = co_await journal().settle(hold(), std::move(intents), *found.image,
                                              std::move(evidence), settle_deadline(until));
     if (!settled) co_return std::move(settled).error();
-    Resolved closed{*found.image == Image::after    ? Resolution::done
-                    : *found.image == Image::before ? Resolution::undone
-                                                    : Resolution::emptied,
-                    found.reason};
+    Resolved closed{resolution_of(found), found.reason};
     co_return closed;
 }
 
 Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline until, Tray tray)
 {
-    const Intent& first = intents.front();
-    const Verb verb = first.draft.verb;
-    const Probe probe = probe_of(intents);
-    Evidence found = co_await run_probe(monitor(), verb, probe, until);
-    found = by_probing(intents, std::move(found));
+    const Verb verb = intents.front().draft.verb;
+    Evidence found = co_await probe_intents(monitor(), intents, until);
     trace_probed(domain().id, ids_of(intents), found);
-    found.asked = still_there(asked_of(intents), found);
     if (tray == Tray::given_up && verb == Verb::change && !found.asked.empty()) {
         found.asked.clear();
         found.reason += "; another request has taken the place of this one";
     }
-    if ((found.half && found.asked.empty()) || has_more_to_ask(intents, found)) {
+    if (is_half_done(intents, found)) {
         PlanRunner runner(qemu_, ids_of(intents), asked_of(intents));
-        found = co_await runner.undo_leftovers(verb, probe, std::move(found), until);
+        found = co_await runner.undo_leftovers(verb, probe_of(intents), std::move(found), until);
         trace_probed(domain().id, ids_of(intents), found);
     }
-    const bool waits = !found.asked.empty();
     if (intents.size() > 1 && found.image == Image::before)
         found.reason += "; none of a batch of " + std::to_string(intents.size()) + " is left";
 
-    if (found.overtaken && !waits && !found.half) {
-        auto closed = close_overtaken(store(), *this, std::move(intents), std::move(found),
-                                      settle_deadline(until));
-        co_return co_await std::move(closed);
+    const Resolution resolution = resolution_of(found);
+    switch (resolution) {
+    case Resolution::waits:
+    case Resolution::stuck:
+    case Resolution::in_doubt:
+        co_return co_await leave_open(intents, resolution, found, until);
+    case Resolution::overtaken:
+        co_return co_await close_overtaken(store(), *this, std::move(intents), std::move(found),
+                                           settle_deadline(until));
+    case Resolution::done:
+    case Resolution::undone:
+    case Resolution::emptied:
+        break;
     }
-    if (waits || found.half || !found.image) co_return co_await leave_open(intents, found, until);
     co_return co_await settle_found(std::move(intents), std::move(found), until);
 }
 
