@@ -16,22 +16,27 @@
 #include "store/lifecycle/finish_creation.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/model/store_paths.hpp"
-#include "store/xenstore/client.hpp"
+#include "store/operation/host_xenstore.hpp"
 
 namespace xlstore::recovery {
 
 namespace {
+
+void tell(Check& check, Code code, const Subject& about, const Result<void>& done)
+{
+    if (done)
+        check.fixed(code, about);
+    else
+        check.failed(code, about, done.error());
+}
 
 // Asks, acts, says what came of it.
 template <class Act>
 Task<void> fix(Check& check, Code code, Subject about, Act act)
 {
     if (!check.ask(code, about)) co_return;
-    Result<void> done = co_await act();
-    if (done)
-        check.fixed(code, about);
-    else
-        check.failed(code, about, done.error());
+    const Result<void> done = co_await act();
+    tell(check, code, about, done);
 }
 
 std::string claimed(const Store& store, LockKind kind, DomainId domain)
@@ -114,10 +119,7 @@ Task<void> creating_without_qemu(Check& check, Store& store, DomainRow domain, T
 {
     Subject about{domain.subject(), {}, domain.domid};
     const Deadline until = check.deadline();
-    auto client = co_await xenstore::Client::connect(store.loop(), xenstore::socket_path(), until);
-    Result<bool> known = client ? Result<bool>(false) : Result<bool>(client.error());
-    if (client)
-        known = co_await client->is_domain_introduced(static_cast<std::uint32_t>(domain.domid), until);
+    const auto known = co_await is_introduced(store.loop(), domain.domid, until);
     if (!known) {
         about.evidence = known.error().message;
         check.report(Code::xenstore_unseen, about);
@@ -138,24 +140,28 @@ Task<void> creating_without_qemu(Check& check, Store& store, DomainRow domain, T
     });
 }
 
-Task<void> creating(Check& check, Store& store, DomainRow domain)
+// A creation that no process will finish. A row that has run (a registration, or a soft reset)
+// keeps its document, which outlives its QEMUs; any other is archived.
+Task<void> end_creation(Check& check, Store& store, DomainRow domain, Subject about, Taken& taken)
 {
-    auto taken = take(check, store, domain.id);
+    if (domain.has_run) {
+        co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
+            return unregister_qemu(store, domain, *taken.hold, check.deadline());
+        });
+        co_return;
+    }
+    if (!domain.registration) about.evidence = "no QEMU was registered, so none was let run (R13)";
+    co_await fix(check, Code::creation_abandoned, about, [&]() -> Task<Result<void>> {
+        return archive_domain(store, domain, "its creator died; " + about.evidence,
+                              check.deadline());
+    });
+}
+
+// R13: without a pid in the row the start barrier was never opened, and the child went with its
+// creator.
+Task<void> creating_with_qemu(Check& check, Store& store, DomainRow domain, Taken& taken)
+{
     Subject about{domain.subject(), {}, domain.domid};
-    if (taken.by_another) {
-        about.evidence = claimed(store, LockKind::slow, domain.id);
-        check.report(Code::creation_owned, about);
-        co_return;
-    }
-    // Its creator may have finished, or a client may have destroyed it, since the list was made.
-    if (!taken.row || taken.row->state != DomainState::creating) co_return;
-    domain = *std::move(taken.row);
-    if (domain.without_qemu) {
-        co_await creating_without_qemu(check, store, std::move(domain), taken);
-        co_return;
-    }
-    // R13: without a pid in the row the start barrier was never opened, and the child went with its
-    // creator.
     const Life life = domain.registration ? life_of(domain.registration->qemu) : Life::dead;
     if (life == Life::unknown) {
         check.report(Code::qemu_unseen, about);
@@ -167,31 +173,36 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
         about.evidence = "QEMU " + std::to_string(domain.registration->qemu.pid);
     if (life == Life::alive) {
         if (!check.ask(Code::creation_unfinished, about)) co_return;
-        auto finished = co_await finish(store, domain, *std::move(taken.hold), check.deadline());
-        if (finished) {
-            check.fixed(Code::creation_unfinished, about);
-            co_return;
-        }
-        // It may have been a child at its start barrier, which ended with its creator, or a QEMU
-        // that died.
-        if (life_of(domain.registration->qemu) != Life::dead) {
-            check.failed(Code::creation_unfinished, about, finished.error());
+        const auto finished =
+            co_await finish(store, domain, *std::move(taken.hold), check.deadline());
+        // What fails may have been a child at its start barrier, which ended with its creator, or a
+        // QEMU that died.
+        if (finished || life_of(domain.registration->qemu) != Life::dead) {
+            tell(check, Code::creation_unfinished, about, finished);
             co_return;
         }
         taken = take(check, store, domain.id);
         if (taken.by_another || !taken.row || taken.row->state != DomainState::creating) co_return;
     }
-    if (domain.has_run) {  // a registration, or a soft reset: its document outlives its QEMUs
-        co_await fix(check, Code::qemu_dead, about, [&]() -> Task<Result<void>> {
-            return unregister_qemu(store, domain, *taken.hold, check.deadline());
-        });
+    co_await end_creation(check, store, std::move(domain), std::move(about), taken);
+}
+
+Task<void> creating(Check& check, Store& store, DomainRow domain)
+{
+    auto taken = take(check, store, domain.id);
+    if (taken.by_another) {
+        const Subject about{domain.subject(), claimed(store, LockKind::slow, domain.id),
+                            domain.domid};
+        check.report(Code::creation_owned, about);
         co_return;
     }
-    if (!domain.registration) about.evidence = "no QEMU was registered, so none was let run (R13)";
-    co_await fix(check, Code::creation_abandoned, about, [&]() -> Task<Result<void>> {
-        return archive_domain(store, domain, "its creator died; " + about.evidence,
-                              check.deadline());
-    });
+    // Its creator may have finished, or a client may have destroyed it, since the list was made.
+    if (!taken.row || taken.row->state != DomainState::creating) co_return;
+    domain = *std::move(taken.row);
+    if (domain.without_qemu)
+        co_await creating_without_qemu(check, store, std::move(domain), taken);
+    else
+        co_await creating_with_qemu(check, store, std::move(domain), taken);
 }
 
 Task<void> destroying(Check& check, Store& store, DomainRow domain)

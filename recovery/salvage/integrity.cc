@@ -33,72 +33,72 @@ bool is_of_index(const std::string& line)
     return false;
 }
 
-// Where an index and the text of a domain's document have one uuid, and the row another.
-std::string contradicted_row(Db& db)
-{
-    auto domains = db.prepare(
-        "SELECT d.domid, d.uuid, i.uuid, m.text "
-        "FROM (SELECT id, uuid FROM domain INDEXED BY domain_uuid ORDER BY uuid, id) i "
-        "CROSS JOIN domain d NOT INDEXED ON d.id = i.id AND d.uuid <> i.uuid "
-        "JOIN document_member m ON m.domain = d.id AND m.key = 'c_info'");
-    while (domains.step()) {
-        const auto c_info = json_minify(domains.text(3), "c_info");
-        auto uuid = c_info ? json_get_string(*c_info, "uuid") : std::nullopt;
-        if (uuid && normal_uuid(*std::move(uuid)) == domains.text(2))
-            return "the row of domain " + domains.text(0) + " has another uuid than its document";
-    }
-    return {};
-}
+// Rows that an index contradicts, and what more has to agree with the index before the row is
+// taken for the one that is damaged. "": it does not.
+struct Contradiction {
+    const char* rows;
+    std::string (*flaw)(const Statement& row);
+};
 
-// Where an index says which thing a row is, and the row's own text does not contradict it.
-std::string contradicted_thing(Db& db)
-{
-    auto things = db.prepare(
-        "SELECT t.id, t.domain, t.class, t.key, t.state, t.primary_at, t.json, i.domain, i.class, "
-        "i.key FROM (SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1 "
-        "ORDER BY domain, class, key) i CROSS JOIN thing t NOT INDEXED ON t.id = i.id "
-        "AND (t.domain, t.class, t.key) <> (i.domain, i.class, i.key)");
-    while (things.step()) {
-        Row row;
-        row.set("domain", things.integer(1));
-        row.set("class", things.text(2));
-        row.set("key", things.text(3));
-        row.set("state", things.text(4));
-        row.set("primary_at", things.text(5));
-        row.set("json", things.text(6));
-        const ThingWitness index{things.integer(7), things.text(8), things.text(9)};
-        if (!mend_thing(row, index).empty())
-            return "the row of entry " + things.text(0) + " is another thing than its index says";
-    }
-    return {};
-}
+constexpr Contradiction kContradictions[] = {
+    // The text of a domain's document agrees with the index.
+    {"SELECT d.domid, d.uuid, i.uuid, m.text "
+     "FROM (SELECT id, uuid FROM domain INDEXED BY domain_uuid ORDER BY uuid, id) i "
+     "CROSS JOIN domain d NOT INDEXED ON d.id = i.id AND d.uuid <> i.uuid "
+     "JOIN document_member m ON m.domain = d.id AND m.key = 'c_info'",
+     [](const Statement& row) -> std::string {
+         const auto c_info = json_minify(row.text(3), "c_info");
+         auto uuid = c_info ? json_get_string(*c_info, "uuid") : std::nullopt;
+         if (!uuid || normal_uuid(*std::move(uuid)) != row.text(2)) return {};
+         return "the row of domain " + row.text(0) + " has another uuid than its document";
+     }},
+    // The entry's own text does not contradict the index.
+    {"SELECT t.id, t.domain, t.class, t.key, t.state, t.primary_at, t.json, i.domain, i.class, "
+     "i.key FROM (SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1 "
+     "ORDER BY domain, class, key) i CROSS JOIN thing t NOT INDEXED ON t.id = i.id "
+     "AND (t.domain, t.class, t.key) <> (i.domain, i.class, i.key)",
+     [](const Statement& row) -> std::string {
+         Row entry;
+         entry.set("domain", row.integer(1));
+         entry.set("class", row.text(2));
+         entry.set("key", row.text(3));
+         entry.set("state", row.text(4));
+         entry.set("primary_at", row.text(5));
+         entry.set("json", row.text(6));
+         const ThingWitness index{row.integer(7), row.text(8), row.text(9)};
+         if (mend_thing(entry, index).empty()) return {};
+         return "the row of entry " + row.text(0) + " is another thing than its index says";
+     }},
+    // The spelling of a member's key agrees with the index.
+    {"SELECT d.domid, m.key, m.key_text, i.key "
+     "FROM (SELECT domain, rank, key FROM document_member "
+     "      INDEXED BY sqlite_autoindex_document_member_2 ORDER BY domain, key) i "
+     "CROSS JOIN document_member m NOT INDEXED ON m.domain = i.domain AND m.rank = i.rank "
+     "AND m.key <> i.key JOIN domain d ON d.id = m.domain",
+     [](const Statement& row) -> std::string {
+         Row member;
+         member.set("key", row.text(1));
+         member.set("key_text", row.text(2));
+         if (!mend_member(member, row.text(3))) return {};
+         return "a member of the document of domain " + row.text(0) +
+                " has another key than its index and its spelling";
+     }},
+};
 
-// Where an index has the key that a member is spelled with, and the row another.
-std::string contradicted_member(Db& db)
+std::string first_flaw(Db& db, const Contradiction& contradiction)
 {
-    auto members = db.prepare(
-        "SELECT d.domid, m.key, m.key_text, i.key "
-        "FROM (SELECT domain, rank, key FROM document_member "
-        "      INDEXED BY sqlite_autoindex_document_member_2 ORDER BY domain, key) i "
-        "CROSS JOIN document_member m NOT INDEXED ON m.domain = i.domain AND m.rank = i.rank "
-        "AND m.key <> i.key JOIN domain d ON d.id = m.domain");
-    while (members.step()) {
-        Row row;
-        row.set("key", members.text(1));
-        row.set("key_text", members.text(2));
-        if (mend_member(row, members.text(3)))
-            return "a member of the document of domain " + members.text(0) +
-                   " has another key than its index and its spelling";
-    }
+    auto rows = db.prepare(contradiction.rows);
+    while (rows.step())
+        if (auto flaw = contradiction.flaw(rows); !flaw.empty()) return flaw;
     return {};
 }
 
 // Which witnesses there are: REINDEX would make the indexes as wrong as the rows.
 std::string contradicted(Db& db)
 {
-    for (auto* find : {contradicted_row, contradicted_thing, contradicted_member}) {
+    for (const auto& contradiction : kContradictions) {
         try {
-            if (auto row = find(db); !row.empty()) return row;
+            if (auto flaw = first_flaw(db, contradiction); !flaw.empty()) return flaw;
         } catch (const DbError& e) {
             if (!is_damage(e)) throw;  // an index that cannot be read is no witness
         }

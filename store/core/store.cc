@@ -71,6 +71,67 @@ void make_directory(const std::string& path, unsigned mode)
         throw IoError(errno, "cannot create " + path);
 }
 
+Result<void> check_no_store(const std::string& directory)
+{
+    if (!file_identity(StorePaths(directory).database())) return {};
+    return Error(Errc::exists, "store: there is a store in " + directory + " already",
+                 "use it, or name another directory");
+}
+
+// What an earlier init left when it was killed is a new store's to finish, and a damaged database
+// of old does not keep a new store from being made. Anything else is not ours.
+Result<void> check_empty(const std::string& directory)
+{
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        const auto name = entry.path().filename().string();
+        if (name != names::kLocks && name != names::kSlowLocks && name != names::kRun &&
+            name != names::kSpare && !name.starts_with(names::kNew) &&
+            !name.starts_with(names::kDamaged) && !name.starts_with(names::kReplaced))
+            return unusable("store: " + directory + " is not empty: it holds " + name,
+                            "name an empty or a new directory");
+    }
+    return {};
+}
+
+// Makes the directory of a new store, or finds it fit to be one. True: it was made.
+Result<bool> own_directory(const std::string& directory, std::optional<unsigned> reading_group)
+{
+    const unsigned mode = reading_group ? 0750 : 0700;
+    const bool made = mkdir(directory.c_str(), mode) == 0;
+    if (made) {
+        set_access(directory, mode, reading_group);
+    } else if (errno != EEXIST) {
+        return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(errno),
+                     "create its parent directory, or name another with --store or XLSTORE_DIR");
+    }
+    if (auto there = look_at(directory, true); !there) return there.error();
+    if (auto ok = check_no_store(directory); !ok) return ok.error();
+    if (auto ok = check_empty(directory); !ok) return ok.error();
+    // Only now: that its mode be changed is no advice for a directory of other things.
+    if (auto ok = check_entry(directory, true, true); !ok) return ok.error();
+    if (auto ok = check_file_system(directory); !ok) return ok.error();
+    return made;
+}
+
+// REQUIRES the writer lock. One rename is all there is between no store and a whole one.
+void install_new_database(const std::string& directory, std::optional<unsigned> reading_group,
+                          Durability durability)
+{
+    const std::string database = StorePaths(directory).database();
+    const std::string fresh = database + ".new";
+    make_database(fresh, [&](Db& db) {
+        db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")
+            .bind(random_uuid())
+            .bind(now_us())
+            .bind(durability == Durability::power ? "power" : "process")
+            .run();
+    });
+    make_directory(StorePaths(directory).run(), 0700);
+    (void)Locks::close_to_group(directory);  // those of an init that was killed
+    set_access(fresh, reading_group ? 0640 : 0600, reading_group);
+    install_database(fresh, database);
+}
+
 }  // namespace
 
 std::string absolute_path(std::string path)
@@ -99,61 +160,23 @@ Result<void> Store::init(const std::string& where, std::optional<unsigned> readi
 {
     const std::string directory = absolute_path(where);
     if (auto ok = check_process(); !ok) return ok;
-    const unsigned directory_mode = reading_group ? 0750 : 0700;
-    const unsigned file_mode = reading_group ? 0640 : 0600;
-    const std::string database = StorePaths(directory).database();
-
-    const bool made_directory = mkdir(directory.c_str(), directory_mode) == 0;
-    if (made_directory) {
-        set_access(directory, directory_mode, reading_group);
-    } else if (errno != EEXIST) {
-        return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(errno),
-                     "create its parent directory, or name another with --store or XLSTORE_DIR");
-    }
-    if (auto there = look_at(directory, true); !there) return there.error();
-    if (file_identity(database))
-        return Error(Errc::exists, "store: there is a store in " + directory + " already",
-                     "use it, or name another directory");
-    // What an earlier init left when it was killed is ours to finish; anything else is not.
-    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-        const auto name = entry.path().filename().string();
-        // A damaged database of old does not keep a new store from being made.
-        if (name != names::kLocks && name != names::kSlowLocks && name != names::kRun &&
-            name != names::kSpare && !name.starts_with(names::kNew) &&
-            !name.starts_with(names::kDamaged) && !name.starts_with(names::kReplaced))
-            return unusable("store: " + directory + " is not empty: it holds " + name,
-                            "name an empty or a new directory");
-    }
-    // Only now: that its mode be changed is no advice for a directory of other things.
-    if (auto ok = check_entry(directory, true, true); !ok) return ok;
-    if (auto ok = check_file_system(directory); !ok) return ok;
+    const auto made_directory = own_directory(directory, reading_group);
+    if (!made_directory) return made_directory.error();
 
     Locks::create(directory);
     auto locks = Locks::open(directory, true);
     if (!locks) return locks.error();
+    // Two inits at once: one makes the store, the other is told.
     auto writer = locks->try_acquire(LockKind::writer, 0);
     if (!writer) return writer.error();
     if (!*writer)
         return Error(Errc::busy, "store: another init is at work in " + directory, "wait for it");
 
-    // Another init may have finished between our first look and the writer lock.
-    if (file_identity(database))
-        return Error(Errc::exists, "store: there is a store in " + directory + " already",
-                     "use it, or name another directory");
+    // Another init may have finished between the first look and the writer lock.
+    if (auto ok = check_no_store(directory); !ok) return ok;
     if (auto ok = check_room(directory); !ok) return ok;
-    const std::string fresh = database + ".new";
-    make_database(fresh, [&](Db& db) {
-        db.prepare("INSERT INTO store (id, uuid, created_us, durability) VALUES (1, ?, ?, ?)")
-            .bind(random_uuid())
-            .bind(now_us())
-            .bind(durability == Durability::power ? "power" : "process")
-            .run();
-    });
-    make_directory(StorePaths(directory).run(), 0700);
-    (void)Locks::close_to_group(directory);  // those of an init that was killed
-    set_access(fresh, file_mode, reading_group);
-    install_database(fresh, database);
-    if (made_directory) sync_directory(directory + "/..");
+    install_new_database(directory, reading_group, durability);
+    if (*made_directory) sync_directory(directory + "/..");
     return {};
 }
 
@@ -178,6 +201,8 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     store->directory_ = options.directory;
     store->program_ = plain_text(options.program, limits::program_bytes_max);
     store->log_ = options.log;
+    // The name stands in claims and in lines of the log, where a blank or a control character would
+    // end it.
     std::replace_if(
         store->program_.begin(), store->program_.end(),
         [](unsigned char c) { return c <= ' ' || c == 0x7f; }, '_');
@@ -197,6 +222,8 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
         return unusable(source.database, e);
     }
     store->db_->call_it(source.database);
+    // Between the look and SQLite's open it may have been renamed away: what is locked would be
+    // another file than what is written (R17).
     if (file_identity(source.database) != store->database_)
         return Error(Errc::lost, "store: " + source.database + " was replaced while it was opened",
                      "try again");
@@ -240,6 +267,7 @@ Result<std::unique_ptr<Store>> Store::open_untouched(const StoreOptions& options
     return open_files(options, Db::Mode::untouched);
 }
 
+// With log and index there a process has it open, and what it commits is not in the copy.
 bool Store::is_behind() const
 {
     if (displaced_ && displaced_->why == Displaced::Why::beside_a_log) return false;

@@ -28,6 +28,13 @@ Task<Result<std::optional<xenstore::Client>>> connect_host_xenstore(Loop& loop, 
     co_return connected;
 }
 
+Task<Result<bool>> is_introduced(Loop& loop, std::int64_t domid, Deadline until)
+{
+    auto client = co_await xenstore::Client::connect(loop, xenstore::socket_path(), until);
+    if (!client) co_return std::move(client).error();
+    co_return co_await client->is_domain_introduced(static_cast<std::uint32_t>(domid), until);
+}
+
 Deadline xenstore_deadline(Deadline until)
 {
     return std::min(until, Clock::now() + kXenstoreAsking);

@@ -3,6 +3,7 @@
 #ifndef XLSTORE_STORE_OPERATION_HOST_XENSTORE_HPP_
 #define XLSTORE_STORE_OPERATION_HOST_XENSTORE_HPP_
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 
@@ -16,6 +17,10 @@ namespace xlstore {
 /// A connection; nothing: the host has no xenstored, as one without Xen. Errors: io: there is one,
 /// and it cannot be reached.
 Task<Result<std::optional<xenstore::Client>>> connect_host_xenstore(Loop& loop, Deadline until);
+
+/// Does Xen have this domain, by xenstored's word? Errors: io: there is no xenstored, or it does
+/// not answer.
+Task<Result<bool>> is_introduced(Loop& loop, std::int64_t domid, Deadline until);
 
 /// No longer than an operation may be kept by a silent daemon.
 [[nodiscard]] Deadline xenstore_deadline(Deadline until);

@@ -277,6 +277,54 @@ Result<std::vector<Result<Draft>>> drafts_of(const std::string& sysfs,
     return wanted;
 }
 
+// The answer's place is made before anything is done: it is not to fail for want of memory.
+std::vector<RequestOutcome> places_for(const std::vector<Result<Draft>>& wanted)
+{
+    std::vector<RequestOutcome> outcomes;
+    for (const auto& one : wanted)
+        outcomes.push_back(RequestOutcome{one ? one->thing.text() : std::string(),
+                                          Done{std::vector<IntentId>(1), {}}});
+    return outcomes;
+}
+
+// Each for itself, in their order.
+Task<std::vector<RequestOutcome>> perform_each(Store& store, Engine& engine,
+                                               std::vector<Request> requests,
+                                               std::vector<Result<Draft>> wanted, Deadline until)
+{
+    auto outcomes = places_for(wanted);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        if (wanted[i])
+            outcomes[i].done =
+                co_await perform_one(store, engine, std::move(requests[i]), *std::move(wanted[i]),
+                                     ThereAlready::is_done, until);
+        else
+            outcomes[i].done = std::move(wanted[i]).error();
+    }
+    co_return outcomes;
+}
+
+// All or none, as one plan. REQUIRES that each of `wanted` is a draft.
+Task<std::vector<RequestOutcome>> perform_all(Store& store, Engine& engine,
+                                              std::vector<Request> requests,
+                                              std::vector<Result<Draft>> wanted, Deadline until)
+{
+    auto outcomes = places_for(wanted);
+    const DomainId domain = engine.domain().id;
+    std::vector<ThingName> things;
+    std::vector<Draft> all;
+    for (auto& one : wanted) {
+        things.push_back(one->thing);
+        all.push_back(*std::move(one));
+    }
+    auto whole = co_await perform_under(store, engine, std::move(requests), std::move(all),
+                                        ThereAlready::is_done, until);
+    if (!whole) whole = gone_if_destroyed(store, domain, std::move(whole).error());
+    for (std::size_t i = 0; i < things.size(); ++i)
+        share_out(outcomes[i].done, whole, i, still_open(store, domain, things[i]));
+    co_return outcomes;
+}
+
 // A batch with a thing of xenstore in it: each request for itself, with a hold of its own kind of
 // lock. Those of QEMU have no connection in common then.
 Task<Result<std::vector<RequestOutcome>>> batch_in_turn(Store& store, DomainRow domain,
@@ -330,36 +378,10 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
     const DomainId id = domain.id;
     auto engine = co_await Engine::begin(store, std::move(domain), operation, until);
     if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
-
-    // The answer's place is made before anything is done: it is not to fail for want of memory.
-    std::vector<RequestOutcome> outcomes;
-    for (const auto& one : *wanted)
-        outcomes.push_back(RequestOutcome{one ? one->thing.text() : std::string(),
-                                          Done{std::vector<IntentId>(1), {}}});
-    if (!all_or_none) {
-        for (std::size_t i = 0; i < requests.size(); ++i) {
-            auto& one = (*wanted)[i];
-            if (!one)
-                outcomes[i].done = std::move(one).error();
-            else
-                outcomes[i].done =
-                    co_await perform_one(store, *engine, std::move(requests[i]), *std::move(one),
-                                         ThereAlready::is_done, until);
-        }
-        co_return std::move(outcomes);
-    }
-    std::vector<ThingName> things;
-    std::vector<Draft> all;
-    for (auto& one : *wanted) {
-        things.push_back(one->thing);
-        all.push_back(*std::move(one));
-    }
-    auto whole = co_await perform_under(store, *engine, std::move(requests), std::move(all),
-                                        ThereAlready::is_done, until);
-    if (!whole) whole = gone_if_destroyed(store, id, std::move(whole).error());
-    for (std::size_t i = 0; i < things.size(); ++i)
-        share_out(outcomes[i].done, whole, i, still_open(store, id, things[i]));
-    co_return std::move(outcomes);
+    if (all_or_none)
+        co_return co_await perform_all(store, *engine, std::move(requests), *std::move(wanted),
+                                       until);
+    co_return co_await perform_each(store, *engine, std::move(requests), *std::move(wanted), until);
 }
 
 Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline until)

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// kNarrow has the commands of which it is known that they change one list, and one name there: that
+// name is struck out. Any other command but a query drops all lists. So a command that is missing
+// in the table costs one more question, and never gives a wrong answer.
 #include "store/qmp/listing.hpp"
 
 #include <algorithm>

@@ -82,34 +82,11 @@ std::string list_names(const std::vector<Product>& products)
     return text;
 }
 
-}  // namespace
-
-Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline until)
+// All there, none, or some.
+Evidence judge_names(Verb verb, std::vector<Product> present, const std::vector<Product>& absent)
 {
-    if (probe.drive) {
-        auto drives = co_await query_drives(monitor, until);
-        if (!drives) co_return nothing_known(drives.error().message);
-        co_return verb == Verb::remove ? judge_removal_of_drive(*drives, *probe.drive)
-                                       : judge_drive(*drives, *probe.drive);
-    }
     Evidence evidence;
-    if (!probe.absent.empty()) {
-        evidence.image = verb == Verb::remove ? Image::after : Image::before;
-        evidence.reason = probe.absent;
-        co_return evidence;
-    }
-    std::vector<Product> absent;
-    std::set<std::string> asked;  // kinds of which QEMU gave its list just now
-    for (const auto& product : probe.products) {
-        if (is_fdset(product)) continue;
-        const bool may_go = verb == Verb::remove && !asked.contains(product.kind);
-        auto has = co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
-        if (!has) co_return nothing_known(has.error().message);
-        asked.insert(product.kind);
-        (*has ? evidence.present : absent).push_back(product);
-    }
-    if (evidence.present.empty() && absent.empty())
-        co_return nothing_known("the plan makes nothing that QEMU could be asked for");
+    evidence.present = std::move(present);
     if (evidence.present.empty()) {
         evidence.image = verb == Verb::remove ? Image::after : Image::before;
         evidence.reason = "QEMU has no " + list_names(absent);
@@ -121,24 +98,66 @@ Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline unti
         evidence.reason =
             "QEMU has " + list_names(evidence.present) + ", but no " + list_names(absent);
     }
+    return evidence;
+}
+
+// Descriptor sets are asked for only when the rest is gone: one in use belongs to its user.
+Task<Result<void>> find_leftover_sets(Monitor& monitor, const Probe& probe, Evidence& evidence,
+                                      Deadline until)
+{
+    monitor.catch_up();
+    std::optional<DescriptorSets> fresh;
+    if (!monitor.listing().sets()) {
+        auto listed = co_await descriptor_sets(monitor, until);
+        if (!listed) co_return std::move(listed).error();
+        fresh = *std::move(listed);
+    }
+    const auto& sets = fresh ? fresh : monitor.listing().sets();
+    for (const auto& product : probe.products)
+        if (is_fdset(product))
+            for (const auto id : sets->unused(product.name))
+                evidence.leftover_fdsets.push_back(id);
+    if (!evidence.leftover_fdsets.empty()) {
+        evidence.half = true;
+        evidence.reason += ", but an unused descriptor set of it";
+    }
+    co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline until)
+{
+    if (probe.drive) {
+        auto drives = co_await query_drives(monitor, until);
+        if (!drives) co_return nothing_known(drives.error().message);
+        co_return verb == Verb::remove ? judge_removal_of_drive(*drives, *probe.drive)
+                                       : judge_drive(*drives, *probe.drive);
+    }
+    if (!probe.absent.empty()) {
+        Evidence evidence;
+        evidence.image = verb == Verb::remove ? Image::after : Image::before;
+        evidence.reason = probe.absent;
+        co_return evidence;
+    }
+    std::vector<Product> present;
+    std::vector<Product> absent;
+    std::set<std::string> asked;  // kinds of which QEMU gave its list just now
+    for (const auto& product : probe.products) {
+        if (is_fdset(product)) continue;
+        const bool may_go = verb == Verb::remove && !asked.contains(product.kind);
+        auto has = co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
+        if (!has) co_return nothing_known(has.error().message);
+        asked.insert(product.kind);
+        (*has ? present : absent).push_back(product);
+    }
+    if (present.empty() && absent.empty())
+        co_return nothing_known("the plan makes nothing that QEMU could be asked for");
+    auto evidence = judge_names(verb, std::move(present), absent);
     if (evidence.present.empty() &&
         std::any_of(probe.products.begin(), probe.products.end(), is_fdset)) {
-        monitor.catch_up();
-        std::optional<DescriptorSets> fresh;
-        if (!monitor.listing().sets()) {
-            auto listed = co_await descriptor_sets(monitor, until);
-            if (!listed) co_return nothing_known(listed.error().message);
-            fresh = *std::move(listed);
-        }
-        const auto& sets = fresh ? fresh : monitor.listing().sets();
-        for (const auto& product : probe.products)
-            if (is_fdset(product))
-                for (const auto id : sets->unused(product.name))
-                    evidence.leftover_fdsets.push_back(id);
-        if (!evidence.leftover_fdsets.empty()) {
-            evidence.half = true;
-            evidence.reason += ", but an unused descriptor set of it";
-        }
+        const auto found = co_await find_leftover_sets(monitor, probe, evidence, until);
+        if (!found) co_return nothing_known(found.error().message);
     }
     co_return evidence;
 }

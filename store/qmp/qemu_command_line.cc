@@ -105,6 +105,40 @@ bool is_nth_of(std::string_view name, std::size_t count)
     return number && *number >= 0 && static_cast<std::size_t>(*number) < count;
 }
 
+// A section of a configuration file: [device "id"], then lines of key = "value".
+struct ConfigSection {
+    std::string kind;
+    Members members;
+};
+
+std::vector<ConfigSection> sections_of(std::string_view text)
+{
+    std::vector<ConfigSection> sections(1);  // the first is for lines before any head
+    std::size_t at = 0;
+    while (at < text.size()) {
+        const auto end = std::min(text.find('\n', at), text.size());
+        const auto line = text.substr(at, end - at);
+        at = end + 1;
+        const auto begin = line.find_first_not_of(" \t\r");
+        if (begin == std::string_view::npos || line[begin] == '#') continue;
+        const auto quote = line.find('"');
+        const auto unquote = line.rfind('"');
+        const bool quoted = quote != std::string_view::npos && unquote > quote;
+        const auto value =
+            quoted ? std::string(line.substr(quote + 1, unquote - quote - 1)) : std::string();
+        if (line[begin] == '[') {
+            const auto stop = std::min(line.find_first_of(" \t]", begin + 1), line.size());
+            sections.push_back({std::string(line.substr(begin + 1, stop - begin - 1)), {}});
+            if (quoted) sections.back().members.emplace_back("id", value);
+        } else if (quoted) {
+            const auto stop = line.find_first_of(" \t=", begin);
+            sections.back().members.emplace_back(line.substr(begin, stop - begin), value);
+        }
+    }
+    std::erase_if(sections, [](const ConfigSection& section) { return section.kind.empty(); });
+    return sections;
+}
+
 class Reader {
 public:
     explicit Reader(const ReadConfig& read) : read_(read) {}
@@ -230,7 +264,7 @@ private:
         }
     }
 
-    // [device "id"], then lines of key = "value".
+    // A file that cannot be read may name anything: the caller is told.
     void config(const std::string& path)
     {
         const auto text = read_(path);
@@ -238,36 +272,8 @@ private:
             line_.not_read.push_back(path);
             return;
         }
-        std::string kind;
-        Members members;
-        const auto close = [&] {
-            if (!kind.empty()) group(kind, members);
-            members.clear();
-        };
-        std::size_t at = 0;
-        while (at < text->size()) {
-            auto end = text->find('\n', at);
-            if (end == std::string::npos) end = text->size();
-            const std::string_view line = std::string_view(*text).substr(at, end - at);
-            at = end + 1;
-            const auto begin = line.find_first_not_of(" \t\r");
-            if (begin == std::string_view::npos || line[begin] == '#') continue;
-            const auto quote = line.find('"');
-            const auto unquote = line.rfind('"');
-            const bool quoted = quote != std::string_view::npos && unquote > quote;
-            const auto value =
-                quoted ? std::string(line.substr(quote + 1, unquote - quote - 1)) : std::string();
-            if (line[begin] == '[') {
-                close();
-                const auto stop = line.find_first_of(" \t]", begin + 1);
-                kind = line.substr(begin + 1, std::min(stop, line.size()) - begin - 1);
-                if (quoted) members.emplace_back("id", value);
-            } else if (quoted) {
-                const auto stop = line.find_first_of(" \t=", begin);
-                members.emplace_back(line.substr(begin, stop - begin), value);
-            }
-        }
-        close();
+        for (const auto& section : sections_of(*text))
+            group(section.kind, section.members);
     }
 
     const ReadConfig& read_;
