@@ -12,6 +12,7 @@ void Check::hand_over(const Finding& finding)
 
 void Check::record(Code code, const Subject& subject, Action action, std::string error)
 {
+    // A finding that leaves no exit bit is a note: nothing has to be done about it.
     const bool is_note = action == Action::none && problem(code).if_left == Exit::clean;
     ++(is_note ? notes_ : found_);
     Finding finding{code,   subject.domid,   subject.intent, subject.text, subject.evidence,
@@ -60,6 +61,7 @@ bool Check::ask(Code code, const Subject& subject)
     case Mode::ask: {
         const auto asked = Clock::now();
         yes = options_.answer && options_.answer(about, subject);
+        // A person may think for an hour; no domain's deadline runs meanwhile.
         asked_for_ += Clock::now() - asked;
         break;
     }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// One row a problem, ascending by code: code, name, what is wrong, the question, what is said once
+// it is fixed, whether an unattended run may fix it, and the exit bit if it stays. docs_test.py
+// compares the rows with the manual, and a unit test wants the codes to ascend and the names to
+// differ.
 #include "recovery/base/problem.hpp"
 
 #include <algorithm>

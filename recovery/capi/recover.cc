@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Options are checked against the open store before anything runs. The answer has the status of the
+// passes twice: as xlfsck's bits in the JSON, and as one code of this interface. Nothing left is
+// OK; problems that xlfsck would leave are refused; all else, such as a QEMU that did not answer,
+// is in doubt.
 #include "recovery/capi/finding.hpp"
 #include "recovery/runs/recover.hpp"
 #include "store/capi/handle.hpp"
@@ -69,6 +73,7 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     }
     how.evict = (o.flags & XLSTORE_RECOVER_EVICT) != 0;
     how.whole = (o.flags & XLSTORE_RECOVER_WHOLE) != 0;
+    // No unattended run takes a device from a guest.
     if (how.evict && how.mode == recovery::Mode::preen)
         return Error(Errc::invalid, "options: evicting takes things out of a running guest",
                      "that needs XLSTORE_RECOVER_YES, or answers");

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A trigger that another program made or changed acts on each write of ours, also on the first one,
+// which begins a session. So these are mended before the store is opened, under the writer lock:
+// all go first, then what they were is written to quarantine. In the other order the first of them
+// could undo what is being kept.
 #include "recovery/passes/triggers_in_the_way.hpp"
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// This runs before the store is opened, because opening it is what such numbers make impossible:
+// the first commit would be refused (R17). So it works on the database itself, under the writer
+// lock, and looks for the numbers once more there: another process may have put them right since
+// the question was asked.
 #include "recovery/passes/wrong_numbers.hpp"
 
 #include "recovery/base/alone.hpp"

@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: MIT
+//   1. The directories of each kind of device are listed, libxl's own and those of the back ends: a
+//      name is proof that a node is there, and many names come in one message.
+//   2. Of libxl's nodes the few values are read that tell which back end and front end belong to
+//      them.
+//   3. Those of driver domains that were named so are listed, too.
+//   4. What stands beside them is read: is the front end there, is the back end online, has its
+//      script run, which ports are used.
+// The requests of a step go out together. The daemon answers in order, so that a domain costs as
+// many turns as there are steps, however many devices it has.
 #include "recovery/passes/xenstore_glance.hpp"
 
 #include <cerrno>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// libxl keeps a domain's document as userdata-d.DOMID.UUID.libxl-json, and while it writes a new
+// one as userdata-n.…. A finished one counts; one that was begun counts only where there is no
+// finished one of that uuid, and only if it is whole. Names and contents are another program's: the
+// uuid of the name and that of the document have to agree.
 #include "recovery/rebuild/userdata.hpp"
 
 #include <algorithm>

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+//   1. SQLite says which keys of which tables name missing rows.
+//   2. A key that may be NULL is set to NULL. The session of an intent is made anew as a dead one,
+//      since an intent must not be lost for its owner's row. Any other row is copied to quarantine
+//      as JSON, and deleted.
+//   3. Again, because other rows may have named one that is gone now; not for ever, because a
+//      damaged schema could make it endless.
 #include "recovery/salvage/dangling_rows.hpp"
 
 #include <sqlite3.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// What SQLite and the kernel report becomes an Error here, and nowhere else, so that the advice for
+// a full disk, a log that was cut off or a foreign lock is written once. caught() runs where memory
+// may have run out: it never throws, and gives up words before it gives up the code.
 #include "store/base/error.hpp"
 
 #include <sqlite3.h>

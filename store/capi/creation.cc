@@ -58,6 +58,8 @@ Work begin_work(std::shared_ptr<State> state, Task<Result<Creation>> task)
     });
     std::optional<Error> failure;
     try {
+        // The handle is made after the row: where there is no memory for it the creation is given
+        // up, since no handle would be left to end it by.
         state->dependents.reserve(state->dependents.size() + 1);
         answer.made = std::make_shared<Making>(state, *std::move(creation));
         depend(*state, answer.made);
@@ -90,6 +92,7 @@ Result<Work> begin_again_of(const std::shared_ptr<State>& state, const char* dom
     return begin_work(state, Creation::begin_again(*state->store, *std::move(row), *until));
 }
 
+// The creation is taken out of its handle: it ends here, whether this succeeds or not.
 Work finish_work(std::shared_ptr<Making> making, Creation creation, Deadline until)
 {
     auto answer = co_await created_work(creation.finish(until));

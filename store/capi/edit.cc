@@ -41,6 +41,8 @@ public:
         auto ours = state();
         if (!ours) return ours.error();
         Store& store = *(*ours)->store;
+        // The caller may hold the lock for longer than its deadline; its commit still has a moment
+        // for the writer lock.
         const auto until = std::max(until_, Clock::now() + std::chrono::seconds(1));
         return loop_.wait_for(store.with_held_fast_lock(
             loop_, *lock_, operation_, until, [&](const FastHold& fast) -> Result<void> {
@@ -68,6 +70,7 @@ namespace xlstore::capi {
 
 namespace {
 
+// What an edit writes, after its text was checked: a text that is refused takes no lock.
 using Edit = std::function<Result<void>(Store&, const FastHold&)>;
 
 Edit writing(Document document)
@@ -157,6 +160,7 @@ Result<Prepared> prepare(State& state, const char* domain, std::int64_t revision
     return Prepared{*std::move(row), *std::move(edit), *until};
 }
 
+// The form that waits. It needs no loop of the embedder's, and may be called from a callback.
 template <class Make>
 int32_t edit_now(xlstore_store* store, const char* domain, std::int64_t revision,
                  const xlstore_call* call, int64_t* revision_out, Make make) noexcept
@@ -167,6 +171,7 @@ int32_t edit_now(xlstore_store* store, const char* domain, std::int64_t revision
         if (auto order = LockOrder::may_take(LockKind::fast); !order) return order;
         auto prepared = prepare(**state, domain, revision, make(), call);
         if (!prepared) return prepared.error();
+        // A loop of its own: no callback of another operation runs inside this call (R7).
         Loop alone;
         auto written =
             alone.wait_for(edit_once(*(*state)->store, alone, std::move(prepared->domain), revision,

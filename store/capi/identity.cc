@@ -72,6 +72,8 @@ Result<Work> preserve_of(State& state, const char* domain, const char* name, con
     auto row = domain_of(state, domain);
     if (!row) return row.error();
     return preserve_work(*state.store, *std::move(row), *std::move(text),
+                         // libxl gives a preserved domain a uuid of its own as well: the old one is
+                         // the new domain's.
                          uuid ? std::string(uuid) : random_uuid(), *until);
 }
 
@@ -176,6 +178,7 @@ int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const 
         auto outgoing = xlstore::outgoing_document(
             (*state)->store->db(), *row, name ? std::optional<std::string>(name) : std::nullopt);
         if (!outgoing) return outgoing.error();
+        // All strings are made before one is given: what fails must not leave a half-filled answer.
         std::unique_ptr<char[]> json(new_string(outgoing->text));
         std::unique_ptr<char[]> things(things_out ? new_string(outgoing->things) : nullptr);
         if (notes_out)

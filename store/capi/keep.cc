@@ -31,6 +31,7 @@ Work undo_work(Store& store, std::int64_t run, UndoOptions options, Deadline unt
     Answer answer;
     in_words(answer, [&](Answer& words) {
         std::vector<std::string> objects;
+        // A dry run puts nothing back; it counts what it would.
         std::size_t back = 0;
         for (const auto& row : *rows) {
             objects.push_back(json_of(row));
@@ -129,6 +130,7 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
         std::vector<std::string> ids;
         for (const auto other : found->others)
             ids.push_back(std::to_string(value_of(other)));
+        // All strings are made before one is given: what fails must not leave a half-filled answer.
         std::unique_ptr<char[]> json(new_string(found->text));
         std::unique_ptr<char[]> others(others_json_out ? new_string(joined(ids)) : nullptr);
         char* const things =
@@ -160,6 +162,7 @@ int32_t xlstore_undo(xlstore_store* store, int64_t run, const char* domain, uint
         }
         return undo_work(*state.store, run, std::move(options), *until);
     };
+    // A dry run is for a store that is open for reading, too.
     return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
 }
 

@@ -91,6 +91,8 @@ Answer registered_answer(const Registered& registered)
 
 }  // namespace
 
+// Shared by a creation in one call and one in steps (creation.cc): the same result has the same
+// members.
 Work created_work(Task<Result<Created>> task)
 {
     auto created = co_await std::move(task);
@@ -123,6 +125,7 @@ Work import_work(Task<Result<DomainRow>> task)
 {
     auto domain = co_await std::move(task);
     if (!domain) co_return std::move(domain).error();
+    // The import is done. Words that cannot be had must not turn it into a failure.
     std::string message;
     try {
         message = domain->subject() + " imported";
@@ -134,6 +137,7 @@ Work import_work(Task<Result<DomainRow>> task)
 
 Work destroy_work(Store& store, DomainRow domain, bool assume_dead, Deadline until)
 {
+    // Made now, because the row goes.
     const std::string message = domain.subject() + " destroyed";
     const auto domid = domain.domid;
     auto task = assume_dead ? destroy_assumed_dead(store, std::move(domain), until)
@@ -205,6 +209,7 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
     auto row = domain_of(state, domain);
     if (!row) return row.error();
     RegisterRequest request;
+    // The store may be used from another directory later.
     request.monitor_path = std::filesystem::absolute(*path).string();
     if (pid > 0) request.pid = pid;
     request.handed_in = (flags & XLSTORE_HANDED_IN) != 0;

@@ -13,6 +13,7 @@ namespace xlstore::capi {
 
 namespace {
 
+// REQUIRES a read transaction: the count of intents is that of the revision that is given with it.
 Result<xlstore_domain_info> info_of(Db& db, const DomainRow& domain)
 {
     auto row = db.prepare(
@@ -78,6 +79,7 @@ std::vector<std::pair<std::string, std::string>> members_of(const Claim& claim)
             {"since_us", std::to_string(claim.since_us)}};
 }
 
+// For JSON, where a claimant that could not be looked at is neither alive nor dead.
 std::string life_word(Life life)
 {
     if (life == Life::unknown) return "null";
@@ -143,6 +145,7 @@ int32_t xlstore_find(xlstore_store* store, const char* domain, xlstore_domain_in
         auto state = state_of(store);
         if (!state) return state.error();
         Db& db = (*state)->store->db();
+        // All of one moment (R2): a domain may be renamed between the search and the look.
         const ReadTransaction snapshot(db);
         auto row = domain_of(**state, domain);
         if (!row) return row.error();
@@ -183,6 +186,7 @@ int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* i
         if (!state) return state.error();
         Db& db = (*state)->store->db();
         const ReadTransaction snapshot(db);
+        // Not a list: what an embedder walks through may be changed under way by its own calls.
         std::optional<DomainId> next;
         {
             auto row = db.prepare(
@@ -217,11 +221,13 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
                              heads.push_back(name.c_str());
                          for (const auto& cell : cells)
                              values.push_back(cell.text ? cell.text->c_str() : nullptr);
+                         // The pointers are the callback's until it returns.
                          stopped = row(static_cast<int32_t>(names.size()), heads.data(),
                                        values.data(), userdata);
                          return stopped == XLSTORE_OK;
                      });
     });
+    // What the callback returned to stop it is the answer of the call, so that it can say why.
     return status == XLSTORE_OK ? stopped : status;
 }
 

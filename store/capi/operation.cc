@@ -75,6 +75,7 @@ Result<Work> request_work(State& state, const char* domain, Result<Request> requ
                           std::string done, const xlstore_call* call)
 {
     if (!request) return request.error();
+    // A tray is opened by force, or waited for, only where there is one.
     const bool tray =
         request->kind == Request::Kind::insert || request->kind == Request::Kind::eject;
     const auto until = deadline_of(call, limits::operation_timeout,
@@ -119,6 +120,7 @@ std::string outcome_json(std::size_t number, std::string_view kind, const Reques
 Answer whole_of(const std::string& subject, const std::vector<std::string>& kinds,
                 const std::vector<RequestOutcome>& outcomes) noexcept
 {
+    // Of the same kind the first counts, which std::max_element() gives.
     const auto worst = std::max_element(
         outcomes.begin(), outcomes.end(),
         [](const RequestOutcome& a, const RequestOutcome& b) { return told(a) < told(b); });
@@ -213,6 +215,7 @@ Result<Work> batch_of(State& state, const char* domain, const char* requests, ui
     if ((flags & ~XLSTORE_ALL_OR_NONE) != 0) return Error(Errc::invalid, "flags: unknown bits");
     auto all = requests_from_json(*text);
     if (!all) return all.error();
+    // As insert_of() does.
     for (auto& request : *all)
         if (request.kind == Request::Kind::insert)
             request.text = std::filesystem::absolute(request.text).string();
@@ -246,6 +249,7 @@ int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const 
         xlstore::HostHooks hooks;
         if (sysfs) hooks.sysfs = sysfs;
         if (hook)
+            // Without a hook the hypervisor's part is the caller's to do, and the library says so.
             hooks.pci = [hook, userdata](const xlstore::PciTask& task) {
                 return call_pci_hook(hook, userdata, task);
             };

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// What libxl fills in when it attaches a device, so that the entry is the element that libxl would
+// have written: ports and version of a USB controller, and the RDM policy of a PCI device.
 #include "store/classes/libxl_defaults.hpp"
 
 #include "store/model/domain_traits.hpp"

@@ -62,6 +62,8 @@ DomainRow domain_from(const Statement& row)
     d.name = row.text(domain_column::name);
     auto state = state_from_name(row.text(domain_column::state));
     if (!state)
+        // No outcome but damage: no release writes such a word, and to guess one could let a
+        // destruction end as something else.
         throw DbError(SQLITE_CORRUPT, "database: incarnation " +
                                           std::to_string(row.integer(domain_column::id)) + ": " +
                                           state.error().message);
@@ -173,6 +175,8 @@ std::optional<DomainRow> by_id(Db& db, std::string_view word)
 }
 
 // By a name that was taken from it: the line of history that says so begins with that name.
+// Since a rename frees the name, a question about "web" after it was renamed is most likely about
+// the domain that had it.
 std::optional<DomainRow> once_called(Db& db, std::string_view name)
 {
     auto line = db.prepare(
@@ -324,6 +328,8 @@ std::vector<DocumentMember> read_members(Db& db, DomainId domain)
 
 std::string read_document(Db& db, DomainId domain)
 {
+    // The view shows living domains by domid: that of an incarnation that is over may be another's
+    // by now.
     const auto row = read_domain(db, domain);
     if (!row) return {};
     auto text = db.prepare("SELECT json FROM libxl_json WHERE domid = ?").bind(row->domid);

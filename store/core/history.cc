@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A line is part of the commit that it tells of. What comes from outside is bounded and made
+// printable before it is written, so that a reader of history need not do so, and media lose what
+// may be a password. Pruning keeps the table short; where none ever runs, every 1024th line drops
+// what is beyond 200 000.
 #include "store/core/history.hpp"
 
 #include <unistd.h>

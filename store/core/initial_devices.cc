@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Two ways to such a list, and one form. Of a QEMU that this store started all that is there right
+// after the start is initial, since nothing else can have been added yet. Of one that another
+// program started it is what its command line made, as far as that can be told: a gap in the
+// reading (a file that could not be read) makes the whole list `unknown`, because a device that is
+// taken for initial needs no entry, and would be lost to recovery (R1).
 #include "store/core/initial_devices.hpp"
 
 #include <array>

@@ -92,6 +92,7 @@ Result<Intent> read_intent(Db& db, IntentId id)
     draft.plan = Plan{*std::move(steps), *std::move(probe)};
     draft.image_stale = row.maybe_text(intent_column::image_stale);
     draft.replaced_state = row.maybe_text(intent_column::replaced_state);
+    // Release 0.1 wrote neither; their absence says which of the two forms the row has.
     draft.put_back = row.integer(intent_column::put_back) != 0;
     Intent intent{id,
                   DomainId(row.integer(intent_column::domain)),

@@ -1,4 +1,13 @@
 // SPDX-License-Identifier: MIT
+// Whether a lock is held is asked of the kernel; who holds it is read from the claim in the lock's
+// slot and compared with the process of that pid and start time. Where the claimant is dead and the
+// lock is held all the same, a copy of the descriptor lives in another process, and /proc tells in
+// which.
+//
+// Breaking a lock, under the fast lock: the row's epoch is advanced and the incarnation gets
+// another byte, in one transaction. What the old holder does next fails at its commit (R15), so
+// that it need not be proved dead; it is refused without --force only because a living one may be
+// half-way through its plan.
 #include "store/core/lock_survey.hpp"
 
 #include "store/base/clock.hpp"

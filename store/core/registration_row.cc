@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A registration is a dozen columns of the domain's row, which are set and cleared together: half
+// of one would be a process that was never proved. With it go the initial devices, which are those
+// of that QEMU (R19).
 #include "store/core/registration_row.hpp"
 
 #include "store/core/initial_devices.hpp"
@@ -32,6 +35,7 @@ Result<void> put_registration(Db& db, DomainId domain, const qmp::Registration& 
                               const std::string& log_path)
 {
     if (auto ok = check_no_other_has(db, domain, registration.qemu); !ok) return ok;
+    // The initial devices of the QEMU before are not this one's (R19).
     clear_registration(db, domain);
     db.prepare(
           "UPDATE domain SET qemu_pid = ?, qemu_start_time = ?, qemu_pid_namespace = ?, "

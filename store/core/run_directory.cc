@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The names of sockets and logs in run/ have the number of their incarnation. A database that went
+// back may give a number again whose files are still there; ids go on above all names that are
+// found (R17).
 #include "store/core/run_directory.hpp"
 
 #include <sys/stat.h>

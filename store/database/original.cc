@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A copy is found out by the inode of its directory; where the original is now, the row does not
+// say. It is looked for where it costs least: at its old path, beside it and beside the copy under
+// another name, then at the files that processes have open, since the original's QEMUs have their
+// logs open in it.
 #include "store/database/original.hpp"
 
 #include <filesystem>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// AUTOINCREMENT keeps the last id of a table in sqlite_sequence. SQLite lets anyone write there,
+// and takes the highest number as the next: so these are read with a bound, and where one is above
+// it the rows say what was given.
 #include "store/database/store_numbers.hpp"
 
 #include <algorithm>

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+//   1. VACUUM INTO writes a whole copy in one read transaction, under a name of its own beside the
+//      wanted one. The log and the reserve are not part of it.
+//   2. The copy is opened and checked: a backup that cannot be restored is worse than none.
+//   3. It is synced and renamed to its name, which must not exist, and the directory is synced.
+// Killed before step 3 it leaves a file *.partial-XXXXXX, which no command takes for a backup.
 #include "store/keep/backup.hpp"
 
 #include <fcntl.h>

@@ -67,6 +67,8 @@ Result<QuarantinedRow> read_quarantined(Db& db, std::int64_t id)
     return quarantined;
 }
 
+// Stale, as long as no pass has seen it in its primary: a `present` that is not true would refuse
+// an attach (R16). Its old place among the others is not known any more.
 void insert_entry(Db& db, const QuarantinedRow& quarantined)
 {
     db.prepare(
@@ -102,6 +104,7 @@ Result<void> insert(Db& db, const QuarantinedRow& quarantined)
         else
             insert_member(db, quarantined);
     } catch (const DbError& e) {
+        // A rule of the schema refuses it: it stays where it is, to be read.
         if ((e.extended_code() & 0xff) != SQLITE_CONSTRAINT) throw;
         return for_reading(quarantined.id, e.reason());
     }

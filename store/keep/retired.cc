@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// The copy is made in the transaction that ends the domain: there is no moment in which neither has
+// the document. What stands in no document, a thing that was only put into QEMU, is kept beside it
+// as JSON. A document whose entry cannot be read is kept without those, because a damaged text must
+// not keep a domain from being destroyed (R9).
 #include "store/keep/retired.hpp"
 
 #include "store/base/clock.hpp"

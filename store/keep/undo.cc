@@ -28,6 +28,7 @@ struct KeptRow {
 };
 
 // The newest first.
+// The last change of a row goes back first, so that each finds what it wrote itself.
 std::vector<KeptRow> kept_rows(Db& db, std::int64_t run)
 {
     auto rows = db.prepare(
@@ -90,8 +91,10 @@ std::string why_kept(const KeptRow& row)
     if (row.kind == "intent") return "a closed intent is not opened again; history has its outcome";
     if (row.kind == "domain") return "'xlstore register' registers a QEMU that lives";
     if (row.kind == "xenstore") return "'xenstore-write' writes it again, if its device is to come back";
+    // Its text is data that came out of the database.
     if (row.kind == "schema") return "SQL from the store is not run";
     if (row.kind != "thing") return "it has no place to be put back to";
+    // R1 the other way round: an entry alone makes no device.
     if (row.operation == "delete")
         return "QEMU does not have it; 'xlstore attach' adds what 'before' says";
     const auto was = json_minify(column(row.before, "json"), "was");
@@ -124,6 +127,7 @@ Result<void> put_back_entry(Db& db, const KeptRow& row, const std::string& subje
             intent = entry.maybe_integer(1);
         }
     }
+    // What another process wrote since is worth more than what the run took away.
     if (now != text_in(row.after, "json")) return not_as_left(subject);
     if (intent) {
         Error error(Errc::refused, subject + " has an open intent",
@@ -219,6 +223,8 @@ public:
             if (told_[i].why.empty() &&
                 std::ranges::find(domains, *rows_[i].domain) == domains.end())
                 domains.push_back(*rows_[i].domain);
+        // All are looked at before the first is changed: most refusals come here, with nothing
+        // done.
         for (const auto domain : domains)
             if (auto ok = look_first(domain); !ok) co_return std::move(ok).error();
         if (options_.dry_run) co_return std::move(told_);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A process inherits its environment, also over a double fork that hides it from its parent, and
+// the kernel shows it to root. So each process of a creation has the creation's random mark, and no
+// other process has it.
 #include "store/lifecycle/creation_mark.hpp"
 
 #include <sys/syscall.h>
@@ -60,6 +63,8 @@ Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark, Dea
                 still.insert(pid);
                 continue;
             }
+            // A host may have thousands of processes: the embedder's other operations have their
+            // turn in between.
             if (++looked_at % kAtOnce == 0) (void)co_await loop.sleep(Clock::now());
             const std::string environment = environment_of(pid);
             if (environment.empty() && has_program(pid)) {

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+//   1. Of each process the links in /proc/PID/fd are read, which touches no file.
+//   2. A link that ends in the file's name is looked at: device and inode have to be those of the
+//      file.
+//   3. /proc/PID/fdinfo of that descriptor tells its locks, byte by byte.
 #include "store/lock/lock_holders.hpp"
 
 #include <sys/stat.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Zeros are written, because a file that is only made longer reserves nothing; and it is given up
+// from its end, in whole blocks of the file system, because a cut inside a block frees none. These
+// functions run below SQLite, and in destructions that have no memory left: none of them allocates.
+// A `spare` that is a link or a FIFO is another program's, and left alone.
 #include "store/lock/spare.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A plan depends on another when one of its arguments is a name that the other makes. Each string
+// of the arguments is looked up among those names, wherever it stands: which members of which
+// command are references is QEMU's to know, and changes with its version. Then depth first; a
+// circle is cut where it closes.
 #include "store/model/dependency.hpp"
 
 #include <map>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Members and things that are equal, text for text, are not mentioned; of one that changed the
+// names of its members are, without their values, which may be secret. Names that a terminal could
+// take for a command are quoted.
 #include "store/model/document_changes.hpp"
 
 #include <map>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A member that the library adds goes behind the nearest one that libxl would print before it, so
+// that a document that comes back from the store looks as if libxl had printed it, with any of its
+// members missing.
 #include "store/model/libxl_fields.hpp"
 
 #include <algorithm>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// One address, three ways to write it: "0000:03:00.0" of Linux and of messages, "0000-03-00-0" of a
+// node in xenstore, "pci-pt-03_00.0" of libxl's device ids, which have no segment. Numbers are
+// hexadecimal, and each part has the bound of the bus: a text beyond it is no address.
 #include "store/model/pci_address.hpp"
 
 #include <array>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The numbers are those of Xen's block interface (docs/man/xen-vbd-interface.7): major and minor of
+// Linux's hd, sd and xvd for the first disks, and an extended form with bit 28 for the others.
+// Partitions have no number here, since libxl's documents name disks alone.
 #include "store/model/vdev.hpp"
 
 #include <charconv>
@@ -15,6 +18,7 @@ struct Place {
 };
 
 // a, b, … z, aa, ab, …
+// Without a zero: "z" is followed by "aa", as with the columns of a spreadsheet.
 std::optional<std::int64_t> by_letters(std::string_view name, std::int64_t last)
 {
     if (name.empty() || name.size() > 3) return std::nullopt;

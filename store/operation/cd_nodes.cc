@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
+// libxl keeps the medium of an emulated CD drive twice in xenstore: below its own node of the
+// device, which only the toolstack writes, and in the back end. Which back end that is, libxl's
+// node says; it is compared with the only form that such a path can have, so that no text of the
+// tree is ever written to. Both are written in one transaction, and only while both devices are
+// there: a write alone would make a device that is gone again, with these nodes and no others.
 #include "store/operation/cd_nodes.hpp"
 
 #include <algorithm>
@@ -98,6 +103,7 @@ std::string cd_params(std::string_view kind, std::string_view disk_json)
     auto path = json_get_string(disk_json, "pdev_path").value_or("");
     const auto format = json_get_string(disk_json, "format").value_or("raw");
     if (path.empty() || format == "empty") return {};
+    // A block device of the host's: the kernel's back end opens it, and knows no format.
     if (kind == "vbd") return path;
     return std::string(format_in_xenstore(format)) + ":" + path;
 }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// The name of a domain stands in its row and in c_info of its document; both change in one commit,
+// so that no reader sees them differ. A name or uuid that a living domain has is refused (it would
+// name two), and so is a rename of a domain that another process has renamed since the caller saw
+// it.
 #include "store/operation/identity.hpp"
 
 #include "store/core/journal.hpp"

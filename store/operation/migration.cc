@@ -24,6 +24,7 @@ namespace {
 constexpr std::string_view kFormat = "xlstore things 1";
 
 // Can it be made from its entry alone?
+// What was found in QEMU by a registration has an entry that describes it, and no plan.
 bool can_be_made(const ThingRow& thing)
 {
     return thing.name.device_class == "vcpus" ||
@@ -93,6 +94,7 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
     if (!row->registration && read_traits(db, row->id).has_device_model())
         return Error(Errc::no_qemu, row->subject() + " has no QEMU, or it is dead",
                      "'xlstore register' it if it runs; a document is exported without --settled");
+    // A document that goes away with it would say there what is not known here.
     if (const auto open = open_intents(db, row->id); !open.empty()) {
         Error error(Errc::busy,
                     row->subject() + " has an open intent: what its thing is, is not known",
@@ -130,6 +132,8 @@ Error bad_things(const std::string& what)
                  "this document");
 }
 
+// The text comes from another host, perhaps over a person's hands. The document is the one source
+// of what it contains itself.
 Result<void> check_carried(const CarriedThing& thing, const Document& document)
 {
     const std::string name = thing.name.text();

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The node is compared and changed in one transaction: between a read and a write of its own
+// another toolstack could take the device. It is taken only while it is free, and freed only while
+// it is this domain's. A host without xenstored has no such node, and nothing is asked.
 #include "store/operation/pci_owner.hpp"
 
 #include "store/operation/host_xenstore.hpp"

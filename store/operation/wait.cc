@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A waiting process holds nothing between two looks. Each look is a recovery of that one intent:
+// the slow lock if it is free, a connection, a probe, a settle or an undo. Where another process is
+// at work on the domain there is nothing to do but to come again.
 #include "store/operation/wait.hpp"
 
 #include <algorithm>
@@ -43,6 +46,7 @@ Task<Result<Attempt>> try_to_close(Store& store, Intent intent, Deadline until)
     auto hold = store.try_slow_lock(intent.domain, "wait");
     if (!hold) co_return std::move(hold).error();
     if (!*hold) co_return Attempt{"another process is at work on the domain", true};
+    // The intent was read before the lock was held, and its owner may have closed it.
     auto again = read_batch(store.db(), intent.id);
     if (!again) co_return Attempt{};  // closed meanwhile
     auto engine = co_await Engine::begin_under(store, *domain, **std::move(hold), until);

@@ -17,6 +17,7 @@ namespace xlstore {
 
 void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group)
 {
+    // Before the mode: what lets a group read is set once it is the right group.
     if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
         throw IoError(errno, "cannot give " + path + " to the reading group");
     if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// sysfs has a directory for each port with a device in it, named by the way to it ("1-1.4": bus 1,
+// hub at port 1, its port 4), with bus and address in files. The name stays when the device is
+// unplugged and plugged in again, the address does not: so a port is what a document keeps, and an
+// address what QEMU is told.
 #include "store/os/host_usb.hpp"
 
 #include <unistd.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Links below /proc/PID/fd are read, and nothing is opened: to open and close a database file would
+// drop SQLite's own locks in this process. Processes come and go meanwhile, and those of other
+// users hide: what cannot be read is passed over.
 #include "store/os/open_files.hpp"
 
 #include <algorithm>
@@ -44,6 +47,7 @@ FileSearch::FileSearch(std::function<bool(const OpenFile&)> wanted) : wanted_(st
         const std::string word = process.filename();
         if (const auto pid = parse_number<pid_t>(word)) left_.push_back(*pid);
     }
+    // Taken from the back: ascending, so that a message names them in a fixed order.
     std::ranges::sort(left_, std::greater<>());
 }
 
@@ -59,6 +63,8 @@ bool FileSearch::go_on(Deadline until)
             found_.push_back(NamedProcess{pid, program_of(pid)});
             break;
         }
+        // At least one process a call, so that a caller whose deadline is over gets to the end,
+        // too.
         if (Clock::now() >= until) break;
     }
     return left_.empty();

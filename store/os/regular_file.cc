@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Opened without blocking and without becoming a terminal, then asked what it is: a path may lead
+// to a FIFO whose writer never comes. The size is asked first and counted while reading, since a
+// file can grow, and files of /proc and sysfs say 0.
 #include "store/os/regular_file.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// What a guest, a peer or a file says ends up on terminals and in log files. Escaped are
+// control characters, those that change the direction or are invisible, and bytes that are not
+// UTF-8: each is written as \xNN. A text that is too long is cut at a whole character, with dots.
 #include "store/text/plain_text.hpp"
 
 #include <algorithm>

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: MIT
+// Adding, in libxl's order, all in one transaction:
+//   1. libxl's own node goes and is written anew: with it the device is there, or is not.
+//   2. The front end is made anew, the guest's to write; the keys that the guest must not change
+//      get the back end's permissions.
+//   3. The back end is made anew, its domain's to write; its keys are written a second time below
+//      libxl's own node, because that copy alone is believed later.
+// Nodes are removed before they are made: a permission set on a node that a guest made would come
+// too late for what it had written there.
 #include "store/xenstore/device_nodes.hpp"
 
 #include <algorithm>
