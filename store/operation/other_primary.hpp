@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The part of an operation that is not QEMU's, where a thing has more than one primary: the
-// hypervisor has a PCI device assigned, xenstore names the medium of a CD drive
-// (store/operation/cd_nodes.hpp). QEMU alone decides which image is there; the rest follows it,
-// before the commit that closes the intent.
+// The part of an operation that is not QEMU's, where a thing has more than one primary:
+//
+//   pcidevs          the hypervisor's assignment (the embedder's hook), and whose device it is in
+//                    xenstore (store/operation/pci_owner.hpp)
+//   disks (CD)       the medium in xenstore (store/operation/cd_nodes.hpp)
+//   usbctrls, usbdevs, vcpus   libxl's nodes of them (store/operation/qemu_notes.hpp)
+//
+// QEMU alone decides which image is there; the rest follows it, before the commit that closes the
+// intent. What cannot follow keeps the intent open, but for libxl's nodes: nothing of the guest's
+// depends on them, so that a failure is said, and xlfsck writes them (5029).
 #ifndef XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
 #define XLSTORE_STORE_OPERATION_OTHER_PRIMARY_HPP_
 
