@@ -68,7 +68,7 @@ Result<void> check_seen(const DomainRow& domain, Draft& draft, int32_t seen)
 {
     const std::string subject = domain.subject() + ": " + draft.thing.text();
     if (seen == XLSTORE_SEEN_NOTHING)
-        return Error(Errc::in_doubt, subject + ": it was not seen what QEMU has of it",
+        return Error(Errc::in_doubt, subject + ": the caller has not seen what QEMU has of it",
                      "nothing was changed; look again");
     if (draft.verb == Verb::add && seen != XLSTORE_SEEN_BEFORE)
         return Error(Errc::exists, subject + " is in QEMU already (R16)",
@@ -115,8 +115,8 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     if ((*verb == Verb::remove) != (given.json == nullptr))
         return Error(Errc::invalid, "intention: json is NULL for a removal, and for nothing else");
 
-    // As it was when the slow lock was taken: no other process can have registered another QEMU since,
-    // and whether it is being destroyed is asked by the commit.
+    // As it was when the slow lock was taken: no other process can have registered another QEMU
+    // since, and whether it is being destroyed is asked by the commit.
     const DomainRow& row = held.domain();
     if (auto ok = check_monitor(row, *path); !ok) return ok.error();
     std::uint64_t socket = 0;

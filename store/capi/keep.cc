@@ -74,7 +74,7 @@ Result<std::vector<Kept>> kinds_in(std::string_view words)
         const auto word = words.substr(0, end);
         const auto kept = kept_of(word);
         if (!kept)
-            return Error(Errc::invalid, "prune: nothing is kept by the name of " + json_shown(word),
+            return Error(Errc::invalid, "prune: there is no kind " + json_shown(word),
                          "history, retired, undo, domains, damaged, locks");
         kinds.push_back(*kept);
         words.remove_prefix(end == std::string_view::npos ? words.size() : end + 1);

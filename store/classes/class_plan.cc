@@ -43,7 +43,7 @@ Result<Plan> plan_usbctrl(std::string_view json)
     if (!is_device_model_controller(DomainType::hvm, json))
         return Error(Errc::invalid, "usbctrls: type " +
                                         json_shown(json_get_string(json, "type").value_or("")) +
-                                        " is not QEMU's: only devicemodel is, and auto");
+                                        " is none that QEMU has: devicemodel and auto are");
     const auto devid = json_get_integer(json, "devid");
     if (!devid || *devid < 0) return Error(Errc::invalid, "usbctrls: \"devid\" is missing");
     // Whether it can have that many ports is asked before it is attached (libxl_defaults.hpp); an
@@ -87,7 +87,8 @@ Result<Plan> plan_usbdev(std::string_view json)
     const auto address = host ? json_get_integer(*host, "hostaddr") : std::nullopt;
     if (!bus || !address)
         return Error(Errc::invalid,
-                     "usbdevs: \"type.hostdev\" with \"hostbus\" and \"hostaddr\", or \"busid\", is "
+                     "usbdevs: \"type.hostdev\" with \"hostbus\" and \"hostaddr\", or \"busid\", "
+                     "is "
                      "missing");
     const std::string id = "xenusb-" + std::to_string(*bus) + "-" + std::to_string(*address);
     return single_device(id, "{\"id\":" + json_quote(id) + R"(,"driver":"usb-host",)" + place +
@@ -111,7 +112,8 @@ Result<Plan> plan_pcidev(std::string_view json)
                      "('xl pci-assignable-list -n' prints both)");
     if (json_get_integer(json, "vfunc_mask").value_or(1) == kAllFunctions)
         return Error(Errc::invalid,
-                     "pcidevs: all functions of a device at once (\"vfunc_mask\") are not attached",
+                     "pcidevs: a device is not attached with all its functions at once "
+                     "(\"vfunc_mask\")",
                      "attach each of its functions by itself");
     const std::string id = address->qemu_id();
     std::string arguments = "{\"driver\":" + json_quote(kPciPassthrough) + ",\"id\":" +
@@ -129,7 +131,7 @@ Result<Plan> plan_qemu(std::string_view json)
     auto plan = compile_plan(json);
     if (plan && plan->steps.empty())
         return Error(Errc::invalid,
-                     "qemu: a plan without steps makes nothing: it only says what was found");
+                     "qemu: the plan has no steps, and makes nothing");
     return plan;
 }
 
@@ -215,7 +217,7 @@ Result<void> check_can_be_said(const ThingName& thing, const Plan& plan)
             (step.undo && holds_raw_bytes(step.undo->arguments)))
             return Error(Errc::invalid,
                          thing.text() + ": " + step.command.execute +
-                             " cannot be said to QEMU: an argument is not UTF-8",
+                             " cannot be sent to QEMU: an argument is not UTF-8",
                          "nothing was changed; give it a name that is");
     return {};
 }

@@ -45,7 +45,7 @@ Result<std::string> usb_controller(std::string_view json)
                                   ? std::to_string(row.most)
                                   : std::to_string(row.least) + " to " + std::to_string(row.most)) +
                              " ports, not " + std::to_string(ports),
-                         "leave \"ports\" away for " + std::to_string(row.standard));
+                         "omit \"ports\" for " + std::to_string(row.standard));
         add("version", std::to_string(version));
         add("ports", std::to_string(ports));
     }

@@ -33,7 +33,7 @@ Error upgrade_in_use(const Store& store, std::int64_t from)
 {
     return Error(Errc::busy,
                  "store: " + store.directory() + " " + version_words(from) +
-                     "; it is upgraded by a process that has it alone, and it is open" +
+                     "; to upgrade it a process must have it alone, and it is open" +
                      and_session_holders(store.locks()),
                  "start these programs anew with this release, or end them, and run 'xlstore "
                  "upgrade'; the QEMUs run on");

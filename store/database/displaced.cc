@@ -52,7 +52,8 @@ std::optional<Displaced> not_here(const Place& written, const Place& here)
     if (original.empty())
         text += written.directory == here.directory ? "" : ", which is gone from there";
     else
-        text += original == written.directory ? ", which is there still" : ", which is " + original + " now";
+        text += original == written.directory ? ", which is there still"
+                                              : ", which is " + original + " now";
     return Displaced{Displaced::Why::copied, std::move(text), std::move(original)};
 }
 
@@ -137,7 +138,8 @@ std::optional<Displaced> beside_a_log(const std::string& database)
     if (file->pMethods) file->pMethods->xClose(file);
     if (versions[0] != 1 || versions[1] != 1) return std::nullopt;
     return Displaced{Displaced::Why::beside_a_log,
-                     "its database came out of a backup, and the log of another state lies beside it",
+                     "its database came out of a backup, and the log of another state lies beside "
+                     "it",
                      {}};
 }
 
@@ -154,8 +156,10 @@ Error displaced_error(const std::string& directory, const Displaced& why)
 Error displaced_in_use(const Locks& locks, const std::string& directory)
 {
     return Error(Errc::busy,
-                 "store: " + directory + " is made this place's store by a process that has it "
-                 "alone, and it is open" + and_session_holders(locks),
+                 "store: " + directory +
+                     " becomes this place's store only while no other process "
+                     "has it open, and it is open" +
+                     and_session_holders(locks),
                  "end these programs, and run it again; nothing was changed, and the QEMUs run on");
 }
 

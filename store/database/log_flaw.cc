@@ -37,7 +37,7 @@ Error log_error(const std::string& directory, const std::string& flaw)
 {
     return Error(Errc::store,
                  "store: " + directory + ": " + flaw +
-                     ": a process that wrote would write over what SQLite does not read there",
+                     ": a commit would overwrite what SQLite does not read there",
                  "nothing was changed; 'xlfsck -y' makes a new database of all that is there");
 }
 

@@ -163,9 +163,10 @@ Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& databa
     for (const char* place : {wished, "/tmp", "/dev/shm"})
         if (place && *place && !copy) copy = make_empty(place);
     if (!copy)
-        return Error(Errc::io,
-                     std::string("store: no place for a private copy: ") + errno_text(errno),
-                     "set TMPDIR to a directory that can be written");
+        return Error(
+            Errc::io,
+            std::string("store: cannot make a directory for a private copy: ") + errno_text(errno),
+            "set TMPDIR to a directory that can be written");
     try {
         if (auto filled = copy->fill(database); !filled) return std::move(filled).error();
     } catch (const IoError& e) {
@@ -205,8 +206,9 @@ Result<void> PrivateCopy::fill(const std::string& database)
         if (before.second) {
             SqliteFile from_log(log, SQLITE_OPEN_WAL);
             if (!from_log.copy_to(to + "-wal"))
-                return trouble(log + " to " + place_of(*this) + ": " + errno_text(errno),
-                               "see whether there is room; TMPDIR names another place for the copy");
+                return trouble(
+                    log + " to " + place_of(*this) + ": " + errno_text(errno),
+                    "see whether there is room; TMPDIR names another place for the copy");
         }
         if (std::pair(stamp_of(database), stamp_of(log)) == before) return {};
     }

@@ -196,7 +196,7 @@ Task<Result<FirstContact>> contact_running(Store& store, std::string subject, st
         if (!there)
             co_return Error(Errc::refused,
                             subject + ": the process behind " + path +
-                                " cannot be told from here: " + there.error().message,
+                                " is not known: " + there.error().message,
                             "nothing was changed; run it in the pid namespace of that process, or "
                             "one above");
         qemu = *std::move(there);

@@ -83,14 +83,16 @@ void LockFile::create(const std::string& path, unsigned mode)
     if (!fd) throw IoError(errno, "cannot create lock file " + path);
 }
 
-// O_NONBLOCK here and below: of a FIFO that has the file's name, an open for reading would wait for a writer.
+// O_NONBLOCK here and below: of a FIFO that has the file's name, an open for reading would wait for
+// a writer.
 Result<LockFile> LockFile::open(const std::string& path, bool writing)
 {
     struct stat named {};
     if (!writing && geteuid() != 0 && lstat(path.c_str(), &named) == 0 &&
         named.st_uid != geteuid() && S_ISREG(named.st_mode))
         return LockFile(path, FileIdentity{named.st_dev, named.st_ino}, 0, ForkClosedFd());
-    ForkClosedFd fd(::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    ForkClosedFd fd(
+        ::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd)
         return Error(Errc::store,
                      "lock file " + path + " cannot be opened: " + errno_text(errno),
@@ -114,7 +116,8 @@ Error LockFile::replaced() const
 Result<ForkClosedFd> LockFile::open_description(int access) const
 {
     if (!may_lock())
-        return Error(Errc::store, "lock file " + path_ + " is its owner's alone",
+        return Error(Errc::store,
+                     "lock file " + path_ + " can be opened by the owner of the store alone",
                      "run as the owner of the store");
     const NoFork no_fork;  // a child made between open and registration would share the hold
     ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -144,7 +147,8 @@ Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
         throw IoError(errno, "cannot lock " + path_);
     }
     lock.taken_ = true;
-    if (file_identity(path_) != identity_) {  // R17: a lock on a file that no other process will look at
+    // R17: a lock on a file that no other process will look at.
+    if (file_identity(path_) != identity_) {
         lock.release();
         return replaced();
     }

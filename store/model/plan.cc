@@ -111,9 +111,9 @@ Result<Command> command_from_json(std::string_view object)
         command.arguments = *arguments;
     }
     if (const auto by = json_find(object, "by")) {
-        const auto* known = std::find_if(kExecutors.begin(), kExecutors.end(), [&](const auto& row) {
-            return *by == json_quote(row.second);
-        });
+        const auto* known =
+            std::find_if(kExecutors.begin(), kExecutors.end(),
+                         [&](const auto& row) { return *by == json_quote(row.second); });
         if (known == kExecutors.end())
             return bad_plan("nothing is known that carries out " + json_shown(command.execute));
         command.by = known->first;
@@ -348,8 +348,8 @@ Result<void> check_placeholders(const Plan& plan)
     const auto refused = [](const std::string& what) {
         return Error(Errc::invalid,
                      "plan: " + what +
-                         " holds the placeholder of a captured number, which is only known on the "
-                         "way: it could not be found again (R16)",
+                         " contains a captured number, which is not known before the plan runs: "
+                         "no probe could find it (R16)",
                      "nothing was changed; give it a name of fixed text");
     };
     for (const auto& product : plan.probe.products) {
@@ -470,7 +470,8 @@ Result<void> check_proof(const Plan& plan, bool own_probe)
         const auto last = product_of(plan.steps.back().command);
         if (last && !*last)
             return bad_plan(
-                "the last step makes nothing that could be found: whether it ran could not be told; "
+                "the last step makes nothing that could be found: whether it ran could not be "
+                "told; "
                 "put it first, or name in \"probe\" what proves it");
     }
     if (std::all_of(plan.probe.products.begin(), plan.probe.products.end(), is_fdset))

@@ -101,7 +101,7 @@ Result<void> check_monitor(const DomainRow& domain, const std::string& path)
     const auto& registered = *domain.registration;
     const auto refused = [&](const std::string& what) {
         return Error(Errc::refused, domain.subject() + ": " + what + " (R11)",
-                     "nothing was changed; run xlfsck if that cannot be");
+                     "nothing was changed; if that should not be so, run 'xlfsck -n'");
     };
     if (path != registered.path)
         return refused("the monitor " + json_shown(path) + " is not the registered one, " +

@@ -57,8 +57,8 @@ Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreCha
         if (*committed) co_return true;
         if (Clock::now() >= until)
             co_return Error(Errc::io,
-                            "xenstore: what is to be written is changed by another client again "
-                            "and again");
+                            "xenstore: other clients changed these nodes at each try until the "
+                            "deadline");
     }
 }
 

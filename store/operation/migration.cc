@@ -93,7 +93,8 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
                      "wait until it runs, or run 'xlstore recover'");
     if (!row->registration && read_traits(db, row->id).has_device_model())
         return Error(Errc::no_qemu, row->subject() + " has no QEMU, or it is dead",
-                     "'xlstore register' it if it runs; a document is exported without --settled");
+                     "'xlstore register' it if it runs; 'xlstore export' without --settled needs "
+                     "no QEMU");
     // A document that goes away with it would say there what is not known here.
     if (const auto open = open_intents(db, row->id); !open.empty()) {
         Error error(Errc::busy,

@@ -261,7 +261,7 @@ Result<std::vector<Result<Draft>>> drafts_of(const std::string& sysfs,
                          where +
                              "only attaches can be all done or none: what a guest has let go "
                              "of cannot be put back as it was",
-                         "nothing was changed; leave --all-or-none away");
+                         "nothing was changed; omit --all-or-none");
         auto draft = draft_of(sysfs, request);
         if (draft && !named.insert(draft->thing.text()).second)
             return Error(Errc::invalid, where + draft->thing.text() + " is named before it, too",
@@ -366,7 +366,7 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
         co_return Error(Errc::invalid,
                         "batch: a thing of xenstore cannot be one of several that are all done or "
                         "none",
-                        "nothing was changed; leave --all-or-none away");
+                        "nothing was changed; omit --all-or-none");
     }
     for (auto& request : requests) {
         auto found = co_await look_up_pci_name(store, request, until);

@@ -116,7 +116,7 @@ Task<Result<Fd>> open_image(Loop& loop, std::string path, bool writable, Deadlin
     if (co_await loop.readable(opener->child.pidfd().fd(), until)) opener->child.reap_if_dead();
     if (n != sizeof word || (word == 0 && !file))
         co_return Error(Errc::io,
-                        json_shown(path) + " was not opened: the child that does it ended",
+                        json_shown(path) + " was not opened: the child process that opens it died",
                         "nothing was changed; try again");
     if (word == kNoImage)
         co_return Error(Errc::invalid, json_shown(path) + " is neither a file nor a block device",

@@ -375,7 +375,10 @@ Task<Result<void>> WaitingChild::open_start_barrier(Loop& loop, Deadline until)
         }
     }
     if (!word)
-        co_return Error(Errc::in_doubt, program_ + " was let go and has not begun in time",
+        co_return Error(Errc::in_doubt,
+                        program_ +
+                            " has not begun in time, and its start barrier "
+                            "is open",
                         word.error().advice);
     // It is about to end by itself; stopped, it is helped.
     (void)co_await loop.readable(child_.pidfd().fd(), std::min(until, Clock::now() + kEndWait));

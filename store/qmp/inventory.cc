@@ -123,7 +123,7 @@ Result<void> ListBound::count(std::size_t bytes)
                  list_ + " names more than " + std::to_string(limits::listed_names_max) +
                      " things, or has more than " + std::to_string(limits::listed_bytes_max) +
                      " bytes of names",
-                 "nothing is believed of it; see what is in this QEMU with a client of its own");
+                 "its answer is not used; look into this QEMU with another QMP client");
 }
 
 Result<std::vector<std::string_view>> listed(std::string_view answer, const std::string& command)
@@ -135,7 +135,7 @@ Result<std::vector<std::string_view>> listed(std::string_view answer, const std:
     return Error(Errc::protocol,
                  answer_to(command) + " names more than " +
                      std::to_string(limits::listed_names_max) + " things",
-                 "nothing is believed of it; see what is in this QEMU with a client of its own");
+                 "its answer is not used; look into this QEMU with another QMP client");
 }
 
 // An answer that is not what was asked for proves nothing, least of all absence.
@@ -294,8 +294,8 @@ std::string Drives::shown(const std::string& file) const
 
 namespace {
 
-// With -snapshot QEMU puts a file of its own before each medium, which takes the writes and is removed
-// while it is open: the medium is what lies behind it.
+// With -snapshot QEMU puts a file of its own before each medium, which takes the writes and is
+// removed while it is open: the medium is what lies behind it.
 void see_through_snapshot(std::string_view inserted, Drives::Drive& drive)
 {
     constexpr std::string_view kDescribed = "json:";

@@ -317,7 +317,7 @@ Task<Result<std::vector<Proposal>>> propose(Monitor& monitor, const Inventory& t
                         "QEMU has " + std::to_string(unmanaged.size()) +
                             " things that no entry knows, and no more than " +
                             std::to_string(kUnmanagedMost) + " are looked into",
-                        "see what is in this QEMU with a client of its own");
+                        "look into this QEMU with another QMP client");
     Grouping grouping(std::move(unmanaged));
     const auto has_kind = [&](std::string_view kind) {
         return std::any_of(grouping.left().begin(), grouping.left().end(),

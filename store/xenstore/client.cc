@@ -46,7 +46,7 @@ Error nonsense(const Request& request)
     return Error(Errc::io,
                  "could not look into xenstore: its reply to " +
                      std::string(kind_name(request.kind)) + " " + request.path +
-                     " is none that the protocol knows",
+                     " is not one of the protocol",
                  std::string(kSilentAdvice));
 }
 

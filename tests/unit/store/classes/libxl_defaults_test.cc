@@ -69,7 +69,7 @@ TEST(LibxlDefaultsTest, WhatLibxlDoesNotHotPlugSaysWhy)
              {"rdms", R"({"start":1})", "when the domain is built"},
              {"vtpms", R"({"devid":1})", "xenstore"},
              {"pcidevs", R"({"name":"gpu"})", "/libxl/pci/"},
-             {"pcidevs", R"({"bus":3,"vfunc_mask":4294967295})", "all functions"}}) {
+             {"pcidevs", R"({"bus":3,"vfunc_mask":4294967295})", "all its functions"}}) {
         const auto draft = draft_hot_plug(device_class, json);
         ASSERT_FALSE(draft) << device_class;
         EXPECT_NE(draft.error().message.find(why), std::string::npos) << draft.error().message;
