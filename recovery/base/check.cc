@@ -16,7 +16,7 @@ void Check::record(Code code, const Subject& subject, Action action, std::string
     const bool is_note = action == Action::none && problem(code).if_left == Exit::clean;
     ++(is_note ? notes_ : found_);
     Finding finding{code,   subject.domid,   subject.intent, subject.text, subject.evidence,
-                    action, std::move(error)};
+                    action, std::move(error), subject.thing};
     if (gathering_ && finding.domid)
         held_back_[*finding.domid].push_back(std::move(finding));
     else
@@ -66,10 +66,14 @@ bool Check::ask(Code code, const Subject& subject)
         break;
     }
     }
-    if (yes) return true;
-    bits_ |= static_cast<unsigned>(about.if_left);
+    if (!yes) leave(code, subject);
+    return yes;
+}
+
+void Check::leave(Code code, const Subject& subject)
+{
+    bits_ |= static_cast<unsigned>(problem(code).if_left);
     record(code, subject, Action::left, {});
-    return false;
 }
 
 void Check::fixed(Code code, const Subject& subject)

@@ -36,6 +36,7 @@ struct Finding {
     std::string evidence;  ///< on what it rests; bounded and printable
     Action action = Action::none;
     std::string error;  ///< why a fix failed
+    std::optional<ThingName> thing = {};
 };
 
 /// What a problem is about.
@@ -44,6 +45,15 @@ struct Subject {
     std::string evidence = {};
     std::optional<std::int64_t> domid = {};
     std::optional<std::int64_t> intent = {};
+    std::optional<ThingName> thing = {};  ///< the entry, or the one that it would be
+};
+
+/// A node of xenstore that is about to be written or removed.
+struct NodeBefore {
+    std::string path;
+    std::optional<std::string> before;  ///< nothing: it is not there
+    std::optional<std::string> after;   ///< nothing: it goes
+    std::string permissions = {};       ///< "n0,r7"; "": it is not there
 };
 
 struct Options {
@@ -53,9 +63,14 @@ struct Options {
     bool whole = false;    ///< what follows from what was checked is checked, too
     bool rebuild = false;  ///< rows for QEMUs that no row knows, and a database if there is none
     std::string userdata = "/var/lib/xen";  ///< where libxl keeps its documents, for that
+    /// Files of libxl's locks that the dead left stay where they are: for one who only looks.
+    bool leave_as_found = false;
     bool evict = false;  ///< what no entry knows is taken out of QEMU instead of adopted
     std::function<void(const Finding&)> found;  ///< called as each finding is complete
     std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask
+    /// R22, where the store itself does not last: called before nodes are changed. An error keeps
+    /// them as they are.
+    std::function<Result<void>(const std::vector<NodeBefore>&)> before_nodes;
     std::function<void(int pass, int done, int of)> progress;
     std::function<bool()>
         cancelled;  ///< asked between domains: what was begun is brought to its end
@@ -77,6 +92,8 @@ public:
     /// May it be fixed? After yes, say fixed() or failed(); after no it has been reported as left.
     [[nodiscard]] bool ask(Code code, const Subject& subject);
     void fixed(Code code, const Subject& subject);
+    /// It may not be fixed: it has been asked elsewhere.
+    void leave(Code code, const Subject& subject);
     void failed(Code code, const Subject& subject, const Error& error);
 
     [[nodiscard]] const Options& options() const noexcept { return options_; }

@@ -62,9 +62,11 @@ public:
     }
 
 private:
-    [[nodiscard]] Subject subject(const std::string& what, std::string evidence) const
+    [[nodiscard]] Subject subject(const std::string& what, std::string evidence,
+                                  std::optional<ThingName> thing = {}) const
     {
-        return Subject{domain_.subject() + ": " + what, std::move(evidence), domain_.domid, {}};
+        return Subject{domain_.subject() + ": " + what, std::move(evidence), domain_.domid, {},
+                       std::move(thing)};
     }
 
     // A list that is not known to be right is not used where the command line tells it: release 0.1
@@ -103,7 +105,8 @@ private:
     Task<void> take_in(Proposal proposal)
     {
         const Subject about = subject(
-            proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json);
+            proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json,
+            proposal.name);
         // From a closed document nothing is taken out; what no entry has is adopted all the same
         // (R1).
         const bool evict =
@@ -191,9 +194,10 @@ private:
         } else if (entry.shown == Shown::part) {
             check_.report(
                 Code::thing_partial,
-                subject(name.text(), entry.evidence + "; detaching it takes out the rest"));
+                subject(name.text(), entry.evidence + "; detaching it takes out the rest", name));
         } else if (entry.row.state == "present" && entry.shown == Shown::none) {
-            co_await make_stale(Code::thing_absent, name, subject(name.text(), entry.evidence));
+            co_await make_stale(Code::thing_absent, name,
+                                subject(name.text(), entry.evidence, name));
         } else if (entry.row.state == "stale" && entry.shown == Shown::all) {
             co_await make_present(Code::thing_back, name, entry.row.json, entry.products,
                                   subject(name.text(), entry.evidence));
@@ -203,7 +207,8 @@ private:
     Task<void> judge(SurveyedDrive drive)
     {
         if (drive.open) co_return;
-        const Subject about = subject(drive.what, drive.evidence);
+        const auto of = drive.entry ? std::optional(drive.entry->name) : std::nullopt;
+        const Subject about = subject(drive.what, drive.evidence, of);
         const bool present = drive.entry && drive.entry->state == "present";
         switch (drive.holds) {
         case Holds::initial:

@@ -74,8 +74,12 @@ private:
     [[nodiscard]] Deadline until() const { return deadline_ + check_.asked_for(); }
     [[nodiscard]] Subject subject(const XenstoreFinding& finding) const
     {
-        return Subject{
-            domain_.subject() + ": " + finding.subject, finding.evidence, domain_.domid, {}};
+        const bool named = !finding.name.device_class.empty();
+        return Subject{domain_.subject() + ": " + finding.subject,
+                       finding.evidence,
+                       domain_.domid,
+                       {},
+                       named ? std::optional(finding.name) : std::nullopt};
     }
 
     // Is there anything to look at?
@@ -174,9 +178,42 @@ private:
         co_return co_await write_entry(*lock, std::move(finding));
     }
 
+    // What each change replaces; a parent that comes with a node is one more that was not there. Of
+    // what goes the innermost first: it comes back last.
+    Task<Result<std::vector<NodeBefore>>> before(const XenstoreFinding& finding)
+    {
+        std::vector<NodeBefore> all;
+        for (const auto& change : finding.nodes) {
+            const auto outermost = static_cast<std::ptrdiff_t>(all.size());
+            for (auto at = change.path.rfind('/'); change.value && at > 0;
+                 at = change.path.rfind('/', at - 1)) {
+                std::string parent = change.path.substr(0, at);
+                if (tree_.contains(parent) ||
+                    std::ranges::find(all, parent, &NodeBefore::path) != all.end())
+                    break;
+                all.insert(all.begin() + outermost, {std::move(parent), std::nullopt, "", {}});
+            }
+            if (change.value && !tree_.contains(change.path))
+                all.push_back({change.path, std::nullopt, change.value, {}});
+            for (auto node = tree_.nodes.rbegin(); node != tree_.nodes.rend(); ++node) {
+                const bool below = node->first.starts_with(change.path + "/") && !change.value;
+                if (node->first != change.path && !below) continue;
+                auto shown = co_await shown_permissions(node->first);
+                if (!shown) co_return std::move(shown).error();
+                all.push_back({node->first, node->second, change.value, *std::move(shown)});
+            }
+        }
+        co_return std::move(all);
+    }
+
     // R22: what goes, node by node.
     Task<Result<void>> keep(const FastLock& lock, const XenstoreFinding& finding)
     {
+        if (check_.options().before_nodes && !finding.nodes.empty()) {
+            auto all = co_await before(finding);
+            if (!all) co_return std::move(all).error();
+            if (auto kept = check_.options().before_nodes(*all); !kept) co_return kept;
+        }
         std::vector<std::string> copies;
         for (const auto& change : finding.nodes) {
             for (const auto& [path, value] : tree_.nodes) {
@@ -199,19 +236,27 @@ private:
             Room::reserve);
     }
 
-    Task<Result<std::string>> copy_of(std::string path, std::string value)
+    // "n0,r7"; "": the node has gone meanwhile.
+    Task<Result<std::string>> shown_permissions(std::string path)
     {
-        auto permissions = co_await client_.permissions(path, 0, until());
+        auto permissions = co_await client_.permissions(std::move(path), 0, until());
         if (!permissions) co_return std::move(permissions).error();
         std::string shown;
         if (*permissions)
             for (const auto& one : **permissions)
                 shown += (shown.empty() ? "" : ",") + std::string(1, one.access) +
                          std::to_string(one.domid);
+        co_return shown;
+    }
+
+    Task<Result<std::string>> copy_of(std::string path, std::string value)
+    {
+        auto shown = co_await shown_permissions(path);
+        if (!shown) co_return std::move(shown).error();
         std::vector<std::pair<std::string, std::string>> members;
         members.emplace_back("path", json_quote(path));
         members.emplace_back("value", json_quote(value));
-        members.emplace_back("permissions", json_quote(shown));
+        members.emplace_back("permissions", json_quote(*shown));
         co_return json_object(members);
     }
 

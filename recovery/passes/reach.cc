@@ -25,6 +25,15 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
             co_return reached;
         }
         reached.shared_.emplace(**std::move(lock));
+        const libxl::HostDomain owner{domain.domid, domain.uuid};
+        auto beside = co_await libxl::HostHold::take(store.loop(), domain.registration->path, owner,
+                                                     reached.deadline());
+        if (!beside) {
+            reached.why_ = beside.error().message;
+            co_return reached;
+        }
+        reached.beside_ = *std::move(beside);
+        reached.beside_.leave_as_found();
         auto monitor = co_await qmp::Monitor::connect(store.loop(), *domain.registration,
                                                       domain.subject(), reached.deadline());
         if (monitor)
@@ -40,10 +49,12 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
     }
     auto engine =
         co_await Engine::begin_under(store, domain, **std::move(hold), reached.deadline());
-    if (engine)
+    if (engine) {
         reached.engine_.emplace(*std::move(engine));
-    else
+        if (check.options().leave_as_found) reached.engine_->beside().leave_as_found();
+    } else {
         reached.why_ = engine.error().message;
+    }
     co_return reached;
 }
 

@@ -10,6 +10,7 @@
 
 #include "recovery/base/check.hpp"
 #include "store/core/store.hpp"
+#include "store/libxl/host_hold.hpp"
 #include "store/lock/lock_file.hpp"
 #include "store/model/domain_row.hpp"
 #include "store/operation/engine.hpp"
@@ -46,6 +47,7 @@ private:
     Deadline deadline_;
     std::optional<Engine> engine_;
     std::optional<ByteLock> shared_;
+    libxl::HostHold beside_;  // of the looker's connection, which ends before it
     std::optional<qmp::Monitor> looker_;
     bool owned_ = false;
     bool rest_left_ = false;

@@ -26,11 +26,10 @@ Error failed(const std::string& what, const std::string& path, int number)
                  "libxl's file is as it was; see to the cause, and run it again");
 }
 
-Result<void> write_whole(const std::string& path, std::string_view text)
+Result<void> write_whole(const std::string& path, std::string_view whole)
 {
     const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) return failed("write", path, errno);
-    const std::string whole = std::string(text) + '\0';
     for (std::size_t done = 0; done < whole.size();) {
         const ssize_t count = ::write(file.get(), whole.data() + done, whole.size() - done);
         if (count < 0 && errno == EINTR) continue;
@@ -44,38 +43,51 @@ Result<void> write_whole(const std::string& path, std::string_view text)
 
 }  // namespace
 
-Result<std::optional<DocumentFile>> read_document_file(const std::string& path)
+Result<std::optional<std::string>> read_document_bytes(const std::string& path)
 {
     struct stat seen {};
     if (lstat(path.c_str(), &seen) != 0) {
-        if (errno == ENOENT) return std::optional<DocumentFile>();
+        if (errno == ENOENT) return std::optional<std::string>();
         return Error(Errc::io, "cannot read " + path + ": " + errno_text(errno));
     }
     if (S_ISLNK(seen.st_mode))
         return Error(Errc::invalid, path + " is a symbolic link, and was not followed",
                      "libxl makes none; put the file itself in its place");
-    auto text = read_regular_file(path, limits::document_bytes_max + 1);
-    if (!text) return std::move(text).error();
+    auto bytes = read_regular_file(path, limits::document_bytes_max + 1);
+    if (!bytes) return std::move(bytes).error();
+    return std::optional(*std::move(bytes));
+}
+
+Result<std::optional<DocumentFile>> read_document_file(const std::string& path)
+{
+    auto bytes = read_document_bytes(path);
+    if (!bytes) return std::move(bytes).error();
+    if (!*bytes) return std::optional<DocumentFile>();
     DocumentFile file;
-    file.mode = seen.st_mode & 07777;
-    file.ends_with_nul = text->ends_with('\0');
-    if (file.ends_with_nul) text->pop_back();
-    file.text = *std::move(text);
+    file.text = **std::move(bytes);
+    file.ends_with_nul = file.text.ends_with('\0');
+    if (file.ends_with_nul) file.text.pop_back();
     return std::optional(std::move(file));
 }
 
-Result<void> write_document_file(const HostDirectories& where, const HostDomain& domain,
-                                 std::string_view text)
+Result<void> write_document_bytes(const HostDirectories& where, const HostDomain& domain,
+                                  std::string_view bytes)
 {
     const std::string path = where.document(domain);
     const std::string begun = where.document_being_written(domain);
     XLSTORE_CRASH_POINT("libxl.before_write");
-    if (auto written = write_whole(begun, text); !written) return written;
+    if (auto written = write_whole(begun, bytes); !written) return written;
     XLSTORE_CRASH_POINT("libxl.before_rename");
     if (std::rename(begun.c_str(), path.c_str()) != 0)
         return failed("rename " + begun + " to", path, errno);
     XLSTORE_CRASH_POINT("libxl.after_rename");
     return {};
+}
+
+Result<void> write_document_file(const HostDirectories& where, const HostDomain& domain,
+                                 std::string_view text)
+{
+    return write_document_bytes(where, domain, std::string(text) + '\0');
 }
 
 Result<std::vector<UserdataName>> list_userdata(const std::string& directory)

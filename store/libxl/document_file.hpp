@@ -19,7 +19,6 @@ namespace xlstore::libxl {
 struct DocumentFile {
     std::string text;          ///< without the NUL
     bool ends_with_nul = true;  ///< libxl reads on past the end of one that does not
-    unsigned mode = 0600;
 };
 
 /// Nothing: there is no such file. Errors: invalid (a symbolic link, no regular file, larger than
@@ -31,6 +30,12 @@ struct DocumentFile {
 /// but the file that was being written, which libxl uses again.
 [[nodiscard]] Result<void> write_document_file(const HostDirectories& where,
                                                const HostDomain& domain, std::string_view text);
+
+/// The file as it is, byte for byte; nothing: there is none. Errors: as above.
+[[nodiscard]] Result<std::optional<std::string>> read_document_bytes(const std::string& path);
+/// write_document_file() without the NUL that it adds: for bytes that were a file before.
+[[nodiscard]] Result<void> write_document_bytes(const HostDirectories& where,
+                                                const HostDomain& domain, std::string_view bytes);
 
 /// The userdata files there, by domid, uuid and name; what is called otherwise is left out. Error
 /// io: the directory cannot be listed.

@@ -22,4 +22,10 @@ Task<Result<HostHold>> HostHold::take(Loop& loop, std::string monitor, HostDomai
     co_return std::move(hold);
 }
 
+void HostHold::leave_as_found() noexcept
+{
+    if (changes_) changes_->leave_as_found();
+    if (monitor_) monitor_->leave_as_found();
+}
+
 }  // namespace xlstore::libxl

@@ -27,6 +27,8 @@ public:
                                        Deadline until);
 
     explicit operator bool() const noexcept { return monitor_.has_value(); }
+    /// As HostLock has it.
+    void leave_as_found() noexcept;
 
 private:
     // The last one taken is given back first.

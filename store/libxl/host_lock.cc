@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "store/base/file_identity.hpp"
+#include "store/lock/kernel_locks.hpp"
 #include "store/lock/lock_holders.hpp"
 
 namespace xlstore::libxl {
@@ -43,6 +44,14 @@ Error not_taken(const std::string& path, int number)
                      : "see that the directory is there and that the file is a regular one");
 }
 
+// With libxl's mode. What is no regular file is neither followed nor waited for.
+ForkClosedFd open_regular(const std::string& path, int flags)
+{
+    const NoFork no_fork;
+    return ForkClosedFd(
+        ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0666));
+}
+
 bool is_at(const std::string& path, int fd)
 {
     struct stat mine {};
@@ -61,12 +70,11 @@ std::string lock_path(const HostDirectories& where, const HostDomain& domain, Ho
 Result<std::optional<HostLock>> HostLock::try_take(const std::string& path)
 {
     for (int turn = 0; turn < kTurns; ++turn) {
-        ForkClosedFd fd;
-        {
-            const NoFork no_fork;
-            // libxl's mode; what is no regular file is neither followed nor waited for.
-            fd = ForkClosedFd(::open(path.c_str(),
-                                     O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+        bool found = true;
+        ForkClosedFd fd = open_regular(path, 0);
+        if (!fd && errno == ENOENT) {
+            found = false;
+            fd = open_regular(path, O_CREAT);
         }
         if (!fd) return not_taken(path, errno);
         struct stat seen {};
@@ -79,7 +87,7 @@ Result<std::optional<HostLock>> HostLock::try_take(const std::string& path)
         if (done != 0 && errno == EWOULDBLOCK) return std::optional<HostLock>();
         if (done != 0) return not_taken(path, errno);
         // Its holder removed it while this process opened it: a lock on it keeps out no other one.
-        if (is_at(path, fd.get())) return std::optional(HostLock(path, std::move(fd)));
+        if (is_at(path, fd.get())) return std::optional(HostLock(path, std::move(fd), found));
     }
     return std::optional<HostLock>();
 }
@@ -109,6 +117,8 @@ HostLock& HostLock::operator=(HostLock&& other) noexcept
         give_back();
         path_ = std::move(other.path_);
         fd_ = std::move(other.fd_);
+        found_ = other.found_;
+        keep_ = other.keep_;
     }
     return *this;
 }
@@ -122,10 +132,18 @@ void HostLock::give_back() noexcept
 {
     if (!fd_) return;
     // Another one's file, if a destruction removed this one meanwhile.
-    if (is_at(path_, fd_.get())) unlink(path_.c_str());
+    if (!keep_ && is_at(path_, fd_.get())) unlink(path_.c_str());
     // By name, not only closed: a copy of the descriptor that leaked would keep the lock.
     flock(fd_.get(), LOCK_UN);
     fd_.reset();
+}
+
+bool was_left_by_the_dead(const std::string& path)
+{
+    struct stat st {};
+    if (lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return false;
+    const auto locked = locked_ranges(st.st_ino);
+    return locked && locked->empty();
 }
 
 Task<std::string> holders_of(Loop& loop, std::string path)

@@ -54,16 +54,26 @@ public:
     ~HostLock() { give_back(); }
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    /// For one who only looks: a file that a dead process left stays where it is.
+    void leave_as_found() noexcept { keep_ = found_; }
     /// False: another process has removed the file (a destruction does). It is no lock any more.
     [[nodiscard]] bool is_held() const;
 
 private:
-    HostLock(std::string path, ForkClosedFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+    HostLock(std::string path, ForkClosedFd fd, bool found)
+        : path_(std::move(path)), fd_(std::move(fd)), found_(found)
+    {}
     void give_back() noexcept;
 
     std::string path_;
     ForkClosedFd fd_;
+    bool found_;  // a process that is dead had made the file
+    bool keep_ = false;
 };
+
+/// Did a process that held this lock die? Its file is there, and no process holds it. Changes
+/// nothing. False too where that cannot be seen.
+[[nodiscard]] bool was_left_by_the_dead(const std::string& path);
 
 /// The processes that hold the lock at `path` or wait in line for it, for messages; "a process that
 /// is not shown to this user" where /proc shows none, "" when there is no such file. In pieces, so

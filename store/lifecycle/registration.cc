@@ -15,6 +15,7 @@
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/registration_row.hpp"
+#include "store/libxl/host_hold.hpp"
 #include "store/lifecycle/first_contact.hpp"
 #include "store/model/document.hpp"
 #include "store/model/store_paths.hpp"
@@ -259,6 +260,11 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
         co_return std::move(ok).error();
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
+    // Libxl's own way to its monitor, where it is libxl's.
+    const libxl::HostDomain owner{row->domid, row->uuid};
+    auto beside = co_await libxl::HostHold::take(store.loop(), request.monitor_path, owner, until);
+    if (!beside) co_return std::move(beside).error();
+    if (!request.follow) beside->leave_as_found();
     auto met = co_await contact_running(store, row->subject(), request.monitor_path,
                                         *std::move(named), request.handed_in, until);
     if (!met) co_return std::move(met).error();
@@ -280,7 +286,8 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
                             ") died while it was looked at",
                         "nothing was changed");
 
-    const Findings findings(*survey, initial);
+    Findings findings(*survey, initial);
+    if (!request.follow) findings.writings.clear();
     const std::string evidence =
         "QEMU " + std::to_string(qemu.pid) + " at " + registration.path + ", as it is";
     Journal journal(store);

@@ -28,6 +28,9 @@ struct RegisterRequest {
     /// the kernel shows that it holds the socket (R11).
     bool handed_in = false;
     std::string log_path = {};        ///< what QEMU writes to; "": not known
+    /// False: entries stay as they are, for recovery to speak of each that QEMU has otherwise, and
+    /// the files of libxl's locks are left as they were found.
+    bool follow = true;
 };
 
 /// What a registration found of one thing, and what became of it.

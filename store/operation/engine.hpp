@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The one engine that every operation on a qmp thing goes through (DESIGN.md, One attach):
 //
-//   slow lock; connect, prove the peer, barrier       Engine::begin      R3 R7 R11 R12 R15
+//   slow lock (libxl's companions of it, where libxl owns the monitor);
+//   connect, prove the peer, barrier                  Engine::begin      R3 R7 R11 R12 R15
 //   an open intent on this key is resolved first      Engine::resolve_pending   (pending.cc)
 //   probe; commit 1; plan; probe; commit 2            Engine::operate    R16 R4 R8 R10 R5 R6
 //   disconnect, release                               ~Engine
@@ -87,6 +88,7 @@ public:
     [[nodiscard]] const DomainRow& domain() const noexcept { return qemu_.domain(); }
     [[nodiscard]] Store& store() noexcept { return qemu_.store(); }
     [[nodiscard]] SlowHold& hold() noexcept { return qemu_.hold(); }
+    [[nodiscard]] libxl::HostHold& beside() noexcept { return qemu_.beside(); }
     [[nodiscard]] qmp::Monitor& monitor() noexcept { return qemu_.monitor(); }
     [[nodiscard]] Journal& journal() noexcept { return qemu_.journal(); }
 

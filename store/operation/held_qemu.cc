@@ -9,11 +9,13 @@
 
 namespace xlstore {
 
-HeldQemu::HeldQemu(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor)
+HeldQemu::HeldQemu(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor,
+                   libxl::HostHold beside)
     : store_(&store),
       journal_(store),
       domain_(std::move(domain)),
       hold_(std::move(hold)),
+      beside_(std::move(beside)),
       monitor_(std::move(monitor))
 {}
 
@@ -27,11 +29,16 @@ Task<Result<HeldQemu>> HeldQemu::connect(Store& store, DomainRow domain, SlowHol
     if (!row->registration)
         co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
                         "register it: xlstore register DOM --monitor SOCKET");
+    const libxl::HostDomain owner{row->domid, row->uuid};
+    auto beside =
+        co_await libxl::HostHold::take(store.loop(), row->registration->path, owner, until);
+    if (!beside) co_return std::move(beside).error();
     auto monitor =
         co_await qmp::Monitor::connect(store.loop(), *row->registration, row->subject(), until);
     if (!monitor) co_return std::move(monitor).error();
     XLSTORE_TRACE("connected", value_of(domain.id));
-    co_return HeldQemu(store, *std::move(row), std::move(hold), *std::move(monitor));
+    co_return HeldQemu(store, *std::move(row), std::move(hold), *std::move(monitor),
+                       *std::move(beside));
 }
 
 Task<Result<void>> HeldQemu::stay_connected(Deadline until)

@@ -7,17 +7,21 @@
 #include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
+#include "store/libxl/host_hold.hpp"
 #include "store/qmp/monitor.hpp"
 
 namespace xlstore {
 
 class HeldQemu {
 public:
-    /// Reads the row anew under `hold`, and connects. Errors: gone, no_qemu, refused, protocol.
+    /// Reads the row anew under `hold`, takes libxl's locks that go with it where the monitor is
+    /// libxl's, and connects. Errors: gone, no_qemu, refused, protocol; busy, naming who holds one
+    /// of libxl's.
     static Task<Result<HeldQemu>> connect(Store& store, DomainRow domain, SlowHold hold,
                                           Deadline until);
     /// Over a connection that is there already (creation, right after the barrier).
-    HeldQemu(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor);
+    HeldQemu(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor,
+             libxl::HostHold beside = {});
 
     /// Connects anew if the connection broke and the hold was not lost meanwhile (R15). Errors as
     /// of connect(), and lost.
@@ -26,6 +30,7 @@ public:
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
     [[nodiscard]] Store& store() noexcept { return *store_; }
     [[nodiscard]] SlowHold& hold() noexcept { return hold_; }
+    [[nodiscard]] libxl::HostHold& beside() noexcept { return beside_; }
     [[nodiscard]] qmp::Monitor& monitor() noexcept { return monitor_; }
     [[nodiscard]] Loop& loop() noexcept { return store_->loop(); }
     [[nodiscard]] Journal& journal() noexcept { return journal_; }
@@ -35,6 +40,7 @@ private:
     Journal journal_;
     DomainRow domain_;
     SlowHold hold_;
+    libxl::HostHold beside_;  // given back after the connection has ended
     qmp::Monitor monitor_;
 };
 

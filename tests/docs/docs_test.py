@@ -179,7 +179,8 @@ class ManualPages(unittest.TestCase):
         listed = re.search(r"^\.Ss Passes\n(.*?)^\.S[sh]", page, re.MULTILINE | re.DOTALL).group(1)
         self.assertEqual(re.findall(r"^\.It (\d)$", listed, re.MULTILINE), declared)
         sections = re.findall(r"^\.Ss Pass (\d): [^\n]*\n(.*?)(?=^\.S[sh])", page, re.MULTILINE | re.DOTALL)
-        self.assertEqual([number for number, _ in sections], sorted(declared))
+        # The last is no pass over a store: a host that has none.
+        self.assertEqual([number for number, _ in sections], [*sorted(declared), "7"])
         for number, section in sections:
             problems = re.findall(r"^\.It Sy (\d+) ", section, re.MULTILINE)
             self.assertEqual({int(problem) // 1000 for problem in problems}, {int(number)})

@@ -196,6 +196,8 @@ def main():
             print(f"{path.name}: {'ok' if error is None else 'FAILED: ' + error}", flush=True)
     if not options.cases:
         for code, name in problems().items():
+            if code // 1000 == 7:
+                continue  # a host without a store: host_test.py
             if code not in seen and code not in WITHOUT and not skipped:
                 failed += 1
                 print(f"FAILED: problem {code} {name} has no case")

@@ -13,6 +13,8 @@
 #include <string>
 #include <variant>
 
+#include "recovery/libxl/host_check.hpp"
+#include "recovery/libxl/host_undo.hpp"
 #include "recovery/runs/fsck.hpp"
 #include "store/base/limits.hpp"
 #include "store/text/error_json.hpp"
@@ -176,8 +178,70 @@ void print_summary(const Settings& settings, Terminal& terminal, const recovery:
     }
 }
 
+// Of a host without a store.
+void print_host_summary(const Settings& settings, Terminal& terminal,
+                        const recovery::HostChecked& checked)
+{
+    auto members = members_of(checked.report);
+    terminal.progress_ends();
+    if (settings.json) {
+        members.emplace_back("domains", std::to_string(checked.domains));
+        if (!checked.undo.empty()) members.emplace_back("undo", quoted_json(checked.undo));
+        std::puts(json_object({{"summary", json_object(members)}}).c_str());
+        return;
+    }
+    std::printf("%s: %d domains; %s\n",
+                settings.root.empty() ? "this host" : plain(settings.root).c_str(), checked.domains,
+                counts_of(settings, checked.report).c_str());
+    if (!checked.undo.empty())
+        std::printf("what was replaced: 'xlfsck --libxl --undo %s' puts it back\n",
+                    plain(checked.undo).c_str());
+}
+
+std::shared_ptr<const Log> log_of(const Settings& settings)
+{
+    if (!settings.verbose) return {};
+    return std::make_shared<const Log>(tools::StderrLog("xlfsck"), LogLevel::debug);
+}
+
+int run_on_host(const Settings& settings, Terminal& terminal, recovery::Options options,
+                const std::set<recovery::Code>& left)
+{
+    recovery::HostOptions host;
+    host.root = settings.root;
+    host.domain = settings.domain;
+    host.log = log_of(settings);
+    auto checked = recovery::check_host(host, std::move(options));
+    if (!checked) return could_not_look(settings, checked.error());
+    print_host_summary(settings, terminal, *checked);
+    if (!settings.json) print_what_to_do(left);
+    return static_cast<int>(checked->report.exit_bits);
+}
+
+int undo_on_host(const Settings& settings)
+{
+    Loop loop;
+    const auto until = Clock::now() + std::chrono::milliseconds(
+                                          static_cast<std::int64_t>(settings.timeout_s * 1000));
+    auto done = loop.wait_for(recovery::undo_host_repair(loop, settings.undo, until));
+    if (!done) return could_not_look(settings, done.error());
+    bool all = true;
+    for (const auto& one : *done) {
+        all = all && one.done;
+        const std::string word = one.done ? "PUT BACK" : "left: " + one.done.error().message;
+        if (settings.json)
+            std::puts(json_object({{"object", quoted_json(one.what)},
+                                   {"done", one.done ? "true" : "false"}})
+                          .c_str());
+        else
+            std::printf("%s: %s.\n", plain(one.what).c_str(), plain(word).c_str());
+    }
+    return static_cast<int>(all ? Exit::corrected : Exit::left);
+}
+
 int run(const Settings& settings)
 {
+    if (!settings.undo.empty()) return undo_on_host(settings);
     recovery::Options options;
     options.mode = settings.mode.value_or(Mode::ask);
     options.evict = settings.evict;
@@ -208,12 +272,12 @@ int run(const Settings& settings)
             terminal.progress(pass, done, of);
     };
     watch_for_interrupts();
+    if (settings.libxl) return run_on_host(settings, terminal, std::move(options), left);
 
     StoreOptions where;
     where.directory = settings.store;
     where.program = "xlfsck";
-    if (settings.verbose)
-        where.log = std::make_shared<const Log>(tools::StderrLog("xlfsck"), LogLevel::debug);
+    where.log = log_of(settings);
     auto checked = recovery::fsck(where, std::move(options), settings.domain);
     if (!checked) return could_not_look(settings, checked.error());
     print_summary(settings, terminal, *checked);

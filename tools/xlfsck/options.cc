@@ -12,6 +12,8 @@ namespace xlstore::tools {
 const char* const kUsage =
     "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict]\n"
     "              [--rebuild [--userdata DIR]] [--timeout SECONDS] [DOMAIN]\n"
+    "       xlfsck --libxl [-n|-p|-y] [-v] [--json] [--root DIR] [--timeout SECONDS] [DOMAIN]\n"
+    "       xlfsck --libxl --undo DIR\n"
     "       xlfsck --explain CODE\n"
     "Checks a store against the living QEMUs, and repairs it.\n"
     "  -n  look only, answer no to everything, write nothing\n"
@@ -25,6 +27,10 @@ const char* const kUsage =
     "  --evict  take out of QEMU what no entry knows, instead of adopting it\n"
     "  --rebuild  register QEMUs that no row knows; make a database if there is none\n"
     "  --userdata DIR  libxl's documents, for that (default /var/lib/xen)\n"
+    "  --libxl  check a Xen host that has no store: libxl's files against QEMU and xenstore (-n is "
+    "the default)\n"
+    "  --root DIR  libxl's directories are below DIR, for that (default: this host's)\n"
+    "  --undo DIR  put back what a repair with --libxl replaced; it printed DIR\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
     "  --explain CODE  print what the manual says of a problem, by number or name\n"
     "  -V, --version  print the versions of program, schema, SQLite and QEMU\n"
@@ -38,7 +44,7 @@ namespace {
 
 using recovery::Mode;
 
-enum Long { kStore = 256, kJson, kTimeout, kEvict, kRebuild, kUserdata, kExplain };
+enum Long { kStore = 256, kJson, kTimeout, kEvict, kRebuild, kUserdata, kExplain, kLibxl, kRoot, kUndo };
 
 constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
                             {"json", no_argument, nullptr, kJson},
@@ -47,6 +53,9 @@ constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
                             {"rebuild", no_argument, nullptr, kRebuild},
                             {"userdata", required_argument, nullptr, kUserdata},
                             {"explain", required_argument, nullptr, kExplain},
+                            {"libxl", no_argument, nullptr, kLibxl},
+                            {"root", required_argument, nullptr, kRoot},
+                            {"undo", required_argument, nullptr, kUndo},
                             {"force", no_argument, nullptr, 'f'},
                             {"verbose", no_argument, nullptr, 'v'},
                             {"version", no_argument, nullptr, 'V'},
@@ -100,10 +109,19 @@ private:
             return timeout();
         case kStore:
             settings_.store = optarg;
+            settings_.store_named = true;
             if (settings_.store.empty()) bad("--store takes a directory");
             return;
         case kUserdata:
             settings_.userdata = optarg;
+            return;
+        case kRoot:
+            settings_.root = optarg;
+            if (!settings_.root.starts_with('/')) bad("--root takes an absolute path");
+            return;
+        case kUndo:
+            settings_.undo = optarg;
+            if (settings_.undo.empty()) bad("--undo takes a directory");
             return;
         case kExplain:
             result_ = Explain{optarg};
@@ -128,6 +146,7 @@ private:
                       : option == 'v'     ? settings_.verbose
                       : option == kJson   ? settings_.json
                       : option == kEvict  ? settings_.evict
+                      : option == kLibxl  ? settings_.libxl
                                           : settings_.rebuild;
         which = true;
     }
@@ -157,9 +176,16 @@ private:
         if (!seconds || !(*seconds >= 0) || *seconds > 1e6) return bad("--timeout takes seconds");
         settings_.timeout_s = *seconds;
     }
-    [[nodiscard]] Parsed checked() const
+    [[nodiscard]] Parsed checked()
     {
-        const auto& s = settings_;
+        auto& s = settings_;
+        if (!s.libxl && (!s.root.empty() || !s.undo.empty()))
+            return BadUsage{"--root and --undo go with --libxl"};
+        if (s.libxl && (s.evict || s.rebuild || s.whole || s.store_named))
+            return BadUsage{"--libxl takes none of --store, --evict, --rebuild and -f"};
+        if (!s.undo.empty() && (s.mode || !s.domain.empty()))
+            return BadUsage{"--undo takes no mode and no domain"};
+        if (s.libxl && !s.mode) s.mode = Mode::look;
         if (s.rebuild && s.mode == Mode::preen)
             return BadUsage{
                 "--rebuild gives rows to what runs on this host: that needs -y, or answers"};

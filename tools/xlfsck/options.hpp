@@ -13,6 +13,7 @@ namespace xlstore::tools {
 
 struct Settings {
     std::string store;
+    bool store_named = false;  ///< not the default
     std::string domain;
     std::optional<recovery::Mode> mode;
     bool verbose = false;
@@ -23,6 +24,9 @@ struct Settings {
     bool whole = false;
     bool rebuild = false;
     std::string userdata;
+    bool libxl = false;  ///< a host without a store
+    std::string root;    ///< of such a host
+    std::string undo;    ///< the directory of a repair of such a host, to be put back
 };
 
 /// What a command line asks for instead of a run.

@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""xlfsck --libxl and what a host may have lying about: bad files, links, locks that are held, a QEMU that is stopped.
+
+    host_input_test.py --bin BUILD/bin [TEST …]
+"""
+
+import argparse
+import copy
+import fcntl
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import host_test  # noqa: E402
+
+BIN = None  # set from the command line, below
+OTHER = "0badcafe-2222-4333-8444-000000000009"
+
+
+def state_of(name):
+    return json.loads((HERE / name / "state.json").read_text(encoding="utf-8"))
+
+
+def pvh_state():
+    """A domain without a device model."""
+    uuid = "0badcafe-2222-4333-8444-000000000007"
+    return {"domid": 7, "document": {"c_info": {"type": "pvh", "name": "d7", "uuid": uuid},
+                                     "b_info": {"max_vcpus": 2, "type.pvh": {}},
+                                     "disks": [{"pdev_path": "/a.img", "vdev": "xvda", "format": "raw",
+                                                "readwrite": 1}]},
+            "xenstore": {"local": {"domain": {
+                "0": {"backend": {"qdisk": {"7": {"51712": {
+                    "frontend": "/local/domain/7/device/vbd/51712", "online": "1", "state": "4", "dev": "xvda",
+                    "params": "aio:/a.img", "type": "qdisk", "mode": "w", "device-type": "disk"}}}}},
+                "7": {"vm": f"/vm/{uuid}", "name": "d7", "device": {"vbd": {"51712": {
+                    "backend": "/local/domain/0/backend/qdisk/7/51712", "state": "4"}}}}}},
+                "vm": {uuid: {"uuid": uuid}},
+                "libxl": {"7": {"type": "pvh", "device": {"vbd": {"51712": {
+                    "frontend": "/local/domain/7/device/vbd/51712",
+                    "backend": "/local/domain/0/backend/qdisk/7/51712", "dev": "xvda", "params": "aio:/a.img",
+                    "type": "qdisk", "mode": "w", "device-type": "disk"}}}}}}}
+
+
+class HostTest(unittest.TestCase):
+    def host(self, state):
+        directory = tempfile.TemporaryDirectory(prefix="xli-")
+        self.addCleanup(directory.cleanup)
+        host = host_test.Host(directory.name, BIN, copy.deepcopy(state))
+        self.addCleanup(host.end)
+        host.begin()
+        return host
+
+    def findings(self, host, *words, timeout="1"):
+        """Codes, what was said, status."""
+        status, said = host.fsck("--json", *words, timeout=timeout)
+        lines = [json.loads(line) for line in said.splitlines()]
+        return [line["code"] for line in lines[:-1]], said, status
+
+    def is_clean(self, host):
+        codes, said, status = self.findings(host, "-n")
+        self.assertEqual((status, codes), (0, []), said)
+
+
+class Documents(HostTest):
+    def damaged(self, content):
+        host = self.host(pvh_state())
+        host.file("d").write_bytes(content)
+        codes, said, status = self.findings(host, "-n")
+        self.assertEqual((codes, status), ([7003], 4), said)
+        codes, said, status = self.findings(host, "-p")
+        self.assertEqual((codes, status), ([7003], 4), said)
+        self.assertEqual(host.file("d").read_bytes(), content, "no unattended run guesses")
+        codes, said, status = self.findings(host, "-y")
+        self.assertEqual((codes, status), ([7003, 7010], 1), said)
+        self.assertTrue(host.file("d").read_bytes().endswith(b"}\n\0"))
+        self.is_clean(host)
+
+    def test_one_that_is_cut_off(self):
+        self.damaged(b'{"c_info": {"type": "pvh", "na\0')
+
+    def test_one_that_is_empty(self):
+        self.damaged(b"")
+
+    def test_one_that_is_no_json(self):
+        self.damaged(b"\x7fELF\xff\0\0")
+
+    def test_one_of_another_domain(self):
+        self.damaged(json.dumps({"c_info": {"name": "x", "uuid": OTHER}, "b_info": {}}).encode() + b"\0")
+
+    def test_two_for_one_number(self):
+        host = self.host(pvh_state())
+        host.file("d", uuid=OTHER).write_text("{}\0", encoding="utf-8")
+        codes, said, status = self.findings(host, "-n")
+        self.assertEqual((codes, status), ([7006], 0), said)
+        self.findings(host, "-p")
+        self.assertTrue(host.file("d", uuid=OTHER).exists())
+        codes, said, status = self.findings(host, "-y")
+        self.assertEqual((codes, status), ([7006], 1), said)
+        self.assertFalse(host.file("d", uuid=OTHER).exists())
+        self.is_clean(host)
+
+    def test_a_link_is_not_followed(self):
+        host = self.host(pvh_state())
+        text = host.file("d").read_bytes()
+        host.file("d").rename(f"{host.place}/elsewhere")
+        host.file("d").symlink_to(f"{host.place}/elsewhere")
+        codes, said, status = self.findings(host, "-y")
+        self.assertEqual((codes, status), ([7005], 8), said)
+        self.assertEqual(pathlib.Path(host.place, "elsewhere").read_bytes(), text)
+
+    def test_a_directory_in_its_place(self):
+        host = self.host(pvh_state())
+        host.file("d").unlink()
+        host.file("d").mkdir()
+        codes, said, status = self.findings(host, "-y")
+        self.assertEqual((codes, status), ([7005], 8), said)
+
+    def test_one_without_a_nul(self):
+        host = self.host(pvh_state())
+        text = host.file("d").read_bytes()
+        host.file("d").write_bytes(text[:-1])
+        codes, said, status = self.findings(host, "-p")
+        self.assertEqual((codes, status), ([7004], 1), said)
+        self.assertEqual(host.file("d").read_bytes(), text)
+        self.is_clean(host)
+
+    def test_members_of_a_newer_libxl_and_its_layout_stay(self):
+        state = state_of("xen_cd_insert_killed_after_eject")
+        host = self.host(state)
+        text = json.dumps(state["document"], indent=2).replace('": ', '":').replace("/", "\\/")
+        text = text.replace("{}", "{\n    }").replace('"b_info":{', '"b_info":{\n    "altp2m_count":1.50,', 1)
+        host.file("d").write_bytes(text.encode() + b"\0")
+        _, said, status = self.findings(host, "-y")
+        self.assertEqual(status, 1, said)
+        after = host.file("d").read_text(encoding="utf-8")
+        self.assertIn('"altp2m_count":1.50,', after)
+        self.assertEqual(after, text.replace('"pdev_path":"\\/srv\\/guest\\/a.iso"', '"pdev_path":""')
+                         .replace('"format":"raw",\n      "removable"', '"format":"empty",\n      "removable"') + "\0")
+
+
+class Surroundings(HostTest):
+    def test_a_host_of_pvh_domains_has_domains(self):
+        host = self.host(pvh_state())
+        _, said, status = self.findings(host, "-n")
+        self.assertEqual((status, json.loads(said.splitlines()[-1])["summary"]["domains"]), (0, 1), said)
+
+    def test_without_xenstore_nothing_is_said_to_be_clean(self):
+        host = self.host(pvh_state())
+        host.environment["XENSTORED_PATH"] = f"{host.place}/none"
+        status, said = host.fsck("-n")
+        self.assertEqual(status, 8, said)
+
+    def test_no_such_domain(self):
+        host = self.host(pvh_state())
+        self.assertEqual(host.fsck("-n", "8")[0], 8)
+        for word in ("7", "d7", host.uuid):
+            self.assertEqual(host.fsck("-n", word)[0], 0)
+
+    def test_the_holder_of_a_lock_is_named(self):
+        host = self.host(state_of("xen_hvm_clean"))
+        lock = host.file("l", "qmp-socket-lock")
+        with open(lock, "w", encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            codes, said, status = self.findings(host, "-n")
+            self.assertEqual((codes, status), ([7022], 8), said)
+            self.assertIn(f"pid {os.getpid()}", said)
+            self.assertTrue(lock.exists())
+        self.is_clean(host)
+
+    def test_a_stopped_qemu_costs_its_time_and_the_others_are_looked_at(self):
+        host = self.host(state_of("xen_hvm_clean"))
+        host.processes[0].send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        codes, said, status = self.findings(host, "-n")
+        self.assertEqual((codes, status), ([7022], 8), said)
+        self.assertIn("stopped", said)
+        self.assertLess(time.monotonic() - begun, 15)
+        host.processes[0].send_signal(signal.SIGCONT)
+        self.is_clean(host)
+
+    def test_a_dead_device_model(self):
+        host = self.host(state_of("xen_hvm_clean"))
+        host.processes[0].kill()
+        host.processes[0].wait()
+        codes, said, status = self.findings(host, "-y")
+        self.assertEqual((codes, status), ([7020], 2), said)
+
+    def test_what_is_left_of_domains_that_are_over(self):
+        host = self.host(pvh_state())
+        left = host.lib / f"userdata-d.3.{OTHER}.libxl-json"
+        left.write_text("{}\0", encoding="utf-8")
+        codes, said, status = self.findings(host, "-n")
+        self.assertEqual((codes, status), ([7006], 0), said)
+        status, said = host.fsck("-y")
+        self.assertEqual(status, 1, said)
+        self.assertFalse(left.exists())
+
+    def test_a_front_end_says_what_it_likes(self):
+        host = self.host(pvh_state())
+        front = "/local/domain/7/device/vbd/51712"
+        for path, value in ((f"{front}/backend", "/etc"), (f"{front}/state", "9" * 2000), ("/local/domain/7/name", "\x1b[2J")):
+            host.xenstored("write", path, value)
+        _, said, status = self.findings(host, "-y")
+        self.assertEqual(status, 0, said)
+        self.assertNotIn("\x1b", said)
+
+    def test_a_repair_that_is_killed_is_done_by_the_next(self):
+        state = state_of("xen_cd_insert_killed_after_change")
+        for point in ("libxl.before_write", "libxl.before_rename", "libxl.after_rename", "xenstore.before_commit"):
+            host = self.host(state)
+            host.environment["XLSTORE_CRASH_AT"] = point
+            killed = host.fsck("-y")[0]
+            del host.environment["XLSTORE_CRASH_AT"]
+            if not point.startswith("xenstore"):
+                self.assertEqual(killed, -signal.SIGKILL, point)
+            host.fsck("-y")
+            self.is_clean(host)
+            self.assertEqual(json.loads(host.file("d").read_text(encoding="utf-8").rstrip("\0"))["disks"][1]["pdev_path"],
+                             "/srv/guest/b.iso")
+
+    def test_what_changed_since_a_repair_is_not_undone(self):
+        host = self.host(state_of("xen_cd_insert_killed_after_change"))
+        _, said = host.fsck("-y")
+        undo = said.split("--undo ")[1].split("'")[0]
+        host.file("d").write_text("{}\0", encoding="utf-8")
+        done = subprocess.run([BIN / "xlfsck", "--libxl", "--undo", undo], env=host.environment, stdout=subprocess.PIPE,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 4, done.stdout)
+        self.assertEqual(host.file("d").read_text(encoding="utf-8"), "{}\0")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
+    options, rest = parser.parse_known_args()
+    BIN = options.bin
+    unittest.main(argv=[sys.argv[0], *rest])
