@@ -57,7 +57,7 @@ constexpr std::array kProblems = {
     Problem{Code::destruction_owned, "destruction_owned", "is being destroyed by a living process", "", "", false, Exit::clean},
     Problem{Code::destruction_unfinished, "destruction_unfinished", "its destruction was ordered and not finished", "Finish it", "FINISHED", true, Exit::left},
     Problem{Code::older_boot, "older_boot", "belongs to an older boot of this host", "Retire it", "RETIRED", true, Exit::left},
-    Problem{Code::qemu_dead, "qemu_dead", "its QEMU is dead", "Strike it off and keep the document", "STRUCK OFF", true, Exit::left},
+    Problem{Code::qemu_dead, "qemu_dead", "its QEMU is dead", "Unregister it and keep the document", "UNREGISTERED", true, Exit::left},
     Problem{Code::qemu_unseen, "qemu_unseen", "could not look whether its QEMU lives", "", "", false, Exit::blind},
     Problem{Code::document_closed, "document_closed", "its document is closed: changes are refused until it is opened", "", "", false, Exit::clean},
     Problem{Code::creation_older, "creation_older", "its creation was under way in an older state of the store, and its QEMU runs", "Register it as it is", "REGISTERED", true, Exit::left},

@@ -41,9 +41,9 @@ Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline
 Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
                                         Deadline until);
 
-/// Strikes a dead QEMU off a domain that is not over: open intents are settled (nothing of them is
-/// in a dead QEMU), its things become stale, the document stays. Looks itself whether it is dead.
-/// Errors: refused (it lives), lost, gone.
+/// Unregisters the dead QEMU of a domain that is not over: open intents are settled (nothing of
+/// them is in a dead QEMU), its things become stale, the document stays. Looks itself whether it is
+/// dead. Errors: refused (it lives), lost, gone.
 Task<Result<void>> unregister_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
 
 /// The same for one that may live: kills it first, and sees it dead.

@@ -323,7 +323,7 @@ TEST_F(LifecycleTest, OneQemuIsNotRegisteredForTwoDomains)
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE qemu_pid IS NOT NULL"), "1");
 }
 
-TEST_F(LifecycleTest, QemuThatDiesByItselfIsStruckOffOnce)
+TEST_F(LifecycleTest, QemuThatDiesByItselfIsUnregisteredOnce)
 {
     const ScratchDomain domain(store_);
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));
@@ -337,7 +337,7 @@ TEST_F(LifecycleTest, QemuThatDiesByItselfIsStruckOffOnce)
     EXPECT_TRUE(ended(fsck({"-n"}), 4));
     const Ran first = fsck({"-p"});
     EXPECT_TRUE(ended(first, 1));
-    EXPECT_TRUE(contains(first.out, "STRUCK OFF"));
+    EXPECT_TRUE(contains(first.out, "UNREGISTERED"));
     EXPECT_TRUE(ended(fsck({"-p"}), 0));
     EXPECT_TRUE(ended(fsck({"-n"}), 0));
 

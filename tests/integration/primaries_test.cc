@@ -244,7 +244,7 @@ TEST_F(PrimariesTest, DeviceIsAdoptedWithAllThatItStandsOn)
     EXPECT_TRUE(ended(fsck({"-n"}), 0));
     // What would make it again is not known.
     refused({"attach", "7", "qemu", cell("SELECT json FROM thing WHERE key = 'random'")}, 1,
-            "invalid", "without steps");
+            "invalid", "has no steps");
 }
 
 TEST_F(PrimariesTest, PartsOfWhatIsKnownAreNoStrangers)

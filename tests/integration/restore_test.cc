@@ -101,7 +101,7 @@ TEST_F(RestoreTest, QemuThatTheBackupDoesNotKnowIsLeftAlone)
     EXPECT_TRUE(is_alive(web.qemu_pid()));
 }
 
-TEST_F(RestoreTest, DomainThatDiedSinceIsStruckOffAndKeepsItsDocument)
+TEST_F(RestoreTest, DomainThatDiedSinceIsUnregisteredAndKeepsItsDocument)
 {
     {
         const ScratchDomain web(store_, 7, "web");
