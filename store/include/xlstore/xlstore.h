@@ -141,8 +141,9 @@ void xlstore_init_options_init(xlstore_init_options* options, size_t size);
 /* Where a store is expected: $XLSTORE_DIR, else /var/lib/xlstore. Belongs to the environment. */
 const char* xlstore_default_directory(void);
 
-/* Makes a new store in `directory`, which is made, or empty, private and ours. `options` may be
- * NULL. Errors: exists, store, io. */
+/* Makes a new store in `directory`. A directory that does not exist is made; one that does has to
+ * be empty, this user's, and closed to all other writers. `options` may be NULL. Errors: exists,
+ * store, io. */
 int32_t xlstore_init(const char* directory, const xlstore_init_options* options);
 
 typedef struct xlstore_open_options {
@@ -241,9 +242,9 @@ void xlstore_call_init(xlstore_call* call, size_t size);
 /* ---- Level one: the store talks to QEMU ----------------------------------------------------- */
 
 /* Adds the thing `json`, of `device_class` (an array of the document, or "qemu", "vcpus"), to a
- * running domain. Result: {"result","intent","evidence"}; of a thing of xenstore without "intent",
- * for it has none, in doubt neither. Errors: all but cancelled and conflict; io: xenstored could
- * not be asked. */
+ * running domain. Result: {"result","intent","evidence"}. A thing of xenstore has no intent: there
+ * is no "intent" in its result, and no number where it is in doubt. Errors: all but cancelled and
+ * conflict; io: xenstored could not be asked. */
 int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
                        const char* json, const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const char* device_class,
@@ -449,11 +450,11 @@ int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, c
                                      int64_t revision, const xlstore_call* call,
                                      xlstore_callback callback, void* userdata,
                                      xlstore_op** op_out);
-/* Adds or replaces one such thing, or takes it away. Before the thing is in its primary; after it
- * is gone from there. One that libxl gives no identity (vkbs, vfbs, p9s, channels, a nic without
- * devid ...) is another thing each time it is put, with a key of its own ("#7", in view `things`)
- * that no element of this domain had before: to replace it, remove it by that key. Errors besides:
- * refused, a thing of QEMU. */
+/* Adds or replaces one such thing, or removes it. It is put before the thing is in its primary, and
+ * removed after the thing is gone from there (R1). One that libxl gives no identity (vkbs, vfbs,
+ * p9s, channels, a nic without devid ...) is another thing each time it is put, with a key of its
+ * own ("#7", in view `things`) that no element of this domain had before: to replace it, remove it
+ * by that key. Errors besides: refused, a thing of QEMU. */
 int32_t xlstore_put_thing(xlstore_store* store, const char* domain, const char* device_class,
                           const char* json, int64_t revision, const xlstore_call* call,
                           int64_t* revision_out);
