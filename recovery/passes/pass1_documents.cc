@@ -157,7 +157,7 @@ public:
             look_at_whole(domain, members, things);
     }
 
-    Task<void> settle()
+    Task<void> ask_and_mend()
     {
         std::set<DomainId> mended;
         for (auto& found : found_) {
@@ -432,7 +432,7 @@ Task<void> pass1_documents(Check& check, Store& store)
 {
     Documents documents(check, store);
     look_at_all(check, store.db(), documents);
-    if (!check.cancelled()) co_await documents.settle();
+    if (!check.cancelled()) co_await documents.ask_and_mend();
 }
 
 }  // namespace xlstore::recovery

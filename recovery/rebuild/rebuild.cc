@@ -113,8 +113,8 @@ private:
         auto met = co_await qmp::Monitor::introduce(store_.loop(), qemu.monitor, "QEMU",
                                                     std::move(expected), check_.deadline());
         if (!met) co_return std::move(met).error();
-        const auto uuid_said = co_await ask(met->monitor, "query-uuid", "", check_.deadline());
-        const auto name_said = co_await ask(met->monitor, "query-name", "", check_.deadline());
+        const auto uuid_said = co_await query(met->monitor, "query-uuid", "", check_.deadline());
+        const auto name_said = co_await query(met->monitor, "query-name", "", check_.deadline());
         Said said;
         if (uuid_said)
             if (auto uuid = normal_uuid(json_get_string(*uuid_said, "UUID").value_or("")))

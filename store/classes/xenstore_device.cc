@@ -101,6 +101,7 @@ constexpr auto kKeys = std::to_array<KeyRow>({
 constexpr std::int64_t kDevidMax = 0x7fffffff;
 constexpr std::int64_t kListMax = 1000;  // of displays, streams: what a message of xenstore bears
 
+// Found before anything is asked or written.
 Error bad_device(std::string_view device_class, const std::string& what)
 {
     return Error(Errc::invalid, std::string(device_class) + ": " + what);
@@ -118,6 +119,7 @@ std::optional<std::string_view> member_at(std::string_view json, std::string_vie
 // A string without what no value of libxl's has.
 std::optional<std::string> text_of_token(std::string_view token)
 {
+    // C strings end there: libxl would have written a shorter value.
     if (json_type(token) != JsonType::string) return std::nullopt;
     auto text = json_decode_string(token);
     if (text.find('\0') != std::string::npos) return std::nullopt;
@@ -140,6 +142,7 @@ bool is_truth(std::string_view json, std::string_view path)
 std::optional<bool> yes_no_at(std::string_view json, std::string_view path)
 {
     const auto text = text_at(json, path);
+    // "<default>" is how libxl spells one that was not given.
     if (!text || text->starts_with("<")) return std::nullopt;
     return text->starts_with("T");
 }
@@ -201,6 +204,8 @@ std::vector<XenstoreKey>& keys_at(XenstoreDevice& device, KeyPlace place)
 using MoreKeys = Result<void> (*)(XenstoreDevice&, std::string_view json, const XenstoreHost&);
 
 // libxl takes a device of the host for a block back end where it may, and QEMU's else.
+// blkback opens a device of the host in the kernel, and only what it need not decode: raw. A
+// hotplug script makes such a device, and a disk of a driver domain is opened there.
 Result<std::string> disk_back_end(std::string_view json, const XenstoreHost& host)
 {
     const std::string named = text_at(json, "backend").value_or("unknown");
@@ -221,6 +226,7 @@ Result<std::string> disk_back_end(std::string_view json, const XenstoreHost& hos
     return std::string("qdisk");
 }
 
+// libxl names a script by its file alone where it is in its own directory.
 std::string script_path(const XenstoreHost& host, const std::string& script)
 {
     return script.starts_with("/") ? script : host.scripts + "/" + script;
@@ -258,6 +264,7 @@ Result<void> more_of_disk(XenstoreDevice& device, std::string_view json, const X
     if (phy)
         device.back.push_back(
             {"script", script_path(host, text_at(json, "script").value_or("block"))});
+    // Discard is on for what may be written, unless the document says otherwise.
     const bool writable = is_truth(json, "readwrite");
     device.back.push_back({"type", *back_end});
     device.back.push_back({"mode", writable ? "w" : "r"});
@@ -279,6 +286,7 @@ Result<void> more_of_nic(XenstoreDevice& device, std::string_view json, const Xe
     if (const auto usecs = digits_at(json, "rate_interval_usecs"))
         device.back.push_back(
             {"rate", digits_at(json, "rate_bytes_per_interval").value_or("0") + "," + *usecs});
+    // The front end always has its mtu; the back end only one that is not the usual.
     const auto mtu = digits_at(json, "mtu");
     if (mtu && *mtu != "1500") device.back.push_back({"mtu", *mtu});
     return {};
@@ -286,6 +294,7 @@ Result<void> more_of_nic(XenstoreDevice& device, std::string_view json, const Xe
 
 Result<void> more_of_vkb(XenstoreDevice& device, std::string_view json, const XenstoreHost&)
 {
+    // Another driver in the back end's domain waits for it, below another name.
     if (text_at(json, "backend_type").value_or("qemu") == "linux") device.backend_kind = "vinput";
     if (!is_truth(json, "feature_multi_touch")) return {};
     constexpr struct {
@@ -301,6 +310,7 @@ Result<void> more_of_vkb(XenstoreDevice& device, std::string_view json, const Xe
 
 Result<void> more_of_vfb(XenstoreDevice& device, std::string_view json, const XenstoreHost&)
 {
+    // These two depend on whether there is a display at all, which no row of kKeys can say.
     const bool vnc = yes_no_at(json, "vnc.enable").value_or(true);
     const auto listen = text_at(json, "vnc.listen");
     if (vnc || listen) device.back.push_back({"vnclisten", listen.value_or("127.0.0.1")});

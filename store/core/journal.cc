@@ -337,7 +337,7 @@ void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
     Db& db = store_.db();
     const Draft& draft = intent.draft;
     const bool added = draft.verb == Verb::add && image == Image::after;
-    settle_products(db, intent.thing, added);
+    keep_products_of_one(db, intent.thing, added);
     if (draft.verb == Verb::add && !added && draft.image_stale) {
         // R16: what the add was to replace is there again, in each respect.
         update_entry(db, intent.thing, draft.replaced_state.value_or("stale"), *draft.image_stale);

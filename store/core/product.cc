@@ -187,7 +187,7 @@ Result<void> claim_second_image(Db& db, DomainId domain, std::int64_t thing, con
     return {};
 }
 
-void settle_products(Db& db, std::int64_t thing, bool second_image)
+void keep_products_of_one(Db& db, std::int64_t thing, bool second_image)
 {
     db.prepare("DELETE FROM product WHERE thing = ? AND image = ?")
         .bind(thing)

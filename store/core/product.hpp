@@ -40,7 +40,7 @@ Result<void> claim_products(Db& db, DomainId domain, std::int64_t thing, const T
 Result<void> claim_second_image(Db& db, DomainId domain, std::int64_t thing, const ThingName& name,
                                 const std::vector<Product>& products);
 /// Ends that: the products of one of the two images are those of the entry, exactly as they were.
-void settle_products(Db& db, std::int64_t thing, bool second_image);
+void keep_products_of_one(Db& db, std::int64_t thing, bool second_image);
 
 /// Devices of these things of which the guest has been asked to let go, and has not said no.
 [[nodiscard]] std::vector<Product> asked_products(Db& db, std::int64_t thing);

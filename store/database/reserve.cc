@@ -78,7 +78,7 @@ int write_plain(File& f, const void* what, int size, sqlite3_int64 at)
 }
 
 // After it f.size is known. Else the I/O error.
-int ask_size(File& f)
+int query_size(File& f)
 {
     if (f.size != kUnknown) return SQLITE_OK;
     sqlite3_int64 size = 0;
@@ -91,7 +91,7 @@ int ask_size(File& f)
 // SQLITE_FULL: the disk has not got them.
 int grow(File& f, sqlite3_int64 wanted)
 {
-    if (const int rc = ask_size(f); rc != SQLITE_OK) return rc;
+    if (const int rc = query_size(f); rc != SQLITE_OK) return rc;
     if (f.size >= wanted) return SQLITE_OK;
     // A log that was cut to nothing, by this process or another: until that is synced, a power cut may
     // leave the old log with zeros in its middle, and its front would be taken for the whole of one.
@@ -108,7 +108,7 @@ int grow(File& f, sqlite3_int64 wanted)
             continue;
         }
         f.size = kUnknown;
-        if (const int asked = ask_size(f); asked != SQLITE_OK) return asked;
+        if (const int asked = query_size(f); asked != SQLITE_OK) return asked;
         return f.size >= wanted ? SQLITE_OK : rc;
     }
     return SQLITE_OK;
@@ -194,7 +194,7 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size)
 {
     File& f = file_of(file);
     f.size = kUnknown;
-    if (f.log && ask_size(f) == SQLITE_OK && f.size >= size)
+    if (f.log && query_size(f) == SQLITE_OK && f.size >= size)
         size = std::min(f.size, size + limits::reserve_in_database);
     const int rc = f.plain->pMethods->xTruncate(f.plain, size);
     f.size = kUnknown;
@@ -343,7 +343,7 @@ bool Reserve::lasts() noexcept
     auto* database = static_cast<File*>(file_);
     if (!database || !database->log || !database->index) return true;
     database->log->size = kUnknown;
-    return ask_size(*database->log) == SQLITE_OK &&
+    return query_size(*database->log) == SQLITE_OK &&
            database->log->size >= end_of_log(*database) + limits::reserve_in_log;
 }
 

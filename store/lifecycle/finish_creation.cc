@@ -158,7 +158,7 @@ Task<Result<Draft>> draft_of(Engine& engine, Sought one, Deadline until)
 {
     if (one.draft) co_return *std::move(one.draft);
     if (one.thing.name.device_class != "vcpus") co_return no_plan(engine.domain(), one.thing.name);
-    auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
+    auto slots = co_await query(engine.monitor(), "query-hotpluggable-cpus", "", until);
     if (!slots) co_return std::move(slots).error();
     if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few) co_return few.error();
     auto draft = draft_attach_vcpu(one.thing.json, *slots);

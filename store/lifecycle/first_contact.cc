@@ -110,9 +110,9 @@ Task<Result<qmp::Monitor::Introduced>> answer_of(Store& store, qmp::Expected exp
 // The same with the credentials of QEMU's own listen(). They are those of the process that called
 // it last: a connection to a socket that was handed in may be older than QEMU's call. QEMU has
 // answered by then, so the next one is not.
-Task<Result<qmp::Monitor::Introduced>> settled_answer(Store& store, qmp::Expected expected,
-                                                      std::string path, std::string subject,
-                                                      bool starting, Deadline until)
+Task<Result<qmp::Monitor::Introduced>> answer_of_listener(Store& store, qmp::Expected expected,
+                                                          std::string path, std::string subject,
+                                                          bool starting, Deadline until)
 {
     auto answer = co_await answer_of(store, expected, path, subject, starting, until);
     if (!answer || !expected.handed_in || answer->peer.pid == expected.qemu.pid)
@@ -142,8 +142,8 @@ Task<Result<qmp::Monitor::Introduced>> introduced_by(Store& store, std::string s
     if (auto there = co_await listens(store, *qemu, path, subject, until); !there)
         co_return std::move(there).error();
     qmp::Expected expected{*std::move(qemu), handed_in};
-    co_return co_await settled_answer(store, std::move(expected), std::move(path),
-                                      std::move(subject), false, until);
+    co_return co_await answer_of_listener(store, std::move(expected), std::move(path),
+                                          std::move(subject), false, until);
 }
 
 }  // namespace
@@ -164,8 +164,8 @@ Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline un
 {
     qmp::Registration registration = *domain.registration;
     qmp::Expected expected{registration.qemu, registration.handed_in};
-    auto answer = co_await settled_answer(store, std::move(expected), registration.path,
-                                          domain.subject(), true, until);
+    auto answer = co_await answer_of_listener(store, std::move(expected), registration.path,
+                                              domain.subject(), true, until);
     if (!answer) {
         Error error = std::move(answer).error();
         if (error.code == Errc::no_qemu)

@@ -133,10 +133,11 @@ Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHol
 }
 
 // Before the commit that says that they are there, over the connection that proved it.
-Task<void> Engine::ask_where(std::vector<Intent>& added, Deadline until)
+Task<void> Engine::query_addresses_of(std::vector<Intent>& added, Deadline until)
 {
     for (auto& intent : added)
-        intent.address = co_await ask_addresses(monitor(), intent.draft.plan.probe.products, until);
+        intent.address =
+            co_await query_addresses(monitor(), intent.draft.plan.probe.products, until);
 }
 
 // R16: an add finds nothing of the thing in QEMU, neither of its new image nor of the entry that is
@@ -267,7 +268,7 @@ Task<Outcome> Engine::conclude(OpenIntents& open, PlanResult result, Deadline un
     Result<void> written;
     if (image) {
         if (open.verb() == Verb::add && *image == Image::after)
-            co_await ask_where(open.intents, until);
+            co_await query_addresses_of(open.intents, until);
         written = co_await journal().settle(hold(), open.intents, *image, evidence,
                                             settle_deadline(until));
     } else {

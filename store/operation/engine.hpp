@@ -95,7 +95,7 @@ public:
 private:
     Task<Result<void>> check_before(Draft& draft, Deadline until);
     Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
-    Task<void> ask_where(std::vector<Intent>& added, Deadline until);
+    Task<void> query_addresses_of(std::vector<Intent>& added, Deadline until);
     Task<Outcome> run_and_settle(OpenIntents& open, const std::vector<Fd>& files, Deadline until);
     Task<Outcome> ask_once_more(OpenIntents& open, bool force, Deadline until);
     Task<Outcome> conclude(OpenIntents& open, PlanResult result, Deadline until);

@@ -106,7 +106,7 @@ Result<Draft> draft_of(const std::string& sysfs, const Request& request)
 // A vcpu's, with the slot that QEMU has for it.
 Task<Result<Draft>> draft_of_vcpu(Engine& engine, const Draft& wanted, Deadline until)
 {
-    auto slots = co_await ask(engine.monitor(), "query-hotpluggable-cpus", "", until);
+    auto slots = co_await query(engine.monitor(), "query-hotpluggable-cpus", "", until);
     if (!slots) co_return std::move(slots).error();
     if (const auto few = listed(*slots, "query-hotpluggable-cpus"); !few) co_return few.error();
     co_return draft_attach_vcpu(*wanted.image_after, *slots);

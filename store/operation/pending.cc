@@ -73,7 +73,7 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
     std::string evidence = found.reason;
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
     if (first.draft.verb == Verb::add && *found.image == Image::after)
-        co_await ask_where(intents, until);
+        co_await query_addresses_of(intents, until);
     auto settled = co_await journal().settle(hold(), std::move(intents), *found.image,
                                              std::move(evidence), settle_deadline(until));
     if (!settled) co_return std::move(settled).error();

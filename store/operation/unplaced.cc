@@ -46,7 +46,7 @@ Task<Result<std::vector<std::string>>> learn_addresses(Store& store, DomainRow d
                                                   domain.subject(), asking);
     if (monitor)
         for (auto& one : unplaced)
-            one.address = co_await ask_addresses(*monitor, one.devices, asking);
+            one.address = co_await query_addresses(*monitor, one.devices, asking);
     for (const auto& one : unplaced)
         if (one.address.empty()) unknown.push_back(one.thing.name.text());
     if (unknown.size() == unplaced.size()) co_return unknown;

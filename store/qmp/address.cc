@@ -149,7 +149,7 @@ Task<Result<PlacedDevice>> ask_device(qmp::Monitor& monitor, std::string id, Dea
     for (const auto& property : placing_properties(device.types)) {
         const std::string arguments =
             "{\"path\":" + json_quote(path) + ",\"property\":" + json_quote(property) + "}";
-        auto value = co_await ask(monitor, "qom-get", arguments, until);
+        auto value = co_await query(monitor, "qom-get", arguments, until);
         if (!value) co_return std::move(value).error();
         device.values[property] = *std::move(value);
     }
@@ -161,7 +161,7 @@ Task<Result<PlacedDevice>> ask_device(qmp::Monitor& monitor, std::string id, Dea
     if (!device.usb_port.empty()) co_return device;
     // That property only says what was asked for; the port itself is in no object.
     const std::string command = R"({"command-line":"info usb"})";
-    auto printed = co_await ask(monitor, "human-monitor-command", command, until);
+    auto printed = co_await query(monitor, "human-monitor-command", command, until);
     if (!printed) co_return std::move(printed).error();
     if (json_type(*printed) == JsonType::string)
         device.usb_port = usb_port_of(json_decode_string(*printed), id);
@@ -170,8 +170,8 @@ Task<Result<PlacedDevice>> ask_device(qmp::Monitor& monitor, std::string id, Dea
 
 }  // namespace
 
-Task<std::string> ask_addresses(qmp::Monitor& monitor, std::vector<Product> products,
-                                Deadline until)
+Task<std::string> query_addresses(qmp::Monitor& monitor, std::vector<Product> products,
+                                  Deadline until)
 {
     until = std::min(until, Clock::now() + kLongestAsking);
     std::vector<std::pair<std::string, std::string>> found;

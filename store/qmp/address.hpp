@@ -38,8 +38,8 @@ struct PlacedDevice {
 /// Asks where the devices among `products` are. An object by device id, minified; "": there is
 /// nothing to say (no device with an id, or QEMU did not answer: then nothing is guessed).
 /// Sends queries only.
-Task<std::string> ask_addresses(qmp::Monitor& monitor, std::vector<Product> products,
-                                Deadline until);
+Task<std::string> query_addresses(qmp::Monitor& monitor, std::vector<Product> products,
+                                  Deadline until);
 
 /// `plan` with the places that `addresses` (an object by device id, or "") names for the devices
 /// that it makes. An argument that the plan has itself stays. Pure.

@@ -66,8 +66,8 @@ Task<Result<TypeByName>> children_of(Monitor& monitor, std::string_view path, De
 //    \ port1
 Task<Result<TypeByName>> netdevs(Monitor& monitor, Deadline until)
 {
-    auto answer =
-        co_await ask(monitor, "human-monitor-command", R"({"command-line":"info network"})", until);
+    auto answer = co_await query(monitor, "human-monitor-command",
+                                 R"({"command-line":"info network"})", until);
     if (!answer) co_return std::move(answer).error();
     if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
     const std::string text = json_decode_string(*answer);
@@ -144,8 +144,8 @@ Error no_answer(const std::string& command)
     return Error(Errc::protocol, "QEMU's answer to " + command + " is not what was asked for");
 }
 
-Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string arguments,
-                              Deadline until)
+Task<Result<std::string>> query(Monitor& monitor, std::string command, std::string arguments,
+                                Deadline until)
 {
     auto reply = co_await monitor.execute(command, std::move(arguments), until);
     if (!reply) co_return std::move(reply).error();
@@ -158,7 +158,7 @@ Task<Result<std::string>> ask(Monitor& monitor, std::string command, std::string
 Task<Result<QomMembers>> qom_members(Monitor& monitor, std::string path, Deadline until)
 {
     const std::string arguments = "{\"path\":" + json_quote(path) + "}";
-    auto answer = co_await ask(monitor, "qom-list", arguments, until);
+    auto answer = co_await query(monitor, "qom-list", arguments, until);
     if (!answer) co_return std::move(answer).error();
     const auto elements = listed(*answer, "qom-list");
     if (!elements) co_return elements.error();
@@ -198,12 +198,12 @@ Task<Result<TypeByName>> list_names(Monitor& monitor, std::string kind, Deadline
     if (kind == "object") co_return co_await children_of(monitor, kObjects, until);
     if (kind == "netdev") co_return co_await netdevs(monitor, until);
     if (kind == "chardev") {
-        auto answer = co_await ask(monitor, "query-chardev", "", until);
+        auto answer = co_await query(monitor, "query-chardev", "", until);
         if (!answer) co_return std::move(answer).error();
         co_return strings_of(*answer, "label", "query-chardev");
     }
     if (kind == "node") {
-        auto answer = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+        auto answer = co_await query(monitor, "query-named-block-nodes", R"({"flat":true})", until);
         if (!answer) co_return std::move(answer).error();
         co_return strings_of(*answer, "node-name", "query-named-block-nodes", "drv");
     }
@@ -219,9 +219,9 @@ Task<Result<TypeByName>> names_of_kind(Monitor& monitor, std::string kind, Deadl
     co_return names;
 }
 
-Task<Result<bool>> has_name(Monitor& monitor, Product product, Asked asked, Deadline until)
+Task<Result<bool>> has_name(Monitor& monitor, Product product, Freshness freshness, Deadline until)
 {
-    if (asked == Asked::if_new) {
+    if (freshness == Freshness::if_new) {
         monitor.catch_up();
         const auto* names = monitor.listing().names(product.kind, product.name);
         if (names) co_return names->contains(product.name);
@@ -237,7 +237,7 @@ Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
 {
     DescriptorSets found;
     ListBound bound(answer_to("query-fdsets"));
-    auto sets = co_await ask(monitor, "query-fdsets", "", until);
+    auto sets = co_await query(monitor, "query-fdsets", "", until);
     if (!sets) co_return std::move(sets).error();
     const auto elements = listed(*sets, "query-fdsets");
     if (!elements) co_return elements.error();
@@ -251,7 +251,7 @@ Task<Result<DescriptorSets>> descriptor_sets(Monitor& monitor, Deadline until)
         if (auto fits = bound.count(opaque.size()); !fits) co_return fits.error();
         found.opaque_of[*id] = opaque;
     }
-    auto nodes = co_await ask(monitor, "query-named-block-nodes", R"({"flat":true})", until);
+    auto nodes = co_await query(monitor, "query-named-block-nodes", R"({"flat":true})", until);
     if (!nodes) co_return std::move(nodes).error();
     auto files = strings_of(*nodes, "file", "query-named-block-nodes");
     if (!files) co_return std::move(files).error();
@@ -319,7 +319,7 @@ void see_through_snapshot(std::string_view inserted, Drives::Drive& drive)
 Task<Result<Drives>> query_drives(Monitor& monitor, Deadline until)
 {
     Drives found;
-    auto blocks = co_await ask(monitor, "query-block", "", until);
+    auto blocks = co_await query(monitor, "query-block", "", until);
     if (!blocks) co_return std::move(blocks).error();
     const auto elements = listed(*blocks, "query-block");
     if (!elements) co_return elements.error();

@@ -40,8 +40,8 @@ Result<std::vector<std::string_view>> listed(std::string_view answer, const std:
 
 /// The value of a query's reply; Protocol has checked it (size, depth, duplicate keys).
 /// Errors: protocol (silence, hang-up, a refusal).
-Task<Result<std::string>> ask(qmp::Monitor& monitor, std::string command, std::string arguments,
-                              Deadline until);
+Task<Result<std::string>> query(qmp::Monitor& monitor, std::string command, std::string arguments,
+                                Deadline until);
 [[nodiscard]] Error no_answer(const std::string& command);
 
 /// A member of a QOM object, as qom-list has it: "child<usb-tablet>", "link<bus>", "str" …
@@ -64,12 +64,13 @@ Task<Result<TypeByName>> names_of_kind(qmp::Monitor& monitor, std::string kind, 
 using qmp::DescriptorSets;
 Task<Result<DescriptorSets>> descriptor_sets(qmp::Monitor& monitor, Deadline until);
 
-enum class Asked {
+enum class Freshness {
     anew,    ///< what a guest may take away at any time
     if_new,  ///< by the list that the connection has, if it still stands
 };
 /// Whether QEMU has a thing of that kind and name.
-Task<Result<bool>> has_name(qmp::Monitor& monitor, Product product, Asked asked, Deadline until);
+Task<Result<bool>> has_name(qmp::Monitor& monitor, Product product, Freshness freshness,
+                            Deadline until);
 
 /// What is in the drives.
 struct Drives {

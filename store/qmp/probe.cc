@@ -146,7 +146,8 @@ Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline unti
     for (const auto& product : probe.products) {
         if (is_fdset(product)) continue;
         const bool may_go = verb == Verb::remove && !asked.contains(product.kind);
-        auto has = co_await has_name(monitor, product, may_go ? Asked::anew : Asked::if_new, until);
+        auto has = co_await has_name(monitor, product, may_go ? Freshness::anew : Freshness::if_new,
+                                     until);
         if (!has) co_return nothing_known(has.error().message);
         asked.insert(product.kind);
         (*has ? present : absent).push_back(product);

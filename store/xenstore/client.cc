@@ -23,6 +23,7 @@ namespace xlstore::xenstore {
 namespace {
 
 constexpr auto kQueueRetry = std::chrono::milliseconds(20);
+// 16 replies of 4 KiB at most are less than a Unix socket holds by default.
 constexpr std::size_t kWindowRequests = 16;
 
 constexpr std::string_view kSilentAdvice =
@@ -41,6 +42,8 @@ Error unreachable(const std::string& path, int number)
                  advice);
 }
 
+// R12: a reply that the protocol does not know proves nothing, neither that a node is there nor
+// that it is not.
 Error nonsense(const Request& request)
 {
     return Error(Errc::io,
@@ -175,6 +178,7 @@ Task<Result<Client>> Client::connect(Loop& loop, std::string path, Deadline unti
     for (;;) {
         ForkClosedFd socket;
         {
+            // A fork between socket() and the mark for closing would give the child a copy.
             const NoFork no_fork;
             socket = ForkClosedFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         }
@@ -286,6 +290,7 @@ Task<Result<std::vector<std::string>>> Client::directory_in_parts(std::string pa
         if (reply->error != 0) co_return refused("list " + path + " in parts", *reply);
         auto part = part_in(reply->value);
         if (!part) co_return nonsense(request);
+        // Parts of two moments put together would miss a name that was there all the time.
         if (!whole.empty() && part->generation != generation) {
             whole.clear();
             continue;
@@ -320,6 +325,7 @@ Task<Result<void>> Client::make(std::string path, Transaction in, Deadline until
 {
     auto reply = co_await ask_one(request::make(path, in), until);
     if (!reply) co_return std::move(reply).error();
+    // Made by another client just now is made, too.
     if (reply->error != 0 && reply->error != EEXIST) co_return refused("make " + path, *reply);
     co_return Result<void>();
 }
@@ -369,6 +375,7 @@ Task<Result<bool>> Client::commit(Transaction transaction, Deadline until)
 {
     auto reply = co_await ask_one(request::end(transaction, true), until);
     if (!reply) co_return std::move(reply).error();
+    // Another client changed what this transaction has read: the caller begins anew.
     if (reply->error == EAGAIN) co_return false;
     if (reply->error != 0) co_return refused("commit a transaction", *reply);
     co_return true;

@@ -23,11 +23,13 @@ public:
     Element(const Tree& tree, const XenDevice& device) : tree_(tree), device_(device) {}
 
     // As text; nothing: there is no such node, or it is empty.
+    // libxl writes a key without a value where it has none; an element has no such member then.
     [[nodiscard]] std::optional<std::string> text(std::string_view node)
     {
         const auto value = raw(node);
         if (!value || value->empty()) return std::nullopt;
         auto shown = text_of(*value);
+        // A document is UTF-8: bytes that are not could not be read back.
         if (!shown) wrong(node, "is no text");
         return shown;
     }
@@ -76,6 +78,8 @@ public:
             flaw_ = device_.name() + ": " + std::string(node) + " " + std::string(what);
     }
 
+    // The first flaw is told, and no element is made: half of one would be taken for the whole (R1
+    // wants an entry that describes the device).
     [[nodiscard]] XenElement made() &&
     {
         if (!flaw_.empty()) return {{}, std::move(flaw_)};
@@ -415,6 +419,7 @@ std::vector<XenPciDevice> xen_pci_devices(const Tree& tree, std::int64_t domid)
     return devices;
 }
 
+// What is shown may end up in a log; a password must not.
 std::string shown_element(std::string_view json)
 {
     const auto vnc = json_find(json, "vnc");
