@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Session bytes first, then the writer lock: a process that opens the store takes them the other
+// way round, under the writer lock, and one try of each waits for none. So two of these programs
+// cannot hold one lock each for ever.
 #include "recovery/base/alone.hpp"
 
 #include <thread>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A QEMU is taken for Xen's or the store's by its command line alone, and its note in the
+// environment: hints, both of them, and enough to name a process or to try its monitor. Whose it
+// is, is proved there (R11).
 #include "recovery/base/host_qemu.hpp"
 
 #include <algorithm>

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Three ways to a QEMU. Who may not even take a lock asks whether it is held, and goes no further.
+// A run that only looks takes the slow lock shared: it keeps out writers, whose QEMU would hear two
+// clients, and no other looker. A run that may act takes it for itself, once, without waiting; a
+// process that holds it will settle what is its own.
 #include "recovery/passes/reach.hpp"
 
 namespace xlstore::recovery {

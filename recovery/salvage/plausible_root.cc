@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The way down the leftmost children: all pages have to be of the tree's kind, and the first cell
+// that can be read decides by its number of columns. A schema row has five as well, and a type in
+// front: a tree of those is another one.
 #include "recovery/salvage/plausible_root.hpp"
 
 #include <string>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A prefix decides how a word is read. A bare one is tried as a domid, a uuid and a name, in this
+// order: numbers and uuids are given by Xen, and a name that looks like one of them can be said as
+// name:….
 #include "store/core/domain_word.hpp"
 
 #include <algorithm>

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
+//   1. What an earlier try left under the same name goes. The file is written with a rollback
+//      journal and synced at each commit: it has no log that would have to be renamed with it.
+//   2. Tables, the caller's rows, the steps that follow them, and numbers above those of the store
+//      that was there before (R17).
+//   3. Its header is switched to a log, since the first process to open it would otherwise write
+//      the file, and looking must not.
+//   4. The rename puts it in its place. The reserve is filled then, as far as the disk goes (R21).
 #include "store/database/new_database.hpp"
 
 #include <fcntl.h>
@@ -46,7 +53,7 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
         upgrade_tables(db);
         reconcile_new(db, path.substr(0, path.rfind('/')));
         // The first process to open it would otherwise change the file by way of a journal, and a journal
-        // that it left when it was killed is in the way of everybody who looks before writing.
+        // that it left when it was killed is in the way of each process that looks before it writes.
         db.execute("PRAGMA journal_mode = WAL");
     }
     for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since

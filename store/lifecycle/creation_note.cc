@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// One variable: domid, uuid and name, the name last because it may have spaces. It is read from
+// processes that the store did not start itself, so that each part is checked.
 #include "store/lifecycle/creation_note.hpp"
 
 #include <algorithm>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// SQLite locks bytes of two files: of the log's index those of its writer, checkpointer and
+// recovery, of the database those of its rollback modes, where readers' shared locks do not count.
+// A program that does not know the writer lock is found by these, and named.
 #include "store/lock/foreign_lock.hpp"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// /proc/locks is one line a lock, read in one piece. A line with "->" is a process that waits.
 #include "store/lock/kernel_locks.hpp"
 
 #include <fstream>

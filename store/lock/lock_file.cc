@@ -262,7 +262,7 @@ std::int64_t LockFile::generation(std::int64_t slot) const
     if (n <= 0) return 0;
     std::string_view line(bytes.data(), static_cast<std::size_t>(n));
     std::int64_t value = 0;
-    // What cannot be read is 0 for everybody, so that all still agree.
+    // What cannot be read is 0 for each process, so that all still agree.
     return parse_number(next_word(line), value) ? value : 0;
 }
 

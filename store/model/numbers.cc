@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// One line of text with a check sum (FNV-1a), written whole into a slot of a lock file: a line that
+// was torn by a power cut does not add up, and is none. It has inode and birth of the file that it
+// was written for, so that a copy of the file is not believed elsewhere (R17).
 #include "store/model/numbers.hpp"
 
 #include <algorithm>

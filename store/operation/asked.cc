@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Which devices a guest was asked for is a row of each product; a tray has none, so that the time
+// in the intent stands for it. An intent of an older state of the store waits for nothing: what its
+// guest was asked for then is not known to be pending.
 #include "store/operation/asked.hpp"
 
 #include <algorithm>

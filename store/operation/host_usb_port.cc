@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A document may name a USB device by the host's port ("busid"). QEMU is told bus and address,
+// which the device gets anew each time it is plugged in: they are looked up for each attach, and
+// kept beside the port, so that it can be seen later whether it is still the same device.
 #include "store/operation/host_usb_port.hpp"
 
 #include <utility>

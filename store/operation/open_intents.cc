@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Made before the intents are committed, with the shortest answer that will do: from the commit on
+// there must be an answer, and there may be no memory for a longer one (R18).
 #include "store/operation/open_intents.hpp"
 
 #include <new>

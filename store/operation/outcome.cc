@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// An intent that is no longer open ended in one of three ways, and history has which. What fails
+// because the domain was destroyed meanwhile is told as that, no matter which call noticed it
+// first: the caller has nothing to repeat (R8). An answer in doubt stays in doubt, since its number
+// must not be lost.
 #include "store/operation/outcome.hpp"
 
 #include "store/core/domain.hpp"

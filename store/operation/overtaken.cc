@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The intent is closed first, and what is there adopted second: between the two recovery finds a
+// device without an entry, and adopts it itself (5003). In the other order the entry would claim
+// products that the open intent still claims (R16).
 #include "store/operation/overtaken.hpp"
 
 #include <algorithm>

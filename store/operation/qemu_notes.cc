@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// Which nodes follow from class, key and JSON alone, so that recovery compares with the same list
+// that an operation writes. They are written in one transaction, and only while libxl's node of the
+// domain is there: without it the domain is gone from Xen, or was never libxl's, and these nodes
+// would stay for ever.
 #include "store/operation/qemu_notes.hpp"
 
 #include <algorithm>

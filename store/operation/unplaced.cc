@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The address of a device is asked for right after its attach. Where QEMU fell silent just then, or
+// the entry came in with a document, it is missing; it is asked for again where it is needed.
+// QEMU's silence is no error here: the things stay without an address, and are named.
 #include "store/operation/unplaced.hpp"
 
 #include <algorithm>

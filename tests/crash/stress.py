@@ -39,7 +39,7 @@ from worlds import Violation  # noqa: E402
 
 DOMIDS = (7, 8, 9)
 HANGS_SECONDS = 300.0       # an operation that takes longer, however often it was stopped, hangs
-STOP_SECONDS = 60.0         # for everybody to be seen stopped
+STOP_SECONDS = 60.0         # for each process to be seen stopped
 COVERAGE_TIMES = 10         # as many times --seconds may pass until everything was hit
 DONE_SHARE = 0.60           # of the operations that the state allowed
 LAST = 40                   # operations that a report shows
@@ -368,7 +368,7 @@ class Stress:
             hit = self.stops_itself(running) if number == STOPS_ITSELF else self.signal(running, number)
             if not hit:
                 return False
-            # A process that stopped within holds locks: everybody may be waiting for it.
+            # A process that stopped within holds locks: each other one may be waiting for it.
             delay = chance.uniform(0, {signal.SIGCONT: 0.5 * mean, signal.SIGSTOP: 1.2, STOPS_ITSELF: 0.3}.get(number, 0))
         return True
 
@@ -464,7 +464,7 @@ class Stress:
                         os.kill(pid, signal.SIGCONT)
 
     def breaches(self, settled=False):
-        """What is not as it has to be, seen while everybody is stopped."""
+        """What is not as it has to be, seen while all are stopped."""
         # The processes first: R13 wants the row before its QEMU.
         qemus, _ = judge.processes_with(self.directory)
         tables = judge.read_tables(self.store)

@@ -66,7 +66,7 @@ namespace step {
 [[nodiscard]] Step accept();
 /// Sends bytes as they are; every `$id` in them becomes the last line's id, with its quotes.
 [[nodiscard]] Step send(const std::string& bytes);
-/// The same so many times over; a long line need not be in anybody's memory for it.
+/// The same so many times over; a long line need not be in memory for it.
 [[nodiscard]] Step send_repeatedly(const std::string& bytes, std::size_t times);
 /// The same, each byte in a write of its own.
 [[nodiscard]] Step send_bytewise(const std::string& bytes);

@@ -265,7 +265,7 @@ TEST_F(LockFileTest, GenerationAndClaimLeaveEachOtherAlone)
     const auto looking = LockFile::open(path_, false);
     EXPECT_EQ(looking->generation(3), 999'999'999'999);
     EXPECT_EQ(looking->set_generation(3, 1).error().code, Errc::io);
-    // Damaged: the same for everybody.
+    // Damaged: the same for each process.
     test::write_file(path_, std::string(4096, 'x'));
     EXPECT_EQ(file.generation(3), 0);
 }
