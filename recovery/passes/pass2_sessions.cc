@@ -4,7 +4,7 @@
 // Checks     that a session's process holds its byte of the file `locks`   (2001).
 // Relies on  passes 3 and 4 having settled what dead sessions left open.
 // Leaves     rows of living sessions, and of dead ones that an open intent or a creation still
-// names.
+//            names.
 #include "recovery/passes/passes.hpp"
 
 namespace xlstore::recovery {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Pass 6: what lies and runs round the store.
 //
-// Checks     that sockets and logs in run/ belong to a domain                        (6001, 6002,
-// 6004),
-//            that a QEMU whose monitor is in run/ is the one that a row registered   (6003).
+// Checks     that sockets and logs in run/ belong to a domain              (6001, 6002, 6004);
+//            that a QEMU whose monitor is in run/ is the one that a row registered     (6003).
 // Relies on  pass 3, which finishes creations and destructions and speaks of rows whose QEMU is
-// dead. Leaves     sockets at which a process listens, every process, logs of failed creations (they
-// tell
-//            why), and what has no name that the store gives: that is another program's.
+//            dead.
+// Leaves     sockets at which a process listens, every process, logs of failed creations (they
+//            tell why), and what has no name that the store gives: that is another program's.
 #include <sys/stat.h>
 #include <unistd.h>
 

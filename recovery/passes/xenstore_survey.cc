@@ -2,8 +2,7 @@
 //   1. Each device of xenstore's is given to the entry that is it; one without a number to an entry
 //      of its class that is left.
 //   2. A device with an entry: is it whole, is it leaving, has its script run; of a thing of
-//   QEMU's,
-//      does its copy in xenstore say what QEMU showed.
+//      QEMU's, does its copy in xenstore say what QEMU showed.
 //   3. A device without: it is adopted, or what is left of it is told.
 //   4. An entry without a device is stale.
 //   PCI devices of a domain without a device model, and USB ports, are lists of their own.

@@ -2,8 +2,9 @@
 // One operation on a thing whose primary is xenstore. Its thing lock is the fast lock (R3), and it
 // has no intent: the entry is the record.
 //
-//   attach   fast lock { the device is not there -> entry, committed -> its nodes, one transaction
-//   } detach   fast lock { entry 'removing', committed -> online 0, state 5 }
+//   attach   fast lock { the device is not there -> entry, committed
+//                        -> its nodes, one transaction }
+//   detach   fast lock { entry 'removing', committed -> online 0, state 5 }
 //            the back end closes (state 6), or goes; without a lock, until the deadline
 //            fast lock { its nodes, one transaction -> the entry goes }
 //
