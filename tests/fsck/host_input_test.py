@@ -153,6 +153,15 @@ class Surroundings(HostTest):
         _, said, status = self.findings(host, "-n")
         self.assertEqual((status, json.loads(said.splitlines()[-1])["summary"]["domains"]), (0, 1), said)
 
+    def test_figures_for_monitoring_before_there_is_a_store(self):
+        host = self.host(state_of("xen_cd_insert_killed_after_change"))
+        file = pathlib.Path(host.place, "tmp/host.prom")
+        subprocess.run(["sh", HERE.parent.parent / "tools/systemd/xlstore-metrics", "--libxl", "--root", host.place, file],
+                       env={**host.environment, "PATH": f"{BIN}:/usr/bin:/bin"}, check=True)
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for line in ("xlstore_libxl_fsck_status 4", "xlstore_libxl_domains 1", "xlstore_libxl_problems 2"):
+            self.assertIn(line, lines)
+
     def test_without_xenstore_nothing_is_said_to_be_clean(self):
         host = self.host(pvh_state())
         host.environment["XENSTORED_PATH"] = f"{host.place}/none"
@@ -236,6 +245,72 @@ class Surroundings(HostTest):
                               text=True, check=False)
         self.assertEqual(done.returncode, 4, done.stdout)
         self.assertEqual(host.file("d").read_text(encoding="utf-8"), "{}\0")
+
+
+class BothWorlds(unittest.TestCase):
+    """A QEMU that is libxl's, and xlstore's operations on it: each keeps out of the other's way."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="xlb-")
+        self.addCleanup(directory.cleanup)
+        self.place = directory.name
+        self.lib = pathlib.Path(self.place, "var/lib/xen")
+        self.uuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"
+        for path in (self.lib, pathlib.Path(self.place, "run/xen")):
+            path.mkdir(parents=True)
+        self.image = f"{self.place}/a.iso"
+        pathlib.Path(self.image).write_bytes(b"\0" * 65536)
+        self.monitor = f"{self.place}/run/xen/qmp-libxl-7"
+        qemu = subprocess.Popen(
+            ["qemu-system-x86_64", "-S", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
+             "-drive", "if=none,readonly=on,id=ide-5632", "-device", "ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0",
+             "-qmp", f"unix:{self.monitor},server=on,wait=off"], stdin=subprocess.DEVNULL)
+        self.addCleanup(qemu.wait)
+        self.addCleanup(qemu.kill)
+        deadline = time.monotonic() + 60
+        while not os.path.exists(self.monitor):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+        document = pathlib.Path(self.place, "d.json")
+        document.write_text(json.dumps({
+            "c_info": {"type": "hvm", "name": "web", "uuid": self.uuid}, "b_info": {"type.hvm": {}},
+            "disks": [{"vdev": "hdc", "format": "empty", "is_cdrom": 1, "removable": 1, "pdev_path": ""}]}), encoding="utf-8")
+        self.xlstore("init")
+        self.xlstore("import", "7", str(document))
+        self.xlstore("register", "7", "--monitor", self.monitor)
+
+    def xlstore(self, *words, status=0):
+        done = subprocess.run([BIN / "xlstore", "--store", f"{self.place}/s", *words], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False,
+                              env={**os.environ, "XENSTORED_PATH": f"{self.place}/none"})
+        self.assertEqual(done.returncode, status, done.stdout)
+        return done.stdout
+
+    def lock(self, userid):
+        return self.lib / f"userdata-l.7.{self.uuid}.{userid}"
+
+    def test_each_of_libxls_locks_keeps_an_operation_out(self):
+        for userid in ("libxl-device-changes-lock", "qmp-socket-lock"):
+            with open(self.lock(userid), "w", encoding="utf-8") as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                said = self.xlstore("--timeout", "0.3", "insert", "7", "hdc", self.image, status=1)
+                self.assertIn(f"pid {os.getpid()}", said)
+        self.xlstore("insert", "7", "hdc", self.image)
+        self.assertEqual(list(self.lib.iterdir()), [])
+
+    def test_an_operation_holds_both_until_it_is_over(self):
+        process = subprocess.Popen([BIN / "xlstore", "--store", f"{self.place}/s", "insert", "7", "hdc", self.image],
+                                   stdout=subprocess.DEVNULL, env={**os.environ, "XLSTORE_STOP_AT": "qmp.after_send",
+                                                                   "XENSTORED_PATH": f"{self.place}/none"})
+        self.addCleanup(process.kill)
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        self.assertTrue(os.WIFSTOPPED(status))
+        for userid in ("libxl-device-changes-lock", "qmp-socket-lock"):
+            with open(self.lock(userid), "r+", encoding="utf-8") as tried:
+                self.assertRaises(BlockingIOError, fcntl.flock, tried, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.send_signal(signal.SIGCONT)
+        os.waitpid(process.pid, 0)
+        self.assertEqual(list(self.lib.iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ TEST(UnitsTest, SystemdTakesThem)
     const ScratchDirectory place;
     const std::string units = XLSTORE_SOURCE_DIR "/tools/systemd/";
     for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in",
-                             "xlstore-prune.service.in"}) {
+                             "xlstore-look-libxl.service.in", "xlstore-prune.service.in"}) {
         std::string text = read_file(units + unit);
         for (auto at = text.find('@'); at != std::string::npos; at = text.find('@', at)) {
             const auto slash = text.find('/', at);
@@ -224,14 +224,15 @@ TEST(UnitsTest, SystemdTakesThem)
         }
         write_file(place / fs::path(unit).stem(), text);
     }
-    for (const std::string timer : {"xlstore-look.timer", "xlstore-prune.timer"})
+    for (const std::string timer : {"xlstore-look.timer", "xlstore-look-libxl.timer", "xlstore-prune.timer"})
         write_file(place / timer, read_file(units + timer));
     write_file(place / "toolstack.service", "[Service]\nExecStart=/bin/true\n");
     fs::create_directory(place / "toolstack.service.d");
     write_file(place / "toolstack.service.d/guests.conf", read_file(units + "guests.conf"));
     for (const char* unit :
          {"xlstore-recover.service", "xlstore-look.service", "xlstore-look.timer",
-          "xlstore-prune.service", "xlstore-prune.timer", "toolstack.service"}) {
+          "xlstore-look-libxl.service", "xlstore-look-libxl.timer", "xlstore-prune.service",
+          "xlstore-prune.timer", "toolstack.service"}) {
         const Ran ran = run({"systemd-analyze", "verify", "--man=no", place / unit});
         EXPECT_TRUE(ended(ran, 0));
         EXPECT_EQ(ran.err, "");
