@@ -13,11 +13,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "store/core/domain.hpp"
 #include "store/core/store.hpp"
 #include "store/lifecycle/finish_creation.hpp"
+#include "store/lifecycle/registration.hpp"
 #include "xlstore/xlstore.h"
 
 namespace xlstore::capi {
@@ -60,6 +62,12 @@ public:
     void let_go() noexcept override { hold_.reset(); }
     /// Error order: its store was closed.
     Result<SlowHold*> hold();
+    /// For work of the store's own under it; nothing: its store was closed, or it is lent already.
+    [[nodiscard]] std::optional<SlowHold> lend() noexcept
+    {
+        return std::exchange(hold_, std::nullopt);
+    }
+    void give_back(SlowHold hold) noexcept { hold_.emplace(std::move(hold)); }
     [[nodiscard]] State& state() noexcept { return *state_; }
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
 
@@ -144,6 +152,8 @@ Result<std::vector<std::string>> texts_of(const char* const* texts, const char* 
 Result<DomainRow> domain_of(State& state, const char* word);
 /// "domain 7 (web) runs: ...", with its members. From what a creation ended with.
 Work created_work(Task<Result<Created>> task);
+/// What became of each thing, as xlstore_register() gives it.
+Answer registered_answer(const Registered& registered);
 /// A JSON array of these values.
 [[nodiscard]] std::string joined(const std::vector<std::string>& values);
 [[nodiscard]] char* new_string(std::string_view text);

@@ -82,14 +82,14 @@ void write_report(const Registered& registered, Answer& words)
     words.json = json_object(members);
 }
 
+}  // namespace
+
 Answer registered_answer(const Registered& registered)
 {
     Answer answer;
     in_words(answer, [&](Answer& words) { write_report(registered, words); });
     return answer;
 }
-
-}  // namespace
 
 // Shared by a creation in one call and one in steps (creation.cc): the same result has the same
 // members.

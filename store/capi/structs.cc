@@ -35,6 +35,11 @@ void xlstore_intention_init(xlstore_intention* intention, size_t size)
     init(intention, size, xlstore_intention XLSTORE_INTENTION_INIT);
 }
 
+void xlstore_carried_out_init(xlstore_carried_out* carried, size_t size)
+{
+    init(carried, size, xlstore_carried_out XLSTORE_CARRIED_OUT_INIT);
+}
+
 void xlstore_domain_info_init(xlstore_domain_info* info, size_t size)
 {
     init(info, size, xlstore_domain_info XLSTORE_DOMAIN_INFO_INIT);

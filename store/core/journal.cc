@@ -307,13 +307,14 @@ Result<Intent> Journal::open_one(const FastHold& fast, const SlowHold& hold, Dra
 }
 
 Task<Result<std::vector<Intent>>> Journal::open(SlowHold& hold, std::vector<Draft> drafts,
-                                                std::string monitor_path, Deadline until)
+                                                std::string monitor_path, Deadline until,
+                                                Ending ending)
 {
     std::vector<Intent> intents;
     auto done =
         co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
             if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
-            const bool in_batch = drafts.size() > 1;
+            const bool in_batch = drafts.size() > 1 && ending == Ending::as_one;
             for (auto& draft : drafts) {
                 auto intent = open_one(fast, hold, std::move(draft), monitor_path, in_batch);
                 if (!intent) return std::move(intent).error();
@@ -502,6 +503,14 @@ Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
     if (line.medium_before) line.medium_after = "";
     if (!evidence.empty()) add_history(line);
     return {};
+}
+
+void Journal::write_claimed(const FastHold& fast, const ThingName& name, const std::string& json)
+{
+    if (read_thing(store_.db(), fast.domain(), name)) return;
+    insert_entry(store_.db(), fast.domain(), name, "stale", json);
+    add_history(HistoryLine{fast.domain(), "claim", name, {}, "done", {},
+                            "an external document has it; it is not looked for yet"});
 }
 
 Result<void> Journal::write_back(const FastHold& fast, const ThingName& name,

@@ -21,17 +21,22 @@
 
 namespace xlstore {
 
+/// How several drafts of one commit end.
+enum class Ending { as_one, each };
+
 class Journal {
 public:
     explicit Journal(Store& store) : store_(store) {}
 
     /// Commit 1: entries and intents of one slow hold, all or none; several drafts become a batch,
-    /// which is settled as one. An add over an entry replaces it and keeps it in the intent: when
-    /// it fails, state, JSON and products are as they were (R16). Errors: gone (R8), lost (R15),
-    /// exists (an entry with that key, or a product's name taken by another thing), refused (the
-    /// document is closed), busy. Nothing has changed then.
+    /// which is settled as one, unless each is to have an end of its own. An add over an entry
+    /// replaces it and keeps it in the intent: when it fails, state, JSON and products are as they
+    /// were (R16). Errors: gone (R8), lost (R15), exists (an entry with that key, or a product's
+    /// name taken by another thing), refused (the document is closed), busy. Nothing has changed
+    /// then.
     Task<Result<std::vector<Intent>>> open(SlowHold& hold, std::vector<Draft> drafts,
-                                           std::string monitor_path, Deadline until);
+                                           std::string monitor_path, Deadline until,
+                                           Ending ending = Ending::as_one);
 
     /// Commit 2: closes intents, as they were opened or read under `hold`, with the image that was
     /// seen of all of them; R5 R6. The evidence goes into history. Errors: as above, or not_found,
@@ -63,6 +68,9 @@ public:
                                const std::vector<Product>& products, const std::string& evidence);
     Result<void> write_stale(const FastHold& fast, const ThingName& name,
                              const std::string& evidence);
+    /// An entry, stale, of what an external document has and the store lacks; one that is there
+    /// stays as it is. A look says whether it is present.
+    void write_claimed(const FastHold& fast, const ThingName& name, const std::string& json);
     /// A stale entry of xenstore's is present again, as it stands: its thing was seen under the
     /// fast lock. Errors: as above.
     Result<void> write_back(const FastHold& fast, const ThingName& name,

@@ -432,6 +432,18 @@ Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline
                                   "QEMU is dead; the document went last", until);
 }
 
+Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline until)
+{
+    auto lock =
+        co_await store.locks().acquire(store.loop(), LockKind::destroy, value_of(domain.id),
+                                       store.make_claim("destroy"), domain.subject(), until);
+    if (!lock) co_return std::move(lock).error();
+    const auto row = read_domain(store.db(), domain.id);
+    if (!row || row->state == DomainState::destroyed) co_return Result<void>();
+    if (auto seen = look_first(*row, Unseen::is_refused); !seen) co_return seen;
+    co_return co_await mark(store, *row, until);
+}
+
 Task<Result<void>> archive_domain(Store& store, DomainRow domain, std::string why, Deadline until)
 {
     co_return co_await end_domain(store, std::move(domain), false, Unseen::is_refused,

@@ -30,6 +30,11 @@ namespace xlstore {
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
                                   std::string why = "QEMU is dead; the document went last");
 
+/// The first step alone: from now on what attaches, edits or creates is refused (R8), and only a
+/// destruction is left: a later destroy, or recovery, goes on with it. For a toolstack that ends
+/// QEMU itself. Errors, with nothing changed: busy, store, io, as above.
+Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline until);
+
 /// The same, of a QEMU that cannot be looked at (Life::unknown: its pid namespace is not seen from
 /// here, /proc hides it) on the caller's word that it is dead. One that is seen alive is killed, as
 /// ever; one at whose monitor a process listens is not assumed dead. History tells that it was

@@ -19,6 +19,7 @@
 #include "store/lifecycle/first_contact.hpp"
 #include "store/model/document.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/operation/edit.hpp"
 #include "store/operation/survey.hpp"
 #include "store/qmp/qemu_command_line.hpp"
 #include "store/text/json_text.hpp"
@@ -190,6 +191,17 @@ private:
     }
 };
 
+Result<void> write_findings(Journal& journal, const FastHold& fast, const Findings& findings)
+{
+    for (const auto& w : findings.writings) {
+        auto written = w.json
+                           ? journal.write_present(fast, w.thing, *w.json, w.products, w.evidence)
+                           : journal.write_stale(fast, w.thing, w.evidence);
+        if (!written) return written;
+    }
+    return {};
+}
+
 // All of it, or nothing.
 Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
                        const qmp::Registration& registration, const std::string& log_path,
@@ -207,12 +219,7 @@ Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
         .bind(value_of(fast.domain()))
         .run();
     journal.add_history(HistoryLine{fast.domain(), "register", {}, {}, "done", {}, evidence});
-    for (const auto& w : findings.writings) {
-        auto written = w.json
-                           ? journal.write_present(fast, w.thing, *w.json, w.products, w.evidence)
-                           : journal.write_stale(fast, w.thing, w.evidence);
-        if (!written) return written;
-    }
+    if (auto written = write_findings(journal, fast, findings); !written) return written;
     // Of a creation: what is not QEMU's is as the document says, and so is what cannot be looked for.
     db.prepare(
           "UPDATE thing SET state = 'present', changed_us = ?1 WHERE domain = ?2 AND "
@@ -301,6 +308,79 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (auto note = other_uuid(*row, static_cast<pid_t>(qemu.pid))) done.notes.push_back(*std::move(note));
     if (!initial.known()) done.gap = line ? line->gap().value_or("") : line.error().message;
     co_return std::move(done);
+}
+
+namespace {
+
+// What an external document has and the store lacks. A thing that libxl cannot tell from others of its
+// kind is left out: whether the store has it cannot be told, either.
+Result<void> claim_external(Store& store, Journal& journal, const FastHold& fast,
+                            const Document& external)
+{
+    for (const auto& thing : external.things) {
+        const ThingName name{thing.device_class, thing.key};
+        if (!thing.has_identity || read_thing(store.db(), fast.domain(), name)) continue;
+        if (thing.primary == Primary::qemu) {
+            journal.write_claimed(fast, name, thing.json);
+            continue;
+        }
+        auto put = put_thing(store, fast, thing.device_class, thing.json, "claim");
+        if (!put) return put;
+    }
+    return {};
+}
+
+bool lacks_any(Db& db, DomainId domain, const Document& external)
+{
+    return std::ranges::any_of(external.things, [&](const DocumentThing& thing) -> bool {
+        return thing.has_identity && !read_thing(db, domain, {thing.device_class, thing.key});
+    });
+}
+
+// Is there anything to write beside what the entries say already?
+bool is_news(Db& db, DomainId domain, const Findings& findings)
+{
+    return std::ranges::any_of(findings.writings, [&](const Writing& w) -> bool {
+        const auto entry = read_thing(db, domain, w.thing);
+        return !w.evidence.empty() || !entry || entry->state != (w.json ? "present" : "stale");
+    });
+}
+
+}  // namespace
+
+Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor& monitor,
+                                     DomainRow domain, std::optional<Document> external,
+                                     Deadline until)
+{
+    Db& db = store.db();
+    if (auto open = check_open(db, domain.id); !open) co_return std::move(open).error();
+    if (external && external->uuid != domain.uuid)
+        co_return Error(Errc::invalid, domain.subject() + ": the document is that of uuid " +
+                                           external->uuid,
+                        "nothing was changed");
+    Journal journal(store);
+    if (external && lacks_any(db, domain.id, *external)) {
+        auto claimed = co_await journal.commit(
+            hold, "claim", until, [&](const FastHold& fast) -> Result<void> {
+                return claim_external(store, journal, fast, *external);
+            });
+        if (!claimed) co_return std::move(claimed).error();
+    }
+    auto there = co_await take_inventory(monitor, until);
+    if (!there) co_return std::move(there).error();
+    const auto initial = read_initial_devices(db, domain.id);
+    auto survey = co_await take_survey(db, domain.id, initial, *there, monitor, until);
+    if (!survey) co_return std::move(survey).error();
+    const Findings findings(*survey, initial);
+    if (is_news(db, domain.id, findings)) {
+        auto written = co_await journal.commit(
+            hold, "follow QEMU", until, [&](const FastHold& fast) -> Result<void> {
+                return write_findings(journal, fast, findings);
+            });
+        if (!written) co_return std::move(written).error();
+    }
+    Registered done{*read_domain(db, domain.id), findings.notes, {}};
+    co_return done;
 }
 
 Task<Result<void>> write_registration(Store& store, SlowHold& hold, qmp::Registration registration,

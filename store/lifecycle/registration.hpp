@@ -16,6 +16,8 @@
 
 #include "store/core/domain.hpp"
 #include "store/core/store.hpp"
+#include "store/model/document.hpp"
+#include "store/qmp/monitor.hpp"
 
 namespace xlstore {
 
@@ -64,6 +66,17 @@ struct Registered {
 /// the store.
 Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterRequest request,
                                        Deadline until);
+
+/// Brings a running domain in line under a slow hold, over a connection to the QEMU that is
+/// registered: queries only, and what is proved is written. `external`, if given, is a document
+/// that another toolstack keeps of the domain: what it has and the store lacks gets an entry first,
+/// which counts as stale until QEMU has shown it; one of xenstore's is present, as that document
+/// says. No entry goes, and a thing with an open intent is left alone. REQUIRES that row and
+/// monitor are those of the hold. Errors: gone, lost, busy, protocol, refused (the document is
+/// closed), invalid (`external` is another domain's). A commit that was made before an error stays.
+Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor& monitor,
+                                     DomainRow domain, std::optional<Document> external,
+                                     Deadline until);
 
 /// Writes a QEMU that a creation has started into its row, which is `creating` from then on (R11,
 /// R13). `mark`: store/lifecycle/creation_mark.hpp; empty: none, or no longer needed. Errors:

@@ -71,6 +71,11 @@ public:
     /// things only) are all done or none: what was done is undone backwards when one fails.
     Task<Outcome> operate(std::vector<Draft> drafts, Deadline until);
     Task<Outcome> operate(Draft draft, Deadline until);
+    /// What stands before each commit 1 (R16): an add finds nothing of its thing in QEMU, a removal
+    /// and a change find what the entry says, and the draft's plan follows what is left to do.
+    /// Errors, with nothing changed but what an earlier plan of an add had left: exists, refused,
+    /// protocol.
+    Task<Result<void>> check_before(Draft& draft, Deadline until);
     /// Is all that `draft` adds there already, by a present entry of the very same element? Then
     /// what the probe saw of it. Changes nothing.
     Task<std::optional<std::string>> is_there(Draft draft, Deadline until);
@@ -93,7 +98,6 @@ public:
     [[nodiscard]] Journal& journal() noexcept { return qemu_.journal(); }
 
 private:
-    Task<Result<void>> check_before(Draft& draft, Deadline until);
     Task<Result<void>> check_before_add(const Draft& draft, Deadline until);
     Task<void> query_addresses_of(std::vector<Intent>& added, Deadline until);
     Task<Outcome> run_and_settle(OpenIntents& open, const std::vector<Fd>& files, Deadline until);

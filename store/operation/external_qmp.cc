@@ -103,7 +103,8 @@ Result<void> check_monitor(const DomainRow& domain, const std::string& path)
         return Error(Errc::refused, domain.subject() + ": " + what + " (R11)",
                      "nothing was changed; if that should not be so, run 'xlfsck -n'");
     };
-    if (path != registered.path)
+    // By the socket, not by its name: /var/run/xen is /run/xen.
+    if (path != registered.path && file_identity(path) != registered.socket)
         return refused("the monitor " + json_shown(path) + " is not the registered one, " +
                        registered.path);
     switch (life_of(registered.qemu)) {
@@ -118,8 +119,8 @@ Result<void> check_monitor(const DomainRow& domain, const std::string& path)
         return refused("its QEMU (pid " + std::to_string(registered.qemu.pid) +
                        ") cannot be looked at from here");
     }
-    if (file_identity(path) != registered.socket)
-        return refused("the socket " + path + " is not the one that was registered");
+    if (file_identity(registered.path) != registered.socket)
+        return refused("the socket " + registered.path + " is not the one that was registered");
     return {};
 }
 

@@ -34,6 +34,7 @@ static void check_structs(void)
     SAME_AS(xlstore_open_options, XLSTORE_OPEN_OPTIONS_INIT, xlstore_open_options_init);
     SAME_AS(xlstore_call, XLSTORE_CALL_INIT, xlstore_call_init);
     SAME_AS(xlstore_intention, XLSTORE_INTENTION_INIT, xlstore_intention_init);
+    SAME_AS(xlstore_carried_out, XLSTORE_CARRIED_OUT_INIT, xlstore_carried_out_init);
     SAME_AS(xlstore_domain_info, XLSTORE_DOMAIN_INFO_INIT, xlstore_domain_info_init);
     SAME_AS(xlstore_recover_options, XLSTORE_RECOVER_OPTIONS_INIT, xlstore_recover_options_init);
     SAME_AS(xlstore_restore_options, XLSTORE_RESTORE_OPTIONS_INIT, xlstore_restore_options_init);

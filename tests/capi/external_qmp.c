@@ -213,6 +213,52 @@ static void check_changing(xlstore_hold* hold, const char* image)
     OK(xlstore_settle(hold, number, XLSTORE_SEEN_NEITHER, "the drive is empty", NULL));
 }
 
+/* The store looks. The other toolstack does nothing here (tests/integration/external_looks_test.cc). */
+static void check_looks(struct world* world, xlstore_hold* hold)
+{
+    xlstore_store* const s = world->store;
+    xlstore_intention i = intention_to_add(THING("seen"));
+    xlstore_carried_out done = XLSTORE_CARRIED_OUT_INIT;
+    xlstore_result* r = NULL;
+    int64_t number = 0;
+    INVALID(xlstore_look_and_intend(NULL, &i, 1, NULL, &number));
+    INVALID(xlstore_look_and_intend(hold, NULL, 1, NULL, &number));
+    INVALID(xlstore_look_and_intend(hold, &i, 0, NULL, &number));
+    INVALID(xlstore_look_and_intend(hold, &i, 1, NULL, NULL));
+    i.operation = 7;
+    INVALID(xlstore_look_and_intend(hold, &i, 1, NULL, &number));
+    i = intention_to_add(NULL);
+    INVALID(xlstore_look_and_intend(hold, &i, 1, NULL, &number));
+    i = intention_to_add(THING("seen"));
+    OK(xlstore_look_and_intend(hold, &i, 1, NULL, &number));
+    INVALID(xlstore_look_and_settle(hold, NULL, 1, NULL));
+    INVALID(xlstore_look_and_settle(hold, &done, 0, NULL));
+    INVALID(xlstore_look_and_settle(hold, &done, 1, NULL)); /* no evidence */
+    done.evidence = "nothing was sent";
+    STATUS(xlstore_look_and_settle(hold, &done, 1, NULL), XLSTORE_E_NOT_FOUND);
+    done.intent = number;
+    INVALID(xlstore_look_and_settle(NULL, &done, 1, NULL));
+    OK(xlstore_look_and_settle(hold, &done, 1, NULL));
+    CHECK(done.seen == XLSTORE_SEEN_BEFORE);
+    INVALID(xlstore_follow(NULL, NULL, NULL, NULL));
+    INVALID(xlstore_follow(hold, "{", NULL, NULL));
+    INVALID(xlstore_follow(hold, document_of(8), NULL, NULL)); /* another domain's */
+    OK(xlstore_follow(hold, NULL, NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), "\"adopted\"") != NULL);
+    xlstore_result_free(r);
+    OK(xlstore_hold_check(hold)); /* it came back each time */
+
+    INVALID(xlstore_adopt(NULL, 9, document_of(9), NULL, NULL, NULL));
+    INVALID(xlstore_adopt(s, 9, NULL, NULL, NULL, NULL));
+    INVALID(xlstore_adopt(s, 9, "[]", NULL, NULL, NULL));
+    OK(xlstore_adopt(s, 9, document_of(9), NULL, NULL, NULL));
+    OK(xlstore_adopt(s, 9, document_of(9), NULL, NULL, NULL));
+    INVALID(xlstore_mark_destroying(NULL, "domid:9", NULL, NULL));
+    STATUS(xlstore_mark_destroying(s, "domid:99", NULL, NULL), XLSTORE_E_NOT_FOUND);
+    OK(xlstore_mark_destroying(s, "domid:9", NULL, NULL));
+    OK(xlstore_destroy(s, "domid:9", NULL, NULL));
+}
+
 static void check_locking(struct world* world)
 {
     xlstore_store* const s = world->store;
@@ -268,6 +314,7 @@ void check_external_qmp(struct world* world)
     check_bad_intentions(hold);
     check_settling(world, hold);
     check_changing(hold, world->image);
+    check_looks(world, hold);
     xlstore_hold_release(hold);
     check_locking(world);
 

@@ -3,6 +3,7 @@
 // was sent, and after. In this process, over the library itself; QEMU is real.
 #include <signal.h>
 
+#include "store/core/domain.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 
+#include "store/core/domain.hpp"
 #include "recovery/runs/recover.hpp"
 #include "store/core/journal.hpp"
 #include "store/operation/operation.hpp"

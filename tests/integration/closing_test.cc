@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A document that is closed for a time, on a real QEMU: what would change it is refused, what has
 // to pass passes, and it stays closed until it is opened.
+#include "store/core/domain.hpp"
 #include "store/operation/edit.hpp"
 #include "tests/support/domain_test.hpp"
 

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "store/core/domain.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/operation/operation.hpp"

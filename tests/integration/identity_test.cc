@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a domain is called: renamed and preserved with a real QEMU, killed on the way, by many at
 // once.
+#include "store/core/domain.hpp"
 #include "store/operation/identity.hpp"
 
 #include <algorithm>

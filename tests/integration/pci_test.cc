@@ -4,6 +4,7 @@
 // 6.0). The operation runs in this process, which has the hypervisor's part.
 #include <filesystem>
 
+#include "store/core/domain.hpp"
 #include "recovery/runs/recover.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/journal.hpp"

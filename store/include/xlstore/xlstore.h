@@ -426,6 +426,64 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
+/* ---- External client: the store looks ------------------------------------------------------- *
+ *
+ *   xlstore_slow_lock -> xlstore_follow -> xlstore_look_and_intend -> the client's calls
+ *                     -> xlstore_look_and_settle -> xlstore_hold_release
+ *
+ * For a client that has another toolstack's functions do the work (libxl's), and has no connection
+ * of its own. Each of these connects to the registered monitor, proves the peer (R11), waits for
+ * the barrier (R12), looks, writes, and hangs up before it returns: between them the monitor is
+ * free, and the client's calls use it. Where the monitor is libxl's (/run/xen/qmp-libxl-N), they
+ * hold libxl's locks on its device changes and its monitor as long. They wait, and have no form
+ * with _start.
+ */
+
+/* Brings the domain in line with its QEMU, as xlstore_register does (its Result is that one's), and
+ * before that with `document`, which the other toolstack keeps of it (NULL: with QEMU alone): what
+ * it has and the store lacks gets an entry, stale until QEMU shows it. No entry goes; what has an
+ * open intent is left alone. Errors: invalid (another domain's document), refused (the document is
+ * closed, or R11), no_qemu, protocol, gone, lost, busy. */
+int32_t xlstore_follow(xlstore_hold* hold, const char* document, const xlstore_call* call,
+                       xlstore_result** result_out);
+/* Commit 1 of `count` intentions at once, each with an end of its own, after a look of the store's
+ * (monitor_path, monitor_fd and seen are not read). An earlier intent on such a thing is settled by
+ * that look first; a removal that waits for its guest is gone on with, and its number is the one
+ * given. `intents_out` has room for `count`. Errors as of xlstore_intend, but: refused or in_doubt
+ * with the number of an earlier intent that stays open. No intention is opened then. */
+int32_t xlstore_look_and_intend(xlstore_hold* hold, const xlstore_intention* intentions,
+                                size_t count, const xlstore_call* call, int64_t* intents_out);
+typedef struct xlstore_carried_out {
+    uint32_t struct_size;
+    int32_t seen;         /* set by the call: XLSTORE_SEEN_...; XLSTORE_SEEN_NOTHING: it is open */
+    int64_t intent;
+    const char* evidence; /* one line: what the client was told; never NULL */
+    const char* json;     /* the thing as the other toolstack saved it; NULL: as intended */
+    uint32_t asked;       /* 1: of a removal, the guest was asked to let go; while QEMU has the
+                             thing, the intent stays open and says so */
+    uint32_t reserved;
+} xlstore_carried_out;
+#define XLSTORE_CARRIED_OUT_INIT {sizeof(xlstore_carried_out), 0, 0, NULL, NULL, 0, 0}
+void xlstore_carried_out_init(xlstore_carried_out* carried, size_t size);
+/* Commit 2 of each, after a look of the store's: with the image that QEMU shows; what it shows to
+ * be half done is undone as far as QEMU lets it. Errors: in_doubt (at least one stays open: `seen`
+ * says which; the number is the first one's), not_found, invalid, and as of xlstore_settle. */
+int32_t xlstore_look_and_settle(xlstore_hold* hold, xlstore_carried_out* carried, size_t count,
+                                const xlstore_call* call);
+/* Takes over a running domain of another toolstack's: imports its document, if no living row has
+ * domid and uuid, and registers its QEMU, if none is that lives; sends nothing that changes QEMU
+ * (R19). A row of that domid with another uuid, whose QEMU is dead, is an earlier life: it is
+ * archived. `monitor_path` NULL: it has no QEMU. What fails leaves no new row. Result: as of
+ * xlstore_register. Errors: as of xlstore_import and xlstore_register. */
+int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
+                      const char* monitor_path, const xlstore_call* call,
+                      xlstore_result** result_out);
+/* The first step of a destruction alone, for a toolstack that ends QEMU itself: from now on what
+ * attaches or edits is refused (gone). xlstore_destroy, or recovery, goes on with it: it kills a
+ * QEMU that lives still. Errors as of xlstore_destroy. Result: {"result","domid"}. */
+int32_t xlstore_mark_destroying(xlstore_store* store, const char* domain, const xlstore_call* call,
+                                xlstore_result** result_out);
+
 /* ---- The document, and things under the fast lock ------------------------------------------- */
 
 /* The document as libxl itself would write it, byte for byte, and its revision: read at one moment,

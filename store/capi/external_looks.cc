@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+// Level two for a client that cannot look itself: the store connects, looks, writes, hangs up.
+#include "store/operation/external_looks.hpp"
+
+#include "store/base/limits.hpp"
+#include "store/capi/handle.hpp"
+#include "store/libxl/host_hold.hpp"
+#include "store/lifecycle/adoption.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore::capi {
+
+namespace {
+
+// A hold's engine over a connection of the store's own. The hold goes back when this ends.
+class Lent {
+public:
+    Lent(std::shared_ptr<Held> held, HeldQemu qemu)
+        : held_(std::move(held)), engine_(std::move(qemu))
+    {}
+    Lent(const Lent&) = delete;
+    Lent& operator=(const Lent&) = delete;
+    ~Lent() { held_->give_back(std::move(engine_.hold())); }
+    Engine& operator*() noexcept { return engine_; }
+    Engine* operator->() noexcept { return &engine_; }
+
+private:
+    std::shared_ptr<Held> held_;
+    Engine engine_;
+};
+
+// Connects before it borrows, so that what fails leaves the hold where it is.
+Task<Result<std::unique_ptr<Lent>>> borrow(std::shared_ptr<Held> held, Deadline until)
+{
+    auto hold = held->hold();
+    if (!hold) co_return hold.error();
+    Store& store = *held->state().store;
+    auto row = read_domain(store.db(), held->domain().id);
+    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+        co_return Error(Errc::gone,
+                        held->domain().subject() + " was destroyed or is being destroyed (R8)");
+    if (auto ok = Journal(store).still_held(**hold); !ok) co_return std::move(ok).error();
+    if (!row->registration)
+        co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
+                        "register it first");
+    libxl::HostDomain libxl_domain{row->domid, row->uuid};
+    auto host = co_await libxl::HostHold::take(store.loop(), row->registration->path,
+                                               std::move(libxl_domain), until);
+    if (!host) co_return std::move(host).error();
+    auto monitor =
+        co_await qmp::Monitor::connect(store.loop(), *row->registration, row->subject(), until);
+    if (!monitor) co_return std::move(monitor).error();
+    auto own = held->lend();
+    if (!own) co_return closed_error();
+    HeldQemu qemu(store, *std::move(row), *std::move(own), *std::move(monitor),
+                  *std::move(host));
+    co_return std::make_unique<Lent>(std::move(held), std::move(qemu));
+}
+
+Result<std::shared_ptr<Held>> held_by(const xlstore_hold* hold)
+{
+    if (!hold) return Error(Errc::invalid, "hold: NULL");
+    if (auto ok = hold->held->hold(); !ok) return ok.error();
+    return hold->held;
+}
+
+Result<Intention> intention_of(const xlstore_intention& given)
+{
+    Intention intention{};
+    switch (given.operation) {
+    case XLSTORE_ADD:
+        intention.verb = Verb::add;
+        break;
+    case XLSTORE_REMOVE:
+        intention.verb = Verb::remove;
+        break;
+    case XLSTORE_CHANGE:
+        intention.verb = Verb::change;
+        break;
+    default:
+        return Error(Errc::invalid,
+                     "intention: operation is none of XLSTORE_ADD, _REMOVE, _CHANGE");
+    }
+    auto device_class = text_of(given.device_class, "intention: device_class");
+    if (!device_class) return std::move(device_class).error();
+    if ((intention.verb == Verb::add) == (given.key != nullptr))
+        return Error(Errc::invalid, "intention: key is NULL for an add, and for nothing else");
+    if ((intention.verb == Verb::remove) != (given.json == nullptr))
+        return Error(Errc::invalid, "intention: json is NULL for a removal, and for nothing else");
+    intention.device_class = *std::move(device_class);
+    if (given.key) intention.key = given.key;
+    if (given.json) intention.json = given.json;
+    if (given.plan) intention.plan = given.plan;
+    return intention;
+}
+
+Result<std::vector<Intention>> intentions_of(const xlstore_intention* given, std::size_t count)
+{
+    if (!given || count == 0) return Error(Errc::invalid, "intentions: there are none");
+    std::vector<Intention> all;
+    for (std::size_t i = 0; i < count; ++i) {
+        auto one = taken(given + i, xlstore_intention XLSTORE_INTENTION_INIT, "intention");
+        if (!one) return one.error();
+        auto intention = intention_of(*one);
+        if (!intention) return std::move(intention).error();
+        all.push_back(*std::move(intention));
+    }
+    return all;
+}
+
+Work intend_by_look(std::shared_ptr<Held> held, std::vector<Intention> wanted, int64_t* out,
+                    Deadline until)
+{
+    auto lent = co_await borrow(std::move(held), until);
+    if (!lent) co_return std::move(lent).error();
+    auto ids = co_await look_and_open(***lent, std::move(wanted), until);
+    if (!ids) co_return std::move(ids).error();
+    Answer answer;
+    for (const auto id : *ids)
+        *out++ = value_of(id);
+    answer.intent = value_of(ids->front());
+    co_return answer;
+}
+
+Result<std::vector<CarriedOut>> carried_out(const xlstore_carried_out* given, std::size_t count)
+{
+    if (!given || count == 0) return Error(Errc::invalid, "carried_out: there are none");
+    std::vector<CarriedOut> all;
+    for (std::size_t i = 0; i < count; ++i) {
+        auto one = taken(given + i, xlstore_carried_out XLSTORE_CARRIED_OUT_INIT, "carried_out");
+        if (!one) return one.error();
+        auto evidence = text_of(one->evidence, "carried_out: evidence");
+        if (!evidence) return std::move(evidence).error();
+        CarriedOut done{IntentId(one->intent), *std::move(evidence), one->asked != 0, std::nullopt};
+        if (one->json) done.json = one->json;
+        all.push_back(std::move(done));
+    }
+    return all;
+}
+
+int32_t seen_of(const std::optional<Image>& image)
+{
+    if (!image) return XLSTORE_SEEN_NOTHING;
+    return *image == Image::before  ? XLSTORE_SEEN_BEFORE
+           : *image == Image::after ? XLSTORE_SEEN_AFTER
+                                    : XLSTORE_SEEN_NEITHER;
+}
+
+Work settle_by_look(std::shared_ptr<Held> held, std::vector<CarriedOut> done,
+                    xlstore_carried_out* given, Deadline until)
+{
+    auto lent = co_await borrow(std::move(held), until);
+    if (!lent) co_return std::move(lent).error();
+    auto looked = co_await look_and_settle(***lent, std::move(done), until);
+    if (!looked) co_return std::move(looked).error();
+    std::optional<Error> open;
+    for (const auto& one : *looked) {
+        (given++)->seen = seen_of(one.image);
+        if (one.image || open) continue;
+        open = Error(Errc::in_doubt,
+                     (**lent)->domain().subject() + ": intent " +
+                         std::to_string(value_of(one.intent)) + " stays open: " + one.reason,
+                     "wait for it ('xlstore wait'), or leave it to recovery");
+        open->intent = value_of(one.intent);
+    }
+    if (open) co_return *std::move(open);
+    co_return Answer{};
+}
+
+Work follow_work(std::shared_ptr<Held> held, std::optional<Document> external, Deadline until)
+{
+    auto lent = co_await borrow(std::move(held), until);
+    if (!lent) co_return std::move(lent).error();
+    Engine& qemu = ***lent;
+    auto followed = co_await follow_qemu(qemu.store(), qemu.hold(), qemu.monitor(), qemu.domain(),
+                                         std::move(external), until);
+    if (!followed) co_return std::move(followed).error();
+    co_return registered_answer(*followed);
+}
+
+Work adopt_work(Task<Result<Registered>> task)
+{
+    auto adopted = co_await std::move(task);
+    if (!adopted) co_return std::move(adopted).error();
+    co_return registered_answer(*adopted);
+}
+
+Work mark_work(Store& store, DomainRow domain, Deadline until)
+{
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        words.message = domain.subject() + " is to be destroyed";
+        words.json =
+            json_object({{"result", json_quote("done")}, {"domid", std::to_string(domain.domid)}});
+    });
+    auto marked = co_await mark_destroying(store, std::move(domain), until);
+    if (!marked) co_return std::move(marked).error();
+    co_return answer;
+}
+
+// The waiting form of work under a hold, whose store is the hold's.
+template <class Prepare>
+int32_t wait_under_hold(xlstore_hold* hold, xlstore_result** out, Prepare prepare) noexcept
+{
+    int32_t outcome = XLSTORE_OK;
+    const int32_t called = guarded([&]() -> Result<void> {
+        auto held = held_by(hold);
+        if (!held) return held.error();
+        auto work = prepare(*held);
+        if (!work) return work.error();
+        if (auto order = LockOrder::may_block(); !order) return order;
+        outcome = finish_waiting((*held)->state(), *std::move(work), out);
+        return {};
+    });
+    return called == XLSTORE_OK ? outcome : called;
+}
+
+}  // namespace
+
+}  // namespace xlstore::capi
+
+using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is its C face
+
+int32_t xlstore_look_and_intend(xlstore_hold* hold, const xlstore_intention* intentions,
+                                size_t count, const xlstore_call* call, int64_t* intents_out)
+{
+    return wait_under_hold(
+        hold, nullptr, [&](const std::shared_ptr<Held>& held) -> xlstore::Result<Work> {
+            if (!intents_out) return xlstore::Error(xlstore::Errc::invalid, "intents_out: NULL");
+            auto wanted = intentions_of(intentions, count);
+            if (!wanted) return wanted.error();
+            const auto until = deadline_of(call, xlstore::limits::operation_timeout);
+            if (!until) return until.error();
+            return intend_by_look(held, *std::move(wanted), intents_out, *until);
+        });
+}
+
+int32_t xlstore_look_and_settle(xlstore_hold* hold, xlstore_carried_out* carried, size_t count,
+                                const xlstore_call* call)
+{
+    return wait_under_hold(
+        hold, nullptr, [&](const std::shared_ptr<Held>& held) -> xlstore::Result<Work> {
+            auto done = carried_out(carried, count);
+            if (!done) return done.error();
+            for (size_t i = 0; i < count; ++i)
+                carried[i].seen = XLSTORE_SEEN_NOTHING;
+            const auto until = deadline_of(call, xlstore::limits::operation_timeout);
+            if (!until) return until.error();
+            return settle_by_look(held, *std::move(done), carried, *until);
+        });
+}
+
+int32_t xlstore_follow(xlstore_hold* hold, const char* document, const xlstore_call* call,
+                       xlstore_result** result_out)
+{
+    return wait_under_hold(
+        hold, result_out, [&](const std::shared_ptr<Held>& held) -> xlstore::Result<Work> {
+            std::optional<xlstore::Document> external;
+            const auto until = deadline_of(call, xlstore::limits::operation_timeout);
+            if (!until) return until.error();
+            if (document) {
+                auto parsed = xlstore::parse_document(document, document_name(call));
+                if (!parsed) return std::move(parsed).error();
+                external = *std::move(parsed);
+            }
+            return follow_work(held, std::move(external), *until);
+        });
+}
+
+int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
+                      const char* monitor_path, const xlstore_call* call,
+                      xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) -> xlstore::Result<Work> {
+        auto text = text_of(document, "document");
+        if (!text) return std::move(text).error();
+        const auto until = deadline_of(call, xlstore::limits::operation_timeout);
+        if (!until) return until.error();
+        xlstore::Adoption adoption{domid, *std::move(text), document_name(call),
+                                   monitor_path ? monitor_path : ""};
+        return adopt_work(adopt_domain(*state.store, std::move(adoption), *until));
+    });
+}
+
+int32_t xlstore_mark_destroying(xlstore_store* store, const char* domain, const xlstore_call* call,
+                                xlstore_result** result_out)
+{
+    return wait_for(store, result_out, [&](State& state) -> xlstore::Result<Work> {
+        const auto until = deadline_of(call, xlstore::limits::operation_timeout);
+        if (!until) return until.error();
+        auto row = domain_of(state, domain);
+        if (!row) return row.error();
+        return mark_work(*state.store, *std::move(row), *until);
+    });
+}

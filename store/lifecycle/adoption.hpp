@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// Taking over a domain that another toolstack made and goes on with: its document and its QEMU come
+// into the store in one call, and nothing that changes QEMU is sent (R19).
+#ifndef XLSTORE_STORE_LIFECYCLE_ADOPTION_HPP_
+#define XLSTORE_STORE_LIFECYCLE_ADOPTION_HPP_
+
+#include <cstdint>
+#include <string>
+
+#include "store/core/store.hpp"
+#include "store/lifecycle/registration.hpp"
+
+namespace xlstore {
+
+struct Adoption {
+    std::int64_t domid;
+    std::string document;
+    std::string what;          ///< what messages call the document
+    std::string monitor_path;  ///< "": the domain has no QEMU
+};
+
+/// The document is imported, if no living row has its domid and uuid, and the QEMU registered as
+/// register_qemu() does; one that is registered already stays as it is. A row of that domid with
+/// another uuid is an earlier life of the domid: it is archived, if its QEMU is proved dead or it
+/// has none. What fails leaves no row that was not there before. Errors: as of import_domain() and
+/// register_qemu(); exists (the QEMU of the earlier life is not known to be dead).
+Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_LIFECYCLE_ADOPTION_HPP_

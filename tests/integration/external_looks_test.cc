@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+// A client whose looks the store takes: another toolstack's calls change QEMU between two of them (here
+// the test does, over QEMU's second monitor), and the store says what is there. Also after the client died.
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/support/domain_test.hpp"
+#include "xlstore/xlstore.h"
+
+namespace xlstore::test {
+namespace {
+
+using std::string;
+
+string last_error()
+{
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_last_error(&error);
+    return string(error.message) + " (" + xlstore_status_name(error.status) + ")";
+}
+
+class ExternalLooksTest : public DomainTest {
+protected:
+    void SetUp() override
+    {
+        ASSERT_EQ(xlstore_open(store_.path().c_str(), nullptr, &handle_), XLSTORE_OK) << last_error();
+        take_lock();
+    }
+    void TearDown() override
+    {
+        xlstore_hold_release(hold_);
+        xlstore_close(handle_);
+    }
+    void take_lock()
+    {
+        ASSERT_EQ(xlstore_slow_lock(handle_, "domid:7", "test", nullptr, &hold_), XLSTORE_OK)
+            << last_error();
+    }
+    // As a client that dies: its session goes, its intents stay.
+    void die_and_come_back()
+    {
+        xlstore_hold_release(hold_);
+        xlstore_close(handle_);
+        hold_ = nullptr;
+        ASSERT_EQ(xlstore_open(store_.path().c_str(), nullptr, &handle_), XLSTORE_OK) << last_error();
+    }
+    static string disk(const string& path)
+    {
+        return path.empty() ? R"({"pdev_path":"","vdev":"hdc","format":"empty","removable":1,"is_cdrom":1})"
+                            : R"({"pdev_path":")" + path +
+                                  R"(","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1})";
+    }
+    int64_t intend(int32_t operation, const char* device_class, const char* key, const string& json,
+                   int32_t expected = XLSTORE_OK)
+    {
+        xlstore_intention i = XLSTORE_INTENTION_INIT;
+        i.operation = operation;
+        i.device_class = device_class;
+        i.key = key;
+        i.json = json.empty() ? nullptr : json.c_str();
+        int64_t number = 0;
+        EXPECT_EQ(xlstore_look_and_intend(hold_, &i, 1, nullptr, &number), expected) << last_error();
+        return number;
+    }
+    int32_t settle(int64_t intent, const char* json = nullptr, bool asked = false)
+    {
+        xlstore_carried_out done = XLSTORE_CARRIED_OUT_INIT;
+        done.intent = intent;
+        done.evidence = "the other toolstack said 0";
+        done.json = json;
+        done.asked = asked ? 1 : 0;
+        status_ = xlstore_look_and_settle(hold_, &done, 1, nullptr);
+        return done.seen;
+    }
+    void put_in(const string& path)
+    {
+        EXPECT_TRUE(contains(qmp(domain_.judge(), "blockdev-change-medium",
+                                 R"({"id": "ide-5632", "filename": ")" + path +
+                                     R"(", "format": "raw"})"),
+                             "return"));
+    }
+    void add_controller(const string& id)
+    {
+        EXPECT_TRUE(contains(qmp(domain_.judge(), "device_add",
+                                 R"({"driver": "nec-usb-xhci", "id": ")" + id + R"("})"),
+                             "return"));
+    }
+    static constexpr const char* kController =
+        R"({"type":"devicemodel","devid":5,"version":3,"ports":8})";
+
+    xlstore_store* handle_ = nullptr;
+    xlstore_hold* hold_ = nullptr;
+    int32_t status_ = 0;
+};
+
+TEST_F(ExternalLooksTest, WhatTheOtherToolstackDidIsSeen)
+{
+    const auto intent = intend(XLSTORE_CHANGE, "disks", "hdc", disk(domain_.image('b')));
+    put_in(domain_.image('b'));
+    EXPECT_EQ(settle(intent), XLSTORE_SEEN_AFTER);
+    EXPECT_EQ(status_, XLSTORE_OK);
+    EXPECT_EQ(cell("SELECT json ->> 'pdev_path' FROM thing WHERE key = 'hdc'"), domain_.image('b'));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(ExternalLooksTest, SuccessWithoutAnEffectIsNotBelieved)
+{
+    const auto intent = intend(XLSTORE_ADD, "usbctrls", nullptr, kController);
+    EXPECT_EQ(settle(intent), XLSTORE_SEEN_BEFORE);
+    EXPECT_EQ(status_, XLSTORE_OK);
+    EXPECT_EQ(entry("5"), "");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(ExternalLooksTest, ThingIsKeptAsTheOtherToolstackSavedIt)
+{
+    const char* saved = R"({"type":"devicemodel","devid":5,"version":3,"ports":15})";
+    const auto intent = intend(XLSTORE_ADD, "usbctrls", nullptr, kController);
+    add_controller("xenusb-5");
+    EXPECT_EQ(settle(intent, saved), XLSTORE_SEEN_AFTER);
+    EXPECT_EQ(cell("SELECT json FROM thing WHERE key = '5'"), saved);
+    // Another thing's is refused, and the intent stays.
+    const auto removal = intend(XLSTORE_REMOVE, "usbctrls", "5", "");
+    settle(removal, R"({"type":"devicemodel","devid":6,"version":3,"ports":15})");
+    EXPECT_EQ(status_, XLSTORE_E_INVALID);
+    EXPECT_EQ(cell("SELECT count(*) FROM intent"), "1");
+}
+
+TEST_F(ExternalLooksTest, GuestThatKeepsItLeavesTheIntentOpen)
+{
+    const auto add = intend(XLSTORE_ADD, "usbctrls", nullptr, kController);
+    add_controller("xenusb-5");
+    EXPECT_EQ(settle(add), XLSTORE_SEEN_AFTER);
+    const auto removal = intend(XLSTORE_REMOVE, "usbctrls", "5", "");
+    EXPECT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id": "xenusb-5"})"), "return"));
+    EXPECT_EQ(settle(removal, nullptr, true), XLSTORE_SEEN_NOTHING);
+    EXPECT_EQ(status_, XLSTORE_E_IN_DOUBT);
+    EXPECT_EQ(entry("5"), "removing");
+    EXPECT_TRUE(contains(cell("SELECT note FROM intent"), "the guest was asked to let go"));
+    // The same removal again goes on with that one.
+    EXPECT_EQ(intend(XLSTORE_REMOVE, "usbctrls", "5", ""), removal);
+    EXPECT_EQ(cell("SELECT asked_us IS NOT NULL FROM intent"), "1");
+}
+
+TEST_F(ExternalLooksTest, IntentOfADeadClientIsTakenOver)
+{
+    intend(XLSTORE_CHANGE, "disks", "hdc", disk(domain_.image('b')));
+    put_in(domain_.image('b'));
+    die_and_come_back();
+    take_lock();
+    const auto intent = intend(XLSTORE_CHANGE, "disks", "hdc", disk(domain_.image('a')));
+    EXPECT_EQ(cell("SELECT medium_after FROM history WHERE operation = 'change' AND outcome = 'done'"),
+              domain_.image('b'));
+    EXPECT_EQ(settle(intent), XLSTORE_SEEN_BEFORE);
+    EXPECT_EQ(cell("SELECT json ->> 'pdev_path' FROM thing WHERE key = 'hdc'"), domain_.image('b'));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(ExternalLooksTest, ForeignMediumIsFollowedFirst)
+{
+    put_in("/dev/null");
+    xlstore_result* result = nullptr;
+    EXPECT_EQ(xlstore_follow(hold_, nullptr, nullptr, &result), XLSTORE_OK) << last_error();
+    EXPECT_TRUE(contains(xlstore_result_json(result), "/dev/null"));
+    xlstore_result_free(result);
+    EXPECT_EQ(cell("SELECT json ->> 'pdev_path' FROM thing WHERE key = 'hdc'"), "/dev/null");
+    // A second look has nothing to write.
+    const auto epoch = cell("SELECT epoch FROM domain");
+    EXPECT_EQ(xlstore_follow(hold_, nullptr, nullptr, nullptr), XLSTORE_OK);
+    EXPECT_EQ(cell("SELECT epoch FROM domain"), epoch);
+    // Recovery settles an intent over it, though its client died before it did anything.
+    intend(XLSTORE_CHANGE, "disks", "hdc", disk(domain_.image('b')));
+    die_and_come_back();
+    EXPECT_TRUE(ended(fsck({"-p"}), 1));
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(ExternalLooksTest, WhatAnExternalDocumentHasGetsAnEntry)
+{
+    add_controller("xenusb-5");
+    string document = xl({"export", "7"}).out;
+    const string more = R"("usbctrls":[{"type":"devicemodel","devid":5,"version":3,"ports":8},)"
+                        R"({"type":"devicemodel","devid":6,"version":3,"ports":8}],)"
+                        R"("vtpms":[{"devid":0}],"on_poweroff":)";
+    const auto at = document.find("\"on_poweroff\":");
+    if (at == string::npos)
+        document.insert(document.rfind('}'), "," + more + "\"destroy\"");
+    else
+        document.replace(at, string("\"on_poweroff\":").size(), more);
+    EXPECT_EQ(xlstore_follow(hold_, document.c_str(), nullptr, nullptr), XLSTORE_OK) << last_error();
+    EXPECT_EQ(entry("5"), "present");  // QEMU has it
+    EXPECT_EQ(entry("6"), "stale");    // QEMU has it not
+    EXPECT_EQ(cell("SELECT state FROM thing WHERE class = 'vtpms'"), "present");
+    EXPECT_TRUE(contains(domain_.devices(), "xenusb-5"));
+}
+
+TEST_F(ExternalLooksTest, SeveralIntentsHaveOneCommitAndEachAnEnd)
+{
+    const auto epoch = std::stoi(cell("SELECT epoch FROM domain"));
+    const string second = R"({"type":"devicemodel","devid":6,"version":3,"ports":8})";
+    xlstore_intention both[2] = {XLSTORE_INTENTION_INIT, XLSTORE_INTENTION_INIT};
+    for (auto& one : both) {
+        one.operation = XLSTORE_ADD;
+        one.device_class = "usbctrls";
+    }
+    both[0].json = kController;
+    both[1].json = second.c_str();
+    int64_t numbers[2] = {};
+    ASSERT_EQ(xlstore_look_and_intend(hold_, both, 2, nullptr, numbers), XLSTORE_OK) << last_error();
+    EXPECT_EQ(std::stoi(cell("SELECT epoch FROM domain")), epoch + 1);
+    add_controller("xenusb-6");
+    xlstore_carried_out done[2] = {XLSTORE_CARRIED_OUT_INIT, XLSTORE_CARRIED_OUT_INIT};
+    for (int i = 0; i < 2; ++i) {
+        done[i].intent = numbers[i];
+        done[i].evidence = "one of two";
+    }
+    EXPECT_EQ(xlstore_look_and_settle(hold_, done, 2, nullptr), XLSTORE_OK) << last_error();
+    EXPECT_EQ(done[0].seen, XLSTORE_SEEN_BEFORE);
+    EXPECT_EQ(done[1].seen, XLSTORE_SEEN_AFTER);
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(ExternalLooksTest, MonitorIsKnownByItsSocketNotItsName)
+{
+    const string registered = cell("SELECT monitor_path FROM domains");
+    const string other = store_.directory() / "run-by-another-name";
+    ASSERT_EQ(symlink((store_.path() + "/run").c_str(), other.c_str()), 0);
+    const string path = other + registered.substr(registered.rfind('/'));
+    xlstore_intention i = XLSTORE_INTENTION_INIT;
+    i.operation = XLSTORE_ADD;
+    i.device_class = "usbctrls";
+    i.json = kController;
+    i.seen = XLSTORE_SEEN_BEFORE;
+    i.monitor_path = path.c_str();
+    int64_t number = 0;
+    ASSERT_EQ(xlstore_intend(hold_, &i, nullptr, &number), XLSTORE_OK) << last_error();
+    EXPECT_EQ(xlstore_settle(hold_, number, XLSTORE_SEEN_BEFORE, "nothing was sent", nullptr),
+              XLSTORE_OK);
+    i.monitor_path = domain_.judge().c_str();
+    EXPECT_EQ(xlstore_intend(hold_, &i, nullptr, &number), XLSTORE_E_REFUSED);
+}
+
+TEST_F(ExternalLooksTest, MarkedForDestructionTakesNothingMore)
+{
+    ASSERT_EQ(xlstore_mark_destroying(handle_, "domid:7", nullptr, nullptr), XLSTORE_OK)
+        << last_error();
+    EXPECT_EQ(cell("SELECT state FROM domain"), "destroying");
+    EXPECT_EQ(is_alive(domain_.qemu_pid()), true);
+    intend(XLSTORE_ADD, "usbctrls", nullptr, kController, XLSTORE_E_GONE);
+    xlstore_hold_release(hold_);
+    hold_ = nullptr;
+    EXPECT_EQ(xlstore_destroy(handle_, "domid:7", nullptr, nullptr), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT state FROM domain"), "destroyed");
+    EXPECT_FALSE(is_alive(domain_.qemu_pid()));
+}
+
+/// Another toolstack's domain, and an empty store.
+class AdoptTest : public testing::Test {
+protected:
+    int32_t adopt(const string& document, const string& monitor)
+    {
+        return xlstore_adopt(handle_, 9, document.c_str(), monitor.empty() ? nullptr : monitor.c_str(),
+                             nullptr, nullptr);
+    }
+    void SetUp() override
+    {
+        ASSERT_EQ(xlstore_open(store_.path().c_str(), nullptr, &handle_), XLSTORE_OK) << last_error();
+    }
+    void TearDown() override { xlstore_close(handle_); }
+    string cell(const string& query) { return sql(store_.path(), query); }
+
+    ScratchStore store_;
+    ScratchStore other_;
+    ScratchDomain domain_{other_};  // its QEMU is another store's; its second monitor is adopted
+    xlstore_store* handle_ = nullptr;
+};
+
+TEST_F(AdoptTest, DocumentAndQemuComeInByOneCallAndQemuStaysAsItWas)
+{
+    const string document = read_file(domain_.material().document);
+    // Nothing is left of an adoption that fails.
+    EXPECT_NE(adopt(document, other_.directory() / "no-monitor"), XLSTORE_OK);
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "0");
+
+    const auto before = state_of(domain_.judge());
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(state_of(domain_.judge()), before);
+    EXPECT_EQ(cell("SELECT qemu_pid FROM domains"), std::to_string(domain_.qemu_pid()));
+    // Again: it is there.
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
+}
+
+TEST_F(AdoptTest, EarlierLifeOfTheDomidIsArchivedOnceItsQemuIsDead)
+{
+    const string document = read_file(domain_.material().document);
+    string next = document;
+    const auto at = next.find(domain_.material().uuid);
+    ASSERT_NE(at, string::npos);
+    next[at] = next[at] == 'a' ? 'b' : 'a';
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS);  // its QEMU lives
+    ASSERT_EQ(kill(domain_.qemu_pid(), SIGKILL), 0);
+    // Its threads end after the first of them.
+    EXPECT_TRUE(wait_until(std::chrono::seconds(20), [&] { return adopt(next, "") == XLSTORE_OK; }))
+        << last_error();
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'destroyed'"), "1");
+}
+
+}  // namespace
+}  // namespace xlstore::test
