@@ -253,7 +253,7 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
     {
         Db db(made, Db::Mode::read_write, Durability::power);
         db.execute("PRAGMA journal_mode = DELETE");
-        Transaction transaction(db);
+        xlstore::Transaction transaction(db);
         reconcile_place(db, seen, place_at(directory));
         transaction.commit();
         db.execute("PRAGMA journal_mode = WAL");

@@ -347,7 +347,7 @@ void DamagedDatabase::make_schema_anew()
         Db db(scratch_, Db::Mode::read_write);
         sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
         db.execute("PRAGMA writable_schema = ON");
-        Transaction transaction(db);
+        xlstore::Transaction transaction(db);
         // A table WITHOUT ROWID is kept as an index.
         auto objects = model.prepare(
             "SELECT type, name, tbl_name, rootpage, sql, type = 'index' OR sql LIKE '%WITHOUT "
