@@ -19,6 +19,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 MEMORY_MB = 4000
+COMPILER = "tcc" if shutil.which("tcc") else "gcc"
 SKIPPED = 77
 
 # name, file, definitions
@@ -84,9 +85,8 @@ def explore(name, file, definitions, mutant=False):
             return done.stdout
 
         run("spin", "-a", *flags, str(HERE / (file + ".pml")))
-        # Compiling takes longer than exploring.
-        run("gcc", "-O0", "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MB}",
-            "-o", "pan", "pan.c")
+        # Compiling takes longer than exploring: tcc takes 0.05 s, and gcc -O0 2.5 s.
+        run(COMPILER, "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MB}", "-o", "pan", "pan.c")
         # A mutant that gets stuck is no matter: a claim has to break.
         return run("./pan", "-m100000", *(["-E"] if mutant else []))
 
