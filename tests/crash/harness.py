@@ -3,7 +3,7 @@
 """Kills xlstore at its 1st, 2nd, 3rd … system-call stop, on a real QEMU, until a run survives.
 
   harness.py --bin BUILD/bin [--operations insert,eject,…] [--share 1/10 [--start S]] [--jobs 2]
-             [--seconds T] [--every-stop] [--number N] [--log FILE] [--keep]
+             [--seconds T] [--every-stop] [--number N] [--violations N] [--log FILE] [--keep]
   harness.py --bin BUILD/bin --two-deep [--second N] [as above]
   harness.py --bin BUILD/bin --retry [as above]
   harness.py --self-test [--bin BUILD/bin]
@@ -45,7 +45,6 @@ from worlds import Violation, World  # noqa: E402
 
 RENEW_KILLS = 25            # kills that one store and QEMU live through
 AGAIN_KILLS = 20            # every so many, the operation is run to its end after the recovery
-VIOLATIONS_MAX = 5          # of one operation, before it is given up
 SURVIVALS = 2               # in a row: the number of stops varies by a few from run to run
 
 
@@ -165,7 +164,7 @@ class Harness:
                     if world:
                         self.drop(world, keep=True)
                         world = None
-                    if len(result.violations) >= VIOLATIONS_MAX:
+                    if len(result.violations) >= self.options.violations:
                         result.survived_at = f"given up at {number}"
                         break
         finally:
@@ -290,6 +289,7 @@ def main():
     parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
     parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
     parser.add_argument("--seconds", type=float, help="begin no kill after so many seconds")
+    parser.add_argument("--violations", type=int, default=5, help="of one operation, before it is given up")
     parser.add_argument("--jobs", type=int, default=2)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--skip-pure", action="store_true", help="leave out stops that change nothing outside (default)")

@@ -35,7 +35,7 @@ class Guard:
 def harness(name, rule, operation, share, reason, *more):
     return Guard(name, rule, " ".join(("kill harness,", operation, *more)),
                  ("{python}", str(ROOT / "tests/crash/harness.py"), "--bin", "{bin}", "--operations", operation,
-                  "--share", share, "--start", "1", *more), reason)
+                  "--share", share, "--start", "1", "--violations", "1", *more), reason)
 
 
 def failed(test, reason):
@@ -108,9 +108,9 @@ GUARDS = (
     unit("copy of a document", "R22", "RetiredTest.DocumentComesBackAsItWasExportedInTheLayoutThatItCameIn",
          "no retired document of a domain"),
     integration("undo", "3", "OperationTest.UndoesItsStepsWhenALaterOneIsRefused", r"state_of\(domain_\.judge\(\)\)[\s\S]*?c0"),
-    Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60"),
+    Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60", "--first"),
           r"was acknowledged, and it is as after"),
-    Guard("cut synced before zeros", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60"),
+    Guard("cut synced before zeros", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60", "--first"),
           r"its rows are those of no commit"),
 )
 
