@@ -94,6 +94,7 @@ public:
 private:
     // What the sanitizer keeps back of what was freed would count as ours.
     const Environment kEnvironment{{"ASAN_OPTIONS", "quarantine_size_mb=1"}};
+    const MemoryWatch watch_;
     ScratchStore store_;
     Material material_{store_.directory(), 7, "web"};
     Peer peer_{material_};

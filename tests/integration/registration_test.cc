@@ -468,12 +468,13 @@ TEST_F(RegistrationTest, AListWithoutEndIsRefusedAndChangesNothing)
     const ScriptedPeer peer(monitor, script({handshake(), {step::serve(answers)}}));
     import();
     const auto rows = dump(store_.path());
+    const MemoryWatch watch;
     const Ran plain = xl({"list"});
     const Ran ran = xl({"--json", "register", "7", "--monitor", monitor});
     EXPECT_TRUE(ended(ran, 1));
     EXPECT_EQ(member(ran.out, "$.error.code"), "protocol");
     EXPECT_EQ(dump(store_.path()), rows);
-    EXPECT_LT(ran.memory_kib, plain.memory_kib + 60 * 1024);
+    EXPECT_LT(ran.memory_kib(), plain.memory_kib() + 60 * 1024);
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ Ran run(const Words& command, const Environment& environment, const std::string&
         give_up("cannot give input to " + command[0]);
     in_near.reset();
     Ran ran;
+    if (MemoryWatch::any()) ran.most_kib = 0;
     const pid_t pid = spawn(command, environment, {in_far.get(), out_far.get(), err_far.get()});
     out_far.reset();
     err_far.reset();
@@ -78,7 +79,7 @@ Ran run(const Words& command, const Environment& environment, const std::string&
         std::array<pollfd, 3> fds = {pollfd{out_near.get(), POLLIN, 0},
                                      pollfd{err_near.get(), POLLIN, 0},
                                      pollfd{pidfd.get(), POLLIN, 0}};
-        ran.memory_kib = std::max(ran.memory_kib, memory_of(pid));
+        if (ran.most_kib) ran.most_kib = std::max(*ran.most_kib, memory_of(pid));
         const auto left =
             std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())
                 .count();
@@ -86,7 +87,8 @@ Ran run(const Words& command, const Environment& environment, const std::string&
             ::kill(pid, SIGKILL);
             ran.err += "(killed by the test: it did not end in time)";
         }
-        if (poll(fds.data(), fds.size(), left > 0 ? kMemoryPoll : 1000) < 0) continue;
+        const int patience = left <= 0 ? 1000 : ran.most_kib ? kMemoryPoll : static_cast<int>(left);
+        if (poll(fds.data(), fds.size(), patience) < 0) continue;
         ended = fds[2].revents != 0;
         while (drain(out_near.get(), ran.out)) {
         }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "tests/support/process.hpp"
@@ -18,8 +19,22 @@ struct Ran {
     int status = -1;  ///< exit status; 128 + signal when it was killed
     std::string out;
     std::string err;
-    /// The most that it had resident, as far as it was seen while it ran (every 2 ms).
-    long memory_kib = 0;
+    /// The most that it had resident, as far as it was seen while it ran (every 2 ms). Throws
+    /// where there was no MemoryWatch.
+    [[nodiscard]] long memory_kib() const { return most_kib.value(); }
+    std::optional<long> most_kib;
+};
+/// While there is one, run() looks at the memory of what it runs, every 2 ms.
+class MemoryWatch {
+public:
+    MemoryWatch() { ++watches_; }
+    MemoryWatch(const MemoryWatch&) = delete;
+    MemoryWatch& operator=(const MemoryWatch&) = delete;
+    ~MemoryWatch() { --watches_; }
+    [[nodiscard]] static bool any() { return watches_ > 0; }
+
+private:
+    static inline int watches_ = 0;
 };
 /// Runs a command to its end with these additions to the environment; killed at the deadline.
 Ran run(const Words& command, const Environment& environment = {}, const std::string& input = {},
