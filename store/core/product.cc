@@ -85,6 +85,7 @@ Result<void> all_free(Db& db, DomainId domain, std::int64_t thing, const ThingNa
     return {};
 }
 
+// A detach claims what its entry has already: the row is there, and gets what the plan says of it.
 void insert_products(Db& db, DomainId domain, std::int64_t thing, const char* image,
                      const std::vector<Product>& products)
 {

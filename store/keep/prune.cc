@@ -102,6 +102,7 @@ std::vector<std::int64_t> doomed_rows(Db& db, const Table& table, const Limits& 
     return ids;
 }
 
+// What the row takes, not what the file loses: SQLite keeps free pages for later rows.
 std::int64_t bytes_of(Db& db, const char* sql, std::int64_t id)
 {
     auto row = db.prepare(sql).bind(id);
@@ -262,6 +263,8 @@ private:
     {
         Pruned pruned{Kept::history};
         auto limits = limits_of(Kept::history, options_);
+        // An automatic run lets it grow past its bound for a while, and then deletes many rows at
+        // once instead of a few at each run.
         if (options_.only_when_due) limits.count += bound_of(Kept::history).slack;
         auto below = history_below(store_.db(), limits);
         if (options_.only_when_due && below > 0)
@@ -284,6 +287,7 @@ private:
             if (std::exchange(first, false)) note_begun(Pruned{Kept::history});
             return drop_history(below);
         };
+        // Between two slices the writer lock is free, and other processes commit.
         for (bool more = true; more && pruned.complete;) {
             const auto sliced = co_await store_.with_writer_lock("prune", until_, section);
             if (!sliced) co_return sliced.error();
@@ -389,6 +393,7 @@ private:
         // Where the disk is too full for that it is left out: they make the room.
         if (!options_.dry_run && !files.empty()) (void)co_await guarded(begin(pruned));
         for (const auto& file : files) {
+            // Gone already: another process prunes, too.
             if (!options_.dry_run && unlink(file.path.c_str()) != 0 && errno != ENOENT)
                 co_return Error(Errc::io, file.path.string() + ": " + errno_text(errno));
             add(pruned, file.bytes);

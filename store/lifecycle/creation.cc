@@ -41,6 +41,7 @@ constexpr auto kCleanUp = std::chrono::seconds(10);
 // R14: a destruction that came before this creation wins, once.
 bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std::string& boot_id)
 {
+    // Those that are over go on the way: no other process looks at them.
     db.prepare("DELETE FROM tombstone WHERE boot_id <> ? OR until_us < ?")
         .bind(boot_id)
         .bind(since_boot_us())
@@ -243,6 +244,7 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
     auto row = co_await store.with_writer_lock(
         "create", until, [&](const WriterHold& writer) -> Result<NewRow> {
             NewRow fresh;
+            // R17: a file in run/ may be all that a lost database has left of an incarnation.
             raise_ids_above_names(store, writer);
             if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
                 XLSTORE_TRACE("forestalled", 0);
@@ -253,6 +255,8 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
             auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
             if (!id) return std::move(id).error();
             insert_carried(store.db(), *id, *carried, "adding");
+            // In the transaction of the row: recovery never sees it without its creator's lock, and
+            // does not take it for abandoned.
             auto hold = store.slow_lock_of_new(writer, *id, "create");
             if (!hold) return std::move(hold).error();
             fresh.domain = *read_domain(store.db(), *id);

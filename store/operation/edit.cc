@@ -80,6 +80,7 @@ void update_thing(Db& db, std::int64_t id, const DocumentThing& thing)
         .run();
 }
 
+// Most keep their place: a document that is written back unchanged dirties no page for it.
 void move_thing(Db& db, std::int64_t id, std::int64_t position)
 {
     db.prepare("UPDATE thing SET position = ?1 WHERE id = ?2 AND position <> ?1")
@@ -167,6 +168,7 @@ void write_array(Db& db, DomainId domain, std::vector<const DocumentThing*> elem
     const Matching matching(elements, std::move(entries));
     std::vector<const ThingRow*> behind;
     for (const auto* entry : matching.left()) {
+        // R1: no edit of the document takes away the entry of what is in QEMU.
         if (entry->primary == "qemu") {
             behind.push_back(entry);
             continue;
@@ -179,6 +181,7 @@ void write_array(Db& db, DomainId domain, std::vector<const DocumentThing*> elem
         const auto* entry = matching.entry_of(i);
         const bool of_qemu =
             elements[i]->primary == Primary::qemu || (entry != nullptr && entry->primary == "qemu");
+        // R3: only an attach makes an entry of QEMU's, under the slow lock.
         if (entry == nullptr && of_qemu) continue;
         DocumentThing thing = *elements[i];
         thing.position = position++;
@@ -208,6 +211,8 @@ void add_line(Store& store, HistoryLine line)
 }
 
 // The new text of b_info, with the avail_vcpus of the old one while class vcpus has entries.
+// attach and detach change that number under the slow lock, and the caller may have read the
+// document before.
 std::string b_info_text(Db& db, DomainId domain, std::string text)
 {
     auto row = db.prepare(
