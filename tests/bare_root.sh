@@ -45,7 +45,7 @@ mkdir "$root/xlstore"
 tar -C "$tree" --exclude=./.git --exclude='./build*' -cf - . | tar -C "$root/xlstore" --no-same-owner -xf -
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 
-# In the new namespaces, as $1 root, $2 features that are left out, then ctest's arguments.
+# In the new namespaces, as $1 root, $2 features that are omitted, then ctest's arguments.
 # shellcheck disable=SC2016  # read there
 inside='
 set -eu

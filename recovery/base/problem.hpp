@@ -147,7 +147,7 @@ struct Problem {
     Exit if_left;               ///< the bit when it is not fixed
 };
 
-/// A living process is at work: it is named even where notes are left out.
+/// A living process is at work: it is named even where notes are omitted.
 [[nodiscard]] bool names_an_owner(Code code) noexcept;
 
 [[nodiscard]] std::span<const Problem> problems();

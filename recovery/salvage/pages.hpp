@@ -27,7 +27,7 @@ struct Cell {
 
 class Pages {
 public:
-    /// @param bytes      of the whole file; what is behind the last whole page is left out
+    /// @param bytes      of the whole file; what is behind the last whole page is omitted
     /// @param page_size  of its pages
     Pages(std::string bytes, std::size_t page_size)
         : bytes_(std::move(bytes)), page_size_(page_size)

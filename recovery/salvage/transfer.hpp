@@ -25,7 +25,7 @@ inline constexpr std::int64_t kIdsAhead = 100'000;
 inline constexpr std::int64_t kEpochsAhead = 1'000'000;
 inline constexpr std::int64_t kMostCommits = std::int64_t{1} << 53;
 
-// R1 R5. Neither taken for present, since it may have been removed, nor left out.
+// R1 R5. Neither taken for present, since it may have been removed, nor omitted.
 inline constexpr const char* kDoubtful =
     "it was read where nothing proves that it had not been removed before; ";
 

@@ -2,7 +2,7 @@
 // Most keys are rows of kKeys: a class, where the key stands, its name, the member of the JSON that
 // it says, and how. What is more than that (a disk's back end, the lists of displays and sound
 // cards, the ports of a USB controller) is a function of its class in kXenstoreClasses. What libxl
-// leaves out is left out: a key without a value is no key.
+// omits is omitted: a key without a value is no key.
 #include "store/classes/xenstore_device.hpp"
 
 #include <algorithm>

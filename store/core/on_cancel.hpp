@@ -39,7 +39,7 @@ private:
 }  // namespace detail
 
 /// Runs `work`. If it is cancelled, the store is left `say()`, an Error, which is called after all
-/// that `work` stands on has been destroyed; what it throws is dropped, and the answer is `code`
+/// that `work` depends on has been destroyed; what it throws is dropped, and the answer is `code`
 /// without words. Of several in one another the outermost has the last word. Nothing is said of a
 /// task that was never started.
 template <class T, class Say>

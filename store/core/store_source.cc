@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // In this order: what the directory remembers is read before the database, which is ahead of it; a
-// log of another state beside the database is put aside or left out; a private copy is made where
+// log of another state beside the database is put aside or omitted; a private copy is made where
 // SQLite would have to make a file; then kind, version and place are read through a connection that
 // writes nothing. Only a database of xlstore's own, of a version that this release knows, in its
 // own place, is opened to be written to.
@@ -109,7 +109,7 @@ Result<void> Source::read_a_copy()
     return {};
 }
 
-// The log of another state beside it: put aside, or left out of what is read.
+// The log of another state beside it: put aside, or omitted of what is read.
 Result<void> Source::pass_log(Displaced why, const Locks& locks, Deadline until)
 {
     if (writes() && !reconcile_) return displaced_error(directory_, why);

@@ -158,9 +158,9 @@ private:
 
 Result<std::unique_ptr<PrivateCopy>> PrivateCopy::make(const std::string& database)
 {
-    const char* wished = std::getenv("TMPDIR");
+    const char* named = std::getenv("TMPDIR");
     std::unique_ptr<PrivateCopy> copy;
-    for (const char* place : {wished, "/tmp", "/dev/shm"})
+    for (const char* place : {named, "/tmp", "/dev/shm"})
         if (place && *place && !copy) copy = make_empty(place);
     if (!copy)
         return Error(

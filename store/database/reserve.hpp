@@ -27,7 +27,7 @@ namespace xlstore {
 /// What a commit may take when the disk is full.
 enum class Room {
     ordinary,  ///< what is left beside the reserve
-    half,      ///< half of the reserve too: a copy (R22) that can be left out
+    half,      ///< half of the reserve too: a copy (R22) that can be omitted
     reserve    ///< the reserve too: destruction, settling, recovery, and the opening of a session
 };
 

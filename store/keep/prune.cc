@@ -390,7 +390,7 @@ private:
         std::erase_if(files, [&](const AsideFile& file) -> bool {
             return file.at_us >= limits.before_us && kept++ < limits.count;
         });
-        // Where the disk is too full for that it is left out: they make the room.
+        // Where the disk is too full for that it is omitted: they make the room.
         if (!options_.dry_run && !files.empty()) (void)co_await guarded(begin(pruned));
         for (const auto& file : files) {
             // Gone already: another process prunes, too.

@@ -41,7 +41,7 @@ struct UndoneRow {
 };
 
 /// In the order in which they are put back: the newest first. Those that were put back earlier are
-/// left out. Errors: not_found (no such run, or it is pruned); refused, naming the first domain
+/// omitted. Errors: not_found (no such run, or it is pruned); refused, naming the first domain
 /// that moved on, or the row that cannot be put back; busy, lost, gone. What was put back of
 /// domains before the one that the error names stays so, and is named; of that one nothing was
 /// changed.

@@ -37,7 +37,7 @@ struct DocumentFile {
 [[nodiscard]] Result<void> write_document_bytes(const HostDirectories& where,
                                                 const HostDomain& domain, std::string_view bytes);
 
-/// The userdata files there, by domid, uuid and name; what is called otherwise is left out. Error
+/// The userdata files there, by domid, uuid and name; what is called otherwise is omitted. Error
 /// io: the directory cannot be listed.
 [[nodiscard]] Result<std::vector<UserdataName>> list_userdata(const std::string& directory);
 

@@ -289,7 +289,7 @@ Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, st
         copy == Copy::kept ? Room::half : Room::reserve);
 }
 
-// R21 before R22: a destruction comes to its end on a full disk. Its copy is left out where there
+// R21 before R22: a destruction comes to its end on a full disk. Its copy is omitted where there
 // is no room for it, and history says so.
 Task<Result<void>> let_document_go(Store& store, DomainRow domain, std::string why, Deadline until)
 {

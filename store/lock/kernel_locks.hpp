@@ -19,7 +19,7 @@ struct LockedRange {
 
 /// The ranges of `text`, written as /proc/locks is, of files with that inode. The device is not
 /// compared: some file systems show another one there than stat(2) does, and to call a lock held
-/// that is not does less harm than the other way round. Waiters are left out.
+/// that is not does less harm than the other way round. Waiters are omitted.
 [[nodiscard]] std::vector<LockedRange> locked_ranges(std::string_view text, std::uint64_t inode);
 
 /// The same of the kernel's list as it is now. Error io: it cannot be read.

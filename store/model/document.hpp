@@ -70,7 +70,7 @@ Result<Document> parse_document(std::string_view text, std::string_view what);
 Result<void> check_identified(const Document& document, std::string_view what);
 
 /// The whole document, minified: members by rank, things by class and position. An array without
-/// things is left out, as libxl leaves it out, and so are things of a class that is in no document.
+/// things is omitted, as libxl omits it, and so are things of a class that is in no document.
 /// A thing whose array no member stands for is not dropped: its array comes last.
 [[nodiscard]] std::string document_text(const std::vector<DocumentMember>& members,
                                         const std::vector<DocumentThing>& things);

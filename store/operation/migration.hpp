@@ -29,7 +29,7 @@ struct OutgoingDocument {
 };
 
 /// The document of what a running domain has, for a QEMU that takes its place: stale entries are
-/// left out, since a creation would attach them there and the two QEMUs would differ. `name`: what
+/// omitted, since a creation would attach them there and the two QEMUs would differ. `name`: what
 /// it is to be called there (as a rule NAME--incoming).
 /// A PV or PVH domain needs no QEMU: what it has is in xenstore.
 /// Errors: busy (an intent is open: what its thing is, is not known); invalid (no name);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // From the unmanaged devices of a QEMU to entries:
 //
-//   1. block_graph: which node stands on which, from the one query that says so.
+//   1. block_graph: which node depends on which, from the one query that says so.
 //   2. Each device is asked for the properties that name a back end or a link (see_device).
-//   3. Grouping gives a back end to the device that names it, a node to the top that stands on it;
-//      what has a known owner is left out.
+//   3. Grouping gives a back end to the device that names it, a node to the top that depends on it;
+//      what has a known owner is omitted.
 //   4. A USB or PCI device, a USB controller, or a processor, becomes an entry of its class
 //      (class_rebuild.hpp); anything else one of class `qemu` with its products, so that one detach
 //      takes out all of it.

@@ -25,7 +25,7 @@ struct Proposal {
 /// The unmanaged among what is `there`, grouped. What libxl has a class for becomes an entry of
 /// that class, everything else one of class `qemu` without steps. `is_taken`: there is an entry of
 /// that name already. Block nodes that belong to something known (a file below an image, a drive's
-/// medium) are left out. Errors: protocol (QEMU did not say enough).
+/// medium) are omitted. Errors: protocol (QEMU did not say enough).
 Task<Result<std::vector<Proposal>>> propose(qmp::Monitor& monitor, const Inventory& there,
                                             std::vector<Product> unmanaged,
                                             std::function<bool(const ThingName&)> is_taken,

@@ -58,7 +58,7 @@ Chosen parse(std::string_view text) noexcept
     return chosen;
 }
 
-bool wished(const char* variable, std::size_t row, std::uint64_t passing) noexcept
+bool is_chosen(const char* variable, std::size_t row, std::uint64_t passing) noexcept
 {
     // Read each time and not remembered: a harness forks and sets it in the child.
     const char* text = std::getenv(variable);
@@ -85,8 +85,8 @@ void crash_point_passed(std::size_t row) noexcept
         for (auto& count : passings)
             count = 0;
     const std::uint64_t passing = passings[row].fetch_add(1) + 1;
-    if (wished("XLSTORE_STOP_AT", row, passing)) ::kill(::getpid(), SIGSTOP);
-    if (!wished("XLSTORE_CRASH_AT", row, passing)) return;
+    if (is_chosen("XLSTORE_STOP_AT", row, passing)) ::kill(::getpid(), SIGSTOP);
+    if (!is_chosen("XLSTORE_CRASH_AT", row, passing)) return;
     // SIGKILL runs no handler and no destructor, and the kernel closes what was open: just what
     // happens to a toolstack that is killed.
     ::kill(::getpid(), SIGKILL);

@@ -3,7 +3,7 @@
 // with each of them, or stop (SIGSTOP), so that others meet it there. Compiled in only with
 // XLSTORE_CRASH_POINTS; otherwise a point is no code at all, but its name is checked all the same.
 //
-//   XLSTORE_CRASH_AT=NAME[:N]   die at this process's Nth passing of NAME (1 if left out)
+//   XLSTORE_CRASH_AT=NAME[:N]   die at this process's Nth passing of NAME (1 if omitted)
 //   XLSTORE_STOP_AT=NAME[:N]    stop there, until SIGCONT comes
 // Each may be several, with commas between them.
 //

@@ -181,7 +181,7 @@ Result<std::string> Protocol::send(const Request& request)
                          " is to carry has " + std::to_string(payload.size()) +
                          " bytes with its path, and a message of xenstore has room for " +
                          std::to_string(limits::xenstore_payload_bytes_max));
-    // 0 is left out, so that an empty reply to a request without an id cannot be meant.
+    // 0 is omitted, so that an empty reply to a request without an id cannot be meant.
     if (++last_id_ == 0) last_id_ = 1;
     outstanding_.emplace(last_id_, request.kind);
     const Header header{static_cast<std::uint32_t>(request.kind), last_id_, request.transaction,

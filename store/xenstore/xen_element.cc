@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // From nodes to the element of a document. A class has a function that takes its members in libxl's
-// order; each is left out where its node is missing or has libxl's default, and makes the element
+// order; each is omitted where its node is missing or has libxl's default, and makes the element
 // impossible where its value is none that a toolstack writes.
 #include <algorithm>
 #include <array>
@@ -58,7 +58,7 @@ public:
     {
         if (const auto value = number(node); value && *value != 0) add(key, *value);
     }
-    // One of a few words; the first is the default, which is left out.
+    // One of a few words; the first is the default, which is omitted.
     void add_word(const char* key, std::string_view node, std::span<const std::string_view> words)
     {
         const auto value = text(node);

@@ -292,7 +292,7 @@ def main():
     parser.add_argument("--violations", type=int, default=5, help="of one operation, before it is given up")
     parser.add_argument("--jobs", type=int, default=2)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--skip-pure", action="store_true", help="leave out stops that change nothing outside (default)")
+    which.add_argument("--skip-pure", action="store_true", help="omit stops that change nothing outside (default)")
     which.add_argument("--every-stop", action="store_true")
     parser.add_argument("--log", help="a line for each kill, too")
     parser.add_argument("--keep", action="store_true", help="keep the directory of a good run as well")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The library's own operations on a store, as far as they need no QEMU, one call each. QEMU's part
-// of an intent is left out: what is tried with them is what the store keeps.
+// of an intent is omitted: what is tried with them is what the store keeps.
 #ifndef XLSTORE_TESTS_CRASH_WORK_HPP_
 #define XLSTORE_TESTS_CRASH_WORK_HPP_
 

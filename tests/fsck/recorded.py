@@ -9,7 +9,7 @@
 
 STATE is a JSON file: what it is, domid, document, what QEMU answered (by command), what its command line made
 (`initial`), and the nodes of xenstore, nested; the value of a node that has others below it stands under "". Nodes
-and answers that nothing here asks for are left out. The states xen_crash_* are of a host whose hypervisor and back
+and answers that nothing here asks for are omitted. The states xen_crash_* are of a host whose hypervisor and back
 ends were stubs: it ran no hotplug scripts, and the word that these leave is added.
 A registration by `xlstore register` would ask this QEMU and follow it. Here it came before the state.
 """

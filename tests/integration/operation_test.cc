@@ -69,7 +69,7 @@ TEST_F(OperationTest, AttachesAndDetaches)
     EXPECT_TRUE(contains(qmp(domain_.judge(), "query-chardev"), "\"con\""));
     EXPECT_TRUE(contains(qmp(domain_.judge(), "query-chardev"), "\"log\""));
     EXPECT_TRUE(all_is_settled());
-    // Class qemu is shown by SQL and left out of the document.
+    // Class qemu is shown by SQL and omitted of the document.
     EXPECT_EQ(json_at(xl({"export", "7"}).out, "$.qemu"), "");
 
     for (const char* key : {"tab", "con", "log"})

@@ -4,7 +4,7 @@
 
     check.py             the sound model, small enough for every run of the tests
     check.py --whole     and with more that goes wrong: minutes, and some GB
-    check.py --mutants   each rule left out in turn: its claim has to break
+    check.py --mutants   each rule omitted in turn: its claim has to break
 
 Exit status: 0 as it has to be, 1 not, 77 there is no spin.
 """
@@ -149,7 +149,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whole", action="store_true", help="the bigger configurations, too")
-    parser.add_argument("--mutants", action="store_true", help="each rule left out in turn")
+    parser.add_argument("--mutants", action="store_true", help="each rule omitted in turn")
     options = parser.parse_args()
     if not shutil.which("spin"):
         print("there is no spin")

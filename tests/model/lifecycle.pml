@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Two incarnations of one domid and one socket path: creators, destroyers, recovery.
  * With -DLATE the first runs already, and an operation on it may go on after its end;
- * with -DFEW one destroyer is left out, and recovery until all others are done. */
+ * with -DFEW one destroyer is omitted, and recovery until all others are done. */
 #define NI 2
 #ifdef LATE
 #define NP 5

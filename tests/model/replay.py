@@ -208,7 +208,7 @@ class Replayer:
 
 
 def replay(text, replayer):
-    """(lines replayed, incarnations, what is refused, what is left out)"""
+    """(lines replayed, incarnations, what is refused, what is omitted)"""
     incarnations, ended, left_out = read_trace(text)
     lines, refused, missing = 0, [], [f"{left_out} lines of no incarnation"] if left_out else []
     for incarnation in incarnations:

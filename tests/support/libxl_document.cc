@@ -279,7 +279,7 @@ Tree LibxlDocuments::structure(const std::string& name, int version, unsigned de
         if (!always && !chance(density)) continue;
         auto its = value(member.type, version, density);
         if (!its) continue;
-        // Numbers and enumerations are left out with one value, which is 0 where none is named.
+        // Numbers and enumerations are omitted with one value, which is 0 where none is named.
         const bool plain = its->kind == Tree::Kind::token || member.type.starts_with("enum:");
         if (!always && plain && its->text == member.omitted.value_or("0")) continue;
         made.members.emplace_back(member.name, *std::move(its));

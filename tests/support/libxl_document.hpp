@@ -32,7 +32,7 @@ struct Tree {
 struct LibxlMember {
     std::string name;
     std::string type;
-    std::optional<std::string> omitted = {};  ///< the value with which it is left out
+    std::optional<std::string> omitted = {};  ///< the value with which it is omitted
     bool is_case = false;
     int since = 17;  ///< of Xen 4
 };

@@ -36,7 +36,7 @@ int wait_for_pid(pid_t pid);
 /// Looks again and again, until it is true or the time is over.
 bool wait_until(std::chrono::milliseconds limit, const std::function<bool()>& condition);
 
-/// Processes, zombies left out, with a word on their command line that holds `text`; those whose
+/// Processes, zombies omitted, with a word on their command line that holds `text`; those whose
 /// program is QEMU.
 [[nodiscard]] std::vector<pid_t> processes_with(const std::string& text);
 [[nodiscard]] std::vector<pid_t> qemus_with(const std::string& text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ask SOCKET COMMAND...: the reply to each QMP command, a line each.
-// Events are left out. Ends with 1 where QEMU does not answer within 20 s.
+// Events are omitted. Ends with 1 where QEMU does not answer within 20 s.
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>

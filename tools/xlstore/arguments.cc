@@ -17,7 +17,7 @@ namespace {
 // brackets, the name of a verb.
 const std::string kGuard = "\x01";
 
-// Number of letters that have to be added, left out, exchanged or swapped with the next one.
+// Number of letters that have to be added, omitted, exchanged or swapped with the next one.
 std::size_t distance(std::string_view a, std::string_view b)
 {
     std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));

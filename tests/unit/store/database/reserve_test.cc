@@ -130,7 +130,7 @@ TEST_F(ReserveTest, OrdinaryCommitsLeaveItAndOthersMayTakeIt)
     EXPECT_EQ(commit(*store, Room::ordinary), 0) << "the log is started anew";
 }
 
-// What can be left out, the copy of a document, leaves the other half to what cannot.
+// What can be omitted, the copy of a document, leaves the other half to what cannot.
 TEST_F(ReserveTest, ACopyTakesHalfOfItAtMost)
 {
     const auto store = scratch_.open();
@@ -220,7 +220,7 @@ TEST_F(ReserveTest, TheMessageSaysHowMuchIsFreeAndWhere)
     EXPECT_TRUE(test::contains(error->advice, "make room on the file system of the store"));
 }
 
-// Nor is a disk that failed taken for a full one: no room is to be made, and no copy to be left out
+// Nor is a disk that failed taken for a full one: no room is to be made, and no copy to be omitted
 // (R22).
 class FailingDiskTest : public ReserveTest, public testing::WithParamInterface<test::SqliteCall> {
 protected:

@@ -135,7 +135,7 @@ TEST_F(EditTest, PendingThingOfQemuIsNotLost)
 
     EXPECT_FALSE(write(replaced("," + pending, "")));
     EXPECT_EQ(read_document(store_->db(), id_), whole);
-    // Not even where the array that shows it is left out.
+    // Not even where the array that shows it is omitted.
     auto text = whole;
     const auto disks = *json_find(text, "disks");
     text.replace(text.find("\"disks\":"), 8 + disks.size() + 1, "");
