@@ -60,8 +60,8 @@ std::string about(std::string_view condition, std::string_view row)
 UndoRecorder::UndoRecorder(Store& store, std::string_view mode)
     : store_(store), token_(random_uuid())
 {
-    run_columns_ = sql_text(token_) + ", " + std::to_string(now_us()) + ", " + sql_text(mode) + ", " +
-                   std::to_string(store.self().pid) + ", " + sql_text(store.program());
+    run_columns_ = sql_text(token_) + ", " + std::to_string(now_us()) + ", " + sql_text(mode) +
+                   ", " + std::to_string(store.self().pid) + ", " + sql_text(store.program());
 }
 
 UndoRecorder::~UndoRecorder()
@@ -96,8 +96,8 @@ void UndoRecorder::record(const char* table, const char* operation, const std::s
     db.execute("CREATE TEMP TRIGGER " + name + " AFTER " + verb + " ON main." + table + " WHEN " +
                about(condition, of) + " BEGIN " + run_row() +
                "INSERT INTO undo_row (run, domain, kind, operation, before, after) VALUES (" + run +
-               ", " + domain + ", " + sql_text(table) + ", " + sql_text(verb) + ", " + before + ", " +
-               after +
+               ", " + domain + ", " + sql_text(table) + ", " + sql_text(verb) + ", " + before +
+               ", " + after +
                ");"
                "INSERT INTO undo_mark (run, domain, epoch, revision) SELECT " +
                run + ", id, epoch, revision FROM domain WHERE id = " + domain +

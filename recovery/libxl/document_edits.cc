@@ -132,13 +132,15 @@ std::string bare_document(const xenstore::Tree& tree, std::int64_t domid, const 
     if (!available.empty()) build.emplace_back("avail_vcpus", available + "]");
     for (const auto& [member, node] : {std::pair("max_memkb", "/memory/static-max"),
                                        std::pair("target_memkb", "/memory/target")})
-        if (const auto kib = number_at(tree, home + node)) build.emplace_back(member, std::to_string(*kib));
+        if (const auto kib = number_at(tree, home + node))
+            build.emplace_back(member, std::to_string(*kib));
     build.emplace_back("type." + (known ? type : std::string("hvm")), "{}");
     const auto created = json_object({{"type", json_quote(known ? type : "hvm")},
                                       {"name", json_quote(name)},
                                       {"uuid", json_quote(uuid)}});
-    return json_pretty(json_object({{"c_info", created}, {std::string(kBuild), json_object(build)}}),
-                       JsonLayout::yajl);
+    return json_pretty(
+        json_object({{"c_info", created}, {std::string(kBuild), json_object(build)}}),
+        JsonLayout::yajl);
 }
 
 }  // namespace xlstore::recovery

@@ -6,8 +6,8 @@
 //   3. Look at the domains with a finding again, by the mode of the run. What both looks show is
 //      told; and repaired, if the mode says so.
 //
-// The look at one domain (host_domain_look.hpp) is apart from all others, and up to kDomainsAtOnce are
-// at work at once: a QEMU that is silent costs its own deadline.
+// The look at one domain (host_domain_look.hpp) is apart from all others, and up to kDomainsAtOnce
+// are at work at once: a QEMU that is silent costs its own deadline.
 #include "recovery/libxl/host_check.hpp"
 
 #include <algorithm>

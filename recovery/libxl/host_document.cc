@@ -45,8 +45,8 @@ HostDocument look_at_document(const libxl::HostDirectories& where, const libxl::
     }
     const std::string begun = where.document_being_written(domain);
     auto beside = libxl::read_document_file(begun);
-    const bool whole =
-        beside && *beside && (*beside)->ends_with_nul && !document_flaw((*beside)->text, domain.uuid);
+    const bool whole = beside && *beside && (*beside)->ends_with_nul &&
+                       !document_flaw((*beside)->text, domain.uuid);
     found.state = whole ? State::begun : State::missing;
     found.evidence = "there is no " + found.path;
     if (!whole) return found;

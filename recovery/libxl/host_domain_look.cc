@@ -3,8 +3,8 @@
 //   2. The document: read, or what there is in its place.
 //   3. Into the private store: imported as it stands, every entry present; an HVM domain's QEMU met
 //      over its monitor, under libxl's locks (R11, R12, R19). Its entries stay as they are.
-//   4. The passes compare, and ask. Who only looks says yes to what changes the private store alone,
-//      since what xenstore should have follows from that, and no to all else.
+//   4. The passes compare, and ask. Who only looks says yes to what changes the private store
+//      alone, since what xenstore should have follows from that, and no to all else.
 //   5. What was adopted becomes edits of libxl's file, written under libxl's lock on it.
 //   6. What was found, in a host's words. A domain that went away meanwhile has no findings.
 #include "recovery/libxl/host_domain_look.hpp"
@@ -255,7 +255,8 @@ private:
         }
     }
 
-    // True: its QEMU is registered. A PV or PVH domain has nothing that its QEMU would be asked for.
+    // True: its QEMU is registered. A PV or PVH domain has nothing that its QEMU would be asked
+    // for.
     Task<bool> meets_model(DomainRow row)
     {
         if (!read_traits(store_.db(), row.id).has_device_model()) co_return false;

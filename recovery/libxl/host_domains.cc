@@ -74,10 +74,14 @@ private:
         if (by_domid_.contains(domid)) co_return Result<void>();
         const std::string home = "/local/domain/" + std::to_string(domid);
         const std::string note = "/libxl/" + std::to_string(domid);
-        const std::array<std::string, 8> paths = {
-            home + "/vm",           home + "/name",
-            home + "/image/device-model-pid", note + "/type", home + "/memory/static-max", home + "/memory/target",
-            home, note};
+        const std::array<std::string, 8> paths = {home + "/vm",
+                                                  home + "/name",
+                                                  home + "/image/device-model-pid",
+                                                  note + "/type",
+                                                  home + "/memory/static-max",
+                                                  home + "/memory/target",
+                                                  home,
+                                                  note};
         for (const auto& path : paths) {
             auto value = co_await client.read(path, 0, until_);
             if (!value) co_return std::move(value).error();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A change is kept before it is made: bytes and line are synced, and what could not be kept is not
-// replaced. Undoing goes the other way, change by change, each by itself: where what stands there is
-// not what the repair made, another process has changed it since, and it stays.
+// replaced. Undoing goes the other way, change by change, each by itself: where what stands there
+// is not what the repair made, another process has changed it since, and it stays.
 #include "recovery/libxl/host_undo.hpp"
 
 #include <fcntl.h>
@@ -32,7 +32,8 @@ constexpr std::size_t kIndexMost = std::size_t{64} << 20;
 
 Error not_kept(const std::string& path, int number)
 {
-    return Error(Errc::io, "cannot keep what would be replaced: " + path + ": " + errno_text(number),
+    return Error(Errc::io,
+                 "cannot keep what would be replaced: " + path + ": " + errno_text(number),
                  "nothing was changed; make room there, or name another --root");
 }
 

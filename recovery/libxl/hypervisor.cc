@@ -86,7 +86,8 @@ Result<std::vector<HypervisorDomain>> list_hypervisor_domains()
     std::vector<HypervisorDomain> found;
     for (int i = 0; list && i < count; ++i)
         if (list[i].domid != 0)
-            found.push_back({list[i].domid, uuid_text(list[i].uuid), list[i].paused, list[i].dying});
+            found.push_back(
+                {list[i].domid, uuid_text(list[i].uuid), list[i].paused, list[i].dying});
     const bool asked = list != nullptr;
     if (list) xen.list_free(list, count);
     if (open) xen.ctx_free(context);

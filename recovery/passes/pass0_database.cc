@@ -164,7 +164,8 @@ Task<void> check_numbers(Check& check, Store& store)
         return {};
     };
     tell(check, found,
-         co_await unless_full(store.with_writer_lock("put numbers right", check.deadline(), section)));
+         co_await unless_full(
+             store.with_writer_lock("put numbers right", check.deadline(), section)));
 }
 
 // A creation refuses neither: while libxl moves a domain within one host, its uuid is there twice,
@@ -186,8 +187,8 @@ void check_identities(Check& check, Db& db)
         Shared{
             "uuid", "preserve domid:# NAME",
             "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
-            "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' AND "
-            "b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' AND "
+            "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' "
+            "AND b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' AND "
             "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 AND NOT EXISTS "
             "(SELECT 1 FROM domain WHERE id IN (a.id, b.id) AND (name LIKE '%--incoming' OR "
             "name LIKE '%--migratedaway')) ORDER BY b.id"}};

@@ -219,17 +219,17 @@ private:
         for (const auto& [key, there] : {std::pair{"c_info", has_type}, {"b_info", has_b_info}})
             if (!there && was_taken(domain.id, key))
                 add(domain,
-                    Flaw{
-                        Code::member_missing,
-                        "libxl needs it; what was left of it is in the table set_aside; a toolstack that "
-                        "writes the document back puts it right"},
+                    Flaw{Code::member_missing,
+                         "libxl needs it; what was left of it is in the table set_aside; a "
+                         "toolstack that writes the document back puts it right"},
                     "member " + qmp::printable(key), {});
     }
 
     [[nodiscard]] bool was_taken(DomainId domain, const char* key)
     {
         auto found = store_.db().prepare(
-            "SELECT 1 FROM set_aside WHERE domain = ?1 AND what IN ('member ' || ?2, 'member ' || ?3)");
+            "SELECT 1 FROM set_aside WHERE domain = ?1 AND what IN ('member ' || ?2, 'member ' || "
+            "?3)");
         found.bind(value_of(domain)).bind(key).bind(qmp::printable(key));
         return found.step();
     }
@@ -367,8 +367,8 @@ private:
         return [array](Db& db, DomainId domain) -> Result<void> {
             db.prepare(
                   "INSERT INTO document_member (domain, rank, key, key_text) "
-                  "SELECT ?1, 10 + (SELECT coalesce(max(rank), 0) FROM document_member WHERE domain = "
-                  "?1), ?2, ?3 WHERE NOT EXISTS "
+                  "SELECT ?1, 10 + (SELECT coalesce(max(rank), 0) FROM document_member WHERE "
+                  "domain = ?1), ?2, ?3 WHERE NOT EXISTS "
                   "(SELECT 1 FROM document_member WHERE domain = ?1 AND key = ?2)")
                 .bind(value_of(domain))
                 .bind(array)
@@ -398,8 +398,8 @@ private:
                                             found.about.text + ": " + found.about.evidence});
             return {};
         };
-        // Of the reserve half: nothing is taken away without a copy (R22), and what the copies would take
-        // is left to those commits that have to succeed on a full disk (R21).
+        // Of the reserve half: nothing is taken away without a copy (R22), and what the copies
+        // would take is left to those commits that have to succeed on a full disk (R21).
         co_return co_await unless_full(
             journal.commit(*hold, operation, until, section, Room::half));
     }

@@ -75,8 +75,8 @@ Task<Result<void>> finish(Store& store, DomainRow domain, SlowHold hold, Deadlin
     co_return Result<void>();
 }
 
-// The living QEMU of a creation that was under way in an older state of the store: the registered one,
-// or, where that state knew none yet, the one that has this incarnation's socket.
+// The living QEMU of a creation that was under way in an older state of the store: the registered
+// one, or, where that state knew none yet, the one that has this incarnation's socket.
 std::optional<RegisterRequest> qemu_of_older(const Store& store, const DomainRow& domain)
 {
     RegisterRequest request;
@@ -97,8 +97,8 @@ std::optional<RegisterRequest> qemu_of_older(const Store& store, const DomainRow
     return request;
 }
 
-// R19: such a creation may be long over. What its QEMU has is registered; nothing is plugged into it.
-// False: its QEMU does not live.
+// R19: such a creation may be long over. What its QEMU has is registered; nothing is plugged into
+// it. False: its QEMU does not live.
 Task<bool> creating_in_older_state(Check& check, Store& store, DomainRow domain, Taken& taken)
 {
     auto request = qemu_of_older(store, domain);

@@ -19,7 +19,9 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
         if (held && *held)
             owned();
         else
-            reached.why_ = "only the owner of the store may take the lock that a look into QEMU needs";
+            reached.why_ =
+                "only the owner of the store may take the lock that a look into QEMU "
+                "needs";
         co_return reached;
     }
     if (check.looking_only()) {

@@ -39,18 +39,23 @@ Result<std::optional<UserdataDocument>> choose(const Userdata& userdata, const S
 {
     std::vector<UserdataDocument> fit = userdata.documents;
     if (said.uuid)
-        std::erase_if(fit, [&](const auto& document) -> bool { return document.uuid != *said.uuid; });
+        std::erase_if(fit,
+                      [&](const auto& document) -> bool { return document.uuid != *said.uuid; });
     else if (said.name)
-        std::erase_if(fit, [&](const auto& document) -> bool { return document.name != *said.name; });
+        std::erase_if(fit,
+                      [&](const auto& document) -> bool { return document.name != *said.name; });
     if (fit.empty() && (said.uuid || userdata.documents.empty()))
         return std::optional<UserdataDocument>();
     if (fit.size() == 1) return std::optional(fit.front());
     std::string files;
     for (const auto& document : userdata.documents)
         files += (files.empty() ? "" : ", ") + document.path;
-    return Error(Errc::conflict, "libxl has " + files + ", and QEMU was not told a uuid that tells whose it is",
-                 "move those of domains that are over out of the way and run it again, or import the "
-                 "right one and register QEMU by hand");
+    return Error(Errc::conflict,
+                 "libxl has " + files +
+                     ", and QEMU was not told a uuid that "
+                     "tells whose it is",
+                 "move those of domains that are over out of the way and run it again, or import "
+                 "the right one and register QEMU by hand");
 }
 
 class Rebuild {
@@ -99,7 +104,8 @@ private:
         for (auto& row : living_domains(store_.db())) {
             if (row.state != DomainState::running || row.registration) continue;
             const bool another = qemu.note && qemu.note->uuid != row.uuid;
-            if (row.id == qemu.named || (row.domid == qemu.domid && !another)) return std::move(row);
+            if (row.id == qemu.named || (row.domid == qemu.domid && !another))
+                return std::move(row);
         }
         return std::nullopt;
     }
@@ -127,9 +133,9 @@ private:
 
     void report_unseen(const HostQemu& qemu, const Error& why)
     {
-        check_.report(Code::surroundings_unseen,
-                      Subject{"QEMU " + std::to_string(qemu.pid) + " (" + program_of(qemu.pid) + ")",
-                              why.message, qemu.domid});
+        check_.report(Code::surroundings_unseen, Subject{"QEMU " + std::to_string(qemu.pid) + " (" +
+                                                             program_of(qemu.pid) + ")",
+                                                         why.message, qemu.domid});
     }
 
     // A document for one that has no row. Error: not enough is known of it.

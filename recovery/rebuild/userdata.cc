@@ -45,7 +45,8 @@ void add(Userdata& into, const Paths& paths, const Paths* instead_of)
         auto document = read_document(path, uuid);
         if (document && *document)
             into.documents.push_back(**std::move(document));
-        else if (!document && !instead_of)  // one that was being written, and is not whole, is nothing
+        // One that was being written, and is not whole, is nothing.
+        else if (!document && !instead_of)
             into.unseen.push_back(std::move(document).error());
     }
 }

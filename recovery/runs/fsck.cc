@@ -7,8 +7,8 @@
 //      private copy for damage.
 //   4. One that went back or was copied: ask before it is made this place's store (R17).
 //   5. Open it, past triggers that refuse each commit, and run the passes. Damage that any of
-//      these steps meets is looked at a second time, over a fresh connection; if it is still there, salvage replaces the database, once,
-//      and the passes run on what was saved.
+//      these steps meets is looked at a second time, over a fresh connection; if it is still there,
+//      salvage replaces the database, once, and the passes run on what was saved.
 #include "recovery/runs/fsck.hpp"
 
 #include <sqlite3.h>
@@ -46,8 +46,8 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool s
 }
 
 // That, and once more after what refuses each commit was taken out.
-Result<std::unique_ptr<Store>> open_past_triggers(Check& check, const StoreOptions& where, bool settle,
-                                                  std::optional<std::string>& damage)
+Result<std::unique_ptr<Store>> open_past_triggers(Check& check, const StoreOptions& where,
+                                                  bool settle, std::optional<std::string>& damage)
 {
     std::optional<DbError> refused;
     try {
@@ -119,7 +119,8 @@ Result<Opened> open_here(Check& check, const StoreOptions& where)
     return opened;
 }
 
-// One that is not this place's, and stays so. A damaged one cannot be read, and is not saved either.
+// One that is not this place's, and stays so. A damaged one cannot be read, and is not saved
+// either.
 Result<Checked> as_it_is(Check& check, const std::string& directory, std::unique_ptr<Store> store)
 {
     const auto damage = damage_of(directory);
@@ -173,7 +174,8 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
             damage = store->loop().wait_for(run_passes(check, *store));
         }
         if (damage && saved) check.report(Code::database_damaged, Subject{"store.db", *damage});
-        if (!damage || saved) return Checked{check.so_far(), std::move(store), check.options().only};
+        if (!damage || saved)
+            return Checked{check.so_far(), std::move(store), check.options().only};
         store.reset();
         if (!salvage(check, where.directory, *damage, seen))
             return Checked{check.so_far(), nullptr};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//   1. Take the backup in: a private copy, checked, upgraded to this release's schema, and put right
-//      where a hand changed its schema. Living QEMUs of the store are a refusal, unless the caller
-//      wants them adopted.
+//   1. Take the backup in: a private copy, checked, upgraded to this release's schema, and put
+//      right where a hand changed its schema. Living QEMUs of the store are a refusal, unless the
+//      caller wants them adopted.
 //   2. Below the writer lock and every session byte, so that no process has the store open: read
 //      the numbers that this directory has seen; checkpoint the old database, so that it is whole
 //      without its log; write the new one beside it, with ids and epochs above all of them (R17).
@@ -46,8 +46,8 @@ struct Incoming {
     std::vector<Finding> mended;  // in the copy alone: the file stays as it is
 };
 
-// What a hand changed of its schema. A trigger acts, also on what puts the backup back; a version that
-// is not that of the tables leads to steps that they had already.
+// What a hand changed of its schema. A trigger acts, also on what puts the backup back; a version
+// that is not that of the tables leads to steps that they had already.
 class MendedSchema {
 public:
     MendedSchema(Db& db, std::string file, std::vector<Finding>& mended)
@@ -142,7 +142,8 @@ Error living_error(const std::map<std::int64_t, std::string>& living, const std:
                      "' asks them what they have, and registers them");
 }
 
-// The store that the backup is of, if it is another one, and there still: the QEMUs that live are its.
+// The store that the backup is of, if it is another one, and there still: the QEMUs that live are
+// its.
 std::string owner_of(const StoreOptions& where, const PrivateCopy& backup)
 {
     Db incoming(backup.database(), Db::Mode::read_only);
@@ -155,9 +156,10 @@ std::string owner_of(const StoreOptions& where, const PrivateCopy& backup)
 
 Error owned_error(const std::string& owner)
 {
-    return Error(Errc::refused,
-                 "restore: QEMUs live that belong to the store in " + owner + ", which is there still",
-                 "nothing was changed; put the backup back there, or end those domains first");
+    return Error(
+        Errc::refused,
+        "restore: QEMUs live that belong to the store in " + owner + ", which is there still",
+        "nothing was changed; put the backup back there, or end those domains first");
 }
 
 // The database that is there, made to need no log: nothing of it is lost when the log goes. `seen`:
@@ -195,7 +197,8 @@ public:
         const std::string log = path_ + "-wal";
         if (!log_is_taken_in_ && stat(log.c_str(), &st) == 0 && st.st_size > 0) {
             const auto kept = dated_path(StorePaths(directory_).damaged_stem()) + "-wal";
-            if (rename(log.c_str(), kept.c_str()) != 0) throw IoError(errno, "cannot rename " + log);
+            if (rename(log.c_str(), kept.c_str()) != 0)
+                throw IoError(errno, "cannot rename " + log);
         }
         for (const char* suffix : {"-wal", "-shm"})
             remove_file(path_, suffix);
@@ -340,7 +343,8 @@ Result<Checked> look_through(const StoreOptions& where, const RestoreOptions& ho
     if (second) {
         second->report.found += first->report.corrected;
         second->report.corrected += first->report.corrected;
-        second->report.exit_bits |= first->report.exit_bits & static_cast<unsigned>(Exit::corrected);
+        second->report.exit_bits |=
+            first->report.exit_bits & static_cast<unsigned>(Exit::corrected);
     }
     return second;
 }
@@ -390,9 +394,10 @@ Error unfinished(const std::string& kept, const Error& why)
     if (!kept.empty())
         advice += "; what was there before is kept in " + kept +
                   ", and 'xlstore prune damaged --older-than 0' takes it away";
-    return Error(Errc::unfinished,
-                 "restore: the backup is the store now, and what follows was not done: " + why.message,
-                 why.code == Errc::io ? "make room on its file system, then " + advice : advice);
+    return Error(
+        Errc::unfinished,
+        "restore: the backup is the store now, and what follows was not done: " + why.message,
+        why.code == Errc::io ? "make room on its file system, then " + advice : advice);
 }
 
 // Under the writer lock and every session byte. What the old database is called from now on.

@@ -13,7 +13,8 @@ namespace {
 
 constexpr int kDeepest = 20;  // levels of a tree; SQLite has as many at most
 
-// type, name, tbl_name, rootpage, sql: where a page of the schema is in the place of another's root.
+// type, name, tbl_name, rootpage, sql: where a page of the schema is in the place of another's
+// root.
 bool is_of_schema(const std::vector<Value>& values)
 {
     constexpr std::size_t kColumns = 5;

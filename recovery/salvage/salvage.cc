@@ -50,8 +50,8 @@ std::string dated_without_log(const std::string& directory)
     std::string found;
     for (const auto& entry : fs::directory_iterator(directory)) {
         const auto path = entry.path().string();
-        if (entry.path().filename().string().starts_with(names::kDamaged) && !path.ends_with("-wal") &&
-            !fs::exists(path + "-wal") && path > found)
+        if (entry.path().filename().string().starts_with(names::kDamaged) &&
+            !path.ends_with("-wal") && !fs::exists(path + "-wal") && path > found)
             found = path;
     }
     return found.empty() ? dated_path(StorePaths(directory).damaged_stem()) : found;
@@ -69,7 +69,8 @@ void give_name(const std::string& directory, const std::string& name)
 std::string give_name_left_out(const std::string& directory)
 {
     const bool whole = fs::exists(StorePaths(directory).being_saved());
-    auto name = whole ? dated_path(StorePaths(directory).damaged_stem()) : dated_without_log(directory);
+    auto name =
+        whole ? dated_path(StorePaths(directory).damaged_stem()) : dated_without_log(directory);
     give_name(directory, name);
     return name;
 }
@@ -77,7 +78,8 @@ std::string give_name_left_out(const std::string& directory)
 bool has_name_left_out(const std::string& directory)
 {
     const auto away = StorePaths(directory).being_saved();
-    return fs::exists(StorePaths(directory).database()) && (fs::exists(away) || fs::exists(away + "-wal"));
+    return fs::exists(StorePaths(directory).database()) &&
+           (fs::exists(away) || fs::exists(away + "-wal"));
 }
 
 // The damaged files under another name, and back again unless they are kept.
@@ -172,7 +174,9 @@ std::vector<Loss> make_of(const std::string& away, const OnTheWay& files,
     // Into tables of the same version, since the steps after it say what becomes of its rows.
     make_database(
         files.made(),
-        [&](Db& into) { losses = bring_over(from, into, highest_incarnation_in(StorePaths(directory).run())); },
+        [&](Db& into) {
+            losses = bring_over(from, into, highest_incarnation_in(StorePaths(directory).run()));
+        },
         from.version());
     if (from.version() != schema::newest_version())
         evidence += "; schema version " + std::to_string(from.version()) + ", upgraded to " +
@@ -286,7 +290,8 @@ bool salvage(Check& check, const std::string& directory, const std::string& dama
     try {
         give_name(directory, name);
     } catch (const IoError& e) {
-        check.failed(Code::salvage_untold, Subject{"store.db"}, Error(Errc::io, e.what(), "run it again"));
+        check.failed(Code::salvage_untold, Subject{"store.db"},
+                     Error(Errc::io, e.what(), "run it again"));
     }
     return true;
 }
@@ -310,7 +315,8 @@ void tell_what_salvage_lost(Check& check, const StoreOptions& where)
             failure = locks.error();
         }
     } catch (const std::exception& e) {
-        failure = Error(Errc::io, std::string(e.what()) + "; " + free_space(directory), "run it again");
+        failure =
+            Error(Errc::io, std::string(e.what()) + "; " + free_space(directory), "run it again");
     }
     if (failure) check.failed(Code::salvage_untold, about, *failure);
 }

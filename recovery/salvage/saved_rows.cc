@@ -59,19 +59,19 @@ void Transfer::rebuilt(const std::string& what, const std::string& why)
     losses_.push_back({Code::row_rebuilt, what, why});
 }
 
-// Neither table nor index could be read to its end. What was read all the same is back, also page by
-// page: that it is lost is said only where there is nothing of it.
+// Neither table nor index could be read to its end. What was read all the same is back, also page
+// by page: that it is lost is said only where there is nothing of it.
 void Transfer::not_all(const std::string& what, bool any)
 {
     if (!any)
-        lost(
-            what,
-            "table and index are damaged, and no page has one: whether there were any, is not known");
+        lost(what,
+             "table and index are damaged, and no page has one: whether there were any, is not "
+             "known");
     else
         rebuilt(
             what,
-            "table and index are damaged: what could be read is back; whether there was more, is not "
-            "known");
+            "table and index are damaged: what could be read is back; whether there was more, is "
+            "not known");
 }
 
 // Where to stop looking behind the damage.

@@ -101,8 +101,8 @@ Error error_of(const DbError& error)
             "a program other than xlstore has the database locked: end it, then try again");
     case SQLITE_RANGE:  // Db::fail_for_number()
         return Error(Errc::store, error.what(),
-                     "run 'xlfsck -p', which lowers it, also while others have the store open; then "
-                     "try again");
+                     "run 'xlfsck -p', which lowers it, also while others have the store open; "
+                     "then try again");
     case SQLITE_NOMEM:
         return Error(Errc::no_memory, error.what(),
                      "end a program that takes much memory, then try again");

@@ -154,7 +154,8 @@ Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char*
     if (!step) return step.error();
     auto qemu = identify(pid);
     if (!qemu) return qemu.error();
-    // R11: a child that is not reaped keeps its pid; of any other process the number proves nothing.
+    // R11: a child that is not reaped keeps its pid; of any other process the number proves
+    // nothing.
     if (parent_of(static_cast<pid_t>(pid)) != getpid())
         return Error(Errc::invalid,
                      "pid: process " + std::to_string(pid) + " is not a child of this process",

@@ -340,7 +340,8 @@ int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* 
         Loop alone;
         auto lock = alone.wait_for((*state)->store->fast_lock(alone, row->id, *what, *until));
         if (!lock) return lock.error();
-        // R8, and that the incarnation is still that of the name, now that no other process can change it.
+        // R8, and that the incarnation is still that of the name, now that no other process can
+        // change it.
         const auto now = read_domain((*state)->store->db(), row->id);
         if (!now || now->state == DomainState::destroying || now->state == DomainState::destroyed)
             return Error(Errc::gone, row->subject() + " was destroyed or is being destroyed (R8)");

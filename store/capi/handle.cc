@@ -2,10 +2,10 @@
 // How a call gets in and out. A waiting call runs its task on the store's loop until it has ended.
 // A started one is an xlstore_op in the list of running ones; it waits one turn of the loop before
 // its work begins, so that the caller has its handle first, moves to the list of ended ones, and is
-// delivered by xlstore_dispatch() alone, with no lock held. One that is cancelled ends at once, with
-// what it left with the store (store/core/on_cancel.hpp), and is delivered in the same way. Status and intent are written first and
-// need no memory; words follow as far as memory lasts. Closing cancels what runs; holds and fast
-// locks that outlive the store refuse from then on.
+// delivered by xlstore_dispatch() alone, with no lock held. One that is cancelled ends at once,
+// with what it left with the store (store/core/on_cancel.hpp), and is delivered in the same way.
+// Status and intent are written first and need no memory; words follow as far as memory lasts.
+// Closing cancels what runs; holds and fast locks that outlive the store refuse from then on.
 #include "store/capi/handle.hpp"
 
 #include <new>

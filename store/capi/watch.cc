@@ -128,7 +128,8 @@ private:
             line.change.id = row.is_null(2) ? 0 : row.integer(2);
             line.change.intent = row.is_null(3) ? 0 : row.integer(3);
             for (int i = 0; i < 4; ++i)
-                if (!row.is_null(4 + i)) line.texts.at(static_cast<std::size_t>(i)) = row.text(4 + i);
+                if (!row.is_null(4 + i))
+                    line.texts.at(static_cast<std::size_t>(i)) = row.text(4 + i);
             if (lines.empty() && below > last_ + 1)
                 line.change.missed = std::min(below, line.change.line) - last_ - 1;
             lines.push_back(std::move(line));

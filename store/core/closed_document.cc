@@ -28,8 +28,9 @@ Result<void> check_open(Db& db, DomainId domain)
     if (!by) return {};
     const auto row = read_domain(db, domain);
     if (row->state != DomainState::running) return {};
-    return Error(Errc::refused, row->subject() + ": its document is closed " + *by,
-                 "nothing was changed; when that is over, " + command_to_reopen(*row) + " opens it");
+    return Error(
+        Errc::refused, row->subject() + ": its document is closed " + *by,
+        "nothing was changed; when that is over, " + command_to_reopen(*row) + " opens it");
 }
 
 }  // namespace xlstore

@@ -29,7 +29,8 @@ std::vector<Reading> readings_of(std::string_view word)
 {
     std::vector<Reading> readings;
     const auto add_domid = [&](std::string_view value) {
-        if (const auto domid = parse_number<std::int64_t>(value)) readings.push_back({NamedBy::domid, *domid});
+        if (const auto domid = parse_number<std::int64_t>(value))
+            readings.push_back({NamedBy::domid, *domid});
     };
     if (word.starts_with("domid:")) {
         add_domid(word.substr(6));

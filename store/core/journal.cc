@@ -200,7 +200,8 @@ Error Journal::lost(const SlowHold& hold) const
                      row->subject() + " is " + std::string(state_name(row->state)) + " (R8)");
     return Error(Errc::lost,
                  row->subject() +
-                     ": the slow lock was lost to another process, which has changed the domain since",
+                     ": the slow lock was lost to another process, which has changed the domain "
+                     "since",
                  "nothing more was done; run 'xlstore recover' and look at 'xlstore history'");
 }
 
@@ -276,8 +277,8 @@ Result<Intent> Journal::open_one(const FastHold& fast, const SlowHold& hold, Dra
         made = next_place(db, fast.domain());
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
-          "image_neither, image_stale, replaced_state, plan, probe, monitor_path, epoch, opened_us, "
-          "batch, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+          "image_neither, image_stale, replaced_state, plan, probe, monitor_path, epoch, "
+          "opened_us, batch, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(domain)
         .bind(*thing)
         .bind(store_.session())
@@ -549,8 +550,8 @@ Task<Result<void>> Journal::note(SlowHold& hold, std::vector<IntentId> intents, 
                                   " asked=" + std::to_string(int{any}));
                 store_.db()
                     .prepare(
-                        "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN coalesce(asked_us, "
-                        "?3) ELSE asked_us END WHERE id = ?4")
+                        "UPDATE intent SET note = ?1, asked_us = CASE WHEN ?2 THEN "
+                        "coalesce(asked_us, ?3) ELSE asked_us END WHERE id = ?4")
                     .bind(plain_text(text, limits::evidence_bytes_max))
                     .bind(std::int64_t{any})
                     .bind(now_us())

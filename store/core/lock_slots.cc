@@ -32,8 +32,8 @@ public:
     Result<void> open(bool writing)
     {
         const LockFile& file = store_.locks().file(kind_);
-        fd_ =
-            Fd(::open(file.path().c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        fd_ = Fd(::open(file.path().c_str(),
+                        (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
         if (!fd_) return Error(Errc::io, "lock file " + file.path() + ": " + errno_text(errno));
         struct stat st {};
         if (fstat(fd_.get(), &st) != 0 || FileIdentity{st.st_dev, st.st_ino} != file.identity())

@@ -378,8 +378,8 @@ Result<SlowHold> Store::slow_lock_of_new(const WriterHold&, DomainId domain, std
         if (*hold) return **std::move(hold);
     }
     return Error(Errc::busy, "the slow lock of a new incarnation is held by another process",
-                 "the store's ids do not agree with its locks: end the programs that 'xlstore locks' "
-                 "names, then try again");
+                 "the store's ids do not agree with its locks: end the programs that 'xlstore "
+                 "locks' names, then try again");
 }
 
 Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string operation,

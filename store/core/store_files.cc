@@ -54,14 +54,15 @@ Error not_found(const std::string& path, int error)
                         "run as the owner of the store, or as a member of its reading group");
     if (error == ENOENT)
         return unusable("store: there is no " + path,
-                        "name the store with --store or XLSTORE_DIR, or make one with 'xlstore init'");
+                        "name the store with --store or XLSTORE_DIR, or make one with 'xlstore "
+                        "init'");
     return unusable("store: " + path + ": " + errno_text(error),
                     "name the store with --store or XLSTORE_DIR");
 }
 
-// Whose it is, and who else may write or read there. `writing`: the owner must be us; a reader of the
-// group may look at another's store. REQUIRES that `path` is the directory of a store, or a file in
-// it: the advice is to change its mode.
+// Whose it is, and who else may write or read there. `writing`: the owner must be us; a reader of
+// the group may look at another's store. REQUIRES that `path` is the directory of a store, or a
+// file in it: the advice is to change its mode.
 Result<void> check_access(const std::string& path, const struct stat& st, bool writing)
 {
     if (writing && st.st_uid != geteuid())
@@ -88,8 +89,8 @@ std::string instead_of(const std::string& path)
     return path.ends_with("/store.db")
                ? "put the database itself there while no process has the store open; nothing of a "
                  "store is read through a link"
-               : "move it away: the file holds no data of domains, and the next program that writes "
-                 "makes it anew";
+               : "move it away: the file holds no data of domains, and the next program that "
+                 "writes makes it anew";
 }
 
 }  // namespace
@@ -144,15 +145,15 @@ Result<void> check_directory(const std::string& path, bool writing)
     if (lstat(database.c_str(), &there) != 0 && !file_identity(paths.being_saved())) {
         if (errno != ENOENT) return not_found(database, errno);
         return unusable("store: " + path + " holds no store: there is no store.db",
-                        "name the store with --store or XLSTORE_DIR; 'xlstore init' makes a new one in "
-                        "an empty directory, 'xlstore restore FILE' puts a backup back, 'xlfsck "
-                        "--rebuild' makes one for the QEMUs of a lost one");
+                        "name the store with --store or XLSTORE_DIR; 'xlstore init' makes a new "
+                        "one in an empty directory, 'xlstore restore FILE' puts a backup back, "
+                        "'xlfsck --rebuild' makes one for the QEMUs of a lost one");
     }
     return check_access(path, *st, writing);
 }
 
-// The byte of the log's index (-shm) on which each process that has the database open has a lock, by
-// SQLite's file format.
+// The byte of the log's index (-shm) on which each process that has the database open has a lock,
+// by SQLite's file format.
 constexpr std::int64_t kOpenByte = 128;
 
 std::string processes_at(const std::string& directory)
@@ -166,9 +167,10 @@ std::string processes_at(const std::string& directory)
     return who;
 }
 
-// The lock files hold no data of domains, and what one remembers (R17) is in the other, too. A process
-// that holds locks in one that was removed finds that out before its next commit (R17); until it has
-// closed the store it would not exclude the users of a new one, so that it is waited for.
+// The lock files hold no data of domains, and what one remembers (R17) is in the other, too. A
+// process that holds locks in one that was removed finds that out before its next commit (R17);
+// until it has closed the store it would not exclude the users of a new one, so that it is waited
+// for.
 Result<void> check_locks(const std::string& directory, bool writing,
                          const std::shared_ptr<const Log>& log)
 {
@@ -178,8 +180,8 @@ Result<void> check_locks(const std::string& directory, bool writing,
         if (lstat(path.c_str(), &st) == 0 || errno != ENOENT) continue;
         if (!writing)
             return unusable("store: " + path + " is missing",
-                            "it holds no data: the next program that writes makes it anew, 'xlstore "
-                            "recover' for instance");
+                            "it holds no data: the next program that writes makes it anew, "
+                            "'xlstore recover' for instance");
         if (stat(paths.database().c_str(), &st) != 0) return not_found(paths.database(), errno);
         if (const auto who = processes_at(directory); !who.empty())
             return Error(Errc::busy,
@@ -215,7 +217,8 @@ Result<void> check_files(const std::string& directory, bool writing,
         log->write(LogLevel::warning, "made anew: " + paths.run());
     if (writing && Locks::close_to_group(directory) && log)
         log->write(LogLevel::warning, "the lock files of " + directory +
-                                          " are no longer open to the reading group, which needs none");
+                                          " are no longer open to the reading group, which needs "
+                                          "none");
     return {};
 }
 

@@ -20,7 +20,8 @@ namespace xlstore {
 
 Error unusable(const std::string& database, const DbError& why)
 {
-    // PROTOCOL: the first to open it could not make the log's index anew for as long as SQLite tries.
+    // PROTOCOL: the first to open it could not make the log's index anew for as long as SQLite
+    // tries.
     const int code = why.extended_code() & 0xff;
     if (code == SQLITE_BUSY || code == SQLITE_PROTOCOL) return database_locked(database);
     Error error = error_of(why);
@@ -30,8 +31,8 @@ Error unusable(const std::string& database, const DbError& why)
 
 namespace {
 
-// Reads only. A file that is no store of ours is refused before anything is set in it. `source`: the
-// database, or a private copy of it.
+// Reads only. A file that is no store of ours is refused before anything is set in it. `source`:
+// the database, or a private copy of it.
 Result<DatabaseKind> check_database(const std::string& path, const std::string& source,
                                     Db::Mode mode, const Memory& seen, const Place& here,
                                     Deadline until)
@@ -45,9 +46,10 @@ Result<DatabaseKind> check_database(const std::string& path, const std::string& 
                             "name another directory with --store or XLSTORE_DIR; if it is a store "
                             "whose header was damaged, 'xlfsck -n' says so");
         if (version < 1)
-            return unusable("store: " + path + " has schema version " + std::to_string(version) +
-                                ", which no release made: its header is damaged",
-                            "'xlfsck -n' says what is wrong with it, 'xlfsck -y' saves what it has");
+            return unusable(
+                "store: " + path + " has schema version " + std::to_string(version) +
+                    ", which no release made: its header is damaged",
+                "'xlfsck -n' says what is wrong with it, 'xlfsck -y' saves what it has");
         if (version > schema::newest_version())
             return unusable("store: " + path + " " + version_words(version),
                             "use the xlstore that made it, or a newer one");

@@ -306,8 +306,8 @@ void Db::fail(const std::string& doing) const
 void Db::fail_if_no_number_is_left() const
 {
     sqlite3_stmt* statement = nullptr;
-    sqlite3_prepare_v2(db_, "SELECT name, seq FROM main.sqlite_sequence ORDER BY seq DESC LIMIT 1", -1,
-                       &statement, nullptr);
+    sqlite3_prepare_v2(db_, "SELECT name, seq FROM main.sqlite_sequence ORDER BY seq DESC LIMIT 1",
+                       -1, &statement, nullptr);
     std::string table;
     if (sqlite3_step(statement) == SQLITE_ROW &&
         sqlite3_column_int64(statement, 1) == std::numeric_limits<std::int64_t>::max())
@@ -321,17 +321,17 @@ void Db::fail_for_number(const std::string& table, const std::string& has) const
 {
     // A code that SQLite gives for nothing that this program does: error_of() has advice for it.
     throw DbError(SQLITE_RANGE, "database " + path_ + ": table " + table +
-                                    " has no number left to give: sqlite_sequence was set to " + has +
-                                    " by hand (R17)");
+                                    " has no number left to give: sqlite_sequence was set to " +
+                                    has + " by hand (R17)");
 }
 
 void Db::require_reserve()
 {
     const int rc = fill_reserve();
     if (rc == SQLITE_OK) return;
-    const std::string why = rc == SQLITE_FULL
-                                ? "no room for a commit: " + free_space(path_.substr(0, path_.rfind('/')))
-                                : "cannot make room for a commit: " + std::string(sqlite3_errstr(rc));
+    const std::string why =
+        rc == SQLITE_FULL ? "no room for a commit: " + free_space(path_.substr(0, path_.rfind('/')))
+                          : "cannot make room for a commit: " + std::string(sqlite3_errstr(rc));
     throw DbError(rc, "database " + path_ + ": " + why);
 }
 

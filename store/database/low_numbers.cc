@@ -119,7 +119,9 @@ std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
 
 void refuse_high_numbers(Db& db)
 {
-    auto high = db.prepare("SELECT name, seq FROM sqlite_sequence WHERE CAST(seq AS INTEGER) > ? LIMIT 1")
+    auto high = db.prepare(
+                      "SELECT name, seq FROM sqlite_sequence WHERE CAST(seq AS INTEGER) > ? "
+                      "LIMIT 1")
                     .bind(Numbers::kHighestId);
     if (high.step()) db.fail_for_number(high.text(0), high.text(1));
 }
@@ -133,10 +135,10 @@ std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen)
         const bool back = now.ids[i] < given;
         if (!back && now.ids[i] - given <= Numbers::kMostAtOnce) continue;
         return Error(Errc::store,
-                     std::string("store: table ") + Numbers::kTables[i] + ": sqlite_sequence was set " +
-                         (back ? "back" : "far up") + " by hand: it has " +
-                         std::to_string(now.ids[i]) + ", and " + std::to_string(given) +
-                         " was given (R17)",
+                     std::string("store: table ") + Numbers::kTables[i] +
+                         ": sqlite_sequence was set " + (back ? "back" : "far up") +
+                         " by hand: it has " + std::to_string(now.ids[i]) + ", and " +
+                         std::to_string(given) + " was given (R17)",
                      std::string("nothing was changed; run 'xlfsck -p', which ") +
                          (back ? "raises" : "lowers") +
                          " it, also while others have the store open; then try again");

@@ -52,8 +52,9 @@ void make_database(const std::string& path, const std::function<void(Db&)>& fill
         transaction.commit();
         upgrade_tables(db);
         reconcile_new(db, path.substr(0, path.rfind('/')));
-        // The first process to open it would otherwise change the file by way of a journal, and a journal
-        // that it left when it was killed is in the way of each process that looks before it writes.
+        // The first process to open it would otherwise change the file by way of a journal, and a
+        // journal that it left when it was killed is in the way of each process that looks before
+        // it writes.
         db.execute("PRAGMA journal_mode = WAL");
     }
     for (const char* suffix : {"-wal", "-shm"})  // nothing was committed since

@@ -3,8 +3,9 @@
 //
 //   1. A write of an ordinary transaction into the log is allowed only if the log has, or can get,
 //      the reserve behind it, and the database has room for the checkpoint of that page
-//      (leave_the_reserve). Otherwise SQLITE_FULL, as from a full disk; but a file whose size cannot
-//      be asked, or that cannot be written, is an I/O error, and no proof that there is no room.
+//      (leave_the_reserve). Otherwise SQLITE_FULL, as from a full disk; but a file whose size
+//      cannot be asked, or that cannot be written, is an I/O error, and no proof that there is no
+//      room.
 //   2. Files grow by 256 KiB at a time, with zeros that are written, not only allocated.
 //   3. When SQLite cuts a file, the reserve's part of it is left or written again.
 //   4. If the index of the log cannot be made, blocks of the file `spare` are given up for it.
@@ -66,7 +67,8 @@ File& file_of(sqlite3_file* file)
 
 // ---- Room ----
 
-// A quota, and a limit on the size of files, are no room either. SQLite's layer calls them I/O errors.
+// A quota, and a limit on the size of files, are no room either. SQLite's layer calls them I/O
+// errors.
 int write_plain(File& f, const void* what, int size, sqlite3_int64 at)
 {
     const int rc = f.plain->pMethods->xWrite(f.plain, what, size, at);
@@ -93,8 +95,9 @@ int grow(File& f, sqlite3_int64 wanted)
 {
     if (const int rc = query_size(f); rc != SQLITE_OK) return rc;
     if (f.size >= wanted) return SQLITE_OK;
-    // A log that was cut to nothing, by this process or another: until that is synced, a power cut may
-    // leave the old log with zeros in its middle, and its front would be taken for the whole of one.
+    // A log that was cut to nothing, by this process or another: until that is synced, a power cut
+    // may leave the old log with zeros in its middle, and its front would be taken for the whole of
+    // one.
     if (f.database && f.size == 0 && !XLSTORE_MUTATION("cut synced before zeros"))
         if (const int rc = f.plain->pMethods->xSync(f.plain, SQLITE_SYNC_NORMAL); rc != SQLITE_OK)
             return rc;
@@ -198,7 +201,8 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size)
         size = std::min(f.size, size + limits::reserve_in_database);
     const int rc = f.plain->pMethods->xTruncate(f.plain, size);
     f.size = kUnknown;
-    // Not cut to this in the first place: what is left would be the front of the old log (see grow()).
+    // Not cut to this in the first place: what is left would be the front of the old log (see
+    // grow()).
     if (rc == SQLITE_OK && f.database) (void)grow(f, size + limits::reserve_in_log);
     return rc;
 }
@@ -207,7 +211,8 @@ int map_index(sqlite3_file* file, int region, int size, int extend, void volatil
 {
     File& f = file_of(file);
     int rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
-    // The first process that opens the database makes it, and without it not even a destruction can begin.
+    // The first process that opens the database makes it, and without it not even a destruction can
+    // begin.
     while (rc == SQLITE_IOERR_SHMSIZE && has_given(f, size))
         rc = f.plain->pMethods->xShmMap(f.plain, region, size, extend, out);
     if (rc == SQLITE_OK && region == 0) f.index = static_cast<volatile const char*>(*out);

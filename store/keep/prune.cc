@@ -63,8 +63,9 @@ constexpr std::array kTables = {
         Kept::domains,
         "SELECT id FROM domain WHERE state = 'destroyed' AND id NOT IN (SELECT id FROM "
         "retired_document WHERE retired_us >= ?3 AND id IN (SELECT id FROM retired_document ORDER "
-        "BY born_us IS NULL, retired_us DESC, id DESC LIMIT ?4)) AND (changed_us < ?1 OR id NOT IN (SELECT id FROM domain WHERE state = "
-        "'destroyed' ORDER BY changed_us DESC, id DESC LIMIT ?2)) ORDER BY changed_us, id",
+        "BY born_us IS NULL, retired_us DESC, id DESC LIMIT ?4)) AND (changed_us < ?1 OR id NOT "
+        "IN (SELECT id FROM domain WHERE state = 'destroyed' ORDER BY changed_us DESC, id DESC "
+        "LIMIT ?2)) ORDER BY changed_us, id",
         "SELECT length(uuid) + length(name) FROM domain WHERE id = ?1",
         "DELETE FROM domain WHERE id = ?1 AND state = 'destroyed'"},
 };
@@ -142,7 +143,8 @@ std::optional<std::int64_t> dated_us(const std::string& name)
         if (!name.starts_with(stem)) continue;
         const char* date = name.c_str() + stem.size();
         const char* end = strptime(date, "%Y%m%dT%H%M%SZ", &utc);  // takes blanks for digits, too
-        if (end && end - date == kDateCharacters && !std::strchr(date, ' ') && is_suffix_of_ours(end))
+        if (end && end - date == kDateCharacters && !std::strchr(date, ' ') &&
+            is_suffix_of_ours(end))
             return std::int64_t{timegm(&utc)} * 1'000'000;
     }
     return std::nullopt;
@@ -249,8 +251,8 @@ private:
         return options_.what.empty() ||
                std::ranges::find(options_.what, kept) != options_.what.end();
     }
-    // R20: with the first rows of a kind that go, since the process may be killed before it has said
-    // how many went in all.
+    // R20: with the first rows of a kind that go, since the process may be killed before it has
+    // said how many went in all.
     void note_begun(const Pruned& pruned)
     {
         if (pruned.count > 0) return;

@@ -75,8 +75,8 @@ void keep_document(Db& db, const DomainRow& domain, std::string_view why)
     db.prepare(
           "INSERT INTO retired_document (id, domid, uuid, vm_uuid, name, layout, layout_tight, "
           "created_us, born_us, retired_us, why, json, things) SELECT id, domid, uuid, vm_uuid, "
-          "name, layout, layout_tight, created_us, born_us, ?2, ?3, ?4, ?5 FROM domain WHERE id = ?1 AND NOT EXISTS "
-          "(SELECT 1 FROM retired_document WHERE id = ?1)")
+          "name, layout, layout_tight, created_us, born_us, ?2, ?3, ?4, ?5 FROM domain WHERE id = "
+          "?1 AND NOT EXISTS (SELECT 1 FROM retired_document WHERE id = ?1)")
         .bind(value_of(domain.id))
         .bind(now_us())
         .bind(why)

@@ -90,7 +90,9 @@ std::string why_kept(const KeptRow& row)
     if (row.kind == "document_member") return {};
     if (row.kind == "intent") return "a closed intent is not opened again; history has its outcome";
     if (row.kind == "domain") return "'xlstore register' registers a QEMU that lives";
-    if (row.kind == "xenstore") return "'xenstore-write' writes it again, if its device is to come back";
+    if (row.kind == "xenstore")
+        return "'xenstore-write' writes it again, if its device is to "
+               "come back";
     // Its text is data that came out of the database.
     if (row.kind == "schema") return "SQL from the store is not run";
     if (row.kind != "thing") return "it has no place to be put back to";

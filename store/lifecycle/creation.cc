@@ -288,7 +288,8 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (auto ended = co_await end_old_qemu(store, *row, *hold, until); !ended)
         co_return std::move(ended).error();
     row = read_domain(store.db(), domain.id);
-    // A name of its own: a client that is late with the old QEMU's socket does not find the new one's.
+    // A name of its own: a client that is late with the old QEMU's socket does not find the new
+    // one's.
     const std::string suffix = "-" + std::to_string(hold->epoch());
     co_return Creation(store, *std::move(row), *std::move(hold), true, suffix);
 }
@@ -298,7 +299,9 @@ Task<Result<void>> Creation::without_qemu(Deadline until)
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
     if (again_ || read_traits(store_->db(), domain_.id).has_device_model())
         co_return Error(Errc::refused,
-                        domain_.subject() + " has a device model: its document is not of type pv or pvh",
+                        domain_.subject() +
+                            " has a device model: its document is not of type pv "
+                            "or pvh",
                         "nothing was changed; start its QEMU with 'xlstore create'");
     const std::string operation("create");
     const std::function<Result<void>(const FastHold&)> section =

@@ -21,7 +21,8 @@ namespace {
 
 constexpr std::string_view kVariable = "XLSTORE_CREATION=";
 constexpr std::size_t kAtOnce = 100;
-// exec shows no environment until the new program's is set up, which takes less than these together.
+// exec shows no environment until the new program's is set up, which takes less than these
+// together.
 constexpr int kLooksAtNone = 20;
 constexpr auto kBetweenLooks = std::chrono::milliseconds(5);
 // At least this long, however late the operation is already.
@@ -44,9 +45,9 @@ std::string environment_with_mark(const std::string& mark)
     return std::string(kVariable) + mark;
 }
 
-// One listing proves nothing: a process that is gone when it is looked at may have forked one that is
-// not in it (a QEMU that daemonizes does so twice). So it lists again until there is none that it has
-// not looked at.
+// One listing proves nothing: a process that is gone when it is looked at may have forked one that
+// is not in it (a QEMU that daemonizes does so twice). So it lists again until there is none that
+// it has not looked at.
 Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark, Deadline until)
 {
     const Deadline limit = std::max(until, Clock::now() + kLookTime);

@@ -35,7 +35,8 @@ std::optional<CreationNote> read_value(std::string_view value)
 
 std::string environment_with_note(const CreationNote& note)
 {
-    return std::string(kNoteVariable) + std::to_string(note.domid) + ' ' + note.uuid + ' ' + note.name;
+    return std::string(kNoteVariable) + std::to_string(note.domid) + ' ' + note.uuid + ' ' +
+           note.name;
 }
 
 std::optional<CreationNote> read_creation_note(std::string_view environment)

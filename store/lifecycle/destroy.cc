@@ -402,7 +402,8 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen 
     const auto given_up = [&] { return cancelled(store, row); };
     Result<void> ended;
     try {
-        auto end = go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why), until);
+        auto end =
+            go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why), until);
         ended =
             co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(end));
     } catch (...) {

@@ -39,7 +39,8 @@ bool is_older_creation(const DomainRow& row)
 Result<void> check_row(Store& store, const DomainRow& row, std::optional<std::int64_t> pid)
 {
     // The row's own QEMU, whose intents recovery closes by looking once it is running.
-    const bool own = is_older_creation(row) && row.registration && row.registration->qemu.pid == pid;
+    const bool own =
+        is_older_creation(row) && row.registration && row.registration->qemu.pid == pid;
     if (row.state == DomainState::destroying || row.state == DomainState::destroyed)
         return Error(Errc::gone, row.subject() + " was destroyed or is being destroyed (R8)");
     if (row.state == DomainState::creating && !is_older_creation(row))
@@ -59,8 +60,8 @@ Result<void> check_row(Store& store, const DomainRow& row, std::optional<std::in
     return {};
 }
 
-// The monitor that another store gave to a QEMU that it started: two stores would act on one guest, and
-// a destruction by this one end that one's. A path proves nothing, but here it only refuses.
+// The monitor that another store gave to a QEMU that it started: two stores would act on one guest,
+// and a destruction by this one end that one's. A path proves nothing, but here it only refuses.
 Result<void> check_whose(const Store& store, const DomainRow& row, const std::string& monitor)
 {
     const std::filesystem::path path = absolute_path(monitor);
@@ -71,10 +72,12 @@ Result<void> check_whose(const Store& store, const DomainRow& row, const std::st
         file_identity(other) == file_identity(store.directory()))
         return {};
     return Error(Errc::refused,
-                 row.subject() + ": " + path.string() + " is the monitor of a QEMU of the store in " +
+                 row.subject() + ": " + path.string() +
+                     " is the monitor of a QEMU of the store "
+                     "in " +
                      other + ", which is there still",
-                 "nothing was changed; work on that one, or move its store.db away if it is not used "
-                 "any more");
+                 "nothing was changed; work on that one, or move its store.db away if it is not "
+                 "used any more");
 }
 
 // R11: the process that has to be at the other end, if one was named.
@@ -220,7 +223,8 @@ Result<void> write_all(Store& store, Journal& journal, const FastHold& fast,
         .run();
     journal.add_history(HistoryLine{fast.domain(), "register", {}, {}, "done", {}, evidence});
     if (auto written = write_findings(journal, fast, findings); !written) return written;
-    // Of a creation: what is not QEMU's is as the document says, and so is what cannot be looked for.
+    // Of a creation: what is not QEMU's is as the document says, and so is what cannot be looked
+    // for.
     db.prepare(
           "UPDATE thing SET state = 'present', changed_us = ?1 WHERE domain = ?2 AND "
           "state = 'adding' AND NOT EXISTS (SELECT 1 FROM intent WHERE thing = thing.id)")
@@ -242,8 +246,8 @@ std::optional<RegistrationNote> other_uuid(const DomainRow& row, pid_t qemu)
     const auto uuid = normal_uuid(*(option + 1));
     if (!uuid || *uuid == row.uuid || uuid == row.vm_uuid) return std::nullopt;
     return RegistrationNote{Became::differs, std::nullopt,
-                            "QEMU was started with uuid " + *uuid + ", and the domain has " + row.uuid +
-                                ": see that it is this domain's QEMU"};
+                            "QEMU was started with uuid " + *uuid + ", and the domain has " +
+                                row.uuid + ": see that it is this domain's QEMU"};
 }
 
 }  // namespace
@@ -267,7 +271,7 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
         co_return std::move(ok).error();
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
-    // Libxl's own way to its monitor, where it is libxl's.
+    // libxl's own way to its monitor, where it is libxl's.
     const libxl::HostDomain owner{row->domid, row->uuid};
     auto beside = co_await libxl::HostHold::take(store.loop(), request.monitor_path, owner, until);
     if (!beside) co_return std::move(beside).error();
@@ -282,7 +286,8 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     const ProcessId& qemu = registration.qemu;
     const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
     const auto initial = initial_of_command_line(
-        line ? *line : parse_qemu_command_line({}, [](const auto&) { return std::nullopt; }), *there);
+        line ? *line : parse_qemu_command_line({}, [](const auto&) { return std::nullopt; }),
+        *there);
     auto survey =
         co_await take_survey(store.db(), row->id, initial, *there, met->monitor, until);
     if (!survey) co_return std::move(survey).error();
@@ -305,15 +310,16 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
         });
     if (!written) co_return std::move(written).error();
     Registered done{*read_domain(store.db(), row->id), findings.notes, {}};
-    if (auto note = other_uuid(*row, static_cast<pid_t>(qemu.pid))) done.notes.push_back(*std::move(note));
+    if (auto note = other_uuid(*row, static_cast<pid_t>(qemu.pid)))
+        done.notes.push_back(*std::move(note));
     if (!initial.known()) done.gap = line ? line->gap().value_or("") : line.error().message;
     co_return std::move(done);
 }
 
 namespace {
 
-// What an external document has and the store lacks. A thing that libxl cannot tell from others of its
-// kind is left out: whether the store has it cannot be told, either.
+// What an external document has and the store lacks. A thing that libxl cannot tell from others of
+// its kind is left out: whether the store has it cannot be told, either.
 Result<void> claim_external(Store& store, Journal& journal, const FastHold& fast,
                             const Document& external)
 {

@@ -13,8 +13,8 @@ namespace xlstore {
 
 namespace {
 
-// By SQLite's file format. In the index of the log (-shm): who writes, checkpoints, or makes the index
-// anew. A read lock there keeps writers out as well.
+// By SQLite's file format. In the index of the log (-shm): who writes, checkpoints, or makes the
+// index anew. A read lock there keeps writers out as well.
 constexpr LockedBytes kIndexBytes{120, 122, false};
 // In the database: who has it to itself (locking_mode=EXCLUSIVE). Each connection has a read lock.
 constexpr LockedBytes kDatabaseBytes{0x40000000, 0x40000000 + 511, true};

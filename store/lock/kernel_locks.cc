@@ -29,10 +29,12 @@ std::vector<LockedRange> locked_ranges(std::string_view text, std::uint64_t inod
         words >> number >> kind >> advisory >> mode >> pid >> file >> first >> last;
         std::uint64_t its_inode = 0;
         LockedRange range;
-        if (kind == "->" || !parse_number(std::string_view(file).substr(file.rfind(':') + 1), its_inode) ||
+        if (kind == "->" ||
+            !parse_number(std::string_view(file).substr(file.rfind(':') + 1), its_inode) ||
             its_inode != inode || !parse_number(first, range.first))
             continue;
-        if (!parse_number(last, range.last)) range.last = std::numeric_limits<std::int64_t>::max();  // EOF
+        // EOF.
+        if (!parse_number(last, range.last)) range.last = std::numeric_limits<std::int64_t>::max();
         ranges.push_back(range);
     }
     return ranges;
@@ -43,7 +45,10 @@ Result<std::vector<LockedRange>> locked_ranges(std::uint64_t inode)
     std::ifstream file(kList);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     if (!file.is_open() || file.bad())
-        return Error(Errc::io, std::string(kList) + " cannot be read: which locks are held is not known",
+        return Error(Errc::io,
+                     std::string(kList) +
+                         " cannot be read: which locks are held is not "
+                         "known",
                      "run as the owner of the store");
     return locked_ranges(text, inode);
 }

@@ -39,7 +39,8 @@ bool tells_of_a_lock(const std::string& fdinfo, const LockedBytes& bytes)
 
 auto has_locked(const std::string& path, FileIdentity file, LockedBytes bytes)
 {
-    return [name = std::filesystem::path(path).filename(), file, bytes](const OpenFile& open) -> bool {
+    return [name = std::filesystem::path(path).filename(), file,
+            bytes](const OpenFile& open) -> bool {
         // By name first: a stat of everything that others have open may hang on a dead server.
         if (std::filesystem::path(open.target).filename() != name) return false;
         const std::string process = "/proc/" + std::to_string(open.pid);

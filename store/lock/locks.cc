@@ -252,13 +252,14 @@ namespace {
 constexpr const char* kBusyAdvice =
     "wait for the holder, or see 'xlstore locks' for who holds what and whether it lives";
 
-// The claim, where the kernel has nothing against it: a copied descriptor keeps a lock, and so does a
-// process that makes no claim.
+// The claim, where the kernel has nothing against it: a copied descriptor keeps a lock, and so does
+// a process that makes no claim.
 std::string holder_among(const std::vector<LockHolder>& holders, const std::optional<Claim>& claim)
 {
     const bool may_be =
         holders.empty() || (claim && life_of(process_of(*claim)) == Life::unknown);
-    if (claim && (may_be || std::ranges::find(holders, claim->pid, &LockHolder::pid) != holders.end()))
+    if (claim &&
+        (may_be || std::ranges::find(holders, claim->pid, &LockHolder::pid) != holders.end()))
         return describe_holder(*claim);
     return describe(holders);
 }
@@ -278,8 +279,8 @@ Task<Error> Locks::busy(Loop& loop, LockKind kind, std::int64_t id, std::string 
     co_return Error(Errc::busy, message, kBusyAdvice);
 }
 
-// Of those who stand behind another operation of this process: the kernel is not asked once for each
-// of them.
+// Of those who stand behind another operation of this process: the kernel is not asked once for
+// each of them.
 Error Locks::busy_behind(std::int64_t id, const std::string& subject, std::size_t before) const
 {
     std::string message = "the slow lock of " + subject + " was not to be had in time; " +

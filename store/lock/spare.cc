@@ -41,12 +41,14 @@ bool path_beside(const char* database, Path& path)
     return length > 0 && static_cast<std::size_t>(length) < path.size();
 }
 
-// No other program writes into it, so that it is written to its end, where it was cut off. The errno.
+// No other program writes into it, so that it is written to its end, where it was cut off. The
+// errno.
 int fill(int file, std::int64_t size)
 {
     while (size < limits::spare_bytes) {
         const auto length = std::min(kSpareBlock - size % kSpareBlock, limits::spare_bytes - size);
-        const auto written = pwrite(file, kSpareZeros.data(), static_cast<std::size_t>(length), size);
+        const auto written =
+            pwrite(file, kSpareZeros.data(), static_cast<std::size_t>(length), size);
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) return errno;
         if (written == 0) return ENOSPC;
@@ -69,7 +71,8 @@ int fill_spare(const char* database) noexcept
     struct stat st {};
     const bool there = lstat(path.data(), &st) == 0;
     if (there && (!S_ISREG(st.st_mode) || st.st_size >= limits::spare_bytes)) return 0;
-    const Fd file(::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kSpareMode));
+    const Fd file(
+        ::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kSpareMode));
     if (!file) return is_lack_of_room(errno) ? errno : 0;
     return fill(file.get(), there ? st.st_size : 0);
 }

@@ -119,7 +119,8 @@ public:
     {
         const std::optional<std::string_view> text = json_find(element_, field);
         if (!text || json_type(*text) == JsonType::null) return false;
-        if (json_type(*text) != JsonType::string) fail(": " + std::string(field) + " is not a string");
+        if (json_type(*text) != JsonType::string)
+            fail(": " + std::string(field) + " is not a string");
         return true;
     }
 

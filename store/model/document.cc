@@ -2,8 +2,8 @@
 // Taking apart: the text is minified; c_info gives uuid and name; each member that is an array of a
 // device class becomes things, with their key and place, and leaves a member without text where it
 // stood; a class without an array gets such a member where libxl would write it. Members have ranks
-// ten apart, so that one can be put between two. Putting together goes by rank and place. An element
-// is checked and cut out, never rewritten.
+// ten apart, so that one can be put between two. Putting together goes by rank and place. An
+// element is checked and cut out, never rewritten.
 #include "store/model/document.hpp"
 
 #include <algorithm>

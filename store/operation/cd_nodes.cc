@@ -136,7 +136,8 @@ Task<Result<TransactionEnd>> write_both(Client& client, const CdNodes& nodes,
     if (!*there) co_return TransactionEnd::abort;
     for (const auto* device : {&nodes.backend, &nodes.libxl}) {
         std::string type(type_of_backend(nodes.kind));
-        auto typed = co_await client.write(*device + std::string(kType), std::move(type), in, until);
+        auto typed =
+            co_await client.write(*device + std::string(kType), std::move(type), in, until);
         if (!typed) co_return std::move(typed).error();
         auto written = co_await client.write(*device + std::string(kParams), params, in, until);
         if (!written) co_return std::move(written).error();

@@ -185,7 +185,8 @@ Task<std::optional<std::string>> Engine::is_there(Draft draft, Deadline until)
     const auto entry = read_thing(store().db(), domain().id, draft.thing);
     if (!entry || entry->state != "present" || entry->json != draft.image_after) co_return seen;
     const Evidence there = co_await run_probe(monitor(), draft.verb, draft.plan.probe, until);
-    if (there.image == Image::after) seen = "it was there already, as it is asked for: " + there.reason;
+    if (there.image == Image::after)
+        seen = "it was there already, as it is asked for: " + there.reason;
     co_return seen;
 }
 

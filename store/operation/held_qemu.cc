@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The row is read under the lock, not before it: while the caller waited for the lock the domain may
-// have got another QEMU, or an end. A connection that broke is made anew first and asked about
+// The row is read under the lock, not before it: while the caller waited for the lock the domain
+// may have got another QEMU, or an end. A connection that broke is made anew first and asked about
 // second: only a process that is connected keeps every other client out of the monitor, so that an
 // answer of the store's about the hold lasts.
 #include "store/operation/held_qemu.hpp"

@@ -21,8 +21,8 @@ Result<void> check_in_qemu(Db& db, const DomainRow& domain, const Draft& draft)
     return Error(Errc::refused,
                  domain.subject() + ": " + draft.thing.text() + " is not QEMU's but " +
                      std::string(primary_name(primary)) + "'s: " + why,
-                 "nothing was changed; the program that writes xenstore attaches it, and writes its "
-                 "entry with xlstore_fast_put_thing()");
+                 "nothing was changed; the program that writes xenstore attaches it, and writes "
+                 "its entry with xlstore_fast_put_thing()");
 }
 
 }  // namespace xlstore

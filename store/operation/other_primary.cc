@@ -151,7 +151,8 @@ Task<Result<void>> add_other_primaries(Store& store, DomainRow domain, Draft& dr
         co_return co_await add_emptying(store.loop(), domain, draft, until);
     const auto device = host_device_of(draft);
     if (!device || draft.verb != Verb::add || !store.host().pci) co_return Result<void>();
-    Step assign{host_command(kAssign, *device, draft), host_command(kTakeBack, *device, draft), {}, {}};
+    Step assign{
+        host_command(kAssign, *device, draft), host_command(kTakeBack, *device, draft), {}, {}};
     draft.plan.steps.push_back(std::move(assign));
     if (!has_host_xenstore()) co_return Result<void>();
     auto owner = co_await pci_owner(store.loop(), *device, until);
@@ -201,7 +202,8 @@ Task<Result<qmp::Reply>> write_params(Loop& loop, const DomainRow& domain, const
 Task<Result<qmp::Reply>> change_pci_owner(Loop& loop, const DomainRow& domain,
                                           const Command& command, Deadline until)
 {
-    const auto device = pci_address_from(json_get_string(command.arguments, "address").value_or(""));
+    const auto device =
+        pci_address_from(json_get_string(command.arguments, "address").value_or(""));
     if (!device) co_return Error(Errc::invalid, command.execute + " names no PCI device");
     Result<void> changed;
     if (command.execute == kOwn)
@@ -253,7 +255,9 @@ Result<std::string> follow_in_hypervisor(Store& store, const DomainRow& domain, 
     // An add that failed has taken it back itself.
     if (draft.verb == Verb::add && known == Known::by_plan) return std::string();
     if (!store.host().pci)
-        return std::string("; whether the hypervisor has taken it back is not known to this program");
+        return std::string(
+            "; whether the hypervisor has taken it back is not known to this "
+            "program");
     const auto done = call_hook(store, domain, false, device->text(), thing_of_draft(draft));
     if (done) return std::string();
     return Error(Errc::refused, "QEMU has no " + json_shown(device->qemu_id()) +
@@ -277,7 +281,8 @@ Task<Result<void>> follow_in_owner_node(Store& store, const DomainRow& domain, c
                                             ", but it is not free yet: " + freed.error().message);
 }
 
-// The host's name of the USB device that a draft is about; "": it is about none, or it is not known.
+// The host's name of the USB device that a draft is about; "": it is about none, or it is not
+// known.
 std::string usb_port_of_draft(Store& store, const Draft& draft)
 {
     const auto& json = thing_of_draft(draft);
@@ -316,7 +321,8 @@ Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
         auto host = follow_in_hypervisor(store, domain, intent.draft, image, known);
         if (!host) co_return std::move(host).error();
         said += *host;
-        auto freed = co_await follow_in_owner_node(store, domain, intent.draft, image, known, until);
+        auto freed =
+            co_await follow_in_owner_node(store, domain, intent.draft, image, known, until);
         if (!freed) co_return std::move(freed).error();
         said += co_await follow_in_notes(store, domain, intent.draft, image, until);
         auto medium =

@@ -22,7 +22,8 @@ std::vector<NodeChange> controller_notes(const std::string& note, std::string_vi
     if (!there) return {NodeChange{note, std::nullopt}};
     const auto filled = with_libxl_defaults("usbctrls", json);
     const std::string_view whole = filled ? std::string_view(*filled) : json;
-    const auto ports = std::clamp<std::int64_t>(json_get_integer(whole, "ports").value_or(8), 1, kPortsMost);
+    const auto ports =
+        std::clamp<std::int64_t>(json_get_integer(whole, "ports").value_or(8), 1, kPortsMost);
     std::vector<NodeChange> changes = {
         {note + "/type", "devicemodel"},
         {note + "/usb-ver", std::to_string(json_get_integer(whole, "version").value_or(2))},

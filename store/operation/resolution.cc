@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The order of the questions matters. What the guest was asked for comes first: until it has let go,
-// or said no, what is seen besides may change by itself. Then what is half done, which is undone
-// before anything is concluded from it. An image is proof only after both.
+// The order of the questions matters. What the guest was asked for comes first: until it has let
+// go, or said no, what is seen besides may change by itself. Then what is half done, which is
+// undone before anything is concluded from it. An image is proof only after both.
 #include "store/operation/resolution.hpp"
 
 #include <algorithm>

@@ -31,7 +31,8 @@ std::optional<std::int64_t> number_in(const std::string& path)
 {
     const auto text = read_regular_file(path, kNumberBytesMax);
     std::int64_t number = 0;
-    if (!text || std::from_chars(text->data(), text->data() + text->size(), number).ec != std::errc())
+    if (!text ||
+        std::from_chars(text->data(), text->data() + text->size(), number).ec != std::errc())
         return std::nullopt;
     return number;
 }

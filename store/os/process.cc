@@ -242,13 +242,13 @@ bool is_initial_pid_namespace(std::uint64_t inode)
     return inode == 0xEFFFFFFCU;
 }
 
-/// R11 for a process of another namespace, which `id.pid` is a number in. From a namespace above, its
-/// processes are seen, each with its number in there: pid, start time and namespace name one
+/// R11 for a process of another namespace, which `id.pid` is a number in. From a namespace above,
+//its / processes are seen, each with its number in there: pid, start time and namespace name one
 /// process, since an inode goes to a new namespace only once the old one has ended with all its
 /// processes, and none of the new one began in the same clock tick. It is dead if it is not among
-/// those that are seen, and it would be: because this is the initial namespace, or because others of
-/// its namespace (or of one that got the number after it) are seen. A namespace that is not below
-/// this one shows nothing: unknown.
+/// those that are seen, and it would be: because this is the initial namespace, or because others
+//of / its namespace (or of one that got the number after it) are seen. A namespace that is not
+//below / this one shows nothing: unknown.
 Look look_below(const ProcessId& id, std::uint64_t own_namespace)
 {
     bool would_be_seen = is_initial_pid_namespace(own_namespace);

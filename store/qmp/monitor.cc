@@ -78,8 +78,8 @@ constexpr std::string_view kMonitorAdvice =
     "nothing was sent; see whether QEMU is stopped or hung, or whether another program holds its "
     "monitor";
 constexpr std::string_view kGoneAdvice =
-    "nothing was sent, and its QEMU runs on; if the socket was moved, put it back: QEMU listens at that "
-    "very file; 'xlstore destroy' needs no monitor";
+    "nothing was sent, and its QEMU runs on; if the socket was moved, put it back: QEMU listens "
+    "at that very file; 'xlstore destroy' needs no monitor";
 // Who is connected is found out in pieces, so that an embedder's loop has its turn in between
 // (R20), and in vain on a host with more descriptors than can be looked at in this time.
 constexpr auto kSearchPiece = std::chrono::milliseconds(10);
@@ -329,8 +329,8 @@ Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std
             co_return std::make_unique<Connection>(loop, std::move(socket), std::move(subject),
                                                    std::move(path), std::move(qemu));
         if (const int why = errno; why != EAGAIN) {
-            Error error =
-                silent(subject, "its monitor " + path + " cannot be reached: " + std::strerror(why));
+            Error error = silent(
+                subject, "its monitor " + path + " cannot be reached: " + std::strerror(why));
             if (why == ENOENT) error.advice = std::string(kGoneAdvice);
             co_return error;
         }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// run_probe() asks for each product of the plan by its kind's list, one list a kind where that will do,
-// and judges: none there, all there, or a part ("half"). Of a removal, absence is concluded from a
-// list that was asked for anew. A drive is judged by what query-block says it holds; a medium that
-// is neither image nor what was seen before means that others changed it ("overtaken"). Descriptor
-// sets that nothing uses count as a part that is left. What fails on the way proves nothing.
+// run_probe() asks for each product of the plan by its kind's list, one list a kind where that will
+// do, and judges: none there, all there, or a part ("half"). Of a removal, absence is concluded
+// from a list that was asked for anew. A drive is judged by what query-block says it holds; a
+// medium that is neither image nor what was seen before means that others changed it ("overtaken").
+// Descriptor sets that nothing uses count as a part that is left. What fails on the way proves
+// nothing.
 #include "store/qmp/probe.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Text that was checked (json_check.cc) is walked by brackets and quotes alone, to find a member, cut
-// it out, or put another in its place, so that every other byte stays as it was. Every function
+// Text that was checked (json_check.cc) is walked by brackets and quotes alone, to find a member,
+// cut it out, or put another in its place, so that every other byte stays as it was. Every function
 // checks its bounds all the same: a row of the database may have been written by hand.
 #include "store/text/json_text.hpp"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A byte 0x80 to 0xff that is no part of UTF-8 becomes the escape of the low surrogate 0xdc80 to
-// 0xdcff. Going back, an escape counts as such a byte only where no high surrogate stands before it:
-// a pair is a character of its own. Text that is UTF-8 throughout, the usual case, is passed over
-// once and left alone.
+// 0xdcff. Going back, an escape counts as such a byte only where no high surrogate stands before
+// it: a pair is a character of its own. Text that is UTF-8 throughout, the usual case, is passed
+// over once and left alone.
 #include "store/text/raw_bytes.hpp"
 
 #include <algorithm>

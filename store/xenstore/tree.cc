@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The tree is read a level at a time: for each node of a level its value and its list of children go
-// out together, so that the number of round trips is the depth, not the number of nodes. A list that
-// is too long for one message is asked for in parts. All of it is one transaction that writes
+// The tree is read a level at a time: for each node of a level its value and its list of children
+// go out together, so that the number of round trips is the depth, not the number of nodes. A list
+// that is too long for one message is asked for in parts. All of it is one transaction that writes
 // nothing: its commit says whether the nodes were all true at one moment, else it is read anew.
 #include "store/xenstore/tree.hpp"
 

@@ -288,6 +288,16 @@ class Explain(unittest.TestCase):
                 self.assertEqual(told, run(BIN / "xlfsck", f"--explain={name}"))
 
 
+def long_lines(source):
+    """Numbers of lines above 100 columns outside tables."""
+    found, table = [], False
+    for number, line in enumerate(source.splitlines(), 1):
+        table = "clang-format off" in line or (table and "clang-format on" not in line)
+        if len(line) > 100 and not table:
+            found.append(number)
+    return found
+
+
 def mutations_with_code(source):
     """Guards whose mutation runs code of its own: `if (XLSTORE_MUTATION("…") …)` with more than a return."""
     found = re.finditer(r'\bif \(XLSTORE_MUTATION\("([^"]+)"\)[^;{]*?(?:\)\s*(?P<code>\{|for|if|while|[^;]*;))', source)
@@ -384,13 +394,16 @@ class Sources(unittest.TestCase):
                     without.append(path.name)
         self.assertEqual(without, [])
 
-    def test_lines_of_headers_have_at_most_100_columns(self):
-        headers = [path for folder in ("store", "recovery") for ending in ("*.h", "*.hpp")
-                   for path in (SOURCE / folder).rglob(ending)]
-        self.assertGreater(len(headers), 100)
-        long = [f"{path.name}:{number}" for path in headers
-                for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 100]
+    def test_lines_have_at_most_100_columns(self):
+        """But for tables, which a formatter does not touch (clang-format off)."""
+        files = [path for folder in ("store", "recovery", "tools") for ending in ("*.h", "*.hpp", "*.cc")
+                 for path in (SOURCE / folder).rglob(ending)]
+        self.assertGreater(len(files), 300)
+        long = [f"{path.name}:{number}" for path in files
+                for number in long_lines(path.read_text(encoding="utf-8"))]
         self.assertEqual(long, [])
+        table = "// clang-format off\n" + "x" * 101 + "\n// clang-format on\n"
+        self.assertEqual(long_lines(table + "x" * 100 + "\n" + "x" * 101 + "\n"), [5])
 
     def test_the_actor_is_named(self):
         """A pronoun for a process or a person hides who acts (CONTRIBUTING.md, style). The steps of 0.1 are kept."""

@@ -65,8 +65,9 @@ void print_table(const std::vector<std::string>& head,
 
 void hold_standard_descriptors()
 {
-    // The lowest free number is given out, so in ascending order each lands where it is missing. The
-    // other way round than the descriptor is used: reading or writing fails, as if it were closed.
+    // The lowest free number is given out, so in ascending order each lands where it is missing.
+    // The other way round than the descriptor is used: reading or writing fails, as if it were
+    // closed.
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
             open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)

@@ -44,7 +44,18 @@ namespace {
 
 using recovery::Mode;
 
-enum Long { kStore = 256, kJson, kTimeout, kEvict, kRebuild, kUserdata, kExplain, kLibxl, kRoot, kUndo };
+enum Long {
+    kStore = 256,
+    kJson,
+    kTimeout,
+    kEvict,
+    kRebuild,
+    kUserdata,
+    kExplain,
+    kLibxl,
+    kRoot,
+    kUndo
+};
 
 constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
                             {"json", no_argument, nullptr, kJson},
@@ -81,7 +92,8 @@ public:
         optind = 0;  // from the beginning, although it was used before
         opterr = 0;
         int option = 0;
-        while (!result_ && (option = getopt_long(argc_, argv_, ":npyafvVhC:", kLong, nullptr)) != -1)
+        while (!result_ &&
+               (option = getopt_long(argc_, argv_, ":npyafvVhC:", kLong, nullptr)) != -1)
             take(option);
         if (result_) return *std::move(result_);
         for (; optind < argc_; ++optind) {

@@ -117,7 +117,8 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     }
     if (name == "restore") {
         verb.add_flag("--adopt", out.adopt,
-                      "also while QEMUs of the store live: ask them what they have, and register them");
+                      "also while QEMUs of the store live: ask them what they have, and register "
+                      "them");
         verb.add_option("--userdata", out.userdata,
                         "where libxl keeps its documents (default: /var/lib/xen)");
     }

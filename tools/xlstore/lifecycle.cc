@@ -23,7 +23,8 @@ namespace {
 
 Result<int32_t> parse_domid(const std::string& word)
 {
-    const std::string_view digits = std::string_view(word).substr(word.starts_with("domid:") ? 6 : 0);
+    const std::string_view digits =
+        std::string_view(word).substr(word.starts_with("domid:") ? 6 : 0);
     if (const auto domid = parse_number<int32_t>(digits)) return *domid;
     return Error(Errc::invalid, plain(word) + " is not a domid");
 }
@@ -69,11 +70,12 @@ std::optional<Error> run_builder(const std::vector<std::string>& command)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return std::nullopt;
-    return Error(Errc::refused,
-                 plain(command[0]) + (WIFEXITED(status)
-                                          ? " ended with " + std::to_string(WEXITSTATUS(status))
-                                          : " was killed by signal " + std::to_string(WTERMSIG(status))),
-                 "the row is destroyed; what it made in Xen, if anything, is for 'xl destroy'");
+    return Error(
+        Errc::refused,
+        plain(command[0]) + (WIFEXITED(status)
+                                 ? " ended with " + std::to_string(WEXITSTATUS(status))
+                                 : " was killed by signal " + std::to_string(WTERMSIG(status))),
+        "the row is destroyed; what it made in Xen, if anything, is for 'xl destroy'");
 }
 
 // The steps of xlstore.h. A builder that fails leaves no row; one that is killed with this process
@@ -87,7 +89,8 @@ Result<Status> create_without_qemu(const Arguments& arguments, int32_t domid,
             call.document_name = arguments.words[1].c_str();
             if (!things.empty()) call.things = things.c_str();
             xlstore_creation* creation = nullptr;
-            int32_t status = xlstore_creation_begin(store, domid, document.c_str(), &call, &creation);
+            int32_t status =
+                xlstore_creation_begin(store, domid, document.c_str(), &call, &creation);
             if (status != XLSTORE_OK) return status;
             const std::string word = "id:" + std::to_string(xlstore_creation_id(creation));
             status = xlstore_creation_without_qemu(creation, &call);

@@ -161,8 +161,8 @@ Result<Status> run_list(const Arguments& arguments)
         arguments, *found,
         "SELECT json_object('domid', domid, 'name', name, 'uuid', uuid, 'vm_uuid', vm_uuid, "
         "'state', state, 'incarnation', incarnation, 'things', things, 'open_intents', "
-        "open_intents, 'qemu_pid', qemu_pid, 'closed_since', closed_since, 'closed_reason', reason), "
-        "incarnation, state || iif(closed_since IS NULL, '', ', closed'), 1, domid, name, "
+        "open_intents, 'qemu_pid', qemu_pid, 'closed_since', closed_since, 'closed_reason', "
+        "reason), incarnation, state || iif(closed_since IS NULL, '', ', closed'), 1, domid, name, "
         "coalesce(vm_uuid, uuid), things, open_intents, coalesce(qemu_pid, '-') "
         "FROM domains LEFT JOIN closed_documents USING (incarnation, domid) ORDER BY domid",
         {"DOMID", "NAME", "UUID", "STATE", "THINGS", "INTENTS", "QEMU"}, 3);
@@ -174,12 +174,12 @@ Result<Status> run_show(const Arguments& arguments)
     if (!found) return found.error();
     // One statement sees one moment (R2). Of a destroyed domain the row is what is left.
     constexpr const char* kLiving =
-        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, "
-        "'state', d.state, 'incarnation', d.incarnation, 'things', d.things, 'open_intents', "
-        "d.open_intents, 'epoch', d.epoch, 'revision', d.revision, 'as_of', d.as_of, 'qemu_pid', "
-        "d.qemu_pid, 'monitor', d.monitor_path, 'log', d.log_path, 'closed_since', c.closed_since, "
-        "'closed_by', c.closed_program || ' ' || c.closed_pid, 'closed_reason', c.reason, "
-        "'opened_by', c.opened_by, 'document', json(l.json)) AS shown "
+        "SELECT json_object('domid', d.domid, 'name', d.name, 'uuid', d.uuid, 'vm_uuid', "
+        "d.vm_uuid, 'state', d.state, 'incarnation', d.incarnation, 'things', d.things, "
+        "'open_intents', d.open_intents, 'epoch', d.epoch, 'revision', d.revision, 'as_of', "
+        "d.as_of, 'qemu_pid', d.qemu_pid, 'monitor', d.monitor_path, 'log', d.log_path, "
+        "'closed_since', c.closed_since, 'closed_by', c.closed_program || ' ' || c.closed_pid, "
+        "'closed_reason', c.reason, 'opened_by', c.opened_by, 'document', json(l.json)) AS shown "
         "FROM domains d JOIN libxl_json l ON l.domid = d.domid LEFT JOIN closed_documents c ON "
         "c.incarnation = d.incarnation WHERE d.incarnation = ?1";
     constexpr const char* kDestroyed =
@@ -187,8 +187,8 @@ Result<Status> run_show(const Arguments& arguments)
         "'state', state, 'incarnation', incarnation, 'created', created, 'first_ran', first_ran, "
         "'destroyed', destroyed, 'epoch', epoch, 'revision', revision, 'as_of', as_of, "
         "'log', log_path, 'document_kept', (SELECT printed_by FROM retired_documents r "
-        "WHERE r.incarnation = i.incarnation), 'document', (SELECT iif(json_valid(json), json(json), "
-        "NULL) FROM retired_documents r WHERE r.incarnation = i.incarnation)) AS shown "
+        "WHERE r.incarnation = i.incarnation), 'document', (SELECT iif(json_valid(json), "
+        "json(json), NULL) FROM retired_documents r WHERE r.incarnation = i.incarnation)) AS shown "
         "FROM incarnations i WHERE incarnation = ?1";
     const xlstore_call call = call_of(arguments);
     const char* const incarnation = found->incarnation.front().c_str();

@@ -35,10 +35,10 @@
  *          uuid and name.
  * KEYS     A thing is named by its class, an array of the document, and its key: of disks the vdev
  *          in its plain form ("hdc", "xvda1"); of nics, vtpms, vdispls, vsnds and usbctrls the
- *          devid; of pcidevs the address on the host ("0000:03:00.0"); of usbdevs controller and port
- *          ("0.2"); of vcpus the index; of class qemu the member "key". All others, a nic without
- *          devid, and a PCI device given by name have a number that the store gives ("#7") and that
- *          no element of the domain had before: xlstore_things() tells it.
+ *          devid; of pcidevs the address on the host ("0000:03:00.0"); of usbdevs controller and
+ *          port ("0.2"); of vcpus the index; of class qemu the member "key". All others, a nic
+ *          without devid, and a PCI device given by name have a number that the store gives ("#7")
+ *          and that no element of the domain had before: xlstore_things() tells it.
  *
  * An operation on a domain comes twice: a call that waits until it has ended, and one with the
  * suffix _start that returns at once and ends with a callback. Three outcomes, never two: done
