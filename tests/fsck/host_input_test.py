@@ -313,6 +313,88 @@ class BothWorlds(unittest.TestCase):
         self.assertEqual(list(self.lib.iterdir()), [])
 
 
+class Bridge(unittest.TestCase):
+    """libxl's files and a store."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="xlb-")
+        self.addCleanup(directory.cleanup)
+        self.place = directory.name
+        pathlib.Path(self.place, "var/lib/xen").mkdir(parents=True)
+        self.state = pvh_state()
+        uuid = self.state["document"]["c_info"]["uuid"]
+        self.file = pathlib.Path(self.place, f"var/lib/xen/userdata-d.7.{uuid}.libxl-json")
+        self.lock = pathlib.Path(self.place, f"var/lib/xen/userdata-l.7.{uuid}.domain-userdata-lock")
+        self.put(self.state["document"])
+        self.xlstore("init")
+
+    def put(self, document):
+        self.file.write_text(host_test.yajl(document) + "\n\0", encoding="utf-8")
+
+    def xlstore(self, *words, status=0):
+        done = subprocess.run([BIN / "xlstore", "--store", f"{self.place}/s", *words], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stdout)
+        return done.stdout
+
+    def bridge(self, *words, status=0):
+        return self.xlstore("--json", "bridge", *words, "--root", self.place, status=status)
+
+    def differences(self):
+        domain, = json.loads(self.bridge("status"))["domains"]
+        return [(one["thing"], one["store"] is not None, one["file"] is not None) for one in domain["differences"]]
+
+    def test_a_file_comes_into_the_store_and_back_byte_for_byte(self):
+        text = self.file.read_bytes()
+        self.assertFalse(json.loads(self.bridge("status"))["domains"][0]["in_store"])
+        self.bridge("sync")
+        self.assertEqual(self.differences(), [])
+        self.file.unlink()
+        self.bridge("write", "7")
+        self.assertEqual(self.file.read_bytes(), text)
+        self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
+        self.assertFalse(self.lock.exists())
+
+    def test_what_libxl_attached_comes_and_what_it_never_knew_stays(self):
+        self.bridge("sync")
+        document = self.state["document"]
+        document["nics"] = [{"devid": 0, "mac": "00:16:3e:00:00:01"}]
+        document["disks"][0]["readwrite"] = 0
+        self.put(document)
+        self.assertEqual(sorted(self.differences()), [("disks/xvda", True, True), ("nics/0", False, True)])
+        self.bridge("write", "7", status=1)  # it would lose the nic
+        self.bridge("sync")
+        self.assertEqual(self.differences(), [])
+        del document["disks"]
+        self.put(document)
+        self.assertEqual(self.differences(), [("disks/xvda", True, False)])
+        self.bridge("sync")
+        self.assertIn("xvda", self.xlstore("things", "7"))
+        self.bridge("write", "7")
+        self.assertEqual(self.differences(), [])
+
+    def test_a_name_that_the_store_changed_is_not_changed_back(self):
+        self.bridge("sync")
+        self.xlstore("rename", "7", "new")
+        self.state["document"]["nics"] = [{"devid": 0, "mac": "00:16:3e:00:00:01"}]
+        self.put(self.state["document"])
+        self.bridge("sync")
+        self.assertIn("new", self.xlstore("list"))
+
+    def test_a_bad_file_is_named_and_nothing_is_done(self):
+        self.bridge("sync")
+        self.file.write_text("{", encoding="utf-8")
+        self.assertIsNotNone(json.loads(self.bridge("sync"))["domains"][0]["trouble"])
+        self.bridge("write", "7", status=1)
+        self.assertEqual(self.file.read_text(encoding="utf-8"), "{")
+
+    def test_the_holder_of_libxls_lock_is_named(self):
+        self.bridge("sync")
+        with open(self.lock, "w", encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.assertIn(f"pid {os.getpid()}", self.bridge("--timeout", "0.3", "write", "7", status=1))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())

@@ -157,6 +157,8 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
                         "with --settled or --retired: the file that gets what the document cannot "
                         "hold: order and addresses of QEMU's things");
     }
+    if (name == "bridge")
+        verb.add_option("--root", out.root, "libxl's directories are below it (default: this host's)");
     if (name == "list")
         verb.add_flag("--retired", out.retired,
                       "the domains that are over, as long as their documents are kept");

@@ -39,6 +39,7 @@ struct Arguments {
     bool dry_run = false;
     std::int64_t older_than_days = -1;
     std::string name;
+    std::string root;    ///< libxl's directories are below it
     std::string things;  ///< path of a file
     std::string reason;
     std::vector<std::string> words;    ///< positional, in the verb's order
@@ -65,6 +66,7 @@ Result<std::string> read_text(const std::string& word);
 /// Errors: invalid (another kind of file, too large, text behind a NUL); io.
 Result<std::string> read_file(const std::string& path);
 
+Result<Status> run_bridge(const Arguments&);
 Result<Status> run_init(const Arguments&);
 Result<Status> run_upgrade(const Arguments&);
 Result<Status> run_backup(const Arguments&);

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+// Elements are compared by class and key, and by content: the order of members and the layout are
+// no difference. An element without identity is the one with its content. What is pending stays the
+// store's in both directions: its intent says what becomes of it.
+#include "store/bridge/bridge.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "store/lifecycle/creation.hpp"
+#include "store/libxl/document_file.hpp"
+#include "store/libxl/host_lock.hpp"
+#include "store/operation/edit.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+using libxl::HostDirectories;
+using libxl::HostLock;
+using libxl::HostLockKind;
+
+// libxl's document of a domain.
+struct FileDocument {
+    std::string text;
+    Document document;
+};
+
+// Nothing: there is none. Error conflict: it is none of this domain's.
+Result<std::optional<FileDocument>> read_file_of(const HostDirectories& where,
+                                                 const libxl::HostDomain& domain)
+{
+    const std::string path = where.document(domain);
+    auto file = libxl::read_document_file(path);
+    if (!file) return std::move(file).error();
+    if (!*file) return std::optional<FileDocument>();
+    auto document = parse_document((*file)->text, path);
+    if (!document) return std::move(document).error();
+    if (document->uuid != domain.uuid)
+        return Error(Errc::conflict, path + " is of the domain with uuid " + document->uuid,
+                     "'xlfsck --libxl' says what can be done about it");
+    return std::optional(FileDocument{std::move((*file)->text), *std::move(document)});
+}
+
+std::set<std::int64_t> with_open_intent(Db& db, DomainId domain)
+{
+    std::set<std::int64_t> open;
+    auto rows = db.prepare("SELECT thing FROM intent WHERE domain = ?").bind(value_of(domain));
+    while (rows.step())
+        open.insert(rows.integer(0));
+    return open;
+}
+
+bool is_pending(const ThingRow& entry, const std::set<std::int64_t>& open)
+{
+    return open.contains(entry.id) || (entry.state != "present" && entry.state != "stale");
+}
+
+// Which element of `things` is this entry; nothing: none.
+const DocumentThing* element_of(const std::vector<DocumentThing>& things, const ThingRow& entry,
+                                const std::set<const DocumentThing*>& taken)
+{
+    for (const auto& one : things) {
+        if (one.device_class != entry.name.device_class || taken.contains(&one)) continue;
+        if (one.has_identity ? one.key == entry.name.key : json_equal(one.json, entry.json))
+            return &one;
+    }
+    return nullptr;
+}
+
+std::vector<BridgeDifference> differences_of(Db& db, DomainId domain,
+                                             const std::vector<DocumentThing>& things)
+{
+    std::vector<BridgeDifference> all;
+    const auto open = with_open_intent(db, domain);
+    std::set<const DocumentThing*> taken;
+    for (const auto& entry : read_things(db, domain)) {
+        const auto* of = find_device_class(entry.name.device_class);
+        if (!of || !of->in_document) continue;  // in no document
+        const auto* element = element_of(things, entry, taken);
+        if (element) taken.insert(element);
+        if (element && json_equal(element->json, entry.json)) continue;
+        BridgeDifference one{entry.name, entry.json, std::nullopt, entry.state,
+                             is_pending(entry, open)};
+        if (element) one.in_file = element->json;
+        all.push_back(std::move(one));
+    }
+    for (const auto& element : things)
+        if (!taken.contains(&element))
+            all.push_back({{element.device_class, element.key}, std::nullopt, element.json});
+    return all;
+}
+
+BridgedDomain bridged(const DomainRow& row)
+{
+    BridgedDomain one;
+    one.domid = row.domid;
+    one.uuid = row.uuid;
+    one.name = row.name;
+    one.in_store = true;
+    return one;
+}
+
+// Domains of the store with what libxl's file of each has.
+BridgedDomain look_at(Store& store, const HostDirectories& where, const DomainRow& row)
+{
+    BridgedDomain one = bridged(row);
+    const libxl::HostDomain owner{row.domid, row.uuid};
+    auto file = read_file_of(where, owner);
+    if (!file) {
+        one.trouble = file.error().message;
+    } else if (*file) {
+        one.file = where.document(owner);
+        one.differences = differences_of(store.db(), row.id, (*file)->document.things);
+    }
+    return one;
+}
+
+struct Worlds {
+    std::vector<DomainRow> rows;
+    std::vector<libxl::HostDomain> files_alone;
+};
+
+Result<Worlds> both_worlds(Store& store, const HostDirectories& where, std::optional<DomainId> only)
+{
+    Worlds worlds;
+    for (auto& row : living_domains(store.db()))
+        if ((!only || row.id == *only) && row.state == DomainState::running)
+            worlds.rows.push_back(std::move(row));
+    if (only) return worlds;
+    auto names = libxl::list_userdata(where.lib());
+    if (!names) return std::move(names).error();
+    for (const auto& name : *names) {
+        const auto is_its = [&](const DomainRow& row) {
+            return row.domid == name.domain.domid && row.uuid == name.domain.uuid;
+        };
+        if (name.which == 'd' && name.userid == libxl::kDocumentUserid && name.domain.domid != 0 &&
+            std::ranges::none_of(worlds.rows, is_its))
+            worlds.files_alone.push_back(name.domain);
+    }
+    return worlds;
+}
+
+BridgedDomain file_alone(const HostDirectories& where, const libxl::HostDomain& domain)
+{
+    BridgedDomain one;
+    one.domid = domain.domid;
+    one.uuid = domain.uuid;
+    one.file = where.document(domain);
+    auto file = read_file_of(where, domain);
+    if (!file)
+        one.trouble = file.error().message;
+    else if (*file)
+        one.name = (*file)->document.name;
+    return one;
+}
+
+// The file's document with what the store keeps: its own c_info (a name changes in the store alone),
+// what is pending, things of QEMU's, and elements that the file lacks.
+Document merged(Db& db, DomainId domain, Document file)
+{
+    file.name = read_domain(db, domain)->name;
+    const auto open = with_open_intent(db, domain);
+    for (auto& member : file.members)
+        for (const auto& own : read_members(db, domain))
+            if (member.key == "c_info" && own.key == member.key) member.text = own.text;
+    std::set<const DocumentThing*> taken;
+    std::vector<DocumentThing> kept;
+    for (const auto& entry : read_things(db, domain)) {
+        const auto* element = element_of(file.things, entry, taken);
+        if (element) taken.insert(element);
+        const bool own = !element || is_pending(entry, open) || entry.primary == "qemu";
+        DocumentThing thing{};
+        thing.device_class = entry.name.device_class;
+        thing.key = entry.name.key;
+        thing.json = own ? entry.json : element->json;
+        thing.primary = element && !own                ? element->primary
+                        : entry.primary == "qemu"     ? Primary::qemu
+                        : entry.primary == "xenstore" ? Primary::xenstore
+                                                      : Primary::none;
+        thing.has_identity = !entry.name.key.starts_with('#');
+        thing.position = static_cast<std::int64_t>(kept.size());
+        kept.push_back(std::move(thing));
+    }
+    for (const auto& element : file.things) {
+        if (taken.contains(&element)) continue;
+        kept.push_back(element);
+        kept.back().position = static_cast<std::int64_t>(kept.size());
+    }
+    file.things = std::move(kept);
+    return file;
+}
+
+Task<Result<BridgedDomain>> sync_row(Store& store, HostDirectories where, DomainRow row,
+                                     Deadline until)
+{
+    const std::string operation("bridge sync");
+    auto fast = co_await store.fast_lock(store.loop(), row.id, operation, until);
+    if (!fast) co_return std::move(fast).error();
+    const libxl::HostDomain owner{row.domid, row.uuid};
+    auto lock = co_await HostLock::take(
+        store.loop(), libxl::lock_path(where, owner, HostLockKind::document), until);
+    if (!lock) co_return std::move(lock).error();
+    BridgedDomain before = look_at(store, where, row);
+    if (before.file.empty() || before.differences.empty()) co_return std::move(before);
+    auto file = read_file_of(where, owner);
+    if (!file) co_return std::move(file).error();
+    auto written = co_await store.with_held_fast_lock(
+        store.loop(), *fast, operation, until, [&](const FastHold& hold) -> Result<void> {
+            if (auto begun = begin_edit(store, hold, 0); !begun) return std::move(begun).error();
+            return write_document(store, hold,
+                                  merged(store.db(), row.id, std::move((*file)->document)));
+        });
+    if (!written) co_return std::move(written).error();
+    co_return look_at(store, where, row);
+}
+
+Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::HostDomain domain,
+                                Deadline until)
+{
+    BridgedDomain one = file_alone(where, domain);
+    if (!one.trouble.empty()) co_return one;
+    auto file = read_file_of(where, domain);
+    if (!file || !*file) co_return one;
+    auto row = co_await import_domain(store, domain.domid, std::move((*file)->text), one.file, until);
+    if (row)
+        one = look_at(store, where, *row);
+    else
+        one.trouble = row.error().message;
+    co_return one;
+}
+
+// What the file has and the store lacks would be lost.
+Result<void> nothing_is_lost(const BridgedDomain& before)
+{
+    for (const auto& one : before.differences)
+        if (!one.in_store)
+            return Error(Errc::conflict, before.file + " has " + one.thing.text() +
+                                             ", which the store lacks",
+                         "nothing was changed; run 'xlstore bridge sync' first");
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<BridgedDomain>> bridge_status(Store& store, const HostDirectories& where,
+                                                 std::optional<DomainId> only)
+{
+    auto worlds = both_worlds(store, where, only);
+    if (!worlds) return std::move(worlds).error();
+    std::vector<BridgedDomain> all;
+    for (const auto& row : worlds->rows)
+        all.push_back(look_at(store, where, row));
+    for (const auto& domain : worlds->files_alone)
+        all.push_back(file_alone(where, domain));
+    std::ranges::stable_sort(all, {}, &BridgedDomain::domid);
+    return all;
+}
+
+Task<Result<std::vector<BridgedDomain>>> bridge_sync(Store& store, HostDirectories where,
+                                                     std::optional<DomainId> only, Deadline until)
+{
+    auto worlds = both_worlds(store, where, only);
+    if (!worlds) co_return std::move(worlds).error();
+    std::vector<BridgedDomain> all;
+    for (const auto& row : worlds->rows) {
+        BridgedDomain one = bridged(row);
+        auto done = co_await sync_row(store, where, row, until);
+        if (done)
+            one = *std::move(done);
+        else
+            one.trouble = done.error().message;
+        all.push_back(std::move(one));
+    }
+    for (const auto& domain : worlds->files_alone) {
+        auto one = co_await import_file(store, where, domain, until);
+        all.push_back(std::move(one));
+    }
+    std::ranges::stable_sort(all, {}, &BridgedDomain::domid);
+    co_return std::move(all);
+}
+
+Task<Result<BridgedDomain>> bridge_write(Store& store, HostDirectories where, DomainRow domain,
+                                         Deadline until)
+{
+    const std::string operation("bridge write");
+    auto fast = co_await store.fast_lock(store.loop(), domain.id, operation, until);
+    if (!fast) co_return std::move(fast).error();
+    const libxl::HostDomain owner{domain.domid, domain.uuid};
+    auto lock = co_await HostLock::take(
+        store.loop(), libxl::lock_path(where, owner, HostLockKind::document), until);
+    if (!lock) co_return std::move(lock).error();
+    const auto row = read_domain(store.db(), domain.id);
+    if (!row || row->state != DomainState::running)
+        co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
+    const BridgedDomain before = look_at(store, where, *row);
+    if (!before.trouble.empty())
+        co_return Error(Errc::conflict, before.trouble, "nothing was changed");
+    if (auto safe = nothing_is_lost(before); !safe) co_return std::move(safe).error();
+    const std::string text = export_document(store.db(), *row);
+    if (auto written = libxl::write_document_file(where, owner, text); !written)
+        co_return std::move(written).error();
+    co_return look_at(store, where, *row);
+}
+
+}  // namespace xlstore

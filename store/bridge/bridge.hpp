@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// A host that uses libxl and this store at once: libxl's documents brought into the store, and the
+// store's written to libxl's files. Both under the fast lock and libxl's own lock on the document,
+// in that order (R2, R7), so that neither world sees half of it. QEMU and xenstore are not asked:
+// what one of the two has wrong about them is recovery's to find (xlfsck, xlfsck --libxl).
+#ifndef XLSTORE_STORE_BRIDGE_BRIDGE_HPP_
+#define XLSTORE_STORE_BRIDGE_BRIDGE_HPP_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/core/domain.hpp"
+#include "store/core/store.hpp"
+#include "store/libxl/host_directories.hpp"
+
+namespace xlstore {
+
+/// An element that the store and libxl's file have differently.
+struct BridgeDifference {
+    ThingName thing;
+    std::optional<std::string> in_store;  ///< minified; nothing: it has none
+    std::optional<std::string> in_file;
+    std::string state = {};  ///< of the entry; "": there is none
+    bool pending = false;    ///< an intent, or an operation in xenstore, is open on it
+};
+
+/// A domain of either world.
+struct BridgedDomain {
+    std::int64_t domid = 0;
+    std::string uuid;
+    std::string name;
+    std::string file;       ///< libxl's document; "": there is none
+    bool in_store = false;
+    std::string trouble = {};  ///< why the file cannot be used; "": it can
+    std::vector<BridgeDifference> differences = {};
+};
+
+/// All domains of the store that are not over, and all of libxl's files but domain 0's; or that
+/// domain. Reads alone. Errors: io, libxl's directory cannot be listed.
+Result<std::vector<BridgedDomain>> bridge_status(Store& store, const libxl::HostDirectories& where,
+                                                 std::optional<DomainId> only);
+
+/// Files into the store. A domain that the store lacks is imported, without its QEMU. Of one that
+/// it has, elements of xenstore's that are not pending become those of the file; elements that the
+/// file lacks stay, since a thing may be there; things of QEMU's stay as they are, because QEMU
+/// alone tells (recovery asks it). What became of each domain; its trouble, where nothing was done.
+/// Errors: io.
+Task<Result<std::vector<BridgedDomain>>> bridge_sync(Store& store, libxl::HostDirectories where,
+                                                     std::optional<DomainId> only, Deadline until);
+
+/// The store's document into libxl's file, byte for byte as libxl writes it. Errors: conflict (the
+/// file has an element that the store lacks, which would be lost: sync first; or it is none of
+/// this domain's); busy, naming the holder of libxl's lock; gone; io. The file is as it was then.
+Task<Result<BridgedDomain>> bridge_write(Store& store, libxl::HostDirectories where,
+                                         DomainRow domain, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_BRIDGE_BRIDGE_HPP_

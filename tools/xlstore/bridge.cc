@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// bridge: libxl's files and the store, held against each other, or one brought to the other.
+#include <nlohmann/json.hpp>
+
+#include "tools/xlstore/library.hpp"
+
+namespace xlstore::tools {
+
+namespace {
+
+std::string where_of(const nlohmann::json& domain)
+{
+    if (!domain["in_store"].get<bool>()) return "the file alone";
+    return domain["file"].is_null() ? "the store alone" : "both";
+}
+
+// A word for what is to be done about it; what QEMU and xenstore have is xlfsck's to say.
+std::string which(const nlohmann::json& difference)
+{
+    if (difference["pending"].get<bool>()) return "pending in the store";
+    if (difference["store"].is_null()) return "the file has it, the store lacks it";
+    if (difference["file"].is_null()) return "the store has it, the file lacks it";
+    return "they differ";
+}
+
+void print_domains(const nlohmann::json& domains)
+{
+    std::vector<std::vector<std::string>> table;
+    for (const auto& domain : domains) {
+        const std::string domid = std::to_string(domain["domid"].get<std::int64_t>());
+        const std::string name = plain(domain["name"].get<std::string>());
+        const std::string in = where_of(domain);
+        if (!domain["trouble"].is_null())
+            table.push_back({domid, name, in, "-", plain(domain["trouble"].get<std::string>())});
+        for (const auto& one : domain["differences"])
+            table.push_back({domid, name, in, plain(one["thing"].get<std::string>()), which(one)});
+        if (domain["trouble"].is_null() && domain["differences"].empty())
+            table.push_back({domid, name, in, "-", in == "both" ? "as one" : "-"});
+    }
+    print_table({"DOMID", "NAME", "IN", "THING", "DIFFERENCE"}, table);
+}
+
+std::optional<uint32_t> action_of(const std::string& word)
+{
+    if (word == "status") return XLSTORE_BRIDGE_STATUS;
+    if (word == "sync") return XLSTORE_BRIDGE_SYNC;
+    if (word == "write") return XLSTORE_BRIDGE_WRITE;
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<Status> run_bridge(const Arguments& arguments)
+{
+    const auto action = action_of(arguments.words[0]);
+    if (!action)
+        return Error(Errc::invalid, "bridge: there is no " + plain(arguments.words[0]),
+                     "status, sync or write");
+    const char* const domain = arguments.words.size() > 1 ? arguments.words[1].c_str() : nullptr;
+    auto store = *action == XLSTORE_BRIDGE_STATUS ? open_to_look(arguments) : open_store(arguments);
+    if (!store) return store.error();
+    const xlstore_call call = call_of(arguments);
+    xlstore_result* made = nullptr;
+    xlstore_bridge(store->get(), *action, domain,
+                   arguments.root.empty() ? nullptr : arguments.root.c_str(), &call, &made);
+    if (!made) return last_error();
+    const ResultHandle result(made);
+    if (xlstore_result_status(made) == XLSTORE_OK && !arguments.json &&
+        *action != XLSTORE_BRIDGE_WRITE)
+        print_domains(nlohmann::json::parse(xlstore_result_json(made))["domains"]);
+    return tell(arguments, made);
+}
+
+}  // namespace xlstore::tools
