@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/nodes_fate.hpp"
+
+#include <cerrno>
+#include <utility>
+
+#include "store/testing/crash_point.hpp"
+#include "store/text/json_text.hpp"
+
+namespace xlstore {
+
+using xenstore::Client;
+using xenstore::DevicePaths;
+
+Task<Result<Client>> connect_to_xenstore(Store& store, Deadline until)
+{
+    return Client::connect(store.loop(), xenstore::socket_path(), until);
+}
+
+std::string vm_path(const DomainRow& domain)
+{
+    return "/local/domain/" + std::to_string(domain.domid) + "/vm";
+}
+
+// A domid may be another domain's by now: /local/domain/7/vm, which no guest may write, says whose.
+Result<void> judge_domain(const DomainRow& domain, const std::optional<std::string>& vm)
+{
+    const bool same =
+        vm && (*vm == "/vm/" + domain.uuid || (domain.vm_uuid && *vm == "/vm/" + *domain.vm_uuid));
+    if (same) return {};
+    const std::string path = vm_path(domain);
+    return Error(Errc::refused,
+                 "xenstore has another domain of that number, or none: " +
+                     (vm ? path + " names " + json_shown(*vm) : "xenstore has no " + path),
+                 "nothing was changed; 'xl list -v' shows which domains Xen has");
+}
+
+Task<Result<void>> check_domain(Client& client, const DomainRow& domain, Deadline until)
+{
+    auto vm = co_await client.read(vm_path(domain), 0, until);
+    if (!vm) co_return std::move(vm).error();
+    co_return judge_domain(domain, *vm);
+}
+
+Task<void> abort_quietly(Client& client, xenstore::Transaction in, Deadline until)
+{
+    if (client.usable()) (void)co_await client.abort(in, until);
+}
+
+std::optional<Error> first_refusal(const std::vector<xenstore::Request>& requests,
+                                   const std::vector<xenstore::Reply>& replies)
+{
+    for (std::size_t i = 0; i < replies.size(); ++i) {
+        const bool gone = (requests[i].kind == xenstore::Kind::remove ||
+                           requests[i].kind == xenstore::Kind::read) &&
+                          replies[i].error == ENOENT;
+        const bool made = requests[i].kind == xenstore::Kind::make && replies[i].error == EEXIST;
+        if (replies[i].error == 0 || gone || made) continue;
+        return xenstore::refused(std::string(kind_name(requests[i].kind)) + " " + requests[i].path,
+                                 replies[i]);
+    }
+    return std::nullopt;
+}
+
+Task<std::optional<NodesFate>> commit_nodes(Client& client, xenstore::Transaction in,
+                                            Deadline until)
+{
+    XLSTORE_CRASH_POINT("xenstore.before_commit");
+    auto committed = co_await client.commit(in, until);
+    XLSTORE_CRASH_POINT("xenstore.after_commit");
+    std::optional<NodesFate> nodes;
+    if (!committed)
+        nodes.emplace(client.usable() ? NodesFate::refused : NodesFate::unknown,
+                      std::move(committed).error());
+    else if (*committed)
+        nodes.emplace(NodesFate::written);
+    else if (Clock::now() >= until)
+        nodes.emplace(NodesFate::refused,
+                      "xenstored refuses to commit: other clients kept changing the same nodes",
+                      "run this again");
+    co_return nodes;
+}
+
+Task<NodesFate> add_nodes(Client& client, std::int64_t domid, const XenstoreDevice& device,
+                          Deadline until)
+{
+    const DevicePaths paths = xenstore::device_paths(domid, device);
+    for (;;) {
+        auto in = co_await client.begin(until);
+        if (!in) co_return NodesFate(NodesFate::refused, std::move(in).error());
+        // One round for the look and the writes: of a device that is there they are given up.
+        std::vector<xenstore::Request> requests;
+        requests.push_back(xenstore::request::read(paths.own, *in));
+        for (auto& request : xenstore::requests_to_add(domid, device, *in))
+            requests.push_back(std::move(request));
+        auto replies = co_await client.ask(requests, until);
+        if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
+        if (replies->front().error == 0) {
+            co_await abort_quietly(client, *in, until);
+            co_return NodesFate(NodesFate::there);
+        }
+        if (auto refusal = first_refusal(requests, *replies)) {
+            co_await abort_quietly(client, *in, until);
+            co_return NodesFate(NodesFate::refused, *std::move(refusal));
+        }
+        auto nodes = co_await commit_nodes(client, *in, until);
+        if (nodes) co_return *std::move(nodes);
+    }
+}
+
+namespace {
+
+// Takes away, too, what stands empty above them. Nothing: done.
+Task<std::optional<Error>> clear_parents(Client& client, const DevicePaths& paths,
+                                         xenstore::Transaction in, Deadline until)
+{
+    for (const auto& parent : parents_of(paths)) {
+        auto left = co_await client.directory(parent, in, until);
+        if (!left) co_return std::move(left).error();
+        if (!*left || !(*left)->empty()) continue;
+        auto removed = co_await client.remove(parent, in, until);
+        if (!removed) co_return std::move(removed).error();
+    }
+    co_return std::nullopt;
+}
+
+}  // namespace
+
+Task<NodesFate> remove_nodes(Client& client, const DevicePaths& paths, Deadline until)
+{
+    for (;;) {
+        auto in = co_await client.begin(until);
+        if (!in) co_return NodesFate(NodesFate::refused, std::move(in).error());
+        const auto requests = xenstore::requests_to_remove(paths, *in);
+        auto replies = co_await client.ask(requests, until);
+        if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
+        auto refusal = first_refusal(requests, *replies);
+        if (!refusal) refusal = co_await clear_parents(client, paths, *in, until);
+        if (refusal) {
+            co_await abort_quietly(client, *in, until);
+            co_return NodesFate(NodesFate::refused, *std::move(refusal));
+        }
+        auto nodes = co_await commit_nodes(client, *in, until);
+        if (nodes) co_return *std::move(nodes);
+    }
+}
+
+Task<Result<void>> make_absence_sure(Client& client, const DevicePaths& paths, Deadline until)
+{
+    auto written = co_await client.write(paths.own, "", 0, until);
+    if (!written) co_return written;
+    auto removed = co_await remove_nodes(client, paths, until);
+    if (removed.fate == NodesFate::written) co_return Result<void>();
+    co_return Error(Errc::io, std::move(removed.why), std::move(removed.advice));
+}
+
+Task<std::optional<bool>> look_again(Store& store, const DomainRow& domain,
+                                     const DevicePaths& paths, Deadline until)
+{
+    auto client = co_await connect_to_xenstore(store, until);
+    if (!client) co_return std::nullopt;
+    auto there = co_await client->read(paths.own, 0, until);
+    if (!there) co_return std::nullopt;
+    if (*there) co_return true;
+    // xenstored may have been started anew, and the domain with it be gone.
+    auto same = co_await check_domain(*client, domain, until);
+    if (!same && same.error().code != Errc::refused) co_return std::nullopt;
+    if (!same) co_return false;
+    auto sure = co_await make_absence_sure(*client, paths, until);
+    if (!sure) co_return std::nullopt;
+    co_return false;
+}
+
+}  // namespace xlstore
