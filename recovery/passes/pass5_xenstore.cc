@@ -28,7 +28,12 @@
 #include "store/core/journal.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/operation/edit.hpp"
+#include "store/operation/hotplug.hpp"
+#include "store/operation/other_primary.hpp"
+#include "store/operation/pci_nodes.hpp"
+#include "store/operation/pci_owner.hpp"
 #include "store/os/host_usb.hpp"
+#include "store/os/program.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
 #include "store/xenstore/xen_device.hpp"
@@ -38,6 +43,7 @@ namespace xlstore::recovery {
 namespace {
 
 using Then = XenstoreFinding::Then;
+constexpr auto kScriptTime = std::chrono::seconds(40);  // libxl's own
 using xenstore::Tree;
 
 class XenstoreCheck {
@@ -53,8 +59,16 @@ public:
     {
         survey_.domid = domain.domid;
         survey_.qemu_was_seen = qemu_was_seen;
+        survey_.runs_scripts = runs_scripts(store, domain.id);
+        survey_.has_pci_hook = static_cast<bool>(store.host().pci);
         survey_.usb_name = [sysfs = store.host().sysfs](std::int64_t bus, std::int64_t address) {
             return find_usb_port(sysfs, HostUsb{bus, address});
+        };
+        survey_.usb_at = [sysfs = store.host().sysfs](const std::string& port)
+            -> std::optional<std::pair<std::int64_t, std::int64_t>> {
+            const auto found = find_usb_device(sysfs, port);
+            if (!found) return std::nullopt;
+            return std::pair{found->bus, found->address};
         };
     }
 
@@ -153,11 +167,54 @@ private:
         }
         if (!check_.ask(finding.code, about)) co_return;
         const Code code = finding.code;
-        const auto done = co_await act(std::move(finding));
+        Result<void> done = co_await run_script_of(finding);
+        if (done && (code != Code::device_unconnected)) done = co_await act(std::move(finding));
         if (done)
             check_.fixed(code, about);
         else
             check_.failed(code, about, done.error());
+    }
+
+    // No fast lock is held while a script runs. The slow lock is, as by those who attach and detach,
+    // and what a dead one of them started has ended: it runs once at a time.
+    Task<Result<void>> run_script_of(const XenstoreFinding& finding)
+    {
+        if (!finding.script) co_return Result<void>();
+        auto slow = store_.try_slow_lock(domain_.id, "recover");
+        if (!slow) co_return std::move(slow).error();
+        if (!*slow)
+            co_return Error(Errc::busy, "another process is at work on the domain",
+                            "run xlfsck again");
+        auto again = co_await look_under_lock();
+        if (!again) co_return std::move(again).error();
+        if (std::ranges::none_of(*again, [&](const XenstoreFinding& one) {
+                return is_same(one, finding) && one.script;
+            }))
+            co_return changed_meanwhile();
+        if (const auto pid = find_program(script_mark(*finding.script), finding.script->script))
+            co_return Error(Errc::busy,
+                            "its script runs yet, started by a process that is gone (pid " +
+                                std::to_string(*pid) + ")",
+                            "wait for it, then run xlfsck again");
+        auto ran = co_await run_script(store_, client_, *finding.script, finding.script_action,
+                                       Clock::now() + kScriptTime);
+        if (!ran) co_return std::move(ran).error();
+        if (finding.script_action == ScriptAction::remove) co_return Result<void>();
+        auto status = co_await client_.read(finding.script->back + "/hotplug-status", 0, until());
+        if (!status) co_return std::move(status).error();
+        if (*status && !(*status)->empty()) co_return Result<void>();
+        co_return Error(Errc::refused, finding.script->script +
+                                           " ended, but left no word that it did its work",
+                        "detach it and attach it again");
+    }
+
+    static bool is_same(const XenstoreFinding& one, const XenstoreFinding& other)
+    {
+        return one.code == other.code && one.subject == other.subject && one.can_be_fixed;
+    }
+    static Error changed_meanwhile()
+    {
+        return Error(Errc::busy, "another process changed it meanwhile", "run xlfsck again");
     }
 
     Task<Result<void>> act(XenstoreFinding finding)
@@ -166,14 +223,13 @@ private:
         if (!lock) co_return std::move(lock).error();
         auto again = co_await look();
         if (!again) co_return std::move(again).error();
-        const auto same = std::ranges::find_if(*again, [&](const XenstoreFinding& one) {
-            return one.code == finding.code && one.subject == finding.subject && one.can_be_fixed;
-        });
-        if (same == again->end())
-            co_return Error(Errc::busy, "another process changed it meanwhile", "run xlfsck again");
+        const auto same = std::ranges::find_if(
+            *again, [&](const XenstoreFinding& one) { return is_same(one, finding); });
+        if (same == again->end()) co_return changed_meanwhile();
         finding = *same;
         if (auto kept = co_await keep(*lock, finding); !kept) co_return kept;
         if (auto written = co_await write(finding); !written) co_return written;
+        if (auto listed = co_await write_pci_list(finding); !listed) co_return listed;
         if (auto proved = co_await prove_absent(finding.absent); !proved) co_return proved;
         co_return co_await write_entry(*lock, std::move(finding));
     }
@@ -285,6 +341,26 @@ private:
                 co_return Error(Errc::busy, "xenstore's other clients changed it all the time",
                                 "run xlfsck again");
         }
+    }
+
+    // What leaves goes in the order of a detach: list, hypervisor, owner.
+    Task<Result<void>> write_pci_list(const XenstoreFinding& finding)
+    {
+        if (!finding.pci) co_return Result<void>();
+        NodesFate fate(NodesFate::there);
+        std::string json = finding.json;
+        if (finding.pci_leaves)
+            fate = co_await unlist_pci_device(client_, domain_.domid, *finding.pci, until());
+        else
+            fate = co_await list_pci_device(client_, domain_, *finding.pci, std::move(json), until());
+        if (fate.fate != NodesFate::written)
+            co_return Error(Errc::busy,
+                            fate.why.empty() ? "another process changed it meanwhile" : fate.why,
+                            "run xlfsck again");
+        if (!finding.pci_leaves) co_return Result<void>();
+        auto taken = call_pci_hook(store_, domain_, false, finding.pci->text(), finding.json);
+        if (!taken) co_return taken;
+        co_return co_await free_pci_device(store_.loop(), *finding.pci, domain_.domid, until());
     }
 
     // A transaction that a dead client left open and that holds this node fails at its end from now

@@ -10,8 +10,10 @@
 
 #include <algorithm>
 
+#include "store/classes/class_plan.hpp"
 #include "store/model/device_class.hpp"
 #include "store/text/json_text.hpp"
+#include "store/xenstore/pci_list.hpp"
 #include "store/xenstore/xen_device.hpp"
 
 namespace xlstore::recovery {
@@ -117,6 +119,8 @@ private:
         const auto state = node(tree_, device.backend + "/state");
         const auto goes = [&](XenstoreFinding& finding) {
             finding.nodes = without(device);
+            finding.script = script_of(device);
+            finding.script_action = ScriptAction::remove;
             // QEMU has a part of it, and goes on.
             if (entry && entry->primary == "qemu") finding.can_be_fixed = false;
             if (!entry || !is_present(*entry) || entry->primary == "qemu") return;
@@ -172,7 +176,51 @@ private:
             finding.then = Then::present;
             return;
         }
+        other_medium(device, entry);
         script(device, entry);
+    }
+
+    // Of a CD drive that is xenstore's: its back end says what is in it.
+    void other_medium(const XenDevice& device, const ThingRow& entry)
+    {
+        if (device.kind->front != "vbd" ||
+            json_get_integer(entry.json, "is_cdrom").value_or(0) == 0)
+            return;
+        const auto path = json_get_string(entry.json, "pdev_path").value_or("");
+        const auto params = node(tree_, device.backend + "/params");
+        const auto image = image_in(params);
+        if (image == path) return;
+        if (!xenstore::text_of(params)) {
+            add(Code::device_strange, entry.name.text(),
+                device.backend + "/params is no text: " + json_shown(params.substr(0, 200)))
+                .can_be_fixed = false;
+            return;
+        }
+        auto& finding = add(Code::medium_other, entry.name.text(),
+                            "its entry names " + (path.empty() ? "nothing" : json_shown(path)) +
+                                ", " + device.backend + "/params is " +
+                                json_shown(params.substr(0, 200)));
+        const auto prefix = params.substr(0, params.size() - image.size());
+        const std::string format =
+            image.empty() ? "empty"
+            : prefix.empty() || prefix == "aio:" ? "raw"
+                                                 : std::string(prefix.substr(0, prefix.size() - 1));
+        finding.name = entry.name;
+        finding.then = Then::adopt;
+        finding.json = with_medium(entry.json, image, format);
+    }
+
+    // Nothing: it has none, or it is not this program's to run.
+    [[nodiscard]] std::optional<ScriptedDevice> script_of(const XenDevice& device) const
+    {
+        if (!survey_.runs_scripts || !device.has_note || !device.has_backend) return std::nullopt;
+        return scripted_device(device.backend,
+                               [&](std::string_view key) -> std::optional<std::string> {
+                                   const auto value =
+                                       tree_.value(device.note + "/" + std::string(key));
+                                   if (!value) return std::nullopt;
+                                   return std::string(*value);
+                               });
     }
 
     // libxl runs it behind its transaction, and it leaves a word when it is through.
@@ -184,10 +232,16 @@ private:
             device.kind->front == "vif" ||
             (device.kind->front == "vbd" && node(tree_, device.note + "/type") == "phy");
         if (!has_one) return;
-        add(Code::device_unconnected, entry.name.text(),
-            json_shown(name.substr(0, 200)) + " has not come to its end: " + device.backend +
-                " has no hotplug-status")
-            .can_be_fixed = false;
+        auto& finding = add(Code::device_unconnected, entry.name.text(),
+                            json_shown(name.substr(0, 200)) + " has not come to its end: " +
+                                device.backend + " has no hotplug-status");
+        finding.script = script_of(device);
+        const auto state = node(tree_, device.backend + "/state");
+        finding.can_be_fixed =
+            finding.script && (state == "2" || state == "3" || state == kConnected);
+        if (finding.script && !finding.can_be_fixed)
+            finding.evidence += ", and is in state " + json_shown(state.substr(0, 4)) +
+                                ": no driver has set it up";
     }
 
     // libxl writes what is in a drive beside it, and reads it from there.
@@ -384,14 +438,33 @@ private:
                                 "QEMU does not have it, and " + path + " is " + json_shown(name));
             finding.nodes = {{path, ""}};
         } else if (!thing) {
-            add(Code::device_strange, subject,
-                path + " is " + json_shown(name) + ", which does not tell bus and address")
-                .can_be_fixed = false;
+            plugged_in(controller, path, port, name);
         } else if (thing->state == "stale") {
             auto& finding = add(Code::device_back, subject, path + " is " + json_shown(name));
             finding.name = thing->name;
             finding.then = Then::present;
         }
+    }
+
+    // libxl keeps bus and address: they are those of what the host has at that name now.
+    void plugged_in(const XenDevice& controller, const std::string& path, std::int32_t port,
+                    const std::string& name)
+    {
+        const std::string subject =
+            "usbdevs/" + std::to_string(controller.devid) + "." + std::to_string(port);
+        const auto at = survey_.usb_at ? survey_.usb_at(name) : std::nullopt;
+        if (!at) {
+            add(Code::device_strange, subject,
+                path + " is " + json_shown(name) +
+                    ", and the host has no such device that tells bus and address")
+                .can_be_fixed = false;
+            return;
+        }
+        const std::string json =
+            "{\"ctrl\":" + std::to_string(controller.devid) + ",\"port\":" + std::to_string(port) +
+            ",\"type.hostdev\":{\"hostbus\":" + std::to_string(at->first) +
+            ",\"hostaddr\":" + std::to_string(at->second) + "}}";
+        adopt(subject, "usbdevs", {json, {}});
     }
 
     void free_port(const XenDevice& controller, const std::string& ports,
@@ -420,28 +493,31 @@ private:
     }
 
     // libxl's list of what it passed through to a guest with a device model is written last, and
-    // read by libxl alone. What else belongs to the device (permissions, its driver in the host) is
-    // not known, so that nothing is written.
+    // read by libxl alone. What QEMU has is put into it, so that libxl can detach it. What QEMU has
+    // not goes from it only together with the hypervisor's part: libxl would not find it any more.
     void passed_through()
     {
         if (!survey_.qemu_was_seen) return;
-        const std::string list =
-            "/local/domain/0/backend/pci/" + std::to_string(survey_.domid) + "/0";
+        const std::string list = xenstore::pci_list_path(survey_.domid);
         const auto listed = xenstore::xen_pci_devices(tree_, survey_.domid);
-        const auto tell = [&](const std::string& subject, const std::string& evidence) {
-            add(Code::copy_differs, subject, evidence).can_be_fixed = false;
-        };
         for (const auto& thing : survey_.things) {
-            if (thing.name.device_class != "pcidevs" || !is_settled(thing)) continue;
+            const auto address =
+                thing.name.device_class == "pcidevs" ? pci_address_of(thing.json) : std::nullopt;
+            if (!address || !is_settled(thing)) continue;
             const bool is_listed = std::ranges::find(listed, thing.name.key,
                                                      &xenstore::XenPciDevice::key) != listed.end();
-            if (thing.state == "present" && !thing.name.key.starts_with('#') && !is_listed)
-                tell(thing.name.text(), "QEMU has it, and it is not in " + list +
-                                            "; its attach was not finished: detach it");
-            if (thing.state == "stale" && is_listed)
-                tell(thing.name.text(),
-                     "QEMU does not have it, and it is in " + list +
-                         "; its detach was not finished: 'xl pci-detach' ends it");
+            if (is_listed == (thing.state == "present")) continue;
+            auto& finding = add(
+                Code::copy_differs, thing.name.text(),
+                is_listed ? "QEMU does not have it, and it is in " + list +
+                                "; its detach was not finished: 'xl pci-detach' ends it"
+                          : "QEMU has it, and it is not in " + list +
+                                "; whether the hypervisor has assigned it is not known");
+            finding.name = thing.name;
+            finding.json = thing.json;
+            finding.pci = address;
+            finding.pci_leaves = is_listed;
+            finding.can_be_fixed = !is_listed || survey_.has_pci_hook;
         }
     }
 

@@ -16,7 +16,9 @@
 #include <vector>
 
 #include "recovery/base/problem.hpp"
+#include "store/classes/hotplug_script.hpp"
 #include "store/model/domain_traits.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/model/thing_row.hpp"
 #include "store/operation/qemu_notes.hpp"
 #include "store/xenstore/tree.hpp"
@@ -33,6 +35,10 @@ struct XenstoreFinding {
     std::string json = {};               ///< of one that is adopted
     std::vector<NodeChange> nodes = {};  ///< in one transaction
     std::string absent = {};             ///< a node whose absence has to be proved first
+    std::optional<ScriptedDevice> script = {};  ///< run before all of that
+    std::optional<PciAddress> pci = {};         ///< goes into libxl's list, as the entry has it; or
+    bool pci_leaves = false;  ///< out of it, and back to the host, by the embedder's hook
+    ScriptAction script_action = ScriptAction::add;
     bool can_be_fixed = true;
 };
 
@@ -43,8 +49,14 @@ struct XenstoreSurvey {
     std::int64_t domid = 0;
     /// Its QEMU was looked into, and entries of QEMU's things are as QEMU showed.
     bool qemu_was_seen = false;
+    /// This program has the hypervisor's part of PCI devices.
+    bool has_pci_hook = false;
+    /// Its hotplug scripts are this program's to run.
+    bool runs_scripts = false;
     /// How the host calls the USB device at that bus and address ("1-4"); nothing: there is none.
     std::function<std::optional<std::string>(std::int64_t, std::int64_t)> usb_name;
+    /// The bus and address of the one that the host calls so now; nothing: there is none.
+    std::function<std::optional<std::pair<std::int64_t, std::int64_t>>(const std::string&)> usb_at;
 };
 
 [[nodiscard]] std::vector<XenstoreFinding> compare(const XenstoreSurvey& survey,

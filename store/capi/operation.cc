@@ -246,14 +246,28 @@ int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const 
     return guarded([&]() -> xlstore::Result<void> {
         const auto state = state_of(store);
         if (!state) return state.error();
-        xlstore::HostHooks hooks;
-        if (sysfs) hooks.sysfs = sysfs;
+        auto& hooks = (*state)->store->host();
+        hooks.sysfs = sysfs ? sysfs : xlstore::HostHooks().sysfs;
+        hooks.pci = {};
         if (hook)
             // Without a hook the hypervisor's part is the caller's to do, and the library says so.
             hooks.pci = [hook, userdata](const xlstore::PciTask& task) {
                 return call_pci_hook(hook, userdata, task);
             };
-        (*state)->store->host() = std::move(hooks);
+        return {};
+    });
+}
+
+int32_t xlstore_set_hotplug_scripts(xlstore_store* store, int32_t run, const char* directory)
+{
+    return guarded([&]() -> xlstore::Result<void> {
+        const auto state = state_of(store);
+        if (!state) return state.error();
+        if (directory && *directory != '/')
+            return xlstore::Error(xlstore::Errc::invalid, "directory: it is no absolute path");
+        auto& hooks = (*state)->store->host();
+        hooks.runs_scripts = run != 0;
+        hooks.scripts = directory ? directory : xlstore::HostHooks().scripts;
         return {};
     });
 }

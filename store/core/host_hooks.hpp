@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What an embedder does itself for devices of the host's, where the store talks to QEMU: the
-// hypervisor's part of a PCI device. Set once, before the operations that need it.
+// What is the host's about devices: what an embedder does itself (the hypervisor's part of a PCI
+// device), and what is run for it (hotplug scripts). Set once, before the operations that need it.
 #ifndef XLSTORE_STORE_CORE_HOST_HOOKS_HPP_
 #define XLSTORE_STORE_CORE_HOST_HOOKS_HPP_
 
@@ -26,6 +26,11 @@ struct HostHooks {
     /// refused.
     std::function<Result<void>(const PciTask&)> pci;
     std::string sysfs = "/sys";  ///< where the kernel shows the host's devices
+    /// Where hotplug scripts that are given without a directory are.
+    std::string scripts = "/etc/xen/scripts";
+    /// Hotplug scripts are run as libxl runs them, unless the domain's document says that they are
+    /// not (c_info.run_hotplug_scripts). False: another program of this host runs them.
+    bool runs_scripts = true;
 };
 
 }  // namespace xlstore

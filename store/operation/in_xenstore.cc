@@ -7,16 +7,42 @@
 #include "store/classes/xenstore_device.hpp"
 #include "store/core/domain.hpp"
 #include "store/operation/xenstore_attachment.hpp"
+#include "store/operation/xenstore_medium.hpp"
+#include "store/operation/xenstore_pci.hpp"
+#include "store/operation/xenstore_port.hpp"
 #include "store/operation/xenstore_removal.hpp"
 #include "store/operation/xenstore_work.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
 
+namespace {
+
+constexpr std::string_view kListed = "pcidevs";
+constexpr std::string_view kAtPorts = "usbdevs";
+
+// A line for each way to be in xenstore: with nodes of its own, in a list, at a port of another
+// one.
+Task<Result<Done>> carry_out(XenstoreWork& work)
+{
+    const auto kind = work.request.kind;
+    const bool attaches = kind == Request::Kind::attach;
+    if (!attaches && kind != Request::Kind::detach) return change_medium_in_xenstore(work);
+    if (work.request.device_class == kListed)
+        return attaches ? attach_pci_in_xenstore(work) : detach_pci_in_xenstore(work);
+    if (work.request.device_class == kAtPorts)
+        return attaches ? attach_to_port(work) : detach_from_port(work);
+    return attaches ? attach_in_xenstore(work) : detach_in_xenstore(work);
+}
+
+}  // namespace
+
 bool is_in_xenstore(Db& db, const DomainRow& domain, const Request& request)
 {
     const auto* of = find_device_class(request.device_class);
-    if (!of || xenstore_kind(of->name).empty()) return false;
+    if (!of) return false;
+    if (xenstore_kind(of->name).empty() && of->name != kListed && of->name != kAtPorts)
+        return false;
     const auto traits = read_traits(db, domain.id);
     if (request.kind == Request::Kind::attach) {
         const auto json = json_minify(request.text, "thing", limits::thing_bytes_max);
@@ -37,18 +63,7 @@ Task<Result<Done>> perform_in_xenstore(Store& store, DomainRow domain, Request r
     XenstoreWork work(store, std::move(domain), std::move(request), until);
     Result<Done> done = Error(Errc::no_memory, {});
     try {
-        if (work.request.kind == Request::Kind::attach)
-            done = co_await attach_in_xenstore(work);
-        else if (work.request.kind == Request::Kind::detach)
-            done = co_await detach_in_xenstore(work);
-        else
-            done =
-                Error(Errc::refused,
-                      work.domain.subject() + ": " + work.request.device_class + "/" +
-                          work.request.key + " is xenstore's, since the domain is " +
-                          std::string(domain_type_name(read_traits(store.db(), id).type)) +
-                          ": no device model changes its medium",
-                      "nothing was changed; detach the drive and attach it with the other image");
+        done = co_await carry_out(work);
     } catch (...) {
         done = caught();  // nothing is committed yet: what comes later has its own answer
     }

@@ -17,6 +17,11 @@
 // for the guest"): the entry stays, and the same request goes on where this one ended. There is no
 // intent, hence no number.
 //
+// Where a device has a hotplug script, it is run behind the nodes' transaction, and before they are
+// taken away (store/operation/hotplug.hpp). PCI devices of a PV domain are a list
+// (xenstore_pci.hpp), its USB devices nodes of their controller (xenstore_port.hpp), the medium of
+// a CD drive is two nodes of the drive's (xenstore_medium.hpp).
+//
 // An absent device is believed only after its node was written and removed once: the daemon may
 // still have the commit of a client that is dead, and that fails then.
 #ifndef XLSTORE_STORE_OPERATION_IN_XENSTORE_HPP_
@@ -38,8 +43,8 @@ namespace xlstore {
 [[nodiscard]] bool is_in_xenstore(Db& db, const DomainRow& domain, const Request& request);
 
 /// Carries out a request for which is_in_xenstore() holds. Errors: invalid, exists (in xenstore, by
-/// name), not_found, refused (the medium of a drive that is xenstore's; another domain of that
-/// number; the daemon said no), gone, busy, io (could not look: nothing was changed), in_doubt.
+/// name), not_found, refused (another domain of that number; the daemon, a script or the
+/// hypervisor's part said no), gone, busy, io (could not look: nothing was changed), in_doubt.
 Task<Result<Done>> perform_in_xenstore(Store& store, DomainRow domain, Request request,
                                        Deadline until);
 

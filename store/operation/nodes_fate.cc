@@ -81,31 +81,52 @@ Task<std::optional<NodesFate>> commit_nodes(Client& client, xenstore::Transactio
     co_return nodes;
 }
 
-Task<NodesFate> add_nodes(Client& client, std::int64_t domid, const XenstoreDevice& device,
-                          Deadline until)
+std::vector<xenstore::Request> requests_of_addition(std::int64_t domid,
+                                                    const XenstoreDevice& device,
+                                                    xenstore::Transaction in)
 {
-    const DevicePaths paths = xenstore::device_paths(domid, device);
-    for (;;) {
+    std::vector<xenstore::Request> requests;
+    requests.push_back(xenstore::request::read(xenstore::device_paths(domid, device).own, in));
+    for (auto& request : xenstore::requests_to_add(domid, device, in))
+        requests.push_back(std::move(request));
+    return requests;
+}
+
+namespace {
+
+// Nothing: another client was faster, and the whole is to be done again.
+Task<std::optional<NodesFate>> end_addition(Client& client, NodesAddition addition, Deadline until)
+{
+    std::optional<NodesFate> fate;
+    if (!addition.replies) {
+        fate.emplace(NodesFate::refused, std::move(addition.replies).error());
+    } else if (addition.replies->front().error == 0) {
+        co_await abort_quietly(client, addition.in, until);
+        fate.emplace(NodesFate::there);
+    } else if (auto refusal = first_refusal(addition.requests, *addition.replies)) {
+        co_await abort_quietly(client, addition.in, until);
+        fate.emplace(NodesFate::refused, *std::move(refusal));
+    } else {
+        fate = co_await commit_nodes(client, addition.in, until);
+    }
+    co_return fate;
+}
+
+}  // namespace
+
+Task<NodesFate> add_nodes(Client& client, std::int64_t domid, const XenstoreDevice& device,
+                          NodesAddition first, Deadline until)
+{
+    auto fate = co_await end_addition(client, std::move(first), until);
+    while (!fate) {
         auto in = co_await client.begin(until);
         if (!in) co_return NodesFate(NodesFate::refused, std::move(in).error());
-        // One round for the look and the writes: of a device that is there they are given up.
-        std::vector<xenstore::Request> requests;
-        requests.push_back(xenstore::request::read(paths.own, *in));
-        for (auto& request : xenstore::requests_to_add(domid, device, *in))
-            requests.push_back(std::move(request));
-        auto replies = co_await client.ask(requests, until);
-        if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
-        if (replies->front().error == 0) {
-            co_await abort_quietly(client, *in, until);
-            co_return NodesFate(NodesFate::there);
-        }
-        if (auto refusal = first_refusal(requests, *replies)) {
-            co_await abort_quietly(client, *in, until);
-            co_return NodesFate(NodesFate::refused, *std::move(refusal));
-        }
-        auto nodes = co_await commit_nodes(client, *in, until);
-        if (nodes) co_return *std::move(nodes);
+        NodesAddition again{*in, requests_of_addition(domid, device, *in),
+                            std::vector<xenstore::Reply>()};
+        again.replies = co_await client.ask(again.requests, until);
+        fate = co_await end_addition(client, std::move(again), until);
     }
+    co_return *std::move(fate);
 }
 
 namespace {

@@ -55,9 +55,21 @@ Task<void> abort_quietly(xenstore::Client& client, xenstore::Transaction in, Dea
 Task<std::optional<NodesFate>> commit_nodes(xenstore::Client& client, xenstore::Transaction in,
                                             Deadline until);
 
-/// Makes the device's nodes, unless it is there.
+/// What makes the device's nodes in transaction `in`, behind a look whether it is there: of one
+/// that is there the writes are given up.
+[[nodiscard]] std::vector<xenstore::Request> requests_of_addition(std::int64_t domid,
+                                                                  const XenstoreDevice& device,
+                                                                  xenstore::Transaction in);
+/// A transaction in which those were asked for. Nothing of it is there before it is committed, so
+/// that it may be begun before the device's entry is (R4).
+struct NodesAddition {
+    xenstore::Transaction in;
+    std::vector<xenstore::Request> requests;
+    Result<std::vector<xenstore::Reply>> replies;
+};
+/// Commits it; where another client was faster, does it again.
 Task<NodesFate> add_nodes(xenstore::Client& client, std::int64_t domid,
-                          const XenstoreDevice& device, Deadline until);
+                          const XenstoreDevice& device, NodesAddition first, Deadline until);
 /// Takes them away, and what stands empty above them.
 Task<NodesFate> remove_nodes(xenstore::Client& client, const xenstore::DevicePaths& paths,
                              Deadline until);

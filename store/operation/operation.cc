@@ -386,10 +386,10 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
 
 Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline until)
 {
-    if (is_in_xenstore(store.db(), domain, request))
-        co_return co_await perform_in_xenstore(store, std::move(domain), std::move(request), until);
     if (auto found = co_await look_up_pci_name(store, request, until); !found)
         co_return std::move(found).error();
+    if (is_in_xenstore(store.db(), domain, request))
+        co_return co_await perform_in_xenstore(store, std::move(domain), std::move(request), until);
     auto wanted = draft_of(store.host().sysfs, request);
     if (!wanted) co_return std::move(wanted).error();
     const DomainId id = domain.id;

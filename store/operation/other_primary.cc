@@ -10,11 +10,13 @@
 #include <algorithm>
 
 #include "store/classes/class_plan.hpp"
+#include "store/classes/libxl_defaults.hpp"
 #include "store/core/domain.hpp"
 #include "store/model/pci_address.hpp"
 #include "store/operation/cd_nodes.hpp"
 #include "store/operation/host_xenstore.hpp"
 #include "store/operation/host_usb_port.hpp"
+#include "store/operation/pci_nodes.hpp"
 #include "store/operation/pci_owner.hpp"
 #include "store/operation/qemu_notes.hpp"
 #include "store/os/host_pci.hpp"
@@ -56,27 +58,6 @@ std::optional<PciAddress> host_device_of(const Draft& draft)
 {
     if (draft.thing.device_class != kPciDevices) return std::nullopt;
     return pci_address_of(thing_of_draft(draft));
-}
-
-Error not_done_here(const DomainRow& domain, const Draft& draft)
-{
-    return Error(Errc::refused,
-                 domain.subject() + ": " + draft.thing.text() +
-                     ": the hypervisor's part of a PCI device (permissions, assignment) is not the "
-                     "store's, and this program does not do it",
-                 "nothing was changed; a toolstack does it: with xlstore_set_pci_hook(), or with "
-                 "its own QMP client, xlstore_intend() and xlstore_settle()");
-}
-
-Result<void> call_hook(Store& store, const DomainRow& domain, bool assign, std::string address,
-                       std::string json)
-{
-    const PciTask task{assign, static_cast<int>(domain.domid), std::move(address), std::move(json)};
-    try {
-        return store.host().pci(task);
-    } catch (...) {
-        return caught();
-    }
 }
 
 // A CD drive is emptied in xenstore once QEMU has ejected, as libxl does, before another medium
@@ -145,6 +126,27 @@ Task<Result<std::string>> follow_medium_in_xenstore(Loop& loop, const DomainRow&
 
 }  // namespace
 
+Error pci_hook_absent(const DomainRow& domain, const ThingName& thing)
+{
+    return Error(Errc::refused,
+                 domain.subject() + ": " + thing.text() +
+                     ": the hypervisor's part of a PCI device (permissions, assignment) is not the "
+                     "store's, and this program does not do it",
+                 "nothing was changed; a toolstack does it: with xlstore_set_pci_hook(), or with "
+                 "its own QMP client, xlstore_intend() and xlstore_settle()");
+}
+
+Result<void> call_pci_hook(Store& store, const DomainRow& domain, bool assign, std::string address,
+                           std::string json)
+{
+    const PciTask task{assign, static_cast<int>(domain.domid), std::move(address), std::move(json)};
+    try {
+        return store.host().pci(task);
+    } catch (...) {
+        return caught();
+    }
+}
+
 Task<Result<void>> add_other_primaries(Store& store, DomainRow domain, Draft& draft, Deadline until)
 {
     if (draft.verb == Verb::change && draft.plan.probe.drive)
@@ -171,7 +173,7 @@ Result<void> check_other_primaries(Store& store, const DomainRow& domain, const 
 {
     const auto device = host_device_of(draft);
     if (!device || draft.plan.steps.empty()) return {};
-    if (!store.host().pci) return not_done_here(domain, draft);
+    if (!store.host().pci) return pci_hook_absent(domain, draft.thing);
     if (draft.verb != Verb::add) return {};
     auto ok = check_assignable(store.host().sysfs, device->text());
     if (ok) return {};
@@ -232,7 +234,7 @@ Task<Result<qmp::Reply>> carry_out_elsewhere(Store& store, DomainRow domain, Com
     if (!store.host().pci)
         co_return Error(Errc::refused, "this program does not do the hypervisor's part");
     const std::string thing(json_find(command.arguments, "thing").value_or("{}"));
-    auto done = call_hook(store, domain, command.execute == kAssign, address, thing);
+    auto done = call_pci_hook(store, domain, command.execute == kAssign, address, thing);
     reply.ok = done.has_value();
     if (!done) reply.error_desc = done.error().message;
     co_return reply;
@@ -258,7 +260,7 @@ Result<std::string> follow_in_hypervisor(Store& store, const DomainRow& domain, 
         return std::string(
             "; whether the hypervisor has taken it back is not known to this "
             "program");
-    const auto done = call_hook(store, domain, false, device->text(), thing_of_draft(draft));
+    const auto done = call_pci_hook(store, domain, false, device->text(), thing_of_draft(draft));
     if (done) return std::string();
     return Error(Errc::refused, "QEMU has no " + json_shown(device->qemu_id()) +
                                     " any more, but the hypervisor's part was not done: " +
@@ -310,6 +312,33 @@ Task<std::string> follow_in_notes(Store& store, const DomainRow& domain, const D
     co_return "; libxl's nodes of it could not be written: " + written.error().message;
 }
 
+// libxl's list of what was passed through, which 'xl pci-list' and 'xl pci-detach' read. As with the
+// notes, a failure is said, and xlfsck writes it (5029).
+Task<std::string> follow_in_list(Store& store, const DomainRow& domain, const Intent& intent,
+                                 Image image, Deadline until)
+{
+    const Draft& draft = intent.draft;
+    const auto device = host_device_of(draft);
+    const bool is_settled = draft.verb == Verb::add || image == Image::after;
+    if (!device || !is_settled || !has_host_xenstore()) co_return std::string();
+    const bool there = draft.verb == Verb::add && image == Image::after;
+    until = xenstore_deadline(until);
+    auto client = co_await connect_host_xenstore(store.loop(), until);
+    if (!client) co_return "; libxl's list could not be written: " + client.error().message;
+    if (!*client) co_return std::string();
+    std::string json = with_place_of(draft.thing.device_class, thing_of_draft(draft), intent.address);
+    NodesFate fate(NodesFate::there);
+    if (there) {
+        fate = co_await list_pci_device(**client, domain, *device, std::move(json), until);
+    } else {
+        fate = co_await close_pci_device(**client, domain.domid, *device, until);
+        if (fate.fate == NodesFate::written)
+            fate = co_await unlist_pci_device(**client, domain.domid, *device, until);
+    }
+    if (fate.fate == NodesFate::written || fate.fate == NodesFate::there) co_return std::string();
+    co_return "; libxl's list could not be written: " + fate.why;
+}
+
 }  // namespace
 
 Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
@@ -321,6 +350,7 @@ Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
         auto host = follow_in_hypervisor(store, domain, intent.draft, image, known);
         if (!host) co_return std::move(host).error();
         said += *host;
+        said += co_await follow_in_list(store, domain, intent, image, until);
         auto freed =
             co_await follow_in_owner_node(store, domain, intent.draft, image, known, until);
         if (!freed) co_return std::move(freed).error();

@@ -30,6 +30,13 @@ Task<Result<void>> add_other_primaries(Store& store, DomainRow domain, Draft& dr
 /// Can they do it? For a plan that is going to be carried out. Error refused: nothing was changed.
 Result<void> check_other_primaries(Store& store, const DomainRow& domain, const Draft& draft);
 
+/// The hypervisor's part of a PCI device, by the embedder's hook. Error refused: its word, or there
+/// is no hook.
+Result<void> call_pci_hook(Store& store, const DomainRow& domain, bool assign, std::string address,
+                           std::string json);
+/// What is said of a device where there is no hook: refused, nothing was changed.
+[[nodiscard]] Error pci_hook_absent(const DomainRow& domain, const ThingName& thing);
+
 /// Carries out a step that is not QEMU's. Its answer as QEMU would give one: a refusal has what was
 /// said in error_desc.
 Task<Result<qmp::Reply>> carry_out_elsewhere(Store& store, DomainRow domain, Command command,

@@ -19,7 +19,8 @@ struct Request {
     std::string device_class;  ///< of a CD drive: disks
     std::string key;           ///< of an attach: empty, its JSON says it
     std::string text;          ///< attach: the thing's JSON; insert: the image's absolute path
-    bool force = false;  ///< insert, eject: a tray that the guest keeps shut is opened all the same
+    /// insert, eject: a tray that the guest keeps shut is opened all the same
+    bool force = false;
     bool waits = false;  ///< insert, eject: the guest that keeps it shut is waited for
 };
 [[nodiscard]] std::string_view kind_name(Request::Kind kind) noexcept;

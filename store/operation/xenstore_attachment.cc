@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -14,8 +15,10 @@
 #include "store/classes/class_plan.hpp"
 #include "store/classes/xenstore_device.hpp"
 #include "store/core/domain.hpp"
-#include "store/operation/edit.hpp"
+#include "store/operation/hotplug.hpp"
 #include "store/operation/nodes_fate.hpp"
+#include "store/operation/xenstore_entry.hpp"
+#include "store/operation/xenstore_removal.hpp"
 #include "store/os/image_opener.hpp"
 #include "store/text/json_text.hpp"
 
@@ -39,15 +42,14 @@ public:
         if (!ready) co_return work_.of(std::move(ready).error(), thing_);
         auto client = co_await connect_to_xenstore(work_.store, work_.until);
         if (!client) co_return work_.of(std::move(client).error(), thing_);
-        auto fast = co_await work_.store.fast_lock(work_.store.loop(), work_.domain.id,
+        if (!has_script_) co_return co_await add(*client);
+        auto slow = co_await work_.store.slow_lock(work_.domain.id, work_.domain.subject(),
                                                    work_.operation(), work_.until);
-        if (!fast) co_return std::move(fast).error();
-        const Deadline held = work_.held_until();
-        auto free = co_await look_before(*client, held);
-        if (!free) co_return work_.of(std::move(free).error(), thing_);
-        auto entry = co_await commit_entry(*fast, held);
-        if (!entry) co_return work_.of(std::move(entry).error(), thing_);
-        co_return co_await see_through(*client, *fast, held);
+        if (!slow) co_return std::move(slow).error();
+        work_.holds_slow_lock = true;
+        auto done = co_await add(*client);
+        if (!done) co_return done;
+        co_return co_await connect_by_script(*client, *std::move(done));
     }
 
 private:
@@ -58,19 +60,128 @@ private:
         if (!json) co_return std::move(json).error();
         json_ = *std::move(json);
         // With any number: what is wrong is found before anything is asked.
-        if (auto trial = complete(0); !trial) co_return std::move(trial).error();
+        host_.scripts = work_.store.host().scripts;
+        auto trial = complete(0);
+        if (!trial) co_return std::move(trial).error();
         const auto path = json_get_string(json_, "pdev_path");
         const bool asks = thing_ == "disks" && path && path->starts_with("/") &&
                           json_get_string(json_, "format") == "raw" &&
                           !json_get_string(json_, "backend") &&
                           json_get_integer(json_, "backend_domid").value_or(0) == 0;
-        if (!asks) co_return Result<void>();
+        if (asks) {
+            auto kind = co_await ask_kind_of(*path);
+            if (!kind) co_return std::move(kind).error();
+            trial = complete(0);
+            if (!trial) co_return std::move(trial).error();
+        }
+        has_script_ = script_of(trial->device) && runs_scripts(work_.store, work_.domain.id);
+        co_return Result<void>();
+    }
+
+    Task<Result<void>> ask_kind_of(std::string path)
+    {
         const auto wait = std::min(work_.until, Clock::now() + limits::image_open_wait);
-        auto file = co_await open_image(work_.store.loop(), *path, false, wait);
+        auto file = co_await open_image(work_.store.loop(), std::move(path), false, wait);
         if (!file) co_return std::move(file).error();
         struct stat status {};
         host_.block_device = fstat(file->get(), &status) == 0 && S_ISBLK(status.st_mode);
         co_return Result<void>();
+    }
+
+    // What is done under the fast lock.
+    Task<Result<Done>> add(Client& client)
+    {
+        auto fast = co_await work_.store.fast_lock(work_.store.loop(), work_.domain.id,
+                                                   work_.operation(), work_.until);
+        if (!fast) co_return std::move(fast).error();
+        const Deadline held = work_.held_until();
+        auto free = co_await look_before(client, held);
+        if (!free) co_return work_.of(std::move(free).error(), thing_);
+        // xenstored works on the nodes while the entry is committed; they are there at the end of
+        // its transaction alone, which comes behind that (R4).
+        NodesAddition addition{begun_, requests_of_addition(work_.domain.domid, device_, begun_),
+                               std::vector<xenstore::Reply>()};
+        auto asking = client.ask(addition.requests, held);
+        asking.start();
+        ThingName name = name_;
+        std::string json = json_;
+        auto entry =
+            co_await commit_xenstore_entry(work_, *fast, std::move(name), std::move(json), held);
+        if (!entry) {
+            (void)co_await asking.join();
+            co_await abort_quietly(client, begun_, held);
+            co_return work_.of(std::move(entry).error(), thing_);
+        }
+        name_ = entry->name;
+        const std::function<Task<Result<Done>>()> rest = [&]() -> Task<Result<Done>> {
+            return see_through(client, *fast, *entry, addition, asking, held);
+        };
+        const std::function<Error(const std::string&)> in_doubt =
+            [this](const std::string& why) -> Error { return doubt(why); };
+        co_return co_await behind_the_commit(rest, in_doubt);
+    }
+
+    // The nodes are there, and the entry: what is thrown, or goes wrong, takes nothing back by
+    // itself.
+    Task<Result<Done>> connect_by_script(Client& client, Done done)
+    {
+        std::optional<Error> failure;
+        try {
+            auto ran = co_await start_script(client);
+            if (!ran)
+                failure = std::move(ran).error();
+            else
+                done.evidence += *ran;
+        } catch (...) {
+            failure = caught();
+        }
+        if (!failure) co_return done;
+        co_return co_await take_out_again(*std::move(failure));
+    }
+
+    Task<Result<std::string>> start_script(Client& client)
+    {
+        const auto script = script_of(device_);
+        auto ready = co_await wait_for_back_end(work_.store, client, *script, work_.until);
+        if (!ready) co_return std::move(ready).error();
+        auto ran =
+            co_await run_script(work_.store, client, *script, ScriptAction::add, work_.until);
+        script_began_ = ran || ran.error().code != Errc::not_found;
+        co_return ran;
+    }
+
+    // An attach that fails changes nothing (R16): what was attached is detached, as any caller
+    // would.
+    Task<Result<Done>> take_out_again(Error failure)
+    {
+        Request request{Request::Kind::detach, name_.device_class, name_.key, {}};
+        XenstoreWork detach(work_.store, work_.domain, std::move(request), work_.until);
+        detach.holds_slow_lock = true;
+        detach.never_ran = !script_began_;
+        Result<Done> taken = Error(Errc::no_memory, {});
+        if (Clock::now() >= work_.until)
+            taken = Error(Errc::busy, "there was no time left to take it out again");
+        else
+            taken = co_await detach_in_xenstore(detach);
+        if (taken) {
+            Error error(Errc::refused, failure.message + "; it was taken out again",
+                        "nothing was changed; see what the script says: its log is below "
+                        "/var/log/xen");
+            co_return work_.of(std::move(error), thing_);
+        }
+        co_return work_.in_doubt(thing_ + " is in xenstore and not connected: " + failure.message +
+                                     "; not taken out again: " + taken.error().message,
+                                 "detach it; or 'xlfsck -y' runs its script once more");
+    }
+
+    [[nodiscard]] std::optional<ScriptedDevice> script_of(const XenstoreDevice& device) const
+    {
+        const auto paths = xenstore::device_paths(work_.domain.domid, device);
+        return scripted_device(paths.back, [&](std::string_view key) -> std::optional<std::string> {
+            const auto found = std::ranges::find(device.back, key, &XenstoreKey::name);
+            if (found == device.back.end()) return std::nullopt;
+            return found->value;
+        });
     }
 
     // Under the lock: the domain is the one that is meant, and the device is not there.
@@ -81,19 +192,28 @@ private:
             if (!same) co_return same;
             auto next = co_await next_number(client, held);
             if (!next) co_return std::move(next).error();
-            co_return settle_on(*next);  // above all that are there
+            if (auto settled = settle_on(*next); !settled) co_return settled;  // above all there
+            auto begun = co_await client.begin(held);
+            if (!begun) co_return std::move(begun).error();
+            begun_ = *begun;
+            co_return Result<void>();
         }
         if (auto settled = settle_on(0); !settled) co_return settled;
         std::vector<xenstore::Request> looks;
         looks.push_back(xenstore::request::read(vm_path(work_.domain)));
         looks.push_back(xenstore::request::read(paths_.own));
+        looks.push_back(xenstore::request::begin());
         auto replies = co_await client.ask(looks, held);
         if (!replies) co_return std::move(replies).error();
         if (auto refusal = first_refusal(looks, *replies)) co_return *std::move(refusal);
         std::optional<std::string> vm;
         if (replies->front().error == 0) vm = std::move(replies->front().value);
         if (auto same = judge_domain(work_.domain, vm); !same) co_return same;
-        if (replies->back().error == 0) co_return is_there();
+        if ((*replies)[1].error == 0) co_return is_there();
+        const auto begun = xenstore::number_in(replies->back().value);
+        if (!begun || *begun == 0)
+            co_return Error(Errc::io, "could not look into xenstore: what answers is no xenstored");
+        begun_ = *begun;
         co_return Result<void>();
     }
 
@@ -148,44 +268,17 @@ private:
                      std::string(kAttachUnchanged) + "; detach it first, or choose another");
     }
 
-    Task<Result<void>> commit_entry(const FastLock& fast, Deadline held)
+    using Asking = Task<Result<std::vector<xenstore::Reply>>>;
+    Task<Result<Done>> see_through(Client& client, const FastLock& fast, CommittedEntry entry,
+                                   NodesAddition addition, Asking& asking, Deadline held)
     {
-        Store& store = work_.store;
-        co_return co_await store.with_held_fast_lock(
-            store.loop(), fast, work_.operation(), held,
-            [this, &store](const FastHold& hold) -> Result<void> {
-                if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
-                if (!name_.key.empty()) before_ = read_thing(store.db(), hold.domain(), name_);
-                if (auto put = put_thing(store, hold, name_.device_class, json_, "attach"); !put)
-                    return put;
-                if (!name_.key.empty()) return {};
-                auto row = store.db()
-                               .prepare(
-                                   "SELECT key FROM thing WHERE domain = ? AND class = ? ORDER BY "
-                                   "id DESC LIMIT 1")
-                               .bind(value_of(hold.domain()))
-                               .bind(name_.device_class);
-                if (row.step()) name_.key = row.text(0);
-                return {};
-            });
+        addition.replies = co_await asking.join();
+        auto nodes =
+            co_await add_nodes(client, work_.domain.domid, device_, std::move(addition), held);
+        co_return co_await conclude(std::move(nodes), fast, std::move(entry));
     }
 
-    // From the entry's commit on: what is thrown proves nothing.
-    Task<Result<Done>> see_through(Client& client, const FastLock& fast, Deadline held)
-    {
-        std::optional<Error> failure;
-        Result<Done> ended = Error(Errc::in_doubt, {});
-        try {
-            auto nodes = co_await add_nodes(client, work_.domain.domid, device_, held);
-            ended = co_await conclude(std::move(nodes), fast);
-        } catch (...) {
-            failure = caught();
-        }
-        if (failure) co_return doubt(failure->message);
-        co_return ended;
-    }
-
-    Task<Result<Done>> conclude(NodesFate nodes, const FastLock& fast)
+    Task<Result<Done>> conclude(NodesFate nodes, const FastLock& fast, CommittedEntry entry)
     {
         thing_ = name_.text();
         if (nodes.fate == NodesFate::unknown) {
@@ -203,30 +296,11 @@ private:
                           : Error(Errc::refused, std::move(nodes.why),
                                   std::string(kAttachUnchanged) +
                                       (nodes.advice.empty() ? "" : "; " + nodes.advice));
-        auto undone = co_await take_entry_back(fast);
+        auto undone = co_await take_xenstore_entry_back(work_, fast, std::move(entry));
         if (!undone)
             error.advice = "nothing is in xenstore; the entry stays (" + undone.error().message +
                            "): detach it, or run 'xlstore recover'";
         co_return work_.of(std::move(error), thing_);
-    }
-
-    Task<Result<void>> take_entry_back(const FastLock& fast)
-    {
-        Store& store = work_.store;
-        co_return co_await store.with_held_fast_lock(
-            store.loop(), fast, work_.operation(), settle_deadline(work_.until),
-            [this, &store](const FastHold& hold) -> Result<void> {
-                if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
-                if (!before_) return remove_thing(store, hold, name_, "attach taken back");
-                store.db()
-                    .prepare("UPDATE thing SET state = ?, json = ? WHERE id = ?")
-                    .bind(before_->state)
-                    .bind(before_->json)
-                    .bind(before_->id)
-                    .run();
-                return {};
-            },
-            Room::reserve);
     }
 
     [[nodiscard]] Error doubt(const std::string& why) const
@@ -244,7 +318,9 @@ private:
     XenstoreDevice device_;
     DevicePaths paths_;
     ThingName name_;
-    std::optional<ThingRow> before_;  // the entry that was there
+    bool has_script_ = false;          // that this program runs
+    bool script_began_ = false;        // then it has something to tidy up
+    xenstore::Transaction begun_ = 0;  // with the look
 };
 
 }  // namespace

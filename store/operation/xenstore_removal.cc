@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Two holds of the fast lock, with the wait for the back end between them, which has none.
+// Two holds of the fast lock; between them the back end is waited for, and its script run, without
+// one.
 #include "store/operation/xenstore_removal.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -10,8 +13,9 @@
 #include "store/classes/class_plan.hpp"
 #include "store/classes/xenstore_device.hpp"
 #include "store/core/domain.hpp"
-#include "store/operation/edit.hpp"
+#include "store/operation/hotplug.hpp"
 #include "store/operation/nodes_fate.hpp"
+#include "store/operation/xenstore_entry.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
 
@@ -29,6 +33,8 @@ constexpr std::string_view kClosing = "5";
 constexpr std::string_view kClosed = "6";
 constexpr std::string_view kUnchanged = "nothing was changed";
 constexpr std::size_t kStateShown = 40;
+constexpr const char* kWithoutScript =
+    "run this again: it goes on where this ended; with --no-scripts it goes on without its script";
 
 class XenstoreRemoval {
 public:
@@ -42,15 +48,12 @@ public:
         if (!client) co_return work_.of(std::move(client).error(), name_.text());
         auto asked = co_await ask_to_close(*client);
         if (!asked) co_return std::move(asked).error();
-        std::optional<Error> failure;
-        Result<Done> ended = Error(Errc::in_doubt, {});
-        try {
-            ended = co_await finish(*client);
-        } catch (...) {
-            failure = caught();
-        }
-        if (failure) co_return doubt(failure->message);
-        co_return ended;
+        const std::function<Task<Result<Done>>()> rest = [&]() -> Task<Result<Done>> {
+            return finish(*client);
+        };
+        const std::function<Error(const std::string&)> in_doubt =
+            [this](const std::string& why) -> Error { return doubt(why); };
+        co_return co_await behind_the_commit(rest, in_doubt);
     }
 
 private:
@@ -62,17 +65,7 @@ private:
         const Deadline held = work_.held_until();
         auto found = co_await look(client, held);
         if (!found) co_return work_.of(std::move(found).error(), name_.text());
-        Store& store = work_.store;
-        auto marked = co_await store.with_held_fast_lock(
-            store.loop(), *fast, work_.operation(), held,
-            [this, &store](const FastHold& hold) -> Result<void> {
-                if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
-                store.db()
-                    .prepare("UPDATE thing SET state = 'removing' WHERE id = ?")
-                    .bind(entry_)
-                    .run();
-                return {};
-            });
+        auto marked = co_await mark_xenstore_entry(work_, *fast, entry_, held);
         if (!marked) co_return work_.of(std::move(marked).error(), name_.text());
         if (!there_ || paths_.back.empty()) co_return Result<void>();
         auto closing = co_await write_closing(client, held);
@@ -116,6 +109,25 @@ private:
                                 json_shown(plain_text(**back, limits::evidence_bytes_max)),
                             std::string(kUnchanged) + "; see what wrote it");
         paths_.back = **back;
+        if (!work_.never_ran && runs_scripts(work_.store, work_.domain.id))
+            co_return co_await look_for_script(client, held);
+        co_return Result<void>();
+    }
+
+    Task<Result<void>> look_for_script(Client& client, Deadline held)
+    {
+        std::map<std::string, std::string, std::less<>> values;
+        for (const auto* key : {"script", "type", "gatewaydev"}) {
+            auto value = co_await client.read(paths_.own + "/" + key, 0, held);
+            if (!value) co_return std::move(value).error();
+            if (*value) values[key] = **std::move(value);
+        }
+        script_ =
+            scripted_device(paths_.back, [&](std::string_view key) -> std::optional<std::string> {
+                const auto found = values.find(key);
+                if (found == values.end()) return std::nullopt;
+                return found->second;
+            });
         co_return Result<void>();
     }
 
@@ -149,6 +161,23 @@ private:
     // A console has no states: its nodes are taken away at once, as libxl does.
     [[nodiscard]] bool is_console() const { return name_.device_class == "channels"; }
 
+    // Its script tidies up behind the closed back end; no fast lock is held.
+    Task<Result<void>> disconnect_by_script(Client& client)
+    {
+        if (!script_) co_return Result<void>();
+        std::optional<SlowHold> slow;
+        if (!work_.holds_slow_lock) {
+            auto hold = co_await work_.store.slow_lock(work_.domain.id, work_.domain.subject(),
+                                                       work_.operation(), work_.until);
+            if (!hold) co_return std::move(hold).error();
+            slow.emplace(*std::move(hold));
+        }
+        auto ran =
+            co_await run_script(work_.store, client, *script_, ScriptAction::remove, work_.until);
+        if (!ran) co_return std::move(ran).error();
+        co_return Result<void>();
+    }
+
     // The back end's state once it is closed or gone: nothing. Else what it was last.
     Task<Result<std::optional<std::string>>> wait_until_closed(Client& client)
     {
@@ -178,6 +207,8 @@ private:
                     json_shown(**waits) + ", not 6 (closed)",
                 "the entry stays, as 'removing'; run this again once the guest has "
                 "let go");
+        auto ran = co_await disconnect_by_script(client);
+        if (!ran) co_return doubt(ran.error().message, kWithoutScript);
         auto fast = co_await lock();
         if (!fast) co_return doubt(fast.error().message);
         const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
@@ -205,14 +236,8 @@ private:
             auto sure = co_await make_absence_sure(client, paths_, held);
             if (!sure) co_return doubt(sure.error().message);
         }
-        Store& store = work_.store;
-        auto removed = co_await store.with_held_fast_lock(
-            store.loop(), fast, work_.operation(), settle_deadline(work_.until),
-            [this, &store](const FastHold& hold) -> Result<void> {
-                if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
-                return remove_thing(store, hold, name_, "detach");
-            },
-            Room::reserve);
+        ThingName name = name_;
+        auto removed = co_await remove_xenstore_entry(work_, fast, std::move(name));
         if (!removed) co_return doubt("its nodes are gone, and " + removed.error().message);
         Done done{{},
                   there_ ? "xenstore had " + paths_.own + ", and has it no more"
@@ -220,10 +245,12 @@ private:
         co_return done;
     }
 
-    [[nodiscard]] Error doubt(const std::string& why) const
+    [[nodiscard]] Error doubt(
+        const std::string& why,
+        std::string advice = "run this again: it goes on where this ended") const
     {
         return work_.in_doubt(name_.text() + " is being removed, and its entry stays: " + why,
-                              "run this again: it goes on where this ended");
+                              std::move(advice));
     }
 
     XenstoreWork& work_;
@@ -231,6 +258,7 @@ private:
     std::int64_t entry_ = 0;
     DevicePaths paths_;
     bool there_ = false;
+    std::optional<ScriptedDevice> script_;  // that this program runs
 };
 
 }  // namespace

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 
 #include "store/core/store.hpp"
 #include "store/model/domain_row.hpp"
 #include "store/operation/grace.hpp"
+#include "store/operation/outcome.hpp"
 #include "store/operation/request.hpp"
 
 namespace xlstore {
@@ -49,7 +51,14 @@ struct XenstoreWork {
     DomainRow domain;
     Request request;
     Deadline until;
+    bool holds_slow_lock = false;  ///< the caller has the domain's, for the device's script
+    bool never_ran = false;        ///< a detach of what was attached, and its script did not begin
 };
+
+/// Runs what comes behind the entry's commit: an exception there proves nothing (R18). Error then:
+/// that of `doubt`, which gets its words.
+Task<Result<Done>> behind_the_commit(const std::function<Task<Result<Done>>()>& rest,
+                                     const std::function<Error(const std::string&)>& doubt);
 
 }  // namespace xlstore
 

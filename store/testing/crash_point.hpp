@@ -44,6 +44,8 @@ inline constexpr std::string_view kCrashPoints[] = {
     "libxl.before_write",
     "libxl.before_rename",
     "libxl.after_rename",
+    "hotplug.before_script",
+    "hotplug.after_script",
 };
 
 /// The row of `name`. A name without a row is no constant expression: the compiler stops here.

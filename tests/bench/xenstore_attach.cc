@@ -69,7 +69,7 @@ void measure(const std::string& directory, int rounds)
     const auto store = must(Store::open(options));
     Loop& loop = store->loop();
     const std::string document = R"({"c_info":{"type":"pv","name":"bench","uuid":")" +
-                                 std::string(kUuid) + R"("},"b_info":{"type.pv":{}}})";
+                                 std::string(kUuid) + R"(","run_hotplug_scripts":"False"},"b_info":{"type.pv":{}}})";
     const auto domain = must(loop.wait_for(import_domain(*store, 7, document, "bench", soon())));
     auto client =
         must(loop.wait_for(xenstore::Client::connect(loop, xenstore::socket_path(), soon())));

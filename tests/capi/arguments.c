@@ -265,6 +265,10 @@ void check_arguments(struct world* world)
     INVALID(xlstore_batch_start(s, "domid:7", "[{\"eject\":\"hdc\"}]", 0, NULL, NULL, &t, &op));
     INVALID(xlstore_set_pci_hook(NULL, NULL, NULL, NULL));
     OK(xlstore_set_pci_hook(s, NULL, "/sys", NULL));
+    INVALID(xlstore_set_hotplug_scripts(NULL, 1, NULL));
+    INVALID(xlstore_set_hotplug_scripts(s, 1, "scripts"));
+    OK(xlstore_set_hotplug_scripts(s, 0, NULL));
+    OK(xlstore_set_hotplug_scripts(s, 1, "/etc/xen/scripts"));
     INVALID(xlstore_wait(NULL, 1, NULL, &r));
     INVALID(xlstore_wait(s, 1, &bad, &r));
     INVALID(xlstore_wait_start(NULL, 1, NULL, tell, &t, &op));

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Attach and detach of a nic of xenstore, killed at each stop at a system call in turn.
+"""Operations on things of xenstore, killed at each stop at a system call in turn: attach and detach of a nic, the same
+with its hotplug script, and the media of a CD drive.
 
 The real xenstored holds the nodes. After each kill nothing may be in xenstore without an entry (R1). Then either the
-same request is given again, or xlfsck -y recovers, in turn; in the end entry and nodes agree.
+same request is given again, or xlfsck -y recovers, in turn; in the end entry and nodes agree. A script has run then, if
+the nic is there, and the entry of the drive names what xenstore says.
 
     xenstore_kills.py --bin DIR --quiet-xen LIBRARY [--share 1/N]
 
@@ -19,11 +21,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 UUID = "0badcafe-2222-4333-8444-555566667777"
 DOCUMENT = '{"c_info":{"type":"pv","name":"pv","uuid":"%s"},"b_info":{"type.pv":{}}}' % UUID
 NIC = '{"devid":0,"mac":"00:16:3e:00:00:01"}'
+DRIVE = '{"pdev_path":"/a.iso","vdev":"xvdd","format":"raw","is_cdrom":1,"backend":"qdisk"}'
+PARAMS = "/local/domain/0/backend/qdisk/7/51760/params"
 OWN = "/libxl/7/device/vif/0"
 FRONT = "/local/domain/7/device/vif/0"
 BACK = "/local/domain/0/backend/vif/7/0"
@@ -66,10 +71,38 @@ class Daemon:
     def write(self, path, value):
         self.ask(WRITE, path.encode() + b"\0" + value.encode())
 
+    def another(self):
+        """A connection of its own, for another thread."""
+        other = Daemon.__new__(Daemon)
+        other.connection = socket.socket(socket.AF_UNIX)
+        other.connection.connect(self.socket)
+        return other
+
     def end(self):
         self.connection.close()
         self.process.kill()
         self.process.wait()
+
+
+class Driver(threading.Thread):
+    """Answers for the back end of the nic, as a kernel does."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon=True)
+        self.daemon_connection, self.over = daemon.another(), False
+        self.start()
+
+    def run(self):
+        while not self.over:
+            state = self.daemon_connection.read(BACK + "/state")
+            if state in (b"1", b"5"):
+                self.daemon_connection.write(BACK + "/state", "2" if state == b"1" else "6")
+            time.sleep(0.002)
+
+    def end(self):
+        self.over = True
+        self.join()
+        self.daemon_connection.connection.close()
 
 
 class World:
@@ -80,6 +113,14 @@ class World:
         document = os.path.join(directory, "pv.json")
         with open(document, "w", encoding="utf-8") as file:
             file.write(DOCUMENT)
+        self.script = os.path.join(directory, "vif-script")
+        with open(self.script, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n[ $1 = offline ] || {self.bin}/scratch_xenstored {directory} write "
+                       f"{BACK}/hotplug-status connected\n")
+        os.chmod(self.script, 0o755)
+        self.image = os.path.join(directory, "b.iso")
+        with open(self.image, "w", encoding="utf-8") as file:
+            file.write("medium")
         self.must("init")
         self.must("import", "7", document)
         self.daemon.write("/local/domain/7/vm", "/vm/" + UUID)
@@ -112,10 +153,10 @@ class World:
     def start(self, with_nic):
         if not any(self.nodes()) and self.entry() is None:
             if with_nic:
-                self.must("attach", "7", "nics", NIC)
+                self.must("attach", "7", "nics", NIC, "--no-scripts")
         elif not with_nic:
             self.closed()
-            self.must("detach", "7", "nics", "0")
+            self.must("detach", "7", "nics", "0", "--no-scripts")
         elif not all(self.nodes()) or self.entry() != "present":
             self.start(False)
             self.start(True)
@@ -175,6 +216,97 @@ def sweep(world, options, name, words):
         number += step
 
 
+def scripts_ended(world):
+    """Waits until what a killed client started has ended."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                with open(path, "rb") as file:
+                    if world.script.encode() in file.read():
+                        break
+            except OSError:
+                pass
+        else:
+            return
+        time.sleep(0.02)
+
+
+def recover(world, where):
+    fsck = [os.path.join(world.bin, "xlfsck"), "--store", world.store, "-y"]
+    first, second = world.run(*fsck), world.run(*fsck)
+    if first.returncode not in (0, 1):
+        world.violation(where, "recovery fails", first)
+    if second.returncode != 0:
+        world.violation(where, "the second run finds something", second)
+
+
+def kills_of(world, options, name, prepare, words, judge):
+    number, kills = options.first, 0
+    while True:
+        prepare()
+        killed = world.run(os.path.join(world.bin, "killer"), str(number), "--skip-pure", "--",
+                           os.path.join(world.bin, "xlstore"), "--store", world.store, *words)
+        if killed.returncode != KILLED:
+            if killed.returncode != 0:
+                world.violation(f"{name} {number}", "not killed, and fails", killed)
+            print(f"{name}: {kills} kills, survived at {number}")
+            return
+        kills += 1
+        judge(f"{name} {number}")
+        number += options.step
+
+
+def scripts(world, options):
+    """With its script, which a dead client leaves running."""
+    nic = NIC[:-1] + ',"script":"' + world.script + '"}'
+    driver = Driver(world.daemon)
+
+    def without():
+        if world.entry() is not None:
+            world.must("detach", "7", "nics", "0")
+
+    def attached():
+        without()
+        world.must("attach", "7", "nics", nic)
+
+    def judge(where):
+        if any(world.nodes()) and world.entry() is None:
+            world.violation(where, "R1: nodes without an entry")
+        scripts_ended(world)
+        if world.daemon.read(BACK + "/state") in (b"1", b"5"):
+            time.sleep(0.1)  # the driver's turn
+        recover(world, where)
+        if world.entry() == "present" and world.daemon.read(BACK + "/hotplug-status") != b"connected":
+            world.violation(where, "its script has not run")
+        if any(world.nodes()) != (world.entry() not in (None, "stale")):
+            world.violation(where, "entry and nodes do not agree")
+
+    kills_of(world, options, "attach with a script", without, ("attach", "7", "nics", nic), judge)
+    kills_of(world, options, "detach with a script", attached, ("detach", "7", "nics", "0"), judge)
+    without()
+    driver.end()
+
+
+def media(world, options):
+    world.must("attach", "7", "disks", DRIVE)
+
+    def path():
+        with sqlite3.connect(f"file:{world.store}/store.db?mode=ro", uri=True) as database:
+            row = database.execute("SELECT json_extract(json, '$.pdev_path') FROM thing WHERE key = 'xvdd'").fetchone()
+        database.close()
+        return row[0]
+
+    def judge(where):
+        recover(world, where)
+        params = world.daemon.read(PARAMS).decode()
+        if params != ("aio:" + path() if path() else ""):
+            world.violation(where, f"the entry names {path()}, and xenstore {params}")
+
+    kills_of(world, options, "insert", lambda: world.must("eject", "7", "xvdd"), ("insert", "7", "xvdd", world.image), judge)
+    kills_of(world, options, "eject", lambda: world.must("insert", "7", "xvdd", world.image), ("eject", "7", "xvdd"), judge)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", required=True)
@@ -188,8 +320,11 @@ def main():
     world = None
     try:
         world = World(options, directory)
-        sweep(world, options, "attach", ("attach", "7", "nics", NIC))
-        sweep(world, options, "detach", ("detach", "7", "nics", "0"))
+        sweep(world, options, "attach", ("attach", "7", "nics", NIC, "--no-scripts"))
+        sweep(world, options, "detach", ("detach", "7", "nics", "0", "--no-scripts"))
+        world.start(False)
+        scripts(world, options)
+        media(world, options)
     finally:
         if world:
             world.daemon.end()

@@ -37,6 +37,11 @@ xen_device() { # DOMID KIND NUMBER BACK KEY=VALUE…: what libxl writes of a dev
         done
     } | xenstored load
 }
+xen_script() { # BODY: the script of the nic of domain 7
+    printf '#!/bin/sh\n%s\n' "$1" >vif
+    chmod 755 vif
+    xenstored write /libxl/7/device/vif/0/script "$DIR/vif"
+}
 pv_uuid() { # DOMID
     printf '0badcafe-2222-4333-8444-0000000000%02d' "$1"
 }

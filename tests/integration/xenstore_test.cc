@@ -28,7 +28,7 @@ protected:
         daemon_->tool().introduce(7);
         const std::string document = store_.directory() / "pv.json";
         write_file(document, R"({"c_info":{"type":"pv","name":"pv","uuid":")" + std::string(kUuid) +
-                                 R"("},"b_info":{"type.pv":{}}})");
+                                 R"(","run_hotplug_scripts":"False"},"b_info":{"type.pv":{}}})");
         ASSERT_TRUE(ended(xl({"import", "7", document}), 0));
     }
     void TearDown() override { unsetenv("XENSTORED_PATH"); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Preloaded into Debian's xenstored: a hypervisor in which every domain lives and none ever speaks,
+// Preloaded into Debian's xenstored, or into its oxenstored: a hypervisor in which every domain lives and none ever speaks,
 // so that the daemon runs where there is no Xen, without root, and serves its Unix socket. Its
 // store, transactions, permissions, watches and introductions are its own; a guest's ring is a page
 // that stays empty.
@@ -14,10 +14,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static char anything;
@@ -52,6 +58,24 @@ int xc_domain_getinfo(void* handle, uint32_t first, unsigned count, struct domai
     info->domid = first;
     info->running = 1;
     return 1;
+}
+
+// As oxenstored asks: a longer record, whose first number is the domain's, too.
+int xc_domain_getinfolist(void* handle, uint32_t first, unsigned count, void* info)
+{
+    (void)handle;
+    if (count == 0) return 0;
+    memcpy(info, &first, sizeof first);
+    return 1;
+}
+
+// A guest's ring, which stays empty.
+void* xc_map_foreign_range(void* handle, uint32_t domid, int size, int protection,
+                           unsigned long frame)
+{
+    (void)handle, (void)domid, (void)protection, (void)frame;
+    void* page = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return page == MAP_FAILED ? NULL : page;
 }
 
 // ---- libxenevtchn: a descriptor that never becomes readable ----
@@ -162,6 +186,18 @@ static int memory(const char* name, const char* text, off_t size)
     return -1;
 }
 
+// "/var/run/xenstored/socket", or without "/var", is in the directory of the test.
+static const char* in_its_directory(const char* path)
+{
+    static char other[4096];
+    const char* directory = getenv("XENSTORED_RUNDIR");
+    const char* rest = path;
+    if (strncmp(rest, "/var", 4) == 0) rest += 4;
+    if (!directory || strncmp(rest, "/run/xenstored", 14) != 0) return path;
+    snprintf(other, sizeof other, "%s%s", directory, rest + 14);
+    return other;
+}
+
 int open(const char* path, int flags, ...)
 {
     if (strcmp(path, "/proc/xen/xsd_port") == 0) return memory("xsd_port", "1", 0);
@@ -173,5 +209,61 @@ int open(const char* path, int flags, ...)
         mode = va_arg(rest, mode_t);
         va_end(rest);
     }
-    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    return (int)syscall(SYS_openat, AT_FDCWD, in_its_directory(path), flags, mode);
+}
+
+// What oxenstored calls beside these: open() by its other name, and its directory, which nothing but
+// its build sets, is the one of the test.
+int open64(const char* path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (flags & (O_CREAT | __O_TMPFILE)) {
+        va_list rest;
+        va_start(rest, flags);
+        mode = va_arg(rest, mode_t);
+        va_end(rest);
+    }
+    return open(path, flags, mode);
+}
+
+int bind(int fd, const struct sockaddr* address, socklen_t length)
+{
+    struct sockaddr_un other;
+    if (address->sa_family == AF_UNIX) {
+        const char* path = in_its_directory(((const struct sockaddr_un*)address)->sun_path);
+        if (strlen(path) >= sizeof other.sun_path) return errno = ENAMETOOLONG, -1;
+        memset(&other, 0, sizeof other);
+        other.sun_family = AF_UNIX;
+        strcpy(other.sun_path, path);
+        address = (const struct sockaddr*)&other;
+        length = sizeof other;
+    }
+    return (int)syscall(SYS_bind, fd, address, length);
+}
+
+int unlink(const char* path)
+{
+    return (int)syscall(SYS_unlinkat, AT_FDCWD, in_its_directory(path), 0);
+}
+
+int mkdir(const char* path, mode_t mode)
+{
+    return (int)syscall(SYS_mkdirat, AT_FDCWD, in_its_directory(path), mode);
+}
+
+int chmod(const char* path, mode_t mode)
+{
+    return (int)syscall(SYS_fchmodat, AT_FDCWD, in_its_directory(path), mode);
+}
+
+// It asks for more descriptors than a user may have.
+int setrlimit(__rlimit_resource_t resource, const struct rlimit* limit)
+{
+    (void)resource, (void)limit;
+    return 0;
+}
+int setrlimit64(__rlimit_resource_t resource, const struct rlimit64* limit)
+{
+    (void)resource, (void)limit;
+    return 0;
 }

@@ -138,6 +138,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "batch")
         verb.add_flag("--all-or-none", out.all_or_none,
                       "attaches only: when one fails, those before it are undone");
+    if (name == "attach" || name == "detach" || name == "batch")
+        verb.add_flag("--no-scripts", out.no_scripts,
+                      "run no hotplug script: another program of this host does");
     if (name == "insert" || name == "eject") {
         verb.add_flag("--force", out.force,
                       "open a tray that the guest keeps shut, without asking it");

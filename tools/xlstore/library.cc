@@ -109,6 +109,7 @@ Result<ResultHandle> perform(const Arguments& arguments, const Operation& operat
 {
     auto store = open_store(arguments);
     if (!store) return store.error();
+    if (arguments.no_scripts) xlstore_set_hotplug_scripts(store->get(), 0, nullptr);
     const xlstore_call call = call_of(arguments);
     xlstore_result* result = nullptr;
     operation(store->get(), call, &result);

@@ -33,6 +33,7 @@ struct Arguments {
     std::string break_lock_of;  ///< a domain
     bool force = false;
     bool no_qemu = false;
+    bool no_scripts = false;
     bool wait = false;
     bool settled = false;
     bool retired = false;

@@ -285,13 +285,16 @@ int32_t xlstore_eject_start(xlstore_store* store, const char* domain, const char
                             const xlstore_call* call, xlstore_callback callback, void* userdata,
                             xlstore_op** op_out);
 
-/* PCI devices. QEMU's part of one is the store's, and its owner's node in xenstore; the
- * hypervisor's (permissions, interrupts, assignment, reset), and libxl's list below backend/pci, is
- * the embedder's, by this hook. Without it, attaching and detaching things of
- * class pcidevs in QEMU is refused, and so is their part of a creation, which is a note then.
+/* PCI devices. QEMU's part of one is the store's, and its owner's node and libxl's list in
+ * xenstore; the hypervisor's (permissions, interrupts, assignment, reset) is the embedder's, by
+ * this hook.
+ * Without it, attaching and detaching things of class pcidevs is refused, and so is their part of a
+ * creation, which is a note then.
  *
  * The hook is called after QEMU has added the device and before the commit that says so; when QEMU
- * has it no longer, before the commit that takes its entry away; and to undo. It is called from
+ * has it no longer, before the commit that takes its entry away; and to undo. In a PV or PVH domain
+ * it is called before the device is put into the list, and after it was taken out, under the fast
+ * lock as well. It is called from
  * within the calls that go on with operations (those that wait, and xlstore_dispatch), holds no
  * lock but the domain's slow lock, may be called again for what it has done already (which is
  * success), must not call into the store, wait, throw or jump. It returns 0 when it is done. Any
@@ -311,6 +314,18 @@ typedef int32_t (*xlstore_pci_hook)(const xlstore_pci_task* task, char* why, siz
                                     void* userdata);
 int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const char* sysfs,
                              void* userdata);
+
+/* Hotplug scripts of nics, and of disks with a block back end, whose back end is in domain 0. They
+ * are run as libxl runs them: when the back end is ready (state 2), and again when it is closed;
+ * 40 s at most, and no longer than the call may take. The domain's slow lock is held meanwhile. An
+ * attach whose script fails is taken out again, and refused; a detach whose script fails is in
+ * doubt, and goes on when it is asked for again. None is run for a domain whose document has
+ * c_info.run_hotplug_scripts "False".
+ *
+ * `run` 0: none is run through this handle, because another program of the host does it, or to go
+ * on without one that always fails; else they are, as at first. `directory`: where scripts are that
+ * are named without one, an absolute path; NULL: "/etc/xen/scripts". */
+int32_t xlstore_set_hotplug_scripts(xlstore_store* store, int32_t run, const char* directory);
 
 /* Several of these under one slow lock and one connection; `requests` is a JSON array as xlstore(1)
  * has it. Without XLSTORE_ALL_OR_NONE each has its own outcome; with it (attaches only) all are

@@ -186,5 +186,92 @@ TEST_F(XenstoreSurveyTest, PciDevicesOfADomainWithoutADeviceModel)
     EXPECT_EQ(found(), "") << "QEMU has it, and is asked";
 }
 
+// What QEMU has goes into libxl's list; what it has not goes only with the hypervisor's part.
+TEST_F(XenstoreSurveyTest, ListOfPciDevicesFollowsQemu)
+{
+    survey_.traits.type = DomainType::hvm;
+    survey_.qemu_was_seen = true;
+    const std::string list = "/local/domain/0/backend/pci/7/0";
+    entry("pcidevs", "0000:04:00.0", R"({"bus":4})", "present", "qemu");
+    entry("pcidevs", "#5", R"({"name":"gpu"})", "present", "qemu");
+    EXPECT_EQ(found(), "pcidevs/0000:04:00.0 copy_differs\n");
+    const auto lost = compare(survey_, tree_);
+    EXPECT_EQ(lost.at(0).pci, (PciAddress{0, 4, 0, 0}));
+    EXPECT_FALSE(lost.at(0).pci_leaves);
+    node(list + "/num_devs", "1");
+    node(list + "/dev-0", "0000:04:00.0");
+    EXPECT_EQ(found(), "");
+    survey_.things[0].state = "stale";
+    EXPECT_EQ(found(), "pcidevs/0000:04:00.0 copy_differs (told)\n");
+    survey_.has_pci_hook = true;
+    EXPECT_EQ(found(), "pcidevs/0000:04:00.0 copy_differs\n");
+    EXPECT_TRUE(compare(survey_, tree_).at(0).pci_leaves);
+}
+
+TEST_F(XenstoreSurveyTest, ScriptIsRunWhereItIsOursAndItsBackEndIsReady)
+{
+    const std::string note = "/libxl/7/device/vif/0";
+    const std::string back = "/local/domain/0/backend/vif/7/0";
+    device("vif", "0", "vif");
+    node(note + "/script", "/etc/xen/scripts/vif-bridge");
+    entry("nics", "0", R"({"devid":0})");
+    EXPECT_EQ(found(), "nics/0 device_unconnected (told)\n") << "another program's";
+    survey_.runs_scripts = true;
+    EXPECT_EQ(found(), "nics/0 device_unconnected\n");
+    auto one = compare(survey_, tree_).at(0);
+    ASSERT_TRUE(one.script);
+    EXPECT_EQ(one.script->back + " " + one.script->script, back + " /etc/xen/scripts/vif-bridge");
+    EXPECT_EQ(one.script_action, ScriptAction::add);
+    node(back + "/state", "1");
+    EXPECT_EQ(found(), "nics/0 device_unconnected (told)\n") << "no driver has set it up";
+    node(back + "/hotplug-status", "connected");
+    EXPECT_EQ(found(), "");
+    // On its way out it is run once more, before the nodes go.
+    node(back + "/online", "0");
+    node(back + "/state", "6");
+    one = compare(survey_, tree_).at(0);
+    EXPECT_EQ(one.code, Code::device_leaving);
+    ASSERT_TRUE(one.script);
+    EXPECT_EQ(one.script_action, ScriptAction::remove);
+}
+
+// The drive's primary is xenstore: the entry follows it.
+TEST_F(XenstoreSurveyTest, MediumOfADriveOfXenstoreIsBelieved)
+{
+    const std::string back = "/local/domain/0/backend/qdisk/7/51760";
+    device("vbd", "51760", "qdisk");
+    node(back + "/params", "aio:/a.iso");
+    entry("disks", "xvdd", R"({"pdev_path":"/a.iso","vdev":"xvdd","format":"raw","is_cdrom":1})");
+    EXPECT_EQ(found(), "");
+    node(back + "/params", "qcow2:/b");
+    EXPECT_EQ(found(), "disks/xvdd medium_other\n");
+    EXPECT_EQ(compare(survey_, tree_).at(0).json,
+              R"({"pdev_path":"/b","vdev":"xvdd","format":"qcow2","is_cdrom":1})");
+    node(back + "/params", "");
+    EXPECT_EQ(compare(survey_, tree_).at(0).json,
+              R"({"pdev_path":"","vdev":"xvdd","format":"empty","is_cdrom":1})");
+    node(back + "/params", "aio:/\xff");
+    EXPECT_EQ(found(), "disks/xvdd device_strange (told)\n");
+    survey_.things[0].json = R"({"pdev_path":"/a.iso","vdev":"xvdd","format":"raw"})";
+    EXPECT_EQ(found(), "") << "no CD drive: its image does not change";
+}
+
+TEST_F(XenstoreSurveyTest, UsbDeviceThatTheHostShowsIsAdopted)
+{
+    device("vusb", "0", "qusb");
+    node("/local/domain/0/backend/qusb/7/0/port/1", "1-4");
+    entry("usbctrls", "0", R"({"type":"qusb","devid":0})");
+    EXPECT_EQ(found(), "usbdevs/0.1 device_strange (told)\n");
+    survey_.usb_at =
+        [](const std::string& port) -> std::optional<std::pair<std::int64_t, std::int64_t>> {
+        if (port != "1-4") return std::nullopt;
+        return std::pair{1, 9};
+    };
+    survey_.traits.controllers = {{0, false}};
+    EXPECT_EQ(found(), "usbdevs/0.1 device_unknown\n");
+    EXPECT_EQ(compare(survey_, tree_).at(0).json,
+              R"({"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":9}})");
+}
+
 }  // namespace
 }  // namespace xlstore::recovery

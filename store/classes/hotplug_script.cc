@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "store/classes/hotplug_script.hpp"
+
+#include <charconv>
+
+namespace xlstore {
+
+namespace {
+
+constexpr std::string_view kNicBackEnd = "vif";
+constexpr std::string_view kBlockBackEnd = "vbd";
+
+// The parts between slashes: "", "local", "domain", "0", "backend", "vif", "7", "0".
+std::vector<std::string> path_parts(const std::string& path)
+{
+    std::vector<std::string> parts;
+    for (std::size_t from = 0; from <= path.size();) {
+        const auto to = std::min(path.find('/', from), path.size());
+        parts.push_back(path.substr(from, to - from));
+        from = to + 1;
+    }
+    return parts;
+}
+
+std::int64_t number_in_path(const std::string& text)
+{
+    std::int64_t number = -1;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+}
+
+std::string interface_of(const ScriptedDevice& device)
+{
+    return "vif" + std::to_string(device.domid) + "." + std::to_string(device.number);
+}
+
+std::vector<std::string> environment_of_script(const ScriptedDevice& device)
+{
+    std::vector<std::string> environment = {"script=" + device.script,
+                                            "XENBUS_TYPE=" + device.backend_kind,
+                                            script_mark(device), "XENBUS_BASE_PATH=backend"};
+    if (device.backend_kind != kNicBackEnd) return environment;
+    environment.push_back("netdev=" + device.gatewaydev);
+    if (device.emulated) environment.push_back("INTERFACE=" + interface_of(device) + "-emu");
+    environment.push_back("vif=" + interface_of(device));
+    return environment;
+}
+
+}  // namespace
+
+std::optional<ScriptedDevice> scripted_device(const std::string& back, const NodeValue& value)
+{
+    constexpr std::size_t kParts = 8;
+    const auto parts = path_parts(back);
+    if (parts.size() != kParts || number_in_path(parts[3]) != 0) return std::nullopt;
+    ScriptedDevice device;
+    device.back = back;
+    device.backend_kind = parts[5];
+    device.domid = number_in_path(parts[6]);
+    device.number = number_in_path(parts[7]);
+    if (device.backend_kind != kNicBackEnd && device.backend_kind != kBlockBackEnd) return std::nullopt;
+    device.script = value("script").value_or("");
+    if (!device.script.starts_with('/')) return std::nullopt;
+    device.emulated = device.backend_kind == kNicBackEnd && value("type") == "vif_ioemu";
+    device.gatewaydev = value("gatewaydev").value_or("");
+    return device;
+}
+
+std::vector<ScriptRun> script_runs(const ScriptedDevice& device, ScriptAction action,
+                                   bool has_stub_domain)
+{
+    const bool add = action == ScriptAction::add;
+    const std::string verb = add ? "add" : "remove";
+    const auto environment = environment_of_script(device);
+    if (device.backend_kind != kNicBackEnd) return {ScriptRun{{device.script, verb}, environment}};
+    std::vector<ScriptRun> runs = {
+        ScriptRun{{device.script, add ? "online" : "offline", "type_if=vif"}, environment}};
+    if (device.emulated && !has_stub_domain)
+        runs.push_back(ScriptRun{{device.script, verb, "type_if=tap"}, environment});
+    return runs;
+}
+
+std::string script_mark(const ScriptedDevice& device)
+{
+    return "XENBUS_PATH=backend/" + device.backend_kind + "/" + std::to_string(device.domid) + "/" +
+           std::to_string(device.number);
+}
+
+}  // namespace xlstore

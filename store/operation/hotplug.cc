@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "store/operation/hotplug.hpp"
+
+#include <algorithm>
+
+#include "store/base/limits.hpp"
+#include "store/operation/grace.hpp"
+#include "store/os/program.hpp"
+#include "store/testing/crash_point.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
+
+namespace xlstore {
+
+namespace {
+
+constexpr auto kBackEndWait = std::chrono::seconds(10);  // both are libxl's own
+constexpr auto kScriptTime = std::chrono::seconds(40);
+constexpr auto kFirstLook = std::chrono::milliseconds(5);
+constexpr auto kLastLook = std::chrono::milliseconds(100);
+constexpr std::size_t kWordShown = 400;
+
+// From "waits for its script" to "connected".
+bool is_ready(const std::optional<std::string>& state)
+{
+    return state && (*state == "2" || *state == "3" || *state == "4");
+}
+
+// What the script itself has to say of its failure.
+Task<std::string> word_of_script(xenstore::Client& client, const ScriptedDevice& device,
+                                 Deadline until)
+{
+    if (!client.usable()) co_return std::string();
+    auto word = co_await client.read(device.back + "/hotplug-error", 0, until);
+    if (!word || !*word || (*word)->empty()) co_return std::string();
+    co_return ": " + json_shown(plain_text(**word, kWordShown));
+}
+
+}  // namespace
+
+bool runs_scripts(Store& store, DomainId domain)
+{
+    if (!store.host().runs_scripts) return false;
+    auto row = store.db()
+                   .prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'c_info'")
+                   .bind(value_of(domain));
+    if (!row.step()) return true;
+    const auto word =
+        json_get_string(row.maybe_text(0).value_or("{}"), "run_hotplug_scripts").value_or("");
+    return !word.starts_with(
+        'F');  // a defbool is told by its beginning, and true if it is not given
+}
+
+Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, ScriptedDevice device,
+                                     Deadline until)
+{
+    const Deadline end = std::min(until, Clock::now() + kBackEndWait);
+    for (auto pause = kFirstLook;; pause = std::min(2 * pause, kLastLook)) {
+        auto state = co_await client.read(device.back + "/state", 0, probe_deadline(until));
+        if (!state) co_return std::move(state).error();
+        if (is_ready(*state)) co_return Result<void>();
+        if (Clock::now() >= end)
+            co_return Error(Errc::refused,
+                            "its back end has not come to state 2, but to " +
+                                (*state ? json_shown(plain_text(**state, kWordShown)) : "none") +
+                                ": no driver serves " + device.back);
+        (void)co_await store.loop().sleep(std::min(end, Clock::now() + pause));
+    }
+}
+
+Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
+                                     ScriptAction action, Deadline until)
+{
+    auto stub = co_await client.read(
+        "/local/domain/" + std::to_string(device.domid) + "/image/device-model-domid", 0, until);
+    if (!stub) co_return std::move(stub).error();
+    const Deadline end = std::min(until, Clock::now() + kScriptTime);
+    for (auto& run : script_runs(device, action, stub->has_value())) {
+        SpawnRequest request;
+        request.argv = std::move(run.argv);
+        request.environment = std::move(run.environment);
+        XLSTORE_CRASH_POINT("hotplug.before_script");
+        auto ended = co_await run_program(store.loop(), std::move(request), end);
+        XLSTORE_CRASH_POINT("hotplug.after_script");
+        if (ended) continue;
+        Error error = std::move(ended).error();
+        error.message = "its hotplug script: " + error.message;
+        error.message += co_await word_of_script(client, device, until);
+        co_return std::move(error);
+    }
+    if (action == ScriptAction::remove) co_return std::string();
+    auto status = co_await client.read(device.back + "/hotplug-status", 0, until);
+    if (!status) co_return std::move(status).error();
+    co_return *status && !(*status)->empty()
+        ? std::string("; its hotplug script is through")
+        : "; its hotplug script ended, but left no word that it did its work: " + device.script;
+}
+
+}  // namespace xlstore

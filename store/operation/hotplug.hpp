@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// The hotplug script of a device of xenstore: run when its back end is ready for it (state 2), and
+// once more when it is closed, as libxl runs it.
+//
+// It may take seconds, so that no fast lock is held. The domain's slow lock is, so that no other
+// process runs the same script meanwhile: not recovery, which takes an unfinished one up (5028).
+// The script lives on if this process dies; recovery leaves it alone then until it has ended.
+#ifndef XLSTORE_STORE_OPERATION_HOTPLUG_HPP_
+#define XLSTORE_STORE_OPERATION_HOTPLUG_HPP_
+
+#include <string>
+
+#include "store/classes/hotplug_script.hpp"
+#include "store/core/store.hpp"
+#include "store/xenstore/client.hpp"
+
+namespace xlstore {
+
+/// Are the scripts of this domain's devices this program's to run?
+[[nodiscard]] bool runs_scripts(Store& store, DomainId domain);
+
+/// Waits until the driver of the back end has set it up, 10 seconds at most. Errors: refused (it
+/// has not; its state is named), io.
+Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, ScriptedDevice device,
+                                     Deadline until);
+
+/// Runs the script, once or twice, 40 seconds at most. Value: what is to be said of it. Errors:
+/// refused (it failed; the message has the script's own word, hotplug-error), busy (killed: it was
+/// not through in time), io.
+/// REQUIRES the slow lock of the domain, and no fast lock.
+Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
+                                     ScriptAction action, Deadline until);
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_OPERATION_HOTPLUG_HPP_

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "store/os/program.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <string_view>
+
+#include "store/base/fd.hpp"
+#include "store/os/process.hpp"
+
+namespace xlstore {
+
+namespace {
+
+/// The process group of a program that runs: killed, if it is not over at the end of this object.
+class RunningGroup {
+public:
+    explicit RunningGroup(WaitingChild& leader) : leader_(leader) {}
+    RunningGroup(const RunningGroup&) = delete;
+    RunningGroup& operator=(const RunningGroup&) = delete;
+    ~RunningGroup() { kill(); }
+    void is_over() noexcept { over_ = true; }
+    // While its leader lives, the number is no other group's.
+    void kill() noexcept
+    {
+        if (over_ || generation_ != fork_generation()) return;
+        over_ = true;
+        try {
+            if (!leader_.pidfd().dead()) ::kill(-leader_.pid(), SIGKILL);
+        } catch (const IoError&) {  // NOLINT(bugprone-empty-catch): then it runs on
+        }
+    }
+
+private:
+    WaitingChild& leader_;
+    std::uint64_t generation_ = fork_generation();
+    bool over_ = false;
+};
+
+// Of texts with a NUL between them: is one of them `word`?
+bool has_text(const std::string& texts, std::string_view word)
+{
+    for (std::size_t from = 0; from < texts.size();) {
+        const auto end = std::min(texts.find('\0', from), texts.size());
+        if (std::string_view(texts).substr(from, end - from) == word) return true;
+        from = end + 1;
+    }
+    return false;
+}
+
+}  // namespace
+
+Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until)
+{
+    const std::string program = request.argv.front();
+    reap_programs();
+    auto child = co_await spawn_waiting(loop, std::move(request), until);
+    if (!child) co_return std::move(child).error();
+    RunningGroup group(*child);
+    auto begun = co_await child->open_start_barrier(loop, until);
+    if (!begun) co_return std::move(begun).error();
+    if (!co_await loop.readable(child->pidfd().fd(), until)) {
+        group.kill();
+        (void)co_await loop.readable(child->pidfd().fd(), Clock::now() + std::chrono::seconds(1));
+        child->reap_if_dead();
+        co_return Error(Errc::busy, program + " was not through in time, and was killed");
+    }
+    group.is_over();
+    child->reap_if_dead();
+    const auto how = child->how_it_ended();
+    if (how == "exited with status 0") co_return Result<void>();
+    co_return Error(Errc::refused, program + " " + how.value_or("ended, and its status is lost"));
+}
+
+std::optional<pid_t> find_program(const std::string& mark, const std::string& word)
+{
+    for (const pid_t pid : processes()) {
+        if (pid == ::getpid() || !has_text(environment_of(pid), mark)) continue;
+        if (has_text(command_line(pid), word)) return pid;
+    }
+    return std::nullopt;
+}
+
+}  // namespace xlstore

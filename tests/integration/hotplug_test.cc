@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+// Hotplug scripts, real ones, with the real xenstored and the real commands. The test is the driver
+// of the back ends: it answers states 1 and 5 as a kernel does.
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <memory>
+
+#include "tests/support/scratch.hpp"
+#include "tests/support/scratch_xenstored.hpp"
+
+namespace xlstore::test {
+namespace {
+
+constexpr const char* kHotplugUuid = "0badcafe-2222-4333-8444-555566667777";
+const std::string kVif = "/local/domain/0/backend/vif/7/0";
+const std::string kVbd = "/local/domain/0/backend/vbd/7/51712";
+
+class HotplugTest : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        XLSTORE_NEEDS_XENSTORED();
+        daemon_ = std::make_unique<ScratchXenstored>(store_.directory() / "xs");
+        setenv("XENSTORED_PATH", daemon_->socket().c_str(), 1);
+        daemon_->tool().load(
+            "/libxl/7 = \"\" (n0)\n/libxl/7/device = \"\"\n/local/domain/7 = \"\" (n0,r7)\n"
+            "/local/domain/7/device = \"\" (n0,r7)\n/local/domain/7/vm = \"/vm/" +
+            std::string(kHotplugUuid) + "\"\n/local/domain/0/backend = \"\" (n0,r7)\n");
+        daemon_->tool().introduce(7);
+        import("");
+    }
+    void TearDown() override { unsetenv("XENSTORED_PATH"); }
+
+    void import(const std::string& more)
+    {
+        const std::string document = store_.directory() / "pv.json";
+        write_file(document, R"({"c_info":{"type":"pv","name":"pv","uuid":")" +
+                                 std::string(kHotplugUuid) + "\"" + more +
+                                 R"(},"b_info":{"type.pv":{}}})");
+        ASSERT_TRUE(ended(xlstore(store_.path(), {"import", "7", document}), 0));
+    }
+
+    /// A script of `body`, which notes its arguments and environment first; `connected` in it says
+    /// so in xenstore.
+    std::string script(const std::string& body)
+    {
+        const std::string path = store_.directory() / "hotplug";
+        const std::string tool = binary("scratch_xenstored") + " " +
+                                 std::string(store_.directory() / "xs") +
+                                 " write \"/local/domain/0/";
+        write_file(path,
+                   "#!/bin/sh\n{ echo \"$@\"; env | grep -E '^(XENBUS_|vif=|netdev=|script=)' "
+                   "| sort; } >>" +
+                       log() + "\nconnected() { " + tool +
+                       "$XENBUS_PATH/hotplug-status\" connected; }\nsay() { " + tool +
+                       "$XENBUS_PATH/hotplug-error\" \"$1\"; }\n" + body + "\n");
+        chmod(path.c_str(), 0755);
+        return path;
+    }
+    std::string log() { return store_.directory() / "log"; }
+    std::string ran() { return access(log().c_str(), F_OK) == 0 ? read_file(log()) : ""; }
+    std::string nic(const std::string& script)
+    {
+        return R"({"devid":0,"mac":"00:16:3e:aa:bb:01","script":")" + script + R"("})";
+    }
+
+    /// `xlstore --json words…`, while the driver of both back ends does its part.
+    Ran served(Words words, const Environment& environment = {})
+    {
+        const std::string out = store_.directory() / "out";
+        Words all = {"sh",      "-c",          "out=$1; shift; exec \"$@\" >\"$out\" 2>&1",
+                     "-",       out,           binary("xlstore"),
+                     "--store", store_.path(), "--json"};
+        all.insert(all.end(), words.begin(), words.end());
+        Child child(all, environment);
+        EXPECT_TRUE(wait_until(std::chrono::seconds(60), [&] {
+            for (const auto& back : {kVif, kVbd}) {
+                const auto state = daemon_->tool().read(back + "/state");
+                if (state == "1") daemon_->tool().write(back + "/state", "2");
+                if (state == "5") daemon_->tool().write(back + "/state", "6");
+            }
+            siginfo_t info{};
+            return waitid(P_PID, static_cast<id_t>(child.pid()), &info,
+                          WEXITED | WNOWAIT | WNOHANG) == 0 &&
+                   info.si_pid != 0;
+        }));
+        Ran ran;
+        ran.status = child.wait();
+        ran.out = read_file(out);
+        return ran;
+    }
+    std::string entries()
+    {
+        return sql(store_.path(),
+                   "SELECT coalesce(group_concat(class || '/' || key || ' ' || state), '') "
+                   "FROM thing");
+    }
+    std::string tree() { return daemon_->tool().dump("/"); }
+    void clean() { EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0)); }
+
+    ScratchStore store_;
+    std::unique_ptr<ScratchXenstored> daemon_;
+};
+
+TEST_F(HotplugTest, IsRunAtAttachAndAtDetach)
+{
+    const auto before = tree();
+    const std::string path = script("[ $1 = offline ] || connected");
+    const Ran attached = served({"attach", "7", "nics", nic(path)});
+    ASSERT_TRUE(ended(attached, 0)) << attached.out;
+    EXPECT_TRUE(contains(attached.out, "its hotplug script is through"));
+    const std::string environment =
+        "XENBUS_BASE_PATH=backend\nXENBUS_PATH=backend/vif/7/0\n"
+        "XENBUS_TYPE=vif\nnetdev=\nscript=" +
+        path + "\nvif=vif7.0\n";
+    EXPECT_EQ(ran(), "online type_if=vif\n" + environment);
+    clean();
+    ASSERT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
+    EXPECT_EQ(ran(), "online type_if=vif\n" + environment + "offline type_if=vif\n" + environment);
+    EXPECT_EQ(entries(), "");
+    EXPECT_EQ(tree(), before);
+}
+
+TEST_F(HotplugTest, OfABlockDeviceIsRun)
+{
+    const std::string disk = R"({"pdev_path":"vg/lv","vdev":"xvda","format":"raw","script":")" +
+                             script("[ $1 = remove ] || connected") + R"("})";
+    const Ran attached = served({"attach", "7", "disks", disk});
+    ASSERT_TRUE(ended(attached, 0)) << attached.out;
+    clean();
+    ASSERT_TRUE(ended(served({"detach", "7", "disks", "xvda"}), 0));
+    EXPECT_TRUE(ran().starts_with("add\n")) << ran();
+    EXPECT_TRUE(
+        contains(ran(), "\nremove\nXENBUS_BASE_PATH=backend\nXENBUS_PATH=backend/vbd/7/51712"));
+}
+
+// An add that fails changes nothing (R16), and the script's word is in the error.
+TEST_F(HotplugTest, ThatFailsIsNoAttach)
+{
+    const auto before = tree();
+    struct Case {
+        const char* body;
+        const char* said;
+    };
+    for (const auto& one : {
+             Case{"[ $1 = offline ] || { say 'no bridge\x1b[31m xenbr9'; exit 3; }",
+                  "exited with status 3: "},
+             Case{"[ $1 = offline ] || { head -c 300000 /dev/urandom; head -c 300000 /dev/urandom "
+                  ">&2; exit 1; }",
+                  "exited with status 1"},
+             Case{"[ $1 = offline ] || kill -9 $$", "was killed by signal 9"},
+         }) {
+        SCOPED_TRACE(one.body);
+        const Ran failed = served({"attach", "7", "nics", nic(script(one.body))});
+        EXPECT_TRUE(ended(failed, 1));
+        EXPECT_EQ(json_at(failed.out, "$.error.code"), "refused") << failed.out;
+        EXPECT_TRUE(contains(json_at(failed.out, "$.error.message"), one.said));
+        EXPECT_EQ(failed.out.find('\x1b'), std::string::npos) << "printable";
+        EXPECT_EQ(entries(), "");
+        EXPECT_EQ(tree(), before);
+    }
+    const Ran missing = served({"attach", "7", "nics", nic(store_.directory() / "none")});
+    EXPECT_TRUE(ended(missing, 1));
+    EXPECT_TRUE(contains(missing.out, "none"));
+    EXPECT_EQ(entries(), "");
+}
+
+// It is killed, with what it started; the time is over, so that the device stays, and is named.
+TEST_F(HotplugTest, ThatHangsIsKilled)
+{
+    const std::string path = script("[ $1 = offline ] || { sleep 321 & sleep 654; }");
+    const Ran hung = served({"--timeout", "1", "attach", "7", "nics", nic(path)});
+    EXPECT_TRUE(ended(hung, 3));
+    EXPECT_EQ(json_at(hung.out, "$.error.code"), "in_doubt") << hung.out;
+    EXPECT_TRUE(contains(json_at(hung.out, "$.error.message"), "was killed"));
+    EXPECT_TRUE(wait_until(std::chrono::seconds(5), [&] { return processes_with(path).empty(); }));
+    EXPECT_EQ(entries(), "nics/0 present");
+    const Ran named = xlfsck(store_.path(), {"-p"});
+    EXPECT_TRUE(ended(named, 4));
+    EXPECT_TRUE(contains(named.out, "is not connected"));
+    // Recovery runs it; as long as it fails, nothing is changed.
+    script("exit 1");
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-y"}), 4));
+    script("connected");
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-y"}), 1));
+    clean();
+    script("true");
+    ASSERT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
+}
+
+TEST_F(HotplugTest, BackEndThatNoDriverServesIsWaitedForAndTakenOut)
+{
+    const std::string path = script("connected");
+    const Ran ran =
+        xlstore(store_.path(), {"--json", "--timeout", "1", "attach", "7", "nics", nic(path)});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "no driver serves " + kVif));
+    EXPECT_EQ(entries(), "nics/0 present");
+    EXPECT_EQ(this->ran(), "") << "it was not run";
+    const Ran fsck = xlfsck(store_.path(), {"-y"});
+    EXPECT_TRUE(ended(fsck, 4));
+    EXPECT_TRUE(contains(fsck.out, "no driver has set it up"));
+}
+
+TEST_F(HotplugTest, IsNotRunWhereAnotherDoes)
+{
+    const std::string path = script("connected");
+    ASSERT_TRUE(
+        ended(xlstore(store_.path(), {"attach", "7", "nics", nic(path), "--no-scripts"}), 0));
+    EXPECT_TRUE(ended(served({"detach", "7", "nics", "0", "--no-scripts"}), 0));
+    const std::string there =
+        R"({"devid":1,"backend_domid":3,"mac":"00:16:3e:aa:bb:01","script":")" + path + R"("})";
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"attach", "7", "nics", there}), 0));
+    EXPECT_EQ(ran(), "");
+}
+
+TEST_F(HotplugTest, IsNotRunWhereTheDocumentSaysSo)
+{
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"destroy", "7"}), 0));
+    import(R"(,"run_hotplug_scripts":"False")");
+    const std::string path = script("connected");
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"attach", "7", "nics", nic(path)}), 0));
+    EXPECT_EQ(ran(), "");
+    const Ran fsck = xlfsck(store_.path(), {"-y"});
+    EXPECT_TRUE(ended(fsck, 4)) << "another program's script has not run";
+    EXPECT_EQ(ran(), "");
+}
+
+TEST_F(HotplugTest, ThatFailsAtDetachIsGoneOnWith)
+{
+    const std::string path = script("[ $1 = online ] && connected");
+    ASSERT_TRUE(ended(served({"attach", "7", "nics", nic(path)}), 0));
+    const Ran ran = served({"detach", "7", "nics", "0"});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_TRUE(contains(ran.out, "--no-scripts"));
+    EXPECT_EQ(entries(), "nics/0 removing");
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-y"}), 4)) << "recovery runs it, too";
+    EXPECT_EQ(entries(), "nics/0 removing");
+    EXPECT_TRUE(ended(served({"detach", "7", "nics", "0", "--no-scripts"}), 0));
+    EXPECT_EQ(entries(), "");
+}
+
+class HotplugCrashTest : public HotplugTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(HotplugCrashTest, AttachIsConnectedByRecovery)
+{
+    const std::string path = script("[ $1 = offline ] || connected");
+    EXPECT_TRUE(ended(served({"attach", "7", "nics", nic(path)}, crash_at(GetParam())), kKilled));
+    const auto state = daemon_->tool().read(kVif + "/state");
+    const bool there = state.has_value();
+    if (state == "1") daemon_->tool().write(kVif + "/state", "2");  // its driver
+    EXPECT_TRUE(entries() != "" || !there) << "R1";
+    const int first = xlfsck(store_.path(), {"-y"}).status;
+    EXPECT_TRUE(first == 0 || first == 1) << first;
+    clean();
+    if (!there) return;
+    EXPECT_EQ(entries(), "nics/0 present");
+    EXPECT_EQ(daemon_->tool().read(kVif + "/hotplug-status"), "connected");
+}
+
+TEST_P(HotplugCrashTest, DetachIsFinishedByRecovery)
+{
+    const std::string path = script("[ $1 = offline ] || connected");
+    ASSERT_TRUE(ended(served({"attach", "7", "nics", nic(path)}), 0));
+    EXPECT_TRUE(ended(served({"detach", "7", "nics", "0"}, crash_at(GetParam())), kKilled));
+    EXPECT_NE(entries(), "");
+    const auto state = daemon_->tool().read(kVif + "/state");
+    if (state == "5") daemon_->tool().write(kVif + "/state", "6");
+    const int first = xlfsck(store_.path(), {"-y"}).status;
+    EXPECT_TRUE(first == 0 || first == 1) << first;
+    clean();
+    if (state == "6") {
+        EXPECT_TRUE(contains(ran(), "offline type_if=vif"));
+        EXPECT_EQ(entries(), "nics/0 stale");
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Points, HotplugCrashTest,
+                         testing::Values("commit.after", "xenstore.after_commit",
+                                         "hotplug.before_script", "hotplug.after_script"));
+
+// What a dead client started goes on; it is not run a second time beside it.
+TEST_F(HotplugTest, OfADeadClientIsLeftToEnd)
+{
+    const std::string go = store_.directory() / "go";
+    const std::string path = script("while [ ! -e " + go + " ]; do sleep 0.05; done; connected");
+    EXPECT_TRUE(
+        ended(served({"attach", "7", "nics", nic(path)}, crash_at("spawn.after_start_barrier")), kKilled));
+    EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return ran() != ""; }));
+    const Ran meanwhile = xlfsck(store_.path(), {"-y"});
+    EXPECT_TRUE(ended(meanwhile, 1 + 8)) << "a session was removed; the script has to end first";
+    EXPECT_TRUE(contains(meanwhile.out, "runs yet"));
+    write_file(go, "");
+    EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return processes_with(path).empty(); }));
+    clean();
+    EXPECT_EQ(ran().find("online"), ran().rfind("online")) << "once";
+}
+
+}  // namespace
+}  // namespace xlstore::test
