@@ -46,6 +46,7 @@ std::optional<std::uint64_t> length_of(std::uint64_t type)
     return std::nullopt;
 }
 
+// Integers are big-endian, in two's complement; the first byte has the sign.
 Value value_of(std::uint64_t type, std::string_view body)
 {
     if (type == 0) return std::monostate();
@@ -73,6 +74,7 @@ std::optional<std::vector<Value>> values_of(std::string_view record)
         types.push_back(*type);
         body += *length;
     }
+    // To the byte: a length that is damaged is what most damage of a record looks like.
     if (at != *head || body != record.size() || types.empty()) return std::nullopt;
     std::vector<Value> values;
     for (const auto type : types) {
@@ -91,6 +93,8 @@ std::vector<std::size_t> Pages::places(std::uint32_t number) const
     return cell_places(bytes, page_head(bytes, number));
 }
 
+// How much of a payload stands on its page, and what goes to overflow pages, follows from its size
+// alone, by the formulas of the file format.
 std::optional<std::string> Pages::payload(std::uint32_t number, std::size_t at, std::uint64_t size,
                                           PageType type, Cell& cell) const
 {
@@ -108,6 +112,8 @@ std::optional<std::string> Pages::payload(std::uint32_t number, std::size_t at, 
     if (end > page_size_) return std::nullopt;
     std::string text(bytes.substr(at, static_cast<std::size_t>(local)));
     std::uint32_t next = size > local ? big_endian(bytes_of(bytes) + end - 4) : 0;
+    // It comes to an end also where pages lead in a circle: each adds bytes, and the size is
+    // bounded.
     while (text.size() < size) {
         if (next < 2 || next > count()) return std::nullopt;
         const auto more = page(next);
@@ -169,6 +175,7 @@ Pages::FreeList Pages::free_list() const
 {
     FreeList free;
     std::set<std::uint32_t> seen;
+    // A page that is on the list twice would be given out twice.
     const auto take = [&](std::uint32_t number) {
         if (number < 2 || number > count() || !seen.insert(number).second) return false;
         free.pages.push_back(number);

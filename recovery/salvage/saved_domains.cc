@@ -85,6 +85,8 @@ void Transfer::rebuild_domains()
             domain.set("domid", row.integer("domid"));
             domain.set("uuid", uuids[id]);
             domain.set("name", "domain-" + std::to_string(row.integer("domid")));
+            // The passes that follow ask what there is of it. A row that called it over would let
+            // its document go.
             domain.set("state", "running");
             domain.set("epoch", generation_above());
             domain.set("revision", generation_above());
@@ -119,6 +121,7 @@ void Transfer::put_domains(bool doubtful)
         auto creator = row.is_null("creator") ? 0 : row.integer("creator");
         if (creator != 0) need_session(creator);
         const auto state = row.text("state");
+        // R15: a hold that began in the damaged database must not commit in this one.
         row.set("epoch", row.integer("epoch") + kEpochsAhead);
         Row first = row;
         if (state == "destroying") first.set("state", "running");      // R8: its rows come yet
@@ -152,6 +155,7 @@ std::optional<std::string> Transfer::c_info_of(std::int64_t domain)
             if (text) c_info = *std::move(text);
         });
     if (c_info) return c_info;
+    // Not by its tree, then from any page that has it.
     for (const auto& row : from_.scanned("document_member")) {
         if (row.integer("domain") != domain || row.text("key") != "c_info") continue;
         if (auto text = json_minify(row.text("text"), "c_info")) return *std::move(text);
@@ -177,6 +181,8 @@ void Transfer::need_session(std::int64_t id)
         for (const char* column : {"pid", "start_time", "pid_namespace", "opened_us"})
             row.set(column, std::int64_t{0});
         row.set("boot_id", "");
+        // No process has pid 0: the session is dead, and what it left is settled as that of any
+        // dead one.
         row.set("program", "lost");
     }
     // A trigger keeps out sessions that begin with no version; these have begun.

@@ -45,6 +45,18 @@ namespace xlstore::capi {
 
 namespace {
 
+// Done, with words that are made last and may be missing (R18).
+template <class Message>
+Answer done_answer(Message message) noexcept
+{
+    Answer answer;
+    in_words(answer, [&](Answer& words) {
+        words.message = message();
+        words.json = json_object({{"result", json_quote("done")}});
+    });
+    return answer;
+}
+
 Work begin_work(std::shared_ptr<State> state, Task<Result<Creation>> task)
 {
     auto creation = co_await std::move(task);
@@ -139,12 +151,7 @@ Work child_work(Step step, ProcessId qemu)
     auto done = co_await step.creation->child(std::move(qemu), std::move(step.monitor_path),
                                               std::move(step.log_path), step.handed_in, step.until);
     if (!done) co_return std::move(done).error();
-    Answer answer;
-    in_words(answer, [&](Answer& words) {
-        words.message = subject + ": its QEMU is registered";
-        words.json = json_object({{"result", json_quote("done")}});
-    });
-    co_return answer;
+    co_return done_answer([&] { return subject + ": its QEMU is registered"; });
 }
 
 Result<Work> child_of(const xlstore_creation* creation, int64_t pid, const char* monitor_path,
@@ -168,12 +175,7 @@ Work without_qemu_work(Creation& creation, Deadline until)
     const std::string subject = creation.domain().subject();
     auto done = co_await creation.without_qemu(until);
     if (!done) co_return std::move(done).error();
-    Answer answer;
-    in_words(answer, [&](Answer& words) {
-        words.message = subject + " is created without a QEMU";
-        words.json = json_object({{"result", json_quote("done")}});
-    });
-    co_return answer;
+    co_return done_answer([&] { return subject + " is created without a QEMU"; });
 }
 
 Result<Work> without_qemu_of(const xlstore_creation* creation, const xlstore_call* call)
@@ -193,12 +195,8 @@ Work spawn_work(Step step, SpawnRequest request, int64_t* pid_out)
                                               step.handed_in, step.until);
     if (!qemu) co_return std::move(qemu).error();
     if (pid_out) *pid_out = qemu->pid;
-    Answer answer;
-    in_words(answer, [&](Answer& words) {
-        words.message = subject + ": QEMU " + std::to_string(qemu->pid) + " runs";
-        words.json = json_object({{"result", json_quote("done")}});
-    });
-    co_return answer;
+    co_return done_answer(
+        [&] { return subject + ": QEMU " + std::to_string(qemu->pid) + " runs"; });
 }
 
 Result<Work> spawn_of(const xlstore_creation* creation, const char* const* command,

@@ -59,6 +59,7 @@ Result<Draft> draft_of_add(Db& db, DomainId domain, const Intention& intention)
         draft = draft_hot_plug(intention.device_class, intention.json);
     }
     if (!draft) return draft;
+    // The embedder probed for the new image alone; what is there may be the old one.
     if (const auto entry = read_thing(db, domain, draft->thing))
         if (auto ok = covers_entry(*draft, *entry, made_of(db, domain, *entry)); !ok)
             return std::move(ok).error();
@@ -138,11 +139,14 @@ Result<std::uint64_t> check_connection(const DomainRow& domain, int fd)
         return refused(std::string("is no connected socket: ") + errno_text(errno));
     if (qmp::Peer{peer.pid, peer.uid, peer.gid} != domain.registration->peer)
         return refused("leads to pid " + std::to_string(peer.pid) + ", not to the registered QEMU");
+    // Who hung up cannot have kept other clients away since (R12).
     pollfd state{fd, POLLRDHUP, 0};
     if (poll(&state, 1, 0) < 0 || (state.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0)
         return refused("is not connected any more");
     std::uint64_t socket = 0;
     size = sizeof socket;
+    // The socket's own number: the descriptor's may belong to another connection by the time of
+    // settle.
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &socket, &size) != 0)
         return refused(std::string("cannot be told from others: ") + errno_text(errno));
     return socket;
