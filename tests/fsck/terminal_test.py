@@ -108,7 +108,7 @@ class Terminal(unittest.TestCase):
         status, said = self.on_terminal(keys=("y", "n", "", "s"))
         self.assertEqual(status, 1 + 4, said)
         self.assertEqual(self.left(), [8])
-        self.assertEqual(said.count("RETIRED."), 2)
+        self.assertEqual(said.count("MARKED DESTROYED."), 2)
         self.assertEqual(said.count("LEFT."), 3)  # and two sessions: s was for all of them
 
     def test_all_of_a_kind(self):
@@ -116,8 +116,8 @@ class Terminal(unittest.TestCase):
         status, said = self.on_terminal(keys=("a", "a"))  # domains; sessions
         self.assertEqual(status, 1, said)
         self.assertEqual(self.left(), [])
-        self.assertEqual(said.count("Retire it"), 1)
-        self.assertEqual(said.count("RETIRED."), 3)
+        self.assertEqual(said.count("Mark it destroyed"), 1)
+        self.assertEqual(said.count("MARKED DESTROYED."), 3)
         self.assertEqual(said.count("REMOVED."), 3)
         self.assertEqual(self.on_terminal(keys=())[0], 0)
 
@@ -139,7 +139,7 @@ class Terminal(unittest.TestCase):
         status, said = self.on_terminal(keys=("?", "x", "n"))
         self.assertEqual(status, 4)
         self.assertEqual(said.count("yes to all of this kind"), 2)
-        self.assertEqual(said.count("Retire it"), 3)
+        self.assertEqual(said.count("Mark it destroyed"), 3)
 
     def test_interrupt_leaves_the_rest(self):
         self.abandon((7, 8))

@@ -279,7 +279,7 @@ TEST_P(InterruptTest, LeavesWhatRecoveryCanSettle)
     }
     const Ran preened = xlfsck(store_.path(), {"-p"});
     EXPECT_TRUE(ended(preened, 1));
-    EXPECT_TRUE(contains(preened.out, let_go ? "FINISHED" : "RETIRED"));
+    EXPECT_TRUE(contains(preened.out, let_go ? "FINISHED" : "MARKED DESTROYED"));
     ASSERT_EQ(qemus().size(), let_go ? 1U : 0U);
     EXPECT_EQ(cell("SELECT state FROM domain"), let_go ? "running" : "destroyed");
     if (let_go) {

@@ -36,7 +36,7 @@ TEST_P(SpawnCrashTest, LeavesNoQemuWithoutARow)
     }
     const Ran preened = fsck({"-p"});
     EXPECT_TRUE(ended(preened, 1));
-    EXPECT_TRUE(contains(preened.out, let_go ? "FINISHED" : "RETIRED"));
+    EXPECT_TRUE(contains(preened.out, let_go ? "FINISHED" : "MARKED DESTROYED"));
     EXPECT_TRUE(ended(fsck({"-n"}), 0));
     if (!let_go) {
         EXPECT_FALSE(std::filesystem::exists(seen));
