@@ -156,8 +156,8 @@ BridgedDomain file_alone(const HostDirectories& where, const libxl::HostDomain& 
     return one;
 }
 
-// The file's document with what the store keeps: its own c_info (a name changes in the store alone),
-// what is pending, things of QEMU's, and elements that the file lacks.
+// The file's document with what the store keeps: its own c_info (a name changes in the store
+// alone), what is pending, things of QEMU's, and elements that the file lacks.
 Document merged(Db& db, DomainId domain, Document file)
 {
     file.name = read_domain(db, domain)->name;
@@ -223,7 +223,8 @@ Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::Host
     if (!one.trouble.empty()) co_return one;
     auto file = read_file_of(where, domain);
     if (!file || !*file) co_return one;
-    auto row = co_await import_domain(store, domain.domid, std::move((*file)->text), one.file, until);
+    auto row =
+        co_await import_domain(store, domain.domid, std::move((*file)->text), one.file, until);
     if (row)
         one = look_at(store, where, *row);
     else

@@ -40,7 +40,8 @@ Answer answer_of(const std::vector<BridgedDomain>& domains, std::string_view wha
         std::size_t different = 0;
         for (const auto& one : domains) {
             objects.push_back(json_of(one));
-            if (!one.differences.empty() || !one.trouble.empty() || !one.in_store || one.file.empty())
+            if (!one.differences.empty() || !one.trouble.empty() || !one.in_store ||
+                one.file.empty())
                 ++different;
         }
         words.message = std::string(what) + ": " + std::to_string(domains.size()) + " domains, " +
@@ -102,11 +103,15 @@ int32_t xlstore_bridge(xlstore_store* store, uint32_t what, const char* domain, 
         case XLSTORE_BRIDGE_SYNC:
             return sync_work(opened, where, only, *until);
         case XLSTORE_BRIDGE_WRITE:
-            if (!row) return Error(Errc::invalid, "domain: NULL", "one document is written at a time");
+            if (!row)
+                return Error(Errc::invalid, "domain: NULL",
+                             "one document is written at a "
+                             "time");
             return write_work(opened, where, *row, *until);
         default:
             return Error(Errc::invalid, "what: none of XLSTORE_BRIDGE_");
         }
     };
-    return wait_for(store, result_out, prepare, what == XLSTORE_BRIDGE_STATUS ? state_of : writer_of);
+    return wait_for(store, result_out, prepare,
+                    what == XLSTORE_BRIDGE_STATUS ? state_of : writer_of);
 }

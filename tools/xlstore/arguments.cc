@@ -161,7 +161,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
                         "hold: order and addresses of QEMU's things");
     }
     if (name == "bridge")
-        verb.add_option("--root", out.root, "libxl's directories are below it (default: this host's)");
+        verb.add_option("--root", out.root,
+                        "libxl's directories are below it (default: this "
+                        "host's)");
     if (name == "list")
         verb.add_flag("--retired", out.retired,
                       "the domains that are over, as long as their documents are kept");
