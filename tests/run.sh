@@ -12,7 +12,7 @@ install_missing $packages_build $packages_story $packages_test $packages_fuzz
 # What runs in the dom0 of tests/xen, and under valgrind: not sanitized.
 build_plain() {
     cmake --preset valgrind
-    cmake --build build-valgrind --target xlstore_shared xlstore xlfsck
+    cmake --build build-valgrind --target xlstore_shared xlstore xlfsck xlstore_journal
 }
 if [ "${1:-}" = --xen ]; then
     shift

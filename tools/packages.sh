@@ -7,7 +7,7 @@ packages_build="g++ cmake ninja-build ccache pkg-config
     libsqlite3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev"
 packages_story="qemu-system-x86 sqlite3 python3"
 packages_test="libgtest-dev libbenchmark-dev patch strace valgrind man-db busybox-static spin gcc tcc
-    xen-utils-4.17 e2fsprogs"
+    xen-utils-4.17 e2fsprogs libxen-dev"
 packages_fuzz="clang libclang-rt-14-dev"
 
 # Installs those of the named packages that are missing, if any: that alone needs root.

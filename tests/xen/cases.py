@@ -2,16 +2,18 @@
 """The cases of run.py. Each begins on a dom0 without guests, and ends so."""
 import re
 
+from journal import COPY, PREPARE, WORDS, Judge, Tables
 from sight import SEE, Sight
 
 CASES = {}
 
 
-def case(in_share):
+def case(in_share, needs_journal=False):
     """A case, which the short run has or only --whole."""
 
     def add(function):
         function.in_share = in_share
+        function.needs_journal = needs_journal
         CASES[function.__name__] = function
         return function
 
@@ -34,7 +36,7 @@ class Bench:
 
     def run(self, script, seconds=120, status=0):
         """Runs it; `status` is what it has to end with, None: anything."""
-        said = self.rig.run(SEE + script, seconds)
+        said = self.rig.run(SEE + WORDS + script, seconds)
         assert status is None or said.status == status, f'{script!r} ended with {said.status}: {said.text}'
         return said.text
 
@@ -49,11 +51,20 @@ class Bench:
     def see(self, domid):
         return Sight(self.run(f'see {domid}'))
 
-    def effects(self, command, kill=0):
+    def judge(self, domid):
+        """What the judge finds amiss; nothing is asked of libxl or of the store's programs."""
+        text = self.run(f'see {domid}\n{COPY}')
+        return Judge(Sight(text), Tables(self.rig.share / 'db'), domid)
+
+    def repair(self):
+        """Recovery, as a timer runs it."""
+        self.run('/root/j/xlfsck --store /root/store -p >/tmp/fsck 2>&1; [ $? -le 1 ] || { cat /tmp/fsck; false; }')
+
+    def effects(self, command, kill=0, preload=''):
         """Runs an xl command and has its effects counted; with `kill` it is ended before that one."""
         text = self.run(f'rm -f /tmp/effects; EFFECTS=/tmp/effects EFFECTS_KILL={kill} '
-                        f'LD_PRELOAD=/share/effects.so {command} >/tmp/said 2>&1; echo "status $?"; cat /tmp/effects',
-                        status=None)
+                        f'LD_PRELOAD=/share/effects.so{preload} {command} >/tmp/said 2>&1; echo "status $?"; cat /tmp/effects',
+                        seconds=240, status=None)
         status = int(re.search(r'^status (\d+)$', text, re.M).group(1))
         assert status == (137 if kill else 0), f'{command}: status {status}: {text} {self.run("cat /tmp/said")}'
         return [Effect(line) for line in text.split('\n') if re.match(r'\d+ ', line)]
@@ -81,3 +92,124 @@ def stock_cd_insert_killed_after_qemu(bench):
     finally:
         bench.destroy_all()
     return f'{len(effects)} effects'
+
+
+UNDER_JOURNAL = ':/root/j/libxlstore-libxl.so'
+
+
+def clean(bench, domid, when):
+    """The judge has nothing to say."""
+    found = bench.judge(domid).violations()
+    assert not found, f'{when}: {found}'
+
+
+@case(in_share=True, needs_journal=True)
+def journal_follows_xl(bench):
+    """Ordinary commands of xl under the journal: QEMU, xenstore, libxl's file and the store agree after each."""
+    bench.run(PREPARE)
+    try:
+        bench.run('xlj create -q /srv/hvm.cfg')
+        domid = int(bench.run('xl domid hvm'))
+        clean(bench, domid, 'create')
+        commands = ('cd-insert {} hdc /srv/b.iso', 'usbctrl-attach {} version=3', 'usbdev-attach {} hostbus=1 hostaddr=2',
+                    'usbdev-detach {} 0 1', 'vcpu-set --ignore-host {} 2', 'cd-eject {} hdc')
+        for command in commands:
+            bench.run('xlj ' + command.format(domid))
+            clean(bench, domid, command)
+        judge = bench.judge(domid)
+        assert {'xenusb-0', 'cpu-1'} <= judge.seen.devices, judge.seen.devices
+        assert judge.thing('disks', 'hdc')[1]['pdev_path'] == judge.seen.disk('hdc') == '', judge.seen.document
+        assert not judge.tables.intents, judge.tables.intents
+    finally:
+        bench.run('for domid in $(xl list | awk \'NR > 2 { print $2 }\'); do xlj destroy $domid; done')
+    assert not tables_of(bench).domains, 'the destroyed domain has a row'
+    return f'{len(commands)} commands'
+
+
+def tables_of(bench):
+    bench.run(COPY)
+    return Tables(bench.rig.share / 'db')
+
+
+def killed_at(bench, domid, command, undo, points):
+    """xl under the journal is killed before each of these effects; the judge looks, recovery runs, the judge looks
+    again, and xl goes on."""
+    for point in points:
+        bench.effects(f'xl {command}', kill=point, preload=UNDER_JOURNAL)
+        clean(bench, domid, f'{command} killed before effect {point}')
+        bench.repair()
+        clean(bench, domid, f'{command} killed before effect {point}, then recovery')
+        open_ones = tables_of(bench).intents
+        assert not open_ones, f'{command} killed before effect {point}: open after recovery: {open_ones}'
+        for word in undo:
+            bench.run(f'xlj {word}', status=None)
+
+
+@case(in_share=True, needs_journal=True)
+def journal_cd_insert_killed(bench):
+    """Killed where stock xl leaves a medium in QEMU that no record has: the intent has it."""
+    bench.run(PREPARE)
+    try:
+        domid = bench.create('hvm')
+        effects = bench.effects(f'xl cd-insert {domid} hdc /srv/b.iso', preload=UNDER_JOURNAL)
+        clean(bench, domid, 'cd-insert')
+        bench.run(f'xlj cd-insert {domid} hdc /srv/a.iso')
+        killed_at(bench, domid, f'cd-insert {domid} hdc /srv/b.iso', [f'cd-insert {domid} hdc /srv/a.iso'],
+                  [after(effects, 'blockdev-change-medium')])
+        clean(bench, domid, 'cd-insert, once more')
+    finally:
+        bench.destroy_all()
+    return f'{len(effects)} effects'
+
+
+# Each effect of these, one after the other: command, what brings the domain back.
+SWEPT = {
+    'cd_insert': ('cd-insert {} hdc /srv/b.iso', ['cd-insert {} hdc /srv/a.iso']),
+    'cd_eject': ('cd-eject {} hdc', ['cd-insert {} hdc /srv/a.iso']),
+    'usbctrl_attach': ('usbctrl-attach {} version=3', []),
+    'usbctrl_detach': ('usbctrl-detach {} 0', ['usbctrl-attach {} version=3']),
+    'usbdev_attach': ('usbdev-attach {} hostbus=1 hostaddr=2', ['usbdev-detach {} 0 1']),
+    'usbdev_detach': ('usbdev-detach {} 0 1', ['usbdev-attach {} hostbus=1 hostaddr=2']),
+    'network_attach': ('network-attach {} mac=00:16:3e:00:00:09 bridge=xenbr0', ['network-detach {} 0']),
+    'block_attach': ('block-attach {} format=raw,vdev=xvdb,access=rw,target=/srv/disk.img', ['block-detach {} xvdb']),
+}
+BEFORE = {'usbctrl_detach': ['usbctrl-attach {} version=3'], 'usbdev_attach': ['usbctrl-attach {} version=3'],
+          'usbdev_detach': ['usbctrl-attach {} version=3', 'usbdev-attach {} hostbus=1 hostaddr=2']}
+
+
+def sweep(bench, name):
+    command, undo = SWEPT[name]
+    bench.run(PREPARE)
+    kills = 0
+    try:
+        count, point = None, 1
+        while count is None or point <= count:
+            # QEMU keeps what its guest does not let go of: a new domain now and then.
+            domid = bench.create('hvm')
+            for word in BEFORE.get(name, []):
+                bench.run('xlj ' + word.format(domid))
+            if count is None:
+                count = len(bench.effects('xl ' + command.format(domid), preload=UNDER_JOURNAL))
+                for word in undo:
+                    bench.run('xlj ' + word.format(domid), status=None)
+            some = range(point, min(point + 12, count + 1))
+            killed_at(bench, domid, command.format(domid), [word.format(domid) for word in undo], some)
+            kills += len(some)
+            point += 12
+            bench.destroy_all()
+    finally:
+        bench.destroy_all()
+    return f'{kills} kills at {count} effects, 0 violations'
+
+
+def add_sweep(name):
+    def run(bench):
+        return sweep(bench, name)
+
+    run.__name__ = f'journal_sweep_{name}'
+    run.__doc__ = f'xl {SWEPT[name][0]} under the journal, killed before each of its effects.'
+    case(in_share=False, needs_journal=True)(run)
+
+
+for swept in SWEPT:
+    add_sweep(swept)

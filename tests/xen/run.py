@@ -18,6 +18,8 @@ from rig import Rig
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = ('xlstore', 'xlfsck')
+# The journal: where the build had libxen-dev.
+JOURNAL = ('libxlstore-libxl.so', 'libxlstore.so.0')
 
 
 def helpers(directory):
@@ -49,6 +51,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix='xen-') as scratch:
         scratch = pathlib.Path(scratch)
         files = helpers(scratch) + [arguments.bin / name for name in PROGRAMS]
+        libraries = [arguments.bin.parent / 'lib' / name for name in JOURNAL]
+        if all(library.exists() for library in libraries):
+            files += libraries
+        else:
+            for name in [name for name in wanted if CASES[name].needs_journal]:
+                wanted.remove(name)
+                print(f'skipped {name}: {libraries[0]} was not built (libxen-dev)', flush=True)
         begun = time.monotonic()
         with Rig(made, scratch / 'rig', files) as rig:
             print(f'dom0 is up after {time.monotonic() - begun:.0f} s', flush=True)

@@ -68,6 +68,10 @@ class Sight:
         """The path that libxl's file has for a disk."""
         return next(disk.get('pdev_path', '') for disk in self.document['disks'] if disk['vdev'] == vdev)
 
+    def numbers(self, kind):
+        """The numbers of the devices of a kind that libxl's own tree in xenstore has."""
+        return {int(number) for path in self.xenstore for number in re.findall(rf'^/libxl/\d+/device/{kind}/(\d+)', path)}
+
     def controllers(self):
         """The USB controllers of which xenstore has a note."""
-        return {int(number) for path in self.xenstore for number in re.findall(r'/device/vusb/(\d+)$', path)}
+        return self.numbers('vusb')

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One wrapped call, from the store's opening to its closing:
+ *
+ *   1. journal_begin: XLSTORE_LIBXL says whether a call goes on without a store. The row is found
+ * by the hypervisor's uuid; where there is none, or no QEMU in it, the domain is taken over.
+ *   2. Slow lock, then xlstore_follow with libxl's file: what libxl did outside of the journal.
+ *   3. journal_intend, the real call, journal_settle: the store connects only for its looks, since
+ * a monitor serves one client and libxl is it in between.
+ *   4. Where look and libxl disagree, libxl's file follows the look, and so does the answer. */
+#define _GNU_SOURCE
+#include "journal.h"
+
+#include <dlfcn.h>
+#include <libxl_utils.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void* journal_next(const char* name)
+{
+    void* found = dlsym(RTLD_NEXT, name);
+    if (!found) {
+        fprintf(stderr, "xlj: this libxenlight has no %s\n", name);
+        abort(); /* the caller could not have been linked */
+    }
+    return found;
+}
+
+void journal_say(const char* call, const char* format, ...)
+{
+    char text[1400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "xlj: %s: %s\n", call, text);
+}
+
+void journal_failed(const char* call, const char* what, int32_t status)
+{
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_last_error(&error);
+    journal_say(call, "%s: %s: %s%s%s", what, xlstore_status_name(status), error.message,
+                error.advice[0] ? "; " : "", error.advice);
+}
+
+static bool says(const char* word)
+{
+    const char* mode = getenv("XLSTORE_LIBXL");
+    return mode && strcmp(mode, word) == 0;
+}
+
+xlstore_store* journal_store(const char* call, bool* refused)
+{
+    xlstore_open_options options = XLSTORE_OPEN_OPTIONS_INIT;
+    xlstore_store* store = NULL;
+    *refused = false;
+    if (says("off")) return NULL;
+    options.program = "xlj";
+    const int32_t status = xlstore_open(xlstore_default_directory(), &options, &store);
+    if (status == XLSTORE_OK) return store;
+    *refused = says("required");
+    journal_failed(call,
+                   *refused ? "refused, for there is no store to be used"
+                            : "goes on without a journal, for there is no store to be used",
+                   status);
+    return NULL;
+}
+
+static bool read_domain(struct journal* j)
+{
+    libxl_dominfo info;
+    libxl_dominfo_init(&info);
+    const bool there = libxl_domain_info(j->ctx, &info, j->domid) == 0;
+    snprintf(j->uuid, sizeof j->uuid, LIBXL_UUID_FMT, LIBXL_UUID_BYTES(info.uuid));
+    j->has_qemu = info.domain_type == LIBXL_DOMAIN_TYPE_HVM;
+    libxl_dominfo_dispose(&info);
+    snprintf(j->name, sizeof j->name, "domid:%u", j->domid);
+    return there;
+}
+
+int32_t journal_adopt(struct journal* j)
+{
+    char monitor[64];
+    xlstore_call call = XLSTORE_CALL_INIT;
+    call.document_name = "libxl-json";
+    snprintf(monitor, sizeof monitor, "/run/xen/qmp-libxl-%u", j->domid);
+    return xlstore_adopt(j->store, (int32_t)j->domid, j->document, j->has_qemu ? monitor : NULL,
+                         &call, NULL);
+}
+
+/* The row is this domain's, and has its QEMU. */
+static int32_t find_or_adopt(struct journal* j)
+{
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    const int32_t status = xlstore_find(j->store, j->name, &info);
+    if (status != XLSTORE_OK && status != XLSTORE_E_NOT_FOUND) return status;
+    const bool ours = status == XLSTORE_OK && strcmp(info.uuid, j->uuid) == 0;
+    if (ours && (!j->has_qemu || info.qemu == XLSTORE_QEMU_ALIVE)) return XLSTORE_OK;
+    return journal_adopt(j);
+}
+
+enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid,
+                       const libxl_asyncop_how* how)
+{
+    bool refused = false;
+    memset(j, 0, sizeof *j);
+    j->ctx = ctx;
+    j->domid = domid;
+    j->call = call;
+    if (says("off") || !read_domain(j))
+        return WAY_PLAIN; /* libxl says that there is no such domain */
+    if (how) {
+        journal_say(call, "domain %u: it is to go on after it returns, which is not journalled",
+                    domid);
+        return says("required") ? WAY_REFUSED : WAY_PLAIN;
+    }
+    j->store = journal_store(call, &refused);
+    if (!j->store) return refused ? WAY_REFUSED : WAY_PLAIN;
+    j->document = libxl_file_read(j);
+    int32_t status = XLSTORE_E_NOT_FOUND;
+    const char* what = "libxl has no readable document of the domain";
+    if (j->document) {
+        what = "the domain cannot be taken over";
+        status = find_or_adopt(j);
+    }
+    if (status == XLSTORE_OK) {
+        what = "its slow lock";
+        status = xlstore_slow_lock(j->store, j->name, call, NULL, &j->hold);
+    }
+    if (status == XLSTORE_OK && j->has_qemu) {
+        what = "the document cannot be brought in line";
+        status = xlstore_follow(j->hold, j->document, NULL, NULL);
+    }
+    if (status == XLSTORE_OK) return WAY_JOURNAL;
+    journal_failed(call, what, status);
+    journal_end(j);
+    return WAY_REFUSED;
+}
+
+void journal_end(struct journal* j)
+{
+    xlstore_hold_release(j->hold);
+    xlstore_close(j->store);
+    free(j->document);
+    j->hold = NULL;
+    j->store = NULL;
+    j->document = NULL;
+}
+
+int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count)
+{
+    xlstore_intention intentions[count];
+    int64_t numbers[count];
+    memset(intentions, 0, sizeof intentions);
+    for (size_t i = 0; i < count; i++) {
+        intentions[i] = (xlstore_intention)XLSTORE_INTENTION_INIT;
+        intentions[i].operation = subjects[i].operation;
+        intentions[i].device_class = subjects[i].device_class;
+        intentions[i].key = subjects[i].operation == XLSTORE_ADD ? NULL : subjects[i].key;
+        intentions[i].json = subjects[i].operation == XLSTORE_REMOVE ? NULL : subjects[i].json;
+        intentions[i].plan = subjects[i].plan;
+        numbers[i] = 0;
+    }
+    const int32_t status = xlstore_look_and_intend(j->hold, intentions, count, NULL, numbers);
+    for (size_t i = 0; i < count; i++)
+        subjects[i].intent = numbers[i];
+    return status;
+}
+
+/* What the store has of it now. NULL: nothing. */
+static char* kept(const struct journal* j, const struct subject* subject)
+{
+    char* json = NULL;
+    if (xlstore_thing(j->store, j->name, subject->device_class, subject->key, &json, NULL) !=
+        XLSTORE_OK)
+        return NULL;
+    char* copy = strdup(json);
+    xlstore_string_free(json);
+    return copy;
+}
+
+/* An element that libxl keeps beyond the thing's removal is stale, as libxl has it: it stays. */
+static void follow_in_file(struct journal* j, const struct subject* subject, bool done)
+{
+    if (subject->seen == XLSTORE_SEEN_NOTHING) return;
+    if (subject->operation == XLSTORE_REMOVE && done) return;
+    if (subject->operation == XLSTORE_ADD && strcmp(subject->device_class, "vcpus") == 0) return;
+    char* json = subject->operation == XLSTORE_ADD && subject->seen != XLSTORE_SEEN_AFTER
+                     ? NULL
+                     : kept(j, subject);
+    libxl_file_follow(j, subject, json);
+    free(json);
+}
+
+bool journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc)
+{
+    xlstore_carried_out carried[count];
+    char* saved[count];
+    char evidence[80];
+    char* document = libxl_file_read(j);
+    bool done = true;
+    snprintf(evidence, sizeof evidence, "%s: rc %d", j->call, rc);
+    for (size_t i = 0; i < count; i++) {
+        saved[i] = rc == 0 && subjects[i].operation != XLSTORE_REMOVE && document
+                       ? libxl_file_element(j, document, &subjects[i])
+                       : NULL;
+        carried[i] = (xlstore_carried_out)XLSTORE_CARRIED_OUT_INIT;
+        carried[i].intent = subjects[i].intent;
+        carried[i].evidence = evidence;
+        carried[i].json = saved[i];
+        carried[i].asked = rc == 0 && subjects[i].operation == XLSTORE_REMOVE;
+    }
+    const int32_t status = xlstore_look_and_settle(j->hold, carried, count, NULL);
+    if (status != XLSTORE_OK) journal_failed(j->call, "not settled", status);
+    for (size_t i = 0; i < count; i++) {
+        subjects[i].seen = carried[i].seen;
+        if (carried[i].seen != XLSTORE_SEEN_AFTER) done = false;
+        follow_in_file(j, &subjects[i], carried[i].seen == XLSTORE_SEEN_AFTER);
+        free(saved[i]);
+    }
+    free(document);
+    return done;
+}
+
+int journal_answer(const struct journal* j, int rc, bool done)
+{
+    if (done == (rc == 0)) return rc;
+    journal_say(j->call, "libxl answered %d, and QEMU %s", rc,
+                done ? "shows that it is done" : "shows that it is not done, or not yet");
+    return done ? 0 : ERROR_FAIL;
+}
+
+void journal_forget(struct subject* subjects, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(subjects[i].json);
+        free(subjects[i].plan);
+        subjects[i].json = subjects[i].plan = NULL;
+    }
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What each wrapped call of libxl's goes through: the store is opened, the domain found or taken
+ * over, its slow lock acquired and its document brought in line; intents are opened and settled by
+ * looks of the store's; all of it is closed again before the wrapped call returns, so that nothing
+ * crosses a fork of the caller's. One of these belongs to one call, and to the thread that makes
+ * it. */
+#ifndef XLSTORE_TOOLS_LIBXL_JOURNAL_H_
+#define XLSTORE_TOOLS_LIBXL_JOURNAL_H_
+
+#include <libxl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xlstore/xlstore.h>
+
+/* The functions below are seen by no other program: the library has no version script, for what it
+ * wraps has to satisfy libxl's versioned names. */
+#define HIDDEN __attribute__((visibility("hidden")))
+#define WRAPPED __attribute__((visibility("default")))
+
+/* libxl's own function of that name. */
+#define REAL(name)                 \
+    static __typeof__(&name) real; \
+    if (!real) real = (__typeof__(real))journal_next(#name)
+HIDDEN void* journal_next(const char* name);
+
+struct journal {
+    libxl_ctx* ctx;
+    uint32_t domid;
+    bool has_qemu;    /* it is an HVM domain: its devices are a device model's */
+    char uuid[40];    /* the hypervisor's */
+    char name[24];    /* "domid:7" */
+    char* document;   /* libxl's file, as it was when the call began */
+    const char* call; /* the function that is wrapped */
+    xlstore_store* store;
+    xlstore_hold* hold;
+};
+
+enum way {
+    WAY_JOURNAL, /* go on, and end it */
+    WAY_PLAIN, /* there is no journal for this call: libxl's alone (XLSTORE_LIBXL=off, or no store)
+                */
+    WAY_REFUSED, /* the call is not made */
+};
+/* Ends nothing that has to be ended unless it returns WAY_JOURNAL. `how`: what the caller gave; a
+ * call that goes on after it returned is not journalled. */
+HIDDEN enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid,
+                              const libxl_asyncop_how* how);
+HIDDEN void journal_end(struct journal* j);
+
+/* For calls that begin before there is a domain, or end with it. NULL: no store to be used;
+ * `refused` says whether the call may go on without one. */
+HIDDEN xlstore_store* journal_store(const char* call, bool* refused);
+
+/* One thing that a call is about. */
+struct subject {
+    int32_t operation; /* XLSTORE_ADD ... */
+    const char* device_class;
+    const char* key;
+    char* json; /* freed by journal_settle */
+    char* plan; /* the same */
+    int64_t intent;
+    int32_t seen; /* after journal_settle */
+};
+/* Opens the intents of all. Status of the store's; it is told on the standard error. */
+HIDDEN int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count);
+/* After libxl's call: looks, and settles. `rc`: what libxl answered. True: all is there, or gone,
+ * as it was asked for. What is in libxl's file and differs from what was seen is brought to that.
+ */
+HIDDEN bool journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc);
+/* What the caller gets: libxl's answer, unless the look disagrees with it. */
+HIDDEN int journal_answer(const struct journal* j, int rc, bool done);
+HIDDEN void journal_forget(struct subject* subjects, size_t count);
+
+/* Takes over the domain that libxl made; with or without a device model. */
+HIDDEN int32_t journal_adopt(struct journal* j);
+
+/* One line on the standard error: "xlj: WHAT: ...". */
+HIDDEN void journal_say(const char* call, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same, with what the store had to say last. */
+HIDDEN void journal_failed(const char* call, const char* what, int32_t status);
+
+/* libxl's file of the domain, text without the NUL; NULL: there is none, or it cannot be read. */
+HIDDEN char* libxl_file_read(const struct journal* j);
+/* One element of it, as libxl saved it, for the subject; NULL: it has none. The caller's. */
+HIDDEN char* libxl_file_element(const struct journal* j, const char* document,
+                                const struct subject* subject);
+/* Under libxl's lock on it: that element as the store has it now (`json`), or away (NULL). Nothing
+ * is written where it is so already. False: it could not be done; said on the standard error. */
+HIDDEN bool libxl_file_follow(const struct journal* j, const struct subject* subject,
+                              const char* json);
+
+#endif

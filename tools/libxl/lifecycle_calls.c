@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A domain's life. Creation: the row and the document are in the store once the hypervisor has made
+ * the domain and before libxl's first write to xenstore, by xc_domain_create, which libxenlight
+ * calls across a library boundary; the device model is registered when libxl is done. Destruction:
+ * marked, libxl's call, finished; it is never refused for want of a store. */
+#define _GNU_SOURCE
+#include <libxl_utils.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+
+/* The creation that this thread is at. */
+static __thread struct creation {
+    libxl_ctx* ctx;
+    const char* call;
+    char* document;
+    xlstore_store* store; /* open over the one call that makes the domain */
+} * creation;
+
+/* libxl numbers what the caller left to it by place; it is done before, so that entries have a key.
+ */
+#define NUMBERED(config, array, count)                                                 \
+    do {                                                                               \
+        int next = 0;                                                                  \
+        for (int i = 0; i < (config)->count; i++)                                      \
+            if ((config)->array[i].devid >= next) next = (config)->array[i].devid + 1; \
+        for (int i = 0; i < (config)->count; i++)                                      \
+            if ((config)->array[i].devid < 0) (config)->array[i].devid = next++;       \
+    } while (0)
+
+/* False: the creation is refused. */
+static bool creation_begin(struct creation* c, const char* call, libxl_ctx* ctx,
+                           libxl_domain_config* config)
+{
+    bool refused = false;
+    memset(c, 0, sizeof *c);
+    c->ctx = ctx;
+    c->call = call;
+    xlstore_store* store = journal_store(call, &refused);
+    if (refused) return false;
+    if (!store) return true;
+    xlstore_close(store); /* it is to be had: opened again when there is a domain */
+    if (libxl_uuid_is_nil(&config->c_info.uuid)) libxl_uuid_generate(&config->c_info.uuid);
+    NUMBERED(config, nics, num_nics);
+    NUMBERED(config, vtpms, num_vtpms);
+    NUMBERED(config, vdispls, num_vdispls);
+    NUMBERED(config, vsnds, num_vsnds);
+    c->document = libxl_domain_config_to_json(ctx, config);
+    creation = c->document ? c : NULL;
+    return true;
+}
+
+int xc_domain_create(void* xch, uint32_t* domid, void* config);
+WRAPPED int xc_domain_create(void* xch, uint32_t* domid, void* config)
+{
+    REAL(xc_domain_create);
+    bool refused = false;
+    const int rc = real(xch, domid, config);
+    if (rc != 0 || !creation) return rc;
+    xlstore_store* store = journal_store(creation->call, &refused);
+    if (!store) return rc;
+    const int32_t status =
+        xlstore_adopt(store, (int32_t)*domid, creation->document, NULL, NULL, NULL);
+    if (status != XLSTORE_OK) journal_failed(creation->call, "the domain has no row yet", status);
+    xlstore_close(store);
+    return rc;
+}
+
+static void forget_domain(const char* call, uint32_t domid)
+{
+    bool refused = false;
+    char name[24];
+    xlstore_store* store = journal_store(call, &refused);
+    if (!store) return;
+    snprintf(name, sizeof name, "domid:%u", domid);
+    const int32_t status = xlstore_destroy(store, name, NULL, NULL);
+    if (status != XLSTORE_OK && status != XLSTORE_E_NOT_FOUND)
+        journal_failed(call, "its row is not at its end", status);
+    xlstore_close(store);
+}
+
+static int creation_end(struct creation* c, uint32_t domid, int rc)
+{
+    struct journal j;
+    creation = NULL;
+    if (!c->document) return rc;
+    free(c->document);
+    if (domid == 0 || domid == (uint32_t)INVALID_DOMID) return rc;
+    if (rc != 0 && libxl_domain_info(c->ctx, NULL, domid) == ERROR_DOMAIN_NOTFOUND) {
+        forget_domain(c->call, domid);
+        return rc;
+    }
+    /* The document as libxl saved it, and the device model. */
+    if (rc == 0 && journal_begin(&j, c->call, c->ctx, domid, NULL) == WAY_JOURNAL) journal_end(&j);
+    return rc;
+}
+
+WRAPPED int libxl_domain_create_new(libxl_ctx* ctx, libxl_domain_config* d_config, uint32_t* domid,
+                                    const libxl_asyncop_how* ao_how,
+                                    const libxl_asyncprogress_how* console)
+{
+    REAL(libxl_domain_create_new);
+    struct creation c;
+    if (!creation_begin(&c, __func__, ctx, d_config)) return ERROR_FAIL;
+    const int rc = real(ctx, d_config, domid, ao_how, console);
+    return ao_how ? rc : creation_end(&c, *domid, rc);
+}
+
+WRAPPED int libxl_domain_create_restore(libxl_ctx* ctx, libxl_domain_config* d_config,
+                                        uint32_t* domid, int restore_fd, int send_back_fd,
+                                        const libxl_domain_restore_params* params,
+                                        const libxl_asyncop_how* ao_how,
+                                        const libxl_asyncprogress_how* console)
+{
+    REAL(libxl_domain_create_restore);
+    struct creation c;
+    if (!creation_begin(&c, __func__, ctx, d_config)) return ERROR_FAIL;
+    const int rc = real(ctx, d_config, domid, restore_fd, send_back_fd, params, ao_how, console);
+    return ao_how ? rc : creation_end(&c, *domid, rc);
+}
+
+WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_domain_destroy);
+    bool refused = false, ours = false;
+    char name[24], uuid[40] = "";
+    libxl_dominfo info;
+    libxl_dominfo_init(&info);
+    if (libxl_domain_info(ctx, &info, domid) == 0)
+        snprintf(uuid, sizeof uuid, LIBXL_UUID_FMT, LIBXL_UUID_BYTES(info.uuid));
+    libxl_dominfo_dispose(&info);
+    snprintf(name, sizeof name, "domid:%u", domid);
+    xlstore_store* store = uuid[0] ? journal_store(__func__, &refused) : NULL;
+    if (store) {
+        xlstore_domain_info row = XLSTORE_DOMAIN_INFO_INIT;
+        ours = xlstore_find(store, name, &row) == XLSTORE_OK && strcmp(row.uuid, uuid) == 0;
+        if (ours) xlstore_mark_destroying(store, name, NULL, NULL);
+        xlstore_close(store);
+    }
+    const int rc = real(ctx, domid, ao_how);
+    if (rc == 0 && ours && !ao_how) forget_domain(__func__, domid);
+    return rc;
+}
+
+WRAPPED int libxl_domain_rename(libxl_ctx* ctx, uint32_t domid, const char* old_name,
+                                const char* new_name)
+{
+    REAL(libxl_domain_rename);
+    struct journal j;
+    const enum way way = journal_begin(&j, __func__, ctx, domid, NULL);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    const int rc = real(ctx, domid, old_name, new_name);
+    if (way != WAY_JOURNAL) return rc;
+    const int32_t status =
+        rc == 0 ? xlstore_rename(j.store, j.name, new_name, 0, NULL, NULL) : XLSTORE_OK;
+    if (status != XLSTORE_OK) journal_failed(j.call, "the store has the old name still", status);
+    journal_end(&j);
+    return rc;
+}

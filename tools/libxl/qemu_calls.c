@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What libxl does through QEMU's monitor: media, USB controllers and devices, PCI devices, vcpus.
+ * An intent is open from before libxl's first command until a look has shown what became of it. */
+#define _GNU_SOURCE
+#include <libxl_utils.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+
+static char* text_of(const char* format, int a, int b)
+{
+    char* text = NULL;
+    return asprintf(&text, format, a, b) < 0 ? NULL : text;
+}
+
+/* Intents, libxl's call, the settle: `CALL` is made between the two. */
+#define JOURNALLED(j, subjects, count, CALL)                                                     \
+    do {                                                                                         \
+        int answer_ = ERROR_FAIL;                                                                \
+        const int32_t status_ = journal_intend(&(j), (subjects), (count));                       \
+        if (status_ == XLSTORE_OK) {                                                             \
+            const int rc_ = (CALL);                                                              \
+            answer_ = journal_answer(&(j), rc_, journal_settle(&(j), (subjects), (count), rc_)); \
+        } else {                                                                                 \
+            journal_failed((j).call, "not begun", status_);                                      \
+            if (status_ == XLSTORE_E_EXISTS) answer_ = ERROR_DEVICE_EXISTS;                      \
+        }                                                                                        \
+        journal_forget((subjects), (count));                                                     \
+        journal_end(&(j));                                                                       \
+        return answer_;                                                                          \
+    } while (0)
+
+WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk* disk,
+                               const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_cdrom_insert);
+    struct journal j;
+    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    if (way == WAY_JOURNAL && (!j.has_qemu || !disk->vdev)) journal_end(&j);
+    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, disk, ao_how);
+    /* As libxl saves it: what the caller gave, before libxl's defaults. */
+    libxl_device_disk saved;
+    libxl_device_disk_init(&saved);
+    libxl_device_disk_copy(ctx, &saved, disk);
+    saved.removable = saved.is_cdrom = 1;
+    if (saved.format == LIBXL_DISK_FORMAT_EMPTY && !saved.pdev_path) saved.pdev_path = strdup("");
+    struct subject one = {.operation = XLSTORE_CHANGE,
+                          .device_class = "disks",
+                          .key = disk->vdev,
+                          .json = libxl_device_disk_to_json(ctx, &saved)};
+    libxl_device_disk_dispose(&saved);
+    JOURNALLED(j, &one, 1, real(ctx, domid, disk, ao_how));
+}
+
+/* The number that libxl would choose, chosen before the call: the intent needs it. */
+static int next_controller(libxl_ctx* ctx, uint32_t domid)
+{
+    int count = 0, next = 0;
+    libxl_device_usbctrl* list = libxl_device_usbctrl_list(ctx, domid, &count);
+    for (int i = 0; i < count; i++)
+        if (list[i].devid >= next) next = list[i].devid + 1;
+    libxl_device_usbctrl_list_free(list, count);
+    return next;
+}
+
+WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_device_usbctrl* usbctrl,
+                                     const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_usbctrl_add);
+    struct journal j;
+    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    const bool emulated = way == WAY_JOURNAL && j.has_qemu &&
+                          (usbctrl->type == LIBXL_USBCTRL_TYPE_AUTO ||
+                           usbctrl->type == LIBXL_USBCTRL_TYPE_DEVICEMODEL);
+    if (way == WAY_JOURNAL && !emulated) journal_end(&j);
+    if (!emulated) return real(ctx, domid, usbctrl, ao_how);
+    const bool chosen = usbctrl->devid == -1;
+    if (chosen) usbctrl->devid = next_controller(ctx, domid);
+    usbctrl->type = LIBXL_USBCTRL_TYPE_DEVICEMODEL;
+    if (!usbctrl->version) usbctrl->version = 2;
+    struct subject one = {.operation = XLSTORE_ADD, .device_class = "usbctrls"};
+    int32_t status = XLSTORE_E_EXISTS;
+    char key[16];
+    /* QEMU may have one that xenstore has no note of: its guest has not let go of it. */
+    for (int tries = 0; status == XLSTORE_E_EXISTS && tries < (chosen ? 16 : 1); tries++) {
+        if (tries) usbctrl->devid++;
+        free(one.json);
+        one.json = libxl_device_usbctrl_to_json(ctx, usbctrl);
+        snprintf(key, sizeof key, "%d", usbctrl->devid);
+        one.key = key;
+        status = journal_intend(&j, &one, 1);
+    }
+    int answer = status == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;
+    if (status == XLSTORE_OK) {
+        const int rc = real(ctx, domid, usbctrl, ao_how);
+        answer = journal_answer(&j, rc, journal_settle(&j, &one, 1, rc));
+    } else {
+        journal_failed(j.call, "not begun", status);
+    }
+    journal_forget(&one, 1);
+    journal_end(&j);
+    return answer;
+}
+
+/* The USB devices on a controller, which libxl takes out before it; then the controller. */
+static size_t subjects_of_controller(struct journal* j, int devid, struct subject* subjects,
+                                     size_t most)
+{
+    libxl_domain_config config;
+    char* document = NULL;
+    size_t count = 0;
+    libxl_domain_config_init(&config);
+    if (xlstore_document(j->store, j->name, &document, NULL) == XLSTORE_OK &&
+        libxl_domain_config_from_json(j->ctx, &config, document) == 0)
+        for (int i = 0; i < config.num_usbdevs && count + 1 < most; i++)
+            if (config.usbdevs[i].ctrl == devid)
+                subjects[count++] =
+                    (struct subject){.operation = XLSTORE_REMOVE,
+                                     .device_class = "usbdevs",
+                                     .json = text_of("%d.%d", devid, config.usbdevs[i].port)};
+    xlstore_string_free(document);
+    libxl_domain_config_dispose(&config);
+    subjects[count++] = (struct subject){
+        .operation = XLSTORE_REMOVE, .device_class = "usbctrls", .json = text_of("%d", devid, 0)};
+    for (size_t i = 0; i < count; i++)
+        subjects[i].key = subjects[i].json; /* of a removal nothing else is needed */
+    return count;
+}
+
+typedef int remove_controller(libxl_ctx*, uint32_t, libxl_device_usbctrl*,
+                              const libxl_asyncop_how*);
+
+static int take_controller(remove_controller* real, const char* call, libxl_ctx* ctx,
+                           uint32_t domid, libxl_device_usbctrl* usbctrl,
+                           const libxl_asyncop_how* ao_how)
+{
+    struct journal j;
+    struct subject subjects[32];
+    const enum way way = journal_begin(&j, call, ctx, domid, ao_how);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    if (way == WAY_JOURNAL && !j.has_qemu) journal_end(&j);
+    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, usbctrl, ao_how);
+    const size_t count = subjects_of_controller(&j, usbctrl->devid, subjects, 32);
+    JOURNALLED(j, subjects, count, real(ctx, domid, usbctrl, ao_how));
+}
+
+WRAPPED int libxl_device_usbctrl_remove(libxl_ctx* ctx, uint32_t domid,
+                                        libxl_device_usbctrl* usbctrl,
+                                        const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_usbctrl_remove);
+    return take_controller(real, __func__, ctx, domid, usbctrl, ao_how);
+}
+
+WRAPPED int libxl_device_usbctrl_destroy(libxl_ctx* ctx, uint32_t domid,
+                                         libxl_device_usbctrl* usbctrl,
+                                         const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_usbctrl_destroy);
+    return take_controller(real, __func__, ctx, domid, usbctrl, ao_how);
+}
+
+/* A port that nothing is plugged into, as libxl would choose one. */
+static bool choose_port(libxl_ctx* ctx, uint32_t domid, libxl_device_usbdev* usbdev)
+{
+    int controllers = 0, devices = 0;
+    bool found = false;
+    libxl_device_usbctrl* list = libxl_device_usbctrl_list(ctx, domid, &controllers);
+    libxl_device_usbdev* used = libxl_device_usbdev_list(ctx, domid, &devices);
+    for (int i = 0; i < controllers && !found; i++) {
+        if (usbdev->ctrl != -1 && usbdev->ctrl != list[i].devid) continue;
+        for (int port = 1; port <= list[i].ports && !found; port++) {
+            found = true;
+            for (int k = 0; k < devices; k++)
+                if (used[k].ctrl == list[i].devid && used[k].port == port) found = false;
+            if (!found) continue;
+            usbdev->ctrl = list[i].devid;
+            usbdev->port = port;
+        }
+    }
+    libxl_device_usbctrl_list_free(list, controllers);
+    libxl_device_usbdev_list_free(used, devices);
+    return found;
+}
+
+WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device_usbdev* usbdev,
+                                    const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_usbdev_add);
+    struct journal j;
+    if (!usbdev->type)
+        usbdev->type = LIBXL_USBDEV_TYPE_HOSTDEV; /* libxl's default, and in the JSON */
+    const bool chosen = usbdev->ctrl != -1 && usbdev->port != 0;
+    enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_JOURNAL && j.has_qemu && !chosen && !choose_port(ctx, domid, usbdev) &&
+        usbdev->ctrl == -1) {
+        /* The controller that libxl makes by itself then is never sent to QEMU: an add of its own.
+         */
+        libxl_device_usbctrl controller;
+        journal_end(&j);
+        libxl_device_usbctrl_init(&controller);
+        const int rc = libxl_device_usbctrl_add(ctx, domid, &controller, NULL);
+        libxl_device_usbctrl_dispose(&controller);
+        if (rc) return rc;
+        way = journal_begin(&j, __func__, ctx, domid, ao_how);
+        if (way == WAY_JOURNAL) choose_port(ctx, domid, usbdev);
+    }
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    if (way == WAY_JOURNAL && (!j.has_qemu || usbdev->ctrl == -1 || usbdev->port == 0))
+        journal_end(&j);
+    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, usbdev, ao_how);
+    char key[32];
+    snprintf(key, sizeof key, "%d.%d", usbdev->ctrl, usbdev->port);
+    struct subject one = {.operation = XLSTORE_ADD,
+                          .device_class = "usbdevs",
+                          .key = key,
+                          .json = libxl_device_usbdev_to_json(ctx, usbdev)};
+    JOURNALLED(j, &one, 1, real(ctx, domid, usbdev, ao_how));
+}
+
+WRAPPED int libxl_device_usbdev_remove(libxl_ctx* ctx, uint32_t domid, libxl_device_usbdev* usbdev,
+                                       const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_usbdev_remove);
+    struct journal j;
+    char key[32];
+    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    if (way == WAY_JOURNAL && !j.has_qemu) journal_end(&j);
+    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, usbdev, ao_how);
+    snprintf(key, sizeof key, "%d.%d", usbdev->ctrl, usbdev->port);
+    struct subject one = {.operation = XLSTORE_REMOVE, .device_class = "usbdevs", .key = key};
+    JOURNALLED(j, &one, 1, real(ctx, domid, usbdev, ao_how));
+}
+
+typedef int call_with_pci(libxl_ctx*, uint32_t, libxl_device_pci*, const libxl_asyncop_how*);
+
+static int pci_call(call_with_pci* real, const char* call, int32_t operation, libxl_ctx* ctx,
+                    uint32_t domid, libxl_device_pci* pci, const libxl_asyncop_how* ao_how)
+{
+    struct journal j;
+    char key[32];
+    const enum way way = journal_begin(&j, call, ctx, domid, ao_how);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    if (way == WAY_JOURNAL && !j.has_qemu) journal_end(&j);
+    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, pci, ao_how);
+    snprintf(key, sizeof key, "%04x:%02x:%02x.%x", pci->domain, pci->bus, pci->dev, pci->func);
+    struct subject one = {
+        .operation = operation,
+        .device_class = "pcidevs",
+        .key = key,
+        .json = operation == XLSTORE_ADD ? libxl_device_pci_to_json(ctx, pci) : NULL};
+    JOURNALLED(j, &one, 1, real(ctx, domid, pci, ao_how));
+}
+
+WRAPPED int libxl_device_pci_add(libxl_ctx* ctx, uint32_t domid, libxl_device_pci* pci,
+                                 const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_pci_add);
+    return pci_call(real, __func__, XLSTORE_ADD, ctx, domid, pci, ao_how);
+}
+
+WRAPPED int libxl_device_pci_remove(libxl_ctx* ctx, uint32_t domid, libxl_device_pci* pci,
+                                    const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_pci_remove);
+    return pci_call(real, __func__, XLSTORE_REMOVE, ctx, domid, pci, ao_how);
+}
+
+WRAPPED int libxl_device_pci_destroy(libxl_ctx* ctx, uint32_t domid, libxl_device_pci* pci,
+                                     const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_device_pci_destroy);
+    return pci_call(real, __func__, XLSTORE_REMOVE, ctx, domid, pci, ao_how);
+}
+
+/* The vcpus that the map has and QEMU lacks. QEMU was started with those of the file, which libxl
+ * does not change when it adds one; what was added since has an entry. */
+static size_t missing_vcpus(struct journal* j, const libxl_bitmap* map, struct subject* subjects,
+                            size_t most)
+{
+    libxl_domain_config config;
+    size_t count = 0;
+    libxl_domain_config_init(&config);
+    if (libxl_domain_config_from_json(j->ctx, &config, j->document) == 0)
+        for (int n = 0; n < (int)map->size * 8 && count < most; n++) {
+            char key[16], *json = NULL;
+            snprintf(key, sizeof key, "%d", n);
+            const bool at_start = config.b_info.avail_vcpus.size
+                                      ? libxl_bitmap_test(&config.b_info.avail_vcpus, n)
+                                      : n == 0;
+            if (!libxl_bitmap_test(map, n) || at_start) continue;
+            if (xlstore_thing(j->store, j->name, "vcpus", key, &json, NULL) == XLSTORE_OK) {
+                xlstore_string_free(json);
+                continue;
+            }
+            subjects[count++] = (struct subject){
+                .operation = XLSTORE_ADD,
+                .device_class = "vcpus",
+                .json = text_of("{\"index\": %d}", n, 0),
+                .plan = text_of(
+                    "{\"steps\": [{\"execute\": \"device_add\", \"arguments\": {\"id\": \"cpu-%d\", "
+                    "\"driver\": \"qemu32-i386-cpu\", \"socket-id\": %d, \"core-id\": 0, "
+                    "\"thread-id\": 0}}]}",
+                    n, n)};
+            subjects[count - 1].key = subjects[count - 1].json;
+        }
+    libxl_domain_config_dispose(&config);
+    return count;
+}
+
+WRAPPED int libxl_set_vcpuonline(libxl_ctx* ctx, uint32_t domid, libxl_bitmap* cpumap,
+                                 const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_set_vcpuonline);
+    struct journal j;
+    struct subject subjects[128];
+    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    const size_t count =
+        way == WAY_JOURNAL && j.has_qemu ? missing_vcpus(&j, cpumap, subjects, 128) : 0;
+    if (way == WAY_JOURNAL && count == 0) journal_end(&j);
+    if (count == 0) return real(ctx, domid, cpumap, ao_how);
+    JOURNALLED(j, subjects, count, real(ctx, domid, cpumap, ao_how));
+}

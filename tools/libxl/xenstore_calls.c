@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What libxl does through xenstore alone: the entry is written before libxl's call and taken away
+ * after it (entry first, then the primary; removal the other way round). Where libxl's answer is a
+ * failure the entry stays: what became of it is for the next look at xenstore to say. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+
+struct found {
+    char* key;
+    size_t size;
+    bool any;
+};
+
+static int32_t take_key(int32_t columns, const char* const* names, const char* const* values,
+                        void* userdata)
+{
+    struct found* to = userdata;
+    (void)columns;
+    (void)names;
+    snprintf(to->key, to->size, "%s", values[0]);
+    to->any = true;
+    return 0;
+}
+
+/* The key of the entry with this devid: one of a class to which libxl gives no identity has a key
+ * of the store's own. */
+static bool find_key(const struct journal* j, const char* device_class, const char* member,
+                     const char* value, char* key, size_t size)
+{
+    struct found found = {key, size, false};
+    const char* parameters[] = {j->uuid, device_class, member, value};
+    xlstore_query(
+        j->store,
+        "SELECT key FROM thing WHERE class = ?2 AND CAST(json ->> ('$.' || ?3) AS TEXT) = ?4 AND "
+        "domain IN (SELECT id FROM domain WHERE uuid = ?1 AND state IN ('creating', 'running'))",
+        parameters, 4, NULL, take_key, &found);
+    return found.any;
+}
+
+static int32_t put(const struct journal* j, const char* device_class, const char* json)
+{
+    const int32_t status = xlstore_put_thing(j->store, j->name, device_class, json, 0, NULL, NULL);
+    if (status != XLSTORE_OK) journal_failed(j->call, "the entry cannot be written", status);
+    return status;
+}
+
+static void take_away(const struct journal* j, const char* device_class, const char* member,
+                      const char* value)
+{
+    char key[80];
+    if (!find_key(j, device_class, member, value, key, sizeof key)) return;
+    const int32_t status =
+        xlstore_remove_thing(j->store, j->name, device_class, key, 0, NULL, NULL);
+    if (status != XLSTORE_OK) journal_failed(j->call, "its entry stays", status);
+}
+
+/* After an add: the element as libxl saved it, where its file has one. */
+static void keep_as_saved(const struct journal* j, const char* device_class, const char* key)
+{
+    char* document = libxl_file_read(j);
+    const struct subject subject = {.device_class = device_class, .key = key};
+    char* saved = document ? libxl_file_element(j, document, &subject) : NULL;
+    if (saved) put(j, device_class, saved);
+    free(saved);
+    free(document);
+}
+
+/* An add and the ways out of one class. IDENTITY: the member by which an entry is found again;
+ * NEXT: sets it where the caller left it to libxl. */
+#define ADD(type, device_class, VALUE, NEXT)                                             \
+    WRAPPED int libxl_device_##type##_add(libxl_ctx* ctx, uint32_t domid,                \
+                                          libxl_device_##type* device,                   \
+                                          const libxl_asyncop_how* ao_how)               \
+    {                                                                                    \
+        REAL(libxl_device_##type##_add);                                                 \
+        struct journal j;                                                                \
+        char value[80];                                                                  \
+        const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);            \
+        if (way == WAY_REFUSED) return ERROR_FAIL;                                       \
+        if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);                   \
+        NEXT;                                                                            \
+        VALUE;                                                                           \
+        char* json = libxl_device_##type##_to_json(ctx, device);                         \
+        int answer = json && put(&j, device_class, json) == XLSTORE_OK ? 0 : ERROR_FAIL; \
+        free(json);                                                                      \
+        if (answer == 0) answer = real(ctx, domid, device, ao_how);                      \
+        if (answer == 0) keep_as_saved(&j, device_class, value);                         \
+        journal_end(&j);                                                                 \
+        return answer;                                                                   \
+    }
+
+#define TAKE(type, how, device_class, member, VALUE)                          \
+    WRAPPED int libxl_device_##type##_##how(libxl_ctx* ctx, uint32_t domid,   \
+                                            libxl_device_##type* device,      \
+                                            const libxl_asyncop_how* ao_how)  \
+    {                                                                         \
+        REAL(libxl_device_##type##_##how);                                    \
+        struct journal j;                                                     \
+        char value[80];                                                       \
+        const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how); \
+        if (way == WAY_REFUSED) return ERROR_FAIL;                            \
+        if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);        \
+        VALUE;                                                                \
+        const int answer = real(ctx, domid, device, ao_how);                  \
+        if (answer == 0) take_away(&j, device_class, member, value);          \
+        journal_end(&j);                                                      \
+        return answer;                                                        \
+    }
+
+#define DEVID snprintf(value, sizeof value, "%d", device->devid)
+#define VDEV snprintf(value, sizeof value, "%s", device->vdev ? device->vdev : "")
+/* The number behind the highest that xenstore has, as libxl takes it. */
+#define NEXT_OF_LIST(type)                                                          \
+    do {                                                                            \
+        int count = 0;                                                              \
+        int next = 0;                                                               \
+        if (device->devid != -1) break;                                             \
+        libxl_device_##type* list = libxl_device_##type##_list(ctx, domid, &count); \
+        for (int i = 0; i < count; i++)                                             \
+            if (list[i].devid >= next) next = list[i].devid + 1;                    \
+        libxl_device_##type##_list_free(list, count);                               \
+        device->devid = next;                                                       \
+    } while (0)
+#define AS_GIVEN (void)0
+
+#define WITH_DEVID(type, device_class, NEXT)         \
+    ADD(type, device_class, DEVID, NEXT)             \
+    TAKE(type, remove, device_class, "devid", DEVID) \
+    TAKE(type, destroy, device_class, "devid", DEVID)
+
+ADD(disk, "disks", VDEV, AS_GIVEN)
+TAKE(disk, remove, "disks", "vdev", VDEV)
+TAKE(disk, destroy, "disks", "vdev", VDEV)
+TAKE(disk, safe_remove, "disks", "vdev", VDEV)
+WITH_DEVID(nic, "nics", NEXT_OF_LIST(nic))
+WITH_DEVID(vtpm, "vtpms", NEXT_OF_LIST(vtpm))
+WITH_DEVID(vdispl, "vdispls", NEXT_OF_LIST(vdispl))
+WITH_DEVID(vsnd, "vsnds", NEXT_OF_LIST(vsnd))
+WITH_DEVID(vkb, "vkbs", NEXT_OF_LIST(vkb))
+WITH_DEVID(vfb, "vfbs", AS_GIVEN)
+TAKE(p9, remove, "p9s", "devid", DEVID)
+TAKE(p9, destroy, "p9s", "devid", DEVID)
+TAKE(pvcallsif, remove, "pvcallsifs", "devid", DEVID)
+TAKE(pvcallsif, destroy, "pvcallsifs", "devid", DEVID)
