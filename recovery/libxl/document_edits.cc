@@ -54,8 +54,8 @@ public:
         } else if (edit.what == ElementEdit::What::replace) {
             there->json = edit.json;
         } else {
-            there->json = json_with_member(
-                json_with_member(there->json, "pdev_path", R"("")"), "format", R"("empty")");
+            there->json = json_with_member(json_with_member(there->json, "pdev_path", R"("")"),
+                                           "format", R"("empty")");
         }
         return {};
     }

@@ -166,9 +166,11 @@ private:
             if (again == looks_.end()) continue;
             for (const auto& finding : again->findings) {
                 const auto is_same = [&](const HostFinding& one) { return same(one, finding); };
-                // What was made of nothing is told device by device.
-                const bool follows = finding.action == Action::fixed;
-                if (is_problem(finding) && (follows || std::ranges::any_of(look.findings, is_same)))
+                // What was made of nothing is told device by device; what could not be seen the
+                // second time says nothing of what the first look had.
+                const bool alone = finding.action == Action::fixed ||
+                                   problem(finding.code).if_left == Exit::blind;
+                if (is_problem(finding) && (alone || std::ranges::any_of(look.findings, is_same)))
                     tell(finding);
             }
         }

@@ -18,10 +18,10 @@
 #include "recovery/libxl/host_document.hpp"
 #include "recovery/libxl/host_words.hpp"
 #include "recovery/passes/passes.hpp"
-#include "store/lifecycle/creation.hpp"
-#include "store/lifecycle/registration.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/registration.hpp"
 #include "store/os/listener.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
@@ -134,12 +134,12 @@ private:
         co_await files_left();
         if (!domain_.lives()) co_return;
         if (!domain_.has_home || !domain_.has_note || domain_.uuid.empty()) {
-            report(Code::host_domain_bare, domain_.subject(),
-                   std::string(domain_.has_home || domain_.has_note
-                                   ? "xenstore has only a part of it"
-                                   : "xenstore has nothing of it") +
-                       (domain_.uuid.empty() ? "" : "; uuid " + domain_.uuid) + "; 'xl destroy " +
-                       domid() + "' ends it");
+            report(
+                Code::host_domain_bare, domain_.subject(),
+                std::string(domain_.has_home || domain_.has_note ? "xenstore has only a part of it"
+                                                                 : "xenstore has nothing of it") +
+                    (domain_.uuid.empty() ? "" : "; uuid " + domain_.uuid) + "; 'xl destroy " +
+                    domid() + "' ends it");
             co_return;
         }
         const bool can_be_compared = co_await read_document();
@@ -150,8 +150,8 @@ private:
     Task<void> files_left()
     {
         for (const auto& file : domain_.files) {
-            const bool own = domain_.lives() &&
-                             (domain_.uuid.empty() || file.domain.uuid == domain_.uuid);
+            const bool own =
+                domain_.lives() && (domain_.uuid.empty() || file.domain.uuid == domain_.uuid);
             if (own || file.which != 'd') continue;
             const std::string path = request_.where.document(file.domain);
             const std::string why = domain_.lives()
@@ -216,9 +216,9 @@ private:
 
     [[nodiscard]] std::string paused() const
     {
-        return domain_.paused ? "; it is paused: 'xl unpause " + domid() + "' or 'xl destroy " +
-                                    domid() + "'"
-                              : "";
+        return domain_.paused
+                   ? "; it is paused: 'xl unpause " + domid() + "' or 'xl destroy " + domid() + "'"
+                   : "";
     }
 
     // 3 to 6.
@@ -346,8 +346,7 @@ private:
             until());
         if (!lock) co_return std::move(lock).error();
         const bool gone = co_await has_gone();
-        if (gone)
-            co_return Error(Errc::gone, domain_.subject() + " was destroyed meanwhile");
+        if (gone) co_return Error(Errc::gone, domain_.subject() + " was destroyed meanwhile");
         auto bytes = libxl::read_document_bytes(document_.path);
         if (!bytes) co_return std::move(bytes).error();
         // Elements are edited in what is there now; a whole document replaces only what was seen.
@@ -387,8 +386,8 @@ private:
         else if (request_.looking_only)
             finding.action = Action::left;
         if (!is_note && is_written(code)) finding.evidence += request_.locks_left.text;
-        auto& made = add(code, std::move(finding.subject), std::move(finding.evidence),
-                         finding.action);
+        auto& made =
+            add(code, std::move(finding.subject), std::move(finding.evidence), finding.action);
         made.about.thing = std::move(finding.thing);
         if (finding.action == Action::failed)
             made.error = Error(blind ? Errc::busy : Errc::io, finding.error);
@@ -398,8 +397,8 @@ private:
     Task<bool> has_gone()
     {
         if (!domain_.has_home) co_return false;
-        auto client = co_await xenstore::Client::connect(store_.loop(), xenstore::socket_path(),
-                                                         until());
+        auto client =
+            co_await xenstore::Client::connect(store_.loop(), xenstore::socket_path(), until());
         if (!client) co_return false;
         const std::string home = "/local/domain/" + domid();
         auto there = co_await client->read(home, 0, until());
@@ -416,9 +415,9 @@ private:
     libxl::HostDomain owner_;
     HostLook look_;
     HostDocument document_;
-    bool whole_ = false;           // the document is written although no element of it changed
-    std::int64_t imported_ = 0;    // the highest row of an entry that came with the document
-    std::vector<Finding> found_;   // by the passes
+    bool whole_ = false;          // the document is written although no element of it changed
+    std::int64_t imported_ = 0;   // the highest row of an entry that came with the document
+    std::vector<Finding> found_;  // by the passes
 };
 
 }  // namespace

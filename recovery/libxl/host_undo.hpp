@@ -3,7 +3,7 @@
 // There is no store that could keep it, so that it is a directory a run:
 //
 //   ROOT/var/lib/xlfsck/libxl-DATE/index     a JSON object a line, in the order of the changes
-//   …/1.before  …/1.after                    libxl's file as it was and as it became, byte for byte
+//   …/1.before  …/1.after                    libxl's file as it was and as it is, to the byte
 //
 // A line is {"file":PATH,"domid":N,"uuid":U,"before":NAME or null,"after":NAME or null} or
 // {"node":PATH,"before":VALUE or null,"after":VALUE or null,"permissions":"n0,r7"}.

@@ -105,8 +105,7 @@ int32_t xlstore_bridge(xlstore_store* store, uint32_t what, const char* domain, 
         case XLSTORE_BRIDGE_WRITE:
             if (!row)
                 return Error(Errc::invalid, "domain: NULL",
-                             "one document is written at a "
-                             "time");
+                             "one document is written at a time");
             return write_work(opened, where, *row, *until);
         default:
             return Error(Errc::invalid, "what: none of XLSTORE_BRIDGE_");

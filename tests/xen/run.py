@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import host_cases  # noqa: F401: cases too
 import image
 from cases import CASES, Bench
 from rig import Rig

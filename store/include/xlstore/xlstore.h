@@ -843,15 +843,15 @@ int32_t xlstore_put_back(xlstore_store* store, int64_t number, uint32_t flags,
  * {"kept","count","bytes","complete","text"} a kind; not complete: the time limit came first. */
 int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_than_days,
                       uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
-/* A host that uses libxl as well: libxl's documents (/var/lib/xen, below `root`; NULL: of this host)
- * and the store's. `what`:
+/* A host that uses libxl as well: libxl's documents (/var/lib/xen, below `root`; NULL: of this
+ * host) and the store's. `what`:
  *   XLSTORE_BRIDGE_STATUS  says where they differ, element by element; writes nothing
- *   XLSTORE_BRIDGE_SYNC    brings libxl's into the store: domains that it lacks are imported, things
- *                          of xenstore's become those of the file; what is pending, and things of
- *                          QEMU's, stay as they are (xlstore_recover() asks QEMU), and so does what
- *                          the file lacks
- *   XLSTORE_BRIDGE_WRITE   writes the document of `domain` into libxl's file, byte for byte as libxl
- *                          would, under libxl's own lock on it
+ *   XLSTORE_BRIDGE_SYNC    brings libxl's into the store: domains that it lacks are imported,
+ *                          things of xenstore's become those of the file; what is pending, and
+ *                          things of QEMU's, stay as they are (xlstore_recover() asks QEMU), and
+ *                          so does what the file lacks
+ *   XLSTORE_BRIDGE_WRITE   writes the document of `domain` into libxl's file, byte for byte as
+ *                          libxl would, under libxl's own lock on it
  * `domain`: NULL, all. Errors: conflict (the file has what the store lacks: sync first; or it is
  * another domain's), busy (naming who holds libxl's lock), gone, io, lost, invalid. Result:
  * {"result","domains"}, a domain {"domid","uuid","name","in_store","file","trouble","differences"},

@@ -64,7 +64,8 @@ TEST(DocumentEditsTest, OneElementChangesAndAllElseStays)
 TEST(DocumentEditsTest, AnElementIsAddedWhereLibxlHasItsArray)
 {
     const auto text = edited({What::add, {"vkbs", "#7"}, R"({"devid":1})"});
-    const auto array = text.find("\"vkbs\": [\n        {\n            \"devid\": 1\n        }\n    ]");
+    const auto array =
+        text.find("\"vkbs\": [\n        {\n            \"devid\": 1\n        }\n    ]");
     ASSERT_NE(array, std::string::npos) << text;
     EXPECT_GT(array, text.find("\"disks\""));
     EXPECT_LT(array, text.find("\"on_reboot\""));
@@ -101,11 +102,13 @@ TEST(DocumentEditsTest, ABareDocumentHasWhatXenstoreTells)
                   {"/local/domain/7/cpu/1/availability", "offline"},
                   {"/local/domain/7/memory/static-max", "131072"},
                   {"/local/domain/7/memory/target", "what the guest wrote"}};
-    const auto text = json_minify(bare_document(tree, 7, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"), "it");
+    const auto text =
+        json_minify(bare_document(tree, 7, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"), "it");
     ASSERT_TRUE(text);
-    EXPECT_EQ(*text,
-              R"({"c_info":{"type":"pvh","name":"web","uuid":"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"},)"
-              R"("b_info":{"max_vcpus":2,"avail_vcpus":[0],"max_memkb":131072,"type.pvh":{}}})");
+    EXPECT_EQ(
+        *text,
+        R"({"c_info":{"type":"pvh","name":"web","uuid":"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"},)"
+        R"("b_info":{"max_vcpus":2,"avail_vcpus":[0],"max_memkb":131072,"type.pvh":{}}})");
 }
 
 }  // namespace

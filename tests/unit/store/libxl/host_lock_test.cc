@@ -140,13 +140,14 @@ TEST_F(HostLockTest, AMonitorOfLibxlsHasBothCompanionsInOrder)
     EXPECT_FALSE(std::filesystem::exists(changes));
     EXPECT_FALSE(there());
     const Fd held = as_libxl();
-    EXPECT_EQ(loop.wait_for(HostHold::take(loop, where_.monitor(domain_.domid), domain_, Clock::now()))
-                  .error()
-                  .code,
-              Errc::busy);
+    EXPECT_EQ(
+        loop.wait_for(HostHold::take(loop, where_.monitor(domain_.domid), domain_, Clock::now()))
+            .error()
+            .code,
+        Errc::busy);
     EXPECT_FALSE(std::filesystem::exists(changes)) << "what was taken before it is given back";
-    const auto other = loop.wait_for(
-        HostHold::take(loop, directory_ / "run/qmp-7", domain_, Clock::now()));
+    const auto other =
+        loop.wait_for(HostHold::take(loop, directory_ / "run/qmp-7", domain_, Clock::now()));
     ASSERT_TRUE(other);
     EXPECT_FALSE(*other) << "the monitor is not libxl's";
 }
