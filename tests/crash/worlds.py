@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ import time
 import uuid
 
 import judge
-from commands import COMMAND_SECONDS, end_processes, run
+from commands import COMMAND_SECONDS, Ended, end_processes, run
 from operations import DRIVE, GONE, RUNNING
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -37,6 +38,32 @@ def document(name, medium):
         "on_reboot": "restart", "on_crash": "restart", "on_soft_reset": "soft_reset"}
 
 
+class Judge:
+    """judge.py, without the time that it takes to load (judge_server.py)."""
+
+    def __init__(self):
+        self.server = None
+
+    def __call__(self, *words):
+        if not self.server:
+            self.server = subprocess.Popen([*PYTHON, os.path.join(HERE, "judge_server.py")], stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE, start_new_session=True)
+        argv = ["judge.py", *words]
+        self.server.stdin.write(json.dumps(words).encode() + b"\n")
+        self.server.stdin.flush()
+        if not select.select([self.server.stdout], [], [], COMMAND_SECONDS)[0]:
+            self.end()
+            return Ended(argv, "hangs", "", "")
+        status, said = json.loads(self.server.stdout.readline() or '["gone", ""]')
+        return Ended(argv, status, said, "")
+
+    def end(self):
+        if self.server:
+            self.server.kill()
+            self.server.communicate()
+            self.server = None
+
+
 class World:
     """A directory with a store, two CD images, and the QEMU of the one domain in it."""
 
@@ -47,6 +74,7 @@ class World:
         self.store = self.path("s")
         self.kills = 0
         self.log = []
+        self.ask_judge = Judge()
         self.elsewhere = []     # QEMUs that another program started
         for name in ("a.iso", "b.iso"):
             with open(self.path(name), "wb") as file:
@@ -78,8 +106,7 @@ class World:
             self.record("initial_devices.json")
 
     def record(self, name):
-        self.must(run([*PYTHON, os.path.join(HERE, "judge.py"), "--second-monitor", self.path("judge"),
-                       "--record-initial-devices", self.path(name)]))
+        self.must(self.ask_judge("--second-monitor", self.path("judge"), "--record-initial-devices", self.path(name)))
 
     @contextlib.contextmanager
     def plain_qemu(self):
@@ -114,6 +141,7 @@ class World:
         self.elsewhere.clear()
 
     def end(self, keep=False):
+        self.ask_judge.end()
         end_processes(self.directory)
         for process in self.elsewhere:
             process.wait()
@@ -172,7 +200,7 @@ class World:
             with open(self.path("answers.json"), "w", encoding="utf-8") as file:
                 json.dump(answers, file)
             words += ["--answers", self.path("answers.json")]
-        ended = self.note(run([*PYTHON, os.path.join(HERE, "judge.py"), self.store, *words]))
+        ended = self.note(self.ask_judge(self.store, *words))
         if ended.status != 0:
             raise Violation(f"{when}:\n{ended.out}{ended.err}")
         with open(self.path("seen.json"), encoding="utf-8") as file:
