@@ -3,7 +3,11 @@
 # so that the tests of a suite share one. Those of Peers/HostileTest measure the memory of commands, which
 # begins with that of the process that starts them: each has a process of its own.
 #
-#   cmake -DPROGRAM=FILE -DNAME=unit -DSECONDS=120 -DOUT=FILE -P suites.cmake    (after each build of PROGRAM)
+#   cmake -DPROGRAM=FILE -DNAME=unit -DSECONDS=120 -DLONG=SUITE,... -DOUT=FILE -P suites.cmake
+#
+# after each build of PROGRAM. ctest begins the suites of LONG early.
+cmake_minimum_required(VERSION 3.25)
+string(REPLACE "," ";" LONG "${LONG}")
 execute_process(COMMAND ${PROGRAM} --gtest_list_tests OUTPUT_VARIABLE listed COMMAND_ERROR_IS_FATAL ANY)
 string(REPLACE "\n" ";" lines "${listed}")
 set(tests "")
@@ -22,6 +26,9 @@ foreach(line IN LISTS lines)
     if(filter)
         string(APPEND tests "add_test([=[${NAME}.${test}]=] [=[${PROGRAM}]=] [=[--gtest_filter=${filter}]=])\n"
                "set_tests_properties([=[${NAME}.${test}]=] PROPERTIES TIMEOUT ${SECONDS})\n")
+        if(suite IN_LIST LONG)
+            string(APPEND tests "set_tests_properties([=[${NAME}.${test}]=] PROPERTIES COST 150)\n")
+        endif()
     endif()
 endforeach()
 file(WRITE ${OUT} "${tests}")
