@@ -16,10 +16,7 @@
 // Nodes that go are copied first (R22); a node is absent only when the daemon says so twice, the
 // second time after it was made and taken away, so that no unfinished transaction can bring it
 // back.
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "recovery/passes/passes.hpp"
 #include "recovery/passes/xenstore_glance.hpp"
@@ -28,6 +25,7 @@
 #include "store/core/journal.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/operation/edit.hpp"
+#include "store/operation/host_xenstore.hpp"
 #include "store/operation/hotplug.hpp"
 #include "store/operation/other_primary.hpp"
 #include "store/operation/pci_nodes.hpp"
@@ -175,8 +173,8 @@ private:
             check_.failed(code, about, done.error());
     }
 
-    // No fast lock is held while a script runs. The slow lock is, as by those who attach and detach,
-    // and what a dead one of them started has ended: it runs once at a time.
+    // No fast lock is held while a script runs. The slow lock is, as by those who attach and
+    // detach, and what a dead one of them started has ended: it runs once at a time.
     Task<Result<void>> run_script_of(const XenstoreFinding& finding)
     {
         if (!finding.script) co_return Result<void>();
@@ -352,7 +350,8 @@ private:
         if (finding.pci_leaves)
             fate = co_await unlist_pci_device(client_, domain_.domid, *finding.pci, until());
         else
-            fate = co_await list_pci_device(client_, domain_, *finding.pci, std::move(json), until());
+            fate =
+                co_await list_pci_device(client_, domain_, *finding.pci, std::move(json), until());
         if (fate.fate != NodesFate::written)
             co_return Error(Errc::busy,
                             fate.why.empty() ? "another process changed it meanwhile" : fate.why,
@@ -456,15 +455,9 @@ Task<void> without_domain(Check& check, Store& store, DomainRow domain)
 
 }  // namespace
 
-bool has_xenstored()
-{
-    struct stat st {};
-    return stat(xenstore::socket_path().c_str(), &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
-}
-
 void note_xenstore_absent(Check& check, Store& store)
 {
-    if (has_xenstored()) return;
+    if (has_host_xenstore()) return;
     auto row = store.db().prepare(
         "SELECT count(*), count(DISTINCT t.domain) FROM thing t JOIN domain d ON d.id = t.domain "
         "WHERE d.state = 'running' AND t.primary_at = 'xenstore'");
@@ -478,7 +471,7 @@ void note_xenstore_absent(Check& check, Store& store)
 Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
                           bool qemu_was_seen)
 {
-    if (!has_xenstored()) co_return;
+    if (!has_host_xenstore()) co_return;
     const Deadline until = check.deadline();
     Subject about{domain.subject(), {}, domain.domid, {}};
     auto client = co_await xenstore::Client::connect(store.loop(), xenstore::socket_path(), until);

@@ -18,6 +18,7 @@
 #include "store/base/clock.hpp"
 #include "store/core/domain.hpp"
 #include "store/model/document.hpp"
+#include "store/operation/host_xenstore.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
 #include "store/xenstore/tree.hpp"
@@ -316,7 +317,7 @@ private:
 
 Task<void> pass6_xenstore(Check& check, Store& store, UndoRecorder* undo)
 {
-    if (!has_xenstored()) co_return;
+    if (!has_host_xenstore()) co_return;
     const std::string path = xenstore::socket_path();
     auto client = co_await Client::connect(store.loop(), path, check.deadline());
     Result<void> looked = client ? Result<void>() : Result<void>(client.error());

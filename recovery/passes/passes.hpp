@@ -37,7 +37,6 @@ Task<bool> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached
 /// nullptr when nothing is written.
 Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
                           bool qemu_was_seen);
-[[nodiscard]] bool has_xenstored();
 void note_xenstore_absent(Check& check, Store& store);
 /// Rows of sessions whose processes are gone. Of the whole store, as all that follow.
 Task<void> pass2_sessions(Check& check, Store& store);

@@ -58,7 +58,8 @@ std::optional<ScriptedDevice> scripted_device(const std::string& back, const Nod
     device.backend_kind = parts[5];
     device.domid = number_in_path(parts[6]);
     device.number = number_in_path(parts[7]);
-    if (device.backend_kind != kNicBackEnd && device.backend_kind != kBlockBackEnd) return std::nullopt;
+    if (device.backend_kind != kNicBackEnd && device.backend_kind != kBlockBackEnd)
+        return std::nullopt;
     device.script = value("script").value_or("");
     if (!device.script.starts_with('/')) return std::nullopt;
     device.emulated = device.backend_kind == kNicBackEnd && value("type") == "vif_ioemu";

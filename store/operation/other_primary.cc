@@ -312,8 +312,8 @@ Task<std::string> follow_in_notes(Store& store, const DomainRow& domain, const D
     co_return "; libxl's nodes of it could not be written: " + written.error().message;
 }
 
-// libxl's list of what was passed through, which 'xl pci-list' and 'xl pci-detach' read. As with the
-// notes, a failure is said, and xlfsck writes it (5029).
+// libxl's list of what was passed through, which 'xl pci-list' and 'xl pci-detach' read. As with
+// the notes, a failure is said, and xlfsck writes it (5029).
 Task<std::string> follow_in_list(Store& store, const DomainRow& domain, const Intent& intent,
                                  Image image, Deadline until)
 {
@@ -326,7 +326,8 @@ Task<std::string> follow_in_list(Store& store, const DomainRow& domain, const In
     auto client = co_await connect_host_xenstore(store.loop(), until);
     if (!client) co_return "; libxl's list could not be written: " + client.error().message;
     if (!*client) co_return std::string();
-    std::string json = with_place_of(draft.thing.device_class, thing_of_draft(draft), intent.address);
+    std::string json =
+        with_place_of(draft.thing.device_class, thing_of_draft(draft), intent.address);
     NodesFate fate(NodesFate::there);
     if (there) {
         fate = co_await list_pci_device(**client, domain, *device, std::move(json), until);
