@@ -62,8 +62,9 @@ public:
         survey_.usb_name = [sysfs = store.host().sysfs](std::int64_t bus, std::int64_t address) {
             return find_usb_port(sysfs, HostUsb{bus, address});
         };
-        survey_.usb_at = [sysfs = store.host().sysfs](const std::string& port)
-            -> std::optional<std::pair<std::int64_t, std::int64_t>> {
+        survey_.usb_at =
+            [sysfs = store.host().sysfs](
+                const std::string& port) -> std::optional<std::pair<std::int64_t, std::int64_t>> {
             const auto found = find_usb_device(sysfs, port);
             if (!found) return std::nullopt;
             return std::pair{found->bus, found->address};
@@ -98,10 +99,18 @@ private:
     Task<Result<bool>> is_well()
     {
         read_rows();
-        auto tree =
-            co_await glance(client_, domain_.domid, survey_.traits.has_device_model(), until());
+        auto tree = co_await glance(client_, domain_.domid, has_media(), until());
         if (!tree) co_return std::move(tree).error();
         co_return compare(survey_, *tree).empty();
+    }
+
+    // A drive of QEMU's, of which xenstore has a copy, or one that is xenstore's.
+    [[nodiscard]] bool has_media() const
+    {
+        return survey_.traits.has_device_model() ||
+               std::ranges::any_of(survey_.things, [](const ThingRow& thing) {
+                   return json_get_integer(thing.json, "is_cdrom").value_or(0) != 0;
+               });
     }
 
     Task<Result<std::vector<XenstoreFinding>>> look()
@@ -201,8 +210,8 @@ private:
         auto status = co_await client_.read(finding.script->back + "/hotplug-status", 0, until());
         if (!status) co_return std::move(status).error();
         if (*status && !(*status)->empty()) co_return Result<void>();
-        co_return Error(Errc::refused, finding.script->script +
-                                           " ended, but left no word that it did its work",
+        co_return Error(Errc::refused,
+                        finding.script->script + " ended, but left no word that it did its work",
                         "detach it and attach it again");
     }
 

@@ -25,8 +25,8 @@ using xenstore::Tree;
 
 class Glance {
 public:
-    Glance(Client& client, std::int64_t domid, bool with_model, Deadline until)
-        : client_(client), domid_(domid), with_model_(with_model), until_(until)
+    Glance(Client& client, std::int64_t domid, bool with_media, Deadline until)
+        : client_(client), domid_(domid), with_media_(with_media), until_(until)
     {}
 
     Task<Result<Tree>> run()
@@ -77,7 +77,7 @@ private:
             if (front == "vbd" || front == "vusb") add("type");
             if (front == "vbd" || front == "vif") add("script");
             if (front == "vbd") add("dev");
-            if (front == "vbd" && with_model_) add("params");
+            if (front == "vbd" && with_media_) add("params");
         }
         for (const auto& name : tree_.children(list_of_pci()))
             if (name == "num_devs" || name.starts_with("dev-"))
@@ -109,7 +109,7 @@ private:
             paths.push_back(device.backend + "/online");
             if (tree_.value(device.note + "/script"))
                 paths.push_back(device.backend + "/hotplug-status");
-            if (device.kind->front == "vbd" && with_model_)
+            if (device.kind->front == "vbd" && with_media_)
                 paths.push_back(device.backend + "/params");
         }
         return paths;
@@ -156,16 +156,16 @@ private:
 
     Client& client_;
     std::int64_t domid_;
-    bool with_model_;
+    bool with_media_;
     Deadline until_;
     Tree tree_;
 };
 
 }  // namespace
 
-Task<Result<Tree>> glance(Client& client, std::int64_t domid, bool with_model, Deadline until)
+Task<Result<Tree>> glance(Client& client, std::int64_t domid, bool with_media, Deadline until)
 {
-    Glance first(client, domid, with_model, until);
+    Glance first(client, domid, with_media, until);
     co_return co_await first.run();
 }
 

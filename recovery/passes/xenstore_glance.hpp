@@ -12,9 +12,9 @@
 
 namespace xlstore::recovery {
 
-/// Not of one moment: what it seems to show is believed only from xenstore::read_tree(). Of a
-/// domain `with_model` media are looked at, too. Errors: io, as those of read_tree().
-Task<Result<xenstore::Tree>> glance(xenstore::Client& client, std::int64_t domid, bool with_model,
+/// Not of one moment: what it seems to show is believed only from xenstore::read_tree(). With
+/// `with_media` what is in CD drives is looked at, too. Errors: io, as those of read_tree().
+Task<Result<xenstore::Tree>> glance(xenstore::Client& client, std::int64_t domid, bool with_media,
                                     Deadline until);
 
 }  // namespace xlstore::recovery

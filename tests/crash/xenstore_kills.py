@@ -26,7 +26,7 @@ import time
 
 UUID = "0badcafe-2222-4333-8444-555566667777"
 DOCUMENT = '{"c_info":{"type":"pv","name":"pv","uuid":"%s"},"b_info":{"type.pv":{}}}' % UUID
-NIC = '{"devid":0,"mac":"00:16:3e:00:00:01"}'
+NIC = '{"devid":0,"mac":"00:16:3e:00:00:01","script":"/bin/true"}'
 DRIVE = '{"pdev_path":"/a.iso","vdev":"xvdd","format":"raw","is_cdrom":1,"backend":"qdisk"}'
 PARAMS = "/local/domain/0/backend/qdisk/7/51760/params"
 OWN = "/libxl/7/device/vif/0"
@@ -259,7 +259,7 @@ def kills_of(world, options, name, prepare, words, judge):
 
 def scripts(world, options):
     """With its script, which a dead client leaves running."""
-    nic = NIC[:-1] + ',"script":"' + world.script + '"}'
+    nic = NIC.replace("/bin/true", world.script)
     driver = Driver(world.daemon)
 
     def without():

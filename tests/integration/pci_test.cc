@@ -206,6 +206,10 @@ protected:
     }
     void TearDown() override { unsetenv("XENSTORED_PATH"); }
     std::string owner() { return daemon_->tool().read(kOwner).value_or("none"); }
+    std::string listed(const std::string& node)
+    {
+        return daemon_->tool().read("/local/domain/0/backend/pci/7/0/" + node).value_or("none");
+    }
 
     static constexpr const char* kOwner = "/libxl/pci/0000-00-10-0/domid";
     ScratchDirectory directory_;
@@ -225,9 +229,13 @@ TEST_F(PciOwnerTest, TheNodeComesFirstAndGoesLast)
     };
     ASSERT_TRUE(attaches());
     EXPECT_EQ(owner(), "7");
+    // libxl's list of what the domain has follows QEMU.
+    EXPECT_EQ(listed("num_devs") + " " + listed("dev-0") + " " + listed("vdevfn-0"),
+              std::string("1 ") + kKey + " 30");
     const auto detached = detaches();
     ASSERT_TRUE(detached) << detached.error().message;
     EXPECT_EQ(owner(), "none");
+    EXPECT_EQ(listed("num_devs"), "none");
     EXPECT_EQ(seen, "7 7 ") << "it is the domain's while the hypervisor has it assigned";
 }
 

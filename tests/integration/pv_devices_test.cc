@@ -250,6 +250,13 @@ TEST_F(PvDevicesTest, MediumOfADriveIsChanged)
     EXPECT_EQ(fsck("-p"), 1);
     EXPECT_EQ(json_at(xlstore(scratch_.path(), {"export", "7"}).out, "$.disks[0].format"), "empty");
     EXPECT_EQ(fsck("-n"), 0);
+    done(change(image));
+    EXPECT_TRUE(ended(
+        xlstore(scratch_.path(), {"eject", "7", "xvdd"}, crash_at("xenstore.before_commit")),
+        kKilled));
+    EXPECT_EQ(fsck("-p"), 1) << "an entry without a medium does not stand for one";
+    EXPECT_EQ(json_at(xlstore(scratch_.path(), {"export", "7"}).out, "$.disks[0].pdev_path"), image);
+    EXPECT_EQ(fsck("-n"), 0);
 }
 
 }  // namespace
