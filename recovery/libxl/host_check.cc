@@ -88,6 +88,7 @@ private:
         if (!own) return std::move(own).error();
         Store& store = (*own)->store();
         if (!host_.root.empty()) store.host().sysfs = host_.root + "/sys";
+        store.host().runs_scripts = false;  // libxl's own to run: they are of its devices
         auto listed = store.loop().wait_for(
             list_host_domains(store.loop(), where_, host_.root.empty(), check_.deadline()));
         if (!listed) return std::move(listed).error();

@@ -350,10 +350,33 @@ private:
         }
     }
 
+    // R22, where the store does not last. What the list becomes is known once it is written; a kill
+    // between the two leaves an entry too many in it, and nothing is lost.
+    Task<Result<void>> keep_pci_list(const Tree& before)
+    {
+        if (!check_.options().before_nodes) co_return Result<void>();
+        auto again = co_await look();
+        if (!again) co_return std::move(again).error();
+        const std::string domid = std::to_string(domain_.domid);
+        const std::string back = "/local/domain/0/backend/pci/" + domid;
+        const std::string front = "/local/domain/" + domid + "/device/pci";
+        std::vector<NodeBefore> all;
+        for (const auto& [path, value] : tree_.nodes) {
+            if (!path.starts_with(back) && !path.starts_with(front)) continue;
+            const auto old = before.value(path);
+            if (old == value) continue;
+            NodeBefore one{path, std::nullopt, value, {}};
+            if (old) one.before = std::string(*old);
+            all.push_back(std::move(one));
+        }
+        co_return check_.options().before_nodes(all);
+    }
+
     // What leaves goes in the order of a detach: list, hypervisor, owner.
     Task<Result<void>> write_pci_list(const XenstoreFinding& finding)
     {
         if (!finding.pci) co_return Result<void>();
+        const Tree before = tree_;
         NodesFate fate(NodesFate::there);
         std::string json = finding.json;
         if (finding.pci_leaves)
@@ -365,6 +388,7 @@ private:
             co_return Error(Errc::busy,
                             fate.why.empty() ? "another process changed it meanwhile" : fate.why,
                             "run xlfsck again");
+        if (auto kept = co_await keep_pci_list(before); !kept) co_return kept;
         if (!finding.pci_leaves) co_return Result<void>();
         auto taken = call_pci_hook(store_, domain_, false, finding.pci->text(), finding.json);
         if (!taken) co_return taken;
