@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Failing calls: each operation is run again and again, and the 1st, 2nd, 3rd ... call of one kind
-// fails in it, until a run has had no such call any more. The kinds are rows of kKinds: each call
-// of SQLite's to its files, SQLite's memory, C++'s memory, and descriptors. Besides, every
+// fails in it, until a run has had no such call any more. The kinds (trap.hpp) are each call of
+// SQLite's to its files, SQLite's memory, C++'s memory, and descriptors. Besides, every
 // operation is run on a disk that has less and less left.
 //
 // A run is a forked child on a copy of the operation's store. Afterwards nothing fails any more,
@@ -13,7 +13,6 @@
 // destruction may go without the copy, if its line of history says so (R21). The store opens and is
 // sound, and the operation, done once more, goes through.
 #include <sched.h>
-#include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -28,14 +27,14 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
-#include <map>
-#include <new>
 #include <optional>
 #include <utility>
 
 #include "recovery/runs/recover.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/operation/operation.hpp"
+#include "tests/crash/store_rows.hpp"
+#include "tests/crash/trap.hpp"
 #include "tests/crash/work.hpp"
 #include "tests/support/sqlite_calls.hpp"
 
@@ -43,122 +42,6 @@ namespace xlstore::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-// ---- What fails ----
-
-/// Counts calls, and says which one fails. One in a process, since operator new has no other way
-/// to find it.
-struct Trap {
-    std::size_t fails_at = 0;  ///< this call; 0: none
-    bool stays = false;        ///< and every later one
-    std::size_t calls = 0;
-    bool hit() const { return fails_at != 0 && calls >= fails_at; }
-    bool springs()
-    {
-        if (fails_at == 0) return false;
-        ++calls;
-        return calls == fails_at || (stays && calls > fails_at);
-    }
-};
-Trap io_trap;
-SqliteCall io_call = SqliteCall::open;
-Trap sqlite_memory_trap;
-Trap memory_trap;
-
-class FailingIo : public SqliteObserver {
-public:
-    bool may(SqliteCall call, const std::string&) override
-    {
-        return call != io_call || !io_trap.springs();
-    }
-};
-
-sqlite3_mem_methods sqlite_memory;
-
-void* sqlite_allocate(int size)
-{
-    return sqlite_memory_trap.springs() ? nullptr : sqlite_memory.xMalloc(size);
-}
-void* sqlite_reallocate(void* old, int size)
-{
-    return sqlite_memory_trap.springs() ? nullptr : sqlite_memory.xRealloc(old, size);
-}
-
-/// REQUIRES that SQLite was not used yet.
-void watch_sqlite_memory()
-{
-    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlite_memory);
-    sqlite3_mem_methods watched = sqlite_memory;
-    watched.xMalloc = sqlite_allocate;
-    watched.xRealloc = sqlite_reallocate;
-    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &watched) != SQLITE_OK)
-        throw std::runtime_error("SQLite's memory cannot be watched");
-}
-
-void* allocate(std::size_t size)
-{
-    if (!memory_trap.springs())
-        if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-    throw std::bad_alloc();
-}
-
-}  // namespace
-}  // namespace xlstore::test
-
-void* operator new(std::size_t size)
-{
-    return xlstore::test::allocate(size);
-}
-void* operator new[](std::size_t size)
-{
-    return xlstore::test::allocate(size);
-}
-void operator delete(void* memory) noexcept
-{
-    std::free(memory);
-}
-void operator delete[](void* memory) noexcept
-{
-    std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept
-{
-    std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept
-{
-    std::free(memory);
-}
-
-namespace xlstore::test {
-namespace {
-
-struct Kind {
-    std::string name;
-    bool may_die = false;
-    std::function<void(std::size_t number)> arm;  ///< in the child
-};
-
-std::vector<Kind> kinds()
-{
-    std::vector<Kind> all;
-    for (int i = 0; i < kSqliteCalls; ++i)
-        for (const bool stays : {false, true}) {
-            const auto call = static_cast<SqliteCall>(i);
-            all.push_back({std::string(name_of(call)) + (stays ? " and all later ones" : ""), false,
-                           [call, stays](std::size_t number) {
-                               io_call = call;
-                               io_trap = {number, stays};
-                           }});
-        }
-    for (const bool stays : {false, true})
-        all.push_back({std::string("SQLite's memory") + (stays ? " for good" : ""), false,
-                       [stays](std::size_t number) {
-                           sqlite_memory_trap = {number, stays};
-                       }});
-    all.push_back({"memory", true, [](std::size_t number) { memory_trap = {number}; }});
-    return all;
-}
 
 // ---- The operations ----
 
@@ -328,14 +211,13 @@ Ending run_in_child(const std::function<void()>& arm, const std::function<void()
                 arm();
                 act();
             } catch (const std::exception& e) {
-                io_trap.stays = sqlite_memory_trap.stays = memory_trap.stays = false;
+                let_all_succeed();
                 said = std::string("E") + e.what();
             }
         } catch (...) {
             _exit(1);
         }
-        const bool hit = io_trap.hit() || sqlite_memory_trap.hit() || memory_trap.hit();
-        said.insert(0, 1, hit ? 'H' : '-');
+        said.insert(0, 1, has_failed() ? 'H' : '-');
         _exit(write(ends[1], said.data(), said.size()) > 0 ? 0 : 1);
     }
     close(ends[1]);
@@ -356,69 +238,6 @@ Ending run_in_child(const std::function<void()>& arm, const std::function<void()
     ending.done = said[1] == 'D';
     ending.said = said.substr(2);
     return ending;
-}
-
-/// What the store holds of one domain, or of none, without what differs between two runs of one
-/// operation.
-struct Part {
-    std::string rows;
-    std::string history;
-    std::string copy;  ///< of its document, once it is destroyed
-
-    bool operator==(const Part&) const = default;
-};
-/// By the domain's id; 0: what belongs to none. Empty: there is no store.
-using Rows = std::map<int, Part>;
-
-/// `columns` of each row, the rows in an order of their own.
-std::string cells(const std::string& directory, const std::string& columns, const std::string& from)
-{
-    std::string row = "quote(" + columns + ")";
-    for (auto at = row.find(", "); at != std::string::npos; at = row.find(", ", at + 12))
-        row.replace(at, 2, ")||' '||quote(");
-    return from + ": " +
-           sql(directory, "SELECT group_concat(" + row + ", char(10)) FROM (SELECT * FROM " + from +
-                              " ORDER BY 1, 2)") +
-           "\n";
-}
-
-Part part_of(const std::string& directory, int id)
-{
-    const auto all = [&](const std::string& table, const std::string& key, const std::string& columns) {
-        return cells(directory, columns,
-                     table + " WHERE " + key + (id == 0 ? " IS NULL" : " = " + std::to_string(id)));
-    };
-    Part part;
-    part.history = all("history", "domain", "domid, operation, class, key, outcome, evidence");
-    if (id == 0) {
-        part.rows = cells(directory, "durability", "store");
-        return part;
-    }
-    part.rows = all("domain", "id", "domid, uuid, name, state, qemu_pid") +
-                all("document_member", "domain", "rank, key, text") +
-                all("thing", "domain", "class, key, state, json") +
-                all("product", "domain", "kind, name") +
-                all("intent", "domain", "thing, operation, plan, note");
-    part.copy = all("retired_document", "id", "domid, uuid, name, why, json, things");
-    return part;
-}
-
-Rows rows(const std::string& directory)
-{
-    Rows rows;
-    if (!fs::exists(directory + "/store.db")) return rows;
-    const int domains = std::stoi(sql(directory, "SELECT coalesce(max(id), 0) FROM domain"));
-    for (int id = 0; id <= domains; ++id)
-        rows.emplace(id, part_of(directory, id));
-    return rows;
-}
-
-std::string shown(const Rows& rows)
-{
-    std::string text;
-    for (const auto& [id, part] : rows)
-        text += part.rows + part.history + part.copy;
-    return text;
 }
 
 /// The rows after each of the operation's commits, the last one last.
@@ -462,31 +281,6 @@ bool names_object(const std::string& said, const std::string& directory)
     return false;
 }
 
-/// R21 before R22: what a destruction without room for a copy may leave in place of `right`.
-bool is_without_copy(const Part& left, const Part& right)
-{
-    const std::string words = "; there was no room to keep a copy of the document";
-    const auto at = left.history.find(words);
-    if (at == std::string::npos || right.copy == left.copy) return false;
-    Part said = left;
-    said.history.erase(at, words.size());
-    said.copy = right.copy;
-    return said == right && left.copy.ends_with(": \n");
-}
-
-/// Do rows fit those after one commit? What may be missing on a full disk, is compared apart.
-bool fits(const Part& left, const Part& right, bool full)
-{
-    return left == right || (full && is_without_copy(left, right));
-}
-bool fit(const Rows& left, const Rows& right, bool full)
-{
-    return left.size() == right.size() &&
-           std::equal(left.begin(), left.end(), right.begin(), [&](const auto& a, const auto& b) {
-               return a.first == b.first && fits(a.second, b.second, full);
-           });
-}
-
 /// Are these rows that the operation may leave? On a full disk: `full`.
 bool are_right(const Operation& operation, const Rows& left, const std::vector<Rows>& states, bool full)
 {
@@ -497,14 +291,6 @@ bool are_right(const Operation& operation, const Rows& left, const std::vector<R
         return std::ranges::any_of(states, [&](const Rows& right) {
             return fits(of_one.second, right.at(of_one.first), full);
         });
-    });
-}
-
-/// But for history and copies: these tell of each try.
-bool end_alike(const Rows& left, const Rows& right)
-{
-    return std::ranges::equal(left, right, [](const auto& a, const auto& b) {
-        return a.first == b.first && a.second.rows == b.second.rows;
     });
 }
 
