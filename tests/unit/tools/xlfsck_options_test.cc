@@ -46,6 +46,26 @@ TEST(XlfsckOptionsTest, TakesALongOptionsValueBehindAnEqualSignOrAsTheNextWord)
     EXPECT_EQ(good({"--rebuild", "--userdata=/u"}).userdata, "/u");
 }
 
+TEST(XlfsckOptionsTest, AHostWithoutAStoreIsLookedAtUnlessARepairIsAskedFor)
+{
+    const auto looked = good({"--libxl", "--root=/r", "web"});
+    EXPECT_TRUE(looked.libxl);
+    EXPECT_EQ(looked.mode, Mode::look);
+    EXPECT_EQ(looked.root, "/r");
+    EXPECT_EQ(looked.domain, "web");
+    EXPECT_EQ(good({"--libxl", "-p"}).mode, Mode::preen);
+    EXPECT_EQ(good({"--libxl", "--undo", "/u"}).undo, "/u");
+}
+
+TEST(XlfsckOptionsTest, WhatBelongsToAStoreIsRefusedForAHostAndTheOtherWayRound)
+{
+    for (const char* option : {"--store=/a", "--evict", "--rebuild", "-f", "--root=r"})
+        EXPECT_NE(refused({"--libxl", option}), "(taken)") << option;
+    EXPECT_NE(refused({"--root=/r"}), "(taken)");
+    EXPECT_NE(refused({"--undo=/u"}), "(taken)");
+    EXPECT_NE(refused({"--libxl", "--undo=/u", "-y"}), "(taken)");
+}
+
 TEST(XlfsckOptionsTest, TakesALettersValueWithAndWithoutABlank)
 {
     EXPECT_EQ(good({"-C0"}).progress_fd, 0);
