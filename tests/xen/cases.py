@@ -40,13 +40,18 @@ class Bench:
         assert status is None or said.status == status, f'{script!r} ended with {said.status}: {said.text}'
         return said.text
 
-    def create(self, config):
+    def create(self, config, by='xl'):
         """Creates the domain of /srv/CONFIG.cfg; its domid."""
-        self.run(f'xl create -q /srv/{config}.cfg')
+        self.run(f'{by} create -q /srv/{config}.cfg')
         return int(self.run(f'xl domid {config}'))
 
     def destroy_all(self):
         self.run("for domid in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $domid; done")
+
+    def last_domid(self):
+        """The newest guest that the hypervisor has; None: it has none."""
+        guests = [line.split() for line in self.run('xl list').split('\n')[2:] if line]
+        return max((int(words[-5]) for words in guests), default=None)
 
     def see(self, domid):
         return Sight(self.run(f'see {domid}'))
@@ -61,18 +66,15 @@ class Bench:
         self.run('/root/j/xlfsck --store /root/store -p >/tmp/fsck 2>&1; [ $? -le 1 ] || { cat /tmp/fsck; false; }')
 
     def effects(self, command, kill=0, preload=''):
-        """Runs an xl command and has its effects counted; with `kill` it is ended before that one."""
-        text = self.run(f'rm -f /tmp/effects; EFFECTS=/tmp/effects EFFECTS_KILL={kill} '
+        """Runs an xl command and has its effects counted; with `kill` it is ended: a number, before that one; a
+        text, before the one that follows the first that has it."""
+        when = f"EFFECTS_KILL_AFTER='{kill}'" if isinstance(kill, str) else f'EFFECTS_KILL={kill}'
+        text = self.run(f'rm -f /tmp/effects; EFFECTS=/tmp/effects {when} '
                         f'LD_PRELOAD=/share/effects.so{preload} {command} >/tmp/said 2>&1; echo "status $?"; cat /tmp/effects',
                         seconds=240, status=None)
         status = int(re.search(r'^status (\d+)$', text, re.M).group(1))
         assert status == (137 if kill else 0), f'{command}: status {status}: {text} {self.run("cat /tmp/said")}'
         return [Effect(line) for line in text.split('\n') if re.match(r'\d+ ', line)]
-
-
-def after(effects, text):
-    """The number of the effect that follows the first one with this text."""
-    return next(effect.number for effect in effects if text in effect.text) + 1
 
 
 @case(in_share=True)
@@ -85,7 +87,7 @@ def stock_cd_insert_killed_after_qemu(bench):
         assert seen.media['ide-5632'] == '/srv/b.iso', seen.media
         assert seen.disk('hdc') == '/srv/b.iso', seen.document['disks']
         bench.run(f'xl cd-insert {domid} hdc /srv/a.iso')
-        bench.effects(f'xl cd-insert {domid} hdc /srv/b.iso', kill=after(effects, 'blockdev-change-medium'))
+        bench.effects(f'xl cd-insert {domid} hdc /srv/b.iso', kill='blockdev-change-medium')
         seen = bench.see(domid)
         assert seen.media['ide-5632'] == '/srv/b.iso', seen.media
         assert seen.disk('hdc') == '/srv/a.iso', seen.document['disks']
@@ -132,15 +134,15 @@ def tables_of(bench):
 
 
 def killed_at(bench, domid, command, undo, points):
-    """xl under the journal is killed before each of these effects; the judge looks, recovery runs, the judge looks
+    """xl under the journal is killed before each of these effects (Bench.effects); the judge looks, recovery runs, the judge looks
     again, and xl goes on."""
     for point in points:
         bench.effects(f'xl {command}', kill=point, preload=UNDER_JOURNAL)
-        clean(bench, domid, f'{command} killed before effect {point}')
+        clean(bench, domid, f'{command} killed at {point}')
         bench.repair()
-        clean(bench, domid, f'{command} killed before effect {point}, then recovery')
+        clean(bench, domid, f'{command} killed at {point}, then recovery')
         open_ones = tables_of(bench).intents
-        assert not open_ones, f'{command} killed before effect {point}: open after recovery: {open_ones}'
+        assert not open_ones, f'{command} killed at {point}: open after recovery: {open_ones}'
         for word in undo:
             bench.run(f'xlj {word}', status=None)
 
@@ -150,16 +152,35 @@ def journal_cd_insert_killed(bench):
     """Killed where stock xl leaves a medium in QEMU that no record has: the intent has it."""
     bench.run(PREPARE)
     try:
-        domid = bench.create('hvm')
+        domid = bench.create('hvm', by='xlj')
         effects = bench.effects(f'xl cd-insert {domid} hdc /srv/b.iso', preload=UNDER_JOURNAL)
         clean(bench, domid, 'cd-insert')
         bench.run(f'xlj cd-insert {domid} hdc /srv/a.iso')
         killed_at(bench, domid, f'cd-insert {domid} hdc /srv/b.iso', [f'cd-insert {domid} hdc /srv/a.iso'],
-                  [after(effects, 'blockdev-change-medium')])
+                  ['blockdev-change-medium'])
         clean(bench, domid, 'cd-insert, once more')
     finally:
         bench.destroy_all()
     return f'{len(effects)} effects'
+
+
+@case(in_share=False, needs_journal=True)
+def journal_create_killed(bench):
+    """Killed from the hypercall on to libxl's file: the domain has its row and entries all the while."""
+    bench.run(PREPARE)
+    points = ('hypercall domain_create', 'xenstore commits', 'query-chardev', 'rename userdata-n')
+    try:
+        for point in points:
+            bench.effects('xl create -q /srv/hvm.cfg', kill=point, preload=UNDER_JOURNAL)
+            domid = bench.last_domid()
+            if domid is None:
+                continue
+            clean(bench, domid, f'create killed at {point}')
+            bench.run(f'xlj destroy {domid}')
+            assert not tables_of(bench).domains, f'create killed at {point}: destroyed, and it has a row'
+    finally:
+        bench.destroy_all()
+    return f'{len(points)} kills'
 
 
 # Each effect of these, one after the other: command, what brings the domain back.
@@ -185,7 +206,7 @@ def sweep(bench, name):
         count, point = None, 1
         while count is None or point <= count:
             # QEMU keeps what its guest does not let go of: a new domain now and then.
-            domid = bench.create('hvm')
+            domid = bench.create('hvm', by='xlj')
             for word in BEFORE.get(name, []):
                 bench.run('xlj ' + word.format(domid))
             if count is None:

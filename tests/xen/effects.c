@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Preloaded into xl: gives each of its effects a number and a line in $EFFECTS, and ends xl, by SIGKILL, just
-// before the effect $EFFECTS_KILL. An effect is what others can see or what makes others wait: a lock, a file that
+// before the effect $EFFECTS_KILL, or before the one that follows the first in whose line $EFFECTS_KILL_AFTER is.
+// An effect is what others can see or what makes others wait: a lock, a file that
 // is renamed or removed, a write to xenstore and the end of a transaction, a connection, a line or a descriptor
 // sent to QEMU, a hypercall of libxenctrl that changes a domain, a signal to another process.
 // xl's children (the one that ends a domain, for instance) count on in the same row, and end with it.
@@ -28,6 +29,7 @@ static struct shared {
 } *shared;
 static int log_file = -1;
 static int kill_at;
+static const char *kill_after;
 
 #define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #name)
 
@@ -41,6 +43,7 @@ __attribute__((constructor)) static void begin(void)
     log_file = fcntl(file, F_DUPFD_CLOEXEC, 300);  // out of the way of what xl counts on
     close(file);
     kill_at = at ? atoi(at) : 0;
+    kill_after = getenv("EFFECTS_KILL_AFTER");
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) abort();
     shared->xl = getpid();
@@ -51,7 +54,7 @@ __attribute__((format(printf, 1, 2))) static void effect(const char *format, ...
     if (!shared) return;
     const int saved = errno;
     const int number = __atomic_add_fetch(&shared->count, 1, __ATOMIC_SEQ_CST);
-    char text[500];
+    char text[500] = "";
     int size = snprintf(text, 40, "%d ", number);
     va_list arguments;
     va_start(arguments, format);
@@ -67,6 +70,7 @@ __attribute__((format(printf, 1, 2))) static void effect(const char *format, ...
         kill(getpid(), SIGKILL);
         for (;;) pause();
     }
+    if (kill_after && !kill_at && strstr(text, kill_after)) kill_at = number + 1;
     errno = saved;
 }
 

@@ -22,6 +22,8 @@ chmod +x /root/j/*
 rm -rf /root/store
 /root/j/xlstore --store /root/store init
 '''
+# libxl's numbers of the disks that the cases have.
+VBD = {'hda': 768, 'hdc': 5632, 'xvda': 51712, 'xvdb': 51728}
 COPY = 'rm -f /share/db/*; cp /root/store/store.db* /share/db/\n'
 
 
@@ -85,6 +87,8 @@ class Judge:
                 found.append(f'drive hdc holds {medium!r}, its entry names {named!r}')
         found += [f'xenstore has USB controller {number}' for number in sorted(self.seen.controllers())
                   if not self.covered('usbctrls', number)]
+        found += [f'xenstore has disk {number}' for number in sorted(self.seen.numbers('vbd'))
+                  if not any(number == VBD.get(key) for key, state, _ in self.names('disks') if state != 'stale')]
         found += [f'xenstore has vif {number}' for number in sorted(self.seen.numbers('vif'))
                   if not self.covered('nics', number)]
         keyboards = [thing.get('devid') for _, state, thing in self.names('vkbs') if state != 'stale']

@@ -52,13 +52,14 @@ class Sight:
 
     @property
     def devices(self):
-        """The ids of what QEMU was given while it ran: those of libxl's command line are drives."""
+        """The ids of what QEMU was given while it ran: those of libxl's command line are drives, and QEMU makes
+        back ends of xenstore's by itself."""
         return {child['name'] for child in self.qemu[0] if child['type'].startswith('child<')
-                and not child['name'].startswith('ide-')}
+                and child['type'] != 'child<xen-backend>' and not child['name'].startswith('ide-')} if self.qemu else set()
 
     @property
     def media(self):
-        return media_of(self.qemu[1], self.qemu[2])
+        return media_of(self.qemu[1], self.qemu[2]) if self.qemu else {}
 
     @property
     def processors(self):
