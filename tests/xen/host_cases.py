@@ -52,7 +52,7 @@ def killed_at_each(bench, command, back, step, judge):
     return f'{len(effects)} effects, {found} of {len(range(1, len(effects) + 1, step))} kills left something'
 
 
-@case(in_share=True)
+@case(in_share=False)
 def libxl_host_is_silent(bench):
     """After ordinary xl commands nothing is told."""
     domid = bench.create('hvm')
