@@ -112,7 +112,9 @@ class Case:
 
     def sh(self, script, place):
         environment = {**self.environment(place), "BIN": str(self.bin), "ROOT": str(ROOT), "DIR": place,
-                       "PATH": f"{self.bin}:{os.environ['PATH']}", "XLSTORE_DIR": place + "/s"}
+                       # This interpreter itself: "python3" may be a script that looks for one first.
+                       "PATH": f"{self.bin}:{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+                       "XLSTORE_DIR": place + "/s"}
         done = subprocess.run(["sh", "-euc", f". {HERE}/lib.sh\n{script}"], cwd=place, env=environment,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
                               check=False)
