@@ -54,9 +54,24 @@ public:
     }
 
 private:
-    // An image that cannot be opened is found out before anything is changed.
+    // The drive as its entry has it: asked before xenstored is, and again under the lock.
+    [[nodiscard]] Result<ThingRow> drive() const
+    {
+        auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
+        if (!entry || entry->primary != "xenstore")
+            return Error(Errc::not_found, "there is no such entry of xenstore's",
+                         "'xlstore things DOM' shows what it has");
+        if (json_get_integer(entry->json, "is_cdrom").value_or(0) == 0)
+            return Error(Errc::refused, "it is no CD drive",
+                         "nothing was changed; detach it, and attach it with the other image");
+        return *std::move(entry);
+    }
+
+    // What is wrong with the request, or an image that cannot be opened, is found out before
+    // anything is changed.
     Task<Result<void>> prepare()
     {
+        if (auto there = drive(); !there) co_return std::move(there).error();
         if (work_.request.kind != Request::Kind::insert) co_return Result<void>();
         const std::string& file = work_.request.text;
         if (!is_utf8(file) || file.find('\0') != std::string::npos || !file.starts_with('/'))
@@ -74,13 +89,8 @@ private:
     {
         auto same = co_await check_domain(client, work_.domain, held);
         if (!same) co_return same;
-        const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        if (!entry || entry->primary != "xenstore")
-            co_return Error(Errc::not_found, "there is no such entry of xenstore's",
-                            "'xlstore things DOM' shows what it has");
-        if (json_get_integer(entry->json, "is_cdrom").value_or(0) == 0)
-            co_return Error(Errc::refused, "it is no CD drive",
-                            "nothing was changed; detach it, and attach it with the other image");
+        auto entry = drive();
+        if (!entry) co_return std::move(entry).error();
         if (entry->state != "present")
             co_return Error(Errc::refused, "its entry is " + entry->state + ", not present",
                             "nothing was changed; attach the drive anew, or see xlfsck");
