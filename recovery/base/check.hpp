@@ -60,6 +60,9 @@ struct Options {
     Mode mode = Mode::preen;
     std::optional<DomainId> only;                                       ///< this domain alone
     std::chrono::milliseconds timeout_each = std::chrono::seconds(10);  ///< for each domain
+    /// Every page of the database is read, which takes seconds where history is long. Without it
+    /// damage is found where it is met.
+    bool every_page = true;
     bool whole = false;    ///< what follows from what was checked is checked, too
     bool rebuild = false;  ///< rows for QEMUs that no row knows, and a database if there is none
     std::string userdata = "/var/lib/xen";  ///< where libxl keeps its documents, for that

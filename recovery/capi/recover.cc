@@ -50,7 +50,7 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     auto options = taken(given, xlstore_recover_options XLSTORE_RECOVER_OPTIONS_INIT, "options");
     if (!options) return options.error();
     const auto& o = *options;
-    if ((o.flags & ~(XLSTORE_RECOVER_EVICT | XLSTORE_RECOVER_WHOLE)) != 0)
+    if ((o.flags & ~(XLSTORE_RECOVER_EVICT | XLSTORE_RECOVER_WHOLE | XLSTORE_RECOVER_PAGES)) != 0)
         return Error(Errc::invalid, "options: flags has bits that are none of XLSTORE_RECOVER_");
     recovery::Options how;
     switch (o.mode) {
@@ -73,6 +73,7 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
     }
     how.evict = (o.flags & XLSTORE_RECOVER_EVICT) != 0;
     how.whole = (o.flags & XLSTORE_RECOVER_WHOLE) != 0;
+    how.every_page = (o.flags & XLSTORE_RECOVER_PAGES) != 0;
     // No unattended run takes a device from a guest.
     if (how.evict && how.mode == recovery::Mode::preen)
         return Error(Errc::invalid, "options: evicting takes things out of a running guest",

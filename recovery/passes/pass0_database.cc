@@ -214,7 +214,7 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
     Db& db = store.db();
     try {
         const bool waits = check.looking_only() || check.options().mode == Mode::preen;
-        auto damage = integrity_of(db);
+        auto damage = check.options().every_page ? integrity_of(db) : Integrity{};
         if (!damage.lines.empty() && damage.indexes_alone) {
             const Subject about{"store.db", damage.lines};
             if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};

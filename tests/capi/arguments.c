@@ -454,7 +454,7 @@ void check_arguments(struct world* world)
         options.domain = none;
         STATUS(xlstore_recover(s, &options, &r), XLSTORE_E_NOT_FOUND);
         options.domain = NULL;
-        options.flags = 4;
+        options.flags = 8;
         INVALID(xlstore_recover(s, &options, &r));
         options.mode = XLSTORE_RECOVER_PREEN; /* and no person who says yes */
         options.flags = XLSTORE_RECOVER_EVICT;

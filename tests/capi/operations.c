@@ -532,7 +532,7 @@ void check_recovery(struct world* world)
     xlstore_string_free(text);
     options.domain = NULL;
     options.mode = XLSTORE_RECOVER_YES;
-    options.flags = XLSTORE_RECOVER_EVICT | XLSTORE_RECOVER_WHOLE;
+    options.flags = XLSTORE_RECOVER_EVICT | XLSTORE_RECOVER_WHOLE | XLSTORE_RECOVER_PAGES;
     status = xlstore_recover(s, &options, NULL);
     CHECK(status == XLSTORE_OK || status == XLSTORE_E_IN_DOUBT);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // xlfsck and `xlstore recover` beside the living, with the real commands.
-#include <algorithm>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <sstream>
 
+#include "recovery/runs/recover.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore::test {
@@ -236,6 +238,42 @@ TEST_F(RecoveryTest, SecondRunFindsNothing)
     EXPECT_TRUE(store_and_qemu_agree(store_.path(), domain.judge()));
     EXPECT_EQ(cell("SELECT state FROM thing WHERE key = 'tab'"), "present");
     EXPECT_EQ(domain.medium(), domain.image('a'));
+}
+
+// R20: an embedder's loop is not kept by the reading of a long history.
+TEST_F(RecoveryTest, EveryPageIsReadOnlyWhereThatIsAskedFor)
+{
+    // An index that was made for other columns, which no query of recovery meets.
+    const auto as_made = [this](const char* columns) {
+        sqlite3* db = nullptr;
+        ASSERT_EQ(sqlite3_open((store_.path() + "/store.db").c_str(), &db), SQLITE_OK);
+        const std::string sql = std::string("PRAGMA writable_schema = ON; UPDATE sqlite_schema ") +
+                                "SET sql = 'CREATE INDEX history_domain ON history (" + columns +
+                                ")' WHERE name = 'history_domain'";
+        EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+        sqlite3_close(db);
+    };
+    const ScratchDomain domain(store_);
+    as_made("domid");
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open((store_.path() + "/store.db").c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, "REINDEX history_domain", nullptr, nullptr, nullptr), SQLITE_OK);
+    sqlite3_close(db);
+    as_made("domain");
+
+    const auto store = store_.open();
+    for (const bool every_page : {false, true}) {
+        recovery::Options options;
+        options.mode = recovery::Mode::look;
+        options.every_page = every_page;
+        bool told = false;
+        options.found = [&](const recovery::Finding& finding) {
+            told = told || finding.code == recovery::Code::index_damaged;
+        };
+        ASSERT_TRUE(store->loop().wait_for(recovery::recover(*store, options)));
+        EXPECT_EQ(told, every_page);
+    }
+    EXPECT_TRUE(ended(fsck({"-y"}), 1));
 }
 
 // A crash of recovery itself, at each of its commits, changes nothing about the end.

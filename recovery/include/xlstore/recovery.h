@@ -27,6 +27,9 @@ extern "C" {
 #define XLSTORE_RECOVER_EVICT 1U
 /* What follows from what was checked is checked, too. */
 #define XLSTORE_RECOVER_WHOLE 2U
+/* Every page of the database is read first, at one go: the loop is kept for 0.5 s for each 100 000
+ * lines of history. Without it damage is told where it is met, and xlfsck(8) looks for it. */
+#define XLSTORE_RECOVER_PAGES 4U
 
 /* Bits of "fsck_status", as in fsck(8). */
 #define XLSTORE_FSCK_CORRECTED 1 /* something was corrected */
@@ -70,7 +73,7 @@ typedef struct xlstore_recover_options {
     int32_t mode;          /* XLSTORE_RECOVER_...; 0: preen */
     const char* domain;    /* NULL: all, sessions and database included */
     uint32_t timeout_ms;   /* for each domain; 0: 10 s */
-    uint32_t flags;        /* XLSTORE_RECOVER_EVICT, XLSTORE_RECOVER_WHOLE */
+    uint32_t flags;        /* XLSTORE_RECOVER_EVICT, _WHOLE, _PAGES */
     xlstore_found found;   /* each of the three may be NULL, but answer in XLSTORE_RECOVER_ASK */
     xlstore_answer answer;
     xlstore_progress progress;
