@@ -55,9 +55,9 @@ struct XenstoreWork {
     bool never_ran = false;        ///< a detach of what was attached, and its script did not begin
 };
 
-/// Runs what comes behind the entry's commit: an exception there proves nothing (R18). Error then:
-/// that of `doubt`, which gets its words.
-Task<Result<Done>> behind_the_commit(const std::function<Task<Result<Done>>()>& rest,
+/// Runs what comes behind the entry's commit: an exception there proves nothing (R18), and neither
+/// does a caller that cancels. Error then: that of `doubt`, which gets its words.
+Task<Result<Done>> behind_the_commit(Store& store, const std::function<Task<Result<Done>>()>& rest,
                                      const std::function<Error(const std::string&)>& doubt);
 
 }  // namespace xlstore

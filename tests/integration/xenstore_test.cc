@@ -5,6 +5,8 @@
 
 #include <memory>
 
+#include "store/core/domain.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scratch_xenstored.hpp"
 #include "tests/support/stopping.hpp"
@@ -104,6 +106,33 @@ const Case kCases[] = {
      "console/7/1"},
     {"usbctrls", R"({"type":"qusb","ports":2})", "0", "vusb/0", "qusb/7/0"},
 };
+
+// R18. The writer lock keeps it from its commit until xenstored is stopped.
+TEST_F(XenstoreTest, AttachThatIsCancelledBehindItsCommitIsInDoubt)
+{
+    auto store = store_.open();
+    auto other = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    auto held = *other->locks().try_acquire(LockKind::writer, 0);
+    ASSERT_TRUE(held);
+    {
+        auto task = attach(*store, domain, "nics", kNic, Clock::now() + std::chrono::seconds(60));
+        task.start();
+        for (const auto until = Clock::now() + std::chrono::seconds(1); Clock::now() < until;)
+            store->loop().dispatch();
+        daemon_->stop();
+        held.reset();
+        while (!task.done() && entries().empty())
+            store->loop().dispatch();
+        EXPECT_FALSE(task.done());
+    }
+    daemon_->resume();
+    const auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::in_doubt) << answer->message;
+    EXPECT_TRUE(contains(answer->message, "cancelled"));
+    EXPECT_EQ(entries(), "nics/0 present") << "the entry comes first";
+}
 
 TEST_F(XenstoreTest, EachClassIsAttachedAndDetached)
 {
