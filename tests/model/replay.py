@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 
-from check import COMPILER
+sys.dont_write_bytecode = True
+from check import COMPILER  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = 77
