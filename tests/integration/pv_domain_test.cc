@@ -13,15 +13,20 @@ class PvDomainTest : public testing::Test {
 protected:
     PvDomainTest() : material_(store_.directory(), 7, "pv") {}
 
-    Ran xl(const Words& words) { return xlstore(store_.path(), words); }
+    Ran xl(const Words& words, const Environment& environment = {})
+    {
+        return xlstore(store_.path(), words, environment);
+    }
     std::string cell(const std::string& query) { return sql(store_.path(), query); }
     /// A document of that type with what `xl` writes for the devices that differ by it.
     void write_document(const std::string& type)
     {
         write_file(material_.document,
                    R"({"c_info":{"type":")" + type + R"(","name":"pv","uuid":")" + material_.uuid +
-                       R"("},"b_info":{"type.)" + type + R"(":{}},"disks":[{"pdev_path":"/a",)"
-                       R"("vdev":"xvda"},{"pdev_path":")" + material_.images.at('a') +
+                       R"("},"b_info":{"type.)" + type +
+                       R"(":{}},"disks":[{"pdev_path":"/a",)"
+                       R"("vdev":"xvda"},{"pdev_path":")" +
+                       material_.images.at('a') +
                        R"(","vdev":"hdc","format":"raw","removable":1,"is_cdrom":1}],"pcidevs":)"
                        R"([{"bus":3}],"usbctrls":[{"devid":0}],"usbdevs":[{"ctrl":0,"port":1,)"
                        R"("type.hostdev":{"hostbus":1,"hostaddr":2}}]})");
@@ -29,9 +34,10 @@ protected:
     /// The entries that are where they are not expected, or stale: "": none.
     std::string entries(const std::string& where)
     {
-        return cell("SELECT group_concat(class || '/' || key || ' ' || primary_at || ' ' || state) "
-                    "FROM thing WHERE " +
-                    where);
+        return cell(
+            "SELECT group_concat(class || '/' || key || ' ' || primary_at || ' ' || state) "
+            "FROM thing WHERE " +
+            where);
     }
     void start_and_register()
     {
@@ -75,19 +81,31 @@ TEST_F(PvDomainTest, NothingOfTheDocumentIsAttachedToItsQemu)
     ASSERT_TRUE(ended(xl({"import", "7", material_.document}), 0));
     start_and_register();
     const auto rows = dump(store_.path());
-    const Words attempts[] = {
-        {"insert", "7", "hdc", material_.images.at('b')},
-        {"eject", "7", "hdc"},
-        {"attach", "7", "usbctrls", R"({"type":"devicemodel","devid":1,"version":2,"ports":6})"},
-        {"attach", "7", "usbdevs",
-         R"({"ctrl":0,"port":2,"type.hostdev":{"hostbus":1,"hostaddr":3}})"},
+    // What is xenstore's goes there, and there is none here; what is QEMU's alone is refused.
+    const struct {
+        Words words;
+        const char* code;
+        const char* said;
+    } attempts[] = {
+        {{"insert", "7", "hdc", material_.images.at('b')}, "io", "could not look into xenstore"},
+        {{"eject", "7", "hdc"}, "io", "could not look into xenstore"},
+        {{"attach", "7", "usbctrls", R"({"type":"devicemodel","devid":1,"version":2,"ports":6})"},
+         "refused",
+         "the domain is pvh"},
+        {{"attach", "7", "usbdevs",
+          R"({"ctrl":0,"port":2,"type.hostdev":{"hostbus":99,"hostaddr":127}})"},
+         "refused",
+         "the host shows no USB device"},
     };
-    for (Words words : attempts) {
+    const Environment without_xenstored = {
+        {"XENSTORED_PATH", std::string(store_.directory() / "none")}};
+    for (const auto& one : attempts) {
+        Words words = one.words;
         words.insert(words.begin(), "--json");
-        const Ran ran = xl(words);
+        const Ran ran = xl(words, without_xenstored);
         EXPECT_TRUE(ended(ran, 1));
-        EXPECT_EQ(json_at(ran.out, "$.error.code"), "refused") << ran.out;
-        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "the domain is pvh"));
+        EXPECT_EQ(json_at(ran.out, "$.error.code"), one.code) << ran.out;
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), one.said));
     }
     EXPECT_EQ(dump(store_.path()), rows);
     EXPECT_EQ(state_of(material_.judge), before_);
@@ -104,8 +122,7 @@ TEST_F(PvDomainTest, TheSameDocumentOfAnHvmDomainIsQemus)
 
     EXPECT_EQ(entries("class = 'usbctrls'"), "usbctrls/0 qemu present")
         << "the controller without a type is the one that QEMU has";
-    EXPECT_EQ(entries("state = 'stale'"),
-              "pcidevs/0000:03:00.0 qemu stale,usbdevs/0.1 qemu stale");
+    EXPECT_EQ(entries("state = 'stale'"), "pcidevs/0000:03:00.0 qemu stale,usbdevs/0.1 qemu stale");
     EXPECT_TRUE(contains(registered_.err, R"(QEMU has no device "pci-pt-03_00.0")"));
     EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n", "-f", "-v"}), 0));
     // R18: the controller that `xl` wrote without a type can be taken out and put in again.
