@@ -241,7 +241,7 @@ private:
             reached.emplace(co_await Reached::reach(check, store_, *row));
             seen = co_await pass5_primaries(check, store_, *row, *reached);
         }
-        co_await pass5_xenstore(check, store_, *row, nullptr, seen);
+        co_await pass5_xenstore(check, store_, *row, nullptr, reached ? &*reached : nullptr, seen);
         Result<void> written;
         if (!request_.looking_only) written = co_await write_document(*row);
         const bool blind = (check.so_far().exit_bits & static_cast<unsigned>(Exit::blind)) != 0;

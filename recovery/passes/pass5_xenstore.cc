@@ -47,11 +47,13 @@ using xenstore::Tree;
 class XenstoreCheck {
 public:
     XenstoreCheck(Check& check, Store& store, const DomainRow& domain, UndoRecorder* undo,
-                  bool qemu_was_seen, xenstore::Client& client, Deadline until)
+                  bool qemu_was_seen, bool holds_slow_lock, xenstore::Client& client,
+                  Deadline until)
         : check_(check),
           store_(store),
           domain_(domain),
           undo_(undo),
+          holds_slow_lock_(holds_slow_lock),
           client_(client),
           deadline_(until - check.asked_for())
     {
@@ -187,11 +189,15 @@ private:
     Task<Result<void>> run_script_of(const XenstoreFinding& finding)
     {
         if (!finding.script) co_return Result<void>();
-        auto slow = store_.try_slow_lock(domain_.id, "recover");
-        if (!slow) co_return std::move(slow).error();
-        if (!*slow)
-            co_return Error(Errc::busy, "another process is at work on the domain",
-                            "run xlfsck again");
+        std::optional<SlowHold> slow;
+        if (!holds_slow_lock_) {
+            auto taken = store_.try_slow_lock(domain_.id, "recover");
+            if (!taken) co_return std::move(taken).error();
+            if (!*taken)
+                co_return Error(Errc::busy, "another process is at work on the domain",
+                                "run xlfsck again");
+            slow = *std::move(taken);
+        }
         auto again = co_await look_under_lock();
         if (!again) co_return std::move(again).error();
         if (std::ranges::none_of(*again, [&](const XenstoreFinding& one) {
@@ -447,6 +453,7 @@ private:
     Store& store_;
     const DomainRow& domain_;
     UndoRecorder* undo_;
+    const bool holds_slow_lock_;  // for its QEMU
     xenstore::Client& client_;
     Deadline deadline_;
     XenstoreSurvey survey_;
@@ -502,7 +509,7 @@ void note_xenstore_absent(Check& check, Store& store)
 }
 
 Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
-                          bool qemu_was_seen)
+                          Reached* reached, bool qemu_was_seen)
 {
     if (!has_host_xenstore()) co_return;
     const Deadline until = check.deadline();
@@ -527,7 +534,9 @@ Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoReco
         if (!there) looked = there.error();
     }
     if (looked) {
-        XenstoreCheck domain_check(check, store, domain, undo, qemu_was_seen, *client, until);
+        const bool holds_slow_lock = reached && reached->engine();
+        XenstoreCheck domain_check(check, store, domain, undo, qemu_was_seen, holds_slow_lock,
+                                   *client, until);
         looked = co_await domain_check.run();
     }
     if (looked || !needs_xenstore(store, domain)) co_return;

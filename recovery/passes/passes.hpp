@@ -34,9 +34,10 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
 Task<bool> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
 /// What xenstore has of a running domain, with a QEMU or without. Where no xenstored listens
 /// nothing is looked for, and nothing is said but by note_xenstore_absent(), once a run. `undo`:
-/// nullptr when nothing is written.
+/// nullptr when nothing is written. `reached`: the domain's QEMU, for as long as this lasts; nullptr
+/// where there is none.
 Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
-                          bool qemu_was_seen);
+                          Reached* reached, bool qemu_was_seen);
 void note_xenstore_absent(Check& check, Store& store);
 /// Rows of sessions whose processes are gone. Of the whole store, as all that follow.
 Task<void> pass2_sessions(Check& check, Store& store);

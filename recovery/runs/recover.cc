@@ -30,14 +30,14 @@ Task<void> primaries(Check& check, Store& store, DomainRow domain, UndoRecorder*
     if (!row || row->state != DomainState::running) co_return;
     // Dead or unseen: pass 3 has spoken of it.
     if (!row->registration || life_of(row->registration->qemu) != Life::alive) {
-        co_await pass5_xenstore(check, store, *row, undo, false);
+        co_await pass5_xenstore(check, store, *row, undo, nullptr, false);
         co_return;
     }
     // Its slow lock is held to the end: what xenstore says of QEMU's things follows from QEMU.
     auto reached = co_await Reached::reach(check, store, *row);
     co_await pass4_intents(check, store, *row, reached);
     const bool seen = co_await pass5_primaries(check, store, *row, reached);
-    co_await pass5_xenstore(check, store, *row, undo, seen);
+    co_await pass5_xenstore(check, store, *row, undo, &reached, seen);
 }
 
 // What breaks at one domain (a full disk at its settle) is said of that one, and keeps no other
