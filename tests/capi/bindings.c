@@ -212,8 +212,43 @@ static void check_changes(struct world* world)
     }
 }
 
+/* libxl's files, below a root that has none yet. */
+static void check_bridge(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_result* r = NULL;
+    char path[256];
+    char* text = NULL;
+    char written[8192];
+    size_t length;
+    FILE* file;
+    char command[160];
+    snprintf(command, sizeof command, "mkdir -p %s/var/lib/xen", world->directory);
+    CHECK(system(command) == 0);
+    INVALID(xlstore_bridge(s, 7, NULL, world->directory, NULL, NULL));
+    OK(xlstore_bridge(s, XLSTORE_BRIDGE_WRITE, "domid:8", world->directory, NULL, NULL));
+    OK(xlstore_find(s, "domid:8", &info));
+    snprintf(path, sizeof path, "%s/var/lib/xen/userdata-d.8.%s.libxl-json", world->directory,
+             info.uuid);
+    file = fopen(path, "r");
+    CHECK(file != NULL);
+    if (!file) return;
+    length = fread(written, 1, sizeof written, file);
+    fclose(file);
+    OK(xlstore_document(s, "domid:8", &text, NULL));
+    /* libxl's ends in a NUL, which the file has, too. */
+    CHECK(length == strlen(text) + 1 && memcmp(written, text, length) == 0);
+    xlstore_string_free(text);
+    OK(xlstore_bridge(s, XLSTORE_BRIDGE_STATUS, "domid:8", world->directory, NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), "\"differences\":[]") != NULL);
+    xlstore_result_free(r);
+    OK(xlstore_bridge(s, XLSTORE_BRIDGE_SYNC, "domid:8", world->directory, NULL, NULL));
+}
+
 void check_bindings(struct world* world)
 {
+    check_bridge(world);
     check_structs();
     check_rows(world);
     check_open_intent(world);
