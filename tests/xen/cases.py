@@ -46,8 +46,9 @@ class Bench:
         self.run(f'{by} create -q /srv/{config}.cfg')
         return int(self.run(f'xl domid {config}'))
 
-    def destroy_all(self):
-        self.run("for domid in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $domid; done")
+    def destroy_all(self, by='xl'):
+        """Under the journal (xlj) the store hears of it: a row that lives keeps its name from the next domain."""
+        self.run(f"for domid in $(xl list | awk 'NR > 2 {{ print $2 }}'); do {by} destroy $domid; done")
 
     def last_domid(self):
         """The newest guest that the hypervisor has; None: it has none."""
@@ -222,9 +223,9 @@ def sweep(bench, name):
             killed_at(bench, domid, command.format(domid), [word.format(domid) for word in undo], some)
             kills += len(some)
             point += 12 * STEP
-            bench.destroy_all()
+            bench.destroy_all(by='xlj')
     finally:
-        bench.destroy_all()
+        bench.destroy_all(by='xlj')
     return f'{kills} kills at {count} effects, 0 violations'
 
 
