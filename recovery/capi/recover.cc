@@ -124,5 +124,6 @@ int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_option
 
 void xlstore_recover_options_init(xlstore_recover_options* options, size_t size)
 {
-    init(options, size, xlstore_recover_options XLSTORE_RECOVER_OPTIONS_INIT);
+    static constexpr xlstore_recover_options standard = XLSTORE_RECOVER_OPTIONS_INIT;
+    init(options, size, standard);
 }

@@ -84,5 +84,6 @@ int32_t xlstore_restore(const char* directory, const char* file,
 
 void xlstore_restore_options_init(xlstore_restore_options* options, size_t size)
 {
-    init(options, size, xlstore_restore_options XLSTORE_RESTORE_OPTIONS_INIT);
+    static constexpr xlstore_restore_options standard = XLSTORE_RESTORE_OPTIONS_INIT;
+    init(options, size, standard);
 }

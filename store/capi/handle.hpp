@@ -191,13 +191,15 @@ Result<void> give(T* out, T value, const char* what, std::size_t least = sizeof(
 }
 
 /// A struct of the caller's as its _INIT has it, as far as the caller knows it: `size` bytes.
+/// REQUIRES that `standard` has static storage: what lies between its members is zero then, which a
+/// later release may make a member of.
 template <class T>
-void init(T* to, std::size_t size, T standard) noexcept
+void init(T* to, std::size_t size, const T& standard) noexcept
 {
     if (!to || size < sizeof standard.struct_size) return;
     std::memset(static_cast<void*>(to), 0, size);
-    standard.struct_size = static_cast<std::uint32_t>(size);
     std::memcpy(static_cast<void*>(to), &standard, std::min(size, sizeof standard));
+    to->struct_size = static_cast<std::uint32_t>(size);
 }
 
 /// With XLSTORE_TRY: now. Error invalid: it has flags that this call does not take.

@@ -15,7 +15,7 @@
 /* Each is as its _INIT has it, and no byte behind `size` is touched. */
 #define SAME_AS(type, init, function)                                         \
     do {                                                                      \
-        type wanted = init;                                                   \
+        static const type wanted = init; /* zero between its members */       \
         unsigned char bytes[sizeof(type) + 8];                                \
         memset(bytes, 0xa5, sizeof bytes);                                    \
         function((type*)bytes, sizeof(type));                                 \
