@@ -2,10 +2,13 @@
 // One operation on a thing whose primary is xenstore. Its thing lock is the fast lock (R3), and it
 // has no intent: the entry is the record.
 //
-//   attach   fast lock { the device is not there -> entry, committed
-//                        -> its nodes, one transaction }
+//   attach   slow lock, if a hotplug script is to run {
+//              fast lock { the device is not there -> entry, committed
+//                          -> its nodes, one transaction }
+//              the back end is set up (state 2) -> the script }
 //   detach   fast lock { entry 'removing', committed -> online 0, state 5 }
 //            the back end closes (state 6), or goes; without a lock, until the deadline
+//            slow lock { the script, if there is one }
 //            fast lock { its nodes, one transaction -> the entry goes }
 //
 // So nothing is in xenstore without an entry (R1, R4, R5), wherever the process dies. A transaction

@@ -208,7 +208,8 @@ typedef struct xlstore_op xlstore_op;
 /* Ends an operation now; its callback comes with the next xlstore_dispatch(). Before its first
  * commit: XLSTORE_E_CANCELLED, and nothing has changed. After it: XLSTORE_E_IN_DOUBT with the
  * number of the intent, which stays open for the next operation on that thing, or for recovery; of
- * a creation, a soft reset or a destruction XLSTORE_E_UNFINISHED; of a recovery
+ * a thing of xenstore, which has no intent, XLSTORE_E_IN_DOUBT without a number (0), and its entry
+ * stays for the same two; of a creation, a soft reset or a destruction XLSTORE_E_UNFINISHED; of a recovery
  * XLSTORE_E_CANCELLED, and what it repaired stays repaired. One that has ended by itself keeps its
  * own result. Waits for nothing. NULL does nothing. */
 void xlstore_op_cancel(xlstore_op* op);
@@ -224,7 +225,8 @@ typedef struct xlstore_call {
                                   NULL: "document" */
     const char* things; /* what xlstore_outgoing_domain() gave with a document, for xlstore_create,
                            xlstore_import and xlstore_creation_begin; NULL: nothing. The text is
-                           copied. Since 0.2; a call made for 0.1 ends before it */
+                           copied. Not in the struct of release 0.1, which ends before it: this
+                           and what follows is read only if struct_size says so */
     uint32_t flags;            /* XLSTORE_FORCE, XLSTORE_WAIT_FOR_GUEST, XLSTORE_TRY, where a call
                                   has them */
     const char* places; /* of xlstore_settle() with XLSTORE_SEEN_AFTER of an add: where QEMU put its
@@ -243,8 +245,8 @@ void xlstore_call_init(xlstore_call* call, size_t size);
 
 /* Adds the thing `json`, of `device_class` (an array of the document, or "qemu", "vcpus"), to a
  * running domain. Result: {"result","intent","evidence"}. A thing of xenstore has no intent: there
- * is no "intent" in its result, and no number where it is in doubt. Errors: all but cancelled and
- * conflict; io: xenstored could not be asked. */
+ * is no "intent" in its result, and no number where it is in doubt. Errors: all but conflict,
+ * cancelled only of the call with _start; io: xenstored could not be asked. */
 int32_t xlstore_attach(xlstore_store* store, const char* domain, const char* device_class,
                        const char* json, const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const char* device_class,
