@@ -32,9 +32,12 @@ constexpr std::size_t kIndexMost = std::size_t{64} << 20;
 
 Error not_kept(const std::string& path, int number)
 {
+    const bool full = number == ENOSPC || number == EDQUOT;
     return Error(Errc::io,
                  "cannot keep what would be replaced: " + path + ": " + errno_text(number),
-                 "nothing was changed; make room there, or name another --root");
+                 full ? "this was not repaired; free space there, then run xlfsck again"
+                      : "this was not repaired; it has to be possible to write there, then run "
+                        "xlfsck again");
 }
 
 Result<void> write_synced(const std::string& path, int flags, const std::string& bytes)

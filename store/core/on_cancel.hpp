@@ -40,8 +40,8 @@ private:
 
 /// Runs `work`. If it is cancelled, the store is left `say()`, an Error. It is called when the
 /// frames of `work` are gone, with all that they had; what `say` itself captured has to be there
-/// still. What it throws is dropped, and the answer is `code` without words. Of several in one another the outermost has the last word. Nothing is said of a
-/// task that was never started.
+/// still. What it throws is dropped, and the answer is `code` without words. Of several in one
+/// another the outermost has the last word. Nothing is said of a task that was never started.
 template <class T, class Say>
 Task<T> or_when_cancelled(Store& store, Errc code, Say say, Task<T> work)
 {

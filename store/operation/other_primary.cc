@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Two things have a second primary. A PCI device: its node of ownership in xenstore comes before
-// QEMU, its assignment after it, both as steps of the plan (undone if a later one fails); both are
-// taken back by follow_image() once QEMU has let go of the device. A CD
-// drive: its nodes in xenstore are emptied by a step behind QEMU's eject, and say what the image is
-// by follow_image(). That is called before each commit that closes an intent, by the operation and
-// by recovery; it looks before it writes, and done twice it is done once.
+// Three kinds of things have a part that is not QEMU's:
+//
+//   a PCI device    its node of ownership in xenstore comes before QEMU, its assignment after it,
+//                   both as steps of the plan (undone if a later one fails); follow_image() takes
+//                   both back once QEMU has let go of the device, and keeps libxl's list
+//   a CD drive      a step behind QEMU's eject empties its nodes in xenstore; follow_image()
+//                   writes into them what the image is
+//   a USB controller, a USB device, a vcpu   follow_image() alone writes libxl's nodes of them
+//
+// follow_image() is called before each commit that closes an intent, by the operation and by
+// recovery; it looks before it writes, and done twice it is done once.
 #include "store/operation/other_primary.hpp"
 
 #include <algorithm>
