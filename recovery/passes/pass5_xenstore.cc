@@ -204,11 +204,6 @@ private:
                 return is_same(one, finding) && one.script;
             }))
             co_return changed_meanwhile();
-        if (const auto pid = find_program(script_mark(*finding.script), finding.script->script))
-            co_return Error(Errc::busy,
-                            "its script runs yet, started by a process that is gone (pid " +
-                                std::to_string(*pid) + ")",
-                            "wait for it, then run xlfsck again");
         auto ran = co_await run_script(store_, client_, *finding.script, finding.script_action,
                                        Clock::now() + kScriptTime);
         if (!ran) co_return std::move(ran).error();

@@ -34,8 +34,8 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
 Task<bool> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached& reached);
 /// What xenstore has of a running domain, with a QEMU or without. Where no xenstored listens
 /// nothing is looked for, and nothing is said but by note_xenstore_absent(), once a run. `undo`:
-/// nullptr when nothing is written. `reached`: the domain's QEMU, for as long as this lasts; nullptr
-/// where there is none.
+/// nullptr when nothing is written. `reached`: the domain's QEMU, for as long as this lasts;
+/// nullptr where there is none.
 Task<void> pass5_xenstore(Check& check, Store& store, DomainRow domain, UndoRecorder* undo,
                           Reached* reached, bool qemu_was_seen);
 void note_xenstore_absent(Check& check, Store& store);

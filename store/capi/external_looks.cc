@@ -152,10 +152,10 @@ Work settle_by_look(std::shared_ptr<Held> held, std::vector<CarriedOut> done,
 {
     auto lent = co_await borrow(std::move(held), until);
     if (!lent) co_return std::move(lent).error();
-    auto looked = co_await look_and_settle(***lent, std::move(done), until);
-    if (!looked) co_return std::move(looked).error();
+    std::vector<LookedAt> looked_at;
+    auto looked = co_await look_and_settle(***lent, std::move(done), looked_at, until);
     std::optional<Error> open;
-    for (const auto& one : *looked) {
+    for (const auto& one : looked_at) {
         (given++)->seen = seen_of(one.image);
         if (one.image || open) continue;
         open = Error(Errc::in_doubt,
@@ -164,6 +164,7 @@ Work settle_by_look(std::shared_ptr<Held> held, std::vector<CarriedOut> done,
                      "wait for it ('xlstore wait'), or leave it to recovery");
         open->intent = value_of(one.intent);
     }
+    if (!looked) co_return std::move(looked).error();
     if (open) co_return *std::move(open);
     co_return Answer{};
 }

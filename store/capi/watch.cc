@@ -74,8 +74,9 @@ public:
 
     void deliver() override
     {
-        if (over_ || !std::exchange(due_, false)) return;
-        const auto lines = read_lines();
+        if (over_ || !due_) return;
+        const auto lines = read_lines();  // what it throws leaves them due
+        due_ = false;
         for (const auto& line : lines) {
             if (over_ || state_.closed) return;
             last_ = line.change.line;

@@ -260,6 +260,9 @@ Task<Outcome> Engine::conclude(OpenIntents& open, PlanResult result, Deadline un
     const bool waits = !found.asked.empty();
     std::string evidence = found.reason;
     if (result.progress.refused()) evidence = result.progress.why + "; " + evidence;
+    // Libxl's list says where a PCI device is, too.
+    if (image && open.verb() == Verb::add && *image == Image::after)
+        co_await query_addresses_of(open.intents, until);
     if (image) {
         auto rest = co_await follow_image(store(), domain(), open.intents, *image, Known::by_plan,
                                           settle_deadline(until));
@@ -268,8 +271,6 @@ Task<Outcome> Engine::conclude(OpenIntents& open, PlanResult result, Deadline un
     }
     Result<void> written;
     if (image) {
-        if (open.verb() == Verb::add && *image == Image::after)
-            co_await query_addresses_of(open.intents, until);
         written = co_await journal().settle(hold(), open.intents, *image, evidence,
                                             settle_deadline(until));
     } else {

@@ -190,16 +190,15 @@ Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<In
     co_return ids;
 }
 
-Task<Result<std::vector<LookedAt>>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
-                                                    Deadline until)
+Task<Result<void>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
+                                   std::vector<LookedAt>& looked_at, Deadline until)
 {
-    std::vector<LookedAt> all;
     for (auto& one : done) {
         auto looked = co_await settle_by_look(engine, std::move(one), until);
         if (!looked) co_return std::move(looked).error();
-        all.push_back(*std::move(looked));
+        looked_at.push_back(*std::move(looked));
     }
-    co_return all;
+    co_return Result<void>();
 }
 
 }  // namespace xlstore

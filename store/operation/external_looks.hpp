@@ -47,9 +47,9 @@ struct LookedAt {
 };
 /// Settles each with the image that is seen. One of which nothing is proved, or whose guest has not
 /// let go, stays open, with that in its note. Errors: not_found, invalid (`json` is another
-/// thing's), gone, lost, busy; those before it are settled then.
-Task<Result<std::vector<LookedAt>>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
-                                                    Deadline until);
+/// thing's), gone, lost, busy; those before it are settled then, as `looked_at` says.
+Task<Result<void>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
+                                   std::vector<LookedAt>& looked_at, Deadline until);
 
 }  // namespace xlstore
 

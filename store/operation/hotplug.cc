@@ -74,6 +74,11 @@ Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, Scr
     auto stub = co_await client.read(
         "/local/domain/" + std::to_string(device.domid) + "/image/device-model-domid", 0, until);
     if (!stub) co_return std::move(stub).error();
+    if (const auto pid = find_program(script_mark(device), device.script))
+        co_return Error(Errc::busy,
+                        "its hotplug script runs yet, started by a process that is gone (pid " +
+                            std::to_string(*pid) + ")",
+                        "wait for it, then try again");
     const Deadline end = std::min(until, Clock::now() + kScriptTime);
     for (auto& run : script_runs(device, action, stub->has_value())) {
         SpawnRequest request;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "store/operation/in_xenstore.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "store/base/limits.hpp"
 #include "store/classes/xenstore_device.hpp"
 #include "store/core/domain.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/operation/xenstore_attachment.hpp"
 #include "store/operation/xenstore_medium.hpp"
 #include "store/operation/xenstore_pci.hpp"
@@ -35,6 +37,15 @@ Task<Result<Done>> carry_out(XenstoreWork& work)
     return attaches ? attach_in_xenstore(work) : detach_in_xenstore(work);
 }
 
+// R18: where it was cancelled, or something was thrown, on a way that has no words of its own.
+Error left_behind(const XenstoreWork& work, const std::string& why)
+{
+    if (work.committed.empty())
+        return Error(Errc::cancelled, work.domain.subject() + ": " + why + "; nothing was changed");
+    return work.in_doubt(work.committed + " is not settled in xenstore, and its entry stays: " + why,
+                         "give the command again, or run 'xlfsck -p', which looks there");
+}
+
 }  // namespace
 
 bool is_in_xenstore(Db& db, const DomainRow& domain, const Request& request)
@@ -61,12 +72,17 @@ Task<Result<Done>> perform_in_xenstore(Store& store, DomainRow domain, Request r
 {
     const DomainId id = domain.id;
     XenstoreWork work(store, std::move(domain), std::move(request), until);
+    const auto given_up = [&work] { return left_behind(work, "it was cancelled"); };
+    auto carried = or_when_cancelled(store, Errc::in_doubt, given_up, carry_out(work));
     Result<Done> done = Error(Errc::no_memory, {});
+    std::optional<Error> thrown;
     try {
-        done = co_await carry_out(work);
+        done = co_await std::move(carried);
     } catch (...) {
-        done = caught();  // nothing is committed yet: what comes later has its own answer
+        thrown = caught();
     }
+    if (thrown && !work.committed.empty()) co_return left_behind(work, thrown->message);
+    if (thrown) done = *std::move(thrown);
     if (!done) co_return gone_if_destroyed(store, id, std::move(done).error());
     co_return done;
 }

@@ -63,6 +63,8 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
         std::any_of(steps.begin(), steps.end(),
                     [](const Step& step) { return only_asks_the_guest(step.command); }))
         found.reason += "; whether its guest was asked to let go is not known";
+    if (first.draft.verb == Verb::add && *found.image == Image::after)
+        co_await query_addresses_of(intents, until);
     auto rest = co_await follow_image(store(), domain(), intents, *found.image, Known::by_looking,
                                       settle_deadline(until));
     if (!rest) {
@@ -72,8 +74,6 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
     found.reason += *rest;
     std::string evidence = found.reason;
     if (!first.note.empty()) evidence += " (before: " + first.note + ")";
-    if (first.draft.verb == Verb::add && *found.image == Image::after)
-        co_await query_addresses_of(intents, until);
     auto settled = co_await journal().settle(hold(), std::move(intents), *found.image,
                                              std::move(evidence), settle_deadline(until));
     if (!settled) co_return std::move(settled).error();

@@ -118,7 +118,7 @@ private:
         };
         const std::function<Error(const std::string&)> in_doubt =
             [this](const std::string& why) -> Error { return doubt(why); };
-        co_return co_await behind_the_commit(work_.store, rest, in_doubt);
+        co_return co_await behind_the_commit(rest, in_doubt);
     }
 
     // The nodes are there, and the entry: what is thrown, or goes wrong, takes nothing back by

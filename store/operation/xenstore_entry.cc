@@ -34,6 +34,7 @@ Task<Result<CommittedEntry>> commit_xenstore_entry(XenstoreWork& work, const Fas
             return {};
         });
     if (!committed) co_return std::move(committed).error();
+    work.committed = entry.name.text();
     co_return std::move(entry);
 }
 
@@ -62,7 +63,7 @@ Task<Result<void>> mark_xenstore_entry(XenstoreWork& work, const FastLock& fast,
                                        Deadline held)
 {
     Store& store = work.store;
-    co_return co_await store.with_held_fast_lock(
+    auto marked = co_await store.with_held_fast_lock(
         store.loop(), fast, work.operation(), held,
         [entry, &store](const FastHold& hold) -> Result<void> {
             if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
@@ -72,6 +73,8 @@ Task<Result<void>> mark_xenstore_entry(XenstoreWork& work, const FastLock& fast,
                 .run();
             return {};
         });
+    if (marked) work.committed = work.request.device_class + "/" + work.request.key;
+    co_return marked;
 }
 
 Task<Result<void>> remove_xenstore_entry(XenstoreWork& work, const FastLock& fast, ThingName name)

@@ -50,7 +50,7 @@ public:
         };
         const std::function<Error(const std::string&)> in_doubt =
             [this](const std::string& why) -> Error { return doubt(why); };
-        co_return co_await behind_the_commit(work_.store, rest, in_doubt);
+        co_return co_await behind_the_commit(rest, in_doubt);
     }
 
 private:

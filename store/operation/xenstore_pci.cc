@@ -109,7 +109,7 @@ private:
     {
         const std::function<Error(const std::string&)> in_doubt =
             [this](const std::string& why) -> Error { return doubt(why); };
-        co_return co_await behind_the_commit(work_.store, rest, in_doubt);
+        co_return co_await behind_the_commit(rest, in_doubt);
     }
 
     // What can be found out without a lock.

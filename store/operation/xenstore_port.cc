@@ -56,7 +56,7 @@ public:
         const std::function<Task<Result<Done>>()> rest = [&]() -> Task<Result<Done>> {
             return plug_in(*client, *fast, *entry, held);
         };
-        co_return co_await behind_the_commit(work_.store, rest, doubts());
+        co_return co_await behind_the_commit(rest, doubts());
     }
 
     Task<Result<Done>> detach()
@@ -80,7 +80,7 @@ public:
         const std::function<Task<Result<Done>>()> rest = [&]() -> Task<Result<Done>> {
             return unplug(*client, *fast, has_port, value);
         };
-        co_return co_await behind_the_commit(work_.store, rest, doubts());
+        co_return co_await behind_the_commit(rest, doubts());
     }
 
 private:

@@ -51,13 +51,14 @@ struct XenstoreWork {
     DomainRow domain;
     Request request;
     Deadline until;
+    std::string committed = {};    ///< the thing whose entry this has committed; "": none yet
     bool holds_slow_lock = false;  ///< the caller has the domain's, for the device's script
     bool never_ran = false;        ///< a detach of what was attached, and its script did not begin
 };
 
-/// Runs what comes behind the entry's commit: an exception there proves nothing (R18), and neither
-/// does a caller that cancels. Error then: that of `doubt`, which gets its words.
-Task<Result<Done>> behind_the_commit(Store& store, const std::function<Task<Result<Done>>()>& rest,
+/// Runs what comes behind the entry's commit: an exception there proves nothing (R18). Error then:
+/// that of `doubt`, which gets its words.
+Task<Result<Done>> behind_the_commit(const std::function<Task<Result<Done>>()>& rest,
                                      const std::function<Error(const std::string&)>& doubt);
 
 }  // namespace xlstore

@@ -185,7 +185,7 @@ static void check_changes(struct world* world)
     seen.story[0] = '\0';
     child = fork();
     if (child == 0) {
-        execl("/proc/self/exe", "capi_test", "--remove-60", world->store_path, (char*)NULL);
+        execl(world->program, world->program, "--remove-60", world->store_path, (char*)NULL);
         _exit(127);
     }
     CHECK(waitpid(child, NULL, 0) == child);

@@ -24,6 +24,7 @@ int failures_so_far(void);
 /* A scratch directory; a store in it with domain 7, that has a QEMU, and domain 8, that has none.
  */
 struct world {
+    const char* program; /* this one; under valgrind /proc/self/exe is another */
     char directory[64];
     char store_path[80];
     char image[80]; /* of a CD */

@@ -216,6 +216,7 @@ int main(int argc, char** argv)
     int status = 0;
     pid_t child;
     if (argc == 3 && strcmp(argv[1], "--remove-60") == 0) return remove_60(argv[2]);
+    world.program = argv[0];
     strcpy(world.directory, "/tmp/xc-XXXXXX"); /* short: sockets lie in it */
     if (!mkdtemp(world.directory)) give_up("mkdtemp");
     snprintf(world.store_path, sizeof world.store_path, "%s/s", world.directory);

@@ -108,30 +108,50 @@ const Case kCases[] = {
 };
 
 // R18. The writer lock keeps it from its commit until xenstored is stopped.
-TEST_F(XenstoreTest, AttachThatIsCancelledBehindItsCommitIsInDoubt)
+TEST_F(XenstoreTest, OperationThatIsCancelledBehindItsCommitIsInDoubt)
 {
     auto store = store_.open();
     auto other = store_.open();
     const auto domain = *find_domain(store->db(), "7");
-    auto held = *other->locks().try_acquire(LockKind::writer, 0);
-    ASSERT_TRUE(held);
-    {
-        auto task = attach(*store, domain, "nics", kNic, Clock::now() + std::chrono::seconds(60));
+    const auto cancelled_at = [&](Task<Outcome> task, const std::string& wanted) {
+        auto held = *other->locks().try_acquire(LockKind::writer, 0);
+        EXPECT_TRUE(held);
         task.start();
         for (const auto until = Clock::now() + std::chrono::seconds(1); Clock::now() < until;)
             store->loop().dispatch();
         daemon_->stop();
         held.reset();
-        while (!task.done() && entries().empty())
+        while (!task.done() && entries() != wanted)
             store->loop().dispatch();
-        EXPECT_FALSE(task.done());
+        EXPECT_FALSE(task.done()) << entries();
+        { const auto given_up = std::move(task); }
+        daemon_->resume();
+        EXPECT_EQ(entries(), wanted);
+        return store->take_left_answer();
+    };
+    const auto until = Clock::now() + std::chrono::seconds(60);
+    for (const bool attaches : {true, false}) {
+        SCOPED_TRACE(attaches);
+        const auto answer =
+            attaches ? cancelled_at(attach(*store, domain, "nics", kNic, until), "nics/0 present")
+                     : cancelled_at(detach(*store, domain, {"nics", "0"}, until),
+                                    "nics/0 removing");
+        ASSERT_TRUE(answer);
+        EXPECT_EQ(answer->code, Errc::in_doubt) << answer->message;
+        EXPECT_TRUE(contains(answer->message, "nics/0 is not settled in xenstore"));
+        if (attaches) {
+            EXPECT_TRUE(ended(xlfsck(store_.path(), {"-p"}), 1));
+            ASSERT_TRUE(ended(xl({"attach", "7", "nics", kNic}), 0));
+        }
     }
-    daemon_->resume();
+    {
+        auto early = attach(*store, domain, "nics", R"({"devid":9})", until);
+        early.start();
+        EXPECT_FALSE(early.done());
+    }
     const auto answer = store->take_left_answer();
     ASSERT_TRUE(answer);
-    EXPECT_EQ(answer->code, Errc::in_doubt) << answer->message;
-    EXPECT_TRUE(contains(answer->message, "cancelled"));
-    EXPECT_EQ(entries(), "nics/0 present") << "the entry comes first";
+    EXPECT_EQ(answer->code, Errc::cancelled) << answer->message;
 }
 
 TEST_F(XenstoreTest, EachClassIsAttachedAndDetached)
