@@ -42,8 +42,9 @@ Error left_behind(const XenstoreWork& work, const std::string& why)
 {
     if (work.committed.empty())
         return Error(Errc::cancelled, work.domain.subject() + ": " + why + "; nothing was changed");
-    return work.in_doubt(work.committed + " is not settled in xenstore, and its entry stays: " + why,
-                         "give the command again, or run 'xlfsck -p', which looks there");
+    return work.in_doubt(
+        work.committed + " is not settled in xenstore, and its entry stays: " + why,
+        "give the command again, or run 'xlfsck -p', which looks there");
 }
 
 }  // namespace
