@@ -7,7 +7,8 @@
  *   2. Slow lock, then xlstore_follow with libxl's file: what libxl did outside of the journal.
  *   3. journal_intend, the real call, journal_settle: the store connects only for its looks, since
  * a monitor serves one client and libxl is it in between.
- *   4. Where look and libxl disagree, libxl's file follows the look, and so does the answer. */
+ *   4. Where look and libxl disagree, libxl's file follows the look, and so does the answer. What
+ * was not seen is not guessed: the file stays, the intent stays open, libxl's answer stands. */
 #define _GNU_SOURCE
 #include "journal.h"
 
@@ -70,6 +71,14 @@ xlstore_store* journal_store(const char* call, bool* refused)
     return NULL;
 }
 
+enum way journal_without(const char* call, const char* reason)
+{
+    if (says("off")) return WAY_PLAIN;
+    const bool refused = says("required");
+    journal_say(call, "%s, for %s", refused ? "refused" : "goes on without a journal", reason);
+    return refused ? WAY_REFUSED : WAY_PLAIN;
+}
+
 static bool read_domain(struct journal* j)
 {
     libxl_dominfo info;
@@ -113,11 +122,7 @@ enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint
     j->call = call;
     if (says("off") || !read_domain(j))
         return WAY_PLAIN; /* libxl says that there is no such domain */
-    if (how) {
-        journal_say(call, "domain %u: it is to go on after it returns, which is not journalled",
-                    domid);
-        return says("required") ? WAY_REFUSED : WAY_PLAIN;
-    }
+    if (how) return journal_without(call, "it is to go on after it returns");
     j->store = journal_store(call, &refused);
     if (!j->store) return refused ? WAY_REFUSED : WAY_PLAIN;
     j->document = libxl_file_read(j);
@@ -171,38 +176,53 @@ int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count
     return status;
 }
 
-/* What the store has of it now. NULL: nothing. */
-static char* kept(const struct journal* j, const struct subject* subject)
-{
-    char* json = NULL;
-    if (xlstore_thing(j->store, j->name, subject->device_class, subject->key, &json, NULL) !=
-        XLSTORE_OK)
-        return NULL;
-    char* copy = strdup(json);
-    xlstore_string_free(json);
-    return copy;
-}
-
-/* An element that libxl keeps beyond the thing's removal is stale, as libxl has it: it stays. */
+/* An element that libxl keeps beyond the thing's removal is stale, as libxl has it: it stays. One
+ * is taken out only where the look has shown that the add is not in QEMU; where the store cannot
+ * say what it has of the thing, the file stays as it is. */
 static void follow_in_file(struct journal* j, const struct subject* subject, bool done)
 {
     if (subject->seen == XLSTORE_SEEN_NOTHING) return;
     if (subject->operation == XLSTORE_REMOVE && done) return;
     if (subject->operation == XLSTORE_ADD && strcmp(subject->device_class, "vcpus") == 0) return;
-    char* json = subject->operation == XLSTORE_ADD && subject->seen != XLSTORE_SEEN_AFTER
-                     ? NULL
-                     : kept(j, subject);
-    libxl_file_follow(j, subject, json);
-    free(json);
+    if (subject->operation == XLSTORE_ADD && subject->seen == XLSTORE_SEEN_BEFORE) {
+        libxl_file_follow(j, subject, NULL);
+        return;
+    }
+    char* json = NULL;
+    const int32_t status =
+        xlstore_thing(j->store, j->name, subject->device_class, subject->key, &json, NULL);
+    if (status == XLSTORE_OK && json) {
+        libxl_file_follow(j, subject, json);
+    } else {
+        char what[160];
+        snprintf(what, sizeof what, "libxl's file: %.20s/%.80s stays as it is",
+                 subject->device_class, subject->key);
+        journal_failed(j->call, what, status);
+    }
+    xlstore_string_free(json);
 }
 
-bool journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc)
+static enum outcome outcome_of(const xlstore_carried_out* carried, size_t count, int32_t status)
+{
+    enum outcome outcome = OUTCOME_DONE;
+    if (status != XLSTORE_OK && status != XLSTORE_E_IN_DOUBT) return OUTCOME_NOT_KNOWN;
+    for (size_t i = 0; i < count; i++) {
+        if (carried[i].seen == XLSTORE_SEEN_AFTER) continue;
+        if (carried[i].seen != XLSTORE_SEEN_NOTHING) return OUTCOME_NOT_DONE;
+        if (!carried[i].asked)
+            outcome = OUTCOME_NOT_KNOWN;
+        else if (outcome == OUTCOME_DONE)
+            outcome = OUTCOME_NOT_YET;
+    }
+    return outcome;
+}
+
+enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc)
 {
     xlstore_carried_out carried[count];
     char* saved[count];
     char evidence[80];
     char* document = libxl_file_read(j);
-    bool done = true;
     snprintf(evidence, sizeof evidence, "%s: rc %d", j->call, rc);
     for (size_t i = 0; i < count; i++) {
         saved[i] = rc == 0 && subjects[i].operation != XLSTORE_REMOVE && document
@@ -218,27 +238,45 @@ bool journal_settle(struct journal* j, struct subject* subjects, size_t count, i
     if (status != XLSTORE_OK) journal_failed(j->call, "not settled", status);
     for (size_t i = 0; i < count; i++) {
         subjects[i].seen = carried[i].seen;
-        if (carried[i].seen != XLSTORE_SEEN_AFTER) done = false;
         follow_in_file(j, &subjects[i], carried[i].seen == XLSTORE_SEEN_AFTER);
         free(saved[i]);
     }
     free(document);
-    return done;
+    return outcome_of(carried, count, status);
 }
 
-int journal_answer(const struct journal* j, int rc, bool done)
+int journal_answer(const struct journal* j, int rc, enum outcome outcome)
 {
-    if (done == (rc == 0)) return rc;
-    journal_say(j->call, "libxl answered %d, and QEMU %s", rc,
-                done ? "shows that it is done" : "shows that it is not done, or not yet");
-    return done ? 0 : ERROR_FAIL;
+    switch (outcome) {
+    case OUTCOME_DONE:
+        if (rc != 0) journal_say(j->call, "libxl answered %d, and QEMU shows that it is done", rc);
+        return 0;
+    case OUTCOME_NOT_DONE:
+        if (rc != 0) return rc;
+        journal_say(j->call, "libxl answered 0, and QEMU shows that it is not done");
+        return ERROR_FAIL;
+    case OUTCOME_NOT_YET: /* libxl answered 0: only then its guest counts as asked */
+        journal_say(
+            j->call,
+            "libxl answered %d, and it is not seen to be gone from QEMU: the intent stays open",
+            rc);
+        return ERROR_FAIL;
+    case OUTCOME_NOT_KNOWN:
+        break;
+    }
+    journal_say(j->call,
+                "libxl answered %d; what QEMU has now is not known: the intent stays open, and "
+                "'xlfsck -p' settles it",
+                rc);
+    return rc;
 }
 
 void journal_forget(struct subject* subjects, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        free(subjects[i].own_key);
         free(subjects[i].json);
         free(subjects[i].plan);
-        subjects[i].json = subjects[i].plan = NULL;
+        subjects[i].own_key = subjects[i].json = subjects[i].plan = NULL;
     }
 }

@@ -43,11 +43,15 @@ enum way {
                 */
     WAY_REFUSED, /* the call is not made */
 };
-/* Ends nothing that has to be ended unless it returns WAY_JOURNAL. `how`: what the caller gave; a
- * call that goes on after it returned is not journalled. */
+/* Where it returns WAY_JOURNAL, and only there, journal_end has to follow. `how`: what the caller
+ * gave; a call that is to go on after it returned is not journalled. */
 HIDDEN enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid,
                               const libxl_asyncop_how* how);
 HIDDEN void journal_end(struct journal* j);
+/* Which way a call goes that cannot be journalled: refused under XLSTORE_LIBXL=required, plain
+ * otherwise, with a line on the standard error that names the reason (nothing is said under off).
+ */
+HIDDEN enum way journal_without(const char* call, const char* reason);
 
 /* For calls that begin before there is a domain, or end with it. NULL: no store to be used;
  * `refused` says whether the call may go on without one. */
@@ -58,19 +62,28 @@ struct subject {
     int32_t operation; /* XLSTORE_ADD ... */
     const char* device_class;
     const char* key;
-    char* json; /* freed by journal_settle */
-    char* plan; /* the same */
+    char* own_key; /* what `key` points to, where it was made for this subject; else NULL */
+    char* json;
+    char* plan;
     int64_t intent;
     int32_t seen; /* after journal_settle */
 };
+/* What a look after libxl's call has shown of all subjects. */
+enum outcome {
+    OUTCOME_DONE,      /* each is there, or gone, as it was asked for */
+    OUTCOME_NOT_DONE,  /* at least one is not */
+    OUTCOME_NOT_YET,   /* the guest was asked to let go; it is not seen to have done so */
+    OUTCOME_NOT_KNOWN, /* QEMU could not be looked at, or did not tell */
+};
 /* Opens the intents of all. Status of the store's; it is told on the standard error. */
 HIDDEN int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count);
-/* After libxl's call: looks, and settles. `rc`: what libxl answered. True: all is there, or gone,
- * as it was asked for. What is in libxl's file and differs from what was seen is brought to that.
- */
-HIDDEN bool journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc);
+/* After libxl's call: looks, and settles. `rc`: what libxl answered. What is in libxl's file and
+ * differs from what was seen is brought to that; of what was not seen the file stays as it is. */
+HIDDEN enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t count,
+                                   int rc);
 /* What the caller gets: libxl's answer, unless the look disagrees with it. */
-HIDDEN int journal_answer(const struct journal* j, int rc, bool done);
+HIDDEN int journal_answer(const struct journal* j, int rc, enum outcome outcome);
+/* Frees what the subjects own. */
 HIDDEN void journal_forget(struct subject* subjects, size_t count);
 
 /* Takes over the domain that libxl made; with or without a device model. */

@@ -94,6 +94,18 @@ static void key_of_nic(const libxl_device_nic* e, char* key, size_t size)
 {
     snprintf(key, size, "%d", e->devid);
 }
+static void key_of_vtpm(const libxl_device_vtpm* e, char* key, size_t size)
+{
+    snprintf(key, size, "%d", e->devid);
+}
+static void key_of_vdispl(const libxl_device_vdispl* e, char* key, size_t size)
+{
+    snprintf(key, size, "%d", e->devid);
+}
+static void key_of_vsnd(const libxl_device_vsnd* e, char* key, size_t size)
+{
+    snprintf(key, size, "%d", e->devid);
+}
 static void key_of_pci(const libxl_device_pci* e, char* key, size_t size)
 {
     snprintf(key, size, "%04x:%02x:%02x.%x", e->domain, e->bus, e->dev, e->func);
@@ -119,6 +131,9 @@ static char* element_of(libxl_ctx* ctx, libxl_domain_config* config, const char*
     if (strcmp(device_class, "usbdevs") == 0) FIND(config, usbdevs, num_usbdevs, usbdev, key);
     if (strcmp(device_class, "pcidevs") == 0) FIND(config, pcidevs, num_pcidevs, pci, key);
     if (strcmp(device_class, "nics") == 0) FIND(config, nics, num_nics, nic, key);
+    if (strcmp(device_class, "vtpms") == 0) FIND(config, vtpms, num_vtpms, vtpm, key);
+    if (strcmp(device_class, "vdispls") == 0) FIND(config, vdispls, num_vdispls, vdispl, key);
+    if (strcmp(device_class, "vsnds") == 0) FIND(config, vsnds, num_vsnds, vsnd, key);
     return NULL;
 }
 

@@ -17,7 +17,6 @@ static __thread struct creation {
     libxl_ctx* ctx;
     const char* call;
     char* document;
-    xlstore_store* store; /* open over the one call that makes the domain */
 } * creation;
 
 /* libxl numbers what the caller left to it by place; it is done before, so that entries have a key.
@@ -31,14 +30,16 @@ static __thread struct creation {
             if ((config)->array[i].devid < 0) (config)->array[i].devid = next++;       \
     } while (0)
 
-/* False: the creation is refused. */
+/* False: the creation is refused. With `how` it goes on after it returned, when `c` is no more: it
+ * has no journal. */
 static bool creation_begin(struct creation* c, const char* call, libxl_ctx* ctx,
-                           libxl_domain_config* config)
+                           libxl_domain_config* config, const libxl_asyncop_how* how)
 {
     bool refused = false;
     memset(c, 0, sizeof *c);
     c->ctx = ctx;
     c->call = call;
+    if (how) return journal_without(call, "it is to go on after it returns") == WAY_PLAIN;
     xlstore_store* store = journal_store(call, &refused);
     if (refused) return false;
     if (!store) return true;
@@ -49,7 +50,9 @@ static bool creation_begin(struct creation* c, const char* call, libxl_ctx* ctx,
     NUMBERED(config, vdispls, num_vdispls);
     NUMBERED(config, vsnds, num_vsnds);
     c->document = libxl_domain_config_to_json(ctx, config);
-    creation = c->document ? c : NULL;
+    if (!c->document)
+        return journal_without(call, "libxl has no JSON of the configuration") == WAY_PLAIN;
+    creation = c;
     return true;
 }
 
@@ -104,7 +107,7 @@ WRAPPED int libxl_domain_create_new(libxl_ctx* ctx, libxl_domain_config* d_confi
 {
     REAL(libxl_domain_create_new);
     struct creation c;
-    if (!creation_begin(&c, __func__, ctx, d_config)) return ERROR_FAIL;
+    if (!creation_begin(&c, __func__, ctx, d_config, ao_how)) return ERROR_FAIL;
     const int rc = real(ctx, d_config, domid, ao_how, console);
     return ao_how ? rc : creation_end(&c, *domid, rc);
 }
@@ -117,7 +120,7 @@ WRAPPED int libxl_domain_create_restore(libxl_ctx* ctx, libxl_domain_config* d_c
 {
     REAL(libxl_domain_create_restore);
     struct creation c;
-    if (!creation_begin(&c, __func__, ctx, d_config)) return ERROR_FAIL;
+    if (!creation_begin(&c, __func__, ctx, d_config, ao_how)) return ERROR_FAIL;
     const int rc = real(ctx, d_config, domid, restore_fd, send_back_fd, params, ao_how, console);
     return ao_how ? rc : creation_end(&c, *domid, rc);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What libxl does through QEMU's monitor: media, USB controllers and devices, PCI devices, vcpus.
- * An intent is open from before libxl's first command until a look has shown what became of it. */
+ * An intent is open from before libxl's first command until a look has shown what became of it.
+ * What libxl does without QEMU (a PV domain's, and what is on PV controllers) has no journal. */
 #define _GNU_SOURCE
 #include <libxl_utils.h>
 #include <stdio.h>
@@ -33,15 +34,33 @@ static char* text_of(const char* format, int a, int b)
         return answer_;                                                                          \
     } while (0)
 
+static const char no_model[] = "the domain has no device model";
+static const char pv_controller[] = "the USB controller is not a device model's";
+
+/* The call is one of those without a journal after all; the journal has begun. */
+static enum way leave(struct journal* j, const char* reason)
+{
+    journal_end(j);
+    return journal_without(j->call, reason);
+}
+
+/* journal_begin, for a call that needs a device model. */
+static enum way begin_with_model(struct journal* j, const char* call, libxl_ctx* ctx,
+                                 uint32_t domid, const libxl_asyncop_how* how)
+{
+    const enum way way = journal_begin(j, call, ctx, domid, how);
+    return way == WAY_JOURNAL && !j->has_qemu ? leave(j, no_model) : way;
+}
+
 WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk* disk,
                                const libxl_asyncop_how* ao_how)
 {
     REAL(libxl_cdrom_insert);
     struct journal j;
-    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_JOURNAL && !disk->vdev) way = leave(&j, "it names no drive");
     if (way == WAY_REFUSED) return ERROR_FAIL;
-    if (way == WAY_JOURNAL && (!j.has_qemu || !disk->vdev)) journal_end(&j);
-    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, disk, ao_how);
+    if (way == WAY_PLAIN) return real(ctx, domid, disk, ao_how);
     /* As libxl saves it: what the caller gave, before libxl's defaults. */
     libxl_device_disk saved;
     libxl_device_disk_init(&saved);
@@ -67,18 +86,32 @@ static int next_controller(libxl_ctx* ctx, uint32_t domid)
     return next;
 }
 
+static bool is_of_model(libxl_usbctrl_type type)
+{
+    return type == LIBXL_USBCTRL_TYPE_AUTO || type == LIBXL_USBCTRL_TYPE_DEVICEMODEL;
+}
+
+/* One that xenstore has no note of counts as QEMU's: then a look at QEMU decides. */
+static bool is_model_controller(libxl_ctx* ctx, uint32_t domid, int devid)
+{
+    int count = 0;
+    bool ours = true;
+    libxl_device_usbctrl* list = libxl_device_usbctrl_list(ctx, domid, &count);
+    for (int i = 0; i < count; i++)
+        if (list[i].devid == devid) ours = is_of_model(list[i].type);
+    libxl_device_usbctrl_list_free(list, count);
+    return ours;
+}
+
 WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_device_usbctrl* usbctrl,
                                      const libxl_asyncop_how* ao_how)
 {
     REAL(libxl_device_usbctrl_add);
     struct journal j;
-    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_JOURNAL && !is_of_model(usbctrl->type)) way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
-    const bool emulated = way == WAY_JOURNAL && j.has_qemu &&
-                          (usbctrl->type == LIBXL_USBCTRL_TYPE_AUTO ||
-                           usbctrl->type == LIBXL_USBCTRL_TYPE_DEVICEMODEL);
-    if (way == WAY_JOURNAL && !emulated) journal_end(&j);
-    if (!emulated) return real(ctx, domid, usbctrl, ao_how);
+    if (way == WAY_PLAIN) return real(ctx, domid, usbctrl, ao_how);
     const bool chosen = usbctrl->devid == -1;
     if (chosen) usbctrl->devid = next_controller(ctx, domid);
     usbctrl->type = LIBXL_USBCTRL_TYPE_DEVICEMODEL;
@@ -122,13 +155,14 @@ static size_t subjects_of_controller(struct journal* j, int devid, struct subjec
                 subjects[count++] =
                     (struct subject){.operation = XLSTORE_REMOVE,
                                      .device_class = "usbdevs",
-                                     .json = text_of("%d.%d", devid, config.usbdevs[i].port)};
+                                     .own_key = text_of("%d.%d", devid, config.usbdevs[i].port)};
     xlstore_string_free(document);
     libxl_domain_config_dispose(&config);
-    subjects[count++] = (struct subject){
-        .operation = XLSTORE_REMOVE, .device_class = "usbctrls", .json = text_of("%d", devid, 0)};
+    subjects[count++] = (struct subject){.operation = XLSTORE_REMOVE,
+                                         .device_class = "usbctrls",
+                                         .own_key = text_of("%d", devid, 0)};
     for (size_t i = 0; i < count; i++)
-        subjects[i].key = subjects[i].json; /* of a removal nothing else is needed */
+        subjects[i].key = subjects[i].own_key;
     return count;
 }
 
@@ -141,10 +175,11 @@ static int take_controller(remove_controller* real, const char* call, libxl_ctx*
 {
     struct journal j;
     struct subject subjects[32];
-    const enum way way = journal_begin(&j, call, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
+    if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbctrl->devid))
+        way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
-    if (way == WAY_JOURNAL && !j.has_qemu) journal_end(&j);
-    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, usbctrl, ao_how);
+    if (way == WAY_PLAIN) return real(ctx, domid, usbctrl, ao_how);
     const size_t count = subjects_of_controller(&j, usbctrl->devid, subjects, 32);
     JOURNALLED(j, subjects, count, real(ctx, domid, usbctrl, ao_how));
 }
@@ -196,9 +231,8 @@ WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device
     if (!usbdev->type)
         usbdev->type = LIBXL_USBDEV_TYPE_HOSTDEV; /* libxl's default, and in the JSON */
     const bool chosen = usbdev->ctrl != -1 && usbdev->port != 0;
-    enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
-    if (way == WAY_JOURNAL && j.has_qemu && !chosen && !choose_port(ctx, domid, usbdev) &&
-        usbdev->ctrl == -1) {
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_JOURNAL && !chosen && !choose_port(ctx, domid, usbdev) && usbdev->ctrl == -1) {
         /* The controller that libxl makes by itself then is never sent to QEMU: an add of its own.
          */
         libxl_device_usbctrl controller;
@@ -210,10 +244,12 @@ WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device
         way = journal_begin(&j, __func__, ctx, domid, ao_how);
         if (way == WAY_JOURNAL) choose_port(ctx, domid, usbdev);
     }
+    if (way == WAY_JOURNAL && (usbdev->ctrl == -1 || usbdev->port == 0))
+        way = leave(&j, "no port is free");
+    else if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbdev->ctrl))
+        way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
-    if (way == WAY_JOURNAL && (!j.has_qemu || usbdev->ctrl == -1 || usbdev->port == 0))
-        journal_end(&j);
-    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, usbdev, ao_how);
+    if (way == WAY_PLAIN) return real(ctx, domid, usbdev, ao_how);
     char key[32];
     snprintf(key, sizeof key, "%d.%d", usbdev->ctrl, usbdev->port);
     struct subject one = {.operation = XLSTORE_ADD,
@@ -229,10 +265,11 @@ WRAPPED int libxl_device_usbdev_remove(libxl_ctx* ctx, uint32_t domid, libxl_dev
     REAL(libxl_device_usbdev_remove);
     struct journal j;
     char key[32];
-    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbdev->ctrl))
+        way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
-    if (way == WAY_JOURNAL && !j.has_qemu) journal_end(&j);
-    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, usbdev, ao_how);
+    if (way == WAY_PLAIN) return real(ctx, domid, usbdev, ao_how);
     snprintf(key, sizeof key, "%d.%d", usbdev->ctrl, usbdev->port);
     struct subject one = {.operation = XLSTORE_REMOVE, .device_class = "usbdevs", .key = key};
     JOURNALLED(j, &one, 1, real(ctx, domid, usbdev, ao_how));
@@ -245,10 +282,9 @@ static int pci_call(call_with_pci* real, const char* call, int32_t operation, li
 {
     struct journal j;
     char key[32];
-    const enum way way = journal_begin(&j, call, ctx, domid, ao_how);
+    const enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
     if (way == WAY_REFUSED) return ERROR_FAIL;
-    if (way == WAY_JOURNAL && !j.has_qemu) journal_end(&j);
-    if (way == WAY_PLAIN || !j.store) return real(ctx, domid, pci, ao_how);
+    if (way == WAY_PLAIN) return real(ctx, domid, pci, ao_how);
     snprintf(key, sizeof key, "%04x:%02x:%02x.%x", pci->domain, pci->bus, pci->dev, pci->func);
     struct subject one = {
         .operation = operation,
@@ -302,13 +338,13 @@ static size_t missing_vcpus(struct journal* j, const libxl_bitmap* map, struct s
             subjects[count++] = (struct subject){
                 .operation = XLSTORE_ADD,
                 .device_class = "vcpus",
+                .own_key = text_of("%d", n, 0),
                 .json = text_of("{\"index\": %d}", n, 0),
-                .plan = text_of(
-                    "{\"steps\": [{\"execute\": \"device_add\", \"arguments\": {\"id\": \"cpu-%d\", "
-                    "\"driver\": \"qemu32-i386-cpu\", \"socket-id\": %d, \"core-id\": 0, "
-                    "\"thread-id\": 0}}]}",
-                    n, n)};
-            subjects[count - 1].key = subjects[count - 1].json;
+                .plan = text_of("{\"steps\": [{\"execute\": \"device_add\", \"arguments\": "
+                                "{\"id\": \"cpu-%d\", \"driver\": \"qemu32-i386-cpu\", "
+                                "\"socket-id\": %d, \"core-id\": 0, \"thread-id\": 0}}]}",
+                                n, n)};
+            subjects[count - 1].key = subjects[count - 1].own_key;
         }
     libxl_domain_config_dispose(&config);
     return count;

@@ -4,9 +4,11 @@
  * after it (entry first, then the primary; removal the other way round). Where libxl's answer is a
  * failure the entry stays: what became of it is for the next look at xenstore to say. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xenstore.h>
 
 #include "journal.h"
 
@@ -59,7 +61,9 @@ static void take_away(const struct journal* j, const char* device_class, const c
     if (status != XLSTORE_OK) journal_failed(j->call, "its entry stays", status);
 }
 
-/* After an add: the element as libxl saved it, where its file has one. */
+/* After an add: the element as libxl saved it, where its file has one. libxl saves no vkb or vfb
+ * that is added to a running domain, and gives neither an identity: one of the same devid in its
+ * file would be another, and a second entry; the entry stays as it was put. */
 static void keep_as_saved(const struct journal* j, const char* device_class, const char* key)
 {
     char* document = libxl_file_read(j);
@@ -70,8 +74,8 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
     free(document);
 }
 
-/* An add and the ways out of one class. IDENTITY: the member by which an entry is found again;
- * NEXT: sets it where the caller left it to libxl. */
+/* An add and the ways out of one class. VALUE: writes down the member by which an entry is found
+ * again (`member` of TAKE); NEXT: sets that one where the caller left it to libxl. */
 #define ADD(type, device_class, VALUE, NEXT)                                             \
     WRAPPED int libxl_device_##type##_add(libxl_ctx* ctx, uint32_t domid,                \
                                           libxl_device_##type* device,                   \
@@ -112,6 +116,29 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
         return answer;                                                        \
     }
 
+/* libxl lists no vfbs: the number behind the highest in its own tree, where libxl looks for it.
+ * -1: it could not be read, which libxl will find, too. */
+static int next_vfb(uint32_t domid)
+{
+    REAL(xs_open);
+    static __typeof__(&xs_close) end;
+    static __typeof__(&xs_directory) list;
+    if (!end) end = (__typeof__(end))journal_next("xs_close");
+    if (!list) list = (__typeof__(list))journal_next("xs_directory");
+    struct xs_handle* xs = real(0);
+    if (!xs) return -1;
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/libxl/%u/device/vfb", domid);
+    char** names = list(xs, XBT_NULL, path, &count);
+    int next = names || errno == ENOENT ? 0 : -1;
+    for (unsigned i = 0; names && i < count; i++)
+        if (atoi(names[i]) >= next) next = atoi(names[i]) + 1;
+    free(names);
+    end(xs);
+    return next;
+}
+
 #define DEVID snprintf(value, sizeof value, "%d", device->devid)
 #define VDEV snprintf(value, sizeof value, "%s", device->vdev ? device->vdev : "")
 /* The number behind the highest that xenstore has, as libxl takes it. */
@@ -127,6 +154,8 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
         device->devid = next;                                                       \
     } while (0)
 #define AS_GIVEN (void)0
+#define NEXT_VFB \
+    if (device->devid == -1) device->devid = next_vfb(domid)
 
 #define WITH_DEVID(type, device_class, NEXT)         \
     ADD(type, device_class, DEVID, NEXT)             \
@@ -142,7 +171,7 @@ WITH_DEVID(vtpm, "vtpms", NEXT_OF_LIST(vtpm))
 WITH_DEVID(vdispl, "vdispls", NEXT_OF_LIST(vdispl))
 WITH_DEVID(vsnd, "vsnds", NEXT_OF_LIST(vsnd))
 WITH_DEVID(vkb, "vkbs", NEXT_OF_LIST(vkb))
-WITH_DEVID(vfb, "vfbs", AS_GIVEN)
+WITH_DEVID(vfb, "vfbs", NEXT_VFB)
 TAKE(p9, remove, "p9s", "devid", DEVID)
 TAKE(p9, destroy, "p9s", "devid", DEVID)
 TAKE(pvcallsif, remove, "pvcallsifs", "devid", DEVID)
