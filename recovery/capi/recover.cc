@@ -25,8 +25,26 @@ static_assert(bit(Exit::left) == XLSTORE_FSCK_LEFT);
 static_assert(bit(Exit::blind) == XLSTORE_FSCK_BLIND);
 static_assert(static_cast<int>(recovery::Action::failed) == XLSTORE_ACTION_FAILED);
 
-Work recover_work(Store& store, recovery::Options options)
+// What is changed on the connection while one runs is recorded for its undo (R22): a second one at
+// the same time would be recorded as the first's.
+class Recovering {
+public:
+    explicit Recovering(bool& recovering) noexcept : recovering_(recovering) { recovering_ = true; }
+    Recovering(const Recovering&) = delete;
+    Recovering& operator=(const Recovering&) = delete;
+    ~Recovering() { recovering_ = false; }
+
+private:
+    bool& recovering_;
+};
+
+Work recover_work(State& state, recovery::Options options)
 {
+    if (state.recovering)
+        co_return Error(Errc::busy, "a recovery is under way on this handle",
+                        "wait for it, or open the store once more for another");
+    const Recovering recovering(state.recovering);
+    Store& store = *state.store;
     auto report = co_await recovery::recover(store, std::move(options));
     if (!report) co_return std::move(report).error();
     const unsigned open = report->exit_bits & ~bit(Exit::corrected);
@@ -98,7 +116,7 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
         };
     if (o.progress)
         how.progress = [o](int pass, int done, int of) { o.progress(pass, done, of, o.userdata); };
-    return recover_work(*state.store, std::move(how));
+    return recover_work(state, std::move(how));
 }
 
 }  // namespace

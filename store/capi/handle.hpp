@@ -50,6 +50,7 @@ struct State {
     std::vector<std::weak_ptr<Dependent>> dependents;
     bool delivering = false;
     bool closed = false;
+    bool recovering = false;  ///< xlstore_recover() is at work
 };
 
 /// A slow hold in the embedder's hands. Operations under way share it, so that releasing the handle

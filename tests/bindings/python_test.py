@@ -161,6 +161,74 @@ class BindingTest(unittest.TestCase):
         finally:
             os.kill(qemu, signal.SIGCONT)
 
+    def test_an_operation_that_is_refused_is_not_carried_out(self):
+        qemu = self.store.find("domid:7").qemu_pid
+        os.kill(qemu, signal.SIGSTOP)
+        one, two = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+        async def begun():
+            return self.store.aio.attach("domid:7", "usbctrls", CONTROLLER)
+
+        async def rename():
+            await self.store.aio.rename("domid:7", "refused")
+        try:
+            first = one.run_until_complete(begun())
+            with self.assertRaises(xlstore.OrderError):
+                two.run_until_complete(rename())
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        self.assertEqual(self.store.find("domid:7").name, "py7")
+        one.close()  # and what was begun on it is owned by none
+        two.run_until_complete(rename())
+        self.assertEqual(self.store.find("domid:7").name, "refused")
+        first.cancel()
+        two.close()
+        self.store.close()
+
+    def test_closing_ends_the_changes(self):
+        async def work():
+            changes = self.store.aio.changes()
+            waiting = asyncio.create_task(anext(changes, "over"))
+            await asyncio.sleep(0.1)
+            self.store.close()
+            self.assertEqual(await asyncio.wait_for(waiting, 60), "over")
+            self.assertEqual([one async for one in changes], [])
+        asyncio.run(work())
+
+    def test_a_forked_child_may_let_go(self):
+        async def work():
+            changes = self.store.aio.changes()
+            child = os.fork()
+            if child == 0:
+                try:
+                    list(self.store.domains())
+                except xlstore.OrderError:
+                    self.store.close()
+                    os._exit(0)
+                os._exit(1)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+            self.store.put_thing("domid:7", "nics", NIC)
+            change = await asyncio.wait_for(anext(changes), 60)
+            self.assertEqual(change.domid, 7)
+            await changes.aclose()
+        asyncio.run(work())
+
+    def test_one_recovery_at_a_time(self):
+        async def work():
+            return await asyncio.gather(self.store.aio.recover(), self.store.aio.recover(), return_exceptions=True)
+        first, second = asyncio.run(work())
+        self.assertEqual(first.details["found"], 0)
+        self.assertIsInstance(second, xlstore.BusyError)
+        self.assertEqual(self.store.recover().details["found"], 0)
+
+    def test_text_that_c_would_cut_is_refused(self):
+        with self.assertRaises(xlstore.InvalidError):
+            self.store.rename("domid:7", "abc\0def")
+        for timeout in (float("nan"), float("inf"), -1, 4294967.297):
+            with self.assertRaises(xlstore.InvalidError):
+                self.store.rename("domid:7", "other", timeout=timeout)
+        self.assertEqual(self.store.find("domid:7").name, "py7")
+
     def test_lock_that_another_process_has_is_named(self):
         holder = subprocess.Popen([sys.executable, "-c",
                                    "import sys, xlstore, ctypes; from xlstore import _library as l\n"

@@ -106,8 +106,12 @@ TEST_F(RecoveryTest, DestroyGoesThroughBesideAStoppedOwner)
     const ScratchDomain domain(store_);
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", kRng}), 0));
     Child owner(xl_words({"--timeout", "60", "detach", "7", "qemu", "rng"}));
-    ASSERT_TRUE(
-        wait_until(seconds(20), [&] { return cell("SELECT count(*) FROM intent") == "1"; }));
+    // It waits for its guest, and commits nothing meanwhile.
+    const auto looking = store_.open();
+    ASSERT_TRUE(wait_until(seconds(60), [&] {
+        return cell("SELECT count(*) FROM pending_intents WHERE waits_for <> 'open'") == "1" &&
+               !*looking->locks().is_held(LockKind::writer, 0);
+    }));
     owner.signal(SIGSTOP);
 
     EXPECT_TRUE(ended(xl({"--timeout", "20", "destroy", "7"}), 0));

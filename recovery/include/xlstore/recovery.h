@@ -87,8 +87,10 @@ void xlstore_recover_options_init(xlstore_recover_options* options, size_t size)
  * anywhere and run again. `options` may be NULL: preen. Result: {"found","corrected","notes",
  * "fsck_status"}. Status: done when nothing is left; in doubt when a guest or another process must
  * act first or something could not be looked at; refused when something was left uncorrected; lost,
- * order, store, not_found when it did not run, and nothing was changed. A damaged database is only
- * reported: xlfsck(8) replaces it, with the store closed. */
+ * order, store, not_found, busy (one is under way on this handle) when it did not run, and nothing
+ * was changed. A damaged database is only reported: xlfsck(8) replaces it, with the store closed.
+ * What else is changed through the same handle while it runs is recorded for its undo, too
+ * (xlstore_undo): a program that goes on working meanwhile opens the store once more for it. */
 int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* options,
                         xlstore_result** result_out);
 int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_options* options,

@@ -166,8 +166,8 @@ int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
                      xlstore_store** store_out);
 /* Ends it. Operations under way are given up, as by xlstore_op_forget; holds made from it are
  * given back, and every later use of them fails with XLSTORE_E_ORDER until they are freed. From
- * within a callback it takes effect when the call that delivers callbacks returns. NULL does
- * nothing. */
+ * within a callback it takes effect when the call that delivers callbacks returns; the handle is
+ * not to be named after xlstore_close() there either. NULL does nothing. */
 void xlstore_close(xlstore_store* store);
 
 /* One descriptor, readable whenever xlstore_dispatch() has something to do, timers included. It is

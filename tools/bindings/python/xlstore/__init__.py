@@ -18,7 +18,7 @@ from ._library import lib as _lib
 from .errors import (BusyError, CancelledError, ConflictError, Error, ExistsError, GoneError, InDoubtError,
                      InvalidError, LostError, MonitorError, NoMemoryError, NoQemuError, NotFoundError, OrderError,
                      RefusedError, StoreError, SystemRefusedError, UnfinishedError)
-from .store import Change, Domain, Finding, Operation, Store
+from .store import Change, Changes, Domain, Finding, Operation, Store
 
 
 def version() -> str:
@@ -26,7 +26,7 @@ def version() -> str:
     return str(_lib.xlstore_version().decode())
 
 
-__all__ = ["BusyError", "CancelledError", "Change", "ConflictError", "Domain", "Error", "ExistsError", "Finding",
+__all__ = ["BusyError", "CancelledError", "Change", "Changes", "ConflictError", "Domain", "Error", "ExistsError", "Finding",
            "GoneError", "InDoubtError", "InvalidError", "LostError", "MonitorError", "NoMemoryError", "NoQemuError",
            "NotFoundError", "Operation", "OrderError", "RefusedError", "Result", "Store", "StoreError",
            "SystemRefusedError", "UnfinishedError", "version"]

@@ -21,13 +21,20 @@ from typing import Any
 
 from . import _native
 from ._library import Result, check, decode, encode, last_error, lib, result_of, taken
-from .errors import Error, OrderError
+from .errors import Error, InvalidError, OrderError
 
 Json = Mapping[str, Any] | Sequence[Any] | str
 
 
+def _c(text: str) -> bytes:
+    """A word for C, which would take it for a shorter one if it held a NUL."""
+    if "\0" in text:
+        raise InvalidError(f"{text!r} holds a NUL")
+    return text.encode()
+
+
 def _text(value: Json) -> bytes:
-    return (value if isinstance(value, str) else json.dumps(value)).encode()
+    return _c(value.rstrip("\0") if isinstance(value, str) else json.dumps(value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Domain:
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One committed change, as Store.watch() tells it."""
+    """One committed change, as Store.aio.changes() tells it."""
     line: int
     domid: int
     id: int
@@ -80,12 +87,20 @@ def _domain_of(info: _native.xlstore_domain_info) -> Domain:
                   info.open_intents, info.qemu_pid, alive, decode(info.seen))
 
 
+def _milliseconds(timeout: float | None) -> int:
+    """0 is the library's standard time; the shortest that can be asked for is 1 ms."""
+    if timeout is None:
+        return 0
+    if not 0 <= timeout < 0xffffffff / 1000:
+        raise InvalidError(f"timeout: {timeout} is no number of seconds that the library takes")
+    return max(1, round(timeout * 1000))
+
+
 def _call(timeout: float | None, flags: int = 0) -> _native.xlstore_call:
     call = _native.xlstore_call()
     lib.xlstore_call_init(C.byref(call), C.sizeof(call))
     call.flags = flags
-    # 0 is the library's standard time; the shortest that can be asked for is 1 ms.
-    call.timeout_ms = 0 if timeout is None else max(1, round(timeout * 1000))
+    call.timeout_ms = _milliseconds(timeout)
     return call
 
 
@@ -103,8 +118,12 @@ class Operation:
         self._callback = _native.xlstore_callback(self._ended)
         self._op = C.c_void_p()
         self.error: Error | None = None
-        check(getattr(lib, name)(*arguments, self._callback, None, C.byref(self._op)))
         aio.begin(self)
+        try:
+            check(getattr(lib, name)(*arguments, self._callback, None, C.byref(self._op)))
+        except Error:
+            aio.end(self)
+            raise
 
     def cancel(self) -> None:
         """Ends it now; what has become of it is raised by the one that awaits it."""
@@ -114,7 +133,8 @@ class Operation:
     def forget(self) -> None:
         """The store was closed, and its callback does not come."""
         self._op = C.c_void_p()
-        self._future.cancel()
+        if not self._future.get_loop().is_closed():
+            self._future.cancel()
 
     def _ended(self, result: int, _userdata: int | None) -> None:
         self._op = C.c_void_p()
@@ -123,11 +143,14 @@ class Operation:
             ended = result_of(result)
         except Error as error:
             self.error = error
-            if not self._future.done():
+            if self._is_awaited():
                 self._future.set_exception(error)
         else:
-            if not self._future.done():
+            if self._is_awaited():
                 self._future.set_result(ended)
+
+    def _is_awaited(self) -> bool:
+        return not self._future.done() and not self._future.get_loop().is_closed()
 
     def __await__(self) -> Iterator[Any]:
         try:
@@ -146,28 +169,28 @@ class _Calls:
 
     def attach(self, domain: str, device_class: str, thing: Json, *, timeout: float | None = None) -> Any:
         """Adds a thing, an element of the document's array `device_class`, to a running domain."""
-        return self._do("xlstore_attach", domain.encode(), device_class.encode(), _text(thing), C.byref(_call(timeout)))
+        return self._do("xlstore_attach", _c(domain), _c(device_class), _text(thing), C.byref(_call(timeout)))
 
     def detach(self, domain: str, device_class: str, key: str, *, timeout: float | None = None) -> Any:
         """Takes it out. InDoubtError also means: the guest was asked, and has not let go yet."""
-        return self._do("xlstore_detach", domain.encode(), device_class.encode(), key.encode(), C.byref(_call(timeout)))
+        return self._do("xlstore_detach", _c(domain), _c(device_class), _c(key), C.byref(_call(timeout)))
 
     def insert(self, domain: str, vdev: str, file: str | os.PathLike[str], *, force: bool = False,
                wait_for_guest: bool = False, timeout: float | None = None) -> Any:
         """Puts a raw image into a CD drive."""
         call = _call(timeout, _tray(force, wait_for_guest))
-        return self._do("xlstore_insert", domain.encode(), vdev.encode(), encode(file), C.byref(call))
+        return self._do("xlstore_insert", _c(domain), _c(vdev), encode(file), C.byref(call))
 
     def eject(self, domain: str, vdev: str, *, force: bool = False, wait_for_guest: bool = False,
               timeout: float | None = None) -> Any:
         """Takes the medium out of a CD drive, which stays, empty."""
         call = _call(timeout, _tray(force, wait_for_guest))
-        return self._do("xlstore_eject", domain.encode(), vdev.encode(), C.byref(call))
+        return self._do("xlstore_eject", _c(domain), _c(vdev), C.byref(call))
 
     def batch(self, domain: str, requests: Json, *, all_or_none: bool = False, timeout: float | None = None) -> Any:
         """Several of these under one slow lock and one connection."""
         flags = _native.XLSTORE_ALL_OR_NONE if all_or_none else 0
-        return self._do("xlstore_batch", domain.encode(), _text(requests), flags, C.byref(_call(timeout)))
+        return self._do("xlstore_batch", _c(domain), _text(requests), flags, C.byref(_call(timeout)))
 
     def wait(self, intent: int, *, timeout: float | None = None) -> Any:
         """Waits until the intent is closed."""
@@ -180,7 +203,7 @@ class _Calls:
 
     def soft_reset(self, domain: str, command: Sequence[str | os.PathLike[str]], *, timeout: float | None = None) -> Any:
         """Gives a running domain a new QEMU."""
-        return self._do("xlstore_soft_reset", domain.encode(), _words(command), C.byref(_call(timeout)))
+        return self._do("xlstore_soft_reset", _c(domain), _words(command), C.byref(_call(timeout)))
 
     def import_(self, domid: int, document: Json, *, force: bool = False, timeout: float | None = None) -> Any:
         """Makes a domain of a document, without a QEMU."""
@@ -191,31 +214,34 @@ class _Calls:
                  timeout: float | None = None) -> Any:
         """Registers a QEMU that another program started."""
         flags = _native.XLSTORE_HANDED_IN if handed_in else 0
-        return self._do("xlstore_register", domain.encode(), encode(monitor), pid, flags, C.byref(_call(timeout)))
+        return self._do("xlstore_register", _c(domain), encode(monitor), pid, flags, C.byref(_call(timeout)))
 
     def destroy(self, domain: str, *, timeout: float | None = None) -> Any:
         """Kills the domain's QEMU, sees it dead, and forgets the document last."""
-        return self._do("xlstore_destroy", domain.encode(), C.byref(_call(timeout)))
+        return self._do("xlstore_destroy", _c(domain), C.byref(_call(timeout)))
 
     def rename(self, domain: str, name: str, *, revision: int = 0, timeout: float | None = None) -> Any:
         """Another name, in row and document by one commit."""
-        return self._do("xlstore_rename", domain.encode(), name.encode(), revision, C.byref(_call(timeout)))
+        return self._do("xlstore_rename", _c(domain), _c(name), revision, C.byref(_call(timeout)))
 
     def close_document(self, domain: str, reason: str, *, timeout: float | None = None) -> Any:
         """Closes a running domain's document, as for its migration."""
-        return self._do("xlstore_close_document", domain.encode(), reason.encode(), C.byref(_call(timeout)))
+        return self._do("xlstore_close_document", _c(domain), _c(reason), C.byref(_call(timeout)))
 
     def reopen_document(self, domain: str, *, timeout: float | None = None) -> Any:
         """Opens it again."""
-        return self._do("xlstore_reopen_document", domain.encode(), C.byref(_call(timeout)))
+        return self._do("xlstore_reopen_document", _c(domain), C.byref(_call(timeout)))
 
     def recover(self, *, mode: int = _native.XLSTORE_RECOVER_PREEN, domain: str | None = None, flags: int = 0,
                 found: Callable[[Finding], None] | None = None) -> Any:
-        """Settles what operations that died left behind, by what QEMU shows."""
+        """Settles what operations that died left behind, by what QEMU shows.
+
+        One at a time on a store; a program that goes on working meanwhile opens the store once more for it.
+        """
         options = _native.xlstore_recover_options()
         lib.xlstore_recover_options_init(C.byref(options), C.sizeof(options))
         options.mode, options.flags = mode, flags
-        options.domain = None if domain is None else domain.encode()
+        options.domain = None if domain is None else _c(domain)
         if found:
             options.found = _native.xlstore_found(lambda finding, _: found(_finding_of(finding.contents)))
         return self._do("xlstore_recover", _Kept(options))
@@ -244,61 +270,92 @@ class _Aio(_Calls):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._users: set[object] = set()
+        self._fd = -1  # that it watches, in the process _pid
+        self._pid = 0
+        self._users: set[Operation | Changes] = set()
 
     def _do(self, name: str, *arguments: Any) -> Operation:
         return Operation(self, name + "_start", (self._store.handle(), *arguments))
 
-    def begin(self, user: object) -> None:
+    def begin(self, user: Operation | Changes) -> None:
         """The loop watches the descriptor for as long as there is a user of it."""
         loop = asyncio.get_running_loop()
-        if self._users and self._loop is not loop:
-            raise OrderError("the store is in use on another asyncio loop")
-        if not self._users:
-            self._loop = loop
+        if self._loop is not None and self._loop.is_closed():
+            self._loop = None  # it ended before what was under way on it
+        if self._loop is None:
             loop.add_reader(lib.xlstore_fd(self._store.handle()), self._dispatch)
+            self._loop, self._fd, self._pid = loop, lib.xlstore_fd(self._store.handle()), os.getpid()
+        elif self._loop is not loop:
+            raise OrderError("the store is in use on another asyncio loop")
         self._users.add(user)
 
-    def end(self, user: object) -> None:
+    def end(self, user: Operation | Changes) -> None:
         self._users.discard(user)
-        if not self._users and self._loop:
-            self._loop.remove_reader(lib.xlstore_fd(self._store.handle()))
-            self._loop = None
+        if not self._users:
+            self._leave_loop()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """The store ends: no callback comes any more."""
-        if self._loop:
-            self._loop.remove_reader(lib.xlstore_fd(self._store.handle()))
-            self._loop = None
-        for user in self._users:
-            if isinstance(user, Operation):
-                user.forget()
-        self._users.clear()
+        self._leave_loop()
+        users, self._users = self._users, set()
+        for user in users:
+            user.forget()
+
+    def _leave_loop(self) -> None:
+        # A forked child would take the descriptor away from its parent's loop.
+        if self._loop is not None and not self._loop.is_closed() and self._pid == os.getpid():
+            self._loop.remove_reader(self._fd)
+        self._loop = None
 
     def _dispatch(self) -> None:
         check(lib.xlstore_dispatch(self._store.handle()))
 
-    async def changes(self, after: int = -1) -> Any:
+    def changes(self, after: int = -1) -> Changes:
         """An asynchronous iterator over changes, of any process; `after`: a line, or -1 for from now on."""
-        queue: asyncio.Queue[Change] = asyncio.Queue()
+        return Changes(self, self._store, after)
 
-        def changed(change: Any, _userdata: int | None) -> None:
-            one = change.contents
-            queue.put_nowait(Change(one.line, one.domid, one.id, one.intent, one.missed, decode(one.operation),
-                                    decode(one.device_class), decode(one.key), decode(one.outcome)))
 
-        callback = _native.xlstore_changed(changed)
-        watch = C.c_void_p()
-        check(lib.xlstore_watch_start(self._store.handle(), after, callback, None, C.byref(watch)))
-        user = object()
-        self.begin(user)
+class Changes:
+    """Changes as they are committed, until aclose(), or the store is closed."""
+
+    def __init__(self, aio: _Aio, store: Store, after: int) -> None:
+        self._aio = aio
+        self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._callback = _native.xlstore_changed(self._changed)
+        self._watch = C.c_void_p()
+        aio.begin(self)
         try:
-            while True:
-                yield await queue.get()
-        finally:
-            lib.xlstore_watch_end(watch)
-            if self._store.is_open:
-                self.end(user)
+            check(lib.xlstore_watch_start(store.handle(), after, self._callback, None, C.byref(self._watch)))
+        except Error:
+            aio.end(self)
+            raise
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> Change:
+        change = await self._queue.get()
+        if change is None:
+            self._queue.put_nowait(None)  # the next one learns it, too
+            raise StopAsyncIteration
+        return change
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        if self._watch:
+            self._aio.end(self)
+            self.forget()
+
+    def forget(self) -> None:
+        """No callback comes any more."""
+        lib.xlstore_watch_end(self._watch)
+        self._watch = C.c_void_p()
+        self._queue.put_nowait(None)
+
+    def _changed(self, change: Any, _userdata: int | None) -> None:
+        one = change.contents
+        self._queue.put_nowait(Change(one.line, one.domid, one.id, one.intent, one.missed, decode(one.operation),
+                                      decode(one.device_class), decode(one.key), decode(one.outcome)))
 
 
 class Store(_Calls):
@@ -310,8 +367,8 @@ class Store(_Calls):
         options = _native.xlstore_open_options()
         lib.xlstore_open_options_init(C.byref(options), C.sizeof(options))
         options.read_only = int(read_only)
-        options.program = program.encode()
-        options.timeout_ms = 0 if timeout is None else max(1, round(timeout * 1000))
+        options.program = _c(program)
+        options.timeout_ms = _milliseconds(timeout)
         self._log = _native.xlstore_log(lambda level, line, _: log(level, decode(line)) if log else None)
         if log:
             options.log = self._log
@@ -341,7 +398,7 @@ class Store(_Calls):
     def close(self) -> None:
         """Ends it. Operations under way are forgotten: those that await them are cancelled."""
         if self._handle is not None:
-            self.aio._close()
+            self.aio.close()
             handle, self._handle = self._handle, None
             lib.xlstore_close(handle)
 
@@ -370,14 +427,15 @@ class Store(_Calls):
     def find(self, domain: str) -> Domain:
         """The domain that `domain` names: "domid:7", "uuid:...", "name:...", "id:N", or a bare word."""
         info = self._info()
-        check(lib.xlstore_find(self.handle(), domain.encode(), C.byref(info)))
+        check(lib.xlstore_find(self.handle(), _c(domain), C.byref(info)))
         return _domain_of(info)
 
     def domains(self) -> Iterator[Domain]:
         """All that are not destroyed, by domid."""
         info = self._info()
         domid = -1
-        while lib.xlstore_next(self.handle(), domid, C.byref(info)) == _native.XLSTORE_OK:
+        while (status := lib.xlstore_next(self.handle(), domid, C.byref(info))) != _native.XLSTORE_E_NOT_FOUND:
+            check(status)
             yield _domain_of(info)
             domid = info.domid
 
@@ -390,24 +448,24 @@ class Store(_Calls):
     def document(self, domain: str) -> tuple[str, int]:
         """The document as libxl would write it, and its revision."""
         text, revision = C.c_void_p(), C.c_int64()
-        check(lib.xlstore_document(self.handle(), domain.encode(), C.byref(text), C.byref(revision)))
+        check(lib.xlstore_document(self.handle(), _c(domain), C.byref(text), C.byref(revision)))
         return taken(text), revision.value
 
     def monitor_path(self, domain: str) -> str:
         """Where the monitor of the registered QEMU is."""
-        return self._handed_over(lib.xlstore_monitor_path, domain.encode())
+        return self._handed_over(lib.xlstore_monitor_path, _c(domain))
 
     def things(self, domain: str) -> list[dict[str, Any]]:
         """The entries of a domain."""
-        return self._rows(lib.xlstore_things, domain.encode())
+        return self._rows(lib.xlstore_things, _c(domain))
 
     def intents(self, domain: str | None = None) -> list[dict[str, Any]]:
         """The open intents, of a domain or of all."""
-        return self._rows(lib.xlstore_intents, None if domain is None else domain.encode())
+        return self._rows(lib.xlstore_intents, None if domain is None else _c(domain))
 
     def history(self, domain: str | None = None, *, after: int = 0, most: int = 0) -> list[dict[str, Any]]:
         """Lines of history above the number `after`."""
-        return self._rows(lib.xlstore_history, None if domain is None else domain.encode(), after, most)
+        return self._rows(lib.xlstore_history, None if domain is None else _c(domain), after, most)
 
     def locks(self) -> list[dict[str, Any]]:
         """The locks as the kernel has them, beside what their holders claim."""
@@ -415,9 +473,9 @@ class Store(_Calls):
 
     def query(self, sql: str, *parameters: object, timeout: float | None = None) -> list[dict[str, Any]]:
         """Rows of SQL that reads; `parameters` are bound to ?1, ?2, ..."""
-        values = [None if one is None else str(one).encode() for one in parameters]
+        values = [None if one is None else _c(str(one)) for one in parameters]
         array = (C.c_char_p * max(1, len(values)))(*values)
-        return self._rows(lib.xlstore_query_json, sql.encode(), array, len(values), C.byref(_call(timeout)))
+        return self._rows(lib.xlstore_query_json, _c(sql), array, len(values), C.byref(_call(timeout)))
 
     def _handed_over(self, function: Callable[..., int], *arguments: Any) -> str:
         text = C.c_void_p()
@@ -434,7 +492,7 @@ class Store(_Calls):
                   timeout: float | None = None) -> int:
         """Adds or replaces an entry whose primary is not QEMU; the new revision."""
         now = C.c_int64()
-        check(lib.xlstore_put_thing(self.handle(), domain.encode(), device_class.encode(), _text(thing), revision,
+        check(lib.xlstore_put_thing(self.handle(), _c(domain), _c(device_class), _text(thing), revision,
                                     C.byref(_call(timeout)), C.byref(now)))
         return now.value
 
@@ -442,14 +500,14 @@ class Store(_Calls):
                      timeout: float | None = None) -> int:
         """Takes such an entry away; the new revision."""
         now = C.c_int64()
-        check(lib.xlstore_remove_thing(self.handle(), domain.encode(), device_class.encode(), key.encode(), revision,
+        check(lib.xlstore_remove_thing(self.handle(), _c(domain), _c(device_class), _c(key), revision,
                                        C.byref(_call(timeout)), C.byref(now)))
         return now.value
 
     def write_document(self, domain: str, document: Json, *, revision: int = 0, timeout: float | None = None) -> int:
         """Writes a whole document back; the new revision."""
         now = C.c_int64()
-        check(lib.xlstore_write_document(self.handle(), domain.encode(), _text(document), revision,
+        check(lib.xlstore_write_document(self.handle(), _c(domain), _text(document), revision,
                                          C.byref(_call(timeout)), C.byref(now)))
         return now.value
 
