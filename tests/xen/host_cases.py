@@ -54,12 +54,16 @@ def killed_at_each(bench, command, back, step, judge):
 
 @case(in_share=False)
 def libxl_host_is_silent(bench):
-    """After ordinary xl commands nothing is told."""
+    """After ordinary xl commands nothing is told.
+
+    usbctrl-detach is none of them: this guest never lets go of a controller, and xl reports success and
+    takes its nodes away all the same, which is to be told.
+    """
     domid = bench.create('hvm')
     try:
         is_silent(bench, 'xl create')
         for command in ('cd-eject {} hdc', 'cd-insert {} hdc /srv/b.iso', 'usbctrl-attach {} version=2',
-                        'usbctrl-detach {} 0', 'vcpu-set --ignore-host {} 2', 'pause {}', 'unpause {}', 'rename {} other'):
+                        'vcpu-set --ignore-host {} 2', 'pause {}', 'unpause {}', 'rename {} other'):
             bench.run('xl ' + command.format(domid))
             is_silent(bench, command)
     finally:
