@@ -3,7 +3,7 @@
 # tests/run.sh:  . tools/packages.sh; install_missing $packages_build …
 # shellcheck disable=SC2034  # read by the script that sources this
 
-packages_build="g++ cmake ninja-build ccache pkg-config
+packages_build="g++ cmake ninja-build ccache pkg-config python3
     libsqlite3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev"
 packages_story="qemu-system-x86 sqlite3 python3"
 packages_test="libgtest-dev libbenchmark-dev patch strace valgrind man-db busybox-static spin gcc tcc
