@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A temporary trigger for each table and operation that recovery may use writes the row before and
-// after as JSON into undo_row. The row of the run is inserted by the first of them, so that a run
-// that changes nothing leaves none. undo_mark holds the generation (epoch and revision) in which
+// after as JSON into undo_row. It goes by written_for(): what other operations change on the same
+// connection meanwhile is theirs. The row of the run is inserted by the first of them, so that a
+// run that changes nothing leaves none. undo_mark holds the generation (epoch and revision) in which
 // the run leaves each domain: by it a later undo sees whether the domain has changed since.
 #include "recovery/base/undo_recorder.hpp"
 
@@ -75,6 +76,17 @@ UndoRecorder::~UndoRecorder()
     }
 }
 
+// Several runs may be under way on a connection.
+std::string UndoRecorder::trigger_name(const std::string& of) const
+{
+    return "\"undo_" + of + "_" + token_ + "\"";
+}
+
+std::string UndoRecorder::is_of_this_run() const
+{
+    return "written_for() = " + sql_text(token_);
+}
+
 std::string UndoRecorder::run_row() const
 {
     return "INSERT INTO undo_run (token, at_us, mode, pid, program) SELECT " + run_columns_ +
@@ -87,14 +99,14 @@ void UndoRecorder::record(const char* table, const char* operation, const std::s
 {
     Db& db = store_.db();
     const std::string verb = operation;
-    const std::string name = std::string("undo_") + table + "_" + verb;
+    const std::string name = trigger_name(std::string(table) + "_" + verb);
     const std::string before = verb == "insert" ? "NULL" : row_as_json(db, table, "OLD");
     const std::string after = verb == "delete" ? "NULL" : row_as_json(db, table, "NEW");
     const std::string run = "(SELECT id FROM undo_run WHERE token = " + sql_text(token_) + ")";
     const std::string domain = of + (std::string_view(table) == "domain" ? ".id" : ".domain");
     triggers_.push_back(name);
     db.execute("CREATE TEMP TRIGGER " + name + " AFTER " + verb + " ON main." + table + " WHEN " +
-               about(condition, of) + " BEGIN " + run_row() +
+               is_of_this_run() + " AND " + about(condition, of) + " BEGIN " + run_row() +
                "INSERT INTO undo_row (run, domain, kind, operation, before, after) VALUES (" + run +
                ", " + domain + ", " + sql_text(table) + ", " + sql_text(verb) + ", " + before +
                ", " + after +
@@ -120,11 +132,12 @@ void UndoRecorder::begin()
            "OLD.qemu_pid IS NOT NULL AND NEW.qemu_pid IS NOT OLD.qemu_pid AND %.state IN "
            "('creating', 'running')");
     // The generation in which this run leaves a domain that it has changed.
-    triggers_.emplace_back("undo_generation");
+    triggers_.push_back(trigger_name("generation"));
     store_.db().execute(
-        "CREATE TEMP TRIGGER undo_generation AFTER UPDATE OF epoch, revision ON main.domain BEGIN "
-        "UPDATE undo_mark SET epoch = NEW.epoch, revision = NEW.revision WHERE domain = NEW.id AND "
-        "run = (SELECT id FROM undo_run WHERE token = " +
+        "CREATE TEMP TRIGGER " + triggers_.back() +
+        " AFTER UPDATE OF epoch, revision ON main.domain WHEN " + is_of_this_run() +
+        " BEGIN UPDATE undo_mark SET epoch = NEW.epoch, revision = NEW.revision "
+        "WHERE domain = NEW.id AND run = (SELECT id FROM undo_run WHERE token = " +
         sql_text(token_) + "); END");
 }
 

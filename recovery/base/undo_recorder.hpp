@@ -25,8 +25,10 @@ public:
     UndoRecorder& operator=(const UndoRecorder&) = delete;
     ~UndoRecorder();
 
-    /// From here on changes are recorded. REQUIRES a database whose tables are there. @throws
-    /// DbError
+    /// What TaskScope::token has to be in the tasks whose changes are recorded.
+    [[nodiscard]] const std::string& token() const noexcept { return token_; }
+    /// From here on changes of such tasks are recorded. REQUIRES a database whose tables are there.
+    /// @throws DbError
     void begin();
     /// Keeps an object of the schema that is dropped or replaced. REQUIRES an open write
     /// transaction.
@@ -38,6 +40,8 @@ public:
 
 private:
     [[nodiscard]] std::string run_row() const;
+    [[nodiscard]] std::string trigger_name(const std::string& of) const;
+    [[nodiscard]] std::string is_of_this_run() const;
     void record(const char* table, const char* operation, const std::string& of,
                 const std::string& condition);
 

@@ -25,8 +25,7 @@ static_assert(bit(Exit::left) == XLSTORE_FSCK_LEFT);
 static_assert(bit(Exit::blind) == XLSTORE_FSCK_BLIND);
 static_assert(static_cast<int>(recovery::Action::failed) == XLSTORE_ACTION_FAILED);
 
-// What is changed on the connection while one runs is recorded for its undo (R22): a second one at
-// the same time would be recorded as the first's.
+// One at a time: a second one would find what the first is about to repair, and ask for it again.
 class Recovering {
 public:
     explicit Recovering(bool& recovering) noexcept : recovering_(recovering) { recovering_ = true; }

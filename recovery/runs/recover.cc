@@ -68,8 +68,10 @@ public:
         std::vector<Task<void>> workers;
         for (std::size_t i = 0; i < places; ++i)
             workers.push_back(work());
+        CurrentScope current;
+        const TaskScope* scope = co_await current;
         for (auto& worker : workers)
-            worker.start();
+            worker.start(scope);
         for (auto& worker : workers)
             co_await worker.join();
     }
@@ -174,6 +176,23 @@ Task<void> domains_in_order(Check& check, Store& store, UndoRecorder* undo)
     check.release_all();
 }
 
+// Nothing: to its end; else what is wrong with the database.
+Task<std::optional<std::string>> passes_in_order(Check& check, Store& store, UndoRecorder* undo)
+{
+    auto database = co_await pass0_database(check, store, undo);
+    if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
+    if (!database.sound) co_return std::nullopt;
+    if (undo) undo->begin();
+    co_await domains_in_order(check, store, undo);
+    note_xenstore_absent(check, store);
+    // Last, since a dead session's row stays for as long as an open intent names it.
+    if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
+    if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
+    if (!check.options().only && !check.cancelled()) co_await pass6_xenstore(check, store, undo);
+    if (!check.options().only && !check.cancelled()) co_await pass6_keeping(check, store);
+    co_return std::nullopt;
+}
+
 std::string_view mode_name(Mode mode)
 {
     switch (mode) {
@@ -206,7 +225,6 @@ Task<Result<void>> unless_full(Task<Result<void>> commit)
 
 Task<std::optional<std::string>> run_passes(Check& check, Store& store)
 {
-    const OnReserve on_reserve(store);
     check.progress(0, 0, 1);
     if (store.displaced()) {  // open for looking, then: nothing can be done about it
         const auto found = look_at_displaced(store);
@@ -216,21 +234,11 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
     }
     std::optional<UndoRecorder> undo;  // R22
     if (!check.looking_only()) undo.emplace(store, mode_name(check.options().mode));
-    auto database = co_await pass0_database(check, store, undo ? &*undo : nullptr);
-    if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
-    if (database.sound) {
-        if (undo) undo->begin();
-        co_await domains_in_order(check, store, undo ? &*undo : nullptr);
-        note_xenstore_absent(check, store);
-        // Last, since a dead session's row stays for as long as an open intent names it.
-        if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);
-        if (!check.options().only && !check.cancelled()) pass6_surroundings(check, store);
-        if (!check.options().only && !check.cancelled())
-            co_await pass6_xenstore(check, store, undo ? &*undo : nullptr);
-        if (!check.options().only && !check.cancelled()) co_await pass6_keeping(check, store);
-    }
-    if (store.is_behind()) check.report(Code::database_behind, Subject{store.directory()});
-    co_return std::nullopt;
+    const TaskScope scope{Room::reserve, undo ? undo->token() : ""};
+    auto damage = co_await passes_in_order(check, store, undo ? &*undo : nullptr).in(scope);
+    if (!damage && store.is_behind())
+        check.report(Code::database_behind, Subject{store.directory()});
+    co_return std::move(damage);
 }
 
 Task<Result<Report>> recover(Store& store, Options options)

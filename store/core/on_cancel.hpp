@@ -5,6 +5,7 @@
 #define XLSTORE_STORE_CORE_ON_CANCEL_HPP_
 
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "store/core/store.hpp"
@@ -23,7 +24,7 @@ public:
     {
         if (answered_) return;
         try {
-            store_.leave_answer(say_());
+            if (std::optional<Error> answer = say_()) store_.leave_answer(*std::move(answer));
         } catch (const std::exception&) {
             store_.leave_answer(Error(code_, {}));
         }
@@ -38,15 +39,17 @@ private:
 };
 }  // namespace detail
 
-/// Runs `work`. If it is cancelled, the store is left `say()`, an Error. It is called when the
-/// frames of `work` are gone, with all that they had; what `say` itself captured has to be there
-/// still. What it throws is dropped, and the answer is `code` without words. Of several in one
-/// another the outermost has the last word. Nothing is said of a task that was never started.
+/// Runs `work`. If it is cancelled, the store is left `say()`, an Error; or nothing: what was left
+/// there before, as by a part of `work`, stays. It is called when the frames of `work` are gone,
+/// with all that they had; what `say` itself captured has to be there still. What it throws is
+/// dropped, and the answer is `code` without words. Of several in one another the outermost has the
+/// last word. Nothing is said of a task that was never started.
 template <class T, class Say>
 Task<T> or_when_cancelled(Store& store, Errc code, Say say, Task<T> work)
 {
     detail::OnCancel<Say> cancelled(store, code, std::move(say));
-    T done = co_await std::move(work);
+    Task<T> inside = std::move(work);  // a parameter would end after `cancelled`
+    T done = co_await std::move(inside);
     cancelled.answered();
     co_return done;
 }

@@ -402,6 +402,9 @@ Task<Result<ByteLock>> Store::acquire_writer_lock(Loop& loop, std::string operat
 Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operation, Deadline until,
                                                   Room room)
 {
+    CurrentScope current;
+    const TaskScope* scope = co_await current;
+    if (scope && room == Room::ordinary) room = scope->room;
     auto pause = std::chrono::duration_cast<Clock::duration>(kForeignFirst);
     for (;;) {
         auto writer = co_await acquire_writer_lock(loop, operation, until);
@@ -409,7 +412,7 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
         make_room(room);
         auto transaction = Transaction::try_begin(*db_);
         if (transaction) {
-            Writing writing{*std::move(writer), std::move(transaction)};
+            Writing writing{*std::move(writer), std::move(transaction), scope};
             co_return std::move(writing);
         }
         writer->release();
@@ -457,7 +460,6 @@ void Store::restart_log() noexcept
 // have the room that the disk has not. @throws DbError, as Db::require_reserve()
 void Store::make_room(Room room)
 {
-    if (on_reserve_ > 0 && room == Room::ordinary) room = Room::reserve;
     Reserve& reserve = db_->reserve();
     reserve.allow(room);
     if (db_->fill_reserve() == 0 || XLSTORE_MUTATION("reserve")) return;

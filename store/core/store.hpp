@@ -23,6 +23,7 @@
 #include "store/base/error.hpp"
 #include "store/base/log.hpp"
 #include "store/core/host_hooks.hpp"
+#include "store/core/task_scope.hpp"
 #include "store/database/db.hpp"
 #include "store/database/displaced.hpp"
 #include "store/database/private_copy.hpp"
@@ -249,7 +250,6 @@ public:
     std::optional<Error> take_left_answer() noexcept { return std::exchange(left_answer_, {}); }
 
 private:
-    friend class OnReserve;
     Store() = default;
     enum class Reconcile { no, yes };
     static Result<std::unique_ptr<Store>> open_files(const StoreOptions& options, Db::Mode mode,
@@ -275,6 +275,7 @@ private:
     struct Writing {
         ByteLock writer;
         std::unique_ptr<Transaction> transaction;
+        const TaskScope* scope;  // of the task that writes
     };
     /// Waits for the writer lock, and for a program that has the database locked without knowing
     /// the writer lock; meanwhile the writer lock is free. Errors: busy, naming the holder of
@@ -291,6 +292,7 @@ private:
     std::invoke_result_t<Section&> in_transaction(Writing& writing, Section section)
     {
         const LockOrder::Section order;
+        const Db::WrittenFor written_for(*db_, writing.scope ? writing.scope->token : "");
         try {
             const auto changes_before = db_->total_changes();
             auto result = section();
@@ -327,21 +329,7 @@ private:
     std::optional<Locks> locks_;
     std::optional<ByteLock> session_lock_;
     std::int64_t session_id_ = 0;
-    int on_reserve_ = 0;
     std::optional<Error> left_answer_;
-};
-
-/// R21: while one lives, each commit through `store` may take the reserve: a recovery is at work.
-/// It must not outlive the store.
-class OnReserve {
-public:
-    explicit OnReserve(Store& store) noexcept : store_(store) { ++store_.on_reserve_; }
-    OnReserve(const OnReserve&) = delete;
-    OnReserve& operator=(const OnReserve&) = delete;
-    ~OnReserve() { --store_.on_reserve_; }
-
-private:
-    Store& store_;
 };
 
 }  // namespace xlstore

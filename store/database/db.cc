@@ -178,7 +178,8 @@ void Db::configure(Mode mode, Durability durability)
     set(SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0);
     set(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
     set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);  // closing may not checkpoint outside the writer lock
-    if (permit_writes(db_) != SQLITE_OK) fail("cannot configure it");
+    if (permit_writes(db_) != SQLITE_OK || tell_written_for(db_, written_for_) != SQLITE_OK)
+        fail("cannot configure it");
     sqlite3_busy_timeout(db_, kRecoveryWaitMs);
     execute("PRAGMA mmap_size = 0");  // the log's reset race is widened by mapped files
     execute("PRAGMA cell_size_check = ON");

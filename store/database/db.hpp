@@ -115,6 +115,19 @@ public:
     [[nodiscard]] std::int64_t total_changes() const;
     [[nodiscard]] bool in_transaction() const;
 
+    /// While one lives, the function written_for() of this connection gives its token; else "".
+    /// For triggers that record what one operation changes, of several on a connection.
+    class WrittenFor {
+    public:
+        WrittenFor(Db& db, std::string token) : db_(db) { db_.written_for_ = std::move(token); }
+        WrittenFor(const WrittenFor&) = delete;
+        WrittenFor& operator=(const WrittenFor&) = delete;
+        ~WrittenFor() { db_.written_for_.clear(); }
+
+    private:
+        Db& db_;
+    };
+
     struct WalState {
         int frames = 0;        ///< frames in the log; -1 when it could not be looked at
         int checkpointed = 0;  ///< of these, copied into the database
@@ -164,6 +177,7 @@ private:
     std::unordered_map<const char*, sqlite3_stmt*> statements_;
     sqlite3_stmt* rollback_ = nullptr;  // among the statements; prepared when the file is opened
     int wal_frames_ = 0;
+    std::string written_for_;
 };
 
 /// A write transaction (BEGIN IMMEDIATE); rolled back unless committed. REQUIRES the writer lock.

@@ -19,6 +19,10 @@ namespace xlstore {
 template <class T>
 class Task;
 
+/// What a task shares with all that it awaits, and with no other task of the loop. This room only
+/// hands it on: store/core/task_scope.hpp.
+struct TaskScope;
+
 namespace detail {
 
 class TaskPromiseBase {
@@ -45,6 +49,7 @@ public:
     }
 
     std::coroutine_handle<> waiting_;
+    const TaskScope* scope_ = nullptr;
 
 protected:
     std::exception_ptr exception_;
@@ -98,17 +103,25 @@ public:
         if (handle_) handle_.destroy();
     }
 
-    /// Runs the task to its first wait. For the owner that is no coroutine itself.
-    void start() { handle_.resume(); }
+    /// Runs the task to its first wait. For an owner that does not await it at once; `scope`: that
+    /// of the owner, or of its own.
+    void start(const TaskScope* scope = nullptr)
+    {
+        handle_.promise().scope_ = scope;
+        handle_.resume();
+    }
     [[nodiscard]] bool done() const noexcept { return handle_.done(); }
     /// The result of a task that is done; rethrows what it threw.
     T take() { return handle_.promise().take(); }
 
     struct Awaiter {
         Handle child;
+        const TaskScope* scope;
         bool await_ready() const noexcept { return false; }
-        bool await_suspend(std::coroutine_handle<> waiting)
+        template <class Promise>
+        bool await_suspend(std::coroutine_handle<Promise> waiting)
         {
+            child.promise().scope_ = scope ? scope : waiting.promise().scope_;
             child.resume();
             if (child.done()) return false;
             child.promise().waiting_ = waiting;
@@ -116,7 +129,9 @@ public:
         }
         T await_resume() { return child.promise().take(); }
     };
-    Awaiter operator co_await() && noexcept { return Awaiter{handle_}; }
+    Awaiter operator co_await() && noexcept { return Awaiter{handle_, nullptr}; }
+    /// Awaits it with a scope of its own, which has to outlive it.
+    Awaiter in(const TaskScope& scope) && noexcept { return Awaiter{handle_, &scope}; }
 
     /// Waits for a task that was started, so that several run side by side. One waits at most.
     struct Join {
@@ -129,6 +144,19 @@ public:
 
 private:
     Handle handle_;
+};
+
+/// Awaited, the scope of the task that awaits it; nullptr: it has none.
+struct CurrentScope {
+    const TaskScope* scope = nullptr;
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> self) noexcept
+    {
+        scope = self.promise().scope_;
+        return false;
+    }
+    const TaskScope* await_resume() const noexcept { return scope; }
 };
 
 namespace detail {

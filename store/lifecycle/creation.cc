@@ -200,6 +200,16 @@ Error cancelled(const DomainRow& domain)
                  "'xlstore recover' brings it to an end: it takes over a QEMU that runs");
 }
 
+// A signal cannot be called back.
+Error cancelled_at_the_old(const DomainRow& domain)
+{
+    return Error(Errc::unfinished,
+                 domain.subject() +
+                     ": its old QEMU was to be ended; that was cancelled on the way, and it may be "
+                     "dead",
+                 "'xlstore soft-reset' again goes on");
+}
+
 // The library's own monitor and log, and QEMU behind its start barrier.
 Task<Result<Created>> run_through(Creation creation, std::vector<std::string> command,
                                   Deadline until)
@@ -285,8 +295,10 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
     if (auto asked = co_await learn_addresses(store, *row, *hold, until); !asked)
         co_return std::move(asked).error();
-    if (auto ended = co_await end_old_qemu(store, *row, *hold, until); !ended)
-        co_return std::move(ended).error();
+    const auto given_up = [reset = *row] { return cancelled_at_the_old(reset); };
+    auto end = end_old_qemu(store, *row, *hold, until);
+    auto ended = co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(end));
+    if (!ended) co_return std::move(ended).error();
     row = read_domain(store.db(), domain.id);
     // A name of its own: a client that is late with the old QEMU's socket does not find the new
     // one's.

@@ -19,6 +19,7 @@
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/intent_rows.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/product.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/model/pci_address.hpp"
@@ -287,6 +288,38 @@ std::vector<RequestOutcome> places_for(const std::vector<Result<Draft>>& wanted)
     return outcomes;
 }
 
+// Of a batch that is cancelled at request `at`: what that one left, or what those before it have
+// done. Nothing, if nothing was changed.
+std::optional<Error> cut_short(Store& store, const DomainRow& domain,
+                               const std::vector<RequestOutcome>& outcomes, std::size_t at)
+{
+    std::optional<Error> answer = store.take_left_answer();
+    std::string done;
+    for (std::size_t i = 0; i < at; ++i) {
+        const Outcome& one = outcomes[i].done;
+        if (one) done += (done.empty() ? "" : ", ") + outcomes[i].thing;
+        if (!one && one.error().code == Errc::in_doubt && !answer) answer = one.error();
+    }
+    if (!answer) {
+        if (done.empty()) return answer;
+        answer.emplace(Errc::unfinished, domain.subject() + ": it was cancelled",
+                       "what is done stays done; give the rest again");
+    }
+    answer->message = "batch: request " + std::to_string(at + 1) + " of " +
+                      std::to_string(outcomes.size()) + ": " + answer->message;
+    if (!done.empty()) answer->message += "; done before it: " + done;
+    return answer;
+}
+
+// `domain` and `outcomes` are there for as long as the task is.
+Task<Outcome> in_its_turn(Store& store, const DomainRow& domain,
+                          const std::vector<RequestOutcome>& outcomes, std::size_t at,
+                          Task<Outcome> one)
+{
+    const auto given_up = [&, at] { return cut_short(store, domain, outcomes, at); };
+    co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(one));
+}
+
 // Each for itself, in their order.
 Task<std::vector<RequestOutcome>> perform_each(Store& store, Engine& engine,
                                                std::vector<Request> requests,
@@ -294,12 +327,14 @@ Task<std::vector<RequestOutcome>> perform_each(Store& store, Engine& engine,
 {
     auto outcomes = places_for(wanted);
     for (std::size_t i = 0; i < requests.size(); ++i) {
-        if (wanted[i])
-            outcomes[i].done =
-                co_await perform_one(store, engine, std::move(requests[i]), *std::move(wanted[i]),
-                                     ThereAlready::is_done, until);
-        else
+        if (!wanted[i]) {
             outcomes[i].done = std::move(wanted[i]).error();
+            continue;
+        }
+        auto one = perform_one(store, engine, std::move(requests[i]), *std::move(wanted[i]),
+                               ThereAlready::is_done, until);
+        outcomes[i].done =
+            co_await in_its_turn(store, engine.domain(), outcomes, i, std::move(one));
     }
     co_return outcomes;
 }
@@ -345,8 +380,10 @@ Task<Result<std::vector<RequestOutcome>>> batch_in_turn(Store& store, DomainRow 
                             "nothing was changed; name each thing once");
         outcomes.push_back(RequestOutcome{thing.text(), Error(Errc::no_memory, {})});
     }
-    for (std::size_t i = 0; i < requests.size(); ++i)
-        outcomes[i].done = co_await perform(store, domain, std::move(requests[i]), until);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+        auto one = perform(store, domain, std::move(requests[i]), until);
+        outcomes[i].done = co_await in_its_turn(store, domain, outcomes, i, std::move(one));
+    }
     co_return std::move(outcomes);
 }
 

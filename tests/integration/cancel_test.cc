@@ -137,6 +137,75 @@ TEST_F(CancelTest, AfterTheCommitTheIntentStaysOpenAndIsSettledByTheNext)
     EXPECT_TRUE(all_is_settled());
 }
 
+// What the first request has done is said, wherever the second one has come to.
+TEST_F(CancelTest, BatchSaysWhatIsDone)
+{
+    auto store = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    const auto two = [&] {
+        return batch(*store, domain,
+                     {Request{Request::Kind::attach, "qemu", {}, tablet("t1")},
+                      Request{Request::Kind::attach, "qemu", {}, tablet("t2")}},
+                     BatchMode::each, Clock::now() + seconds(60));
+    };
+    const auto rows = dump(store_.path());
+    kill(domain_.qemu_pid(), SIGSTOP);
+    {
+        auto task = two();
+        task.start();
+        ASSERT_TRUE(run_until(
+            *store, [&] { return *store->locks().is_held(LockKind::slow, value_of(domain.id)); }));
+    }
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_FALSE(store->take_left_answer()) << "nothing was changed";
+    EXPECT_EQ(dump(store_.path()), rows);
+    {
+        auto task = two();
+        task.start();
+        ASSERT_TRUE(run_until(*store, [&] { return entry("t1") == "present"; }));
+        ASSERT_FALSE(task.done());
+    }
+    const auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    const auto open = open_intents(store->db(), domain.id);
+    EXPECT_EQ(answer->code, open.empty() ? Errc::unfinished : Errc::in_doubt);
+    if (!open.empty()) {
+        EXPECT_EQ(answer->intent, value_of(open.front()));
+    }
+    EXPECT_TRUE(contains(answer->message, "request 2 of 2")) << answer->message;
+    EXPECT_TRUE(contains(answer->message, "done before it: qemu/t1")) << answer->message;
+    // As the advice has it.
+    EXPECT_TRUE(store->loop().wait_for(two()));
+    EXPECT_EQ(entry("t2"), "present");
+    EXPECT_TRUE(all_is_settled());
+}
+
+TEST_F(CancelTest, SoftResetThatHasKilledTheOldQemuIsUnfinished)
+{
+    auto store = store_.open();
+    auto other = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    const auto old = domain.registration->qemu;
+    const ScratchDirectory directory;
+    const Material material(directory, 7, "web");
+    {
+        auto held = other->locks().try_acquire(LockKind::fast, value_of(domain.id));
+        ASSERT_TRUE(held && *held);
+        auto task = soft_reset(*store, domain, material.qemu(), Clock::now() + seconds(60));
+        task.start();
+        ASSERT_TRUE(run_until(*store, [&] { return life_of(old) == Life::dead; }));
+        ASSERT_FALSE(task.done());
+    }
+    const auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::unfinished);
+    EXPECT_TRUE(contains(answer->message, "old QEMU")) << answer->message;
+    // As the advice has it.
+    auto again = soft_reset(*store, *find_domain(store->db(), "7"), material.qemu(),
+                            Clock::now() + seconds(60));
+    EXPECT_TRUE(store->loop().wait_for(std::move(again)));
+}
+
 // R14: the mark is committed, and the domain is to be destroyed.
 TEST_F(CancelTest, DestructionThatHasBegunIsUnfinished)
 {
@@ -147,6 +216,10 @@ TEST_F(CancelTest, DestructionThatHasBegunIsUnfinished)
     }
     EXPECT_FALSE(store->take_left_answer()) << "it was never started";
     {
+        // It marks the row and kills QEMU without that lock, and ends with it.
+        auto other = store_.open();
+        auto hold = other->try_slow_lock(domain.id, "test");
+        ASSERT_TRUE(hold && *hold);
         auto task = destroy_domain(*store, domain, Clock::now() + seconds(60), "test");
         task.start();
         ASSERT_TRUE(run_until(*store, [&] {

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What a run of xlfsck takes away or rewrites is kept and can be put back (R22).
+#include <signal.h>
+
+#include "recovery/runs/recover.hpp"
+#include "store/operation/edit.hpp"
 #include "tests/support/domain_test.hpp"
 
 namespace xlstore::test {
@@ -80,6 +84,53 @@ TEST_F(UndoTest, ListsByItsNameWhatIsPutBackAndTheRestAsToBeRead)
     }
     EXPECT_TRUE(ended(xl({"undo", "aside:1"}), 0));
     EXPECT_EQ(cell("SELECT state FROM thing WHERE key = 'xvdz'"), "stale");
+}
+
+// A run waits for a QEMU that is stopped; meanwhile the same handle edits the domain.
+TEST_F(UndoTest, WhatOtherOperationsChangeMeanwhileIsNoneOfARuns)
+{
+    by_hand("UPDATE thing SET json = '{\"devid\": 0, \"x\": \"lost?\"}' WHERE class = 'nics'");
+    const std::string damaged = texts();
+    auto store = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    kill(domain_.qemu_pid(), SIGSTOP);
+    recovery::Options options;
+    options.mode = recovery::Mode::yes;
+    auto run = recovery::recover(*store, std::move(options));
+    run.start();
+    const auto repaired = [&] { return texts() != damaged; };
+    for (const auto until = Clock::now() + std::chrono::seconds(30);
+         Clock::now() < until && !repaired();)
+        store->loop().dispatch();
+    ASSERT_TRUE(repaired());
+    ASSERT_FALSE(run.done());
+    const auto edited = store->loop().wait_for(store->with_fast_lock(
+        domain.id, "edit", Clock::now() + std::chrono::seconds(30),
+        [&](const FastHold& fast) -> Result<void> {
+            if (auto begun = begin_edit(*store, fast, 0); !begun) return begun.error();
+            return put_thing(*store, fast, "nics", R"({"devid":5,"mac":"00:16:3e:00:00:05"})");
+        }));
+    ASSERT_TRUE(edited);
+    const auto edited_again = store->loop().wait_for(store->with_fast_lock(
+        domain.id, "edit", Clock::now() + std::chrono::seconds(30),
+        [&](const FastHold& fast) -> Result<void> {
+            if (auto begun = begin_edit(*store, fast, 0); !begun) return begun.error();
+            return put_thing(*store, fast, "nics", R"({"devid":5,"mac":"00:16:3e:00:00:06"})");
+        }));
+    ASSERT_TRUE(edited_again);
+    kill(domain_.qemu_pid(), SIGCONT);
+    while (!run.done())
+        store->loop().dispatch();
+    ASSERT_TRUE(run.take());
+
+    // The domain has changed since that run, by another hand.
+    refused({"undo", "1"}, 1, "refused", "run 1 left it at");
+    const Ran undone = xl({"undo", "1", "--force"});
+    EXPECT_TRUE(ended(undone, 0));
+    EXPECT_TRUE(contains(undone.out, "run 1: 1 row put back")) << undone.out;
+    EXPECT_TRUE(contains(texts(), "lost?"));
+    EXPECT_TRUE(
+        contains(cell("SELECT json FROM thing WHERE class = 'nics' AND key = '5'"), "00:00:06"));
 }
 
 TEST_F(UndoTest, IsRefusedByNameWhereTheDomainHasChangedSince)

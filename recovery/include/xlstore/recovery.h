@@ -89,8 +89,8 @@ void xlstore_recover_options_init(xlstore_recover_options* options, size_t size)
  * act first or something could not be looked at; refused when something was left uncorrected; lost,
  * order, store, not_found, busy (one is under way on this handle) when it did not run, and nothing
  * was changed. A damaged database is only reported: xlfsck(8) replaces it, with the store closed.
- * What else is changed through the same handle while it runs is recorded for its undo, too
- * (xlstore_undo): a program that goes on working meanwhile opens the store once more for it. */
+ * What other operations change through the same handle meanwhile is theirs, and not this run's to
+ * undo (xlstore_undo, R22). */
 int32_t xlstore_recover(xlstore_store* store, const xlstore_recover_options* options,
                         xlstore_result** result_out);
 int32_t xlstore_recover_start(xlstore_store* store, const xlstore_recover_options* options,

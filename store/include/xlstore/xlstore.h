@@ -210,11 +210,9 @@ typedef struct xlstore_op xlstore_op;
  * number of the intent, which stays open for the next operation on that thing, or for recovery; of
  * a thing of xenstore, which has no intent, XLSTORE_E_IN_DOUBT without a number (0), and its entry
  * stays for the same two; of a creation, a soft reset or a destruction XLSTORE_E_UNFINISHED; of a
- * recovery XLSTORE_E_CANCELLED, and what it repaired stays repaired. One that has ended by itself
- * keeps its own result. Waits for nothing. NULL does nothing.
- * KNOWN LIMIT: a batch without XLSTORE_ALL_OR_NONE that is cancelled between two requests, and a
- * soft reset that is cancelled while it ends the old QEMU, answer XLSTORE_E_CANCELLED as well,
- * though an earlier request is done, or that QEMU has ended: xlstore_history() says which. */
+ * batch whose requests stand each for itself the same, or XLSTORE_E_IN_DOUBT, and the message names
+ * those that are done; of a recovery XLSTORE_E_CANCELLED, and what it repaired stays repaired. One
+ * that has ended by itself keeps its own result. Waits for nothing. NULL does nothing. */
 void xlstore_op_cancel(xlstore_op* op);
 /* The same, and its callback is not called any more: the caller never learns what became of it. For
  * a caller that goes away itself. `op` is not to be named after it. NULL does nothing. */
