@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Findings go to the caller as they come, or are kept and handed over in the order of domids, when
+// domains are looked at side by side. What ask() answers follows from mode and problem alone.
 #include "recovery/base/check.hpp"
 
 #include <limits>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// An edit says what element it is about and what it expects there: what another program changed
+// meanwhile is a conflict, and never overwritten. The document is parsed, edited by element, and
+// written in the layout that it had. Where there is none, a bare one is made of what xenstore says.
 #include "recovery/libxl/document_edits.hpp"
 
 #include <algorithm>

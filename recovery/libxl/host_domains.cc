@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Three sources are put together by domid:
+//
+//   1. xenstore: one tree of all of /local/domain, /libxl and /vm (names, uuids, types, the pids of
+//      device models)
+//   2. the hypervisor's list, where it can be asked: it alone says that a domain does not live
+//   3. libxl's directory: each userdata file names the domain that it belongs to
 #include "recovery/libxl/host_domains.hpp"
 
 #include <algorithm>

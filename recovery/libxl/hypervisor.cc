@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// libxenlight is loaded with dlopen() by the name that it was built against, and its few functions
+// are looked up in it. Two builds of this file: with libxl's headers, and without them, where the
+// list cannot be had.
 #include "recovery/libxl/hypervisor.hpp"
 
 #ifdef XLSTORE_LIBXENLIGHT

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// The directory's name has this process's pid and start time in it: by it, the next one knows which
+// are left of processes that are dead, and takes those away.
 #include "recovery/libxl/private_store.hpp"
 
 #include <sys/stat.h>

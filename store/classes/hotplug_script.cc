@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// All that a script needs follows from its back end's path and a few of that one's nodes: the words
+// of its command line, and the variables of its environment as libxl sets them.
 #include "store/classes/hotplug_script.hpp"
 
 #include <charconv>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A file is read as it is found: opened without following a link and without waiting for a FIFO's
+// other end, and refused by its type and size before a byte is read. It is written as libxl does,
+// userdata-n renamed over userdata-d, and synced in between, which libxl omits.
 #include "store/libxl/document_file.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: MIT
+// libxl's protocol, step by step (libxl__lock_file):
+//
+//   1. open the file, or make it
+//   2. flock() it, without waiting
+//   3. is it still the file at the path? Its holder removes it while it holds it; then from 1
+//   4. to give it back: remove the file, if it is still the one at the path, then unlock
+//
+// A flock() cannot be waited for with a deadline: take() tries again, after pauses that grow.
 #include "store/libxl/host_lock.hpp"
 
 #include <fcntl.h>

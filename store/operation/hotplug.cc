@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+// A script is run once or twice (store/classes/hotplug_script.hpp), one run behind the other, each
+// with what is left of its 40 seconds. Before the first one, /proc is searched for a run that a
+// dead process started: two at once would undo one another. When it fails, the script's own word
+// for it, hotplug-error in xenstore, is the message.
 #include "store/operation/hotplug.hpp"
 
 #include <algorithm>

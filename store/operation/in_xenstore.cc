@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Sends a request to the file for its way of being in xenstore. What was committed by then decides
+// alone what a cancelled or broken one is told: nothing was changed, or in doubt.
 #include "store/operation/in_xenstore.hpp"
 
 #include <optional>

@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: MIT
+// Adding and removing are loops of the same shape over one transaction of xenstore each:
+//
+//   1. begin, and send all requests of it at once; the first one of an addition reads whether the
+//      nodes are there already
+//   2. one that was refused: abort, and say which
+//   3. commit; another client was faster (EAGAIN): from the beginning, until the deadline
+//
+// Only a commit that was sent and not answered leaves the fate unknown: all else is proved.
 #include "store/operation/nodes_fate.hpp"
 
 #include <cerrno>

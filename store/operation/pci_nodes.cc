@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Each change is a loop: begin a transaction, read the list in it, let the change say which
+// requests follow from what is listed, send them all, commit; another client was faster: from the
+// beginning. The list is read with bounds: another process wrote its number of devices.
 #include "store/operation/pci_nodes.hpp"
 
 #include <cerrno>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Four sections under a fast lock that is held already. Those that come behind the nodes may take
+// the reserve (R21) and settle_deadline(): what has happened in xenstore has to be written down.
 #include "store/operation/xenstore_entry.hpp"
 
 #include <utility>

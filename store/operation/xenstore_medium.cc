@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Under the fast lock, in this order:
+//
+//   1. the drive is there: its entry, its nodes, and a back end that opens another image
+//   2. commit the entry with the new medium (R4)
+//   3. write "params" of the back end and of libxl's copy, in one transaction
+//   4. refused with proof: the entry is put back; not known: in doubt, and recovery looks there
 #include "store/operation/xenstore_medium.hpp"
 
 #include <algorithm>

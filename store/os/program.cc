@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// A program is started behind the start barrier (store/os/child_process.hpp), as the leader of a
+// process group of its own, and waited for by its pidfd. One that is not through in time is killed
+// with its whole group. One that another process started is found by the mark in its environment.
 #include "store/os/program.hpp"
 
 #include <unistd.h>

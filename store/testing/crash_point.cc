@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The environment is read at each passing, since a harness forks and sets it in the child, and
+// without memory of its own: a point may stand where none is to be had. Passings are counted by
+// process: a forked child begins at nought.
 #include "store/testing/crash_point.hpp"
 
 #ifdef XLSTORE_CRASH_POINTS

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// The list is numbered nodes ("dev-0", "key-0" …) and their count. A device is added behind the
+// last one; one that goes is closed first (its state and that of the whole list), and once the
+// guest has let go, those behind it move up by one, as libxl has it.
 #include "store/xenstore/pci_list.hpp"
 
 #include <array>

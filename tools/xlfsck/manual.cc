@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// A reader for the part of mdoc(7) that the entries of xlfsck(8) use. The page is in the program
+// (embed_manual.cmake), so that --explain and the manual cannot differ.
 #include "tools/xlfsck/manual.hpp"
 
 #include <algorithm>

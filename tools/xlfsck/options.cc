@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// getopt_long, because e2fsck's letters are single ones with values (-C FD) and may stand together.
+// What options may not be given together is checked once all are read.
 #include "tools/xlfsck/options.hpp"
 
 #include <getopt.h>
