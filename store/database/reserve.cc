@@ -9,6 +9,7 @@
 //   2. Files grow by 256 KiB at a time, with zeros that are written, not only allocated.
 //   3. When SQLite cuts a file, the reserve's part of it is left or written again.
 //   4. If the index of the log cannot be made, blocks of the file `spare` are given up for it.
+//   5. The frames of a commit are written by one call (gathered_frames.hpp).
 //
 // Where the next commit goes is read from that index in shared memory, in the byte order of the
 // machine. A size that another process may have changed is `kUnknown`, and asked for anew.
@@ -23,6 +24,7 @@
 #include <limits>
 #include <new>
 
+#include "store/database/gathered_frames.hpp"
 #include "store/database/vfs_layer.hpp"
 #include "store/lock/spare.hpp"
 #include "store/testing/mutation.hpp"
@@ -31,10 +33,9 @@ namespace xlstore {
 
 namespace {
 
-// From SQLite's file format: a frame's header, which begins with the number of its page; in the
-// log's index the frames in the log, and how many of them are copied into the database; the lock
-// that a writer takes.
-constexpr int kFrameHeader = 24;
+// From SQLite's file format: a frame's header begins with the number of its page; in the log's
+// index are the frames in the log, and how many of them are copied into the database; the lock that
+// a writer takes.
 constexpr sqlite3_int64 kLogHeader = 32;
 constexpr std::size_t kFramesAt = 16;
 constexpr std::size_t kCopiedAt = 96;
@@ -59,6 +60,7 @@ struct File {
     sqlite3_int64 page_size;     // of a database; 0 before the first fill()
     Room room;
     const char* name;  // of a database: its path, for as long as the file is open
+    GatheredFrames frames;  // of a log
 };
 File& file_of(sqlite3_file* file)
 {
@@ -171,16 +173,14 @@ int close_file(sqlite3_file* file)
 {
     File& f = file_of(file);
     if (f.database) f.database->log = nullptr;
+    sqlite3_free(f.frames.memory());
     const int rc = f.plain->pMethods->xClose(f.plain);
     sqlite3_free(f.plain);
     return rc;
 }
 
-int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
+int write_through(File& f, const void* what, int size, sqlite3_int64 at)
 {
-    File& f = file_of(file);
-    if (f.database)
-        if (const int left = leave_the_reserve(f, what, size, at); left != SQLITE_OK) return left;
     const File& database = f.database ? *f.database : f;
     int rc = write_plain(f, what, size, at);
     while (rc == SQLITE_FULL && database.room == Room::reserve && has_given(database, size))
@@ -190,6 +190,41 @@ int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
     else if (f.size != kUnknown)
         f.size = std::max(f.size, at + size);
     return rc;
+}
+
+// What cannot be written stays, so that it is not read from the file either.
+int write_gathered(File& log)
+{
+    if (log.frames.empty()) return SQLITE_OK;
+    const int rc = write_through(log, log.frames.bytes(), log.frames.size(), log.frames.at());
+    if (rc == SQLITE_OK) log.frames.written();
+    return rc;
+}
+
+int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 at)
+{
+    File& f = file_of(file);
+    if (f.frames.overlaps(size, at))
+        if (const int rc = write_gathered(f); rc != SQLITE_OK) return rc;
+    return f.plain->pMethods->xRead(f.plain, to, size, at);
+}
+
+int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
+{
+    File& f = file_of(file);
+    if (f.database)
+        if (const int left = leave_the_reserve(f, what, size, at); left != SQLITE_OK) return left;
+    if (!f.frames.follows(size, at))
+        if (const int rc = write_gathered(f); rc != SQLITE_OK) return rc;
+    if (!f.frames.follows(size, at)) return write_through(f, what, size, at);
+    return f.frames.keep(what, size, at) ? write_gathered(f) : SQLITE_OK;
+}
+
+int sync_file(sqlite3_file* file, int flags)
+{
+    File& f = file_of(file);
+    if (const int rc = write_gathered(f); rc != SQLITE_OK) return rc;
+    return f.plain->pMethods->xSync(f.plain, flags);
 }
 
 // A checkpoint cuts the database to its pages, and the log, at times, to nothing.
@@ -226,7 +261,10 @@ int lock_index(sqlite3_file* file, int offset, int n, int flags)
     if (offset == kWriterLock) {
         // Other processes change the sizes while they write.
         f.size = kUnknown;
-        if (f.log) f.log->size = kUnknown;
+        if (f.log) {
+            f.log->size = kUnknown;
+            f.log->frames.begin();
+        }
     }
     return rc;
 }
@@ -241,7 +279,9 @@ int unmap_index(sqlite3_file* file, int remove)
 constexpr sqlite3_io_methods kMethods = [] {
     sqlite3_io_methods made = VfsLayer<File>::methods();
     made.xClose = close_file;
+    made.xRead = read_file;
     made.xWrite = write_file;
+    made.xSync = sync_file;
     made.xTruncate = truncate_file;
     made.xShmMap = map_index;
     made.xShmLock = lock_index;
@@ -259,7 +299,7 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
 {
     auto* f =
         new (file) File{{nullptr}, nullptr, nullptr, nullptr, nullptr, kUnknown, 0, Room::ordinary,
-                        (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr};
+                        (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr, GatheredFrames()};
     sqlite3_vfs& vfs = plain_vfs();
     const auto bytes = static_cast<sqlite3_uint64>(vfs.szOsFile);
     f->plain = static_cast<sqlite3_file*>(sqlite3_malloc64(bytes));
@@ -275,6 +315,11 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
     if ((flags & SQLITE_OPEN_WAL) != 0) {
         f->database = &file_of(sqlite3_database_file_object(name));
         f->database->log = f;
+        // Without the promise SQLite pads a commit to a sector, and splits writes.
+        if ((f->plain->pMethods->xDeviceCharacteristics(f->plain) &
+             SQLITE_IOCAP_POWERSAFE_OVERWRITE) != 0)
+            f->frames =
+                GatheredFrames(static_cast<char*>(sqlite3_malloc(GatheredFrames::kCapacity)));
     }
     return SQLITE_OK;
 }
