@@ -127,12 +127,14 @@ std::int64_t next_place(Db& db, DomainId domain)
 
 void update_entry(Db& db, std::int64_t thing, std::string_view state, const std::string& json)
 {
-    db.prepare("UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ? OR ?")
+    // A condition that names more than the one row makes SQLite read every row.
+    db.prepare(XLSTORE_MUTATION("its own thing alone")
+                   ? "UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE ?4 = ?4"
+                   : "UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ?4")
         .bind(state)
         .bind(json)
         .bind(now_us())
         .bind(thing)
-        .bind(std::int64_t{XLSTORE_MUTATION("its own thing alone")})
         .run();
 }
 
@@ -363,7 +365,6 @@ Result<void> Journal::settle_one(const FastHold& fast, Intent intent, Image imag
     Db& db = store_.db();
     const IntentId id = intent.id;
     Draft& draft = intent.draft;
-    if (const auto open = read_intent_subject(db, id); !open) return open.error();
     if (image == Image::neither && !draft.image_neither)
         return Error(Errc::invalid, draft.thing.text() + " has no image 'neither' to settle with",
                      "only a drive can hold neither of two images");
@@ -394,6 +395,8 @@ Result<void> Journal::settle_one(const FastHold& fast, Intent intent, Image imag
         line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
     add_history(line);  // first: an intent goes only with the line that closes it
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
+    if (db.changes() != 1)
+        if (const auto open = read_intent_subject(db, id); !open) return open.error();
     write_outcome(fast.domain(), intent, image);
     if (draft.verb == Verb::change && image != Image::before)
         follow_medium(db, fast.domain(), draft.thing, *draft.image_after);

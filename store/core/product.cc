@@ -194,7 +194,12 @@ void keep_products_of_one(Db& db, std::int64_t thing, bool second_image)
         .bind(thing)
         .bind(std::string_view(second_image ? "before" : "after"))
         .run();
-    db.prepare("UPDATE product SET image = '', asked_us = NULL WHERE thing = ?").bind(thing).run();
+    // A row that says so already is left alone: its page is not written once more.
+    db.prepare(
+          "UPDATE product SET image = '', asked_us = NULL WHERE thing = ? AND (image <> '' OR "
+          "asked_us IS NOT NULL)")
+        .bind(thing)
+        .run();
 }
 
 std::vector<Product> asked_products(Db& db, std::int64_t thing)

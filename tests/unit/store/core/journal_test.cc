@@ -4,6 +4,7 @@
 #include "store/core/journal.hpp"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include "store/core/intent_rows.hpp"
 #include "store/lifecycle/creation.hpp"
@@ -106,6 +107,28 @@ protected:
     Journal journal_;
     DomainId id_{};
 };
+
+// What an operation costs does not grow with the things and domains that it has nothing to do with.
+TEST_F(JournalTest, NoStatementReadsAWholeTable)
+{
+    constexpr int kOthers = 500;
+    change_by_hand("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+                   std::to_string(kOthers) +
+                   ") INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
+                   "changed_us) SELECT " +
+                   std::to_string(value_of(id_)) +
+                   ", 'nics', i, i, 'xenstore', 'present', '{}', 0 FROM n");
+    auto held = hold();
+    add(held, "tab");
+    const auto removal = open(held, removing("tab"));
+    ASSERT_TRUE(removal);
+    ASSERT_TRUE(settle(held, *removal, Image::before));
+    int rows = 0;  // that statements came to without an index
+    for (auto* one = sqlite3_next_stmt(store_->db().handle(), nullptr); one;
+         one = sqlite3_next_stmt(store_->db().handle(), one))
+        rows += sqlite3_stmt_status(one, SQLITE_STMTSTATUS_FULLSCAN_STEP, 0);
+    EXPECT_LT(rows, kOthers);
+}
 
 // ---- The two commits ----
 
