@@ -85,10 +85,12 @@ Result<std::optional<Numbers>> Store::counted(std::int64_t changes_before)
 {
     if (!counts_commits_ || db_->total_changes() == changes_before) return std::optional<Numbers>();
     const auto seen = locks_->remembered();
-    const auto numbers = count_commit(*db_);
+    auto numbers = count_commit(*db_);
     if (!seen.foreign && numbers.commits <= seen.numbers.commits)
         return displaced_error(directory_, went_back(numbers.commits - 1, seen));
     if (auto wrong = wrong_numbers(numbers, seen)) return *std::move(wrong);
+    // What the directory remembers stays where it is higher: a hand may have set ours back.
+    if (!seen.foreign) numbers.raise_to(seen.numbers);
     return std::optional<Numbers>(numbers);
 }
 

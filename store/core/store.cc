@@ -3,8 +3,9 @@
 // (store_files.hpp); locks and database are opened, and their place is compared (R17); an older
 // store is upgraded; a session is begun.
 //
-// Writing: begin_writing() acquires the writer lock, makes sure of room (R21) and begins the
-// transaction. A program that locks the database without knowing the writer lock is waited for on
+// Writing: begin_writing() acquires the writer lock, begins the transaction and makes sure of room
+// (R21); where there is none, it ends the transaction, starts the log anew and begins again. A
+// program that locks the database without knowing the writer lock is waited for on
 // the loop, and named at the deadline. The section itself waits for nothing. After a commit a
 // checkpoint is made when it is due, below the writer lock alone, because SQLite before 3.51.3 can
 // lose rows when one overlaps a commit.
@@ -303,10 +304,29 @@ Result<void> Store::check() const
 {
     if (auto ours = check_fork(); !ours) return ours;
     if (XLSTORE_MUTATION("files unchanged")) return {};
-    if (!locks_ || !locks_->unchanged())
-        return Error(Errc::lost,
-                     "store: the files of " + directory_ + " were moved away or replaced (R17)",
-                     "close the store and open it anew; 'xlfsck -n' says what is there now");
+    if (!locks_ || !locks_->unchanged()) return files_replaced();
+    return check_database_files();
+}
+
+Error Store::files_replaced() const
+{
+    return Error(Errc::lost,
+                 "store: the files of " + directory_ + " were moved away or replaced (R17)",
+                 "close the store and open it anew; 'xlfsck -n' says what is there now");
+}
+
+// The lock files are looked at whenever a lock in them is taken.
+Result<void> Store::check_for_hold() const
+{
+    if (auto ours = check_fork(); !ours) return ours;
+    return check_database_files();
+}
+
+// The file of the writer lock was looked at when that was taken.
+Result<void> Store::check_before_commit() const
+{
+    if (XLSTORE_MUTATION("files unchanged")) return {};
+    if (!locks_->slow_unchanged()) return files_replaced();
     return check_database_files();
 }
 
@@ -334,7 +354,7 @@ std::string Store::subject_of(DomainId domain)
 Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, std::string operation,
                                         Deadline until)
 {
-    if (auto ok = check(); !ok) co_return ok.error();
+    if (auto ok = check_for_hold(); !ok) co_return ok.error();
     for (;;) {
         auto lock = co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
                                              make_claim(operation), subject, until);
@@ -360,7 +380,7 @@ Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock
 
 Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::string operation)
 {
-    if (auto ok = check(); !ok) return ok.error();
+    if (auto ok = check_for_hold(); !ok) return ok.error();
     auto lock =
         locks_->try_acquire(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
     if (!lock) return std::move(lock).error();
@@ -386,17 +406,30 @@ Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string
                                         Deadline until)
 {
     if (auto ok = check(); !ok) co_return ok.error();
-    auto lock =
-        co_await locks_->acquire(loop, LockKind::fast, value_of(domain),
-                                 make_claim(std::move(operation)), subject_of(domain), until);
+    co_return co_await acquire_fast_lock(loop, domain, std::move(operation), until);
+}
+
+// As a rule it is free: the domain is named only for those who have to wait.
+Task<Result<FastLock>> Store::acquire_fast_lock(Loop& loop, DomainId domain, std::string operation,
+                                                Deadline until)
+{
+    auto claim = make_claim(std::move(operation));
+    auto free = locks_->try_acquire(LockKind::fast, value_of(domain), claim);
+    if (!free) co_return std::move(free).error();
+    if (*free) co_return FastLock(domain, **std::move(free));
+    auto lock = co_await locks_->acquire(loop, LockKind::fast, value_of(domain), std::move(claim),
+                                         subject_of(domain), until);
     if (!lock) co_return std::move(lock).error();
     co_return FastLock(domain, *std::move(lock));
 }
 
 Task<Result<ByteLock>> Store::acquire_writer_lock(Loop& loop, std::string operation, Deadline until)
 {
-    co_return co_await locks_->acquire(loop, LockKind::writer, 0, make_claim(std::move(operation)),
-                                       {}, until);
+    auto claim = make_claim(std::move(operation));
+    auto free = locks_->try_acquire(LockKind::writer, 0, claim);
+    if (!free) co_return std::move(free).error();
+    if (*free) co_return **std::move(free);
+    co_return co_await locks_->acquire(loop, LockKind::writer, 0, std::move(claim), {}, until);
 }
 
 Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operation, Deadline until,
@@ -409,8 +442,12 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
     for (;;) {
         auto writer = co_await acquire_writer_lock(loop, operation, until);
         if (!writer) co_return std::move(writer).error();
-        make_room(room);
         auto transaction = Transaction::try_begin(*db_);
+        if (transaction && !has_room(room)) {
+            transaction.reset();
+            make_room(room);
+            transaction = Transaction::try_begin(*db_);
+        }
         if (transaction) {
             Writing writing{*std::move(writer), std::move(transaction), scope};
             co_return std::move(writing);
@@ -456,14 +493,19 @@ void Store::restart_log() noexcept
     }
 }
 
-// R21: an ordinary transaction begins only while the reserve is whole; started anew, the log may
-// have the room that the disk has not. @throws DbError, as Db::require_reserve()
-void Store::make_room(Room room)
+// R21: an ordinary transaction goes on only while the reserve is whole. @throws DbError
+bool Store::has_room(Room room)
 {
     Reserve& reserve = db_->reserve();
     reserve.allow(room);
-    if (db_->fill_reserve() == 0 || XLSTORE_MUTATION("reserve")) return;
-    if (room == Room::reserve && reserve.lasts()) return;
+    if (db_->fill_reserve() == 0 || XLSTORE_MUTATION("reserve")) return true;
+    return room == Room::reserve && reserve.lasts();
+}
+
+// Started anew, the log may have the room that the disk has not.
+// @throws DbError, as Db::require_reserve()
+void Store::make_room(Room room)
+{
     restart_log();
     if (room == Room::ordinary)
         db_->require_reserve();

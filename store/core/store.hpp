@@ -203,7 +203,8 @@ public:
                                                                          Section section,
                                                                          Room room = Room::ordinary)
     {
-        const auto fast = co_await fast_lock(*loop_, domain, operation, until);
+        if (auto ok = check_fork(); !ok) co_return ok.error();
+        const auto fast = co_await acquire_fast_lock(*loop_, domain, operation, until);
         if (!fast) co_return fast.error();
         co_return co_await with_held_fast_lock(*loop_, *fast, std::move(operation), until,
                                                std::move(section), room);
@@ -220,7 +221,7 @@ public:
         Loop& loop, const FastLock& fast, std::string operation, Deadline until, Section section,
         Room room = Room::ordinary)
     {
-        if (auto ok = check(); !ok) co_return ok.error();
+        if (auto ok = check_fork(); !ok) co_return ok.error();
         auto writing = co_await begin_writing(loop, std::move(operation), until, room);
         if (!writing) co_return std::move(writing).error();
         co_return in_transaction(*writing, [&] { return section(FastHold(fast.domain())); });
@@ -231,7 +232,7 @@ public:
     Task<std::invoke_result_t<Section&, const WriterHold&>> with_writer_lock(
         std::string operation, Deadline until, Section section, Room room = Room::ordinary)
     {
-        if (auto ok = check(); !ok) co_return ok.error();
+        if (auto ok = check_fork(); !ok) co_return ok.error();
         auto writing = co_await begin_writing(*loop_, std::move(operation), until, room);
         if (!writing) co_return std::move(writing).error();
         co_return in_transaction(*writing, [&] { return section(WriterHold()); });
@@ -257,6 +258,9 @@ private:
     static Result<std::unique_ptr<Store>> open_to_write(const StoreOptions& options,
                                                         Reconcile reconcile);
     Result<void> check_database_files() const;
+    Result<void> check_for_hold() const;
+    Result<void> check_before_commit() const;
+    [[nodiscard]] Error files_replaced() const;
     /// Takes the steps that the store lacks, all in one transaction, under the writer lock and with
     /// every session byte held (R17), and says so in history. Waits until `until` for processes
     /// that have it open. REQUIRES that there is no session yet. Errors: busy, naming those that
@@ -270,6 +274,8 @@ private:
     [[nodiscard]] Result<std::optional<Numbers>> counted(std::int64_t changes_before);
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
+    Task<Result<FastLock>> acquire_fast_lock(Loop& loop, DomainId domain, std::string operation,
+                                             Deadline until);
     Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until);
     /// The writer lock, and a transaction under it, which ends first.
     struct Writing {
@@ -285,6 +291,7 @@ private:
                                         Room room);
     void checkpoint_if_due() noexcept;
     void restart_log() noexcept;
+    bool has_room(Room room);
     void make_room(Room room);
     void room_was_short(const DbError& error) noexcept;
 
@@ -299,8 +306,8 @@ private:
             if (!result) return result;  // rolls back, when `writing` ends
             const auto numbers = counted(changes_before);
             if (!numbers) return numbers.error();
-            // Once more, as late as can be: what is committed into a file that was removed is lost.
-            if (auto ok = check_database_files(); !ok) return ok.error();
+            // As late as can be: what is committed into a file that was removed is lost.
+            if (auto ok = check_before_commit(); !ok) return ok.error();
             writing.transaction->commit();
             if (*numbers) locks_->remember(**numbers);
             checkpoint_if_due();

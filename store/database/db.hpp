@@ -140,11 +140,12 @@ public:
 
     /// R21: of a connection opened with Mode::read_write; of another it does nothing.
     [[nodiscard]] Reserve& reserve() noexcept { return reserve_; }
-    /// See Reserve::fill(). REQUIRES the writer lock.
+    /// See Reserve::fill(). Within a transaction it need not lock the file once more. REQUIRES the
+    /// writer lock.
     int fill_reserve()
     {
-        return reserve_.fill(pragma_integer("PRAGMA page_count"),
-                             pragma_integer("PRAGMA page_size"));
+        if (page_size_ == 0) page_size_ = pragma_integer("PRAGMA page_size");
+        return reserve_.fill(pragma_integer("PRAGMA page_count"), page_size_);
     }
     /// That, before anything else is tried. @throws DbError: SQLITE_FULL, as a full disk does, or
     /// the I/O error. REQUIRES the writer lock.
@@ -178,6 +179,7 @@ private:
     sqlite3_stmt* rollback_ = nullptr;  // among the statements; prepared when the file is opened
     int wal_frames_ = 0;
     std::string written_for_;
+    std::int64_t page_size_ = 0;  // 0: not asked yet; no library changes that of a store
 };
 
 /// A write transaction (BEGIN IMMEDIATE); rolled back unless committed. REQUIRES the writer lock.

@@ -23,27 +23,42 @@ bool counts_commits(Db& db)
                "SELECT count(*) FROM pragma_table_info('store') WHERE name = 'commits'") != 0;
 }
 
+namespace {
+
+enum class TooHigh { refuse, ask_rows };
+
+void read_ids(Db& db, Numbers& numbers, TooHigh too_high)
+{
+    auto rows = db.prepare("SELECT name, seq FROM sqlite_sequence");
+    while (rows.step()) {
+        const auto id = rows.integer(1);
+        const bool high = id > Numbers::kHighestId;
+        const auto name = rows.text(0);
+        if (high && too_high == TooHigh::refuse) db.fail_for_number(name, rows.text(1));
+        for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
+            if (name == Numbers::kTables[i])
+                numbers.ids[i] = high ? highest_of_rows(db, Numbers::kTables[i]) : id;
+    }
+}
+
+}  // namespace
+
 Numbers read_numbers(Db& db)
 {
     Numbers numbers;
     numbers.commits = db.pragma_integer("SELECT commits FROM store");
-    auto rows = db.prepare("SELECT name, seq FROM sqlite_sequence");
-    while (rows.step()) {
-        const auto name = rows.text(0);
-        for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
-            if (name == Numbers::kTables[i])
-                numbers.ids[i] = rows.integer(1) <= Numbers::kHighestId
-                                     ? rows.integer(1)
-                                     : highest_of_rows(db, Numbers::kTables[i]);
-    }
+    read_ids(db, numbers, TooHigh::ask_rows);
     return numbers;
 }
 
 Numbers count_commit(Db& db)
 {
-    refuse_high_numbers(db);
-    db.prepare("UPDATE store SET commits = commits + 1").run();
-    return read_numbers(db);
+    Numbers numbers;
+    read_ids(db, numbers, TooHigh::refuse);
+    auto row = db.prepare("UPDATE store SET commits = commits + 1 RETURNING commits");
+    if (row.step()) numbers.commits = row.integer(0);
+    row.run();
+    return numbers;
 }
 
 void raise_numbers(Db& db, const Memory& seen)

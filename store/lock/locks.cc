@@ -514,37 +514,44 @@ const LockFile* Locks::spare() const
 
 void Locks::remember(const Numbers& numbers) const noexcept
 try {
-    auto highest = numbers;
-    if (const auto seen = remembered(); !seen.foreign) highest.raise_to(seen.numbers);
-    for (const auto* file : {&locks_, &slow_, spare()})
-        if (file) file->write_line(kMemorySlot, numbers_line(highest, line_file(*file)));
+    const std::array<const LockFile*, kMemories> files = {&locks_, &slow_,
+                                                          spare_ ? &*spare_ : nullptr};
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        if (!files[i]) continue;
+        MemoryLine line{numbers_line(numbers, line_file(*files[i])), {}};
+        files[i]->write_line(kMemorySlot, line.text);
+        line.read = NumbersLine{numbers, line_file(*files[i])};
+        lines_[i] = std::move(line);
+    }
 } catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
 } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
 }
 
-namespace {
-
-// Read without the writer lock, it may be one that is just being written.
-std::optional<NumbersLine> memory_in(const LockFile& file)
+// Read without the writer lock, it may be one that is just being written. `last`: the one that was
+// read or written last, which need not be taken apart again.
+const std::optional<NumbersLine>& Locks::memory_in(const LockFile& file, MemoryLine& last)
 {
     constexpr int kTries = 3;
     for (int i = 0; i < kTries; ++i) {
-        const auto line = file.read_line(kMemorySlot);
-        if (line.empty()) break;
-        if (auto read = read_numbers_line(line)) return read;
+        auto text = file.read_line(kMemorySlot);
+        if (text == last.text) break;
+        last.read = read_numbers_line(text);
+        last.text = std::move(text);
+        if (last.read || last.text.empty()) break;
     }
-    return std::nullopt;
+    return last.read;
 }
-
-}  // namespace
 
 Memory Locks::remembered() const
 {
     Memory own;
     Memory foreign;
     bool has_own = false;
-    for (const auto* file : {&locks_, &slow_, spare()}) {
-        const auto line = file ? memory_in(*file) : std::nullopt;
+    const std::array<const LockFile*, kMemories> files = {&locks_, &slow_, spare()};
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        const auto* file = files[i];
+        if (!file) continue;
+        const auto& line = memory_in(*file, lines_[i]);
         if (!line) continue;
         const bool is_own = line->file.inode == file->identity().inode &&
                             may_be_same_birth(line->file.born_ns, file->born_ns());
@@ -555,10 +562,14 @@ Memory Locks::remembered() const
     return has_own ? own : foreign;
 }
 
+bool Locks::slow_unchanged() const
+{
+    return file_identity(slow_.path()) == slow_.identity();
+}
+
 bool Locks::unchanged() const
 {
-    return file_identity(locks_.path()) == locks_.identity() &&
-           file_identity(slow_.path()) == slow_.identity();
+    return file_identity(locks_.path()) == locks_.identity() && slow_unchanged();
 }
 
 }  // namespace xlstore

@@ -29,6 +29,7 @@
 #ifndef XLSTORE_STORE_LOCK_LOCKS_HPP_
 #define XLSTORE_STORE_LOCK_LOCKS_HPP_
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -137,9 +138,8 @@ public:
     [[nodiscard]] const LockFile& file(LockKind kind) const noexcept;
 
     /// R17: writes down what the directory has to remember, in both files and in `spare`: they may
-    /// be lost. What it remembers already stays, where that is higher: a hand may have set the
-    /// numbers of the database back. REQUIRES the writer lock. What cannot be written is not
-    /// remembered; that harms nothing.
+    /// be lost. REQUIRES the writer lock, and that `numbers` are no lower than what remembered()
+    /// said under it. What cannot be written is not remembered; that harms nothing.
     void remember(const Numbers& numbers) const noexcept;
     /// The highest that one of the files has. Read it before the database, which is ahead of it.
     [[nodiscard]] Memory remembered() const;
@@ -148,6 +148,8 @@ public:
 
     /// R17: both files are still those that were opened.
     [[nodiscard]] bool unchanged() const;
+    /// That of the slow locks alone.
+    [[nodiscard]] bool slow_unchanged() const;
 
 private:
     Locks(LockFile locks, LockFile slow, bool writing);
@@ -155,6 +157,13 @@ private:
     /// first used, since the first commit of a process may be what makes it, and anew when another
     /// file is in its place. Null: it is not there, or not to be opened.
     [[nodiscard]] const LockFile* spare() const;
+    static constexpr std::size_t kMemories = 3;
+    /// What a file remembers, as it was last read or written.
+    struct MemoryLine {
+        std::string text;
+        std::optional<NumbersLine> read;
+    };
+    static const std::optional<NumbersLine>& memory_in(const LockFile& file, MemoryLine& last);
     class Waiting;
     void show_waits() const noexcept;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
@@ -168,6 +177,7 @@ private:
     std::string spare_path_;
     bool writing_;
     mutable std::optional<LockFile> spare_;
+    mutable std::array<MemoryLine, kMemories> lines_;
     std::int64_t session_ = 0;
     mutable SlowQueue queue_;
 };
