@@ -212,13 +212,15 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     if (!self) return self.error();
     store->self_ = *std::move(self);
     store->loop_ = std::make_unique<Loop>();
-    store->database_ = *file_identity(source.database);
+    store->database_ = source.identity.value_or(FileIdentity{});
     store->locks_.emplace(*std::move(locks));
+    store->db_ = std::move(source.connection);
     try {
-        store->db_ = while_busy(until, [&] {
-            return std::make_unique<Db>(source.path, writing ? mode : source.looking_mode,
-                                        kind->durability);
-        });
+        if (!store->db_)
+            store->db_ = while_busy(until, [&] {
+                return std::make_unique<Db>(source.path, writing ? mode : source.looking_mode,
+                                            kind->durability);
+            });
     } catch (const DbError& e) {
         return unusable(source.database, e);
     }

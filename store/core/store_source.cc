@@ -3,7 +3,7 @@
 // log of another state beside the database is put aside or omitted; a private copy is made where
 // SQLite would have to make a file; then kind, version and place are read through a connection that
 // writes nothing. Only a database of xlstore's own, of a version that this release knows, in its
-// own place, is opened to be written to.
+// own place, is opened to be written to. Who only looks goes on with the connection of that look.
 #include "store/core/store_source.hpp"
 
 #include <sqlite3.h>
@@ -32,13 +32,15 @@ Error unusable(const std::string& database, const DbError& why)
 namespace {
 
 // Reads only. A file that is no store of ours is refused before anything is set in it. `source`:
-// the database, or a private copy of it.
+// the database, or a private copy of it. `connection`: what it was looked at through.
 Result<DatabaseKind> check_database(const std::string& path, const std::string& source,
                                     Db::Mode mode, const Memory& seen, const Place& here,
-                                    Deadline until)
+                                    Deadline until, std::unique_ptr<Db>& connection)
 {
     const auto look = [&]() -> Result<DatabaseKind> {
-        Db db(source, mode);
+        connection.reset();
+        connection = std::make_unique<Db>(source, mode);
+        Db& db = *connection;
         const auto application = db.pragma_integer("PRAGMA application_id");
         const auto version = schema_version(db);
         if (application != schema::kApplicationId)
@@ -86,8 +88,10 @@ Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
     if (mode_ == Db::Mode::untouched && !copy &&
         !(file_identity(database + "-wal") && file_identity(database + "-shm")))
         if (auto ok = read_a_copy(); !ok) return ok.error();
-    auto kind = check_database(database, path, looking_mode, seen, here, until);
+    identity = file_identity(database);
+    auto kind = check_database(database, path, looking_mode, seen, here, until, connection);
     if (!kind) return kind;
+    if (writes()) connection.reset();
     // The log is read for it where the numbers say that there is a reason (R17), or cannot say.
     const bool may_lack =
         kind->displaced ? kind->displaced->why == Displaced::Why::older : kind->is_older();
@@ -124,6 +128,7 @@ Result<void> Source::pass_log(Displaced why, const Locks& locks, Deadline until)
 
 Result<void> Source::look_at_older(std::int64_t version)
 {
+    connection.reset();
     if (mode_ == Db::Mode::read_only)
         return unusable("store: " + database + " " + version_words(version),
                         "run 'xlstore upgrade', or any command that writes");

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "schema/steps.hpp"
+#include "store/base/file_identity.hpp"
 #include "store/database/db.hpp"
 #include "store/database/displaced.hpp"
 #include "store/database/private_copy.hpp"
@@ -55,6 +56,8 @@ public:
     std::string database;
     std::string path;  ///< of what is opened
     std::unique_ptr<PrivateCopy> copy;
+    std::unique_ptr<Db> connection;        ///< for those who look; null: open `path`
+    std::optional<FileIdentity> identity;  ///< of `database`, from before `connection` was made
     Db::Mode looking_mode;
     std::optional<Displaced> displaced;  ///< for those who look
 
