@@ -65,6 +65,22 @@ Result<std::optional<std::string>> incarnation_of(State& state, const char* doma
     return std::optional<std::string>(std::to_string(value_of(row->id)));
 }
 
+// Whether the processes live that opened intents, by the kernel's word: {"SESSION": true}. One that
+// could not be looked at is not in it.
+std::string living_owners(Store& store)
+{
+    std::vector<std::pair<std::string, std::string>> members;
+    auto owners = store.db().prepare("SELECT DISTINCT owner FROM intent");
+    while (owners.step()) {
+        const auto session = owners.integer(0);
+        const auto held = store.locks().is_held(LockKind::session, session);
+        if (session != store.session() && !held) continue;
+        const bool lives = session == store.session() || *held;
+        members.emplace_back(std::to_string(session), lives ? "true" : "false");
+    }
+    return json_object(members);
+}
+
 }  // namespace
 
 }  // namespace xlstore::capi
@@ -105,10 +121,13 @@ int32_t xlstore_intents(xlstore_store* store, const char* domain, char** json_ou
             state.store->db(),
             "SELECT intent, domid, incarnation AS id, operation, class, key, "
             "CASE waits_for WHEN 'open' THEN 'false' ELSE 'true' END AS \"json waits_for_guest\", "
-            "age_s, owner_pid, owner_program, note, image_before AS \"json before\", "
-            "image_after AS \"json after\" FROM pending_intents "
+            "age_s, owner_pid, owner_program, "
+            "json_type(?2, '$.\"' || (SELECT owner FROM intent i WHERE i.id = p.intent) || '\"') "
+            "AS \"json owner_lives\", "
+            "note, image_before AS \"json before\", "
+            "image_after AS \"json after\" FROM pending_intents p "
             "WHERE ?1 IS NULL OR incarnation = CAST(?1 AS INTEGER)",
-            {*which});
+            {*which, living_owners(*state.store)});
     });
 }
 

@@ -3,6 +3,7 @@
  * What programs in other languages need: structs without macros, what the rows say without SQL, one
  * try for a lock, and to be told of changes. */
 #define _POSIX_C_SOURCE 200809L
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,37 @@ static void check_structs(void)
     SAME_AS(xlstore_recover_options, XLSTORE_RECOVER_OPTIONS_INIT, xlstore_recover_options_init);
     SAME_AS(xlstore_restore_options, XLSTORE_RESTORE_OPTIONS_INIT, xlstore_restore_options_init);
     CHECK(strchr(xlstore_version(), '.') != NULL);
+}
+
+static void looked_at(xlstore_result* result, void* told)
+{
+    *(int*)told = xlstore_result_status(result) == XLSTORE_OK &&
+                  strstr(xlstore_result_json(result), "\"domid\":7") != NULL;
+}
+
+static void check_looks(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_result* r = NULL;
+    xlstore_op* op = NULL;
+    struct pollfd ready = {xlstore_fd(s), POLLIN, 0};
+    int told = 0;
+    OK(xlstore_look_at_qemus(s, NULL, NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), "\"answer\":\"answered\",\"run_state\":\"") != NULL);
+    CHECK(strstr(xlstore_result_json(r), "\"domid\":8") != NULL);
+    xlstore_result_free(r);
+    r = NULL;
+    OK(xlstore_look_at_qemus(s, "domid:8", NULL, &r));
+    CHECK(strstr(xlstore_result_json(r), "\"qemu\":\"none\",\"answer\":\"none\"") != NULL);
+    CHECK(strstr(xlstore_result_json(r), "\"domid\":7") == NULL);
+    xlstore_result_free(r);
+    STATUS(xlstore_look_at_qemus(s, "domid:99", NULL, NULL), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_look_at_qemus(NULL, NULL, NULL, NULL));
+    INVALID(xlstore_look_at_qemus_start(s, NULL, NULL, NULL, NULL, NULL));
+    OK(xlstore_look_at_qemus_start(s, "domid:7", NULL, looked_at, &told, &op));
+    while (!told && poll(&ready, 1, 60000) == 1)
+        OK(xlstore_dispatch(s));
+    CHECK(told);
 }
 
 static void check_rows(struct world* world)
@@ -97,6 +129,7 @@ static void check_open_intent(struct world* world)
     OK(xlstore_intents(s, "domid:7", &text));
     CHECK(strstr(text, "\"operation\":\"add\",\"class\":\"usbctrls\",\"key\":\"5\"") != NULL);
     CHECK(strstr(text, "\"waits_for_guest\":false") != NULL);
+    CHECK(strstr(text, "\"owner_lives\":true") != NULL);
     CHECK(strstr(text, "\"before\":null,\"after\":{") != NULL);
     xlstore_string_free(text);
     OK(xlstore_things(s, "domid:7", &text));
@@ -250,6 +283,7 @@ void check_bindings(struct world* world)
 {
     check_bridge(world);
     check_structs();
+    check_looks(world);
     check_rows(world);
     check_open_intent(world);
     check_try(world);

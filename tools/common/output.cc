@@ -40,29 +40,6 @@ void print_error(std::string_view program, const Error& error)
     std::fputs(text.c_str(), stderr);
 }
 
-void print_table(const std::vector<std::string>& head,
-                 const std::vector<std::vector<std::string>>& rows)
-{
-    if (rows.empty()) return;
-    std::vector<std::size_t> widths;
-    for (const auto& name : head)
-        widths.push_back(name.size());
-    for (const auto& row : rows)
-        for (std::size_t i = 0; i < row.size(); ++i)
-            widths[i] = std::max(widths[i], row[i].size());
-    const auto line = [&](const std::vector<std::string>& cells) {
-        std::string text;
-        for (std::size_t i = 0; i < cells.size(); ++i) {
-            text += cells[i];
-            if (i + 1 < cells.size()) text.append(widths[i] - cells[i].size() + 2, ' ');
-        }
-        std::puts(text.c_str());
-    };
-    line(head);
-    for (const auto& row : rows)
-        line(row);
-}
-
 void hold_standard_descriptors()
 {
     // The lowest free number is given out, so in ascending order each lands where it is missing.

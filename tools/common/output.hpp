@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What both tools print: errors in one manner, tables, and JSON. Results go to standard output,
+// What both tools print: errors in one manner, and text from outside. Results go to standard output,
 // messages to standard error.
 #ifndef XLSTORE_TOOLS_COMMON_OUTPUT_HPP_
 #define XLSTORE_TOOLS_COMMON_OUTPUT_HPP_
@@ -23,10 +23,6 @@ void ignore_broken_pipes();
 
 /// "xlstore: message" and a line of advice.
 void print_error(std::string_view program, const Error& error);
-
-/// Columns aligned, two blanks between them; nothing at all without rows.
-void print_table(const std::vector<std::string>& head,
-                 const std::vector<std::vector<std::string>>& rows);
 
 /// Opens what is closed of the three standard descriptors, so that no file of the store gets such a
 /// number and is written into. Writing to one that was closed fails. Call it first of all.

@@ -164,6 +164,10 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_option("--root", out.root,
                         "libxl's directories are below it (default: this "
                         "host's)");
+    if (name == "status") {
+        verb.add_flag("-x", out.brief, "one line when all is well, else the page");
+        verb.add_flag("--metrics", out.metrics, "figures for node_exporter");
+    }
     if (name == "list")
         verb.add_flag("--retired", out.retired,
                       "the domains that are over, as long as their documents are kept");
@@ -214,6 +218,7 @@ void add_everything(CLI::App& app, Arguments& out, bool json)
     app.add_option("--store", out.store,
                    "the store's directory; else $XLSTORE_DIR, else /var/lib/xlstore");
     app.add_flag("-v,--verbose", out.verbose, "say on standard error what is done");
+    app.add_flag("--no-pager", out.no_pager, "long output on a terminal goes there directly");
     app.add_flag("--json", out.json, "print one JSON value, errors too");
     app.add_option("--timeout", out.timeout_s,
                    "seconds for the whole of it (default: 30, create and soft-reset 60, wait 3600)")

@@ -2,6 +2,7 @@
 // bridge: libxl's files and the store, held against each other, or one brought to the other.
 #include <nlohmann/json.hpp>
 
+#include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "store/text/number_text.hpp"
+#include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {

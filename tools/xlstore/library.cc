@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/common/stderr_log.hpp"
+#include "tools/common/table.hpp"
 
 namespace xlstore::tools {
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {

@@ -5,6 +5,7 @@
 
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
+#include "tools/common/pager.hpp"
 #include "tools/xlstore/verbs.hpp"
 
 namespace xlstore::tools {
@@ -19,6 +20,7 @@ Error cannot_write(const std::string& why)
 
 int run(const Arguments& arguments)
 {
+    if (arguments.no_pager || arguments.json) no_pager();
     const auto row = std::find_if(verbs().begin(), verbs().end(),
                                   [&](const VerbRow& v) { return v.name == arguments.verb; });
     auto status = [&]() -> Result<Status> {
@@ -30,6 +32,7 @@ int run(const Arguments& arguments)
     }();
     if (!status && arguments.json)
         std::puts(json_object({{"error", error_json(status.error())}}).c_str());
+    end_pager();
     const auto trouble = output_trouble();
     if (!status && (!arguments.json || trouble)) print_error("xlstore", status.error());
     if (trouble) print_error("xlstore", cannot_write(*trouble));

@@ -7,6 +7,7 @@
 
 #include "store/testing/crash_point.hpp"
 #include "store/text/json_text.hpp"
+#include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {

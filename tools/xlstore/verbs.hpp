@@ -38,6 +38,9 @@ struct Arguments {
     bool settled = false;
     bool retired = false;
     bool dry_run = false;
+    bool brief = false;
+    bool metrics = false;
+    bool no_pager = false;
     std::int64_t older_than_days = -1;
     std::string name;
     std::string root;    ///< libxl's directories are below it
@@ -82,6 +85,7 @@ Result<Status> run_close(const Arguments&);
 Result<Status> run_reopen(const Arguments&);
 Result<Status> run_destroy(const Arguments&);
 Result<Status> run_recover(const Arguments&);
+Result<Status> run_status(const Arguments&);
 Result<Status> run_list(const Arguments&);
 Result<Status> run_show(const Arguments&);
 Result<Status> run_things(const Arguments&);

@@ -867,6 +867,20 @@ int32_t xlstore_bridge(xlstore_store* store, uint32_t what, const char* domain, 
 /* The domain with the lowest domid above `domid`; -1: the first. Errors: not_found (no further). */
 int32_t xlstore_next(xlstore_store* store, int32_t domid, xlstore_domain_info* info_out);
 
+/* What the QEMU of `domain` is doing now, or of all (NULL), side by side: the kernel is asked
+ * whether it lives, and QEMU by its monitor in what state it is. call->timeout_ms is each domain's
+ * (0: 2 s). Takes the slow lock of each, shared, without waiting, so that no operation begins in
+ * that QEMU meanwhile; writes nothing, also of a store that is open read-only. Result: {"result",
+ * "domains"}, a domain {"domid", "id", "name", "qemu", "answer", "run_state", "stopped", "doing",
+ * "why", "looked_us"}. "qemu": none, alive, dead (proved), unseen; "answer": answered, with
+ * "run_state" as QEMU calls it; silent; busy, another process is at work, and "why" names it;
+ * unasked; none. "doing": the same in words. Errors: invalid, not_found. */
+int32_t xlstore_look_at_qemus(xlstore_store* store, const char* domain, const xlstore_call* call,
+                              xlstore_result** result_out);
+int32_t xlstore_look_at_qemus_start(xlstore_store* store, const char* domain,
+                                    const xlstore_call* call, xlstore_callback callback,
+                                    void* userdata, xlstore_op** op_out);
+
 /* Where the monitor of the registered QEMU is. Errors: not_found, no_qemu. */
 int32_t xlstore_monitor_path(xlstore_store* store, const char* domain, char** path_out);
 /* The entries of a domain, in the order of the document: a JSON array of {"class", "key", "state",
@@ -876,8 +890,9 @@ int32_t xlstore_monitor_path(xlstore_store* store, const char* domain, char** pa
 int32_t xlstore_things(xlstore_store* store, const char* domain, char** json_out);
 /* The open intents of a domain, or of all (`domain` NULL), the oldest first: a JSON array of
  * {"intent", "domid", "id", "operation", "class", "key", "waits_for_guest", "age_s", "owner_pid",
- * "owner_program", "note", "before", "after"}. "id": the incarnation; "before", "after": the
- * element, or null. xlstore_intent_plan() has the plan. */
+ * "owner_program", "owner_lives", "note", "before", "after"}. "id": the incarnation; "owner_lives":
+ * whether the process that opened it lives, by the kernel's word, null where this process may not
+ * look; "before", "after": the element, or null. xlstore_intent_plan() has the plan. */
 int32_t xlstore_intents(xlstore_store* store, const char* domain, char** json_out);
 /* Lines of history above the number `after`, the oldest first, at most `most` of them (0: 1000): of
  * `domain`'s incarnation, which may be one that is destroyed (as for xlstore_find_incarnation), or

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// What is well, in doubt and ill; each member of a kind by itself.
+#include "tools/xlstore/health.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace xlstore::tools {
+namespace {
+
+using Json = nlohmann::json;
+
+Json domain_facts()
+{
+    return {{"domid", 7},        {"name", "web01"},       {"state", "running"},
+            {"qemu_pid", 42},    {"qemu", "alive"},       {"answer", "answered"},
+            {"stopped", false},  {"run_state", "paused"}, {"doing", "paused"},
+            {"why", nullptr},    {"open_intents", 0}};
+}
+
+Json intent_facts()
+{
+    return {{"intent", 4},           {"domid", 7},         {"operation", "remove"},
+            {"class", "usbctrls"},   {"key", "0"},         {"waits_for_guest", false},
+            {"age_s", 5},            {"owner_pid", 99},    {"owner_program", "xl"},
+            {"owner_lives", true}};
+}
+
+Json facts_with(const std::string& list, Json item)
+{
+    Json facts = {{"domains", Json::array()},
+                  {"intents", Json::array()},
+                  {"locks", Json::array()},
+                  {"breaches", Json::array()},
+                  {"space", {{"free_bytes", 1LL << 33}, {"log_bytes", 4096}}},
+                  {"units", {{"why", nullptr}, {"list", Json::array()}}}};
+    if (list == "units")
+        facts["units"]["list"].push_back(std::move(item));
+    else if (!list.empty())
+        facts[list].push_back(std::move(item));
+    return facts;
+}
+
+std::string health_of(const Json& facts)
+{
+    const auto judged = Json::parse(with_health(facts.dump()));
+    EXPECT_EQ(judged["health"] == "well", judged["reasons"].empty());
+    return judged["health"];
+}
+
+std::string of_domain(const char* member, const Json& value)
+{
+    auto one = domain_facts();
+    one[member] = value;
+    return health_of(facts_with("domains", one));
+}
+
+std::string of_intent(const char* member, const Json& value)
+{
+    auto one = intent_facts();
+    one[member] = value;
+    return health_of(facts_with("intents", one));
+}
+
+TEST(HealthTest, NothingToDoIsWell)
+{
+    EXPECT_EQ(health_of(facts_with("", {})), "well");
+    EXPECT_EQ(of_domain("domid", 7), "well") << "a guest that its owner paused";
+    EXPECT_EQ(of_domain("qemu", "none"), "well") << "a PV domain";
+    EXPECT_EQ(of_domain("answer", "busy"), "well") << "an operation is under way";
+    EXPECT_EQ(of_intent("age_s", 200), "well") << "its owner lives";
+}
+
+TEST(HealthTest, QemuThatDoesNotServeIsTold)
+{
+    EXPECT_EQ(of_domain("qemu", "dead"), "ill");
+    EXPECT_EQ(of_domain("stopped", true), "ill");
+    EXPECT_EQ(of_domain("run_state", "io-error"), "ill");
+    EXPECT_EQ(of_domain("run_state", "guest-panicked"), "ill");
+    EXPECT_EQ(of_domain("answer", "silent"), "doubt");
+    EXPECT_EQ(of_domain("qemu", "unseen"), "doubt");
+    EXPECT_EQ(of_domain("state", "destroying"), "doubt");
+}
+
+TEST(HealthTest, IntentIsJudgedByWhoHasIt)
+{
+    EXPECT_EQ(of_intent("owner_lives", false), "ill");
+    EXPECT_EQ(of_intent("waits_for_guest", true), "doubt");
+    EXPECT_EQ(of_intent("age_s", 3000), "doubt");
+    auto gone = intent_facts();
+    gone["owner_lives"] = nullptr;
+    gone["age_s"] = 1;
+    EXPECT_EQ(health_of(facts_with("intents", gone)), "well") << "not seen is not dead";
+}
+
+TEST(HealthTest, LocksSpaceRulesAndUnits)
+{
+    const Json holder = {{"text", "attach (xl, pid 5)"}, {"pid", 5}, {"lives", true},
+                         {"stopped", true}};
+    Json lock = {{"lock", "slow lock"}, {"subject", "domain 7 (web01)"}, {"held", true},
+                 {"claim", holder}};
+    EXPECT_EQ(health_of(facts_with("locks", lock)), "ill");
+    lock["claim"]["stopped"] = false;
+    EXPECT_EQ(health_of(facts_with("locks", lock)), "well");
+    lock["claim"]["lives"] = false;
+    EXPECT_EQ(health_of(facts_with("locks", lock)), "ill");
+    auto full = facts_with("", {});
+    full["space"]["free_bytes"] = 1 << 20;
+    EXPECT_EQ(health_of(full), "ill");
+    auto grown = facts_with("", {});
+    grown["space"]["log_bytes"] = 1 << 30;
+    EXPECT_EQ(health_of(grown), "doubt");
+    EXPECT_EQ(health_of(facts_with("breaches",
+                                   {{"rule", "R1"}, {"domid", 7}, {"breach", "two of one key"}})),
+              "ill");
+    EXPECT_EQ(health_of(facts_with("units", {{"name", "xlstore-look.service"},
+                                             {"active", "failed"},
+                                             {"result", "exit-code"}})),
+              "ill");
+}
+
+TEST(HealthTest, WorstComesFirst)
+{
+    auto facts = facts_with("intents", intent_facts());
+    facts["intents"][0]["waits_for_guest"] = true;
+    facts["domains"].push_back(domain_facts());
+    facts["domains"].push_back(domain_facts());
+    facts["domains"][0]["answer"] = "silent";
+    facts["domains"][1]["qemu"] = "dead";
+    const auto judged = Json::parse(with_health(facts.dump()));
+    EXPECT_EQ(judged["health"], "ill");
+    ASSERT_EQ(judged["reasons"].size(), 3U);
+    EXPECT_EQ(judged["reasons"][0]["health"], "ill");
+    for (const auto& reason : judged["reasons"])
+        EXPECT_NE(reason["advice"], "");
+}
+
+}  // namespace
+}  // namespace xlstore::tools

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Times as people read and write them.
+#include "tools/common/moment.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace xlstore::tools {
+namespace {
+
+constexpr std::int64_t kNow = 1'732'919'593'000'000;  // 2024-11-29 22:33:13 UTC
+
+std::string read(std::string_view word)
+{
+    const auto at = parse_moment(word, kNow);
+    return at ? moment_text(*at) : "no time";
+}
+
+TEST(MomentTest, SaysItsZone)
+{
+    EXPECT_EQ(moment_text(kNow), "2024-11-29 22:33:13 UTC");
+    EXPECT_EQ(hour_text(kNow), "22:33:13 UTC");
+    EXPECT_EQ(moment_and_age(kNow - 300'000'000, kNow), "2024-11-29 22:28:13 UTC, 5 min ago");
+    EXPECT_EQ(moment_and_age(kNow + 1'000'000, kNow),
+              "2024-11-29 22:33:14 UTC, which is to come");
+}
+
+TEST(MomentTest, DurationHasTwoUnitsAtMost)
+{
+    EXPECT_EQ(duration_text(-1), "0 s");
+    EXPECT_EQ(duration_text(59), "59 s");
+    EXPECT_EQ(duration_text(3599), "59 min");
+    EXPECT_EQ(duration_text(7500), "2 h 5 min");
+    EXPECT_EQ(duration_text(7200), "2 h");
+    EXPECT_EQ(duration_text(4 * 86400 + 3 * 3600 + 59), "4 d 3 h");
+}
+
+TEST(MomentTest, ReadsSpansAndDates)
+{
+    EXPECT_EQ(read("2h"), "2024-11-29 20:33:13 UTC");
+    EXPECT_EQ(read("90 s"), "2024-11-29 22:31:43 UTC");
+    EXPECT_EQ(read("1d"), "2024-11-28 22:33:13 UTC");
+    EXPECT_EQ(read("now"), moment_text(kNow));
+    EXPECT_EQ(read("today"), "2024-11-29 00:00:00 UTC");
+    EXPECT_EQ(read("yesterday"), "2024-11-28 00:00:00 UTC");
+    EXPECT_EQ(read("22:30"), "2024-11-29 22:30:00 UTC");
+    EXPECT_EQ(read("2024-02-29"), "2024-02-29 00:00:00 UTC");
+    EXPECT_EQ(read("2024-11-29 22:33:13 UTC"), moment_text(kNow)) << "as it is printed";
+    EXPECT_EQ(read("2024-11-29T22:33:13Z"), moment_text(kNow));
+    EXPECT_EQ(read("@1732919593"), moment_text(kNow));
+}
+
+TEST(MomentTest, DoesNotGuess)
+{
+    for (const char* word : {"", "2", "2x", "2 ", "h", "-2h", "99999999999h", "2024-13-01", "25:00",
+                             "2024-11-29 22:33 CET", "@", "@9999999999999999999", "soon"})
+        EXPECT_EQ(read(word), "no time") << word;
+}
+
+TEST(MomentTest, DoesNotFollowTheZoneOfTheEnvironment)
+{
+    setenv("TZ", "America/New_York", 1);
+    tzset();
+    EXPECT_EQ(read("22:30"), "2024-11-29 22:30:00 UTC");
+    EXPECT_EQ(moment_text(kNow), "2024-11-29 22:33:13 UTC");
+    unsetenv("TZ");
+    tzset();
+}
+
+}  // namespace
+}  // namespace xlstore::tools

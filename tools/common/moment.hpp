@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Times as people read and write them. Absolute ones are UTC and say so: a host's log is read on
+// other hosts.
+#ifndef XLSTORE_TOOLS_COMMON_MOMENT_HPP_
+#define XLSTORE_TOOLS_COMMON_MOMENT_HPP_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "store/base/error.hpp"
+
+namespace xlstore::tools {
+
+/// "2026-11-29 22:33:13 UTC". `us`: microseconds since 1970.
+[[nodiscard]] std::string moment_text(std::int64_t us);
+/// "22:33:13 UTC".
+[[nodiscard]] std::string hour_text(std::int64_t us);
+/// "0 s", "5 min", "2 h 5 min", "4 d 3 h": two units at most. Less than none is none.
+[[nodiscard]] std::string duration_text(std::int64_t seconds);
+/// "2026-11-29 22:33:13 UTC, 5 min ago".
+[[nodiscard]] std::string moment_and_age(std::int64_t us, std::int64_t now_us);
+/// Microseconds since 1970 of "2h", "30min", "90s", "1d", "2w" (that long before `now_us`), "now",
+/// "today", "yesterday", "22:33[:13]" (today), "2026-11-29[ 22:33[:13]]" (a T may stand between, a
+/// Z or UTC behind), "@1700000000" (seconds since 1970); all in UTC. Error: invalid.
+[[nodiscard]] Result<std::int64_t> parse_moment(std::string_view word, std::int64_t now_us);
+
+}  // namespace xlstore::tools
+
+#endif  // XLSTORE_TOOLS_COMMON_MOMENT_HPP_

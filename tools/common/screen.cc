@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#include "tools/common/screen.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tools/common/pager.hpp"
+
+namespace xlstore::tools {
+
+namespace {
+
+std::string_view variable(const char* name)
+{
+    const char* const value = std::getenv(name);
+    return value ? value : "";
+}
+
+std::string_view code_of(Ink ink)
+{
+    switch (ink) {
+    case Ink::strong:
+        return "1";
+    case Ink::faint:
+        return "2";
+    case Ink::good:
+        return "32";
+    case Ink::doubt:
+        return "33";
+    case Ink::bad:
+        return "1;31";
+    case Ink::plain:
+        break;
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string Screen::in(Ink ink, std::string_view text) const
+{
+    const auto code = code_of(ink);
+    if (!colours || code.empty() || text.empty()) return std::string(text);
+    return "\x1b[" + std::string(code) + "m" + std::string(text) + "\x1b[0m";
+}
+
+Screen screen()
+{
+    constexpr std::size_t least = 20;
+    Screen found;
+    const int terminal = terminal_behind_output();
+    found.terminal = terminal >= 0;
+    if (!found.terminal) return found;
+    winsize size{};
+    if (ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        found.columns = std::max<std::size_t>(size.ws_col, least);
+        if (size.ws_row > 0) found.rows = size.ws_row;
+    }
+    const auto kind = variable("TERM");
+    found.colours = !kind.empty() && kind != "dumb" && variable("NO_COLOR").empty();
+    return found;
+}
+
+}  // namespace xlstore::tools

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// status: one page, one line, or figures, of how the store and its domains are now.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/common/pager.hpp"
+#include "tools/xlstore/library.hpp"
+#include "tools/xlstore/status_facts.hpp"
+#include "tools/xlstore/status_page.hpp"
+
+namespace xlstore::tools {
+
+namespace {
+
+Status status_of_health(const std::string& facts)
+{
+    const auto health = nlohmann::json::parse(facts)["health"].get<std::string>();
+    if (health == "well") return Status::done;
+    return health == "doubt" ? Status::in_doubt : Status::refused;
+}
+
+void print_page(const std::string& facts)
+{
+    const auto where = screen();
+    const auto lines = status_page(facts, where);
+    if (where.terminal && lines.size() >= where.rows) start_pager();
+    for (const auto& line : lines)
+        std::puts(line.c_str());
+}
+
+}  // namespace
+
+Result<Status> run_status(const Arguments& arguments)
+{
+    const auto store = open_to_look(arguments);
+    if (!store) return store.error();
+    const auto facts = status_facts(arguments, store->get());
+    if (!facts) return facts.error();
+    const auto status = status_of_health(*facts);
+    if (arguments.metrics)
+        std::fputs(status_metrics(*facts).c_str(), stdout);
+    else if (arguments.json)
+        std::puts(facts->c_str());
+    else if (arguments.brief && status == Status::done)
+        std::puts(status_line(*facts).c_str());
+    else
+        print_page(*facts);
+    return arguments.metrics ? Status::done : status;
+}
+
+}  // namespace xlstore::tools

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "tools/xlstore/status_facts.hpp"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <nlohmann/json.hpp>
+
+#include "store/base/clock.hpp"
+#include "tools/common/units.hpp"
+#include "tools/xlstore/health.hpp"
+
+namespace xlstore::tools {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Result<Json> rows_of(xlstore_store* store, const char* sql)
+{
+    char* text = nullptr;
+    if (xlstore_query_json(store, sql, nullptr, 0, nullptr, &text) != XLSTORE_OK)
+        return last_error();
+    return Json::parse(Text(text).get());
+}
+
+Result<Json> looks_of(const Arguments& arguments, xlstore_store* store)
+{
+    const xlstore_call call = call_of(arguments);
+    xlstore_result* made = nullptr;
+    xlstore_look_at_qemus(store, nullptr, &call, &made);
+    if (!made) return last_error();
+    const ResultHandle result(made);
+    if (xlstore_result_status(made) != XLSTORE_OK) return last_error();
+    return Json::parse(xlstore_result_json(made))["domains"];
+}
+
+// Rows first: a domain that came since has no row here, one that went since no look.
+Result<Json> domains_of(const Arguments& arguments, xlstore_store* store)
+{
+    auto rows = rows_of(
+        store,
+        "SELECT d.domid, d.name, coalesce(d.vm_uuid, d.uuid) AS uuid, d.incarnation, d.state, "
+        "d.things, (SELECT count(*) FROM stale_things s WHERE s.domid = d.domid) AS stale, "
+        "d.open_intents, d.qemu_pid, c.closed_since, c.reason AS closed_reason "
+        "FROM domains d LEFT JOIN closed_documents c ON c.incarnation = d.incarnation "
+        "ORDER BY d.domid");
+    if (!rows) return rows;
+    const auto looks = looks_of(arguments, store);
+    if (!looks) return looks;
+    for (auto& row : *rows) {
+        for (const char* member : {"qemu", "answer", "run_state", "doing", "why", "looked_us"})
+            row[member] = nullptr;
+        row["stopped"] = false;
+        for (const auto& look : *looks)
+            if (look["id"] == row["incarnation"])
+                for (const char* member :
+                     {"qemu", "answer", "run_state", "doing", "why", "looked_us", "stopped"})
+                    row[member] = look[member];
+        if (row["doing"].is_null()) row["doing"] = "gone meanwhile";
+    }
+    return rows;
+}
+
+Result<Json> intents_of(xlstore_store* store)
+{
+    char* text = nullptr;
+    if (xlstore_intents(store, nullptr, &text) != XLSTORE_OK) return last_error();
+    auto intents = Json::parse(Text(text).get());
+    for (auto& one : intents)
+        for (const char* secret : {"before", "after"})  // documents hold passwords
+            one.erase(secret);
+    return intents;
+}
+
+// Those that are held, or waited for.
+Result<Json> locks_of(xlstore_store* store)
+{
+    char* text = nullptr;
+    if (xlstore_locks(store, &text) != XLSTORE_OK) return last_error();
+    auto held = Json::array();
+    for (auto& lock : Json::parse(Text(text).get()))
+        if (lock["held"] == true || !lock["waiters"].empty()) held.push_back(std::move(lock));
+    return held;
+}
+
+Json bytes_of(const std::string& path)
+{
+    struct stat st {};
+    if (stat(path.c_str(), &st) != 0) return nullptr;
+    return st.st_size;
+}
+
+Json space_of(const std::string& directory)
+{
+    Json space = {{"database_bytes", bytes_of(directory + "/store.db")},
+                  {"log_bytes", bytes_of(directory + "/store.db-wal")},
+                  {"free_bytes", nullptr},
+                  {"disk_bytes", nullptr}};
+    struct statvfs disk {};
+    if (statvfs(directory.c_str(), &disk) != 0) return space;
+    space["free_bytes"] = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    space["disk_bytes"] = static_cast<std::uint64_t>(disk.f_blocks) * disk.f_frsize;
+    return space;
+}
+
+Json unit_json(const Unit& unit)
+{
+    const auto number = [](const auto& value) -> Json {
+        return value ? Json(*value) : Json(nullptr);
+    };
+    return {{"name", unit.name},         {"load", unit.load},
+            {"active", unit.active},     {"sub", unit.sub},
+            {"result", unit.result},     {"enabled", unit.enabled},
+            {"status", number(unit.status)}, {"last_us", number(unit.last_us)},
+            {"next_us", number(unit.next_us)}};
+}
+
+Json units_of_host()
+{
+    std::string why;
+    const auto units = units_now(why);
+    Json list = Json::array();
+    for (const auto& unit : units.value_or(std::vector<Unit>()))
+        list.push_back(unit_json(unit));
+    return {{"why", units ? Json(nullptr) : Json(why)}, {"list", list}};
+}
+
+}  // namespace
+
+Result<std::string> status_facts(const Arguments& arguments, xlstore_store* store)
+{
+    const auto looked_us = now_us();
+    auto domains = domains_of(arguments, store);
+    if (!domains) return domains.error();
+    auto intents = intents_of(store);
+    if (!intents) return intents.error();
+    auto locks = locks_of(store);
+    if (!locks) return locks.error();
+    auto breaches =
+        rows_of(store, "SELECT rule, domid, class, key, breach FROM invariant_breaches LIMIT 100");
+    if (!breaches) return breaches.error();
+    // What a run rewrote; one that rewrote nothing leaves no row.
+    auto repairs = rows_of(store,
+                           "SELECT run, began, mode, program, pid, domains, kept AS rows, put_back "
+                           "FROM undo_runs LIMIT 1");
+    if (!repairs) return repairs.error();
+    const Json facts = {{"store", plain(arguments.store)},
+                        {"looked_us", looked_us},
+                        {"domains", *std::move(domains)},
+                        {"intents", *std::move(intents)},
+                        {"locks", *std::move(locks)},
+                        {"breaches", *std::move(breaches)},
+                        {"space", space_of(arguments.store)},
+                        {"last_repair", repairs->empty() ? Json(nullptr) : (*repairs)[0]},
+                        {"units", units_of_host()}};
+    return with_health(facts.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace xlstore::tools
