@@ -26,12 +26,18 @@ std::set<std::pair<std::string, std::string>> objects_of(Db& db)
 std::int64_t version_of_schema(Db& db)
 {
     const auto there = objects_of(db);
-    for (auto version = schema::newest_version(); version > 0; --version) {
-        Db model(":memory:", Db::Mode::create, Durability::process, db.called());
-        make_tables(model, version);
-        if (objects_of(model) == there) return version;
+    {
+        Db newest(":memory:", Db::Mode::create, Durability::process, db.called());
+        make_tables(newest);
+        if (objects_of(newest) == there) return schema::newest_version();
     }
-    return 0;
+    Db model(":memory:", Db::Mode::create, Durability::process, db.called());
+    std::int64_t found = 0;
+    for (std::int64_t version = 1; version < schema::newest_version(); ++version) {
+        take_next_step(model);
+        if (objects_of(model) == there) found = version;
+    }
+    return found;
 }
 
 std::optional<std::string> wrong_ids(Db& db)

@@ -78,6 +78,12 @@ void make_tables(Db& db, std::int64_t version)
     db.execute(all + "PRAGMA user_version = " + std::to_string(version));
 }
 
+void take_next_step(Db& db)
+{
+    const auto version = schema_version(db);
+    take_steps(db, version, version + 1);
+}
+
 KeysUnchecked::KeysUnchecked(Db& db) : db_(db)
 {
     db_.execute("PRAGMA foreign_keys = OFF");

@@ -26,6 +26,8 @@ namespace xlstore {
 /// Everything that a new database needs before its first row: the first `version` steps. REQUIRES
 /// an empty one, and that no other connection sees it half-made. @throws DbError
 void make_tables(Db& db, std::int64_t version = schema::newest_version());
+/// The step after the last that it has had. REQUIRES that there is one, and no row. @throws DbError
+void take_next_step(Db& db);
 
 /// While it lives SQLite does not check foreign keys, so that a step may make a table anew.
 /// REQUIRES that no transaction is open when it begins and ends.
