@@ -3,7 +3,7 @@
 """Kills xlstore at its 1st, 2nd, 3rd … system-call stop, on a real QEMU, until a run survives.
 
   harness.py --bin BUILD/bin [--operations insert,eject,…] [--share 1/10 [--start S]] [--jobs 2]
-             [--seconds T] [--every-stop] [--number N] [--violations N] [--log FILE] [--keep]
+             [--kills K [--take N] | --seconds T] [--every-stop] [--number N] [--violations N] [--log FILE] [--keep]
   harness.py --bin BUILD/bin --two-deep [--second N] [as above]
   harness.py --bin BUILD/bin --retry [as above]
   harness.py --self-test [--bin BUILD/bin]
@@ -34,6 +34,7 @@ import tempfile
 import threading
 import time
 import traceback
+import zlib
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -46,6 +47,7 @@ from worlds import Violation, World  # noqa: E402
 RENEW_KILLS = 25            # kills that one store and QEMU live through
 AGAIN_KILLS = 20            # every so many, the operation is run to its end after the recovery
 SURVIVALS = 2               # in a row: the number of stops varies by a few from run to run
+SPREAD = 0.6180339887
 
 
 def turn():
@@ -92,15 +94,24 @@ class Harness:
 
     def numbers(self, result):
         """The stops to kill at, endless; with a time limit, those of one counted run come first, in an
-        order that is spread over all of it from the beginning."""
+        order that is spread over all of it from the beginning. With --kills so many, wherever --start has them."""
         if self.options.number:
             yield self.options.number
+            return
+        if self.options.kills:
+            first = self.options.start * SPREAD + zlib.crc32(result.operation.encode()) / 2 ** 32
+            for kill in range(self.options.kills):
+                place = (first + kill * SPREAD) % 1
+                before = result.kills
+                yield 1 + int(place * (result.stops or OPERATIONS[result.operation].stops))
+                if result.kills == before:
+                    yield 1 + int(place * result.stops)     # it survived, and said how many stops it has
             return
         if self.options.seconds:
             yield 0
             result.counted = result.stops
             counted = [n for n in range(1, result.counted + 1) if self.in_share(n)]
-            yield from sorted(counted, key=lambda n: n * 0.6180339887 % 1)
+            yield from sorted(counted, key=lambda n: n * SPREAD % 1)
         yield from (n for n in itertools.count(result.counted + 1) if self.in_share(n))
 
     def new_world(self):
@@ -146,7 +157,7 @@ class Harness:
                         result.stops = max(result.stops, outcome.stops)
                         if survivals == 1 and number > result.counted:
                             result.survived_at = str(number)
-                        if survivals == SURVIVALS:
+                        if survivals == SURVIVALS and not self.options.kills:
                             break
                     else:
                         survivals = 0
@@ -288,6 +299,8 @@ def main():
     parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
     parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
     parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
+    parser.add_argument("--kills", type=int, help="so many of each operation, at stops that the turn chooses")
+    parser.add_argument("--take", type=int, help="with --kills: so many of the operations, which the turn chooses")
     parser.add_argument("--seconds", type=float, help="begin no kill after so many seconds")
     parser.add_argument("--violations", type=int, default=5, help="of one operation, before it is given up")
     parser.add_argument("--jobs", type=int, default=2)
@@ -317,7 +330,10 @@ def main():
                 parser.error(f"no operation {name}; there are {', '.join(OPERATIONS)}")
         of = int(options.share.split("/")[1])
         if options.start is None:
-            options.start = 1 + turn() % of
+            options.start = turn() if options.kills else 1 + turn() % of
+        if options.take:
+            at = options.start % len(options.operations)
+            options.operations = (options.operations * 2)[at:at + options.take]
         if options.two_deep:
             import two_deep
             harness = two_deep.TwoDeep(options)
@@ -328,8 +344,8 @@ def main():
             harness = Harness(options)
         if not options.number:
             kind = "every stop" if options.every_stop else "stops that may change something outside"
-            harness.say(f"killing at {kind}; share {options.share} from {options.start} "
-                        f"(--share {options.share} --start {options.start} repeats it)")
+            share = f"--kills {options.kills}" if options.kills else f"--share {options.share}"
+            harness.say(f"killing at {kind}; {share} --start {options.start} repeats it")
         results = harness.all()
         violations = print_table(harness, results)
         return 1 if violations or harness.stop.is_set() or len(results) < len(options.operations) else 0

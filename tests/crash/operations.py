@@ -31,6 +31,7 @@ class Operation:
     prepare: object = None      # a function of the world, before anything else
     unchanged: bool = False     # QEMU stays as it is
     tolerated: tuple = ()       # what the store need not know of before it is recovered, KIND:NAME
+    stops: int = 280            # that a run has, about: where a kill lies that is one of a few (--kills)
 
 
 RUNNING = need("domain:7=running", "create", "7", "{config}", "--", "{qemu}")
@@ -158,27 +159,27 @@ OPERATIONS = {o.name: o for o in (
     Operation("attach_vcpu", (RUNNING,), VCPU[1], (VCPU[0], "entry:vcpus/1=present"), anew=True),
     Operation("batch_all", (RUNNING, NO_CHARDEV, NO_TABLET), BATCH_ALL,
               (CHARDEV[0], TABLET[0], "entry:qemu/c1=present", "entry:qemu/tablet=present")),
-    Operation("batch_each", (RUNNING, TABLET, HOLDS_A), BATCH_EACH, (NO_TABLET[0], HOLDS_B[0])),
-    Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins"),
+    Operation("batch_each", (RUNNING, TABLET, HOLDS_A), BATCH_EACH, (NO_TABLET[0], HOLDS_B[0]), stops=410),
+    Operation("create", (GONE,), RUNNING[1], (RUNNING[0], "qemu=running"), qemu="begins", stops=420),
     Operation("create_inserting", (GONE,), ("create", "7", "{config}", "--", "{qemu, empty}"),
-              (RUNNING[0], HOLDS_A[0], "qemu=running"), qemu="begins"),
+              (RUNNING[0], HOLDS_A[0], "qemu=running"), qemu="begins", stops=550),
     Operation("destroy", (RUNNING,), GONE[1], (GONE[0], "qemu=none"), qemu="ends"),
     Operation("attach_two", (RUNNING, NO_TWO), TWO[1], (TWO[0], "device:two-a=present", "entry:qemu/two=present")),
     Operation("detach_two", (RUNNING, TWO), NO_TWO[1], (NO_TWO[0], "device:two-a=absent", "entry:qemu/two=absent")),
     Operation("ask_guest_two", (RUNNING, TWO_PCI), ("--timeout", "1", "detach", "domid:7", "qemu", "pci"), (),
-              anew=True, guest_holds=True, statuses=(3,)),
+              anew=True, guest_holds=True, statuses=(3,), stops=350),
     # Refused, and nothing is another's for it.
     Operation("attach_second_image", (RUNNING, TABLET), SECOND_IMAGE,
-              (TABLET[0], "device:other=absent", "entry:qemu/tablet=present"), statuses=(1,), unchanged=True),
+              (TABLET[0], "device:other=absent", "entry:qemu/tablet=present"), statuses=(1,), unchanged=True, stops=180),
     Operation("detach_stale", (RUNNING, need("entry:qemu/tablet=stale", lose_tablet)), NO_TABLET[1],
               (NO_TABLET[0], "entry:qemu/tablet=absent"), unchanged=True),
     Operation("soft_reset", (RUNNING, TABLET, USBCTRL_2, USBCTRL), ("soft-reset", "domid:7", "--", "{qemu}"),
-              (RUNNING[0], "qemu=running", TABLET[0], *SLOTS), qemu="anew", anew=True),
-    Operation("close", (RUNNING, OPEN), CLOSED[1], (CLOSED[0],), unchanged=True),
-    Operation("reopen", (RUNNING, CLOSED), OPEN[1], (OPEN[0],), unchanged=True),
-    Operation("import", (GONE,), ("import", "7", "{config}"), (RUNNING[0], "entry:disks/hdc=present"), qemu="begins"),
-    Operation("adopt", NEED_ODD, ("-p",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD),
-    Operation("adopt_all", NEED_ODD, ("-y",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD),
+              (RUNNING[0], "qemu=running", TABLET[0], *SLOTS), qemu="anew", anew=True, stops=800),
+    Operation("close", (RUNNING, OPEN), CLOSED[1], (CLOSED[0],), unchanged=True, stops=180),
+    Operation("reopen", (RUNNING, CLOSED), OPEN[1], (OPEN[0],), unchanged=True, stops=160),
+    Operation("import", (GONE,), ("import", "7", "{config}"), (RUNNING[0], "entry:disks/hdc=present"), qemu="begins", stops=170),
+    Operation("adopt", NEED_ODD, ("-p",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD, stops=640),
+    Operation("adopt_all", NEED_ODD, ("-y",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD, stops=640),
     Operation("register", (), REGISTER, (RUNNING[0], "qemu=running", "entry:disks/hdc=present"),
               prepare=runs_elsewhere, unchanged=True),
     Operation("register_anew", (), REGISTER, (RUNNING[0], "qemu=running", "entry:disks/hdc=present"),

@@ -20,9 +20,8 @@ import one_kill
 import worlds
 import judge
 
-SAMPLE = 4              # kills of the recovery from one state when there is a time limit
+SAMPLE = 4              # kills of the recovery from one state when there is a limit
 OPERATION_SECONDS = 10  # what an operation gets at least then
-SPREAD = 0.6180339887
 
 
 def plain(world, rows, value):
@@ -149,10 +148,10 @@ class TwoDeep(harness.Harness):
         """The stops of the recovery to kill at, endless but for a sample."""
         if self.options.second:
             return [self.options.second]
-        if not self.options.seconds:
+        if not self.options.seconds and not self.options.kills:
             return (n for n in itertools.count(1) if self.in_share(n))
         counted = [n for n in range(1, stops + 1) if self.in_share(n)]
-        return sorted(counted, key=lambda n: (n + self.options.start) * SPREAD % 1)[:SAMPLE]
+        return sorted(counted, key=lambda n: (n + self.options.start) * harness.SPREAD % 1)[:SAMPLE]
 
     def recover_under_killer(self, kill, second):
         ended, outcome = one_kill.kill_at(kill.world, second, not self.options.every_stop, "xlfsck", ("-p",))
