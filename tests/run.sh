@@ -9,19 +9,12 @@ cd "$(dirname "$0")/.."
 # shellcheck disable=SC2086  # lists
 install_missing $packages_build $packages_story $packages_test $packages_fuzz
 
-# What runs in the dom0 of tests/xen, and under valgrind: not sanitized.
-build_plain() {
-    cmake --preset valgrind
-    cmake --build build-valgrind --target xlstore_shared xlstore xlfsck xlstore_journal
-}
+cmake --preset asan
 if [ "${1:-}" = --xen ]; then
     shift
-    build_plain
-    exec python3 tests/xen/run.py --bin build-valgrind/bin --image build-valgrind/xen --whole "$@"
+    cmake --build build-asan --target plain
+    exec python3 tests/xen/run.py --bin build-asan/plain/bin --image build-asan/xen --whole "$@"
 fi
-
-cmake --preset asan
 cmake --build build-asan
-build_plain
 sh tests/fuzz/run.sh
 exec ctest --test-dir build-asan --output-on-failure -j4 "$@"

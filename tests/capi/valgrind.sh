@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The C test under valgrind.   valgrind.sh BUILD
-# BUILD has a library that is not sanitized: cmake --build build-valgrind --target xlstore_shared.
+# BUILD has a library that is not sanitized: cmake --build build-asan --target plain makes build-asan/plain.
 # Status 77: there is none, or it is older than its sources, or there is no valgrind.
 set -eu
 build=$1
@@ -12,7 +12,7 @@ skip() {
     exit 77
 }
 command -v valgrind >/dev/null || skip "there is no valgrind here"
-[ -e "$library" ] || skip "there is no $library: cmake --preset valgrind, and build xlstore_shared"
+[ -e "$library" ] || skip "there is no $library: cmake --build build-asan --target plain makes one"
 newer=$(find "$root/store" "$root/recovery" "$root/schema" -name '*.*' -type f ! -name '*.md' -newer "$library")
 [ -z "$newer" ] || skip "$library is older than" $newer
 

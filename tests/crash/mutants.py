@@ -116,8 +116,8 @@ GUARDS = (
 
 
 def run(guard, build, disabled):
-    words = {"bin": str(build / "mutations"), "build": str(build), "python": sys.executable}
-    environment = {**os.environ, **guard.environment, "XLSTORE_BIN": str(build / "mutations")}
+    words = {"bin": str(build / "plain/bin"), "build": str(build), "python": sys.executable}
+    environment = {**os.environ, **guard.environment, "XLSTORE_BIN": str(build / "plain/bin")}
     environment.pop("XLSTORE_DISABLE_GUARD", None)
     if disabled:
         environment["XLSTORE_DISABLE_GUARD"] = guard.name
