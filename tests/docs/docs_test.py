@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -471,6 +472,36 @@ class Quickstart(unittest.TestCase):
             except OSError:
                 continue  # gone meanwhile
             self.assertNotIn(directory.encode() + b"/", words, f"process {process.name} is left")
+
+    def test_demo_is_the_same_story_and_says_what_it_misses(self):
+        """It is found beside the program, and looks for what it needs before it does anything."""
+        for name in ("story.sh", "ask_qemu.py", "kill_at.py"):
+            self.assertEqual((BIN.parent / "share/xlstore/demo" / name).read_text(encoding="utf-8"),
+                             read(f"tools/demo/{name}"))
+        with tempfile.TemporaryDirectory(prefix="xldocs-") as empty:
+            for tool in ("sh", "dirname"):
+                os.symlink(shutil.which(tool), pathlib.Path(empty) / tool)
+            done = subprocess.run([BIN / "xlstore", "demo"], capture_output=True, text=True, check=False, timeout=60,
+                                  env={**os.environ, "PATH": empty})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("demo: not on this host: qemu-system-x86_64 sqlite3 python3; nothing was done\n", done.stderr)
+        self.assertIn("apt-get install --no-install-recommends qemu-system-x86 sqlite3 python3", done.stderr)
+
+    def test_the_story_kills_where_it_says(self):
+        """kill_at.py passes a command's own end on, and kills a command at a call that is reached."""
+        at = SOURCE / "tools/demo/kill_at.py"
+        with tempfile.TemporaryDirectory(prefix="xldocs-") as directory:
+            database = pathlib.Path(directory) / "store.db"
+            rows = sqlite3.connect(database)
+            rows.execute("CREATE TABLE pending_intents (class, key)")
+            rows.commit()
+            words = [sys.executable, "-sEB", str(at), "promised", str(database), "disks", "hdc", "--"]
+            ended = subprocess.run([*words, "sh", "-c", "echo said; exit 3"], capture_output=True, text=True, check=False)
+            self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (3, "said\n", ""))
+            rows.execute("INSERT INTO pending_intents VALUES ('disks', 'hdc')")
+            rows.commit()
+            killed = subprocess.run([*words, "sh", "-c", "echo said; exit 3"], capture_output=True, text=True, check=False)
+            self.assertEqual((killed.returncode, killed.stdout), (137, ""))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ const std::vector<VerbRow>& verbs()
          "take away what is kept too long: history retired undo domains damaged locks", 0, 6,
          run_prune},
         {"sql", "[QUERY]", "run a query (or standard input) read-only", 0, 1, run_sql},
+        {"demo", "", "show a crash and its recovery, on a QEMU and a store of its own", 0, 0,
+         run_demo},
         {"crash-points", "", "the names of all crash points", 0, 0, run_crash_points},
     };
     return rows;

@@ -83,6 +83,7 @@ Result<Status> run_rename(const Arguments&);
 Result<Status> run_preserve(const Arguments&);
 Result<Status> run_close(const Arguments&);
 Result<Status> run_reopen(const Arguments&);
+Result<Status> run_demo(const Arguments&);
 Result<Status> run_destroy(const Arguments&);
 Result<Status> run_recover(const Arguments&);
 Result<Status> run_status(const Arguments&);
