@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The Debian 12 packages that xlstore is built, shown and tested with. Read by tools/quickstart.sh and
-# tests/run.sh:  . tools/packages.sh; install_missing $packages_build …
+# The Debian 12 packages that xlstore is built, shown and tested with. Read by tools/quickstart.sh,
+# tools/package.sh and tests/run.sh:  . tools/packages.sh; install_missing $packages_build …
 # shellcheck disable=SC2034  # read by the script that sources this
 
 packages_build="g++ cmake ninja-build ccache pkg-config python3
@@ -8,6 +8,7 @@ packages_build="g++ cmake ninja-build ccache pkg-config python3
 packages_story="qemu-system-x86 sqlite3 python3"
 packages_test="libgtest-dev libbenchmark-dev patch strace valgrind man-db busybox-static spin gcc tcc
     xen-utils-4.17 e2fsprogs libxen-dev"
+packages_package="build-essential debhelper dh-python lintian fakeroot libxen-dev mmdebstrap"
 packages_fuzz="clang libclang-rt-14-dev"
 
 # Installs those of the named packages that are missing, if any: that alone needs root.
