@@ -50,7 +50,7 @@ Result<ByteLock> take_writer_lock(const Locks& locks, Deadline until)
         if (!writer) return std::move(writer).error();
         if (*writer) return **std::move(writer);
         if (Clock::now() >= until)
-            return Error(Errc::busy,
+            return Error(Errc::timeout,
                          "store: its writer lock is held: " + locks.holder(LockKind::writer, 0),
                          "wait for it, or end that process, and run it again");
         std::this_thread::sleep_for(kLockPoll);

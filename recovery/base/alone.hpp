@@ -19,7 +19,7 @@ struct Alone {
 /// Tries until `until`. Errors: busy, naming those that have it open; store (no lock files).
 Result<Alone> be_alone(const std::string& directory, Deadline until);
 
-/// The writer lock of a store that is not open. Errors: busy, naming its holder.
+/// The writer lock of a store that is not open. Errors: timeout, naming its holder.
 Result<ByteLock> take_writer_lock(const Locks& locks, Deadline until);
 
 }  // namespace xlstore::recovery

@@ -89,8 +89,8 @@ void Check::failed(Code code, const Subject& subject, const Error& error)
 {
     // A QEMU or a lock that did not answer in time was not looked at; anything else was left as it
     // is.
-    const bool blind =
-        error.code == Errc::busy || error.code == Errc::protocol || error.code == Errc::in_doubt;
+    const bool blind = error.code == Errc::busy || error.code == Errc::timeout ||
+                       error.code == Errc::protocol || error.code == Errc::in_doubt;
     bits_ |= static_cast<unsigned>(blind ? Exit::blind : Exit::left);
     record(code, subject, Action::failed, error.message);
 }

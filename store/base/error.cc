@@ -6,6 +6,7 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <new>
 #include <system_error>
 
@@ -48,6 +49,10 @@ std::string_view errc_name(Errc code) noexcept
         return "conflict";
     case Errc::unfinished:
         return "unfinished";
+    case Errc::timeout:
+        return "timeout";
+    case Errc::readonly:
+        return "readonly";
     }
     return "unknown";
 }
@@ -74,6 +79,13 @@ Error shorter_than_its_index(const DbError& error)
 
 }  // namespace
 
+Error read_only(std::string message)
+{
+    return Error(Errc::readonly, std::move(message),
+                 "nothing was changed; mount its file system writable, or give its owner the right "
+                 "to write there, then try again; to look needs neither ('xlstore list')");
+}
+
 Error error_of(const DbError& error)
 {
     // The index of the log could not be made.
@@ -87,8 +99,9 @@ Error error_of(const DbError& error)
         return Error(Errc::io, error.what(),
                      "the disk or its file system failed, or is full: see what the kernel says of "
                      "it (dmesg)");
-    case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
+        return read_only(error.what());
+    case SQLITE_CANTOPEN:
     case SQLITE_PERM:
         return Error(Errc::io, error.what(),
                      "see whether this user may write there, and whether the file system is "
@@ -119,6 +132,9 @@ Error caught() noexcept
             throw;
         } catch (const DbError& e) {
             return error_of(e);
+        } catch (const IoError& e) {
+            if (e.error_number() == EROFS) return read_only(e.what());
+            return Error(Errc::io, e.what());
         } catch (const std::bad_alloc&) {
             throw;
         } catch (const std::exception& e) {

@@ -23,13 +23,13 @@ enum class Errc {
     not_found,   ///< no such domain, thing or intent
     gone,        ///< the domain is destroyed or being destroyed (R8)
     exists,      ///< what was to be added is there already; nothing was changed (R16)
-    busy,        ///< a lock was not to be had in time; the message names its holder
+    busy,        ///< another process has it, and it was not waited for: the message names it
     refused,     ///< QEMU, its guest or a rule said no; nothing changed unless the message says so
     in_doubt,    ///< QEMU may have acted; the number of the open intent is given where there is one
     lost,        ///< the hold was lost (R15), or the store was moved away or replaced (R17)
     store,       ///< the store cannot be used: owner, mode, version, file system, damage
     no_qemu,     ///< the domain has no QEMU, or it is proved dead
-    protocol,    ///< the monitor broke the protocol, hung up or stayed silent; nothing was changed
+    protocol,    ///< the monitor broke the protocol or hung up; nothing was changed
     cancelled,   ///< the caller gave up before anything was changed; a recovery: what it repaired
                  ///< stays
     order,       ///< a lock was asked for against R7, or a handle was used in a forked child
@@ -38,6 +38,9 @@ enum class Errc {
     conflict,    ///< the domain or its document is not as the caller expected; nothing was changed
     unfinished,  ///< what has begun cannot be taken back and is not at its end (a committed
                  ///< destruction, a killed QEMU); the advice names what goes on with it
+    timeout,     ///< the time ended while it was waited: for a lock, whose holder is named, for a
+                 ///< monitor that stayed silent, for a query; nothing was changed
+    readonly,    ///< handle, file system or permissions allow no writing; nothing was changed
 };
 
 /// The stable word for `code`, as printed by --json.
@@ -75,6 +78,9 @@ public:
 private:
     int extended_code_;
 };
+
+/// Of a store that cannot be written to: file system or permissions are against it.
+[[nodiscard]] Error read_only(std::string message);
 
 /// What a caller is told of it: the code, and what helps against this kind of failure.
 [[nodiscard]] Error error_of(const DbError& error);

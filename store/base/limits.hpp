@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace xlstore::limits {
 
@@ -50,6 +51,14 @@ inline constexpr std::size_t error_bytes_max = 16u << 10;  // of an error's mess
 
 // The write-ahead log is started anew at a quarter of this, if no reader is in the way.
 inline constexpr std::size_t log_bytes_large = 16u << 20;
+
+// SQL that an embedder or a person asks (store/database/query.hpp). A value has room for a document
+// with what comes beside it.
+inline constexpr int query_value_bytes_max = 32 << 20;
+inline constexpr int query_text_bytes_max = 64 << 10;
+inline constexpr int query_columns_max = 500;
+inline constexpr std::int64_t query_memory_bytes_max = 256 << 20;  // of SQLite's
+inline constexpr std::size_t query_answer_bytes_max = 256u << 20;  // as JSON
 
 // Default time limits; the command line's --timeout sets all of them.
 inline constexpr std::chrono::milliseconds operation_timeout{30'000};

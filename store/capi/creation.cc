@@ -20,6 +20,7 @@ public:
     /// Error order: its store was closed, it is over, or this is a forked child.
     Result<Creation*> creation()
     {
+        is_for(state_);
         if (state_->closed) return closed_error();
         if (auto ok = state_->store->check_fork(); !ok) return ok.error();
         if (!creation_) return Error(Errc::order, "the creation is over", "free it");
@@ -222,6 +223,7 @@ int32_t wait_step(const xlstore_creation* creation, xlstore_result** out, Prepar
 {
     int32_t outcome = XLSTORE_OK;
     const int32_t called = guarded([&]() -> Result<void> {
+        if (creation) is_for(creation->making->state());
         if (creation && creation->making->state()->closed) return closed_error();
         if (auto order = LockOrder::may_block(); !order) return order;
         auto work = prepare();
@@ -229,7 +231,9 @@ int32_t wait_step(const xlstore_creation* creation, xlstore_result** out, Prepar
         outcome = finish_waiting(*creation->making->state(), *std::move(work), out);
         return {};
     });
-    return called == XLSTORE_OK ? outcome : called;
+    if (called == XLSTORE_OK) return outcome;
+    if (out && !*out) *out = failed_result();
+    return called;
 }
 
 int32_t hand_over(int32_t status, xlstore_result* result,

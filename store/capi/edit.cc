@@ -29,6 +29,7 @@ public:
 
     Result<State*> state()
     {
+        is_for(state_);
         if (!lock_) return Error(Errc::order, "the store was closed", "nothing was done");
         if (auto ok = state_->store->check_fork(); !ok) return ok.error();
         return state_.get();

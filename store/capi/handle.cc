@@ -8,6 +8,7 @@
 // Closing cancels what runs; holds and fast locks that outlive the store refuse from then on.
 #include "store/capi/handle.hpp"
 
+#include <cstddef>
 #include <new>
 
 #include "store/text/error_json.hpp"
@@ -17,12 +18,9 @@ namespace xlstore::capi {
 
 namespace {
 
-thread_local struct {
-    int32_t status = XLSTORE_OK;
-    std::int64_t intent = 0;
-    char message[sizeof(xlstore_error::message)];
-    char advice[sizeof(xlstore_error::advice)];
-} last_error;
+thread_local xlstore_error last_error = XLSTORE_ERROR_INIT;
+// The store that the call under way was found to be for.
+thread_local std::shared_ptr<State> called_for;
 
 // Status and intent always get through; of the words, what there is memory for.
 void tell(xlstore_result& result, Result<Answer> answer) noexcept
@@ -145,6 +143,8 @@ int32_t status_of(Errc code) noexcept
     static_assert(-1 - static_cast<int32_t>(Errc::no_memory) == XLSTORE_E_NO_MEMORY);
     static_assert(-1 - static_cast<int32_t>(Errc::conflict) == XLSTORE_E_CONFLICT);
     static_assert(-1 - static_cast<int32_t>(Errc::unfinished) == XLSTORE_E_UNFINISHED);
+    static_assert(-1 - static_cast<int32_t>(Errc::timeout) == XLSTORE_E_TIMEOUT);
+    static_assert(-1 - static_cast<int32_t>(Errc::readonly) == XLSTORE_E_READONLY);
     return -1 - static_cast<int32_t>(code);
 }
 
@@ -155,6 +155,48 @@ void remember(int32_t status, std::int64_t intent, std::string_view message,
     last_error.intent = intent;
     copy_text(last_error.message, message);
     copy_text(last_error.advice, advice);
+    if (called_for) called_for->error = last_error;
+}
+
+CallScope::CallScope() noexcept : outer_(std::exchange(called_for, nullptr))
+{
+    remember(XLSTORE_OK);
+}
+
+CallScope::~CallScope()
+{
+    called_for = std::move(outer_);
+}
+
+void is_for(const std::shared_ptr<State>& state) noexcept
+{
+    if (called_for == state) return;
+    called_for = state;
+    state->error = last_error;
+}
+
+int32_t give_error(const xlstore_error& error, xlstore_error* out) noexcept
+{
+    if (!out || out->struct_size < sizeof(xlstore_error)) return XLSTORE_E_INVALID;
+    out->status = error.status;
+    out->intent = error.intent;
+    copy_text(out->message, error.message);
+    copy_text(out->advice, error.advice);
+    return XLSTORE_OK;
+}
+
+xlstore_result* failed_result() noexcept
+{
+    try {
+        auto result = std::make_unique<xlstore_result>();
+        Error error(static_cast<Errc>(-1 - last_error.status), last_error.message,
+                    last_error.advice);
+        if (last_error.intent != 0) error.intent = last_error.intent;
+        tell(*result, std::move(error));
+        return result.release();
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
 }
 
 void copy_text(std::span<char> to, std::string_view text) noexcept
@@ -199,6 +241,7 @@ Result<State*> state_of(const xlstore_store* store)
 {
     if (!store) return Error(Errc::invalid, "store: NULL");
     State& state = *store->state;
+    is_for(store->state);
     if (state.closed) return closed_error();
     if (auto ok = state.store->check_fork(); !ok) return ok.error();
     return &state;
@@ -208,12 +251,14 @@ Result<State*> writer_of(const xlstore_store* store)
 {
     auto state = state_of(store);
     if (state && (*state)->store->session() == 0)
-        return Error(Errc::invalid, "the store is open read-only", "only looking is possible");
+        return Error(Errc::readonly, "the store was opened read-only",
+                     "nothing was changed; open it without read_only to change it");
     return state;
 }
 
 Result<SlowHold*> Held::hold()
 {
+    is_for(state_);
     if (!hold_) return closed_error();
     if (auto ok = state_->store->check_fork(); !ok) return ok.error();
     return &*hold_;
@@ -249,7 +294,7 @@ Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds
     if (!options) return options.error();
     if ((options->flags & ~flags_taken) != 0)
         return Error(Errc::invalid, "call: flags has bits that this call does not take");
-    if ((options->flags & XLSTORE_TRY) != 0) return Clock::now();
+    if ((options->flags & XLSTORE_TRY) != 0) return kOneTry;
     return Clock::now() +
            (options->timeout_ms ? std::chrono::milliseconds(options->timeout_ms) : standard);
 }
@@ -307,18 +352,18 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace)
 const char* xlstore_status_name(int32_t status)
 {
     if (status == XLSTORE_OK) return "done";
-    if (status > XLSTORE_E_INVALID || status < XLSTORE_E_UNFINISHED) return "unknown";
+    if (status > XLSTORE_E_INVALID || status < XLSTORE_E_READONLY) return "unknown";
     return errc_name(static_cast<Errc>(-1 - status)).data();
 }
 
 int32_t xlstore_last_error(xlstore_error* error_out)
 {
-    if (!error_out || error_out->struct_size < sizeof(xlstore_error)) return XLSTORE_E_INVALID;
-    error_out->status = last_error.status;
-    error_out->intent = last_error.intent;
-    copy_text(error_out->message, last_error.message);
-    copy_text(error_out->advice, last_error.advice);
-    return XLSTORE_OK;
+    return give_error(last_error, error_out);
+}
+
+int32_t xlstore_store_error(const xlstore_store* store, xlstore_error* error_out)
+{
+    return store ? give_error(store->state->error, error_out) : XLSTORE_E_INVALID;
 }
 
 void xlstore_string_free(char* text)
@@ -347,11 +392,12 @@ int32_t xlstore_init(const char* directory, const xlstore_init_options* options)
 int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
                      xlstore_store** store_out)
 {
-    return guarded([&]() -> Result<void> {
+    const int32_t status = guarded([&]() -> Result<void> {
         auto where = text_of(directory, "directory");
         if (!where) return where.error();
         if (!store_out) return Error(Errc::invalid, "store_out: NULL");
-        auto given = taken(options, xlstore_open_options XLSTORE_OPEN_OPTIONS_INIT, "options");
+        auto given = taken(options, xlstore_open_options XLSTORE_OPEN_OPTIONS_INIT, "options",
+                           offsetof(xlstore_open_options, error));
         if (!given) return given.error();
         StoreOptions how;
         how.directory = *std::move(where);
@@ -373,6 +419,9 @@ int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
         *store_out = new xlstore_store{std::move(state)};
         return {};
     });
+    const bool wants_error = options && options->struct_size >= sizeof *options && options->error;
+    if (wants_error) (void)give_error(last_error, options->error);
+    return status;
 }
 
 void xlstore_close(xlstore_store* store)

@@ -51,6 +51,7 @@ struct State {
     bool delivering = false;
     bool closed = false;
     bool recovering = false;  ///< xlstore_recover() is at work
+    xlstore_error error = XLSTORE_ERROR_INIT;  ///< of the last call that failed
 };
 
 /// A slow hold in the embedder's hands. Operations under way share it, so that releasing the handle
@@ -100,7 +101,7 @@ struct Answer {
 using Work = Task<Result<Answer>>;
 
 [[nodiscard]] int32_t status_of(Errc code) noexcept;
-/// For xlstore_last_error(), of this thread.
+/// For xlstore_last_error(), of this thread; and for the store that the call was found to be for.
 void remember(int32_t status, std::int64_t intent = 0, std::string_view message = {},
               std::string_view advice = {}) noexcept;
 /// The words of an Answer. What was done stays done where there is no memory for them: `write` is
@@ -116,11 +117,23 @@ void in_words(Answer& answer, Write write) noexcept
     }
 }
 
+/// One call, from here to the end of the scope: nothing is remembered of the one before. In a
+/// callback of another call it is inside of that one, which goes on as it was.
+class CallScope {
+public:
+    CallScope() noexcept;
+    CallScope(const CallScope&) = delete;
+    CallScope& operator=(const CallScope&) = delete;
+    ~CallScope();
+
+private:
+    std::shared_ptr<State> outer_;
+};
 /// The boundary: nothing that is thrown crosses it. `body` returns Result<void>.
 template <class F>
 int32_t guarded(F body) noexcept
 {
-    remember(XLSTORE_OK);
+    const CallScope call;
     const auto result = [&]() noexcept -> Result<void> {
         try {
             return body();
@@ -134,6 +147,13 @@ int32_t guarded(F body) noexcept
     remember(status, error.intent.value_or(0), error.message, error.advice);
     return status;
 }
+
+/// The store that the call of this thread is for, which keeps its error as well.
+void is_for(const std::shared_ptr<State>& state) noexcept;
+/// As remembered last, into a struct of the caller's, whose struct_size is set.
+int32_t give_error(const xlstore_error& error, xlstore_error* out) noexcept;
+/// The result of a call that failed before its operation ran. Nothing: there is no memory for it.
+[[nodiscard]] xlstore_result* failed_result() noexcept;
 
 /// Says that there was no memory for what the caller is to get.
 int32_t no_memory() noexcept;
@@ -235,7 +255,9 @@ int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepa
         outcome = finish_waiting(**state, *std::move(work), out);
         return {};
     });
-    return called == XLSTORE_OK ? outcome : called;
+    if (called == XLSTORE_OK) return outcome;
+    if (out && !*out) *out = failed_result();
+    return called;
 }
 
 /// The form that returns at once.

@@ -202,7 +202,8 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
 {
     auto path = text_of(monitor_path, "monitor_path");
     if (!path) return path.error();
-    if ((flags & ~XLSTORE_HANDED_IN) != 0) return Error(Errc::invalid, "flags: unknown bits");
+    if ((flags & ~(XLSTORE_HANDED_IN | XLSTORE_REGISTER_ONLY)) != 0)
+        return Error(Errc::invalid, "flags: unknown bits");
     if (pid < 0) return Error(Errc::invalid, "pid: negative");
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
@@ -213,6 +214,7 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
     request.monitor_path = std::filesystem::absolute(*path).string();
     if (pid > 0) request.pid = pid;
     request.handed_in = (flags & XLSTORE_HANDED_IN) != 0;
+    request.follow = (flags & XLSTORE_REGISTER_ONLY) == 0;
     return register_work(register_qemu(*state.store, *std::move(row), std::move(request), *until));
 }
 

@@ -237,11 +237,18 @@ int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* co
     return guarded([&]() -> Result<void> {
         if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         std::vector<std::string> rows;
+        std::size_t bytes = 0;
         auto done = query(store, sql, parameters, parameters_count, call,
                           [&](const auto& names, const auto& cells) {
                               rows.push_back(row_json(names, cells));
-                              return true;
+                              bytes += rows.back().size();
+                              return bytes <= limits::query_answer_bytes_max;
                           });
+        if (done && bytes > limits::query_answer_bytes_max)
+            return Error(Errc::refused,
+                         "sql: the answer has more than " +
+                             std::to_string(limits::query_answer_bytes_max >> 20) + " MiB",
+                         "ask for less at once, or for each row by itself (xlstore_query)");
         if (done) *json_out = new_string(joined(rows));
         return done;
     });

@@ -32,7 +32,7 @@ public:
     /// which is settled as one, unless each is to have an end of its own. An add over an entry
     /// replaces it and keeps it in the intent: when it fails, state, JSON and products are as they
     /// were (R16). Errors: gone (R8), lost (R15), exists (an entry with that key, or a product's
-    /// name taken by another thing), refused (the document is closed), busy. Nothing has changed
+    /// name taken by another thing), refused (the document is closed), timeout. Nothing has changed
     /// then.
     Task<Result<std::vector<Intent>>> open(SlowHold& hold, std::vector<Draft> drafts,
                                            std::string monitor_path, Deadline until,

@@ -30,7 +30,7 @@ struct FreedSlots {
 
 /// Counts such blocks without the writer lock, as of now. Errors: io, lost. @throws DbError
 Result<FreedSlots> count_free_slots(Store& store, Deadline until);
-/// Gives them back. Where the file system cannot do that, none is. Errors: as above, busy.
+/// Gives them back. Where the file system cannot do that, none is. Errors: as above, timeout.
 /// @throws DbError
 Task<Result<FreedSlots>> free_lock_slots(Store& store, Deadline until);
 

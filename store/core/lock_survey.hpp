@@ -38,7 +38,7 @@ struct Broken {
 };
 /// Makes the slow lock of `domain` free: it gets another byte, and the hold that lost it fails at
 /// its next commit (R15). History says who broke whose lock.
-/// Errors: refused, unless forced, when its claimant lives or cannot be looked at; busy; lost.
+/// Errors: refused, unless forced, when its claimant lives or cannot be looked at; timeout; lost.
 Task<Result<Broken>> break_slow_lock(Store& store, DomainRow domain, bool force, Deadline until);
 
 }  // namespace xlstore

@@ -195,7 +195,7 @@ public:
     /// Runs `section(const FastHold&)` under the fast lock of `domain`, inside one transaction that
     /// commits if the section returns success. The section is a plain function: it cannot suspend,
     /// so that nothing is waited for under the lock (R7).
-    /// Errors: the section's; busy, lost, order. @throws DbError: rolled back.
+    /// Errors: the section's; timeout, lost, order. @throws DbError: rolled back.
     template <class Section>
     Task<std::invoke_result_t<Section&, const FastHold&>> with_fast_lock(DomainId domain,
                                                                          std::string operation,
@@ -212,7 +212,7 @@ public:
 
     /// The fast lock alone, for a read-modify-write with work of the caller's in between. While it
     /// waits, `loop` goes on with what else it has: one of its own keeps the rest from running.
-    /// Errors: busy, lost, order.
+    /// Errors: timeout, lost, order.
     Task<Result<FastLock>> fast_lock(Loop& loop, DomainId domain, std::string operation,
                                      Deadline until);
     /// with_fast_lock(), under a fast lock that is held already.
@@ -239,7 +239,7 @@ public:
     }
 
     /// Copies the log into the database and cuts it to nothing, under the writer lock.
-    /// Errors: busy (the writer lock, or a reader is in the way), lost, order. @throws DbError
+    /// Errors: timeout (the writer lock, or a reader is in the way), lost, order. @throws DbError
     Task<Result<void>> empty_log(Deadline until);
 
     /// "domain 7 (web)".
@@ -284,7 +284,7 @@ private:
         const TaskScope* scope;  // of the task that writes
     };
     /// Waits for the writer lock, and for a program that has the database locked without knowing
-    /// the writer lock; meanwhile the writer lock is free. Errors: busy, naming the holder of
+    /// the writer lock; meanwhile the writer lock is free. Errors: timeout, naming the holder of
     /// either; lost; order.
     /// @throws DbError: no room (R21)
     Task<Result<Writing>> begin_writing(Loop& loop, std::string operation, Deadline until,

@@ -15,6 +15,7 @@
 #include <new>
 
 #include "store/base/error.hpp"
+#include "store/database/query_functions.hpp"
 #include "store/database/write_permit.hpp"
 #include "store/testing/crash_point.hpp"
 #include "store/testing/mutation.hpp"
@@ -111,6 +112,11 @@ std::optional<std::string> Statement::maybe_text(int column) const
 {
     if (is_null(column)) return std::nullopt;
     return text(column);
+}
+
+void Db::bound_functions()
+{
+    if (!bounded_) bounded_ = use_bounded_functions(db_);
 }
 
 namespace {

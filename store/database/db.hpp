@@ -156,6 +156,9 @@ public:
     [[nodiscard]] const std::string& called() const noexcept { return path_; }
 
     [[nodiscard]] sqlite3* handle() const noexcept { return db_; }
+    /// From now on SQL's functions have an end (store/database/query_functions.hpp), in what is
+    /// read through this connection for others.
+    void bound_functions();
     [[noreturn]] void fail(const std::string& doing) const;
     /// `table` has no number left to give: sqlite_sequence has `has` (R17).
     [[noreturn]] void fail_for_number(const std::string& table, const std::string& has) const;
@@ -174,6 +177,7 @@ private:
     Reserve reserve_;
     std::uint64_t fork_generation_ = fork_generation();
     std::string path_;
+    bool bounded_ = false;
     // Keyed by the address of the SQL literal: the same call site, the same statement.
     std::unordered_map<const char*, sqlite3_stmt*> statements_;
     sqlite3_stmt* rollback_ = nullptr;  // among the statements; prepared when the file is opened

@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: MIT
-// Three bars, each of which would do for what it is meant against: the authorizer lets only reading
-// actions and telling pragmas through, each statement has to be one that SQLite itself calls
-// read-only, and a progress handler ends a query at its deadline. All statements of one call run in
-// one read transaction, and so see one moment.
+// Bars, each of which would do for what it is meant against: the authorizer lets only reading
+// actions and telling pragmas through; each statement has to be one that SQLite itself calls
+// read-only; a progress handler ends a query at its deadline, and when SQLite has more memory than
+// a query may take; values, statements and rows have limits in length; functions that could run for
+// ever without a step of SQLite's are bounded themselves (query_functions.hpp). What a single step
+// does besides (sorting, PRAGMA integrity_check) is not broken off. All statements of one call run
+// in one read transaction, and so see one moment.
 #include "store/database/query.hpp"
 
 #include <sqlite3.h>
 
+#include <array>
 #include <memory>
 #include <string_view>
+#include <utility>
 
+#include "store/base/limits.hpp"
+#include "store/database/query_functions.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
 
 namespace {
 
-constexpr int kStepsBetweenLooks = 10'000;
+// Each step may make a value of the longest kind.
+constexpr int kStepsBetweenLooks = 100;
 
 // What reads, and nothing else: no transaction is begun or ended, no file attached, no setting
 // changed. Pragmas that tell of the schema or check the database may be asked.
@@ -24,9 +32,10 @@ int only_reading(void*, int action, const char* name, const char* argument, cons
                  const char*)
 {
     switch (action) {
+    case SQLITE_FUNCTION:
+        return is_unbounded_function(argument) ? SQLITE_DENY : SQLITE_OK;
     case SQLITE_SELECT:
     case SQLITE_READ:
-    case SQLITE_FUNCTION:
     case SQLITE_RECURSIVE:
         return SQLITE_OK;
     case SQLITE_PRAGMA: {
@@ -44,18 +53,45 @@ int only_reading(void*, int action, const char* name, const char* argument, cons
     }
 }
 
-// The authorizer and the time limit, for as long as a query runs.
+// The limits of a connection, in force for as long as a query runs.
+class Lengths {
+public:
+    explicit Lengths(sqlite3* db) : db_(db)
+    {
+        for (auto& [which, value] : limits_)
+            value = sqlite3_limit(db_, which, value);
+    }
+    Lengths(const Lengths&) = delete;
+    Lengths& operator=(const Lengths&) = delete;
+    ~Lengths()
+    {
+        for (const auto& [which, value] : limits_)
+            sqlite3_limit(db_, which, value);
+    }
+
+private:
+    sqlite3* db_;
+    std::array<std::pair<int, int>, 3> limits_{
+        {{SQLITE_LIMIT_LENGTH, limits::query_value_bytes_max},
+         {SQLITE_LIMIT_SQL_LENGTH, limits::query_text_bytes_max},
+         {SQLITE_LIMIT_COLUMN, limits::query_columns_max}}};
+};
+
+// What keeps a query within its bounds, for as long as it runs.
 class Restricted {
 public:
-    Restricted(sqlite3* db, Deadline until) : db_(db), until_(until)
+    Restricted(Db& db, Deadline until)
+        : db_(db.handle()),
+          until_(until),
+          memory_most_(sqlite3_memory_used() + limits::query_memory_bytes_max),
+          lengths_(db_),
+          functions_(until_)
     {
+        db.bound_functions();
         sqlite3_set_authorizer(db_, only_reading, nullptr);
         sqlite3_progress_handler(
             db_, kStepsBetweenLooks,
-            [](void* deadline) {
-                return Clock::now() >= *static_cast<Deadline*>(deadline) ? 1 : 0;
-            },
-            &until_);
+            [](void* self) { return static_cast<Restricted*>(self)->is_over() ? 1 : 0; }, this);
     }
     Restricted(const Restricted&) = delete;
     Restricted& operator=(const Restricted&) = delete;
@@ -64,10 +100,22 @@ public:
         sqlite3_set_authorizer(db_, nullptr, nullptr);
         sqlite3_progress_handler(db_, 0, nullptr, nullptr);
     }
+    /// Was it ended for its memory?
+    [[nodiscard]] bool took_too_much() const noexcept { return took_too_much_; }
 
 private:
+    bool is_over() noexcept
+    {
+        took_too_much_ = sqlite3_memory_used() > memory_most_;
+        return took_too_much_ || Clock::now() >= until_;
+    }
+
     sqlite3* db_;
     Deadline until_;
+    std::int64_t memory_most_;
+    Lengths lengths_;
+    FunctionsEnd functions_;
+    bool took_too_much_ = false;
 };
 
 QueryCell cell_of(sqlite3_stmt* row, int column)
@@ -86,12 +134,24 @@ Error only_reading_allowed(const char* why)
                  "only reading is allowed; schema/README.md shows what can be asked");
 }
 
-Error failed(sqlite3* db)
+Error failed(sqlite3* db, const Restricted& restricted)
 {
     switch (sqlite3_errcode(db)) {
     case SQLITE_INTERRUPT:
-        return Error(Errc::invalid, "sql: the query ran into its time limit",
-                     "give it more, or ask for less");
+        if (restricted.took_too_much())
+            return Error(Errc::refused,
+                         "sql: the query took more memory than " +
+                             std::to_string(limits::query_memory_bytes_max >> 20) + " MiB",
+                         "ask for less at once, for instance with LIMIT");
+        return Error(Errc::timeout, "sql: the query ran into its time limit",
+                     "give it more time, or ask for less");
+    case SQLITE_TOOBIG:
+        return Error(Errc::refused,
+                     std::string("sql: ") + sqlite3_errmsg(db) + ": a value has at most " +
+                         std::to_string(limits::query_value_bytes_max >> 20) +
+                         " MiB, and a statement " +
+                         std::to_string(limits::query_text_bytes_max >> 10) + " KiB",
+                     "ask for less at once, and give long values as parameters");
     case SQLITE_AUTH:
         return only_reading_allowed(sqlite3_errmsg(db));
     default:
@@ -107,12 +167,12 @@ Result<void> run_query(Db& db, const std::string& sql,
                        const QueryRow& row)
 {
     const ReadTransaction snapshot(db);
-    const Restricted restricted(db.handle(), until);
+    Restricted restricted(db, until);
     const char* rest = sql.c_str();
     while (*rest) {
         sqlite3_stmt* prepared = nullptr;
         if (sqlite3_prepare_v2(db.handle(), rest, -1, &prepared, &rest) != SQLITE_OK)
-            return failed(db.handle());
+            return failed(db.handle(), restricted);
         if (!prepared) continue;  // white space or a comment
         const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(prepared,
                                                                               sqlite3_finalize);
@@ -134,7 +194,7 @@ Result<void> run_query(Db& db, const std::string& sql,
                 cells.push_back(cell_of(prepared, i));
             if (!row(names, cells)) return {};
         }
-        if (rc != SQLITE_DONE) return failed(db.handle());
+        if (rc != SQLITE_DONE) return failed(db.handle(), restricted);
     }
     return {};
 }

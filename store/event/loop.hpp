@@ -19,6 +19,8 @@ namespace xlstore {
 
 using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
+/// Of one who does not wait: a lock is tried once. What ends so is busy, and no timeout.
+inline constexpr Deadline kOneTry{};
 
 class Loop {
 public:

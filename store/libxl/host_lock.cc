@@ -113,7 +113,7 @@ Task<Result<HostLock>> HostLock::take(Loop& loop, std::string path, Deadline unt
         pause = std::min(2 * pause, kLongestPause);
     }
     const std::string who = co_await holders_of(loop, path);
-    co_return Error(Errc::busy,
+    co_return Error(until == kOneTry ? Errc::busy : Errc::timeout,
                     "libxl's lock " + path + " is held by " +
                         (who.empty() ? "a process that has given it back meanwhile" : who),
                     "wait for that program, or end it; then try again");

@@ -43,8 +43,8 @@ public:
     /// written, the path is no regular file). Waits for nothing. Nothing of it is left behind but
     /// where it fails between creating and locking, as libxl itself does.
     static Result<std::optional<HostLock>> try_take(const std::string& path);
-    /// Tries until `until`, without keeping the loop. Errors: busy, naming the processes that hold
-    /// it, as far as /proc shows them; io as above.
+    /// Tries until `until`, without keeping the loop. Errors: timeout (with kOneTry: busy), naming
+    /// the processes that hold it, as far as /proc shows them; io as above.
     static Task<Result<HostLock>> take(Loop& loop, std::string path, Deadline until);
 
     HostLock(HostLock&&) noexcept = default;

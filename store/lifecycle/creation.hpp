@@ -30,15 +30,15 @@ namespace xlstore {
 class Creation {
 public:
     /// Commits the row and its document, and keeps the slow lock. Errors: invalid, exists (the
-    /// domid is taken), gone (a destruction came first, R14), busy.
+    /// domid is taken), gone (a destruction came first, R14), timeout.
     /// `things`: as create_domain() has them.
     static Task<Result<Creation>> begin(Store& store, std::int64_t domid, std::string document,
                                         std::string what, Deadline until, std::string things = {});
     /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
     /// its intents by that (R5) and unregisters it; its things are stale until finish() puts them
-    /// in. Errors: busy, gone, refused (it is being created, or its document is closed); io (QEMU's
-    /// death could not be seen: the row is as it was). A failure later leaves the domain without a
-    /// QEMU, never without its document.
+    /// in. Errors: timeout, gone, refused (it is being created, or its document is closed); io
+    /// (QEMU's death could not be seen: the row is as it was). A failure later leaves the domain
+    /// without a QEMU, never without its document.
     static Task<Result<Creation>> begin_again(Store& store, DomainRow domain, Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
@@ -93,8 +93,8 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
                                     Deadline until, std::string things = {});
 
 /// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
-/// that; row and document stay, and what the document has is put into the new QEMU. Errors: busy,
-/// gone, io (the old one's death could not be seen: nothing was changed); unfinished (the old one
+/// that; row and document stay, and what the document has is put into the new QEMU. Errors:
+/// timeout, gone, io (the old one's death could not be seen: nothing was changed); unfinished (the old one
 /// is dead, and the row could not be brought to that: a soft reset goes on); refused (the new one
 /// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,

@@ -4,7 +4,6 @@
 // other process has it.
 #include "store/lifecycle/creation_mark.hpp"
 
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,7 +77,7 @@ Task<std::optional<MarkedProcess>> find_marked(Loop& loop, std::string mark, Dea
                 continue;
             }
             // Once more with the process held: between the two the pid may have passed to another.
-            PidFd process(Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U))));
+            PidFd process = PidFd::of(pid);
             if (!process && errno != ESRCH)
                 throw IoError(errno, "cannot hold pid " + std::to_string(pid));
             if (!process || !contains_mark(environment_of(pid), wanted) || process.dead()) continue;

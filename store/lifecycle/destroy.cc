@@ -141,7 +141,7 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Unseen unsee
         co_return std::move(sent).error();
     XLSTORE_CRASH_POINT("destroy.after_kill");
     while (!process->dead()) {
-        if (!co_await store.loop().readable(process->fd(), until))
+        if (!co_await process->ended(store.loop(), until))
             co_return Error(
                 Errc::io, who + " was killed and is not seen dead yet",
                 "it may hang in the kernel; the domain stays 'destroying': destroy it again later");
@@ -235,7 +235,7 @@ Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline
                                       " domid=" + std::to_string(domain.domid) +
                                       " reason=started by its creation");
         (void)left->process.send_signal(SIGKILL);
-        (void)co_await store.loop().readable(left->process.fd(),
+        (void)co_await left->process.ended(store.loop(),
                                              std::min(until, Clock::now() + kClearPoll));
     }
 }

@@ -23,7 +23,7 @@
 namespace xlstore {
 
 /// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
-/// Needs no slow lock (R9). Errors, with nothing changed: busy, store, io (also for a QEMU that
+/// Needs no slow lock (R9). Errors, with nothing changed: timeout, store, io (also for a QEMU that
 /// cannot be looked at: it looks before it marks). Error unfinished (R18):
 /// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
 /// the store could not be written, or its state cannot be read.
@@ -32,7 +32,7 @@ Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until
 
 /// The first step alone: from now on what attaches, edits or creates is refused (R8), and only a
 /// destruction is left: a later destroy, or recovery, goes on with it. For a toolstack that ends
-/// QEMU itself. Errors, with nothing changed: busy, store, io, as above.
+/// QEMU itself. Errors, with nothing changed: timeout, store, io, as above.
 Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline until);
 
 /// The same, of a QEMU that cannot be looked at (Life::unknown: its pid namespace is not seen from

@@ -42,7 +42,8 @@ std::string log_tail(const std::string& path)
 // Nothing that a later attempt could mend.
 bool is_final(const Error& error)
 {
-    return error.code == Errc::busy || error.code == Errc::refused || error.code == Errc::invalid;
+    return error.code == Errc::timeout || error.code == Errc::refused ||
+           error.code == Errc::invalid;
 }
 
 // Waits until the monitor of `expected`, which may not listen yet, answers, or the process is dead.
@@ -63,7 +64,7 @@ Task<Result<qmp::Monitor::Introduced>> first_answer(Store& store, qmp::Expected 
             co_return Error(Errc::no_qemu, subject + ": QEMU (pid " +
                                                std::to_string(expected.qemu.pid) + ") is dead");
         if (Clock::now() >= until)
-            co_return Error(Errc::protocol,
+            co_return Error(Errc::timeout,
                             subject + ": QEMU's monitor " + path + " did not answer in time",
                             "nothing was sent; see whether QEMU is stopped, or its monitor is "
                             "elsewhere");
@@ -86,7 +87,7 @@ Task<Result<void>> listens(Store& store, ProcessId qemu, std::string path, std::
                                 path,
                             "nothing was changed");
         if (Clock::now() >= until)
-            co_return Error(Errc::protocol,
+            co_return Error(Errc::timeout,
                             subject + ": no process listens at " + path + "; pid " +
                                 std::to_string(qemu.pid) + " lives",
                             "nothing was changed; see whether that is the path of its monitor");

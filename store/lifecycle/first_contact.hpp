@@ -24,7 +24,7 @@ namespace xlstore {
 
 /// Waits until the monitor of the QEMU that `domain` registered, and that is starting, answers; the
 /// registration with what was seen. Errors: refused (it died: with its last words; or another
-/// process is at its monitor: it daemonized, or is wrapped), busy, protocol.
+/// process is at its monitor: it daemonized, or is wrapped), timeout, protocol.
 Task<Result<qmp::Registration>> meet(Store& store, DomainRow domain, Deadline until);
 
 /// "QEMU died while starting", with its last words.
@@ -37,7 +37,7 @@ struct FirstContact {
 };
 /// `qemu`: the process that has to be there; it is waited for until it listens, as long as it
 /// lives. Nothing: the process that listens at `path` now. `handed_in` needs `qemu`.
-/// Errors: invalid, refused, no_qemu, protocol, busy.
+/// Errors: invalid, refused, no_qemu, protocol, timeout.
 Task<Result<FirstContact>> contact_running(Store& store, std::string subject, std::string path,
                                            std::optional<ProcessId> qemu, bool handed_in,
                                            Deadline until);

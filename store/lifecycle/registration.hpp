@@ -72,7 +72,7 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
 /// that another toolstack keeps of the domain: what it has and the store lacks gets an entry first,
 /// which counts as stale until QEMU has shown it; one of xenstore's is present, as that document
 /// says. No entry goes, and a thing with an open intent is left alone. REQUIRES that row and
-/// monitor are those of the hold. Errors: gone, lost, busy, protocol, refused (the document is
+/// monitor are those of the hold. Errors: gone, lost, timeout, protocol, refused (the document is
 /// closed), invalid (`external` is another domain's). A commit that was made before an error stays.
 Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor& monitor,
                                      DomainRow domain, std::optional<Document> external,

@@ -19,12 +19,12 @@ constexpr LockedBytes kIndexBytes{120, 122, false};
 // In the database: who has it to itself (locking_mode=EXCLUSIVE). Each connection has a read lock.
 constexpr LockedBytes kDatabaseBytes{0x40000000, 0x40000000 + 511, true};
 
-Error busy(const std::string& database, const std::vector<LockHolder>& holders)
+Error kept_locked(const std::string& database, const std::vector<LockHolder>& holders)
 {
     const std::string who = holders.empty() ? "a process that is not shown to this user"
                                             : describe(holders);
     return Error(
-        Errc::busy,
+        Errc::timeout,
         "database " + database + " was locked all the time by " + who +
             ", without the store's writer lock; nothing was changed",
         "end that program or its transaction, then try again; to read, use 'xlstore sql' or "
@@ -46,7 +46,7 @@ Task<Error> database_locked(Loop& loop, std::string database)
             if (std::ranges::find(all, holder.pid, &LockHolder::pid) == all.end())
                 all.push_back(holder);
     }
-    co_return busy(database, all);
+    co_return kept_locked(database, all);
 }
 
 Error database_locked(const std::string& database)

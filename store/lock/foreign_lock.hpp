@@ -12,7 +12,7 @@
 
 namespace xlstore {
 
-/// Error busy, naming the processes that keep others from writing to `database` (or from reading
+/// Error timeout, naming the processes that keep others from writing to `database` (or from reading
 /// it, where they have it to themselves): those with a lock on the bytes that SQLite's file format
 /// has for that, in the database and in the index of its log. Opens neither file: to close one
 /// would drop SQLite's own locks. Those that /proc hides from this user are not named, and that is

@@ -88,15 +88,19 @@ void LockFile::create(const std::string& path, unsigned mode)
 Result<LockFile> LockFile::open(const std::string& path, bool writing)
 {
     struct stat named {};
-    if (!writing && geteuid() != 0 && lstat(path.c_str(), &named) == 0 &&
-        named.st_uid != geteuid() && S_ISREG(named.st_mode))
+    const bool is_named = lstat(path.c_str(), &named) == 0;
+    if (!writing && geteuid() != 0 && is_named && named.st_uid != geteuid() &&
+        S_ISREG(named.st_mode))
         return LockFile(path, FileIdentity{named.st_dev, named.st_ino}, 0, ForkClosedFd());
     ForkClosedFd fd(
         ::open(path.c_str(), (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (!fd)
-        return Error(Errc::store,
-                     "lock file " + path + " cannot be opened: " + errno_text(errno),
-                     "run as the owner of the store");
+    if (!fd) {
+        const int why = errno;
+        const std::string what = "lock file " + path + " cannot be opened: " + errno_text(why);
+        const bool readable = writing && named.st_uid == geteuid() && S_ISREG(named.st_mode);
+        if (why == EROFS || (why == EACCES && readable)) return read_only(what);
+        return Error(Errc::store, what, "run as the owner of the store");
+    }
     struct stat st {};
     if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path);
     if (!S_ISREG(st.st_mode))
@@ -122,8 +126,12 @@ Result<ForkClosedFd> LockFile::open_description(int access) const
     const NoFork no_fork;  // a child made between open and registration would share the hold
     ForkClosedFd fd(::open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd) {
-        if (errno == ENOENT || errno == ELOOP) return replaced();
-        return Error(Errc::io, "lock file " + path_ + " cannot be opened: " + errno_text(errno));
+        const int why = errno;
+        if (why == ENOENT || why == ELOOP) return replaced();
+        const std::string what = "lock file " + path_ + " cannot be opened: " + errno_text(why);
+        const bool to_write = access == O_RDWR;
+        if (why == EROFS || (why == EACCES && to_write)) return read_only(what);
+        return Error(Errc::io, what);
     }
     struct stat st {};
     if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path_);

@@ -264,30 +264,53 @@ std::string holder_among(const std::vector<LockHolder>& holders, const std::opti
     return describe(holders);
 }
 
+Errc code_of_failure(Deadline until)
+{
+    return until == kOneTry ? Errc::busy : Errc::timeout;
+}
+
+std::string not_to_be_had(LockKind kind, const std::string& subject, Deadline until)
+{
+    return "the " + std::string(lock_name(kind)) + (subject.empty() ? "" : " of " + subject) +
+           (until == kOneTry ? " is not free" : " was not to be had in time");
+}
+
+// By the claim alone: one file of /proc is read for it, and not those of every process.
+std::string claimed_by(const std::optional<Claim>& claim)
+{
+    if (!claim) return "; its holder made no claim: 'xlstore locks' asks the kernel who it is";
+    if (life_of(process_of(*claim)) == Life::dead)
+        return "; it was held by " + describe(*claim) +
+               ", which has ended: 'xlstore locks' asks the kernel who keeps it";
+    return "; held by " + describe_holder(*claim);
+}
+
 }  // namespace
 
-Task<Error> Locks::busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const
+Task<Error> Locks::not_acquired(Loop& loop, LockKind kind, std::int64_t id, std::string subject,
+                                Deadline until) const
 {
-    std::string message = "the " + std::string(lock_name(kind));
-    if (!subject.empty()) message += " of " + subject;
-    message += " was not to be had in time";
+    std::string message = not_to_be_had(kind, subject, until);
+    if (until == kOneTry)
+        co_return Error(code_of_failure(until), message + claimed_by(claim(kind, id)), kBusyAdvice);
     const LockedBytes bytes{byte(kind, id), byte(kind, id)};
     const auto holders =
         co_await find_lock_holders(loop, file(kind).path(), file(kind).identity(), bytes);
     if (const auto who = holder_among(holders, claim(kind, id)); !who.empty())
         message += "; held by " + who;
-    co_return Error(Errc::busy, message, kBusyAdvice);
+    co_return Error(code_of_failure(until), message, kBusyAdvice);
 }
 
 // Of those who stand behind another operation of this process: the kernel is not asked once for
 // each of them.
-Error Locks::busy_behind(std::int64_t id, const std::string& subject, std::size_t before) const
+Error Locks::still_behind(std::int64_t id, const std::string& subject, std::size_t before,
+                          Deadline until) const
 {
-    std::string message = "the slow lock of " + subject + " was not to be had in time; " +
+    std::string message = not_to_be_had(LockKind::slow, subject, until) + "; " +
                           std::to_string(before) + (before == 1 ? " operation" : " operations") +
                           " of this process came before this one";
     if (const auto who = holder(LockKind::slow, id); !who.empty()) message += "; held by " + who;
-    return Error(Errc::busy, std::move(message), kBusyAdvice);
+    return Error(code_of_failure(until), std::move(message), kBusyAdvice);
 }
 
 Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
@@ -309,7 +332,8 @@ Task<Result<ByteLock>> Locks::acquire(Loop& loop, LockKind kind, std::int64_t id
             co_return *std::move(lock);
         }
         const auto now = Clock::now();
-        if (now >= until) co_return co_await busy(loop, kind, id, std::move(subject));
+        if (now >= until)
+            co_return co_await not_acquired(loop, kind, id, std::move(subject), until);
         if (now - begun < kSpin) {
             sched_yield();
             continue;
@@ -379,7 +403,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
     if (queue_.waiting_for(id) > 0) {
         waiting.emplace(*this, Wait{id, claim});
         if (!co_await waiting->place().turn(loop, until))
-            co_return busy_behind(id, subject, waiting->place().before());
+            co_return still_behind(id, subject, waiting->place().before(), until);
     }
     auto pause = std::chrono::duration_cast<Clock::duration>(kSlowRetryFirst);
     auto lock = slow_.prepare(byte(LockKind::slow, id));
@@ -399,7 +423,7 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
             co_return *std::move(lock);
         }
         if (Clock::now() >= until)
-            co_return co_await busy(loop, LockKind::slow, id, std::move(subject));
+            co_return co_await not_acquired(loop, LockKind::slow, id, std::move(subject), until);
         if (!std::exchange(watching, true)) {
             // The watch first, then one more try: a release in between is seen by one of the two.
             events = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));

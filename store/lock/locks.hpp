@@ -98,8 +98,10 @@ public:
     static bool close_to_group(const std::string& directory);
     static Result<Locks> open(const std::string& directory, bool writing);
 
-    /// Acquires; `subject` ("domain 7 (web)") and the holder's claim stand in the error.
-    /// Errors: busy at the deadline; lost (R17); order (R7). Cancelling the task gives the wait up.
+    /// Acquires; `subject` ("domain 7 (web)") and the holder stand in the error. Errors: timeout at
+    /// the deadline, naming the holder by the kernel's word, for which all of /proc is read; with
+    /// kOneTry busy, naming it by its claim alone, since tries may be many; lost (R17); order (R7).
+    /// Cancelling the task gives the wait up.
     Task<Result<ByteLock>> acquire(Loop& loop, LockKind kind, std::int64_t id, Claim claim,
                                    std::string subject, Deadline until) const;
     /// One try, no wait. Nothing: another process holds it. `claim` is written when it is given.
@@ -168,9 +170,10 @@ private:
     void show_waits() const noexcept;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
                                         std::string subject, Deadline until) const;
-    Task<Error> busy(Loop& loop, LockKind kind, std::int64_t id, std::string subject) const;
-    [[nodiscard]] Error busy_behind(std::int64_t id, const std::string& subject,
-                                    std::size_t before) const;
+    Task<Error> not_acquired(Loop& loop, LockKind kind, std::int64_t id, std::string subject,
+                             Deadline until) const;
+    [[nodiscard]] Error still_behind(std::int64_t id, const std::string& subject,
+                                     std::size_t before, Deadline until) const;
 
     LockFile locks_;
     LockFile slow_;

@@ -28,11 +28,11 @@ struct Closed {
 /// Closes the document of a running domain; operations under way come first (the slow lock), and
 /// none may be left open. Asks QEMU where those of its things are of which that is not known yet,
 /// so that they can be put at the same place elsewhere. `reason`: UTF-8, one line, not empty.
-/// Errors: invalid (reason); busy (an intent is open: its number; or the slow lock is held);
+/// Errors: invalid (reason); busy (an intent is open: its number); timeout;
 /// refused (it is closed already, or being created); gone; lost.
 Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string reason,
                                     Deadline until);
-/// Opens it, also for another process than its closer. Errors: refused (it is open); gone; busy.
+/// Opens it, also for another process than its closer. Errors: refused (it is open); gone; timeout.
 Task<Result<DomainRow>> reopen_document(Store& store, DomainRow domain, Deadline until);
 
 }  // namespace xlstore

@@ -173,9 +173,15 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
                         changed + "; detach it first, or choose other ids");
     }
     if (!there.image && !there.half)
-        co_return Error(monitor().usable() ? Errc::refused : Errc::protocol,
-                        subject + ": " + there.reason, changed);
+        co_return Error(code_of_unproved(until), subject + ": " + there.reason, changed);
     co_return Result<void>();
+}
+
+// Why a look before commit 1 proved nothing: what QEMU has, or that it did not say.
+Errc Engine::code_of_unproved(Deadline until)
+{
+    if (monitor().usable()) return Errc::refused;
+    return Clock::now() >= until ? Errc::timeout : Errc::protocol;
 }
 
 Task<std::optional<std::string>> Engine::is_there(Draft draft, Deadline until)
@@ -208,7 +214,7 @@ Task<Result<void>> Engine::check_before(Draft& draft, Deadline until)
             remember_medium(*draft.plan.probe.drive, there);
             co_return Result<void>();
         }
-        co_return Error(there.medium || monitor().usable() ? Errc::refused : Errc::protocol,
+        co_return Error(there.medium ? Errc::refused : code_of_unproved(until),
                         subject + ": " + there.reason,
                         there.medium ? "nothing was changed; eject it first, or let 'xlfsck -p' "
                                        "take it into the entry"

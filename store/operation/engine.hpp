@@ -52,7 +52,8 @@ public:
     /// What becomes of an intent that waits for its guest to open a tray.
     enum class Tray { waited_for, given_up };
 
-    /// Acquires the slow lock and connects. Errors: busy, gone, no_qemu, refused, protocol, lost.
+    /// Acquires the slow lock and connects. Errors: timeout, gone, no_qemu, refused, protocol,
+    /// lost.
     static Task<Result<Engine>> begin(Store& store, DomainRow domain, std::string operation,
                                       Deadline until);
     /// With a slow hold that is there already (creation, recovery).
@@ -62,7 +63,7 @@ public:
     explicit Engine(HeldQemu qemu);
 
     /// Settles an open intent, or a whole batch (read_batch), with what QEMU shows, undoing what it
-    /// left half done: of a batch all is there in the end, or none. Errors: gone, lost, busy.
+    /// left half done: of a batch all is there in the end, or none. Errors: gone, lost, timeout.
     /// An intent that waits for its guest to open a tray stays open, or, when another request is to
     /// take its place (given_up), is closed as not done: the medium is where it was.
     Task<Result<Resolved>> resolve(std::vector<Intent> intents, Deadline until,
@@ -74,7 +75,7 @@ public:
     /// What stands before each commit 1 (R16): an add finds nothing of its thing in QEMU, a removal
     /// and a change find what the entry says, and the draft's plan follows what is left to do.
     /// Errors, with nothing changed but what an earlier plan of an add had left: exists, refused,
-    /// protocol.
+    /// protocol, timeout.
     Task<Result<void>> check_before(Draft& draft, Deadline until);
     /// Is all that `draft` adds there already, by a present entry of the very same element? Then
     /// what the probe saw of it. Changes nothing.
@@ -85,7 +86,7 @@ public:
     /// Resolves the open intents on what is wanted. Nothing: the way is free. Done: an older
     /// request for the same was found done, or has been finished now. Errors: in_doubt, with the
     /// number of an older request for the same; refused, naming another's that stays open; gone,
-    /// lost, busy. `wanted` must outlive the task.
+    /// lost, timeout. `wanted` must outlive the task.
     Task<std::optional<Outcome>> resolve_pending(const std::vector<Draft>& wanted, Deadline until);
     /// @see HeldQemu::stay_connected
     Task<Result<void>> stay_connected(Deadline until) { return qemu_.stay_connected(until); }
@@ -103,6 +104,7 @@ private:
     Task<Outcome> run_and_settle(OpenIntents& open, const std::vector<Fd>& files, Deadline until);
     Task<Outcome> ask_once_more(OpenIntents& open, bool force, Deadline until);
     Task<Outcome> conclude(OpenIntents& open, PlanResult result, Deadline until);
+    Errc code_of_unproved(Deadline until);
     Error refused(const OpenIntents& open, const PlanResult& result) const;
     Outcome closed_by_another(const OpenIntents& open);
     Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, Resolution why,

@@ -47,7 +47,7 @@ struct LookedAt {
 };
 /// Settles each with the image that is seen. One of which nothing is proved, or whose guest has not
 /// let go, stays open, with that in its note. Errors: not_found, invalid (`json` is another
-/// thing's), gone, lost, busy; those before it are settled then, as `looked_at` says.
+/// thing's), gone, lost, timeout; those before it are settled then, as `looked_at` says.
 Task<Result<void>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
                                    std::vector<LookedAt>& looked_at, Deadline until);
 

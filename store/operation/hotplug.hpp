@@ -25,7 +25,7 @@ Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, Scr
                                      Deadline until);
 
 /// Runs the script, once or twice, 40 seconds at most. Value: what is to be said of it. Errors:
-/// refused (it failed; the message has the script's own word, hotplug-error), busy (it was not
+/// refused (it failed; the message has the script's own word, hotplug-error), timeout (it was not
 /// through in time and was killed; or one that a dead process started runs yet), io.
 /// REQUIRES the slow lock of the domain, and no fast lock.
 Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,

@@ -22,7 +22,7 @@ namespace xlstore {
 /// libxl_domain_rename; to name it as it is named already succeeds. `revision`: the one that the
 /// document has to have (0: any).
 /// Errors: invalid (no name); exists (another domain of the store has it, living or being
-/// destroyed); conflict (its name or revision is another by now); gone (R8); busy, lost.
+/// destroyed); conflict (its name or revision is another by now); gone (R8); timeout, lost.
 Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::string name,
                                       std::int64_t revision, Deadline until);
 

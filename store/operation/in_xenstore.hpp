@@ -47,7 +47,7 @@ namespace xlstore {
 
 /// Carries out a request for which is_in_xenstore() holds. Errors: invalid, exists (in xenstore, by
 /// name), not_found, refused (another domain of that number; the daemon, a script or the
-/// hypervisor's part said no), gone, busy, io (could not look: nothing was changed), in_doubt.
+/// hypervisor's part said no), gone, timeout, io (could not look: nothing was changed), in_doubt.
 Task<Result<Done>> perform_in_xenstore(Store& store, DomainRow domain, Request request,
                                        Deadline until);
 

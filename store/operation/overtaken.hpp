@@ -17,8 +17,8 @@ namespace xlstore {
 
 /// Closes overtaken intents as not done, and makes an entry for what of an addition is there. The
 /// medium of a drive is taken into its entry by recovery (5008). Sends nothing but queries. Errors:
-/// gone, lost, busy, with the intents open; of the entry also protocol: then they are closed, and
-/// recovery adopts what is there (5003).
+/// gone, lost, timeout, with the intents open; of the entry also protocol: then they are closed,
+/// and recovery adopts what is there (5003).
 Task<Result<Resolved>> close_overtaken(Store& store, Engine& engine, std::vector<Intent> intents,
                                        Evidence found, Deadline until);
 

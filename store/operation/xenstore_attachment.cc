@@ -160,7 +160,7 @@ private:
         detach.never_ran = !script_began_;
         Result<Done> taken = Error(Errc::no_memory, {});
         if (Clock::now() >= work_.until)
-            taken = Error(Errc::busy, "there was no time left to take it out again");
+            taken = Error(Errc::timeout, "there was no time left to take it out again");
         else
             taken = co_await detach_in_xenstore(detach);
         if (taken) {

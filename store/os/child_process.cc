@@ -6,9 +6,7 @@
 // a later call of reap_programs().
 #include "store/os/child_process.hpp"
 
-#include <poll.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,13 +46,11 @@ bool reap_child(const ProcessId& child)
     if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0)
         return errno == ECHILD;
     if (info.si_pid == 0) return false;
-    const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));
+    const PidFd pidfd = PidFd::of(pid);
     if (!pidfd) return false;
     const auto now = identify(pid);
     if (!now) return false;
-    if (*now == child)
-        ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info,
-                 WEXITED | WNOHANG);
+    if (*now == child) (void)pidfd.reap(info);
     return true;
 }
 
@@ -91,8 +87,8 @@ Result<ChildProcess> ChildProcess::fork(const std::function<void()>& body)
     if (pid < 0) return Error(Errc::io, "fork: " + errno_text(errno));
     // Ours and not reaped, so the number is still its own, even if it has ended already.
     auto id = identify(pid);
-    Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));
-    if (id && pidfd) return ChildProcess(*std::move(id), PidFd(std::move(pidfd)));
+    PidFd pidfd = PidFd::of(pid);
+    if (id && pidfd) return ChildProcess(*std::move(id), std::move(pidfd));
     const std::string why =
         id ? "pidfd_open: " + errno_text(errno) : id.error().message;
     ::kill(pid, SIGKILL);
@@ -137,12 +133,7 @@ bool ChildProcess::is_ours() const noexcept
 bool ChildProcess::reap() noexcept
 {
     siginfo_t info{};
-    int result = 0;
-    do
-        result = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.fd()), &info,
-                          WEXITED | WNOHANG);
-    while (result != 0 && errno == EINTR);
-    if (result != 0) return reaped_ = errno == ECHILD;
+    if (!pidfd_.reap(info)) return reaped_ = errno == ECHILD;
     if (info.si_pid == 0) return false;
     reaped_ = true;
     end_code_ = info.si_code;
@@ -159,10 +150,12 @@ bool ChildProcess::reap_if_dead() noexcept
 void ChildProcess::kill() noexcept
 {
     if (!is_ours()) return;
-    ::syscall(SYS_pidfd_send_signal, pidfd_.fd(), SIGKILL, nullptr, 0u);
-    pollfd entry{pidfd_.fd(), POLLIN, 0};
-    while (::poll(&entry, 1, kMomentMs) < 0 && errno == EINTR) {
+    try {
+        (void)pidfd_.send_signal(SIGKILL);
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+        // It ends by itself, or is left.
     }
+    (void)pidfd_.ended_within(kMomentMs);
     if (!reap()) leave();
 }
 

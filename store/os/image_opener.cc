@@ -100,7 +100,7 @@ Task<Result<Fd>> open_image(Loop& loop, std::string path, bool writable, Deadlin
     auto opener = begin(path, writable);
     if (!opener) co_return std::move(opener).error();
     if (!co_await loop.readable(opener->from.get(), until))
-        co_return Error(Errc::busy, json_shown(path) + " was not opened in time",
+        co_return Error(Errc::timeout, json_shown(path) + " was not opened in time",
                         "nothing was changed; see whether the file system it is on answers");
     Word word = EIO;
     iovec piece{&word, sizeof word};
@@ -113,7 +113,7 @@ Task<Result<Fd>> open_image(Loop& loop, std::string path, bool writable, Deadlin
     const auto n = ::recvmsg(opener->from.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     Fd file = n == sizeof word ? descriptor_of(message) : Fd();
     // It is about to end, and leaves no zombie.
-    if (co_await loop.readable(opener->child.pidfd().fd(), until)) opener->child.reap_if_dead();
+    if (co_await opener->child.pidfd().ended(loop, until)) opener->child.reap_if_dead();
     if (n != sizeof word || (word == 0 && !file))
         co_return Error(Errc::io,
                         json_shown(path) + " was not opened: the child process that opens it died",

@@ -17,8 +17,8 @@ namespace xlstore {
 
 /// Opens `path`, a regular file or a block device, close-on-exec. Only asks the file system:
 /// nothing is changed in any outcome. Cancelled, it abandons its child. Errors: invalid (it cannot
-/// be opened, or is neither a file nor a device), busy (it was not opened by the deadline), io (no
-/// process or descriptor to be had).
+/// be opened, or is neither a file nor a device), timeout (it was not opened by the deadline), io
+/// (no process or descriptor to be had).
 Task<Result<Fd>> open_image(Loop& loop, std::string path, bool writable, Deadline until);
 
 }  // namespace xlstore

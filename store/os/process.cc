@@ -17,11 +17,15 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -37,9 +41,8 @@ namespace xlstore {
 namespace {
 
 /// The whole of a small file of /proc; nothing, with errno, if it cannot be read.
-std::optional<std::string> read_small(const char* path)
+std::optional<std::string> read_all(const Fd& fd)
 {
-    const Fd fd(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (!fd) return std::nullopt;
     std::string text;
     char block[4096];
@@ -50,6 +53,11 @@ std::optional<std::string> read_small(const char* path)
         if (n == 0) return text;
         text.append(block, static_cast<std::size_t>(n));
     }
+}
+
+std::optional<std::string> read_small(const char* path)
+{
+    return read_all(Fd(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)));
 }
 
 std::string proc_path(std::int64_t pid, const char* file)
@@ -162,14 +170,42 @@ std::string read_boot_id()
     return *std::move(text);
 }
 
-Fd pidfd_open_of(std::int64_t pid)
-{
-    return Fd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0u)));
-}
-
 bool is_pid(std::int64_t pid)
 {
     return pid > 0 && pid <= std::numeric_limits<pid_t>::max();
+}
+
+/// How often a process is looked at that is held by its directory.
+constexpr auto kProcPoll = std::chrono::milliseconds(5);
+
+/// A file of the process behind a directory of /proc. Nothing, with errno: it cannot be read.
+std::optional<std::string> read_at(int directory, const char* name)
+{
+    return read_all(Fd(::openat(directory, name, O_RDONLY | O_CLOEXEC)));
+}
+
+/// A process, and not a thread, which /proc has a directory for as well.
+bool is_first_thread(int directory, pid_t pid) noexcept
+try {
+    const auto status = read_at(directory, "status");
+    if (!status) return true;  // it has ended: dead() says so
+    return status->find("\nTgid:\t" + std::to_string(pid) + "\n") != std::string::npos;
+} catch (const std::exception&) {
+    return true;
+}
+
+/// A zombie, too, but not one of which only the first thread has ended. @throws IoError
+bool has_ended_in_proc(int directory)
+{
+    const auto stat = read_at(directory, "stat");
+    if (!stat) {
+        if (errno == ESRCH || errno == ENOENT) return true;
+        throw IoError(errno, "cannot look at a process in /proc");
+    }
+    const auto state = field_of(*stat, 3);
+    const bool ended = state == "Z" || state == "X";
+    return ended && field_of(*stat, 20).value_or("0").size() == 1 &&
+           field_of(*stat, 20).value_or("0") <= "1";
 }
 
 struct Look {
@@ -260,7 +296,7 @@ Look look_below(const ProcessId& id, std::uint64_t own_namespace)
             if (start_time || errno == ENOENT || errno == ESRCH) continue;  // another, or gone
             return {Life::unknown, {}, "/proc hides processes: " + errno_text(errno)};
         }
-        PidFd pidfd(pidfd_open_of(pid));
+        PidFd pidfd = PidFd::of(pid);
         if (!pidfd) {
             if (errno == ESRCH) continue;
             return {Life::unknown, {}, "pidfd_open: " + errno_text(errno)};
@@ -292,9 +328,9 @@ Look look_at_process(const ProcessId& id)
     const auto own = view ? view->pid_namespace : current_pid_namespace();
     if (id.pid_namespace != own) return look_below(id, own);
 
-    Fd fd = pidfd_open_of(id.pid);
+    PidFd pidfd = PidFd::of(id.pid);
     const int open_error = errno;
-    if (!fd && open_error == ESRCH) return {Life::dead, {}, {}};
+    if (!pidfd && open_error == ESRCH) return {Life::dead, {}, {}};
 
     // Only now, with the process held: were the pid passed on between the two, the start time
     // would be the successor's, and the descriptor is thrown away. Without a descriptor (the number
@@ -303,11 +339,10 @@ Look look_at_process(const ProcessId& id)
     const auto start_time = read_start_time(id.pid);
     const int read_error = errno;
     if (start_time && *start_time != id.start_time) return {Life::dead, {}, {}};
-    if (!fd) return {Life::unknown, {}, "pidfd_open: " + errno_text(open_error)};
+    if (!pidfd) return {Life::unknown, {}, "pidfd_open: " + errno_text(open_error)};
 
     // The state letter of /proc/PID/stat is no evidence: it is Z, too, for a process whose first
     // thread has ended while others run. The pidfd is readable for a zombie, and not for that.
-    PidFd pidfd(std::move(fd));
     if (pidfd.dead()) return {Life::dead, {}, {}};
     if (!start_time) return {Life::unknown, {}, "/proc hides it: " + errno_text(read_error)};
     return {Life::alive, std::move(pidfd), {}};
@@ -339,7 +374,7 @@ Result<ProcessId> identify(std::int64_t pid)
     if (const std::string why = proc_unusable(proc_view()); !why.empty())
         return Error(Errc::io, name + " cannot be identified: " + why);
 
-    const PidFd pidfd(pidfd_open_of(pid));
+    const PidFd pidfd = PidFd::of(pid);
     if (!pidfd) {
         // EINVAL and ENOENT: the number is a thread's, which is no process.
         if (errno == ESRCH || errno == EINVAL || errno == ENOENT)
@@ -414,9 +449,29 @@ Result<PidFd> open_pidfd(const ProcessId& id)
     return Error(Errc::io, name + " cannot be looked at: " + look.reason);
 }
 
+PidFd PidFd::of(std::int64_t pid) noexcept
+{
+    static std::atomic<bool> has_pidfds = true;
+    PidFd held;
+    if (has_pidfds) {
+        held.fd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0U)));
+        if (held || errno != ENOSYS) return held;
+        has_pidfds = false;
+    }
+    std::array<char, 32> path{};
+    std::snprintf(path.data(), path.size(), "/proc/%lld", static_cast<long long>(pid));
+    held.fd_ = Fd(::open(path.data(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    held.in_proc_ = static_cast<pid_t>(pid);
+    if (!held && errno == ENOENT) errno = ESRCH;
+    if (!held || is_first_thread(held.fd_.get(), held.in_proc_)) return held;
+    errno = EINVAL;
+    return {};
+}
+
 bool PidFd::dead() const
 {
     if (!fd_) throw IoError(EBADF, "cannot poll a pidfd");  // poll() would call it quiet: alive
+    if (in_proc_ != 0) return has_ended_in_proc(fd_.get());
     pollfd entry{fd_.get(), POLLIN, 0};
     for (;;) {
         const int n = ::poll(&entry, 1, 0);
@@ -429,10 +484,63 @@ bool PidFd::dead() const
 
 Result<void> PidFd::send_signal(int signal) const
 {
-    if (::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0u) == 0) return {};
+    int sent = 0;
+    if (in_proc_ == 0) {
+        sent = static_cast<int>(
+            ::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0U));
+    } else {
+        // What is asked last: for its pid to be another's by now, it would have to die and all
+        // other pids to be used in between.
+        if (dead()) return Error(Errc::not_found, "the process has ended");
+        sent = ::kill(in_proc_, signal);
+    }
+    if (sent == 0) return {};
     if (errno == ESRCH) return Error(Errc::not_found, "the process has ended");
     return Error(Errc::io,
                  "cannot send signal " + std::to_string(signal) + ": " + errno_text(errno));
+}
+
+Task<bool> PidFd::ended(Loop& loop, Deadline until) const
+{
+    if (in_proc_ == 0) co_return co_await loop.readable(fd_.get(), until);
+    while (!dead()) {
+        const auto now = Clock::now();
+        if (now >= until) co_return false;
+        (void)co_await loop.sleep(std::min(until, now + kProcPoll));
+    }
+    co_return true;
+}
+
+bool PidFd::ended_within(int milliseconds) const noexcept
+{
+    if (in_proc_ == 0) {
+        pollfd entry{fd_.get(), POLLIN, 0};
+        int n = 0;
+        do
+            n = ::poll(&entry, 1, milliseconds);
+        while (n < 0 && errno == EINTR);
+        return n > 0;
+    }
+    try {
+        for (; milliseconds > 0 && !dead(); --milliseconds)
+            (void)::poll(nullptr, 0, 1);
+        return dead();
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+bool PidFd::reap(siginfo_t& info) const noexcept
+{
+    info = {};
+    int result = 0;
+    do
+        result = in_proc_ == 0
+                     ? ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(fd_.get()), &info,
+                                WEXITED | WNOHANG)
+                     : ::waitid(P_PID, static_cast<id_t>(in_proc_), &info, WEXITED | WNOHANG);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
 }
 
 std::string command_line(pid_t pid)

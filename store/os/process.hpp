@@ -8,6 +8,7 @@
 #ifndef XLSTORE_STORE_OS_PROCESS_HPP_
 #define XLSTORE_STORE_OS_PROCESS_HPP_
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "store/base/error.hpp"
 #include "store/base/fd.hpp"
 #include "store/base/process_id.hpp"
+#include "store/event/loop.hpp"
 
 namespace xlstore {
 
@@ -60,22 +62,32 @@ enum class Life { alive, dead, unknown };
 [[nodiscard]] bool is_stopped(const ProcessId& id) noexcept;
 
 /// A hold on one process: even when its pid is given to another, this is that process or nothing.
-/// Close-on-exec. Readable when the process has ended, for Loop::readable().
+/// Close-on-exec. A pidfd; where the system has none (valgrind before 3.21 and some sandboxes
+/// answer pidfd_open with ENOSYS), the directory of the process in /proc, which ends with it too.
 class PidFd {
 public:
     PidFd() noexcept = default;
-    explicit PidFd(Fd fd) noexcept : fd_(std::move(fd)) {}
+    /// Of the process that has this pid now. Empty, with errno, when it cannot be held: ESRCH,
+    /// there is none; EINVAL or ENOENT, the number is a thread's.
+    static PidFd of(std::int64_t pid) noexcept;
 
-    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
     explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
 
     /// Has it ended (reaped or not)? @throws IoError when the kernel cannot be asked.
     [[nodiscard]] bool dead() const;
     /// @return not_found: it has ended and been reaped; io: not permitted.
     [[nodiscard]] Result<void> send_signal(int signal) const;
+    /// True: it has ended. False: it has not by `until`. REQUIRES that this outlives the task.
+    Task<bool> ended(Loop& loop, Deadline until) const;
+    /// The same for as many milliseconds, keeping the thread.
+    bool ended_within(int milliseconds) const noexcept;
+    /// Reaps it, if it is a dead child of this process. False, with errno: it could not be asked.
+    /// `info` says what became of it; si_pid 0: it lives.
+    bool reap(siginfo_t& info) const noexcept;
 
 private:
     Fd fd_;
+    pid_t in_proc_ = 0;  // 0: it is a pidfd
 };
 
 /// A hold on the process `id`, proved to be that one and alive when this returns.

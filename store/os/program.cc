@@ -64,11 +64,11 @@ Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until)
     RunningGroup group(*child);
     auto begun = co_await child->open_start_barrier(loop, until);
     if (!begun) co_return std::move(begun).error();
-    if (!co_await loop.readable(child->pidfd().fd(), until)) {
+    if (!co_await child->pidfd().ended(loop, until)) {
         group.kill();
-        (void)co_await loop.readable(child->pidfd().fd(), Clock::now() + std::chrono::seconds(1));
+        (void)co_await child->pidfd().ended(loop, Clock::now() + std::chrono::seconds(1));
         child->reap_if_dead();
-        co_return Error(Errc::busy, program + " was not through in time, and was killed");
+        co_return Error(Errc::timeout, program + " was not through in time, and was killed");
     }
     group.is_over();
     child->reap_if_dead();

@@ -18,7 +18,7 @@ namespace xlstore {
 
 /// Runs it, and returns when its process has ended with status 0. Processes that it left behind go
 /// on. It lives on if the caller dies; a caller that is cancelled kills it.
-/// Errors: refused (it could not be run, or ended otherwise; the message says how), busy (it was
+/// Errors: refused (it could not be run, or ended otherwise; the message says how), timeout (it was
 /// killed: it was not through by the deadline), invalid, io.
 Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until);
 

@@ -331,11 +331,11 @@ Task<Result<WaitingChild>> spawn_waiting(Loop& loop, SpawnRequest request, Deadl
     const auto word = co_await hear(loop, child.start_barrier_.get(), until);
     if (!word)
         co_return Error(
-            Errc::io,
+            Errc::timeout,
             "cannot start " + program + ": its process did not come to its start barrier in time",
             "see whether the file systems of the program and of its log answer");
     if (*word && (*word)->step == ChildStep::at_the_barrier) co_return std::move(child);
-    (void)co_await loop.readable(child.pidfd().fd(), std::min(until, Clock::now() + kEndWait));
+    (void)co_await child.pidfd().ended(loop, std::min(until, Clock::now() + kEndWait));
     if (!*word)
         co_return cannot_start(program, "its process ended before it came to its start barrier");
     co_return not_at_the_barrier(request, **word);
@@ -381,7 +381,7 @@ Task<Result<void>> WaitingChild::open_start_barrier(Loop& loop, Deadline until)
                             "is open",
                         word.error().advice);
     // It is about to end by itself; stopped, it is helped.
-    (void)co_await loop.readable(child_.pidfd().fd(), std::min(until, Clock::now() + kEndWait));
+    (void)co_await child_.pidfd().ended(loop, std::min(until, Clock::now() + kEndWait));
     child_.kill();
     if (*word)
         co_return Error(Errc::refused, "cannot start " + program_ + ": " +

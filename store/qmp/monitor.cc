@@ -169,7 +169,7 @@ struct Monitor::Connection {
     {
         const Silence silence = co_await why_silent(loop, qemu, path, socket.get());
         hang_up();
-        co_return Error(Errc::protocol,
+        co_return Error(Errc::timeout,
                         subject + ": its monitor " + path + " stayed silent: " + waiting_for +
                             " did not come in time; " + silence.why,
                         silence.advice);
@@ -339,7 +339,7 @@ Task<Result<std::unique_ptr<Monitor::Connection>>> Monitor::open(Loop& loop, std
         if (Clock::now() >= until) {
             const Silence silence = co_await why_silent(loop, qemu, path, -1);
             co_return Error(
-                Errc::busy,
+                Errc::timeout,
                 subject + ": the queue of its monitor " + path + " stayed full; " + silence.why,
                 silence.advice);
         }

@@ -36,7 +36,7 @@ Error unreachable(const std::string& path, int number)
     if (number == EACCES || number == EPERM)
         advice = "run this as a user who may write to that socket (root)";
     if (number == EAGAIN) advice = std::string(kSilentAdvice);
-    return Error(Errc::io,
+    return Error(number == EAGAIN ? Errc::timeout : Errc::io,
                  "could not look into xenstore: " + path + " cannot be reached: " +
                      (number == EAGAIN ? std::string("its queue stayed full") : errno_text(number)),
                  advice);
@@ -94,11 +94,11 @@ struct Client::Connection {
     Connection(Loop& loop_, ForkClosedFd socket_, std::string path_)
         : loop(loop_), socket(std::move(socket_)), path(std::move(path_))
     {}
-    Error failed(const std::string& what)
+    Error failed(const std::string& what, Errc code = Errc::io)
     {
         over = true;
         socket.reset();
-        return Error(Errc::io, "could not look into xenstore: the daemon at " + path + " " + what,
+        return Error(code, "could not look into xenstore: the daemon at " + path + " " + what,
                      std::string(kSilentAdvice));
     }
     Task<Result<void>> send(std::string bytes, Deadline until);
@@ -115,7 +115,7 @@ Task<Result<void>> Client::Connection::send(std::string bytes, Deadline until)
             sent += static_cast<std::size_t>(n);
         } else if (errno == EAGAIN) {
             if (!co_await loop.writable(socket.get(), until))
-                co_return failed("takes no more requests");
+                co_return failed("takes no more requests", Errc::timeout);
         } else if (errno != EINTR) {
             co_return failed("could not be written to: " + errno_text(errno));
         }
@@ -135,7 +135,8 @@ Task<Result<void>> Client::Connection::receive(std::map<std::uint32_t, Reply>& r
             // The clock too: a peer may send byte by byte for as long as it likes.
             if (!co_await loop.readable(socket.get(), until) || Clock::now() >= until)
                 co_return failed("stayed silent: the reply to " + std::string(kind_name(last)) +
-                                 " did not come in time");
+                                     " did not come in time",
+                                 Errc::timeout);
             continue;
         }
         const bool hung_up = n == 0 || (n < 0 && errno == ECONNRESET);
@@ -280,7 +281,7 @@ Task<Result<std::vector<std::string>>> Client::directory_in_parts(std::string pa
     std::string generation;
     for (;;) {
         if (Clock::now() >= until)
-            co_return Error(Errc::io,
+            co_return Error(Errc::timeout,
                             "could not look into xenstore: " + path +
                                 " changed again and again while it was listed",
                             "other clients change the same nodes; run this again");

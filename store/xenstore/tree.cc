@@ -135,7 +135,7 @@ Task<Result<Tree>> read_tree(Client& client, std::vector<std::string> roots, Dea
         if (!unchanged) co_return std::move(unchanged).error();
         if (*unchanged) co_return *std::move(tree);
         if (Clock::now() >= until)
-            co_return Error(Errc::io,
+            co_return Error(Errc::timeout,
                             "could not look into xenstore: it changed again and again meanwhile",
                             "other clients change the same nodes; run this again");
     }

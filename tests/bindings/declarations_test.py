@@ -6,6 +6,7 @@
 """
 
 import ctypes
+import glob
 import importlib.util
 import os
 import re
@@ -16,7 +17,7 @@ import tempfile
 import unittest
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-HEADERS = [f"{SOURCE}/store/include/xlstore/xlstore.h", f"{SOURCE}/recovery/include/xlstore/recovery.h"]
+HEADERS = sorted(glob.glob(f"{SOURCE}/store/include/xlstore/*.h")) + [f"{SOURCE}/recovery/include/xlstore/recovery.h"]
 INCLUDES = [f"-I{SOURCE}/store/include", f"-I{SOURCE}/recovery/include"]
 PACKAGE, LIBRARY = sys.argv[1:3]
 

@@ -238,7 +238,7 @@ class BindingTest(unittest.TestCase):
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=PYTHON_ENVIRONMENT)
         with holder:
             self.assertEqual(holder.stdout.readline(), b"held\n")
-            with self.assertRaises(xlstore.BusyError) as caught:
+            with self.assertRaises(xlstore.TimedOutError) as caught:
                 self.store.attach("domid:7", "usbctrls", CONTROLLER, timeout=0.1)
             self.assertIn("maintenance", caught.exception.message)
 

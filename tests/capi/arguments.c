@@ -177,14 +177,14 @@ static void check_opening(struct world* world)
         xlstore_hold* hold = NULL;
         xlstore_fast* fast = NULL;
         OK(xlstore_find(store, "domid:7", &info));
-        INVALID(xlstore_attach(store, "domid:7", "qemu", THING, NULL, NULL));
-        INVALID(xlstore_put_thing(store, "domid:8", "nics", "{\"devid\":0}", 0, NULL, NULL));
-        INVALID(xlstore_import(store, 9, document_of(9), NULL, NULL));
-        INVALID(xlstore_destroy(store, "domid:8", NULL, NULL));
-        INVALID(xlstore_slow_lock(store, "domid:7", "test", NULL, &hold));
-        INVALID(xlstore_fast_lock(store, "domid:7", "test", NULL, &fast));
-        INVALID(xlstore_break_lock(store, "domid:7", 0, NULL, NULL));
-        INVALID(xlstore_recover(store, NULL, NULL));
+        STATUS(xlstore_attach(store, "domid:7", "qemu", THING, NULL, NULL), XLSTORE_E_READONLY);
+        STATUS(xlstore_put_thing(store, "domid:8", "nics", "{\"devid\":0}", 0, NULL, NULL), XLSTORE_E_READONLY);
+        STATUS(xlstore_import(store, 9, document_of(9), NULL, NULL), XLSTORE_E_READONLY);
+        STATUS(xlstore_destroy(store, "domid:8", NULL, NULL), XLSTORE_E_READONLY);
+        STATUS(xlstore_slow_lock(store, "domid:7", "test", NULL, &hold), XLSTORE_E_READONLY);
+        STATUS(xlstore_fast_lock(store, "domid:7", "test", NULL, &fast), XLSTORE_E_READONLY);
+        STATUS(xlstore_break_lock(store, "domid:7", 0, NULL, NULL), XLSTORE_E_READONLY);
+        STATUS(xlstore_recover(store, NULL, NULL), XLSTORE_E_READONLY);
         look.mode = XLSTORE_RECOVER_LOOK;
         OK(xlstore_recover(store, &look, NULL));
     }
@@ -384,7 +384,7 @@ void check_arguments(struct world* world)
     INVALID(xlstore_register(s, NULL, "/m", 0, 0, NULL, &r));
     INVALID(xlstore_register(s, "domid:8", NULL, 0, 0, NULL, &r));
     INVALID(xlstore_register(s, "domid:8", "/m", -1, 0, NULL, &r));
-    INVALID(xlstore_register(s, "domid:8", "/m", 0, 2, NULL, &r));
+    INVALID(xlstore_register(s, "domid:8", "/m", 0, 4, NULL, &r));
     STATUS(xlstore_register(s, none, "/m", 0, 0, NULL, &r), XLSTORE_E_NOT_FOUND);
     INVALID(xlstore_register_start(NULL, "domid:8", "/m", 0, 0, NULL, tell, &t, &op));
     INVALID(xlstore_register_start(s, NULL, "/m", 0, 0, NULL, tell, &t, &op));

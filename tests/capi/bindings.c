@@ -3,8 +3,11 @@
  * What programs in other languages need: structs without macros, what the rows say without SQL, one
  * try for a lock, and to be told of changes. */
 #define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +143,112 @@ static void check_open_intent(struct world* world)
     xlstore_string_free(monitor);
 }
 
+struct goroutine {
+    xlstore_store* store;
+    xlstore_error error;
+};
+
+/* On another thread: nothing has failed here. */
+static void* ask_for_error(void* argument)
+{
+    struct goroutine* it = argument;
+    xlstore_error own = XLSTORE_ERROR_INIT;
+    CHECK(xlstore_last_error(&own) == XLSTORE_OK && own.status == XLSTORE_OK);
+    CHECK(xlstore_store_error(it->store, &it->error) == XLSTORE_OK);
+    return NULL;
+}
+
+/* What failed is told by the object, too, on whichever thread it is asked. */
+static void check_errors(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    struct goroutine it = {NULL, XLSTORE_ERROR_INIT};
+    xlstore_open_options options = XLSTORE_OPEN_OPTIONS_INIT;
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_store* other = open_store(world);
+    xlstore_store* none = NULL;
+    xlstore_result* r = NULL;
+    xlstore_hold* hold = NULL;
+    pthread_t thread;
+    it.store = s;
+    STATUS(xlstore_attach(s, "domid:99", "qemu", "{}", NULL, &r), XLSTORE_E_NOT_FOUND);
+    CHECK(xlstore_result_status(r) == XLSTORE_E_NOT_FOUND);
+    CHECK(strstr(xlstore_result_message(r), "99") != NULL);
+    CHECK(strstr(xlstore_result_json(r), "\"not_found\"") != NULL);
+    xlstore_result_free(r);
+    OK(xlstore_dispatch(other)); /* of another store: it changes nothing there */
+    CHECK(pthread_create(&thread, NULL, ask_for_error, &it) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(it.error.status == XLSTORE_E_NOT_FOUND && strstr(it.error.message, "99") != NULL);
+    CHECK(xlstore_store_error(other, &error) == XLSTORE_OK && error.status == XLSTORE_OK);
+    /* Of what was made from it, and cleared by the next call. */
+    OK(xlstore_slow_lock(s, "domid:7", "test", NULL, &hold));
+    CHECK(xlstore_store_error(s, &error) == XLSTORE_OK && error.status == XLSTORE_OK);
+    STATUS(xlstore_settle(hold, 999, XLSTORE_SEEN_BEFORE, "x", NULL), XLSTORE_E_NOT_FOUND);
+    CHECK(xlstore_store_error(s, &error) == XLSTORE_OK && error.status == XLSTORE_E_NOT_FOUND);
+    xlstore_hold_release(hold);
+    xlstore_close(other);
+    CHECK(xlstore_store_error(NULL, &error) == XLSTORE_E_INVALID);
+    error.struct_size = 4;
+    CHECK(xlstore_store_error(s, &error) == XLSTORE_E_INVALID);
+    /* Of a store that there is none of. */
+    xlstore_error_init(&error, sizeof error);
+    options.error = &error;
+    STATUS(xlstore_open("/nowhere/at/all", &options, &none), XLSTORE_E_STORE);
+    CHECK(error.status == XLSTORE_E_STORE && strstr(error.message, "/nowhere/at/all") != NULL);
+    /* The struct of release 0.1 ends before it. */
+    options.struct_size = (uint32_t)offsetof(xlstore_open_options, error);
+    error.status = 77;
+    STATUS(xlstore_open("/nowhere/at/all", &options, &none), XLSTORE_E_STORE);
+    CHECK(error.status == 77);
+}
+
+static int file_descriptors(void)
+{
+    int count = 0;
+    int fd;
+    for (fd = 0; fd < 1024; ++fd)
+        count += fcntl(fd, F_GETFD) != -1;
+    return count;
+}
+
+/* A store that cannot be written to says so. */
+static void check_read_only(struct world* world)
+{
+    xlstore_open_options look = XLSTORE_OPEN_OPTIONS_INIT;
+    xlstore_store* store = NULL;
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    const int before = file_descriptors();
+    look.read_only = 1;
+    OK(xlstore_open(world->store_path, &look, &store));
+    STATUS(xlstore_rename(store, "domid:8", "other", 0, NULL, NULL), XLSTORE_E_READONLY);
+    CHECK(xlstore_store_error(store, &error) == XLSTORE_OK && error.advice[0] != '\0');
+    xlstore_close(store);
+    CHECK(file_descriptors() == before);
+    CHECK(strcmp(xlstore_status_name(XLSTORE_E_TIMEOUT), "timeout") == 0);
+    CHECK(strcmp(xlstore_status_name(XLSTORE_E_READONLY), "readonly") == 0);
+    CHECK(strcmp(xlstore_status_name(XLSTORE_E_READONLY - 1), "unknown") == 0);
+}
+
+/* A query ends with its time, also where SQLite itself would look at no clock for hours. */
+static void check_query_limits(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_call soon = XLSTORE_CALL_INIT;
+    char* text = NULL;
+    soon.timeout_ms = 50;
+    STATUS(xlstore_query_json(s,
+                              "SELECT hex(zeroblob(8000000)) GLOB '*' || hex(zeroblob(20000)) || "
+                              "'1'",
+                              NULL, 0, &soon, &text),
+           XLSTORE_E_TIMEOUT);
+    STATUS(xlstore_query_json(s, "SELECT length(hex(zeroblob(99000000)))", NULL, 0, NULL, &text),
+           XLSTORE_E_REFUSED);
+    OK(xlstore_query_json(s, "SELECT 'aXb' LIKE 'a_B' AS yes", NULL, 0, NULL, &text));
+    CHECK(strcmp(text, "[{\"yes\":1}]") == 0);
+    xlstore_string_free(text);
+}
+
 static void* release(void* fast)
 {
     xlstore_fast_release(fast);
@@ -165,6 +274,37 @@ static void check_try(struct world* world)
     OK(xlstore_dispatch(s));
     OK(xlstore_fast_lock(s, "domid:8", "test", &try_it, &fast));
     xlstore_fast_release(fast);
+}
+
+/* Domain 0, as Xen writes it, and its QEMU, which is registered and compared with nothing. */
+static void check_dom0(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    char monitor[96];
+    char option[160];
+    char* text = NULL;
+    pid_t qemu;
+    snprintf(monitor, sizeof monitor, "%s/dom0", world->directory);
+    snprintf(option, sizeof option, "socket,id=m,path=%s,server=on,wait=off", monitor);
+    qemu = fork();
+    if (qemu == 0) {
+        execlp("qemu-system-x86_64", "qemu-system-x86_64", "-nodefaults", "-display", "none",
+               "-machine", "pc,accel=tcg", "-m", "32", "-device", "usb-ehci,id=xenusb-3",
+               "-chardev", option, "-mon", "chardev=m,mode=control", (char*)NULL);
+        _exit(127);
+    }
+    OK(xlstore_import(s, 0, "{}", NULL, NULL));
+    OK(xlstore_register(s, "domid:0", monitor, qemu, XLSTORE_REGISTER_ONLY, NULL, NULL));
+    OK(xlstore_find(s, "domid:0", &info));
+    CHECK(info.qemu_pid == qemu && strcmp(info.name, "Domain-0") == 0);
+    OK(xlstore_things(s, "domid:0", &text));
+    CHECK(strstr(text, "usbctrls") == NULL);
+    xlstore_string_free(text);
+    OK(xlstore_attach(s, "domid:0", "usbctrls",
+                      "{\"type\":\"devicemodel\",\"devid\":5,\"version\":2}", NULL, NULL));
+    OK(xlstore_destroy(s, "domid:0", NULL, NULL));
+    CHECK(waitpid(qemu, NULL, 0) == qemu);
 }
 
 struct seen {
@@ -287,5 +427,9 @@ void check_bindings(struct world* world)
     check_rows(world);
     check_open_intent(world);
     check_try(world);
+    check_errors(world);
+    check_read_only(world);
+    check_query_limits(world);
+    check_dom0(world);
     check_changes(world);
 }

@@ -273,8 +273,8 @@ static void check_locking(struct world* world)
 
     soon.timeout_ms = 200;
     OK(xlstore_slow_lock(s, "domid:7", "first", NULL, &hold));
-    STATUS(xlstore_slow_lock(s, "domid:7", "second", &soon, &second), XLSTORE_E_BUSY);
-    STATUS(xlstore_slow_lock(other, "domid:7", "second", &soon, &second), XLSTORE_E_BUSY);
+    STATUS(xlstore_slow_lock(s, "domid:7", "second", &soon, &second), XLSTORE_E_TIMEOUT);
+    STATUS(xlstore_slow_lock(other, "domid:7", "second", &soon, &second), XLSTORE_E_TIMEOUT);
     CHECK(xlstore_last_error(&error) == XLSTORE_OK && strstr(error.message, "first") != NULL);
     OK(xlstore_slow_lock_start(other, "domid:7", "third", NULL, tell, &t, NULL));
     run_for_a_while(other);

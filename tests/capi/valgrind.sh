@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The C test under valgrind.   valgrind.sh BUILD
+# The C test under valgrind, as an embedder would run it: nothing is preloaded.   valgrind.sh BUILD
 # BUILD has a library that is not sanitized: cmake --build build-asan --target plain makes build-asan/plain.
 # Status 77: there is none, or it is older than its sources, or there is no valgrind.
 set -eu
@@ -18,17 +18,10 @@ newer=$(find "$root/store" "$root/recovery" "$root/schema" -name '*.*' -type f !
 
 work=$(mktemp -d)
 here=$root/tests/capi
-sources=$(find "$here" -name '*.c' ! -name pidfd_shim.c)   # the others are the program's own
+sources=$(find "$here" -name '*.c')
 # shellcheck disable=SC2086  # a list
 cc -std=c99 -g -I"$root/store/include" -I"$root/recovery/include" -o "$work/capi_test" $sources \
     -L"$build/lib" -lxlstore -Wl,-rpath,"$build/lib" -pthread
-cc -shared -fPIC -o "$work/pidfd_shim.so" "$here/pidfd_shim.c"
-python3 -I "$here/pidfd_server.py" "$work/server" &
-server=$!
-trap 'kill $server; rm -r "$work"' EXIT
-until [ -S "$work/server" ]; do
-    kill -0 $server
-    sleep 0.1
-done
-PIDFD_SERVER=$work/server LD_PRELOAD=$work/pidfd_shim.so valgrind -q --error-exitcode=99 --leak-check=full \
-    --show-leak-kinds=definite --errors-for-leak-kinds=definite "$work/capi_test"
+trap 'rm -r "$work"' EXIT
+valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+    "$work/capi_test"

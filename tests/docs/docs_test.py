@@ -215,7 +215,7 @@ class ManualPages(unittest.TestCase):
         codes = re.search(r"enum class Errc \{\n(.*?)\n\};", read("store/base/error.hpp"), re.DOTALL).group(1)
         codes = {name: joined(text) for name, text in re.findall(r"(\w+), +///< (.*?)(?=\n    \w|\Z)", codes, re.DOTALL)}
         self.assertGreater(len(codes), 15)
-        header = re.findall(r"#define XLSTORE_E_(\w+) \(-\d+\) +/\* (.*?) \*/", read("store/include/xlstore/xlstore.h"),
+        header = re.findall(r"#define XLSTORE_E_(\w+) \(-\d+\) +/\* (.*?) \*/", read("store/include/xlstore/status.h"),
                             re.DOTALL)
         self.assertEqual({name.lower(): joined(text) for name, text in header}, codes)
         listed = re.search(r"^The codes never change:\n(.*?)^\.El", read("tools/man/xlstore.1"), re.MULTILINE | re.DOTALL)
@@ -437,14 +437,16 @@ class Readme(unittest.TestCase):
             input=examples[0][1])
 
     def test_what_embedders_are_told_to_call_is_declared(self):
-        headers = read("store/include/xlstore/xlstore.h") + read("recovery/include/xlstore/recovery.h")
+        headers = "".join(path.read_text(encoding="utf-8") for path in [
+            *(SOURCE / "store/include/xlstore").glob("*.h"), SOURCE / "recovery/include/xlstore/recovery.h"])
         declared = set(re.findall(r"\b(?:xlstore|XLSTORE)_\w+", headers))
         for name in re.findall(r"`((?:xlstore|XLSTORE)_\w+)", read("store/EMBEDDING.md")):
             self.assertTrue(name in declared or name.endswith("_") and any(d.startswith(name) for d in declared), name)
 
     def test_what_it_links_to_is_there(self):
         for name in ("README.md", "tools/README.md", "schema/README.md", "store/README.md", "store/DESIGN.md",
-                     "store/EMBEDDING.md", "recovery/README.md", "tests/README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+                     "store/EMBEDDING.md", "store/ABI.md", "recovery/README.md", "tests/README.md", "CONTRIBUTING.md",
+                     "CHANGELOG.md"):
             for link in re.findall(r"\]\(([^)#]+)\)", read(name)):
                 self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
         for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):

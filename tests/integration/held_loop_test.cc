@@ -145,7 +145,7 @@ TEST_F(HeldLoopTest, ImageThatCannotBeOpenedCostsTheDeadlineAndChangesNothing)
 
     EXPECT_TRUE(watchdog.never_held());
     ASSERT_FALSE(inserted);
-    EXPECT_EQ(inserted.error().code, Errc::busy) << inserted.error().message;
+    EXPECT_EQ(inserted.error().code, Errc::timeout) << inserted.error().message;
     EXPECT_TRUE(contains(inserted.error().message, "not opened in time"));
     EXPECT_EQ(dump(store_.path()), rows);
     EXPECT_EQ(state_of(domain.judge()), qemu);
@@ -169,7 +169,7 @@ TEST_F(HeldLoopTest, ProgramOrLogThatHangsCostsTheDeadline)
     for (const auto& request : {program, log}) {
         const auto spawned = spawn(watchdog, *store, *creation, request);
         ASSERT_FALSE(spawned);
-        EXPECT_EQ(spawned.error().code, Errc::io) << spawned.error().message;
+        EXPECT_EQ(spawned.error().code, Errc::timeout) << spawned.error().message;
         EXPECT_EQ(cell("SELECT qemu_pid IS NULL FROM domain"), "1");
     }
     EXPECT_TRUE(watchdog.never_held());

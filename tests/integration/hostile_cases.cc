@@ -6,7 +6,8 @@
 // is a sane QEMU again `xlfsck -p` settles that.
 //
 //   a breach of the protocol …            outcome       entry, intent
-//   in the greeting, at a probe           protocol      as before, none
+//   in the greeting, at a probe           protocol, of   as before, none
+//                                         silence timeout
 //   at a command of the plan              in doubt      adding/removing/changing, open
 //   none, though it is slow or chatty     done          as asked, none
 //   a lie                                 see add_lies() and add_large_lies()
@@ -84,7 +85,7 @@ void add_breaches(std::vector<Case>& cases)
         cases.push_back(
             {name + "_at_a_probe", "attach",
              [at](const Peer& peer) { return at(peer, "qom-list", "[]", kBorn, World{true}); },
-             "protocol", "", kBorn, "", timeout});
+             name == "silence" ? "timeout" : "protocol", "", kBorn, "", timeout});
         switch (turn++ % 3) {
         case 0:
             cases.push_back(
@@ -175,7 +176,7 @@ void add_greetings(std::vector<Case>& cases)
              [steps](const Peer& peer) {
                  return script({{step::accept()}, steps(), {step::serve(peer.answers(kBorn))}});
              },
-             "protocol", "", kBorn, "", timeout});
+             timeout < seconds(20) ? "timeout" : "protocol", "", kBorn, "", timeout});
     };
     const auto sends = [](const std::string& text) {
         return [text] { return Steps{step::send(text)}; };

@@ -251,7 +251,7 @@ TEST_F(LocksCommandTest, StoppedInTheSlowLock)
     ASSERT_TRUE(holder.stopped());
     const Ran busy = xl({"--json", "--timeout", "0.5", "eject", "7", "hdc"});
     EXPECT_TRUE(ended(busy, 1));
-    EXPECT_EQ(code(busy), "busy");
+    EXPECT_EQ(code(busy), "timeout");
     EXPECT_TRUE(contains(message(busy), "slow lock of domain 7 (web)"));
     EXPECT_TRUE(contains(message(busy), "insert disks/hdc (xlstore, pid " + holder.pid()));
     EXPECT_TRUE(contains(message(busy), "), which is stopped"));
@@ -289,17 +289,17 @@ TEST_F(LocksCommandTest, StoppedInTheFastLockAndInTheWriterLock)
 
     const auto no_fast = fast(milliseconds(200));
     ASSERT_FALSE(no_fast);
-    EXPECT_EQ(no_fast.error().code, Errc::busy);
+    EXPECT_EQ(no_fast.error().code, Errc::timeout);
     EXPECT_TRUE(contains(no_fast.error().message, "fast lock of domain 7 (web)"));
     EXPECT_TRUE(contains(no_fast.error().message, "(xlstore, pid " + holder.pid()));
     const auto no_writer = writer(milliseconds(200));
     ASSERT_FALSE(no_writer);
-    EXPECT_EQ(no_writer.error().code, Errc::busy);
+    EXPECT_EQ(no_writer.error().code, Errc::timeout);
     EXPECT_TRUE(contains(no_writer.error().message, "writer lock"));
     EXPECT_TRUE(contains(no_writer.error().message, "(xlstore, pid " + holder.pid()));
     const Ran busy = xl({"--json", "--timeout", "0.5", "eject", "7", "hdc"});
     EXPECT_TRUE(ended(busy, 1));
-    EXPECT_EQ(code(busy), "busy");
+    EXPECT_EQ(code(busy), "timeout");
     EXPECT_TRUE(contains(message(busy), "pid " + holder.pid()));
     // Who only looks is not held up.
     EXPECT_TRUE(ended(xl({"list"}), 0));

@@ -359,7 +359,7 @@ TEST_F(OperationTest, StoppedQemuMakesAnOperationFailWithoutAnIntent)
 
     const Ran ran = xl({"--json", "--timeout", "1", "insert", "7", "hdc", domain_.image('b')});
     EXPECT_TRUE(ended(ran, 1));
-    EXPECT_EQ(code(ran), "protocol");
+    EXPECT_EQ(code(ran), "timeout");
     EXPECT_EQ(dump(store_.path()), rows);
     // Two clients fit into QEMU's queue: the next ones do not even connect.
     for (int i = 0; i < 3; ++i)

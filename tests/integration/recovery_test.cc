@@ -87,7 +87,7 @@ TEST_F(RecoveryTest, LiveOwnerIsNamedAndLeftAlone)
 
     const Ran busy = xl({"--json", "--timeout", "0.5", "insert", "7", "hdc", domain.image('b')});
     EXPECT_TRUE(ended(busy, 1));
-    EXPECT_EQ(json_at(busy.out, "$.error.code"), "busy");
+    EXPECT_EQ(json_at(busy.out, "$.error.code"), "timeout");
     EXPECT_TRUE(contains(json_at(busy.out, "$.error.message"), "pid " + pid));
     EXPECT_TRUE(contains(json_at(busy.out, "$.error.message"), "detach qemu/rng"));
     EXPECT_TRUE(contains(xl({"locks"}).out, "pid " + pid));

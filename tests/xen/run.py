@@ -20,7 +20,7 @@ from rig import Rig
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = ('xlstore', 'xlfsck')
 # The journal: where the build had libxen-dev.
-JOURNAL = ('libxlstore-libxl.so', 'libxlstore.so.0')
+JOURNAL = ('libxlstore-libxl.so', 'libxlstore.so.0.2')
 
 
 def helpers(directory):

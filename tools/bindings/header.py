@@ -65,9 +65,16 @@ def parse_parameters(text):
     return () if text == "void" else tuple(parse_variable(one) for one in text.split(","))
 
 
-def parse(text, header=None):
+def parse(text):
+    """What `text` declares; it names no type that it does not declare."""
+    header = Header()
+    add(text, header)
+    check(header)
+    return header
+
+
+def add(text, header):
     """What `text` declares, added to `header`."""
-    header = header or Header()
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
     for name, value in re.findall(r"^#define (XLSTORE_\w+) \(?(-?\d+)[uU]?\)?\s*$", text, re.MULTILINE):
         header.constants[name] = int(value)
@@ -79,8 +86,6 @@ def parse(text, header=None):
     for declaration in (" ".join(one.split()) for one in text.split(";")):
         if declaration:
             read_declaration(declaration, header)
-    check(header)
-    return header
 
 
 def read_declaration(declaration, header):
@@ -109,5 +114,6 @@ def read(paths):
     header = Header()
     for path in paths:
         with open(path, encoding="utf-8") as file:
-            parse(file.read(), header)
+            add(file.read(), header)
+    check(header)
     return header

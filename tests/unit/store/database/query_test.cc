@@ -3,6 +3,7 @@
 #include "store/database/query.hpp"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include "store/core/store.hpp"
 #include "tests/support/scratch.hpp"
@@ -81,8 +82,115 @@ TEST_F(QueryTest, EndlessOneEndsWithItsTime)
             "SELECT count(*) FROM n",
             {}, Clock::now() + std::chrono::milliseconds(50));
     ASSERT_FALSE(asked);
+    EXPECT_EQ(asked.error().code, Errc::timeout);
     EXPECT_NE(asked.error().message.find("time limit"), std::string::npos);
     EXPECT_TRUE(ask("SELECT 1"));
+}
+
+// Each is one step of SQLite's, which looks at no clock meanwhile: its own functions take hours.
+TEST_F(QueryTest, OneThatStaysWithinAFunctionEndsWithItsTimeToo)
+{
+    for (const std::string sql :
+         {"SELECT replace(hex(zeroblob(8000000)), '0', 'a') LIKE "
+          "replace(hex(zeroblob(2000)), '0', '%a') || 'b'",
+          "SELECT hex(zeroblob(8000000)) GLOB replace(hex(zeroblob(10000)), '0', '*0') || '1'",
+          "SELECT hex(zeroblob(8000000)) GLOB '*' || hex(zeroblob(10000)) || '1'"}) {
+        const auto asked = ask(sql, {}, Clock::now() + std::chrono::milliseconds(50));
+        if (asked) continue;  // it was faster than that
+        EXPECT_EQ(asked.error().code, Errc::timeout) << asked.error().message;
+    }
+    // These end by themselves.
+    EXPECT_TRUE(ask("SELECT instr(hex(zeroblob(8000000)), hex(zeroblob(4000000)) || '1')"));
+    EXPECT_TRUE(ask("SELECT length(trim(hex(zeroblob(8000000)), hex(randomblob(500000)) || '0'))"));
+    EXPECT_TRUE(
+        ask("SELECT length(replace(hex(zeroblob(8000000)), hex(zeroblob(4000000)) || '1', ''))"));
+    const auto refused = ask("SELECT json_patch('{}', '{}')");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::invalid);
+}
+
+// Twelve values of 28 MB, all needed at the same time.
+std::string many_long_values()
+{
+    std::string sql =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200) SELECT 1";
+    for (int i = 0; i < 12; ++i)
+        sql += ", (SELECT group_concat(hex(zeroblob(70000))) FROM n)";
+    return sql;
+}
+
+TEST_F(QueryTest, LongValuesStatementsAndMuchMemoryAreRefused)
+{
+    for (const std::string& sql :
+         {std::string("SELECT length(hex(zeroblob(20000000)))"),
+          std::string("SELECT length(replace(hex(zeroblob(10000000)), '0', 'abc'))"),
+          "SELECT 1 --" + std::string(70'000, 'x'), many_long_values()}) {
+        const auto asked = ask(sql);
+        ASSERT_FALSE(asked) << sql.substr(0, 60);
+        EXPECT_EQ(asked.error().code, Errc::refused) << asked.error().message;
+        EXPECT_FALSE(asked.error().advice.empty());
+    }
+    // The library itself has no such limits.
+    auto row = store_->db().prepare("SELECT length(hex(zeroblob(20000000)))");
+    EXPECT_TRUE(row.step());
+    EXPECT_EQ(row.integer(0), 40'000'000);
+}
+
+// The first column of the first row by SQLite's own functions, quoted.
+class PlainSqlite {
+public:
+    PlainSqlite() { EXPECT_EQ(sqlite3_open(":memory:", &db_), SQLITE_OK); }
+    PlainSqlite(const PlainSqlite&) = delete;
+    PlainSqlite& operator=(const PlainSqlite&) = delete;
+    ~PlainSqlite() { sqlite3_close(db_); }
+    std::string answer(const std::string& sql)
+    {
+        sqlite3_stmt* statement = nullptr;
+        if (sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr) != SQLITE_OK)
+            return "error";
+        const bool row = sqlite3_step(statement) == SQLITE_ROW;
+        const auto* text = row ? sqlite3_column_text(statement, 0) : nullptr;
+        std::string found = row ? "NULL" : "error";
+        if (text) found = reinterpret_cast<const char*>(text);
+        sqlite3_finalize(statement);
+        return found;
+    }
+
+private:
+    sqlite3* db_ = nullptr;
+};
+
+TEST_F(QueryTest, FunctionsAnswerAsSqlitesOwn)
+{
+    PlainSqlite plain;
+    const auto ours = [&](const std::string& sql) -> std::string {
+        std::string found = "error";
+        (void)run_query(store_->db(), sql, {}, Clock::now() + std::chrono::seconds(20),
+                        [&](const auto&, const auto& cells) {
+                            found = cells[0].text.value_or("NULL");
+                            return true;
+                        });
+        return found;
+    };
+    const std::vector<std::string> values = {
+        "''",      "'a'",     "'A'",      "'ab'",      "'aXbXc'", "'%'",     "'_'",     "'a%'",
+        "'%a%b%'", "'_b'",    "'*'",      "'a*'",      "'?b'",    "'[a-c]*'", "'[^a]b'", "'[]]'",
+        "'[a-'",   "'a]'",    "'[]a]b'",  "'\u00e4b'",  "'\u00c4b'", "'_\u00e4'", "'\u20ac'", "'x\u20acx'",
+        "x'6162'", "x''",     "12",       "1.5",       "NULL",    "'  a '",  "'aab'",   "'aaab'",
+        "'*aab'",  "'%aab'",  "'[--/]'",  "'-'",       "'[a-c-]'", "'\\%'",  "'a\\_b'", "'b\u00e4c\u00e4'"};
+    for (const auto& a : values)
+        for (const auto& b : values) {
+            const std::string pair = a + ", " + b;
+            std::string sql = "SELECT quote(" + a + " LIKE " + b + ") || quote(" + a + " GLOB " + b +
+                              ") || quote(" + a + " LIKE " + b + " ESCAPE '\\') || quote(" + a +
+                              " LIKE " + b + " ESCAPE '%')";
+            for (const std::string name : {"instr", "trim", "ltrim", "rtrim"})
+                sql += " || quote(" + name + "(" + pair + "))";
+            sql += " || quote(replace(" + pair + ", 'Zz')) || quote(trim(" + a + ")) || quote(ltrim(" +
+                   a + ")) || quote(rtrim(" + a + "))";
+            EXPECT_EQ(ours(sql), plain.answer(sql)) << sql;
+        }
+    EXPECT_EQ(ours("SELECT 'a' LIKE 'b' ESCAPE 'xy'"), "error");
 }
 
 TEST_F(QueryTest, LibraryWritesAsBeforeAfterwards)

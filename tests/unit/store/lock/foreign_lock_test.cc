@@ -59,7 +59,7 @@ protected:
     void expect_named(const Result<void>& done, const Foreigner& who)
     {
         ASSERT_FALSE(done);
-        EXPECT_EQ(done.error().code, Errc::busy);
+        EXPECT_EQ(done.error().code, Errc::timeout);
         EXPECT_NE(done.error().message.find(who.name()), std::string::npos) << done.error().message;
         EXPECT_EQ(test::sql(scratch_.path(), "SELECT count(*) FROM tombstone"), "0");
     }
@@ -102,7 +102,7 @@ TEST_F(ForeignLockTest, AReadLockInTheIndexIsNamedToTheFirstToOpenTheStoreToo)
                         "fcntl.lockf(index, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 122)");
     const auto error = unusable(scratch_.path() + "/store.db",
                                 DbError(SQLITE_PROTOCOL, "database /x: locking protocol"));
-    EXPECT_EQ(error.code, Errc::busy);
+    EXPECT_EQ(error.code, Errc::timeout);
     EXPECT_NE(error.message.find(foreigner.name()), std::string::npos) << error.message;
     EXPECT_EQ(error_of(DbError(SQLITE_PROTOCOL, "database /x: locking protocol")).code, Errc::busy);
 }
@@ -137,7 +137,7 @@ TEST_F(ForeignLockTest, OpeningNamesItToo)
                     "db.execute('PRAGMA locking_mode = EXCLUSIVE')\ndb.execute('BEGIN EXCLUSIVE')");
     auto opened = Store::open(options);
     ASSERT_FALSE(opened);
-    EXPECT_EQ(opened.error().code, Errc::busy);
+    EXPECT_EQ(opened.error().code, Errc::timeout);
     EXPECT_NE(opened.error().message.find(alone.name()), std::string::npos)
         << opened.error().message;
     alone.end();

@@ -313,7 +313,29 @@ TEST_F(LocksTest, AllSessionsAtOnceExcludesEachOfThem)
     EXPECT_TRUE(*locks.try_acquire(LockKind::writer, 0));
 }
 
-TEST_F(LocksTest, BusyNamesTheHolder)
+// A try reads no more of /proc than its holder's own file.
+TEST_F(LocksTest, OneTryIsBusyAndNamesTheHolderByItsClaim)
+{
+    const Locks locks = open();
+    for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::writer, LockKind::destroy}) {
+        const std::int64_t id = kind == LockKind::writer ? 0 : 7;
+        {
+            const Holder holder(holding(kind, id));
+            const auto lock = loop_.wait_for(
+                locks.acquire(loop_, kind, id, claim("ours"), "domain 7 (web)", kOneTry));
+            ASSERT_FALSE(lock);
+            EXPECT_EQ(lock.error().code, Errc::busy);
+            EXPECT_NE(lock.error().message.find("pid " + std::to_string(holder.pid())),
+                      std::string::npos)
+                << lock.error().message;
+            EXPECT_NE(lock.error().message.find("is not free"), std::string::npos);
+        }
+        EXPECT_TRUE(loop_.wait_for(
+            locks.acquire(loop_, kind, id, claim("ours"), "domain 7 (web)", kOneTry)));
+    }
+}
+
+TEST_F(LocksTest, TimeoutNamesTheHolder)
 {
     const Locks locks = open();
     for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::writer, LockKind::destroy}) {
@@ -321,7 +343,7 @@ TEST_F(LocksTest, BusyNamesTheHolder)
         const Holder holder(holding(kind, id));
         const auto lock = take(locks, loop_, kind, id, milliseconds(20));
         ASSERT_FALSE(lock);
-        EXPECT_EQ(lock.error().code, Errc::busy);
+        EXPECT_EQ(lock.error().code, Errc::timeout);
         for (const std::string& part :
              {std::string(lock_name(kind)), std::string("domain 7 (web)"), std::string("theirs"),
               "pid " + std::to_string(holder.pid())})

@@ -16,10 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -274,6 +276,68 @@ TEST(ProcessTest, WithoutDescriptorsALivingProcessIsUnknown)
     EXPECT_EQ(pidfd.error().code, Errc::io);
 }
 
+/// From now on this process has no pidfds: the kernel answers with `error`. False: no seccomp.
+bool answer_pidfds_with(unsigned error)
+{
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_send_signal, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{5, filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// What a process is held by then tells the same of it.
+int hold_without_pidfds()
+{
+    if (!answer_pidfds_with(ENOSYS)) return 2;
+    const pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    const auto id = identify(child);
+    const auto held = open_pidfd(*id);
+    Loop loop;
+    if (!held || held->dead() || life_of(*id) != Life::alive) return 3;
+    if (loop.wait_for(held->ended(loop, Clock::now() + std::chrono::milliseconds(20)))) return 4;
+    std::atomic<pid_t> thread = 0;
+    std::atomic<bool> over = false;
+    std::thread other([&] {
+        thread = static_cast<pid_t>(syscall(SYS_gettid));
+        while (!over)
+            std::this_thread::yield();
+    });
+    while (thread == 0)
+        std::this_thread::yield();
+    const bool thread_is_none = !identify(thread);
+    over = true;
+    other.join();
+    if (!thread_is_none || identify(getpid())->pid != getpid()) return 5;
+    siginfo_t info{};
+    if (!held->reap(info) || info.si_pid != 0) return 6;  // it lives
+    if (!held->send_signal(SIGKILL)) return 7;
+    if (!loop.wait_for(held->ended(loop, Clock::now() + std::chrono::seconds(20)))) return 8;
+    if (!held->dead() || life_of(*id) != Life::dead) return 9;  // a zombie
+    if (!held->reap(info) || info.si_pid != child || info.si_status != SIGKILL) return 10;
+    const auto again = held->send_signal(SIGKILL);
+    if (again || again.error().code != Errc::not_found || !held->ended_within(1)) return 11;
+    return life_of(*id) == Life::dead && !identify(child) ? 0 : 12;
+}
+
+TEST(ProcessTest, WithoutPidfdsTheDirectoryInProcHoldsIt)
+{
+    const pid_t asker = fork();
+    if (asker == 0) _exit(hold_without_pidfds());
+    int status = -1;
+    ASSERT_EQ(waitpid(asker, &status, 0), asker);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "no seccomp";
+    EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+}
+
 // A sandbox that forbids the question has not answered it.
 TEST(ProcessTest, RefusedPidfdOpenIsUnknown)
 {
@@ -281,16 +345,7 @@ TEST(ProcessTest, RefusedPidfdOpenIsUnknown)
     const ProcessId id = identified(child.pid());
     const pid_t asker = fork();
     if (asker == 0) {
-        sock_filter filter[] = {
-            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        const sock_fprog program{4, filter};
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-            _exit(2);
+        if (!answer_pidfds_with(EPERM)) _exit(2);
         ProcessId earlier = id;
         earlier.start_time -= 1;
         const bool good = life_of(id) == Life::unknown && open_pidfd(id).error().code == Errc::io &&
@@ -328,7 +383,13 @@ TEST(ProcessTest, PidFdSignalsThatVeryProcess)
     Child child;
     const auto pidfd = open_pidfd(identified(child.pid()));
     ASSERT_TRUE(pidfd);
-    EXPECT_TRUE(fcntl(pidfd->fd(), F_GETFD) & FD_CLOEXEC);
+    for (int fd = 3; fd < 1024; ++fd) {
+        char kind[64] = "";
+        const std::string link = "/proc/self/fd/" + std::to_string(fd);
+        if (readlink(link.c_str(), kind, sizeof kind - 1) < 0 || strstr(kind, "[pidfd]") == nullptr)
+            continue;
+        EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    }
     EXPECT_EQ(pidfd->send_signal(-1).error().code, Errc::io);
     EXPECT_TRUE(pidfd->send_signal(SIGKILL));
     child.reap();

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -47,8 +46,7 @@ using namespace std::chrono_literals;
 /// Waits until the process has ended.
 bool ends(const PidFd& pidfd, std::chrono::milliseconds within = 10s)
 {
-    pollfd entry{pidfd.fd(), POLLIN, 0};
-    return poll(&entry, 1, static_cast<int>(within.count())) == 1;
+    return pidfd.ended_within(static_cast<int>(within.count()));
 }
 
 /// Of a log: once all that its programs printed is in it.

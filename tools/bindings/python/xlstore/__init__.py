@@ -17,7 +17,7 @@ from ._library import Result
 from ._library import lib as _lib
 from .errors import (BusyError, CancelledError, ConflictError, Error, ExistsError, GoneError, InDoubtError,
                      InvalidError, LostError, MonitorError, NoMemoryError, NoQemuError, NotFoundError, OrderError,
-                     RefusedError, StoreError, SystemRefusedError, UnfinishedError)
+                     ReadOnlyError, RefusedError, StoreError, SystemRefusedError, TimedOutError, UnfinishedError)
 from .store import Change, Changes, Domain, Finding, Operation, Store
 
 
@@ -28,5 +28,5 @@ def version() -> str:
 
 __all__ = ["BusyError", "CancelledError", "Change", "Changes", "ConflictError", "Domain", "Error", "ExistsError", "Finding",
            "GoneError", "InDoubtError", "InvalidError", "LostError", "MonitorError", "NoMemoryError", "NoQemuError",
-           "NotFoundError", "Operation", "OrderError", "RefusedError", "Result", "Store", "StoreError",
-           "SystemRefusedError", "UnfinishedError", "version"]
+           "NotFoundError", "Operation", "OrderError", "ReadOnlyError", "RefusedError", "Result", "Store", "StoreError",
+           "SystemRefusedError", "TimedOutError", "UnfinishedError", "version"]

@@ -12,7 +12,7 @@ from typing import Any
 from . import _native
 from .errors import Error, error_of
 
-_NAME = "libxlstore.so.0"
+_NAME = "libxlstore.so.0.2"
 
 
 def _load() -> C.CDLL:

@@ -41,7 +41,7 @@ class ExistsError(Error):
 
 
 class BusyError(Error):
-    """A lock was not to be had in time; the message names its holder."""
+    """Another process has it, and it was not waited for; the message names it."""
     status = _native.XLSTORE_E_BUSY
 
 
@@ -71,7 +71,7 @@ class NoQemuError(Error):
 
 
 class MonitorError(Error):
-    """The monitor broke the protocol, hung up or stayed silent."""
+    """The monitor broke the protocol or hung up."""
     status = _native.XLSTORE_E_PROTOCOL
 
 
@@ -103,6 +103,16 @@ class ConflictError(Error):
 class UnfinishedError(Error):
     """What has begun cannot be taken back and is not at its end; the advice names what goes on with it."""
     status = _native.XLSTORE_E_UNFINISHED
+
+
+class TimedOutError(Error):
+    """The time ended while it was waited for a lock, a monitor or a query."""
+    status = _native.XLSTORE_E_TIMEOUT
+
+
+class ReadOnlyError(Error):
+    """Handle, file system or permissions allow no writing."""
+    status = _native.XLSTORE_E_READONLY
 
 
 _BY_STATUS: dict[int, type[Error]] = {one.status: one for one in Error.__subclasses__()}
