@@ -9,7 +9,7 @@ runs them on real QEMUs, and looks from outside at what they did.
 --crash-points   the library has them: programs are stopped and killed between two commits as well
 
 The C programs are built twice: by `cc` with what pkg-config says, and by a CMake project that uses
-find_package(xlstore). What is in QEMU is asked over a second monitor, what is in the store is read
+find_package(xlstore); the second time the least of them is linked statically. What is in QEMU is asked over a second monitor, what is in the store is read
 from the raw tables (crash/judge.py).
 """
 
@@ -81,7 +81,7 @@ def check_symbols(prefix):
     library, = glob.glob(f"{prefix}/lib*/**/libxlstore.so", recursive=True)
     out, _ = command(["nm", "-D", "--defined-only", library])
     names = [line.split()[-1] for line in out.splitlines()]
-    others = [n for n in names if n != "XLSTORE_0.1" and not re.fullmatch(r"xlstore_\w+@@XLSTORE_0\.1", n)]
+    others = [n for n in names if not re.fullmatch(r"(xlstore_\w+@@)?XLSTORE_0\.2(\.\d+)?", n)]
     need(not others, f"these are exported: {others}")
     need(len(names) > 50, f"only {len(names)} symbols are exported")
 
@@ -94,6 +94,44 @@ def build_with_pkg_config(options, pkgconfig, to):
     for name in C_PROGRAMS:
         command(["cc", "-std=c99", "-g", *WARNINGS, "-o", f"{to}/{name}", f"{HERE}/{name}.c", *flags])
     command(["c++", "-std=c++20", "-g", *WARNINGS, "-o", f"{to}/cxx", f"{HERE}/cxx.cc", *flags])
+
+
+def check_documents(prefix):
+    """What EMBEDDING.md is about is installed with it."""
+    for name in ("EMBEDDING.md", "ABI.md", "DESIGN.md", *(f"examples/{name}.c" for name in C_PROGRAMS), "examples/cxx.cc"):
+        need(os.path.exists(f"{prefix}/share/doc/xlstore/{name}"), f"{name} is not installed")
+    for path in glob.glob(f"{prefix}/include/xlstore/*.h"):
+        command(["cc", "-std=c99", "-fsyntax-only", *WARNINGS, f"-I{prefix}/include", path])
+
+
+def needed(program):
+    out, _ = command(["readelf", "-d", program])
+    return re.findall(r"\(NEEDED\).*\[([^\]]+?)\.so", out)
+
+
+def build_statically(options, prefix, pkgconfig, to):
+    """minimal, as it is installed, without the shared library; without any, where no sanitizer needs one."""
+    flags, _ = command(["pkg-config", "--static", "--cflags", "--libs", "xlstore"], PKG_CONFIG_PATH=pkgconfig)
+    flags = flags.split()
+    if options.sanitize:
+        at = flags.index("-lxlstore")
+        flags[at:at + 1] = ["-Wl,-Bstatic", "-lxlstore", "-Wl,-Bdynamic"]
+    else:
+        flags.insert(0, "-static")
+    command(["cc", "-std=c99", "-g", "-o", to, f"{prefix}/share/doc/xlstore/examples/minimal.c", *flags,
+             *sanitize_flags(options)])
+    need("libxlstore" not in needed(to), "it does not need the shared library")
+    need(options.sanitize or not needed(to), f"it needs no shared library, but {needed(to)}")
+
+
+def check_consumer(options, prefix, to):
+    """A project that uses find_package gets the targets that it asked for, and no others."""
+    flags = " ".join(sanitize_flags(options))
+    command(["cmake", "-G", "Ninja", "-S", f"{HERE}/consumer", "-B", to, f"-DCMAKE_PREFIX_PATH={prefix}",
+             f"-DCMAKE_C_FLAGS={flags}"])
+    command(["cmake", "--build", to])
+    need("libxlstore" in needed(f"{to}/minimal-xlstore"), "xlstore::xlstore is the shared library")
+    need("libxlstore" not in needed(f"{to}/minimal-static"), "xlstore::static is not")
 
 
 def build_with_cmake(options, prefix, to):
@@ -342,6 +380,9 @@ def main():
         check_symbols(prefix)
         build_with_pkg_config(options, pkgconfig, os.path.join(scratch, "by-pkg-config"))
         build_with_cmake(options, prefix, os.path.join(scratch, "by-cmake"))
+        check_documents(prefix)
+        check_consumer(options, prefix, os.path.join(scratch, "consumer"))
+        build_statically(options, prefix, pkgconfig, os.path.join(scratch, "by-cmake", "minimal"))
         for programs in ("by-pkg-config", "by-cmake"):
             worlds.append(World(options, os.path.join(scratch, programs)))
             run_all(worlds[-1])
