@@ -211,10 +211,15 @@ int32_t wait_under_hold(xlstore_hold* hold, xlstore_result** out, Prepare prepar
         auto work = prepare(*held);
         if (!work) return work.error();
         if (auto order = LockOrder::may_block(); !order) return order;
-        outcome = finish_waiting((*held)->state(), *std::move(work), out);
+        State& state = (*held)->state();
+        outcome = finish_waiting(
+            state,
+            gone_with_its_domain(*state.store, (*held)->domain().id, *std::move(work)), out);
         return {};
     });
-    return called == XLSTORE_OK ? outcome : called;
+    if (called == XLSTORE_OK) return outcome;
+    if (out && !*out) *out = failed_result();
+    return called;
 }
 
 }  // namespace

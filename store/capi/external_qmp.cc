@@ -47,7 +47,9 @@ Result<Work> slow_lock_of(const std::shared_ptr<State>& state, const char* domai
     if (!until) return until.error();
     auto row = domain_of(*state, domain);
     if (!row) return row.error();
-    return slow_lock_work(state, *std::move(row), *std::move(what), *until);
+    const DomainId id = row->id;
+    return gone_with_its_domain(
+        *state->store, id, slow_lock_work(state, *std::move(row), *std::move(what), *until));
 }
 
 Result<std::shared_ptr<Held>> held_of(const xlstore_hold* hold)

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <new>
 
+#include "store/operation/outcome.hpp"
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
 
@@ -204,6 +205,13 @@ void copy_text(std::span<char> to, std::string_view text) noexcept
     const auto length = std::min(text.size(), to.size() - 1);
     std::copy_n(text.begin(), length, to.begin());
     to[length] = '\0';
+}
+
+Work gone_with_its_domain(Store& store, DomainId domain, Work work)
+{
+    auto answer = co_await std::move(work);
+    if (!answer) co_return gone_if_destroyed(store, domain, std::move(answer).error());
+    co_return answer;
 }
 
 std::string joined(const std::vector<std::string>& values)

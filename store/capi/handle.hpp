@@ -175,6 +175,9 @@ Result<DomainRow> domain_of(State& state, const char* word);
 Work created_work(Task<Result<Created>> task);
 /// What became of each thing, as xlstore_register() gives it.
 Answer registered_answer(const Registered& registered);
+/// The same work; what fails because its domain was destroyed meanwhile, by this process or another
+/// one, fails as gone (R8).
+Work gone_with_its_domain(Store& store, DomainId domain, Work work);
 /// A JSON array of these values.
 [[nodiscard]] std::string joined(const std::vector<std::string>& values);
 [[nodiscard]] char* new_string(std::string_view text);

@@ -118,7 +118,9 @@ Result<Work> close_of(State& state, const char* domain, const char* reason,
     if (!until) return until.error();
     auto row = domain_of(state, domain);
     if (!row) return row.error();
-    return close_work(*state.store, *std::move(row), *std::move(text), *until);
+    const DomainId id = row->id;
+    return gone_with_its_domain(
+        *state.store, id, close_work(*state.store, *std::move(row), *std::move(text), *until));
 }
 
 Result<Work> reopen_of(State& state, const char* domain, const xlstore_call* call)

@@ -183,7 +183,10 @@ Result<Work> soft_reset_of(State& state, const char* domain, const char* const* 
     if (!until) return until.error();
     auto row = domain_of(state, domain);
     if (!row) return row.error();
-    return created_work(soft_reset(*state.store, *std::move(row), *std::move(words), *until));
+    const DomainId id = row->id;
+    return gone_with_its_domain(
+        *state.store, id,
+        created_work(soft_reset(*state.store, *std::move(row), *std::move(words), *until)));
 }
 
 Result<Work> import_of(State& state, int32_t domid, const char* document, const xlstore_call* call)
@@ -215,7 +218,10 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
     if (pid > 0) request.pid = pid;
     request.handed_in = (flags & XLSTORE_HANDED_IN) != 0;
     request.follow = (flags & XLSTORE_REGISTER_ONLY) == 0;
-    return register_work(register_qemu(*state.store, *std::move(row), std::move(request), *until));
+    const DomainId id = row->id;
+    return gone_with_its_domain(
+        *state.store, id,
+        register_work(register_qemu(*state.store, *std::move(row), std::move(request), *until)));
 }
 
 Result<Work> destroy_of(State& state, const char* domain, uint32_t flags, const xlstore_call* call)

@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,44 @@ static void check_giving_up(struct world* world)
     }
 }
 
+/* What fails because a destruction came first says so, whatever it was that failed: QEMU was killed
+ * by this very process. */
+static void check_destroyed_meanwhile(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_call soon = XLSTORE_CALL_INIT;
+    struct told attach = TOLD_INIT;
+    struct told closing = TOLD_INIT;
+    struct told lock = TOLD_INIT;
+    struct told end = TOLD_INIT;
+    struct told registered = TOLD_INIT;
+    soon.timeout_ms = 300;
+    OK(xlstore_create(s, 12, document_of(12), qemu_command(), NULL, NULL));
+    OK(xlstore_find(s, "domid:12", &info));
+    CHECK(kill((pid_t)info.qemu_pid, SIGSTOP) == 0); /* so that the first waits for an answer */
+    OK(xlstore_eject_start(s, "domid:12", "hdc", NULL, tell, &attach, NULL));
+    run_for_a_while(s);
+    OK(xlstore_close_document_start(s, "domid:12", "test", NULL, tell, &closing, NULL));
+    OK(xlstore_slow_lock_start(s, "domid:12", "test", NULL, tell, &lock, NULL));
+    OK(xlstore_destroy_start(s, "domid:12", NULL, tell, &end, NULL));
+    run_until_told(s, &end);
+    CHECK(end.status == XLSTORE_OK);
+    run_until_told(s, &attach);
+    CHECK(attach.status == XLSTORE_E_GONE);
+    run_until_told(s, &closing);
+    CHECK(closing.status == XLSTORE_E_GONE);
+    run_until_told(s, &lock);
+    CHECK(lock.status == XLSTORE_E_GONE && !lock.hold);
+    /* No process listens there, and it would be waited for. */
+    OK(xlstore_import(s, 13, document_of(13), NULL, NULL));
+    OK(xlstore_register_start(s, "domid:13", "/tmp/no-monitor-is-here", getpid(), 0, &soon, tell,
+                              &registered, NULL));
+    OK(xlstore_destroy(s, "domid:13", NULL, NULL));
+    run_until_told(s, &registered);
+    CHECK(registered.status == XLSTORE_E_GONE);
+}
+
 static void check_closing(struct world* world)
 {
     struct told t = TOLD_INIT;
@@ -271,6 +310,7 @@ void check_callbacks(struct world* world)
 {
     check_calling_back_in(world);
     check_giving_up(world);
+    check_destroyed_meanwhile(world);
     check_closing(world);
     check_logging(world);
 }
