@@ -34,7 +34,7 @@ import worlds  # noqa: E402
 import judge  # noqa: E402
 
 SECONDS = 120.0     # a command that takes longer hangs
-C_PROGRAMS = ("minimal", "eventloop", "external_qmp")
+C_PROGRAMS = ("minimal", "eventloop", "external_qmp", "toolstack")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
@@ -339,6 +339,27 @@ def try_external_qmp(world, domain):
     domain.expect(device, False, entry, None)
 
 
+def try_toolstack(world, domain):
+    """Recovery, an attach, a change of mind, a detach; and the store tells of the two that were done."""
+    devices = domain.devices()
+    out, _ = world.run("toolstack", domain.name)
+    need(out.count("done: ") == 3 and out.count("cancelled: ") == 1, "three are done, and one is cancelled")
+    for operation in ("add", "remove"):
+        need(f": {operation} qemu/clock: done" in out, f"it is told of the {operation}")
+    need("usbdevs/0.5" not in out, "what was cancelled left no trace")
+    domain.expect("clock", False, "qemu/clock", None)
+    need(domain.devices() == devices, "QEMU is as it was")
+    # What a killed predecessor left is recovered at its start.
+    if world.options.crash_points:
+        with world.stopped_before_sending(domain.name, "add") as process:
+            process.kill()
+            process.wait()
+        out, _ = world.run("toolstack", domain.name)
+        need("recovery: " in out and "usbctrls/1" in out, "it says what was found")
+        domain.expect("xenusb-1", False, "usbctrls/1", None)
+    world.run("toolstack", "domid:77", status=1)
+
+
 def try_cxx(world, domains):
     world.run("cxx", *[d.name for d in domains])
     for domain in domains:
@@ -355,6 +376,7 @@ def run_all(world):
     try_minimal(world, domains[0])
     try_eventloop(world, domains)
     try_external_qmp(world, domains[1])
+    try_toolstack(world, domains[2])
     try_cxx(world, domains)
     for domain in domains:
         domain.expect_invariant()
@@ -397,7 +419,7 @@ def main():
                 print(f"kept: {directory}")
             else:
                 shutil.rmtree(directory, ignore_errors=True)
-    print("embed: all four programs do what they should")
+    print("embed: all five programs do what they should")
     return 0
 
 

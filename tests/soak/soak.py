@@ -65,7 +65,7 @@ def usable(options):
     """Why there is nothing to run; None: there is."""
     library = os.path.join(os.path.dirname(options.bin), "lib", "libxlstore.so")
     if not os.path.exists(library):
-        return f"there is no {library}: cmake --preset valgrind, and build xlstore_shared and xlstore"
+        return f"there is no {library}: cmake --build build-asan --target plain makes one"
     newest = max(os.path.getmtime(os.path.join(folder, name)) for room in ("store", "recovery", "schema")
                  for folder, _, names in os.walk(f"{SOURCE}/{room}") for name in names if not name.endswith(".md"))
     if newest > os.path.getmtime(library):
