@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "store/bridge/primaries.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
@@ -245,18 +246,23 @@ Result<void> nothing_is_lost(const BridgedDomain& before)
 
 }  // namespace
 
-Result<std::vector<BridgedDomain>> bridge_status(Store& store, const HostDirectories& where,
-                                                 std::optional<DomainId> only)
+Task<Result<std::vector<BridgedDomain>>> bridge_status(Store& store, HostDirectories where,
+                                                       std::optional<DomainId> only, Deadline until)
 {
     auto worlds = both_worlds(store, where, only);
-    if (!worlds) return std::move(worlds).error();
+    if (!worlds) co_return std::move(worlds).error();
     std::vector<BridgedDomain> all;
-    for (const auto& row : worlds->rows)
+    for (const auto& row : worlds->rows) {
         all.push_back(look_at(store, where, row));
+        if (all.back().differences.empty()) continue;
+        const auto seen = co_await Primaries::look(store, row, until);
+        for (auto& one : all.back().differences)
+            seen.judge(one);
+    }
     for (const auto& domain : worlds->files_alone)
         all.push_back(file_alone(where, domain));
     std::ranges::stable_sort(all, {}, &BridgedDomain::domid);
-    return all;
+    co_return std::move(all);
 }
 
 Task<Result<std::vector<BridgedDomain>>> bridge_sync(Store& store, HostDirectories where,

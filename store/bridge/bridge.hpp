@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A host that uses libxl and this store at once: libxl's documents brought into the store, and the
 // store's written to libxl's files. Both under the fast lock and libxl's own lock on the document,
-// in that order (R2, R7), so that neither world sees half of it. QEMU and xenstore are not asked:
-// what one of the two has wrong about them is recovery's to find (xlfsck, xlfsck --libxl).
+// in that order (R2, R7), so that neither world sees half of it. QEMU and xenstore are asked only
+// to say which of the two is right (primaries.hpp); what both have wrong about them is recovery's
+// to find (xlfsck, xlfsck --libxl).
 #ifndef XLSTORE_STORE_BRIDGE_BRIDGE_HPP_
 #define XLSTORE_STORE_BRIDGE_BRIDGE_HPP_
 
@@ -10,20 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "store/bridge/difference.hpp"
 #include "store/core/domain.hpp"
 #include "store/core/store.hpp"
 #include "store/libxl/host_directories.hpp"
 
 namespace xlstore {
-
-/// An element that the store and libxl's file have differently.
-struct BridgeDifference {
-    ThingName thing;
-    std::optional<std::string> in_store;  ///< minified; nothing: it has none
-    std::optional<std::string> in_file;
-    std::string state = {};  ///< of the entry; "": there is none
-    bool pending = false;    ///< an intent, or an operation in xenstore, is open on it
-};
 
 /// A domain of either world.
 struct BridgedDomain {
@@ -37,9 +30,11 @@ struct BridgedDomain {
 };
 
 /// All domains of the store that are not over, and all of libxl's files but domain 0's; or that
-/// domain. Reads alone. Errors: io, libxl's directory cannot be listed.
-Result<std::vector<BridgedDomain>> bridge_status(Store& store, const libxl::HostDirectories& where,
-                                                 std::optional<DomainId> only);
+/// domain. Where the two differ the domain's QEMU and xenstore are asked which is right. Changes
+/// nothing. Errors: io, libxl's directory cannot be listed.
+Task<Result<std::vector<BridgedDomain>>> bridge_status(Store& store, libxl::HostDirectories where,
+                                                       std::optional<DomainId> only,
+                                                       Deadline until);
 
 /// Files into the store. A domain that the store lacks is imported, without its QEMU. Of one that
 /// it has, elements of xenstore's that are not pending become those of the file; elements that the

@@ -9,13 +9,30 @@ namespace xlstore::capi {
 
 namespace {
 
+std::string_view word_of(BridgeDifference::Right right)
+{
+    switch (right) {
+    case BridgeDifference::Right::store:
+        return "store";
+    case BridgeDifference::Right::file:
+        return "file";
+    case BridgeDifference::Right::neither:
+        return "neither";
+    case BridgeDifference::Right::unknown:
+        break;
+    }
+    return "unknown";
+}
+
 std::string json_of(const BridgeDifference& one)
 {
     return json_object({{"thing", json_quote(one.thing.text())},
                         {"store", one.in_store.value_or("null")},
                         {"file", one.in_file.value_or("null")},
                         {"state", one.state.empty() ? "null" : json_quote(one.state)},
-                        {"pending", one.pending ? "true" : "false"}});
+                        {"pending", one.pending ? "true" : "false"},
+                        {"right", json_quote(word_of(one.right))},
+                        {"evidence", json_quote(one.evidence)}});
 }
 
 std::string json_of(const BridgedDomain& one)
@@ -51,9 +68,10 @@ Answer answer_of(const std::vector<BridgedDomain>& domains, std::string_view wha
     return answer;
 }
 
-Work status_work(Store& store, libxl::HostDirectories where, std::optional<DomainId> only)
+Work status_work(Store& store, libxl::HostDirectories where, std::optional<DomainId> only,
+                 Deadline until)
 {
-    auto domains = bridge_status(store, where, only);
+    auto domains = co_await bridge_status(store, std::move(where), only, until);
     if (!domains) co_return std::move(domains).error();
     co_return answer_of(*domains, "bridge");
 }
@@ -99,7 +117,7 @@ int32_t xlstore_bridge(xlstore_store* store, uint32_t what, const char* domain, 
         Store& opened = *state.store;
         switch (what) {
         case XLSTORE_BRIDGE_STATUS:
-            return status_work(opened, where, only);
+            return status_work(opened, where, only, *until);
         case XLSTORE_BRIDGE_SYNC:
             return sync_work(opened, where, only, *until);
         case XLSTORE_BRIDGE_WRITE:

@@ -15,13 +15,20 @@ std::string where_of(const nlohmann::json& domain)
     return domain["file"].is_null() ? "the store alone" : "both";
 }
 
-// A word for what is to be done about it; what QEMU and xenstore have is xlfsck's to say.
+// A word for what is to be done about it.
 std::string which(const nlohmann::json& difference)
 {
     if (difference["pending"].get<bool>()) return "pending in the store";
     if (difference["store"].is_null()) return "the file has it, the store lacks it";
     if (difference["file"].is_null()) return "the store has it, the file lacks it";
     return "they differ";
+}
+
+// Which of the two QEMU or xenstore bears out.
+std::string right(const nlohmann::json& difference)
+{
+    const auto evidence = plain(difference["evidence"].get<std::string>());
+    return difference["right"].get<std::string>() + (evidence.empty() ? "" : ": " + evidence);
 }
 
 void print_domains(const nlohmann::json& domains)
@@ -32,13 +39,15 @@ void print_domains(const nlohmann::json& domains)
         const std::string name = plain(domain["name"].get<std::string>());
         const std::string in = where_of(domain);
         if (!domain["trouble"].is_null())
-            table.push_back({domid, name, in, "-", plain(domain["trouble"].get<std::string>())});
+            table.push_back(
+                {domid, name, in, "-", plain(domain["trouble"].get<std::string>()), "-"});
         for (const auto& one : domain["differences"])
-            table.push_back({domid, name, in, plain(one["thing"].get<std::string>()), which(one)});
+            table.push_back({domid, name, in, plain(one["thing"].get<std::string>()), which(one),
+                             right(one)});
         if (domain["trouble"].is_null() && domain["differences"].empty())
-            table.push_back({domid, name, in, "-", in == "both" ? "as one" : "-"});
+            table.push_back({domid, name, in, "-", in == "both" ? "as one" : "-", "-"});
     }
-    print_table({"DOMID", "NAME", "IN", "THING", "DIFFERENCE"}, table);
+    print_table({"DOMID", "NAME", "IN", "THING", "DIFFERENCE", "RIGHT"}, table);
 }
 
 std::optional<uint32_t> action_of(const std::string& word)
