@@ -64,6 +64,7 @@ constexpr std::array kProblems = {
     Problem{Code::domain_unknown, "domain_unknown", "Xen has no such domain, and no QEMU stands for it", "Mark it destroyed", "MARKED DESTROYED", false, Exit::left},
     Problem{Code::creation_unmade, "creation_unmade", "its creator died, and Xen has no such domain", "Mark it destroyed", "MARKED DESTROYED", true, Exit::left},
     Problem{Code::creation_made, "creation_made", "its creator died, and Xen has the domain", "Finish the creation", "FINISHED", true, Exit::left},
+    Problem{Code::destruction_of_libxl, "destruction_of_libxl", "its destruction by libxl was begun, and its QEMU lives: libxl may have kept the domain", "", "", false, Exit::outside},
     Problem{Code::intent_owned, "intent_owned", "a living process is at work on it", "", "", false, Exit::clean},
     Problem{Code::intent_done, "intent_done", "is as the intent wanted it", "Settle", "SETTLED", true, Exit::left},
     Problem{Code::intent_undone, "intent_undone", "is as it was before the intent", "Settle", "SETTLED", true, Exit::left},
@@ -125,6 +126,7 @@ constexpr std::array kProblems = {
     Problem{Code::host_model_gone, "host_model_gone", "its device model is gone: it died, or xl was killed while it destroyed the domain", "", "", false, Exit::outside},
     Problem{Code::host_domain_bare, "host_domain_bare", "Xen has the domain, and what libxl keeps of it is gone: xl was killed while it destroyed or created it", "", "", false, Exit::outside},
     Problem{Code::host_domain_unseen, "host_domain_unseen", "the domain could not be looked at", "", "", false, Exit::blind},
+    Problem{Code::host_domain_begun, "host_domain_begun", "xl creates a domain just now, and it has no configuration yet", "", "", false, Exit::clean},
     Problem{Code::hypervisor_unasked, "hypervisor_unasked", "the hypervisor was not asked which domains it has: those that xenstore and the files do not name were not seen", "", "", false, Exit::clean},
 };
 // clang-format on

@@ -62,6 +62,7 @@ enum class Code : std::uint16_t {
     domain_unknown = 3011,
     creation_unmade = 3012,
     creation_made = 3013,
+    destruction_of_libxl = 3014,
     intent_owned = 4001,
     intent_done = 4002,
     intent_undone = 4003,
@@ -123,6 +124,7 @@ enum class Code : std::uint16_t {
     host_model_gone = 7020,
     host_domain_bare = 7021,
     host_domain_unseen = 7022,
+    host_domain_begun = 7023,
     hypervisor_unasked = 7030,
 };
 

@@ -5,13 +5,16 @@
 //            incarnations of an older boot, QEMUs that are dead or unseen    (3006-3008);
 //            documents that are closed                                       (3009);
 //            creations of an older state of the store                        (3010);
-//            creations without a QEMU                                   (3012, 3013).
+//            creations without a QEMU                                   (3012, 3013);
+//            destructions that libxl may have given up                       (3014).
 // Relies on  pass 0.
-// Leaves     rows that are `running`, or `creating`/`destroying` by a living process. No QEMU is
-//            killed but that of a domain whose destruction was ordered; none is unpaused.
+// Leaves     rows that are `running`, or `creating`/`destroying` by a living process, or by libxl.
+//            No QEMU is killed but that of a domain whose destruction was ordered, and none of
+//            libxl's; none is unpaused.
 #include "recovery/base/host_qemu.hpp"
 #include "recovery/passes/passes.hpp"
 #include "store/core/closed_document.hpp"
+#include "store/libxl/host_directories.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/lifecycle/finish_creation.hpp"
 #include "store/lifecycle/registration.hpp"
@@ -212,6 +215,16 @@ Task<void> destroying(Check& check, Store& store, DomainRow domain)
     if (held && *held) {
         about.evidence = claimed(store, LockKind::destroy, domain.id);
         check.report(Code::destruction_owned, about);
+        co_return;
+    }
+    // libxl ends a QEMU of its own; where it gave up before that, the domain lives on.
+    const bool of_libxl =
+        domain.registration &&
+        libxl::HostDirectories::of_monitor(domain.registration->path, domain.domid);
+    if (of_libxl && life_of(domain.registration->qemu) == Life::alive) {
+        about.evidence = "QEMU " + std::to_string(domain.registration->qemu.pid) +
+                         "; 'xl destroy " + std::to_string(domain.domid) + "' goes on with it";
+        check.report(Code::destruction_of_libxl, about);
         co_return;
     }
     co_await fix(check, Code::destruction_unfinished, about, [&]() -> Task<Result<void>> {

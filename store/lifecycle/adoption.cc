@@ -5,6 +5,7 @@
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/model/document.hpp"
+#include "store/operation/host_xenstore.hpp"
 #include "store/os/process.hpp"
 
 namespace xlstore {
@@ -31,6 +32,20 @@ Task<Result<void>> end_earlier_life(Store& store, DomainRow row, Deadline until)
         store, std::move(row), "its domid is another domain's now, and it has no QEMU", until);
 }
 
+// A toolstack that did not tell the store has ended the domain that had the name: xenstored does
+// not know it. What is not known stays, and the import refuses the name.
+Task<void> free_name(Store& store, std::string name, std::int64_t domid, Deadline until)
+{
+    for (auto& row : living_domains(store.db())) {
+        if (row.name != name || row.domid == domid || row.state == DomainState::creating) continue;
+        if (row.registration && life_of(row.registration->qemu) != Life::dead) continue;
+        const auto known = co_await is_introduced(store.loop(), row.domid, until);
+        if (!known || *known) continue;
+        std::string why = "Xen has it no more, and another domain has its name";
+        (void)co_await archive_domain(store, std::move(row), std::move(why), until);
+    }
+}
+
 }  // namespace
 
 Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until)
@@ -45,6 +60,7 @@ Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline 
     }
     const bool imported = !row;
     if (imported) {
+        co_await free_name(store, document->name, adoption.domid, until);
         auto fresh =
             co_await import_domain(store, adoption.domid, adoption.document, adoption.what, until);
         if (!fresh) co_return std::move(fresh).error();

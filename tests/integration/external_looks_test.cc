@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/support/domain_test.hpp"
+#include "tests/support/scratch_xenstored.hpp"
 #include "xlstore/xlstore.h"
 
 namespace xlstore::test {
@@ -289,6 +290,25 @@ TEST_F(AdoptTest, DocumentAndQemuComeInByOneCallAndQemuStaysAsItWas)
     // Again: it is there.
     ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
+}
+
+TEST_F(AdoptTest, NameOfADomainThatXenHasNoMoreIsFree)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    const auto document = [](char uuid) {
+        return R"({"c_info": {"type": "pvh", "name": "one", "uuid": "0badcafe-2222-4333-8444-00000000000)" +
+               string(1, uuid) + R"("}, "b_info": {"type.pvh": {}}})";
+    };
+    daemon.tool().introduce(21);
+    ASSERT_EQ(xlstore_adopt(handle_, 21, document('1').c_str(), nullptr, nullptr, nullptr), XLSTORE_OK)
+        << last_error();
+    EXPECT_EQ(xlstore_adopt(handle_, 22, document('2').c_str(), nullptr, nullptr, nullptr), XLSTORE_E_EXISTS);
+    daemon.tool().release(21);
+    EXPECT_EQ(xlstore_adopt(handle_, 22, document('2').c_str(), nullptr, nullptr, nullptr), XLSTORE_OK)
+        << last_error();
+    unsetenv("XENSTORED_PATH");
 }
 
 TEST_F(AdoptTest, EarlierLifeOfTheDomidIsArchivedOnceItsQemuIsDead)
