@@ -112,8 +112,16 @@ static int32_t find_or_adopt(struct journal* j)
     return journal_adopt(j);
 }
 
-enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid,
-                       const libxl_asyncop_how* how)
+bool journal_recover(struct journal* j)
+{
+    xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+    options.domain = j->name;
+    const int32_t status = xlstore_recover(j->store, &options, NULL);
+    if (status != XLSTORE_OK) journal_failed(j->call, "not all is settled", status);
+    return status == XLSTORE_OK;
+}
+
+enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid)
 {
     bool refused = false;
     memset(j, 0, sizeof *j);
@@ -122,7 +130,6 @@ enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint
     j->call = call;
     if (says("off") || !read_domain(j))
         return WAY_PLAIN; /* libxl says that there is no such domain */
-    if (how) return journal_without(call, "it is to go on after it returns");
     j->store = journal_store(call, &refused);
     if (!j->store) return refused ? WAY_REFUSED : WAY_PLAIN;
     j->document = libxl_file_read(j);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <xlstore/recovery.h>
 #include <xlstore/xlstore.h>
 
 /* The functions below are seen by no other program: the library has no version script, for what it
@@ -43,10 +44,9 @@ enum way {
                 */
     WAY_REFUSED, /* the call is not made */
 };
-/* Where it returns WAY_JOURNAL, and only there, journal_end has to follow. `how`: what the caller
- * gave; a call that is to go on after it returned is not journalled. */
-HIDDEN enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid,
-                              const libxl_asyncop_how* how);
+/* Where it returns WAY_JOURNAL, and only there, journal_end has to follow. */
+HIDDEN enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx,
+                              uint32_t domid);
 HIDDEN void journal_end(struct journal* j);
 /* Which way a call goes that cannot be journalled: refused under XLSTORE_LIBXL=required, plain
  * otherwise, with a line on the standard error that names the reason (nothing is said under off).
@@ -85,6 +85,18 @@ HIDDEN enum outcome journal_settle(struct journal* j, struct subject* subjects, 
 HIDDEN int journal_answer(const struct journal* j, int rc, enum outcome outcome);
 /* Frees what the subjects own. */
 HIDDEN void journal_forget(struct subject* subjects, size_t count);
+
+/* What is done when a call that goes on after it returned is over: the answer for its caller. */
+typedef int journal_over(void* data, int rc);
+/* For a `how` with a callback: the one for libxl, by which `over` is called with `data` when libxl
+ * is done, and then the caller's with its answer. Not 0: there is no memory for it. */
+HIDDEN int journal_later(const libxl_asyncop_how* how, journal_over* over, void* data,
+                         libxl_asyncop_how* chained);
+/* libxl refused the call, and calls nothing: `over` is called here. */
+HIDDEN int journal_later_failed(libxl_asyncop_how* chained, int rc);
+
+/* What is open of a domain is settled, as recovery does it. False: something stays open. */
+HIDDEN bool journal_recover(struct journal* j);
 
 /* Takes over the domain that libxl made; with or without a device model. */
 HIDDEN int32_t journal_adopt(struct journal* j);

@@ -30,16 +30,14 @@ static __thread struct creation {
             if ((config)->array[i].devid < 0) (config)->array[i].devid = next++;       \
     } while (0)
 
-/* False: the creation is refused. With `how` it goes on after it returned, when `c` is no more: it
- * has no journal. */
+/* False: the creation is refused. */
 static bool creation_begin(struct creation* c, const char* call, libxl_ctx* ctx,
-                           libxl_domain_config* config, const libxl_asyncop_how* how)
+                           libxl_domain_config* config)
 {
     bool refused = false;
     memset(c, 0, sizeof *c);
     c->ctx = ctx;
     c->call = call;
-    if (how) return journal_without(call, "it is to go on after it returns") == WAY_PLAIN;
     xlstore_store* store = journal_store(call, &refused);
     if (refused) return false;
     if (!store) return true;
@@ -97,9 +95,45 @@ static int creation_end(struct creation* c, uint32_t domid, int rc)
         return rc;
     }
     /* The document as libxl saved it, and the device model. */
-    if (rc == 0 && journal_begin(&j, c->call, c->ctx, domid, NULL) == WAY_JOURNAL) journal_end(&j);
+    if (rc == 0 && journal_begin(&j, c->call, c->ctx, domid) == WAY_JOURNAL) journal_end(&j);
     return rc;
 }
+
+/* A creation that goes on after it returned: libxl makes the domain before that, and so the row. */
+struct creating {
+    struct creation c;
+    uint32_t* domid;
+};
+
+static int creation_over(void* data, int rc)
+{
+    struct creating* one = data;
+    const int answer = creation_end(&one->c, *one->domid, rc);
+    free(one);
+    return answer;
+}
+
+/* Around libxl's call, which is made with `ao_how`. One that is told by an event is taken over by
+ * the next call on the domain. */
+#define CREATED(c, domid, CALL)                                                      \
+    do {                                                                             \
+        libxl_asyncop_how chained_;                                                  \
+        if (!ao_how) return creation_end(&(c), *(domid), (CALL));                    \
+        if (!ao_how->callback) {                                                     \
+            const int begun_ = (CALL);                                               \
+            creation = NULL;                                                         \
+            free((c).document);                                                      \
+            return begun_;                                                           \
+        }                                                                            \
+        struct creating* one_ = malloc(sizeof *one_);                                \
+        if (!one_) return ERROR_NOMEM;                                               \
+        *one_ = (struct creating){(c), (domid)};                                     \
+        if (journal_later(ao_how, creation_over, one_, &chained_)) return ERROR_NOMEM; \
+        ao_how = &chained_;                                                          \
+        const int rc_ = (CALL);                                                      \
+        creation = NULL;                                                             \
+        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);                  \
+    } while (0)
 
 WRAPPED int libxl_domain_create_new(libxl_ctx* ctx, libxl_domain_config* d_config, uint32_t* domid,
                                     const libxl_asyncop_how* ao_how,
@@ -107,9 +141,8 @@ WRAPPED int libxl_domain_create_new(libxl_ctx* ctx, libxl_domain_config* d_confi
 {
     REAL(libxl_domain_create_new);
     struct creation c;
-    if (!creation_begin(&c, __func__, ctx, d_config, ao_how)) return ERROR_FAIL;
-    const int rc = real(ctx, d_config, domid, ao_how, console);
-    return ao_how ? rc : creation_end(&c, *domid, rc);
+    if (!creation_begin(&c, __func__, ctx, d_config)) return ERROR_FAIL;
+    CREATED(c, domid, real(ctx, d_config, domid, ao_how, console));
 }
 
 WRAPPED int libxl_domain_create_restore(libxl_ctx* ctx, libxl_domain_config* d_config,
@@ -120,9 +153,80 @@ WRAPPED int libxl_domain_create_restore(libxl_ctx* ctx, libxl_domain_config* d_c
 {
     REAL(libxl_domain_create_restore);
     struct creation c;
-    if (!creation_begin(&c, __func__, ctx, d_config, ao_how)) return ERROR_FAIL;
-    const int rc = real(ctx, d_config, domid, restore_fd, send_back_fd, params, ao_how, console);
-    return ao_how ? rc : creation_end(&c, *domid, rc);
+    if (!creation_begin(&c, __func__, ctx, d_config)) return ERROR_FAIL;
+    CREATED(c, domid,
+            real(ctx, d_config, domid, restore_fd, send_back_fd, params, ao_how, console));
+}
+
+/* What is open is settled before the device model goes, and with it what could tell. */
+static enum way settled_before(const char* call, libxl_ctx* ctx, uint32_t domid)
+{
+    struct journal j;
+    const enum way way = journal_begin(&j, call, ctx, domid);
+    if (way != WAY_JOURNAL) return way;
+    xlstore_hold_release(j.hold); /* recovery leaves alone what a living process holds */
+    j.hold = NULL;
+    (void)journal_recover(&j);
+    journal_end(&j);
+    return WAY_JOURNAL;
+}
+
+WRAPPED int libxl_domain_suspend(libxl_ctx* ctx, uint32_t domid, int fd, int flags,
+                                 const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_domain_suspend);
+    if (settled_before(__func__, ctx, domid) == WAY_REFUSED) return ERROR_FAIL;
+    return real(ctx, domid, fd, flags, ao_how);
+}
+
+WRAPPED int libxl_domain_suspend_only(libxl_ctx* ctx, uint32_t domid,
+                                      const libxl_asyncop_how* ao_how)
+{
+    REAL(libxl_domain_suspend_only);
+    if (settled_before(__func__, ctx, domid) == WAY_REFUSED) return ERROR_FAIL;
+    return real(ctx, domid, ao_how);
+}
+
+/* The domain stays, with another device model, which is registered when libxl is done; where that is
+ * not before this returns, by the next call. */
+WRAPPED int libxl_domain_soft_reset(libxl_ctx* ctx, libxl_domain_config* d_config, uint32_t domid,
+                                    const libxl_asyncop_how* ao_how,
+                                    const libxl_asyncprogress_how* console)
+{
+    REAL(libxl_domain_soft_reset);
+    struct journal j;
+    const enum way way = settled_before(__func__, ctx, domid);
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    const int rc = real(ctx, d_config, domid, ao_how, console);
+    if (way == WAY_JOURNAL && rc == 0 && !ao_how &&
+        journal_begin(&j, __func__, ctx, domid) == WAY_JOURNAL)
+        journal_end(&j);
+    return rc;
+}
+
+struct destruction {
+    const char* call;
+    uint32_t domid;
+};
+
+/* Once marked a row goes only forward. libxl may have given up and kept the domain: recovery leaves
+ * a device model of libxl's alone. */
+static void destroyed(const struct destruction* one, int rc)
+{
+    if (rc == 0)
+        forget_domain(one->call, one->domid);
+    else
+        journal_say(one->call,
+                    "libxl answered %d: the store takes no more changes of domain %u, and its row ends "
+                    "with the next destruction that is carried out",
+                    rc, one->domid);
+}
+
+static int destruction_over(void* data, int rc)
+{
+    destroyed(data, rc);
+    free(data);
+    return rc;
 }
 
 WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asyncop_how* ao_how)
@@ -143,8 +247,20 @@ WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asy
         if (ours) xlstore_mark_destroying(store, name, NULL, NULL);
         xlstore_close(store);
     }
+    struct destruction over = {__func__, domid};
+    libxl_asyncop_how chained;
+    if (ours && ao_how && ao_how->callback) {
+        struct destruction* later = malloc(sizeof *later);
+        if (later) *later = over;
+        /* Without memory for it recovery finishes the row. */
+        if (later && journal_later(ao_how, destruction_over, later, &chained) == 0) {
+            const int begun = real(ctx, domid, &chained);
+            return begun == 0 ? 0 : journal_later_failed(&chained, begun);
+        }
+        free(later);
+    }
     const int rc = real(ctx, domid, ao_how);
-    if (rc == 0 && ours && !ao_how) forget_domain(__func__, domid);
+    if (ours && !ao_how) destroyed(&over, rc);
     return rc;
 }
 
@@ -153,7 +269,7 @@ WRAPPED int libxl_domain_rename(libxl_ctx* ctx, uint32_t domid, const char* old_
 {
     REAL(libxl_domain_rename);
     struct journal j;
-    const enum way way = journal_begin(&j, __func__, ctx, domid, NULL);
+    const enum way way = journal_begin(&j, __func__, ctx, domid);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     const int rc = real(ctx, domid, old_name, new_name);
     if (way != WAY_JOURNAL) return rc;

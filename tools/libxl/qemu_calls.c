@@ -17,21 +17,68 @@ static char* text_of(const char* format, int a, int b)
     return asprintf(&text, format, a, b) < 0 ? NULL : text;
 }
 
+/* A journalled call from its intents on; it may outlive the function that was called. */
+struct under_way {
+    struct journal j;
+    size_t count;
+    struct subject subjects[];
+};
+
+static int settle(void* data, int rc)
+{
+    struct under_way* call = data;
+    const int answer =
+        journal_answer(&call->j, rc, journal_settle(&call->j, call->subjects, call->count, rc));
+    journal_forget(call->subjects, call->count);
+    journal_end(&call->j);
+    free(call);
+    return answer;
+}
+
+/* What the journal has, with keys of its own: theirs are the caller's. NULL: no memory. */
+static struct under_way* keep(const struct journal* j, const struct subject* subjects, size_t count)
+{
+    struct under_way* call = calloc(1, sizeof *call + count * sizeof *subjects);
+    if (!call) return NULL;
+    call->j = *j;
+    call->count = count;
+    for (size_t i = 0; i < count; i++) {
+        call->subjects[i] = subjects[i];
+        if (!subjects[i].own_key) call->subjects[i].own_key = strdup(subjects[i].key);
+        call->subjects[i].key = call->subjects[i].own_key;
+    }
+    return call;
+}
+
+/* Behind the intents: libxl's call, and the settle, now or when it is over. An event tells its
+ * caller alone: the store is left before the call, and the intents to the next look. */
+#define CARRIED_OUT(j, list, number, CALL)                                        \
+    do {                                                                          \
+        libxl_asyncop_how chained_;                                               \
+        struct under_way* call_ = keep(&(j), (list), (number));                   \
+        if (!call_) return ERROR_NOMEM;                                           \
+        if (!ao_how) return settle(call_, (CALL));                                \
+        if (!ao_how->callback) {                                                  \
+            journal_forget(call_->subjects, call_->count);                        \
+            journal_end(&call_->j);                                               \
+            free(call_);                                                          \
+            return (CALL);                                                        \
+        }                                                                         \
+        if (journal_later(ao_how, settle, call_, &chained_)) return ERROR_NOMEM;  \
+        ao_how = &chained_;                                                       \
+        const int rc_ = (CALL);                                                   \
+        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);               \
+    } while (0)
+
 /* Intents, libxl's call, the settle: `CALL` is made between the two. */
-#define JOURNALLED(j, subjects, count, CALL)                                                     \
-    do {                                                                                         \
-        int answer_ = ERROR_FAIL;                                                                \
-        const int32_t status_ = journal_intend(&(j), (subjects), (count));                       \
-        if (status_ == XLSTORE_OK) {                                                             \
-            const int rc_ = (CALL);                                                              \
-            answer_ = journal_answer(&(j), rc_, journal_settle(&(j), (subjects), (count), rc_)); \
-        } else {                                                                                 \
-            journal_failed((j).call, "not begun", status_);                                      \
-            if (status_ == XLSTORE_E_EXISTS) answer_ = ERROR_DEVICE_EXISTS;                      \
-        }                                                                                        \
-        journal_forget((subjects), (count));                                                     \
-        journal_end(&(j));                                                                       \
-        return answer_;                                                                          \
+#define JOURNALLED(j, list, number, CALL)                                         \
+    do {                                                                          \
+        const int32_t status_ = journal_intend(&(j), (list), (number));           \
+        if (status_ == XLSTORE_OK) CARRIED_OUT(j, list, number, CALL);            \
+        journal_failed((j).call, "not begun", status_);                           \
+        journal_forget((list), (number));                                         \
+        journal_end(&(j));                                                        \
+        return status_ == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;    \
     } while (0)
 
 static const char no_model[] = "the domain has no device model";
@@ -46,9 +93,9 @@ static enum way leave(struct journal* j, const char* reason)
 
 /* journal_begin, for a call that needs a device model. */
 static enum way begin_with_model(struct journal* j, const char* call, libxl_ctx* ctx,
-                                 uint32_t domid, const libxl_asyncop_how* how)
+                                 uint32_t domid)
 {
-    const enum way way = journal_begin(j, call, ctx, domid, how);
+    const enum way way = journal_begin(j, call, ctx, domid);
     return way == WAY_JOURNAL && !j->has_qemu ? leave(j, no_model) : way;
 }
 
@@ -57,7 +104,7 @@ WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk
 {
     REAL(libxl_cdrom_insert);
     struct journal j;
-    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid);
     if (way == WAY_JOURNAL && !disk->vdev) way = leave(&j, "it names no drive");
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, disk, ao_how);
@@ -108,7 +155,7 @@ WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_devic
 {
     REAL(libxl_device_usbctrl_add);
     struct journal j;
-    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid);
     if (way == WAY_JOURNAL && !is_of_model(usbctrl->type)) way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, usbctrl, ao_how);
@@ -128,16 +175,11 @@ WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_devic
         one.key = key;
         status = journal_intend(&j, &one, 1);
     }
-    int answer = status == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;
-    if (status == XLSTORE_OK) {
-        const int rc = real(ctx, domid, usbctrl, ao_how);
-        answer = journal_answer(&j, rc, journal_settle(&j, &one, 1, rc));
-    } else {
-        journal_failed(j.call, "not begun", status);
-    }
+    if (status == XLSTORE_OK) CARRIED_OUT(j, &one, 1, real(ctx, domid, usbctrl, ao_how));
+    journal_failed(j.call, "not begun", status);
     journal_forget(&one, 1);
     journal_end(&j);
-    return answer;
+    return status == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;
 }
 
 /* The USB devices on a controller, which libxl takes out before it; then the controller. */
@@ -175,7 +217,7 @@ static int take_controller(remove_controller* real, const char* call, libxl_ctx*
 {
     struct journal j;
     struct subject subjects[32];
-    enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, call, ctx, domid);
     if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbctrl->devid))
         way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
@@ -231,7 +273,7 @@ WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device
     if (!usbdev->type)
         usbdev->type = LIBXL_USBDEV_TYPE_HOSTDEV; /* libxl's default, and in the JSON */
     const bool chosen = usbdev->ctrl != -1 && usbdev->port != 0;
-    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid);
     if (way == WAY_JOURNAL && !chosen && !choose_port(ctx, domid, usbdev) && usbdev->ctrl == -1) {
         /* The controller that libxl makes by itself then is never sent to QEMU: an add of its own.
          */
@@ -241,7 +283,7 @@ WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device
         const int rc = libxl_device_usbctrl_add(ctx, domid, &controller, NULL);
         libxl_device_usbctrl_dispose(&controller);
         if (rc) return rc;
-        way = journal_begin(&j, __func__, ctx, domid, ao_how);
+        way = journal_begin(&j, __func__, ctx, domid);
         if (way == WAY_JOURNAL) choose_port(ctx, domid, usbdev);
     }
     if (way == WAY_JOURNAL && (usbdev->ctrl == -1 || usbdev->port == 0))
@@ -265,7 +307,7 @@ WRAPPED int libxl_device_usbdev_remove(libxl_ctx* ctx, uint32_t domid, libxl_dev
     REAL(libxl_device_usbdev_remove);
     struct journal j;
     char key[32];
-    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
+    enum way way = begin_with_model(&j, __func__, ctx, domid);
     if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbdev->ctrl))
         way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
@@ -282,7 +324,7 @@ static int pci_call(call_with_pci* real, const char* call, int32_t operation, li
 {
     struct journal j;
     char key[32];
-    const enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
+    const enum way way = begin_with_model(&j, call, ctx, domid);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, pci, ao_how);
     snprintf(key, sizeof key, "%04x:%02x:%02x.%x", pci->domain, pci->bus, pci->dev, pci->func);
@@ -356,7 +398,7 @@ WRAPPED int libxl_set_vcpuonline(libxl_ctx* ctx, uint32_t domid, libxl_bitmap* c
     REAL(libxl_set_vcpuonline);
     struct journal j;
     struct subject subjects[128];
-    const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);
+    const enum way way = journal_begin(&j, __func__, ctx, domid);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     const size_t count =
         way == WAY_JOURNAL && j.has_qemu ? missing_vcpus(&j, cpumap, subjects, 128) : 0;

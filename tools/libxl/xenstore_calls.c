@@ -2,7 +2,9 @@
  *
  * What libxl does through xenstore alone: the entry is written before libxl's call and taken away
  * after it (entry first, then the primary; removal the other way round). Where libxl's answer is a
- * failure the entry stays: what became of it is for the next look at xenstore to say. */
+ * failure the entry stays: what became of it is for the next look at xenstore to say. So it is
+ * where the call goes on after it returned: the entry of an add is there before, that of a removal
+ * stays. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -84,7 +86,7 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
         REAL(libxl_device_##type##_add);                                                 \
         struct journal j;                                                                \
         char value[80];                                                                  \
-        const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how);            \
+        const enum way way = journal_begin(&j, __func__, ctx, domid);                    \
         if (way == WAY_REFUSED) return ERROR_FAIL;                                       \
         if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);                   \
         NEXT;                                                                            \
@@ -93,7 +95,7 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
         int answer = json && put(&j, device_class, json) == XLSTORE_OK ? 0 : ERROR_FAIL; \
         free(json);                                                                      \
         if (answer == 0) answer = real(ctx, domid, device, ao_how);                      \
-        if (answer == 0) keep_as_saved(&j, device_class, value);                         \
+        if (answer == 0 && !ao_how) keep_as_saved(&j, device_class, value);              \
         journal_end(&j);                                                                 \
         return answer;                                                                   \
     }
@@ -106,12 +108,12 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
         REAL(libxl_device_##type##_##how);                                    \
         struct journal j;                                                     \
         char value[80];                                                       \
-        const enum way way = journal_begin(&j, __func__, ctx, domid, ao_how); \
+        const enum way way = journal_begin(&j, __func__, ctx, domid);         \
         if (way == WAY_REFUSED) return ERROR_FAIL;                            \
         if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);        \
         VALUE;                                                                \
         const int answer = real(ctx, domid, device, ao_how);                  \
-        if (answer == 0) take_away(&j, device_class, member, value);          \
+        if (answer == 0 && !ao_how) take_away(&j, device_class, member, value); \
         journal_end(&j);                                                      \
         return answer;                                                        \
     }
