@@ -6,6 +6,9 @@
 //   3. Look at the domains with a finding again, by the mode of the run. What both looks show is
 //      told; and repaired, if the mode says so.
 //
+// Nodes of domains that are over are looked for behind the domains, where all were asked for: the
+// same two looks (pass 6).
+//
 // The look at one domain (host_domain_look.hpp) is apart from all others, and up to kDomainsAtOnce
 // are at work at once: a QEMU that is silent costs its own deadline.
 #include "recovery/libxl/host_check.hpp"
@@ -15,6 +18,7 @@
 #include "recovery/libxl/host_domain_look.hpp"
 #include "recovery/libxl/host_domains.hpp"
 #include "recovery/libxl/private_store.hpp"
+#include "recovery/passes/passes.hpp"
 
 namespace xlstore::recovery {
 
@@ -49,17 +53,23 @@ public:
                          "'xl list' shows those that there are");
         note_unasked();
         const auto seen = std::move(looks_);
-        if (std::ranges::any_of(seen, [](const auto& look) { return has_problem(look); }) &&
-            !check_.cancelled()) {
+        const auto left = std::move(left_);
+        const bool any = !left.empty() || std::ranges::any_of(seen, [](const auto& look) {
+            return has_problem(look);
+        });
+        if (any && !check_.cancelled()) {
             Loop loop;
             const auto pause = [&]() -> Task<void> {
                 (void)co_await loop.sleep(Clock::now() + host_.pause);
             };
             loop.wait_for(pause());
+            seen_left_ = &left;
             auto second = look_at_all(check_.options().mode, &seen);
             if (!second) return std::move(second).error();
         }
         tell(seen);
+        for (const auto& finding : left_)
+            if (was_left(finding.code, finding.about.text)) tell(finding);
         return HostChecked{check_.so_far(), static_cast<int>(seen.size()), undo_.directory()};
     }
 
@@ -93,13 +103,61 @@ private:
             list_host_domains(store.loop(), where_, host_.root.empty(), check_.deadline()));
         if (!listed) return std::move(listed).error();
         domains_ = *std::move(listed);
+        take_note_of_domains();
         std::erase_if(domains_.domains,
                       [&](const HostDomain& one) { return !is_wanted(one, seen); });
         looks_.clear();
         looks_.resize(domains_.domains.size());
         next_ = 0;
         store.loop().wait_for(side_by_side(store, mode, seen));
+        left_.clear();
+        if (host_.domain.empty() && !check_.cancelled())
+            store.loop().wait_for(look_for_leftovers(store, mode));
         return {};
+    }
+
+    [[nodiscard]] bool was_left(Code code, const std::string& subject) const
+    {
+        return seen_left_ && std::ranges::any_of(*seen_left_, [&](const HostFinding& one) {
+                   return one.code == code && one.about.text == subject;
+               });
+    }
+
+    // What xenstore has of domains that are over.
+    Task<void> look_for_leftovers(Store& store, Mode mode)
+    {
+        Options options;
+        options.mode = Mode::ask;
+        options.timeout_each = check_.options().timeout_each;
+        options.found = [this](const Finding& finding) {
+            HostFinding one{finding.code, {finding.subject, finding.evidence}, finding.action, {}};
+            if (finding.action == Action::failed) one.error = Error(Errc::busy, finding.error);
+            left_.push_back(std::move(one));
+        };
+        options.answer = [this, mode](const Problem& about, const Subject& subject) -> bool {
+            if (mode == Mode::look || !was_left(about.code, subject.text)) return false;
+            if (mode != Mode::ask) return mode == Mode::yes || about.preen;
+            return check_.options().answer && check_.options().answer(about, subject);
+        };
+        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<void> {
+            return undo_.keep_nodes(nodes);
+        };
+        Check check(std::move(options));
+        co_await pass6_xenstore(check, store, nullptr, &known_);
+    }
+
+    // Of the list as it was read: xenstore, then the hypervisor.
+    void take_note_of_domains()
+    {
+        known_ = {};
+        for (const auto& one : domains_.domains) {
+            if (one.lives()) {
+                known_.living.insert(one.domid);
+                if (!one.uuid.empty()) known_.uuids.insert(one.uuid);
+            } else if (one.in_hypervisor) {
+                known_.over.insert(one.domid);
+            }
+        }
     }
 
     // What both looks have may be repaired, by the mode; a person is asked.
@@ -201,6 +259,9 @@ private:
     HostUndo undo_;
     HostDomains domains_;
     Looks looks_;  // of domains_, in their order
+    KnownDomains known_;
+    std::vector<HostFinding> left_;                     // of domains that are over
+    const std::vector<HostFinding>* seen_left_ = nullptr;  // those of the first look
     std::size_t next_ = 0;
 };
 

@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "recovery/libxl/document_edits.hpp"
+#include "recovery/libxl/host_creator.hpp"
 #include "recovery/libxl/host_document.hpp"
 #include "recovery/libxl/host_words.hpp"
 #include "recovery/passes/passes.hpp"
@@ -23,6 +24,7 @@
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/os/listener.hpp"
+#include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
 
@@ -134,6 +136,7 @@ private:
         co_await files_left();
         if (!domain_.lives()) co_return;
         if (!domain_.has_home || !domain_.has_note || domain_.uuid.empty()) {
+            if (is_begun()) co_return;
             report(
                 Code::host_domain_bare, domain_.subject(),
                 std::string(domain_.has_home || domain_.has_note ? "xenstore has only a part of it"
@@ -187,10 +190,12 @@ private:
     {
         document_ = look_at_document(request_.where, owner_);
         const Deadline limit = until();
+        if (document_.state == State::missing && is_begun()) co_return false;
         while (document_.state == State::missing && request_.looking_only && Clock::now() < limit) {
             (void)co_await store_.loop().sleep(Clock::now() + kDocumentPoll);
             document_ = look_at_document(request_.where, owner_);
         }
+        if (document_.state == State::missing && is_begun()) co_return false;
         const std::string killed = document_.evidence + request_.locks_left.text;
         switch (document_.state) {
         case State::sound:
@@ -212,6 +217,16 @@ private:
         if (document_.lacks_nul)
             whole_ = ask(Code::host_document_open_ended, domain_.subject(), document_.path);
         co_return true;
+    }
+
+    // A creation may take long: a bootloader, the image of a restore. True: that is said.
+    bool is_begun()
+    {
+        const auto creator = creating_process();
+        if (!creator) return false;
+        report(Code::host_domain_begun, domain_.subject(),
+               "process " + std::to_string(*creator) + " is xl, which creates a domain");
+        return true;
     }
 
     [[nodiscard]] std::string paused() const

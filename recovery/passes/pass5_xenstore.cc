@@ -305,12 +305,7 @@ private:
     {
         auto permissions = co_await client_.permissions(std::move(path), 0, until());
         if (!permissions) co_return std::move(permissions).error();
-        std::string shown;
-        if (*permissions)
-            for (const auto& one : **permissions)
-                shown += (shown.empty() ? "" : ",") + std::string(1, one.access) +
-                         std::to_string(one.domid);
-        co_return shown;
+        co_return *permissions ? xenstore::shown(**permissions) : std::string();
     }
 
     Task<Result<std::string>> copy_of(std::string path, std::string value)

@@ -11,6 +11,9 @@
 // that another process creates just now; one of which /local/domain/7 is missing is over. Where
 // that node is there, the domain is over if it has the uuid of a row that is destroyed. Looked at
 // and removed in one transaction: who writes any of it meanwhile wins.
+//
+// On a host without a store the hypervisor tells instead of rows: it has a domain before xenstore
+// has any of it. One that it lacked after xenstore had been read is over.
 #include <algorithm>
 #include <set>
 
@@ -59,8 +62,15 @@ std::string home(std::int64_t domid)
 
 class Leftovers {
 public:
-    Leftovers(Check& check, Store& store, UndoRecorder* undo, Client& client)
-        : check_(check), store_(store), undo_(undo), client_(client), until_(check.deadline())
+    Leftovers(Check& check, Store& store, UndoRecorder* undo, Client& client, KnownDomains known)
+        : check_(check),
+          store_(store),
+          undo_(undo),
+          client_(client),
+          until_(check.deadline()),
+          living_(std::move(known.living)),
+          gone_(std::move(known.over)),
+          uuids_(std::move(known.uuids))
     {
         for (const auto& row : living_domains(store.db())) {
             living_.insert(row.domid);
@@ -138,6 +148,7 @@ private:
     // "": it cannot be told that the domain is over.
     Task<Result<std::string>> why_over(std::int64_t domid, Transaction in)
     {
+        if (gone_.contains(domid)) co_return "Xen has no domain " + std::to_string(domid);
         const std::string vm = home(domid) + "/vm";
         auto there = co_await client_.read(home(domid), in, until_);
         if (!there) co_return std::move(there).error();
@@ -229,6 +240,7 @@ private:
         roots.push_back(place);
         auto tree = co_await xenstore::read_tree(client_, roots, until_);
         if (!tree) co_return std::move(tree).error();
+        if (check_.options().before_nodes) co_return co_await keep_outside(*std::move(tree));
         if (!undo_) co_return Result<void>();
         const std::string operation("recover");
         co_return co_await store_.with_writer_lock(
@@ -240,6 +252,20 @@ private:
                 return {};
             },
             Room::reserve);
+    }
+
+    // R22, where the store does not last. The innermost first: it comes back last.
+    Task<Result<void>> keep_outside(xenstore::Tree tree)
+    {
+        std::vector<NodeBefore> all;
+        for (auto node = tree.nodes.rbegin(); node != tree.nodes.rend(); ++node) {
+            auto permissions = co_await client_.permissions(node->first, 0, until_);
+            if (!permissions) co_return std::move(permissions).error();
+            NodeBefore one{node->first, node->second, std::nullopt, {}};
+            if (*permissions) one.permissions = xenstore::shown(**permissions);
+            all.push_back(std::move(one));
+        }
+        co_return check_.options().before_nodes(all);
     }
 
     // "/vm/UUID" of each domain that has one.
@@ -307,6 +333,7 @@ private:
     Client& client_;
     Deadline until_;
     std::set<std::int64_t> living_;
+    std::set<std::int64_t> gone_;
     std::set<std::string> uuids_;
     std::vector<Over> over_;
     std::set<std::int64_t> domids_;
@@ -315,14 +342,15 @@ private:
 
 }  // namespace
 
-Task<void> pass6_xenstore(Check& check, Store& store, UndoRecorder* undo)
+Task<void> pass6_xenstore(Check& check, Store& store, UndoRecorder* undo,
+                          const KnownDomains* known)
 {
     if (!has_host_xenstore()) co_return;
     const std::string path = xenstore::socket_path();
     auto client = co_await Client::connect(store.loop(), path, check.deadline());
     Result<void> looked = client ? Result<void>() : Result<void>(client.error());
     if (client) {
-        Leftovers leftovers(check, store, undo, *client);
+        Leftovers leftovers(check, store, undo, *client, known ? *known : KnownDomains{});
         looked = co_await leftovers.run();
     }
     if (!looked) check.report(Code::xenstore_unseen, Subject{path, looked.error().message});

@@ -6,6 +6,10 @@
 #ifndef XLSTORE_RECOVERY_PASSES_PASSES_HPP_
 #define XLSTORE_RECOVERY_PASSES_PASSES_HPP_
 
+#include <cstdint>
+#include <set>
+#include <string>
+
 #include "recovery/base/check.hpp"
 #include "recovery/base/undo_recorder.hpp"
 #include "recovery/passes/reach.hpp"
@@ -43,8 +47,16 @@ void note_xenstore_absent(Check& check, Store& store);
 Task<void> pass2_sessions(Check& check, Store& store);
 /// Sockets, logs and QEMUs that no domain has; removes nothing that a living process uses.
 void pass6_surroundings(Check& check, Store& store);
-/// What xenstore has of domains that are over.
-Task<void> pass6_xenstore(Check& check, Store& store, UndoRecorder* undo);
+/// What a host says of its domains, where the store has no rows of them.
+struct KnownDomains {
+    std::set<std::int64_t> living;
+    std::set<std::int64_t> over;  ///< xenstore had them, and then the hypervisor had not
+    std::set<std::string> uuids;  ///< of the living
+};
+/// What xenstore has of domains that are over: by the rows of the store, and by `known` where it is
+/// given.
+Task<void> pass6_xenstore(Check& check, Store& store, UndoRecorder* undo,
+                          const KnownDomains* known = nullptr);
 /// Takes away what is kept past its bound.
 Task<void> pass6_keeping(Check& check, Store& store);
 

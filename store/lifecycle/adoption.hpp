@@ -23,7 +23,8 @@ struct Adoption {
 /// register_qemu() does; one that is registered already stays as it is. A row of that domid with
 /// another uuid is an earlier life of the domid: it is archived, if its QEMU is proved dead or it
 /// has none. So is the row of another domid that has the document's name, where xenstored does not
-/// know that domain and no QEMU of it lives. What fails leaves no row that was not there before. Errors: as of import_domain() and
+/// know that domain and no QEMU of it lives.
+/// What fails leaves no row that was not there before. Errors: as of import_domain() and
 /// register_qemu(); exists (the QEMU of the earlier life is not known to be dead).
 Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until);
 

@@ -308,6 +308,14 @@ std::optional<Part> part_in(std::string_view payload)
     return part;
 }
 
+std::string shown(const Permissions& permissions)
+{
+    std::string text;
+    for (const auto& one : permissions)
+        text += (text.empty() ? "" : ",") + std::string(1, one.access) + std::to_string(one.domid);
+    return text;
+}
+
 std::optional<Permissions> permissions_in(std::string_view payload)
 {
     Permissions permissions;

@@ -68,6 +68,8 @@ struct Permission {
     friend bool operator==(const Permission&, const Permission&) = default;
 };
 using Permissions = std::vector<Permission>;
+/// "n0,r7".
+[[nodiscard]] std::string shown(const Permissions& permissions);
 
 namespace request {
 [[nodiscard]] Request read(std::string path, Transaction in = 0);

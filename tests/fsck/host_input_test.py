@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -213,6 +214,68 @@ class Surroundings(HostTest):
         self.assertEqual(status, 1, said)
         self.assertFalse(left.exists())
 
+    def test_nodes_of_a_domain_that_is_over(self):
+        host = self.host(pvh_state())
+        nodes = "".join(f'{path} = "1"\n' for path in (
+            "/libxl/9/device/vbd/51712/frontend", "/local/domain/0/backend/vbd/9/51712/online"))
+        host.xenstored("load", text=nodes)
+        before = host.xenstored("dump")
+        status, said = host.fsck("-n")
+        self.assertEqual(status, 4, said)
+        self.assertIn("/libxl/9", said)
+        self.assertEqual(host.xenstored("dump"), before)
+        status, said = host.fsck("-y")
+        self.assertEqual(status, 1, said)
+        self.assertNotIn("/9/", host.xenstored("dump"))
+        self.is_clean(host)
+        undo = re.search(r"--undo (\S+)'", said)[1]
+        subprocess.run([BIN / "xlfsck", "--libxl", "--undo", undo], env=host.environment, stdout=subprocess.DEVNULL,
+                       check=False)
+        self.assertEqual(host.xenstored("dump"), before)
+
+    def test_a_domain_that_xl_creates_just_now(self):
+        state = pvh_state()
+        state["document is in"] = "nowhere"
+        host = self.host(state)
+        # Its words are all that is looked at. It leads no session, as the one does that xl leaves for a domain.
+        for leads, found in ((False, 0), (True, 4)):
+            xl = subprocess.Popen(["xl", "-", "create"], executable=sys.executable, stdin=subprocess.PIPE,
+                                  start_new_session=leads)
+            status, said = host.fsck("-n", "-v")
+            xl.communicate()
+            self.assertEqual(status, found, said)
+            self.assertEqual(f"process {xl.pid}" in said, not leads, said)
+        status, said = host.fsck("-n")
+        self.assertEqual(status, 4, said)
+
+    def test_a_domain_that_goes_away_while_it_is_looked_at(self):
+        state = state_of("xen_hvm_clean")
+        host = self.host(state)
+        host.processes[0].send_signal(signal.SIGSTOP)
+        look = subprocess.Popen([BIN / "xlfsck", "--libxl", "--root", host.place, "--timeout", "3", "-n"],
+                                env=host.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        deadline = time.monotonic() + 20
+        while not list(host.lib.glob("userdata-l.*qmp-socket-lock")):  # it waits for QEMU
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+        for path in (f"/local/domain/{state['domid']}", f"/libxl/{state['domid']}"):
+            host.xenstored("rm", path)
+        host.file("d").unlink()
+        said, _ = look.communicate(timeout=60)
+        self.assertEqual(look.returncode, 0, said)
+
+    def test_a_file_that_may_not_be_read(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be another user")
+        host = self.host(pvh_state())
+        for path in (host.place, host.lib, pathlib.Path(host.place, "tmp"), pathlib.Path(host.place, "xs")):
+            os.chmod(path, 0o777)
+        os.chmod(f"{host.place}/xs/socket", 0o666)
+        done = subprocess.run([BIN / "xlfsck", "--libxl", "--root", host.place, "-n"], env=host.environment, user=65534,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual(done.returncode, 8, done.stdout)
+        self.assertIn(str(host.file("d")), done.stdout)
+
     def test_a_front_end_says_what_it_likes(self):
         host = self.host(pvh_state())
         front = "/local/domain/7/device/vbd/51712"
@@ -297,6 +360,29 @@ class BothWorlds(unittest.TestCase):
                 self.assertIn(f"pid {os.getpid()}", said)
         self.xlstore("insert", "7", "hdc", self.image)
         self.assertEqual(list(self.lib.iterdir()), [])
+
+    def test_the_bridge_says_which_side_qemu_bears_out(self):
+        document = json.loads(pathlib.Path(self.place, "d.json").read_text(encoding="utf-8"))
+        file = self.lib / f"userdata-d.7.{self.uuid}.libxl-json"
+
+        def difference(medium):
+            document["disks"][0].update(pdev_path=medium, format="raw" if medium else "empty")
+            file.write_text(host_test.yajl(document) + "\n\0", encoding="utf-8")
+            said = json.loads(self.xlstore("--json", "bridge", "status", "--root", self.place))
+            one, = said["domains"][0]["differences"]
+            return one["right"], one["evidence"]
+
+        self.xlstore("insert", "7", "hdc", self.image)
+        self.assertEqual(difference(""), ("store", f"the drive holds raw:{self.image}"))
+        self.assertEqual(difference("/other.iso")[0], "store")
+        self.xlstore("eject", "7", "hdc")
+        with open(self.lock("qmp-socket-lock"), "w", encoding="utf-8") as held:  # QEMU cannot be asked
+            fcntl.flock(held, fcntl.LOCK_EX)
+            said = json.loads(self.xlstore("--json", "--timeout", "0.3", "bridge", "status", "--root", self.place))
+            one, = said["domains"][0]["differences"]
+            self.assertEqual(one["right"], "unknown")
+            self.assertIn(f"pid {os.getpid()}", one["evidence"])
+        self.assertEqual(difference(self.image), ("store", "the drive is empty"))
 
     def test_an_operation_holds_both_until_it_is_over(self):
         process = subprocess.Popen([BIN / "xlstore", "--store", f"{self.place}/s", "insert", "7", "hdc", self.image],

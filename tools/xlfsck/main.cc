@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
@@ -204,18 +205,49 @@ std::shared_ptr<const Log> log_of(const Settings& settings)
     return std::make_shared<const Log>(tools::StderrLog("xlfsck"), LogLevel::debug);
 }
 
+int run_on_store(const Settings& settings, Terminal& terminal, recovery::Options options)
+{
+    StoreOptions where;
+    where.directory = settings.store;
+    where.program = "xlfsck";
+    where.log = log_of(settings);
+    auto checked = recovery::fsck(where, std::move(options), settings.domain);
+    if (!checked) {
+        // A domain that libxl has and the store does not know.
+        const bool unknown = settings.libxl && !settings.domain.empty() &&
+                             checked.error().code == Errc::not_found;
+        if (unknown) return 0;
+        return could_not_look(settings, checked.error());
+    }
+    print_summary(settings, terminal, *checked);
+    return static_cast<int>(checked->report.exit_bits);
+}
+
+// A store that a host has beside libxl's files comes first: what an open intent says of a device is
+// settled before libxl's file is brought to what the device is. Where only a look is asked for, a
+// store has to be named.
+bool is_for_store_too(const Settings& settings)
+{
+    if (settings.store_named) return true;
+    std::error_code unreadable;
+    return settings.mode != Mode::look && settings.root.empty() &&
+           std::filesystem::exists(settings.store + "/store.db", unreadable);
+}
+
 int run_on_host(const Settings& settings, Terminal& terminal, recovery::Options options,
                 const std::set<recovery::Code>& left)
 {
+    const int of_store =
+        is_for_store_too(settings) ? run_on_store(settings, terminal, options) : 0;
     recovery::HostOptions host;
     host.root = settings.root;
     host.domain = settings.domain;
     host.log = log_of(settings);
     auto checked = recovery::check_host(host, std::move(options));
-    if (!checked) return could_not_look(settings, checked.error());
+    if (!checked) return of_store | could_not_look(settings, checked.error());
     print_host_summary(settings, terminal, *checked);
     if (!settings.json) print_what_to_do(left);
-    return static_cast<int>(checked->report.exit_bits);
+    return of_store | static_cast<int>(checked->report.exit_bits);
 }
 
 int undo_on_host(const Settings& settings)
@@ -274,15 +306,9 @@ int run(const Settings& settings)
     watch_for_interrupts();
     if (settings.libxl) return run_on_host(settings, terminal, std::move(options), left);
 
-    StoreOptions where;
-    where.directory = settings.store;
-    where.program = "xlfsck";
-    where.log = log_of(settings);
-    auto checked = recovery::fsck(where, std::move(options), settings.domain);
-    if (!checked) return could_not_look(settings, checked.error());
-    print_summary(settings, terminal, *checked);
+    const int status = run_on_store(settings, terminal, std::move(options));
     if (!settings.json) print_what_to_do(left);
-    return static_cast<int>(checked->report.exit_bits);
+    return status;
 }
 
 int explain(const std::string& what)

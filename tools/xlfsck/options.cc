@@ -14,7 +14,8 @@ namespace xlstore::tools {
 const char* const kUsage =
     "Usage: xlfsck [--store DIR] [-n|-p|-y] [-f] [-v] [-C FD] [--json] [--evict]\n"
     "              [--rebuild [--userdata DIR]] [--timeout SECONDS] [DOMAIN]\n"
-    "       xlfsck --libxl [-n|-p|-y] [-v] [--json] [--root DIR] [--timeout SECONDS] [DOMAIN]\n"
+    "       xlfsck --libxl [-n|-p|-y] [-v] [--json] [--store DIR] [--root DIR]\n"
+    "              [--timeout SECONDS] [DOMAIN]\n"
     "       xlfsck --libxl --undo DIR\n"
     "       xlfsck --explain CODE\n"
     "Checks a store against the living QEMUs, and repairs it.\n"
@@ -30,7 +31,8 @@ const char* const kUsage =
     "  --rebuild  register QEMUs that no row knows; make a database if there is none\n"
     "  --userdata DIR  libxl's documents, for that (default /var/lib/xen)\n"
     "  --libxl  check a Xen host that has no store: libxl's files against QEMU and xenstore (-n is "
-    "the default)\n"
+    "the default);\n"
+    "           with -p and -y, or --store, a store is checked before\n"
     "  --root DIR  libxl's directories are below DIR, for that (default: this host's)\n"
     "  --undo DIR  put back what a repair with --libxl replaced; it printed DIR\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
@@ -195,8 +197,8 @@ private:
         auto& s = settings_;
         if (!s.libxl && (!s.root.empty() || !s.undo.empty()))
             return BadUsage{"--root and --undo go with --libxl"};
-        if (s.libxl && (s.evict || s.rebuild || s.whole || s.store_named))
-            return BadUsage{"--libxl takes none of --store, --evict, --rebuild and -f"};
+        if (s.libxl && (s.evict || s.rebuild || s.whole))
+            return BadUsage{"--libxl takes none of --evict, --rebuild and -f"};
         if (!s.undo.empty() && (s.mode || !s.domain.empty()))
             return BadUsage{"--undo takes no mode and no domain"};
         if (s.libxl && !s.mode) s.mode = Mode::look;

