@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """The cases of run.py. Each begins on a dom0 without guests, and ends so."""
-import os
 import re
 
 from journal import COPY, PREPARE, WORDS, Judge, Tables
@@ -9,12 +8,13 @@ from sight import SEE, Sight
 CASES = {}
 
 
-def case(in_share, needs_journal=False):
+def case(in_share, needs_journal=False, needs_pci=False):
     """A case, which the short run has or only --whole."""
 
     def add(function):
         function.in_share = in_share
         function.needs_journal = needs_journal
+        function.needs_pci = needs_pci
         CASES[function.__name__] = function
         return function
 
@@ -57,6 +57,11 @@ class Bench:
 
     def see(self, domid):
         return Sight(self.run(f'see {domid}'))
+
+    def tables(self):
+        """The store's raw tables."""
+        self.run(COPY)
+        return Tables(self.rig.share / 'db')
 
     def judge(self, domid):
         """What the judge finds amiss; nothing is asked of libxl or of the store's programs."""
@@ -126,13 +131,8 @@ def journal_follows_xl(bench):
         assert not judge.tables.intents, judge.tables.intents
     finally:
         bench.run('for domid in $(xl list | awk \'NR > 2 { print $2 }\'); do xlj destroy $domid; done')
-    assert not tables_of(bench).domains, 'the destroyed domain has a row'
+    assert not bench.tables().domains, 'the destroyed domain has a row'
     return f'{len(commands)} commands'
-
-
-def tables_of(bench):
-    bench.run(COPY)
-    return Tables(bench.rig.share / 'db')
 
 
 def killed_at(bench, domid, command, undo, points):
@@ -143,7 +143,7 @@ def killed_at(bench, domid, command, undo, points):
         clean(bench, domid, f'{command} killed at {point}')
         bench.repair()
         clean(bench, domid, f'{command} killed at {point}, then recovery')
-        open_ones = tables_of(bench).intents
+        open_ones = bench.tables().intents
         assert not open_ones, f'{command} killed at {point}: open after recovery: {open_ones}'
         for word in undo:
             bench.run(f'xlj {word}', status=None)
@@ -179,64 +179,7 @@ def journal_create_killed(bench):
                 continue
             clean(bench, domid, f'create killed at {point}')
             bench.run(f'xlj destroy {domid}')
-            assert not tables_of(bench).domains, f'create killed at {point}: destroyed, and it has a row'
+            assert not bench.tables().domains, f'create killed at {point}: destroyed, and it has a row'
     finally:
         bench.destroy_all()
     return f'{len(points)} kills'
-
-
-# Each effect of these, one after the other: command, what brings the domain back.
-SWEPT = {
-    'cd_insert': ('cd-insert {} hdc /srv/b.iso', ['cd-insert {} hdc /srv/a.iso']),
-    'cd_eject': ('cd-eject {} hdc', ['cd-insert {} hdc /srv/a.iso']),
-    'usbctrl_attach': ('usbctrl-attach {} version=3', []),
-    'usbctrl_detach': ('usbctrl-detach {} 0', ['usbctrl-attach {} version=3']),
-    'usbdev_attach': ('usbdev-attach {} hostbus=1 hostaddr=2', ['usbdev-detach {} 0 1']),
-    'usbdev_detach': ('usbdev-detach {} 0 1', ['usbdev-attach {} hostbus=1 hostaddr=2']),
-    'network_attach': ('network-attach {} mac=00:16:3e:00:00:09 bridge=xenbr0', ['network-detach {} 0']),
-    'block_attach': ('block-attach {} format=raw,vdev=xvdb,access=rw,target=/srv/disk.img', ['block-detach {} xvdb']),
-}
-BEFORE = {'usbctrl_detach': ['usbctrl-attach {} version=3'], 'usbdev_attach': ['usbctrl-attach {} version=3'],
-          'usbdev_detach': ['usbctrl-attach {} version=3', 'usbdev-attach {} hostbus=1 hostaddr=2']}
-
-
-# Each effect; a larger step for a share of them.
-STEP = int(os.environ.get('XLSTORE_XEN_STEP', '1'))
-
-
-def sweep(bench, name):
-    command, undo = SWEPT[name]
-    bench.run(PREPARE)
-    kills = 0
-    try:
-        count, point = None, 1
-        while count is None or point <= count:
-            # QEMU keeps what its guest does not let go of: a new domain now and then.
-            domid = bench.create('hvm', by='xlj')
-            for word in BEFORE.get(name, []):
-                bench.run('xlj ' + word.format(domid))
-            if count is None:
-                count = len(bench.effects('xl ' + command.format(domid), preload=UNDER_JOURNAL))
-                for word in undo:
-                    bench.run('xlj ' + word.format(domid), status=None)
-            some = range(point, min(point + 12 * STEP, count + 1), STEP)
-            killed_at(bench, domid, command.format(domid), [word.format(domid) for word in undo], some)
-            kills += len(some)
-            point += 12 * STEP
-            bench.destroy_all(by='xlj')
-    finally:
-        bench.destroy_all(by='xlj')
-    return f'{kills} kills at {count} effects, 0 violations'
-
-
-def add_sweep(name):
-    def run(bench):
-        return sweep(bench, name)
-
-    run.__name__ = f'journal_sweep_{name}'
-    run.__doc__ = f'xl {SWEPT[name][0]} under the journal, killed before each of its effects.'
-    case(in_share=False, needs_journal=True)(run)
-
-
-for swept in SWEPT:
-    add_sweep(swept)

@@ -156,13 +156,19 @@ def furnish(root, vmlinux, guest):
     (root / 'etc/hosts').write_text('127.0.0.1 localhost\n')
     shutil.copy(HERE / 'dom0/init', root / 'usr/sbin/dom0-init')
     (root / 'usr/sbin/dom0-init').chmod(0o755)
+    shutil.copy(HERE / 'dom0/vif-connected', root / 'etc/xen/scripts/vif-connected')
     for config in (HERE / 'dom0').glob('*.cfg'):
         shutil.copy(config, root / 'srv' / config.name)
     (root / 'srv/vmlinux').write_bytes(vmlinux)
     (root / 'srv/initramfs').write_bytes(guest)
     # sti; hlt; and again: a guest that waits, and is found alive.
-    (root / 'srv/waits.img').write_bytes(b'\xfb\xf4\xeb\xfd'.ljust(510, b'\0') + b'\x55\xaa' + bytes(1 << 20))
-    for name in ('a.iso', 'b.iso', 'c.iso', 'pv.img', 'disk.img'):
+    # The other one lets go of each device that QEMU wants back: what port 0xae04 (ACPI's slots that are to go)
+    # says is written to 0xae08 (eject), at each tick of the timer.
+    waits = b'\xfb\xf4\xeb\xfd'
+    yields = bytes.fromhex('fb f4 ba04ae 66ed 6685c0 74f5 ba08ae 66ef ebee')
+    for name, code in (('waits', waits), ('yields', yields)):
+        (root / f'srv/{name}.img').write_bytes(code.ljust(510, b'\0') + b'\x55\xaa' + bytes(1 << 20))
+    for name in ('a.iso', 'b.iso', 'c.iso', 'pv.img', 'pvh.img', 'disk.img'):
         (root / 'srv' / name).write_bytes(name.encode().ljust(1 << 20, b'\0'))
 
 

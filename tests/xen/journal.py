@@ -68,6 +68,8 @@ class Judge:
         parts = name.split('-')
         if parts[0] == 'cpu':
             return self.covered('vcpus', parts[1])
+        if parts[:2] == ['pci', 'pt']:
+            return self.covered('pcidevs', '0000:' + parts[2].replace('_', ':'))
         if parts[0] == 'xenusb' and len(parts) == 2:
             return self.covered('usbctrls', parts[1])
         if parts[0] == 'xenusb':

@@ -39,6 +39,18 @@ def without_debugging(files, directory):
     return [directory / file.name for file in files]
 
 
+def has_journal(directory):
+    return all((directory.parent / 'lib' / name).exists() for name in JOURNAL)
+
+
+def rig_files(directory, scratch):
+    """What a rig is given: the helpers, and the programs of a build."""
+    programs = [directory / name for name in PROGRAMS]
+    if has_journal(directory):
+        programs += [directory.parent / 'lib' / name for name in JOURNAL]
+    return helpers(scratch) + without_debugging(programs, scratch)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--bin', required=True, type=pathlib.Path)
@@ -58,17 +70,14 @@ def main():
     failed = []
     with tempfile.TemporaryDirectory(prefix='xen-') as scratch:
         scratch = pathlib.Path(scratch)
-        programs = [arguments.bin / name for name in PROGRAMS]
-        libraries = [arguments.bin.parent / 'lib' / name for name in JOURNAL]
-        if all(library.exists() for library in libraries):
-            programs += libraries
-        else:
+        if not has_journal(arguments.bin):
             for name in [name for name in wanted if CASES[name].needs_journal]:
                 wanted.remove(name)
-                print(f'skipped {name}: {libraries[0]} was not built (libxen-dev)', flush=True)
-        files = helpers(scratch) + without_debugging(programs, scratch)
+                print(f'skipped {name}: {JOURNAL[0]} was not built (libxen-dev)', flush=True)
+        files = rig_files(arguments.bin, scratch)
         begun = time.monotonic()
-        with Rig(made, scratch / 'rig', files) as rig:
+        pci = any(CASES[name].needs_pci for name in wanted)
+        with Rig(made, scratch / 'rig', files, pci=pci) as rig:
             print(f'dom0 is up after {time.monotonic() - begun:.0f} s', flush=True)
             for name in wanted:
                 begun = time.monotonic()

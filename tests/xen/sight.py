@@ -14,6 +14,7 @@ see() {
     xenstore-ls -f /libxl/$1
     xenstore-ls -f /local/domain/0/backend
     xenstore-ls -f /local/domain/$1/cpu
+    xenstore-ls -f /libxl/pci
     echo "<document>"
     cat /var/lib/xen/userdata-d.$1.*.libxl-json | tr -d '\000'
     echo "<end>"
@@ -60,6 +61,12 @@ class Sight:
     @property
     def media(self):
         return media_of(self.qemu[1], self.qemu[2]) if self.qemu else {}
+
+    @property
+    def owners(self):
+        """libxl's notes of the domains that PCI devices are given to."""
+        return {path: value for path, value in self.xenstore.items()
+                if path.startswith('/libxl/pci/') and path.endswith('/domid')}
 
     @property
     def processors(self):
