@@ -136,11 +136,17 @@ std::vector<Request> requests_to_add(std::int64_t domid, const XenstoreDevice& d
     return Addition(domid, device, in).requests();
 }
 
+bool is_own_back_end(std::string_view back) noexcept
+{
+    return back.starts_with("/local/domain/0/");
+}
+
 std::vector<Request> requests_to_remove(const DevicePaths& paths, Transaction in)
 {
     std::vector<Request> requests;
-    for (const auto* node : {&paths.front, &paths.own, &paths.back})
-        if (!node->empty()) requests.push_back(request::remove(*node, in));
+    for (const auto* node : {&paths.front, &paths.own})
+        requests.push_back(request::remove(*node, in));
+    if (is_own_back_end(paths.back)) requests.push_back(request::remove(paths.back, in));
     return requests;
 }
 
@@ -150,7 +156,7 @@ std::vector<std::string> parents_of(const DevicePaths& paths)
     const auto above = [](const std::string& path) { return path.substr(0, path.rfind('/')); };
     for (const auto* node : {&paths.front, &paths.own})
         parents.push_back(above(*node));  // the kind's
-    if (!paths.back.empty()) {
+    if (is_own_back_end(paths.back)) {
         parents.push_back(above(paths.back));      // the guest's, below the kind's
         parents.push_back(above(parents.back()));  // the kind's
     }

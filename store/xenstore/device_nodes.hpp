@@ -40,9 +40,13 @@ struct DevicePaths {
 /// nodes are taken away first, for without the own one what is left of the others is rubbish.
 [[nodiscard]] std::vector<Request> requests_to_add(std::int64_t domid, const XenstoreDevice& device,
                                                    Transaction in);
-/// What takes its nodes away.
+/// Is that back end in domain 0? One in a driver domain is taken away by that domain's own
+/// toolstack once it is closed, as libxl has it.
+[[nodiscard]] bool is_own_back_end(std::string_view back) noexcept;
+
+/// What takes its nodes away; a driver domain's back end stays.
 [[nodiscard]] std::vector<Request> requests_to_remove(const DevicePaths& paths, Transaction in);
-/// The nodes above one of them that libxl takes away, too, once they are empty: the nearest first.
+/// The nodes above those that libxl takes away, too, once they are empty: the nearest first.
 [[nodiscard]] std::vector<std::string> parents_of(const DevicePaths& paths);
 
 }  // namespace xlstore::xenstore

@@ -31,8 +31,7 @@ TEST(DeviceNodes, StandWhereLibxlPutsThem)
     EXPECT_EQ(listing_path(7, "vif"), "/libxl/7/device/vif");
     EXPECT_EQ(
         parents_of(paths),
-        (std::vector<std::string>{"/local/domain/7/device/vif", "/libxl/7/device/vif",
-                                  "/local/domain/2/backend/vif/7", "/local/domain/2/backend/vif"}));
+        (std::vector<std::string>{"/local/domain/7/device/vif", "/libxl/7/device/vif"}));
 }
 
 // Each with its permissions; "": those of the node above it.
@@ -80,6 +79,29 @@ TEST(DeviceNodes, HaveLibxlsKeysAndPermissions)
         {front + "state", "n7 r2 "},
     };
     EXPECT_EQ(rights, expected_rights);
+}
+
+// That domain's own toolstack takes it away.
+TEST(DeviceNodes, BackEndOfADriverDomainIsNotRemoved)
+{
+    auto paths = device_paths(7, "vif", 0);
+    const auto removed = [&] {
+        std::vector<std::string> nodes;
+        for (const auto& request : requests_to_remove(paths, 1))
+            nodes.push_back(request.path);
+        return nodes;
+    };
+    using Nodes = std::vector<std::string>;
+    paths.back = "/local/domain/3/backend/vif/7/0";
+    EXPECT_EQ(removed(), (Nodes{paths.front, paths.own}));
+    EXPECT_EQ(parents_of(paths), (Nodes{"/local/domain/7/device/vif", "/libxl/7/device/vif"}));
+    paths.back = "/local/domain/0/backend/vif/7/0";
+    EXPECT_EQ(removed(), (Nodes{paths.front, paths.own, paths.back}));
+    EXPECT_EQ(parents_of(paths),
+              (Nodes{"/local/domain/7/device/vif", "/libxl/7/device/vif",
+                     "/local/domain/0/backend/vif/7", "/local/domain/0/backend/vif"}));
+    paths.back = "";
+    EXPECT_EQ(removed(), (Nodes{paths.front, paths.own}));
 }
 
 TEST(DeviceNodes, OnlyAPathOfThatDevicesBackEndIsTakenForOne)
