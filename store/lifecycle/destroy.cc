@@ -11,7 +11,8 @@
 //      environment.
 //   6. Remove the socket if it is still the recorded one and no process listens, and the log of a
 //      domain that ran.
-//   7. let_document_go: the last commit closes the intents, keeps a copy (R22), and removes entries
+//   7. end_devices: what xenstore has of the domain's things goes (R1).
+//   8. let_document_go: the last commit closes the intents, keeps a copy (R22), and removes entries
 //      and document. Where the disk has no room for the copy, it goes without, and history says so
 //      (R21).
 //
@@ -33,6 +34,7 @@
 #include "store/core/registration_row.hpp"
 #include "store/keep/retired.hpp"
 #include "store/lifecycle/creation_mark.hpp"
+#include "store/lifecycle/device_ending.hpp"
 #include "store/model/domid.hpp"
 #include "store/model/store_paths.hpp"
 #include "store/os/listener.hpp"
@@ -354,6 +356,11 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unse
     remove_socket(store, *row);
     remove_log(store, *row);
     why += left_alone(*row);
+    if (kill) {
+        auto ended = co_await end_devices(store, *row, until);
+        if (!ended) co_return std::move(ended).error();
+        why += *ended;
+    }
     XLSTORE_CRASH_POINT("destroy.before_end");
     co_return co_await let_document_go(store, *row, std::move(why), until);
 }

@@ -6,7 +6,7 @@
 //      |  QEMU died while starting    |
 //      v                              v
 //   destroying  <---------------------+   marked first (R14), under the destroy lock
-//      |  QEMU killed and seen dead, socket gone
+//      |  QEMU killed and seen dead, socket gone, its devices out of xenstore
 //      v
 //   destroyed     the document goes with this last commit
 //
@@ -22,11 +22,12 @@
 
 namespace xlstore {
 
-/// Destroys: marks, kills QEMU and sees it dead, removes its socket, the document last (R14).
+/// Destroys: marks, kills QEMU and sees it dead, removes its socket, takes its devices out of
+/// xenstore (device_ending.hpp), the document last (R14).
 /// Needs no slow lock (R9). Errors, with nothing changed: timeout, store, io (also for a QEMU that
 /// cannot be looked at: it looks before it marks). Error unfinished (R18):
 /// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
-/// the store could not be written, or its state cannot be read.
+/// xenstored does not answer, the store could not be written, or its state cannot be read.
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
                                   std::string why = "QEMU is dead; the document went last");
 

@@ -4,6 +4,7 @@
 //
 // It may take seconds, so that no fast lock is held. The domain's slow lock is, so that no other
 // process runs the same script meanwhile: not recovery, which takes an unfinished one up (5028).
+// A destruction needs no slow lock (R9): its mark keeps recovery away from the domain's devices.
 // The script lives on if this process dies; recovery leaves it alone then until it has ended.
 #ifndef XLSTORE_STORE_OPERATION_HOTPLUG_HPP_
 #define XLSTORE_STORE_OPERATION_HOTPLUG_HPP_
@@ -27,7 +28,7 @@ Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, Scr
 /// Runs the script, once or twice, 40 seconds at most. Value: what is to be said of it. Errors:
 /// refused (it failed; the message has the script's own word, hotplug-error), timeout (it was not
 /// through in time and was killed; or one that a dead process started runs yet), io.
-/// REQUIRES the slow lock of the domain, and no fast lock.
+/// REQUIRES the slow lock of the domain, or its destroy lock behind the mark; and no fast lock.
 Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
                                      ScriptAction action, Deadline until);
 

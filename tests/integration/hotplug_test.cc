@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Hotplug scripts, real ones, with the real xenstored and the real commands. The test is the driver
 // of the back ends: it answers states 1 and 5 as a kernel does.
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <memory>
 
+#include "tests/support/back_end_driver.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scratch_xenstored.hpp"
 
@@ -68,29 +67,9 @@ protected:
     }
 
     /// `xlstore --json words…`, while the driver of both back ends does its part.
-    Ran served(Words words, const Environment& environment = {})
+    Ran served(const Words& words, const Environment& environment = {})
     {
-        const std::string out = store_.directory() / "out";
-        Words all = {"sh",      "-c",          "out=$1; shift; exec \"$@\" >\"$out\" 2>&1",
-                     "-",       out,           binary("xlstore"),
-                     "--store", store_.path(), "--json"};
-        all.insert(all.end(), words.begin(), words.end());
-        Child child(all, environment);
-        EXPECT_TRUE(wait_until(std::chrono::seconds(60), [&] {
-            for (const auto& back : {kVif, kVbd}) {
-                const auto state = daemon_->tool().read(back + "/state");
-                if (state == "1") daemon_->tool().write(back + "/state", "2");
-                if (state == "5") daemon_->tool().write(back + "/state", "6");
-            }
-            siginfo_t info{};
-            return waitid(P_PID, static_cast<id_t>(child.pid()), &info,
-                          WEXITED | WNOWAIT | WNOHANG) == 0 &&
-                   info.si_pid != 0;
-        }));
-        Ran ran;
-        ran.status = child.wait();
-        ran.out = read_file(out);
-        return ran;
+        return run_with_drivers(store_, daemon_->tool(), {kVif, kVbd}, words, environment);
     }
     std::string entries()
     {

@@ -141,6 +141,10 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "attach" || name == "detach" || name == "batch")
         verb.add_flag("--no-scripts", out.no_scripts,
                       "run no hotplug script: another program of this host does");
+    if (name == "destroy")
+        verb.add_flag("--no-scripts", out.no_scripts,
+                      "leave its devices in xenstore: another program of this host ends them, and "
+                      "runs their scripts");
     if (name == "insert" || name == "eject") {
         verb.add_flag("--force", out.force,
                       "open a tray that the guest keeps shut, without asking it");

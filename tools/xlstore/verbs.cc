@@ -53,7 +53,7 @@ const std::vector<VerbRow>& verbs()
          "several of these four under one slow lock and one connection", 2, 2, run_batch},
         {"wait", "INTENT", "wait until an intent is closed", 1, 1, run_wait},
         {"recover", "[DOM]", "settle what crashed operations left open", 0, 1, run_recover},
-        {"destroy", "DOM [--assume-dead] | DOMID --uuid UUID",
+        {"destroy", "DOM [--assume-dead] [--no-scripts] | DOMID --uuid UUID",
          "kill the domain's QEMU; 'list --retired' has its document then", 1, 1, run_destroy},
         {"export", "DOM [--retired | --settled [--name NAME]] [--things FILE]",
          "the libxl-json document, byte for byte as libxl would write it", 1, 1, run_export},

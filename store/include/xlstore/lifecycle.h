@@ -144,8 +144,11 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
                                int64_t pid, uint32_t flags, const xlstore_call* call,
                                xlstore_callback callback, void* userdata, xlstore_op** op_out);
 
-/* Kills the domain's QEMU, sees it dead, and forgets the document last (R14). Needs no slow lock.
- * It looks before it marks the domain. Errors, with nothing changed: busy, store, io (also for a
+/* Kills the domain's QEMU, sees it dead, takes the devices of its entries out of xenstore, and
+ * forgets the document last (R14). Needs no slow lock. A back end is waited for, 10 s at most, and
+ * then taken out, for no guest can keep a destruction from its end; its hotplug script is run as
+ * for a detach. A toolstack that has set hotplug scripts off ends its devices itself: all in
+ * xenstore is left to it. It looks before it marks the domain. Errors, with nothing changed: busy, store, io (also for a
  * QEMU that cannot be looked at: its pid namespace is not this process's nor one below it, or /proc
  * hides it). Error unfinished: that the domain is to be destroyed is committed, and a later call,
  * or recovery, goes on from there. */

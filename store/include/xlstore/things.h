@@ -97,7 +97,8 @@ int32_t xlstore_set_pci_hook(xlstore_store* store, xlstore_pci_hook hook, const 
  * c_info.run_hotplug_scripts "False".
  *
  * `run` 0: none is run through this handle, because another program of the host does it, or to go
- * on without one that always fails; else they are, as at first. `directory`: where scripts are that
+ * on without one that always fails; else they are, as at first. xlstore_destroy leaves what is in
+ * xenstore alone then. `directory`: where scripts are that
  * are named without one, an absolute path; NULL: "/etc/xen/scripts". */
 int32_t xlstore_set_hotplug_scripts(xlstore_store* store, int32_t run, const char* directory);
 
