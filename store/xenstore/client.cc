@@ -70,6 +70,7 @@ Error refused(const std::string& what, const Reply& reply)
         advice = "run this in the domain that xenstored gives all rights to (dom0)";
         break;
     case ENOSPC:
+    case EDQUOT:
     case ENOMEM:
     case E2BIG:
         advice =

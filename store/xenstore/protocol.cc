@@ -34,12 +34,13 @@ struct NumberedWord {
     std::string_view word;
     int number;
 };
-// xsd_errors of xs_wire.h.
+// xsd_errors of xs_wire.h; and oxenstored's own word for a quota of its.
 constexpr NumberedWord kErrors[] = {
     {"EINVAL", EINVAL},   {"EACCES", EACCES}, {"EEXIST", EEXIST},       {"EISDIR", EISDIR},
     {"ENOENT", ENOENT},   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC},       {"EIO", EIO},
     {"ENOSYS", ENOSYS},   {"EROFS", EROFS},   {"ENOTEMPTY", ENOTEMPTY}, {"EBUSY", EBUSY},
     {"EISCONN", EISCONN}, {"EAGAIN", EAGAIN}, {"E2BIG", E2BIG},         {"EPERM", EPERM},
+    {"EQUOTA", EDQUOT},
 };
 
 constexpr struct {

@@ -318,6 +318,8 @@ void ScratchXenstored::start()
                                      {"XENSTORED_PATH", socket()}};
     Words command = {daemon(), "--no-fork", "--pid-file", directory_ + "/pid"};
     if (program_name() == "xenstored") command.emplace_back("--internal-db");
+    if (const auto config = directory_ + "/config"; fs::exists(config))
+        command.insert(command.end(), {"--config-file", config});
     pid_ = spawn(command, environment, {-1, -1, -1});
     const bool answers = wait_until(std::chrono::seconds(10), [this]() -> bool {
         try {

@@ -58,7 +58,8 @@ private:
 /// A daemon. Its directory is a ScratchDirectory's, which ends it at the latest.
 class ScratchXenstored {
 public:
-    /// Starts one, and returns when it answers. `directory` is made if it is not there.
+    /// Starts one, and returns when it answers. `directory` is made if it is not there; a file
+    /// `config` in it is oxenstored's configuration.
     explicit ScratchXenstored(const std::string& directory);
     ScratchXenstored(const ScratchXenstored&) = delete;
     ScratchXenstored& operator=(const ScratchXenstored&) = delete;
