@@ -323,12 +323,16 @@ private:
         const std::string directory =
             "/libxl/" + std::to_string(survey_.domid) + "/device/" + std::string(kind->front);
         const auto devid = xenstore::devid_of(entry.name, entry.json);
+        const std::string note = devid ? directory + "/" + std::to_string(*devid) : "";
+        // Two names of one disk: the other entry has it, and nothing is absent that could be proved.
+        const bool of_another = devid && tree_.contains(note);
         auto& finding = add(Code::device_absent, entry.name.text(),
-                            devid ? "there is no " + directory + "/" + std::to_string(*devid)
-                                  : "there is no such one below " + directory);
+                            of_another ? note + " is that of another entry"
+                            : devid    ? "there is no " + note
+                                       : "there is no such one below " + directory);
         finding.then = Then::stale;
         finding.name = entry.name;
-        if (devid) finding.absent = directory + "/" + std::to_string(*devid);
+        if (!of_another) finding.absent = note;
     }
 
     // A port of a controller that is there is looked at with it.

@@ -32,7 +32,7 @@ struct VcpuSlot {
 /// The vcpu `json` as its entry says it, with what QEMU named for its slot.
 [[nodiscard]] std::string vcpu_in_slot(std::string_view json, const VcpuSlot& slot);
 
-/// Whether libxl knows a disk of that name: "xvda", "hdc", "sdb", "d5".
+/// Whether libxl knows a disk of that name: "xvda", "hdc", "sdb1", "d5".
 [[nodiscard]] bool is_vdev(std::string_view name);
 /// QEMU's id of the CD drive that `entry` is; nothing: it is none.
 [[nodiscard]] std::optional<std::string> drive_of(const ThingRow& entry);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The numbers are those of Xen's block interface (docs/man/xen-vbd-interface.7): major and minor of
 // Linux's hd, sd and xvd for the first disks, and an extended form with bit 28 for the others.
-// Partitions have no number here, since libxl's documents name disks alone.
 #include "store/model/vdev.hpp"
 
 #include <charconv>
@@ -15,42 +14,65 @@ enum class Bus { xen, ide, scsi };
 struct Place {
     Bus bus;
     std::int64_t disk;
+    std::int64_t partition;
 };
 
-// a, b, … z, aa, ab, …
-// Without a zero: "z" is followed by "aa", as with the columns of a spreadsheet.
-std::optional<std::int64_t> by_letters(std::string_view name, std::int64_t last)
+// What a kind of disk has at most.
+struct Most {
+    std::int64_t disk;
+    std::int64_t partition;
+};
+constexpr Most kXenMost{0xfffff, 255};
+constexpr Most kIdeMost{3, 63};
+constexpr Most kScsiMost{15, 15};
+constexpr std::int64_t kNumberMost = 0x7fffffff;
+
+std::optional<std::int64_t> decimal(std::string_view digits, std::int64_t most)
 {
-    if (name.empty() || name.size() > 3) return std::nullopt;
-    std::int64_t disk = 0;
-    for (const char c : name) {
-        if (c < 'a' || c > 'z') return std::nullopt;
-        disk = disk * 26 + (c - 'a' + 1);
-    }
-    return disk - 1 <= last ? std::optional(disk - 1) : std::nullopt;
+    if (digits.size() > 1 && digits.front() == '0') return std::nullopt;
+    std::int64_t number = 0;
+    const auto* end = digits.data() + digits.size();
+    const auto [at, error] = std::from_chars(digits.data(), end, number);
+    if (error != std::errc() || at != end || number < 0 || number > most) return std::nullopt;
+    return number;
 }
 
-std::optional<std::int64_t> by_number(std::string_view name)
+// Letters (a, b, … z, aa, ab, … as with the columns of a spreadsheet), and then perhaps a partition
+// from 1.
+std::optional<Place> by_letters(Bus bus, std::string_view name, const Most& most)
 {
     std::int64_t disk = 0;
-    const auto* end = name.data() + name.size();
-    const auto [at, error] = std::from_chars(name.data(), end, disk);
-    if (error != std::errc() || at != end || disk < 0 || disk > 0xfffff) return std::nullopt;
-    return disk;
+    std::size_t letters = 0;
+    for (; letters < name.size() && name[letters] >= 'a' && name[letters] <= 'z'; ++letters) {
+        if (letters == 5) return std::nullopt;
+        disk = disk * 26 + (name[letters] - 'a' + 1);
+    }
+    if (letters == 0 || disk - 1 > most.disk) return std::nullopt;
+    const auto rest = name.substr(letters);
+    if (rest.empty()) return Place{bus, disk - 1, 0};
+    const auto partition = decimal(rest, most.partition);
+    if (!partition || *partition == 0) return std::nullopt;
+    return Place{bus, disk - 1, *partition};
+}
+
+// "5", "0p1"
+std::optional<Place> by_numbers(std::string_view name)
+{
+    const auto p = name.find('p');
+    const auto disk = decimal(name.substr(0, p), kXenMost.disk);
+    const auto partition = p == std::string_view::npos
+                               ? std::optional<std::int64_t>(0)
+                               : decimal(name.substr(p + 1), kXenMost.partition);
+    if (!disk || !partition) return std::nullopt;
+    return Place{Bus::xen, *disk, *partition};
 }
 
 std::optional<Place> place_of_vdev(std::string_view vdev)
 {
-    constexpr std::int64_t kIdeLast = 3;
-    constexpr std::int64_t kScsiLast = 15;
-    constexpr std::int64_t kXenLast = 0xfffff;
-    const auto on = [](Bus bus, std::optional<std::int64_t> disk) {
-        return disk ? std::optional(Place{bus, *disk}) : std::nullopt;
-    };
-    if (vdev.starts_with("xvd")) return on(Bus::xen, by_letters(vdev.substr(3), kXenLast));
-    if (vdev.starts_with("hd")) return on(Bus::ide, by_letters(vdev.substr(2), kIdeLast));
-    if (vdev.starts_with("sd")) return on(Bus::scsi, by_letters(vdev.substr(2), kScsiLast));
-    if (vdev.starts_with("d")) return on(Bus::xen, by_number(vdev.substr(1)));
+    if (vdev.starts_with("xvd")) return by_letters(Bus::xen, vdev.substr(3), kXenMost);
+    if (vdev.starts_with("hd")) return by_letters(Bus::ide, vdev.substr(2), kIdeMost);
+    if (vdev.starts_with("sd")) return by_letters(Bus::scsi, vdev.substr(2), kScsiMost);
+    if (vdev.starts_with("d")) return by_numbers(vdev.substr(1));
     return std::nullopt;
 }
 
@@ -65,17 +87,18 @@ std::optional<std::int64_t> vdev_disk(std::string_view vdev)
 std::optional<std::int64_t> vdev_number(std::string_view vdev)
 {
     const auto place = place_of_vdev(vdev);
-    if (!place) return std::nullopt;
-    const std::int64_t disk = place->disk;
-    switch (place->bus) {
+    if (!place) return decimal(vdev, kNumberMost);
+    const auto [bus, disk, partition] = *place;
+    switch (bus) {
     case Bus::ide:
-        return ((disk < 2 ? 3 : 22) << 8) | ((disk & 1) << 6);
+        return ((disk < 2 ? 3 : 22) << 8) | ((disk & 1) << 6) | partition;
     case Bus::scsi:
-        return (8 << 8) | (disk << 4);
+        return (8 << 8) | (disk << 4) | partition;
     case Bus::xen:
         break;
     }
-    return disk < 16 ? (202 << 8) | (disk << 4) : (std::int64_t{1} << 28) | (disk << 8);
+    const bool small = disk < 16 && partition < 16;
+    return (small ? (202 << 8) | (disk << 4) : (std::int64_t{1} << 28) | (disk << 8)) | partition;
 }
 
 }  // namespace xlstore

@@ -238,7 +238,7 @@ std::optional<bool> is_thing(const Tree& tree, const XenDevice& device, const Th
         const bool virtio = json_get_string(json, "specification").value_or("") == "virtio";
         if (virtio != (device.kind->front == "virtio_disk")) return false;
         if (const auto number = devid_of(name, json)) return *number == device.devid;
-        // Of a partition ("xvda1") the note alone knows the number.
+        // What a name stands for that libxl has no number for, the note alone knows.
         const auto vdev = json_get_string(json, "vdev").value_or("");
         return !vdev.empty() && tree.value(device.note + "/dev") == vdev;
     }
