@@ -3,12 +3,13 @@
 """Many processes at once on one store: workers run xlstore and xlfsck on three domains with real
 QEMUs at random, and are stopped, continued and killed at random, while an observer looks.
 
-  stress.py --bin BUILD/bin [--seconds 30] [--seed N] [--workers 8] [--keep]
-  stress.py --self-test --bin BUILD/bin
+  stress.py --bin BUILD/bin [--quiet-xen LIBRARY] [--seconds 30] [--seed N] [--workers 8] [--keep]
+  stress.py --self-test --bin BUILD/bin [--quiet-xen LIBRARY]
 
 The observer stops every process of the store but the QEMUs, reads the raw tables, asks each QEMU over
 a second monitor that no other client uses, and lets go again. At the end every process is continued, and what
-is left is recovered, judged once more, and destroyed. README.md beside this file tells more.
+is left is recovered, judged once more, and destroyed. With --quiet-xen (tests/support/quiet_xen.c, built) there are
+things of xenstore as well, in a real xenstored that is killed, too. README.md beside this file tells more.
 """
 
 import argparse
@@ -35,6 +36,11 @@ import harness  # noqa: E402
 import operations  # noqa: E402
 import worlds  # noqa: E402
 import judge  # noqa: E402
+import judge_xenstore  # noqa: E402
+import stress_xenstore  # noqa: E402
+import xenstored  # noqa: E402
+from stress_kinds import (AS_BORN, FATES, KILL_QEMU, KINDS, LOOK, LOOK_AT, LOST, NEVER, OUTCOMES, PLANS,  # noqa: E402
+                          POINTS_OF, REFUSALS, STOPS_ITSELF, THINGS, UNDISTURBED, XENSTORE_KINDS)
 from worlds import Violation  # noqa: E402
 
 DOMIDS = (7, 8, 9)
@@ -43,97 +49,6 @@ STOP_SECONDS = 60.0         # for each process to be seen stopped
 COVERAGE_TIMES = 10         # as many times --seconds may pass until everything was hit
 DONE_SHARE = 0.60           # of the operations that the state allowed
 LAST = 40                   # operations that a report shows
-
-
-# ---- What is done --------------------------------------------------------------------------------
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """An operation. Its things are named by their entries, "life" is the domain itself."""
-    name: str
-    command: tuple
-    needs: dict             # thing: what it may be beforehand
-    makes: dict             # thing: (what it is afterwards, promises as judge.py has them)
-    weight: float = 1.0
-    program: str = "xlstore"
-    done: tuple = (0,)      # exit statuses
-
-
-def attaching(name, thing, weight=1.0):
-    return Kind(name, operations.OPERATIONS[name].command, {thing: ("absent",), "life": ("running",)},
-                {thing: ("present", operations.OPERATIONS[name].promises)}, weight)
-
-
-def detaching(name, thing):
-    return Kind(name, operations.OPERATIONS[name].command, {thing: ("present",), "life": ("running",)},
-                {thing: ("absent", operations.OPERATIONS[name].promises)})
-
-
-def medium(name, fact, before, after):
-    return Kind(name, fact[1], {"disks/hdc": before, "life": ("running",)}, {"disks/hdc": (after, (fact[0],))})
-
-
-ATTACHES = (attaching("attach_usb", "qemu/tablet"), attaching("attach_chardev", "qemu/c1"),
-            attaching("attach_disk", "qemu/disk", 2.0), attaching("attach_usbdev", "usbdevs/0.3"))
-DETACHES = (detaching("detach_usb", "qemu/tablet"), detaching("detach_chardev", "qemu/c1"),
-            detaching("detach_disk", "qemu/disk"), detaching("detach_usbdev", "usbdevs/0.3"))
-TABLET, CHARDEV = ATTACHES[:2]
-THINGS = ("disks/hdc", *(thing for kind in ATTACHES for thing in kind.makes))
-AS_BORN = {"disks/hdc": ("a", (operations.HOLDS_A[0],)), **{t: m for kind in DETACHES for t, m in kind.makes.items()}}
-ANY_LIFE = ("running", "dead", "gone", None)    # None: not known, which fits no other need
-LOOK_AT = Kind("look", ("sql", "{look}"), {"life": ANY_LIFE}, {}, 0.5)
-
-# To add an operation, add a row.
-KINDS = (
-    medium("insert", operations.HOLDS_A, ("empty", "b"), "a"),
-    medium("insert", operations.HOLDS_B, ("empty", "a"), "b"),
-    medium("eject", operations.EMPTY, ("a", "b"), "empty"),
-    *ATTACHES, *DETACHES,
-    Kind("batch_all", operations.BATCH_ALL, TABLET.needs | CHARDEV.needs, TABLET.makes | CHARDEV.makes, 4.0),
-    Kind("create", operations.RUNNING[1], {"life": ("gone",)},
-         {**AS_BORN, "life": ("running", operations.OPERATIONS["create"].promises)}, 8.0),
-    Kind("destroy", operations.GONE[1], {"life": ("running", "dead", None)},
-         {**dict.fromkeys(AS_BORN, (None, ())), "life": ("gone", operations.OPERATIONS["destroy"].promises)}, 0.3),
-    Kind("recover", ("recover",), {"life": ANY_LIFE}, {}, 0.5),
-    Kind("recover", ("recover", "domid:7"), {"life": ("running", "dead", None)}, {}, 0.5),
-    Kind("xlfsck", ("-p",), {"life": ANY_LIFE}, {}, 0.7, "xlfsck", (0, 1)),
-    LOOK_AT,
-)
-LOOK = """SELECT d.state, d.qemu_pid, t.class || '/' || t.key AS thing, t.state AS entry, t.json
-          FROM domain d LEFT JOIN thing t ON t.domain = d.id WHERE d.state <> 'destroyed' AND d.domid = """
-
-# What happens to the process meanwhile: (weight, what it is sent, in turn).
-KILL_QEMU = "kill its QEMU"
-STOPS_ITSELF = "stops itself"   # at a crash point: most of a process's time is spent on other things
-FATES = {
-    "runs": (40, ()),
-    "stopped": (10, (signal.SIGSTOP, signal.SIGCONT)),
-    "killed": (9, (signal.SIGKILL,)),
-    "killed while stopped": (4, (signal.SIGSTOP, signal.SIGKILL)),
-    "killed once continued": (4, (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL)),
-    "stopped within": (11, (STOPS_ITSELF, signal.SIGCONT)),
-    "killed within": (19, (STOPS_ITSELF, signal.SIGKILL)),
-    "its QEMU killed": (3, (KILL_QEMU,)),
-}
-UNDISTURBED = "runs"
-# Crash points that a process may stop at, and how many passings of each are tried from which on. Most
-# of the first commands ask what is there: the plans of these kinds begin with the fourth or so.
-COMMITS = {"commit.before": (1, 3), "commit.after": (1, 3)}
-PLANS = COMMITS | {f"qmp.{point}": (3, 7) for point in ("before_send", "after_send", "before_receive", "after_receive")}
-POINTS_OF = {
-    "create": PLANS | {f"spawn.{point}": (1, 1) for point in ("before_fork", "after_fork", "before_start_barrier", "after_start_barrier")},
-    "destroy": COMMITS | {f"destroy.{point}": (1, 1) for point in ("before_kill", "after_kill", "before_unlink", "after_unlink")},
-    "recover": COMMITS,
-    "xlfsck": COMMITS,
-    "look": {},     # it writes nothing
-}
-
-OUTCOMES = ("done", "refused", "not done", "in doubt", "killed")
-# The start state did not allow it: another worker was faster. Counted apart.
-REFUSALS = {"gone", "exists", "not_found", "no_qemu", "lost"}
-# Nothing touches locks or database behind the store's back here, and no command line is wrong.
-NEVER = {"invalid", "order", "store"}
-LOST = "lost"   # never either, but for an intent that the domain's destroyer closed (R9)
 
 
 # ---- The domains ---------------------------------------------------------------------------------
@@ -156,6 +71,9 @@ class Domain(worlds.World):
         self.log = log
         self.things = {name: Thing() for name in (*THINGS, "life")}
         self.initial_devices = None
+        self.script = "/bin/true"
+        with open(self.path("config.json"), encoding="utf-8") as file:
+            self.uuid = json.load(file)["c_info"]["uuid"]
 
     def begin(self):
         self.record_initial_devices()
@@ -165,7 +83,7 @@ class Domain(worlds.World):
     def fill(self, words):
         here = {f"domid:{operations.DOMID}": f"domid:{self.domid}", str(operations.DOMID): str(self.domid),
                 "{look}": LOOK + str(self.domid)}
-        return super().fill([here.get(word, word) for word in words])
+        return super().fill([here.get(word, word).replace("{script}", self.script) for word in words])
 
     def promise(self, text):
         return super().promise(text.replace(f"domain:{operations.DOMID}=", f"domain:{self.domid}="))
@@ -200,7 +118,8 @@ class Domain(worlds.World):
             if row is None:
                 thing.guess = "absent"
             elif row["entry"] == "present":
-                thing.guess = self.what_holds(row["json"]) if name == "disks/hdc" else "present"
+                is_drive = name in ("disks/hdc", stress_xenstore.DRIVE)
+                thing.guess = self.what_holds(row["json"]) if is_drive else "present"
 
     def what_holds(self, disk):
         found = judge.medium_of(disk)
@@ -225,12 +144,15 @@ class Stress:
         self.domains = [Domain(options.bin, self.directory, self.store, domid, self.last) for domid in DOMIDS]
         self.log = open(options.log, "w", encoding="utf-8") if options.log else None
         self.lock = threading.Lock()    # what is known and counted
-        self.quiet = threading.Lock()   # held by the observer, and by the worker that begins or signals a process
+        self.quiet = threading.Lock()   # held by the observer, and by what begins, signals or answers a process
         self.over = threading.Event()
         self.violation = None
         self.begun = time.monotonic()
         self.mean = collections.defaultdict(lambda: 0.5)    # seconds, by kind
-        self.outcomes = {kind.name: collections.Counter() for kind in KINDS}
+        has_xenstore = options.quiet_xen and xenstored.Daemon.programs()
+        self.kinds = KINDS + (XENSTORE_KINDS if has_xenstore else ())
+        self.host = stress_xenstore.Host(options, self.quiet, self.domains, self.directory) if has_xenstore else None
+        self.outcomes = {kind.name: collections.Counter() for kind in self.kinds}
         self.fates = collections.Counter()
         self.codes = collections.Counter()
         self.possible = list(FATES)     # of the fates, in this build
@@ -241,6 +163,12 @@ class Stress:
 
     def begin(self):
         first = self.domains[0]
+        if self.host:
+            os.environ |= self.host.environment
+            for domain in self.domains:
+                domain.script = self.host.script
+        else:
+            print("no xenstored: there are no things of it")
         first.must(first.xlstore("init"))
         if commands.run(first.argv("xlstore", ["recover"]), XLSTORE_STOP_AT="nowhere").status == 0:
             self.possible = [name for name in FATES if STOPS_ITSELF not in FATES[name][1]]
@@ -260,6 +188,8 @@ class Stress:
         if self.log:
             self.log.close()
         commands.end_processes(self.directory)
+        if self.host:
+            self.host.end()
         if not self.options.keep:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -293,9 +223,9 @@ class Stress:
         self.over.set()
 
     def choose_kind(self, chance, domain):
-        fitting = [kind for kind in KINDS if domain.fits(kind)]
+        fitting = [kind for kind in self.kinds if domain.fits(kind)]
         if not fitting or chance.random() < 0.03:
-            return chance.choice(KINDS)     # in the way of others, or refused
+            return chance.choice(self.kinds)     # in the way of others, or refused
         return chance.choices(fitting, [kind.weight * (1 if self.outcomes[kind.name]["done"] else 4)
                                         for kind in fitting])[0]
 
@@ -493,11 +423,28 @@ class Stress:
                 found += judge.judge_settled(rows, seen)
             with self.lock:
                 promises = [p for thing in domain.things.values() for p in thing.promises]
-            for promise in promises:
-                breach = judge.judge_promise(domain.promise(promise), tables, rows, seen, mine)
+            nodes = self.host.look(domain.domid) if self.host else {}
+            found += judge_xenstore.judge(rows, nodes, domain.domid)
+            if settled and rows and self.host:
+                found += judge_xenstore.judge_settled(rows, nodes)
+            for promise in map(domain.promise, promises):
+                if judge_xenstore.is_mine(promise):
+                    breach = judge_xenstore.judge_promise(promise, nodes)
+                else:
+                    breach = judge.judge_promise(promise, tables, rows, seen, mine)
                 if breach:
                     found.append(f"domain {domain.domid}: {breach}")
         return found
+
+    def kill_xenstored(self):
+        """What it held is gone, and no answer that comes of before may be relied on."""
+        with self.quiet:
+            with self.lock:
+                for domain in self.domains:
+                    domain.touch(stress_xenstore.THINGS)
+                    for thing in stress_xenstore.THINGS:
+                        domain.things[thing].guess = None
+            self.host.restart()
 
     def observe(self):
         begun = time.monotonic()
@@ -521,6 +468,8 @@ class Stress:
         try:
             while not self.over.wait(1.0):
                 self.observe()
+                if self.host and self.host.is_due():
+                    self.kill_xenstored()
                 seconds = time.monotonic() - self.begun
                 if seconds > self.options.seconds and \
                         (not self.missed() or seconds > COVERAGE_TIMES * self.options.seconds):
@@ -538,8 +487,13 @@ class Stress:
         _, others = judge.processes_at_rest(self.directory)
         if others:
             raise Violation(f"these outlive those that made them: {list(others.values())}")
-        first.must(first.note(commands.run(first.argv("xlfsck", ["-p"]))), (0, 1), "xlfsck -p with no other at work")
-        first.must(first.note(commands.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n after xlfsck -p")
+        if self.host:
+            living = {row["domid"] for row in judge.read_tables(self.store)["domain"] if row["state"] != "destroyed"}
+            self.host.forget(set(DOMIDS) - living)
+        # What is left of a removal in xenstore is taken out with -y alone.
+        flag = "-y" if self.host else "-p"
+        first.must(first.note(commands.run(first.argv("xlfsck", [flag]))), (0, 1), f"xlfsck {flag} with no other at work")
+        first.must(first.note(commands.run(first.argv("xlfsck", ["-n"]))), (0,), f"xlfsck -n after xlfsck {flag}")
         found = self.breaches(settled=True)
         if found:
             self.keep_copy()
@@ -550,6 +504,8 @@ class Stress:
         qemus, others = judge.processes_at_rest(self.directory)
         if qemus or others:
             raise Violation(f"after all domains were destroyed these run: {[*qemus.values(), *others.values()]}")
+        if self.host:
+            self.host.forget(DOMIDS)
         first.must(first.note(commands.run(first.argv("xlfsck", ["-n"]))), (0,), "xlfsck -n at the end")
 
     # Figures.
@@ -566,7 +522,8 @@ class Stress:
         with self.lock:
             return [f"no {name} was {outcome}" for name, count in self.outcomes.items() for outcome in ("done", "killed")
                     if not count[outcome]] + \
-                   [f"no process was {name}" for name in self.possible if name != UNDISTURBED and not self.fates[name]]
+                   [f"no process was {name}" for name in self.possible if name != UNDISTURBED and not self.fates[name]] + \
+                   ["xenstored was not killed"] * bool(self.host and not self.host.kills)
 
     def print_table(self):
         def row(name, count):
@@ -582,6 +539,8 @@ class Stress:
                 print(f"{name:<22}  {self.fates[name]:>6}")
         print(f"{'looks':<22}  {self.looks:>6}  ({self.looked_into} into a QEMU, "
               f"{self.looking / max(self.looks, 1):.2f} s each)")
+        if self.host:
+            print(f"{'xenstored killed':<22}  {self.host.kills:>6}")
         print("refusals and the like:", ", ".join(f"{code} {n}" for code, n in sorted(self.codes.items())) or "none")
         print(f"{100 * self.share():.0f} % done of what the state allowed", flush=True)
 
@@ -620,6 +579,7 @@ def run_stress(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--bin", required=True, help="where xlstore and xlfsck are")
+    parser.add_argument("--quiet-xen", help="the library that stands for Xen; without it there is no xenstore")
     parser.add_argument("--seconds", type=float, default=30, help="of the stress, without its end; default: 30")
     parser.add_argument("--seed", type=int, default=harness.turn(), help="default: the turn")
     parser.add_argument("--workers", type=int, default=8)

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import judge
+import judge_xenstore
 import stress
 from worlds import Violation
 from self_test import Checks
@@ -21,6 +22,14 @@ def ask(domain, pid, execute, **arguments):
 
 
 # Each is given the domain, its QEMU's pid and the whole, and says what has to be reported.
+
+@contextlib.contextmanager
+def node_by_stealth(domain, _, whole):
+    path = f"/libxl/{domain.domid}/device/vif/9"
+    whole.host.daemon.connection.write(path, "")
+    yield f"R1: xenstore has vif/9 of domain {domain.domid} (note), and no entry says so"
+    whole.host.daemon.connection.remove(path)
+
 
 @contextlib.contextmanager
 def device_by_stealth(domain, pid, _):
@@ -105,9 +114,12 @@ def run_all(options):
     whole = stress.Stress(options)
     try:
         whole.begin()
-        for how in (device_by_stealth, chardev_by_stealth, acknowledged_thing_gone, qemu_without_row):
+        in_xenstore = (node_by_stealth,) if whole.host else ()
+        for how in (device_by_stealth, chardev_by_stealth, acknowledged_thing_gone, qemu_without_row, *in_xenstore):
             plant(checks, whole, how)
         whole.stop()
+        broken = judge_xenstore.judge_promise("nodes:vif/0=present", {})
+        checks.check("breach: an acknowledged nic that is gone", bool(broken), broken)
         checks.check("the workers found nothing", whole.violation is None, whole.violation)
         checks.check("the workers were at work", whole.total()["done"] > 0)
         with qemu_without_row(None, None, whole) as text:

@@ -14,15 +14,17 @@ Status 0: no violation; 77: there is no xenstored."""
 import argparse
 import glob
 import os
-import sqlite3
 import shutil
-import socket
-import struct
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import xenstored  # noqa: E402
 
 UUID = "0badcafe-2222-4333-8444-555566667777"
 DOCUMENT = '{"c_info":{"type":"pv","name":"pv","uuid":"%s"},"b_info":{"type.pv":{}}}' % UUID
@@ -32,56 +34,7 @@ PARAMS = "/local/domain/0/backend/qdisk/7/51760/params"
 OWN = "/libxl/7/device/vif/0"
 FRONT = "/local/domain/7/device/vif/0"
 BACK = "/local/domain/0/backend/vif/7/0"
-READ, WRITE, INTRODUCE, ERROR = 2, 11, 8, 16
 KILLED = 99  # killer's own status
-
-
-class Daemon:
-    """The real xenstored, asked with no code of the project's."""
-
-    def __init__(self, directory, library):
-        self.socket = os.path.join(directory, "socket")
-        programs = glob.glob("/usr/lib/xen-*/bin/xenstored")
-        environment = dict(os.environ, LD_PRELOAD=library, XENSTORED_RUNDIR=directory, XENSTORED_PATH=self.socket)
-        self.process = subprocess.Popen(
-            [programs[0], "--no-fork", "--internal-db", f"--pid-file={directory}/pid"], env=environment,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 20
-        while True:
-            try:
-                self.connection = socket.socket(socket.AF_UNIX)
-                self.connection.connect(self.socket)
-                return
-            except OSError:
-                self.connection.close()
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
-
-    def ask(self, kind, payload):
-        self.connection.sendall(struct.pack("=IIII", kind, 1, 0, len(payload)) + payload)
-        header = self.connection.recv(16, socket.MSG_WAITALL)
-        answered, _, _, length = struct.unpack("=IIII", header)
-        value = self.connection.recv(length, socket.MSG_WAITALL) if length else b""
-        return None if answered == ERROR else value
-
-    def read(self, path):
-        return self.ask(READ, path.encode() + b"\0")
-
-    def write(self, path, value):
-        self.ask(WRITE, path.encode() + b"\0" + value.encode())
-
-    def another(self):
-        """A connection of its own, for another thread."""
-        other = Daemon.__new__(Daemon)
-        other.connection = socket.socket(socket.AF_UNIX)
-        other.connection.connect(self.socket)
-        return other
-
-    def end(self):
-        self.connection.close()
-        self.process.kill()
-        self.process.wait()
 
 
 class Driver(threading.Thread):
@@ -89,7 +42,7 @@ class Driver(threading.Thread):
 
     def __init__(self, daemon):
         super().__init__(daemon=True)
-        self.daemon_connection, self.over = daemon.another(), False
+        self.daemon_connection, self.over = daemon.connect(), False
         self.start()
 
     def run(self):
@@ -102,14 +55,15 @@ class Driver(threading.Thread):
     def end(self):
         self.over = True
         self.join()
-        self.daemon_connection.connection.close()
+        self.daemon_connection.close()
 
 
 class World:
     def __init__(self, options, directory):
         self.bin, self.store, self.violations = options.bin, os.path.join(directory, "s"), 0
-        self.daemon = Daemon(directory, options.quiet_xen)
-        self.environment = dict(os.environ, XENSTORED_PATH=self.daemon.socket, ASAN_OPTIONS="detect_leaks=0")
+        self.daemon = xenstored.Daemon(directory, options.quiet_xen)
+        self.xenstore = self.daemon.connection
+        self.environment = dict(os.environ, XENSTORED_PATH=self.daemon.path, ASAN_OPTIONS="detect_leaks=0")
         document = os.path.join(directory, "pv.json")
         with open(document, "w", encoding="utf-8") as file:
             file.write(DOCUMENT)
@@ -123,8 +77,8 @@ class World:
             file.write("medium")
         self.must("init")
         self.must("import", "7", document)
-        self.daemon.write("/local/domain/7/vm", "/vm/" + UUID)
-        self.daemon.ask(INTRODUCE, b"7\0001\0001\0")
+        self.xenstore.write("/local/domain/7/vm", "/vm/" + UUID)
+        self.xenstore.introduce(7)
 
     def run(self, *argv):
         return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
@@ -144,11 +98,11 @@ class World:
         return row[0] if row else None
 
     def nodes(self):
-        return [self.daemon.read(path) is not None for path in (OWN, FRONT, BACK)]
+        return [self.xenstore.read(path) is not None for path in (OWN, FRONT, BACK)]
 
     def closed(self):
-        if self.daemon.read(BACK) is not None:
-            self.daemon.write(BACK + "/state", "6")
+        if self.xenstore.read(BACK) is not None:
+            self.xenstore.write(BACK + "/state", "6")
 
     def start(self, with_nic):
         if not any(self.nodes()) and self.entry() is None:
@@ -188,7 +142,7 @@ class World:
                 self.violation(where, "it is not detached", again)
             return
         if all(nodes):
-            self.daemon.write(BACK + "/hotplug-status", "connected")  # as its script does
+            self.xenstore.write(BACK + "/hotplug-status", "connected")  # as its script does
         fsck = [os.path.join(self.bin, "xlfsck"), "--store", self.store, "-y"]
         first, second = self.run(*fsck), self.run(*fsck)
         if first.returncode not in (0, 1):
@@ -274,10 +228,10 @@ def scripts(world, options):
         if any(world.nodes()) and world.entry() is None:
             world.violation(where, "R1: nodes without an entry")
         scripts_ended(world)
-        if world.daemon.read(BACK + "/state") in (b"1", b"5"):
+        if world.xenstore.read(BACK + "/state") in (b"1", b"5"):
             time.sleep(0.1)  # the driver's turn
         recover(world, where)
-        if world.entry() == "present" and world.daemon.read(BACK + "/hotplug-status") != b"connected":
+        if world.entry() == "present" and world.xenstore.read(BACK + "/hotplug-status") != b"connected":
             world.violation(where, "its script has not run")
         if any(world.nodes()) != (world.entry() not in (None, "stale")):
             world.violation(where, "entry and nodes do not agree")
@@ -299,7 +253,7 @@ def media(world, options):
 
     def judge(where):
         recover(world, where)
-        params = world.daemon.read(PARAMS).decode()
+        params = world.xenstore.read(PARAMS).decode()
         if params != ("aio:" + path() if path() else ""):
             world.violation(where, f"the entry names {path()}, and xenstore {params}")
 
@@ -314,7 +268,7 @@ def main():
     parser.add_argument("--share", default="1/1", help="K/N: each Nth stop from the Kth on")
     options = parser.parse_args()
     options.first, options.step = (int(number) for number in options.share.split("/"))
-    if not glob.glob("/usr/lib/xen-*/bin/xenstored"):
+    if not xenstored.Daemon.programs():
         sys.exit(77)
     directory = tempfile.mkdtemp(prefix="xlxs-")
     world = None
@@ -327,7 +281,7 @@ def main():
         media(world, options)
     finally:
         if world:
-            world.daemon.end()
+            world.daemon.kill()
         shutil.rmtree(directory, ignore_errors=True)
     sys.exit(1 if world.violations else 0)
 
