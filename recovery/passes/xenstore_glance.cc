@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//   1. The directories of each kind of device are listed, libxl's own and those of the back ends: a
-//      name is proof that a node is there, and many names come in one message.
-//   2. Of libxl's nodes the few values are read that tell which back end and front end belong to
+//   1. Which kinds of device there are: libxl's for the domain, and the back ends of the host.
+//   2. The directories of those kinds are listed, libxl's own and those of the back ends: a name is
+//      proof that a node is there, and many names come in one message.
+//   3. Of libxl's nodes the few values are read that tell which back end and front end belong to
 //      them.
-//   3. Those of driver domains that were named so are listed, too.
-//   4. What stands beside them is read: is the front end there, is the back end online, has its
+//   4. Those of driver domains that were named so are listed, too.
+//   5. What stands beside them is read: is the front end there, is the back end online, has its
 //      script run, which ports are used.
 // The requests of a step go out together. The daemon answers in order, so that a domain costs as
 // many turns as there are steps, however many devices it has.
@@ -23,6 +24,8 @@ namespace {
 using xenstore::Client;
 using xenstore::Tree;
 
+constexpr const char* kBackEnds = "/local/domain/0/backend";
+
 class Glance {
 public:
     Glance(Client& client, std::int64_t domid, bool with_media, Deadline until)
@@ -31,7 +34,12 @@ public:
 
     Task<Result<Tree>> run()
     {
-        auto listed = co_await list(directories());
+        std::vector<std::string> kinds;
+        kinds.push_back(notes());
+        kinds.emplace_back(kBackEnds);
+        auto listed = co_await list(std::move(kinds));
+        if (!listed) co_return std::move(listed).error();
+        listed = co_await list(directories());
         if (!listed) co_return std::move(listed).error();
         auto noted = co_await read(in_notes());
         if (!noted) co_return std::move(noted).error();
@@ -48,20 +56,29 @@ public:
     }
 
 private:
+    [[nodiscard]] std::string notes() const
+    {
+        return "/libxl/" + std::to_string(domid_) + "/device";
+    }
     [[nodiscard]] std::string list_of_pci() const
     {
-        return "/local/domain/0/backend/pci/" + std::to_string(domid_) + "/0";
+        return std::string(kBackEnds) + "/pci/" + std::to_string(domid_) + "/0";
     }
 
+    // Of the kinds that are there.
     [[nodiscard]] std::vector<std::string> directories() const
     {
-        const std::string number = std::to_string(domid_);
-        std::vector<std::string> all = {list_of_pci()};
+        const std::string of_domain = "/" + std::to_string(domid_);
+        std::vector<std::string> all;
         for (const auto& kind : xenstore::device_kinds()) {
-            all.push_back("/libxl/" + number + "/device/" + std::string(kind.front));
+            if (auto noted = notes() + "/" + std::string(kind.front); tree_.contains(noted))
+                all.push_back(std::move(noted));
             for (const auto back : kind.backs)
-                all.push_back("/local/domain/0/backend/" + std::string(back) + "/" + number);
+                if (const auto of_kind = std::string(kBackEnds) + "/" + std::string(back);
+                    tree_.contains(of_kind))
+                    all.push_back(of_kind + of_domain);
         }
+        if (tree_.contains(std::string(kBackEnds) + "/pci")) all.push_back(list_of_pci());
         return all;
     }
 
