@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 // What an entry costs: one attach of a nic to xenstore (connection, looks, the entry's commit, the
-// transaction) beside the bare transaction of the same nodes over an open connection.
+// transaction) beside the bare transaction of the same nodes over an open connection. And how that,
+// and a detach, grow with what the domain has: among 1, 32 and 1000 other things of xenstore's.
 // XENSTORED_PATH has to name a xenstored that may be written to as one likes; domain 7 below it is
 // made and taken away.
 //
 //   xenstore_attach [ROUNDS]
 //
-// Prints the medians in microseconds and their ratio; the ratio counts, single figures do not.
+// Prints the medians in microseconds and their ratios; the ratios count, single figures do not.
 #include <stdlib.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -61,43 +64,106 @@ double median(std::vector<double> times)
     return times[times.size() / 2];
 }
 
+class Bench {
+public:
+    Bench(const std::string& directory, int rounds) : rounds_(rounds)
+    {
+        must(Store::init(directory + "/s"));
+        StoreOptions options;
+        options.directory = directory + "/s";
+        store_ = must(Store::open(options));
+        const std::string document = R"({"c_info":{"type":"pv","name":"bench","uuid":")" +
+                                     std::string(kUuid) +
+                                     R"(","run_hotplug_scripts":"False"},"b_info":{"type.pv":{}}})";
+        domain_ = must(run(import_domain(*store_, 7, document, "bench", soon())));
+        client_.emplace(must(
+            run(xenstore::Client::connect(store_->loop(), xenstore::socket_path(), soon()))));
+        const std::string vm = "/vm/" + std::string(kUuid);
+        must(run(client_->write("/local/domain/7/vm", vm, 0, soon())));
+    }
+    Bench(const Bench&) = delete;
+    Bench& operator=(const Bench&) = delete;
+    ~Bench()
+    {
+        for (const char* node : {"/local/domain/7", "/libxl/7", "/local/domain/0/backend/vtpm/7"})
+            (void)run(client_->remove(node, 0, soon()));
+    }
+
+    /// Until the domain has so many other things.
+    void fill(int things)
+    {
+        for (; things_ < things; ++things_) {
+            const std::string tpm = R"({"devid":)" + std::to_string(things_) + "}";
+            (void)must(run(attach(*store_, domain_, "vtpms", tpm, soon())));
+        }
+    }
+
+    struct Times {
+        double attach;
+        double detach;
+    };
+    Times of_a_nic()
+    {
+        const std::string state = "/local/domain/0/backend/vif/7/0/state";
+        std::vector<double> attached;
+        std::vector<double> detached;
+        for (int i = 0; i < rounds_; ++i) {
+            attached.push_back(microseconds(
+                [&] { (void)must(run(attach(*store_, domain_, "nics", kNic, soon()))); }));
+            must(run(client_->write(state, "6", 0, soon())));
+            detached.push_back(microseconds([&] {
+                (void)must(run(detach(*store_, domain_, ThingName{"nics", "0"}, soon())));
+            }));
+        }
+        return {median(attached), median(detached)};
+    }
+    double of_the_bare_transaction()
+    {
+        const auto device = must(xenstore_device("nics", kNic, XenstoreHost()));
+        const auto paths = xenstore::device_paths(7, device);
+        std::vector<double> bare;
+        for (int i = 0; i < rounds_; ++i) {
+            bare.push_back(microseconds([&] {
+                const auto in = must(run(client_->begin(soon())));
+                (void)must(run(client_->ask(xenstore::requests_to_add(7, device, in), soon())));
+                if (!must(run(client_->commit(in, soon()))))
+                    throw std::runtime_error("another client is at work");
+            }));
+            (void)must(run(client_->ask(xenstore::requests_to_remove(paths, 0), soon())));
+        }
+        return median(bare);
+    }
+
+private:
+    template <class T>
+    T run(Task<T> task)
+    {
+        return store_->loop().wait_for(std::move(task));
+    }
+
+    int rounds_;
+    int things_ = 0;
+    std::unique_ptr<Store> store_;
+    DomainRow domain_;
+    std::optional<xenstore::Client> client_;
+};
+
 void measure(const std::string& directory, int rounds)
 {
-    must(Store::init(directory + "/s"));
-    StoreOptions options;
-    options.directory = directory + "/s";
-    const auto store = must(Store::open(options));
-    Loop& loop = store->loop();
-    const std::string document = R"({"c_info":{"type":"pv","name":"bench","uuid":")" +
-                                 std::string(kUuid) + R"(","run_hotplug_scripts":"False"},"b_info":{"type.pv":{}}})";
-    const auto domain = must(loop.wait_for(import_domain(*store, 7, document, "bench", soon())));
-    auto client =
-        must(loop.wait_for(xenstore::Client::connect(loop, xenstore::socket_path(), soon())));
-    const std::string vm = "/vm/" + std::string(kUuid);
-    must(loop.wait_for(client.write("/local/domain/7/vm", vm, 0, soon())));
-    const auto device = must(xenstore_device("nics", kNic, XenstoreHost()));
-    const auto paths = xenstore::device_paths(7, device);
-    const std::string state = paths.back + "/state";
-
-    std::vector<double> bare;
-    std::vector<double> whole;
-    for (int i = 0; i < rounds; ++i) {
-        bare.push_back(microseconds([&] {
-            const auto in = must(loop.wait_for(client.begin(soon())));
-            (void)must(loop.wait_for(client.ask(xenstore::requests_to_add(7, device, in), soon())));
-            if (!must(loop.wait_for(client.commit(in, soon()))))
-                throw std::runtime_error("another client is at work");
-        }));
-        (void)must(loop.wait_for(client.ask(xenstore::requests_to_remove(paths, 0), soon())));
-        whole.push_back(microseconds(
-            [&] { (void)must(loop.wait_for(attach(*store, domain, "nics", kNic, soon()))); }));
-        must(loop.wait_for(client.write(state, "6", 0, soon())));
-        (void)must(loop.wait_for(detach(*store, domain, ThingName{"nics", "0"}, soon())));
+    Bench bench(directory, rounds);
+    const double bare = bench.of_the_bare_transaction();
+    const auto alone = bench.of_a_nic();
+    std::printf("bare transaction %.0f us, attach %.0f us: %.2f times\n", bare, alone.attach,
+                alone.attach / bare);
+    std::optional<Bench::Times> first;
+    for (const int things : {1, 32, 1000}) {
+        bench.fill(things);
+        const auto times = bench.of_a_nic();
+        if (!first) first = times;
+        std::printf("among %4d things: attach %.0f us, %.2f times; detach %.0f us, %.2f times\n",
+                    things, times.attach, times.attach / first->attach, times.detach,
+                    times.detach / first->detach);
     }
-    for (const char* node : {"/local/domain/7", "/libxl/7"})
-        must(loop.wait_for(client.remove(node, 0, soon())));
-    std::printf("bare transaction %.0f us, attach %.0f us: %.2f times\n", median(bare),
-                median(whole), median(whole) / median(bare));
 }
 
 }  // namespace
