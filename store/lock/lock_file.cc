@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A lock is prepared (the file opened anew, so that its description is this lock's own) and then
-// tried, as often as it takes: F_OFD_SETLK never waits. A slot is a line of text of fixed length,
+// A lock is prepared (with a description that is this lock's own: a kept one, or the file is opened
+// anew) and then tried, as often as it takes: F_OFD_SETLK never waits. A slot is a line of text of fixed length,
 // written and read with one pwrite or pread and without a lock, so that a reader may see a torn
 // one: what does not parse is no claim.
 #include "store/lock/lock_file.hpp"
@@ -53,10 +53,29 @@ std::string describe(const Claim& claim)
            ", since " + clock.data() + ")";
 }
 
+ForkClosedFd IdleDescriptions::take()
+{
+    const std::lock_guard lock(mutex_);
+    for (auto& kept : kept_)
+        if (kept) return std::move(kept);
+    return {};
+}
+
+void IdleDescriptions::put(ForkClosedFd fd)
+{
+    const std::lock_guard lock(mutex_);
+    for (auto& kept : kept_) {
+        if (kept) continue;
+        kept = std::move(fd);
+        return;
+    }
+}
+
 ByteLock& ByteLock::operator=(ByteLock&& other) noexcept
 {
     if (this != &other) {
         release();
+        idle_ = std::move(other.idle_);
         fd_ = std::move(other.fd_);
         byte_ = other.byte_;
         count_ = other.count_;
@@ -70,10 +89,10 @@ void ByteLock::release() noexcept
     if (!fd_) return;
     // Unlocked by name, not only closed: a descriptor that leaked into another process would keep
     // the lock alive.
-    if (taken_) {
-        auto range = lock_range(F_UNLCK, byte_, count_);
-        fcntl(fd_.get(), F_OFD_SETLK, &range);
-    }
+    auto range = lock_range(F_UNLCK, byte_, count_);
+    const bool free = !taken_ || fcntl(fd_.get(), F_OFD_SETLK, &range) == 0;
+    taken_ = false;
+    if (free && idle_) idle_->put(std::move(fd_));
     fd_.reset();
 }
 
@@ -141,9 +160,12 @@ Result<ForkClosedFd> LockFile::open_description(int access) const
 
 Result<ByteLock> LockFile::prepare(std::int64_t byte, LockMode mode, std::int64_t count) const
 {
-    auto fd = open_description(mode == LockMode::exclusive ? O_RDWR : O_RDONLY);
+    const bool exclusive = mode == LockMode::exclusive;
+    if (exclusive && idle_)
+        if (auto kept = idle_->take()) return ByteLock(std::move(kept), byte, count, idle_);
+    auto fd = open_description(exclusive ? O_RDWR : O_RDONLY);
     if (!fd) return std::move(fd).error();
-    return ByteLock(*std::move(fd), byte, count);
+    return ByteLock(*std::move(fd), byte, count, exclusive ? idle_ : nullptr);
 }
 
 Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const

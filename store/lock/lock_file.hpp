@@ -5,13 +5,20 @@
 // unlinked, so there is no race over which inode is meant; that they were not replaced under us is
 // checked at each hold (R17).
 //
+// Of a file whose releases wake no waiter, a description that is given back is kept for the next
+// lock, unlocked: to open the file costs more than to lock it. In a forked child it is closed as
+// any other.
+//
 // A holder writes who it is into its slot of the file (pwrite, no commit): the kernel does not name
 // the holder of such a lock to those who find it taken. A slot is a claim, as of when it was
 // written; only the lock is the truth. A slot also has room for a number, its generation.
 #ifndef XLSTORE_STORE_LOCK_LOCK_FILE_HPP_
 #define XLSTORE_STORE_LOCK_LOCK_FILE_HPP_
 
+#include <array>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,8 +43,22 @@ struct Claim {
 
 enum class LockMode { shared, exclusive };
 
-/// One hold of one byte or of a range, or the attempt at one. Released when it is destroyed:
-/// unlocked, then closed; in a forked child it has been closed by then and is left alone.
+/// Descriptions that hold nothing. Any thread may use them: a lock may be released by another than
+/// the one that took it.
+class IdleDescriptions {
+public:
+    /// None: open one.
+    ForkClosedFd take();
+    /// Closes it when there are enough. REQUIRES that it is open for writing and holds no lock.
+    void put(ForkClosedFd fd);
+
+private:
+    std::mutex mutex_;
+    std::array<ForkClosedFd, 2> kept_;  // an operation has a fast lock and the writer lock
+};
+
+/// One hold of one byte or of a range, or the attempt at one. Released when it is destroyed; in a
+/// forked child it has been closed by then and is left alone.
 class ByteLock {
 public:
     ByteLock(ByteLock&&) noexcept = default;
@@ -46,7 +67,8 @@ public:
     ByteLock& operator=(const ByteLock&) = delete;
     ~ByteLock() { release(); }
 
-    /// Unlocks and closes; wakes those who wait for this file's locks.
+    /// Unlocks, and closes or keeps the description; a close wakes those who wait for this file's
+    /// locks.
     void release() noexcept;
     /// False before it was taken, after release, and in a forked child.
     [[nodiscard]] bool held() const noexcept { return taken_ && static_cast<bool>(fd_); }
@@ -55,9 +77,12 @@ public:
 
 private:
     friend class LockFile;
-    ByteLock(ForkClosedFd fd, std::int64_t byte, std::int64_t count)
-        : fd_(std::move(fd)), byte_(byte), count_(count)
+    /// `idle`: where its description goes; null: it is closed.
+    ByteLock(ForkClosedFd fd, std::int64_t byte, std::int64_t count,
+             std::shared_ptr<IdleDescriptions> idle)
+        : idle_(std::move(idle)), fd_(std::move(fd)), byte_(byte), count_(count)
     {}
+    std::shared_ptr<IdleDescriptions> idle_;
     ForkClosedFd fd_;
     std::int64_t byte_;
     std::int64_t count_;
@@ -74,6 +99,8 @@ public:
     /// root) does not open it: a lock that a reader takes keeps the owner from its own. Error store
     /// when it is missing, a symlink or not a regular file.
     static Result<LockFile> open(const std::string& path, bool writing);
+    /// From now on descriptions are kept. For a file of which no process waits for a close.
+    void keep_descriptions() { idle_ = std::make_shared<IdleDescriptions>(); }
     /// False: this process looks at it from outside. Then nothing can be locked, no claim be read,
     /// and is_locked() asks the kernel's list.
     [[nodiscard]] bool may_lock() const noexcept { return static_cast<bool>(claims_); }
@@ -126,6 +153,7 @@ private:
     FileIdentity identity_;
     std::int64_t born_ns_;
     ForkClosedFd claims_;  // for reading and writing slots; never holds a lock
+    std::shared_ptr<IdleDescriptions> idle_;
 };
 
 }  // namespace xlstore

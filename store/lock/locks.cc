@@ -213,6 +213,7 @@ Result<Locks> Locks::open(const std::string& directory, bool writing)
     if (!locks) return std::move(locks).error();
     auto slow = LockFile::open(StorePaths(directory).slow_locks(), writing);
     if (!slow) return std::move(slow).error();
+    locks->keep_descriptions();  // not of `slow`: to close that one wakes those who wait
     return Locks(*std::move(locks), *std::move(slow), writing);
 }
 

@@ -13,6 +13,7 @@
 #include <array>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 
 #include "store/base/clock.hpp"
 #include "tests/support/holder.hpp"
@@ -184,6 +185,53 @@ TEST_F(LockFileTest, LetsGoThoughADescriptorLeaked)
     EXPECT_TRUE(*file.try_lock(5)) << "the child keeps it";
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
+}
+
+int descriptors_here()
+{
+    return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                                          std::filesystem::directory_iterator()));
+}
+
+// A description that is kept is as good as a new one: it holds nothing, is one hold's at a time, and
+// is no child's.
+TEST_F(LockFileTest, KeptDescriptionsHoldNothing)
+{
+    LockFile file = open();
+    file.keep_descriptions();
+    const int before = descriptors_here();
+    for (int i = 0; i < 10; ++i) {
+        const auto first = file.try_lock(5);
+        const auto second = file.try_lock(6);
+        const auto third = file.try_lock(7);
+        ASSERT_TRUE(first && *first && second && *second && third && *third);
+        EXPECT_FALSE(*file.try_lock(5));
+        EXPECT_FALSE(*file.try_lock(6));
+        EXPECT_FALSE(*open().try_lock(7));
+    }
+    EXPECT_EQ(descriptors_here(), before + 2) << "no more than an operation needs at once";
+    for (const int byte : {5, 6, 7})
+        EXPECT_FALSE(*file.is_locked(byte));
+    // It is open from before the fork.
+    auto lock = *std::move(*file.try_lock(5));
+    const Holder child([&lock] { return !lock.held(); });
+    lock.release();
+    EXPECT_TRUE(*open().try_lock(5)) << "the child keeps it";
+}
+
+// R17: also of a description that was opened before.
+TEST_F(LockFileTest, KeptDescriptionOfAReplacedFileIsLost)
+{
+    LockFile file = open();
+    file.keep_descriptions();
+    ASSERT_TRUE(*file.try_lock(5));
+    for (const bool another : {false, true}) {
+        if (!another) std::filesystem::rename(path_, path_ + ".away");
+        if (another) LockFile::create(path_, 0600);
+        const auto lock = file.try_lock(5);
+        ASSERT_FALSE(lock);
+        EXPECT_EQ(lock.error().code, Errc::lost);
+    }
 }
 
 // R17.
