@@ -216,6 +216,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     store->locks_.emplace(*std::move(locks));
     store->db_ = std::move(source.connection);
     try {
+        if (writing && store->db_) store->db_->survive(kind->durability);
         if (!store->db_)
             store->db_ = while_busy(until, [&] {
                 return std::make_unique<Db>(source.path, writing ? mode : source.looking_mode,

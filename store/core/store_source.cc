@@ -3,13 +3,16 @@
 // log of another state beside the database is put aside or omitted; a private copy is made where
 // SQLite would have to make a file; then kind, version and place are read through a connection that
 // writes nothing. Only a database of xlstore's own, of a version that this release knows, in its
-// own place, is opened to be written to. Who only looks goes on with the connection of that look.
+// own place, is opened to be written to. The connection of that look is gone on with by those who only
+// look, and by those who write where the file itself says that it is a store of this version: then
+// nothing is set in it either.
 #include "store/core/store_source.hpp"
 
 #include <sqlite3.h>
 
 #include "store/core/store_files.hpp"
 #include "store/core/upgrade.hpp"
+#include "store/database/file_header.hpp"
 #include "store/database/log_flaw.hpp"
 #include "store/database/tables.hpp"
 #include "store/lock/foreign_lock.hpp"
@@ -30,6 +33,16 @@ Error unusable(const std::string& database, const DbError& why)
 }
 
 namespace {
+
+// A connection that may write would play back a journal that lies beside the file.
+bool is_store_of_this_version(const std::string& database)
+{
+    if (file_identity(database + "-journal")) return false;
+    const auto header = read_file_header(database);
+    return header && header->mode == FileHeader::Mode::log &&
+           header->application_id == schema::kApplicationId &&
+           header->user_version == schema::newest_version();
+}
 
 // Reads only. A file that is no store of ours is refused before anything is set in it. `source`:
 // the database, or a private copy of it. `connection`: what it was looked at through.
@@ -89,9 +102,11 @@ Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
         !(file_identity(database + "-wal") && file_identity(database + "-shm")))
         if (auto ok = read_a_copy(); !ok) return ok.error();
     identity = file_identity(database);
-    auto kind = check_database(database, path, looking_mode, seen, here, until, connection);
+    const bool ours = writes() && !reconcile_ && is_store_of_this_version(database);
+    auto kind = check_database(database, path, ours ? Db::Mode::read_write : looking_mode, seen,
+                               here, until, connection);
     if (!kind) return kind;
-    if (writes()) connection.reset();
+    if (writes() && !ours) connection.reset();
     // The log is read for it where the numbers say that there is a reason (R17), or cannot say.
     const bool may_lack =
         kind->displaced ? kind->displaced->why == Displaced::Why::older : kind->is_older();

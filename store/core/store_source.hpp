@@ -56,7 +56,7 @@ public:
     std::string database;
     std::string path;  ///< of what is opened
     std::unique_ptr<PrivateCopy> copy;
-    std::unique_ptr<Db> connection;        ///< for those who look; null: open `path`
+    std::unique_ptr<Db> connection;        ///< to go on with; null: open `path`
     std::optional<FileIdentity> identity;  ///< of `database`, from before `connection` was made
     Db::Mode looking_mode;
     std::optional<Displaced> displaced;  ///< for those who look

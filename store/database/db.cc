@@ -197,10 +197,7 @@ void Db::configure(Mode mode, Durability durability)
     // would fail before the look at a damaged one.
     execute("PRAGMA temp_store = MEMORY");
     execute("PRAGMA wal_autocheckpoint = 0");  // only under the writer lock, see Db::checkpoint
-    // NORMAL: a commit survives a killed process; a power cut may take the last ones, together with
-    // every QEMU they spoke of. FULL: survives the power cut as well.
-    const bool synced = durability == Durability::power && !XLSTORE_MUTATION("fsync");
-    execute(synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+    survive(durability);
     sqlite3_wal_hook(
         db_,
         [](void* self, sqlite3*, const char*, int frames) {
@@ -208,6 +205,14 @@ void Db::configure(Mode mode, Durability durability)
             return SQLITE_OK;
         },
         this);
+}
+
+// NORMAL: a commit survives a killed process; a power cut may take the last ones, together with
+// every QEMU they spoke of. FULL: survives the power cut as well.
+void Db::survive(Durability durability)
+{
+    const bool synced = durability == Durability::power && !XLSTORE_MUTATION("fsync");
+    execute(synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
 }
 
 namespace {

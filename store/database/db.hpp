@@ -151,6 +151,9 @@ public:
     /// the I/O error. REQUIRES the writer lock.
     void require_reserve();
 
+    /// What the next commits of a connection that writes survive.
+    void survive(Durability durability);
+
     /// What messages call it: a private copy is shown as the database that it was made of.
     void call_it(std::string path) { path_ = std::move(path); }
     [[nodiscard]] const std::string& called() const noexcept { return path_; }

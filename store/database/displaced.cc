@@ -7,17 +7,15 @@
 // SQLite may delete that log.
 #include "store/database/displaced.hpp"
 
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <thread>
-#include <vector>
 
 #include "store/base/dated_path.hpp"
+#include "store/database/file_header.hpp"
 #include "store/database/original.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
@@ -28,10 +26,6 @@
 namespace xlstore {
 
 namespace {
-
-// Of the header of an SQLite file: 1 with a rollback journal, 2 with a log.
-constexpr int kWriteVersionAt = 18;
-constexpr unsigned char kWithALog = 2;
 
 std::optional<Displaced> not_here(const Place& written, const Place& here)
 {
@@ -125,18 +119,9 @@ std::optional<Displaced> beside_a_log(const std::string& database)
 {
     struct stat log {};
     if (lstat((database + "-wal").c_str(), &log) != 0 || log.st_size == 0) return std::nullopt;
-    // As SQLite names a file: followed by two NULs.
-    const std::string name = database + std::string(4, '\0');
-    auto* vfs = sqlite3_vfs_find(nullptr);
-    std::vector<char> memory(static_cast<std::size_t>(vfs->szOsFile));
-    auto* file = reinterpret_cast<sqlite3_file*>(memory.data());
-    std::array<unsigned char, 2> versions{kWithALog, kWithALog};
-    if (vfs->xOpen(vfs, name.c_str(), file, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READONLY, nullptr) ==
-            SQLITE_OK &&
-        file->pMethods->xRead(file, versions.data(), versions.size(), kWriteVersionAt) != SQLITE_OK)
-        versions.fill(kWithALog);  // what cannot be read is not looked at here
-    if (file->pMethods) file->pMethods->xClose(file);
-    if (versions[0] != 1 || versions[1] != 1) return std::nullopt;
+    const auto header = read_file_header(database);
+    // What cannot be read is not looked at here.
+    if (!header || header->mode != FileHeader::Mode::journal) return std::nullopt;
     return Displaced{Displaced::Why::beside_a_log,
                      "its database came out of a backup, and the log of another state lies beside "
                      "it",
