@@ -6,106 +6,19 @@
 // figures do not count. Bars: ratio 1.15, cpu_ratio 1.35, schema_cpu_ratio 2.
 #include <benchmark/benchmark.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <cstdlib>
-#include <ctime>
-#include <filesystem>
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "store/core/domain.hpp"
-#include "store/core/journal.hpp"
-#include "store/core/store.hpp"
 #include "store/database/write_permit.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "tests/bench/two_commits.hpp"
 
 namespace {
 
 using namespace xlstore;
-
-constexpr const char* kUuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01";
-
-std::string disk(std::int64_t i)
-{
-    return R"({"pdev_path":"/srv/xen/disk)" + std::to_string(i) + R"(.img","vdev":"d)" +
-           std::to_string(i) + R"(","format":"raw","removable":1,"is_cdrom":1})";
-}
-
-std::string document(std::int64_t things)
-{
-    std::string text = R"({"c_info":{"type":"hvm","name":"bench","uuid":")" + std::string(kUuid) +
-                       R"("},"b_info":{"type.hvm":{}},"disks":[)";
-    for (std::int64_t i = 0; i < things; ++i)
-        text += (i ? "," : "") + disk(i);
-    return text + "]}";
-}
-
-/// A store with one imported domain of so many disks.
-class Fixture {
-public:
-    explicit Fixture(std::int64_t things)
-    {
-        std::string name =
-            (std::filesystem::temp_directory_path() / "xlstore-bench-XXXXXX").string();
-        if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
-        directory_ = name;
-        if (auto made = Store::init(directory_ + "/s"); !made)
-            throw std::runtime_error(made.error().message);
-        StoreOptions options;
-        options.directory = directory_ + "/s";
-        auto opened = Store::open(options);
-        if (!opened) throw std::runtime_error(opened.error().message);
-        store = *std::move(opened);
-        auto imported =
-            store->loop().wait_for(import_domain(*store, 1, document(things), "bench", soon()));
-        if (!imported) throw std::runtime_error(imported.error().message);
-        domain = *imported;
-    }
-    Fixture(const Fixture&) = delete;
-    Fixture& operator=(const Fixture&) = delete;
-    ~Fixture()
-    {
-        store.reset();
-        std::filesystem::remove_all(directory_);
-    }
-    static Deadline soon() { return Clock::now() + std::chrono::seconds(30); }
-    [[nodiscard]] std::string database() const { return directory_ + "/s/store.db"; }
-
-    std::unique_ptr<Store> store;
-    DomainRow domain;
-
-private:
-    std::string directory_;
-};
-
-Draft change(const Fixture& fixture, std::int64_t key)
-{
-    const auto entry = read_thing(fixture.store->db(), fixture.domain.id,
-                                  ThingName{"disks", "d" + std::to_string(key)});
-    Draft draft{Verb::change, entry->name, entry->json, entry->json, entry->json, {}};
-    draft.plan.steps.push_back(Step{{"eject", R"({"id":"ide-5632"})"}, std::nullopt, {}, {}});
-    draft.plan.probe.drive = DriveProbe{"ide-5632", "raw:/srv/xen/a.iso", "raw:/srv/xen/b.iso", {}, {}};
-    return draft;
-}
-
-Task<bool> one_operation(Fixture& fixture, Draft draft)
-{
-    Journal journal(*fixture.store);
-    const auto until = Fixture::soon();
-    auto hold = co_await fixture.store->slow_lock(fixture.domain.id, "bench", "bench", until);
-    if (!hold) co_return false;
-    std::vector<Draft> drafts;
-    drafts.push_back(std::move(draft));
-    auto intents = co_await journal.open(*hold, std::move(drafts), "/run/qmp", until);
-    if (!intents) co_return false;
-    auto settled =
-        co_await journal.settle(*hold, *intents, Image::after, "QEMU acknowledged", until);
-    co_return settled.has_value();
-}
+using namespace xlstore::bench;
 
 /// Statements by hand: prepared once, no locks but SQLite's own.
 class Statements {
@@ -187,31 +100,6 @@ Statements two_small(const std::string& path)
                  "BEGIN IMMEDIATE", "UPDATE one SET n = n + 1 WHERE id = 1", "COMMIT"});
 }
 
-/// Time that has passed, and what this thread has used of it: on a busy machine the second is
-/// steadier.
-struct Moment {
-    std::chrono::duration<double> passed = std::chrono::steady_clock::now().time_since_epoch();
-    std::chrono::duration<double> used = cpu_time();
-
-    static std::chrono::duration<double> cpu_time()
-    {
-        timespec now{};
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-        return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-    }
-};
-
-struct Sum {
-    std::chrono::duration<double> passed{};
-    std::chrono::duration<double> used{};
-
-    void add(const Moment& begun, const Moment& ended)
-    {
-        passed += ended.passed - begun.passed;
-        used += ended.used - begun.used;
-    }
-};
-
 void two_commits(benchmark::State& state)
 {
     Fixture fixture(state.range(0));
@@ -219,9 +107,9 @@ void two_commits(benchmark::State& state)
     const Fixture raw(state.range(0));
     Statements rows = same_rows(raw.database());
     Statements small = two_small(raw.database() + "-small");
-    Sum ours;
-    Sum same;
-    Sum smallest;
+    Times ours;
+    Times same;
+    Times smallest;
     for (auto _ : state) {
         const Moment begun;
         bool done = fixture.store->loop().wait_for(one_operation(fixture, draft));
@@ -239,16 +127,12 @@ void two_commits(benchmark::State& state)
         smallest.add(second, third);
         state.SetIterationTime((first.passed - begun.passed).count());
     }
-    const auto each = [&](const char* name, std::chrono::duration<double> sum) {
-        state.counters[name] =
-            benchmark::Counter(sum.count() * 1e6, benchmark::Counter::kAvgIterations);
-    };
-    each("cpu_us", ours.used);
-    each("rows_cpu_us", same.used);
-    each("small_cpu_us", smallest.used);
-    state.counters["ratio"] = ours.passed / same.passed;
-    state.counters["cpu_ratio"] = ours.used / same.used;
-    state.counters["schema_cpu_ratio"] = same.used / smallest.used;
+    state.counters["cpu_us"] = ours.used();
+    state.counters["rows_cpu_us"] = same.used();
+    state.counters["small_cpu_us"] = smallest.used();
+    state.counters["ratio"] = ours.passed() / same.passed();
+    state.counters["cpu_ratio"] = ours.used() / same.used();
+    state.counters["schema_cpu_ratio"] = same.used() / smallest.used();
 }
 BENCHMARK(two_commits)
     ->Arg(5)
