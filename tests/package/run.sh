@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The Debian packages, built and tried in a fresh Debian 12: installed, used as a newcomer would, upgraded, removed and
+# purged (tests/package/inside.sh). Not a part of tests/run.sh, because it takes an optimized build.
+#
+#   sh tests/package/run.sh [--packages DIR] [--root DIR]
+#
+# --packages DIR   packages that tools/package.sh made there; else they are built
+# --root DIR       where the root is; made by mmdebstrap if it is not there, and kept. Default: a temporary one.
+#
+# Needs root, mmdebstrap and Debian's archive. Processes and mounts are in namespaces of their own and end with it.
+# Exit status: 0 all held, and lintian has nothing to say; 77 it cannot be tried here.
+set -eu
+tree=$(cd "$(dirname "$0")/../.." && pwd)
+packages=
+root=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --packages) packages=$(cd "$2" && pwd) && shift 2 ;;
+    --root) root=$2 && shift 2 ;;
+    *) echo "usage: sh tests/package/run.sh [--packages DIR] [--root DIR]" >&2 && exit 2 ;;
+    esac
+done
+if [ "$(id -u)" -ne 0 ] || ! command -v mmdebstrap >/dev/null; then
+    echo "package: this needs root and mmdebstrap" >&2
+    exit 77
+fi
+if [ -z "$packages" ]; then
+    packages=$tree/build-package
+    sh "$tree/tools/package.sh" --out "$packages"
+fi
+if [ -z "$root" ]; then
+    root=$(mktemp -d /tmp/xlpackage.XXXXXX)
+    trap 'rm -rf --one-file-system "$root"' EXIT
+    trap 'exit 1' HUP INT TERM
+fi
+if [ ! -e "$root/etc/debian_version" ]; then
+    mmdebstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian
+fi
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+rm -rf --one-file-system "$root/packages"
+mkdir -p "$root/packages/now" "$root/packages/next"
+cp "$packages"/*.deb "$root/packages/now"
+rm -f "$root"/packages/now/*-dbgsym_*.deb
+cp "$tree/tests/package/inside.sh" "$tree/tests/embed/minimal.c" "$tree/tools/examples/web01.json" "$root/packages"
+
+# The same packages with the next revision: what an upgrade runs is the maintainer scripts.
+for package in "$root"/packages/now/*.deb; do
+    unpacked=$(mktemp -d)
+    dpkg-deb -R "$package" "$unpacked"
+    version=$(sed -n 's/^Version: //p' "$unpacked/DEBIAN/control")
+    sed -i "s/$version/$version+1/g" "$unpacked/DEBIAN/control"
+    dpkg-deb --root-owner-group -b "$unpacked" "$root/packages/next" >/dev/null
+    rm -rf "$unpacked"
+done
+
+# shellcheck disable=SC2016  # read there
+inside='
+set -eu
+root=$1
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for name in null zero full random urandom tty; do
+    touch "$root/dev/$name"
+    mount --bind "/dev/$name" "$root/dev/$name"
+done
+ln -s /proc/self/fd "$root/dev/fd"
+mkdir -m 1777 "$root/dev/shm"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+exec chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+    sh /packages/inside.sh
+'
+status=0
+unshare --mount --pid --fork --kill-child sh -c "$inside" sh "$root" </dev/null || status=$?
+if [ "$status" -eq 0 ]; then echo "package: all held"; else echo "package: FAILED, status $status" >&2; fi
+exit "$status"
