@@ -74,7 +74,7 @@ class Completion(unittest.TestCase):
         rows = re.findall(r'\{"([a-z-]+)", "((?:[^"\\]|\\.)*)",', table)
         self.assertEqual([verb for verb, _ in rows], self.verbs)
         for verb, synopsis in rows:
-            words = re.sub(r" -- .*|--[a-z-]+|[][|]", " ", synopsis).split()
+            words = re.sub(r" -- .*|--?[a-z-]+|[][|]", " ", synopsis).split()
             unknown = [w for w in words if w not in FREE | OFFERED and not re.fullmatch(r"[a-z]+", w)]
             self.assertEqual(unknown, [], verb)
 

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 BIN = SOURCE = None  # set from the command line, below
 
@@ -129,11 +130,13 @@ class ManualPages(unittest.TestCase):
             options |= options_of(run(BIN / "xlstore", verb, "--help"))
         self.assertIn("--handed-in", options)
         self.assertEqual(sorted(options - options_of_page(read("tools/man/xlstore.1"))), [])
+        self.assertEqual(sorted(options_of_page(read("tools/man/xlstore.1")) - options - {"--"}), [], "no such option")
 
     def test_every_option_of_xlfsck_is_in_its_manual(self):
         options = options_of(run(BIN / "xlfsck", "--help"))
         self.assertIn("-p", options)
         self.assertEqual(sorted(options - options_of_page(read("tools/man/xlfsck.8"))), [])
+        self.assertEqual(sorted(options_of_page(read("tools/man/xlfsck.8")) - options), [], "no such option")
 
     def test_versions_are_those_of_what_is_there(self):
         release = re.search(r"project\(xlstore VERSION (\S+)", read("CMakeLists.txt")).group(1)
@@ -451,6 +454,23 @@ class Readme(unittest.TestCase):
                 self.assertTrue((SOURCE / name).parent.joinpath(link).exists(), f"{name}: {link}")
         for folder in re.findall(r"^\| `(\w+)/` \|", read("README.md"), re.MULTILINE):
             self.assertTrue((SOURCE / folder).is_dir(), folder)
+
+
+    def test_it_begins_with_a_picture_that_all_can_read(self):
+        """Drawn for light and dark, with words for those who do not see it, and nothing from the network."""
+        alt, file = re.match(r"# xlstore\n\n!\[(.*?)\]\((\S+)\)\n", read("README.md"), re.DOTALL).groups()
+        self.assertGreater(len(alt.split()), 20)
+        picture = read(file)
+        root = xml.etree.ElementTree.fromstring(picture)
+        space = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(root.get("role"), "img")
+        for name in ("title", "desc"):
+            self.assertIn(root.find(space + name).get("id"), root.get("aria-labelledby").split())
+        light, dark = picture.split("@media (prefers-color-scheme: dark)")
+        coloured = set(re.findall(r"^ *(\.?\w+) \{[^}]*(?:fill|stroke): #", light, re.MULTILINE))
+        self.assertGreater(len(coloured), 8)
+        self.assertEqual(coloured, set(re.findall(r"^ *(\.?\w+) \{[^}]*(?:fill|stroke): #", dark, re.MULTILINE)))
+        self.assertEqual(re.findall(r"(?:https?:|file:)[^\"' ]*", picture.replace("http://www.w3.org/2000/svg", "")), [])
 
 
 class Quickstart(unittest.TestCase):
