@@ -77,6 +77,13 @@ Error shorter_than_its_index(const DbError& error)
                  "'xlfsck -p'; the QEMUs run on");
 }
 
+Error system_refused(const IoError& error)
+{
+    const bool forbidden = error.error_number() == EACCES || error.error_number() == EPERM;
+    return Error(Errc::io, error.what(),
+                 forbidden ? "run it as root, or as a user who may do this" : "");
+}
+
 }  // namespace
 
 Error read_only(std::string message)
@@ -134,7 +141,7 @@ Error caught() noexcept
             return error_of(e);
         } catch (const IoError& e) {
             if (e.error_number() == EROFS) return read_only(e.what());
-            return Error(Errc::io, e.what());
+            return system_refused(e);
         } catch (const std::bad_alloc&) {
             throw;
         } catch (const std::exception& e) {

@@ -104,7 +104,8 @@ constexpr std::int64_t kListMax = 1000;  // of displays, streams: what a message
 // Found before anything is asked or written.
 Error bad_device(std::string_view device_class, const std::string& what)
 {
-    return Error(Errc::invalid, std::string(device_class) + ": " + what);
+    return Error(Errc::invalid, std::string(device_class) + ": " + what,
+                 "nothing was changed; give the element as libxl writes it in a document");
 }
 
 // "vnc.enable" is a member of a member.

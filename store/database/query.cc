@@ -131,7 +131,7 @@ QueryCell cell_of(sqlite3_stmt* row, int column)
 Error only_reading_allowed(const char* why)
 {
     return Error(Errc::invalid, std::string("sql: ") + why,
-                 "only reading is allowed; schema/README.md shows what can be asked");
+                 "only reading is allowed; xlstore.db(5) shows what can be asked");
 }
 
 Error failed(sqlite3* db, const Restricted& restricted)
@@ -156,7 +156,7 @@ Error failed(sqlite3* db, const Restricted& restricted)
         return only_reading_allowed(sqlite3_errmsg(db));
     default:
         return Error(Errc::invalid, std::string("sql: ") + sqlite3_errmsg(db),
-                     "schema/README.md shows what can be asked; nothing can be changed");
+                     "xlstore.db(5) shows what can be asked; nothing can be changed");
     }
 }
 

@@ -367,7 +367,8 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     auto qemu = co_await spawn_waiting(store_->loop(), request, until);
     if (!qemu)
         co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
-                        domain_.subject() + ": " + qemu.error().message, "nothing was started");
+                        domain_.subject() + ": " + qemu.error().message,
+                        "nothing was started; install it, or name another program");
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
     // R13: the child exists, its pid is in the row, then its start barrier opens.
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),

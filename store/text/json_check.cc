@@ -170,7 +170,7 @@ Error error_at(std::string_view text, std::size_t offset, std::string_view what,
     message += " is not valid JSON at " + std::to_string(line) + ":" + std::to_string(column);
     message += ": ";
     message += reason;
-    return {Errc::invalid, std::move(message)};
+    return {Errc::invalid, std::move(message), "mend it at that line and column, or give another"};
 }
 
 }  // namespace

@@ -25,8 +25,11 @@ def cached(name):
 def installed():
     """Paths below the root that the scripts of the build install, with the prefix /usr."""
     found = set()
-    for script in BUILD.rglob("cmake_install.cmake"):
-        for call in re.findall(r"^\s*file\(INSTALL DESTINATION (.*?)\)$", script.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+    scripts = [BUILD / "cmake_install.cmake"]
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        scripts += map(pathlib.Path, re.findall(r'include\("([^"]+/cmake_install.cmake)"\)', text))
+        for call in re.findall(r"^\s*file\(INSTALL DESTINATION (.*?)\)$", text, re.MULTILINE | re.DOTALL):
             found |= files_of(call)
     return found
 

@@ -26,7 +26,8 @@ Result<int32_t> parse_domid(const std::string& word)
     const std::string_view digits =
         std::string_view(word).substr(word.starts_with("domid:") ? 6 : 0);
     if (const auto domid = parse_number<int32_t>(digits)) return *domid;
-    return Error(Errc::invalid, plain(word) + " is not a domid");
+    return Error(Errc::invalid, plain(word) + " is not a domid",
+                 "nothing was changed; give the number that Xen has for the domain, such as 7");
 }
 
 std::vector<const char*> pointers_to(const std::vector<std::string>& words)
@@ -42,6 +43,13 @@ std::vector<const char*> pointers_to(const std::vector<std::string>& words)
 Result<std::string> things_of(const Arguments& arguments)
 {
     return arguments.things.empty() ? std::string() : read_file(arguments.things);
+}
+
+Error no_command(const Arguments& arguments)
+{
+    return Error(Errc::invalid, arguments.verb + ": no command was given that starts QEMU",
+                 "nothing was changed; write it behind --, as in 'xlstore " + arguments.verb +
+                     " ... -- qemu-system-x86_64 ...'");
 }
 
 // What an operation with notes ends with: besides its line, what QEMU cannot be given or asked.
@@ -152,6 +160,7 @@ Result<Status> run_create(const Arguments& arguments)
     const auto things = things_of(arguments);
     if (!things) return things.error();
     if (arguments.no_qemu) return create_without_qemu(arguments, *domid, *document, *things);
+    if (arguments.command.empty()) return no_command(arguments);
     const auto command = pointers_to(arguments.command);
     return run_with_notes(arguments, [&](auto* store, xlstore_call call, auto** out) {
         call.document_name = arguments.words[1].c_str();
@@ -162,6 +171,7 @@ Result<Status> run_create(const Arguments& arguments)
 
 Result<Status> run_soft_reset(const Arguments& arguments)
 {
+    if (arguments.command.empty()) return no_command(arguments);
     const auto command = pointers_to(arguments.command);
     return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_soft_reset(store, arguments.words[0].c_str(), command.data(), &call, out);

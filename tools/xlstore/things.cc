@@ -98,7 +98,9 @@ Result<Status> run_wait(const Arguments& arguments)
 {
     const auto& word = arguments.words[0];
     const auto number = parse_number<std::int64_t>(word);
-    if (!number) return Error(Errc::invalid, plain(word) + " is not the number of an intent");
+    if (!number)
+        return Error(Errc::invalid, plain(word) + " is not the number of an intent",
+                     "'xlstore intents' shows those that are open");
     return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_wait(store, *number, &call, out);
     });
