@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 # Builds the Debian packages from this tree, into build-package/, and prints what lintian says of them.
 #
-#   sh tools/package.sh [--out DIR] [--revision N]
+#   sh tools/package.sh [--out DIR] [--revision N] [--built DIR]
 #
 # --out DIR      where the packages and the tree that they are built from go; what was there is removed
 # --revision N   N of the version 0.1.0-N (default: 1)
+# --built DIR    compile nothing: take what was built in DIR, to try the packaging. That build has to have the prefix /usr
+#                and Debian's directory for libraries (-D CMAKE_INSTALL_PREFIX=/usr -D CMAKE_INSTALL_LIBDIR=lib/x86_64-linux-gnu)
 #
 # Installs what is missing (that alone needs root). DEB_BUILD_OPTIONS is dpkg-buildpackage's: "noopt" for packages to
 # try, which are sooner built. Exit status: 0 built, and lintian has found no error and no warning.
@@ -17,7 +19,8 @@ while [ $# -gt 0 ]; do
     case $1 in
     --out) out=$2 && shift 2 ;;
     --revision) revision=$2 && shift 2 ;;
-    *) echo "usage: sh tools/package.sh [--out DIR] [--revision N]" >&2 && exit 2 ;;
+    --built) XLSTORE_BUILT=$(cd "$2" && pwd) && export XLSTORE_BUILT && shift 2 ;;
+    *) echo "usage: sh tools/package.sh [--out DIR] [--revision N] [--built DIR]" >&2 && exit 2 ;;
     esac
 done
 if [ -e "$out" ] && [ ! -e "$out/xlstore-packages" ] && [ -n "$(ls -A "$out")" ]; then
