@@ -1,11 +1,16 @@
-# Writes OUT: the steps named in FILES (a list, in order) as C++ string literals.
-set(text "// Made from schema/*.sql by schema/embed.cmake.\n#include \"schema/steps.hpp\"\n\n")
-string(APPEND text "namespace xlstore::schema {\n\nnamespace {\nconstexpr Step kSteps[] = {\n")
+# Writes OUT: the steps named in FILES (a list, in order) as C++ string literals. FOLDER has their steps.hpp, which
+# declares them in NAMESPACE.
+if(NOT DEFINED FOLDER)
+    set(FOLDER schema)
+    set(NAMESPACE xlstore::schema)
+endif()
+set(text "// Made from ${FOLDER}/*.sql by schema/embed.cmake.\n#include \"${FOLDER}/steps.hpp\"\n\n")
+string(APPEND text "namespace ${NAMESPACE} {\n\nnamespace {\nconstexpr Step kSteps[] = {\n")
 foreach(file IN LISTS FILES)
     get_filename_component(name ${file} NAME_WE)
     file(READ ${file} sql)
     string(APPEND text "    {\"${name}\", R\"~~~(${sql})~~~\"},\n")
 endforeach()
 string(APPEND text "};\n}  // namespace\n\nstd::span<const Step> steps() { return kSteps; }\n\n")
-string(APPEND text "}  // namespace xlstore::schema\n")
+string(APPEND text "}  // namespace ${NAMESPACE}\n")
 file(WRITE ${OUT} "${text}")

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/packages.sh
 # shellcheck disable=SC2086  # lists
-install_missing $packages_build $packages_story $packages_test $packages_fuzz
+install_missing $packages_build $packages_story $packages_test $packages_fuzz $packages_fleet
 
 cmake --preset asan
 if [ "${1:-}" = --xen ]; then

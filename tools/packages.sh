@@ -10,6 +10,8 @@ packages_test="libgtest-dev libbenchmark-dev patch strace valgrind man-db busybo
     xen-utils-4.17 e2fsprogs libxen-dev abigail-tools
     bash-completion zsh fish"
 packages_package="build-essential debhelper dh-python lintian fakeroot libxen-dev mmdebstrap"
+# xlstore-fleet, and a server for its tests.
+packages_fleet="libpqxx-dev postgresql-15 postgresql-client-15"
 packages_fuzz="clang libclang-rt-14-dev"
 
 # Installs those of the named packages that are missing, if any: that alone needs root.

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""A PostgreSQL 15 in a temporary directory, on a Unix socket alone. As root it runs as user postgres."""
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
+ROOM = 400 << 20  # bytes
+DEADLINE = 60  # seconds for the server to begin or to end
+
+
+def missing():
+    """Why there can be no server here; "": there can."""
+    if not (BIN / "postgres").exists():
+        return "PostgreSQL 15 (postgresql-15) is not installed"
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        return "setpriv is not there, and PostgreSQL does not run as root"
+    return ""
+
+
+class Server:
+    """`owner` owns databases and may make roles; it is no superuser."""
+
+    def __init__(self):
+        # In memory, where there is room: a database is a thousand files. Short: a socket lies in it.
+        memory = os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > ROOM
+        self.directory = tempfile.mkdtemp(prefix="xlpg-", dir="/dev/shm" if memory else "/tmp")
+        self.data = os.path.join(self.directory, "data")
+        self.process = None
+        self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        if self.user:
+            os.chown(self.directory, self.user.pw_uid, self.user.pw_gid)
+            os.chmod(self.directory, 0o755)
+        subprocess.run(self.as_user(BIN / "initdb", "-D", self.data, "-U", "admin", "-A", "trust", "-E", "UTF8",
+                                    "--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=4"), check=True, capture_output=True)
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as file:
+            file.write(f"listen_addresses = ''\nunix_socket_directories = '{self.directory}'\nfsync = off\n"
+                       "shared_buffers = 16MB\nmax_connections = 30\nautovacuum = off\n"
+                       "max_wal_size = 64MB\nmin_wal_size = 32MB\n")
+        self.start()
+        self.sql("CREATE ROLE owner LOGIN CREATEDB CREATEROLE", user="admin", database="postgres")
+
+    def as_user(self, *words):
+        words = [str(word) for word in words]
+        if not self.user:
+            return words
+        return ["setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups", *words]
+
+    def start(self):
+        with open(os.path.join(self.directory, "log"), "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen(self.as_user(BIN / "postgres", "-D", self.data), stdout=log, stderr=log,
+                                            cwd=self.directory)
+        until = time.monotonic() + DEADLINE
+        while subprocess.run([BIN / "pg_isready", "-q", "-h", self.directory], check=False).returncode != 0:
+            if time.monotonic() > until or self.process.poll() is not None:
+                raise RuntimeError("the server does not begin: " + self.log())
+            time.sleep(0.02)
+
+    def log(self):
+        return pathlib.Path(self.directory, "log").read_text(encoding="utf-8")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(DEADLINE)
+
+    def crash(self):
+        """It ends at once, as after a power cut but for what the kernel has, and recovers at its next start."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(DEADLINE)
+
+    def remove(self):
+        if self.process.poll() is None:
+            self.crash()
+        shutil.rmtree(self.directory)
+
+    def conninfo(self, database, user):
+        return f"host={self.directory} dbname={database} user={user}"
+
+    def sql(self, text, database, user="owner", check=True):
+        """Rows as lists of texts. Without `check`: (rows, what stands on standard error)."""
+        done = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1", "-q",
+                               self.conninfo(database, user), "-c", text], capture_output=True, text=True, check=False)
+        rows = [row.split("\x1f") for row in done.stdout.rstrip("\n").split("\x1e")] if done.stdout.strip("\n") else []
+        if not check:
+            return rows, done.stderr
+        if done.returncode != 0:
+            raise AssertionError(f"{text}\n{done.stderr}")
+        return rows
