@@ -222,6 +222,79 @@ int32_t wait_under_hold(xlstore_hold* hold, xlstore_result** out, Prepare prepar
     return called;
 }
 
+template <class Prepare>
+int32_t start_under_hold(xlstore_hold* hold, xlstore_callback callback, void* userdata,
+                         xlstore_op** out, Prepare prepare) noexcept
+{
+    return guarded([&]() -> Result<void> {
+        if (!callback) return Error(Errc::invalid, "callback: NULL");
+        auto held = held_by(hold);
+        if (!held) return held.error();
+        auto work = prepare(*held);
+        if (!work) return work.error();
+        return begin((*held)->state(), *std::move(work), callback, userdata, out);
+    });
+}
+
+// What both forms of each do first: the arguments are checked, and the work is made.
+Result<Work> intending(const std::shared_ptr<Held>& held, const xlstore_intention* intentions,
+                       size_t count, const xlstore_call* call, int64_t* intents_out)
+{
+    if (!intents_out) return Error(Errc::invalid, "intents_out: NULL");
+    auto wanted = intentions_of(intentions, count);
+    if (!wanted) return wanted.error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return intend_by_look(held, *std::move(wanted), intents_out, *until);
+}
+
+Result<Work> settling(const std::shared_ptr<Held>& held, xlstore_carried_out* carried, size_t count,
+                      const xlstore_call* call)
+{
+    auto done = carried_out(carried, count);
+    if (!done) return done.error();
+    for (size_t i = 0; i < count; ++i)
+        carried[i].seen = XLSTORE_SEEN_NOTHING;
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    return settle_by_look(held, *std::move(done), carried, *until);
+}
+
+Result<Work> following(const std::shared_ptr<Held>& held, const char* document,
+                       const xlstore_call* call)
+{
+    std::optional<Document> external;
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    if (document) {
+        auto parsed = parse_document(document, document_name(call));
+        if (!parsed) return std::move(parsed).error();
+        external = *std::move(parsed);
+    }
+    return follow_work(held, std::move(external), *until);
+}
+
+Result<Work> adopting(State& state, int32_t domid, const char* document, const char* monitor_path,
+                      const xlstore_call* call)
+{
+    auto text = text_of(document, "document");
+    if (!text) return std::move(text).error();
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    Adoption adoption{domid, *std::move(text), document_name(call),
+                      monitor_path ? monitor_path : ""};
+    return adopt_work(adopt_domain(*state.store, std::move(adoption), *until));
+}
+
+Result<Work> marking(State& state, const char* domain, const xlstore_call* call)
+{
+    const auto until = deadline_of(call, limits::operation_timeout);
+    if (!until) return until.error();
+    auto row = domain_of(state, domain);
+    if (!row) return row.error();
+    return mark_work(*state.store, *std::move(row), *until);
+}
+
 }  // namespace
 
 }  // namespace xlstore::capi
@@ -231,72 +304,85 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 int32_t xlstore_look_and_intend(xlstore_hold* hold, const xlstore_intention* intentions,
                                 size_t count, const xlstore_call* call, int64_t* intents_out)
 {
-    return wait_under_hold(
-        hold, nullptr, [&](const std::shared_ptr<Held>& held) -> xlstore::Result<Work> {
-            if (!intents_out) return xlstore::Error(xlstore::Errc::invalid, "intents_out: NULL");
-            auto wanted = intentions_of(intentions, count);
-            if (!wanted) return wanted.error();
-            const auto until = deadline_of(call, xlstore::limits::operation_timeout);
-            if (!until) return until.error();
-            return intend_by_look(held, *std::move(wanted), intents_out, *until);
-        });
+    return wait_under_hold(hold, nullptr, [&](const std::shared_ptr<Held>& held) {
+        return intending(held, intentions, count, call, intents_out);
+    });
+}
+
+int32_t xlstore_look_and_intend_start(xlstore_hold* hold, const xlstore_intention* intentions,
+                                      size_t count, const xlstore_call* call, int64_t* intents_out,
+                                      xlstore_callback callback, void* userdata,
+                                      xlstore_op** op_out)
+{
+    return start_under_hold(hold, callback, userdata, op_out,
+                            [&](const std::shared_ptr<Held>& held) {
+                                return intending(held, intentions, count, call, intents_out);
+                            });
 }
 
 int32_t xlstore_look_and_settle(xlstore_hold* hold, xlstore_carried_out* carried, size_t count,
                                 const xlstore_call* call)
 {
-    return wait_under_hold(
-        hold, nullptr, [&](const std::shared_ptr<Held>& held) -> xlstore::Result<Work> {
-            auto done = carried_out(carried, count);
-            if (!done) return done.error();
-            for (size_t i = 0; i < count; ++i)
-                carried[i].seen = XLSTORE_SEEN_NOTHING;
-            const auto until = deadline_of(call, xlstore::limits::operation_timeout);
-            if (!until) return until.error();
-            return settle_by_look(held, *std::move(done), carried, *until);
-        });
+    return wait_under_hold(hold, nullptr, [&](const std::shared_ptr<Held>& held) {
+        return settling(held, carried, count, call);
+    });
+}
+
+int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* carried,
+                                      size_t count, const xlstore_call* call,
+                                      xlstore_callback callback, void* userdata,
+                                      xlstore_op** op_out)
+{
+    return start_under_hold(
+        hold, callback, userdata, op_out,
+        [&](const std::shared_ptr<Held>& held) { return settling(held, carried, count, call); });
 }
 
 int32_t xlstore_follow(xlstore_hold* hold, const char* document, const xlstore_call* call,
                        xlstore_result** result_out)
 {
-    return wait_under_hold(
-        hold, result_out, [&](const std::shared_ptr<Held>& held) -> xlstore::Result<Work> {
-            std::optional<xlstore::Document> external;
-            const auto until = deadline_of(call, xlstore::limits::operation_timeout);
-            if (!until) return until.error();
-            if (document) {
-                auto parsed = xlstore::parse_document(document, document_name(call));
-                if (!parsed) return std::move(parsed).error();
-                external = *std::move(parsed);
-            }
-            return follow_work(held, std::move(external), *until);
-        });
+    return wait_under_hold(hold, result_out, [&](const std::shared_ptr<Held>& held) {
+        return following(held, document, call);
+    });
+}
+
+int32_t xlstore_follow_start(xlstore_hold* hold, const char* document, const xlstore_call* call,
+                             xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start_under_hold(
+        hold, callback, userdata, op_out,
+        [&](const std::shared_ptr<Held>& held) { return following(held, document, call); });
 }
 
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out)
 {
-    return wait_for(store, result_out, [&](State& state) -> xlstore::Result<Work> {
-        auto text = text_of(document, "document");
-        if (!text) return std::move(text).error();
-        const auto until = deadline_of(call, xlstore::limits::operation_timeout);
-        if (!until) return until.error();
-        xlstore::Adoption adoption{domid, *std::move(text), document_name(call),
-                                   monitor_path ? monitor_path : ""};
-        return adopt_work(adopt_domain(*state.store, std::move(adoption), *until));
+    return wait_for(store, result_out, [&](State& state) {
+        return adopting(state, domid, document, monitor_path, call);
+    });
+}
+
+int32_t xlstore_adopt_start(xlstore_store* store, int32_t domid, const char* document,
+                            const char* monitor_path, const xlstore_call* call,
+                            xlstore_callback callback, void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out, [&](State& state) {
+        return adopting(state, domid, document, monitor_path, call);
     });
 }
 
 int32_t xlstore_mark_destroying(xlstore_store* store, const char* domain, const xlstore_call* call,
                                 xlstore_result** result_out)
 {
-    return wait_for(store, result_out, [&](State& state) -> xlstore::Result<Work> {
-        const auto until = deadline_of(call, xlstore::limits::operation_timeout);
-        if (!until) return until.error();
-        auto row = domain_of(state, domain);
-        if (!row) return row.error();
-        return mark_work(*state.store, *std::move(row), *until);
-    });
+    return wait_for(store, result_out,
+                    [&](State& state) { return marking(state, domain, call); });
+}
+
+int32_t xlstore_mark_destroying_start(xlstore_store* store, const char* domain,
+                                      const xlstore_call* call, xlstore_callback callback,
+                                      void* userdata, xlstore_op** op_out)
+{
+    return start(store, callback, userdata, op_out,
+                 [&](State& state) { return marking(state, domain, call); });
 }

@@ -259,6 +259,46 @@ static void check_looks(struct world* world, xlstore_hold* hold)
     OK(xlstore_destroy(s, "domid:9", NULL, NULL));
 }
 
+static void ends(xlstore_store* store, struct told* told, int32_t status)
+{
+    run_until_told(store, told);
+    CHECK(told->status == status);
+    memset(told, 0, sizeof *told);
+}
+
+/* The same, in the forms that return at once. */
+static void check_looks_started(struct world* world, xlstore_hold* hold)
+{
+    xlstore_store* const s = world->store;
+    xlstore_intention i = intention_to_add(THING("later"));
+    xlstore_carried_out done = XLSTORE_CARRIED_OUT_INIT;
+    struct told t = TOLD_INIT;
+    int64_t number = 0;
+    INVALID(xlstore_follow_start(hold, NULL, NULL, NULL, &t, NULL));
+    INVALID(xlstore_follow_start(NULL, NULL, NULL, tell, &t, NULL));
+    OK(xlstore_follow_start(hold, NULL, NULL, tell, &t, NULL));
+    ends(s, &t, XLSTORE_OK);
+    INVALID(xlstore_look_and_intend_start(hold, NULL, 1, NULL, &number, tell, &t, NULL));
+    OK(xlstore_look_and_intend_start(hold, &i, 1, NULL, &number, tell, &t, NULL));
+    ends(s, &t, XLSTORE_OK);
+    CHECK(number > 0);
+    done.intent = number;
+    INVALID(xlstore_look_and_settle_start(hold, &done, 1, NULL, tell, &t, NULL)); /* no evidence */
+    done.evidence = "nothing was sent";
+    OK(xlstore_look_and_settle_start(hold, &done, 1, NULL, tell, &t, NULL));
+    ends(s, &t, XLSTORE_OK);
+    CHECK(done.seen == XLSTORE_SEEN_BEFORE);
+    OK(xlstore_hold_check(hold)); /* it came back each time */
+
+    INVALID(xlstore_adopt_start(s, 10, NULL, NULL, NULL, tell, &t, NULL));
+    OK(xlstore_adopt_start(s, 10, document_of(10), NULL, NULL, tell, &t, NULL));
+    ends(s, &t, XLSTORE_OK);
+    STATUS(xlstore_mark_destroying_start(s, "domid:99", NULL, tell, &t, NULL), XLSTORE_E_NOT_FOUND);
+    OK(xlstore_mark_destroying_start(s, "domid:10", NULL, tell, &t, NULL));
+    ends(s, &t, XLSTORE_OK);
+    OK(xlstore_destroy(s, "domid:10", NULL, NULL));
+}
+
 static void check_locking(struct world* world)
 {
     xlstore_store* const s = world->store;
@@ -315,6 +355,7 @@ void check_external_qmp(struct world* world)
     check_settling(world, hold);
     check_changing(hold, world->image);
     check_looks(world, hold);
+    check_looks_started(world, hold);
     xlstore_hold_release(hold);
     check_locking(world);
 

@@ -118,8 +118,8 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
  * of its own. Each of these connects to the registered monitor, proves the peer (R11), waits for
  * the barrier (R12), looks, writes, and hangs up before it returns: between them the monitor is
  * free, and the client's calls use it. Where the monitor is libxl's (/run/xen/qmp-libxl-N), they
- * hold libxl's locks on its device changes and its monitor as long. They wait, and have no form
- * with _start.
+ * hold libxl's locks on its device changes and its monitor as long. Of the forms with _start the
+ * hold, and what is written to (`intents_out`, `carried`), must outlive the operation.
  */
 
 /* Brings the domain in line with its QEMU, as xlstore_register does (its Result is that one's), and
@@ -129,6 +129,8 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
  * closed, or R11), no_qemu, protocol, gone, lost, busy. */
 int32_t xlstore_follow(xlstore_hold* hold, const char* document, const xlstore_call* call,
                        xlstore_result** result_out);
+int32_t xlstore_follow_start(xlstore_hold* hold, const char* document, const xlstore_call* call,
+                             xlstore_callback callback, void* userdata, xlstore_op** op_out);
 /* Commit 1 of `count` intentions at once, each with an end of its own, after a look of the store's
  * (monitor_path, monitor_fd and seen are not read). An earlier intent on such a thing is settled by
  * that look first; a removal that waits for its guest is gone on with, and its number is the one
@@ -136,6 +138,10 @@ int32_t xlstore_follow(xlstore_hold* hold, const char* document, const xlstore_c
  * with the number of an earlier intent that stays open. No intention is opened then. */
 int32_t xlstore_look_and_intend(xlstore_hold* hold, const xlstore_intention* intentions,
                                 size_t count, const xlstore_call* call, int64_t* intents_out);
+int32_t xlstore_look_and_intend_start(xlstore_hold* hold, const xlstore_intention* intentions,
+                                      size_t count, const xlstore_call* call, int64_t* intents_out,
+                                      xlstore_callback callback, void* userdata,
+                                      xlstore_op** op_out);
 typedef struct xlstore_carried_out {
     uint32_t struct_size;
     int32_t seen;         /* set by the call: XLSTORE_SEEN_...; XLSTORE_SEEN_NOTHING: it is open */
@@ -153,19 +159,29 @@ void xlstore_carried_out_init(xlstore_carried_out* carried, size_t size);
  * says which; the number is the first one's), not_found, invalid, and as of xlstore_settle. */
 int32_t xlstore_look_and_settle(xlstore_hold* hold, xlstore_carried_out* carried, size_t count,
                                 const xlstore_call* call);
+int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* carried,
+                                      size_t count, const xlstore_call* call,
+                                      xlstore_callback callback, void* userdata,
+                                      xlstore_op** op_out);
 /* Takes over a running domain of another toolstack's: imports its document, if no living row has
  * domid and uuid, and registers its QEMU, if none is that lives; sends nothing that changes QEMU
  * (R19). A row of that domid with another uuid, whose QEMU is dead, is an earlier life: it is
- * archived. `monitor_path` NULL: it has no QEMU. What fails leaves no new row. Result: as of
+ * archived; so is one of another domid with its name that xenstored does not know. `monitor_path` NULL: it has no QEMU. What fails leaves no new row. Result: as of
  * xlstore_register. Errors: as of xlstore_import and xlstore_register. */
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out);
+int32_t xlstore_adopt_start(xlstore_store* store, int32_t domid, const char* document,
+                            const char* monitor_path, const xlstore_call* call,
+                            xlstore_callback callback, void* userdata, xlstore_op** op_out);
 /* The first step of a destruction alone, for a toolstack that ends QEMU itself: from now on what
  * attaches or edits is refused (gone). xlstore_destroy, or recovery, goes on with it: it kills a
- * QEMU that lives still. Errors as of xlstore_destroy. Result: {"result","domid"}. */
+ * QEMU that lives still, but recovery none whose monitor is libxl's. Errors as of xlstore_destroy. Result: {"result","domid"}. */
 int32_t xlstore_mark_destroying(xlstore_store* store, const char* domain, const xlstore_call* call,
                                 xlstore_result** result_out);
+int32_t xlstore_mark_destroying_start(xlstore_store* store, const char* domain,
+                                      const xlstore_call* call, xlstore_callback callback,
+                                      void* userdata, xlstore_op** op_out);
 
 #ifdef __GNUC__
 #pragma GCC visibility pop
