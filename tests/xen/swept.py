@@ -121,5 +121,8 @@ def amiss(seen: Sight, domid):
     vbd = {'hda': 768, 'hdc': 5632, 'xvda': 51712, 'xvdb': 51728}
     found += compared('disk', seen.numbers('vbd'), {vbd[one['vdev']] for one in document['disks']})
     found += compared('nic', seen.numbers('vif'), {one['devid'] for one in document.get('nics', [])})
+    backs = f'/local/domain/0/backend/vif/{domid}/'
+    found += [f'nic {number}: its script has not come to its end' for number in sorted(seen.numbers('vif'))
+              if seen.xenstore.get(f'{backs}{number}/hotplug-status') != 'connected']
     found += compared('vkb', seen.numbers('vkbd') - {0}, {one.get('devid') for one in document.get('vkbs', [])})
     return found
