@@ -55,9 +55,10 @@ void add_history(Db& db, const Author& author, const HistoryLine& line)
     db.prepare(
           "INSERT INTO history (at_us, domain, domid, operation, class, key, intent, outcome, "
           "image, evidence, pid, program, uid, asked, medium_before, medium_after, author_pid, "
-          "author_program, author_uid) SELECT "
+          "author_program, author_uid, opened_us) SELECT "
           "?1, ?2, (SELECT domid FROM domain WHERE id = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-          "?11, ?12, ?13, ?14, ?15, s.pid, s.program, s.uid "
+          "?11, ?12, ?13, ?14, ?15, s.pid, s.program, s.uid, "
+          "(SELECT opened_us FROM intent WHERE id = ?6) "
           "FROM (SELECT 1) LEFT JOIN session s ON s.id = ?16")
         .bind(now_us())
         .bind(line.domain ? std::optional(value_of(*line.domain)) : std::nullopt)

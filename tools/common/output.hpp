@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What both tools print: errors in one manner, and text from outside. Results go to standard output,
-// messages to standard error.
+// What both tools print: errors in one manner, and text from outside. Results go to standard
+// output, messages to standard error.
 #ifndef XLSTORE_TOOLS_COMMON_OUTPUT_HPP_
 #define XLSTORE_TOOLS_COMMON_OUTPUT_HPP_
 

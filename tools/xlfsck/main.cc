@@ -21,6 +21,8 @@
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
+#include "tools/common/bundle_file.hpp"
+#include "tools/common/bundle_findings.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/stderr_log.hpp"
@@ -151,11 +153,12 @@ void print_summary(const Settings& settings, Terminal& terminal, const recovery:
 {
     auto members = members_of(checked.report);
     terminal.progress_ends();
+    const std::string called = plain(settings.bundle.empty() ? settings.store : settings.bundle);
     if (!checked.store) {
         if (settings.json)
             std::puts(json_object({{"summary", json_object(members)}}).c_str());
         else
-            std::printf("%s: no database that can be read; %s\n", plain(settings.store).c_str(),
+            std::printf("%s: no database that can be read; %s\n", called.c_str(),
                         counts_of(settings, checked.report).c_str());
         return;
     }
@@ -173,9 +176,9 @@ void print_summary(const Settings& settings, Terminal& terminal, const recovery:
             members.emplace_back(name, counts.text(column++));
         std::puts(json_object({{"summary", json_object(members)}}).c_str());
     } else {
-        std::printf("%s: %s domains, %s things, %s open intents; %s\n",
-                    plain(settings.store).c_str(), counts.text(0).c_str(), counts.text(1).c_str(),
-                    counts.text(2).c_str(), counts_of(settings, checked.report).c_str());
+        std::printf("%s: %s domains, %s things, %s open intents; %s\n", called.c_str(),
+                    counts.text(0).c_str(), counts.text(1).c_str(), counts.text(2).c_str(),
+                    counts_of(settings, checked.report).c_str());
     }
 }
 
@@ -311,6 +314,24 @@ int run(const Settings& settings)
     return status;
 }
 
+int run_on_bundle(Settings settings)
+{
+    const auto members = read_bundle(settings.bundle);
+    if (!members) return could_not_look(settings, members.error());
+    const PrivateDirectory place;
+    if (place.path().empty())
+        return could_not_look(settings, Error(Errc::io, "no directory could be made for a copy: " +
+                                                            errno_text(errno)));
+    settings.store = place.path();
+    const auto written = write_new(settings.store + "/store.db", members->at("store.db"));
+    if (!written) return could_not_look(settings, written.error());
+    if (!settings.json) {
+        print_seen_there(*members);
+        std::puts("its database, looked at here, where its QEMUs are not:");
+    }
+    return run(settings);
+}
+
 int explain(const std::string& what)
 {
     for (const auto& about : recovery::problems())
@@ -324,7 +345,7 @@ int explain(const std::string& what)
 int run_guarded(const Settings& settings)
 {
     try {
-        return run(settings);
+        return settings.bundle.empty() ? run(settings) : run_on_bundle(settings);
     } catch (const DbError& e) {
         return could_not_look(settings, error_of(e));
     } catch (const std::exception& e) {

@@ -17,6 +17,7 @@ const char* const kUsage =
     "       xlfsck --libxl [-n|-p|-y] [-v] [--json] [--store DIR] [--root DIR]\n"
     "              [--timeout SECONDS] [DOMAIN]\n"
     "       xlfsck --libxl --undo DIR\n"
+    "       xlfsck -n --bundle FILE [-v]\n"
     "       xlfsck --explain CODE\n"
     "Checks a store against the living QEMUs, and repairs it.\n"
     "  -n  look only, answer no to everything, write nothing\n"
@@ -35,6 +36,7 @@ const char* const kUsage =
     "           with -p and -y, or --store, a store is checked before\n"
     "  --root DIR  libxl's directories are below DIR, for that (default: this host's)\n"
     "  --undo DIR  put back what a repair with --libxl replaced; it printed DIR\n"
+    "  --bundle FILE  look at what 'xlstore bundle' wrote, on another host (-n alone)\n"
     "  --timeout SECONDS  for each domain (default 10)\n"
     "  --explain CODE  print what the manual says of a problem, by number or name\n"
     "  -V, --version  print the versions of program, schema, SQLite and QEMU\n"
@@ -58,7 +60,8 @@ enum Long {
     kExplain,
     kLibxl,
     kRoot,
-    kUndo
+    kUndo,
+    kBundle
 };
 
 constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
@@ -71,6 +74,7 @@ constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
                             {"libxl", no_argument, nullptr, kLibxl},
                             {"root", required_argument, nullptr, kRoot},
                             {"undo", required_argument, nullptr, kUndo},
+                            {"bundle", required_argument, nullptr, kBundle},
                             {"force", no_argument, nullptr, 'f'},
                             {"verbose", no_argument, nullptr, 'v'},
                             {"version", no_argument, nullptr, 'V'},
@@ -139,6 +143,10 @@ private:
             settings_.undo = optarg;
             if (settings_.undo.empty()) bad("--undo takes a directory");
             return;
+        case kBundle:
+            settings_.bundle = optarg;
+            if (settings_.bundle.empty()) bad("--bundle takes a file");
+            return;
         case kExplain:
             result_ = Explain{optarg};
             return;
@@ -201,7 +209,10 @@ private:
             return BadUsage{"--libxl takes none of --evict, --rebuild and -f"};
         if (!s.undo.empty() && (s.mode || !s.domain.empty()))
             return BadUsage{"--undo takes no mode and no domain"};
-        if (s.libxl && !s.mode) s.mode = Mode::look;
+        const bool looks = s.mode.value_or(Mode::look) == Mode::look;
+        if (!s.bundle.empty() && (s.libxl || s.store_named || s.rebuild || s.evict || !looks))
+            return BadUsage{"--bundle is looked at: it goes with -n, -f, -v and a domain alone"};
+        if ((s.libxl || !s.bundle.empty()) && !s.mode) s.mode = Mode::look;
         if (s.rebuild && s.mode == Mode::preen)
             return BadUsage{
                 "--rebuild gives rows to what runs on this host: that needs -y, or answers"};

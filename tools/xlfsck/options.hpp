@@ -26,6 +26,7 @@ struct Settings {
     std::string userdata;
     bool libxl = false;  ///< a host without a store
     std::string root;    ///< of such a host
+    std::string bundle;  ///< the file of 'xlstore bundle' that is looked at, in place of a store
     std::string undo;    ///< the directory of a repair of such a host, to be put back
 };
 

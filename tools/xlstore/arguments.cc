@@ -168,6 +168,23 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_option("--root", out.root,
                         "libxl's directories are below it (default: this "
                         "host's)");
+    if (name == "destroy")
+        verb.add_flag("--yes", out.sure, "on a terminal: without being asked once more");
+    if (name == "history") {
+        verb.add_option("--since", out.since,
+                        "from that time on: 2h, today, 22:33, '2026-11-29 22:33' (UTC)");
+        verb.add_option("--until", out.until, "up to that time");
+        verb.add_option("--class", out.device_class, "of things of that class alone");
+        verb.add_option("--who", out.who, "by that program, pid, or uid:N");
+        verb.add_flag("--follow", out.follow, "then what comes, as it comes");
+    }
+    if (name == "history" || name == "timeline")
+        verb.add_option("--limit", out.limit, "the last so many")->check(CLI::PositiveNumber);
+    if (name == "timeline") {
+        verb.add_option("--intent", out.intent, "of that intent")->check(CLI::PositiveNumber);
+        verb.add_option("--html", out.html, "into that file, as a page with a picture");
+    }
+    if (name == "bundle") verb.add_flag("--show", out.show, "say what is in it");
     if (name == "status") {
         verb.add_flag("-x", out.brief, "one line when all is well, else the page");
         verb.add_flag("--metrics", out.metrics, "figures for node_exporter");

@@ -8,8 +8,8 @@
 namespace xlstore::tools {
 
 /// The facts, an object as status_facts() gathers it, with "health" ("well", "doubt", "ill") and
-/// "reasons": an array of {"health", "subject", "text", "advice"}, the worst first. In doubt is what
-/// is open, or could not be looked at; ill, what does not become better by waiting. Pure.
+/// "reasons": an array of {"health", "subject", "text", "advice"}, the worst first. In doubt is
+/// what is open, or could not be looked at; ill, what does not become better by waiting. Pure.
 [[nodiscard]] std::string with_health(const std::string& facts);
 
 }  // namespace xlstore::tools

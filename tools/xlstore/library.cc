@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/common/progress.hpp"
 #include "tools/common/stderr_log.hpp"
 #include "tools/common/table.hpp"
 
@@ -113,7 +114,10 @@ Result<ResultHandle> perform(const Arguments& arguments, const Operation& operat
     if (arguments.no_scripts) xlstore_set_hotplug_scripts(store->get(), 0, nullptr);
     const xlstore_call call = call_of(arguments);
     xlstore_result* result = nullptr;
-    operation(store->get(), call, &result);
+    {
+        const Progress progress("xlstore " + arguments.verb);
+        operation(store->get(), call, &result);
+    }
     if (!result) return last_error();
     return ResultHandle(result);
 }

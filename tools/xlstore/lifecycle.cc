@@ -282,8 +282,35 @@ Result<Status> if_over(const Arguments& arguments, const std::string& domain, Er
 
 }  // namespace
 
+namespace {
+
+// A person at a terminal is asked once; a script is not. An error: the answer was no.
+Result<void> ask_once(const Arguments& arguments)
+{
+    if (arguments.sure || arguments.json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return {};
+    const std::string& word = arguments.words[0];
+    std::string what = word;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    if (const auto store = open_to_look(arguments);
+        store && xlstore_find(store->get(), word.c_str(), &info) == XLSTORE_OK)
+        what = "domain " + std::to_string(info.domid) + " (" + info.name + ")" +
+               (info.qemu == XLSTORE_QEMU_ALIVE
+                    ? ", whose QEMU " + std::to_string(info.qemu_pid) + " lives"
+                    : "");
+    std::fprintf(stderr, "destroy %s? Its guest ends at once. [y/N] ", plain(what).c_str());
+    const int first = std::getchar();
+    for (int c = first; c != '\n' && c != EOF;)
+        c = std::getchar();
+    if (first == 'y' || first == 'Y') return {};
+    return Error(Errc::cancelled, "destroy: the answer was no", "nothing was changed");
+}
+
+}  // namespace
+
 Result<Status> run_destroy(const Arguments& arguments)
 {
+    if (const auto asked = ask_once(arguments); !asked) return asked.error();
     std::string domain = arguments.words[0];
     Operation operation = [&](auto* store, const auto& call, auto** out) {
         return xlstore_destroy_with(store, domain.c_str(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// list, show, things, intents, history, crash-points: looking, never changing.
+// list, show, things, intents, crash-points: looking, never changing.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -8,42 +8,11 @@
 #include "store/testing/crash_point.hpp"
 #include "store/text/json_text.hpp"
 #include "tools/common/table.hpp"
-#include "tools/xlstore/library.hpp"
+#include "tools/xlstore/found_domain.hpp"
 
 namespace xlstore::tools {
 
 namespace {
-
-struct Found {
-    StoreHandle store;
-    std::vector<std::string> incarnation;  // as a query's parameter; empty: none was named
-    bool destroyed = false;
-};
-
-// The store to look at, and the domain that is named, if one is. `past`: it may be destroyed.
-enum class Past { no, yes };
-Result<Found> open_and_find(const Arguments& arguments, Past past)
-{
-    auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    Found found{*std::move(store), {}};
-    if (arguments.words.empty()) return found;
-    const char* const word = arguments.words[0].c_str();
-    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
-    char* others = nullptr;
-    const int32_t status = past == Past::yes
-                               ? xlstore_find_incarnation(found.store.get(), word, &info, &others)
-                               : xlstore_find(found.store.get(), word, &info);
-    if (status != XLSTORE_OK) return last_error();
-    found.incarnation.push_back(std::to_string(info.id));
-    found.destroyed = std::string_view(info.state) == "destroyed";
-    if (!others) return found;
-    const Text others_json(others);
-    const bool of_interest = found.destroyed || arguments.verb == "history";
-    if (of_interest)
-        note_others(info.id, found.destroyed ? "newest" : "living one", word, others_json.get());
-    return found;
-}
 
 // The rows of a view that are of one domain, or of all.
 Result<Status> print_found(const Arguments& arguments, const char* sql,
@@ -251,29 +220,6 @@ Result<Status> run_intents(const Arguments& arguments)
         "operation, class || '/' || key, waits_for, age_s || ' s', owner_pid, note "
         "FROM pending_intents WHERE ?1 IS NULL OR incarnation = ?1",
         {"INTENT", "DOMID", "DOMAIN", "OPERATION", "THING", "STATE", "AGE", "OWNER", "NOTE"});
-}
-
-Result<Status> run_history(const Arguments& arguments)
-{
-    return print_found(
-        arguments,
-        "SELECT json_object('id', line, 'at_us', at_us, "
-        "'incarnation', incarnation, 'domid', domid, 'domain', domain, 'operation', operation, "
-        "'class', class, 'key', key, 'intent', intent, 'outcome', outcome, 'image', image, "
-        "'medium_before', medium_before, 'medium_after', medium_after, 'evidence', evidence, "
-        "'pid', pid, 'program', program, 'uid', uid, 'author_pid', author_pid, 'author_program', "
-        "author_program, 'author_uid', author_uid), as_of, coalesce(domid, '-'), operation, "
-        "coalesce(class || '/' || key, '-'), coalesce(intent, '-'), outcome, "
-        "CASE WHEN medium_before IS NULL AND medium_after IS NULL THEN '-' ELSE "
-        "coalesce(nullif(medium_before, ''), 'empty') || ' -> ' || "
-        "coalesce(nullif(medium_after, ''), 'empty') END, "
-        "program || ' ' || pid || coalesce(' uid ' || uid, '') || "
-        "CASE WHEN author_pid <> pid THEN ' for ' || author_program || ' ' || author_pid || "
-        "coalesce(' uid ' || author_uid, '') ELSE '' END, evidence "
-        "FROM history_lines WHERE ?1 IS NULL OR incarnation = ?1 ORDER BY line",
-        {"AT (UTC)", "DOMID", "OPERATION", "THING", "INTENT", "OUTCOME", "MEDIUM", "BY",
-         "EVIDENCE"},
-        Past::yes);
 }
 
 Result<Status> run_crash_points(const Arguments& arguments)

@@ -41,6 +41,16 @@ struct Arguments {
     bool brief = false;
     bool metrics = false;
     bool no_pager = false;
+    bool follow = false;
+    bool show = false;
+    bool sure = false;     ///< --yes
+    std::string since;     ///< a time, as parse_moment() reads it
+    std::string until;
+    std::string device_class;
+    std::string who;
+    std::string html;      ///< path of a file
+    std::int64_t limit = 0;   ///< 0: none
+    std::int64_t intent = 0;  ///< 0: none
     std::int64_t older_than_days = -1;
     std::string name;
     std::string root;    ///< libxl's directories are below it
@@ -92,6 +102,12 @@ Result<Status> run_show(const Arguments&);
 Result<Status> run_things(const Arguments&);
 Result<Status> run_intents(const Arguments&);
 Result<Status> run_history(const Arguments&);
+Result<Status> run_timeline(const Arguments&);
+Result<Status> run_watch(const Arguments&);
+Result<Status> run_diff(const Arguments&);
+Result<Status> run_adopt(const Arguments&);
+Result<Status> run_forget(const Arguments&);
+Result<Status> run_bundle(const Arguments&);
 Result<Status> run_locks(const Arguments&);
 Result<Status> run_export(const Arguments&);
 Result<Status> run_crash_points(const Arguments&);

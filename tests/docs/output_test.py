@@ -1,0 +1,458 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What xlstore prints, as programs and people read it, on a real QEMU.
+
+    output_test.py --bin BUILD/bin [TEST ...]
+
+Every verb's --json against tools/json-schema/xlstore.json; history, timeline, diff, adopt, forget, bundle; and what
+needs a terminal: watch, the question of destroy, the pager, colours. What this host lacks (a terminal, chromium,
+python3-jsonschema, promtool) is skipped by name.
+"""
+
+import argparse
+import html.parser
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SCHEMA = json.loads((ROOT / "tools/json-schema/xlstore.json").read_text(encoding="utf-8"))
+BIN = None
+SECONDS = 60
+QEMU = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
+        "-drive", "if=none,id=ide-5632,readonly=on", "-device", "ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0",
+        "-device", "usb-ehci,id=xenusb-0"]
+SECRET = "hunter2"
+
+
+def document(domid):
+    return {"c_info": {"type": "hvm", "name": f"out{domid}", "uuid": f"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9e{domid:02}"},
+            "b_info": {"type.hvm": {"vnc": {"enable": "True", "passwd": SECRET}}},
+            "disks": [{"pdev_path": "", "vdev": "hdc", "format": "empty", "removable": 1, "is_cdrom": 1}]}
+
+
+def tablet(name):
+    return json.dumps({"key": name, "steps": [{"execute": "device_add", "arguments": {
+        "driver": "usb-tablet", "id": name, "bus": "xenusb-0.0"}}]})
+
+
+class Stage(unittest.TestCase):
+    """A store with one domain on a QEMU, for all tests of a class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory(prefix="xo-", dir="/tmp")  # short: sockets lie in it
+        cls.place = pathlib.Path(cls.directory.name)
+        cls.store = cls.place / "s"
+        cls.seen = {}
+        cls.xl("init")
+        (cls.place / "7.json").write_text(json.dumps(document(7)), encoding="utf-8")
+        cls.xl("create", "7", cls.place / "7.json", "--", *QEMU)
+
+    @classmethod
+    def tearDownClass(cls):
+        for row in json.loads(cls.run_xl("--json", "sql", "SELECT incarnation FROM domains").stdout or "[]"):
+            cls.run_xl("destroy", f"id:{row['incarnation']}")
+        cls.directory.cleanup()
+
+    @classmethod
+    def run_xl(cls, *words, program="xlstore", crash_at=None, **more):
+        environment = {**os.environ, **({"XLSTORE_CRASH_AT": crash_at} if crash_at else {})}
+        return subprocess.run([str(BIN / program), "--store", str(cls.store), *map(str, words)], capture_output=True,
+                              text=True, timeout=SECONDS, check=False, env=environment, stdin=subprocess.DEVNULL, **more)
+
+    @classmethod
+    def xl(cls, *words, status=0, **more):
+        done = cls.run_xl(*words, **more)
+        if done.returncode != status:
+            raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def on_terminal(self, *words, keys=(), size=(24, 80), environment=(), program="xlstore"):
+        """Exit status and output; each of `keys` is (what has to be shown, what is typed then)."""
+        try:
+            for end in pty.openpty():
+                os.close(end)
+        except OSError as error:
+            self.skipTest(f"no terminal is to be had here: {error}")
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ.update({"TERM": "xterm", "XLSTORE_PAGER": "cat", **dict(environment)})
+            os.environ.pop("NO_COLOR", None) if "NO_COLOR" not in dict(environment) else None
+            os.execv(str(BIN / program), [program, "--store", str(self.store), *map(str, words)])
+        import fcntl
+        import struct
+        import termios
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        os.kill(pid, signal.SIGWINCH)
+        said, keys, end, looked = "", list(keys), time.monotonic() + SECONDS, 0
+        while True:
+            self.assertLess(time.monotonic(), end, said)
+            if not select.select([terminal], [], [], 1)[0]:
+                continue
+            try:
+                part = os.read(terminal, 65536)
+            except OSError:
+                part = b""
+            if not part:
+                break
+            said += part.decode(errors="replace")
+            while keys and (at := said.find(keys[0][0], looked)) >= 0:
+                looked = at + len(keys[0][0])
+                does = keys.pop(0)[1]
+                if callable(does):
+                    does()
+                else:
+                    os.write(terminal, does.encode())
+        os.close(terminal)
+        self.assertEqual(keys, [], said)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+
+
+class Json(Stage):
+    """Each verb's value is what the schema says, and each verb is tried."""
+
+    def value(self, verb, *words, status=0, define=None, **more):
+        said = self.xl("--json", verb, *words, status=status, **more)
+        lines = said.splitlines() if "--follow" in words else [said]
+        for line in lines:
+            value = json.loads(line)
+            if jsonschema:
+                schema = {"$ref": f"#/$defs/{define or verb}", "$defs": SCHEMA["$defs"]}
+                errors = list(jsonschema.Draft202012Validator(schema).iter_errors(value))
+                self.assertEqual([f"{verb}: {list(e.absolute_path)}: {e.message}" for e in errors], [], said)
+        type(self).tried.add(define or verb)
+        return value
+
+    tried = set()
+
+    def test_every_verb(self):
+        place = self.place
+        for other in (8, 9):
+            (place / f"{other}.json").write_text(json.dumps(document(other)), encoding="utf-8")
+        (place / "a.iso").write_bytes(bytes(1 << 20))
+        self.value("import", 8, place / "8.json")
+        self.value("create", 9, place / "9.json", "--", *QEMU)
+        monitor = json.loads(self.xl("--json", "show", "9"))["monitor"]
+        self.value("register", "9", "--monitor", monitor)
+        self.value("soft-reset", "9", "--", *QEMU)
+        self.value("close", "9", "--reason", "test")
+        self.value("reopen", "9")
+        self.value("rename", "9", "other")
+        self.value("preserve", "9", "kept")
+        self.value("insert", "7", "hdc", place / "a.iso")
+        self.value("eject", "7", "hdc")
+        self.value("attach", "7", "qemu", tablet("t1"))
+        self.value("detach", "7", "qemu", "t1")
+        self.value("batch", "7", json.dumps([{"attach": "qemu", "thing": json.loads(tablet("t2"))}]))
+        self.xl("attach", "7", "qemu", tablet("t3"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        for verb in ("list", "intents", "history", "locks", "undo", "crash-points"):
+            self.value(verb)
+        for verb in ("show", "things", "history", "timeline"):
+            self.value(verb, "7")
+        self.value("status", status=1)
+        self.value("diff", "7", status=1)
+        self.value("export", "7")
+        self.value("bridge", "status", "--root", place / "none")
+        self.value("recover", "7")
+        intent = json.loads(self.xl("--json", "history", "7"))[-1]["intent"]
+        self.value("wait", str(intent))
+        self.value("timeline", "--intent", str(intent))
+        self.value("prune", "--dry-run")
+        self.value("upgrade")
+        self.value("sql", "SELECT 1 AS one")
+        self.value("bundle", place / "b.tar")
+        self.value("bundle", place / "b.tar", "--show")
+        self.value("backup", place / "backup.db")
+        self.value("destroy", "9")
+        self.value("list", "--retired")
+        self.value("show", "no-such-domain", status=4, define="error")
+        self.value("adopt", "7", "qemu/none", status=4, define="error")
+        # What needs a stage of its own: a store that no process uses; a thing without an entry.
+        type(self).tried |= {"init", "restore", "adopt", "forget", "watch"}
+        verbs = re.findall(r"^  (\S+)", self.xl("--help").split("Subcommands:\n", 1)[1], re.MULTILINE)
+        self.assertEqual(set(verbs) - self.tried, set(), "no value of these was looked at")
+        self.assertEqual(set(verbs) - {"watch"} - set(SCHEMA["$defs"]), set(), "not in the schema")
+        if not jsonschema:
+            self.skipTest("python3-jsonschema is not there: the values were not compared with the schema")
+
+    def test_a_value_of_another_shape_is_found(self):
+        if not jsonschema:
+            self.skipTest("python3-jsonschema is not there")
+        schema = {"$ref": "#/$defs/upgrade", "$defs": SCHEMA["$defs"]}
+        for wrong in ({}, {"schema_version": "3"}, {"schema_version": 3, "more": 1}, []):
+            self.assertFalse(jsonschema.Draft202012Validator(schema).is_valid(wrong), wrong)
+
+
+class History(Stage):
+    def test_parts_of_it(self):
+        self.xl("attach", "7", "qemu", tablet("h1"))
+        lines = json.loads(self.xl("--json", "history", "7", "--class", "qemu"))
+        self.assertEqual({line["class"] for line in lines}, {"qemu"})
+        self.assertLess(lines[0]["opened_us"], lines[0]["at_us"])
+        self.assertEqual(len(json.loads(self.xl("--json", "history", "--limit", "1"))), 1)
+        newest = json.loads(self.xl("--json", "history"))[-1]
+        self.assertEqual(json.loads(self.xl("--json", "history", "--limit", "1"))[0], newest)
+        self.assertEqual(json.loads(self.xl("--json", "history", "--until", "1d")), [])
+        self.assertEqual(json.loads(self.xl("--json", "history", "--since", "1h")),
+                         json.loads(self.xl("--json", "history")))
+        self.assertEqual(json.loads(self.xl("--json", "history", "--who", "no-such-program")), [])
+        self.assertGreater(len(json.loads(self.xl("--json", "history", "--who", f"uid:{os.getuid()}"))), 1)
+        self.xl("history", "--since", "soon", status=1)
+
+    def test_follows(self):
+        follower = subprocess.Popen([str(BIN / "xlstore"), "--store", str(self.store), "--json", "history", "--follow",
+                                     "--limit", "1"], stdout=subprocess.PIPE, text=True)
+        try:
+            json.loads(follower.stdout.readline())
+            self.xl("attach", "7", "qemu", tablet("h2"))
+            while json.loads(follower.stdout.readline())["key"] != "h2":
+                pass
+        finally:
+            follower.terminate()
+            follower.wait(SECONDS)
+            follower.stdout.close()
+
+
+class Page(html.parser.HTMLParser):
+    """What a page loads, and the places that its links lead to."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded, self.links, self.ids, self.tags = [], [], set(), set()
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        self.ids.add(attrs.get("id"))
+        if tag == "a":
+            self.links.append(attrs["href"])
+        self.loaded += [attrs[name] for name in ("src", "srcset", "data") if name in attrs]
+
+
+class Timeline(Stage):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.xl("attach", "7", "qemu", tablet("one"))
+        cls.xl("attach", "7", "qemu", tablet("two"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        cls.xl("-p", program="xlfsck", status=1)
+        cls.xl("attach", "7", "qemu", tablet("<b>&three"), status=1)  # QEMU takes no such id
+        cls.page = cls.place / "page.html"
+        cls.said = cls.xl("timeline", "7", "--html", cls.page)
+
+    def test_text_tells_of_crash_and_recovery(self):
+        said = self.xl("timeline", "7")
+        self.assertIn("add qemu/one (intent 1): done", said)
+        self.assertIn("QMP: device_add", said)
+        self.assertRegex(said, r"slow lock held for \d+ ms by xlstore \d+")
+        self.assertRegex(said, r"that process died or left it, when is not known; xlfsck \d+ closed it")
+        of_one = self.xl("timeline", "--intent", "1")
+        self.assertIn("qemu/one", of_one)
+        self.assertNotIn("qemu/two", of_one)
+        self.xl("timeline", status=1)
+        self.xl("timeline", "--intent", "4711", status=4)
+
+    def test_page_stands_alone(self):
+        text = self.page.read_text(encoding="utf-8")
+        tree = xml.etree.ElementTree.fromstring(text.replace("<!DOCTYPE html>", "", 1))
+        page = Page()
+        page.feed(text)
+        self.assertEqual(page.loaded, [])
+        self.assertNotIn("script", page.tags)
+        self.assertEqual(set(re.findall(r"https?://[^\s\"']+", text)),
+                         {"http://www.w3.org/1999/xhtml", "http://www.w3.org/2000/svg"})
+        self.assertEqual([link for link in page.links if link[1:] not in page.ids], [])
+        svg = "{http://www.w3.org/2000/svg}"
+        links = tree.findall(f".//{svg}a")
+        rows = tree.findall(".//{http://www.w3.org/1999/xhtml}tbody/{http://www.w3.org/1999/xhtml}tr")
+        self.assertEqual(len(links), len(rows))
+        self.assertTrue(all(link.get("aria-label") for link in links))
+        self.assertEqual(len(tree.findall(f".//{svg}rect[@class='lock unknown']")), 1)
+        self.assertIn("prefers-color-scheme: dark", text)
+        self.assertIn("@media print", text)
+
+    def test_browser_shows_it_without_a_complaint(self):
+        chromium = shutil.which("chromium")
+        if not chromium:
+            self.skipTest("chromium is not there: the page was not opened in a browser")
+        shot = self.place / "shot.png"
+        done = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+                               f"--user-data-dir={self.place}/chromium", "--window-size=1200,900",
+                               f"--screenshot={shot}", "--dump-dom", self.page.as_uri()], capture_output=True,
+                              text=True, timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(re.findall(r".*CONSOLE.*", done.stderr), [])
+        self.assertIn("aria-label=", done.stdout)
+        self.assertTrue(shot.read_bytes().startswith(b"\x89PNG"))
+
+
+class OneThing(Stage):
+    def qmp(self, *commands):
+        import socket
+        monitor = json.loads(self.xl("--json", "show", "7"))["monitor"]
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(monitor)
+            stream = peer.makefile("rw", encoding="utf-8")
+            stream.readline()
+            for execute, arguments in (("qmp_capabilities", {}), *commands):
+                stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+                stream.flush()
+                while "event" in (answer := json.loads(stream.readline())):
+                    pass
+                self.assertIn("return", answer)
+
+    def test_what_another_client_added_is_shown_and_adopted_alone(self):
+        for name in ("foreign", "left"):
+            self.qmp(("chardev-add", {"id": name, "backend": {"type": "null", "data": {}}}))
+        said = self.xl("diff", "7", status=1)
+        self.assertIn("foreign", said)
+        self.assertIn("is in QEMU, and no entry says so", said)
+        self.assertIn("ADOPTED", self.xl("adopt", "7", "foreign"))
+        self.assertNotIn('"foreign"', self.xl("diff", "7", status=1))
+        self.assertIn('"left"', self.xl("diff", "7", status=1), "no other thing was touched")
+        self.xl("adopt", "7", "left")
+        self.xl("diff", "7")
+        self.xl("adopt", "7", "left", status=4)
+
+    def test_an_entry_goes_only_when_its_thing_is_gone(self):
+        self.xl("attach", "7", "qemu", tablet("fg"))
+        said = self.run_xl("forget", "7", "qemu/fg")
+        self.assertEqual(said.returncode, 4, said.stdout + said.stderr)
+        self.assertIn("qemu/fg", self.xl("diff", "7"))
+        self.qmp(("device_del", {"id": "fg"}))
+        end = time.monotonic() + SECONDS
+        while self.run_xl("diff", "7").returncode == 0:
+            self.assertLess(time.monotonic(), end)
+        self.assertIn("lacks it", self.xl("diff", "7", status=1))
+        self.xl("forget", "7", "qemu/fg")
+        self.assertNotIn("qemu/fg", self.xl("diff", "7"))
+
+
+class Bundle(Stage):
+    def test_has_no_secret_and_a_list_of_what_it_has(self):
+        self.xl("attach", "7", "qemu", tablet("b1"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        file = self.place / "b.tar"
+        self.assertIn("store.db", self.xl("bundle", file))
+        self.assertIn(SECRET, self.xl("export", "7"), "there was something to take out")
+        self.assertNotIn(SECRET.encode(), file.read_bytes())
+        listed = subprocess.run(["tar", "-tf", file], check=True, capture_output=True, text=True).stdout.split()
+        manifest = json.loads(self.xl("--json", "bundle", file, "--show"))["manifest"]
+        self.assertEqual(listed, ["MANIFEST.json", *(member["name"] for member in manifest["members"])])
+        said = self.xl("bundle", file, "--show")
+        self.assertIn("is as the intent wanted it", said)
+        self.assertIn("health", said)
+        self.xl("bundle", file, status=1)  # it is there already
+        (self.place / "junk").write_bytes(b"x" * 5000)
+        self.xl("bundle", self.place / "junk", "--show", status=1)
+
+    def test_is_looked_at_elsewhere(self):
+        file = self.place / "c.tar"
+        self.xl("bundle", file)
+        done = subprocess.run([str(BIN / "xlfsck"), "-n", "--bundle", str(file)], capture_output=True, text=True,
+                              timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode & ~15, 0, done.stdout + done.stderr)
+        self.assertIn("1 domains", done.stdout)
+        self.assertIn("as it was seen", done.stdout)
+        self.assertEqual(list(pathlib.Path(tempfile.gettempdir()).glob(f"xlstore-bundle-{os.getpid()}*")), [])
+
+
+class OnATerminal(Stage):
+    def test_watch_is_live_and_ends_with_q(self):
+        status, said = self.on_terminal("watch", size=(24, 60), keys=[
+            ("intents  none is open", lambda: self.xl("attach", "7", "qemu", tablet("w"))), ("  2  ", "q")])
+        self.assertEqual(status, 0, said)
+        self.assertTrue(said.endswith("\x1b[?25h\x1b[?1049l"), "the terminal is as it was before")
+        self.assertNotIn("\x1b[2J", said, "nothing is cleared before it is drawn")
+
+    def test_watch_fits_a_narrow_terminal(self):
+        status, said = self.on_terminal("watch", size=(10, 30), keys=[("q: end", " "), ("q: end", "q")])
+        self.assertEqual(status, 0, said)
+        last = said.rsplit("\x1b[H", 1)[1].split("\x1b[J")[0]
+        for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last).splitlines():
+            self.assertLessEqual(len(line), 30, line)
+
+    def test_watch_wants_a_terminal(self):
+        self.assertIn("no terminal", self.run_xl("watch").stderr)
+
+    def test_colours_are_for_terminals_that_want_them(self):
+        self.assertIn("\x1b[", self.on_terminal("status")[1])
+        self.assertNotIn("\x1b[", self.on_terminal("status", environment={"NO_COLOR": "1"}.items())[1])
+        self.assertNotIn("\x1b[", self.on_terminal("status", environment={"TERM": "dumb"}.items())[1])
+        self.assertNotIn("\x1b", self.xl("status"))
+
+    def test_long_output_goes_through_a_pager(self):
+        pager = {"XLSTORE_PAGER": "sed s/^/paged:/"}.items()
+        self.assertIn("paged:", self.on_terminal("crash-points", environment=pager)[1] +
+                      self.on_terminal("status", size=(5, 80), environment=pager)[1])
+        self.assertNotIn("paged:", self.on_terminal("--no-pager", "status", size=(5, 80), environment=pager)[1])
+        self.assertNotIn("paged:", self.on_terminal("status", size=(60, 100), environment=pager)[1])
+
+    def test_destroy_asks_a_person_once(self):
+        (self.place / "6.json").write_text(json.dumps(document(6)), encoding="utf-8")
+        self.xl("import", "6", self.place / "6.json")
+        status, said = self.on_terminal("destroy", "6", keys=[("[y/N] ", "n\n")])
+        self.assertEqual(status, 1, said)
+        self.assertIn("domain 6 (out6)", said)
+        self.assertIn("nothing was changed", said)
+        self.assertEqual(self.on_terminal("destroy", "6", keys=[("[y/N] ", "y\n")])[0], 0)
+        self.xl("import", "6", self.place / "6.json")
+        self.assertNotIn("[y/N]", self.on_terminal("destroy", "6", "--yes")[1])
+        self.xl("import", "6", self.place / "6.json")
+        self.xl("destroy", "6")  # a script is not asked
+
+    def test_what_lasts_gives_a_sign_of_life(self):
+        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
+        os.kill(qemu, signal.SIGSTOP)
+        try:
+            said = self.on_terminal("--timeout", "2", "attach", "7", "qemu", tablet("q"))[1]
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        self.assertIn("xlstore attach \u2026 1 s", said)
+
+
+class Metrics(Stage):
+    def test_promtool_takes_figures_and_rules(self):
+        rules = ROOT / "tools/systemd/xlstore-alerts.yml"
+        figures = set(re.findall(r"^# HELP (xlstore_\w+)", self.xl("status", "--metrics"), re.MULTILINE))
+        script = (ROOT / "tools/systemd/xlstore-metrics").read_text(encoding="utf-8")
+        figures |= {"xlstore_" + name for name in re.findall(r"metric (\w+) ", script)} | {"xlstore_unit_failed"}
+        named = set(re.findall(r"\bxlstore_\w+", rules.read_text(encoding="utf-8")))
+        self.assertEqual(named - figures, set(), "no such figure")
+        if not shutil.which("promtool"):
+            self.skipTest("promtool (package prometheus) is not there: the rules were not checked")
+        checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        checked = subprocess.run(["promtool", "check", "metrics"], input=self.xl("status", "--metrics"),
+                                 capture_output=True, text=True, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+
+def main():
+    global BIN
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), required=True)
+    parser.add_argument("tests", nargs="*")
+    given = parser.parse_args()
+    BIN = given.bin
+    unittest.main(argv=[sys.argv[0], *given.tests])
+
+
+if __name__ == "__main__":
+    main()

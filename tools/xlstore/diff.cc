@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+// diff: a domain's document, its entries, QEMU and xenstore, side by side. What QEMU and xenstore
+// have is what recovery sees when it only looks, so that a line here and a line of 'xlfsck -n' never
+// contradict each other. What was not seen is said to be not seen.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tools/common/finding_line.hpp"
+#include "tools/common/table.hpp"
+#include "tools/xlstore/found_domain.hpp"
+#include "xlstore/recovery.h"
+
+namespace xlstore::tools {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kNotSeen = "not seen";
+
+// A thing, or what has no entry, and who has it.
+struct SideBySideRow {
+    std::string document = "-";
+    std::string entry = "-";
+    std::string qemu = "-";
+    std::string xenstore = "-";
+    std::vector<std::string> differences;
+};
+
+struct Findings {
+    std::string prefix;  // "domain 7 (web01): "
+    std::map<std::string, std::vector<xlstore_finding>> of_things;
+    std::vector<std::string> of_the_domain;
+    std::vector<std::unique_ptr<std::string>> texts;  // what the findings point into
+    bool qemu_unseen = false;
+    bool xenstore_unseen = false;
+    bool xenstore_absent = false;
+};
+
+const char* keep_text(Findings& all, const char* text)
+{
+    return all.texts.emplace_back(std::make_unique<std::string>(text))->c_str();
+}
+
+void gather(const xlstore_finding* finding, void* userdata)
+{
+    auto& all = *static_cast<Findings*>(userdata);
+    const std::string_view problem = finding->problem;
+    if (problem == "primary_unseen" || problem == "primary_owned" || problem == "qemu_dead" ||
+        problem == "qemu_unseen" || problem == "intent_owned")
+        all.qemu_unseen = true;
+    if (problem == "xenstore_unseen") all.xenstore_unseen = true;
+    if (problem == "xenstore_absent") all.xenstore_absent = true;
+    const std::string subject = finding->subject;
+    if (!subject.starts_with(all.prefix)) {
+        if (finding->if_left != 0) all.of_the_domain.push_back(plain(finding_line(*finding)));
+        return;
+    }
+    // "disks/hdc", "disks/hdc: intent 12 (add)", "device "tablet"": up to the next colon and blank.
+    const auto rest = subject.substr(all.prefix.size());
+    xlstore_finding kept = *finding;
+    kept.subject = keep_text(all, finding->subject);
+    kept.message = keep_text(all, finding->message);
+    kept.evidence = keep_text(all, finding->evidence);
+    kept.error = keep_text(all, finding->error);
+    kept.problem = keep_text(all, finding->problem);
+    all.of_things[rest.substr(0, rest.find(": "))].push_back(kept);
+}
+
+Result<void> look(const Arguments& arguments, xlstore_store* store, Findings& all)
+{
+    xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+    options.mode = XLSTORE_RECOVER_LOOK;
+    options.domain = arguments.words[0].c_str();
+    options.timeout_ms = call_of(arguments).timeout_ms;
+    options.found = gather;
+    options.userdata = &all;
+    xlstore_result* made = nullptr;
+    xlstore_recover(store, &options, &made);
+    if (!made) return last_error();
+    const ResultHandle result(made);
+    const auto report = Json::parse(xlstore_result_json(made));
+    if (report.contains("fsck_status")) return {};
+    return Error(Errc::io, xlstore_result_message(made), xlstore_result_advice(made));
+}
+
+bool is_one_of(std::string_view problem, std::initializer_list<std::string_view> names)
+{
+    return std::ranges::find(names, problem) != names.end();
+}
+
+// What the findings on a thing say of who has it.
+void apply(SideBySideRow& row, const xlstore_finding& finding)
+{
+    const std::string_view problem = finding.problem;
+    if (is_one_of(problem, {"thing_absent", "medium_gone"})) row.qemu = "lacks it";
+    if (is_one_of(problem, {"thing_unknown", "thing_back", "thing_unwanted"})) row.qemu = "has it";
+    if (is_one_of(problem, {"thing_partial"})) row.qemu = "has a part";
+    if (is_one_of(problem, {"medium_other", "medium_unknown"})) row.qemu = "has another";
+    if (is_one_of(problem, {"thing_unasked"})) row.qemu = kNotSeen;
+    if (problem == "device_absent") row.xenstore = "lacks it";
+    if (is_one_of(problem, {"device_unknown", "device_back", "device_leaving", "device_waits"}))
+        row.xenstore = "has it";
+    if (problem == "device_partial") row.xenstore = "has a part";
+    if (is_one_of(problem, {"copy_differs", "device_strange"})) row.xenstore = "differs";
+    if (finding.if_left == 0) return;
+    std::string text = finding.message;
+    if (*finding.evidence != '\0') text += " (" + std::string(finding.evidence) + ")";
+    row.differences.push_back(plain(text));
+}
+
+// "class/key" of what the document has.
+Result<std::set<std::string>> in_document(const Arguments& arguments, const Found& found)
+{
+    const auto rows = query_rows(
+        arguments, found.store.get(),
+        "SELECT t.class || '/' || t.key FROM things t JOIN libxl_json l ON l.domid = t.domid "
+        "WHERE t.incarnation = ?1 AND EXISTS (SELECT 1 FROM json_each(l.json, '$.' || t.class) e "
+        "WHERE json(e.value) = json(t.json))",
+        {found.incarnation.front()});
+    if (!rows) return rows.error();
+    std::set<std::string> names;
+    for (const auto& row : *rows)
+        names.insert(row[0].value_or(""));
+    return names;
+}
+
+SideBySideRow row_of_entry(const Json& thing, bool documented, const Findings& all)
+{
+    SideBySideRow row;
+    const bool stale = thing["state"] == "stale";
+    row.entry = thing["state"].get<std::string>();
+    row.document = documented ? "has it" : "-";
+    const std::string has = stale ? "lacks it" : "has it";
+    if (thing["primary"] == "qemu") row.qemu = all.qemu_unseen ? kNotSeen : has;
+    if (thing["primary"] == "xenstore")
+        row.xenstore = all.xenstore_unseen || all.xenstore_absent ? kNotSeen : has;
+    if (!thing["intent"].is_null()) {
+        (thing["primary"] == "xenstore" ? row.xenstore : row.qemu) = "intent open";
+        row.differences.push_back("intent " + thing["intent"].dump() + " is open");
+    }
+    return row;
+}
+
+using SideBySideRows = std::vector<std::pair<std::string, SideBySideRow>>;
+
+SideBySideRows rows_of_all(const Json& things, const std::set<std::string>& documented,
+                           const Findings& all)
+{
+    SideBySideRows rows;
+    std::set<std::string> told;
+    for (const auto& thing : things) {
+        const auto name =
+            thing["class"].get<std::string>() + "/" + thing["key"].get<std::string>();
+        auto row = row_of_entry(thing, documented.contains(name), all);
+        if (const auto about = all.of_things.find(name); about != all.of_things.end())
+            for (const auto& finding : about->second)
+                apply(row, finding);
+        rows.emplace_back(name, std::move(row));
+        told.insert(name);
+    }
+    for (const auto& [name, findings] : all.of_things) {
+        if (told.contains(name)) continue;
+        SideBySideRow row;
+        for (const auto& finding : findings)
+            apply(row, finding);
+        if (!row.differences.empty()) rows.emplace_back(name, std::move(row));
+    }
+    return rows;
+}
+
+Json json_of_rows(const Found& found, const SideBySideRows& rows, const Findings& all)
+{
+    Json list = Json::array();
+    for (const auto& [name, row] : rows)
+        list.push_back({{"thing", plain(name)},
+                        {"document", row.document},
+                        {"entry", row.entry},
+                        {"qemu", row.qemu},
+                        {"xenstore", row.xenstore},
+                        {"differences", row.differences}});
+    return {{"subject", found.subject}, {"things", list}, {"of_the_domain", all.of_the_domain}};
+}
+
+void print_side_by_side(const Found& found, const SideBySideRows& rows, const Findings& all)
+{
+    std::vector<Cells> table;
+    for (const auto& [name, row] : rows)
+        table.push_back({row.differences.empty() ? " " : "!", plain(name), row.document, row.entry,
+                         row.qemu, row.xenstore});
+    std::puts(found.subject.c_str());
+    print_table({" ", "THING", "DOCUMENT", "ENTRY", "QEMU", "XENSTORE"}, table);
+    for (const auto& [name, row] : rows)
+        for (const auto& difference : row.differences)
+            std::printf("! %s: %s\n", plain(name).c_str(), difference.c_str());
+    for (const auto& line : all.of_the_domain)
+        std::printf("! %s\n", line.c_str());
+    if (all.qemu_unseen) std::puts("QEMU was not seen: what it has is not known");
+    if (all.xenstore_absent) std::puts("no xenstored runs here: what it would have is not known");
+}
+
+}  // namespace
+
+Result<Status> run_diff(const Arguments& arguments)
+{
+    const auto found = open_and_find(arguments, Past::no);
+    if (!found) return found.error();
+    char* text = nullptr;
+    if (xlstore_things(found->store.get(), arguments.words[0].c_str(), &text) != XLSTORE_OK)
+        return last_error();
+    const auto things = Json::parse(Text(text).get());
+    const auto documented = in_document(arguments, *found);
+    if (!documented) return documented.error();
+    Findings all;
+    all.prefix = found->subject + ": ";
+    if (const auto looked = look(arguments, found->store.get(), all); !looked)
+        return looked.error();
+    const auto rows = rows_of_all(things, *documented, all);
+    if (arguments.json)
+        std::puts(json_of_rows(*found, rows, all).dump().c_str());
+    else
+        print_side_by_side(*found, rows, all);
+    const bool differ = std::ranges::any_of(
+        rows, [](const auto& row) { return !row.second.differences.empty(); });
+    if (differ || !all.of_the_domain.empty()) return Status::refused;
+    return all.qemu_unseen || all.xenstore_unseen ? Status::in_doubt : Status::done;
+}
+
+}  // namespace xlstore::tools

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// adopt, forget: what xlfsck does about one thing of a domain, with its proofs, and about no other.
+// Recovery runs over the domain and asks about each finding; the answer is yes for that thing and
+// for the repairs that the verb stands for, else no.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "store/text/json_text.hpp"
+#include "tools/common/finding_line.hpp"
+#include "tools/xlstore/library.hpp"
+#include "xlstore/recovery.h"
+
+namespace xlstore::tools {
+
+namespace {
+
+// Problems (xlfsck(8)) whose repair gives the thing an entry, or makes its entry true.
+constexpr std::array<std::string_view, 5> kAdopting = {"thing_unknown", "thing_back", "medium_other",
+                                                       "device_unknown", "device_back"};
+// Those whose repair says that it is not there.
+constexpr std::array<std::string_view, 3> kForgetting = {"thing_absent", "medium_gone",
+                                                         "device_absent"};
+
+struct Wish {
+    std::string thing;  // "usbctrls/0", or an id in QEMU
+    bool adopt = false;
+    std::vector<std::string> others;  // what was found of it, and is no matter of this verb
+    std::string line;                 // what was done
+    bool done = false;
+};
+
+// Is the finding about that thing: "...: CLASS/KEY", "...: device "ID"", or the entry that it would
+// get? Whole words alone.
+bool is_about(const xlstore_finding& finding, const std::string& thing)
+{
+    const std::string subject = std::string(finding.subject) + ":";
+    const std::string evidence = finding.evidence;
+    return subject.find(": " + thing + ":") != std::string::npos ||
+           subject.find("\"" + thing + "\"") != std::string::npos ||
+           evidence.find("entry would be " + thing + " ") != std::string::npos;
+}
+
+bool is_meant(const Wish& wish, const xlstore_finding& finding)
+{
+    const auto in = [&](const auto& names) {
+        return std::ranges::find(names, finding.problem) != names.end();
+    };
+    return is_about(finding, wish.thing) && (wish.adopt ? in(kAdopting) : in(kForgetting));
+}
+
+int32_t answer(const xlstore_finding* finding, void* wish)
+{
+    return is_meant(*static_cast<const Wish*>(wish), *finding) ? 1 : 0;
+}
+
+void found(const xlstore_finding* finding, void* userdata)
+{
+    auto& wish = *static_cast<Wish*>(userdata);
+    if (is_meant(wish, *finding)) {
+        wish.done = wish.done || finding->action == XLSTORE_ACTION_FIXED;
+        wish.line = plain(finding_line(*finding));
+    } else if (is_about(*finding, wish.thing) ||
+               (finding->if_left & XLSTORE_FSCK_BLIND) != 0) {
+        wish.others.push_back(plain(finding_line(*finding)));
+    }
+}
+
+Result<ResultHandle> recover_one(const Arguments& arguments, Wish& wish)
+{
+    return perform(arguments, [&](auto* store, const auto& call, auto** out) {
+        xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+        options.mode = XLSTORE_RECOVER_ASK;
+        options.domain = arguments.words[0].c_str();
+        options.timeout_ms = call.timeout_ms;
+        options.found = found;
+        options.answer = answer;
+        options.userdata = &wish;
+        return xlstore_recover(store, &options, out);
+    });
+}
+
+Status say_done(const Arguments& arguments, const Wish& wish)
+{
+    if (arguments.json)
+        std::puts(json_object({{"result", json_quote("done")},
+                               {"thing", json_quote(wish.thing)},
+                               {"text", json_quote(wish.line)}})
+                      .c_str());
+    else
+        std::puts(wish.line.c_str());
+    return Status::done;
+}
+
+// What keeps it from being done, in the words of the findings.
+Error not_done(const Wish& wish)
+{
+    std::string message = json_shown(wish.thing) + ": ";
+    if (!wish.line.empty()) return Error(Errc::refused, wish.line, "nothing else was changed");
+    if (!wish.others.empty())
+        return Error(Errc::refused, message + wish.others.front(), "nothing was changed");
+    message += wish.adopt ? "nothing of that name is in QEMU or xenstore without an entry"
+                          : "no entry of that name lacks its thing";
+    return Error(Errc::not_found, message,
+                 "nothing was changed; 'xlstore diff DOM' and 'xlfsck -n' show what differs");
+}
+
+// "disks/hdc" -> class and key.
+std::optional<std::pair<std::string, std::string>> split(const std::string& thing)
+{
+    const auto slash = thing.find('/');
+    if (slash == std::string::npos) return std::nullopt;
+    return std::pair(thing.substr(0, slash), thing.substr(slash + 1));
+}
+
+// Is it an entry that is stale?
+Result<bool> is_stale(const Arguments& arguments, const std::string& thing)
+{
+    const auto store = open_to_look(arguments);
+    if (!store) return store.error();
+    char* text = nullptr;
+    if (xlstore_things(store->get(), arguments.words[0].c_str(), &text) != XLSTORE_OK)
+        return last_error();
+    for (const auto& one : nlohmann::json::parse(Text(text).get()))
+        if (one["class"].get<std::string>() + "/" + one["key"].get<std::string>() == thing)
+            return one["state"] == "stale";
+    return false;
+}
+
+}  // namespace
+
+Result<Status> run_adopt(const Arguments& arguments)
+{
+    Wish wish{arguments.words[1], true, {}, {}, false};
+    const auto result = recover_one(arguments, wish);
+    if (!result) return result.error();
+    if (!wish.done && wish.line.empty() && wish.others.empty() &&
+        xlstore_result_status(result->get()) != XLSTORE_OK)
+        return tell(arguments, result->get());
+    if (wish.done) return say_done(arguments, wish);
+    return not_done(wish);
+}
+
+// An entry whose thing is gone becomes stale; one that is stale goes. The second is what a detach
+// does with it, which asks QEMU once more.
+Result<Status> run_forget(const Arguments& arguments)
+{
+    Wish wish{arguments.words[1], false, {}, {}, false};
+    const auto result = recover_one(arguments, wish);
+    if (!result) return result.error();
+    const auto stale = is_stale(arguments, wish.thing);
+    if (!stale) return stale.error();
+    const auto name = split(wish.thing);
+    if (!*stale || !name) return not_done(wish);
+    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+        return xlstore_detach(store, arguments.words[0].c_str(), name->first.c_str(),
+                              name->second.c_str(), &call, out);
+    });
+}
+
+}  // namespace xlstore::tools

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// timeline: a domain's or an intent's history as a picture, and as text for a terminal.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "store/base/fd.hpp"
+#include "tools/common/display_width.hpp"
+#include "tools/common/moment.hpp"
+#include "tools/common/pager.hpp"
+#include "tools/common/screen.hpp"
+#include "tools/xlstore/timeline_events.hpp"
+#include "tools/xlstore/timeline_html.hpp"
+
+namespace xlstore::tools {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json json_of_event(const TimelineEvent& event)
+{
+    const auto text = [](const std::string& value) -> Json {
+        return value.empty() ? Json(nullptr) : Json(value);
+    };
+    return {{"line", event.line > 0 ? Json(event.line) : Json(nullptr)},
+            {"opened_us", event.opened_us ? Json(*event.opened_us) : Json(nullptr)},
+            {"at_us", event.at_us},
+            {"lane", event.lane},
+            {"what", event.what},
+            {"intent", text(event.intent)},
+            {"outcome", event.outcome},
+            {"by", event.by},
+            {"asked_by", text(event.asked_by)},
+            {"taken_over", event.taken_over()},
+            {"commands", event.commands},
+            {"evidence", text(event.evidence)}};
+}
+
+std::string json_of_timeline(const Timeline& timeline)
+{
+    Json events = Json::array();
+    for (const auto& event : timeline.events)
+        events.push_back(json_of_event(event));
+    return Json({{"subject", timeline.subject}, {"made_us", timeline.made_us}, {"events", events}})
+        .dump();
+}
+
+void add_part(std::vector<std::string>& lines, const Screen& where, const std::string& text)
+{
+    constexpr std::size_t indent = 6;
+    for (const auto& part : wrapped(text, where.columns - indent))
+        lines.push_back(std::string(indent, ' ') + part);
+}
+
+std::vector<std::string> text_lines(const Timeline& timeline, const Screen& where)
+{
+    std::vector<std::string> lines = {where.in(Ink::strong, timeline.subject)};
+    for (const auto& event : timeline.events) {
+        const Ink ink = event.outcome == "done"       ? Ink::good
+                        : event.outcome == "not done" ? Ink::bad
+                                                      : Ink::doubt;
+        lines.push_back(where.in(Ink::faint, moment_text(event.at_us)) + "  " + event.what +
+                        (event.intent.empty() ? "" : " (intent " + event.intent + ")") + ": " +
+                        where.in(ink, event.outcome));
+        if (event.opened_us) {
+            const auto ms = std::to_string((event.at_us - *event.opened_us) / 1000) + " ms";
+            add_part(lines, where,
+                     event.taken_over() || event.line == 0
+                         ? "opened " + ms + " before, with the slow lock, by " + event.asked_by
+                         : "slow lock held for " + ms + " by " + event.by);
+        }
+        if (event.taken_over())
+            add_part(lines, where,
+                     "that process died or left it, when is not known; " + event.by + " closed it");
+        else if (!event.opened_us)
+            add_part(lines, where, "by " + event.by);
+        std::string commands;
+        for (const auto& command : event.commands)
+            commands += (commands.empty() ? "QMP: " : ", ") + command;
+        if (!commands.empty()) add_part(lines, where, commands);
+        if (!event.evidence.empty()) add_part(lines, where, event.evidence);
+    }
+    return lines;
+}
+
+// A new file, or an older page in its place; whole, or not at all.
+Result<void> write_page(const std::string& path, const std::string& page)
+{
+    const std::string fresh = path + ".new";
+    const Fd file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file) return Error(Errc::io, "open " + plain(fresh) + ": " + errno_text(errno));
+    std::size_t written = 0;
+    while (written < page.size()) {
+        const auto bytes = write(file.get(), page.data() + written, page.size() - written);
+        if (bytes < 0 && errno == EINTR) continue;
+        if (bytes <= 0) {
+            const int why = errno;
+            (void)unlink(fresh.c_str());
+            return Error(Errc::io, "write " + plain(fresh) + ": " + errno_text(why),
+                         "nothing is left of it");
+        }
+        written += static_cast<std::size_t>(bytes);
+    }
+    if (std::rename(fresh.c_str(), path.c_str()) != 0) {
+        const int why = errno;
+        (void)unlink(fresh.c_str());
+        return Error(Errc::io, "rename to " + plain(path) + ": " + errno_text(why));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<Status> run_timeline(const Arguments& arguments)
+{
+    const auto timeline = timeline_of(arguments);
+    if (!timeline) return timeline.error();
+    if (!arguments.html.empty()) {
+        const auto written = write_page(arguments.html, timeline_html(*timeline));
+        if (!written) return written.error();
+    }
+    if (arguments.json) {
+        std::puts(json_of_timeline(*timeline).c_str());
+        return Status::done;
+    }
+    if (!arguments.html.empty()) {
+        std::printf("%s: %zu events are drawn in %s\n", timeline->subject.c_str(),
+                    timeline->events.size(), plain(arguments.html).c_str());
+        return Status::done;
+    }
+    const auto where = screen();
+    const auto lines = text_lines(*timeline, where);
+    if (where.terminal && lines.size() >= where.rows) start_pager();
+    for (const auto& line : lines)
+        std::puts(line.c_str());
+    return Status::done;
+}
+
+}  // namespace xlstore::tools
