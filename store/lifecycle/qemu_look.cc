@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "store/base/limits.hpp"
 #include "store/libxl/host_hold.hpp"
 #include "store/os/process.hpp"
 #include "store/qmp/monitor.hpp"
+#include "store/text/plain_text.hpp"
 
 namespace xlstore {
 
@@ -22,7 +24,7 @@ std::string run_state_of(const qmp::Reply& reply)
     if (!value.is_object()) return {};
     const auto status = value.find("status");
     if (status == value.end() || !status->is_string()) return {};
-    return qmp::printable(status->get_ref<const std::string&>());
+    return plain_text(status->get_ref<const std::string&>(), limits::qmp_text_bytes_max);
 }
 
 Task<void> ask(Store& store, const DomainRow& domain, Deadline until, QemuLook& look)

@@ -14,9 +14,9 @@ TEST(SecretsTest, AreTakenOutOfDocuments)
         R"("disks":[{"pdev_path":"https://me:hunter2@host/a.iso"}]})");
     EXPECT_EQ(safe.find("hunter2"), std::string::npos) << safe;
     EXPECT_EQ(safe,
-              R"({"b_info":{"u":{"vnc":{"passwd":"(removed)","listen":"::"},)"
-              R"("spice":{"passwd":"(removed)"}}},)"
-              R"("disks":[{"pdev_path":"https://me:(removed)@host/a.iso"}]})");
+              R"j({"b_info":{"u":{"vnc":{"passwd":"(removed)","listen":"::"},)j"
+              R"j("spice":{"passwd":"(removed)"}}},)j"
+              R"j("disks":[{"pdev_path":"https://me:(removed)@host/a.iso"}]})j");
 }
 
 TEST(SecretsTest, AreTakenOutOfCommandLinesAndPlans)
