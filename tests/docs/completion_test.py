@@ -21,7 +21,7 @@ ENGINE = SOURCE / "tools/completion/xlstore-complete"
 BIN = None  # set from the command line, below
 
 # What a synopsis may name and no list can offer: new names, numbers, text.
-FREE = {"DOMID", "NAME", "UUID", "N", "GID", "TEXT", "JSON", "DAYS", "QUERY", "aside:N"}
+FREE = {"TIME", "WHO", "DOMID", "NAME", "UUID", "N", "GID", "TEXT", "JSON", "DAYS", "QUERY", "aside:N"}
 OFFERED = {"DOM", "CLASS", "KEY", "THING", "VDEV", "INTENT", "RUN", "KIND...", "FILE", "CONFIG.json", "SOCKET", "DIR"}
 
 

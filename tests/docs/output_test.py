@@ -144,13 +144,16 @@ class Json(Stage):
 
     def test_every_verb(self):
         place = self.place
-        for other in (8, 9):
+        for other in (8, 9, 10):
             (place / f"{other}.json").write_text(json.dumps(document(other)), encoding="utf-8")
         (place / "a.iso").write_bytes(bytes(1 << 20))
         self.value("import", 8, place / "8.json")
         self.value("create", 9, place / "9.json", "--", *QEMU)
-        monitor = json.loads(self.xl("--json", "show", "9"))["monitor"]
-        self.value("register", "9", "--monitor", monitor)
+        self.xl("import", 10, place / "10.json")
+        qemu = subprocess.Popen([*QEMU, "-qmp", f"unix:{place}/m,server=on,wait=off"], stdin=subprocess.DEVNULL)
+        self.addCleanup(qemu.wait)
+        self.addCleanup(qemu.kill)
+        self.value("register", "10", "--monitor", place / "m", "--pid", str(qemu.pid))
         self.value("soft-reset", "9", "--", *QEMU)
         self.value("close", "9", "--reason", "test")
         self.value("reopen", "9")
@@ -375,8 +378,8 @@ class Bundle(Stage):
 
 class OnATerminal(Stage):
     def test_watch_is_live_and_ends_with_q(self):
-        status, said = self.on_terminal("watch", size=(24, 60), keys=[
-            ("intents  none is open", lambda: self.xl("attach", "7", "qemu", tablet("w"))), ("  2  ", "q")])
+        status, said = self.on_terminal("watch", size=(24, 60), environment={"NO_COLOR": "1"}.items(), keys=[
+            ("intents  none is open", lambda: self.xl("attach", "7", "qemu", tablet("w"))), ("  2       0  ", "q")])
         self.assertEqual(status, 0, said)
         self.assertTrue(said.endswith("\x1b[?25h\x1b[?1049l"), "the terminal is as it was before")
         self.assertNotIn("\x1b[2J", said, "nothing is cleared before it is drawn")

@@ -18,6 +18,7 @@
 #include "recovery/libxl/host_undo.hpp"
 #include "recovery/runs/fsck.hpp"
 #include "store/base/limits.hpp"
+#include "store/lock/locks.hpp"
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
@@ -325,6 +326,7 @@ int run_on_bundle(Settings settings)
     settings.store = place.path();
     const auto written = write_new(settings.store + "/store.db", members->at("store.db"));
     if (!written) return could_not_look(settings, written.error());
+    Locks::create(settings.store);  // of a store that no process uses
     if (!settings.json) {
         print_seen_there(*members);
         std::puts("its database, looked at here, where its QEMUs are not:");

@@ -82,7 +82,7 @@ Result<void> take_secrets_out(const std::string& file)
         while (sqlite3_step(made) == SQLITE_ROW)
             all += std::string(reinterpret_cast<const char*>(sqlite3_column_text(made, 0))) + ";";
     }
-    all += "COMMIT; VACUUM;";
+    all += "COMMIT; VACUUM; PRAGMA journal_mode = WAL;";  // as the store is
     if (sqlite3_exec(db.get(), all.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
         return copy_error(db.get());
     return {};

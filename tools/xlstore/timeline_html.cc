@@ -35,8 +35,8 @@ text { fill: var(--ink); font: 12px system-ui, sans-serif; } text.faint { fill: 
 rect.unknown { fill-opacity: .08; stroke-dasharray: 4 3; }
 a:focus-visible { outline: 3px solid var(--lock); outline-offset: 2px; } a:focus rect, a:hover rect { fill-opacity: .7; }
 table { border-collapse: collapse; width: 100%; margin-top: 1.5rem; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; } tr:target { outline: 2px solid var(--lock); }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: left; vertical-align: top; }
+td:last-child { overflow-wrap: anywhere; } thead th { white-space: nowrap; } tr:target { outline: 2px solid var(--lock); }
 code { font-size: .85em; }
 )";
 // clang-format on
@@ -231,7 +231,8 @@ std::string table_row(const TimelineEvent& event)
 {
     std::string lasted = "-";
     if (event.opened_us)
-        lasted = std::to_string((event.at_us - *event.opened_us) / 1000) + " ms";
+        lasted = (event.taken_over() ? "at most " : "") +
+                 std::to_string((event.at_us - *event.opened_us) / 1000) + " ms";
     std::string who = event.by;
     if (event.taken_over()) who += ", for " + event.asked_by + ", which had died or left it";
     return "<tr id=\"" + id_of(event) + "\"><th scope=\"row\">" + moment_text(event.at_us) +
