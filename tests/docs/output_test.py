@@ -430,6 +430,53 @@ class OnATerminal(Stage):
         self.assertIn("xlstore attach \u2026 1 s", said)
 
 
+class Journal(Stage):
+    """What journald is told; the test listens in its place."""
+
+    def setUp(self):
+        import socket
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.socket.close)
+        path = self.place / f"j{self._testMethodName[-4:]}"
+        self.socket.bind(str(path))
+        self.socket.settimeout(SECONDS)
+        os.environ["XLSTORE_JOURNAL"] = str(path)
+        self.addCleanup(os.environ.pop, "XLSTORE_JOURNAL")
+
+    def fields(self):
+        return dict(line.split("=", 1) for line in self.socket.recv(65536).decode().splitlines())
+
+    def test_a_repair_is_there_with_its_fields(self):
+        self.xl("attach", "7", "qemu", tablet("j1"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        self.xl("-n", program="xlfsck", status=4)  # it repairs nothing, and says nothing
+        self.xl("-p", program="xlfsck", status=1)
+        told = self.fields()
+        self.assertEqual((told["SYSLOG_IDENTIFIER"], told["PRIORITY"], told["XLSTORE_PROBLEM"], told["XLSTORE_ACTION"]),
+                         ("xlfsck", "5", "intent_done", "fixed"))
+        self.assertEqual((told["XLSTORE_CODE"], told["XLSTORE_DOMID"]), ("4002", "7"))
+        self.assertIn("SETTLED", told["MESSAGE"])
+
+    def test_a_doubt_is_there_with_its_intent(self):
+        self.xl("attach", "7", "usbctrls", json.dumps({"type": "devicemodel", "devid": 3, "version": 2}))
+        done = self.run_xl("--json", "--timeout", "7", "detach", "7", "usbctrls", "3")
+        if done.returncode == 0:
+            self.skipTest("this guest lets go")
+        intent = json.loads(done.stdout)["error"]["intent"]
+        told = self.fields()
+        self.assertEqual((told["XLSTORE_VERB"], told["XLSTORE_INTENT"], told["PRIORITY"]), ("detach", str(intent), "4"))
+
+
+class Scope(Stage):
+    def test_is_refused_where_systemd_does_not_run(self):
+        if pathlib.Path("/run/systemd/system").exists():
+            self.skipTest("systemd runs here: it would make a scope")
+        (self.place / "5.json").write_text(json.dumps(document(5)), encoding="utf-8")
+        said = self.run_xl("create", "5", self.place / "5.json", "--scope", "--", *QEMU)
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("systemd does not run here", said.stderr)
+        self.assertNotIn("out5", self.xl("list"))
+
+
 class Metrics(Stage):
     def test_promtool_takes_figures_and_rules(self):
         rules = ROOT / "tools/systemd/xlstore-alerts.yml"

@@ -93,6 +93,8 @@ class Terminal(unittest.TestCase):
                 self.assertTrue(keys, "a question too many:\n" + said.decode())
                 seen = len(said)
                 key = keys.pop(0)
+                if callable(key):
+                    key = key()
                 os.write(terminal, {"^C": b"\x03", "^D": b"\x04"}.get(key, key.encode() + b"\n"))
         os.close(terminal)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -110,6 +112,30 @@ class Terminal(unittest.TestCase):
         self.assertEqual(self.left(), [8])
         self.assertEqual(said.count("MARKED DESTROYED."), 2)
         self.assertEqual(said.count("LEFT."), 3)  # and two sessions: s was for all of them
+
+    def test_no_lock_is_held_while_a_person_thinks(self):
+        """An operation on the domain goes through beside the question; what it did is seen by the repair."""
+        nine = pathlib.Path(self.place.name, "9.json")
+        nine.write_text(json.dumps({"c_info": {
+            "type": "hvm", "name": "d9", "uuid": "8f2c7d10-4b6e-4a51-9d3c-000000000009"}, "b_info": {"type.hvm": {}}}),
+            encoding="utf-8")
+        self.run_ok("xlstore", "create", "9", str(nine), "--", "qemu-system-x86_64", "-nodefaults", "-display", "none",
+                    "-machine", "pc,accel=tcg", "-m", "32", "-device", "usb-ehci,id=xenusb-0")
+        self.addCleanup(lambda: self.run_ok("xlstore", "destroy", "9"))
+
+        def thing(name):
+            return json.dumps({"key": name, "steps": [{"execute": "device_add", "arguments": {
+                "driver": "usb-tablet", "id": name, "bus": "xenusb-0.0"}}]})
+        self.run_ok("xlstore", "attach", "9", "qemu", thing("one"), crash_at="commit.before:3", status=-signal.SIGKILL)
+
+        def attach_another():
+            self.run_ok("xlstore", "--timeout", "20", "attach", "9", "qemu", thing("two"))
+            return "y"
+        status, said = self.on_terminal("9", keys=(attach_another,))
+        self.assertEqual(status, 1, said)
+        self.assertIn("qemu/one: intent 1 (add): is as the intent wanted it", said)
+        self.assertIn("SETTLED.", said)
+        self.assertIn('"two"', self.run_ok("xlstore", "--json", "things", "9"))
 
     def test_all_of_a_kind(self):
         self.abandon((7, 8, 9))

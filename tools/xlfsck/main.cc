@@ -24,12 +24,14 @@
 #include "store/text/plain_text.hpp"
 #include "tools/common/bundle_file.hpp"
 #include "tools/common/bundle_findings.hpp"
-#include "tools/common/finding_line.hpp"
+#include "tools/common/finding_journal.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/stderr_log.hpp"
 #include "tools/common/version.hpp"
+#include "tools/xlfsck/finding_groups.hpp"
 #include "tools/xlfsck/manual.hpp"
 #include "tools/xlfsck/options.hpp"
+#include "tools/xlfsck/questions.hpp"
 #include "tools/xlfsck/terminal.hpp"
 
 namespace xlstore::tools {
@@ -68,7 +70,7 @@ std::string quoted_json(const std::string& text)
     return json_quote(plain_text(text, limits::error_bytes_max));
 }
 
-void print_finding(const Settings& settings, Terminal& terminal, const Finding& f)
+void print_finding(const Settings& settings, FindingGroups& groups, const Finding& f)
 {
     const auto& about = recovery::problem(f.code);
     if (settings.json) {
@@ -90,7 +92,19 @@ void print_finding(const Settings& settings, Terminal& terminal, const Finding& 
                             f.code == recovery::Code::document_closed ||
                             recovery::names_an_owner(f.code);
     if (!noteworthy && !settings.verbose) return;
-    terminal.say(finding_line(f));
+    groups.add(f);
+}
+
+// Prints it, writes it into the host's journal, and keeps in mind what is left.
+void tell(const Settings& settings, FindingGroups& groups, std::set<recovery::Code>& left,
+          const Finding& finding)
+{
+    print_finding(settings, groups, finding);
+    if (settings.mode != Mode::look)
+        journal_finding("xlfsck", settings.libxl ? "libxl" : settings.store, finding);
+    if (finding.action != Action::fixed &&
+        recovery::problem(finding.code).if_left != Exit::clean)
+        left.insert(finding.code);
 }
 
 // The first ^C lets what has begun come to its end; the second ends the process, which is safe,
@@ -209,13 +223,64 @@ std::shared_ptr<const Log> log_of(const Settings& settings)
     return std::make_shared<const Log>(tools::StderrLog("xlfsck"), LogLevel::debug);
 }
 
-int run_on_store(const Settings& settings, Terminal& terminal, recovery::Options options)
+// A person is asked between runs, while no lock is held (Questions); the last run has all answers.
+// What is asked in the end was asked before, unless it is new.
+Result<recovery::Checked> ask_in_rounds(const Settings& settings, const StoreOptions& where,
+                                        const recovery::Options& standard, Terminal& terminal,
+                                        std::set<recovery::Code>& left)
+{
+    constexpr int kRoundsMax = 10;  // of a store in which each look finds something new
+    Questions questions;
+    int corrected = 0;
+    for (int round = 1;; ++round) {
+        const bool was_interrupted = interrupted != 0;
+        left.clear();
+        std::vector<Finding> found;
+        auto options = standard;
+        options.found = [&](const Finding& finding) { found.push_back(finding); };
+        options.answer = [&](const recovery::Problem& about, const recovery::Subject& subject) {
+            return questions.answer(about, subject);
+        };
+        options.cancelled = [=] { return interrupted != 0 && !was_interrupted; };
+        auto checked = recovery::fsck(where, std::move(options), settings.domain);
+        if (!checked) return checked;
+        FindingGroups groups([&](const std::string& line) { terminal.say(line); },
+                             settings.verbose);
+        std::set<recovery::Code> unasked;
+        for (const auto& finding : found)
+            if (questions.to_be_told(finding))
+                tell(settings, groups, left, finding);
+            else if (finding.action != Action::fixed)
+                unasked.insert(finding.code);
+        groups.flush();
+        auto& report = checked->report;
+        corrected += report.corrected;
+        if (!questions.any_open() || was_interrupted || round == kRoundsMax) {
+            for (const auto code : unasked)
+                if (recovery::problem(code).if_left != Exit::clean) left.insert(code);
+            report.found += corrected - report.corrected;
+            report.corrected = corrected;
+            if (corrected > 0) report.exit_bits |= static_cast<unsigned>(Exit::corrected);
+            if (interrupted) report.exit_bits |= static_cast<unsigned>(Exit::cancelled);
+            return checked;
+        }
+        checked->store.reset();  // what a person thinks about, others may work on
+        questions.ask_open([&](const auto& about, const auto& subject) {
+            return !interrupted && terminal.ask(about, subject);
+        });
+    }
+}
+
+int run_on_store(const Settings& settings, Terminal& terminal, FindingGroups& groups,
+                 recovery::Options options, std::set<recovery::Code>& left)
 {
     StoreOptions where;
     where.directory = settings.store;
     where.program = "xlfsck";
     where.log = log_of(settings);
-    auto checked = recovery::fsck(where, std::move(options), settings.domain);
+    auto checked = settings.mode ? recovery::fsck(where, std::move(options), settings.domain)
+                                 : ask_in_rounds(settings, where, options, terminal, left);
+    groups.flush();
     if (!checked) {
         // A domain that libxl has and the store does not know.
         const bool unknown = settings.libxl && !settings.domain.empty() &&
@@ -238,16 +303,17 @@ bool is_for_store_too(const Settings& settings)
            std::filesystem::exists(settings.store + "/store.db", unreadable);
 }
 
-int run_on_host(const Settings& settings, Terminal& terminal, recovery::Options options,
-                const std::set<recovery::Code>& left)
+int run_on_host(const Settings& settings, Terminal& terminal, FindingGroups& groups,
+                recovery::Options options, std::set<recovery::Code>& left)
 {
     const int of_store =
-        is_for_store_too(settings) ? run_on_store(settings, terminal, options) : 0;
+        is_for_store_too(settings) ? run_on_store(settings, terminal, groups, options, left) : 0;
     recovery::HostOptions host;
     host.root = settings.root;
     host.domain = settings.domain;
     host.log = log_of(settings);
     auto checked = recovery::check_host(host, std::move(options));
+    groups.flush();
     if (!checked) return of_store | could_not_look(settings, checked.error());
     print_host_summary(settings, terminal, *checked);
     if (!settings.json) print_what_to_do(left);
@@ -290,16 +356,9 @@ int run(const Settings& settings)
         std::chrono::milliseconds(static_cast<std::int64_t>(settings.timeout_s * 1000));
     Terminal terminal(settings.progress_fd == 0 ||
                       (settings.progress_fd < 0 && !settings.json && isatty(STDERR_FILENO)));
+    FindingGroups groups([&](const std::string& line) { terminal.say(line); }, settings.verbose);
     std::set<recovery::Code> left;
-    options.found = [&](const Finding& finding) {
-        print_finding(settings, terminal, finding);
-        if (finding.action != Action::fixed &&
-            recovery::problem(finding.code).if_left != Exit::clean)
-            left.insert(finding.code);
-    };
-    options.answer = [&](const recovery::Problem& about, const recovery::Subject& subject) {
-        return !interrupted && terminal.ask(about, subject);
-    };
+    options.found = [&](const Finding& finding) { tell(settings, groups, left, finding); };
     options.cancelled = [] { return interrupted != 0; };
     options.progress = [&](int pass, int done, int of) {
         if (settings.progress_fd > 0)
@@ -308,9 +367,9 @@ int run(const Settings& settings)
             terminal.progress(pass, done, of);
     };
     watch_for_interrupts();
-    if (settings.libxl) return run_on_host(settings, terminal, std::move(options), left);
+    if (settings.libxl) return run_on_host(settings, terminal, groups, std::move(options), left);
 
-    const int status = run_on_store(settings, terminal, std::move(options));
+    const int status = run_on_store(settings, terminal, groups, std::move(options), left);
     if (!settings.json) print_what_to_do(left);
     return status;
 }

@@ -207,6 +207,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_option("--things", out.things,
                         "the file that 'export --settled --things' wrote with this document");
     if (name == "create")
+        verb.add_flag("--scope", out.scope,
+                      "in a scope of systemd's own, which ends with the guest and not with a unit");
+    if (name == "create")
         verb.add_flag("--no-qemu", out.no_qemu,
                       "a PV or PVH domain that no QEMU stands for: the command makes it in Xen");
     if (name == "import")

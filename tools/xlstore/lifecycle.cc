@@ -13,8 +13,10 @@
 #include "schema/steps.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/number_text.hpp"
+#include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
+#include "tools/xlstore/scope.hpp"
 #include "xlstore/recovery.h"
 
 namespace xlstore::tools {
@@ -155,6 +157,7 @@ Result<Status> run_create(const Arguments& arguments)
 {
     const auto domid = parse_domid(arguments.words[0]);
     if (!domid) return domid.error();
+    if (arguments.scope) return continue_in_scope(std::to_string(*domid));
     const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
     const auto things = things_of(arguments);
@@ -334,17 +337,22 @@ Result<Status> run_destroy(const Arguments& arguments)
 
 Result<Status> run_recover(const Arguments& arguments)
 {
-    std::string lines;
+    struct Told {
+        std::string lines;
+        std::string store;
+    } told{{}, arguments.store};
     const auto found = [](const xlstore_finding* f, void* userdata) {
+        auto& to = *static_cast<Told*>(userdata);
+        journal_finding("xlstore", to.store, *f);
         if (f->if_left == 0 && f->action == XLSTORE_ACTION_NONE) return;
-        *static_cast<std::string*>(userdata) += plain(finding_line(*f)) + "\n";
+        to.lines += plain(finding_line(*f)) + "\n";
     };
     const auto result = perform(arguments, [&](auto* store, const auto& call, auto** out) {
         xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
         options.domain = arguments.words.empty() ? nullptr : arguments.words[0].c_str();
         options.timeout_ms = call.timeout_ms;
         options.found = found;
-        options.userdata = &lines;
+        options.userdata = &told;
         return xlstore_recover(store, &options, out);
     });
     if (!result) return result.error();
@@ -353,7 +361,7 @@ Result<Status> run_recover(const Arguments& arguments)
     if (arguments.json)
         std::puts(xlstore_result_json(result->get()));
     else
-        std::fputs(lines.c_str(), stdout);
+        std::fputs(told.lines.c_str(), stdout);
     switch (xlstore_result_status(result->get())) {
     case XLSTORE_OK:
         return Status::done;

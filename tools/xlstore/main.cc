@@ -5,6 +5,7 @@
 
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
+#include "tools/common/finding_journal.hpp"
 #include "tools/common/pager.hpp"
 #include "tools/xlstore/verbs.hpp"
 
@@ -30,6 +31,8 @@ int run(const Arguments& arguments)
             return caught();
         }
     }();
+    if (!status && status_of(status.error()) == Status::in_doubt)
+        journal_doubt("xlstore", arguments.store, arguments.verb, status.error());
     if (!status && arguments.json)
         std::puts(json_object({{"error", error_json(status.error())}}).c_str());
     end_pager();

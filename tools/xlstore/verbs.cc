@@ -13,7 +13,7 @@ const std::vector<VerbRow>& verbs()
          1, 1, run_backup},
         {"restore", "FILE [--adopt] [--userdata DIR]", "make what a backup has this store's state",
          1, 1, run_restore},
-        {"create", "DOMID CONFIG.json [--things FILE] [--no-qemu] -- COMMAND...",
+        {"create", "DOMID CONFIG.json [--things FILE] [--no-qemu] [--scope] -- COMMAND...",
          "start QEMU as that domain", 2, 2, run_create},
         {"soft-reset", "DOM -- QEMU-COMMAND...", "give a domain a new QEMU; its document stays", 1,
          1, run_soft_reset},

@@ -43,6 +43,7 @@ struct Arguments {
     bool no_pager = false;
     bool follow = false;
     bool show = false;
+    bool scope = false;
     bool sure = false;     ///< --yes
     std::string since;     ///< a time, as parse_moment() reads it
     std::string until;
