@@ -15,8 +15,8 @@ namespace xlstore::tools {
 /// Name (of capitals, digits and "_") and value; an empty value is left out.
 using JournalField = std::pair<std::string, std::string>;
 
-/// `priority` as syslog(3) has it. $XLSTORE_JOURNAL names another socket; empty: nothing is written.
-/// Never fails, and waits for nothing.
+/// `priority` as syslog(3) has it. $XLSTORE_JOURNAL names another socket; empty: nothing is
+/// written. Never fails, and waits for nothing.
 void write_journal(int priority, const std::string& program, const std::string& message,
                    const std::vector<JournalField>& fields);
 

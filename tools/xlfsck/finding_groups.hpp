@@ -21,8 +21,9 @@ public:
     FindingGroups& operator=(const FindingGroups&) = delete;
     ~FindingGroups() { flush(); }
 
-    /// Says it, or holds it back until it is known whether more of its kind follow. Up to 8 of a kind
-    /// have lines of their own; more are "domain 7 (web01): 20 times: MESSAGE: NAME, NAME, ...".
+    /// Says it, or holds it back until it is known whether more of its kind follow. Up to 8 of a
+    /// kind have lines of their own; more are "domain 7 (web01): 20 of a kind: MESSAGE (NAME, ...
+    /// )".
     void add(const recovery::Finding& finding);
     /// Says what is held back.
     void flush();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Questions to a person, asked while no lock is held: a run answers no to what was not asked yet and
-// notes it; then the person is asked; then the run is made once more, looks again, and has the
+// Questions to a person, asked while no lock is held: a run answers no to what was not asked yet
+// and notes it; then the person is asked; then the run is made once more, looks again, and has the
 // answers. A domain's slow lock is so never held for as long as a person thinks.
 #ifndef XLSTORE_TOOLS_XLFSCK_QUESTIONS_HPP_
 #define XLSTORE_TOOLS_XLFSCK_QUESTIONS_HPP_
@@ -25,8 +25,8 @@ public:
     /// Asks for each that is open, in the order in which they came; none is open then.
     void ask_open(const Ask& ask);
     [[nodiscard]] bool any_open() const noexcept { return !open_.empty(); }
-    /// Is this finding to be told in this round? Not one that was left only because it was not asked
-    /// yet, and none twice with the same outcome.
+    /// Is this finding to be told in this round? Not one that was left only because it was not
+    /// asked yet, and none twice with the same outcome.
     bool to_be_told(const recovery::Finding& finding);
 
 private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// bundle: one file for the report of a fault: a copy of the database without secrets, and what QEMU,
-// xenstore, the kernel and systemd answered when it was made. Where it goes it can be read: a tar
-// archive, --show, and 'xlfsck -n --bundle'.
+// bundle: one file for the report of a fault: a copy of the database without secrets, and what
+// QEMU, xenstore, the kernel and systemd answered when it was made. Where it goes it can be read: a
+// tar archive, --show, and 'xlfsck -n --bundle'.
 #include <sqlite3.h>
 #include <sys/utsname.h>
 
@@ -149,7 +149,7 @@ std::string text_of_json(const Json& value)
 
 constexpr std::pair<const char*, const char*> kMembers[] = {
     {"store.db", "a copy of the database, without passwords and keys"},
-    {"status.json", "what 'xlstore --json status' said: QEMUs, intents, locks, space, units"},
+    {"status.json", "what 'xlstore status --json' said: QEMUs, intents, locks, space, units"},
     {"findings.json", "what 'xlfsck -n -v' saw in rows, QEMUs and xenstore"},
     {"versions.json", "release, schema, SQLite, QEMU"},
     {"host.json", "kernel and machine, without the host's name"},
@@ -208,7 +208,8 @@ Result<Status> show_bundle(const Arguments& arguments, const std::string& path)
                           .c_str());
             return Status::done;
         }
-        std::printf("made %s of %s\n\n", moment_text(manifest["made_us"].get<std::int64_t>()).c_str(),
+        std::printf("made %s of %s\n\n",
+                    moment_text(manifest["made_us"].get<std::int64_t>()).c_str(),
                     plain(manifest["store"].get<std::string>()).c_str());
         print_members(manifest);
         std::puts("");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // diff: a domain's document, its entries, QEMU and xenstore, side by side. What QEMU and xenstore
-// have is what recovery sees when it only looks, so that a line here and a line of 'xlfsck -n' never
-// contradict each other. What was not seen is said to be not seen.
+// have is what recovery sees when it only looks, so that a line here and a line of 'xlfsck -n'
+// never contradict each other. What was not seen is said to be not seen.
 #include <algorithm>
 #include <cstdio>
 #include <map>

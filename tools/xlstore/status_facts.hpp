@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What 'xlstore status' looks at: rows, QEMUs, locks, files and units, each asked now. The page, the
-// metrics, 'watch' and --json say the same because they are made of this.
+// What 'xlstore status' looks at: rows, QEMUs, locks, files and units, each asked now. The page,
+// the metrics, 'watch' and --json say the same because they are made of this.
 #ifndef XLSTORE_TOOLS_XLSTORE_STATUS_FACTS_HPP_
 #define XLSTORE_TOOLS_XLSTORE_STATUS_FACTS_HPP_
 

@@ -76,7 +76,7 @@ private:
         for (const auto& part : wrapped(text, where_.columns - indent))
             lines_.push_back(std::string(indent, ' ') + where_.in(ink, part));
     }
-    // Whatever the output is, a page has the width of the screen, or 80 columns.
+    // A page has the width of the screen; where there is none, 80 columns.
     void table(const Cells& head, const std::vector<Cells>& rows, const std::vector<Ink>& inks = {})
     {
         Screen narrow = where_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // watch: the page of 'status', live. It is drawn anew when a change is committed, which the store
-// tells, when the window changes, and every two seconds, because a QEMU stops without a commit. Each
-// picture is written over the last one by one write: nothing is cleared first, so nothing flickers.
+// tells, when the window changes, and every two seconds, because a QEMU stops without a commit.
+// Each picture is written over the last one by one write: nothing is cleared first, so nothing
+// flickers.
 #include <poll.h>
 #include <termios.h>
 #include <unistd.h>
@@ -168,7 +169,8 @@ Result<Status> run_watch(const Arguments& arguments)
 {
     if (arguments.json || !screen().terminal)
         return Error(Errc::invalid, "watch: standard output is no terminal",
-                     "'xlstore status' prints the page once; 'xlstore history --follow' what comes");
+                     "'xlstore status' prints the page once; 'xlstore history --follow' says "
+                     "what comes");
     const auto store = open_to_look(arguments);
     if (!store) return store.error();
     return watch_it(arguments, store->get());
