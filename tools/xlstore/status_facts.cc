@@ -145,6 +145,13 @@ Result<std::string> status_facts(const Arguments& arguments, xlstore_store* stor
                            "SELECT run, began, mode, program, pid, domains, kept AS rows, put_back "
                            "FROM undo_runs LIMIT 1");
     if (!repairs) return repairs.error();
+    // What it settled, adopted or called stale has a line of history.
+    auto runs = rows_of(store,
+                        "SELECT max(at_us) AS at_us, pid, count(*) AS lines, operation || "
+                        "coalesce(' ' || class || '/' || key, '') || ': ' || outcome AS last FROM "
+                        "(SELECT * FROM history WHERE program = 'xlfsck' ORDER BY id DESC LIMIT "
+                        "1000) GROUP BY pid ORDER BY at_us DESC LIMIT 1");
+    if (!runs) return runs.error();
     const Json facts = {{"store", plain(arguments.store)},
                         {"looked_us", looked_us},
                         {"domains", *std::move(domains)},
@@ -152,6 +159,7 @@ Result<std::string> status_facts(const Arguments& arguments, xlstore_store* stor
                         {"locks", *std::move(locks)},
                         {"breaches", *std::move(breaches)},
                         {"space", space_of(arguments.store)},
+                        {"last_fsck", runs->empty() ? Json(nullptr) : (*runs)[0]},
                         {"last_repair", repairs->empty() ? Json(nullptr) : (*repairs)[0]},
                         {"units", units_of_host()}};
     return with_health(facts.dump(-1, ' ', false, Json::error_handler_t::replace));

@@ -171,19 +171,25 @@ private:
         field("space", "database " + bytes("database_bytes") + ", log " + bytes("log_bytes") +
                            "; " + bytes("free_bytes") + " free of " + bytes("disk_bytes"));
     }
+    // A run that found nothing, or only looked, leaves no line.
     void repair()
     {
+        const auto& last = facts_["last_fsck"];
         const auto& run = facts_["last_repair"];
-        if (run.is_null()) {
-            field("repair", "no run of xlfsck that is kept has rewritten anything");
-            return;
-        }
-        field("repair", "run " + shown(run["run"]) + ", " + shown(run["began"]) + " UTC, by " +
-                            shown(run["program"]) + " " + shown(run["pid"]) + " (" +
-                            shown(run["mode"]) + "): " +
-                            counted(run["rows"].get<std::size_t>(), "row") + " rewritten, " +
-                            shown(run["put_back"]) + " put back: 'xlstore undo " +
-                            shown(run["run"]) + " --dry-run' shows them");
+        if (last.is_null() && run.is_null()) field("xlfsck", "has repaired nothing that is kept");
+        if (!last.is_null())
+            field("xlfsck", "last repaired " +
+                                moment_and_age(last["at_us"].get<std::int64_t>(),
+                                               facts_["looked_us"].get<std::int64_t>()) +
+                                ", " + counted(last["lines"].get<std::size_t>(), "line") +
+                                " of history; the last: " + shown(last["last"]));
+        if (!run.is_null())
+            field(last.is_null() ? "xlfsck" : "",
+                  "run " + shown(run["run"]) + ", " + shown(run["began"]) + " UTC, by " +
+                      shown(run["program"]) + " " + shown(run["pid"]) + " (" + shown(run["mode"]) +
+                      "): " + counted(run["rows"].get<std::size_t>(), "row") + " rewritten, " +
+                      shown(run["put_back"]) + " put back: 'xlstore undo " + shown(run["run"]) +
+                      " --dry-run' shows them");
     }
     void units()
     {

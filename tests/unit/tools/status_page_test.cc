@@ -29,7 +29,7 @@ Json page_facts()
       "locks":[],"breaches":[],
       "space":{"database_bytes":1258291,"log_bytes":0,"free_bytes":13207024435,
         "disk_bytes":107374182400},
-      "last_repair":null,"units":{"why":"systemd does not run here","list":[]}})");
+      "last_fsck":null,"last_repair":null,"units":{"why":"systemd does not run here","list":[]}})");
 }
 
 std::string page_of(const Json& facts, std::size_t columns = 80, bool colours = false)
@@ -58,9 +58,25 @@ intents  1 intent open
   4       7      remove usbctrls/0  2 h 5 min  xl 99 (gone)  guest asked
 locks    none is held
 space    database 1.2 MiB, log 0 B; 12 GiB free of 100 GiB
-repair   no run of xlfsck that is kept has rewritten anything
+xlfsck   has repaired nothing that is kept
 units    systemd does not run here
 )");
+}
+
+TEST(StatusPageTest, SaysWhatXlfsckDidLast)
+{
+    auto facts = page_facts();
+    facts["last_fsck"] = {{"at_us", 1732919573000000}, {"pid", 5}, {"lines", 2},
+                          {"last", "add qemu/t: done"}};
+    facts["last_repair"] = {{"run", 4}, {"began", "2024-11-29 22:32:00"}, {"mode", "preen"},
+                            {"program", "xlfsck"}, {"pid", 5}, {"domains", 1}, {"rows", 1},
+                            {"put_back", 0}};
+    EXPECT_NE(page_of(facts, 200).find(
+                  "xlfsck   last repaired 2024-11-29 22:32:53 UTC, 20 s ago, 2 lines of history; "
+                  "the last: add qemu/t: done\n         run 4, 2024-11-29 22:32:00 UTC, by xlfsck 5 "
+                  "(preen): 1 row rewritten, 0 put back: 'xlstore undo 4 --dry-run' shows them\n"),
+              std::string::npos)
+        << page_of(facts, 200);
 }
 
 TEST(StatusPageTest, FitsNarrowScreens)
