@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tools/xlfsck/finding_groups.hpp"
 
-#include <algorithm>
-
 #include "tools/common/finding_line.hpp"
 
 namespace xlstore::tools {
@@ -10,7 +8,7 @@ namespace xlstore::tools {
 namespace {
 
 constexpr std::size_t kSingly = 8;
-constexpr std::size_t kNamed = 6;
+constexpr int kPassOne = 1000;  // what lies below is the database's: each loss has its own line
 
 // "domain 7 (web01)" and "disks/hdc" of "domain 7 (web01): disks/hdc".
 std::pair<std::string, std::string> parted(const std::string& subject)
@@ -24,13 +22,12 @@ recovery::Finding group_of(const std::vector<recovery::Finding>& held)
 {
     recovery::Finding group = held.front();
     std::string names;
-    for (std::size_t i = 0; i < std::min(kNamed, held.size()); ++i)
-        names += (names.empty() ? "" : ", ") + parted(held[i].subject).second;
+    for (const auto& one : held)
+        names += (names.empty() ? "" : ", ") + parted(one.subject).second;
     const auto [domain, first] = parted(group.subject);
     group.subject =
         (domain.empty() ? "" : domain + ": ") + std::to_string(held.size()) + " of a kind";
-    group.evidence = names + ", and " + std::to_string(held.size() - kNamed) +
-                     " more; -v names each, with what was seen";
+    group.evidence = names + "; -v says of each what was seen";
     return group;
 }
 
@@ -44,7 +41,7 @@ void FindingGroups::add(const recovery::Finding& finding)
     };
     if (!held_.empty() && !same(held_.back())) flush();
     held_.push_back(finding);
-    if (each_) flush();
+    if (each_ || static_cast<int>(finding.code) < kPassOne) flush();
 }
 
 void FindingGroups::flush()

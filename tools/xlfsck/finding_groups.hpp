@@ -22,8 +22,8 @@ public:
     ~FindingGroups() { flush(); }
 
     /// Says it, or holds it back until it is known whether more of its kind follow. Up to 8 of a
-    /// kind have lines of their own; more are "domain 7 (web01): 20 of a kind: MESSAGE (NAME, ...
-    /// )".
+    /// kind have lines of their own; more are "domain 7 (web01): 20 of a kind: MESSAGE (NAME, NAME,
+    /// ...)", all of them named. What a damaged database lost has a line each, always.
     void add(const recovery::Finding& finding);
     /// Says what is held back.
     void flush();
