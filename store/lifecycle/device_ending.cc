@@ -141,8 +141,9 @@ private:
             for (std::size_t key = 0; key < kNoted.size(); ++key)
                 if (of[1 + key].error == 0) noted[kNoted.at(key)] = of[1 + key].value;
             // A value that is no path of that very device's back end is not followed.
-            if (!xenstore::is_back_end_of(noted["backend"], domain_.domid, devices_[i].number)) continue;
-            devices_[i].paths.back = noted["backend"];
+            const std::string& back = noted["backend"];
+            if (!xenstore::is_back_end_of(back, domain_.domid, devices_[i].number)) continue;
+            devices_[i].paths.back = back;
             if (!scripts) continue;
             const NodeValue value = [&](std::string_view key) -> std::optional<std::string> {
                 const auto found = noted.find(key);

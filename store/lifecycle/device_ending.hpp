@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What xenstore has of the things of a domain that is being destroyed: it goes before their entries
 // do (R1). As libxl ends the devices of a domain: the front end first, so that a back end lets go
-// whatever its guest does; then the back end is asked to close and is waited for; its hotplug
+// without its guest; then the back end is asked to close and is waited for; its hotplug
 // script tidies up; the nodes go. No guest can keep a destruction from its end.
 #ifndef XLSTORE_STORE_LIFECYCLE_DEVICE_ENDING_HPP_
 #define XLSTORE_STORE_LIFECYCLE_DEVICE_ENDING_HPP_

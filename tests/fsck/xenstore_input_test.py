@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE.parent / "crash"))
 import xenstored  # noqa: E402
 
 OPTIONS = None      # of the command line, below
-CONTROL = 900       # a domain whose finding has to be told, whatever the others have
+CONTROL = 900       # a domain whose finding has to be told, beside what the others have
 UNSEEN, UNKNOWN, ABSENT, BACK, PARTIAL, LEAVING, WAITS, UNCONNECTED, COPY, STRANGE, MEDIUM = \
     5021, 5022, 5023, 5024, 5025, 5026, 5027, 5028, 5029, 5030, 5008
 

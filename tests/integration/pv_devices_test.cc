@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "store/core/domain.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scratch_xenstored.hpp"

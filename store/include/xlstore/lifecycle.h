@@ -148,9 +148,9 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
  * forgets the document last (R14). Needs no slow lock. A back end is waited for, 10 s at most, and
  * then taken out, for no guest can keep a destruction from its end; its hotplug script is run as
  * for a detach. A toolstack that has set hotplug scripts off ends its devices itself: all in
- * xenstore is left to it. It looks before it marks the domain. Errors, with nothing changed: busy, store, io (also for a
- * QEMU that cannot be looked at: its pid namespace is not this process's nor one below it, or /proc
- * hides it). Error unfinished: that the domain is to be destroyed is committed, and a later call,
+ * xenstore is left to it. It looks before it marks the domain. Errors, with nothing changed:
+ * timeout, store, io (also for a QEMU that cannot be looked at: its pid namespace is not this
+ * process's nor one below it, or /proc hides it). Error unfinished: that the domain is to be destroyed is committed, and a later call,
  * or recovery, goes on from there. */
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out);
