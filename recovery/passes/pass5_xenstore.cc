@@ -380,7 +380,8 @@ private:
         else
             fate =
                 co_await list_pci_device(client_, domain_, *finding.pci, std::move(json), until());
-        if (fate.fate != NodesFate::written)
+        const bool is_out = finding.pci_leaves && fate.fate == NodesFate::there;
+        if (fate.fate != NodesFate::written && !is_out)
             co_return Error(Errc::busy,
                             fate.why.empty() ? "another process changed it meanwhile" : fate.why,
                             "run xlfsck again");

@@ -324,7 +324,7 @@ private:
             "/libxl/" + std::to_string(survey_.domid) + "/device/" + std::string(kind->front);
         const auto devid = xenstore::devid_of(entry.name, entry.json);
         const std::string note = devid ? directory + "/" + std::to_string(*devid) : "";
-        // Two names of one disk: the other entry has it, and nothing is absent that could be proved.
+        // Two names of one disk: the other entry has it; there is no absence to be proved.
         const bool of_another = devid && tree_.contains(note);
         auto& finding = add(Code::device_absent, entry.name.text(),
                             of_another ? note + " is that of another entry"
@@ -542,8 +542,8 @@ private:
             }
         }
         for (const auto& thing : survey_.things) {
-            if (thing.name.device_class != "pcidevs" || !is_settled(thing) ||
-                thing.state != "present" || thing.name.key.starts_with('#') ||
+            if (thing.name.device_class != "pcidevs" || !is_settled(thing) || !is_present(thing) ||
+                thing.name.key.starts_with('#') ||
                 std::ranges::find(listed, thing.name.key, &xenstore::XenPciDevice::key) !=
                     listed.end())
                 continue;
@@ -552,6 +552,11 @@ private:
                 "it is not in /local/domain/0/backend/pci/" + std::to_string(survey_.domid) + "/0");
             finding.name = thing.name;
             finding.then = Then::stale;
+            // Its client may have had it assigned before it died.
+            if (!survey_.has_pci_hook) continue;
+            finding.json = thing.json;
+            finding.pci = pci_address_of(thing.json);
+            finding.pci_leaves = true;
         }
     }
 

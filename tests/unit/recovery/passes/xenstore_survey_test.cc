@@ -181,6 +181,12 @@ TEST_F(XenstoreSurveyTest, PciDevicesOfADomainWithoutADeviceModel)
     node(list + "/dev-0", "0000:03:00.0");
     entry("pcidevs", "0000:04:00.0", R"({"bus":4})");
     EXPECT_EQ(found(), "pci/0000:03:00.0 device_unknown\npcidevs/0000:04:00.0 device_absent\n");
+    // A client that died may have had it assigned: who has that part takes it back.
+    EXPECT_FALSE(compare(survey_, tree_).back().pci_leaves);
+    survey_.has_pci_hook = true;
+    EXPECT_TRUE(compare(survey_, tree_).back().pci_leaves);
+    survey_.things.front().state = "removing";
+    EXPECT_TRUE(compare(survey_, tree_).back().pci_leaves) << "nor was the removal at its end";
     survey_.traits.type = DomainType::hvm;
     survey_.things.clear();
     EXPECT_EQ(found(), "") << "QEMU has it, and is asked";
