@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Operations on things of xenstore, killed at each stop at a system call in turn: attach and detach of a nic, the same
-with its hotplug script, and the media of a CD drive.
+with its hotplug script, the media of a CD drive, a PCI device and a USB device of a PV domain, and the domain's end.
 
 The real xenstored holds the nodes. After each kill nothing may be in xenstore without an entry (R1). Then either the
 same request is given again, or xlfsck -y recovers, in turn; in the end entry and nodes agree. A script has run then, if
-the nic is there, and the entry of the drive names what xenstore says.
+the nic is there, and the entry of the drive names what xenstore says. For the host's devices the client is
+pv_toolstack, which has the hypervisor's part, and recovers itself: list, hypervisor and owner follow the entry.
 
     xenstore_kills.py --bin DIR --quiet-xen LIBRARY [--share 1/N]
 
@@ -40,6 +41,8 @@ KILLED = 99  # killer's own status
 class Driver(threading.Thread):
     """Answers for the back end of the nic, as a kernel does."""
 
+    PLACE, ANSWERS = BACK, {b"1": b"2", b"5": b"6"}
+
     def __init__(self, daemon):
         super().__init__(daemon=True)
         self.daemon_connection, self.over = daemon.connect(), False
@@ -47,9 +50,9 @@ class Driver(threading.Thread):
 
     def run(self):
         while not self.over:
-            state = self.daemon_connection.read(BACK + "/state")
-            if state in (b"1", b"5"):
-                self.daemon_connection.write(BACK + "/state", "2" if state == b"1" else "6")
+            state = self.daemon_connection.read(self.PLACE + "/state")
+            if state in self.ANSWERS:
+                self.daemon_connection.write_over(self.PLACE + "/state", state, self.ANSWERS[state])
             time.sleep(0.002)
 
     def end(self):
@@ -58,9 +61,16 @@ class Driver(threading.Thread):
         self.daemon_connection.close()
 
 
+class Reconnecting(Driver):
+    """Answers as pciback does: what is to be configured anew is connected again."""
+
+    PLACE, ANSWERS = "/local/domain/0/backend/pci/7/0", {b"1": b"4", b"7": b"4"}
+
+
 class World:
     def __init__(self, options, directory):
         self.bin, self.store, self.violations = options.bin, os.path.join(directory, "s"), 0
+        self.sysfs, self.assigned = os.path.join(directory, "sys"), os.path.join(directory, "hypervisor")
         self.daemon = xenstored.Daemon(directory, options.quiet_xen)
         self.xenstore = self.daemon.connection
         self.environment = dict(os.environ, XENSTORED_PATH=self.daemon.path, ASAN_OPTIONS="detect_leaks=0")
@@ -195,12 +205,13 @@ def recover(world, where):
         world.violation(where, "the second run finds something", second)
 
 
-def kills_of(world, options, name, prepare, words, judge):
+def kills_of(world, options, name, prepare, words, judge, program=None):
+    """`program`: another command line than that of xlstore with `words`."""
     number, kills = options.first, 0
+    command = program or (os.path.join(world.bin, "xlstore"), "--store", world.store, *words)
     while True:
         prepare()
-        killed = world.run(os.path.join(world.bin, "killer"), str(number), "--skip-pure", "--",
-                           os.path.join(world.bin, "xlstore"), "--store", world.store, *words)
+        killed = world.run(os.path.join(world.bin, "killer"), str(number), "--skip-pure", "--", *command)
         if killed.returncode != KILLED:
             if killed.returncode != 0:
                 world.violation(f"{name} {number}", "not killed, and fails", killed)
@@ -242,6 +253,89 @@ def scripts(world, options):
     driver.end()
 
 
+PCI, PCI_LIST = "0000:03:00.0", "/local/domain/0/backend/pci/7/0"
+USB_PORT = "/local/domain/0/backend/qusb/7/0/port/1"
+
+
+def toolstack(world, *words):
+    """pv_toolstack.c, which has the hypervisor's part."""
+    return (os.path.join(world.bin, "pv_toolstack"), world.store, world.sysfs, world.assigned, *words)
+
+
+def host_devices(world):
+    """A PCI device that pciback has, and a USB device."""
+    os.makedirs(f"{world.sysfs}/bus/pci/drivers/pciback/{PCI}")
+    os.makedirs(f"{world.sysfs}/bus/usb/devices/1-4")
+    os.makedirs(world.assigned)
+    for name, value in (("busnum", 1), ("devnum", 9)):
+        with open(f"{world.sysfs}/bus/usb/devices/1-4/{name}", "w", encoding="utf-8") as file:
+            file.write(f"{value}\n")
+
+
+def state_of(world, device_class, key):
+    with sqlite3.connect(f"file:{world.store}/store.db?mode=ro", uri=True) as database:
+        row = database.execute("SELECT state FROM thing WHERE class = ? AND key = ?", (device_class, key)).fetchone()
+    database.close()
+    return row[0] if row else None
+
+
+def host_device(world, options, device_class, json, key, look):
+    """Kills over an attach and a detach. `look` says where the thing is: in what follows from the entry. Recovery, or
+    the same request once more, in turn, has to bring both together."""
+    attach = toolstack(world, "attach", "7", device_class, json)
+    detach = toolstack(world, "detach", "7", device_class, key)
+    kills = {"n": 0}
+
+    def must(words, statuses=(0,)):
+        ended = world.run(*words)
+        if ended.returncode not in statuses:
+            world.violation(f"{device_class}: {words[4:]}", "an undisturbed command fails", ended)
+
+    def without():
+        if state_of(world, device_class, key) is not None:
+            must(detach)
+
+    def attached():
+        if state_of(world, device_class, key) == "present" and set(look().values()) == {True}:
+            return
+        without()
+        must(attach)
+
+    def judge(words):
+        def after(where):
+            kills["n"] += 1
+            there = look()
+            if any(there.values()) and state_of(world, device_class, key) is None:
+                world.violation(where, f"R1: no entry, and {there}")
+            if kills["n"] % 2:
+                must(toolstack(world, "recover"), (0, 3))
+            else:
+                # It may be done already, or have come to nothing.
+                must(words, (0, 1, 4))
+                must(toolstack(world, "recover"), (0, 3))
+            there, state = look(), state_of(world, device_class, key)
+            if set(there.values()) != {state == "present"}:
+                world.violation(where, f"entry and devices do not agree: {state}, {there}")
+        return after
+
+    for name, prepare, words in (("attach", without, attach), ("detach", attached, detach)):
+        kills_of(world, options, f"{name} of {device_class}", prepare, words, judge(words), program=words)
+    without()
+
+
+def host_device_kills(world, options):
+    host_devices(world)
+    serving = Reconnecting(world.daemon)
+    host_device(world, options, "pcidevs", '{"bus":3}', PCI, lambda: {
+        "list": world.xenstore.read(f"{PCI_LIST}/dev-0") is not None,
+        "hypervisor": os.path.exists(f"{world.assigned}/{PCI}"),
+        "owner": world.xenstore.read("/libxl/pci/0000-03-00-0/domid") is not None})
+    serving.end()
+    world.must("attach", "7", "usbctrls", '{"devid":0,"type":"qusb","ports":2}')
+    host_device(world, options, "usbdevs", '{"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":9}}', "0.1", lambda: {
+        "port": bool(world.xenstore.read(USB_PORT))})
+
+
 def media(world, options):
     world.must("attach", "7", "disks", DRIVE)
 
@@ -259,6 +353,40 @@ def media(world, options):
 
     kills_of(world, options, "insert", lambda: world.must("eject", "7", "xvdd"), ("insert", "7", "xvdd", world.image), judge)
     kills_of(world, options, "eject", lambda: world.must("insert", "7", "xvdd", world.image), ("eject", "7", "xvdd"), judge)
+
+
+def destruction(world, options):
+    """Of a domain that has devices. Each kill is followed by a recovery that goes on with it."""
+    document = os.path.join(os.path.dirname(world.store), "pv.json")
+
+    def row():
+        with sqlite3.connect(f"file:{world.store}/store.db?mode=ro", uri=True) as database:
+            found = database.execute("SELECT state FROM domain ORDER BY id DESC LIMIT 1").fetchone()
+        database.close()
+        return found[0]
+
+    driver = Driver(world.daemon)
+
+    def whole():
+        if row() == "destroyed":
+            world.must("import", "7", document)
+        if world.entry() is None:
+            world.must("attach", "7", "nics", NIC, "--no-scripts")
+            world.xenstore.write(BACK + "/hotplug-status", "connected")
+
+    def judge(where):
+        if any(world.nodes()) and world.entry() is None:
+            world.violation(where, "R1: nodes without an entry")
+        ended = world.run(os.path.join(world.bin, "xlfsck"), "--store", world.store, "-p")
+        if ended.returncode & ~3:   # 2: Xen has the domain still
+            world.violation(where, "recovery fails", ended)
+        if row() == "destroyed" and any(world.nodes()):
+            world.violation(where, "the domain is destroyed, and its nodes are there", ended)
+        if row() not in ("destroyed", "running"):
+            world.violation(where, f"the domain is {row()} after recovery", ended)
+
+    kills_of(world, options, "destroy", whole, ("destroy", "7"), judge)
+    driver.end()
 
 
 def main():
@@ -279,6 +407,8 @@ def main():
         world.start(False)
         scripts(world, options)
         media(world, options)
+        host_device_kills(world, options)
+        destruction(world, options)
     finally:
         if world:
             world.daemon.kill()
