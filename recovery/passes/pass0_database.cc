@@ -186,8 +186,13 @@ void check_identities(Check& check, Db& db)
                "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 ORDER BY b.id"},
         Shared{
             "uuid", "preserve domid:# NAME",
-            "SELECT b.domid, b.name, a.domid FROM domain a JOIN domain b ON coalesce(a.vm_uuid, "
-            "a.uuid) = coalesce(b.vm_uuid, b.uuid) AND a.id < b.id WHERE a.state <> 'destroyed' "
+            // Values that are there twice first: SQLite makes no index of an expression for a
+            // join, and would compare each domain with each.
+            "SELECT b.domid, b.name, a.domid FROM (SELECT coalesce(vm_uuid, uuid) AS it FROM "
+            "domain WHERE state <> 'destroyed' AND coalesce(boot_id, ?1) = ?1 GROUP BY it HAVING "
+            "count(*) > 1) twice CROSS JOIN domain a ON coalesce(a.vm_uuid, a.uuid) = twice.it "
+            "CROSS JOIN domain b ON coalesce(b.vm_uuid, b.uuid) = twice.it AND a.id < b.id "
+            "WHERE a.state <> 'destroyed' "
             "AND b.state <> 'destroyed' AND b.uuid <> '00000000-0000-0000-0000-000000000000' AND "
             "coalesce(a.boot_id, ?1) = ?1 AND coalesce(b.boot_id, ?1) = ?1 AND NOT EXISTS "
             "(SELECT 1 FROM domain WHERE id IN (a.id, b.id) AND (name LIKE '%--incoming' OR "
