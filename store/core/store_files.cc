@@ -5,6 +5,7 @@
 // locks on the index of its log tell: its users would otherwise not be excluded (R17).
 #include "store/core/store_files.hpp"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -79,6 +80,14 @@ Result<void> check_access(const std::string& path, const struct stat& st, bool w
     return {};
 }
 
+// Asked before SQLite does, which has several words for it, and one of them for much else.
+Result<void> check_writable(const std::string& path)
+{
+    if (faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0) return {};
+    if (errno != EROFS && errno != EACCES) return {};  // what opens it says what it is
+    return read_only("store: " + path + " cannot be written to: " + errno_text(errno));
+}
+
 }  // namespace
 
 namespace {
@@ -113,7 +122,8 @@ Result<void> check_entry(const std::string& path, bool directory, bool writing)
 {
     auto st = look_at(path, directory);
     if (!st) return st.error();
-    return check_access(path, *st, writing);
+    if (auto ok = check_access(path, *st, writing); !ok) return ok;
+    return writing ? check_writable(path) : Result<void>();
 }
 
 Result<void> check_file_system(const std::string& directory)
@@ -149,7 +159,8 @@ Result<void> check_directory(const std::string& path, bool writing)
                         "one in an empty directory, 'xlstore restore FILE' puts a backup back, "
                         "'xlfsck --rebuild' makes one for the QEMUs of a lost one");
     }
-    return check_access(path, *st, writing);
+    if (auto ok = check_access(path, *st, writing); !ok) return ok;
+    return writing ? check_writable(path) : Result<void>();
 }
 
 // The byte of the log's index (-shm) on which each process that has the database open has a lock,

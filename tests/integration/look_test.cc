@@ -107,6 +107,48 @@ TEST_F(LookTest, ReadOnlyMountWillDo)
     found_both(look(before));
 }
 
+// What would write says so, with what helps, and has changed nothing.
+TEST_F(LookTest, WhatWritesOnAReadOnlyMountSaysThatItIsReadOnly)
+{
+    const auto missing =
+        why_not({"unshare", "-m", "mount", "--bind", store_.path(), store_.path()});
+    if (!missing.empty()) GTEST_SKIP() << "no mount namespace here: " << missing;
+    const std::string mount =
+        "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && exec \"$@\"";
+    const auto files = everything_below(store_.path());
+    for (const Words& command : {Words{"rename", "7", "other"}, Words{"eject", "7", "hdc"},
+                                 Words{"destroy", "7"}, Words{"recover"}}) {
+        Words words = {"unshare", "-m", "sh", "-c", mount, store_.path(),
+                       binary("xlstore"), "--store", store_.path(), "--json"};
+        words.insert(words.end(), command.begin(), command.end());
+        const Ran ran = run(words);
+        EXPECT_TRUE(ended(ran, 1)) << command[0];
+        EXPECT_EQ(json_at(ran.out, "$.error.code"), "readonly") << ran.out;
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.advice"), "writable")) << ran.out;
+    }
+    EXPECT_EQ(everything_below(store_.path()), files);
+}
+
+// Its owner took his own right to write away: by the directory's mode, or that of a file.
+TEST_F(LookTest, OwnerWhoMayNotWriteIsToldSo)
+{
+    if (geteuid() != 0) GTEST_SKIP() << "not root: another user cannot be played";
+    for (const auto& entry : fs::recursive_directory_iterator(store_.path()))
+        ASSERT_EQ(lchown(entry.path().c_str(), 65534, 65534), 0);
+    ASSERT_EQ(chown(store_.path().c_str(), 65534, 65534), 0);
+    ASSERT_EQ(chmod(store_.directory().path().c_str(), 0755), 0);
+    for (const std::string name : {"", "/store.db", "/locks", "/slow"}) {
+        const std::string path = store_.path() + name;
+        ASSERT_EQ(chmod(path.c_str(), name.empty() ? 0500 : 0400), 0);
+        const Ran ran = run({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                             binary("xlstore"), "--store", store_.path(), "--json", "rename", "7",
+                             "other"});
+        EXPECT_TRUE(ended(ran, 1)) << name;
+        EXPECT_EQ(json_at(ran.out, "$.error.code"), "readonly") << name << ": " << ran.out;
+        ASSERT_EQ(chmod(path.c_str(), name.empty() ? 0700 : 0600), 0);
+    }
+}
+
 TEST_F(LookTest, UserWhoMayOnlyReadCanLook)
 {
     const auto* group = getgrnam("nogroup");
