@@ -96,7 +96,9 @@ Result<Work> recover_of(State& state, const xlstore_recover_options* given)
         return Error(Errc::invalid, "options: evicting takes things out of a running guest",
                      "that needs XLSTORE_RECOVER_YES, or answers");
     if (how.mode != recovery::Mode::look && state.store->session() == 0)
-        return Error(Errc::invalid, "the store is open read-only", "only looking is possible");
+        return Error(Errc::readonly, "the store was opened read-only",
+                     "nothing was changed; look with XLSTORE_RECOVER_LOOK, or open it without "
+                     "read_only");
     if (o.domain) {
         auto row = domain_of(state, o.domain);
         if (!row) return row.error();

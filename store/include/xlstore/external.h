@@ -166,8 +166,8 @@ int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* c
 /* Takes over a running domain of another toolstack's: imports its document, if no living row has
  * domid and uuid, and registers its QEMU, if none is that lives; sends nothing that changes QEMU
  * (R19). A row of that domid with another uuid, whose QEMU is dead, is an earlier life: it is
- * archived; so is one of another domid with its name that xenstored does not know. `monitor_path` NULL: it has no QEMU. What fails leaves no new row. Result: as of
- * xlstore_register. Errors: as of xlstore_import and xlstore_register. */
+ * archived; so is one of another domid with its name that xenstored does not know. `monitor_path`
+ * NULL: it has no QEMU. What fails leaves no new row. Result: as of xlstore_register. Errors: as of xlstore_import and xlstore_register. */
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out);
@@ -176,7 +176,8 @@ int32_t xlstore_adopt_start(xlstore_store* store, int32_t domid, const char* doc
                             xlstore_callback callback, void* userdata, xlstore_op** op_out);
 /* The first step of a destruction alone, for a toolstack that ends QEMU itself: from now on what
  * attaches or edits is refused (gone). xlstore_destroy, or recovery, goes on with it: it kills a
- * QEMU that lives still, but recovery none whose monitor is libxl's. Errors as of xlstore_destroy. Result: {"result","domid"}. */
+ * QEMU that lives still, but recovery none whose monitor is libxl's. Errors as of xlstore_destroy.
+ * Result: {"result","domid"}. */
 int32_t xlstore_mark_destroying(xlstore_store* store, const char* domain, const xlstore_call* call,
                                 xlstore_result** result_out);
 int32_t xlstore_mark_destroying_start(xlstore_store* store, const char* domain,

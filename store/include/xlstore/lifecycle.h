@@ -108,9 +108,10 @@ int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_
 void xlstore_creation_free(xlstore_creation* creation);
 
 /* Makes a domain of a document, without a QEMU: it runs elsewhere, or is registered later. Nothing
- * is started. A document without uuid or name, as Xen writes it for domain 0 ("{}" will do), is
- * that of the nil uuid, and its domain is called Domain-N: so dom0 comes into a store, and its QEMU
- * with it (xlstore_register), to which images of block back ends can be attached. Errors: invalid; exists: `domid` is in use, or another
+ * is started. A document without uuid or name, as Xen writes it for domain 0, is that of the nil
+ * uuid, and its domain is called Domain-N: so dom0 comes into a store, and its QEMU with it
+ * (xlstore_register), to which things of class qemu can be attached. Errors: invalid; exists:
+ * `domid` is in use, or another
  * living domain has its uuid or name. XLSTORE_FORCE in `call`: also then, as while a domain moves
  * within one host. Result: {"result","domid"}. */
 int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document,
@@ -150,8 +151,8 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
  * for a detach. A toolstack that has set hotplug scripts off ends its devices itself: all in
  * xenstore is left to it. It looks before it marks the domain. Errors, with nothing changed:
  * timeout, store, io (also for a QEMU that cannot be looked at: its pid namespace is not this
- * process's nor one below it, or /proc hides it). Error unfinished: that the domain is to be destroyed is committed, and a later call,
- * or recovery, goes on from there. */
+ * process's nor one below it, or /proc hides it). Error unfinished: that the domain is to be
+ * destroyed is committed, and a later call, or recovery, goes on from there. */
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out);
 int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,

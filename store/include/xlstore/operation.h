@@ -73,8 +73,8 @@ void xlstore_call_init(xlstore_call* call, size_t size);
 #define XLSTORE_WAIT_FOR_GUEST 2u
 /* Of the calls that acquire a lock: one try, no wait. The error is busy, and names the process that
  * claims to hold it (xlstore_locks() asks the kernel, which costs more). A try takes no place among
- * those that wait: of several processes that try again and again one may get the lock far more often
- * than another. To have a turn, wait with a time (timeout_ms). */
+ * those that wait: of several processes that try again and again one may get the lock far more
+ * often than another. To have a turn, wait with a time (timeout_ms). */
 #define XLSTORE_TRY 4u
 
 #ifdef __GNUC__
