@@ -149,7 +149,7 @@ std::string text_of_json(const Json& value)
 
 constexpr std::pair<const char*, const char*> kMembers[] = {
     {"store.db", "a copy of the database, without passwords and keys"},
-    {"status.json", "what 'xlstore status --json' said: QEMUs, intents, locks, space, units"},
+    {"status.json", "what 'xlstore status' said: QEMUs, intents, locks, space, units"},
     {"findings.json", "what 'xlfsck -n -v' saw in rows, QEMUs and xenstore"},
     {"versions.json", "release, schema, SQLite, QEMU"},
     {"host.json", "kernel and machine, without the host's name"},
