@@ -66,6 +66,8 @@ def normal(text, place):
     text = re.sub(r"inode \d+", "inode N", text)
     text = re.sub(r"has \d+ commits, and this directory has seen \d+", "has N commits, and this directory has seen M",
                   text)
+    # How many frames the commits before have written follows from the library's ways.
+    text = re.sub(r"breaks off at frame \d+", "breaks off at frame N", text)
     # How long a store's file is follows from its schema.
     text = re.sub(r"cut off after \d+ of \d+ bytes", "cut off after N of M bytes", text)
     return re.sub(r"since \S+", "since T", text)
