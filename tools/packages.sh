@@ -6,7 +6,7 @@
 packages_build="g++ cmake ninja-build ccache pkg-config python3
     libsqlite3-dev nlohmann-json3-dev libspdlog-dev libcli11-dev"
 packages_story="qemu-system-x86 sqlite3 python3"
-packages_test="libgtest-dev libbenchmark-dev patch strace valgrind man-db busybox-static spin gcc tcc
+packages_test="mold libgtest-dev libbenchmark-dev patch strace valgrind man-db busybox-static spin gcc tcc
     xen-utils-4.17 e2fsprogs libxen-dev abigail-tools
     bash-completion zsh fish python3-jsonschema"
 packages_package="build-essential debhelper dh-python lintian fakeroot libxen-dev mmdebstrap"
