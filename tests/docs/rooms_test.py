@@ -123,6 +123,15 @@ class Rooms(unittest.TestCase):
             for path in sources(SOURCE, f"store/{room}"):
                 self.assertIsNone(OUTSIDE.search(path.read_text(encoding="utf-8")), path)
 
+    def test_a_pure_unit_test_does_no_input_or_output(self):
+        listed = re.search(r"add_library\(pure_test_objects OBJECT([^)]*)\)",
+                           (SOURCE / "tests/CMakeLists.txt").read_text(encoding="utf-8")).group(1).split()
+        self.assertGreater(len(listed), 20)
+        for name in listed:
+            text = (SOURCE / "tests" / name).read_text(encoding="utf-8")
+            self.assertIsNone(OUTSIDE.search(text), name)
+            self.assertEqual(re.findall(r'^#include "(?!store/)[^"]+"', text, re.MULTILINE), [], name)
+
     def test_an_include_that_points_upwards_would_be_found(self):
         with tempfile.TemporaryDirectory(prefix="xlrooms-") as directory:
             tree = pathlib.Path(directory)
