@@ -5,12 +5,10 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 
 #include "store/core/journal.hpp"
 #include "store/core/lock_survey.hpp"
@@ -33,16 +31,6 @@ using test::open_store;
 using test::open_to_look;
 using test::raw_sql;
 using test::ScratchStore;
-
-/// In a forked child; true if it says so.
-bool in_child(const std::function<bool()>& act)
-{
-    const pid_t pid = fork();
-    if (pid == 0) _exit(act() ? 0 : 1);
-    int status = 0;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 class StoreTest : public testing::Test {
 protected:
