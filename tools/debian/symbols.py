@@ -32,7 +32,8 @@ def main():
     print("* Build-Depends-Package: libxlstore-dev")
     for node, names in nodes(pathlib.Path(version_script).read_text(encoding="utf-8"), declared).items():
         release = node.rpartition("_")[2]
-        for name in sorted([node, *names]):
+        print(f" (optional){node}@{node} {release}")  # not every linker writes the node itself
+        for name in sorted(names):
             print(f" {name}@{node} {release}")
 
 
