@@ -38,6 +38,13 @@ if [ ! -e "$root/etc/debian_version" ]; then
     mmdebstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+# As an installed Debian has them: what the packages were built against came from there.
+cat >"$root/etc/apt/sources.list" <<'SOURCES'
+deb http://deb.debian.org/debian bookworm main
+deb http://deb.debian.org/debian bookworm-updates main
+deb http://deb.debian.org/debian-security bookworm-security main
+SOURCES
+echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/quick"
 rm -rf --one-file-system "$root/packages"
 mkdir -p "$root/packages/now" "$root/packages/next"
 cp "$packages"/*.deb "$root/packages/now"
