@@ -9,7 +9,7 @@ packages_story="qemu-system-x86 sqlite3 python3"
 packages_test="mold libgtest-dev libbenchmark-dev patch strace valgrind man-db busybox-static spin gcc tcc
     xen-utils-4.17 e2fsprogs libxen-dev abigail-tools
     bash-completion zsh fish python3-jsonschema"
-packages_package="build-essential debhelper dh-python lintian fakeroot libxen-dev mmdebstrap"
+packages_package="build-essential debhelper dh-python lintian fakeroot libxen-dev libpqxx-dev mmdebstrap"
 # xlstore-fleet, and a server for its tests.
 packages_fleet="libpqxx-dev postgresql-15 postgresql-client-15"
 packages_fuzz="clang libclang-rt-14-dev"

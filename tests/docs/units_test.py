@@ -26,7 +26,8 @@ class Units(unittest.TestCase):
         self.assertEqual(set(re.findall(r"^\.Nm (\S+)", PAGE, re.MULTILINE)), set(UNITS))
 
     def test_what_they_run_is_what_the_page_says(self):
-        for unit, command in (("xlstore-recover", "xlfsck"), ("xlstore-prune", "xlstore")):
+        for unit, command in (("xlstore-recover", "xlfsck"), ("xlstore-prune", "xlstore"),
+                              ("xlstore-fleet", "xlstore-fleet")):
             runs = re.search(rf"^ExecStart=\S*/({command} .*)$", UNITS[f"{unit}.service"], re.MULTILINE)[1]
             told = entry(f"{unit}.service") or entry(f"{unit}.timer")
             self.assertIn(f".Ql {runs}", told)

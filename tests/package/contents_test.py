@@ -82,7 +82,10 @@ class Contents(unittest.TestCase):
                     self.assertEqual(len(packages), 1, packages)
 
     def test_every_line_names_something(self):
+        """But for xlstore-fleet, which is built where libpqxx is."""
         for package, pattern in patterns():
+            if package == "xlstore-fleet" and "usr/bin/xlstore-fleet" not in self.files:
+                continue
             with self.subTest(package=package, pattern=pattern):
                 self.assertTrue(any(matches(file, pattern) for file in self.files))
 
