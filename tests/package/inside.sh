@@ -29,7 +29,7 @@ says /tmp/said "apt-get install"
 
 step "manual"
 apt-get -q install -y --no-install-recommends man-db
-for page in xlstore xlfsck xlj libxlstore xlstore_attach xlstore.db xlstore-recover.service; do
+for page in xlstore xlfsck xlj xlstore-fleet libxlstore xlstore_attach xlstore.db xlstore-recover.service; do
     man -P cat "$page" >/tmp/said 2>/tmp/trouble || failed "no page $page"
     [ ! -s /tmp/trouble ] || failed "$page: $(cat /tmp/trouble)"
     [ "$(wc -l </tmp/said)" -gt 20 ] || failed "the page $page is short"

@@ -57,7 +57,7 @@ for package in "$root"/packages/now/*.deb; do
     dpkg-deb -R "$package" "$unpacked"
     version=$(sed -n 's/^Version: //p' "$unpacked/DEBIAN/control")
     sed -i "s/$version/$version+1/g" "$unpacked/DEBIAN/control"
-    dpkg-deb --root-owner-group -b "$unpacked" "$root/packages/next" >/dev/null
+    dpkg-deb --root-owner-group -Znone -b "$unpacked" "$root/packages/next" >/dev/null
     rm -rf "$unpacked"
 done
 
