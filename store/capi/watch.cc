@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Changes, by this process and others. Each commit ends with the release of the writer lock, which
-// closes the file `locks`: inotify on the directory tells of that, and needs no right to open the
-// file, which a member of the reading group has not. What was changed is what history has more than
-// before: each commit that changes a domain, an intent or a document leaves a line, and the numbers
-// of lines grow in the order of the commits.
+// Changes, by this process and others. After each commit the numbers that the directory remembers
+// (R17) are written into the file `locks`: inotify on the directory tells of that, and needs no
+// right to open the file, which a member of the reading group has not. The file is written for
+// other reasons, too: a look that finds nothing is cheap. What was changed is what history has more
+// than before: each commit that changes a domain, an intent or a document leaves a line, and the
+// numbers of lines grow in the order of the commits.
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -22,20 +23,20 @@ namespace {
 // In one dispatch, so that the embedder's loop has its turn.
 constexpr std::int64_t kLinesPerDispatch = 256;
 
-/// Has a file of this name been closed after writing? Takes all events that are there.
-bool was_closed(int inotify, std::string_view name)
+/// Has a file of this name been written to? Takes all events that are there.
+bool was_written(int inotify, std::string_view name)
 {
-    bool closed = false;
+    bool written = false;
     alignas(inotify_event) std::array<char, 8192> events{};
     for (;;) {
         const auto got = read(inotify, events.data(), events.size());
-        if (got <= 0) return closed;
+        if (got <= 0) return written;
         for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
             inotify_event event{};
             std::memcpy(&event, events.data() + at, sizeof event);
             const char* of = events.data() + at + sizeof event;
             // Where events were dropped, any of them may have been this one.
-            if ((event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && name == of)) closed = true;
+            if ((event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && name == of)) written = true;
             at += sizeof event + event.len;
         }
     }
@@ -105,7 +106,7 @@ private:
             loop.ring();
             do {
                 (void)co_await loop.readable(events_.get(), Deadline::max());
-            } while (!was_closed(events_.get(), "locks"));
+            } while (!was_written(events_.get(), "locks"));
         }
     }
 
@@ -169,7 +170,7 @@ int32_t xlstore_watch_start(xlstore_store* store, int64_t after, xlstore_changed
         if (after < -1) return Error(Errc::invalid, "after: below -1");
         const std::string& directory = state.store->directory();
         Fd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-        if (!events || inotify_add_watch(events.get(), directory.c_str(), IN_CLOSE_WRITE) < 0)
+        if (!events || inotify_add_watch(events.get(), directory.c_str(), IN_MODIFY) < 0)
             return Error(Errc::io, "cannot watch " + directory + ": " + errno_text(errno),
                          "inotify has a limit: see fs.inotify.max_user_watches and "
                          "max_user_instances");
