@@ -22,7 +22,7 @@ TEST_F(StatusTest, AllIsWell)
     const Ran page = status();
     EXPECT_TRUE(ended(page, 0));
     EXPECT_TRUE(contains(page.out, "health   all is well\n"));
-    EXPECT_TRUE(contains(page.out, "domains  1 domain: 1 running\n"));
+    EXPECT_TRUE(contains(page.out, "domains  1 domain: 1 prelaunch\n")) << "it was begun with -S";
     EXPECT_TRUE(contains(page.out, " UTC\n"));
     const Ran line = status({"-x"});
     EXPECT_TRUE(ended(line, 0));
@@ -32,11 +32,11 @@ TEST_F(StatusTest, AllIsWell)
 
 TEST_F(StatusTest, SaysWhatQemuDoesNow)
 {
+    ASSERT_TRUE(contains(qmp(domain_.judge(), "cont"), "return"));
+    EXPECT_EQ(fact("$.domains[0].run_state"), "running");
     ASSERT_TRUE(contains(qmp(domain_.judge(), "stop"), "return"));
     EXPECT_EQ(fact("$.domains[0].run_state"), "paused");
     EXPECT_TRUE(contains(status().out, "1 domain: 1 paused"));
-    ASSERT_TRUE(contains(qmp(domain_.judge(), "cont"), "return"));
-    EXPECT_EQ(fact("$.domains[0].run_state"), "running");
 }
 
 TEST_F(StatusTest, StoppedQemuIsIllAndCostsItsOwnTimeAlone)
