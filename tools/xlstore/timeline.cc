@@ -90,7 +90,8 @@ std::vector<std::string> text_lines(const Timeline& timeline, const Screen& wher
 Result<void> write_page(const std::string& path, const std::string& page)
 {
     const std::string fresh = path + ".new";
-    const Fd file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    const Fd file(
+        ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) return Error(Errc::io, "open " + plain(fresh) + ": " + errno_text(errno));
     std::size_t written = 0;
     while (written < page.size()) {
