@@ -28,6 +28,9 @@ def look(connection, domid):
                   *(("back end", f"/local/domain/0/backend/{back}/{domid}") for back in backs)]
         for place, path in places:
             for number in connection.names(path):
+                # A script that outlives its client, or its xenstored, writes its word where a back end was.
+                if place == "back end" and connection.read(f"{path}/{number}/frontend") is None:
+                    continue
                 device = seen.setdefault(f"{kind}/{number}", {})
                 device[place] = f"{path}/{number}"
     for device in seen.values():
