@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A quota of xenstored's is used up. Both daemons exempt domain 0 from the number of entries, and
-// the one in C from the size of one, too; oxenstored does not: EQUOTA, of a toolstack's own value.
+// the one in C from the size of one, too; oxenstored does not: E2BIG, of a toolstack's own value.
 #include <stdlib.h>
 
 #include <filesystem>
@@ -70,7 +70,7 @@ protected:
         const Ran ran = xl(words);
         EXPECT_TRUE(ended(ran, 1));
         EXPECT_EQ(json_at(ran.out, "$.error.code"), "refused") << ran.out;
-        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "EQUOTA"));
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "E2BIG"));
         EXPECT_TRUE(contains(json_at(ran.out, "$.error.advice"), "nothing was changed"));
         EXPECT_TRUE(contains(json_at(ran.out, "$.error.advice"), "quota"));
         EXPECT_EQ(entries(), rows);
