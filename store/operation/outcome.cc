@@ -19,8 +19,8 @@ Outcome outcome_of_closed(Db& db, IntentId id)
                    .bind(value_of(id));
     if (!row.step())
         return Error(Errc::not_found, "there is no intent " + number + " in the store",
-                     "it never was, or its history has been pruned; 'xlstore intents' shows those that are "
-                     "open");
+                     "it never was, or its history has been pruned; 'xlstore intents' shows those "
+                     "that are open");
     if (row.text(0) == "done") return Done{std::vector<IntentId>(1, id), row.text(1)};
     if (row.integer(2) != 0)
         return Error(Errc::gone, "intent " + number + " ended with its domain: " + row.text(1));
