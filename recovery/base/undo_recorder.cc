@@ -2,8 +2,8 @@
 // A temporary trigger for each table and operation that recovery may use writes the row before and
 // after as JSON into undo_row. It goes by written_for(): what other operations change on the same
 // connection meanwhile is theirs. The row of the run is inserted by the first of them, so that a
-// run that changes nothing leaves none. undo_mark holds the generation (epoch and revision) in which
-// the run leaves each domain: by it a later undo sees whether the domain has changed since.
+// run that changes nothing leaves none. undo_mark holds the generation (epoch and revision) in
+// which the run leaves each domain: by it a later undo sees whether the domain has changed since.
 #include "recovery/base/undo_recorder.hpp"
 
 #include "store/base/clock.hpp"

@@ -3,9 +3,9 @@
 // log of another state beside the database is put aside or omitted; a private copy is made where
 // SQLite would have to make a file; then kind, version and place are read through a connection that
 // writes nothing. Only a database of xlstore's own, of a version that this release knows, in its
-// own place, is opened to be written to. The connection of that look is gone on with by those who only
-// look, and by those who write where the file itself says that it is a store of this version: then
-// nothing is set in it either.
+// own place, is opened to be written to. The connection of that look is gone on with by those who
+// only look, and by those who write where the file itself says that it is a store of this version:
+// then nothing is set in it either.
 #include "store/core/store_source.hpp"
 
 #include <sqlite3.h>

@@ -78,7 +78,7 @@ bool starts(std::string_view text, std::string_view sign) noexcept
     return !sign.empty() && text.starts_with(sign);
 }
 
-// [abc], [a-z], [^abc], []abc]: in the order of the bytes, which in UTF-8 is that of the characters.
+// [abc], [a-z], [^abc], []abc]: in the order of the bytes, in UTF-8 that of the characters.
 // Takes the set off `pattern`. False: `one` is not in it, or the set has no end.
 bool in_set(std::string_view& pattern, std::string_view one) noexcept
 {
@@ -248,7 +248,8 @@ void instr(sqlite3_context* context, int, sqlite3_value** arguments)
         0, static_cast<std::size_t>(static_cast<const char*>(at) - whole.data()));
     const auto characters =
         in_bytes ? static_cast<std::int64_t>(before.size())
-                 : std::count_if(before.begin(), before.end(), [](char c) { return !continues(c); });
+                 : std::count_if(before.begin(), before.end(),
+                                 [](char c) { return !continues(c); });
     sqlite3_result_int64(context, characters + 1);
 }
 

@@ -94,9 +94,9 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
 
 /// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
 /// that; row and document stay, and what the document has is put into the new QEMU. Errors:
-/// timeout, gone, io (the old one's death could not be seen: nothing was changed); unfinished (the old one
-/// is dead, and the row could not be brought to that: a soft reset goes on); refused (the new one
-/// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
+/// timeout, gone, io (the old one's death could not be seen: nothing was changed); unfinished (the
+/// old one is dead, and the row could not be brought to that: a soft reset goes on); refused (the
+/// new one died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
                                  Deadline until);
 

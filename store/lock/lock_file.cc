@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A lock is prepared (with a description that is this lock's own: a kept one, or the file is opened
-// anew) and then tried, as often as it takes: F_OFD_SETLK never waits. A slot is a line of text of fixed length,
-// written and read with one pwrite or pread and without a lock, so that a reader may see a torn
-// one: what does not parse is no claim.
+// anew) and then tried, as often as it takes: F_OFD_SETLK never waits. A slot is a line of text of
+// fixed length, written and read with one pwrite or pread and without a lock, so that a reader may
+// see a torn one: what does not parse is no claim.
 #include "store/lock/lock_file.hpp"
 
 #include <fcntl.h>

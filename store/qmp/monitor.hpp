@@ -41,8 +41,8 @@ public:
 
     /// Connects, proves the peer, passes the barrier. `subject` names the domain in errors.
     /// Errors, with nothing changed: no_qemu (the registered process is dead), refused (it is not
-    /// the registered QEMU), protocol (hang-up, nonsense), timeout (silence, or the accept queue stays
-    /// full). Of silence the error says why, as far as can be seen: QEMU is stopped, or other
+    /// the registered QEMU), protocol (hang-up, nonsense), timeout (silence, or the accept queue
+    /// stays full). Of silence the error says why, as far as can be seen: QEMU is stopped, or other
     /// processes are connected (they are named).
     static Task<Result<Monitor>> connect(Loop& loop, Registration registration, std::string subject,
                                          Deadline until);

@@ -159,7 +159,7 @@ static void* ask_for_error(void* argument)
     return NULL;
 }
 
-/* What failed is told by the object, too, on whichever thread it is asked. */
+/* What failed is told by the object, too, on each thread that asks. */
 static void check_errors(struct world* world)
 {
     xlstore_store* const s = world->store;

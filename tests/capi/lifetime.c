@@ -181,7 +181,7 @@ static void check_giving_up(struct world* world)
     }
 }
 
-/* What fails because a destruction came first says so, whatever it was that failed: QEMU was killed
+/* What fails because a destruction came first says so, no matter which step failed: QEMU was killed
  * by this very process. */
 static void check_destroyed_meanwhile(struct world* world)
 {

@@ -167,7 +167,8 @@ int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* c
  * domid and uuid, and registers its QEMU, if none is that lives; sends nothing that changes QEMU
  * (R19). A row of that domid with another uuid, whose QEMU is dead, is an earlier life: it is
  * archived; so is one of another domid with its name that xenstored does not know. `monitor_path`
- * NULL: it has no QEMU. What fails leaves no new row. Result: as of xlstore_register. Errors: as of xlstore_import and xlstore_register. */
+ * NULL: it has no QEMU. What fails leaves no new row. Result: as of xlstore_register. Errors: as of
+ * xlstore_import and xlstore_register. */
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out);

@@ -76,7 +76,7 @@ int xlstore_fd(const xlstore_store* store);
  * Errors: order (in a forked child, or under a fast lock of this thread), io. */
 int32_t xlstore_dispatch(xlstore_store* store);
 
-/* What the last call on this store that failed had to say, on whichever thread that was: of a call
+/* What the last call on this store that failed had to say, on any thread: of a call
  * with it, or with a hold, fast lock or creation made from it. Each such call clears it first. Set
  * error_out->struct_size first (XLSTORE_ERROR_INIT). */
 int32_t xlstore_store_error(const xlstore_store* store, xlstore_error* error_out);
