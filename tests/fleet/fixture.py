@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Hosts (a store each) and a fleet (a database of its own in one server) for a test."""
+import functools
 import itertools
 import json
 import os
@@ -83,11 +84,17 @@ class FleetTest(unittest.TestCase):
         self.database = f"fleet{next(NUMBERS)}" if self.own_database else "fleet"
         if self.own_database:
             make_fleet(self.database)
-            self.addCleanup(SERVER.sql, f"DROP DATABASE {self.database}", database="postgres")
+            self.addCleanup(SERVER.drop, self.database)
         else:
             self.sql(EMPTY)
-        self.a = Host(self, "a", self.directory)
-        self.b = Host(self, "b", self.directory)
+
+    @functools.cached_property
+    def a(self):
+        return Host(self, "a", self.directory)
+
+    @functools.cached_property
+    def b(self):
+        return Host(self, "b", self.directory)
 
     def fleet(self, *words, user="reader", store="/nowhere", status=0, database=None, **options):
         """Standard output of xlstore-fleet; of a failure, standard error."""

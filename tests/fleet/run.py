@@ -9,6 +9,7 @@ no PostgreSQL 15, or xlstore-fleet was not built. --share: which kills of kill_t
 """
 import argparse
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import fixture  # noqa: E402  pylint: disable=wrong-import-position
 
-MODULES = ("push_test",)
+MODULES = ("push_test", "views_test", "kill_test")
 SKIPPED = 77
 
 
@@ -31,6 +32,7 @@ def main():
     names = [name if name.startswith(MODULES) else f"{module}.{name}" for name in asked.tests for module in MODULES
              if name.startswith(MODULES) or hasattr(__import__(module), name.split(".")[0])]
     suite = unittest.defaultTestLoader.loadTestsFromNames(names or MODULES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server goes, too
     try:
         done = unittest.TextTestRunner(verbosity=2).run(suite)
     finally:

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import time
 
+from libpq import Connection
+
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 ROOM = 400 << 20  # bytes
 DEADLINE = 60  # seconds for the server to begin or to end
@@ -32,6 +34,7 @@ class Server:
         self.directory = tempfile.mkdtemp(prefix="xlpg-", dir="/dev/shm" if memory else "/tmp")
         self.data = os.path.join(self.directory, "data")
         self.process = None
+        self.connections = {}
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         if self.user:
             os.chown(self.directory, self.user.pw_uid, self.user.pw_gid)
@@ -56,20 +59,27 @@ class Server:
             self.process = subprocess.Popen(self.as_user(BIN / "postgres", "-D", self.data), stdout=log, stderr=log,
                                             cwd=self.directory)
         until = time.monotonic() + DEADLINE
-        while subprocess.run([BIN / "pg_isready", "-q", "-h", self.directory], check=False).returncode != 0:
+        while not self.connection("postgres", "admin").lives():
             if time.monotonic() > until or self.process.poll() is not None:
                 raise RuntimeError("the server does not begin: " + self.log())
-            time.sleep(0.02)
+            time.sleep(0.01)
 
     def log(self):
         return pathlib.Path(self.directory, "log").read_text(encoding="utf-8")
 
+    def forget(self):
+        """Connections of a server that ends look alive until they are used."""
+        while self.connections:
+            self.connections.popitem()[1].close()
+
     def stop(self):
+        self.forget()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(DEADLINE)
 
     def crash(self):
         """It ends at once, as after a power cut but for what the kernel has, and recovers at its next start."""
+        self.forget()
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(DEADLINE)
 
@@ -82,12 +92,23 @@ class Server:
         return f"host={self.directory} dbname={database} user={user}"
 
     def sql(self, text, database, user="owner", check=True):
-        """Rows as lists of texts. Without `check`: (rows, what stands on standard error)."""
-        done = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1", "-q",
-                               self.conninfo(database, user), "-c", text], capture_output=True, text=True, check=False)
-        rows = [row.split("\x1f") for row in done.stdout.rstrip("\n").split("\x1e")] if done.stdout.strip("\n") else []
+        """Rows as lists of texts. Without `check`: (rows, what the server has against it)."""
+        rows, said = self.connection(database, user).run(text)
         if not check:
-            return rows, done.stderr
-        if done.returncode != 0:
-            raise AssertionError(f"{text}\n{done.stderr}")
+            return rows, said
+        if said:
+            raise AssertionError(f"{text}\n{said}")
         return rows
+
+    def connection(self, database, user):
+        """Kept for the next statement; made anew where the server was."""
+        one = self.connections.get((database, user))
+        if one and not one.lives():
+            self.connections.pop((database, user)).close()
+            one = None
+        return one or self.connections.setdefault((database, user), Connection(self.conninfo(database, user)))
+
+    def drop(self, database):
+        for key in [key for key in self.connections if key[0] == database]:
+            self.connections.pop(key).close()
+        self.sql(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", database="postgres", user="admin")
