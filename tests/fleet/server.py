@@ -97,7 +97,7 @@ class Server:
         if not check:
             return rows, said
         if said:
-            raise AssertionError(f"{text}\n{said}")
+            raise AssertionError(f"{text[:500]}\n{said}")
         return rows
 
     def connection(self, database, user):

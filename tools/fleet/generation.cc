@@ -42,8 +42,11 @@ Result<Begin> went_back(pqxx::work& work, xlstore_store* store, const Known& kno
 
 Result<bool> is_older(xlstore_store* store, const Known& known, const StoreState& state)
 {
-    if (state.commits < known.commits || state.last_line < known.line) return true;
-    if (known.anchor.empty() || known.line < state.pruned_below) return false;
+    if (state.commits < known.commits) return true;
+    // Pruned: the store had that line, and what it was is not known any more.
+    if (known.line < state.pruned_below) return false;
+    if (state.last_line < known.line) return true;
+    if (known.anchor.empty()) return false;
     const auto anchors = read_anchors(store, known.line, known.line);
     if (!anchors) return anchors.error();
     return anchors->empty() || anchors->begin()->second != known.anchor;
