@@ -16,7 +16,7 @@ our_units() { find /etc/systemd -name 'xlstore*' | sort; }
 step "install"
 apt-get -q update
 apt-get -q install -y --no-install-recommends /packages/now/*.deb
-names=$(dpkg-deb -W --showformat='${Package}\n' /packages/now/*.deb)
+names=$(for package in /packages/now/*.deb; do dpkg-deb -f "$package" Package; done)
 for name in $names; do dpkg -L "$name" | sort; done >/tmp/installed
 [ "$(our_units)" = /etc/systemd/system/multi-user.target.wants/xlstore-recover.service ] ||
     failed "enabled are: $(our_units)"
@@ -68,8 +68,8 @@ done </tmp/installed
 [ -e /var/lib/xlstore/store.db ] || failed "the store is gone after the removal"
 
 step "purge"
-# shellcheck disable=SC2086
-apt-get -q purge -y $names >/tmp/said 2>&1 || { cat /tmp/said; failed "purge"; }
+# shellcheck disable=SC2086  # a list; apt knows those no more that have left nothing
+dpkg --purge $names >/tmp/said 2>&1 || { cat /tmp/said; failed "purge"; }
 says /tmp/said "/var/lib/xlstore is kept"
 says /tmp/said "rm -r /var/lib/xlstore"
 [ -e /var/lib/xlstore/store.db ] || failed "the store is gone after the purge"
