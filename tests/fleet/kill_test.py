@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Killed on either side, at any step: nothing comes twice, nothing is missing. Here a share; --share 1/1: all."""
+import contextlib
 import json
 import os
 import signal
@@ -155,9 +156,9 @@ class Refused(FleetTest):
             self.database = database
             self.a.add(7)
             self.a.push()
-            room = os.statvfs(place)
-            with open(os.path.join(place, "filler"), "wb") as filler:
-                filler.write(b"x" * (room.f_bavail * room.f_bsize))
+            with open(os.path.join(place, "filler"), "wb", buffering=0) as filler, contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
             self.a.add(8, vfbs=[{"devid": n, "keymap": os.urandom(6000).hex()} for n in range(40)])
             said = self.a.push(status=1)
             self.assertIn("No space left on device", said)
