@@ -66,7 +66,7 @@ MISTAKES = (
      "xlstore: create: no command was given that starts QEMU\n"
      "xlstore: nothing was changed; write it behind --, as in 'xlstore create ... -- qemu-system-x86_64 ...'\n"),
     ("a command without --", "xlstore create 8 DIR/web02.json qemu-system-x86_64", 2,
-     "xlstore: create takes DOMID CONFIG.json [--things FILE] [--no-qemu] -- COMMAND..., not 3 words; "
+     "xlstore: create takes DOMID CONFIG.json [--things FILE] [--no-qemu] [--scope] -- COMMAND..., not 3 words; "
      "try 'xlstore create --help'\n"),
     ("no QEMU on this host", "xlstore create 8 DIR/web02.json -- qemu-system-none", 1,
      "xlstore: domain 8 (web02): there is no program qemu-system-none\n"
