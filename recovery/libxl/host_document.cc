@@ -25,7 +25,7 @@ std::optional<std::string> document_flaw(const std::string& text, const std::str
 
 }  // namespace
 
-HostDocument look_at_document(const libxl::HostDirectories& where, const libxl::HostDomain& domain)
+HostDocument look_at_document(const libxl::HostDirectories& where, const libxl::FileOwner& domain)
 {
     HostDocument found;
     found.path = where.document(domain);

@@ -26,7 +26,7 @@ struct HostDocument {
 };
 
 [[nodiscard]] HostDocument look_at_document(const libxl::HostDirectories& where,
-                                            const libxl::HostDomain& domain);
+                                            const libxl::FileOwner& domain);
 
 }  // namespace xlstore::recovery
 

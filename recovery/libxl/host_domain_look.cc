@@ -135,14 +135,14 @@ private:
     {
         co_await files_left();
         if (!domain_.lives()) co_return;
-        if (!domain_.has_home || !domain_.has_note || domain_.uuid.empty()) {
+        if (!domain_.has_home || !domain_.has_libxl_node || domain_.uuid.empty()) {
             if (is_begun()) co_return;
-            report(
-                Code::host_domain_bare, domain_.subject(),
-                std::string(domain_.has_home || domain_.has_note ? "xenstore has only a part of it"
-                                                                 : "xenstore has nothing of it") +
-                    (domain_.uuid.empty() ? "" : "; uuid " + domain_.uuid) + "; 'xl destroy " +
-                    domid() + "' ends it");
+            report(Code::host_domain_bare, domain_.subject(),
+                   std::string(domain_.has_home || domain_.has_libxl_node
+                                   ? "xenstore has only a part of it"
+                                   : "xenstore has nothing of it") +
+                       (domain_.uuid.empty() ? "" : "; uuid " + domain_.uuid) + "; 'xl destroy " +
+                       domid() + "' ends it");
             co_return;
         }
         const bool can_be_compared = co_await read_document();
@@ -161,7 +161,7 @@ private:
                                         ? "domain " + domid() + " has uuid " + domain_.uuid + " now"
                                         : "Xen has no domain " + domid();
             if (!ask(Code::host_document_left, path, why)) continue;
-            const libxl::HostDomain of = file.domain;
+            const libxl::FileOwner of = file.domain;
             auto removed = co_await remove_file(of);
             if (removed) continue;
             look_.findings.back().action = Action::failed;
@@ -169,7 +169,7 @@ private:
         }
     }
 
-    Task<Result<void>> remove_file(libxl::HostDomain of)
+    Task<Result<void>> remove_file(libxl::FileOwner of)
     {
         const std::string path = request_.where.document(of);
         auto lock = co_await HostLock::take(
@@ -427,7 +427,7 @@ private:
     HostUndo& undo_;
     HostLookRequest request_;
     const HostDomain& domain_;
-    libxl::HostDomain owner_;
+    libxl::FileOwner owner_;
     HostLook look_;
     HostDocument document_;
     bool whole_ = false;          // the document is written although no element of it changed
@@ -441,7 +441,7 @@ LocksLeft locks_left_of(const libxl::HostDirectories& where, const HostDomain& d
 {
     LocksLeft left;
     if (domain.uuid.empty()) return left;
-    const libxl::HostDomain owner{domain.domid, domain.uuid};
+    const libxl::FileOwner owner{domain.domid, domain.uuid};
     for (const auto kind :
          {HostLockKind::device_changes, HostLockKind::qmp_socket, HostLockKind::document}) {
         const auto path = libxl::lock_path(where, owner, kind);

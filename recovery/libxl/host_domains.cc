@@ -59,7 +59,7 @@ private:
         return one;
     }
 
-    // Those with a home, and those that libxl alone has a note of.
+    // Those with a home, and those that libxl alone has a node of.
     Task<Result<void>> of_xenstore(Client& client)
     {
         for (const char* place : {"/local/domain", "/libxl"}) {
@@ -79,22 +79,22 @@ private:
     {
         if (by_domid_.contains(domid)) co_return Result<void>();
         const std::string home = "/local/domain/" + std::to_string(domid);
-        const std::string note = "/libxl/" + std::to_string(domid);
+        const std::string libxl_node = "/libxl/" + std::to_string(domid);
         const std::array<std::string, 8> paths = {home + "/vm",
                                                   home + "/name",
                                                   home + "/image/device-model-pid",
-                                                  note + "/type",
+                                                  libxl_node + "/type",
                                                   home + "/memory/static-max",
                                                   home + "/memory/target",
                                                   home,
-                                                  note};
+                                                  libxl_node};
         for (const auto& path : paths) {
             auto value = co_await client.read(path, 0, until_);
             if (!value) co_return std::move(value).error();
             if (*value) found_.tree.nodes[path] = **std::move(value);
         }
         if (auto read = co_await processors_of(client, home); !read) co_return read;
-        take_in(domid, home, note);
+        take_in(domid, home, libxl_node);
         co_return Result<void>();
     }
 
@@ -113,17 +113,17 @@ private:
         co_return Result<void>();
     }
 
-    void take_in(std::int64_t domid, const std::string& home, const std::string& note)
+    void take_in(std::int64_t domid, const std::string& home, const std::string& libxl_node)
     {
         const auto& tree = found_.tree;
         HostDomain& one = domain(domid);
         one.has_home = tree.contains(home);
-        one.has_note = tree.contains(note);
+        one.has_libxl_node = tree.contains(libxl_node);
         const auto vm = tree.value(home + "/vm").value_or("");
         if (vm.starts_with(kVm))
             one.uuid = normal_uuid(std::string(vm.substr(kVm.size()))).value_or("");
         one.name = plain_text(std::string(tree.value(home + "/name").value_or("")), 200);
-        one.type = tree.value(note + "/type").value_or("");
+        one.type = tree.value(libxl_node + "/type").value_or("");
         one.model_pid =
             domid_in(tree.value(home + "/image/device-model-pid").value_or("")).value_or(0);
     }

@@ -23,7 +23,7 @@ struct HostDomain {
     std::string name;  ///< as xenstore has it; ""
     std::string type;  ///< libxl's word for it: "hvm", "pv", "pvh"; "": not known
     bool has_home = false;                     ///< /local/domain/7
-    bool has_note = false;                     ///< /libxl/7
+    bool has_libxl_node = false;               ///< /libxl/7
     std::optional<bool> in_hypervisor = {};    ///< nothing: it was not asked
     bool paused = false;                       ///< only where the hypervisor was asked
     std::int64_t model_pid = 0;                ///< of its device model, by xenstore; 0: none

@@ -130,7 +130,7 @@ public:
         if (slash == std::string::npos)
             co_return Error(Errc::invalid, line.file + " is no file of libxl's");
         const libxl::HostDirectories where(line.file.substr(0, slash));
-        const libxl::HostDomain domain{line.domid, line.uuid};
+        const libxl::FileOwner domain{line.domid, line.uuid};
         auto before = bytes_of(line.before);
         if (!before) co_return std::move(before).error();
         auto after = bytes_of(line.after);
@@ -230,7 +230,7 @@ Result<void> HostUndo::add_line(const std::string& line)
 }
 
 Result<void> HostUndo::keep_document(const libxl::HostDirectories& where,
-                                     const libxl::HostDomain& domain,
+                                     const libxl::FileOwner& domain,
                                      const std::optional<std::string>& before,
                                      const std::optional<std::string>& after)
 {

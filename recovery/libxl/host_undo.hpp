@@ -29,8 +29,7 @@ public:
 
     /// Before libxl's document of `domain` is written (`after`: its bytes; nothing: it goes).
     /// Error io: it could not be kept, and must not be replaced.
-    Result<void> keep_document(const libxl::HostDirectories& where,
-                               const libxl::HostDomain& domain,
+    Result<void> keep_document(const libxl::HostDirectories& where, const libxl::FileOwner& domain,
                                const std::optional<std::string>& before,
                                const std::optional<std::string>& after);
     /// Before nodes of xenstore are written or removed. Error as above.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Pass 6: what xenstore has of domains that are over.
 //
-// Checks     that back ends, notes and /vm belong to a domain                        (6020);
+// Checks     that back ends, libxl's nodes and /vm belong to a domain                        (6020);
 //            that Xen has none of them                                               (6021).
 // Relies on  pass 3.
 // Leaves     nodes of which no one domain can be told that it is over.

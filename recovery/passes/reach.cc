@@ -31,7 +31,7 @@ Task<Reached> Reached::reach(const Check& check, Store& store, DomainRow domain)
             co_return reached;
         }
         reached.shared_.emplace(**std::move(lock));
-        const libxl::HostDomain owner{domain.domid, domain.uuid};
+        const libxl::FileOwner owner{domain.domid, domain.uuid};
         auto beside = co_await libxl::HostHold::take(store.loop(), domain.registration->path, owner,
                                                      reached.deadline());
         if (!beside) {

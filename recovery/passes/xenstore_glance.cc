@@ -35,14 +35,14 @@ public:
     Task<Result<Tree>> run()
     {
         std::vector<std::string> kinds;
-        kinds.push_back(notes());
+        kinds.push_back(libxl_devices());
         kinds.emplace_back(kBackEnds);
         auto listed = co_await list(std::move(kinds));
         if (!listed) co_return std::move(listed).error();
         listed = co_await list(directories());
         if (!listed) co_return std::move(listed).error();
-        auto noted = co_await read(in_notes());
-        if (!noted) co_return std::move(noted).error();
+        auto values = co_await read(in_libxl_devices());
+        if (!values) co_return std::move(values).error();
         const auto elsewhere = xenstore::driver_domain_roots(tree_, domid_);
         if (!elsewhere.empty()) {
             listed = co_await list(elsewhere);
@@ -50,13 +50,13 @@ public:
         }
         listed = co_await list(ports());
         if (!listed) co_return std::move(listed).error();
-        auto rest = co_await read(beside_notes());
+        auto rest = co_await read(beside_libxl_devices());
         if (!rest) co_return std::move(rest).error();
         co_return std::move(tree_);
     }
 
 private:
-    [[nodiscard]] std::string notes() const
+    [[nodiscard]] std::string libxl_devices() const
     {
         return "/libxl/" + std::to_string(domid_) + "/device";
     }
@@ -71,8 +71,9 @@ private:
         const std::string of_domain = "/" + std::to_string(domid_);
         std::vector<std::string> all;
         for (const auto& kind : xenstore::device_kinds()) {
-            if (auto noted = notes() + "/" + std::string(kind.front); tree_.contains(noted))
-                all.push_back(std::move(noted));
+            if (auto directory = libxl_devices() + "/" + std::string(kind.front);
+                tree_.contains(directory))
+                all.push_back(std::move(directory));
             for (const auto back : kind.backs)
                 if (const auto of_kind = std::string(kBackEnds) + "/" + std::string(back);
                     tree_.contains(of_kind))
@@ -82,12 +83,14 @@ private:
         return all;
     }
 
-    [[nodiscard]] std::vector<std::string> in_notes() const
+    [[nodiscard]] std::vector<std::string> in_libxl_devices() const
     {
         std::vector<std::string> paths;
         for (const auto& device : xenstore::xen_devices(tree_, domid_)) {
-            if (!device.has_note) continue;
-            const auto add = [&](const char* name) { paths.push_back(device.note + "/" + name); };
+            if (!device.has_libxl_node) continue;
+            const auto add = [&](const char* name) {
+                paths.push_back(device.libxl_node + "/" + name);
+            };
             const auto front = device.kind->front;
             add("backend");
             add("frontend");
@@ -107,24 +110,24 @@ private:
         std::vector<std::string> paths;
         for (const auto& device : xenstore::xen_devices(tree_, domid_)) {
             if (device.kind->front != "vusb") continue;
-            paths.push_back(device.note + "/port");
+            paths.push_back(device.libxl_node + "/port");
             if (!device.backend.empty()) paths.push_back(device.backend + "/port");
         }
         return paths;
     }
 
-    [[nodiscard]] std::vector<std::string> beside_notes() const
+    [[nodiscard]] std::vector<std::string> beside_libxl_devices() const
     {
         std::vector<std::string> paths;
         for (const auto& device : xenstore::xen_devices(tree_, domid_)) {
             paths.push_back(device.frontend);
-            for (const auto& port : tree_.children(device.note + "/port"))
-                paths.push_back(device.note + "/port/" + port);
+            for (const auto& port : tree_.children(device.libxl_node + "/port"))
+                paths.push_back(device.libxl_node + "/port/" + port);
             if (device.backend.empty()) continue;
             for (const auto& port : tree_.children(device.backend + "/port"))
                 paths.push_back(device.backend + "/port/" + port);
             paths.push_back(device.backend + "/online");
-            if (tree_.value(device.note + "/script"))
+            if (tree_.value(device.libxl_node + "/script"))
                 paths.push_back(device.backend + "/hotplug-status");
             if (device.kind->front == "vbd" && with_media_)
                 paths.push_back(device.backend + "/params");

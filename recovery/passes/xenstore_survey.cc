@@ -108,7 +108,7 @@ private:
         std::vector<NodeChange> nodes;
         if (device.has_backend && device.backend_domid == 0) nodes.push_back({device.backend, {}});
         if (device.has_frontend) nodes.push_back({device.frontend, {}});
-        if (device.has_note) nodes.push_back({device.note, {}});
+        if (device.has_libxl_node) nodes.push_back({device.libxl_node, {}});
         return nodes;
     }
 
@@ -145,7 +145,7 @@ private:
         const auto lacks = [&](bool has, const std::string& path) {
             if (!has) missing += (missing.empty() ? "there is no " : ", no ") + path;
         };
-        lacks(device.has_note, device.note);
+        lacks(device.has_libxl_node, device.libxl_node);
         lacks(device.has_frontend, device.frontend);
         lacks(device.has_backend, device.backend);
         auto& finding = add(Code::device_partial, subject, missing);
@@ -171,7 +171,8 @@ private:
             return;
         }
         if (entry.state == "stale") {
-            auto& finding = add(Code::device_back, entry.name.text(), "there is " + device.note);
+            auto& finding =
+                add(Code::device_back, entry.name.text(), "there is " + device.libxl_node);
             finding.name = entry.name;
             finding.then = Then::present;
             return;
@@ -213,24 +214,24 @@ private:
     // Nothing: it has none, or it is not this program's to run.
     [[nodiscard]] std::optional<ScriptedDevice> script_of(const XenDevice& device) const
     {
-        if (!survey_.runs_scripts || !device.has_note || !device.has_backend) return std::nullopt;
-        return scripted_device(device.backend,
-                               [&](std::string_view key) -> std::optional<std::string> {
-                                   const auto value =
-                                       tree_.value(device.note + "/" + std::string(key));
-                                   if (!value) return std::nullopt;
-                                   return std::string(*value);
-                               });
+        if (!survey_.runs_scripts || !device.has_libxl_node || !device.has_backend)
+            return std::nullopt;
+        return scripted_device(
+            device.backend, [&](std::string_view key) -> std::optional<std::string> {
+                const auto value = tree_.value(device.libxl_node + "/" + std::string(key));
+                if (!value) return std::nullopt;
+                return std::string(*value);
+            });
     }
 
     // libxl runs it behind its transaction, and it leaves a word when it is through.
     void script(const XenDevice& device, const ThingRow& entry)
     {
-        const auto name = node(tree_, device.note + "/script");
+        const auto name = node(tree_, device.libxl_node + "/script");
         if (name.empty() || !node(tree_, device.backend + "/hotplug-status").empty()) return;
         const bool has_one =
             device.kind->front == "vif" ||
-            (device.kind->front == "vbd" && node(tree_, device.note + "/type") == "phy");
+            (device.kind->front == "vbd" && node(tree_, device.libxl_node + "/type") == "phy");
         if (!has_one) return;
         auto& finding = add(Code::device_unconnected, entry.name.text(),
                             json_shown(name.substr(0, 200)) + " has not come to its end: " +
@@ -250,7 +251,7 @@ private:
         const bool empty = entry.state == "stale";
         const auto path =
             empty ? std::string() : json_get_string(entry.json, "pdev_path").value_or("");
-        const auto noted = node(tree_, device.note + "/params");
+        const auto noted = node(tree_, device.libxl_node + "/params");
         const auto backend = node(tree_, device.backend + "/params");
         if (image_in(noted) == path && image_in(backend) == path) return;
         const auto format = json_get_string(entry.json, "format").value_or("raw");
@@ -260,15 +261,16 @@ private:
                             "the drive holds " + (path.empty() ? "nothing" : json_shown(path)) +
                                 ", xenstore has " + json_shown(noted.substr(0, 200)) + " and " +
                                 json_shown(backend.substr(0, 200)));
-        finding.nodes = {{device.backend + "/params", params}, {device.note + "/params", params}};
+        finding.nodes = {{device.backend + "/params", params},
+                         {device.libxl_node + "/params", params}};
     }
 
     void note_of_controller(const XenDevice& device, const ThingRow& entry)
     {
         if (entry.state != "stale") return;
         auto& finding = add(Code::copy_differs, entry.name.text(),
-                            "QEMU does not have it, and there is " + device.note);
-        finding.nodes = {{device.note, {}}};
+                            "QEMU does not have it, and there is " + device.libxl_node);
+        finding.nodes = {{device.libxl_node, {}}};
     }
 
     void without_entry(const XenDevice& device)
@@ -277,8 +279,8 @@ private:
         if (device.of_device_model) {
             if (!survey_.qemu_was_seen || !survey_.traits.has_device_model()) return;
             auto& finding = add(Code::copy_differs, device.name(),
-                                "QEMU does not have it, and there is " + device.note);
-            finding.nodes = {{device.note, {}}};
+                                "QEMU does not have it, and there is " + device.libxl_node);
+            finding.nodes = {{device.libxl_node, {}}};
             return;
         }
         if (unwhole(device, nullptr)) return;
@@ -323,16 +325,16 @@ private:
         const std::string directory =
             "/libxl/" + std::to_string(survey_.domid) + "/device/" + std::string(kind->front);
         const auto devid = xenstore::devid_of(entry.name, entry.json);
-        const std::string note = devid ? directory + "/" + std::to_string(*devid) : "";
+        const std::string libxl_node = devid ? directory + "/" + std::to_string(*devid) : "";
         // Two names of one disk: the other entry has it; there is no absence to be proved.
-        const bool of_another = devid && tree_.contains(note);
+        const bool of_another = devid && tree_.contains(libxl_node);
         auto& finding = add(Code::device_absent, entry.name.text(),
-                            of_another ? note + " is that of another entry"
-                            : devid    ? "there is no " + note
+                            of_another ? libxl_node + " is that of another entry"
+                            : devid    ? "there is no " + libxl_node
                                        : "there is no such one below " + directory);
         finding.then = Then::stale;
         finding.name = entry.name;
-        if (!of_another) finding.absent = note;
+        if (!of_another) finding.absent = libxl_node;
     }
 
     // A port of a controller that is there is looked at with it.
@@ -340,26 +342,26 @@ private:
     {
         const auto controller = json_get_integer(entry.json, "ctrl").value_or(-1);
         if (std::ranges::any_of(devices_, [&](const XenDevice& one) {
-                return one.kind->front == "vusb" && one.devid == controller && one.has_note;
+                return one.kind->front == "vusb" && one.devid == controller && one.has_libxl_node;
             }))
             return;
-        const std::string note = "/libxl/" + std::to_string(survey_.domid) + "/device/vusb/" +
-                                 std::to_string(controller);
-        auto& finding = add(Code::device_absent, entry.name.text(), "there is no " + note);
+        const std::string libxl_node = "/libxl/" + std::to_string(survey_.domid) + "/device/vusb/" +
+                                       std::to_string(controller);
+        auto& finding = add(Code::device_absent, entry.name.text(), "there is no " + libxl_node);
         finding.then = Then::stale;
         finding.name = entry.name;
-        if (controller >= 0) finding.absent = note;
+        if (controller >= 0) finding.absent = libxl_node;
     }
 
-    // QEMU has it; libxl's list of controllers is this note.
+    // QEMU has it; libxl's list of controllers is this node.
     void controller_without_note(const ThingRow& entry)
     {
         if (entry.name.device_class != "usbctrls" || entry.state != "present") return;
         const auto devid = json_get_integer(entry.json, "devid");
         if (!devid || *devid < 0) return;
-        const std::string note =
+        const std::string libxl_node =
             "/libxl/" + std::to_string(survey_.domid) + "/device/vusb/" + std::to_string(*devid);
-        auto nodes = notes_of(entry.name, entry.json, survey_.domid, true, "");
+        auto nodes = libxl_nodes_of(entry.name, entry.json, survey_.domid, true, "");
         std::vector<const ThingRow*> unnamed;
         for (const auto& thing : survey_.things) {
             if (thing.name.device_class != "usbdevs" || thing.state != "present" ||
@@ -367,25 +369,26 @@ private:
                 continue;
             const std::string port =
                 std::to_string(json_get_integer(thing.json, "port").value_or(0));
-            const auto at = std::ranges::find(nodes, note + "/port/" + port, &NodeChange::path);
+            const auto at =
+                std::ranges::find(nodes, libxl_node + "/port/" + port, &NodeChange::path);
             const auto name = usb_name_of(thing);
             if (name && at != nodes.end())
                 at->value = *name;
             else
                 unnamed.push_back(&thing);
         }
-        add(Code::copy_differs, entry.name.text(), "QEMU has it, and there is no " + note).nodes =
-            std::move(nodes);
+        add(Code::copy_differs, entry.name.text(), "QEMU has it, and there is no " + libxl_node)
+            .nodes = std::move(nodes);
         for (const auto* thing : unnamed)
-            unnamed_device(*thing, note, json_get_integer(thing->json, "port").value_or(0));
+            unnamed_device(*thing, libxl_node, json_get_integer(thing->json, "port").value_or(0));
     }
 
     // What to write of it is not known.
-    void unnamed_device(const ThingRow& thing, const std::string& note, std::int64_t port)
+    void unnamed_device(const ThingRow& thing, const std::string& libxl_node, std::int64_t port)
     {
         if (!is_settled(thing) || thing.primary != "qemu" || usb_name_of(thing)) return;
         add(Code::copy_differs, thing.name.text(),
-            "QEMU has it, and " + note + "/port/" + std::to_string(port) +
+            "QEMU has it, and " + libxl_node + "/port/" + std::to_string(port) +
                 " is free; the host has no such device, so that what to write there is not known")
             .can_be_fixed = false;
     }
@@ -417,7 +420,7 @@ private:
             if (controller.kind->front != "vusb" || !controller.whole()) continue;
             const auto used = xenstore::used_ports(tree_, controller);
             const std::string ports =
-                (controller.has_backend ? controller.backend : controller.note) + "/port/";
+                (controller.has_backend ? controller.backend : controller.libxl_node) + "/port/";
             for (const auto& [port, name] : used) {
                 const auto* thing = usb_device(controller.devid, port);
                 if (thing && !is_settled(*thing)) continue;
@@ -488,7 +491,7 @@ private:
         if (!survey_.qemu_was_seen || thing.primary != "qemu") return;
         const auto name = usb_name_of(thing);
         if (!name) {
-            unnamed_device(thing, controller.note, port);
+            unnamed_device(thing, controller.libxl_node, port);
             return;
         }
         auto& finding =

@@ -20,7 +20,7 @@
 #include "store/model/domain_traits.hpp"
 #include "store/model/pci_address.hpp"
 #include "store/model/thing_row.hpp"
-#include "store/operation/qemu_notes.hpp"
+#include "store/operation/libxl_nodes.hpp"
 #include "store/xenstore/tree.hpp"
 
 namespace xlstore::recovery {

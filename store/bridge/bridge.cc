@@ -30,7 +30,7 @@ struct FileDocument {
 
 // Nothing: there is none. Error conflict: it is none of this domain's.
 Result<std::optional<FileDocument>> read_file_of(const HostDirectories& where,
-                                                 const libxl::HostDomain& domain)
+                                                 const libxl::FileOwner& domain)
 {
     const std::string path = where.document(domain);
     auto file = libxl::read_document_file(path);
@@ -107,7 +107,7 @@ BridgedDomain bridged(const DomainRow& row)
 BridgedDomain look_at(Store& store, const HostDirectories& where, const DomainRow& row)
 {
     BridgedDomain one = bridged(row);
-    const libxl::HostDomain owner{row.domid, row.uuid};
+    const libxl::FileOwner owner{row.domid, row.uuid};
     auto file = read_file_of(where, owner);
     if (!file) {
         one.trouble = file.error().message;
@@ -120,7 +120,7 @@ BridgedDomain look_at(Store& store, const HostDirectories& where, const DomainRo
 
 struct Worlds {
     std::vector<DomainRow> rows;
-    std::vector<libxl::HostDomain> files_alone;
+    std::vector<libxl::FileOwner> files_alone;
 };
 
 Result<Worlds> both_worlds(Store& store, const HostDirectories& where, std::optional<DomainId> only)
@@ -143,7 +143,7 @@ Result<Worlds> both_worlds(Store& store, const HostDirectories& where, std::opti
     return worlds;
 }
 
-BridgedDomain file_alone(const HostDirectories& where, const libxl::HostDomain& domain)
+BridgedDomain file_alone(const HostDirectories& where, const libxl::FileOwner& domain)
 {
     BridgedDomain one;
     one.domid = domain.domid;
@@ -199,7 +199,7 @@ Task<Result<BridgedDomain>> sync_row(Store& store, HostDirectories where, Domain
     const std::string operation("bridge sync");
     auto fast = co_await store.fast_lock(store.loop(), row.id, operation, until);
     if (!fast) co_return std::move(fast).error();
-    const libxl::HostDomain owner{row.domid, row.uuid};
+    const libxl::FileOwner owner{row.domid, row.uuid};
     auto lock = co_await HostLock::take(
         store.loop(), libxl::lock_path(where, owner, HostLockKind::document), until);
     if (!lock) co_return std::move(lock).error();
@@ -217,7 +217,7 @@ Task<Result<BridgedDomain>> sync_row(Store& store, HostDirectories where, Domain
     co_return look_at(store, where, row);
 }
 
-Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::HostDomain domain,
+Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::FileOwner domain,
                                 Deadline until)
 {
     BridgedDomain one = file_alone(where, domain);
@@ -294,7 +294,7 @@ Task<Result<BridgedDomain>> bridge_write(Store& store, HostDirectories where, Do
     const std::string operation("bridge write");
     auto fast = co_await store.fast_lock(store.loop(), domain.id, operation, until);
     if (!fast) co_return std::move(fast).error();
-    const libxl::HostDomain owner{domain.domid, domain.uuid};
+    const libxl::FileOwner owner{domain.domid, domain.uuid};
     auto lock = co_await HostLock::take(
         store.loop(), libxl::lock_path(where, owner, HostLockKind::document), until);
     if (!lock) co_return std::move(lock).error();

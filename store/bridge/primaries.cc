@@ -60,7 +60,7 @@ Task<Result<Inventory>> Primaries::ask_qemu(Store& store, DomainRow domain, Dead
 {
     if (!domain.registration)
         co_return Error(Errc::no_qemu, domain.subject() + " has no QEMU in the store");
-    libxl::HostDomain owner{domain.domid, domain.uuid};
+    libxl::FileOwner owner{domain.domid, domain.uuid};
     auto beside = co_await libxl::HostHold::take(store.loop(), domain.registration->path,
                                                  std::move(owner), until);
     if (!beside) co_return std::move(beside).error();

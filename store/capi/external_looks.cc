@@ -44,7 +44,7 @@ Task<Result<std::unique_ptr<Lent>>> borrow(std::shared_ptr<Held> held, Deadline 
     if (!row->registration)
         co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
                         "register it first");
-    libxl::HostDomain libxl_domain{row->domid, row->uuid};
+    libxl::FileOwner libxl_domain{row->domid, row->uuid};
     auto host = co_await libxl::HostHold::take(store.loop(), row->registration->path,
                                                std::move(libxl_domain), until);
     if (!host) co_return std::move(host).error();

@@ -73,7 +73,7 @@ Result<std::optional<DocumentFile>> read_document_file(const std::string& path)
     return std::optional(std::move(file));
 }
 
-Result<void> write_document_bytes(const HostDirectories& where, const HostDomain& domain,
+Result<void> write_document_bytes(const HostDirectories& where, const FileOwner& domain,
                                   std::string_view bytes)
 {
     const std::string path = where.document(domain);
@@ -87,7 +87,7 @@ Result<void> write_document_bytes(const HostDirectories& where, const HostDomain
     return {};
 }
 
-Result<void> write_document_file(const HostDirectories& where, const HostDomain& domain,
+Result<void> write_document_file(const HostDirectories& where, const FileOwner& domain,
                                  std::string_view text)
 {
     return write_document_bytes(where, domain, std::string(text) + '\0');

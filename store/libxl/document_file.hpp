@@ -29,13 +29,13 @@ struct DocumentFile {
 /// takes the old one's place. REQUIRES libxl's lock on the document. Error io: nothing was changed
 /// but the file that was being written, which libxl uses again.
 [[nodiscard]] Result<void> write_document_file(const HostDirectories& where,
-                                               const HostDomain& domain, std::string_view text);
+                                               const FileOwner& domain, std::string_view text);
 
 /// The file as it is, byte for byte; nothing: there is none. Errors: as above.
 [[nodiscard]] Result<std::optional<std::string>> read_document_bytes(const std::string& path);
 /// write_document_file() without the NUL that it adds: for bytes that were a file before.
 [[nodiscard]] Result<void> write_document_bytes(const HostDirectories& where,
-                                                const HostDomain& domain, std::string_view bytes);
+                                                const FileOwner& domain, std::string_view bytes);
 
 /// The userdata files there, by domid, uuid and name; what is called otherwise is omitted. Error
 /// io: the directory cannot be listed.

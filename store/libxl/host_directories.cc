@@ -42,7 +42,7 @@ std::optional<UserdataName> parse_userdata_name(std::string_view name)
     const std::string spelled(name.substr(0, dot));
     auto uuid = normal_uuid(spelled);
     if (!uuid || *uuid != spelled) return std::nullopt;
-    parsed.domain = HostDomain{*domid, *std::move(uuid)};
+    parsed.domain = FileOwner{*domid, *std::move(uuid)};
     parsed.userid = name.substr(dot + 1);
     return parsed;
 }
@@ -74,12 +74,12 @@ std::optional<HostDirectories> HostDirectories::of_monitor(std::string_view path
     return std::nullopt;
 }
 
-std::string HostDirectories::document(const HostDomain& domain) const
+std::string HostDirectories::document(const FileOwner& domain) const
 {
     return lib_ + "/" + userdata_name({'d', domain, std::string(kDocumentUserid)});
 }
 
-std::string HostDirectories::document_being_written(const HostDomain& domain) const
+std::string HostDirectories::document_being_written(const FileOwner& domain) const
 {
     return lib_ + "/" + userdata_name({'n', domain, std::string(kDocumentUserid)});
 }

@@ -14,15 +14,15 @@ namespace xlstore::libxl {
 
 /// The domain whose files they are. The uuid is the one that the hypervisor has of it, in lower
 /// case: libxl asks for it whenever it makes a path.
-struct HostDomain {
+struct FileOwner {
     std::int64_t domid = 0;
     std::string uuid;
-    bool operator==(const HostDomain&) const = default;
+    bool operator==(const FileOwner&) const = default;
 };
 
 struct UserdataName {
     char which = 'd';
-    HostDomain domain;
+    FileOwner domain;
     std::string userid;
     bool operator==(const UserdataName&) const = default;
 };
@@ -46,9 +46,9 @@ public:
     /// "/run/xen": the sockets.
     [[nodiscard]] const std::string& run() const noexcept { return run_; }
 
-    [[nodiscard]] std::string document(const HostDomain& domain) const;
+    [[nodiscard]] std::string document(const FileOwner& domain) const;
     /// What is renamed to document() once it is written.
-    [[nodiscard]] std::string document_being_written(const HostDomain& domain) const;
+    [[nodiscard]] std::string document_being_written(const FileOwner& domain) const;
     /// The socket of the one monitor that libxl itself uses.
     [[nodiscard]] std::string monitor(std::int64_t domid) const;
 

@@ -5,7 +5,7 @@
 
 namespace xlstore::libxl {
 
-Task<Result<HostHold>> HostHold::take(Loop& loop, std::string monitor, HostDomain domain,
+Task<Result<HostHold>> HostHold::take(Loop& loop, std::string monitor, FileOwner domain,
                                       Deadline until)
 {
     HostHold hold;

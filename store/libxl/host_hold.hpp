@@ -23,7 +23,7 @@ public:
     /// Before a connection to `monitor` is made. Empty where the path is not one that libxl gives
     /// (HostDirectories::of_monitor), or where this host has no directory of libxl's. Errors: busy,
     /// naming the holder; io. Nothing is held then.
-    static Task<Result<HostHold>> take(Loop& loop, std::string monitor, HostDomain domain,
+    static Task<Result<HostHold>> take(Loop& loop, std::string monitor, FileOwner domain,
                                        Deadline until);
 
     explicit operator bool() const noexcept { return monitor_.has_value(); }

@@ -70,7 +70,7 @@ bool is_at(const std::string& path, int fd)
 
 }  // namespace
 
-std::string lock_path(const HostDirectories& where, const HostDomain& domain, HostLockKind kind)
+std::string lock_path(const HostDirectories& where, const FileOwner& domain, HostLockKind kind)
 {
     return where.lib() + "/" + userdata_name({'l', domain, std::string(userid_of(kind))});
 }

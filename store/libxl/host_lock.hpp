@@ -32,7 +32,7 @@ enum class HostLockKind {
 };
 
 /// Where libxl has it.
-[[nodiscard]] std::string lock_path(const HostDirectories& where, const HostDomain& domain,
+[[nodiscard]] std::string lock_path(const HostDirectories& where, const FileOwner& domain,
                                     HostLockKind kind);
 
 /// One lock that is held, until it is destroyed. Not inherited: a forked child holds nothing and

@@ -30,7 +30,7 @@ std::string run_state_of(const qmp::Reply& reply)
 Task<void> ask(Store& store, const DomainRow& domain, Deadline until, QemuLook& look)
 {
     look.answer = QemuLook::Answer::silent;
-    const libxl::HostDomain owner{domain.domid, domain.uuid};
+    const libxl::FileOwner owner{domain.domid, domain.uuid};
     auto beside =
         co_await libxl::HostHold::take(store.loop(), domain.registration->path, owner, until);
     if (!beside) {

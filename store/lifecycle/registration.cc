@@ -272,7 +272,7 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     auto named = named_process(request);
     if (!named) co_return std::move(named).error();
     // libxl's own way to its monitor, where it is libxl's.
-    const libxl::HostDomain owner{row->domid, row->uuid};
+    const libxl::FileOwner owner{row->domid, row->uuid};
     auto beside = co_await libxl::HostHold::take(store.loop(), request.monitor_path, owner, until);
     if (!beside) co_return std::move(beside).error();
     if (!request.follow) beside->leave_as_found();

@@ -29,7 +29,7 @@ Task<Result<HeldQemu>> HeldQemu::connect(Store& store, DomainRow domain, SlowHol
     if (!row->registration)
         co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
                         "register it: xlstore register DOM --monitor SOCKET");
-    const libxl::HostDomain owner{row->domid, row->uuid};
+    const libxl::FileOwner owner{row->domid, row->uuid};
     auto beside =
         co_await libxl::HostHold::take(store.loop(), row->registration->path, owner, until);
     if (!beside) co_return std::move(beside).error();

@@ -19,11 +19,11 @@
 #include "store/core/domain.hpp"
 #include "store/model/pci_address.hpp"
 #include "store/operation/cd_nodes.hpp"
-#include "store/operation/host_xenstore.hpp"
 #include "store/operation/host_usb_port.hpp"
+#include "store/operation/host_xenstore.hpp"
+#include "store/operation/libxl_nodes.hpp"
 #include "store/operation/pci_nodes.hpp"
 #include "store/operation/pci_owner.hpp"
-#include "store/operation/qemu_notes.hpp"
 #include "store/os/host_pci.hpp"
 #include "store/os/host_usb.hpp"
 #include "store/text/json_text.hpp"
@@ -303,22 +303,22 @@ std::string usb_port_of_draft(Store& store, const Draft& draft)
 
 // What libxl reads of it in xenstore. That it could not be written is said, and no more: nothing of
 // the guest's depends on it, and xlfsck writes it (5029).
-Task<std::string> follow_in_notes(Store& store, const DomainRow& domain, const Draft& draft,
-                                  Image image, Deadline until)
+Task<std::string> follow_in_libxl_nodes(Store& store, const DomainRow& domain, const Draft& draft,
+                                        Image image, Deadline until)
 {
     if (draft.verb == Verb::change || image != Image::after || !has_host_xenstore())
         co_return std::string();
     const bool there = draft.verb == Verb::add;
     const auto port = there ? usb_port_of_draft(store, draft) : std::string();
-    auto notes = notes_of(draft.thing, thing_of_draft(draft), domain.domid, there, port);
-    if (notes.empty()) co_return std::string();
-    auto written = co_await write_notes(store.loop(), domain.domid, std::move(notes), until);
+    auto nodes = libxl_nodes_of(draft.thing, thing_of_draft(draft), domain.domid, there, port);
+    if (nodes.empty()) co_return std::string();
+    auto written = co_await write_libxl_nodes(store.loop(), domain.domid, std::move(nodes), until);
     if (written) co_return std::string();
     co_return "; libxl's nodes of it could not be written: " + written.error().message;
 }
 
 // libxl's list of what was passed through, which 'xl pci-list' and 'xl pci-detach' read. As with
-// the notes, a failure is said, and xlfsck writes it (5029).
+// the nodes, a failure is said, and xlfsck writes it (5029).
 Task<std::string> follow_in_list(Store& store, const DomainRow& domain, const Intent& intent,
                                  Image image, Deadline until)
 {
@@ -360,7 +360,7 @@ Task<Result<std::string>> follow_image(Store& store, DomainRow domain,
         auto freed =
             co_await follow_in_owner_node(store, domain, intent.draft, image, known, until);
         if (!freed) co_return std::move(freed).error();
-        said += co_await follow_in_notes(store, domain, intent.draft, image, until);
+        said += co_await follow_in_libxl_nodes(store, domain, intent.draft, image, until);
         auto medium =
             co_await follow_medium_in_xenstore(store.loop(), domain, intent.draft, image, until);
         if (!medium) co_return std::move(medium).error();

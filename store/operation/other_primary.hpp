@@ -4,7 +4,7 @@
 //   pcidevs          the hypervisor's assignment (the embedder's hook), and whose device it is in
 //                    xenstore (store/operation/pci_owner.hpp)
 //   disks (CD)       the medium in xenstore (store/operation/cd_nodes.hpp)
-//   usbctrls, usbdevs, vcpus   libxl's nodes of them (store/operation/qemu_notes.hpp)
+//   usbctrls, usbdevs, vcpus   libxl's nodes of them (store/operation/libxl_nodes.hpp)
 //
 // QEMU alone decides which image is there; the rest follows it, before the commit that closes the
 // intent. What cannot follow keeps the intent open, but for libxl's nodes: nothing of the guest's

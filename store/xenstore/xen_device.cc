@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which devices a domain has. Paths are put together from numbers and from names of one table, and
-// what a note says is compared with them: no text of the tree becomes a path.
+// what libxl's node says is compared with them: no text of the tree becomes a path.
 #include "store/xenstore/xen_device.hpp"
 
 #include <algorithm>
@@ -50,7 +50,7 @@ std::string home(std::int64_t domid)
     return "/local/domain/" + std::to_string(domid);
 }
 
-std::string notes_of(std::int64_t domid)
+std::string libxl_devices_of(std::int64_t domid)
 {
     return "/libxl/" + std::to_string(domid) + "/device";
 }
@@ -95,23 +95,25 @@ std::optional<std::int32_t> devid_in(std::string_view name)
     return devid;
 }
 
-XenDevice noted(const Tree& tree, std::int64_t domid, const DeviceKind& kind, std::int32_t devid)
+XenDevice libxl_device(const Tree& tree, std::int64_t domid, const DeviceKind& kind,
+                       std::int32_t devid)
 {
     XenDevice device;
     device.kind = &kind;
     device.devid = devid;
-    device.note = notes_of(domid) + "/" + std::string(kind.front) + "/" + std::to_string(devid);
+    device.libxl_node =
+        libxl_devices_of(domid) + "/" + std::string(kind.front) + "/" + std::to_string(devid);
     device.frontend = front(domid, kind.front, devid);
-    device.has_note = tree.contains(device.note);
+    device.has_libxl_node = tree.contains(device.libxl_node);
     device.has_frontend = tree.contains(device.frontend);
-    if (!device.has_note) return device;
+    if (!device.has_libxl_node) return device;
     device.of_device_model =
-        kind.front == "vusb" && tree.value(device.note + "/type") == "devicemodel";
+        kind.front == "vusb" && tree.value(device.libxl_node + "/type") == "devicemodel";
     if (device.of_device_model) return device;
-    const auto backend = tree.value(device.note + "/backend");
+    const auto backend = tree.value(device.libxl_node + "/backend");
     const auto of = backend ? backend_domid(*backend, kind, domid, devid) : std::nullopt;
     if (!backend) {
-        device.flaw = "its note names no back end";
+        device.flaw = "libxl's node of it names no back end";
     } else if (!of) {
         device.flaw = flaw_of("back end", *backend);
     } else {
@@ -119,13 +121,13 @@ XenDevice noted(const Tree& tree, std::int64_t domid, const DeviceKind& kind, st
         device.backend_domid = *of;
         device.has_backend = tree.contains(*backend);
     }
-    const auto frontend = tree.value(device.note + "/frontend");
+    const auto frontend = tree.value(device.libxl_node + "/frontend");
     if (device.flaw.empty() && frontend && *frontend != device.frontend)
         device.flaw = flaw_of("front end", *frontend);
     return device;
 }
 
-// Back ends in `of` that no note of `found` names.
+// Back ends in `of` that no node of libxl's in `found` names.
 void add_left(const Tree& tree, std::int64_t domid, const DeviceKind& kind, std::int32_t of,
               std::vector<XenDevice>& found)
 {
@@ -137,8 +139,9 @@ void add_left(const Tree& tree, std::int64_t domid, const DeviceKind& kind, std:
             if (!devid || std::ranges::any_of(
                               found, [&](const XenDevice& one) { return one.backend == path; }))
                 continue;
-            XenDevice device = noted(tree, domid, kind, *devid);
-            if (device.has_note) continue;  // it names another one: that is its flaw, or its choice
+            XenDevice device = libxl_device(tree, domid, kind, *devid);
+            if (device.has_libxl_node)
+                continue;  // it names another one: that is its flaw, or its choice
             device.backend = path;
             device.backend_domid = of;
             device.has_backend = true;
@@ -151,9 +154,11 @@ std::set<std::int32_t> backend_domains(const Tree& tree, std::int64_t domid)
 {
     std::set<std::int32_t> domains = {0};
     for (const auto& kind : kDeviceKinds)
-        for (const auto& child : tree.children(notes_of(domid) + "/" + std::string(kind.front)))
+        for (const auto& child :
+             tree.children(libxl_devices_of(domid) + "/" + std::string(kind.front)))
             if (const auto devid = devid_in(child))
-                if (const auto device = noted(tree, domid, kind, *devid); !device.backend.empty())
+                if (const auto device = libxl_device(tree, domid, kind, *devid);
+                    !device.backend.empty())
                     domains.insert(device.backend_domid);
     return domains;
 }
@@ -196,9 +201,10 @@ std::vector<XenDevice> xen_devices(const Tree& tree, std::int64_t domid)
 {
     std::vector<XenDevice> found;
     for (const auto& kind : kDeviceKinds)
-        for (const auto& child : tree.children(notes_of(domid) + "/" + std::string(kind.front)))
+        for (const auto& child :
+             tree.children(libxl_devices_of(domid) + "/" + std::string(kind.front)))
             if (const auto devid = devid_in(child))
-                found.push_back(noted(tree, domid, kind, *devid));
+                found.push_back(libxl_device(tree, domid, kind, *devid));
     for (const auto of : backend_domains(tree, domid))
         for (const auto& kind : kDeviceKinds)
             add_left(tree, domid, kind, of, found);
@@ -211,7 +217,8 @@ std::vector<std::pair<std::int32_t, std::string>> used_ports(const Tree& tree,
     std::vector<std::pair<std::int32_t, std::string>> ports;
     if (device.kind->front != "vusb") return ports;
     // libxl writes a port that is taken into the back end of a controller that has one.
-    const std::string directory = (device.has_backend ? device.backend : device.note) + "/port";
+    const std::string directory =
+        (device.has_backend ? device.backend : device.libxl_node) + "/port";
     for (const auto& child : tree.children(directory)) {
         const auto number = devid_in(child);
         const auto value = tree.value(directory + "/" + child);
@@ -238,9 +245,9 @@ std::optional<bool> is_thing(const Tree& tree, const XenDevice& device, const Th
         const bool virtio = json_get_string(json, "specification").value_or("") == "virtio";
         if (virtio != (device.kind->front == "virtio_disk")) return false;
         if (const auto number = devid_of(name, json)) return *number == device.devid;
-        // What a name stands for that libxl has no number for, the note alone knows.
+        // What a name stands for that libxl has no number for, libxl's node alone knows.
         const auto vdev = json_get_string(json, "vdev").value_or("");
-        return !vdev.empty() && tree.value(device.note + "/dev") == vdev;
+        return !vdev.empty() && tree.value(device.libxl_node + "/dev") == vdev;
     }
     const auto devid = devid_of(name, json);
     if (!devid) return std::nullopt;

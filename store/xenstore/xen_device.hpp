@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The devices of a domain as xenstore has them. libxl writes three places for each, in one
-// transaction: its own note below /libxl, the front end's directory, and the back end's:
+// transaction: libxl's node below /libxl, the front end's directory, and the back end's:
 //
 //   /libxl/7/device/vbd/51712                     the toolstack's: what counts, no guest writes it
 //   /local/domain/7/device/vbd/51712              the guest's own: nothing in it is believed
 //   /local/domain/0/backend/qdisk/7/51712         the back end's domain's
 //
-// The note says where the other two are. What it says is taken only where it can be the path of
+// libxl's node says where the other two are. What it says is taken only where it can be the path of
 // this very device: a path that leads elsewhere is a flaw, and is neither read nor written. Pure
 // functions; any thread.
 #ifndef XLSTORE_STORE_XENSTORE_XEN_DEVICE_HPP_
@@ -37,22 +37,22 @@ struct DeviceKind {
 struct XenDevice {
     const DeviceKind* kind = nullptr;
     std::int32_t devid = 0;
-    std::string note;      ///< "/libxl/7/device/vbd/51712"
+    std::string libxl_node;  ///< "/libxl/7/device/vbd/51712"
     std::string frontend;  ///< where it is, or would be
     std::string backend;   ///< "": no path of it is known
     std::int32_t backend_domid = 0;
-    bool has_note = false;
+    bool has_libxl_node = false;
     bool has_frontend = false;
     bool has_backend = false;
-    /// The note names no usable path: "its back end would be "/etc"".
+    /// libxl's node names no usable path: "its back end would be "/etc"".
     std::string flaw = {};
 
-    /// A controller of the device model's has a note alone.
+    /// A controller of the device model's has libxl's node alone.
     bool of_device_model = false;
     /// All that it is to have is there.
     [[nodiscard]] bool whole() const noexcept
     {
-        return has_note && flaw.empty() && (of_device_model || (has_frontend && has_backend));
+        return has_libxl_node && flaw.empty() && (of_device_model || (has_frontend && has_backend));
     }
     /// "vbd/51712".
     [[nodiscard]] std::string name() const;
@@ -67,14 +67,14 @@ struct XenPciDevice {
 
 /// What has to be read of a domain to find its devices, but for back ends in other domains than 0.
 [[nodiscard]] std::vector<std::string> device_roots(std::int64_t domid);
-/// Those: the domains that notes in `tree` name, and where their back ends of it are.
+/// Those: the domains that libxl's nodes in `tree` name, and where their back ends of it are.
 [[nodiscard]] std::vector<std::string> driver_domain_roots(const Tree& tree, std::int64_t domid);
 
-/// By kind and number: those that have a note, then those of which a back end is left without one.
+/// By kind and number: those that have libxl's node, then those of which a back end is left without one.
 /// A front end alone is not told: its guest may have made it.
 [[nodiscard]] std::vector<XenDevice> xen_devices(const Tree& tree, std::int64_t domid);
 [[nodiscard]] std::vector<XenPciDevice> xen_pci_devices(const Tree& tree, std::int64_t domid);
-/// The ports of a controller that have a device: number, and what the note says ("1-4").
+/// The ports of a controller that have a device: number, and what libxl's node says ("1-4").
 [[nodiscard]] std::vector<std::pair<std::int32_t, std::string>> used_ports(const Tree& tree,
                                                                            const XenDevice& device);
 
@@ -90,7 +90,7 @@ struct XenPciDevice {
 
 /// The element that attaching it would have written, with the fields that libxl's from_xenstore
 /// reads, and format and model where the nodes tell them. Nothing, and why in `flaw`: a value is
-/// none that a toolstack writes. Of `device`, the note is read, and where it lacks a value the back
+/// none that a toolstack writes. Of `device`, libxl's node is read, and where it lacks a value the back
 /// end; of front ends nothing.
 struct XenElement {
     std::string json;  ///< "": none can be made

@@ -87,11 +87,11 @@ public:
     }
 
 private:
-    // The toolstack's note first; it has all that libxl wrote into the back end.
+    // libxl's node first; it has all that libxl wrote into the back end.
     [[nodiscard]] std::optional<std::string_view> raw(std::string_view node) const
     {
         const std::string name = "/" + std::string(node);
-        if (const auto value = tree_.value(device_.note + name)) return value;
+        if (const auto value = tree_.value(device_.libxl_node + name)) return value;
         return device_.has_backend ? tree_.value(device_.backend + name) : std::nullopt;
     }
 

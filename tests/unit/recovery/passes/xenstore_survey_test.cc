@@ -37,13 +37,13 @@ protected:
     }
     void device(const std::string& front, const std::string& number, const std::string& back)
     {
-        const std::string note = "/libxl/7/device/" + front + "/" + number;
+        const std::string libxl_node = "/libxl/7/device/" + front + "/" + number;
         const std::string backend = "/local/domain/0/backend/" + back + "/7/" + number;
         const std::string frontend = front == "console" && number == "0"
                                          ? "/local/domain/7/console"
                                          : "/local/domain/7/device/" + front + "/" + number;
-        node(note + "/backend", backend);
-        node(note + "/frontend", frontend);
+        node(libxl_node + "/backend", backend);
+        node(libxl_node + "/frontend", frontend);
         node(frontend + "/state", "4");
         node(backend + "/online", "1");
         node(backend + "/state", "4");
@@ -216,10 +216,10 @@ TEST_F(XenstoreSurveyTest, ListOfPciDevicesFollowsQemu)
 
 TEST_F(XenstoreSurveyTest, ScriptIsRunWhereItIsOursAndItsBackEndIsReady)
 {
-    const std::string note = "/libxl/7/device/vif/0";
+    const std::string libxl_node = "/libxl/7/device/vif/0";
     const std::string back = "/local/domain/0/backend/vif/7/0";
     device("vif", "0", "vif");
-    node(note + "/script", "/etc/xen/scripts/vif-bridge");
+    node(libxl_node + "/script", "/etc/xen/scripts/vif-bridge");
     entry("nics", "0", R"({"devid":0})");
     EXPECT_EQ(found(), "nics/0 device_unconnected (told)\n") << "another program's";
     survey_.runs_scripts = true;

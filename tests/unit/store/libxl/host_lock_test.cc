@@ -36,7 +36,7 @@ protected:
 
     test::ScratchDirectory directory_;
     HostDirectories where_{directory_.path()};
-    HostDomain domain_{7, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"};
+    FileOwner domain_{7, "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"};
     std::string path_ = lock_path(where_, domain_, HostLockKind::qmp_socket);
 };
 

@@ -27,20 +27,21 @@ Tree tree_of(const std::string& text)
     return tree;
 }
 
-// A whole device of domain 7: its note with `nodes` ("key value" each), front and back end.
+// A whole device of domain 7: libxl's node with `nodes` ("key value" each), front and back end.
 std::string device(const std::string& front, int devid, const std::string& back,
                    const std::vector<std::string>& nodes)
 {
     const std::string number = std::to_string(devid);
-    const std::string note = "/libxl/7/device/" + front + "/" + number;
+    const std::string libxl_node = "/libxl/7/device/" + front + "/" + number;
     const std::string frontend = front == "console" && devid == 0
                                      ? std::string("/local/domain/7/console")
                                      : "/local/domain/7/device/" + front + "/" + number;
     const std::string backend = "/local/domain/0/backend/" + back + "/7/" + number;
-    std::string text = note + "/frontend " + frontend + "\n" + note + "/backend " + backend + "\n" +
-                       frontend + "/backend " + backend + "\n" + backend + "/state 2\n";
+    std::string text = libxl_node + "/frontend " + frontend + "\n" + libxl_node + "/backend " +
+                       backend + "\n" + frontend + "/backend " + backend + "\n" + backend +
+                       "/state 2\n";
     for (const auto& node : nodes)
-        text += note + "/" + node + "\n";
+        text += libxl_node + "/" + node + "\n";
     return text;
 }
 
@@ -193,7 +194,7 @@ TEST(XenDeviceTest, PathThatLeadsElsewhereIsAFlaw)
                                   std::string(path) + "/state 4\n");
         const auto devices = xen_devices(tree, 7);
         ASSERT_GE(devices.size(), 1u);
-        EXPECT_TRUE(devices[0].has_note);
+        EXPECT_TRUE(devices[0].has_libxl_node);
         EXPECT_EQ(devices[0].backend, "") << path;
         EXPECT_FALSE(devices[0].has_backend);
         EXPECT_NE(devices[0].flaw, "") << path;
@@ -238,9 +239,9 @@ TEST(XenDeviceTest, MissingPartsAreSeen)
     const auto devices = xen_devices(tree, 7);
     ASSERT_EQ(devices.size(), 2u);
     EXPECT_EQ(devices[0].name(), "vif/0");
-    EXPECT_TRUE(devices[0].has_note && devices[0].has_frontend && !devices[0].has_backend);
+    EXPECT_TRUE(devices[0].has_libxl_node && devices[0].has_frontend && !devices[0].has_backend);
     EXPECT_EQ(devices[1].name(), "vbd/51712");
-    EXPECT_TRUE(!devices[1].has_note && devices[1].has_frontend && devices[1].has_backend);
+    EXPECT_TRUE(!devices[1].has_libxl_node && devices[1].has_frontend && devices[1].has_backend);
     EXPECT_EQ(devices[1].backend, "/local/domain/0/backend/qdisk/7/51712");
 }
 

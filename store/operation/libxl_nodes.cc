@@ -3,7 +3,7 @@
 // that an operation writes. They are written in one transaction, and only while libxl's node of the
 // domain is there: without it the domain is gone from Xen, or was never libxl's, and these nodes
 // would stay for ever.
-#include "store/operation/qemu_notes.hpp"
+#include "store/operation/libxl_nodes.hpp"
 
 #include <algorithm>
 
@@ -58,8 +58,8 @@ Task<Result<TransactionEnd>> change_nodes(xenstore::Client& client, const std::s
 
 }  // namespace
 
-std::vector<NodeChange> notes_of(const ThingName& thing, std::string_view json, std::int64_t domid,
-                                 bool there, std::string_view usb_port)
+std::vector<NodeChange> libxl_nodes_of(const ThingName& thing, std::string_view json,
+                                       std::int64_t domid, bool there, std::string_view usb_port)
 {
     const std::string domain = std::to_string(domid);
     if (thing.device_class == "vcpus")
@@ -77,8 +77,8 @@ std::vector<NodeChange> notes_of(const ThingName& thing, std::string_view json, 
                        there ? std::string(usb_port) : std::string(), note}};
 }
 
-Task<Result<bool>> write_notes(Loop& loop, std::int64_t domid, std::vector<NodeChange> changes,
-                               Deadline until)
+Task<Result<bool>> write_libxl_nodes(Loop& loop, std::int64_t domid,
+                                     std::vector<NodeChange> changes, Deadline until)
 {
     until = xenstore_deadline(until);
     auto client = co_await connect_host_xenstore(loop, until);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "store/operation/qemu_notes.hpp"
+#include "store/operation/libxl_nodes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,13 +10,14 @@ std::string written(const char* device_class, const char* key, const char* json,
                     const char* usb_port = "")
 {
     std::string text;
-    for (const auto& change : notes_of(ThingName{device_class, key}, json, 7, there, usb_port))
+    for (const auto& change :
+         libxl_nodes_of(ThingName{device_class, key}, json, 7, there, usb_port))
         text += change.path + (change.value ? "=" + *change.value : " goes") + ";";
     return text;
 }
 
 // As `xl usbctrl-attach`, `xl usbdev-attach` and `xl vcpu-set` of a real Xen 4.17 left them.
-TEST(QemuNotesTest, AreThoseOfLibxl)
+TEST(LibxlNodesTest, AreThoseOfLibxl)
 {
     EXPECT_EQ(written("usbctrls", "1", R"({"type":"devicemodel","devid":1,"version":1})", true),
               "/libxl/7/device/vusb/1/type=devicemodel;/libxl/7/device/vusb/1/usb-ver=1;"
@@ -30,7 +31,7 @@ TEST(QemuNotesTest, AreThoseOfLibxl)
     EXPECT_EQ(written("vcpus", "3", "{}", false), "/local/domain/7/cpu/3/availability=offline;");
 }
 
-TEST(QemuNotesTest, WhatLibxlDoesNotKnowHasNone)
+TEST(LibxlNodesTest, WhatLibxlDoesNotKnowHasNone)
 {
     EXPECT_EQ(written("usbdevs", "0.2", R"({"type.emulated":{"driver":"usb-tablet"}})", true), "");
     EXPECT_EQ(written("usbdevs", "0.2", R"({"type.hostdev":{}})", true), "") << "no name is known";
