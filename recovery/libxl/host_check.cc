@@ -155,7 +155,7 @@ private:
                 known_.living.insert(one.domid);
                 if (!one.uuid.empty()) known_.uuids.insert(one.uuid);
             } else if (one.in_hypervisor) {
-                known_.over.insert(one.domid);
+                known_.over.emplace(one.domid, one.uuid);
             }
         }
     }

@@ -139,7 +139,7 @@ Task<void> creating_without_qemu(Check& check, Store& store, DomainRow domain, T
     }
     about.evidence = "xenstored says that it is not introduced";
     co_await fix(check, Code::creation_unmade, about, [&]() -> Task<Result<void>> {
-        return archive_domain(store, domain, "its creator died, and Xen has no such domain", until);
+        return abandon_domain(store, domain, "its creator died, and Xen has no such domain", until);
     });
 }
 
@@ -155,7 +155,7 @@ Task<void> end_creation(Check& check, Store& store, DomainRow domain, Subject ab
     }
     if (!domain.registration) about.evidence = "no QEMU was registered, so none was let run (R13)";
     co_await fix(check, Code::creation_abandoned, about, [&]() -> Task<Result<void>> {
-        return archive_domain(store, domain, "its creator died; " + about.evidence,
+        return abandon_domain(store, domain, "its creator died; " + about.evidence,
                               check.deadline());
     });
 }

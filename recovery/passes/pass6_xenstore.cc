@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Pass 6: what xenstore has of domains that are over.
 //
-// Checks     that back ends, libxl's nodes and /vm belong to a domain                        (6020);
-//            that Xen has none of them                                               (6021).
+// Checks     that back ends, libxl's nodes and /vm belong to a domain                (6020);
+//            that Xen has none of them                                             (6021).
 // Relies on  pass 3.
 // Leaves     nodes of which no one domain can be told that it is over.
 //
@@ -148,13 +148,17 @@ private:
     // "": it cannot be told that the domain is over.
     Task<Result<std::string>> why_over(std::int64_t domid, Transaction in)
     {
-        if (gone_.contains(domid)) co_return "Xen has no domain " + std::to_string(domid);
         const std::string vm = home(domid) + "/vm";
         auto there = co_await client_.read(home(domid), in, until_);
         if (!there) co_return std::move(there).error();
         if (!*there) co_return "there is no " + home(domid);
         auto of = co_await client_.read(vm, in, until_);
         if (!of) co_return std::move(of).error();
+        // A new domain may have got the number since the hypervisor was asked.
+        if (const auto gone = gone_.find(domid);
+            gone != gone_.end() &&
+            of->value_or("") == (gone->second.empty() ? "" : "/vm/" + gone->second))
+            co_return "Xen has no domain " + std::to_string(domid);
         for (const auto& row : over_)
             if (*of && row.domid == domid && **of == "/vm/" + row.uuid)
                 co_return "domain " + std::to_string(domid) + " with uuid " + row.uuid +
@@ -333,7 +337,7 @@ private:
     Client& client_;
     Deadline until_;
     std::set<std::int64_t> living_;
-    std::set<std::int64_t> gone_;
+    std::map<std::int64_t, std::string> gone_;
     std::set<std::string> uuids_;
     std::vector<Over> over_;
     std::set<std::int64_t> domids_;

@@ -7,6 +7,7 @@
 #define XLSTORE_RECOVERY_PASSES_PASSES_HPP_
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 
@@ -50,7 +51,8 @@ void pass6_surroundings(Check& check, Store& store);
 /// What a host says of its domains, where the store has no rows of them.
 struct KnownDomains {
     std::set<std::int64_t> living;
-    std::set<std::int64_t> over;  ///< xenstore had them, and then the hypervisor had not
+    /// Xenstore had them, with these uuids ("": none), and then the hypervisor had not.
+    std::map<std::int64_t, std::string> over;
     std::set<std::string> uuids;  ///< of the living
 };
 /// What xenstore has of domains that are over: by the rows of the store, and by `known` where it is

@@ -162,7 +162,7 @@ private:
         const bool in_qemu = entry.primary == "qemu";
         if (in_qemu && !survey_.qemu_was_seen) return;
         if (device.of_device_model) {
-            if (in_qemu) note_of_controller(device, entry);
+            if (in_qemu) libxl_node_of_controller(device, entry);
             return;
         }
         if (unwhole(device, &entry)) return;
@@ -251,21 +251,21 @@ private:
         const bool empty = entry.state == "stale";
         const auto path =
             empty ? std::string() : json_get_string(entry.json, "pdev_path").value_or("");
-        const auto noted = node(tree_, device.libxl_node + "/params");
+        const auto libxl_params = node(tree_, device.libxl_node + "/params");
         const auto backend = node(tree_, device.backend + "/params");
-        if (image_in(noted) == path && image_in(backend) == path) return;
+        if (image_in(libxl_params) == path && image_in(backend) == path) return;
         const auto format = json_get_string(entry.json, "format").value_or("raw");
         const std::string prefix = format == "raw" || format == "empty" ? "aio" : format;
         const std::string params = path.empty() ? "" : prefix + ":" + path;
         auto& finding = add(Code::copy_differs, entry.name.text(),
                             "the drive holds " + (path.empty() ? "nothing" : json_shown(path)) +
-                                ", xenstore has " + json_shown(noted.substr(0, 200)) + " and " +
+                                ", xenstore has " + json_shown(libxl_params.substr(0, 200)) + " and " +
                                 json_shown(backend.substr(0, 200)));
         finding.nodes = {{device.backend + "/params", params},
                          {device.libxl_node + "/params", params}};
     }
 
-    void note_of_controller(const XenDevice& device, const ThingRow& entry)
+    void libxl_node_of_controller(const XenDevice& device, const ThingRow& entry)
     {
         if (entry.state != "stale") return;
         auto& finding = add(Code::copy_differs, entry.name.text(),
@@ -310,7 +310,7 @@ private:
     {
         if (!is_settled(entry)) return;
         if (entry.primary == "qemu") {
-            if (survey_.qemu_was_seen) controller_without_note(entry);
+            if (survey_.qemu_was_seen) controller_without_libxl_node(entry);
             return;
         }
         if (entry.primary != "xenstore" || !is_present(entry)) return;
@@ -354,7 +354,7 @@ private:
     }
 
     // QEMU has it; libxl's list of controllers is this node.
-    void controller_without_note(const ThingRow& entry)
+    void controller_without_libxl_node(const ThingRow& entry)
     {
         if (entry.name.device_class != "usbctrls" || entry.state != "present") return;
         const auto devid = json_get_integer(entry.json, "devid");

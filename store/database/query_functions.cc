@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "store/base/error.hpp"
@@ -351,13 +352,12 @@ bool use_bounded_functions(sqlite3* db)
 }
 
 FunctionsEnd::FunctionsEnd(const Deadline& until) noexcept
-{
-    functions_end = &until;
-}
+    : outer_(std::exchange(functions_end, &until))
+{}
 
 FunctionsEnd::~FunctionsEnd()
 {
-    functions_end = nullptr;
+    functions_end = outer_;
 }
 
 bool is_unbounded_function(std::string_view name) noexcept

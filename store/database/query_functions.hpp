@@ -25,6 +25,9 @@ public:
     FunctionsEnd(const FunctionsEnd&) = delete;
     FunctionsEnd& operator=(const FunctionsEnd&) = delete;
     ~FunctionsEnd();
+
+private:
+    const Deadline* outer_;  // of the query whose row callback makes this one
 };
 
 /// Functions that are refused: they have the fault, and no other in their place.

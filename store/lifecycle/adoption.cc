@@ -32,14 +32,14 @@ Task<Result<void>> end_earlier_life(Store& store, DomainRow row, Deadline until)
         store, std::move(row), "its domid is another domain's now, and it has no QEMU", until);
 }
 
-// A toolstack that did not tell the store has ended the domain that had the name: xenstored does
-// not know it. What is not known stays, and the import refuses the name.
+// A toolstack that did not tell the store has ended the domain that had the name: xenstore has
+// nothing of it. What is not known stays, and the import refuses the name.
 Task<void> free_name(Store& store, std::string name, std::int64_t domid, Deadline until)
 {
     for (auto& row : living_domains(store.db())) {
         if (row.name != name || row.domid == domid || row.state == DomainState::creating) continue;
         if (row.registration && life_of(row.registration->qemu) != Life::dead) continue;
-        const auto known = co_await is_introduced(store.loop(), row.domid, until);
+        const auto known = co_await has_xenstore_domain(store.loop(), row.domid, until);
         if (!known || *known) continue;
         std::string why = "Xen has it no more, and another domain has its name";
         (void)co_await archive_domain(store, std::move(row), std::move(why), until);

@@ -328,10 +328,14 @@ bool is_unknown(const DomainRow& domain)
            life_of(domain.registration->qemu) == Life::unknown;
 }
 
+// What ends with a row.
+enum class Ends { row, devices_too, qemu_too };
+
 // From the mark to the end, under the destroy lock, with the row read again once it is held.
-Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
+Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, Ends ends, Unseen unseen_qemu,
                                  std::string why, Deadline until)
 {
+    const bool kill = ends == Ends::qemu_too;
     if (auto ok = store.check(); !ok) co_return ok;
     XLSTORE_CRASH_POINT("destroy.before_mark");
     auto lock =
@@ -356,7 +360,7 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, bool kill, Unse
     remove_socket(store, *row);
     remove_log(store, *row);
     why += left_alone(*row);
-    if (kill) {
+    if (ends != Ends::row) {
         auto ended = co_await end_devices(store, *row, until);
         if (!ended) co_return std::move(ended).error();
         why += *ended;
@@ -402,7 +406,7 @@ Error cancelled(Store& store, const DomainRow& domain)
     return not_at_its_end(domain, Error(Errc::unfinished, "it was cancelled"));
 }
 
-Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen unseen_qemu,
+Task<Result<void>> end_domain(Store& store, DomainRow domain, Ends ends, Unseen unseen_qemu,
                               std::string why, Deadline until)
 {
     const DomainRow row = domain;
@@ -410,7 +414,7 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen 
     Result<void> ended;
     try {
         auto end =
-            go_to_the_end(store, std::move(domain), kill, unseen_qemu, std::move(why), until);
+            go_to_the_end(store, std::move(domain), ends, unseen_qemu, std::move(why), until);
         ended =
             co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(end));
     } catch (...) {
@@ -430,13 +434,13 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, bool kill, Unseen 
 
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until, std::string why)
 {
-    co_return co_await end_domain(store, std::move(domain), true, Unseen::is_refused,
+    co_return co_await end_domain(store, std::move(domain), Ends::qemu_too, Unseen::is_refused,
                                   std::move(why), until);
 }
 
 Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until)
 {
-    co_return co_await end_domain(store, std::move(domain), true, Unseen::is_dead,
+    co_return co_await end_domain(store, std::move(domain), Ends::qemu_too, Unseen::is_dead,
                                   "QEMU is dead; the document went last", until);
 }
 
@@ -454,7 +458,13 @@ Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline unti
 
 Task<Result<void>> archive_domain(Store& store, DomainRow domain, std::string why, Deadline until)
 {
-    co_return co_await end_domain(store, std::move(domain), false, Unseen::is_refused,
+    co_return co_await end_domain(store, std::move(domain), Ends::row, Unseen::is_refused,
+                                  std::move(why), until);
+}
+
+Task<Result<void>> abandon_domain(Store& store, DomainRow domain, std::string why, Deadline until)
+{
+    co_return co_await end_domain(store, std::move(domain), Ends::devices_too, Unseen::is_refused,
                                   std::move(why), until);
 }
 

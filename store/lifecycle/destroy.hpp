@@ -61,6 +61,10 @@ Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Dead
 /// history.
 Task<Result<void>> archive_domain(Store& store, DomainRow domain, std::string why, Deadline until);
 
+/// The same, and takes its devices out of xenstore before (R1): of a creation of this library's
+/// that no process will finish. Errors besides: unfinished, xenstored does not answer.
+Task<Result<void>> abandon_domain(Store& store, DomainRow domain, std::string why, Deadline until);
+
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_LIFECYCLE_DESTROY_HPP_

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 
 namespace xlstore {
 
@@ -32,6 +33,18 @@ Task<Result<bool>> is_introduced(Loop& loop, std::int64_t domid, Deadline until)
 {
     auto client = co_await xenstore::Client::connect(loop, xenstore::socket_path(), until);
     if (!client) co_return std::move(client).error();
+    co_return co_await client->is_domain_introduced(static_cast<std::uint32_t>(domid), until);
+}
+
+Task<Result<bool>> has_xenstore_domain(Loop& loop, std::int64_t domid, Deadline until)
+{
+    auto client = co_await xenstore::Client::connect(loop, xenstore::socket_path(), until);
+    if (!client) co_return std::move(client).error();
+    for (const std::string root : {"/local/domain/", "/libxl/"}) {
+        auto there = co_await client->read(root + std::to_string(domid), 0, until);
+        if (!there) co_return std::move(there).error();
+        if (*there) co_return true;
+    }
     co_return co_await client->is_domain_introduced(static_cast<std::uint32_t>(domid), until);
 }
 

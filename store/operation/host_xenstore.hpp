@@ -22,6 +22,10 @@ Task<Result<std::optional<xenstore::Client>>> connect_host_xenstore(Loop& loop, 
 /// not answer.
 Task<Result<bool>> is_introduced(Loop& loop, std::int64_t domid, Deadline until);
 
+/// Has xenstore, or Xen by its word, anything of a domain of that number? A toolstack introduces
+/// one only late in its creation, long after it made its home. Errors: io, as above.
+Task<Result<bool>> has_xenstore_domain(Loop& loop, std::int64_t domid, Deadline until);
+
 /// No longer than an operation may be kept by a silent daemon.
 [[nodiscard]] Deadline xenstore_deadline(Deadline until);
 

@@ -70,8 +70,8 @@ struct XenPciDevice {
 /// Those: the domains that libxl's nodes in `tree` name, and where their back ends of it are.
 [[nodiscard]] std::vector<std::string> driver_domain_roots(const Tree& tree, std::int64_t domid);
 
-/// By kind and number: those that have libxl's node, then those of which a back end is left without one.
-/// A front end alone is not told: its guest may have made it.
+/// By kind and number: those that have libxl's node, then those of which a back end is left without
+/// one. A front end alone is not told: its guest may have made it.
 [[nodiscard]] std::vector<XenDevice> xen_devices(const Tree& tree, std::int64_t domid);
 [[nodiscard]] std::vector<XenPciDevice> xen_pci_devices(const Tree& tree, std::int64_t domid);
 /// The ports of a controller that have a device: number, and what libxl's node says ("1-4").
@@ -90,8 +90,8 @@ struct XenPciDevice {
 
 /// The element that attaching it would have written, with the fields that libxl's from_xenstore
 /// reads, and format and model where the nodes tell them. Nothing, and why in `flaw`: a value is
-/// none that a toolstack writes. Of `device`, libxl's node is read, and where it lacks a value the back
-/// end; of front ends nothing.
+/// none that a toolstack writes. Of `device`, libxl's node is read, and where it lacks a value the
+/// back end; of front ends nothing.
 struct XenElement {
     std::string json;  ///< "": none can be made
     std::string flaw;

@@ -135,7 +135,7 @@ TEST_F(CdNodesTest, ASilentXenstoredIsNotPassedOver)
     daemon_->stop();
     const Ran ran = on_xen({"--json", "--timeout", "1", "insert", "7", "hdc", domain_.image('b')});
     EXPECT_TRUE(ended(ran, 1));
-    EXPECT_EQ(code(ran), "io") << ran.out;
+    EXPECT_EQ(code(ran), "timeout") << ran.out;
     daemon_->resume();
     EXPECT_EQ(dump(store_.path()), rows);
     EXPECT_TRUE(contains(in_drive(), domain_.image('a')));

@@ -85,6 +85,23 @@ TEST_F(DeviceEndingTest, DevicesGoAndTheirScriptsTidyUp)
     EXPECT_EQ(read_file(store_.directory() / "log"), "online\noffline\n");
 }
 
+// A creator is killed before it lets QEMU run; its domain has a device in xenstore by then.
+TEST_F(DeviceEndingTest, DevicesOfACreationThatWasGivenUpGo)
+{
+    ASSERT_TRUE(ended(xl({"destroy", "7"}), 0));
+    const std::string document = store_.directory() / "hvm.json";
+    write_file(document, R"({"c_info":{"type":"hvm","name":"hvm","uuid":")" +
+                             std::string(kEndedUuid) + R"("},"b_info":{"type.hvm":{}}})");
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"create", "7", document, "--", "qemu-system-x86_64"},
+                              crash_at("spawn.before_fork")),
+                      kKilled));
+    ASSERT_TRUE(ended(xl({"attach", "7", "vkbs", "{}"}), 0));
+    ASSERT_NE(tree(), before_);
+    EXPECT_TRUE(ended(run({binary("xlfsck"), "--store", store_.path(), "-p"}), kEnded));
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'creating'"), "0");
+    EXPECT_EQ(tree(), before_);
+}
+
 // No guest, and no driver, keeps a destruction from its end.
 TEST_F(DeviceEndingTest, BackEndThatDoesNotCloseIsTakenOut)
 {

@@ -374,7 +374,7 @@ TEST_F(XenstoreTest, ASilentXenstoredChangesNothing)
         timed.insert(timed.end(), words.begin(), words.end());
         const Ran ran = json(timed);
         EXPECT_TRUE(ended(ran, 1));
-        EXPECT_EQ(json_at(ran.out, "$.error.code"), "io") << ran.out;
+        EXPECT_EQ(json_at(ran.out, "$.error.code"), "timeout") << ran.out;
         EXPECT_EQ(dump(store_.path()), rows);
     }
     daemon_->resume();

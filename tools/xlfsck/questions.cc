@@ -7,7 +7,8 @@ namespace xlstore::tools {
 
 bool Questions::answer(const recovery::Problem& about, const recovery::Subject& subject)
 {
-    if (const auto known = known_.find({about.code, subject.text}); known != known_.end())
+    if (const auto known = known_.find({about.code, subject.text, subject.evidence});
+        known != known_.end())
         return known->second;
     open_.emplace_back(about.code, subject);
     return false;
@@ -16,7 +17,7 @@ bool Questions::answer(const recovery::Problem& about, const recovery::Subject& 
 void Questions::ask_open(const Ask& ask)
 {
     for (const auto& [code, subject] : std::exchange(open_, {}))
-        known_[{code, subject.text}] = ask(recovery::problem(code), subject);
+        known_[{code, subject.text, subject.evidence}] = ask(recovery::problem(code), subject);
 }
 
 bool Questions::to_be_told(const recovery::Finding& finding)

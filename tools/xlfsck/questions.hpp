@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,8 @@ class Questions {
 public:
     using Ask = std::function<bool(const recovery::Problem&, const recovery::Subject&)>;
 
-    /// The answer that is known; else no, and it is asked by ask_open().
+    /// The answer that is known, of just this object on just this evidence: a person's yes to one
+    /// medium is none to another. Else no, and it is asked by ask_open().
     bool answer(const recovery::Problem& about, const recovery::Subject& subject);
     /// Asks for each that is open, in the order in which they came; none is open then.
     void ask_open(const Ask& ask);
@@ -31,8 +33,10 @@ public:
 
 private:
     using Key = std::pair<recovery::Code, std::string>;
+    /// What was asked about: problem, object, evidence.
+    using Asked = std::tuple<recovery::Code, std::string, std::string>;
 
-    std::map<Key, bool> known_;
+    std::map<Asked, bool> known_;
     std::vector<std::pair<recovery::Code, recovery::Subject>> open_;
     std::set<std::pair<Key, recovery::Action>> told_;
 };

@@ -110,7 +110,9 @@ Result<Status> create_without_qemu(const Arguments& arguments, int32_t domid,
                 failure = run_builder(arguments.command);
             if (failure) {
                 xlstore_creation_free(creation);
-                (void)xlstore_destroy(store, word.c_str(), &call, nullptr);
+                if (xlstore_destroy(store, word.c_str(), &call, nullptr) != XLSTORE_OK)
+                    failure->advice = "its row is there yet: " + last_error().message +
+                                      "; 'xlstore destroy " + word + "', then see 'xl list'";
                 return status;
             }
             status = xlstore_creation_finish(creation, &call, out);

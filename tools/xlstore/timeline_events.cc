@@ -2,6 +2,7 @@
 #include "tools/xlstore/timeline_events.hpp"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "store/base/clock.hpp"
 #include "store/text/number_text.hpp"
@@ -9,6 +10,8 @@
 namespace xlstore::tools {
 
 namespace {
+
+constexpr std::int64_t kEventsMost = 2000;
 
 // ?1 incarnation, ?2 intent, ?3 how many. Closed ones are lines of history; open ones are rows.
 constexpr const char* kEvents =
@@ -72,10 +75,14 @@ Result<Timeline> timeline_of(const Arguments& arguments)
     std::optional<std::string> intent;
     if (!found->incarnation.empty()) incarnation = found->incarnation.front();
     if (arguments.intent != 0) intent = std::to_string(arguments.intent);
-    const auto most = arguments.limit > 0 ? arguments.limit : 2000;
+    const std::int64_t most = arguments.limit > 0 ? arguments.limit : kEventsMost;
     const auto rows = query_rows(arguments, found->store.get(), kEvents,
                                  {incarnation, intent, std::to_string(most)});
     if (!rows) return rows.error();
+    if (arguments.limit <= 0 && std::ssize(*rows) == kEventsMost)
+        std::fprintf(stderr,
+                     "xlstore: note: these are the last %lld lines; --limit shows more\n",
+                     static_cast<long long>(kEventsMost));
     if (rows->empty())
         return Error(Errc::not_found,
                      intent ? "no line of history tells of intent " + *intent
