@@ -112,7 +112,7 @@ GUARDS = (
           r"was acknowledged, and it is as after"),
     Guard("cut synced before zeros", "5", "power cut",
           ("{bin}/power_cut_with_mutations", "--share", "1/10", "--first"),
-          r"its rows are those of no commit|was acknowledged, and it is as after", {"XLSTORE_TURN": "0"}),
+          r"its rows are those of no commit|was acknowledged, and it is as after", {"XLSTORE_TURN": "8"}),
 )
 
 
