@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "store/base/error.hpp"
 #include "store/os/process.hpp"
@@ -34,13 +36,35 @@ bool creates(std::string_view command_line)
     return false;
 }
 
+/// The file behind a descriptor of `pid`; "" when it cannot be read.
+std::string open_file_of(pid_t pid, int descriptor)
+{
+    std::error_code error;
+    const std::filesystem::path link =
+        "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(descriptor);
+    return std::filesystem::read_symlink(link, error).string();
+}
+
+/// The xl that stays behind for a domain that is made: do_daemonize() of xl leaves it at the head
+/// of a session, with /dev/null to read and its log (".../xl-NAME.log", or ".log.1" when it has
+/// been rotated) as both of its outputs. An xl that a unit of systemd's, setsid(1) or sshd has
+/// started leads a session, too, and writes elsewhere.
+bool is_left_behind(pid_t pid)
+{
+    if (getsid(pid) != pid || open_file_of(pid, 0) != "/dev/null") return false;
+    const auto log = open_file_of(pid, 1);
+    const auto name = log.substr(log.rfind('/') + 1);
+    return name.starts_with("xl-") && name.find(".log") != std::string::npos &&
+           open_file_of(pid, 2) == log;
+}
+
 }  // namespace
 
 std::optional<pid_t> creating_process()
 {
     try {
         for (const auto pid : processes())
-            if (creates(command_line(pid)) && getsid(pid) != pid) return pid;
+            if (creates(command_line(pid)) && !is_left_behind(pid)) return pid;
     } catch (const IoError&) {  // /proc cannot be listed
     }
     return std::nullopt;

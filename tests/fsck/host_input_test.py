@@ -237,14 +237,22 @@ class Surroundings(HostTest):
         state = pvh_state()
         state["document is in"] = "nowhere"
         host = self.host(state)
-        # Its words are all that is looked at. It leads no session, as the one does that xl leaves for a domain.
-        for leads, found in ((False, 0), (True, 4)):
-            xl = subprocess.Popen(["xl", "-", "create"], executable=sys.executable, stdin=subprocess.PIPE,
-                                  start_new_session=leads)
-            status, said = host.fsck("-n", "-v")
-            xl.communicate()
-            self.assertEqual(status, found, said)
-            self.assertEqual(f"process {xl.pid}" in said, not leads, said)
+        log = pathlib.Path(host.place, "xl-d.log")
+        other = pathlib.Path(host.place, "unit.log")
+        # By whom it was started does not count: a unit of systemd's leads a session, too. The one that xl leaves
+        # behind for a domain writes a log of its own.
+        for leads, output, creates in ((False, other, True), (True, other, True), (False, log, True),
+                                       (True, log, False)):
+            with open(output, "wb") as out:
+                xl = subprocess.Popen(["xl", "-cimport time; time.sleep(600)", "create"], executable=sys.executable,
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=leads)
+            try:
+                status, said = host.fsck("-n", "-v")
+            finally:
+                xl.kill()
+                xl.wait()
+            self.assertEqual(status, 0 if creates else 4, said)
+            self.assertEqual(f"process {xl.pid}" in said, creates, said)
         status, said = host.fsck("-n")
         self.assertEqual(status, 4, said)
 

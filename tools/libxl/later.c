@@ -2,8 +2,7 @@
  *
  * Calls that go on after they returned (libxl_asyncop_how). The form with a callback is chained:
  * libxl gets a callback of the journal's, which settles, and then calls the caller's with the
- * answer. The form with an event cannot be: its intent stays open, and the next look at the thing,
- * or recovery, settles it. */
+ * answer. The form with an event cannot be: what needs an intent has no journal in that form. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -12,7 +12,8 @@
 
 #include "journal.h"
 
-/* The creation that this thread is at. */
+/* The creation whose call of libxl's this thread is in; NULL: none that the journal knows. Set and
+ * put back by CREATED alone, so that it never points to a frame that is gone. */
 static __thread struct creation {
     libxl_ctx* ctx;
     const char* call;
@@ -50,7 +51,6 @@ static bool creation_begin(struct creation* c, const char* call, libxl_ctx* ctx,
     c->document = libxl_domain_config_to_json(ctx, config);
     if (!c->document)
         return journal_without(call, "libxl has no JSON of the configuration") == WAY_PLAIN;
-    creation = c;
     return true;
 }
 
@@ -86,7 +86,6 @@ static void forget_domain(const char* call, uint32_t domid)
 static int creation_end(struct creation* c, uint32_t domid, int rc)
 {
     struct journal j;
-    creation = NULL;
     if (!c->document) return rc;
     free(c->document);
     if (domid == 0 || domid == (uint32_t)INVALID_DOMID) return rc;
@@ -113,26 +112,43 @@ static int creation_over(void* data, int rc)
     return answer;
 }
 
-/* Around libxl's call, which is made with `ao_how`. One that is told by an event is taken over by
- * the next call on the domain. */
-#define CREATED(c, domid, CALL)                                                      \
-    do {                                                                             \
-        libxl_asyncop_how chained_;                                                  \
-        if (!ao_how) return creation_end(&(c), *(domid), (CALL));                    \
-        if (!ao_how->callback) {                                                     \
-            const int begun_ = (CALL);                                               \
-            creation = NULL;                                                         \
-            free((c).document);                                                      \
-            return begun_;                                                           \
-        }                                                                            \
-        struct creating* one_ = malloc(sizeof *one_);                                \
-        if (!one_) return ERROR_NOMEM;                                               \
-        *one_ = (struct creating){(c), (domid)};                                     \
-        if (journal_later(ao_how, creation_over, one_, &chained_)) return ERROR_NOMEM; \
-        ao_how = &chained_;                                                          \
-        const int rc_ = (CALL);                                                      \
-        creation = NULL;                                                             \
-        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);                  \
+/* For the form with a callback: false, there is no memory for it, and the creation is over. */
+static bool creation_later(struct creation* c, uint32_t* domid, const libxl_asyncop_how* how,
+                           libxl_asyncop_how* chained)
+{
+    struct creating* one = malloc(sizeof *one);
+    if (one) *one = (struct creating){*c, domid};
+    if (one && journal_later(how, creation_over, one, chained) == 0) return true;
+    journal_say(c->call, "not begun: there is no memory for it");
+    free(one);
+    free(c->document);
+    return false;
+}
+
+/* libxl's call has returned `rc`; `chained`: NULL, unless libxl calls back. One that is told by an
+ * event is taken over by the next call on the domain. */
+static int creation_returned(struct creation* c, uint32_t* domid, const libxl_asyncop_how* ao_how,
+                             libxl_asyncop_how* chained, int rc)
+{
+    if (!ao_how) return creation_end(c, *domid, rc);
+    if (chained) return rc == 0 ? 0 : journal_later_failed(chained, rc);
+    free(c->document);
+    return rc;
+}
+
+/* Around libxl's call, which is made with `ao_how`. Another creation may be under way in this
+ * thread, where a callback of libxl's makes this one. */
+#define CREATED(c, domid, CALL)                                                              \
+    do {                                                                                     \
+        libxl_asyncop_how chained_;                                                          \
+        const bool later_ = ao_how && ao_how->callback;                                      \
+        if (later_ && !creation_later(&(c), (domid), ao_how, &chained_)) return ERROR_NOMEM; \
+        if (later_) ao_how = &chained_;                                                      \
+        struct creation* const outer_ = creation;                                            \
+        creation = (c).document ? &(c) : NULL;                                               \
+        const int rc_ = (CALL);                                                              \
+        creation = outer_;                                                                   \
+        return creation_returned(&(c), (domid), ao_how, later_ ? &chained_ : NULL, rc_);     \
     } while (0)
 
 WRAPPED int libxl_domain_create_new(libxl_ctx* ctx, libxl_domain_config* d_config, uint32_t* domid,
@@ -187,8 +203,8 @@ WRAPPED int libxl_domain_suspend_only(libxl_ctx* ctx, uint32_t domid,
     return real(ctx, domid, ao_how);
 }
 
-/* The domain stays, with another device model, which is registered when libxl is done; where that is
- * not before this returns, by the next call. */
+/* The domain stays, with another device model, which is registered when libxl is done; where that
+ * is not before this returns, by the next call. */
 WRAPPED int libxl_domain_soft_reset(libxl_ctx* ctx, libxl_domain_config* d_config, uint32_t domid,
                                     const libxl_asyncop_how* ao_how,
                                     const libxl_asyncprogress_how* console)
@@ -207,6 +223,7 @@ WRAPPED int libxl_domain_soft_reset(libxl_ctx* ctx, libxl_domain_config* d_confi
 struct destruction {
     const char* call;
     uint32_t domid;
+    bool marked; /* the store has confirmed the mark */
 };
 
 /* Once marked a row goes only forward. libxl may have given up and kept the domain: recovery leaves
@@ -215,10 +232,15 @@ static void destroyed(const struct destruction* one, int rc)
 {
     if (rc == 0)
         forget_domain(one->call, one->domid);
+    else if (!one->marked)
+        journal_say(one->call,
+                    "libxl answered %d: domain %u stays in the store, where its destruction could "
+                    "not be marked; 'xlfsck' says what the store has",
+                    rc, one->domid);
     else
         journal_say(one->call,
-                    "libxl answered %d: the store takes no more changes of domain %u, and its row ends "
-                    "with the next destruction that is carried out",
+                    "libxl answered %d: the store takes no more changes of domain %u, and its row "
+                    "ends with the next destruction that is carried out",
                     rc, one->domid);
 }
 
@@ -232,7 +254,7 @@ static int destruction_over(void* data, int rc)
 WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asyncop_how* ao_how)
 {
     REAL(libxl_domain_destroy);
-    bool refused = false, ours = false;
+    bool refused = false, ours = false, marked = false;
     char name[24], uuid[40] = "";
     libxl_dominfo info;
     libxl_dominfo_init(&info);
@@ -244,10 +266,13 @@ WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asy
     if (store) {
         xlstore_domain_info row = XLSTORE_DOMAIN_INFO_INIT;
         ours = xlstore_find(store, name, &row) == XLSTORE_OK && strcmp(row.uuid, uuid) == 0;
-        if (ours) xlstore_mark_destroying(store, name, NULL, NULL);
+        const int32_t status =
+            ours ? xlstore_mark_destroying(store, name, NULL, NULL) : XLSTORE_OK;
+        marked = ours && status == XLSTORE_OK;
+        if (status != XLSTORE_OK) journal_failed(__func__, "its row is not marked", status);
         xlstore_close(store);
     }
-    struct destruction over = {__func__, domid};
+    struct destruction over = {__func__, domid, marked};
     libxl_asyncop_how chained;
     if (ours && ao_how && ao_how->callback) {
         struct destruction* later = malloc(sizeof *later);

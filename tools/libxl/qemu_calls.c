@@ -17,72 +17,88 @@ static char* text_of(const char* format, int a, int b)
     return asprintf(&text, format, a, b) < 0 ? NULL : text;
 }
 
-/* A journalled call from its intents on; it may outlive the function that was called. */
+/* A journalled call from before its intents on; it may outlive the function that was called. */
 struct under_way {
     struct journal j;
+    bool begun; /* its intents are in the store */
     size_t count;
     struct subject subjects[];
 };
 
+/* The one way out: `rc` is what libxl answered, or why libxl was not called. */
 static int settle(void* data, int rc)
 {
     struct under_way* call = data;
-    const int answer =
-        journal_answer(&call->j, rc, journal_settle(&call->j, call->subjects, call->count, rc));
+    int answer = rc;
+    if (call->begun)
+        answer = journal_answer(&call->j, rc,
+                                journal_settle(&call->j, call->subjects, call->count, rc));
     journal_forget(call->subjects, call->count);
     journal_end(&call->j);
     free(call);
     return answer;
 }
 
-/* What the journal has, with keys of its own: theirs are the caller's. NULL: no memory. */
-static struct under_way* keep(const struct journal* j, const struct subject* subjects, size_t count)
+/* Takes over the journal and the subjects, with keys of their own: theirs may be the caller's. For
+ * the form with a callback `chained` is made, too. NULL: no memory, and the journal is ended. */
+static struct under_way* keep(struct journal* j, struct subject* subjects, size_t count,
+                              const libxl_asyncop_how* ao_how, libxl_asyncop_how* chained)
 {
     struct under_way* call = calloc(1, sizeof *call + count * sizeof *subjects);
-    if (!call) return NULL;
+    bool whole = call != NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!subjects[i].own_key && subjects[i].key)
+            subjects[i].own_key = strdup(subjects[i].key);
+        subjects[i].key = subjects[i].own_key;
+        whole = whole && subjects[i].key;
+    }
+    if (whole && ao_how) whole = journal_later(ao_how, settle, call, chained) == 0;
+    if (!whole) {
+        journal_say(j->call, "not begun: there is no memory for it");
+        journal_forget(subjects, count);
+        journal_end(j);
+        free(call);
+        return NULL;
+    }
     call->j = *j;
     call->count = count;
-    for (size_t i = 0; i < count; i++) {
-        call->subjects[i] = subjects[i];
-        if (!subjects[i].own_key) call->subjects[i].own_key = strdup(subjects[i].key);
-        call->subjects[i].key = call->subjects[i].own_key;
-    }
+    memcpy(call->subjects, subjects, count * sizeof *subjects);
     return call;
 }
 
-/* Behind the intents: libxl's call, and the settle, now or when it is over. An event tells its
- * caller alone: the store is left before the call, and the intents to the next look. */
-#define CARRIED_OUT(j, list, number, CALL)                                        \
-    do {                                                                          \
-        libxl_asyncop_how chained_;                                               \
-        struct under_way* call_ = keep(&(j), (list), (number));                   \
-        if (!call_) return ERROR_NOMEM;                                           \
-        if (!ao_how) return settle(call_, (CALL));                                \
-        if (!ao_how->callback) {                                                  \
-            journal_forget(call_->subjects, call_->count);                        \
-            journal_end(&call_->j);                                               \
-            free(call_);                                                          \
-            return (CALL);                                                        \
-        }                                                                         \
-        if (journal_later(ao_how, settle, call_, &chained_)) return ERROR_NOMEM;  \
-        ao_how = &chained_;                                                       \
-        const int rc_ = (CALL);                                                   \
-        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);               \
+/* What came of opening the intents: 0, or the answer for the caller. */
+static int begun(struct under_way* call, int32_t status)
+{
+    call->begun = status == XLSTORE_OK;
+    if (call->begun) return 0;
+    journal_failed(call->j.call, "not begun", status);
+    return status == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;
+}
+
+static int intend(struct under_way* call)
+{
+    return begun(call, journal_intend(&call->j, call->subjects, call->count));
+}
+
+/* What can fail for want of memory, the intents (`INTEND`, of `call_`), libxl's call (`CALL`), and
+ * the settle: now, or when libxl calls back. Store and lock are kept until then. */
+#define CARRIED_OUT(j, list, number, INTEND, CALL)                                           \
+    do {                                                                                     \
+        libxl_asyncop_how chained_;                                                          \
+        struct under_way* call_ = keep(&(j), (list), (number), ao_how, &chained_);           \
+        if (!call_) return ERROR_NOMEM;                                                      \
+        if (ao_how) ao_how = &chained_;                                                      \
+        int rc_ = (INTEND);                                                                  \
+        if (rc_ == 0) rc_ = (CALL);                                                          \
+        if (!ao_how) return settle(call_, rc_);                                              \
+        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);                          \
     } while (0)
 
-/* Intents, libxl's call, the settle: `CALL` is made between the two. */
-#define JOURNALLED(j, list, number, CALL)                                         \
-    do {                                                                          \
-        const int32_t status_ = journal_intend(&(j), (list), (number));           \
-        if (status_ == XLSTORE_OK) CARRIED_OUT(j, list, number, CALL);            \
-        journal_failed((j).call, "not begun", status_);                           \
-        journal_forget((list), (number));                                         \
-        journal_end(&(j));                                                        \
-        return status_ == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;    \
-    } while (0)
+#define JOURNALLED(j, list, number, CALL) CARRIED_OUT(j, list, number, intend(call_), CALL)
 
 static const char no_model[] = "the domain has no device model";
 static const char pv_controller[] = "the USB controller is not a device model's";
+static const char by_event[] = "its end is told by an event, which the journal does not see";
 
 /* The call is one of those without a journal after all; the journal has begun. */
 static enum way leave(struct journal* j, const char* reason)
@@ -91,12 +107,21 @@ static enum way leave(struct journal* j, const char* reason)
     return journal_without(j->call, reason);
 }
 
+/* An intent of such a call would have to be left before libxl's call has ended, and a look in
+ * between would settle it as not done: the device would come without an entry. libxl has no public
+ * function by which the journal could send the event itself after a synchronous call. */
+static bool ends_by_event(const libxl_asyncop_how* ao_how)
+{
+    return ao_how && !ao_how->callback;
+}
+
 /* journal_begin, for a call that needs a device model. */
 static enum way begin_with_model(struct journal* j, const char* call, libxl_ctx* ctx,
-                                 uint32_t domid)
+                                 uint32_t domid, const libxl_asyncop_how* ao_how)
 {
     const enum way way = journal_begin(j, call, ctx, domid);
-    return way == WAY_JOURNAL && !j->has_qemu ? leave(j, no_model) : way;
+    if (way == WAY_JOURNAL && !j->has_qemu) return leave(j, no_model);
+    return way == WAY_JOURNAL && ends_by_event(ao_how) ? leave(j, by_event) : way;
 }
 
 WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk* disk,
@@ -104,7 +129,7 @@ WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk
 {
     REAL(libxl_cdrom_insert);
     struct journal j;
-    enum way way = begin_with_model(&j, __func__, ctx, domid);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !disk->vdev) way = leave(&j, "it names no drive");
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, disk, ao_how);
@@ -150,12 +175,30 @@ static bool is_model_controller(libxl_ctx* ctx, uint32_t domid, int devid)
     return ours;
 }
 
+/* intend(), with the next number where the number was chosen here and is taken: QEMU may have one
+ * that xenstore has no note of, because its guest has not let go of it. */
+static int intend_controller(struct under_way* call, libxl_device_usbctrl* usbctrl, bool chosen)
+{
+    struct subject* one = call->subjects;
+    int32_t status = journal_intend(&call->j, one, 1);
+    for (int tries = 1; status == XLSTORE_E_EXISTS && chosen && tries < 16; tries++) {
+        usbctrl->devid++;
+        journal_forget(one, 1);
+        one->own_key = text_of("%d", usbctrl->devid, 0);
+        one->key = one->own_key;
+        one->json = libxl_device_usbctrl_to_json(call->j.ctx, usbctrl);
+        if (!one->key || !one->json) return ERROR_NOMEM;
+        status = journal_intend(&call->j, one, 1);
+    }
+    return begun(call, status);
+}
+
 WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_device_usbctrl* usbctrl,
                                      const libxl_asyncop_how* ao_how)
 {
     REAL(libxl_device_usbctrl_add);
     struct journal j;
-    enum way way = begin_with_model(&j, __func__, ctx, domid);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !is_of_model(usbctrl->type)) way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, usbctrl, ao_how);
@@ -163,23 +206,13 @@ WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_devic
     if (chosen) usbctrl->devid = next_controller(ctx, domid);
     usbctrl->type = LIBXL_USBCTRL_TYPE_DEVICEMODEL;
     if (!usbctrl->version) usbctrl->version = 2;
-    struct subject one = {.operation = XLSTORE_ADD, .device_class = "usbctrls"};
-    int32_t status = XLSTORE_E_EXISTS;
-    char key[16];
-    /* QEMU may have one that xenstore has no note of: its guest has not let go of it. */
-    for (int tries = 0; status == XLSTORE_E_EXISTS && tries < (chosen ? 16 : 1); tries++) {
-        if (tries) usbctrl->devid++;
-        free(one.json);
-        one.json = libxl_device_usbctrl_to_json(ctx, usbctrl);
-        snprintf(key, sizeof key, "%d", usbctrl->devid);
-        one.key = key;
-        status = journal_intend(&j, &one, 1);
-    }
-    if (status == XLSTORE_OK) CARRIED_OUT(j, &one, 1, real(ctx, domid, usbctrl, ao_how));
-    journal_failed(j.call, "not begun", status);
-    journal_forget(&one, 1);
-    journal_end(&j);
-    return status == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;
+    struct subject one = {.operation = XLSTORE_ADD,
+                          .device_class = "usbctrls",
+                          .own_key = text_of("%d", usbctrl->devid, 0),
+                          .json = libxl_device_usbctrl_to_json(ctx, usbctrl)};
+    one.key = one.own_key;
+    CARRIED_OUT(j, &one, 1, intend_controller(call_, usbctrl, chosen),
+                real(ctx, domid, usbctrl, ao_how));
 }
 
 /* The USB devices on a controller, which libxl takes out before it; then the controller. */
@@ -217,7 +250,7 @@ static int take_controller(remove_controller* real, const char* call, libxl_ctx*
 {
     struct journal j;
     struct subject subjects[32];
-    enum way way = begin_with_model(&j, call, ctx, domid);
+    enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbctrl->devid))
         way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
@@ -273,7 +306,7 @@ WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device
     if (!usbdev->type)
         usbdev->type = LIBXL_USBDEV_TYPE_HOSTDEV; /* libxl's default, and in the JSON */
     const bool chosen = usbdev->ctrl != -1 && usbdev->port != 0;
-    enum way way = begin_with_model(&j, __func__, ctx, domid);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !chosen && !choose_port(ctx, domid, usbdev) && usbdev->ctrl == -1) {
         /* The controller that libxl makes by itself then is never sent to QEMU: an add of its own.
          */
@@ -307,7 +340,7 @@ WRAPPED int libxl_device_usbdev_remove(libxl_ctx* ctx, uint32_t domid, libxl_dev
     REAL(libxl_device_usbdev_remove);
     struct journal j;
     char key[32];
-    enum way way = begin_with_model(&j, __func__, ctx, domid);
+    enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbdev->ctrl))
         way = leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
@@ -324,7 +357,7 @@ static int pci_call(call_with_pci* real, const char* call, int32_t operation, li
 {
     struct journal j;
     char key[32];
-    const enum way way = begin_with_model(&j, call, ctx, domid);
+    const enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, pci, ao_how);
     snprintf(key, sizeof key, "%04x:%02x:%02x.%x", pci->domain, pci->bus, pci->dev, pci->func);
@@ -398,11 +431,17 @@ WRAPPED int libxl_set_vcpuonline(libxl_ctx* ctx, uint32_t domid, libxl_bitmap* c
     REAL(libxl_set_vcpuonline);
     struct journal j;
     struct subject subjects[128];
-    const enum way way = journal_begin(&j, __func__, ctx, domid);
-    if (way == WAY_REFUSED) return ERROR_FAIL;
+    enum way way = journal_begin(&j, __func__, ctx, domid);
     const size_t count =
         way == WAY_JOURNAL && j.has_qemu ? missing_vcpus(&j, cpumap, subjects, 128) : 0;
-    if (way == WAY_JOURNAL && count == 0) journal_end(&j);
-    if (count == 0) return real(ctx, domid, cpumap, ao_how);
+    if (way == WAY_JOURNAL && count == 0) {
+        journal_end(&j);
+        way = WAY_PLAIN;
+    } else if (way == WAY_JOURNAL && ends_by_event(ao_how)) {
+        journal_forget(subjects, count);
+        way = leave(&j, by_event);
+    }
+    if (way == WAY_REFUSED) return ERROR_FAIL;
+    if (way == WAY_PLAIN) return real(ctx, domid, cpumap, ao_how);
     JOURNALLED(j, subjects, count, real(ctx, domid, cpumap, ao_how));
 }
