@@ -266,8 +266,7 @@ WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asy
     if (store) {
         xlstore_domain_info row = XLSTORE_DOMAIN_INFO_INIT;
         ours = xlstore_find(store, name, &row) == XLSTORE_OK && strcmp(row.uuid, uuid) == 0;
-        const int32_t status =
-            ours ? xlstore_mark_destroying(store, name, NULL, NULL) : XLSTORE_OK;
+        const int32_t status = ours ? xlstore_mark_destroying(store, name, NULL, NULL) : XLSTORE_OK;
         marked = ours && status == XLSTORE_OK;
         if (status != XLSTORE_OK) journal_failed(__func__, "its row is not marked", status);
         xlstore_close(store);

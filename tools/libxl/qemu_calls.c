@@ -31,8 +31,8 @@ static int settle(void* data, int rc)
     struct under_way* call = data;
     int answer = rc;
     if (call->begun)
-        answer = journal_answer(&call->j, rc,
-                                journal_settle(&call->j, call->subjects, call->count, rc));
+        answer =
+            journal_answer(&call->j, rc, journal_settle(&call->j, call->subjects, call->count, rc));
     journal_forget(call->subjects, call->count);
     journal_end(&call->j);
     free(call);
@@ -47,8 +47,7 @@ static struct under_way* keep(struct journal* j, struct subject* subjects, size_
     struct under_way* call = calloc(1, sizeof *call + count * sizeof *subjects);
     bool whole = call != NULL;
     for (size_t i = 0; i < count; i++) {
-        if (!subjects[i].own_key && subjects[i].key)
-            subjects[i].own_key = strdup(subjects[i].key);
+        if (!subjects[i].own_key && subjects[i].key) subjects[i].own_key = strdup(subjects[i].key);
         subjects[i].key = subjects[i].own_key;
         whole = whole && subjects[i].key;
     }
@@ -82,16 +81,16 @@ static int intend(struct under_way* call)
 
 /* What can fail for want of memory, the intents (`INTEND`, of `call_`), libxl's call (`CALL`), and
  * the settle: now, or when libxl calls back. Store and lock are kept until then. */
-#define CARRIED_OUT(j, list, number, INTEND, CALL)                                           \
-    do {                                                                                     \
-        libxl_asyncop_how chained_;                                                          \
-        struct under_way* call_ = keep(&(j), (list), (number), ao_how, &chained_);           \
-        if (!call_) return ERROR_NOMEM;                                                      \
-        if (ao_how) ao_how = &chained_;                                                      \
-        int rc_ = (INTEND);                                                                  \
-        if (rc_ == 0) rc_ = (CALL);                                                          \
-        if (!ao_how) return settle(call_, rc_);                                              \
-        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);                          \
+#define CARRIED_OUT(j, list, number, INTEND, CALL)                                 \
+    do {                                                                           \
+        libxl_asyncop_how chained_;                                                \
+        struct under_way* call_ = keep(&(j), (list), (number), ao_how, &chained_); \
+        if (!call_) return ERROR_NOMEM;                                            \
+        if (ao_how) ao_how = &chained_;                                            \
+        int rc_ = (INTEND);                                                        \
+        if (rc_ == 0) rc_ = (CALL);                                                \
+        if (!ao_how) return settle(call_, rc_);                                    \
+        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);                \
     } while (0)
 
 #define JOURNALLED(j, list, number, CALL) CARRIED_OUT(j, list, number, intend(call_), CALL)
