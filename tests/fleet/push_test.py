@@ -9,6 +9,11 @@ import fixture
 from fixture import FleetTest, UUID
 
 
+FOUND_A_SECRET = ('{"code":5001,"problem":"thing_unknown","subject":"x","message":"m",'
+                  '"evidence":"drive holds nbd://me:sesame@host/disk","action":"left"}\n'
+                  '{"summary":{"status":4,"found":1}}\n')
+
+
 class Init(FleetTest):
     own_database = True
 
@@ -80,8 +85,29 @@ class Push(FleetTest):
         self.assertEqual(self.sql("SELECT count(*) FROM fleet.document WHERE json LIKE '%sesame%'"), [["0"]])
         self.assertEqual(self.sql("SELECT count(*) FROM fleet.thing WHERE json LIKE '%sesame%'"), [["0"]])
         self.assertEqual(self.sql("SELECT image FROM fleet.images_in_use"), [["nbd://host/disk"]])
-        self.a.push("--with-secrets")
+        self.note_secrets()
+        self.a.push("--findings", "-", input=FOUND_A_SECRET)
+        self.assertEqual(self.tables_with("sesame"), set())
+        self.assertEqual(self.sql("SELECT evidence FROM fleet.finding"), [["drive holds nbd://host/disk"]])
+        self.a.push("--with-secrets", "--findings", "-", input=FOUND_A_SECRET)
+        self.assertLessEqual({"document", "thing", "finding"}, self.tables_with("sesame"))
         self.assertEqual(self.sql("SELECT count(*) FROM fleet.document WHERE json LIKE '%sesame%'"), [["1"]])
+
+    def note_secrets(self):
+        """A line of history with a secret in each of its texts."""
+        base = sqlite3.connect(os.path.join(self.a.store, "store.db"))
+        with base:
+            base.execute("INSERT INTO history (at_us, domain, operation, outcome, image, medium_before, medium_after, "
+                         "evidence, pid, program) SELECT 1, id, 'note', 'done', 'before', "
+                         "'nbd://me:sesame@host/a rbd:p/i:key=sesame:mon=a', 'json:{\"password\":\"sesame\"}', "
+                         "'-object secret,id=a,data=sesame', 1, 't' FROM domain")
+        base.close()
+
+    def tables_with(self, word):
+        names = self.sql("SELECT relname FROM pg_class WHERE relnamespace = 'fleet'::regnamespace AND relkind IN ('r', 'p') "
+                         "AND NOT relispartition")
+        return {name for (name,) in names
+                if self.sql(f"SELECT count(*) FROM fleet.{name} x WHERE x::text LIKE '%{word}%'") != [["0"]]}
 
     def test_a_uuid_and_an_image_on_two_hosts(self):
         self.a.add(7, image="/srv/a.iso")
@@ -107,6 +133,9 @@ class Push(FleetTest):
         self.assertIn("no summary", self.a.push("--findings", "-", input=line, status=1))
         self.a.push("--findings", "-", input='{"summary":{"status":0,"found":0}}\n')
         self.assertEqual(self.sql("SELECT count(*) FROM fleet.finding"), [["0"]])
+
+    def test_findings_are_not_forgotten_by_one_that_stays(self):
+        self.assertIn("--follow", self.a.push("--follow", "--findings", "-", input=FOUND_A_SECRET, status=2))
 
     def test_another_machine_is_refused(self):
         self.a.push()
@@ -268,3 +297,35 @@ class BreakIn(FleetTest):
         self.sql("DO $$ BEGIN CREATE ROLE stranger LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
         self.assertIn("permission denied", self.refused("SELECT * FROM fleet.hosts", "stranger"))
         self.assertIn("permission denied", self.fleet("status", user="stranger", status=1))
+
+
+class Query(FleetTest):
+    def test_it_is_one_statement_and_only_reads(self):
+        self.a.add(7)
+        self.a.push()
+        delete = "DELETE FROM fleet.domain"
+        for text in (f"SET TRANSACTION READ WRITE; {delete}", f"COMMIT; {delete}", f"SELECT 1; {delete}",
+                     f"SELECT 1) x; COMMIT; {delete}; SELECT (SELECT 1", delete):
+            for words in (("query",), ("--json", "query")):
+                self.fleet(*words, text, user="owner", status=1)
+        self.assertEqual(self.sql("SELECT count(*) FROM fleet.domain"), [["1"]])
+        self.assertEqual(json.loads(self.fleet("--json", "query", "SELECT 1 AS one -- one")), [{"one": 1}])
+        self.assertIn("1", self.fleet("query", "SELECT 1 AS one;"))
+
+
+class Order(FleetTest):
+    own_database = True
+
+    def test_a_destruction_does_not_overtake_its_line(self):
+        self.a.add(7)
+        last = self.a.rows("SELECT max(id) FROM history")[0][0]
+        self.a.push()
+        self.a.xlstore("rename", "domid:7", "other")
+        self.a.xlstore("destroy", "domid:7")
+        self.sql(f"ALTER TABLE fleet.history ADD CHECK (line <= {int(last) + 1})")  # ends the push there
+        self.a.push("--lines", "1", status=1)
+        self.assertEqual(self.sql("SELECT state FROM fleet.domain"), [["running"]])
+        self.sql("ALTER TABLE fleet.history DROP CONSTRAINT history_line_check")
+        self.a.push("--lines", "1")
+        self.assertEqual(self.sql("SELECT state FROM fleet.domain"), [["destroyed"]])
+        self.assert_same(self.a)

@@ -92,6 +92,7 @@ class LostHost(FleetTest):
         with open(spare + ".left.json", encoding="utf-8") as file:
             left = json.load(file)
         self.assertEqual(left["intents"], [])
+        self.assertEqual(os.stat(spare + ".left.json").st_mode & 0o777, 0o600)
         self.assertEqual(len([thing for thing in left["things"] if thing["domid"] == 8]), 1)
         done = subprocess.run([fixture.BIN / "xlfsck", "--store", spare, "-n"], check=False, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout)
@@ -126,6 +127,16 @@ class Move(FleetTest):
         self.assertIn("no host c", self.fleet("move-plan", "web7", "c", status=4))
         self.assertIn("no host has a domain", self.fleet("move-plan", "web99", "b", status=4))
         self.assertIn("on no other", self.fleet("move-plan", "web8", "b", status=1))
+
+    def test_each_place_is_named(self):
+        self.run_as("owner", "init", "--host", "c")
+        c = fixture.Host(self, "c", self.directory)
+        for host in (self.a, c):
+            host.add(7)
+            host.push()
+        plan = json.loads(self.fleet("--json", "move-plan", "web7", "b"))
+        self.assertTrue(any("further place" in point and "host c" in point for point in plan["points"]), plan["points"])
+        self.assertIn("on host a", self.fleet("move-plan", "web7", "b").splitlines()[0])
 
 
 class Retain(FleetTest):

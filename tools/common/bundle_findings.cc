@@ -9,16 +9,31 @@
 
 namespace xlstore::tools {
 
+std::vector<std::string> findings_page(const std::map<std::string, std::string>& members)
+{
+    std::vector<std::string> lines;
+    const auto look = nlohmann::json::parse(members.at("findings.json"));
+    const bool tells = look.is_object();
+    const bool failed = tells && look.at("status") != 0;
+    if (failed)
+        lines.push_back("it was not looked at, or not at everything: " +
+                        (look.at("error").is_string() ? plain(look["error"].get<std::string>())
+                                                      : std::string("no error was given")));
+    for (const auto& finding : tells ? look.at("findings") : look)
+        lines.push_back(plain(finding.at("line").get<std::string>()));
+    if (lines.empty()) lines.emplace_back("nothing was found");
+    return lines;
+}
+
 void print_seen_there(const std::map<std::string, std::string>& members)
 {
     try {
         const auto manifest = nlohmann::json::parse(members.at("MANIFEST.json"));
-        const auto findings = nlohmann::json::parse(members.at("findings.json"));
+        const auto lines = findings_page(members);
         std::printf("as it was seen where the bundle was made, %s:\n",
                     moment_text(manifest.at("made_us").get<std::int64_t>()).c_str());
-        for (const auto& finding : findings)
-            std::printf("  %s\n", plain(finding.at("line").get<std::string>()).c_str());
-        if (findings.empty()) std::puts("  nothing was found");
+        for (const auto& line : lines)
+            std::printf("  %s\n", line.c_str());
     } catch (const std::exception& e) {
         std::printf("what was seen there cannot be read: %s\n", plain(e.what()).c_str());
     }

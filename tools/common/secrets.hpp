@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Passwords and keys, taken out of what leaves a host.
+// Passwords and keys, taken out of what leaves a host: a bundle, a push to a fleet.
 #ifndef XLSTORE_TOOLS_COMMON_SECRETS_HPP_
 #define XLSTORE_TOOLS_COMMON_SECRETS_HPP_
 
@@ -8,11 +8,22 @@
 
 namespace xlstore::tools {
 
-/// `text` without secrets; JSON stays JSON, and what holds none stays as it is, to the byte. Taken
-/// out are values of members that a password, passphrase, secret, credential, token or key is
-/// called (`passwd` of VNC and SPICE, ...), what follows such a word and "=" in other text (a
-/// command line), and the password in a URI. Deterministic; once more changes nothing.
-[[nodiscard]] std::string without_secrets(std::string_view text);
+/// What stands in place of a secret. `mark`: "(removed)"; a URI keeps its user. `null`: what can be
+/// imported again: a member becomes null, which libxl takes for "not given", and a URI loses
+/// "user:password@"; other text has the mark.
+enum class InPlace { mark, null };
+
+/// `text` without secrets; JSON stays JSON, each other token spelled as it was, and what holds none
+/// stays as it is, to the byte. Taken out are
+/// - members whose name has a word for a password, passphrase, secret, credential, token or key in
+///   it (`passwd` of VNC and SPICE, ...), but for booleans, null and "";
+/// - `data` of a QEMU `secret` object: beside its qom-type, below `props`, and in the options of a
+///   command line (`secret,id=a,data=...`);
+/// - the same names before "=" in other text, and Ceph's key in "rbd:...:key=";
+/// - the password in each URI, also one with "/" in it, unless it could be a port.
+/// JSON is looked for inside strings and other text, too (`json:{...}`, a plan). Deterministic;
+/// once more changes nothing.
+[[nodiscard]] std::string without_secrets(std::string_view text, InPlace place = InPlace::mark);
 
 }  // namespace xlstore::tools
 

@@ -24,7 +24,7 @@ struct VerbRow {
 constexpr std::array kVerbs = {
     VerbRow{"init", "[--host NAME[=ROLE]]... [--reader ROLE]...",
             "make the fleet's schema or bring it up, and let in hosts and readers", 0, 0, run_init},
-    VerbRow{"push", "[--follow] [--findings FILE]",
+    VerbRow{"push", "[--follow | --findings FILE]",
             "send what this host's store has and the fleet has not", 0, 0, run_push},
     VerbRow{"status", "", "the hosts, when they were seen, and how they are", 0, 0, run_status},
     VerbRow{"query", "SQL", "ask the fleet's views anything", 1, 1, run_query},
@@ -50,9 +50,12 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_option("--reader", out.readers, "a role that may read everything");
     }
     if (name == "push") {
-        verb.add_flag("--follow", out.follow, "stay, and send each change as it is committed");
+        auto* follow =
+            verb.add_flag("--follow", out.follow, "stay, and send each change as it is committed");
+        // It would stay, and never come to send them.
         verb.add_option("--findings", out.findings,
-                        "what 'xlfsck -n --json' printed; -: standard input");
+                        "what 'xlfsck -n --json' printed; -: standard input")
+            ->excludes(follow);
         verb.add_flag("--with-secrets", out.with_secrets,
                       "send passwords of VNC and SPICE and the data of secret objects, too");
         verb.add_flag("--new-machine", out.new_machine,
@@ -107,8 +110,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         "Keeps in one PostgreSQL what the stores of many hosts say, so that all "
         "can be asked at "
         "once.\n"
-        "Exit status: 0 done, 1 refused or not done, 2 usage, 4 no such object,\n"
-        "5 done, but the answer could not be written.",
+        "Exit status: 0 done, 1 refused or not done, 2 usage, 3 in doubt, 4 no such\n"
+        "object, 5 done, but the answer could not be written.",
         "xlstore-fleet");
     add_everything(app, out);
     try {

@@ -32,7 +32,10 @@ void end_before(Batch& batch, std::size_t line)
     snapshot.lines.resize(line);
     // Those that are over may be named by these lines alone; all other states are
     // of later.
-    std::erase_if(snapshot.changed, [](const DomainState& domain) { return !domain.over; });
+    const auto last = snapshot.lines.empty() ? 0 : snapshot.lines.back().number;
+    std::erase_if(snapshot.changed, [&](const DomainState& domain) {
+        return !domain.over || domain.last_line > last;
+    });
     snapshot.gone.clear();
     snapshot.more = true;
 }

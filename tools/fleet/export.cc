@@ -4,9 +4,9 @@
 // without a QEMU, and what was open is told, never settled by guess. What a
 // document cannot hold stands in a file beside the directory.
 #include <cstdio>
-#include <fstream>
 
 #include "store/text/json_text.hpp"
+#include "tools/common/bundle_file.hpp"
 #include "tools/fleet/database.hpp"
 #include "tools/fleet/host_store.hpp"
 #include "tools/fleet/verbs.hpp"
@@ -122,13 +122,14 @@ Result<void> make_store(const std::string& directory, const LostHost& host)
     return {};
 }
 
+// It may hold what --with-secrets sent.
 Result<void> write_left(const std::string& path, const std::string& left)
 {
-    std::ofstream file(path, std::ios::trunc);
-    file << left << '\n';
-    file.close();
-    if (file) return {};
-    return Error(Errc::io, path + " could not be written", "the store beside it is whole");
+    auto written = tools::write_new(path, left + "\n");
+    if (written) return written;
+    auto error = written.error();
+    error.advice = "no store was made; name another directory, or move that file away";
+    return error;
 }
 
 }  // namespace
@@ -148,9 +149,12 @@ Result<Status> run_export(const Arguments& arguments)
         return {};
     });
     if (!done) return done.error();
-    if (auto made = make_store(directory, host); !made) return made.error();
     const auto beside = directory + ".left.json";
     if (auto written = write_left(beside, host.left); !written) return written.error();
+    if (auto made = make_store(directory, host); !made) {
+        static_cast<void>(std::remove(beside.c_str()));
+        return made.error();
+    }
     for (const auto& note : host.notes)
         std::fprintf(stderr, "xlstore-fleet: note: %s\n", tools::plain(note).c_str());
     if (arguments.json)

@@ -7,6 +7,7 @@
 
 #include "store/os/regular_file.hpp"
 #include "store/text/json_text.hpp"
+#include "tools/common/secrets.hpp"
 #include "tools/fleet/database.hpp"
 #include "tools/fleet/portable_text.hpp"
 
@@ -28,7 +29,7 @@ std::string finding_row(const std::string& line, std::int64_t row)
 
 }  // namespace
 
-Result<std::optional<Findings>> read_findings(const std::string& path)
+Result<std::optional<Findings>> read_findings(const std::string& path, bool with_secrets)
 {
     if (path.empty()) return std::optional<Findings>();
     const std::string name = path == "-" ? "standard input" : path;
@@ -55,7 +56,9 @@ Result<std::optional<Findings>> read_findings(const std::string& path)
     if (!whole)
         return Error(Errc::invalid, name + " has no summary: it is not all that xlfsck prints",
                      "nothing was sent; 'xlfsck -n --json' prints it whole");
-    findings.json = portable_json("[" + rows + "]");
+    rows = "[" + rows + "]";
+    findings.json =
+        portable_json(with_secrets ? rows : tools::without_secrets(rows, tools::InPlace::null));
     return std::optional<Findings>(std::move(findings));
 }
 

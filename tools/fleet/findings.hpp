@@ -18,9 +18,9 @@ struct Findings {
     std::int64_t status = 0, found = 0;
 };
 
-/// Of a file, or "-"; nothing for "". Errors: invalid (no summary: it is not
-/// whole), io.
-Result<std::optional<Findings>> read_findings(const std::string& path);
+/// Of a file, or "-"; nothing for "". Secrets are taken out, unless
+/// `with_secrets`. Errors: invalid (no summary: it is not whole), io.
+Result<std::optional<Findings>> read_findings(const std::string& path, bool with_secrets);
 /// They replace what the fleet has of this host. Errors: as push.
 Result<void> send_findings(pqxx::connection& database, const Findings& findings);
 

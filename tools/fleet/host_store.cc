@@ -10,7 +10,7 @@
 #include <set>
 
 #include "store/text/json_text.hpp"
-#include "tools/fleet/secrets.hpp"
+#include "tools/common/secrets.hpp"
 
 namespace xlstore::fleet {
 
@@ -98,7 +98,9 @@ std::string changes_sql()
            "FROM (SELECT * FROM intent WHERE domain = d.id ORDER BY id) i JOIN "
            "thing t ON t.id "
            "= i.thing "
-           "LEFT JOIN session s ON s.id = i.owner) "
+           "LEFT JOIN session s ON s.id = i.owner), "
+           "CASE d.state WHEN 'destroyed' THEN (SELECT max(h.id) FROM history h "
+           "WHERE h.domain = d.id) END "
            "FROM domain d WHERE d.state <> 'destroyed' "
            "OR d.id IN (SELECT domain FROM (SELECT domain FROM history WHERE id "
            "> CAST(?1 AS "
@@ -116,20 +118,6 @@ std::string digest_of(const DomainState& domain)
             hash *= 1099511628211U;
         }
     return std::to_string(hash);
-}
-
-// A row's texts that are JSON in themselves, without their secrets.
-std::string cleaned_texts(std::string_view array, std::initializer_list<const char*> keys)
-{
-    std::string out = "[";
-    for (const auto element : json_elements(array)) {
-        std::string object(element);
-        for (const char* key : keys)
-            if (const auto text = json_get_string(object, key))
-                object = json_with_member(object, key, json_quote(without_secrets(*text)));
-        out += (out.size() > 1 ? "," : "") + object;
-    }
-    return out + "]";
 }
 
 // A disk's image stands beside it: what the view of images is made of.
@@ -175,13 +163,19 @@ public:
     }
 
 private:
+    // A row, or an array of them: each text in it, and the JSON that such a text is.
+    [[nodiscard]] std::string cleaned(const char* json) const
+    {
+        return with_secrets_ ? json : tools::without_secrets(json, tools::InPlace::null);
+    }
     void take_line(const char* const* values)
     {
         if (taken.lines.size() == limits_.lines || bytes_ > limits_.bytes) {
             taken.more = true;
             return;
         }
-        taken.lines.push_back({number(values[1]), number(values[2]) != 0, values[4], values[3]});
+        taken.lines.push_back(
+            {number(values[1]), number(values[2]) != 0, cleaned(values[4]), values[3]});
         bytes_ += taken.lines.back().json.size();
         lines_left_ = taken.lines.back().number < taken.state.last_line;
     }
@@ -190,24 +184,21 @@ private:
         const auto incarnation = number(values[1]);
         const bool over = std::string_view(values[2]) == "destroyed";
         unseen_.erase(incarnation);
-        if (lines_left_ && !over) {
+        // A state does not overtake the history that explains it. One that is over is met again
+        // with the last line that names it.
+        const auto last_line = number(values[7]);
+        if (lines_left_ && (!over || last_line > taken.lines.back().number)) {
             taken.more = true;
             return;
         }
         DomainState domain;
         domain.incarnation = incarnation;
         domain.over = over;
-        domain.row = values[3];
-        const std::string things = values[5] ? values[5] : "[]";
-        if (with_secrets_) {
-            domain.document = values[4] ? values[4] : "";
-            domain.things = with_images(things);
-            domain.intents = values[6];
-        } else {
-            domain.document = values[4] ? without_secrets(values[4]) : "";
-            domain.things = with_images(cleaned_texts(things, {"json"}));
-            domain.intents = cleaned_texts(values[6], {"image_before", "image_after", "plan"});
-        }
+        domain.last_line = last_line;
+        domain.row = cleaned(values[3]);
+        domain.document = cleaned(values[4] ? values[4] : "");
+        domain.things = with_images(cleaned(values[5] ? values[5] : "[]"));
+        domain.intents = cleaned(values[6]);
         domain.digest = digest_of(domain);
         const auto known = living_.find(incarnation);
         if (known != living_.end() && known->second == domain.digest) return;

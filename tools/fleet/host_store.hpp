@@ -66,7 +66,8 @@ struct Line {
 };
 struct DomainState {
     std::int64_t incarnation = 0;
-    bool over = false;  ///< destroyed
+    bool over = false;           ///< destroyed
+    std::int64_t last_line = 0;  ///< of one that is over: the last that names it
     std::string digest;
     std::string row, document;    ///< JSON; the document may be "": it is over
     std::string things, intents;  ///< JSON arrays

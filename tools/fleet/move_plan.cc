@@ -72,6 +72,7 @@ constexpr const char* kPoints =
 struct Plan {
     pqxx::result places;
     int from = -1, there = -1;  ///< rows of `places`
+    std::vector<int> further;   ///< where it is besides these two
     std::string uuid;
     std::vector<std::string> points;
 };
@@ -93,7 +94,11 @@ Result<void> find_places(Plan& plan, const std::string& word, const std::string&
                          word + " names several domains: " + place_text(plan.places[0]) + "; " +
                              place_text(place),
                          "name it by its uuid");
-        (place[0].as<std::string>() == target ? plan.there : plan.from) = i;
+        auto& row = place[0].as<std::string>() == target ? plan.there : plan.from;
+        if (row < 0)
+            row = i;
+        else
+            plan.further.push_back(i);
     }
     if (plan.from >= 0) return {};
     if (plan.there >= 0)
@@ -113,6 +118,9 @@ Result<Plan> make_plan(pqxx::work& work, const std::string& word, const std::str
     plan.places = work.exec_params(kPlaces, word);
     if (auto found = find_places(plan, word, target); !found) return found.error();
     const auto from = plan.places[static_cast<pqxx::result::size_type>(plan.from)];
+    for (const int row : plan.further)
+        plan.points.push_back("it is in a further place, which this plan does not move: " +
+                              place_text(plan.places[static_cast<pqxx::result::size_type>(row)]));
     if (!from[5].as<bool>())
         plan.points.push_back(
             "its document is open: close it for the time of the "

@@ -125,7 +125,7 @@ Result<Status> run_push(const Arguments& arguments)
         if (auto ended = follow(arguments.database, options); !ended) return ended.error();
         return Status::done;
     }
-    auto findings = read_findings(arguments.findings);
+    auto findings = read_findings(arguments.findings, arguments.with_secrets);
     if (!findings) return findings.error();
     auto store = open_read_only(arguments.store);
     if (!store) return store.error();

@@ -12,11 +12,11 @@ namespace xlstore::fleet {
 
 namespace {
 
-// As a JSON array, which PostgreSQL makes; the statement stands alone, or it is
-// not a query.
+// As a JSON array, which PostgreSQL makes. A comment at the end does not take the
+// bracket along.
 std::string as_json(const std::string& sql)
 {
-    return "SELECT coalesce(json_agg(row_to_json(answer)), '[]')::text FROM (" + sql + ") answer";
+    return "SELECT coalesce(json_agg(row_to_json(answer)), '[]')::text FROM (" + sql + "\n) answer";
 }
 
 std::string without_end(std::string sql)
@@ -35,11 +35,13 @@ Result<Status> print_query(const Arguments& arguments, const std::string& sql)
     if (!database) return database.error();
     auto done = in_transaction(**database, "query", [&](pqxx::work& work) -> Result<void> {
         work.exec0("SET TRANSACTION READ ONLY");
+        // Sent with parameters, even with none, PostgreSQL takes one statement and
+        // no more: a second could end the transaction, or let it write.
         if (arguments.json) {
-            std::puts(work.exec1(as_json(without_end(sql)))[0].c_str());
+            std::puts(work.exec_params1(as_json(without_end(sql)))[0].c_str());
             return {};
         }
-        const auto rows = work.exec(sql);
+        const auto rows = work.exec_params(sql);
         std::vector<std::string> head;
         for (pqxx::row::size_type i = 0; i < rows.columns(); ++i)
             head.emplace_back(rows.column_name(i));

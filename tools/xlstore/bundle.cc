@@ -13,6 +13,7 @@
 #include "store/base/clock.hpp"
 #include "store/os/regular_file.hpp"
 #include "tools/common/bundle_file.hpp"
+#include "tools/common/bundle_findings.hpp"
 #include "tools/common/byte_count.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/common/moment.hpp"
@@ -116,8 +117,9 @@ void keep_finding(const xlstore_finding* f, void* list)
                                          {"line", plain(finding_line(*f))}});
 }
 
-// What recovery sees of all domains, their QEMUs and xenstore, when it only looks.
-Json findings_of(const Arguments& arguments, xlstore_store* store)
+// What recovery sees of all domains, their QEMUs and xenstore, when it only looks. One that did not
+// run, or not to its end, has found nothing or not all: its error says so.
+Json look_of(const Arguments& arguments, xlstore_store* store)
 {
     Json findings = Json::array();
     xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
@@ -126,9 +128,10 @@ Json findings_of(const Arguments& arguments, xlstore_store* store)
     options.found = keep_finding;
     options.userdata = &findings;
     xlstore_result* made = nullptr;
-    xlstore_recover(store, &options, &made);
+    const int32_t status = xlstore_recover(store, &options, &made);
     const ResultHandle result(made);
-    return findings;
+    const Json error = status == XLSTORE_OK ? Json() : Json(plain(last_error().message));
+    return {{"status", status}, {"error", error}, {"findings", findings}};
 }
 
 std::string host_text()
@@ -166,7 +169,8 @@ Result<std::vector<TarMember>> members_of_bundle(const Arguments& arguments)
     std::vector<TarMember> members;
     members.emplace_back("store.db", *std::move(database));
     members.emplace_back("status.json", text_of_json(Json::parse(*facts)));
-    members.emplace_back("findings.json", text_of_json(findings_of(arguments, store->get())));
+    const auto look = look_of(arguments, store->get());
+    members.emplace_back("findings.json", text_of_json(look));
     members.emplace_back("versions.json", version_text("xlstore", true));
     members.emplace_back("host.json", host_text());
     Json list = Json::array();
@@ -174,11 +178,12 @@ Result<std::vector<TarMember>> members_of_bundle(const Arguments& arguments)
         list.push_back({{"name", members[i].first},
                         {"bytes", members[i].second.size()},
                         {"what", kMembers[i].second}});
-    const Json manifest = {{"format", 1},
+    const Json manifest = {{"format", 2},
                            {"made_us", now_us()},
                            {"store", plain(arguments.store)},
+                           {"look", {{"status", look["status"]}, {"error", look["error"]}}},
                            {"members", list}};
-    members.emplace(members.begin(), "MANIFEST.json", manifest.dump(1));
+    members.emplace(members.begin(), "MANIFEST.json", text_of_json(manifest));
     return members;
 }
 
@@ -199,11 +204,11 @@ Result<Status> show_bundle(const Arguments& arguments, const std::string& path)
     // It comes from elsewhere, and may have been made by hand.
     try {
         const auto manifest = Json::parse((*members)["MANIFEST.json"]);
-        const auto findings = Json::parse((*members)["findings.json"]);
+        const auto look = Json::parse((*members)["findings.json"]);
         if (arguments.json) {
             std::puts(Json({{"manifest", manifest},
                             {"status", Json::parse((*members)["status.json"])},
-                            {"findings", findings}})
+                            {"findings", look.is_object() ? look.at("findings") : look}})
                           .dump()
                           .c_str());
             return Status::done;
@@ -216,10 +221,10 @@ Result<Status> show_bundle(const Arguments& arguments, const std::string& path)
         for (const auto& line : status_page((*members)["status.json"], screen()))
             std::puts(line.c_str());
         std::puts("\nfindings");
-        for (const auto& finding : findings)
-            std::printf("  %s\n", plain(finding["line"].get<std::string>()).c_str());
+        for (const auto& line : findings_page(*members))
+            std::printf("  %s\n", line.c_str());
         return Status::done;
-    } catch (const nlohmann::json::exception& e) {
+    } catch (const std::exception& e) {
         return Error(Errc::invalid, plain(path) + " is no bundle: " + plain(e.what()));
     }
 }

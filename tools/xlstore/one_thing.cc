@@ -153,10 +153,15 @@ Result<Status> run_forget(const Arguments& arguments)
     if (!stale) return stale.error();
     const auto name = split(wish.thing);
     if (!*stale || !name) return not_done(wish);
-    return run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
+    auto gone = run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_detach(store, arguments.words[0].c_str(), name->first.c_str(),
                               name->second.c_str(), &call, out);
     });
+    if (gone || !wish.done) return gone;
+    // The detach speaks of itself alone: recovery has committed before it began.
+    auto error = gone.error();
+    error.message = json_shown(wish.thing) + ": its entry is stale now; " + error.message;
+    return error;
 }
 
 }  // namespace xlstore::tools

@@ -13,10 +13,9 @@ TEST(SecretsTest, AreTakenOutOfDocuments)
         R"({"b_info":{"u":{"vnc":{"passwd":"hunter2","listen":"::"},"spice":{"passwd":"x"}}},)"
         R"("disks":[{"pdev_path":"https://me:hunter2@host/a.iso"}]})");
     EXPECT_EQ(safe.find("hunter2"), std::string::npos) << safe;
-    EXPECT_EQ(safe,
-              R"j({"b_info":{"u":{"vnc":{"passwd":"(removed)","listen":"::"},)j"
-              R"j("spice":{"passwd":"(removed)"}}},)j"
-              R"j("disks":[{"pdev_path":"https://me:(removed)@host/a.iso"}]})j");
+    EXPECT_EQ(safe, R"j({"b_info":{"u":{"vnc":{"passwd":"(removed)","listen":"::"},)j"
+                    R"j("spice":{"passwd":"(removed)"}}},)j"
+                    R"j("disks":[{"pdev_path":"https://me:(removed)@host/a.iso"}]})j");
 }
 
 TEST(SecretsTest, AreTakenOutOfCommandLinesAndPlans)
@@ -31,10 +30,72 @@ TEST(SecretsTest, AreTakenOutOfCommandLinesAndPlans)
     EXPECT_NE(plan.find("set_password"), std::string::npos) << "what was done is told";
 }
 
+TEST(SecretsTest, TheDataOfASecretObjectIsOne)
+{
+    for (const char* text :
+         {R"({"qom-type":"secret","id":"a","data":"sesame"})",
+          R"({"qom-type":"secret","id":"a","props":{"data":"sesame"}})",
+          R"({"qom_type":"secret_keyring","data":"sesame"})",
+          R"({"extra":["-object","secret,id=a,data=sesame"]})",
+          R"(-object secret,id=a,data=sesame -x)", R"(-object qom-type=secret,data=sesame)",
+          R"(-object '{"qom-type":"secret","data":"sesame"}' -x)",
+          R"({"evidence":"sent {\"qom-type\":\"secret\",\"data\":\"sesame"})"}) {
+        for (const auto place : {InPlace::mark, InPlace::null}) {
+            const auto safe = without_secrets(text, place);
+            EXPECT_EQ(safe.find("sesame"), std::string::npos) << safe;
+            EXPECT_EQ(without_secrets(safe, place), safe);
+        }
+    }
+    EXPECT_EQ(without_secrets(R"({"qom-type":"iothread","data":"a"})"),
+              R"({"qom-type":"iothread","data":"a"})");
+}
+
+TEST(SecretsTest, EachUriLosesItsPassword)
+{
+    EXPECT_EQ(without_secrets("nbd://me:se/same@host/disk"), "nbd://me:(removed)@host/disk");
+    EXPECT_EQ(without_secrets("from nbd://me:a@b/x to nbd://me:c@d/y"),
+              "from nbd://me:(removed)@b/x to nbd://me:(removed)@d/y");
+    EXPECT_EQ(without_secrets("from nbd://me:a@b/x to nbd://me:c@d/y", InPlace::null),
+              "from nbd://b/x to nbd://d/y");
+    for (const char* text :
+         {"https://host:80/a@b", "https://[::1]:80/a@b", "https://host/a:b@c", "me@host"}) {
+        EXPECT_EQ(without_secrets(text), text);
+        EXPECT_EQ(without_secrets(text, InPlace::null), text);
+    }
+}
+
+TEST(SecretsTest, JsonIsLookedForInsideOtherText)
+{
+    EXPECT_EQ(without_secrets(R"({"file":"json:{\"driver\":\"ssh\",\"password\":\"a\"}"})"),
+              R"j({"file":"json:{\"driver\":\"ssh\",\"password\":\"(removed)\"}"})j");
+    EXPECT_EQ(without_secrets(R"j(has "json:{"passwd":"a","n":1.0e2}", says {QEMU})j"),
+              R"j(has "json:{"passwd":"(removed)","n":1.0e2}", says {QEMU})j");
+    const auto cut = without_secrets(R"(json:{"driver":"ssh","password": "hunt)");
+    EXPECT_EQ(cut.find("hunt"), std::string::npos) << "evidence may be cut off";
+}
+
+TEST(SecretsTest, ValuesEndWhereQemuEndsThem)
+{
+    EXPECT_EQ(without_secrets("port=1,password=a,,b:c;d,addr=::1"),
+              "port=1,password=(removed),addr=::1");
+    EXPECT_EQ(without_secrets("vncpasswd = 'a b'\n"), "vncpasswd = (removed)\n");
+    EXPECT_EQ(without_secrets("http://host/a?token=abc&x=1"), "http://host/a?token=(removed)&x=1");
+}
+
+TEST(SecretsTest, WhatIsImportedAgainHasNullForThem)
+{
+    EXPECT_EQ(without_secrets(R"({"vnc":{"passwd":"a","n":1.50},"token":7,"Private-Key":["a"]})",
+                              InPlace::null),
+              R"({"vnc":{"passwd":null,"n":1.50},"token":null,"Private-Key":null})");
+    EXPECT_EQ(without_secrets("rbd:pool/a:key=AQ==:mon=a", InPlace::null),
+              "rbd:pool/a:key=(removed):mon=a");
+}
+
 TEST(SecretsTest, WhatHasNoneStaysAsItIs)
 {
-    for (const char* text : {"", "plain", "{ \"a\" : 1.0e2 }", "[1,2, 3]", "a=b", "key=value",
-                             "{\"passwd\":\"\"}", "{\"passwd\":null}", "{broken", "http://host:80/a"})
+    for (const char* text :
+         {"", "plain", "{ \"a\" : 1.0e2 }", "[1,2, 3]", "a=b", "key=value", "{\"passwd\":\"\"}",
+          "{\"passwd\":null}", "{broken", "http://host:80/a"})
         EXPECT_EQ(without_secrets(text), text);
 }
 
