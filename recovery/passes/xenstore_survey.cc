@@ -259,8 +259,8 @@ private:
         const std::string params = path.empty() ? "" : prefix + ":" + path;
         auto& finding = add(Code::copy_differs, entry.name.text(),
                             "the drive holds " + (path.empty() ? "nothing" : json_shown(path)) +
-                                ", xenstore has " + json_shown(libxl_params.substr(0, 200)) + " and " +
-                                json_shown(backend.substr(0, 200)));
+                                ", xenstore has " + json_shown(libxl_params.substr(0, 200)) +
+                                " and " + json_shown(backend.substr(0, 200)));
         finding.nodes = {{device.backend + "/params", params},
                          {device.libxl_node + "/params", params}};
     }

@@ -34,6 +34,7 @@ DRIVE = '{"pdev_path":"/a.iso","vdev":"xvdd","format":"raw","is_cdrom":1,"backen
 PARAMS = "/local/domain/0/backend/qdisk/7/51760/params"
 OWN = "/libxl/7/device/vif/0"
 FRONT = "/local/domain/7/device/vif/0"
+GUEST_SECONDS = 20
 BACK = "/local/domain/0/backend/vif/7/0"
 KILLED = 99  # killer's own status
 
@@ -313,9 +314,16 @@ def host_device(world, options, device_class, json, key, look):
                 # It may be done already, or have come to nothing.
                 must(words, (0, 1, 4))
                 must(toolstack(world, "recover"), (0, 3))
-            there, state = look(), state_of(world, device_class, key)
-            if set(there.values()) != {state == "present"}:
-                world.violation(where, f"entry and devices do not agree: {state}, {there}")
+            # A guest that has not let go yet leaves it in doubt (3).
+            end = time.monotonic() + GUEST_SECONDS
+            while True:
+                there, state = look(), state_of(world, device_class, key)
+                if set(there.values()) == {state == "present"}:
+                    return
+                if state != "removing" or time.monotonic() > end:
+                    break
+                must(toolstack(world, "recover"), (0, 3))
+            world.violation(where, f"entry and devices do not agree: {state}, {there}")
         return after
 
     for name, prepare, words in (("attach", without, attach), ("detach", attached, detach)):

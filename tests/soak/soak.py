@@ -28,6 +28,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
 LEAKS = {"result": "heap_kib", "descriptor": "descriptors", "history": "history_lines"}
 
+WARM_ROUNDS = 150  # by then SQLite's caches are full, which a short run would take for a leak
+
 # What each figure may grow by from the median of the second third to that of the last: a factor, and a constant for
 # what comes and goes between two samples.
 ALLOWED = {
@@ -76,7 +78,7 @@ def usable(options):
 
 class Soak:
     def __init__(self, options, leak=""):
-        self.options = options
+        self.options, self.leak = options, leak
         self.directory = tempfile.mkdtemp(prefix="xk-", dir="/tmp")
         self.store = f"{self.directory}/s"
         self.began = time.monotonic()
@@ -110,7 +112,8 @@ class Soak:
         need(ended.returncode == 0, f"xlstore {' '.join(words)}: status {ended.returncode}: {ended.stderr}")
         return ended.stdout
 
-    def sample(self):
+    def ask(self):
+        """The worker's own words: rounds, heap, changes told."""
         try:
             self.worker.stdin.write("\n")
             self.worker.stdin.flush()
@@ -118,6 +121,10 @@ class Soak:
             pass
         line = self.worker.stdout.readline().split()
         need(len(line) == 3, "the worker has ended")
+        return line
+
+    def sample(self):
+        line = self.ask()
         pid = self.worker.pid
         with open(f"/proc/{pid}/status", encoding="ascii") as file:
             status = dict(one.split(":", 1) for one in file)
@@ -136,6 +143,8 @@ class Soak:
 
     def run(self, seconds, interval):
         os.makedirs(self.options.out, exist_ok=True)
+        while not self.leak and int(self.ask()[0]) < WARM_ROUNDS:
+            time.sleep(0.1)
         until = time.monotonic() + seconds
         with open(f"{self.options.out}/figures.csv", "w", encoding="ascii", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
