@@ -225,9 +225,16 @@ private:
                 Error(Errc::timeout, "there was no time left for its hotplug script");
             if (Clock::now() < until_)
                 ran = co_await run_script(store_, client, *device.script, ScriptAction::remove,
-                                          until_);
+                                          half_of_what_is_left());
             if (!ran) said_ += "; " + device.name + ": " + ran.error().message;
         }
+    }
+
+    // A script that hangs is killed in time for the nodes to go.
+    [[nodiscard]] Deadline half_of_what_is_left() const
+    {
+        const auto now = Clock::now();
+        return now + (until_ - now) / 2;
     }
 
     // Second hold: the nodes go.

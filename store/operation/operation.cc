@@ -428,7 +428,15 @@ Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline 
     if (is_in_xenstore(store.db(), domain, request))
         co_return co_await perform_in_xenstore(store, std::move(domain), std::move(request), until);
     auto wanted = draft_of(store.host().sysfs, request);
-    if (!wanted) co_return std::move(wanted).error();
+    if (!wanted) {
+        // Where the thing is follows from its entry: without one the draft is of the wrong place.
+        const ThingName name{request.device_class, request.key};
+        if (request.kind == Request::Kind::detach && find_device_class(name.device_class) &&
+            !read_thing(store.db(), domain.id, name))
+            co_return Error(Errc::not_found, domain.subject() + " has no " + name.text(),
+                            "'xlstore things DOM' shows what it has");
+        co_return std::move(wanted).error();
+    }
     const DomainId id = domain.id;
     std::string operation = std::string(kind_name(request.kind)) + " " + wanted->thing.text();
     auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation), until);

@@ -261,6 +261,14 @@ class Timeline(Stage):
         cls.page = cls.place / "page.html"
         cls.said = cls.xl("timeline", "7", "--html", cls.page)
 
+    def test_a_page_takes_the_place_of_a_file_alone(self):
+        fifo, link = self.place / "fifo", self.place / "link"
+        os.mkfifo(fifo)
+        link.symlink_to(self.page)
+        for path in (fifo, link, self.place):
+            self.assertIn("no regular file", self.run_xl("timeline", "7", "--html", path).stderr)
+        self.assertTrue(fifo.is_fifo() and link.is_symlink())
+
     def test_text_tells_of_crash_and_recovery(self):
         said = self.xl("timeline", "7")
         self.assertIn("add qemu/one (intent 1): done", said)
@@ -334,6 +342,25 @@ class OneThing(Stage):
         self.xl("adopt", "7", "left")
         self.xl("diff", "7")
         self.xl("adopt", "7", "left", status=4)
+
+    def test_a_domain_that_was_not_looked_into_lacks_nothing(self):
+        self.qmp(("chardev-add", {"id": "unseen", "backend": {"type": "null", "data": {}}}))
+        environment = dict(os.environ, XLSTORE_STOP_AT="qmp.before_send:1")
+        with subprocess.Popen([BIN / "xlstore", "--store", self.store, "attach", "7", "qemu", tablet("held")],
+                              env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as holder:
+            end = time.monotonic() + SECONDS
+            while pathlib.Path(f"/proc/{holder.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "T":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            for words in (("adopt", "7", "unseen"), ("forget", "7", "disks/hdc")):
+                said = self.run_xl(*words)
+                self.assertEqual(said.returncode, 1, said.stdout + said.stderr)
+                self.assertIn("a living process is at work on it", said.stderr)
+            holder.send_signal(signal.SIGCONT)
+            holder.wait(SECONDS)
+        self.xl("adopt", "7", "unseen")
+        self.xl("detach", "7", "qemu", "unseen")
+        self.xl("detach", "7", "qemu", "held")
 
     def test_an_entry_goes_only_when_its_thing_is_gone(self):
         self.xl("attach", "7", "qemu", tablet("fg"))

@@ -215,6 +215,13 @@ TEST_F(OperationTest, UsageErrorsEndWithTwo)
 }
 
 // R16: a present thing is never overwritten, by key or by what is in QEMU.
+// Whether a disk may be detached follows from where its entry says that it is.
+TEST_F(OperationTest, DiskWithoutAnEntryIsNotFound)
+{
+    refused({"detach", "7", "disks", "xvdq"}, 4, "not_found", "has no disks/xvdq");
+    refused({"detach", "7", "disks", "hdc"}, 1, "invalid", "cannot be detached");
+}
+
 TEST_F(OperationTest, AddsOfWhatIsThereAreRefused)
 {
     ASSERT_TRUE(ended(xl({"attach", "7", "qemu", tablet("tab")}), 0));

@@ -14,8 +14,9 @@ namespace xlstore::tools {
 namespace {
 
 constexpr std::string_view kMark = "(removed)";
-constexpr std::array<std::string_view, 7> kWords = {"passw", "passphrase",  "secret", "credential",
-                                                    "token", "private_key", "pwd"};
+constexpr std::array<std::string_view, 10> kWords = {
+    "passw", "passphrase",  "secret", "credential", "token",
+    "pwd",   "private_key", "apikey", "api_key",    "cookie"};
 // An "{" that begins no JSON costs a look at all that follows it: only so many are tried.
 constexpr int kFalseStartsMax = 64;
 
@@ -85,7 +86,7 @@ void hide_in_uris(std::string& text, InPlace place)
         const auto begin = at + 3;
         const auto sign = end_of_login(text, begin);
         if (sign == std::string::npos) continue;
-        const auto colon = text.find(':', begin);
+        const auto colon = text.find_first_of(":%", begin);  // libiscsi: user%password
         if (place == InPlace::null)
             text.erase(begin, sign + 1 - begin);
         else if (colon < sign && sign > colon + 1)

@@ -29,6 +29,7 @@ struct Wish {
     std::vector<std::string> others;  // what was found of it, and is no matter of this verb
     std::string line;                 // what was done
     bool done = false;
+    std::string busy = {};  // a living process is at work on the domain: it was not looked into
 };
 
 // Is the finding about that thing: "...: CLASS/KEY", "...: device "ID"", or the entry that it would
@@ -61,8 +62,9 @@ void found(const xlstore_finding* finding, void* userdata)
     if (is_meant(wish, *finding)) {
         wish.done = wish.done || finding->action == XLSTORE_ACTION_FIXED;
         wish.line = plain(finding_line(*finding));
-    } else if (is_about(*finding, wish.thing) ||
-               (finding->if_left & XLSTORE_FSCK_BLIND) != 0) {
+    } else if (std::string_view(finding->problem).ends_with("_owned")) {
+        wish.busy = plain(finding_line(*finding));
+    } else if (is_about(*finding, wish.thing) || (finding->if_left & XLSTORE_FSCK_BLIND) != 0) {
         wish.others.push_back(plain(finding_line(*finding)));
     }
 }
@@ -100,6 +102,8 @@ Error not_done(const Wish& wish)
     if (!wish.line.empty()) return Error(Errc::refused, wish.line, "nothing else was changed");
     if (!wish.others.empty())
         return Error(Errc::refused, message + wish.others.front(), "nothing was changed");
+    if (!wish.busy.empty())
+        return Error(Errc::busy, wish.busy, "nothing was changed; try again once it is through");
     message += wish.adopt ? "nothing of that name is in QEMU or xenstore without an entry"
                           : "no entry of that name lacks its thing";
     return Error(Errc::not_found, message,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // timeline: a domain's or an intent's history as a picture, and as text for a terminal.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -89,6 +90,10 @@ std::vector<std::string> text_lines(const Timeline& timeline, const Screen& wher
 // A new file, or an older page in its place; whole, or not at all.
 Result<void> write_page(const std::string& path, const std::string& page)
 {
+    struct stat there {};
+    if (lstat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
+        return Error(Errc::invalid, plain(path) + " is there, and no regular file",
+                     "nothing was written; name another file");
     const std::string fresh = path + ".new";
     const Fd file(
         ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));

@@ -22,6 +22,8 @@ TEST(SecretsTest, AreTakenOutOfCommandLinesAndPlans)
 {
     EXPECT_EQ(without_secrets("-spice port=1,password=hunter2,addr=::1 -x"),
               "-spice port=1,password=(removed),addr=::1 -x");
+    EXPECT_EQ(without_secrets("iscsi://me%sesame@host/disk"), "iscsi://me%(removed)@host/disk");
+    EXPECT_EQ(without_secrets("https://host/a?apikey=sesame"), "https://host/a?apikey=(removed)");
     EXPECT_EQ(without_secrets("rbd:pool/image:id=admin:key=AQAB:mon=a"),
               "rbd:pool/image:id=admin:key=(removed):mon=a");
     const auto plan = without_secrets(
