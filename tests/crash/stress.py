@@ -495,12 +495,6 @@ class Stress:
         first.must(first.note(commands.run(first.argv("xlfsck", [flag]))), (0, 1), f"xlfsck {flag} with no other at work")
         first.must(first.note(commands.run(first.argv("xlfsck", ["-n"]))), (0,), f"xlfsck -n after xlfsck {flag}")
         found = self.breaches(settled=True)
-        end = time.monotonic() + 20
-        while found and self.host and time.monotonic() < end:
-            # A script of a killed client is left alone until it has ended.
-            time.sleep(0.5)
-            first.must(first.note(commands.run(first.argv("xlfsck", [flag]))), (0, 1), f"xlfsck {flag} once more")
-            found = self.breaches(settled=True)
         if found:
             self.keep_copy()
             raise Violation("after recovery:\n" + "\n".join(found))
