@@ -291,6 +291,7 @@ def host_device(world, options, device_class, json, key, look):
         ended = world.run(*words)
         if ended.returncode not in statuses:
             world.violation(f"{device_class}: {words[4:]}", "an undisturbed command fails", ended)
+        return ended.returncode
 
     def without():
         if state_of(world, device_class, key) is not None:
@@ -308,21 +309,18 @@ def host_device(world, options, device_class, json, key, look):
             there = look()
             if any(there.values()) and state_of(world, device_class, key) is None:
                 world.violation(where, f"R1: no entry, and {there}")
-            if kills["n"] % 2:
-                must(toolstack(world, "recover"), (0, 3))
-            else:
-                # It may be done already, or have come to nothing.
-                must(words, (0, 1, 4))
-                must(toolstack(world, "recover"), (0, 3))
-            # A guest that has not let go yet leaves it in doubt (3).
+            if kills["n"] % 2 == 0:
+                must(words, (0, 1, 4))  # it may be done already, or have come to nothing
+            recovered = must(toolstack(world, "recover"), (0, 3))
+            # Only where recovery itself says that the guest has not let go yet (3) it is run again.
             end = time.monotonic() + GUEST_SECONDS
             while True:
                 there, state = look(), state_of(world, device_class, key)
                 if set(there.values()) == {state == "present"}:
                     return
-                if state != "removing" or time.monotonic() > end:
+                if recovered != 3 or time.monotonic() > end:
                     break
-                must(toolstack(world, "recover"), (0, 3))
+                recovered = must(toolstack(world, "recover"), (0, 3))
             world.violation(where, f"entry and devices do not agree: {state}, {there}")
         return after
 
