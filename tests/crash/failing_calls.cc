@@ -566,12 +566,14 @@ private:
 
 int usage()
 {
-    std::fputs("usage: failing_calls [--share 1/N] [--operation NAME]\n", stderr);
+    std::fputs("usage: failing_calls [--share 1/N [--every]] [--operation NAME]\n", stderr);
     return 2;
 }
 
-int failing_calls(const Words& words)
+int failing_calls(Words words)
 {
+    // A share of the kinds of calls, and of these each call: together such shares are the whole.
+    const bool every = std::erase(words, "--every") > 0;
     if (words.size() % 2 != 0) return usage();
     Share share;
     std::string only;
@@ -579,7 +581,7 @@ int failing_calls(const Words& words)
         if (words[i] == "--share" && words[i + 1].starts_with("1/")) {
             share.of = std::stoul(words[i + 1].substr(2));
             share.start = turn();
-            share.every_call = false;
+            share.every_call = every;
             std::printf("share 1/%zu, start %zu\n", share.of, share.start);
         } else if (words[i] == "--operation") {
             only = words[i + 1];

@@ -344,6 +344,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--levels")
+    parser.add_argument("--share", default="1/1", metavar="K/N", help="each Nth level from the Kth on")
     parser.add_argument("--salvage", action="store_true")
     parser.add_argument("--restore", action="store_true")
     parser.add_argument("--repair", action="store_true")
@@ -354,6 +355,8 @@ def main():
     if not given.mounted:
         on_a_disk_of_our_own(sys.argv[1:])
     levels = [int(word) for word in given.levels.split(",")] if given.levels else all_levels()
+    first, step = (int(number) for number in given.share.split("/"))
+    levels = levels[first - 1::step]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="xlfull-") as place:
         disk, outside = pathlib.Path(place) / "disk", pathlib.Path(place) / "outside"

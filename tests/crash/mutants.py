@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Would the tests notice? Disables each guard of the protocol in turn; a test has to fail, for the right reason.
 
-    mutants.py --build BUILD [--only GUARD] [--control]
+    mutants.py --build BUILD [--only GUARD | --share K/N | --take N] [--control]
 
 A build with mutations (store/testing/mutation.hpp) disables the guard that XLSTORE_DISABLE_GUARD names. Each row runs one
 test or proof, which has to fail and to say what went wrong because the guard is gone: the violation that the
@@ -145,10 +145,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", required=True, type=lambda path: pathlib.Path(path).resolve())
     parser.add_argument("--only", choices=[guard.name for guard in GUARDS])
+    parser.add_argument("--share", default="1/1", metavar="K/N", help="each Nth guard from the Kth on")
+    parser.add_argument("--take", type=int, default=len(GUARDS), help="so many guards, which the turn chooses")
     parser.add_argument("--control", action="store_true", help="each proof with the guard in place, too")
     options = parser.parse_args()
     missed = 0
-    guards = [guard for guard in GUARDS if options.only in (None, guard.name)]
+    first, step = (int(number) for number in options.share.split("/"))
+    turn = int(os.environ.get("XLSTORE_TURN", "0")) if options.take < len(GUARDS) else 0
+    in_turn = (GUARDS * 2)[turn % len(GUARDS):][:options.take]
+    guards = [guard for guard in in_turn[first - 1::step] if options.only in (None, guard.name)]
     for guard in guards:
         found, by = caught(guard, options.build, options.control)
         missed += not found

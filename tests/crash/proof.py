@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The proof, whole, in shares of some minutes: what tests/run.sh tries a share of.
+
+    proof.sh BUILD [--hours H | --minutes M] [--only PART,...] [--left]
+
+It goes on where the run before ended, even if that was killed: each share that has ended is a line of
+BUILD/proof/place, with the commit that it is of. A share that failed is not tried again on the same commit, unless
+with --again; what was proved on another commit alone is done once more, after what never was. Shares that wait for a
+QEMU run side by side. --left tells what is left, and runs nothing. Each share's output is in BUILD/proof.
+
+Exit status: 0 all of it is proved on this commit, 1 a share failed, 2 wrong use, 3 some is left, and nothing failed.
+"""
+
+import argparse
+import ctypes
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import proof_parts
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+CANNOT = 77             # a test's status: this system does not have what it needs
+ALL_WELL, SOME_FAILED, WRONG_USE, SOME_LEFT = 0, 1, 2, 3
+LIMIT = 12              # a share that takes so many times its minutes does not end
+SECONDS_TO_END = 60     # of a share that is told to end, before it is killed
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
+class Place:
+    """What was done, a line for each share that has ended; one process at a time writes it."""
+
+    def __init__(self, path, commit):
+        self.commit = commit
+        self.file = open(path, "a+b", buffering=0)
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"{path}: another proof.sh is at work on it; wait for its end, or give --place another file")
+        self.shares = {}    # (part, share, of) to its last line on this commit
+        self.older = {}     # the same of other commits
+        self.seconds = {}   # part to how long its shares took
+        self.file.seek(0)
+        text = self.file.read()
+        if text and not text.endswith(b"\n"):   # the machine went down within a line
+            self.file.write(b"\n")
+        for line in text.splitlines():
+            try:
+                self.take(json.loads(line))
+            except (ValueError, KeyError):
+                print(f"{path}: left out: {line[:80]!r}")
+
+    def take(self, entry):
+        key = entry["part"], entry["share"], entry["of"]
+        (self.shares if entry["commit"] == self.commit else self.older)[key] = entry
+        self.seconds.setdefault(entry["part"], []).append(entry["seconds"])
+
+    def add(self, **entry):
+        entry["commit"] = self.commit
+        self.file.write((json.dumps(entry) + "\n").encode())
+        self.take(entry)
+
+    def of(self, part):
+        """Of each share its line, or None."""
+        return {n: self.shares.get((part.name, n, part.shares)) for n in range(1, part.shares + 1)}
+
+    def seconds_of(self, part):
+        took = self.seconds.get(part.name)
+        return sum(took) / len(took) if took else 60 * part.minutes
+
+
+@dataclasses.dataclass
+class Share:
+    part: object
+    number: int
+    order: tuple = ()
+    process: object = None
+    begun: float = 0
+    told: float = 0         # when it was told to end
+
+    def name(self):
+        return f"{self.part.name} {self.number}/{self.part.shares}"
+
+
+def counts_in(part, said):
+    """What it tried, as its output has it: the sums of the numbers that the part's patterns find."""
+    counts = {}
+    for pattern in part.counts:
+        for match in re.finditer(pattern, said, re.MULTILINE):
+            for name, number in match.groupdict().items():
+                counts[name] = counts.get(name, 0) + int(number or 0)
+    return counts
+
+
+class Proof:
+    def __init__(self, options, parts, place):
+        self.options = options
+        self.parts = parts
+        self.place = place
+        self.running = {}       # descriptor of its process to the share
+        self.room = 2 * options.jobs
+        self.ends_at = time.monotonic() + options.seconds
+        self.told_to_end = False
+        self.missing = [part for part in parts if is_missing(part, options.build)]
+
+    def words(self, share):
+        named = {"i": share.number, "i0": share.number - 1, "n": share.part.shares, "bin": self.options.build / "bin",
+                 "build": self.options.build, "root": ROOT, "python": sys.executable, "logs": self.options.logs}
+        return [word.format(**named) for word in share.part.command], named
+
+    def to_do(self):
+        """The shares that are left: what was never done before what an older commit has, one of each part in turn, in
+        the order of the table; so a run that ends early has seen some of all that matters most."""
+        left = []
+        for rank, part in enumerate(self.parts):
+            if part in self.missing:
+                continue
+            shares = self.place.of(part)
+            turn = sum(entry is not None for entry in shares.values())
+            for number, entry in shares.items():
+                if entry is None or (self.options.again and entry["ended"] != DONE):
+                    older = (part.name, number, part.shares) in self.place.older
+                    left.append(Share(part, number, (older, turn, rank)))
+                    turn += 1
+        return sorted(left, key=lambda share: share.order)
+
+    def has_time(self, part):
+        return not self.told_to_end and time.monotonic() + self.place.seconds_of(part) <= self.ends_at
+
+    def begin(self, share):
+        words, named = self.words(share)
+        environment = {**os.environ, "XLSTORE_TURN": str(share.number - 1),
+                       **{name: value.format(**named) for name, value in share.part.environment.items()}}
+        with open(self.log(share), "wb") as log:
+            # It ends with this process: what is begun again must not find the share that was cut off still at work.
+            share.process = subprocess.Popen(
+                words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
+        share.begun = time.monotonic()
+        self.running[os.pidfd_open(share.process.pid)] = share
+
+    def log(self, share):
+        return self.options.logs / f"{share.part.name}.{share.number}.out"
+
+    def end(self, descriptor):
+        share = self.running.pop(descriptor)
+        os.close(descriptor)
+        status = share.process.wait()
+        seconds = time.monotonic() - share.begun
+        said = self.log(share).read_text(errors="replace")
+        if self.told_to_end and status != 0:
+            return      # not to its end: it is left
+        ended = {0: DONE, CANNOT: SKIPPED}.get(status, FAILED)
+        last = ([line for line in said.splitlines() if line.strip()] or [""])[-1].strip()
+        if share.told:
+            last = f"did not end in {LIMIT * share.part.minutes:g} minutes; {last}"
+        self.place.add(part=share.part.name, share=share.number, of=share.part.shares, ended=ended, status=status,
+                       seconds=round(seconds, 1), counts=counts_in(share.part, said), last=last[:300])
+        where = f", see {self.log(share)}" if ended != DONE else ""
+        print(f"{share.name()}: {ended} after {seconds:.0f} s{where}: {last[:160]}", flush=True)
+
+    def tell(self, share, number):
+        try:
+            os.killpg(share.process.pid, number)
+        except ProcessLookupError:
+            pass
+        share.told = share.told or time.monotonic()
+
+    def wait(self):
+        poll = select.poll()
+        for descriptor in self.running:
+            poll.register(descriptor, select.POLLIN)
+        now = time.monotonic()
+        for share in self.running.values():
+            if share.told and now > share.told + SECONDS_TO_END:
+                self.tell(share, signal.SIGKILL)
+            elif not share.told and now > share.begun + 60 * LIMIT * share.part.minutes:
+                self.tell(share, signal.SIGTERM)
+        for descriptor, _ in poll.poll(10_000):
+            self.end(descriptor)
+
+    def stop(self, *_):
+        self.told_to_end = True
+        for share in self.running.values():
+            self.tell(share, signal.SIGTERM)
+
+    def run(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.stop)
+        queue = self.to_do()
+        while queue or self.running:
+            used = sum(share.part.load or self.room for share in self.running.values())
+            for share in [one for one in queue if self.has_time(one.part)]:
+                load = share.part.load or self.room
+                if used + load > self.room and self.running:
+                    if not share.part.load:
+                        break   # what has to be alone waits for its turn, and lets none overtake it
+                    continue
+                queue.remove(share)
+                self.begin(share)
+                used += load
+            if not self.running:
+                break
+            self.wait()
+
+    def tell_of(self, part):
+        shares = self.place.of(part)
+        ended = [entry for entry in shares.values() if entry]
+        failed = [n for n, entry in shares.items() if entry and entry["ended"] == FAILED]
+        skipped = sum(entry["ended"] == SKIPPED for entry in ended)
+        older = sum(key[0] == part.name and key[2] == part.shares and self.place.older[key]["ended"] == DONE
+                    for key in self.place.older if self.place.shares.get(key) is None)
+        counts = {}
+        for entry in ended:
+            for name, number in entry["counts"].items():
+                counts[name] = counts.get(name, 0) + number
+        words = [f"{len(ended)} of {part.shares} shares"]
+        words += [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
+        words += [f"{skipped} SKIPPED: this system lacks something"] if skipped else []
+        words += [f"{older} more on an older commit alone"] if older else []
+        words += [f"missing: there is no {part.needs}"] if part in self.missing else []
+        words += [f"FAILED: {', '.join(map(str, failed))}"] if failed else []
+        print(f"{part.name:<{max(len(one.name) for one in self.parts)}}  {'; '.join(words)}")
+        left = 0 if part in self.missing else part.shares - len(ended)
+        return bool(failed), left + skipped + (part in self.missing), left * self.place.seconds_of(part) * (
+            part.load or self.room) / self.room
+
+    def tell_all(self):
+        told = [self.tell_of(part) for part in self.parts]
+        left = sum(one[1] for one in told)
+        hours = sum(one[2] for one in told) / 3600
+        print(f"commit {self.place.commit}: {left} shares left, about {hours:.1f} hours")
+        return SOME_FAILED if any(one[0] for one in told) else SOME_LEFT if left else ALL_WELL
+
+
+def commit_here():
+    def git(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False).stdout.strip()
+    return (git("rev-parse", "HEAD") or "unknown") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+
+
+def is_missing(part, build):
+    return bool(part.needs) and not os.path.exists(part.needs.format(bin=build / "bin"))
+
+
+def not_built(build, parts):
+    """The command that builds what the parts run, if that is not of the sources as they are: else the proof would be
+    of another commit."""
+    targets = sorted({target for part in parts if not is_missing(part, build) for target in part.targets})
+    if not targets:
+        return ""
+    words = ["cmake", "--build", str(build), "--target", *targets]
+    done = subprocess.run([*words, "--", "-n"], capture_output=True, text=True, check=False)
+    return "" if "no work to do" in done.stdout else " ".join(words) + (f"\n{done.stderr}" if done.returncode else "")
+
+
+def options_of(words):
+    parser = argparse.ArgumentParser(prog="proof.sh", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=lambda path: pathlib.Path(path).resolve(), help="of the preset asan, or another")
+    how_long = parser.add_mutually_exclusive_group()
+    how_long.add_argument("--hours", type=float)
+    how_long.add_argument("--minutes", type=float)
+    parser.add_argument("--only", help="these parts, with commas between")
+    parser.add_argument("--left", action="store_true", help="tell what is left, and run nothing")
+    parser.add_argument("--again", action="store_true", help="what failed or was skipped, too")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use; default: all")
+    parser.add_argument("--place", type=pathlib.Path, help="default: BUILD/proof/place")
+    parser.add_argument("--parts", type=pathlib.Path, help=argparse.SUPPRESS)   # another list: proof_test.py
+    options = parser.parse_args(words)
+    options.logs = options.build / "proof"
+    options.place = options.place or options.logs / "place"
+    minutes = options.minutes if options.hours is None else 60 * options.hours
+    options.seconds = float("inf") if minutes is None else 60 * minutes
+    return parser, options
+
+
+def main():
+    parser, options = options_of(sys.argv[1:])
+    parts = proof_parts.PARTS
+    if options.parts:
+        parts = [proof_parts.Part(**{"targets": (), **row}) for row in json.loads(options.parts.read_text())]
+    if options.only:
+        known = {part.name: part for part in parts}
+        if unknown := set(options.only.split(",")) - set(known):
+            parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        parts = [known[name] for name in options.only.split(",")]
+    if not options.left and (command := not_built(options.build, parts)):
+        parser.error(f"not built of the sources as they are; first: {command}")
+    options.logs.mkdir(parents=True, exist_ok=True)
+    proof = Proof(options, parts, Place(options.place, commit_here()))
+    if not options.left:
+        proof.run()
+    return proof.tell_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
