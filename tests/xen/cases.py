@@ -79,9 +79,15 @@ class Bench:
         text = self.run(f'rm -f /tmp/effects; EFFECTS=/tmp/effects {when} '
                         f'LD_PRELOAD=/share/effects.so{preload} {command} >/tmp/said 2>&1; echo "status $?"; cat /tmp/effects',
                         seconds=240, status=None)
-        status = int(re.search(r'^status (\d+)$', text, re.M).group(1))
-        assert status == (137 if kill else 0), f'{command}: status {status}: {text} {self.run("cat /tmp/said")}'
-        return [Effect(line) for line in text.split('\n') if re.match(r'\d+ ', line)]
+        told = re.search(r'^status (\d+)$', text, re.M)
+        assert told, f'{command}: the script in dom0 came to no end: {text[-500:]}'
+        status = int(told.group(1))
+        seen = [Effect(line) for line in text.split('\n') if re.match(r'\d+ ', line)]
+        # It may wait for a guest, and not each time as often: it had fewer effects, and was not killed.
+        is_past_its_end = isinstance(kill, int) and kill > len(seen) and status == 0
+        assert status == (137 if kill else 0) or is_past_its_end, \
+            f'{command}: status {status}: {text} {self.run("cat /tmp/said")}'
+        return seen
 
 
 @case(in_share=True)
@@ -183,3 +189,46 @@ def journal_create_killed(bench):
     finally:
         bench.destroy_all()
     return f'{len(points)} kills'
+
+
+# In dom0: a hotplug script that does not end before /tmp/go is there.
+SLOW_SCRIPT = r'''
+cat >/etc/xen/scripts/vif-waits <<'END'
+#!/bin/sh
+until [ -e /tmp/go ]; do sleep 0.1; done
+[ "$1" = offline ] || xenstore-write "$XENBUS_PATH/hotplug-status" connected
+END
+chmod +x /etc/xen/scripts/vif-waits
+goes_on() {
+    rm -f /tmp/go
+    LD_PRELOAD=/root/j/libxlstore-libxl.so /share/goes_on $1 $2 vif-waits '
+        /root/j/xlfsck --store /root/store -p; echo "recovery $?"
+        /root/j/xlstore --store /root/store locks; cp /root/store/store.db* /share/db/; touch /tmp/go' 2>&1
+}
+'''
+
+
+@case(in_share=False, needs_journal=True)
+def journal_call_goes_on(bench):
+    """A nic, by calls that go on after they returned: until libxl calls back the lock of its domain is held, so that no
+    look takes the entry away; and then the entry is what became of it."""
+    bench.run(PREPARE)
+    try:
+        domid = bench.create('hvm', by='xlj')
+
+        def entry(tables):
+            return next((state for (_, kind, key), (state, _) in tables.things.items() if (kind, key) == ('nics', '0')), None)
+
+        for word, after in (('add', 'present'), ('remove', None)):
+            said = bench.run(f'rm -f /share/db/*\n{SLOW_SCRIPT}\ngoes_on {word} {domid}')
+            meanwhile = entry(Tables(bench.rig.share / 'db'))
+            assert re.search(r'^returned 0$.*^recovery \d.*slow.*^over 0$', said, re.M | re.S), said
+            assert meanwhile, f'{word}: no entry while it goes on: {said}'
+            assert entry(bench.tables()) == after, (word, entry(bench.tables()), said)
+            clean(bench, domid, word)
+        said = bench.run(f'{SLOW_SCRIPT}\ngoes_on add-event {domid}')
+        assert 'told by an event' in said, said
+        said = bench.run(f'{SLOW_SCRIPT}\nexport XLSTORE_LIBXL=required; goes_on add-event {domid}')
+        assert 'returned -3' in said, said
+    finally:
+        bench.destroy_all()

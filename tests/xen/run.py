@@ -32,6 +32,14 @@ def helpers(directory):
     return [effects, ask]
 
 
+def caller(directory):
+    """A program of libxl's other than xl; where the build had libxen-dev."""
+    program = directory / 'goes_on'
+    subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', program, HERE / 'goes_on.c',
+                    '-lxenlight', '-lxentoollog'], check=True)
+    return program
+
+
 def without_debugging(files, directory):
     """Copies without what a debugger reads: dom0 gets them over 9p, page by page."""
     for file in files:
@@ -45,10 +53,11 @@ def has_journal(directory):
 
 def rig_files(directory, scratch):
     """What a rig is given: the helpers, and the programs of a build."""
-    programs = [directory / name for name in PROGRAMS]
+    programs, others = [directory / name for name in PROGRAMS], []
     if has_journal(directory):
         programs += [directory.parent / 'lib' / name for name in JOURNAL]
-    return helpers(scratch) + without_debugging(programs, scratch)
+        others = [caller(scratch)]
+    return helpers(scratch) + without_debugging(programs, scratch) + others
 
 
 def main():

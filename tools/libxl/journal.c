@@ -163,6 +163,18 @@ void journal_end(struct journal* j)
     j->document = NULL;
 }
 
+enum way journal_leave(struct journal* j, const char* reason)
+{
+    journal_end(j);
+    return journal_without(j->call, reason);
+}
+
+enum way journal_to_end(struct journal* j, enum way way, const libxl_asyncop_how* ao_how)
+{
+    if (way != WAY_JOURNAL || !ao_how || ao_how->callback) return way;
+    return journal_leave(j, "its end is told by an event, which the journal does not see");
+}
+
 int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count)
 {
     xlstore_intention intentions[count];
@@ -224,7 +236,31 @@ static enum outcome outcome_of(const xlstore_carried_out* carried, size_t count,
     return outcome;
 }
 
-enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc)
+/* Looks again at what a guest was asked for and has still: most let go a moment after libxl's call
+ * has returned (of a USB controller libxl does not wait for it at all). Each look says in the
+ * store why an intent stays open, and so they become fewer; all of them take 6 s. */
+static int32_t wait_for_guest(struct journal* j, xlstore_carried_out* carried, size_t count)
+{
+    int32_t status = XLSTORE_E_IN_DOUBT;
+    for (unsigned ms = 100; status == XLSTORE_E_IN_DOUBT && ms <= 3200; ms *= 2) {
+        xlstore_carried_out left[count];
+        size_t of[count], number = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (carried[i].seen != XLSTORE_SEEN_NOTHING) continue;
+            if (!carried[i].asked) return status;
+            left[number] = carried[i];
+            of[number++] = i;
+        }
+        usleep(ms * 1000);
+        status = xlstore_look_and_settle(j->hold, left, number, NULL);
+        for (size_t i = 0; i < number; i++)
+            carried[of[i]] = left[i];
+    }
+    return status;
+}
+
+enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t count, int rc,
+                            bool waits)
 {
     xlstore_carried_out carried[count];
     char* saved[count];
@@ -241,7 +277,8 @@ enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t 
         carried[i].json = saved[i];
         carried[i].asked = rc == 0 && subjects[i].operation == XLSTORE_REMOVE;
     }
-    const int32_t status = xlstore_look_and_settle(j->hold, carried, count, NULL);
+    int32_t status = xlstore_look_and_settle(j->hold, carried, count, NULL);
+    if (waits && status == XLSTORE_E_IN_DOUBT) status = wait_for_guest(j, carried, count);
     if (status != XLSTORE_OK) journal_failed(j->call, "not settled", status);
     for (size_t i = 0; i < count; i++) {
         subjects[i].seen = carried[i].seen;

@@ -45,13 +45,19 @@ enum way {
     WAY_REFUSED, /* the call is not made */
 };
 /* Where it returns WAY_JOURNAL, and only there, journal_end has to follow. */
-HIDDEN enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx,
-                              uint32_t domid);
+HIDDEN enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid);
 HIDDEN void journal_end(struct journal* j);
 /* Which way a call goes that cannot be journalled: refused under XLSTORE_LIBXL=required, plain
  * otherwise, with a line on the standard error that names the reason (nothing is said under off).
  */
 HIDDEN enum way journal_without(const char* call, const char* reason);
+/* The same for a call whose journal has begun: it is ended here. */
+HIDDEN enum way journal_leave(struct journal* j, const char* reason);
+/* `way`, for a call whose journal has to last until libxl has ended it. One whose end is told by an
+ * event has none: the journal does not see that end, and a look before it would take what has not
+ * come yet for what did not come. libxl has no public function by which the journal could send the
+ * event itself after a synchronous call. */
+HIDDEN enum way journal_to_end(struct journal* j, enum way way, const libxl_asyncop_how* ao_how);
 
 /* For calls that begin before there is a domain, or end with it. NULL: no store to be used;
  * `refused` says whether the call may go on without one. */
@@ -77,10 +83,12 @@ enum outcome {
 };
 /* Opens the intents of all. Status of the store's; it is told on the standard error. */
 HIDDEN int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count);
-/* After libxl's call: looks, and settles. `rc`: what libxl answered. What is in libxl's file and
- * differs from what was seen is brought to that; of what was not seen the file stays as it is. */
+/* After libxl's call: looks, and settles. `rc`: what libxl answered; `waits`: a guest that was asked
+ * to let go is given some seconds to do so, which a callback may not take. What is in libxl's file
+ * and differs from what was seen is brought to that; of what was not seen the file stays as it is.
+ */
 HIDDEN enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t count,
-                                   int rc);
+                                   int rc, bool waits);
 /* What the caller gets: libxl's answer, unless the look disagrees with it. */
 HIDDEN int journal_answer(const struct journal* j, int rc, enum outcome outcome);
 /* Frees what the subjects own. */
@@ -92,8 +100,9 @@ typedef int journal_over(void* data, int rc);
  * is done, and then the caller's with its answer. Not 0: there is no memory for it. */
 HIDDEN int journal_later(const libxl_asyncop_how* how, journal_over* over, void* data,
                          libxl_asyncop_how* chained);
-/* libxl refused the call, and calls nothing: `over` is called here. */
-HIDDEN int journal_later_failed(libxl_asyncop_how* chained, int rc);
+/* libxl's call with it has returned `rc`: the answer for the caller. Where libxl refused the call,
+ * and calls nothing back, `over` is called here. */
+HIDDEN int journal_later_returned(libxl_asyncop_how* chained, int rc);
 
 /* What is open of a domain is settled, as recovery does it. False: something stays open. */
 HIDDEN bool journal_recover(struct journal* j);

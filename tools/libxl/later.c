@@ -33,8 +33,9 @@ int journal_later(const libxl_asyncop_how* how, journal_over* over, void* data,
     return 0;
 }
 
-int journal_later_failed(libxl_asyncop_how* chained, int rc)
+int journal_later_returned(libxl_asyncop_how* chained, int rc)
 {
+    if (rc == 0) return 0;
     struct later* later = chained->u.for_callback;
     const int answer = later->over(later->data, rc);
     free(later);

@@ -131,7 +131,7 @@ static int creation_returned(struct creation* c, uint32_t* domid, const libxl_as
                              libxl_asyncop_how* chained, int rc)
 {
     if (!ao_how) return creation_end(c, *domid, rc);
-    if (chained) return rc == 0 ? 0 : journal_later_failed(chained, rc);
+    if (chained) return journal_later_returned(chained, rc);
     free(c->document);
     return rc;
 }
@@ -279,7 +279,7 @@ WRAPPED int libxl_domain_destroy(libxl_ctx* ctx, uint32_t domid, const libxl_asy
         /* Without memory for it recovery finishes the row. */
         if (later && journal_later(ao_how, destruction_over, later, &chained) == 0) {
             const int begun = real(ctx, domid, &chained);
-            return begun == 0 ? 0 : journal_later_failed(&chained, begun);
+            return journal_later_returned(&chained, begun);
         }
         free(later);
     }

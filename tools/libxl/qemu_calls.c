@@ -21,6 +21,7 @@ static char* text_of(const char* format, int a, int b)
 struct under_way {
     struct journal j;
     bool begun; /* its intents are in the store */
+    bool waits; /* its caller waits for it, and not an event loop */
     size_t count;
     struct subject subjects[];
 };
@@ -31,8 +32,8 @@ static int settle(void* data, int rc)
     struct under_way* call = data;
     int answer = rc;
     if (call->begun)
-        answer =
-            journal_answer(&call->j, rc, journal_settle(&call->j, call->subjects, call->count, rc));
+        answer = journal_answer(
+            &call->j, rc, journal_settle(&call->j, call->subjects, call->count, rc, call->waits));
     journal_forget(call->subjects, call->count);
     journal_end(&call->j);
     free(call);
@@ -61,6 +62,7 @@ static struct under_way* keep(struct journal* j, struct subject* subjects, size_
     }
     call->j = *j;
     call->count = count;
+    call->waits = !ao_how;
     memcpy(call->subjects, subjects, count * sizeof *subjects);
     return call;
 }
@@ -81,46 +83,28 @@ static int intend(struct under_way* call)
 
 /* What can fail for want of memory, the intents (`INTEND`, of `call_`), libxl's call (`CALL`), and
  * the settle: now, or when libxl calls back. Store and lock are kept until then. */
-#define CARRIED_OUT(j, list, number, INTEND, CALL)                                 \
-    do {                                                                           \
-        libxl_asyncop_how chained_;                                                \
-        struct under_way* call_ = keep(&(j), (list), (number), ao_how, &chained_); \
-        if (!call_) return ERROR_NOMEM;                                            \
-        if (ao_how) ao_how = &chained_;                                            \
-        int rc_ = (INTEND);                                                        \
-        if (rc_ == 0) rc_ = (CALL);                                                \
-        if (!ao_how) return settle(call_, rc_);                                    \
-        return rc_ == 0 ? 0 : journal_later_failed(&chained_, rc_);                \
+#define CARRIED_OUT(j, list, number, INTEND, CALL)                                   \
+    do {                                                                             \
+        libxl_asyncop_how chained_;                                                  \
+        struct under_way* call_ = keep(&(j), (list), (number), ao_how, &chained_);   \
+        if (!call_) return ERROR_NOMEM;                                              \
+        if (ao_how) ao_how = &chained_;                                              \
+        int rc_ = (INTEND);                                                          \
+        if (rc_ == 0) rc_ = (CALL);                                                  \
+        return ao_how ? journal_later_returned(&chained_, rc_) : settle(call_, rc_); \
     } while (0)
 
 #define JOURNALLED(j, list, number, CALL) CARRIED_OUT(j, list, number, intend(call_), CALL)
 
 static const char no_model[] = "the domain has no device model";
 static const char pv_controller[] = "the USB controller is not a device model's";
-static const char by_event[] = "its end is told by an event, which the journal does not see";
-
-/* The call is one of those without a journal after all; the journal has begun. */
-static enum way leave(struct journal* j, const char* reason)
-{
-    journal_end(j);
-    return journal_without(j->call, reason);
-}
-
-/* An intent of such a call would have to be left before libxl's call has ended, and a look in
- * between would settle it as not done: the device would come without an entry. libxl has no public
- * function by which the journal could send the event itself after a synchronous call. */
-static bool ends_by_event(const libxl_asyncop_how* ao_how)
-{
-    return ao_how && !ao_how->callback;
-}
 
 /* journal_begin, for a call that needs a device model. */
 static enum way begin_with_model(struct journal* j, const char* call, libxl_ctx* ctx,
                                  uint32_t domid, const libxl_asyncop_how* ao_how)
 {
-    const enum way way = journal_begin(j, call, ctx, domid);
-    if (way == WAY_JOURNAL && !j->has_qemu) return leave(j, no_model);
-    return way == WAY_JOURNAL && ends_by_event(ao_how) ? leave(j, by_event) : way;
+    const enum way way = journal_to_end(j, journal_begin(j, call, ctx, domid), ao_how);
+    return way == WAY_JOURNAL && !j->has_qemu ? journal_leave(j, no_model) : way;
 }
 
 WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk* disk,
@@ -129,7 +113,7 @@ WRAPPED int libxl_cdrom_insert(libxl_ctx* ctx, uint32_t domid, libxl_device_disk
     REAL(libxl_cdrom_insert);
     struct journal j;
     enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
-    if (way == WAY_JOURNAL && !disk->vdev) way = leave(&j, "it names no drive");
+    if (way == WAY_JOURNAL && !disk->vdev) way = journal_leave(&j, "it names no drive");
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, disk, ao_how);
     /* As libxl saves it: what the caller gave, before libxl's defaults. */
@@ -198,7 +182,7 @@ WRAPPED int libxl_device_usbctrl_add(libxl_ctx* ctx, uint32_t domid, libxl_devic
     REAL(libxl_device_usbctrl_add);
     struct journal j;
     enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
-    if (way == WAY_JOURNAL && !is_of_model(usbctrl->type)) way = leave(&j, pv_controller);
+    if (way == WAY_JOURNAL && !is_of_model(usbctrl->type)) way = journal_leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, usbctrl, ao_how);
     const bool chosen = usbctrl->devid == -1;
@@ -251,7 +235,7 @@ static int take_controller(remove_controller* real, const char* call, libxl_ctx*
     struct subject subjects[32];
     enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbctrl->devid))
-        way = leave(&j, pv_controller);
+        way = journal_leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, usbctrl, ao_how);
     const size_t count = subjects_of_controller(&j, usbctrl->devid, subjects, 32);
@@ -319,9 +303,9 @@ WRAPPED int libxl_device_usbdev_add(libxl_ctx* ctx, uint32_t domid, libxl_device
         if (way == WAY_JOURNAL) choose_port(ctx, domid, usbdev);
     }
     if (way == WAY_JOURNAL && (usbdev->ctrl == -1 || usbdev->port == 0))
-        way = leave(&j, "no port is free");
+        way = journal_leave(&j, "no port is free");
     else if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbdev->ctrl))
-        way = leave(&j, pv_controller);
+        way = journal_leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, usbdev, ao_how);
     char key[32];
@@ -341,7 +325,7 @@ WRAPPED int libxl_device_usbdev_remove(libxl_ctx* ctx, uint32_t domid, libxl_dev
     char key[32];
     enum way way = begin_with_model(&j, __func__, ctx, domid, ao_how);
     if (way == WAY_JOURNAL && !is_model_controller(ctx, domid, usbdev->ctrl))
-        way = leave(&j, pv_controller);
+        way = journal_leave(&j, pv_controller);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, usbdev, ao_how);
     snprintf(key, sizeof key, "%d.%d", usbdev->ctrl, usbdev->port);
@@ -436,9 +420,9 @@ WRAPPED int libxl_set_vcpuonline(libxl_ctx* ctx, uint32_t domid, libxl_bitmap* c
     if (way == WAY_JOURNAL && count == 0) {
         journal_end(&j);
         way = WAY_PLAIN;
-    } else if (way == WAY_JOURNAL && ends_by_event(ao_how)) {
-        journal_forget(subjects, count);
-        way = leave(&j, by_event);
+    } else if (way == WAY_JOURNAL) {
+        way = journal_to_end(&j, way, ao_how);
+        if (way != WAY_JOURNAL) journal_forget(subjects, count);
     }
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, cpumap, ao_how);

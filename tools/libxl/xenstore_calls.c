@@ -2,9 +2,9 @@
  *
  * What libxl does through xenstore alone: the entry is written before libxl's call and taken away
  * after it (entry first, then the primary; removal the other way round). Where libxl's answer is a
- * failure the entry stays: what became of it is for the next look at xenstore to say. So it is
- * where the call goes on after it returned: the entry of an add is there before, that of a removal
- * stays. */
+ * failure the entry stays: what became of it is for the next look at xenstore to say. The domain's
+ * slow lock is held from before the entry until libxl is done, also where that is after the call
+ * returned: a look in between could take the entry away, and the device come without one (R1). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -76,46 +76,111 @@ static void keep_as_saved(const struct journal* j, const char* device_class, con
     free(document);
 }
 
+/* A journalled call from before its entry on; it may outlive the function that was called. */
+struct device_call {
+    struct journal j;
+    bool adds;
+    const char* device_class;
+    const char* member; /* by which an entry is found again, and its value */
+    char value[80];
+};
+
+/* The one way out: `rc` is what libxl answered, or why libxl was not called. */
+static int device_call_over(void* data, int rc)
+{
+    struct device_call* call = data;
+    if (rc == 0 && call->adds)
+        keep_as_saved(&call->j, call->device_class, call->value);
+    else if (rc == 0)
+        take_away(&call->j, call->device_class, call->member, call->value);
+    journal_end(&call->j);
+    free(call);
+    return rc;
+}
+
+/* Takes over the journal. For the form with a callback `chained` is made, too. NULL: no memory, and
+ * the journal is ended. */
+static struct device_call* device_call_new(struct journal* j, const char* device_class,
+                                           const char* member, const char* value,
+                                           const libxl_asyncop_how* ao_how,
+                                           libxl_asyncop_how* chained)
+{
+    struct device_call* call = calloc(1, sizeof *call);
+    if (!call || (ao_how && journal_later(ao_how, device_call_over, call, chained) != 0)) {
+        journal_say(j->call, "not begun: there is no memory for it");
+        journal_end(j);
+        free(call);
+        return NULL;
+    }
+    call->j = *j;
+    call->device_class = device_class;
+    call->member = member;
+    snprintf(call->value, sizeof call->value, "%s", value);
+    return call;
+}
+
+/* libxl's call (`CALL`) after what comes before it (`BEFORE`, of `call_`): over now, or when libxl
+ * calls back. */
+#define CARRIED_OUT(j, device_class, member, value, BEFORE, CALL)                              \
+    do {                                                                                       \
+        libxl_asyncop_how chained_;                                                            \
+        struct device_call* call_ =                                                            \
+            device_call_new(&(j), device_class, member, value, ao_how, &chained_);             \
+        if (!call_) return ERROR_NOMEM;                                                        \
+        if (ao_how) ao_how = &chained_;                                                        \
+        int rc_ = (BEFORE);                                                                    \
+        if (rc_ == 0) rc_ = (CALL);                                                            \
+        return ao_how ? journal_later_returned(&chained_, rc_) : device_call_over(call_, rc_); \
+    } while (0)
+
+static enum way begin(struct journal* j, const char* call, libxl_ctx* ctx, uint32_t domid,
+                      const libxl_asyncop_how* ao_how)
+{
+    return journal_to_end(j, journal_begin(j, call, ctx, domid), ao_how);
+}
+
+/* The entry of an add. Takes over `json`. */
+static int entry_before(struct device_call* call, char* json)
+{
+    call->adds = true;
+    const bool done = json && put(&call->j, call->device_class, json) == XLSTORE_OK;
+    free(json);
+    return done ? 0 : ERROR_FAIL;
+}
+
 /* An add and the ways out of one class. VALUE: writes down the member by which an entry is found
  * again (`member` of TAKE); NEXT: sets that one where the caller left it to libxl. */
-#define ADD(type, device_class, VALUE, NEXT)                                             \
-    WRAPPED int libxl_device_##type##_add(libxl_ctx* ctx, uint32_t domid,                \
-                                          libxl_device_##type* device,                   \
-                                          const libxl_asyncop_how* ao_how)               \
-    {                                                                                    \
-        REAL(libxl_device_##type##_add);                                                 \
-        struct journal j;                                                                \
-        char value[80];                                                                  \
-        const enum way way = journal_begin(&j, __func__, ctx, domid);                    \
-        if (way == WAY_REFUSED) return ERROR_FAIL;                                       \
-        if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);                   \
-        NEXT;                                                                            \
-        VALUE;                                                                           \
-        char* json = libxl_device_##type##_to_json(ctx, device);                         \
-        int answer = json && put(&j, device_class, json) == XLSTORE_OK ? 0 : ERROR_FAIL; \
-        free(json);                                                                      \
-        if (answer == 0) answer = real(ctx, domid, device, ao_how);                      \
-        if (answer == 0 && !ao_how) keep_as_saved(&j, device_class, value);              \
-        journal_end(&j);                                                                 \
-        return answer;                                                                   \
+#define ADD(type, device_class, member, VALUE, NEXT)                                 \
+    WRAPPED int libxl_device_##type##_add(libxl_ctx* ctx, uint32_t domid,            \
+                                          libxl_device_##type* device,               \
+                                          const libxl_asyncop_how* ao_how)           \
+    {                                                                                \
+        REAL(libxl_device_##type##_add);                                             \
+        struct journal j;                                                            \
+        char value[80];                                                              \
+        const enum way way = begin(&j, __func__, ctx, domid, ao_how);                \
+        if (way == WAY_REFUSED) return ERROR_FAIL;                                   \
+        if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);               \
+        NEXT;                                                                        \
+        VALUE;                                                                       \
+        CARRIED_OUT(j, device_class, member, value,                                  \
+                    entry_before(call_, libxl_device_##type##_to_json(ctx, device)), \
+                    real(ctx, domid, device, ao_how));                               \
     }
 
-#define TAKE(type, how, device_class, member, VALUE)                          \
-    WRAPPED int libxl_device_##type##_##how(libxl_ctx* ctx, uint32_t domid,   \
-                                            libxl_device_##type* device,      \
-                                            const libxl_asyncop_how* ao_how)  \
-    {                                                                         \
-        REAL(libxl_device_##type##_##how);                                    \
-        struct journal j;                                                     \
-        char value[80];                                                       \
-        const enum way way = journal_begin(&j, __func__, ctx, domid);         \
-        if (way == WAY_REFUSED) return ERROR_FAIL;                            \
-        if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);        \
-        VALUE;                                                                \
-        const int answer = real(ctx, domid, device, ao_how);                  \
-        if (answer == 0 && !ao_how) take_away(&j, device_class, member, value); \
-        journal_end(&j);                                                      \
-        return answer;                                                        \
+#define TAKE(type, how, device_class, member, VALUE)                                      \
+    WRAPPED int libxl_device_##type##_##how(libxl_ctx* ctx, uint32_t domid,               \
+                                            libxl_device_##type* device,                  \
+                                            const libxl_asyncop_how* ao_how)              \
+    {                                                                                     \
+        REAL(libxl_device_##type##_##how);                                                \
+        struct journal j;                                                                 \
+        char value[80];                                                                   \
+        const enum way way = begin(&j, __func__, ctx, domid, ao_how);                     \
+        if (way == WAY_REFUSED) return ERROR_FAIL;                                        \
+        if (way == WAY_PLAIN) return real(ctx, domid, device, ao_how);                    \
+        VALUE;                                                                            \
+        CARRIED_OUT(j, device_class, member, value, 0, real(ctx, domid, device, ao_how)); \
     }
 
 /* libxl lists no vfbs: the number behind the highest in its own tree, where libxl looks for it.
@@ -160,11 +225,11 @@ static int next_vfb(uint32_t domid)
     if (device->devid == -1) device->devid = next_vfb(domid)
 
 #define WITH_DEVID(type, device_class, NEXT)         \
-    ADD(type, device_class, DEVID, NEXT)             \
+    ADD(type, device_class, "devid", DEVID, NEXT)    \
     TAKE(type, remove, device_class, "devid", DEVID) \
     TAKE(type, destroy, device_class, "devid", DEVID)
 
-ADD(disk, "disks", VDEV, AS_GIVEN)
+ADD(disk, "disks", "vdev", VDEV, AS_GIVEN)
 TAKE(disk, remove, "disks", "vdev", VDEV)
 TAKE(disk, destroy, "disks", "vdev", VDEV)
 TAKE(disk, safe_remove, "disks", "vdev", VDEV)
