@@ -97,6 +97,7 @@ enum class Code : std::uint16_t {
     device_unconnected = 5028,
     copy_differs = 5029,
     device_strange = 5030,
+    pci_owner_left = 5031,
     socket_left = 6001,
     socket_served = 6002,
     qemu_unknown = 6003,

@@ -323,9 +323,15 @@ private:
         return request_.answer(finding);
     }
 
+    // A lock that was left may be another command's; `xl vcpu-set` says in xenstore at its end
+    // which processors are on.
     [[nodiscard]] Code code_of(Code found, const std::optional<ThingName>& thing) const
     {
-        return host_code(found, thing, request_.locks_left.monitor);
+        const bool is_on =
+            thing && thing->device_class == "vcpus" &&
+            request_.tree.value("/local/domain/" + domid() + "/cpu/" + thing->key +
+                                "/availability") == "online";
+        return host_code(found, thing, request_.locks_left.monitor && !is_on);
     }
 
     // 5. Elements that the passes gave the private store, and drives that they changed.

@@ -6,7 +6,8 @@
 //            that each device has an entry, and each entry its device      (5022-5024);
 //            that devices are whole, and none is left on its way out       (5025-5028);
 //            that its copies of what QEMU has are as QEMU showed           (5029);
-//            that a device can be told by its nodes                        (5030).
+//            that a device can be told by its nodes                         (5030);
+//            that no PCI device is noted as the domain's without being its  (5031).
 // Relies on  the half that asks QEMU, for what is QEMU's.
 // Leaves     no device without an entry (R1), but for what was answered no, and for 5030.
 //
@@ -118,6 +119,7 @@ private:
     Task<Result<std::vector<XenstoreFinding>>> look()
     {
         auto roots = xenstore::device_roots(domain_.domid);
+        roots.emplace_back("/libxl/pci");
         auto tree = co_await xenstore::read_tree(client_, roots, until());
         if (!tree) co_return std::move(tree).error();
         const auto more = xenstore::driver_domain_roots(*tree, domain_.domid);

@@ -14,6 +14,9 @@
 //
 // On a host without a store the hypervisor tells instead of rows: it has a domain before xenstore
 // has any of it. One that it lacked after xenstore had been read is over.
+//
+// A PCI device that libxl counts as given to a domain that is over can be given to no other: the
+// note names the domain by its number, and goes only while it names that one.
 #include <algorithm>
 #include <set>
 
@@ -125,9 +128,27 @@ private:
             auto noted = co_await note_domids(std::move(directory));
             if (!noted) co_return noted;
         }
+        auto owners = co_await note_owners();
+        if (!owners) co_return owners;
         auto vms = co_await names("/vm");
         if (!vms) co_return std::move(vms).error();
         vms_ = *std::move(vms);
+        co_return Result<void>();
+    }
+
+    Task<Result<void>> note_owners()
+    {
+        auto devices = co_await names("/libxl/pci");
+        if (!devices) co_return std::move(devices).error();
+        for (const auto& device : *devices) {
+            std::string note = "/libxl/pci/" + device + "/domid";
+            auto owner = co_await client_.read(note, 0, until_);
+            if (!owner) co_return std::move(owner).error();
+            const auto domid = xenstore::number_of(owner->value_or(""));
+            if (!domid || std::to_string(*domid) != **owner) continue;
+            domids_.insert(*domid);
+            owner_notes_.emplace(std::move(note), *domid);
+        }
         co_return Result<void>();
     }
 
@@ -142,6 +163,8 @@ private:
         all.push_back("/local/domain/0/device-model/" + number);
         all.push_back(home(domid));
         all.push_back("/libxl/" + number);
+        for (const auto& [note, owner] : owner_notes_)
+            if (owner == domid) all.push_back(note);
         return all;
     }
 
@@ -220,6 +243,10 @@ private:
         if (domid) {
             auto why = co_await why_over(*domid, *in);
             over = why && !why->empty();
+            if (over && owner_notes_.contains(place)) {
+                auto owner = co_await client_.read(place, *in, until_);
+                over = owner && *owner == std::to_string(*domid);
+            }
         } else {
             auto named = co_await named_vms(*in);
             over = named && !named->contains(place);
@@ -341,6 +368,7 @@ private:
     std::set<std::string> uuids_;
     std::vector<Over> over_;
     std::set<std::int64_t> domids_;
+    std::map<std::string, std::int64_t> owner_notes_;  // of PCI devices: the domain that each names
     std::vector<std::string> vms_;
 };
 

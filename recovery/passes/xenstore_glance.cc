@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//   1. Which kinds of device there are: libxl's for the domain, and the back ends of the host.
+//   1. Which kinds of device there are: libxl's for the domain, and the back ends of the host; and
+//      the PCI devices that libxl has a note of.
 //   2. The directories of those kinds are listed, libxl's own and those of the back ends: a name is
 //      proof that a node is there, and many names come in one message.
 //   3. Of libxl's nodes the few values are read that tell which back end and front end belong to
@@ -25,6 +26,7 @@ using xenstore::Client;
 using xenstore::Tree;
 
 constexpr const char* kBackEnds = "/local/domain/0/backend";
+constexpr const char* kPciOwners = "/libxl/pci";
 
 class Glance {
 public:
@@ -37,6 +39,7 @@ public:
         std::vector<std::string> kinds;
         kinds.push_back(libxl_devices());
         kinds.emplace_back(kBackEnds);
+        kinds.emplace_back(kPciOwners);
         auto listed = co_await list(std::move(kinds));
         if (!listed) co_return std::move(listed).error();
         listed = co_await list(directories());
@@ -99,6 +102,8 @@ private:
             if (front == "vbd") add("dev");
             if (front == "vbd" && with_media_) add("params");
         }
+        for (const auto& device : tree_.children(kPciOwners))
+            paths.push_back(kPciOwners + ("/" + device) + "/domid");
         for (const auto& name : tree_.children(list_of_pci()))
             if (name == "num_devs" || name.starts_with("dev-"))
                 paths.push_back(list_of_pci() + "/" + name);

@@ -5,7 +5,8 @@
 //      QEMU's, does its copy in xenstore say what QEMU showed.
 //   3. A device without: it is adopted, or what is left of it is told.
 //   4. An entry without a device is stale.
-//   PCI devices of a domain without a device model, and USB ports, are lists of their own.
+//   PCI devices of a domain without a device model, and USB ports, are lists of their own; so are
+//   the notes of the PCI devices that libxl counts as given away.
 #include "recovery/passes/xenstore_survey.hpp"
 
 #include <algorithm>
@@ -59,6 +60,7 @@ public:
         for (std::size_t i = 0; i < survey_.things.size(); ++i)
             if (!matched_[i]) without_device(survey_.things[i]);
         survey_.traits.has_device_model() ? passed_through() : pci_devices();
+        pci_owners();
         usb_ports();
         return std::move(found_);
     }
@@ -560,6 +562,31 @@ private:
             finding.json = thing.json;
             finding.pci = pci_address_of(thing.json);
             finding.pci_leaves = true;
+        }
+    }
+
+    // Written before anything else of a device that is given to a domain, and taken away last. While
+    // it is there `xl pci-attach` refuses the device to each domain, this one too.
+    void pci_owners()
+    {
+        const std::string root = "/libxl/pci";
+        if (survey_.traits.has_device_model() && !survey_.qemu_was_seen) return;
+        const auto listed = xenstore::xen_pci_devices(tree_, survey_.domid);
+        for (const auto& name : tree_.children(root)) {
+            const std::string path = root + "/" + name + "/domid";
+            const auto address = pci_address_from_node(name);
+            if (!address || node(tree_, path) != std::to_string(survey_.domid)) continue;
+            const auto key = address->text();
+            const auto has_it = [&](const ThingRow& thing) {
+                return thing.name.device_class == "pcidevs" &&
+                       (thing.name.key == key || thing.name.key.starts_with('#')) &&
+                       (thing.state != "stale" || is_open(thing));
+            };
+            if (std::ranges::any_of(survey_.things, has_it) ||
+                std::ranges::find(listed, key, &xenstore::XenPciDevice::key) != listed.end())
+                continue;
+            auto& finding = add(Code::pci_owner_left, "pci/" + key, "there is " + path);
+            finding.nodes.push_back({path, {}});
         }
     }
 

@@ -214,6 +214,31 @@ TEST_F(XenstoreSurveyTest, ListOfPciDevicesFollowsQemu)
     EXPECT_TRUE(compare(survey_, tree_).at(0).pci_leaves);
 }
 
+// The first that an attach writes, and the last that a detach takes away.
+TEST_F(XenstoreSurveyTest, NoteOfAPciDeviceThatTheDomainDoesNotHaveGoes)
+{
+    node("/libxl/pci/0000-03-00-0/domid", "7");
+    node("/libxl/pci/0000-04-00-0/domid", "8");
+    node("/libxl/pci/0000-05-00-0/driver_path", "/sys/bus/pci/drivers/e1000e");
+    EXPECT_EQ(found(), "pci/0000:03:00.0 pci_owner_left\n");
+    const auto left = compare(survey_, tree_);
+    ASSERT_EQ(left.at(0).nodes.size(), 1U);
+    EXPECT_EQ(left.at(0).nodes[0].path, "/libxl/pci/0000-03-00-0/domid");
+    survey_.traits.type = DomainType::hvm;
+    EXPECT_EQ(found(), "") << "QEMU was not asked";
+    survey_.qemu_was_seen = true;
+    EXPECT_EQ(found(), "pci/0000:03:00.0 pci_owner_left\n");
+    entry("pcidevs", "0000:03:00.0", R"({"bus":3})", "stale", "qemu");
+    EXPECT_EQ(found(), "pci/0000:03:00.0 pci_owner_left\n");
+    survey_.open = {1};
+    EXPECT_EQ(found(), "") << "its detach or attach is under way";
+    survey_.open.clear();
+    survey_.things[0].name.key = "#5";
+    survey_.things[0].state = "present";
+    const auto by_name = found();
+    EXPECT_EQ(by_name.find("pci_owner_left"), std::string::npos) << "it may be that one: " << by_name;
+}
+
 TEST_F(XenstoreSurveyTest, ScriptIsRunWhereItIsOursAndItsBackEndIsReady)
 {
     const std::string libxl_node = "/libxl/7/device/vif/0";
