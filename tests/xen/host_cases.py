@@ -10,7 +10,7 @@ from journal import PREPARE
 # Over 9p, page by page, a program of this size takes longer to read than to run; under TCG a look takes seconds.
 LOOK = '[ -x /tmp/xlfsck ] || cp /share/xlfsck /tmp/xlfsck; /tmp/xlfsck --libxl --timeout 60 -n'
 REPAIR = '/tmp/xlfsck --libxl --timeout 60 -y'
-LEFT, BLIND, CORRECTED = 4, 8, 1
+CORRECTED, OUTSIDE, LEFT, BLIND = 1, 2, 4, 8
 
 
 def checked(bench, command):

@@ -80,6 +80,12 @@ class Sight:
         """The numbers of the devices of a kind that libxl's own tree in xenstore has."""
         return {int(number) for path in self.xenstore for number in re.findall(rf'^/libxl/\d+/device/{kind}/(\d+)', path)}
 
+    def back_end(self, kind, number):
+        """The nodes of what libxl's own tree names as the back end of a device; empty: it is not there."""
+        back = next((value for path, value in self.xenstore.items()
+                     if re.fullmatch(rf'/libxl/\d+/device/{kind}/{number}/backend', path)), '?')
+        return {path[len(back) + 1:]: value for path, value in self.xenstore.items() if path.startswith(f'{back}/')}
+
     def controllers(self):
         """The USB controllers of which xenstore has a note."""
         return self.numbers('vusb')

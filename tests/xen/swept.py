@@ -12,15 +12,15 @@ class Swept:
     """One command of xl's.
 
     `back`: from where it is done to where it was not; `before`: from a new domain to there; `done`: what a judge
-    sees where it is done. {d} is the domain's number, {n} that of a processor which it has not.
+    sees where it is done; `of_its_own`: each kill needs a new domain. {d} is the domain's number, {n} that of a processor which it has not.
     """
 
-    def __init__(self, command, done, back=(), before=(), config='yields'):
+    def __init__(self, command, done, back=(), before=(), of_its_own=False):
         self.command = command
         self.done = done
         self.back = back
         self.before = before
-        self.config = config
+        self.of_its_own = of_its_own
 
     def words(self, command, domid, seen=None):
         processors = len(seen.processors) + 1 if seen else 2
@@ -48,7 +48,7 @@ DEV, DEV_BACK = 'usbdev-attach {d} ' + USB, 'usbdev-detach {d} 0 1'
 PASS, PASS_BACK = 'pci-attach {d} ' + PCI, 'pci-detach {d} ' + PCI
 BLOCK, BLOCK_BACK = 'block-attach {d} ' + DISK, 'block-detach {d} xvdb'
 NET, NET_BACK = 'network-attach {d} mac=00:16:3e:00:00:09 script=vif-connected', 'network-detach {d} 0'
-VKB, VKB_BACK = 'vkb-attach {d} backend-type=qemu', 'vkb-detach {d} 1'
+VKB = 'vkb-attach {d} backend-type=qemu'
 A_ISO = 'cd-insert {d} hdc /srv/a.iso'
 
 SWEPT = {
@@ -66,10 +66,10 @@ SWEPT = {
     'block-detach': Swept(BLOCK_BACK, unlisted('vbd', 51728), [BLOCK], [BLOCK]),
     'network-attach': Swept(NET, listed('vif', 0), [NET_BACK]),
     'network-detach': Swept(NET_BACK, unlisted('vif', 0), [NET], [NET]),
-    'vkb-attach': Swept(VKB, listed('vkbd', 1), [VKB_BACK]),
-    # A domain of its own for each kill.
-    'create': Swept('create -q /srv/yields.cfg', lambda seen: False),
-    'destroy': Swept('destroy {d}', lambda seen: False),
+    # A domain of its own for each kill: libxl does not detach a keyboard that no guest has connected to.
+    'vkb-attach': Swept(VKB, listed('vkbd', 1), of_its_own=True),
+    'create': Swept('create -q /srv/yields.cfg', lambda seen: False, of_its_own=True),
+    'destroy': Swept('destroy {d}', lambda seen: False, of_its_own=True),
 }
 
 
@@ -119,6 +119,13 @@ def amiss(seen: Sight, domid):
                       ("libxl's owners", {path.split('/')[3][5:].replace('-', ':', 1).replace('-', '.')
                                           for path, value in seen.owners.items() if value == str(domid)}))
     vbd = {'hda': 768, 'hdc': 5632, 'xvda': 51712, 'xvdb': 51728}
+    for kind in ('vbd', 'vif', 'vkbd'):
+        for number in sorted(seen.numbers(kind)):
+            back = seen.back_end(kind, number)
+            if not back:
+                found.append(f'{kind} {number}: xenstore has no back end of it')
+            elif back.get('online') == '0':
+                found.append(f'{kind} {number}: its removal has not come to its end')
     found += compared('disk', seen.numbers('vbd'), {vbd[one['vdev']] for one in document['disks']})
     found += compared('nic', seen.numbers('vif'), {one['devid'] for one in document.get('nics', [])})
     backs = f'/local/domain/0/backend/vif/{domid}/'
