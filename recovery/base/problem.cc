@@ -100,6 +100,7 @@ constexpr std::array kProblems = {
     Problem{Code::copy_differs, "copy_differs", "xenstore says otherwise than QEMU has it", "Write it into xenstore as QEMU has it", "WRITTEN", true, Exit::left},
     Problem{Code::device_strange, "device_strange", "xenstore has it in a form that no toolstack writes", "", "", false, Exit::left},
     Problem{Code::pci_owner_left, "pci_owner_left", "is noted as given to the domain, which does not have it: no domain can be given it", "Take the note away", "TAKEN AWAY", true, Exit::left},
+    Problem{Code::device_kept, "device_kept", "its entry calls it on its way out, and xenstore was not asked to take it out", "Call the entry present", "PRESENT", true, Exit::left},
     Problem{Code::socket_left, "socket_left", "no process listens, and its domain is gone", "Remove it", "REMOVED", true, Exit::clean},
     Problem{Code::socket_served, "socket_served", "a process listens, and its domain is gone", "", "", false, Exit::outside},
     Problem{Code::qemu_unknown, "qemu_unknown", "is a QEMU of this store, and no domain has it", "", "", false, Exit::outside},

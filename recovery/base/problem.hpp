@@ -98,6 +98,7 @@ enum class Code : std::uint16_t {
     copy_differs = 5029,
     device_strange = 5030,
     pci_owner_left = 5031,
+    device_kept = 5032,
     socket_left = 6001,
     socket_served = 6002,
     qemu_unknown = 6003,

@@ -27,6 +27,7 @@ using Then = XenstoreFinding::Then;
 
 // The states of xenbus.
 constexpr std::string_view kConnected = "4";
+constexpr std::string_view kClosing = "5";
 constexpr std::string_view kClosed = "6";
 
 std::string_view node(const Tree& tree, const std::string& path)
@@ -172,15 +173,22 @@ private:
             if (device.kind->front == "vbd") medium(device, entry);
             return;
         }
-        if (entry.state == "stale") {
-            auto& finding =
-                add(Code::device_back, entry.name.text(), "there is " + device.libxl_node);
-            finding.name = entry.name;
-            finding.then = Then::present;
+        if (entry.state != "present") {
+            still_there(entry, "there is " + device.libxl_node);
             return;
         }
         other_medium(device, entry);
         script(device, entry);
+    }
+
+    // Xenstore has it, and its entry is stale; or it was to be removed, by a process that died
+    // before xenstore was asked.
+    void still_there(const ThingRow& entry, std::string evidence)
+    {
+        auto& finding = add(entry.state == "stale" ? Code::device_back : Code::device_kept,
+                            entry.name.text(), std::move(evidence));
+        finding.name = entry.name;
+        finding.then = Then::present;
     }
 
     // Of a CD drive that is xenstore's: its back end says what is in it.
@@ -448,10 +456,8 @@ private:
             finding.nodes = {{path, ""}};
         } else if (!thing) {
             plugged_in(controller, path, port, name);
-        } else if (thing->state == "stale") {
-            auto& finding = add(Code::device_back, subject, path + " is " + json_shown(name));
-            finding.name = thing->name;
-            finding.then = Then::present;
+        } else if (thing->state != "present") {
+            still_there(*thing, path + " is " + json_shown(name));
         }
     }
 
@@ -481,7 +487,7 @@ private:
                    const ThingRow& thing)
     {
         const auto port = json_get_integer(thing.json, "port").value_or(0);
-        if (!is_settled(thing) || thing.state != "present" || port <= 0) return;
+        if (!is_settled(thing) || !is_present(thing) || port <= 0) return;
         if (std::ranges::any_of(used, [&](const auto& one) { return one.first == port; })) return;
         const std::string path = ports + std::to_string(port);
         if (!controller.of_device_model) {
@@ -530,6 +536,17 @@ private:
         }
     }
 
+    // Whether its back end was asked to let go of it stands beside it in the list.
+    void listed_pci(const ThingRow& thing, const std::string& state, std::string evidence)
+    {
+        const auto is = node(tree_, state);
+        if (thing.state == "removing" && (is == kClosing || is == kClosed))
+            add(Code::device_waits, thing.name.text(), state + " is " + std::string(is))
+                .can_be_fixed = false;
+        else
+            still_there(thing, std::move(evidence));
+    }
+
     void pci_devices()
     {
         const auto listed = xenstore::xen_pci_devices(tree_, survey_.domid);
@@ -539,11 +556,9 @@ private:
             });
             if (thing == survey_.things.end()) {
                 adopt("pci/" + device.key, "pcidevs", {device.json, {}});
-            } else if (is_settled(*thing) && thing->state == "stale") {
-                auto& finding =
-                    add(Code::device_back, thing->name.text(), "it is in " + device.list);
-                finding.name = thing->name;
-                finding.then = Then::present;
+            } else if (is_settled(*thing) && thing->state != "present") {
+                listed_pci(*thing, device.list + "/state-" + device.number,
+                           "it is in " + device.list);
             }
         }
         for (const auto& thing : survey_.things) {

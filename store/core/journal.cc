@@ -523,7 +523,7 @@ Result<void> Journal::write_back(const FastHold& fast, const ThingName& name,
     Db& db = store_.db();
     if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
     const auto existing = read_thing(db, fast.domain(), name);
-    if (!existing || existing->state != "stale") return {};
+    if (!existing || (existing->state != "stale" && existing->state != "removing")) return {};
     update_entry(db, existing->id, "present", existing->json);
     HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
     line.medium_after = medium_in(name, existing->json);

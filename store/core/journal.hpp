@@ -71,8 +71,8 @@ public:
     /// An entry, stale, of what an external document has and the store lacks; one that is there
     /// stays as it is. A look says whether it is present.
     void write_claimed(const FastHold& fast, const ThingName& name, const std::string& json);
-    /// A stale entry of xenstore's is present again, as it stands: its thing was seen under the
-    /// fast lock. Errors: as above.
+    /// An entry of xenstore's that is stale, or whose removal xenstore was never asked for, is
+    /// present again, as it stands: its thing was seen under the fast lock. Errors: as above.
     Result<void> write_back(const FastHold& fast, const ThingName& name,
                             const std::string& evidence);
 

@@ -61,6 +61,7 @@ struct XenDevice {
 /// A PCI device in the list of the domain's pci node.
 struct XenPciDevice {
     std::string list;  ///< "/local/domain/0/backend/pci/7/0"
+    std::string number;  ///< in it: "0" of dev-0
     std::string key;   ///< as of class pcidevs: "0000:03:00.0"
     std::string json;  ///< the element
 };

@@ -414,7 +414,7 @@ std::vector<XenPciDevice> xen_pci_devices(const Tree& tree, std::int64_t domid)
         std::array<char, 32> key{};
         std::snprintf(key.data(), key.size(), "%04x:%02x:%02x.%01x", at->domain, at->bus, at->dev,
                       at->func);
-        devices.push_back({list, key.data(), pci_json(tree, list, number, *at)});
+        devices.push_back({list, number, key.data(), pci_json(tree, list, number, *at)});
     }
     return devices;
 }

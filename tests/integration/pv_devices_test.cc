@@ -179,11 +179,35 @@ TEST_F(PvDevicesTest, PciDeviceStaysUntilTheGuestHasLetGo)
     not_done(detaches("pcidevs", "0000:03:00.0", seconds(1)), Errc::in_doubt,
              "waiting for the guest");
     EXPECT_EQ(entries(), "pcidevs/0000:03:00.0 removing");
+    EXPECT_EQ(fsck("-y"), 2) << "it waits for the guest";
+    EXPECT_EQ(entries(), "pcidevs/0000:03:00.0 removing");
     EXPECT_EQ(value(kList + "/state") + value(kList + "/state-0"), "75");
     EXPECT_EQ(value(kOwner), "7");
     const PciBack driver(daemon_->socket());
     done(detaches("pcidevs", "0000:03:00.0"));
     EXPECT_EQ(entries(), "");
+}
+
+// A client died between the commit of its entry and xenstore, or behind that.
+TEST_F(PvDevicesTest, RemovalThatXenstoreWasNotAskedForIsTakenBack)
+{
+    done(attaches("pcidevs", R"({"bus":3})"));
+    tool().write(kList + "/state", "4");
+    done(attaches("usbctrls", R"({"type":"qusb","ports":2})"));
+    done(attaches("usbdevs", R"({"ctrl":0,"port":2,"type.hostdev":{"hostbus":1,"hostaddr":9}})"));
+    done(attaches("channels", R"({"devid":1,"name":"org.example","connection.pty":{}})"));
+    const auto there = entries();
+    ASSERT_EQ(fsck("-n"), 0);
+    store_->db().prepare("UPDATE thing SET state = 'removing'").run();
+    EXPECT_EQ(fsck("-n"), 4);
+    EXPECT_EQ(fsck("-p"), 1);
+    EXPECT_EQ(entries(), there);
+    EXPECT_EQ(fsck("-n"), 0);
+    store_->db().prepare("UPDATE thing SET state = 'removing' WHERE class = 'usbdevs'").run();
+    tool().write(kQusb + "/port/2", "");
+    EXPECT_EQ(fsck("-p"), 1);
+    EXPECT_TRUE(contains(entries(), "usbdevs/0.2 stale"));
+    EXPECT_EQ(fsck("-n"), 0);
 }
 
 // num_devs is the toolstack's, but what it says is looked at all the same.

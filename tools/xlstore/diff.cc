@@ -102,7 +102,8 @@ void apply(SideBySideRow& row, const xlstore_finding& finding)
     if (is_one_of(problem, {"medium_other", "medium_unknown"})) row.qemu = "has another";
     if (is_one_of(problem, {"thing_unasked"})) row.qemu = kNotSeen;
     if (problem == "device_absent") row.xenstore = "lacks it";
-    if (is_one_of(problem, {"device_unknown", "device_back", "device_leaving", "device_waits"}))
+    if (is_one_of(problem, {"device_unknown", "device_back", "device_kept", "device_leaving",
+                            "device_waits"}))
         row.xenstore = "has it";
     if (problem == "device_partial") row.xenstore = "has a part";
     if (is_one_of(problem, {"copy_differs", "device_strange"})) row.xenstore = "differs";

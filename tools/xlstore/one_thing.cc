@@ -17,8 +17,8 @@ namespace xlstore::tools {
 namespace {
 
 // Problems (xlfsck(8)) whose repair gives the thing an entry, or makes its entry true.
-constexpr std::array<std::string_view, 5> kAdopting = {
-    "thing_unknown", "thing_back", "medium_other", "device_unknown", "device_back"};
+constexpr std::array<std::string_view, 6> kAdopting = {
+    "thing_unknown", "thing_back", "medium_other", "device_unknown", "device_back", "device_kept"};
 // Those whose repair says that it is not there.
 constexpr std::array<std::string_view, 3> kForgetting = {"thing_absent", "medium_gone",
                                                          "device_absent"};
