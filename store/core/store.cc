@@ -209,7 +209,9 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
         [](unsigned char c) { return c <= ' ' || c == 0x7f; }, '_');
     store->fork_generation_ = fork_generation();
     auto self = identify(getpid());
-    if (!self) return self.error();
+    if (!self)
+        return Error(self.error().code, "store " + options.directory + ": " + self.error().message,
+                     self.error().advice);
     store->self_ = *std::move(self);
     store->loop_ = std::make_unique<Loop>();
     store->database_ = source.identity.value_or(FileIdentity{});

@@ -108,7 +108,7 @@ GUARDS = (
     unit("copy of a document", "R22", "RetiredTest.DocumentComesBackAsItWasExportedInTheLayoutThatItCameIn",
          "no retired document of a domain"),
     integration("undo", "3", "OperationTest.UndoesItsStepsWhenALaterOneIsRefused", r"state_of\(domain_\.judge\(\)\)[\s\S]*?c0"),
-    Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/60", "--first"),
+    Guard("fsync", "5", "power cut", ("{bin}/power_cut_with_mutations", "--share", "1/20", "--first"),
           r"was acknowledged, and it is as after"),
     Guard("cut synced before zeros", "5", "power cut",
           ("{bin}/power_cut_with_mutations", "--share", "1/10", "--first"),

@@ -209,24 +209,35 @@ TEST_F(CancelTest, SoftResetThatHasKilledTheOldQemuIsUnfinished)
 // R14: the mark is committed, and the domain is to be destroyed.
 TEST_F(CancelTest, DestructionThatHasBegunIsUnfinished)
 {
-    auto store = store_.open();
+    auto other = store_.open();
+    // Behind the mark its last commit has to wait, however soon QEMU is dead.
+    std::optional<ByteLock> held;
+    StoreOptions options;
+    options.directory = store_.path();
+    options.log = std::make_shared<Log>(
+        [&](LogLevel, std::string_view line) {
+            if (!line.starts_with("killing QEMU")) return;
+            auto lock = other->locks().try_acquire(LockKind::fast,
+                                                   value_of(find_domain(other->db(), "7")->id));
+            if (lock && *lock) held = **std::move(lock);
+        },
+        LogLevel::info);
+    auto store = *Store::open(options);
     const auto domain = *find_domain(store->db(), "7");
     {
         auto before = destroy_domain(*store, domain, Clock::now() + seconds(60), "test");
     }
     EXPECT_FALSE(store->take_left_answer()) << "it was never started";
     {
-        // It marks the row and kills QEMU without that lock, and ends with it.
-        auto other = store_.open();
-        auto hold = other->try_slow_lock(domain.id, "test");
-        ASSERT_TRUE(hold && *hold);
         auto task = destroy_domain(*store, domain, Clock::now() + seconds(60), "test");
         task.start();
         ASSERT_TRUE(run_until(*store, [&] {
             return read_domain(store->db(), domain.id)->state == DomainState::destroying;
         }));
+        ASSERT_TRUE(held);
         ASSERT_FALSE(task.done());
     }
+    held.reset();
     const auto answer = store->take_left_answer();
     ASSERT_TRUE(answer);
     EXPECT_EQ(answer->code, Errc::unfinished);

@@ -45,6 +45,7 @@ ALLOWED = {
     "intents": (1.0, 1),
 }
 LEAST_SAMPLES = 15
+LEAK_SECONDS = 90      # within which a worker that leaks has to be found
 COLUMNS = ["seconds", "rounds", "changes_told", *ALLOWED]
 
 
@@ -141,6 +142,12 @@ class Soak:
         self.samples.append(values)
         return values
 
+    def is_enough(self, until):
+        """On a busy machine it lasts longer: fewer samples, or rounds, say nothing."""
+        if len(self.samples) < LEAST_SAMPLES or time.monotonic() < until:
+            return False
+        return not self.leak or LEAKS[self.leak] in growing(self.samples) or time.monotonic() > until + LEAK_SECONDS
+
     def run(self, seconds, interval):
         os.makedirs(self.options.out, exist_ok=True)
         while not self.leak and int(self.ask()[0]) < WARM_ROUNDS:
@@ -149,8 +156,7 @@ class Soak:
         with open(f"{self.options.out}/figures.csv", "w", encoding="ascii", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            # On a busy machine for longer: fewer samples say nothing.
-            while time.monotonic() < until or len(self.samples) < LEAST_SAMPLES:
+            while not self.is_enough(until):
                 due = time.monotonic() + interval
                 writer.writerow(self.sample())
                 file.flush()
