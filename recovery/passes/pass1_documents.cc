@@ -79,6 +79,20 @@ std::optional<Flaw> flaw_of(const DocumentMember& member)
     return std::nullopt;
 }
 
+// read_traits(), of rows that are read already.
+DomainTraits traits_of(const std::vector<DocumentMember>& members,
+                       const std::vector<ThingRow>& things)
+{
+    const auto text_of = [&](std::string_view key) -> std::string_view {
+        const auto member = std::ranges::find(members, key, &DocumentMember::key);
+        return member != members.end() && member->text ? std::string_view(*member->text) : "";
+    };
+    DomainTraits traits{domain_type_in(text_of("c_info"), text_of("b_info"))};
+    for (const auto& thing : things)
+        if (thing.name.device_class == "usbctrls") traits.add_controller(thing.json);
+    return traits;
+}
+
 // What is known of an entry whose text is lost: an open intent has the text once more; failing
 // that there is the key, and pass 5 puts down what QEMU says of the rest.
 std::string text_instead(Db& db, DomainId domain, const ThingRow& entry)
@@ -125,7 +139,7 @@ public:
         Db& db = store_.db();
         const auto members = read_members(db, domain.id);
         const auto things = read_things(db, domain.id);
-        const auto traits = read_traits(db, domain.id);
+        const auto traits = traits_of(members, things);
         const std::size_t before = found_.size();
         std::set<std::string_view> arrays;
         for (const auto& thing : things) {

@@ -232,16 +232,6 @@ Task<void> destroying(Check& check, Store& store, DomainRow domain)
     });
 }
 
-// What refuses each change is named, with the way out: its closer may be dead.
-void note_closed(Check& check, Store& store, const DomainRow& domain)
-{
-    const auto by = closed_by(store.db(), domain.id);
-    if (!by) return;
-    const std::string way_out =
-        "; if that is over, 'xlstore reopen domid:" + std::to_string(domain.domid) + "' opens it";
-    check.report(Code::document_closed, Subject{domain.subject(), *by + way_out, domain.domid, {}});
-}
-
 Task<void> running(Check& check, Store& store, DomainRow domain)
 {
     if (!domain.registration) co_return;
@@ -253,8 +243,7 @@ Task<void> running(Check& check, Store& store, DomainRow domain)
     if (!taken.row || taken.row->state != DomainState::running || !taken.row->registration)
         co_return;
     domain = *std::move(taken.row);
-    const Subject about{domain.subject(), "QEMU " + std::to_string(domain.registration->qemu.pid),
-                        domain.domid};
+    const Subject about{domain.subject(), qemu_words(domain), domain.domid};
     // A dead process stays dead; any other state may have changed.
     const bool still_known = first == Life::dead && domain.registration->qemu == seen;
     switch (still_known ? first : life_of(domain.registration->qemu)) {
@@ -283,6 +272,20 @@ Task<void> older_boot(Check& check, Store& store, DomainRow domain)
 
 }  // namespace
 
+std::optional<Subject> closed_note(Db& db, const DomainRow& domain)
+{
+    const auto by = closed_by(db, domain.id);
+    if (!by) return std::nullopt;
+    const std::string way_out =
+        "; if that is over, 'xlstore reopen domid:" + std::to_string(domain.domid) + "' opens it";
+    return Subject{domain.subject(), *by + way_out, domain.domid, {}};
+}
+
+std::string qemu_words(const DomainRow& domain)
+{
+    return "QEMU " + std::to_string(domain.registration->qemu.pid);
+}
+
 Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
 {
     const auto id = domain.id;
@@ -298,7 +301,8 @@ Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
         co_await destroying(check, store, std::move(domain));
         break;
     case DomainState::running:
-        note_closed(check, store, domain);
+        if (const auto note = closed_note(store.db(), domain))
+            check.report(Code::document_closed, *note);
         co_await running(check, store, std::move(domain));
         break;
     case DomainState::destroyed:

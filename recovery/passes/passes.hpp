@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "recovery/base/check.hpp"
 #include "recovery/base/undo_recorder.hpp"
@@ -30,6 +32,19 @@ struct DatabaseState {
 /// `undo` keeps what is replaced of the schema; nullptr: nothing is written.
 Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo);
 Task<void> pass1_documents(Check& check, Store& store);
+/// What a glance at domains that only looks has seen.
+struct LivesSeen {
+    std::vector<DomainRow> living;        ///< their QEMUs live, or they have none
+    std::vector<DomainRow> without_qemu;  ///< they run, and their QEMUs are dead: it was told
+    std::vector<DomainRow> others;        ///< nothing was told: pass3_lifecycle() looks at them
+};
+/// Pass 3 of what it can tell of many at once. REQUIRES check.looking_only().
+[[nodiscard]] LivesSeen glance_at_lives(Check& check, Store& store, std::vector<DomainRow> domains);
+/// 3009, where a document is closed: what refuses each change is named, with the way out: its
+/// closer may be dead.
+[[nodiscard]] std::optional<Subject> closed_note(Db& db, const DomainRow& domain);
+/// "QEMU 7", of a domain that has one.
+[[nodiscard]] std::string qemu_words(const DomainRow& domain);
 /// True: it runs; its QEMU, if it has one, may be dead.
 Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be

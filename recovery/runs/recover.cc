@@ -8,6 +8,7 @@
 #include "recovery/runs/recover.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "recovery/passes/passes.hpp"
@@ -15,6 +16,7 @@
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
 #include "store/core/on_cancel.hpp"
+#include "store/operation/host_xenstore.hpp"
 
 namespace xlstore::recovery {
 
@@ -137,13 +139,28 @@ Task<void> one_domain(Check& check, Store& store, DomainRow domain, UndoRecorder
     if (lives) co_await primaries(check, store, std::move(domain), undo);
 }
 
+// In the order of domid. Of a domain whose QEMU is dead there is only what xenstore has.
+std::vector<DomainRow> to_be_looked_into(LivesSeen glance, std::vector<DomainRow> living)
+{
+    std::ranges::move(glance.living, std::back_inserter(living));
+    if (has_host_xenstore()) std::ranges::move(glance.without_qemu, std::back_inserter(living));
+    std::ranges::sort(living, {}, &DomainRow::domid);
+    return living;
+}
+
 // Passes 3 to 5. Where a human is asked, all questions of one domain come one after the other.
 Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains, UndoRecorder* undo)
 {
     if (check.options().mode != Mode::ask) {
+        LivesSeen glance;
+        if (check.looking_only()) {
+            glance = glance_at_lives(check, store, std::move(domains));
+            domains = std::move(glance.others);
+        }
         SideBySide lives(check, store, 3, std::move(domains), undo);
         co_await lives.run();
-        SideBySide primaries(check, store, 4, lives.living(), undo);
+        SideBySide primaries(check, store, 4, to_be_looked_into(std::move(glance), lives.living()),
+                             undo);
         co_await primaries.run();
         co_return;
     }

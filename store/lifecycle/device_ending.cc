@@ -38,7 +38,7 @@ constexpr std::string_view kStateClosed = "6";
 // Read of libxl's own node of a device: where its back end is, and what tells its script.
 constexpr std::array<const char*, 4> kNoted = {"backend", "script", "type", "gatewaydev"};
 
-struct Ending {
+struct DeviceEnding {
     std::string name;  // "nics/0"
     std::int64_t number = 0;
     xenstore::DevicePaths paths;
@@ -89,7 +89,7 @@ private:
             if (thing.primary != "xenstore" || thing.state == "stale" || kind.empty()) continue;
             const auto number = xenstore_number(thing.name.device_class, thing.json);
             if (!number) continue;  // without one it cannot have been attached
-            Ending device{thing.name.text(), *number,
+            DeviceEnding device{thing.name.text(), *number,
                           xenstore::device_paths(domain_.domid, kind, *number)};
             device.has_states = thing.name.device_class != "channels";
             devices_.push_back(std::move(device));
@@ -155,7 +155,7 @@ private:
         co_return Result<void>();
     }
 
-    [[nodiscard]] Deadline end_of_wait(const Ending& device) const
+    [[nodiscard]] Deadline end_of_wait(const DeviceEnding& device) const
     {
         const auto now = Clock::now();
         if (!is_of_qemu(device.paths.back)) return std::min(until_ - kForTheRest, now + kEndWait);
@@ -167,7 +167,7 @@ private:
     Task<Result<TransactionEnd>> close_all(Client& client, xenstore::Transaction in, Deadline held)
     {
         Requests looks;
-        std::vector<Ending*> asked;
+        std::vector<DeviceEnding*> asked;
         for (auto& device : devices_) {
             if (!device.there || device.paths.back.empty() || !device.has_states) continue;
             looks.push_back(xenstore::request::read(device.paths.back + "/state", in));
@@ -179,7 +179,7 @@ private:
         if (auto refusal = first_refusal(looks, *states)) co_return *std::move(refusal);
         Requests requests;
         for (std::size_t i = 0; i < asked.size(); ++i) {
-            Ending& device = *asked[i];
+            DeviceEnding& device = *asked[i];
             const auto& state = (*states)[i];
             requests.push_back(xenstore::request::remove(device.paths.front, in));
             if (state.error != 0) continue;
@@ -200,7 +200,7 @@ private:
     {
         for (auto pause = kEndFirstPoll;; pause = std::min(2 * pause, kEndLastPoll)) {
             Requests looks;
-            std::vector<Ending*> waited;
+            std::vector<DeviceEnding*> waited;
             for (auto& device : devices_) {
                 if (device.closed || Clock::now() >= device.end) continue;
                 looks.push_back(xenstore::request::read(device.paths.back + "/state"));
@@ -264,7 +264,7 @@ private:
     Store& store_;
     const DomainRow& domain_;
     const Deadline until_;
-    std::vector<Ending> devices_;
+    std::vector<DeviceEnding> devices_;
     std::string said_;
 };
 

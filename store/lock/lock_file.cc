@@ -198,20 +198,38 @@ Result<std::optional<ByteLock>> LockFile::try_lock(std::int64_t byte, LockMode m
 
 Result<bool> LockFile::is_locked(std::int64_t byte) const
 {
+    const auto locked = are_locked({byte});
+    if (!locked) return locked.error();
+    return static_cast<bool>(locked->front());
+}
+
+Result<std::vector<bool>> LockFile::are_locked(const std::vector<std::int64_t>& bytes) const
+{
+    std::vector<bool> locked(bytes.size(), false);
+    if (bytes.empty()) return locked;
     if (!may_lock()) {
         const auto ranges = locked_ranges(identity_.inode);
         if (!ranges) return ranges.error();
-        return std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
-            return range.first <= byte && byte <= range.last;
-        });
+        for (std::size_t i = 0; i < bytes.size(); ++i)
+            locked[i] = std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
+                return range.first <= bytes[i] && bytes[i] <= range.last;
+            });
+        return locked;
     }
     // Read-only: closing a writable description would wake those who wait for the slow lock.
     auto fd = open_description(O_RDONLY);
     if (!fd) return std::move(fd).error();
-    auto range = lock_range(F_WRLCK, byte, 1);
-    if (fcntl(fd->get(), F_OFD_GETLK, &range) != 0)
-        throw IoError(errno, "cannot query locks of " + path_);
-    return range.l_type != F_UNLCK;
+    const auto held = [&](std::int64_t first, std::int64_t count) -> bool {
+        auto range = lock_range(F_WRLCK, first, count);
+        if (fcntl(fd->get(), F_OFD_GETLK, &range) != 0)
+            throw IoError(errno, "cannot query locks of " + path_);
+        return range.l_type != F_UNLCK;
+    };
+    const auto [lowest, highest] = std::ranges::minmax(bytes);
+    if (!held(lowest, highest - lowest + 1)) return locked;
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+        locked[i] = held(bytes[i], 1);
+    return locked;
 }
 
 // One line of text a slot, so that the file can be read by eye:

@@ -22,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "store/base/error.hpp"
 #include "store/base/fd.hpp"
@@ -120,6 +121,9 @@ public:
                                              std::int64_t count = 1) const;
     /// Whether another process holds the byte now.
     Result<bool> is_locked(std::int64_t byte) const;
+    /// The same of each, in their order: by one question where no byte from the lowest to the
+    /// highest is held.
+    Result<std::vector<bool>> are_locked(const std::vector<std::int64_t>& bytes) const;
 
     void write_claim(std::int64_t slot, const Claim& claim) const noexcept;
     void clear_claim(std::int64_t slot) const noexcept;

@@ -472,17 +472,23 @@ Result<std::optional<ByteLock>> Locks::try_all_sessions() const
     return locks_.try_lock(kSessionBase, LockMode::exclusive, kSessionCount);
 }
 
-Result<bool> Locks::is_held(LockKind kind, std::int64_t id) const
+Result<std::vector<bool>> Locks::are_held(LockKind kind, const std::vector<std::int64_t>& ids) const
 {
     // The generation is not to be read from outside; a broken lock is held in another one.
     if (kind == LockKind::slow && !slow_.may_lock()) {
         const auto ranges = locked_ranges(slow_.identity().inode);
         if (!ranges) return ranges.error();
-        return std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
-            return (range.first & ((std::int64_t{1} << kGenerationShift) - 1)) == id;
-        });
+        std::vector<bool> held;
+        for (const auto id : ids)
+            held.push_back(std::ranges::any_of(*ranges, [&](const LockedRange& range) -> bool {
+                return (range.first & ((std::int64_t{1} << kGenerationShift) - 1)) == id;
+            }));
+        return held;
     }
-    return file(kind).is_locked(byte(kind, id));
+    std::vector<std::int64_t> bytes;
+    for (const auto id : ids)
+        bytes.push_back(byte(kind, id));
+    return file(kind).are_locked(bytes);
 }
 
 std::optional<Claim> Locks::claim(LockKind kind, std::int64_t id) const

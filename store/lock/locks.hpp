@@ -117,7 +117,14 @@ public:
     /// Every session byte at once (R17): no other process has the store open for writing.
     Result<std::optional<ByteLock>> try_all_sessions() const;
 
-    Result<bool> is_held(LockKind kind, std::int64_t id) const;
+    Result<bool> is_held(LockKind kind, std::int64_t id) const
+    {
+        const auto held = are_held(kind, {id});
+        if (!held) return held.error();
+        return static_cast<bool>(held->front());
+    }
+    /// The same of each, in their order. @see LockFile::are_locked
+    Result<std::vector<bool>> are_held(LockKind kind, const std::vector<std::int64_t>& ids) const;
     [[nodiscard]] std::optional<Claim> claim(LockKind kind, std::int64_t id) const;
     /// Who holds it, for messages: the claim, and whether that process is stopped; "" if it is not
     /// known.

@@ -36,49 +36,11 @@
 #include <string_view>
 #include <system_error>
 
+#include "store/os/proc_text.hpp"
+
 namespace xlstore {
 
 namespace {
-
-/// The whole of a small file of /proc; nothing, with errno, if it cannot be read.
-std::optional<std::string> read_all(const Fd& fd)
-{
-    if (!fd) return std::nullopt;
-    std::string text;
-    char block[4096];
-    for (;;) {
-        const ssize_t n = ::read(fd.get(), block, sizeof block);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return std::nullopt;
-        if (n == 0) return text;
-        text.append(block, static_cast<std::size_t>(n));
-    }
-}
-
-std::optional<std::string> read_small(const char* path)
-{
-    return read_all(Fd(::open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)));
-}
-
-std::string proc_path(std::int64_t pid, const char* file)
-{
-    return "/proc/" + std::to_string(pid) + "/" + file;
-}
-
-/// A field, from 3 on, of a line of /proc/PID/stat. Field 2 is the program's name in parentheses,
-/// which may itself hold spaces and parentheses; nothing after it can, so count from the last one.
-std::optional<std::string_view> field_of(std::string_view stat, int wanted)
-{
-    auto at = stat.rfind(')');
-    for (int number = 3; at != std::string_view::npos; ++number) {
-        at = stat.find_first_not_of(" \n", at + 1);
-        if (at == std::string_view::npos) break;
-        const auto end = std::min(stat.find_first_of(" \n", at), stat.size());
-        if (number == wanted) return stat.substr(at, end - at);
-        at = end;
-    }
-    return std::nullopt;
-}
 
 std::optional<std::uint64_t> start_time_of(std::string_view stat)
 {
@@ -93,7 +55,7 @@ std::optional<std::uint64_t> start_time_of(std::string_view stat)
 /// Nothing, with errno, if it cannot be read.
 std::optional<std::uint64_t> read_start_time(std::int64_t pid)
 {
-    const auto stat = read_small(proc_path(pid, "stat").c_str());
+    const auto stat = read_proc_file(proc_path(pid, "stat").c_str());
     if (!stat) return std::nullopt;
     errno = EPROTO;
     return start_time_of(*stat);
@@ -104,7 +66,7 @@ std::string read_whether_unusable()
 {
     // The numbers of /proc are those of the namespace it was mounted in. NSpid lists our own pid in
     // that one and in each below it, down to ours: one number means that it is ours.
-    const auto status = read_small("/proc/self/status");
+    const auto status = read_proc_file("/proc/self/status");
     if (!status) return "/proc cannot be read: " + errno_text(errno);
     const auto at = status->find("\nNSpid:");
     if (at == std::string::npos) return "/proc tells nothing of pid namespaces";
@@ -116,7 +78,7 @@ std::string read_whether_unusable()
 
     // A start time is shown with the offset of the reader's time namespace: two readers would see
     // two, and each take the process for another one. So there must be no offset.
-    if (const auto offsets = read_small("/proc/self/timens_offsets")) {
+    if (const auto offsets = read_proc_file("/proc/self/timens_offsets")) {
         std::istringstream fields(*offsets);
         std::string clock;
         long long seconds = 0;
@@ -161,7 +123,7 @@ std::string proc_unusable(const std::optional<ProcView>& view)
 std::string read_boot_id()
 {
     constexpr const char* kPath = "/proc/sys/kernel/random/boot_id";
-    auto text = read_small(kPath);
+    auto text = read_proc_file(kPath);
     if (!text) throw IoError(errno, std::string("cannot read ") + kPath);
     while (!text->empty() && text->back() == '\n')
         text->pop_back();
@@ -175,39 +137,6 @@ bool is_pid(std::int64_t pid)
     return pid > 0 && pid <= std::numeric_limits<pid_t>::max();
 }
 
-/// How often a process is looked at that is held by its directory.
-constexpr auto kProcPoll = std::chrono::milliseconds(5);
-
-/// A file of the process behind a directory of /proc. Nothing, with errno: it cannot be read.
-std::optional<std::string> read_at(int directory, const char* name)
-{
-    return read_all(Fd(::openat(directory, name, O_RDONLY | O_CLOEXEC)));
-}
-
-/// A process, and not a thread, which /proc has a directory for as well.
-bool is_first_thread(int directory, pid_t pid) noexcept
-try {
-    const auto status = read_at(directory, "status");
-    if (!status) return true;  // it has ended: dead() says so
-    return status->find("\nTgid:\t" + std::to_string(pid) + "\n") != std::string::npos;
-} catch (const std::exception&) {
-    return true;
-}
-
-/// A zombie, too, but not one of which only the first thread has ended. @throws IoError
-bool has_ended_in_proc(int directory)
-{
-    const auto stat = read_at(directory, "stat");
-    if (!stat) {
-        if (errno == ESRCH || errno == ENOENT) return true;
-        throw IoError(errno, "cannot look at a process in /proc");
-    }
-    const auto state = field_of(*stat, 3);
-    const bool ended = state == "Z" || state == "X";
-    return ended && field_of(*stat, 20).value_or("0").size() == 1 &&
-           field_of(*stat, 20).value_or("0") <= "1";
-}
-
 struct Look {
     Life life = Life::unknown;
     PidFd pidfd;         // of that very process, if alive
@@ -218,7 +147,7 @@ struct Look {
 std::vector<std::int64_t> numbers_of(pid_t pid)
 {
     std::vector<std::int64_t> numbers;
-    const auto status = read_small(proc_path(pid, "status").c_str());
+    const auto status = read_proc_file(proc_path(pid, "status").c_str());
     const auto at = status ? status->find("\nNSpid:") : std::string::npos;
     if (at == std::string::npos) return numbers;
     std::istringstream fields(status->substr(at + 7, status->find('\n', at + 1) - at - 7));
@@ -317,12 +246,11 @@ Look look_below(const ProcessId& id, std::uint64_t own_namespace)
     return {Life::dead, {}, {}};
 }
 
-/// The one place that decides R11.
-Look look_at_process(const ProcessId& id)
+/// The one place that decides R11. `view`: what /proc is, as far as that could be seen just now.
+Look look_at_process(const ProcessId& id, const std::optional<ProcView>& view)
 {
     if (!is_pid(id.pid)) return {Life::unknown, {}, "it has no pid"};
     if (!of_this_boot(id)) return {Life::unknown, {}, "it belongs to another boot"};
-    const auto view = proc_view();
     if (std::string why = proc_unusable(view); !why.empty())
         return {Life::unknown, {}, std::move(why)};
     const auto own = view ? view->pid_namespace : current_pid_namespace();
@@ -346,6 +274,11 @@ Look look_at_process(const ProcessId& id)
     if (pidfd.dead()) return {Life::dead, {}, {}};
     if (!start_time) return {Life::unknown, {}, "/proc hides it: " + errno_text(read_error)};
     return {Life::alive, std::move(pidfd), {}};
+}
+
+Look look_at_process(const ProcessId& id)
+{
+    return look_at_process(id, proc_view());
 }
 
 }  // namespace
@@ -405,13 +338,30 @@ Life life_of(const ProcessId& id) noexcept
     }
 }
 
+std::vector<Life> lives_of(const std::vector<ProcessId>& ids) noexcept
+{
+    std::vector<Life> lives;
+    try {
+        lives.assign(ids.size(), Life::unknown);
+        const auto view = proc_view();
+        for (std::size_t i = 0; i < ids.size(); ++i)
+            lives[i] = look_at_process(ids[i], view).life;
+        if (view && proc_view() == view) return lives;
+    } catch (const std::exception&) {
+        // One by one, so that what cannot be looked at is unknown of that one alone.
+    }
+    for (std::size_t i = 0; i < lives.size(); ++i)
+        lives[i] = life_of(ids[i]);
+    return lives;
+}
+
 bool is_stopped(const ProcessId& id) noexcept
 {
     try {
         if (!is_pid(id.pid) || !of_this_boot(id)) return false;
         if (id.pid_namespace != current_pid_namespace() || !proc_unusable(proc_view()).empty())
             return false;
-        const auto stat = read_small(proc_path(id.pid, "stat").c_str());
+        const auto stat = read_proc_file(proc_path(id.pid, "stat").c_str());
         if (!stat || start_time_of(*stat) != id.start_time) return false;
         const auto state = field_of(*stat, 3);
         return state == "T" || state == "t";
@@ -449,103 +399,9 @@ Result<PidFd> open_pidfd(const ProcessId& id)
     return Error(Errc::io, name + " cannot be looked at: " + look.reason);
 }
 
-PidFd PidFd::of(std::int64_t pid) noexcept
-{
-    static std::atomic<bool> has_pidfds = true;
-    PidFd held;
-    if (has_pidfds) {
-        held.fd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0U)));
-        if (held || errno != ENOSYS) return held;
-        has_pidfds = false;
-    }
-    std::array<char, 32> path{};
-    std::snprintf(path.data(), path.size(), "/proc/%lld", static_cast<long long>(pid));
-    held.fd_ = Fd(::open(path.data(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    held.in_proc_ = static_cast<pid_t>(pid);
-    if (!held && errno == ENOENT) errno = ESRCH;
-    if (!held || is_first_thread(held.fd_.get(), held.in_proc_)) return held;
-    errno = EINVAL;
-    return {};
-}
-
-bool PidFd::dead() const
-{
-    if (!fd_) throw IoError(EBADF, "cannot poll a pidfd");  // poll() would call it quiet: alive
-    if (in_proc_ != 0) return has_ended_in_proc(fd_.get());
-    pollfd entry{fd_.get(), POLLIN, 0};
-    for (;;) {
-        const int n = ::poll(&entry, 1, 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) throw IoError(errno, "cannot poll a pidfd");
-        if (entry.revents & (POLLNVAL | POLLERR)) throw IoError(EBADF, "cannot poll a pidfd");
-        return n > 0;
-    }
-}
-
-Result<void> PidFd::send_signal(int signal) const
-{
-    int sent = 0;
-    if (in_proc_ == 0) {
-        sent = static_cast<int>(
-            ::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0U));
-    } else {
-        // What is asked last: for its pid to be another's by now, it would have to die and all
-        // other pids to be used in between.
-        if (dead()) return Error(Errc::not_found, "the process has ended");
-        sent = ::kill(in_proc_, signal);
-    }
-    if (sent == 0) return {};
-    if (errno == ESRCH) return Error(Errc::not_found, "the process has ended");
-    return Error(Errc::io,
-                 "cannot send signal " + std::to_string(signal) + ": " + errno_text(errno));
-}
-
-Task<bool> PidFd::ended(Loop& loop, Deadline until) const
-{
-    if (in_proc_ == 0) co_return co_await loop.readable(fd_.get(), until);
-    while (!dead()) {
-        const auto now = Clock::now();
-        if (now >= until) co_return false;
-        (void)co_await loop.sleep(std::min(until, now + kProcPoll));
-    }
-    co_return true;
-}
-
-bool PidFd::ended_within(int milliseconds) const noexcept
-{
-    if (in_proc_ == 0) {
-        pollfd entry{fd_.get(), POLLIN, 0};
-        int n = 0;
-        do
-            n = ::poll(&entry, 1, milliseconds);
-        while (n < 0 && errno == EINTR);
-        return n > 0;
-    }
-    try {
-        for (; milliseconds > 0 && !dead(); --milliseconds)
-            (void)::poll(nullptr, 0, 1);
-        return dead();
-    } catch (const std::exception&) {
-        return false;
-    }
-}
-
-bool PidFd::reap(siginfo_t& info) const noexcept
-{
-    info = {};
-    int result = 0;
-    do
-        result = in_proc_ == 0
-                     ? ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(fd_.get()), &info,
-                                WEXITED | WNOHANG)
-                     : ::waitid(P_PID, static_cast<id_t>(in_proc_), &info, WEXITED | WNOHANG);
-    while (result != 0 && errno == EINTR);
-    return result == 0;
-}
-
 std::string command_line(pid_t pid)
 {
-    return read_small(proc_path(pid, "cmdline").c_str()).value_or("");
+    return read_proc_file(proc_path(pid, "cmdline").c_str()).value_or("");
 }
 
 bool mentions(pid_t pid, const std::string& text)
@@ -570,7 +426,7 @@ std::vector<pid_t> processes()
 
 std::string environment_of(pid_t pid)
 {
-    return read_small(proc_path(pid, "environ").c_str()).value_or("");
+    return read_proc_file(proc_path(pid, "environ").c_str()).value_or("");
 }
 
 bool has_program(pid_t pid)
@@ -581,7 +437,7 @@ bool has_program(pid_t pid)
 
 std::optional<pid_t> parent_of(pid_t pid)
 {
-    const auto stat = read_small(proc_path(pid, "stat").c_str());
+    const auto stat = read_proc_file(proc_path(pid, "stat").c_str());
     const auto field = stat ? field_of(*stat, 4) : std::nullopt;
     pid_t parent = 0;
     if (!field ||
@@ -592,7 +448,7 @@ std::optional<pid_t> parent_of(pid_t pid)
 
 std::string program_of(pid_t pid)
 {
-    auto text = read_small(proc_path(pid, "comm").c_str());
+    auto text = read_proc_file(proc_path(pid, "comm").c_str());
     if (!text || text->empty()) return "unknown";
     if (text->back() == '\n') text->pop_back();
     for (char& c : *text)

@@ -53,6 +53,10 @@ enum class Life { alive, dead, unknown };
 /// from us. Never throws for want of descriptors or rights: that is `unknown` too. Of another
 /// namespace it costs a look at every process.
 [[nodiscard]] Life life_of(const ProcessId& id) noexcept;
+/// life_of() of each, in their order. Whose /proc it is, is looked at before all of them and after
+/// all of them, not before each; where that changed in between, or could not be seen, each is
+/// looked at by itself. Empty: there was no memory for the answer.
+[[nodiscard]] std::vector<Life> lives_of(const std::vector<ProcessId>& ids) noexcept;
 /// Why it is `unknown`, for messages; empty: it is not.
 [[nodiscard]] std::string why_unknown(const ProcessId& id);
 

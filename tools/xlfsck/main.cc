@@ -180,9 +180,10 @@ void print_summary(const Settings& settings, Terminal& terminal, const recovery:
     // Of the domain that was named, or of all.
     auto counts = checked.store->db()
                       .prepare(
-                          "SELECT (SELECT count(*) FROM domains WHERE ?1 IN (0, incarnation)), "
-                          "(SELECT count(*) FROM things WHERE ?1 IN (0, incarnation)), "
-                          "(SELECT count(*) FROM intent WHERE ?1 IN (0, domain))")
+                          "SELECT count(*), "
+                          "coalesce(sum((SELECT count(*) FROM thing WHERE domain = d.id)), 0), "
+                          "(SELECT count(*) FROM intent WHERE ?1 IN (0, domain)) "
+                          "FROM domain d WHERE ?1 IN (0, d.id) AND state <> 'destroyed'")
                       .bind(checked.only ? value_of(*checked.only) : 0);
     counts.step();
     if (settings.json) {

@@ -345,6 +345,11 @@ TEST_F(LocksTest, KindsAndIdsAreApart)
     for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::destroy})
         EXPECT_TRUE(*locks.is_held(kind, 2));
     EXPECT_FALSE(*locks.is_held(LockKind::slow, 4));
+    for (const auto kind : {LockKind::slow, LockKind::fast, LockKind::destroy})
+        EXPECT_EQ(*locks.are_held(kind, {4, 2, 9, 1}),
+                  (std::vector<bool>{false, true, false, true}));
+    EXPECT_EQ(*locks.are_held(LockKind::slow, {7, 5}), (std::vector<bool>{false, false}));
+    EXPECT_EQ(*locks.are_held(LockKind::slow, {}), std::vector<bool>());
 }
 
 TEST_F(LocksTest, AllSessionsAtOnceExcludesEachOfThem)
