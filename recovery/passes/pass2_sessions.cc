@@ -18,8 +18,7 @@ Task<void> pass2_sessions(Check& check, Store& store)
     std::vector<SessionRow> dead;
     {
         auto rows = store.db().prepare(
-            "SELECT id, program, pid FROM session s WHERE NOT EXISTS (SELECT 1 FROM intent WHERE "
-            "owner = s.id) "
+            "SELECT id, program, pid FROM session s WHERE id NOT IN (SELECT owner FROM intent) "
             "AND NOT EXISTS (SELECT 1 FROM domain WHERE creator = s.id)");
         while (rows.step()) {
             const auto id = rows.integer(0);
