@@ -24,7 +24,7 @@ Result<Json> rows_of(xlstore_store* store, const char* sql)
     return Json::parse(Text(text).get());
 }
 
-Result<Json> looks_of(const Arguments& arguments, xlstore_store* store)
+Result<std::string> looks_of(const Arguments& arguments, xlstore_store* store)
 {
     const xlstore_call call = call_of(arguments);
     xlstore_result* made = nullptr;
@@ -32,11 +32,12 @@ Result<Json> looks_of(const Arguments& arguments, xlstore_store* store)
     if (!made) return last_error();
     const ResultHandle result(made);
     if (xlstore_result_status(made) != XLSTORE_OK) return last_error();
-    return Json::parse(xlstore_result_json(made))["domains"];
+    return Json::parse(xlstore_result_json(made))["domains"].dump();
 }
 
-// Rows first: a domain that came since has no row here, one that went since no look.
-Result<Json> domains_of(const Arguments& arguments, xlstore_store* store)
+// A domain that came since has no look, and a look that is older than the rows may be of one that
+// went.
+Result<Json> domains_of(xlstore_store* store, const Json& looks)
 {
     auto rows = rows_of(
         store,
@@ -46,18 +47,16 @@ Result<Json> domains_of(const Arguments& arguments, xlstore_store* store)
         "FROM domains d LEFT JOIN closed_documents c ON c.incarnation = d.incarnation "
         "ORDER BY d.domid");
     if (!rows) return rows;
-    const auto looks = looks_of(arguments, store);
-    if (!looks) return looks;
     for (auto& row : *rows) {
         for (const char* member : {"qemu", "answer", "run_state", "doing", "why", "looked_us"})
             row[member] = nullptr;
         row["stopped"] = false;
-        for (const auto& look : *looks)
+        for (const auto& look : looks)
             if (look["id"] == row["incarnation"])
                 for (const char* member :
                      {"qemu", "answer", "run_state", "doing", "why", "looked_us", "stopped"})
                     row[member] = look[member];
-        if (row["doing"].is_null()) row["doing"] = "gone meanwhile";
+        if (row["doing"].is_null()) row["doing"] = "not looked at yet";
     }
     return rows;
 }
@@ -130,8 +129,15 @@ Json units_of_host()
 
 Result<std::string> status_facts(const Arguments& arguments, xlstore_store* store)
 {
+    const auto looks = looks_of(arguments, store);
+    return looks ? status_facts_with(*looks, arguments, store) : looks;
+}
+
+Result<std::string> status_facts_with(const std::string& looks, const Arguments& arguments,
+                                      xlstore_store* store)
+{
     const auto looked_us = now_us();
-    auto domains = domains_of(arguments, store);
+    auto domains = domains_of(store, Json::parse(looks));
     if (!domains) return domains.error();
     auto intents = intents_of(store);
     if (!intents) return intents.error();

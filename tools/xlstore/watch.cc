@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // watch: the page of 'status', live. It is drawn anew when a change is committed, which the store
-// tells, when the window changes, and every two seconds, because a QEMU stops without a commit.
-// Each picture is written over the last one by one write: nothing is cleared first, so nothing
-// flickers.
+// tells, when the window changes, and when a QEMU answers. They are asked every two seconds, since
+// one stops without a commit; those that are silent less and less often (look_rounds.hpp). Keys are
+// taken meanwhile. Each picture is written over the last one by one write: nothing is cleared
+// first, so nothing flickers.
 #include <poll.h>
 #include <termios.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 
 #include "tools/common/display_width.hpp"
 #include "tools/xlstore/library.hpp"
+#include "tools/xlstore/look_rounds.hpp"
 #include "tools/xlstore/status_facts.hpp"
 #include "tools/xlstore/status_page.hpp"
 
@@ -22,7 +24,7 @@ namespace xlstore::tools {
 
 namespace {
 
-constexpr int kEveryMs = 2000;
+constexpr int kWakeMs = 1000;  // after which QEMUs that are due are asked
 
 volatile std::sig_atomic_t ended = 0;
 
@@ -31,7 +33,12 @@ void end_it(int)
     ended = 1;
 }
 
-void wake(int) {}
+volatile std::sig_atomic_t resized = 0;
+
+void wake(int)
+{
+    resized = 1;
+}
 
 void write_all(std::string_view text)
 {
@@ -123,15 +130,14 @@ struct EndOfWatch {
     void operator()(xlstore_watch* watch) const { xlstore_watch_end(watch); }
 };
 
-// Waits for a key, a commit, a signal, or two seconds. False: it is to end.
-Result<bool> wait_for_news(xlstore_store* store, const FullScreen& screen, bool& changed,
-                           std::size_t& first, std::size_t rows)
+// Waits for a key, a commit, an answer, a signal, or a second. False: it is to end.
+Result<bool> wait_for_news(xlstore_store* store, const FullScreen& screen, std::size_t& first,
+                           std::size_t rows)
 {
     pollfd ready[2] = {{xlstore_fd(store), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
-    const int got = poll(ready, screen.has_keys() ? 2 : 1, kEveryMs);
+    const int got = poll(ready, screen.has_keys() ? 2 : 1, kWakeMs);
     if (got < 0 && errno != EINTR) return Error(Errc::io, "poll: " + errno_text(errno));
     if (xlstore_dispatch(store) != XLSTORE_OK) return last_error();
-    changed = changed || got <= 0;
     if (got > 0 && screen.has_keys() && ready[1].revents != 0)
         return (ready[1].revents & POLLIN) != 0 && take_keys(first, rows);
     return true;
@@ -146,17 +152,23 @@ Result<Status> watch_it(const Arguments& arguments, xlstore_store* store)
     const std::unique_ptr<xlstore_watch, EndOfWatch> watch(begun);
     std::string facts;
     std::size_t first = 0;
+    std::string drawn;
+    LookRounds rounds(arguments, store);
     const FullScreen full;
     while (!ended) {
-        if (changed) {
+        if (const auto asked = rounds.ask_those_due(); !asked) return asked.error();
+        if (rounds.take_news() || changed) {
             changed = false;
-            auto seen = status_facts(arguments, store);
+            auto seen = status_facts_with(rounds.looks(), arguments, store);
             if (!seen) return seen.error();
             facts = *std::move(seen);
         }
         const auto where = screen();
-        write_all(picture(status_page(facts, where), first, where));
-        const auto goes_on = wait_for_news(store, full, changed, first, where.rows);
+        auto next = picture(status_page(facts, where), first, where);
+        if (next != drawn || resized) write_all(next);
+        resized = 0;
+        drawn = std::move(next);
+        const auto goes_on = wait_for_news(store, full, first, where.rows);
         if (!goes_on) return goes_on.error();
         if (!*goes_on) break;
     }
