@@ -50,9 +50,8 @@ MISTAKES = (
     ("a domain that is there already", "xlstore import 7 DIR/web01.json", 1,
      "xlstore: domain 7 (web01) is in the store, running (R14)\n"
      "xlstore: destroy it first, or use another domid\n"),
-    ("a name where a domid is wanted", "xlstore import web01 DIR/web01.json", 1,
-     "xlstore: web01 is not a domid\n"
-     "xlstore: nothing was changed; give the number that Xen has for the domain, such as 7\n"),
+    ("a name where a domid is wanted", "xlstore import web01 DIR/web01.json", 2,
+     "xlstore: \"web01\" is not a domid, the number that Xen has for the domain, such as 7; try 'xlstore import --help'\n"),
     ("a document that there is not", "xlstore import 8 DIR/nofile.json", 1,
      "xlstore: cannot read DIR/nofile.json: No such file or directory\n"
      "xlstore: nothing was changed; name a file that can be read\n"),
@@ -62,9 +61,9 @@ MISTAKES = (
     ("a domain whose QEMU the store does not know", "xlstore insert web01 hdc DIR/a.iso", 1,
      "xlstore: domain 7 (web01) has no QEMU in the store\n"
      "xlstore: register it: xlstore register DOM --monitor SOCKET\n"),
-    ("no QEMU's command", "xlstore create 8 DIR/web02.json", 1,
-     "xlstore: create: no command was given that starts QEMU\n"
-     "xlstore: nothing was changed; write it behind --, as in 'xlstore create ... -- qemu-system-x86_64 ...'\n"),
+    ("no QEMU's command", "xlstore create 8 DIR/web02.json", 2,
+     "xlstore: create: no command was given that starts QEMU; write it behind --, as in 'xlstore create ... -- "
+     "qemu-system-x86_64 ...'; try 'xlstore create --help'\n"),
     ("a command without --", "xlstore create 8 DIR/web02.json qemu-system-x86_64", 2,
      "xlstore: create takes DOMID CONFIG.json [--things FILE] [--no-qemu] [--scope] -- COMMAND..., not 3 words; "
      "try 'xlstore create --help'\n"),
@@ -91,9 +90,9 @@ MISTAKES = (
     ("an intent that there is not", "xlstore wait 99", 4,
      "xlstore: there is no intent 99 in the store\n"
      "xlstore: it never was, or its history has been pruned; 'xlstore intents' shows those that are open\n"),
-    ("no number of an intent", "xlstore wait web01", 1,
-     "xlstore: web01 is not the number of an intent\n"
-     "xlstore: 'xlstore intents' shows those that are open\n"),
+    ("no number of an intent", "xlstore wait web01", 2,
+     "xlstore: \"web01\" is not the number of an intent; 'xlstore intents' shows those that are open; "
+     "try 'xlstore wait --help'\n"),
     ("a verb misspelt", "xlstore insrt web01", 2,
      "xlstore: there is no verb \"insrt\"; did you mean 'insert'?; try 'xlstore --help'\n"),
     ("an option misspelt", "xlstore list --jsn", 2,

@@ -13,12 +13,10 @@ namespace xlstore::tools {
 
 inline constexpr std::size_t kBundleBytesMax = std::size_t{1} << 30;
 
-/// Its members by name; MANIFEST.json and store.db are among them. Errors: invalid (it is none),
-/// io.
+/// Its members by name; MANIFEST.json and findings.json are among them, store.db where anything of
+/// the database could be read. "-": standard input.
+/// Errors: invalid (it is none), io.
 Result<std::map<std::string, std::string>> read_bundle(const std::string& path);
-
-/// Writes a file that is not there, mode 0600. Errors: exists, io; nothing is left of it then.
-Result<void> write_new(const std::string& path, const std::string& bytes);
 
 /// A directory below $TMPDIR that no other user reads, gone with this object.
 class PrivateDirectory {

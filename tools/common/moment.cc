@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "tools/common/moment.hpp"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
+#include <cmath>
 #include <ctime>
 #include <optional>
 #include <utility>
@@ -59,28 +63,70 @@ std::optional<std::int64_t> span_of(std::string_view word)
     return *number * *unit;
 }
 
-// The whole of `word`, as strptime() reads it.
-std::optional<std::int64_t> read_as(const std::string& word, const char* format, std::tm start)
+// A number of `least` to `most` digits off the front of `word`.
+std::optional<int> digits_of(std::string_view& word, std::size_t least, std::size_t most)
 {
-    const char* const end = strptime(word.c_str(), format, &start);
-    if (!end || *end != '\0') return std::nullopt;
-    start.tm_isdst = 0;
-    return static_cast<std::int64_t>(timegm(&start)) * kSecond;
+    const auto found = std::min(word.find_first_not_of("0123456789"), word.size());
+    if (found < least || found > most) return std::nullopt;
+    const auto number = parse_number<int>(word.substr(0, found));
+    word.remove_prefix(found);
+    return number;
 }
 
-std::optional<std::int64_t> date_of(std::string_view given, std::int64_t now_us)
+bool take(std::string_view& word, char c)
 {
-    std::string word(given);
-    if (word.ends_with(" UTC")) word.resize(word.size() - 4);
-    if (word.ends_with('Z')) word.pop_back();
-    const std::time_t now = now_us / kSecond;
-    std::tm today{};
-    gmtime_r(&now, &today);
-    today.tm_hour = today.tm_min = today.tm_sec = 0;
-    for (const char* format : {"%H:%M:%S", "%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M",
-                               "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"})
-        if (const auto at = read_as(word, format, today)) return at;
-    return std::nullopt;
+    if (!word.starts_with(c)) return false;
+    word.remove_prefix(1);
+    return true;
+}
+
+// Seconds of "22:33[:13]".
+std::optional<std::int64_t> hour_of(std::string_view word)
+{
+    const auto hour = digits_of(word, 1, 2);
+    if (!hour || *hour > 23 || !take(word, ':')) return std::nullopt;
+    const auto minute = digits_of(word, 2, 2);
+    if (!minute || *minute > 59) return std::nullopt;
+    int second = 0;
+    if (take(word, ':')) {
+        const auto given = digits_of(word, 2, 2);
+        if (!given || *given > 59) return std::nullopt;
+        second = *given;
+    }
+    if (!word.empty()) return std::nullopt;
+    return *hour * kHour + *minute * kMinute + second;
+}
+
+// Days since 1970 of "2026-11-29" off the front of `word`; one that the calendar has.
+std::optional<std::int64_t> day_of(std::string_view& word)
+{
+    const auto year = digits_of(word, 4, 4);
+    if (!year || *year < 1970 || !take(word, '-')) return std::nullopt;
+    const auto month = digits_of(word, 1, 2);
+    if (!month || !take(word, '-')) return std::nullopt;
+    const auto day = digits_of(word, 1, 2);
+    if (!day) return std::nullopt;
+    const std::chrono::year_month_day date(std::chrono::year(*year),
+                                           std::chrono::month(static_cast<unsigned>(*month)),
+                                           std::chrono::day(static_cast<unsigned>(*day)));
+    if (!date.ok()) return std::nullopt;
+    return std::chrono::sys_days(date).time_since_epoch().count();
+}
+
+std::optional<std::int64_t> date_of(std::string_view word, std::int64_t now_us)
+{
+    if (word.ends_with(" UTC"))
+        word.remove_suffix(4);
+    else if (word.ends_with('Z'))
+        word.remove_suffix(1);
+    if (const auto hour = hour_of(word)) return (now_us / kSecond / kDay * kDay + *hour) * kSecond;
+    const auto day = day_of(word);
+    if (!day) return std::nullopt;
+    if (word.empty()) return *day * kDay * kSecond;
+    if (!take(word, ' ') && !take(word, 'T')) return std::nullopt;
+    const auto hour = hour_of(word);
+    if (!hour) return std::nullopt;
+    return (*day * kDay + *hour) * kSecond;
 }
 
 }  // namespace
@@ -124,11 +170,22 @@ Result<std::int64_t> parse_moment(std::string_view word, std::int64_t now_us)
     if (const auto span = span_of(word)) return now_us - *span * kSecond;
     if (word.starts_with('@'))
         if (const auto seconds = parse_number<std::int64_t>(word.substr(1));
-            seconds && *seconds < std::int64_t{1} << 40)
+            seconds && *seconds >= 0 && *seconds < std::int64_t{1} << 40)
             return *seconds * kSecond;
     if (const auto date = date_of(word, now_us)) return *date;
     return Error(Errc::invalid, json_shown(std::string(word)) + " is no time",
-                 "such as 2h, 30min, 1d, today, 22:33, 2026-11-29, '2026-11-29 22:33' (UTC)");
+                 std::string(kMoments));
+}
+
+std::optional<double> parse_seconds(std::string_view word)
+{
+    constexpr double most = 1e6;
+    double seconds = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), seconds,
+                                              std::chars_format::fixed);
+    if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
+    if (!std::isfinite(seconds) || std::signbit(seconds) || seconds > most) return std::nullopt;
+    return seconds;
 }
 
 }  // namespace xlstore::tools

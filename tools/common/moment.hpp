@@ -5,6 +5,7 @@
 #define XLSTORE_TOOLS_COMMON_MOMENT_HPP_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,8 +23,13 @@ namespace xlstore::tools {
 [[nodiscard]] std::string moment_and_age(std::int64_t us, std::int64_t now_us);
 /// Microseconds since 1970 of "2h", "30min", "90s", "1d", "2w" (that long before `now_us`), "now",
 /// "today", "yesterday", "22:33[:13]" (today), "2026-11-29[ 22:33[:13]]" (a T may stand between, a
-/// Z or UTC behind), "@1700000000" (seconds since 1970); all in UTC. Error: invalid.
+/// Z or UTC behind), "@1700000000" (seconds since 1970); all in UTC. What the calendar does not
+/// have (2026-02-30) and what was before 1970 is none. Error: invalid, its advice is kMoments.
 [[nodiscard]] Result<std::int64_t> parse_moment(std::string_view word, std::int64_t now_us);
+inline constexpr std::string_view kMoments =
+    "such as 2h, 30min, 1d, today, 22:33, 2026-11-29, '2026-11-29 22:33' (UTC)";
+/// Seconds from 0 to 1 000 000, with a fraction or without: the whole of `word`, and no exponent.
+[[nodiscard]] std::optional<double> parse_seconds(std::string_view word);
 
 }  // namespace xlstore::tools
 

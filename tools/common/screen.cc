@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
+#include "tools/common/display_width.hpp"
 #include "tools/common/pager.hpp"
 
 namespace xlstore::tools {
@@ -62,6 +64,26 @@ Screen screen()
     const auto kind = variable("TERM");
     found.colours = !kind.empty() && kind != "dumb" && variable("NO_COLOR").empty();
     return found;
+}
+
+std::vector<std::string> paragraph(std::string_view text, std::size_t indent, const Screen& where)
+{
+    if (!where.terminal || display_width(text) <= where.columns) return {std::string(text)};
+    std::vector<std::string> lines = wrapped(text, where.columns);
+    // The first line is as wide as the terminal, the others have less room.
+    const auto rest = text.substr(std::min(text.size(), lines.front().size()));
+    const auto begins = rest.find_first_not_of(' ');
+    lines.resize(1);
+    if (begins == std::string_view::npos) return lines;
+    for (const auto& line : wrapped(rest.substr(begins), where.columns - indent))
+        lines.push_back(std::string(indent, ' ') + line);
+    return lines;
+}
+
+void print_paragraph(std::string_view text, std::size_t indent, const Screen& where)
+{
+    for (const auto& line : paragraph(text, indent, where))
+        std::puts(line.c_str());
 }
 
 }  // namespace xlstore::tools

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace xlstore::tools {
 
@@ -25,6 +26,13 @@ struct Screen {
 /// ($TERM is neither empty nor "dumb"), and no $NO_COLOR that is not empty. Columns: of a terminal
 /// alone, at least 20; else 80.
 [[nodiscard]] Screen screen();
+
+/// `text` as one line; on a terminal broken to its width, with `indent` blanks before all lines but
+/// the first.
+[[nodiscard]] std::vector<std::string> paragraph(std::string_view text, std::size_t indent,
+                                                 const Screen& where);
+/// Prints it.
+void print_paragraph(std::string_view text, std::size_t indent, const Screen& where);
 
 }  // namespace xlstore::tools
 

@@ -44,21 +44,36 @@ void add_row(std::vector<std::string>& lines, const Cells& cells,
 std::vector<std::string> blocks(const Cells& head, const std::vector<Cells>& rows,
                                 std::size_t columns)
 {
-    std::size_t name = 0;
-    for (const auto& one : head)
-        name = std::max(name, display_width(one));
-    const std::vector<std::size_t> widths = {name, 0};
-    const auto room = columns > name + kGap + 10 ? columns - name - kGap : 10;
     std::vector<std::string> lines;
     for (const auto& row : rows) {
         if (!lines.empty()) lines.emplace_back();
-        for (std::size_t i = 0; i < row.size(); ++i)
-            add_row(lines, {head[i], row[i]}, widths, room);
+        for (auto& line : record_lines(head, row, columns))
+            lines.push_back(std::move(line));
     }
     return lines;
 }
 
 }  // namespace
+
+std::vector<std::string> record_lines(const Cells& names, const Cells& values, std::size_t columns)
+{
+    constexpr std::size_t least = 10;  // columns for a value beside its name, else below it
+    std::size_t width = 0;
+    for (const auto& name : names)
+        width = std::max(width, display_width(name));
+    const bool beside = columns >= width + kGap + least;
+    std::vector<std::string> lines;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (beside) {
+            add_row(lines, {names[i], values[i]}, {width, 0}, columns - width - kGap);
+            continue;
+        }
+        lines.push_back(cut_to(names[i], columns));
+        for (const auto& part : wrapped(values[i], columns - kGap))
+            lines.push_back(std::string(kGap, ' ') + part);
+    }
+    return lines;
+}
 
 std::vector<std::string> table_lines(const Cells& head, const std::vector<Cells>& rows,
                                      const Screen& where)

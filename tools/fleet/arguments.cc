@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tools/common/checked_options.hpp"
 #include "tools/common/version.hpp"
 #include "tools/fleet/verbs.hpp"
 #include "xlstore/xlstore.h"
@@ -61,12 +62,12 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_flag("--new-machine", out.new_machine,
                       "this machine takes the place of the one that sent before");
         verb.add_option("--lines", out.lines, "lines of history a batch, at most (default: 2000)")
-            ->check(CLI::Range(1, 20000));
+            ->check(tools::whole_number(1, 20000, "a number of lines"));
     }
     if (name == "retain") {
         verb.add_option("--months", out.months, "full months to keep besides this one")
             ->required()
-            ->check(CLI::Range(0, 1200));
+            ->check(tools::whole_number(0, 1200, "a number of months"));
         verb.add_flag("--dry-run", out.dry_run, "say what would go, and drop nothing");
     }
 }
@@ -93,6 +94,7 @@ void add_everything(CLI::App& app, Arguments& out)
         add_options(*verb, row.name, out);
         verb->callback([&out, name = std::string(row.name)] { out.verb = name; });
     }
+    tools::check_values(app, [](std::string&) {});
 }
 
 }  // namespace

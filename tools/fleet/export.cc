@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "store/text/json_text.hpp"
-#include "tools/common/bundle_file.hpp"
+#include "tools/common/whole_file.hpp"
 #include "tools/fleet/database.hpp"
 #include "tools/fleet/host_store.hpp"
 #include "tools/fleet/verbs.hpp"
@@ -125,7 +125,7 @@ Result<void> make_store(const std::string& directory, const LostHost& host)
 // It may hold what --with-secrets sent.
 Result<void> write_left(const std::string& path, const std::string& left)
 {
-    auto written = tools::write_new(path, left + "\n");
+    auto written = tools::write_whole_file(path, left + "\n", tools::IfThere::refuse);
     if (written) return written;
     auto error = written.error();
     error.advice = "no store was made; name another directory, or move that file away";

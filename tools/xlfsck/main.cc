@@ -28,6 +28,7 @@
 #include "tools/common/output.hpp"
 #include "tools/common/stderr_log.hpp"
 #include "tools/common/version.hpp"
+#include "tools/common/whole_file.hpp"
 #include "tools/xlfsck/finding_groups.hpp"
 #include "tools/xlfsck/manual.hpp"
 #include "tools/xlfsck/options.hpp"
@@ -383,8 +384,16 @@ int run_on_bundle(Settings settings)
     if (place.path().empty())
         return could_not_look(settings, Error(Errc::io, "no directory could be made for a copy: " +
                                                             errno_text(errno)));
+    if (!members->contains("store.db")) {
+        if (!settings.json) print_seen_there(*members);
+        return could_not_look(settings,
+                              Error(Errc::store, "there is no database in it: nothing of that one "
+                                                 "could be read",
+                                    "its damage.json says what there was"));
+    }
     settings.store = place.path();
-    const auto written = write_new(settings.store + "/store.db", members->at("store.db"));
+    const auto written = write_whole_file(settings.store + "/store.db", members->at("store.db"),
+                                          IfThere::refuse);
     if (!written) return could_not_look(settings, written.error());
     Locks::create(settings.store);  // of a store that no process uses
     if (!settings.json) {

@@ -5,9 +5,10 @@
 
 #include <getopt.h>
 
-#include <cstdlib>
-
 #include "store/core/store.hpp"
+#include "store/text/json_text.hpp"
+#include "store/text/number_text.hpp"
+#include "tools/common/moment.hpp"
 
 namespace xlstore::tools {
 
@@ -81,15 +82,6 @@ constexpr option kLong[] = {{"store", required_argument, nullptr, kStore},
                             {"help", no_argument, nullptr, 'h'},
                             {nullptr, 0, nullptr, 0}};
 
-// The whole text is a number.
-std::optional<double> number_of(const char* text)
-{
-    char* end = nullptr;
-    const double number = std::strtod(text, &end);
-    if (end == text || *end) return std::nullopt;
-    return number;
-}
-
 class Parser {
 public:
     Parser(int argc, char** argv) : argc_(argc), argv_(argv) {}
@@ -134,6 +126,7 @@ private:
             return;
         case kUserdata:
             settings_.userdata = optarg;
+            if (settings_.userdata.empty()) bad("--userdata takes a directory");
             return;
         case kRoot:
             settings_.root = optarg;
@@ -189,15 +182,16 @@ private:
     }
     void progress()
     {
-        const auto fd = number_of(optarg);
-        if (!fd || *fd < 0 || *fd > 1e6 || *fd != static_cast<int>(*fd))
-            return bad("-C takes a descriptor's number");
-        settings_.progress_fd = static_cast<int>(*fd);
+        const auto fd = parse_number<int>(optarg);
+        if (!fd || *fd < 0 || *fd > 1'000'000)
+            return bad("-C takes a descriptor's number, not " + json_shown(optarg));
+        settings_.progress_fd = *fd;
     }
     void timeout()
     {
-        const auto seconds = number_of(optarg);
-        if (!seconds || !(*seconds >= 0) || *seconds > 1e6) return bad("--timeout takes seconds");
+        const auto seconds = parse_seconds(optarg);
+        if (!seconds)
+            return bad("--timeout takes seconds, 0 to 1000000, not " + json_shown(optarg));
         settings_.timeout_s = *seconds;
     }
     [[nodiscard]] Parsed checked()

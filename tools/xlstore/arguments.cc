@@ -2,9 +2,12 @@
 // The command line. CLI11 is slow to compile and stands in this file alone.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 
 #include "store/text/json_text.hpp"
+#include "tools/common/checked_options.hpp"
 #include "tools/common/version.hpp"
 #include "tools/xlstore/verbs.hpp"
 #include "xlstore/xlstore.h"
@@ -16,6 +19,13 @@ namespace {
 // Before a word that CLI11 would not take as one: what begins with a dash behind "--", a lone dash,
 // brackets, the name of a verb.
 const std::string kGuard = "\x01";
+
+constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+
+void without_guard(std::string& word)
+{
+    if (word.starts_with(kGuard)) word.erase(0, kGuard.size());
+}
 
 // Number of letters that have to be added, omitted, exchanged or swapped with the next one.
 std::size_t distance(std::string_view a, std::string_view b)
@@ -111,7 +121,8 @@ bool takes_command(std::string_view verb)
 void add_options(CLI::App& verb, std::string_view name, Arguments& out)
 {
     if (name == "init") {
-        verb.add_option("--group", out.group, "gid of a group that may read the store");
+        verb.add_option("--group", out.group, "gid of a group that may read the store")
+            ->check(whole_number(0, std::numeric_limits<std::uint32_t>::max() - 1, "a gid"));
         verb.add_flag("--power", out.power,
                       "sync every commit, so that it survives a power cut (durability=power)");
     }
@@ -132,7 +143,7 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "rename")
         verb.add_option("--revision", out.revision,
                         "refuse if the document has another revision by now")
-            ->check(CLI::PositiveNumber);
+            ->check(whole_number(1, kMost, "a revision"));
     if (name == "preserve")
         verb.add_option("--uuid", out.uuid, "the uuid to find it by (default: a random one)");
     if (name == "batch")
@@ -179,10 +190,13 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_flag("--follow", out.follow, "then what comes, as it comes");
     }
     if (name == "history" || name == "timeline")
-        verb.add_option("--limit", out.limit, "the last so many")->check(CLI::PositiveNumber);
+        verb.add_option("--limit", out.limit, "the last so many")
+            ->check(whole_number(1, kMost, "a number of lines"));
     if (name == "timeline") {
-        verb.add_option("--intent", out.intent, "of that intent")->check(CLI::PositiveNumber);
-        verb.add_option("--html", out.html, "into that file, as a page with a picture");
+        verb.add_option("--intent", out.intent, "of that intent")
+            ->check(whole_number(1, kMost, "the number of an intent"));
+        verb.add_option("--html", out.html,
+                        "into that file, as a page with a picture; -: standard output");
     }
     if (name == "bundle") verb.add_flag("--show", out.show, "say what is in it");
     if (name == "status") {
@@ -201,7 +215,7 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_flag("--dry-run", out.dry_run, "say what would go, and write nothing");
         verb.add_option("--older-than", out.older_than_days,
                         "days, instead of the age that each kind is kept for; 0: all of it")
-            ->check(CLI::Range(0, 36500));
+            ->check(whole_number(0, 36500, "a number of days"));
     }
     if (name == "create" || name == "import")
         verb.add_option("--things", out.things,
@@ -227,7 +241,8 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
     if (name == "register") {
         verb.add_option("--monitor", out.monitor, "QEMU's monitor socket")->required();
         verb.add_option("--pid", out.pid,
-                        "the process that has to be at its other end; waited for");
+                        "the process that has to be at its other end; waited for")
+            ->check(whole_number(1, 1 << 22, "a process id"));
         verb.add_flag("--handed-in", out.handed_in,
                       "the toolstack made the socket: --pid is the process that holds it");
     }
@@ -246,7 +261,7 @@ void add_everything(CLI::App& app, Arguments& out, bool json)
     app.add_flag("--json", out.json, "print one JSON value, errors too");
     app.add_option("--timeout", out.timeout_s,
                    "seconds for the whole of it (default: 30, create and soft-reset 60, wait 3600)")
-        ->check(CLI::Range(0.0, 1e6));
+        ->check(seconds_number());
     app.set_version_flag("-V,--version", [json] { return version_text("xlstore", json); })
         ->description("print the versions of program, schema, SQLite and QEMU");
     for (const auto& row : verbs()) {
@@ -256,6 +271,7 @@ void add_everything(CLI::App& app, Arguments& out, bool json)
         add_options(*verb, row.name, out);
         verb->callback([&out, name = std::string(row.name)] { out.verb = name; });
     }
+    check_values(app, without_guard);
 }
 
 // What CLI11 has against it, on one line.
@@ -304,7 +320,7 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
     }
     if (!known) return usage("no verb was given", "");
     for (auto& word : out.words)
-        if (word.starts_with(kGuard)) word.erase(0, kGuard.size());
+        without_guard(word);
     const auto row = std::ranges::find(verbs(), out.verb, &VerbRow::name);
     const auto count = static_cast<int>(out.words.size());
     if (count < row->words_min || count > row->words_max)
@@ -312,6 +328,7 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
                          (*row->synopsis ? row->synopsis : std::string("no argument")) + ", not " +
                          std::to_string(count) + (count == 1 ? " word" : " words"),
                      out.verb);
+    if (const auto misuse = misuse_of(out)) return usage(*misuse, out.verb);
     return std::nullopt;
 }
 

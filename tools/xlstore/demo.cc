@@ -26,11 +26,8 @@ Result<std::filesystem::path> directory_of_program()
 
 }  // namespace
 
-Result<Status> run_demo(const Arguments& arguments)
+Result<Status> run_demo(const Arguments& /*arguments*/)
 {
-    if (arguments.json)
-        return Error(Errc::invalid, "demo tells a story, which is no JSON value",
-                     "run 'xlstore demo'");
     const auto bin = directory_of_program();
     if (!bin) return bin.error();
     const auto prefix = bin->parent_path();

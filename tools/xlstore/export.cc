@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: MIT
 // export: the document of a domain, living or over.
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 
+#include "tools/common/whole_file.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
 
 namespace {
 
-// A file that is whole or not there: what it holds goes to another host.
-Result<void> write_file(const std::string& path, const std::string& text)
+// What goes to another host beside the document, which is not printed if this fails.
+Result<void> write_things(const std::string& path, const char* things)
 {
-    const std::string part = path + ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file << text;
-    file.close();
-    std::error_code error;
-    if (file) std::filesystem::rename(part, path, error);
-    if (file && !error) return {};
-    std::filesystem::remove(part, error);
-    return Error(Errc::io, "cannot write " + path, "nothing was printed; name another file");
+    auto written = write_whole_file(path, things, IfThere::replace);
+    if (written) return {};
+    auto error = written.error();
+    error.advice = "nothing was printed; name another file";
+    return error;
 }
 
 // What the document needs beside it in another store, and the document itself.
@@ -39,7 +34,7 @@ Result<Status> export_settled(const Arguments& arguments, xlstore_store* store)
     const Text beside(things);
     const Text list(notes);
     if (with_things)
-        if (auto written = write_file(arguments.things, things); !written) return written.error();
+        if (auto written = write_things(arguments.things, things); !written) return written.error();
     std::fputs(json, stdout);  // the end of the program says if that fails
     print_notes(notes);
     return Status::done;
@@ -65,7 +60,7 @@ Result<Status> export_retired(const Arguments& arguments, xlstore_store* store)
                 Errc::not_found,
                 "id:" + std::to_string(id) + " had no things that its document cannot hold",
                 "export it without --things");
-        if (auto written = write_file(arguments.things, things); !written) return written.error();
+        if (auto written = write_things(arguments.things, things); !written) return written.error();
     }
     std::fputs(json, stdout);  // the end of the program says if that fails
     return Status::done;
@@ -89,9 +84,6 @@ Error not_living(xlstore_store* store, const std::string& word, Error error)
 
 Result<Status> run_export(const Arguments& arguments)
 {
-    if (!arguments.things.empty() && !arguments.settled && !arguments.retired)
-        return Error(Errc::invalid, "export: --things is given without --settled or --retired",
-                     "'xlstore export --help' shows what goes together");
     const auto store = open_to_look(arguments);
     if (!store) return store.error();
     if (arguments.retired) return export_retired(arguments, store->get());

@@ -104,11 +104,12 @@ void print_record(const NullableRow& row, const Screen& where)
     what += cell(kOperation);
     if (cell(kThing) != "-") what += " " + cell(kThing);
     if (cell(kIntent) != "-") what += " (intent " + cell(kIntent) + ")";
-    std::printf("%s  %s: %s\n", where.in(Ink::faint, cell(kAt) + " UTC").c_str(), what.c_str(),
-                where.in(ink_of_outcome(cell(kOutcome)), cell(kOutcome)).c_str());
+    constexpr std::size_t indent = 4;
+    print_paragraph(where.in(Ink::faint, cell(kAt) + " UTC") + "  " + what + ": " +
+                        where.in(ink_of_outcome(cell(kOutcome)), cell(kOutcome)),
+                    indent, where);
     std::string why = "by " + cell(kBy) + ": " + cell(kEvidence);
     if (cell(kMedium) != "-") why += "; medium: " + cell(kMedium);
-    constexpr std::size_t indent = 4;
     for (const auto& line : wrapped(why, where.columns - indent))
         std::printf("%*s%s\n", static_cast<int>(indent), "", line.c_str());
 }

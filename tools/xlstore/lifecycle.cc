@@ -23,13 +23,12 @@ namespace xlstore::tools {
 
 namespace {
 
-Result<int32_t> parse_domid(const std::string& word)
+// misuse_of() has seen that it is one.
+int32_t domid_of(const std::string& word)
 {
     const std::string_view digits =
         std::string_view(word).substr(word.starts_with("domid:") ? 6 : 0);
-    if (const auto domid = parse_number<int32_t>(digits)) return *domid;
-    return Error(Errc::invalid, plain(word) + " is not a domid",
-                 "nothing was changed; give the number that Xen has for the domain, such as 7");
+    return parse_number<int32_t>(digits).value_or(-1);
 }
 
 std::vector<const char*> pointers_to(const std::vector<std::string>& words)
@@ -45,13 +44,6 @@ std::vector<const char*> pointers_to(const std::vector<std::string>& words)
 Result<std::string> things_of(const Arguments& arguments)
 {
     return arguments.things.empty() ? std::string() : read_file(arguments.things);
-}
-
-Error no_command(const Arguments& arguments)
-{
-    return Error(Errc::invalid, arguments.verb + ": no command was given that starts QEMU",
-                 "nothing was changed; write it behind --, as in 'xlstore " + arguments.verb +
-                     " ... -- qemu-system-x86_64 ...'");
 }
 
 // What an operation with notes ends with: besides its line, what QEMU cannot be given or asked.
@@ -157,26 +149,23 @@ Result<Status> run_upgrade(const Arguments& arguments)
 
 Result<Status> run_create(const Arguments& arguments)
 {
-    const auto domid = parse_domid(arguments.words[0]);
-    if (!domid) return domid.error();
-    if (arguments.scope) return continue_in_scope(std::to_string(*domid));
+    const auto domid = domid_of(arguments.words[0]);
+    if (arguments.scope) return continue_in_scope(std::to_string(domid));
     const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
     const auto things = things_of(arguments);
     if (!things) return things.error();
-    if (arguments.no_qemu) return create_without_qemu(arguments, *domid, *document, *things);
-    if (arguments.command.empty()) return no_command(arguments);
+    if (arguments.no_qemu) return create_without_qemu(arguments, domid, *document, *things);
     const auto command = pointers_to(arguments.command);
     return run_with_notes(arguments, [&](auto* store, xlstore_call call, auto** out) {
         call.document_name = arguments.words[1].c_str();
         if (!things->empty()) call.things = things->c_str();
-        return xlstore_create(store, *domid, document->c_str(), command.data(), &call, out);
+        return xlstore_create(store, domid, document->c_str(), command.data(), &call, out);
     });
 }
 
 Result<Status> run_soft_reset(const Arguments& arguments)
 {
-    if (arguments.command.empty()) return no_command(arguments);
     const auto command = pointers_to(arguments.command);
     return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_soft_reset(store, arguments.words[0].c_str(), command.data(), &call, out);
@@ -185,8 +174,7 @@ Result<Status> run_soft_reset(const Arguments& arguments)
 
 Result<Status> run_import(const Arguments& arguments)
 {
-    const auto domid = parse_domid(arguments.words[0]);
-    if (!domid) return domid.error();
+    const auto domid = domid_of(arguments.words[0]);
     const auto document = read_file(arguments.words[1]);
     if (!document) return document.error();
     const auto things = things_of(arguments);
@@ -195,16 +183,12 @@ Result<Status> run_import(const Arguments& arguments)
         call.document_name = arguments.words[1].c_str();
         if (!things->empty()) call.things = things->c_str();
         if (arguments.force) call.flags = XLSTORE_FORCE;
-        return xlstore_import(store, *domid, document->c_str(), &call, out);
+        return xlstore_import(store, domid, document->c_str(), &call, out);
     });
 }
 
 Result<Status> run_register(const Arguments& arguments)
 {
-    // The library reads 0 as "none is named": a person who writes it means a process.
-    if (arguments.pid == 0)
-        return Error(Errc::invalid, "process 0 is not a process id",
-                     "without --pid the process at the monitor is registered");
     return run_with_notes(arguments, [&](auto* store, const auto& call, auto** out) {
         return xlstore_register(store, arguments.words[0].c_str(), arguments.monitor.c_str(),
                                 arguments.pid.value_or(0),
@@ -322,10 +306,9 @@ Result<Status> run_destroy(const Arguments& arguments)
                                     arguments.assume_dead ? XLSTORE_ASSUME_DEAD : 0, &call, out);
     };
     if (!arguments.uuid.empty()) {
-        const auto domid = parse_domid(domain);
-        if (!domid) return domid.error();
-        domain = "domid:" + std::to_string(*domid);
-        operation = [&, number = *domid](auto* store, const auto& call, auto** out) {
+        const auto domid = domid_of(domain);
+        domain = "domid:" + std::to_string(domid);
+        operation = [&, number = domid](auto* store, const auto& call, auto** out) {
             return xlstore_destroy_domid(store, number, arguments.uuid.c_str(), &call, out);
         };
     }

@@ -120,6 +120,25 @@ Result<Status> print_seen(const Arguments& arguments, const Found& found, const 
     return Status::done;
 }
 
+void print_domain_members(const nlohmann::ordered_json& members)
+{
+    Cells names;
+    Cells values;
+    for (const auto& [key, value] : members.items()) {
+        if (value.is_null()) continue;
+        names.push_back(key);
+        values.push_back(plain(value.is_string() ? value.get<std::string>() : value.dump()));
+    }
+    const auto where = screen();
+    if (where.terminal) {
+        for (const auto& line : record_lines(names, values, where.columns))
+            std::puts(line.c_str());
+        return;
+    }
+    for (std::size_t i = 0; i < names.size(); ++i)
+        std::printf("%-13s %s\n", names[i].c_str(), values[i].c_str());
+}
+
 }  // namespace
 
 Result<Status> run_list(const Arguments& arguments)
@@ -182,10 +201,7 @@ Result<Status> run_show(const Arguments& arguments)
     members["state"] = Kernel::state(members["state"].get<std::string>(), info);
     for (const char* internal : {"document", "qemu", "looked_us"})
         members.erase(internal);
-    for (const auto& [key, value] : members.items())
-        if (!value.is_null())
-            std::printf("%-13s %s\n", key.c_str(),
-                        plain(value.is_string() ? value.get<std::string>() : value.dump()).c_str());
+    print_domain_members(members);
     return Status::done;
 }
 

@@ -25,7 +25,7 @@ int32_t print_row(int32_t columns, const char* const* /*names*/, const char* con
 
 Result<Status> run_sql(const Arguments& arguments)
 {
-    const std::string query = arguments.words.empty()
+    const std::string query = arguments.words.empty() || arguments.words[0] == "-"
                                   ? std::string(std::istreambuf_iterator<char>(std::cin), {})
                                   : arguments.words[0];
     const auto store = open_to_look(arguments);

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 // timeline: a domain's or an intent's history as a picture, and as text for a terminal.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "store/base/fd.hpp"
 #include "tools/common/display_width.hpp"
 #include "tools/common/moment.hpp"
 #include "tools/common/pager.hpp"
 #include "tools/common/screen.hpp"
+#include "tools/common/whole_file.hpp"
 #include "tools/xlstore/timeline_events.hpp"
 #include "tools/xlstore/timeline_html.hpp"
 
@@ -58,14 +54,17 @@ void add_part(std::vector<std::string>& lines, const Screen& where, const std::s
 
 std::vector<std::string> text_lines(const Timeline& timeline, const Screen& where)
 {
-    std::vector<std::string> lines = {where.in(Ink::strong, timeline.subject)};
+    constexpr std::size_t indent = 4;
+    auto lines = paragraph(where.in(Ink::strong, timeline.subject), indent, where);
     for (const auto& event : timeline.events) {
         const Ink ink = event.outcome == "done"       ? Ink::good
                         : event.outcome == "not done" ? Ink::bad
                                                       : Ink::doubt;
-        lines.push_back(where.in(Ink::faint, moment_text(event.at_us)) + "  " + event.what +
-                        (event.intent.empty() ? "" : " (intent " + event.intent + ")") + ": " +
-                        where.in(ink, event.outcome));
+        const auto heading = where.in(Ink::faint, moment_text(event.at_us)) + "  " + event.what +
+                             (event.intent.empty() ? "" : " (intent " + event.intent + ")") + ": " +
+                             where.in(ink, event.outcome);
+        for (auto& line : paragraph(heading, indent, where))
+            lines.push_back(std::move(line));
         if (event.opened_us) {
             const auto ms = std::to_string((event.at_us - *event.opened_us) / 1000) + " ms";
             add_part(lines, where,
@@ -87,45 +86,19 @@ std::vector<std::string> text_lines(const Timeline& timeline, const Screen& wher
     return lines;
 }
 
-// A new file, or an older page in its place; whole, or not at all.
-Result<void> write_page(const std::string& path, const std::string& page)
-{
-    struct stat there {};
-    if (lstat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode))
-        return Error(Errc::invalid, plain(path) + " is there, and no regular file",
-                     "nothing was written; name another file");
-    const std::string fresh = path + ".new";
-    const Fd file(
-        ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file) return Error(Errc::io, "open " + plain(fresh) + ": " + errno_text(errno));
-    std::size_t written = 0;
-    while (written < page.size()) {
-        const auto bytes = write(file.get(), page.data() + written, page.size() - written);
-        if (bytes < 0 && errno == EINTR) continue;
-        if (bytes <= 0) {
-            const int why = errno;
-            (void)unlink(fresh.c_str());
-            return Error(Errc::io, "write " + plain(fresh) + ": " + errno_text(why),
-                         "nothing is left of it");
-        }
-        written += static_cast<std::size_t>(bytes);
-    }
-    if (std::rename(fresh.c_str(), path.c_str()) != 0) {
-        const int why = errno;
-        (void)unlink(fresh.c_str());
-        return Error(Errc::io, "rename to " + plain(path) + ": " + errno_text(why));
-    }
-    return {};
-}
-
 }  // namespace
 
 Result<Status> run_timeline(const Arguments& arguments)
 {
     const auto timeline = timeline_of(arguments);
     if (!timeline) return timeline.error();
+    if (arguments.html == "-") {
+        std::fputs(timeline_html(*timeline).c_str(), stdout);
+        return Status::done;
+    }
     if (!arguments.html.empty()) {
-        const auto written = write_page(arguments.html, timeline_html(*timeline));
+        const auto written =
+            write_whole_file(arguments.html, timeline_html(*timeline), IfThere::replace);
         if (!written) return written.error();
     }
     if (arguments.json) {

@@ -66,9 +66,6 @@ TimelineEvent event_of(const NullableRow& row, std::int64_t now)
 
 Result<Timeline> timeline_of(const Arguments& arguments)
 {
-    if (arguments.words.empty() == (arguments.intent == 0))
-        return Error(Errc::invalid, "timeline: of a domain, or of an intent",
-                     "'xlstore timeline DOM' or 'xlstore timeline --intent N'");
     const auto found = open_and_find(arguments, Past::yes);
     if (!found) return found.error();
     std::optional<std::string> incarnation;

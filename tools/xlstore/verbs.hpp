@@ -45,7 +45,7 @@ struct Arguments {
     bool show = false;
     bool scope = false;
     bool sure = false;     ///< --yes
-    std::string since;     ///< a time, as parse_moment() reads it
+    std::string since;     ///< a time, as parse_moment() reads it; "": none
     std::string until;
     std::string device_class;
     std::string who;
@@ -74,6 +74,9 @@ struct VerbRow {
 /// Fills `out`; an exit status when the program is to end at once (help, usage).
 std::optional<int> parse_arguments(int argc, char** argv, Arguments& out);
 [[nodiscard]] const std::vector<VerbRow>& verbs();
+/// What is wrong with the words of a command line as such, or what in it contradicts itself: no
+/// store has been looked at. Nothing: it may be run.
+[[nodiscard]] std::optional<std::string> misuse_of(const Arguments&);
 
 /// A literal, @FILE, or - for standard input.
 Result<std::string> read_text(const std::string& word);

@@ -22,8 +22,7 @@ TEST(MomentTest, SaysItsZone)
     EXPECT_EQ(moment_text(kNow), "2024-11-29 22:33:13 UTC");
     EXPECT_EQ(hour_text(kNow), "22:33:13 UTC");
     EXPECT_EQ(moment_and_age(kNow - 300'000'000, kNow), "2024-11-29 22:28:13 UTC, 5 min ago");
-    EXPECT_EQ(moment_and_age(kNow + 1'000'000, kNow),
-              "2024-11-29 22:33:14 UTC, which is to come");
+    EXPECT_EQ(moment_and_age(kNow + 1'000'000, kNow), "2024-11-29 22:33:14 UTC, which is to come");
 }
 
 TEST(MomentTest, DurationHasTwoUnitsAtMost)
@@ -56,6 +55,30 @@ TEST(MomentTest, DoesNotGuess)
     for (const char* word : {"", "2", "2x", "2 ", "h", "-2h", "99999999999h", "2024-13-01", "25:00",
                              "2024-11-29 22:33 CET", "@", "@9999999999999999999", "soon"})
         EXPECT_EQ(read(word), "no time") << word;
+}
+
+// What a calendar or a clock does not have is not taken for the day or the minute after it.
+TEST(MomentTest, HasOnlyDaysOfTheCalendar)
+{
+    for (const char* word : {"2026-02-30",  "2023-02-29",        "2026-04-31",  "2026-00-10",
+                             "2026-01-00",  "1969-12-31",        "22:60",       "24:00",
+                             "22:33:60",    "2026-02-30 10:00",  "@-5",         "5-01-01",
+                             "02026-01-01", "2026-11-2922:33",   " 22:30",      "22:30 ",
+                             "+2026-01-01", "2026-01-01  22:30", "2026-01-01T", "2024-11-29Z UTC"})
+        EXPECT_EQ(read(word), "no time") << word;
+    EXPECT_EQ(read("2026-2-3"), "2026-02-03 00:00:00 UTC");
+    EXPECT_EQ(read("@0"), "1970-01-01 00:00:00 UTC");
+    EXPECT_EQ(read("9:05"), "2024-11-29 09:05:00 UTC");
+}
+
+TEST(MomentTest, ReadsSeconds)
+{
+    EXPECT_EQ(parse_seconds("0"), 0.0);
+    EXPECT_EQ(parse_seconds("2.5"), 2.5);
+    EXPECT_EQ(parse_seconds("1000000"), 1e6);
+    for (const char* word : {"", "soon", "nan", "inf", "-1", "-0", "1e3", "0x10", " 5", "5 ", "5s",
+                             "1000001", "1e999"})
+        EXPECT_FALSE(parse_seconds(word)) << word;
 }
 
 TEST(MomentTest, DoesNotFollowTheZoneOfTheEnvironment)

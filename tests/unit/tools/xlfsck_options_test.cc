@@ -119,10 +119,13 @@ TEST(XlfsckOptionsTest, SaysWhatIsWrongInOneLine)
     EXPECT_EQ(refused({"--nonsense"}), "unknown option --nonsense");
     EXPECT_EQ(refused({"--store"}), "--store needs a value");
     EXPECT_EQ(refused({"-C"}), "-C needs a value");
-    EXPECT_EQ(refused({"-Cx"}), "-C takes a descriptor's number");
-    EXPECT_EQ(refused({"-C", "-1"}), "-C takes a descriptor's number");
-    EXPECT_EQ(refused({"--timeout", "soon"}), "--timeout takes seconds");
-    EXPECT_EQ(refused({"--timeout=nan"}), "--timeout takes seconds");
+    for (const char* word : {"x", "-1", "1.0", "0x1", "1e2", ""})
+        EXPECT_EQ(refused({"-C", word}),
+                  "-C takes a descriptor's number, not \"" + std::string(word) + "\"");
+    for (const char* word : {"soon", "nan", "-1", "0x10", "1e3", "1000001", ""})
+        EXPECT_EQ(refused({"--timeout", word}),
+                  "--timeout takes seconds, 0 to 1000000, not \"" + std::string(word) + "\"");
+    EXPECT_EQ(refused({"--rebuild", "--userdata="}), "--userdata takes a directory");
     EXPECT_EQ(refused({"a", "b"}), "more than one domain was named");
     EXPECT_EQ(refused({"-n", "-y"}), "only one of -n, -p (or -a) and -y may be given");
     EXPECT_NE(refused({"-p", "--evict"}), "(taken)");
