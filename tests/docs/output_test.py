@@ -10,6 +10,7 @@ python3-jsonschema, promtool) is skipped by name.
 """
 
 import argparse
+import contextlib
 import html.parser
 import json
 import os
@@ -19,8 +20,10 @@ import re
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -84,7 +87,7 @@ class Stage(unittest.TestCase):
             raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def on_terminal(self, *words, keys=(), size=(24, 80), environment=(), program="xlstore"):
+    def on_terminal(self, *words, keys=(), size=(24, 80), environment=(), program="xlstore", set_size_first=False):
         """Exit status and output; each of `keys` is (what has to be shown, what is typed then)."""
         try:
             for end in pty.openpty():
@@ -92,13 +95,15 @@ class Stage(unittest.TestCase):
         except OSError as error:
             self.skipTest(f"no terminal is to be had here: {error}")
         pid, terminal = pty.fork()
-        if pid == 0:
-            os.environ.update({"TERM": "xterm", "XLSTORE_PAGER": "cat", **dict(environment)})
-            os.environ.pop("NO_COLOR", None) if "NO_COLOR" not in dict(environment) else None
-            os.execv(str(BIN / program), [program, "--store", str(self.store), *map(str, words)])
         import fcntl
         import struct
         import termios
+        if pid == 0:
+            if set_size_first:
+                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+            os.environ.update({"TERM": "xterm", "XLSTORE_PAGER": "cat", **dict(environment)})
+            os.environ.pop("NO_COLOR", None) if "NO_COLOR" not in dict(environment) else None
+            os.execv(str(BIN / program), [program, "--store", str(self.store), *map(str, words)])
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         os.kill(pid, signal.SIGWINCH)
         said, keys, end, looked = "", list(keys), time.monotonic() + SECONDS, 0
@@ -218,7 +223,8 @@ class History(Stage):
                          json.loads(self.xl("--json", "history")))
         self.assertEqual(json.loads(self.xl("--json", "history", "--who", "no-such-program")), [])
         self.assertGreater(len(json.loads(self.xl("--json", "history", "--who", f"uid:{os.getuid()}"))), 1)
-        self.xl("history", "--since", "soon", status=1)
+        for wrong in (("--since", "soon"), ("--since", "2026-02-30"), ("--follow", "--until", "now")):
+            self.xl("history", *wrong, status=2)
 
     def test_follows(self):
         follower = subprocess.Popen([str(BIN / "xlstore"), "--store", str(self.store), "--json", "history", "--follow",
@@ -278,7 +284,9 @@ class Timeline(Stage):
         of_one = self.xl("timeline", "--intent", "1")
         self.assertIn("qemu/one", of_one)
         self.assertNotIn("qemu/two", of_one)
-        self.xl("timeline", status=1)
+        self.xl("timeline", status=2)
+        self.assertEqual(self.xl("timeline", "7", "--html", "-").split("made ")[0],
+                         self.page.read_text(encoding="utf-8").split("made ")[0])
         self.xl("timeline", "--intent", "4711", status=4)
 
     def test_page_stands_alone(self):
@@ -353,12 +361,18 @@ class OneThing(Stage):
                 self.assertLess(time.monotonic(), end)
                 time.sleep(0.01)
             for words in (("adopt", "7", "unseen"), ("forget", "7", "disks/hdc")):
-                said = self.run_xl(*words)
+                said = self.run_xl("--timeout", "0.3", *words)
                 self.assertEqual(said.returncode, 1, said.stdout + said.stderr)
                 self.assertIn("a living process is at work on it", said.stderr)
-            holder.send_signal(signal.SIGCONT)
+            self.assertIn("a living process is at work on it", self.xl("diff", "7", status=3), "no difference was seen")
+            # It waits for the lock, as attach does.
+            with subprocess.Popen([BIN / "xlstore", "--store", self.store, "--timeout", str(SECONDS), "adopt", "7", "unseen"],
+                                  stdout=subprocess.PIPE, text=True) as waiter:
+                with self.assertRaises(subprocess.TimeoutExpired):
+                    waiter.wait(0.5)
+                holder.send_signal(signal.SIGCONT)
+                self.assertIn("ADOPTED", waiter.communicate(timeout=SECONDS)[0])
             holder.wait(SECONDS)
-        self.xl("adopt", "7", "unseen")
         self.xl("detach", "7", "qemu", "unseen")
         self.xl("detach", "7", "qemu", "held")
 
@@ -374,6 +388,21 @@ class OneThing(Stage):
         self.assertIn("lacks it", self.xl("diff", "7", status=1))
         self.xl("forget", "7", "qemu/fg")
         self.assertNotIn("qemu/fg", self.xl("diff", "7"))
+
+
+    def test_a_silent_qemu_differs_in_nothing_that_was_seen(self):
+        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
+        os.kill(qemu, signal.SIGSTOP)
+        try:
+            said = self.xl("--timeout", "0.5", "diff", "7", status=3)
+            value = json.loads(self.xl("--json", "--timeout", "0.5", "diff", "7", status=3))
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        self.assertIn("not seen", said)
+        self.assertIn("QEMU was not seen", said)
+        self.assertNotIn("! ", said)
+        self.assertEqual((value["of_the_domain"], [row["differences"] for row in value["things"]]), ([], [[]]))
+        self.assertEqual(len(value["not_seen"]), 1)
 
 
 class Bundle(Stage):
@@ -392,6 +421,97 @@ class Bundle(Stage):
         self.xl("bundle", file, status=1)  # it is there already
         (self.place / "junk").write_bytes(b"x" * 5000)
         self.xl("bundle", self.place / "junk", "--show", status=1)
+
+    def other_store(self, name):
+        """A store of its own, which no process has open, with a domain that has a password."""
+        store = self.place / name
+        (self.place / "6.json").write_text(json.dumps(document(6)), encoding="utf-8")
+        for words in (("init",), ("import", "6", self.place / "6.json")):
+            subprocess.run([BIN / "xlstore", "--store", store, *words], check=True, capture_output=True)
+        opened = sqlite3.connect(store / "store.db")
+        opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it is in the database then
+        opened.close()
+        return store
+
+    def bundle_of(self, store):
+        """The members of its bundle, which has no password in it, and can be shown."""
+        file = store.with_suffix(".tar")
+        run = lambda *words: subprocess.run([BIN / "xlstore", "--store", store, *words], capture_output=True, text=True,
+                                            check=False, timeout=SECONDS)
+        made = run("bundle", file)
+        self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
+        self.assertNotIn(SECRET.encode(), file.read_bytes())
+        self.assertIn("could not be opened", run("bundle", file, "--show").stdout)
+        shown = json.loads(run("--json", "bundle", file, "--show").stdout)
+        self.assertIsNone(shown["status"])
+        self.assertTrue(shown["manifest"]["store_error"])
+        with tarfile.open(file) as archive:
+            return file, {name: archive.extractfile(name).read() for name in archive.getnames()}
+
+    def test_of_a_damaged_store_has_what_can_be_read(self):
+        store = self.other_store("damaged")
+        database = store / "store.db"
+        with contextlib.closing(sqlite3.connect(database)) as opened:
+            page = opened.execute("SELECT rootpage FROM sqlite_master WHERE name = 'history'").fetchone()[0]
+            size = opened.execute("PRAGMA page_size").fetchone()[0]
+        self.assertIn(SECRET.encode(), database.read_bytes(), "there is something to take out")
+        with database.open("r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\x55" * size)
+        file, members = self.bundle_of(store)
+        damage = json.loads(members["damage.json"])
+        self.assertTrue(damage["error"])
+        self.assertTrue(any("history" in line or "page" in line.lower() for line in damage["integrity"]), damage["integrity"])
+        self.assertTrue(damage["tables"]["history"]["lost"])
+        self.assertIsNone(damage["tables"]["domain"]["lost"])
+        self.assertTrue(json.loads(members["findings.json"])["findings"])
+        copy = self.place / "salvaged.db"
+        copy.write_bytes(members["store.db"])
+        with contextlib.closing(sqlite3.connect(copy)) as opened:
+            self.assertEqual(opened.execute("SELECT domid, name FROM domain").fetchall(), [(6, "out6")])
+            self.assertEqual(opened.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+        done = subprocess.run([BIN / "xlfsck", "-n", "--bundle", file], capture_output=True, text=True, check=False, timeout=SECONDS)
+        self.assertIn("1 domains", done.stdout, done.stderr)
+
+    def test_of_no_database_at_all_says_so(self):
+        store = self.other_store("none")
+        with (store / "store.db").open("r+b") as file:
+            file.write(b"\x55" * 4096)
+        file, members = self.bundle_of(store)
+        self.assertNotIn("store.db", members)
+        self.assertTrue(json.loads(members["damage.json"])["header"].startswith("5555"))
+        done = subprocess.run([BIN / "xlfsck", "-n", "--bundle", file], capture_output=True, text=True, check=False, timeout=SECONDS)
+        self.assertEqual(done.returncode, 8)
+        self.assertIn("there is no database in it", done.stderr)
+
+    def test_of_a_store_of_release_0_1(self):
+        sys.path.insert(0, str(ROOT / "tests/upgrade"))
+        import old_store
+        (self.place / "old").mkdir()
+        store = old_store.make(self.place / "old")
+        before = (store / "store.db").read_bytes()
+        _, members = self.bundle_of(store)
+        self.assertIn("store.db", members)
+        self.assertIsNone(json.loads(members["damage.json"])["tables"], "nothing is lost of it")
+        self.assertEqual((store / "store.db").read_bytes(), before)
+
+    def test_goes_to_standard_output_and_comes_from_standard_input(self):
+        done = subprocess.run([BIN / "xlstore", "--store", self.store, "bundle", "-"], capture_output=True, check=True, timeout=SECONDS)
+        shown = subprocess.run([BIN / "xlstore", "bundle", "-", "--show"], input=done.stdout, capture_output=True, check=True,
+                               timeout=SECONDS)
+        self.assertIn(b"MEMBER", shown.stdout)
+        self.assertFalse(any(path.name.endswith("-") for path in pathlib.Path.cwd().iterdir()))
+
+    def test_a_silent_qemu_takes_no_more_than_its_time(self):
+        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
+        os.kill(qemu, signal.SIGSTOP)
+        try:
+            self.xl("--timeout", "1", "bundle", self.place / "late.tar")
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        look = json.loads(self.xl("--json", "bundle", self.place / "late.tar", "--show"))
+        self.assertTrue(look["manifest"]["look"]["error"] or
+                        any(finding["problem"] == "primary_unseen" for finding in look["findings"]), look)
 
     def test_is_looked_at_elsewhere(self):
         file = self.place / "c.tar"
@@ -418,6 +538,33 @@ class OnATerminal(Stage):
         last = said.rsplit("\x1b[H", 1)[1].split("\x1b[J")[0]
         for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last).splitlines():
             self.assertLessEqual(len(line), 30, line)
+
+    def test_watch_takes_keys_while_a_qemu_is_silent(self):
+        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
+        os.kill(qemu, signal.SIGSTOP)
+        try:  # it would not answer for ten times as long as this test may take
+            status, said = self.on_terminal("--timeout", str(10 * SECONDS), "watch", keys=[("not looked at yet", "q")])
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        self.assertEqual(status, 0, said)
+
+    def test_no_line_is_wider_than_the_terminal(self):
+        """Each page of what was done and what is there, with long words and an open intent."""
+        self.xl("rename", "7", "a-domain-with-a-rather-long-name.example.org")
+        self.xl("attach", "7", "qemu", tablet("a-tablet-with-a-long-name"))
+        self.xl("attach", "7", "qemu", tablet("wide"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        self.run_xl("bundle", self.place / "wide.tar")
+        pages = [["diff", "7"], ["timeline", "7"], ["history"], ["history", "7"], ["status"], ["list"], ["things", "7"],
+                 ["show", "7"], ["intents"], ["locks"], ["undo"], ["list", "--retired"], ["bundle", self.place / "wide.tar", "--show"]]
+        wide = []
+        for columns in (20, 40, 80, 200):
+            for words in [*pages, ["watch"]]:
+                keys = [("q: end", "q")] if words == ["watch"] else ()
+                said = self.on_terminal(*words, size=(24, columns), keys=keys, set_size_first=True)[1]
+                for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)):
+                    if len(line) > columns and not line.startswith("xlstore: "):
+                        wide.append((columns, words[0], line))
+        self.assertEqual(wide, [])
 
     def test_watch_wants_a_terminal(self):
         self.assertIn("no terminal", self.run_xl("watch").stderr)

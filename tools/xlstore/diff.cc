@@ -34,6 +34,7 @@ struct Findings {
     std::string prefix;  // "domain 7 (web01): "
     std::map<std::string, std::vector<xlstore_finding>> of_things;
     std::vector<std::string> of_the_domain;
+    std::vector<std::string> not_seen;  // what recovery could not look at, and why
     std::vector<std::unique_ptr<std::string>> texts;  // what the findings point into
     bool qemu_unseen = false;
     bool xenstore_unseen = false;
@@ -43,6 +44,13 @@ struct Findings {
 const char* keep_text(Findings& all, const char* text)
 {
     return all.texts.emplace_back(std::make_unique<std::string>(text))->c_str();
+}
+
+// What was not looked at may be as it should: that is no difference.
+bool says_not_seen(const xlstore_finding& finding)
+{
+    return (finding.if_left & XLSTORE_FSCK_BLIND) != 0 ||
+           std::string_view(finding.problem).ends_with("_owned");
 }
 
 void gather(const xlstore_finding* finding, void* userdata)
@@ -55,6 +63,10 @@ void gather(const xlstore_finding* finding, void* userdata)
     if (problem == "xenstore_unseen") all.xenstore_unseen = true;
     if (problem == "xenstore_absent") all.xenstore_absent = true;
     const std::string subject = finding->subject;
+    if (says_not_seen(*finding)) {
+        all.not_seen.push_back(plain(finding_line(*finding)));
+        return;
+    }
     if (!subject.starts_with(all.prefix)) {
         if (finding->if_left != 0) all.of_the_domain.push_back(plain(finding_line(*finding)));
         return;
@@ -183,7 +195,10 @@ Json json_of_rows(const Found& found, const SideBySideRows& rows, const Findings
                         {"qemu", row.qemu},
                         {"xenstore", row.xenstore},
                         {"differences", row.differences}});
-    return {{"subject", found.subject}, {"things", list}, {"of_the_domain", all.of_the_domain}};
+    return {{"subject", found.subject},
+            {"things", list},
+            {"of_the_domain", all.of_the_domain},
+            {"not_seen", all.not_seen}};
 }
 
 void print_side_by_side(const Found& found, const SideBySideRows& rows, const Findings& all)
@@ -192,15 +207,20 @@ void print_side_by_side(const Found& found, const SideBySideRows& rows, const Fi
     for (const auto& [name, row] : rows)
         table.push_back({row.differences.empty() ? " " : "!", plain(name), row.document, row.entry,
                          row.qemu, row.xenstore});
-    std::puts(found.subject.c_str());
+    const auto where = screen();
+    const auto say = [&](const std::string& text) { print_paragraph(text, 2, where); };
+    say(found.subject);
     print_table({" ", "THING", "DOCUMENT", "ENTRY", "QEMU", "XENSTORE"}, table);
     for (const auto& [name, row] : rows)
         for (const auto& difference : row.differences)
-            std::printf("! %s: %s\n", plain(name).c_str(), difference.c_str());
+            say("! " + plain(name) + ": " + difference);
     for (const auto& line : all.of_the_domain)
-        std::printf("! %s\n", line.c_str());
-    if (all.qemu_unseen) std::puts("QEMU was not seen: what it has is not known");
-    if (all.xenstore_absent) std::puts("no xenstored runs here: what it would have is not known");
+        say("! " + line);
+    for (const auto& line : all.not_seen)
+        say("? " + line);
+    if (all.qemu_unseen) say("QEMU was not seen: what it has is not known");
+    if (all.xenstore_absent) say("no xenstored runs here: what it would have is not known");
+    if (all.xenstore_unseen) say("xenstore was not seen: what it has is not known");
 }
 
 }  // namespace
@@ -227,7 +247,11 @@ Result<Status> run_diff(const Arguments& arguments)
     const bool differ = std::ranges::any_of(
         rows, [](const auto& row) { return !row.second.differences.empty(); });
     if (differ || !all.of_the_domain.empty()) return Status::refused;
-    return all.qemu_unseen || all.xenstore_unseen ? Status::in_doubt : Status::done;
+    const bool unseen = std::ranges::any_of(rows, [](const auto& row) {
+        return row.second.qemu == kNotSeen || row.second.xenstore == kNotSeen;
+    });
+    const bool blind = all.qemu_unseen || all.xenstore_unseen || !all.not_seen.empty();
+    return unseen || blind ? Status::in_doubt : Status::done;
 }
 
 }  // namespace xlstore::tools

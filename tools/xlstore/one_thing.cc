@@ -4,8 +4,10 @@
 // for the repairs that the verb stands for, else no.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "store/text/json_text.hpp"
 #include "tools/common/finding_line.hpp"
@@ -69,18 +71,50 @@ void found(const xlstore_finding* finding, void* userdata)
     }
 }
 
-Result<ResultHandle> recover_one(const Arguments& arguments, Wish& wish)
+// How long the verb may take in all, as for attach and detach.
+constexpr double kStandardSeconds = 30;
+using Limit = std::chrono::steady_clock::time_point;
+
+Limit limit_of(const Arguments& arguments)
 {
-    return perform(arguments, [&](auto* store, const auto& call, auto** out) {
-        xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
-        options.mode = XLSTORE_RECOVER_ASK;
-        options.domain = arguments.words[0].c_str();
-        options.timeout_ms = call.timeout_ms;
-        options.found = found;
-        options.answer = answer;
-        options.userdata = &wish;
-        return xlstore_recover(store, &options, out);
-    });
+    const std::chrono::duration<double> seconds(arguments.timeout_s.value_or(kStandardSeconds));
+    return std::chrono::steady_clock::now() +
+           std::chrono::duration_cast<std::chrono::steady_clock::duration>(seconds);
+}
+
+// The same arguments with the time that is left.
+Arguments within(const Arguments& arguments, Limit limit)
+{
+    Arguments rest = arguments;
+    const std::chrono::duration<double> left = limit - std::chrono::steady_clock::now();
+    rest.timeout_s = std::max(0.001, left.count());
+    return rest;
+}
+
+// Recovery waits for no lock: it leaves alone what another process is at. So it runs again until
+// that one is through, or the time is over.
+Result<ResultHandle> recover_one(const Arguments& arguments, Limit limit, Wish& wish)
+{
+    constexpr std::chrono::milliseconds pause_most{500};
+    std::chrono::milliseconds pause{20};
+    for (;;) {
+        auto result =
+            perform(within(arguments, limit), [&](auto* store, const auto& call, auto** out) {
+                xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+                options.mode = XLSTORE_RECOVER_ASK;
+                options.domain = arguments.words[0].c_str();
+                options.timeout_ms = call.timeout_ms;
+                options.found = found;
+                options.answer = answer;
+                options.userdata = &wish;
+                return xlstore_recover(store, &options, out);
+            });
+        const bool in_the_way = result && !wish.busy.empty() && !wish.done;
+        if (!in_the_way || std::chrono::steady_clock::now() + pause >= limit) return result;
+        wish = Wish{wish.thing, wish.adopt, {}, {}, false};
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 2, pause_most);
+    }
 }
 
 Status say_done(const Arguments& arguments, const Wish& wish)
@@ -103,7 +137,9 @@ Error not_done(const Wish& wish)
     if (!wish.others.empty())
         return Error(Errc::refused, message + wish.others.front(), "nothing was changed");
     if (!wish.busy.empty())
-        return Error(Errc::busy, wish.busy, "nothing was changed; try again once it is through");
+        return Error(
+            Errc::busy, wish.busy,
+            "nothing was changed; try again once it is through, or wait longer (--timeout)");
     message += wish.adopt ? "nothing of that name is in QEMU or xenstore without an entry"
                           : "no entry of that name lacks its thing";
     return Error(Errc::not_found, message,
@@ -137,7 +173,7 @@ Result<bool> is_stale(const Arguments& arguments, const std::string& thing)
 Result<Status> run_adopt(const Arguments& arguments)
 {
     Wish wish{arguments.words[1], true, {}, {}, false};
-    const auto result = recover_one(arguments, wish);
+    const auto result = recover_one(arguments, limit_of(arguments), wish);
     if (!result) return result.error();
     if (!wish.done && wish.line.empty() && wish.others.empty() &&
         xlstore_result_status(result->get()) != XLSTORE_OK)
@@ -151,16 +187,18 @@ Result<Status> run_adopt(const Arguments& arguments)
 Result<Status> run_forget(const Arguments& arguments)
 {
     Wish wish{arguments.words[1], false, {}, {}, false};
-    const auto result = recover_one(arguments, wish);
+    const auto limit = limit_of(arguments);
+    const auto result = recover_one(arguments, limit, wish);
     if (!result) return result.error();
     const auto stale = is_stale(arguments, wish.thing);
     if (!stale) return stale.error();
     const auto name = split(wish.thing);
     if (!*stale || !name) return not_done(wish);
-    auto gone = run_operation(arguments, [&](auto* store, const auto& call, auto** out) {
-        return xlstore_detach(store, arguments.words[0].c_str(), name->first.c_str(),
-                              name->second.c_str(), &call, out);
-    });
+    auto gone =
+        run_operation(within(arguments, limit), [&](auto* store, const auto& call, auto** out) {
+            return xlstore_detach(store, arguments.words[0].c_str(), name->first.c_str(),
+                                  name->second.c_str(), &call, out);
+        });
     if (gone || !wish.done) return gone;
     // The detach speaks of itself alone: recovery has committed before it began.
     auto error = gone.error();
