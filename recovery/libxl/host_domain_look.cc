@@ -5,7 +5,8 @@
 //      over its monitor, under libxl's locks (R11, R12, R19). Its entries stay as they are.
 //   4. The passes compare, and ask. Who only looks says yes to what changes the private store
 //      alone, since what xenstore should have follows from that, and no to all else.
-//   5. What was adopted becomes edits of libxl's file, written under libxl's lock on it.
+//   5. What was adopted becomes edits of libxl's file, written under libxl's lock on it. Xenstore
+//      follows: the passes write what they compared, and processors are called online here.
 //   6. What was found, in a host's words. A domain that went away meanwhile has no findings.
 #include "recovery/libxl/host_domain_look.hpp"
 
@@ -259,6 +260,7 @@ private:
         co_await pass5_xenstore(check, store_, *row, nullptr, reached ? &*reached : nullptr, seen);
         Result<void> written;
         if (!request_.looking_only) written = co_await write_document(*row);
+        if (!request_.looking_only && written) written = co_await call_online(*row);
         const bool blind = (check.so_far().exit_bits & static_cast<unsigned>(Exit::blind)) != 0;
         for (auto& finding : found_)
             translate(std::move(finding), blind);
@@ -382,6 +384,34 @@ private:
         auto kept = undo_.keep_document(request_.where, owner_, *bytes, *text + '\0');
         if (!kept) co_return kept;
         co_return libxl::write_document_file(request_.where, owner_, *text);
+    }
+
+    // The last step of `xl vcpu-set`: processors that came into the file.
+    Task<Result<void>> call_online(DomainRow row)
+    {
+        std::vector<NodeBefore> nodes;
+        for (const auto& change : edits(row)) {
+            if (change.what != ElementEdit::What::add_vcpu) continue;
+            std::string path =
+                "/local/domain/" + domid() + "/cpu/" + change.name.key + "/availability";
+            const auto before = request_.tree.value(path);
+            if (before) nodes.push_back({std::move(path), std::string(*before), "online", {}});
+        }
+        if (nodes.empty()) co_return Result<void>();
+        auto client =
+            co_await xenstore::Client::connect(store_.loop(), xenstore::socket_path(), until());
+        if (!client) co_return std::move(client).error();
+        for (auto& node : nodes) {
+            auto permissions = co_await client->permissions(node.path, 0, until());
+            if (!permissions) co_return std::move(permissions).error();
+            if (*permissions) node.permissions = xenstore::shown(**permissions);
+        }
+        if (auto kept = undo_.keep_nodes(nodes); !kept) co_return kept;
+        for (const auto& node : nodes) {
+            auto written = co_await client->write(node.path, "online", 0, until());
+            if (!written) co_return written;
+        }
+        co_return Result<void>();
     }
 
     Result<std::string> base_of(const std::optional<std::string>& bytes) const

@@ -172,6 +172,10 @@ def one_case(binaries, path):
             if after_look != before:
                 raise RuntimeError(f"-n changed something: {difference(before, after_look)}\n{said}")
             repaired, told = host.fsck("-y")
+            repaired_tree = host.xenstored("dump")
+            for number in re.findall(r'device "cpu-(\d+)" .* WRITTEN\.$', told, re.MULTILINE):
+                if f'/cpu/{number}/availability = "online"' not in repaired_tree:
+                    raise RuntimeError(f"processor {number} is in the file, and not online in xenstore:\n{told}")
             again, said_again = host.fsck("-n")
             undo = re.search(r"--undo (\S+)'", told)
             if undo:
