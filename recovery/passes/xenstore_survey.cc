@@ -525,7 +525,7 @@ private:
             auto& finding = add(
                 Code::copy_differs, thing.name.text(),
                 is_listed ? "QEMU does not have it, and it is in " + list +
-                                "; its detach was not finished: 'xl pci-detach' ends it"
+                                "; its detach was not finished: 'xl pci-detach -f' ends it"
                           : "QEMU has it, and it is not in " + list +
                                 "; whether the hypervisor has assigned it is not known");
             finding.name = thing.name;

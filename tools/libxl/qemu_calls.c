@@ -17,6 +17,8 @@ static char* text_of(const char* format, int a, int b)
     return asprintf(&text, format, a, b) < 0 ? NULL : text;
 }
 
+static const char pci_key[] = "%04x:%02x:%02x.%x";
+
 /* A journalled call from before its intents on; it may outlive the function that was called. */
 struct under_way {
     struct journal j;
@@ -26,14 +28,42 @@ struct under_way {
     struct subject subjects[];
 };
 
+/* libxl lists the PCI device that is to go: the hypervisor's part of its removal was not done. */
+static bool is_listed(const struct under_way* call)
+{
+    const struct subject* one = call->subjects;
+    if (one->operation != XLSTORE_REMOVE || strcmp(one->device_class, "pcidevs") != 0) return false;
+    int count = 0;
+    bool found = false;
+    char key[32];
+    libxl_device_pci* list = libxl_device_pci_list(call->j.ctx, call->j.domid, &count);
+    for (int i = 0; i < count; i++) {
+        snprintf(key, sizeof key, pci_key, list[i].domain, list[i].bus, list[i].dev, list[i].func);
+        found = found || strcmp(key, one->key) == 0;
+    }
+    libxl_device_pci_list_free(list, count);
+    return found;
+}
+
+static int answer_of(const struct under_way* call, int rc, enum outcome outcome)
+{
+    if (rc == 0 || outcome != OUTCOME_DONE || !is_listed(call))
+        return journal_answer(&call->j, rc, outcome);
+    journal_say(call->j.call,
+                "libxl answered %d; QEMU has let go of %s, and libxl has not taken it back: "
+                "'xl pci-detach -f' ends that",
+                rc, call->subjects[0].key);
+    return rc;
+}
+
 /* The one way out: `rc` is what libxl answered, or why libxl was not called. */
 static int settle(void* data, int rc)
 {
     struct under_way* call = data;
     int answer = rc;
     if (call->begun)
-        answer = journal_answer(
-            &call->j, rc, journal_settle(&call->j, call->subjects, call->count, rc, call->waits));
+        answer = answer_of(call, rc,
+                           journal_settle(&call->j, call->subjects, call->count, rc, call->waits));
     journal_forget(call->subjects, call->count);
     journal_end(&call->j);
     free(call);
@@ -72,6 +102,10 @@ static int begun(struct under_way* call, int32_t status)
 {
     call->begun = status == XLSTORE_OK;
     if (call->begun) return 0;
+    /* Neither QEMU nor the store has it: what libxl has of it still is libxl's to take away. */
+    if (status == XLSTORE_E_NOT_FOUND && call->count == 1 &&
+        call->subjects[0].operation == XLSTORE_REMOVE)
+        return 0;
     journal_failed(call->j.call, "not begun", status);
     return status == XLSTORE_E_EXISTS ? ERROR_DEVICE_EXISTS : ERROR_FAIL;
 }
@@ -343,7 +377,7 @@ static int pci_call(call_with_pci* real, const char* call, int32_t operation, li
     const enum way way = begin_with_model(&j, call, ctx, domid, ao_how);
     if (way == WAY_REFUSED) return ERROR_FAIL;
     if (way == WAY_PLAIN) return real(ctx, domid, pci, ao_how);
-    snprintf(key, sizeof key, "%04x:%02x:%02x.%x", pci->domain, pci->bus, pci->dev, pci->func);
+    snprintf(key, sizeof key, pci_key, pci->domain, pci->bus, pci->dev, pci->func);
     struct subject one = {
         .operation = operation,
         .device_class = "pcidevs",
