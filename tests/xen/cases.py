@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The cases of run.py. Each begins on a dom0 without guests, and ends so."""
+import os
 import re
 
 from journal import COPY, PREPARE, WORDS, Judge, Tables
@@ -232,3 +233,20 @@ def journal_call_goes_on(bench):
         assert 'returned -3' in said, said
     finally:
         bench.destroy_all()
+
+
+@case(in_share=False, needs_journal=True)
+def journal_cost(bench):
+    """What the journal adds to a call, beside the plain call in one process (cost.c); XLSTORE_XEN_COST_ROUNDS rounds."""
+    bench.run(PREPARE)
+    rounds = os.environ.get('XLSTORE_XEN_COST_ROUNDS', '15')
+    try:
+        domid = bench.create('hvm', by='xlj')
+        said = bench.run(f'cp /share/cost /tmp/; LD_PRELOAD=/root/j/libxlstore-libxl.so /tmp/cost {domid} {rounds}', seconds=600)
+        found = re.findall(r'^(\w+) (\d+) (\d+)$', said, re.M)
+        assert [one[0] for one in found] == ['cdrom_insert', 'rename'], said
+        clean(bench, domid, 'the calls')
+    finally:
+        bench.destroy_all()
+    return '; '.join(f'{name}: plain {int(plain) / 1000:.1f} ms, journalled {int(journalled) / 1000:.1f} ms'
+                     for name, plain, journalled in found)

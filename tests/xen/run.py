@@ -32,12 +32,13 @@ def helpers(directory):
     return [effects, ask]
 
 
-def caller(directory):
-    """A program of libxl's other than xl; where the build had libxen-dev."""
-    program = directory / 'goes_on'
-    subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', program, HERE / 'goes_on.c',
-                    '-lxenlight', '-lxentoollog'], check=True)
-    return program
+def callers(directory):
+    """Programs of libxl's other than xl; where the build had libxen-dev."""
+    programs = [directory / 'goes_on', directory / 'cost']
+    for program in programs:
+        subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', program,
+                        HERE / f'{program.name}.c', '-lxenlight', '-lxentoollog'], check=True)
+    return programs
 
 
 def without_debugging(files, directory):
@@ -56,7 +57,7 @@ def rig_files(directory, scratch):
     programs, others = [directory / name for name in PROGRAMS], []
     if has_journal(directory):
         programs += [directory.parent / 'lib' / name for name in JOURNAL]
-        others = [caller(scratch)]
+        others = callers(scratch)
     return helpers(scratch) + without_debugging(programs, scratch) + others
 
 

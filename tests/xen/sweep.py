@@ -31,11 +31,11 @@ from swept import SWEPT, amiss
 UNDER_JOURNAL = ':/root/j/libxlstore-libxl.so'
 KILLS_OF_A_DOMAIN = 8
 PAST_ITS_END = 'it had ended'
-# A guest lets go at its own time, of a USB controller after xl has ended.
+# A guest lets go in its own time, of a USB controller after xl has ended.
 LET_GO = r"""
 for tries in $(seq 100); do
     /share/ask /run/xen/qmp-libxenstat-{d} '{{"execute":"qom-list","arguments":{{"path":"/machine/peripheral"}}}}' |
-        grep -q '"xenusb-0"' || break
+        grep -q '"{device}' || break
     sleep 0.2
 done"""
 FSCK = '[ -x /tmp/xlfsck ] || cp /share/xlfsck /tmp/xlfsck; /tmp/xlfsck --libxl --timeout 60'
@@ -120,7 +120,11 @@ class Sweep:
             self.count()
             to_do = self.place.to_do(self.mode, self.name)
         for number in to_do[:KILLS_OF_A_DOMAIN]:
-            if time.monotonic() > until or not self.kill(number):
+            if time.monotonic() > until:
+                break
+            one = self.kill(number)
+            check(not one['fault'], one['fault'])  # what it left is in the way of others: a new machine
+            if self.swept.of_its_own:
                 break
         self.bench.run(f"for domid in $(xl list | awk 'NR > 2 {{ print $2 }}'); do xl destroy $domid; done; "
                        'rm -f /var/lib/xen/userdata-?.*', seconds=300)
@@ -132,16 +136,16 @@ class Sweep:
         self.domid = self.bench.create('yields', by=self.xl)
         self.do(self.swept.before)
 
-    def do(self, commands, seen=None):
+    def do(self, commands):
         for command in commands:
-            words = self.swept.words(command, self.domid, seen)
+            words = command.format(d=self.domid)
             said = self.bench.run(f'{self.xl} {words} 2>&1; echo "status $?"', seconds=300)
             check(said.rstrip().endswith('status 0'), f'xl {words}', said)
             if words.startswith('usbctrl-detach'):
-                self.let_go()
+                self.let_go(words)
 
     def count(self):
-        words = self.swept.words(self.swept.command, self.domid)
+        words = self.swept.command.format(d=self.domid)
         self.place.add(mode=self.mode, command=self.name,
                        effects=len(self.bench.effects(f'xl {words}', preload=self.preload)))
         if self.name == 'create':
@@ -152,31 +156,31 @@ class Sweep:
                 self.do(['destroy {d}'])
             self.ready()
         else:
-            if self.name == 'usbctrl-detach':
-                self.let_go()
+            self.let_go(words)
             self.do(self.swept.back)
 
-    def let_go(self):
-        self.bench.run(LET_GO.format(d=self.domid))
+    def let_go(self, words):
+        device = {'usbctrl-detach': 'xenusb-0"', 'pci-detach': 'pci-pt-'}.get(words.split()[0])
+        if device:
+            self.bench.run(LET_GO.format(d=self.domid, device=device))
 
     def kill(self, number):
-        """False: the next one needs a new domain."""
         found, fault, effect = [], None, ''
         begun = time.monotonic()
         try:
-            seen = self.bench.see(self.domid) if self.name == 'vcpu-set' else None
-            words = self.swept.words(self.swept.command, self.domid, seen)
+            words = self.swept.command.format(d=self.domid)
             effects = self.bench.effects(f'xl {words}', kill=number, preload=self.preload)
             effect = effects[-1].text if number <= len(effects) else PAST_ITS_END
-            if self.name == 'usbctrl-detach' and any('device_del' in one.text for one in effects[:-1]):
-                self.let_go()
+            if any('device_del' in one.text for one in effects[:-1]):
+                self.let_go(words)
             found = self.look_at_end() if self.name in ('create', 'destroy') else self.look()
         except (Fault, AssertionError, ValueError) as error:
             fault = f'{type(error).__name__}: {error}'
-        self.place.add(mode=self.mode, command=self.name, kill=number, effect=effect, amiss=found, fault=fault)
+        one = {'mode': self.mode, 'command': self.name, 'kill': number, 'effect': effect, 'amiss': found, 'fault': fault}
+        self.place.add(**one)
         print(f'{self.mode} {self.name} {number}/{self.place.effects[self.mode, self.name]} '
               f'{time.monotonic() - begun:.0f} s  {effect[:70]}  {found}  {fault or ""}', flush=True)
-        return not fault and not self.swept.of_its_own
+        return one
 
     def fsck(self, word, *allowed):
         text = self.bench.run(f'{FSCK} {word}; echo "status $?"', seconds=400)
@@ -209,7 +213,7 @@ class Sweep:
             check(not amiss(seen, self.domid), 'after the repair', amiss(seen, self.domid))
             check(not judge or not judge.tables.intents, 'open', judge and judge.tables.intents)
         if not self.swept.done(seen):
-            self.do([self.swept.command], seen)
+            self.do([self.swept.command])
         self.do(self.swept.back)
         return found
 
@@ -222,8 +226,8 @@ class Sweep:
 
     def end_by_xl(self, told):
         """What xlfsck leaves is libxl's alone to do: the hypervisor's part of a PCI device, a hotplug script."""
-        if "'xl pci-detach' ends it" in told:
-            self.do(['pci-detach {d} 00:10.0'])
+        if "'xl pci-detach -f' ends it" in told:
+            self.do(['pci-detach -f {d} 00:10.0'])
         else:
             check('it is not connected' in told or 'its back end has not let go' in told, 'left', told)
             self.do([self.swept.command] if '-detach' in self.name else self.swept.back)
@@ -272,7 +276,7 @@ def main():
     modes = [mode for mode in ('stock', 'journal') if getattr(arguments, mode)] or ['stock', 'journal']
     all_of = [(mode, command) for command in arguments.commands or SWEPT for mode in modes]
     failures = 0
-    while time.monotonic() < until and any(place.to_do(*one) != [] for one in all_of) and failures < 20:
+    while time.monotonic() < until and any(place.to_do(*one) != [] for one in all_of) and failures < 100:
         image.make(arguments.image)
         with tempfile.TemporaryDirectory(prefix='xen-') as scratch:
             scratch = pathlib.Path(scratch)

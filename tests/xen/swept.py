@@ -12,7 +12,7 @@ class Swept:
     """One command of xl's.
 
     `back`: from where it is done to where it was not; `before`: from a new domain to there; `done`: what a judge
-    sees where it is done; `of_its_own`: each kill needs a new domain. {d} is the domain's number, {n} that of a processor which it has not.
+    sees where it is done; `of_its_own`: each kill needs a new domain. {d} is the domain's number.
     """
 
     def __init__(self, command, done, back=(), before=(), of_its_own=False):
@@ -21,10 +21,6 @@ class Swept:
         self.back = back
         self.before = before
         self.of_its_own = of_its_own
-
-    def words(self, command, domid, seen=None):
-        processors = len(seen.processors) + 1 if seen else 2
-        return command.format(d=domid, n=processors)
 
 
 def has(prefix):
@@ -58,15 +54,15 @@ SWEPT = {
     'usbctrl-detach': Swept(CTRL_BACK, lacks('xenusb-0'), [CTRL], [CTRL]),
     'usbdev-attach': Swept(DEV, has('xenusb-1-'), [DEV_BACK], [CTRL]),
     'usbdev-detach': Swept(DEV_BACK, lacks('xenusb-1-'), [DEV], [CTRL, DEV]),
-    # QEMU keeps its processors: each time there is one more.
-    'vcpu-set': Swept('vcpu-set --ignore-host {d} {n}', lambda seen: False),
     'pci-attach': Swept(PASS, has('pci-pt-'), [PASS_BACK]),
     'pci-detach': Swept(PASS_BACK, lacks('pci-pt-'), [PASS], [PASS]),
     'block-attach': Swept(BLOCK, listed('vbd', 51728), [BLOCK_BACK]),
     'block-detach': Swept(BLOCK_BACK, unlisted('vbd', 51728), [BLOCK], [BLOCK]),
     'network-attach': Swept(NET, listed('vif', 0), [NET_BACK]),
     'network-detach': Swept(NET_BACK, unlisted('vif', 0), [NET], [NET]),
-    # A domain of its own for each kill: libxl does not detach a keyboard that no guest has connected to.
+    # A domain of its own for each kill. QEMU keeps its processors.
+    'vcpu-set': Swept('vcpu-set --ignore-host {d} 3', lambda seen: len(seen.processors) == 3, of_its_own=True),
+    # libxl does not detach a keyboard that no guest has connected to.
     'vkb-attach': Swept(VKB, listed('vkbd', 1), of_its_own=True),
     'create': Swept('create -q /srv/yields.cfg', lambda seen: False, of_its_own=True),
     'destroy': Swept('destroy {d}', lambda seen: False, of_its_own=True),
