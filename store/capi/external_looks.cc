@@ -150,13 +150,15 @@ int32_t seen_of(const std::optional<Image>& image)
 Work settle_by_look(std::shared_ptr<Held> held, std::vector<CarriedOut> done,
                     xlstore_carried_out* given, Deadline until)
 {
-    auto lent = co_await borrow(std::move(held), until);
+    auto lent = co_await borrow(held, until);
     if (!lent) co_return std::move(lent).error();
     std::vector<LookedAt> looked_at;
     auto looked = co_await look_and_settle(***lent, std::move(done), looked_at, until);
     std::optional<Error> open;
     for (const auto& one : looked_at) {
         (given++)->seen = seen_of(one.image);
+        if (one.image)
+            std::erase_if(held->opened, [&](const auto& it) { return it.intent.id == one.intent; });
         if (one.image || open) continue;
         open = Error(Errc::in_doubt,
                      (**lent)->domain().subject() + ": intent " +

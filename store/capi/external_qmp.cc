@@ -160,19 +160,18 @@ Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)
     Journal journal(*held->state().store);
     std::vector<Draft> drafts;
     drafts.push_back(std::move(checked.draft));
-    held->connections.reserve(held->connections.size() + 1);
+    held->opened.reserve(held->opened.size() + 1);
     auto intents = co_await journal.open(**hold, std::move(drafts), checked.monitor_path, until);
     if (!intents) co_return std::move(intents).error();
     const IntentId id = intents->front().id;
-    if (checked.fd >= 0)
-        held->connections.push_back(Held::Connection{id, checked.fd, checked.socket});
+    held->opened.push_back(
+        Held::Opened{std::move(intents->front()), checked.fd, checked.socket});
     Answer answer;
     answer.intent = value_of(id);
     in_words(answer, [&](Answer& words) {
         // With the key that it was given, if its JSON has none.
-        const auto subject = read_intent_subject(held->state().store->db(), id);
-        const std::string thing = subject ? subject->thing.text() : std::string();
-        words.message = held->domain().subject() + ": " + thing + ": intent " +
+        words.message = held->domain().subject() + ": " +
+                        held->opened.back().intent.draft.thing.text() + ": intent " +
                         std::to_string(value_of(id)) + " is open";
         words.json = done_json(id);
     });
@@ -199,17 +198,15 @@ Result<Work> intend_of(const xlstore_hold* hold, const xlstore_intention* intent
 // What was seen over a connection counts only if that very one lasted until now (R12).
 Result<void> check_still_connected(Held& held, IntentId intent)
 {
-    for (const auto& connection : held.connections) {
-        if (connection.intent != intent) continue;
-        auto socket = check_connection(held.domain(), connection.fd);
-        if (!socket) return socket.error();
-        if (*socket != connection.socket)
-            return Error(Errc::refused,
-                         held.domain().subject() + ": descriptor " + std::to_string(connection.fd) +
-                             " is not the connection that intend saw (R12)",
-                         "the intent stays open; take the slow lock, connect, look, and settle");
-    }
-    return {};
+    const auto* opened = held.find_opened(intent);
+    if (!opened || opened->fd < 0) return {};
+    auto socket = check_connection(held.domain(), opened->fd);
+    if (!socket) return socket.error();
+    if (*socket == opened->socket) return {};
+    return Error(Errc::refused,
+                 held.domain().subject() + ": descriptor " + std::to_string(opened->fd) +
+                     " is not the connection that intend saw (R12)",
+                 "the intent stays open; take the slow lock, connect, look, and settle");
 }
 
 // R18: the intent is committed, and what went wrong since leaves it open: in doubt, with its
@@ -240,10 +237,22 @@ Error still_open(const Held& held, IntentId id, Error error) noexcept
     return error;
 }
 
-// The intent as it is settled, with the places that the embedder saw.
-Result<std::vector<Intent>> placed_intent(Db& db, IntentId id, const std::string& places)
+// What the settling of an intent is about. One that was opened under this hold is as it was then:
+// it need not be read, and whether it is still open is asked by the commit.
+Result<IntentSubject> subject_under(Held& held, IntentId id)
 {
-    auto intent = read_intent(db, id);
+    const auto* opened = held.find_opened(id);
+    if (!opened) return read_intent_subject(held.state().store->db(), id);
+    const Intent& intent = opened->intent;
+    return IntentSubject{intent.domain, intent.draft.thing, intent.batch.has_value()};
+}
+
+// The intent as it is settled, with the places that the embedder saw.
+Result<std::vector<Intent>> placed_intent(Held& held, IntentId id, const std::string& places)
+{
+    const auto* opened = held.find_opened(id);
+    Result<Intent> intent =
+        opened ? Result<Intent>(opened->intent) : read_intent(held.state().store->db(), id);
     if (!intent) return std::move(intent).error();
     intent->address = places;
     std::vector<Intent> alone;
@@ -265,7 +274,7 @@ Work settle_under(Held& held, IntentId id, Said said, Deadline until)
     auto hold = held.hold();
     if (!hold) co_return hold.error();
     Store& store = *held.state().store;
-    auto intent = read_intent_subject(store.db(), id);
+    auto intent = subject_under(held, id);
     if (!intent) co_return std::move(intent).error();
     if (intent->domain != held.domain().id)
         co_return Error(Errc::invalid, "intent " + std::to_string(value_of(id)) +
@@ -304,12 +313,12 @@ Work settle_under(Held& held, IntentId id, Said said, Deadline until)
     const Image image = seen == XLSTORE_SEEN_BEFORE  ? Image::before
                         : seen == XLSTORE_SEEN_AFTER ? Image::after
                                                      : Image::neither;
-    auto placed = placed_intent(store.db(), id, places);
+    auto placed = placed_intent(held, id, places);
     if (!placed) co_return std::move(placed).error();
     auto settled =
         co_await journal.settle(**hold, *std::move(placed), image, evidence, until);
     if (!settled) co_return std::move(settled).error();
-    std::erase_if(held.connections, [&](const auto& one) { return one.intent == id; });
+    std::erase_if(held.opened, [&](const auto& one) { return one.intent.id == id; });
     in_words(answer, [&](Answer& words) {
         words.message = subject + ": settled, " + std::string(image_name(image));
         words.json = done_json(id);

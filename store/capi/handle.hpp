@@ -73,13 +73,21 @@ public:
     [[nodiscard]] State& state() noexcept { return *state_; }
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
 
-    /// The embedder's connection, as intend saw it: a descriptor and the socket behind it.
-    struct Connection {
-        IntentId intent;
-        int fd;
+    /// What was opened under this hold, which no other process can rewrite (R10, R15); and the
+    /// embedder's connection, as intend saw it: a descriptor and the socket behind it.
+    struct Opened {
+        Intent intent;
+        int fd;  ///< -1: intend was given none
         std::uint64_t socket;
     };
-    std::vector<Connection> connections;
+    std::vector<Opened> opened;
+    /// Null: it was opened otherwise, or is settled.
+    [[nodiscard]] const Opened* find_opened(IntentId id) const noexcept
+    {
+        const auto found =
+            std::ranges::find(opened, id, [](const Opened& one) { return one.intent.id; });
+        return found == opened.end() ? nullptr : &*found;
+    }
 
 private:
     std::shared_ptr<State> state_;
