@@ -34,7 +34,8 @@ Result<std::unique_ptr<xlstore_result>> restore_to(const char* directory, const 
     if (!where) return where.error();
     auto name = text_of(file, "file");
     if (!name) return name.error();
-    auto options = taken(given, xlstore_restore_options XLSTORE_RESTORE_OPTIONS_INIT, "options");
+    auto options = taken(given, xlstore_restore_options XLSTORE_RESTORE_OPTIONS_INIT, "options",
+                         offsetof(xlstore_restore_options, error));
     if (!options) return options.error();
     const auto& o = *options;
     if ((o.flags & ~kKnownFlags) != 0)
@@ -74,12 +75,14 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 int32_t xlstore_restore(const char* directory, const char* file,
                         const xlstore_restore_options* options, xlstore_result** result_out)
 {
-    return guarded([&]() -> xlstore::Result<void> {
+    const int32_t status = guarded([&]() -> xlstore::Result<void> {
         auto result = restore_to(directory, file, options);
         if (!result) return std::move(result).error();
         if (result_out) *result_out = result->release();
         return {};
     });
+    if (options && options->struct_size >= sizeof *options) give_error_to(options->error);
+    return status;
 }
 
 void xlstore_restore_options_init(xlstore_restore_options* options, size_t size)

@@ -186,6 +186,11 @@ int32_t give_error(const xlstore_error& error, xlstore_error* out) noexcept
     return XLSTORE_OK;
 }
 
+void give_error_to(xlstore_error* out) noexcept
+{
+    if (out) (void)give_error(last_error, out);
+}
+
 xlstore_result* failed_result() noexcept
 {
     try {
@@ -386,15 +391,18 @@ const char* xlstore_default_directory(void)
 
 int32_t xlstore_init(const char* directory, const xlstore_init_options* options)
 {
-    return guarded([&]() -> Result<void> {
+    const int32_t status = guarded([&]() -> Result<void> {
         auto where = text_of(directory, "directory");
         if (!where) return where.error();
-        auto given = taken(options, xlstore_init_options XLSTORE_INIT_OPTIONS_INIT, "options");
+        auto given = taken(options, xlstore_init_options XLSTORE_INIT_OPTIONS_INIT, "options",
+                           offsetof(xlstore_init_options, error));
         if (!given) return given.error();
         return Store::init(
             *where, given->has_reading_group ? std::optional(given->reading_group) : std::nullopt,
             given->power ? Durability::power : Durability::process);
     });
+    if (options && options->struct_size >= sizeof *options) give_error_to(options->error);
+    return status;
 }
 
 int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
@@ -427,8 +435,7 @@ int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
         *store_out = new xlstore_store{std::move(state)};
         return {};
     });
-    const bool wants_error = options && options->struct_size >= sizeof *options && options->error;
-    if (wants_error) (void)give_error(last_error, options->error);
+    if (options && options->struct_size >= sizeof *options) give_error_to(options->error);
     return status;
 }
 

@@ -162,6 +162,9 @@ void is_for(const std::shared_ptr<State>& state) noexcept;
 int32_t give_error(const xlstore_error& error, xlstore_error* out) noexcept;
 /// The result of a call that failed before its operation ran. Nothing: there is no memory for it.
 [[nodiscard]] xlstore_result* failed_result() noexcept;
+/// What xlstore_last_error() says, for a call that has no store that could be asked. NULL: not
+/// wanted.
+void give_error_to(xlstore_error* out) noexcept;
 
 /// Says that there was no memory for what the caller is to get.
 int32_t no_memory() noexcept;

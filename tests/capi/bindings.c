@@ -159,6 +159,29 @@ static void* ask_for_error(void* argument)
     return NULL;
 }
 
+/* Of calls that make a store: by an object of the caller's, where the struct has room for one. */
+static void check_errors_before_a_store(void)
+{
+    xlstore_init_options init = XLSTORE_INIT_OPTIONS_INIT;
+    xlstore_restore_options restore = XLSTORE_RESTORE_OPTIONS_INIT;
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_result* r = NULL;
+    init.error = &error;
+    CHECK(xlstore_init("/proc/1/none", &init) != XLSTORE_OK);
+    CHECK(error.status != XLSTORE_OK && strstr(error.message, "/proc/1/none") != NULL);
+    init.struct_size = (uint32_t)offsetof(xlstore_init_options, error);
+    error.status = 77;
+    CHECK(xlstore_init("/proc/1/none", &init) != XLSTORE_OK);
+    CHECK(error.status == 77);
+    restore.error = &error;
+    CHECK(xlstore_restore("/proc/1/none", "/nowhere/at/all", &restore, &r) != XLSTORE_OK);
+    CHECK(error.status != 77 && strstr(error.message, "/nowhere/at/all") != NULL);
+    restore.struct_size = (uint32_t)offsetof(xlstore_restore_options, error);
+    error.status = 77;
+    CHECK(xlstore_restore("/proc/1/none", "/nowhere/at/all", &restore, &r) != XLSTORE_OK);
+    CHECK(error.status == 77 && !r);
+}
+
 /* What failed is told by the object, too, on each thread that asks. */
 static void check_errors(struct world* world)
 {
@@ -202,6 +225,7 @@ static void check_errors(struct world* world)
     error.status = 77;
     STATUS(xlstore_open("/nowhere/at/all", &options, &none), XLSTORE_E_STORE);
     CHECK(error.status == 77);
+    check_errors_before_a_store();
 }
 
 static int file_descriptors(void)

@@ -108,9 +108,10 @@ typedef struct xlstore_restore_options {
     uint32_t reserved;
     xlstore_found found;            /* NULL: not wanted */
     void* userdata;
+    xlstore_error* error;           /* as that of xlstore_open_options */
 } xlstore_restore_options;
 #define XLSTORE_RESTORE_OPTIONS_INIT \
-    {sizeof(xlstore_restore_options), 0, NULL, NULL, 0, 0, NULL, NULL}
+    {sizeof(xlstore_restore_options), 0, NULL, NULL, 0, 0, NULL, NULL, NULL}
 void xlstore_restore_options_init(xlstore_restore_options* options, size_t size);
 
 /* Makes the state in `file`, as xlstore_backup() wrote it, that of the store in `directory`, which

@@ -30,8 +30,10 @@ typedef struct xlstore_init_options {
     uint32_t has_reading_group; /* 1: members of reading_group may read it (0750/0640) */
     uint32_t reading_group;
     uint32_t power; /* 1: an acknowledged change survives a power cut (synchronous=FULL) */
+    xlstore_error* error; /* as that of xlstore_open_options, of this xlstore_init. Not in the
+                             struct of release 0.1 */
 } xlstore_init_options;
-#define XLSTORE_INIT_OPTIONS_INIT {sizeof(xlstore_init_options), 0, 0, 0}
+#define XLSTORE_INIT_OPTIONS_INIT {sizeof(xlstore_init_options), 0, 0, 0, NULL}
 void xlstore_init_options_init(xlstore_init_options* options, size_t size);
 /* Where a store is expected: $XLSTORE_DIR, else /var/lib/xlstore. Belongs to the environment. */
 const char* xlstore_default_directory(void);
