@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""counts.py FILE...: the table of README.md, of what sweep.py kept in FILE.
+"""counts.py FILE... [--write]: what sweep.py kept in FILE, counted.
 
 For each command: its effects as stock xl and under the journal, before how many of them xl was killed, what a judge saw
 amiss of the host then, and after how many kills something was not as it has to be (Sweep.look says what has to be).
+--write puts the numbers into the table of README.md, in its last column.
 """
 import collections
 import json
@@ -11,11 +12,12 @@ import pathlib
 import re
 import sys
 
-BEGIN, END = '<!-- counts.py -->\n', '<!-- end -->\n'
+README = pathlib.Path(__file__).resolve().parent / 'README.md'
 # How the judge's words (swept.py) are counted: without numbers and names.
-WORDS = ((r"hdc: QEMU has .*, the file .*", 'drive and file differ'), (r'hdc: QEMU has .*, xenstore .*', 'drive and xenstore differ'),
-         (r'^(USB controller|PCI device|disk|nic|vkb) \S+: ', r'\1 '), (r'\d+ USB devices are in QEMU, \d+ in xenstore',
-                                                                          'USB device in one of QEMU and xenstore'),
+WORDS = ((r"hdc: QEMU has .*, the file .*", 'drive and file differ'),
+         (r'hdc: QEMU has .*, xenstore .*', 'drive and xenstore differ'),
+         (r'^(USB controller|PCI device|disk|nic|vkb) \S+: ', r'\1 '),
+         (r'\d+ USB devices are in QEMU, \d+ in xenstore', 'USB device in one of QEMU and xenstore'),
          (r"^USB device \[.*\]: ", 'USB device '), (r'^(vbd|vif|vkbd) \d+: ', r'\1: '),
          (r'processors: .*', 'processors differ from xenstore'))
 
@@ -56,19 +58,42 @@ def read(paths):
     return counts
 
 
-def table(counts):
-    lines = ['| killed in | stock: kills of effects | left something | what the judge saw then | wrong | journal: kills of effects | wrong |',
-             '| --- | --- | --- | --- | --- | --- | --- |']
-    for command in dict.fromkeys(command for command, _ in counts):
-        stock, journal = counts[command, 'stock'], counts[command, 'journal']
-        kinds = '; '.join(f'{kind} ({number})' for kind, number in stock.kinds.most_common(3))
-        lines.append(f'| `{command}` | {stock.kills} of {stock.effects} | {stock.left} | {kinds} | {stock.wrong} '
-                     f'| {journal.kills} of {journal.effects} | {journal.wrong} |')
-    total = [sum(getattr(one, name) for (_, of), one in counts.items() if of == mode)
-             for mode in ('stock', 'journal') for name in ('kills', 'effects', 'left', 'wrong')]
-    lines.append(f'| all | {total[0]} of {total[1]} | {total[2]} | | {total[3]} | {total[4]} of {total[5]} | {total[7]} |')
-    return '\n'.join(lines) + '\n'
+def total(counts, commands, mode):
+    """Of several commands."""
+    of = [counts[command, mode] for command in commands if (command, mode) in counts]
+    return {name: sum(getattr(one, name) for one in of) for name in ('effects', 'kills', 'left', 'wrong')}
+
+
+def told(counts, commands):
+    """For the README."""
+    stock, journal = (total(counts, commands, mode) for mode in ('stock', 'journal'))
+    return (f"{stock['kills']} of {stock['effects']} stock ({stock['left']} left something), "
+            f"{journal['kills']} of {journal['effects']} journal; {stock['wrong'] + journal['wrong']} wrong")
+
+
+def write(counts):
+    """Into the rows of the table; its last one is of all commands."""
+    lines = README.read_text().split('\n')
+    for at, line in enumerate(lines):
+        if not line.startswith('| ') or ' kills ' not in line:
+            continue
+        cells = line.split(' | ')
+        commands = re.findall(r'`([a-z-]+)`', cells[0]) or {command for command, _ in counts}
+        cells[-1] = re.sub(r'kills .* wrong', f'kills {told(counts, commands)}', cells[-1])
+        lines[at] = ' | '.join(cells)
+    README.write_text('\n'.join(lines))
+
+
+def show(counts):
+    for (command, mode), one in counts.items():
+        kinds = '; '.join(f'{kind} ({number})' for kind, number in one.kinds.most_common(5))
+        print(f'{mode:8} {command:16} {one.kills:3} of {one.effects:3}, {one.left:3} left something, {one.wrong:2} wrong  {kinds}')
+    for mode in ('stock', 'journal'):
+        print(mode, total(counts, {command for command, _ in counts}, mode))
 
 
 if __name__ == '__main__':
-    print(table(read(sys.argv[1:])), end='')
+    all_of = read([word for word in sys.argv[1:] if word != '--write'])
+    show(all_of)
+    if '--write' in sys.argv:
+        write(all_of)

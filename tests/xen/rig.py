@@ -13,7 +13,8 @@ import subprocess
 import time
 
 # What TCG gets wrong for Xen: iretq under SMAP; mwait in Xen's idle loop (hence cpuidle=0, too); an intercepted
-# rdtscp, for which Xen kills the guest.
+# rdtscp, for which Xen kills the guest. Where Xen saves registers with XSAVE (xsave=0 below), programs in dom0 find others
+# in them at times while a guest runs: SQLite an "incomplete input", the dynamic linker an inconsistency.
 CPU = 'EPYC,' + ','.join(f'-{flag}' for flag in (
     'smap monitor rdtscp rdseed sha-ni fxsr-opt misalignsse 3dnowprefetch osvw topoext nrip-save xsavec avx avx2 f16c '
     'fma').split())
@@ -51,7 +52,7 @@ class Rig:
              *(COUNTED if patience > 1 else ()), *(IOMMU if pci else ()),
              '-cpu', CPU, '-smp', '1', '-m', str(memory), '-nodefaults', '-no-user-config', '-display', 'none',
              '-no-reboot', '-kernel', self.image / 'xen', '-append',
-             'dom0_mem=800M,max:800M com1=115200,8n1 console=com1 cpuidle=0 loglvl=warning noreboot',
+             'dom0_mem=800M,max:800M com1=115200,8n1 console=com1 cpuidle=0 xsave=0 loglvl=warning noreboot',
              '-initrd', f'{self.image}/vmlinux console=hvc0 panic=5 loglevel=4 mitigations=off nokaslr,'
                         f'{self.image}/initramfs',
              '-drive', f'file={self.image}/root.img,if=none,id=root,format=raw,snapshot=on',

@@ -32,13 +32,15 @@ def helpers(directory):
     return [effects, ask]
 
 
-def callers(directory):
-    """Programs of libxl's other than xl; where the build had libxen-dev."""
-    programs = [directory / 'goes_on', directory / 'cost']
-    for program in programs:
-        subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', program,
-                        HERE / f'{program.name}.c', '-lxenlight', '-lxentoollog'], check=True)
-    return programs
+def callers(directory, library):
+    """Programs that call libxl, other than xl, or the store's library; where the build had libxen-dev."""
+    libxl = ['-lxenlight', '-lxentoollog']
+    store = [f'-I{HERE.parent.parent}/store/include', library]
+    linked = {'goes_on': libxl, 'cost': libxl, 'opens': store}
+    for name, with_what in linked.items():
+        subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', directory / name, HERE / f'{name}.c',
+                        *with_what], check=True)
+    return [directory / name for name in linked]
 
 
 def without_debugging(files, directory):
@@ -57,7 +59,7 @@ def rig_files(directory, scratch):
     programs, others = [directory / name for name in PROGRAMS], []
     if has_journal(directory):
         programs += [directory.parent / 'lib' / name for name in JOURNAL]
-        others = callers(scratch)
+        others = callers(scratch, directory.parent / 'lib' / JOURNAL[1])
     return helpers(scratch) + without_debugging(programs, scratch) + others
 
 
