@@ -48,23 +48,28 @@ std::string open_file_of(pid_t pid, int descriptor)
 /// The xl that stays behind for a domain that is made: do_daemonize() of xl leaves it at the head
 /// of a session, with /dev/null to read and its log (".../xl-NAME.log", or ".log.1" when it has
 /// been rotated) as both of its outputs. An xl that a unit of systemd's, setsid(1) or sshd has
-/// started leads a session, too, and writes elsewhere.
-bool is_left_behind(pid_t pid)
+/// started leads a session, too, and writes elsewhere. "": `pid` is none; else the log's name.
+std::string log_if_left_behind(pid_t pid)
 {
-    if (getsid(pid) != pid || open_file_of(pid, 0) != "/dev/null") return false;
+    if (getsid(pid) != pid || open_file_of(pid, 0) != "/dev/null") return {};
     const auto log = open_file_of(pid, 1);
-    const auto name = log.substr(log.rfind('/') + 1);
-    return name.starts_with("xl-") && name.find(".log") != std::string::npos &&
-           open_file_of(pid, 2) == log;
+    auto name = log.substr(log.rfind('/') + 1);
+    const bool is_log = name.starts_with("xl-") && name.find(".log") != std::string::npos &&
+                        open_file_of(pid, 2) == log;
+    return is_log ? name : std::string();
 }
 
 }  // namespace
 
-std::optional<pid_t> creating_process()
+std::optional<pid_t> creating_process(const std::string& made_anew)
 {
+    const auto may_create = [&](pid_t pid) {
+        const auto log = log_if_left_behind(pid);
+        return log.empty() || (!made_anew.empty() && log.starts_with("xl-" + made_anew + ".log"));
+    };
     try {
         for (const auto pid : processes())
-            if (creates(command_line(pid)) && !is_left_behind(pid)) return pid;
+            if (creates(command_line(pid)) && may_create(pid)) return pid;
     } catch (const IoError&) {  // /proc cannot be listed
     }
     return std::nullopt;

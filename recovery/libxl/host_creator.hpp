@@ -6,15 +6,16 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <string>
 
 namespace xlstore::recovery {
 
 /// A process of xl(1) that creates a domain, restores or receives one; which of the domains it is
 /// cannot be seen. None: no such process, or /proc does not tell. The one that xl leaves behind for
-/// each domain that it has created is none of them: it is known by its log. Not seen is therefore a
-/// domain that this one makes anew, when its guest reboots. Other toolstacks than xl are not known
-/// by it.
-[[nodiscard]] std::optional<pid_t> creating_process();
+/// each domain that it has created is known by its log, and is none of them, but for one: when the
+/// guest of its domain reboots it makes that anew. `made_anew`: the name of a domain that may be
+/// that, "" if it cannot be. Other toolstacks than xl are not known by it.
+[[nodiscard]] std::optional<pid_t> creating_process(const std::string& made_anew);
 
 }  // namespace xlstore::recovery
 

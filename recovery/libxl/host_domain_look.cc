@@ -14,12 +14,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include "recovery/libxl/document_edits.hpp"
 #include "recovery/libxl/host_creator.hpp"
 #include "recovery/libxl/host_document.hpp"
 #include "recovery/libxl/host_words.hpp"
 #include "recovery/passes/passes.hpp"
+#include "store/base/clock.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
 #include "store/lifecycle/creation.hpp"
@@ -39,6 +41,7 @@ using State = HostDocument::State;
 
 // While a domain is created there is no document of it.
 constexpr auto kDocumentPoll = std::chrono::milliseconds(200);
+constexpr std::int64_t kCreationTakes = 600;  // seconds, from what libxl notes to the document
 constexpr std::string_view kEntryWouldBe = "the entry would be ";
 
 std::string lock_name(HostLockKind kind)
@@ -220,10 +223,22 @@ private:
         co_return true;
     }
 
+    // libxl notes when it has built a domain. Of one that is made just now that is not there yet, or
+    // new; of an old one the file was lost.
+    [[nodiscard]] bool is_new() const
+    {
+        const auto noted = request_.tree.value("/vm/" + domain_.uuid + "/start_time");
+        std::int64_t built = 0;
+        if (!noted ||
+            std::from_chars(noted->data(), noted->data() + noted->size(), built).ec != std::errc())
+            return true;
+        return built + kCreationTakes > now_us() / 1'000'000;
+    }
+
     // A creation may take long: a bootloader, the image of a restore. True: that is said.
     bool is_begun()
     {
-        const auto creator = creating_process();
+        const auto creator = creating_process(is_new() ? domain_.name : std::string());
         if (!creator) return false;
         report(Code::host_domain_begun, domain_.subject(),
                "process " + std::to_string(*creator) + " is xl, which creates a domain");
@@ -329,10 +344,9 @@ private:
     // which processors are on.
     [[nodiscard]] Code code_of(Code found, const std::optional<ThingName>& thing) const
     {
-        const bool is_on =
-            thing && thing->device_class == "vcpus" &&
-            request_.tree.value("/local/domain/" + domid() + "/cpu/" + thing->key +
-                                "/availability") == "online";
+        const bool is_on = thing && thing->device_class == "vcpus" &&
+                           request_.tree.value("/local/domain/" + domid() + "/cpu/" + thing->key +
+                                               "/availability") == "online";
         return host_code(found, thing, request_.locks_left.monitor && !is_on);
     }
 

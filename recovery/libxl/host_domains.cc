@@ -93,6 +93,12 @@ private:
             if (!value) co_return std::move(value).error();
             if (*value) found_.tree.nodes[path] = **std::move(value);
         }
+        if (const auto vm = found_.tree.value(home + "/vm"); vm && vm->starts_with(kVm)) {
+            const std::string path = std::string(*vm) + "/start_time";
+            auto value = co_await client.read(path, 0, until_);
+            if (!value) co_return std::move(value).error();
+            if (*value) found_.tree.nodes[path] = **std::move(value);
+        }
         if (auto read = co_await processors_of(client, home); !read) co_return read;
         take_in(domid, home, libxl_node);
         co_return Result<void>();

@@ -256,6 +256,29 @@ class Surroundings(HostTest):
         status, said = host.fsck("-n")
         self.assertEqual(status, 4, said)
 
+    def test_a_domain_that_xl_makes_anew_when_its_guest_reboots(self):
+        state = pvh_state()
+        state["document is in"] = "nowhere"
+        host = self.host(state)
+        name, uuid = state["document"]["c_info"]["name"], state["document"]["c_info"]["uuid"]
+        now = int(time.time())
+        # The one that was left behind for this domain, until libxl has built it and for a while after.
+        for of, built, creates in ((name, None, True), (name, f"{now}.05", True), (name, f"{now - 86400}.05", False),
+                                   ("other", None, False)):
+            host.xenstored("rm", f"/vm/{uuid}/start_time")
+            if built:
+                host.xenstored("write", f"/vm/{uuid}/start_time", built)
+            with open(pathlib.Path(host.place, f"xl-{of}.log"), "wb") as out:
+                xl = subprocess.Popen(["xl", "-cimport time; time.sleep(600)", "create"], executable=sys.executable,
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            try:
+                status, said = host.fsck("-n", "-v")
+            finally:
+                xl.kill()
+                xl.wait()
+            self.assertEqual(status, 0 if creates else 4, said)
+            self.assertEqual(f"process {xl.pid}" in said, creates, said)
+
     def test_a_domain_that_goes_away_while_it_is_looked_at(self):
         state = state_of("xen_hvm_clean")
         host = self.host(state)
