@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "tests/support/domain_test.hpp"
+#include "tests/support/scratch_xenstored.hpp"
 
 namespace xlstore::test {
 namespace {
@@ -128,6 +129,67 @@ TEST_F(PvDomainTest, TheSameDocumentOfAnHvmDomainIsQemus)
     // R18: the controller that `xl` wrote without a type can be taken out and put in again.
     EXPECT_TRUE(ended(xl({"attach", "7", "usbctrls", R"({"devid":1,"version":3,"ports":4})"}), 0));
     EXPECT_TRUE(contains(devices_of(material_.judge), "xenusb-1"));
+}
+
+// A command that fails says nothing of what Xen has (R5, R9): xenstored is asked.
+class FailedBuilderTest : public PvDomainTest {
+protected:
+    void SetUp() override
+    {
+        if (const auto missing = xenstored_missing(); !missing.empty()) GTEST_SKIP() << missing;
+        daemon_ = std::make_unique<ScratchXenstored>(store_.directory() / "xs");
+        write_file(material_.document, R"({"c_info":{"type":"pv","name":"pv","uuid":")" +
+                                           material_.uuid + R"("},"b_info":{"type.pv":{}}})");
+    }
+    Ran create(const Words& builder)
+    {
+        Words words = {"--timeout", "5", "--json", "create", "7", material_.document,
+                       "--no-qemu", "--"};
+        words.insert(words.end(), builder.begin(), builder.end());
+        return xl(words, daemon_->environment());
+    }
+    std::string state() { return cell("SELECT state FROM domain"); }
+
+    std::unique_ptr<ScratchXenstored> daemon_;
+};
+
+TEST_F(FailedBuilderTest, DomainThatXenHasNotGotIsNotMade)
+{
+    const Ran ran = create({"sh", "-c", "exit 4"});
+    EXPECT_TRUE(ended(ran, 1));
+    EXPECT_TRUE(contains(ran.out, "sh ended with 4"));
+    EXPECT_TRUE(contains(ran.out, "Xen has no such domain; its row is destroyed"));
+    EXPECT_EQ(state(), "destroyed");
+    daemon_->stop();  // nothing was asked of Xen, so nothing has to be asked of xenstored
+    const Ran none = create({"no-such-builder"});
+    daemon_->resume();
+    EXPECT_TRUE(ended(none, 1));
+    EXPECT_TRUE(contains(none.out, "no domain was made"));
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "0");
+}
+
+TEST_F(FailedBuilderTest, DomainThatXenHasKeepsItsRow)
+{
+    daemon_->tool().introduce(7);  // as the command does before it fails
+    const Ran ran = create({"false"});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_EQ(json_at(ran.out, "$.error.code"), "unfinished");
+    EXPECT_TRUE(contains(ran.out, "Xen has the domain"));
+    EXPECT_EQ(state(), "running");
+    EXPECT_TRUE(ended(xl({"show", "7"}), 0));
+}
+
+TEST_F(FailedBuilderTest, SilentXenstoredLeavesItInDoubt)
+{
+    daemon_->tool().introduce(7);
+    daemon_->stop();
+    const Ran ran = create({"false"});
+    EXPECT_TRUE(ended(ran, 3));
+    EXPECT_TRUE(contains(ran.out, "is not known"));
+    EXPECT_EQ(state(), "creating") << "no absence was seen";
+    daemon_->resume();
+    EXPECT_TRUE(ended(xl({"recover", "id:1"}, daemon_->environment()), 0)) << "the advice helps";
+    EXPECT_EQ(state(), "running");
 }
 
 }  // namespace

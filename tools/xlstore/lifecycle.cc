@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // init, upgrade, create, soft-reset, import, register, rename, preserve, close, reopen, destroy,
 // recover.
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +12,7 @@
 #include "store/text/number_text.hpp"
 #include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
+#include "tools/xlstore/builder.hpp"
 #include "tools/xlstore/library.hpp"
 #include "tools/xlstore/scope.hpp"
 #include "xlstore/recovery.h"
@@ -56,63 +54,6 @@ Result<Status> run_with_notes(const Arguments& arguments, const Operation& opera
     const auto created = nlohmann::json::parse(xlstore_result_json(result->get()));
     print_notes(created["notes"].dump().c_str());
     return told;
-}
-
-// Why the command that makes the domain in Xen did not; nothing: it did.
-std::optional<Error> run_builder(const std::vector<std::string>& command)
-{
-    auto words = pointers_to(command);
-    pid_t pid = -1;
-    const int error = posix_spawnp(&pid, command[0].c_str(), nullptr, nullptr,
-                                   const_cast<char* const*>(words.data()), environ);
-    if (error != 0)
-        return Error(Errc::refused, plain(command[0]) + ": " + errno_text(error),
-                     "no domain was made");
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return std::nullopt;
-    return Error(
-        Errc::refused,
-        plain(command[0]) + (WIFEXITED(status)
-                                 ? " ended with " + std::to_string(WEXITSTATUS(status))
-                                 : " was killed by signal " + std::to_string(WTERMSIG(status))),
-        "the row is destroyed; what it made in Xen, if anything, is for 'xl destroy'");
-}
-
-// The steps of xlstore.h. A builder that fails leaves no row; one that is killed with this process
-// leaves it to recovery, which asks Xen.
-Result<Status> create_without_qemu(const Arguments& arguments, int32_t domid,
-                                   const std::string& document, const std::string& things)
-{
-    std::optional<Error> failure;
-    const auto result =
-        perform(arguments, [&](auto* store, xlstore_call call, auto** out) -> int32_t {
-            call.document_name = arguments.words[1].c_str();
-            if (!things.empty()) call.things = things.c_str();
-            xlstore_creation* creation = nullptr;
-            int32_t status =
-                xlstore_creation_begin(store, domid, document.c_str(), &call, &creation);
-            if (status != XLSTORE_OK) return status;
-            const std::string word = "id:" + std::to_string(xlstore_creation_id(creation));
-            status = xlstore_creation_without_qemu(creation, &call);
-            if (status != XLSTORE_OK)
-                failure = last_error();
-            else if (!arguments.command.empty())
-                failure = run_builder(arguments.command);
-            if (failure) {
-                xlstore_creation_free(creation);
-                if (xlstore_destroy(store, word.c_str(), &call, nullptr) != XLSTORE_OK)
-                    failure->advice = "its row is there yet: " + last_error().message +
-                                      "; 'xlstore destroy " + word + "', then see 'xl list'";
-                return status;
-            }
-            status = xlstore_creation_finish(creation, &call, out);
-            xlstore_creation_free(creation);
-            return status;
-        });
-    if (failure) return *failure;
-    return result ? tell(arguments, result->get()) : result.error();
 }
 
 }  // namespace
