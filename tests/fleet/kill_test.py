@@ -124,6 +124,36 @@ class Follow(FleetTest):
         self.assert_same(self.a)
 
 
+    def test_new_findings_are_sent_by_one_that_stays(self):
+        file = os.path.join(self.directory, "findings")
+        found = '{"code":5001,"problem":"thing_unknown","subject":"%s","message":"m","evidence":"e","action":"left"}\n'
+
+        def put(text):
+            with open(file + ".new", "w", encoding="utf-8") as out:
+                out.write(text)
+            os.rename(file + ".new", file)
+
+        program = subprocess.Popen(
+            [fixture.BIN / "xlstore-fleet", "--store", self.a.store, "--database",
+             fixture.SERVER.conninfo(self.database, "a"), "push", "--follow", "--findings", file], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        try:
+            self.a.add(7)  # a file that is not there yet holds up nothing
+            self.until("SELECT domid FROM fleet.living", [["7"]])
+            for subject in ("one", "two"):
+                put(found % subject + '{"summary":{"status":4,"found":1}}\n')
+                self.until("SELECT subject FROM fleet.unmanaged", [[subject]])
+            put(found % "cut off")
+            self.a.xlstore("rename", "domid:7", "other")
+            self.until("SELECT domain FROM fleet.living", [["other"]])
+            self.assertEqual(self.sql("SELECT subject FROM fleet.unmanaged"), [["two"]])
+        finally:
+            program.terminate()
+            _, said = program.communicate(timeout=DEADLINE)
+        self.assertEqual(program.returncode, 0)
+        self.assertEqual(said.count("has no summary"), 1, said)
+
+
 class Refused(FleetTest):
     """Servers that cannot take it say why, and what to do."""
 

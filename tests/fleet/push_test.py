@@ -299,6 +299,39 @@ class BreakIn(FleetTest):
         self.assertIn("permission denied", self.fleet("status", user="stranger", status=1))
 
 
+class BrokenGuards(FleetTest):
+    """What the tests above would say if a guard were not there: each fails then."""
+
+    own_database = True
+
+    def setUp(self):
+        super().setUp()
+        for host in (self.a, self.b):
+            host.add(7)
+            host.push()
+
+    def test_each_tables_row_level_security_is_what_hides_the_others(self):
+        for table in ("presence", "generation", "domain", "document", "thing", "history"):
+            seen = f"SELECT DISTINCT host FROM fleet.{table} ORDER BY 1"
+            self.assertEqual(self.sql(seen, user="a"), [["1"]], table)
+            self.sql(f"ALTER TABLE fleet.{table} DISABLE ROW LEVEL SECURITY")
+            self.assertEqual(self.sql(seen, user="a"), [["1"], ["2"]], table)
+
+    def test_its_check_is_what_keeps_a_host_from_writing_as_another(self):
+        statement = "INSERT INTO fleet.gap (host, generation, first_line, last_line) VALUES (2, 1, 1, 1)"
+        self.assertIn("row-level security", self.refused(statement, "a"))
+        self.sql("ALTER POLICY own ON fleet.gap WITH CHECK (true)")
+        self.sql(statement, user="a")
+
+    def test_secrets_are_there_once_they_are_not_taken_out(self):
+        self.a.add(8, vfbs=[{"devid": 0, "vnc": {"passwd": "sesame"}}])
+        seen = "SELECT count(*) FROM fleet.document WHERE json LIKE '%sesame%'"
+        self.a.push()
+        self.assertEqual(self.sql(seen), [["0"]])
+        self.a.push("--with-secrets")
+        self.assertEqual(self.sql(seen), [["1"]])
+
+
 class Query(FleetTest):
     def test_it_is_one_statement_and_only_reads(self):
         self.a.add(7)

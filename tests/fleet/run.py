@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import fixture  # noqa: E402  pylint: disable=wrong-import-position
 
-MODULES = ("push_test", "views_test", "kill_test")
+MODULES = ("push_test", "views_test", "kill_test", "tls_test")
 SKIPPED = 77
 
 
@@ -31,7 +31,7 @@ def main():
     fixture.SHARE = tuple(int(part) for part in asked.share.split("/"))
     names = [name if name.startswith(MODULES) else f"{module}.{name}" for name in asked.tests for module in MODULES
              if name.startswith(MODULES) or hasattr(__import__(module), name.split(".")[0])]
-    suite = unittest.defaultTestLoader.loadTestsFromNames(names or MODULES)
+    suite = unittest.defaultTestLoader.loadTestsFromNames(list(dict.fromkeys(names)) or MODULES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server goes, too
     try:
         done = unittest.TextTestRunner(verbosity=2).run(suite)

@@ -5,6 +5,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -28,7 +29,8 @@ def missing():
 class Server:
     """`owner` owns databases and may make roles; it is no superuser."""
 
-    def __init__(self):
+    def __init__(self, authority=None):
+        """`authority`: it is reached on 127.0.0.1, too, by TLS alone, and by those who have a certificate of it."""
         # In memory, where there is room: a database is a thousand files. Short: a socket lies in it.
         memory = os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > ROOM
         self.directory = tempfile.mkdtemp(prefix="xlpg-", dir="/dev/shm" if memory else "/tmp")
@@ -45,8 +47,27 @@ class Server:
             file.write(f"listen_addresses = ''\nunix_socket_directories = '{self.directory}'\nfsync = off\n"
                        "shared_buffers = 16MB\nmax_connections = 30\nautovacuum = off\n"
                        "max_wal_size = 64MB\nmin_wal_size = 32MB\n")
+        self.port = 5432
+        if authority:
+            self.listen_by_tls(authority)
         self.start()
         self.sql("CREATE ROLE owner LOGIN CREATEDB CREATEROLE", user="admin", database="postgres")
+
+    def listen_by_tls(self, authority):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        for made, name in zip(authority.signed("localhost", "subjectAltName=DNS:localhost"), ("server.crt", "server.key")):
+            shutil.copy(made, os.path.join(self.data, name))
+            os.chmod(os.path.join(self.data, name), 0o600)
+            if self.user:
+                os.chown(os.path.join(self.data, name), self.user.pw_uid, self.user.pw_gid)
+        shutil.copy(authority.certificate, os.path.join(self.data, "root.crt"))
+        os.chmod(os.path.join(self.data, "root.crt"), 0o644)
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as file:
+            file.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nssl = on\nssl_ca_file = 'root.crt'\n")
+        pathlib.Path(self.data, "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 cert\n",
+                                                          encoding="utf-8")
 
     def as_user(self, *words):
         words = [str(word) for word in words]
@@ -89,7 +110,7 @@ class Server:
         shutil.rmtree(self.directory)
 
     def conninfo(self, database, user):
-        return f"host={self.directory} dbname={database} user={user}"
+        return f"host={self.directory} port={self.port} dbname={database} user={user}"
 
     def sql(self, text, database, user="owner", check=True):
         """Rows as lists of texts. Without `check`: (rows, what the server has against it)."""

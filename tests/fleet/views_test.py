@@ -113,7 +113,8 @@ class Move(FleetTest):
         self.b.push()
         self.a.push()
         points = json.loads(self.fleet("--json", "move-plan", "web7", "b"))["points"]
-        self.assertTrue(any("close it" in point for point in points), points)
+        self.assertTrue(any("on host a: xlstore close domid:7 --reason" in point for point in points), points)
+        self.assertFalse(any(" here" in point or " there" in point for point in points), points)
         self.assertTrue(any("/srv/a.iso" in point for point in points), points)
         self.a.xlstore("close", "domid:7", "--reason", "migration")
         self.b.add(7, domid=9, image="/srv/b.iso")

@@ -25,7 +25,7 @@ struct VerbRow {
 constexpr std::array kVerbs = {
     VerbRow{"init", "[--host NAME[=ROLE]]... [--reader ROLE]...",
             "make the fleet's schema or bring it up, and let in hosts and readers", 0, 0, run_init},
-    VerbRow{"push", "[--follow | --findings FILE]",
+    VerbRow{"push", "[--follow] [--findings FILE]",
             "send what this host's store has and the fleet has not", 0, 0, run_push},
     VerbRow{"status", "", "the hosts, when they were seen, and how they are", 0, 0, run_status},
     VerbRow{"query", "SQL", "ask the fleet's views anything", 1, 1, run_query},
@@ -51,12 +51,9 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
         verb.add_option("--reader", out.readers, "a role that may read everything");
     }
     if (name == "push") {
-        auto* follow =
-            verb.add_flag("--follow", out.follow, "stay, and send each change as it is committed");
-        // It would stay, and never come to send them.
+        verb.add_flag("--follow", out.follow, "stay, and send each change as it is committed");
         verb.add_option("--findings", out.findings,
-                        "what 'xlfsck -n --json' printed; -: standard input")
-            ->excludes(follow);
+                        "what 'xlfsck -n --json' printed; -: standard input");
         verb.add_flag("--with-secrets", out.with_secrets,
                       "send passwords of VNC and SPICE and the data of secret objects, too");
         verb.add_flag("--new-machine", out.new_machine,
@@ -80,8 +77,8 @@ void add_everything(CLI::App& app, Arguments& out)
     out.database = database ? database : "";
     out.store = xlstore_default_directory();
     app.add_option("--database", out.database,
-                   "as libpq takes it ('host=db dbname=fleet'); else "
-                   "$XLSTORE_FLEET, else $PGHOST ...");
+                   "as libpq takes it ('host=db dbname=fleet'); else $XLSTORE_FLEET, else $PGHOST "
+                   "...");
     app.add_option("--store", out.store,
                    "the store's directory; else $XLSTORE_DIR, else /var/lib/xlstore");
     app.add_flag("--json", out.json, "print JSON, errors too");
@@ -109,11 +106,9 @@ Verb verb_of(const std::string& name)
 std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
 {
     CLI::App app(
-        "Keeps in one PostgreSQL what the stores of many hosts say, so that all "
-        "can be asked at "
-        "once.\n"
-        "Exit status: 0 done, 1 refused or not done, 2 usage, 3 in doubt, 4 no such\n"
-        "object, 5 done, but the answer could not be written.",
+        "Keeps in one PostgreSQL what the stores of many hosts say, so that all can be asked at "
+        "once.\nExit status: 0 done, 1 refused or not done, 2 usage, 3 in doubt, 4 no "
+        "such\nobject, 5 done, but the answer could not be written.",
         "xlstore-fleet");
     add_everything(app, out);
     try {
@@ -125,6 +120,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
     }
     for (const auto& row : kVerbs) {
         if (out.verb != row.name) continue;
+        if (out.follow && out.findings == "-")
+            return usage("--follow reads --findings whenever they are new: name a file");
         if (out.words.size() >= row.words_min && out.words.size() <= row.words_max)
             return std::nullopt;
         return usage(out.verb + " takes " + row.synopsis);

@@ -40,8 +40,7 @@ Error of_sql(const std::string& doing, const pqxx::sql_error& e)
                 "nothing of this batch was taken; it may be tried again"};
     if (state == "42501")
         return {Errc::refused, std::move(message),
-                "'xlstore-fleet init --host NAME' gives a host its role, '--reader "
-                "ROLE' a reader"};
+                "'xlstore-fleet init --host NAME' gives a host its role, '--reader ROLE' a reader"};
     return {Errc::invalid, std::move(message), ""};
 }
 
@@ -55,13 +54,11 @@ Error database_error(const std::string& doing)
         return of_sql(doing, e);
     } catch (const pqxx::broken_connection& e) {
         return {Errc::io, doing + ": no connection to PostgreSQL: " + one_line(e.what()),
-                "nothing of this batch was taken, or all of it: the next push goes "
-                "on from there"};
+                "nothing of this batch was taken, or all of it: the next push goes on from there"};
     } catch (const pqxx::in_doubt_error& e) {
         return {Errc::io,
                 doing + ": the connection was lost during a commit: " + one_line(e.what()),
-                "nothing of this batch was taken, or all of it: the next push goes "
-                "on from there"};
+                "nothing of this batch was taken, or all of it: the next push goes on from there"};
     } catch (const pqxx::failure& e) {
         return {Errc::io, doing + ": PostgreSQL: " + one_line(e.what()), "it may be tried again"};
     } catch (...) {
@@ -76,8 +73,7 @@ Result<std::unique_ptr<pqxx::connection>> connect(const std::string& conninfo)
         auto database = std::make_unique<pqxx::connection>(
             conninfo.find("://") != std::string::npos
                 ? conninfo
-                : "application_name=xlstore-fleet connect_timeout=10 "
-                  "keepalives_idle=20 "
+                : "application_name=xlstore-fleet connect_timeout=10 keepalives_idle=20 "
                   "keepalives_interval=5 keepalives_count=3 " +
                       conninfo);
         if (database->server_version() < kOldestServer)
@@ -88,16 +84,14 @@ Result<std::unique_ptr<pqxx::connection>> connect(const std::string& conninfo)
                          "nothing was changed; name another server with --database");
         pqxx::nontransaction settings(*database);
         settings.exec0(
-            "SET statement_timeout = '60s'; SET lock_timeout = '30s'; "
-            "SET idle_in_transaction_session_timeout = '120s'; SET TIME ZONE "
-            "'UTC'; "
-            "SET client_encoding = 'UTF8'; SET client_min_messages = warning");
+            "SET statement_timeout = '60s'; SET lock_timeout = '30s'; SET "
+            "idle_in_transaction_session_timeout = '120s'; SET TIME ZONE 'UTC'; SET "
+            "client_encoding = 'UTF8'; SET client_min_messages = warning");
         return database;
     } catch (...) {
         auto error = database_error("connect");
         error.advice =
-            "is the server there, and does pg_hba.conf let this role "
-            "in? --database takes what "
+            "is the server there, and does pg_hba.conf let this role in? --database takes what "
             "libpq does: 'host=db dbname=fleet sslmode=verify-full'";
         return error;
     }
@@ -138,13 +132,11 @@ Result<void> check_schema(pqxx::connection& database)
                          "the fleet in database " + name + " has version " +
                              std::to_string(version) + " of the schema, this program version " +
                              std::to_string(known),
-                         "'xlstore-fleet init' brings it up, as the owner of the "
-                         "database");
+                         "'xlstore-fleet init' brings it up, as the owner of the database");
         return Error(Errc::invalid,
                      "the fleet in database " + name + " has version " + std::to_string(version) +
                          " of the schema, and this program knows " + std::to_string(known),
-                     "nothing was sent; install the newer xlstore-fleet here: "
-                     "the host's history "
+                     "nothing was sent; install the newer xlstore-fleet here: the host's history "
                      "keeps what is to be sent");
     });
 }

@@ -27,39 +27,24 @@ struct LostHost {
 };
 
 constexpr const char* kHost =
-    "SELECT last_seen::text, as_of_commit::text, behind, health NOT IN "
-    "('silent', 'never seen'), "
+    "SELECT last_seen::text, as_of_commit::text, behind, health NOT IN ('silent', 'never seen'), "
     "coalesce(lag::text, '') FROM fleet.hosts WHERE host = $1";
 constexpr const char* kDomains =
-    "SELECT l.domid, l.domain, l.state, d.json FROM fleet.living l LEFT JOIN "
-    "fleet.document d "
-    "ON d.host = l.host_id AND d.generation = l.generation AND d.incarnation = "
-    "l.incarnation "
-    "WHERE l.host = $1 ORDER BY l.domid";
+    "SELECT l.domid, l.domain, l.state, d.json FROM fleet.living l LEFT JOIN fleet.document d ON "
+    "d.host = l.host_id AND d.generation = l.generation AND d.incarnation = l.incarnation WHERE "
+    "l.host = $1 ORDER BY l.domid";
 constexpr const char* kLeft =
-    "SELECT json_build_object("
-    "'intents', (SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM "
-    "fleet.in_doubt i WHERE "
-    "i.host = $1), "
-    "'things', (SELECT coalesce(json_agg(json_build_object('domid', l.domid, "
-    "'class', t.class, "
-    "'key', t.key, "
-    "'state', t.state, 'primary', t.primary_at, 'json', t.json) ORDER BY "
-    "l.domid, t.position), "
-    "'[]') "
-    "FROM fleet.thing t JOIN fleet.living l ON l.host_id = t.host AND "
-    "l.generation = t.generation "
-    "AND l.incarnation = t.incarnation WHERE l.host = $1))::text";
+    "SELECT json_build_object('intents', (SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM "
+    "fleet.in_doubt i WHERE i.host = $1), 'things', (SELECT "
+    "coalesce(json_agg(json_build_object('domid', l.domid, 'class', t.class, 'key', t.key, "
+    "'state', t.state, 'primary', t.primary_at, 'json', t.json) ORDER BY l.domid, t.position), "
+    "'[]') FROM fleet.thing t JOIN fleet.living l ON l.host_id = t.host AND l.generation = "
+    "t.generation AND l.incarnation = t.incarnation WHERE l.host = $1))::text";
 constexpr const char* kDoubts =
-    "SELECT 'domain ' || domid || ' (' || domain || '): ' || coalesce(class || "
-    "'/' || key || ': "
-    "intent ' || intent || "
-    "' (' || operation || ') was open: the guest may have had either image of "
-    "it', "
-    "'its ' || CASE operation WHEN 'create' THEN 'creation' ELSE 'destruction' "
-    "END || ' was not "
-    "finished') "
-    "FROM fleet.in_doubt WHERE host = $1 ORDER BY domid, intent";
+    "SELECT 'domain ' || domid || ' (' || domain || '): ' || coalesce(class || '/' || key || ': "
+    "intent ' || intent || ' (' || operation || ') was open: the guest may have had either image "
+    "of it', 'its ' || CASE operation WHEN 'create' THEN 'creation' ELSE 'destruction' END || ' "
+    "was not finished') FROM fleet.in_doubt WHERE host = $1 ORDER BY domid, intent";
 
 Result<LostHost> read_host(pqxx::work& work, const std::string& name)
 {
@@ -168,9 +153,8 @@ Result<Status> run_export(const Arguments& arguments)
                                 .c_str());
     else
         std::printf(
-            "%s: %zu domains of host %s as of its commit %s, seen %s; what "
-            "no document holds is "
-            "in %s\n",
+            "%s: %zu domains of host %s as of its commit %s, seen %s; what no document holds is in "
+            "%s\n",
             directory.c_str(), host.domains.size(), name.c_str(), host.commits.c_str(),
             host.seen.c_str(), beside.c_str());
     return Status::done;

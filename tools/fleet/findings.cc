@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/fleet/findings.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sstream>
@@ -69,6 +70,35 @@ Result<void> send_findings(pqxx::connection& database, const Findings& findings)
                          findings.status, findings.found);
         return {};
     });
+}
+
+std::optional<FindingsFile::Identity> FindingsFile::identity() const
+{
+    struct stat st {};
+    if (path_.empty() || stat(path_.c_str(), &st) != 0) return std::nullopt;
+    return Identity{static_cast<std::int64_t>(st.st_dev), static_cast<std::int64_t>(st.st_ino),
+                    st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+}
+
+bool FindingsFile::is_new() const
+{
+    const auto now = identity();
+    return now && now != sent_;
+}
+
+Result<void> FindingsFile::send(pqxx::connection& database)
+{
+    const auto now = identity();
+    if (!now || now == sent_) return {};
+    const auto findings = read_findings(path_, with_secrets_);
+    if (!findings) {
+        sent_ = now;
+        return findings.error();
+    }
+    if (*findings)
+        if (auto sent = send_findings(database, **findings); !sent) return sent;
+    sent_ = now;
+    return {};
 }
 
 }  // namespace xlstore::fleet

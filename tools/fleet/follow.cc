@@ -4,6 +4,7 @@
 // push, so that no notification can be lost.
 #include <poll.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <random>
@@ -11,6 +12,7 @@
 #include "tools/common/output.hpp"
 #include "tools/fleet/backoff.hpp"
 #include "tools/fleet/database.hpp"
+#include "tools/fleet/findings.hpp"
 #include "tools/fleet/push.hpp"
 
 namespace xlstore::fleet {
@@ -24,6 +26,8 @@ constexpr milliseconds kPause{200};
 // Without a change: the host says that it is there, and looks for what no line
 // of history told.
 constexpr milliseconds kHeartbeat{30000};
+// Whether there are new findings of xlfsck.
+constexpr milliseconds kLook{2000};
 
 volatile std::sig_atomic_t ended = 0;
 
@@ -101,7 +105,10 @@ private:
 class Following {
 public:
     Following(std::string conninfo, const PushOptions& options)
-        : conninfo_(std::move(conninfo)), options_(options), store_(options.directory)
+        : conninfo_(std::move(conninfo)),
+          options_(options),
+          store_(options.directory),
+          findings_(options.findings, options.with_secrets)
     {}
     void run()
     {
@@ -111,9 +118,10 @@ public:
                 retreat(pushed.error());
                 continue;
             }
+            tell(*pushed);
+            if (!send_findings()) continue;
             backoff_.reset();
             said_.clear();
-            tell(*pushed);
             signals_.wait(-1, kPause);
             wait_for_change();
         }
@@ -130,6 +138,18 @@ private:
         }
         store_.changed = false;
         return push_batch(*database_, store_.get(), options_);
+    }
+    // A file that is no findings is said, and stops nothing; false: the database is gone.
+    bool send_findings()
+    {
+        auto sent = findings_.send(*database_);
+        if (sent) return true;
+        if (sent.error().code == Errc::io) {
+            retreat(sent.error());
+            return false;
+        }
+        tools::print_error("xlstore-fleet", sent.error());
+        return true;
     }
     // What it cannot mend it says once; what it was connected to is opened anew.
     void retreat(const Error& error)
@@ -158,7 +178,8 @@ private:
                 store_.close();
                 return;
             }
-            if (!store_.changed) signals_.wait(xlstore_fd(store_.get()), left);
+            if (findings_.is_new()) return;
+            if (!store_.changed) signals_.wait(xlstore_fd(store_.get()), std::min(left, kLook));
         }
     }
 
@@ -166,6 +187,7 @@ private:
     PushOptions options_;
     Signals signals_;
     Watched store_;
+    FindingsFile findings_;
     std::unique_ptr<pqxx::connection> database_;
     Backoff backoff_;
     std::string said_;

@@ -30,15 +30,12 @@ std::int64_t number(const char* text)
 }
 
 constexpr const char* kState =
-    "SELECT 'state', uuid, coalesce(machine, ''), commits, "
-    "history_pruned_below, "
-    "(SELECT coalesce(max(id), 0) FROM history) FROM store;";
+    "SELECT 'state', uuid, coalesce(machine, ''), commits, history_pruned_below, (SELECT "
+    "coalesce(max(id), 0) FROM history) FROM store;";
 
 constexpr const char* kAnchor =
-    "at_us || '|' || operation || '|' || coalesce(domain, 0) || '|' || "
-    "coalesce(intent, 0) || "
-    "'|' || "
-    "outcome || '|' || pid";
+    "at_us || '|' || operation || '|' || coalesce(domain, 0) || '|' || coalesce(intent, 0) || '|' "
+    "|| outcome || '|' || pid";
 
 StoreState state_of(const char* const* values)
 {
@@ -49,63 +46,32 @@ std::string changes_sql()
 {
     return std::string(kState) + "SELECT 'line', id, operation = 'restore' AND domain IS NULL, " +
            kAnchor +
-           ", json_object('line', id, 'at_us', at_us, 'incarnation', domain, "
-           "'domid', domid, "
-           "'operation', operation, 'class', class, 'key', key, 'intent', "
-           "intent, 'outcome', "
-           "outcome, "
-           "'image', image, 'medium_before', medium_before, 'medium_after', "
-           "medium_after, "
-           "'pid', pid, "
-           "'program', program, 'uid', uid, 'author_pid', author_pid, "
-           "'author_program', "
-           "author_program, "
-           "'author_uid', author_uid, 'asked', asked, 'evidence', evidence), "
-           "domain "
-           "FROM history WHERE id > CAST(?1 AS INTEGER) ORDER BY id LIMIT "
-           "CAST(?2 AS INTEGER);"
-           "SELECT 'domain', d.id, d.state, "
-           "json_object('incarnation', d.id, 'domid', d.domid, 'uuid', d.uuid, "
-           "'vm_uuid', "
-           "d.vm_uuid, "
-           "'name', d.name, 'state', d.state, 'epoch', d.epoch, 'revision', "
-           "d.revision, "
-           "'boot_id', d.boot_id, 'created_us', d.created_us, 'changed_us', "
-           "d.changed_us, "
-           "'born_us', d.born_us, 'closed_us', d.closed_us, 'closed_reason', "
-           "d.closed_reason, "
-           "'qemu_pid', d.qemu_pid, 'monitor_path', d.monitor_path), "
-           "(SELECT json FROM libxl_json l WHERE l.domid = d.domid AND d.state "
-           "<> 'destroyed'), "
-           "(SELECT json_group_array(json_object('thing', t.id, 'incarnation', "
-           "d.id, 'class', "
-           "t.class, "
-           "'key', t.key, 'position', t.position, 'state', t.state, "
-           "'primary_at', t.primary_at, "
-           "'json', t.json, 'changed_us', t.changed_us)) "
-           "FROM (SELECT * FROM thing WHERE domain = d.id ORDER BY id) t WHERE "
-           "d.state <> "
-           "'destroyed'), "
-           "(SELECT json_group_array(json_object('intent', i.id, 'incarnation', "
-           "d.id, 'class', "
-           "t.class, "
-           "'key', t.key, 'operation', i.operation, 'opened_us', i.opened_us, "
-           "'asked_us', "
-           "i.asked_us, "
-           "'owner_pid', s.pid, 'owner_program', s.program, 'note', i.note, "
-           "'image_before', i.image_before, 'image_after', i.image_after, "
-           "'plan', i.plan)) "
-           "FROM (SELECT * FROM intent WHERE domain = d.id ORDER BY id) i JOIN "
-           "thing t ON t.id "
-           "= i.thing "
-           "LEFT JOIN session s ON s.id = i.owner), "
-           "CASE d.state WHEN 'destroyed' THEN (SELECT max(h.id) FROM history h "
-           "WHERE h.domain = d.id) END "
-           "FROM domain d WHERE d.state <> 'destroyed' "
-           "OR d.id IN (SELECT domain FROM (SELECT domain FROM history WHERE id "
-           "> CAST(?1 AS "
-           "INTEGER) ORDER BY id LIMIT CAST(?2 AS INTEGER))) "
-           "OR d.id IN (SELECT value FROM json_each(?3)) ORDER BY d.id;";
+           ", json_object('line', id, 'at_us', at_us, 'incarnation', domain, 'domid', domid, "
+           "'operation', operation, 'class', class, 'key', key, 'intent', intent, 'outcome', "
+           "outcome, 'image', image, 'medium_before', medium_before, 'medium_after', medium_after, "
+           "'pid', pid, 'program', program, 'uid', uid, 'author_pid', author_pid, "
+           "'author_program', author_program, 'author_uid', author_uid, 'asked', asked, "
+           "'evidence', evidence), domain FROM history WHERE id > CAST(?1 AS INTEGER) ORDER BY id "
+           "LIMIT CAST(?2 AS INTEGER);SELECT 'domain', d.id, d.state, json_object('incarnation', "
+           "d.id, 'domid', d.domid, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, 'name', d.name, 'state', "
+           "d.state, 'epoch', d.epoch, 'revision', d.revision, 'boot_id', d.boot_id, 'created_us', "
+           "d.created_us, 'changed_us', d.changed_us, 'born_us', d.born_us, 'closed_us', "
+           "d.closed_us, 'closed_reason', d.closed_reason, 'qemu_pid', d.qemu_pid, 'monitor_path', "
+           "d.monitor_path), (SELECT json FROM libxl_json l WHERE l.domid = d.domid AND d.state <> "
+           "'destroyed'), (SELECT json_group_array(json_object('thing', t.id, 'incarnation', d.id, "
+           "'class', t.class, 'key', t.key, 'position', t.position, 'state', t.state, "
+           "'primary_at', t.primary_at, 'json', t.json, 'changed_us', t.changed_us)) FROM (SELECT "
+           "* FROM thing WHERE domain = d.id ORDER BY id) t WHERE d.state <> 'destroyed'), (SELECT "
+           "json_group_array(json_object('intent', i.id, 'incarnation', d.id, 'class', t.class, "
+           "'key', t.key, 'operation', i.operation, 'opened_us', i.opened_us, 'asked_us', "
+           "i.asked_us, 'owner_pid', s.pid, 'owner_program', s.program, 'note', i.note, "
+           "'image_before', i.image_before, 'image_after', i.image_after, 'plan', i.plan)) FROM "
+           "(SELECT * FROM intent WHERE domain = d.id ORDER BY id) i JOIN thing t ON t.id = "
+           "i.thing LEFT JOIN session s ON s.id = i.owner), CASE d.state WHEN 'destroyed' THEN "
+           "(SELECT max(h.id) FROM history h WHERE h.domain = d.id) END FROM domain d WHERE "
+           "d.state <> 'destroyed' OR d.id IN (SELECT domain FROM (SELECT domain FROM history "
+           "WHERE id > CAST(?1 AS INTEGER) ORDER BY id LIMIT CAST(?2 AS INTEGER))) OR d.id IN "
+           "(SELECT value FROM json_each(?3)) ORDER BY d.id;";
 }
 
 // 64 bits of FNV-1a; of what is sent alone, see above.
@@ -270,8 +236,7 @@ Result<Anchors> read_anchors(xlstore_store* store, std::int64_t least, std::int6
 {
     Anchors anchors;
     const auto sql = std::string("SELECT id, ") + kAnchor +
-                     " FROM history WHERE id BETWEEN CAST(?1 AS INTEGER) AND "
-                     "CAST(?2 AS INTEGER)";
+                     " FROM history WHERE id BETWEEN CAST(?1 AS INTEGER) AND CAST(?2 AS INTEGER)";
     auto done = query(store, sql, {std::to_string(least), std::to_string(most)},
                       [&](int32_t, const auto&, const char* const* values) {
                           anchors[number(values[0])] = values[1];

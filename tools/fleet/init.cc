@@ -25,8 +25,7 @@ void let_in(pqxx::work& work, const char* group, const std::string& role)
 {
     make_role(work, role, "LOGIN");
     const auto is_member = work.exec_params1(
-        "SELECT pg_has_role($1::name, $2::name, 'member') AND "
-        "NOT (SELECT rolsuper FROM pg_roles "
+        "SELECT pg_has_role($1::name, $2::name, 'member') AND NOT (SELECT rolsuper FROM pg_roles "
         "WHERE rolname = $1::name)",
         role, group);
     if (!is_member[0].as<bool>())
@@ -66,14 +65,11 @@ Result<void> add_host(pqxx::work& work, const std::string& word)
                      "nothing was changed; UPDATE fleet.host gives it another");
     let_in(work, kHostGroup, role);
     work.exec_params0(
-        "INSERT INTO fleet.host (name, role) VALUES ($1, $2) ON "
-        "CONFLICT DO NOTHING",
+        "INSERT INTO fleet.host (name, role) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         name, role);
     const auto made = work.exec_params0(
-        "INSERT INTO fleet.presence (host) SELECT host FROM "
-        "fleet.host WHERE name = $1 AND role "
-        "= $2 "
-        "ON CONFLICT DO NOTHING",
+        "INSERT INTO fleet.presence (host) SELECT host FROM fleet.host WHERE name = $1 AND role = "
+        "$2 ON CONFLICT DO NOTHING",
         name, role);
     static_cast<void>(made);
     if (work.exec_params("SELECT 1 FROM fleet.host WHERE name = $1 AND role = $2", name, role)

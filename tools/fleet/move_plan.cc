@@ -13,61 +13,39 @@ namespace xlstore::fleet {
 namespace {
 
 constexpr const char* kPlaces =
-    "SELECT l.host, l.domid, l.domain, l.uuid, l.state, l.closed, d.json, "
-    "l.as_of_commit, "
-    "l.host_id, l.generation, "
-    "l.incarnation FROM fleet.living l LEFT JOIN fleet.document d ON d.host = "
-    "l.host_id "
-    "AND d.generation = l.generation AND d.incarnation = l.incarnation WHERE "
-    "l.uuid = $1 OR "
-    "l.domain = $1 "
-    "ORDER BY l.host, l.domid";
+    "SELECT l.host, l.domid, l.domain, l.uuid, l.state, l.closed, d.json, l.as_of_commit, "
+    "l.host_id, l.generation, l.incarnation FROM fleet.living l LEFT JOIN fleet.document d ON "
+    "d.host = l.host_id AND d.generation = l.generation AND d.incarnation = l.incarnation WHERE "
+    "l.uuid = $1 OR l.domain = $1 ORDER BY l.host, l.domid";
 
 // One column of words; $1: uuid, $2: name, $3: host it is on, $4: host it goes
 // to.
 constexpr const char* kPoints =
-    "SELECT 'the host is ' || health || ', last seen ' || "
-    "coalesce(last_seen::text, 'never') "
-    "FROM fleet.hosts WHERE host = $4 AND health IN ('never seen', 'silent', "
-    "'catching up') "
-    "UNION ALL SELECT 'in doubt: ' || coalesce(class || '/' || key, 'the "
-    "domain') || ' (' || "
-    "operation || "
-    "'): settle it before: xlstore recover' FROM fleet.in_doubt WHERE host = "
-    "$3 AND uuid = $1 "
-    "UNION ALL SELECT 'another domain there has the name ' || domain || ' "
-    "(domain ' || domid || "
-    "')' "
-    "FROM fleet.living WHERE host = $4 AND domain = $2 AND uuid <> $1 "
-    "UNION ALL SELECT 'image ' || image || ' is used by others, too: ' || "
-    "used_by FROM "
-    "fleet.images_in_use "
-    "WHERE guests > 1 AND image IN (SELECT t.image FROM fleet.thing t JOIN "
-    "fleet.living l ON "
-    "l.host_id = t.host "
-    "AND l.generation = t.generation AND l.incarnation = t.incarnation WHERE "
-    "l.host = $3 AND "
-    "l.uuid = $1) "
-    "UNION ALL SELECT t.class || '/' || t.key || CASE WHEN t.class = 'qemu' "
-    "THEN ' is in no "
-    "document: export --things "
-    "takes it along' ELSE ' is a device of the host that it is on' END FROM "
-    "fleet.thing t JOIN "
-    "fleet.living l "
-    "ON l.host_id = t.host AND l.generation = t.generation AND l.incarnation = "
-    "t.incarnation "
-    "WHERE l.host = $3 AND l.uuid = $1 AND t.class IN ('pcidevs', 'usbdevs', "
-    "'dtdevs', 'qemu') "
-    "AND t.state <> 'stale' "
-    "UNION ALL SELECT 'Xen is ' || a.xen || ' here and ' || b.xen || ' there' "
-    "FROM fleet.hosts "
-    "a, fleet.hosts b "
-    "WHERE a.host = $3 AND b.host = $4 AND a.xen <> b.xen "
-    "UNION ALL SELECT 'the program is ' || a.program || ' here and ' || "
-    "b.program || ' there' "
-    "FROM fleet.hosts a, fleet.hosts b WHERE a.host = $3 AND b.host = $4 AND "
-    "a.program <> "
-    "b.program";
+    "SELECT 'host ' || $4 || ' is ' || health || ', last seen ' || coalesce(last_seen::text, "
+    "'never') FROM fleet.hosts WHERE host = $4 AND health IN ('never seen', 'silent', 'catching "
+    "up') "
+    "UNION ALL SELECT 'in doubt: ' || coalesce(class || '/' || key, 'the domain') || ' (' || "
+    "operation || '): settle it before, on host ' || $3 || ': xlstore recover domid:' || domid "
+    "FROM fleet.in_doubt WHERE host = $3 AND uuid = $1 "
+    "UNION ALL SELECT 'another domain on host ' || $4 || ' has the name ' || domain || ' (domain ' "
+    "|| domid || '): rename one of them' FROM fleet.living WHERE host = $4 AND domain = $2 AND "
+    "uuid <> $1 "
+    "UNION ALL SELECT 'image ' || image || ' is used by others, too: ' || used_by FROM "
+    "fleet.images_in_use WHERE guests > 1 AND image IN (SELECT t.image FROM fleet.thing t JOIN "
+    "fleet.living l ON l.host_id = t.host AND l.generation = t.generation AND l.incarnation = "
+    "t.incarnation WHERE l.host = $3 AND l.uuid = $1) "
+    "UNION ALL SELECT t.class || '/' || t.key || CASE WHEN t.class = 'qemu' THEN ' is in no "
+    "document: on host ' || $3 || ' ''xlstore export --settled --things FILE'' takes it along' "
+    "ELSE ' is a device of host ' || $3 || ': detach it there before' END FROM fleet.thing t JOIN "
+    "fleet.living l ON l.host_id = t.host AND l.generation = t.generation AND l.incarnation = "
+    "t.incarnation WHERE l.host = $3 AND l.uuid = $1 AND t.class IN ('pcidevs', 'usbdevs', "
+    "'dtdevs', 'qemu') AND t.state <> 'stale' "
+    "UNION ALL SELECT 'Xen is ' || a.xen || ' on host ' || a.host || ' and ' || b.xen || ' on host "
+    "' || b.host FROM fleet.hosts a, fleet.hosts b WHERE a.host = $3 AND b.host = $4 AND a.xen <> "
+    "b.xen "
+    "UNION ALL SELECT 'the program is ' || a.program || ' on host ' || a.host || ' and ' || "
+    "b.program || ' on host ' || b.host FROM fleet.hosts a, fleet.hosts b WHERE a.host = $3 AND "
+    "b.host = $4 AND a.program <> b.program";
 
 struct Plan {
     pqxx::result places;
@@ -105,8 +83,8 @@ Result<void> find_places(Plan& plan, const std::string& word, const std::string&
         return Error(Errc::exists, word + " is on host " + target + " and on no other",
                      "there is nothing to move");
     return Error(Errc::not_found, "no host has a domain " + word,
-                 "'xlstore-fleet query \"SELECT host, domain, uuid FROM "
-                 "fleet.living\"' lists them");
+                 "'xlstore-fleet query \"SELECT host, domain, uuid FROM fleet.living\"' lists "
+                 "them");
 }
 
 Result<Plan> make_plan(pqxx::work& work, const std::string& word, const std::string& target)
@@ -122,10 +100,9 @@ Result<Plan> make_plan(pqxx::work& work, const std::string& word, const std::str
         plan.points.push_back("it is in a further place, which this plan does not move: " +
                               place_text(plan.places[static_cast<pqxx::result::size_type>(row)]));
     if (!from[5].as<bool>())
-        plan.points.push_back(
-            "its document is open: close it for the time of the "
-            "move: xlstore close " +
-            from[2].as<std::string>());
+        plan.points.push_back("its document is open: close it for the time of the move, on host " +
+                              from[0].as<std::string>() + ": xlstore close domid:" +
+                              from[1].as<std::string>() + " --reason migration");
     for (const auto& point : work.exec_params(kPoints, plan.uuid, from[2].as<std::string>(),
                                               from[0].as<std::string>(), target))
         plan.points.push_back(point[0].as<std::string>());

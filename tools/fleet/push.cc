@@ -24,8 +24,7 @@ Result<void> check_machine(const Known& known, bool new_machine)
     return Error(
         Errc::refused,
         "host " + known.host + " is the machine " + known.machine_id + ", and this is " + here,
-        "nothing was sent; a host of its own: 'xlstore-fleet init "
-        "--host NAME'; in the place of "
+        "nothing was sent; a host of its own: 'xlstore-fleet init --host NAME'; in the place of "
         "that machine: --new-machine");
 }
 
@@ -122,6 +121,7 @@ Result<Status> run_push(const Arguments& arguments)
     options.with_secrets = arguments.with_secrets;
     options.new_machine = arguments.new_machine;
     if (arguments.follow) {
+        options.findings = arguments.findings;
         if (auto ended = follow(arguments.database, options); !ended) return ended.error();
         return Status::done;
     }

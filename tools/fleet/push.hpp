@@ -20,6 +20,7 @@ struct PushOptions {
     Limits limits;
     bool with_secrets = false;
     bool new_machine = false;  ///< takes the place of the machine that sent before
+    std::string findings;      ///< follow(): a file, sent whenever it is another one; "": none
 };
 
 struct Pushed {

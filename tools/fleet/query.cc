@@ -66,11 +66,9 @@ Result<Status> run_query(const Arguments& arguments)
 Result<Status> run_status(const Arguments& arguments)
 {
     return print_query(arguments,
-                       "SELECT host, health, date_trunc('second', "
-                       "last_seen) AS last_seen, generation, "
-                       "as_of_commit, behind, domains, open_intents, "
-                       "gaps, program FROM fleet.hosts "
-                       "ORDER BY host");
+                       "SELECT host, health, date_trunc('second', last_seen) AS last_seen, "
+                       "generation, as_of_commit, behind, domains, open_intents, gaps, program "
+                       "FROM fleet.hosts ORDER BY host");
 }
 
 }  // namespace xlstore::fleet

@@ -13,23 +13,16 @@ namespace {
 
 // The name has the month: history_YYYYMM.
 constexpr const char* kOldMonths =
-    "SELECT c.relname, to_char(to_date(right(c.relname, 6), 'YYYYMM'), "
-    "'YYYY-MM') "
-    "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
-    "WHERE i.inhparent = 'fleet.history'::regclass AND c.relname ~ "
-    "'^history_[0-9]{6}$' "
-    "AND to_date(right(c.relname, 6), 'YYYYMM') < "
-    "date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => "
-    "$1) ORDER BY 1";
+    "SELECT c.relname, to_char(to_date(right(c.relname, 6), 'YYYYMM'), 'YYYY-MM') FROM pg_inherits "
+    "i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'fleet.history'::regclass AND "
+    "c.relname ~ '^history_[0-9]{6}$' AND to_date(right(c.relname, 6), 'YYYYMM') < "
+    "date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1) ORDER BY 1";
 
 constexpr const char* kOldDomains =
-    "WITH old AS (SELECT d.host, d.generation, d.incarnation FROM fleet.domain "
-    "d "
-    "JOIN fleet.presence p ON p.host = d.host WHERE (d.state IN ('destroyed', "
-    "'gone') "
-    "OR d.generation < p.generation) AND d.received < "
-    "date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => "
-    "$1))";
+    "WITH old AS (SELECT d.host, d.generation, d.incarnation FROM fleet.domain d JOIN "
+    "fleet.presence p ON p.host = d.host WHERE (d.state IN ('destroyed', 'gone') OR d.generation < "
+    "p.generation) AND d.received < date_trunc('month', now() AT TIME ZONE 'UTC') - "
+    "make_interval(months => $1))";
 
 }  // namespace
 
@@ -49,8 +42,8 @@ Result<Status> run_retain(const Arguments& arguments)
                                                   : ", dropped AS (DELETE FROM fleet.domain d "
                                                     "USING old WHERE (d.host, d.generation, "
                                                     "d.incarnation) = (old.host, old.generation, "
-                                                    "old.incarnation) RETURNING 1) "
-                                                    "SELECT count(*) FROM dropped";
+                                                    "old.incarnation) RETURNING 1) SELECT count(*) "
+                                                    "FROM dropped";
         domains = work.exec_params1(kOldDomains + end, arguments.months)[0].as<std::int64_t>();
         return {};
     });
