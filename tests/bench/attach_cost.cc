@@ -5,75 +5,29 @@
 // Bar: 1.25 times the bare exchange.
 //
 //   attach_cost [ROUNDS]      default: 200
-#include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
-#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "store/core/domain.hpp"
-#include "store/core/store.hpp"
 #include "store/lifecycle/creation.hpp"
-#include "store/lifecycle/registration.hpp"
 #include "store/operation/operation.hpp"
+#include "tests/bench/bench_host.hpp"
 
 namespace {
 
 using namespace xlstore;
+using namespace xlstore::bench;
 
 constexpr int kRounds = 200;
-
-template <class T>
-T must(Result<T> result)
-{
-    if (!result) throw std::runtime_error(result.error().message);
-    return *std::move(result);
-}
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(120);
-}
-
-/// A directory, and a QEMU that ends with it.
-struct Place {
-    Place()
-    {
-        if (!mkdtemp(path.data())) throw std::runtime_error("mkdtemp");
-        const std::string monitor = "unix:" + path + "/monitor,server=on,wait=off";
-        const std::vector<const char*> words = {
-            "qemu-system-x86_64", "-S", "-nodefaults", "-display", "none", "-machine",
-            "pc,accel=tcg", "-m", "32", "-qmp", monitor.c_str(), nullptr};
-        posix_spawn_file_actions_t actions;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1 /* O_WRONLY */, 0);
-        if (posix_spawnp(&qemu, words[0], &actions, nullptr, const_cast<char**>(words.data()),
-                         environ) != 0)
-            throw std::runtime_error("cannot run QEMU");
-    }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
-    ~Place()
-    {
-        kill(qemu, SIGKILL);
-        waitpid(qemu, nullptr, 0);
-        std::filesystem::remove_all(path);
-    }
-    std::string path = "/tmp/xlb-XXXXXX";
-    pid_t qemu = -1;
-};
 
 /// A client that only talks.
 class Bare {
@@ -151,28 +105,18 @@ double median(std::vector<double> values)
 
 void measure(int rounds)
 {
-    const Place place;
-    const std::string monitor = place.path + "/monitor";
-    const std::string directory = place.path + "/store";
-    if (auto made = Store::init(directory); !made) throw std::runtime_error(made.error().message);
-    StoreOptions where;
-    where.directory = directory;
-    where.program = "bench";
-    const auto store = must(Store::open(where));
+    const Directory place;
+    const std::string monitor = place / "monitor";
+    const RealQemu qemu(monitor);
+    must(Store::init(place / "store"));
+    const auto store = open_store(place / "store");
     const auto run = [&](auto task) { return store->loop().wait_for(std::move(task)); };
     auto domain = must(run(import_domain(
         *store, 7,
         R"({"c_info":{"type":"hvm","name":"d","uuid":"8f2c7d10-4b6e-4a51-9d3c-000000000007"},)"
         R"("b_info":{"type.hvm":{}}})",
         "document", soon())));
-    for (int tries = 0;; ++tries) {  // it may not listen yet
-        RegisterRequest request;
-        request.monitor_path = monitor;
-        const auto registered = run(register_qemu(*store, domain, std::move(request), soon()));
-        if (registered) break;
-        if (tries > 1000) throw std::runtime_error(registered.error().message);
-        usleep(10'000);
-    }
+    register_monitor(*store, domain, monitor);
     domain = must(find_domain(store->db(), "domid:7"));
     const std::string add =
         R"({"execute":"chardev-add","arguments":{"id":"probe","backend":{"type":"null","data":{}}}})";

@@ -9,15 +9,12 @@
 //             Bar: the 10 s that it has for a domain.
 //
 //   crowded [--xlfsck PROGRAM]
-#include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -25,15 +22,15 @@
 #include "store/classes/class_plan.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
-#include "store/core/store.hpp"
 #include "store/lifecycle/creation.hpp"
-#include "store/lifecycle/registration.hpp"
 #include "store/operation/edit.hpp"
 #include "store/operation/operation.hpp"
+#include "tests/bench/bench_host.hpp"
 
 namespace {
 
 using namespace xlstore;
+using namespace xlstore::bench;
 
 constexpr int kThings = 500;
 constexpr int kIntents = 1'500;
@@ -41,58 +38,10 @@ constexpr int kRounds = 30;
 constexpr double kRatioMost = 4;
 constexpr double kRecoveryMost = 10;
 
-template <class T>
-T must(Result<T> result)
-{
-    if (!result) throw std::runtime_error(result.error().message);
-    return *std::move(result);
-}
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(120);
-}
-
 double seconds_since(Clock::time_point begun)
 {
     return std::chrono::duration<double>(Clock::now() - begun).count();
 }
-
-pid_t spawned(std::vector<std::string> words)
-{
-    std::vector<char*> argv;
-    for (auto& word : words)
-        argv.push_back(word.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1 /* O_WRONLY */, 0);
-    pid_t pid = -1;
-    if (posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ) != 0)
-        throw std::runtime_error("cannot run " + words[0]);
-    return pid;
-}
-
-/// A directory, and a QEMU that ends with it.
-struct Place {
-    Place()
-    {
-        if (!mkdtemp(path.data())) throw std::runtime_error("mkdtemp");
-        qemu = spawned({"qemu-system-x86_64", "-S", "-nodefaults", "-display", "none", "-machine",
-                        "pc,accel=tcg", "-m", "32", "-qmp",
-                        "unix:" + path + "/monitor,server=on,wait=off"});
-    }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
-    ~Place()
-    {
-        kill(qemu, SIGKILL);
-        waitpid(qemu, nullptr, 0);
-        std::filesystem::remove_all(path);
-    }
-    std::string path = "/tmp/xlb-XXXXXX";
-    pid_t qemu = -1;
-};
 
 std::string chardev(const std::string& id)
 {
@@ -108,26 +57,17 @@ std::string node(const std::string& id)
 
 class Bench {
 public:
-    explicit Bench(const std::string& place) : directory_(place + "/store")
+    explicit Bench(const Directory& place)
+        : qemu_(place / "monitor"), directory_(place / "store")
     {
-        if (auto made = Store::init(directory_); !made)
-            throw std::runtime_error(made.error().message);
-        StoreOptions where;
-        where.directory = directory_;
-        where.program = "bench";
-        store_ = must(Store::open(where));
+        must(Store::init(directory_));
+        store_ = open_store(directory_);
         domain_ = must(run(import_domain(
             *store_, 7,
             R"({"c_info":{"type":"hvm","name":"d","uuid":"8f2c7d10-4b6e-4a51-9d3c-000000000007"},)"
             R"("b_info":{"type.hvm":{}}})",
             "document", soon())));
-        for (;;) {  // it may not listen yet
-            RegisterRequest request;
-            request.monitor_path = place + "/monitor";
-            auto registered = run(register_qemu(*store_, domain_, std::move(request), soon()));
-            if (registered) break;
-            usleep(10'000);
-        }
+        register_monitor(*store_, domain_, place / "monitor");
     }
     [[nodiscard]] const std::string& directory() const { return directory_; }
     void close() { store_.reset(); }
@@ -173,6 +113,7 @@ private:
     {
         return store_->loop().wait_for(std::move(task));
     }
+    RealQemu qemu_;
     std::string directory_;
     std::unique_ptr<Store> store_;
     DomainRow domain_;
@@ -180,8 +121,8 @@ private:
 
 int measure(const std::string& xlfsck)
 {
-    const Place place;
-    Bench bench(place.path);
+    const Directory place;
+    Bench bench(place);
     const double chardev_alone = bench.attach_time(chardev);
     const double node_alone = bench.attach_time(node);
     auto begun = Clock::now();

@@ -5,11 +5,7 @@
 // operations a second of all, and the longest of the shortest 50 and 99 of 100. Bar: both flat.
 //
 //   many_domains [SECONDS [DOMAINS...]]     default: 5 100 1000
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,98 +13,29 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "store/core/domain.hpp"
-#include "store/core/store.hpp"
 #include "store/lifecycle/creation.hpp"
-#include "store/lifecycle/registration.hpp"
 #include "store/operation/operation.hpp"
+#include "tests/bench/bench_host.hpp"
 
 namespace {
 
 using namespace xlstore;
+using namespace xlstore::bench;
 
 constexpr int kWorkers = 16;
 constexpr double kSeconds = 5;
 const std::string kThing =
     R"({"key":"c","steps":[{"execute":"chardev-add","arguments":{"id":"c","backend":{"type":"null","data":{}}}}]})";
 
-template <class T>
-T must(Result<T> result)
-{
-    if (!result) throw std::runtime_error(result.error().message);
-    return *std::move(result);
-}
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(120);
-}
-
-class Directory {
-public:
-    Directory()
-    {
-        if (!mkdtemp(path_.data())) throw std::runtime_error("mkdtemp");
-    }
-    Directory(const Directory&) = delete;
-    Directory& operator=(const Directory&) = delete;
-    ~Directory() { std::filesystem::remove_all(path_); }
-    [[nodiscard]] std::string operator/(const std::string& name) const
-    {
-        return path_ + "/" + name;
-    }
-
-private:
-    std::string path_ = "/tmp/xlb-XXXXXX";
-};
-
-// A client at a time.
-[[noreturn]] void serve(int listener)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    listen(listener, 4);
-    for (;;) {
-        const int client = accept(listener, nullptr, nullptr);
-        const auto say = [&](const std::string& line) {
-            (void)!write(client, line.data(), line.size());
-        };
-        say("{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
-            "\"package\": \"\"}, \"capabilities\": []}}\r\n");
-        std::string pending;
-        char bytes[4096];
-        for (ssize_t n = 0; (n = read(client, bytes, sizeof bytes)) > 0;) {
-            pending.append(bytes, static_cast<std::size_t>(n));
-            for (auto end = pending.find('\n'); end != std::string::npos;
-                 end = pending.find('\n')) {
-                const std::string line = pending.substr(0, end);
-                pending.erase(0, end + 1);
-                const auto from = line.find('"', line.rfind("\"id\":") + 5);
-                const auto id = line.substr(from, line.find('"', from + 1) + 1 - from);
-                const auto has = [&](const char* text) {
-                    return line.find(text) != std::string::npos;
-                };
-                const char* answer = has("human-monitor-command")             ? "\"\""
-                                     : has("\"query-") || has("\"qom-list\"") ? "[]"
-                                                                              : "{}";
-                say(std::string("{\"return\": ") + answer + ", \"id\": " + id + "}\r\n");
-            }
-        }
-        close(client);
-    }
-}
-
 std::string document_of(int domid)
 {
-    char uuid[64];
-    std::snprintf(uuid, sizeof uuid, "8f2c7d10-4b6e-4a51-9d3c-%012d", domid);
-    return R"({"c_info":{"type":"hvm","name":"d)" + std::to_string(domid) + R"(","uuid":")" + uuid +
-           R"("},"b_info":{"type.hvm":{}},"nics":[{"devid":0},{"devid":1},{"devid":2}]})";
+    return R"({"c_info":{"type":"hvm","name":"d)" + std::to_string(domid) + R"(","uuid":")" +
+           uuid_of(domid) + R"("},"b_info":{"type.hvm":{}},"nics":[{"devid":0},{"devid":1},{"devid":2}]})";
 }
 
 /// A store of so many domains, and their monitors.
@@ -116,39 +43,21 @@ class Host {
 public:
     explicit Host(int domains) : domains_(domains)
     {
-        if (auto made = Store::init(where_ / "s"); !made)
-            throw std::runtime_error(made.error().message);
+        must(Store::init(where_ / "s"));
         for (int domid = 1; domid <= domains; ++domid)
-            monitors_.push_back(start_monitor(monitor(domid)));
-        const auto store = open();
+            monitors_.start(monitor(domid), 4);
+        const auto store = open_store(where_ / "s");
         for (int domid = 1; domid <= domains; ++domid) {
             auto domain = must(store->loop().wait_for(
                 import_domain(*store, domid, document_of(domid), "document", soon())));
-            for (;;) {  // it may not listen yet
-                RegisterRequest request;
-                request.monitor_path = monitor(domid);
-                if (store->loop().wait_for(
-                        register_qemu(*store, domain, std::move(request), soon())))
-                    break;
-                usleep(1000);
-            }
+            register_monitor(*store, domain, monitor(domid));
         }
     }
-    Host(const Host&) = delete;
-    Host& operator=(const Host&) = delete;
-    ~Host()
-    {
-        for (const pid_t pid : monitors_)
-            kill(pid, SIGKILL);
-        for (const pid_t pid : monitors_)
-            waitpid(pid, nullptr, 0);
-    }
-
     /// Milliseconds of each operation that one process did.
     std::vector<double> work(int worker, double seconds) const
     {
         std::vector<double> times;
-        const auto store = open();
+        const auto store = open_store(where_ / "s");
         const auto until = Clock::now() + std::chrono::duration<double>(seconds);
         for (int domid = worker + 1; Clock::now() < until; domid += kWorkers) {
             if (domid > domains_) domid = worker + 1;
@@ -172,31 +81,9 @@ private:
     {
         return where_ / ("m" + std::to_string(domid));
     }
-    [[nodiscard]] std::unique_ptr<Store> open() const
-    {
-        StoreOptions options;
-        options.directory = where_ / "s";
-        options.program = "bench";
-        return must(Store::open(options));
-    }
-    // QEMU's end of the socket is the process that listens.
-    static pid_t start_monitor(const std::string& path)
-    {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::memcpy(address.sun_path, path.c_str(), path.size());
-        const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-            throw std::runtime_error("bind");
-        const pid_t pid = fork();
-        if (pid == 0) serve(listener);
-        close(listener);
-        return pid;
-    }
-
     Directory where_;
     int domains_;
-    std::vector<pid_t> monitors_;
+    EmptyQemus monitors_;
 };
 
 double part(std::vector<double>& times, double share)

@@ -9,19 +9,13 @@
 //             answers as QEMU does, 10 of them stopped. Bar: 4 s.
 //
 //   recovery [--xlfsck PROGRAM]
-#include <poll.h>
-#include <signal.h>
 #include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -31,52 +25,19 @@
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
 #include "store/lifecycle/creation.hpp"
-#include "store/lifecycle/registration.hpp"
 #include "store/operation/edit.hpp"
+#include "tests/bench/bench_host.hpp"
 
 namespace {
 
 using namespace xlstore;
+using namespace xlstore::bench;
 
 constexpr int kDomains = 10'000;
 constexpr int kThings = 10;  // of each
 constexpr int kIntents = 1'000;
 constexpr int kMonitors = 200;
 constexpr int kHung = 10;
-
-template <class T>
-T must(Result<T> result)
-{
-    if (!result) throw std::runtime_error(result.error().message);
-    return *std::move(result);
-}
-void must(const Result<void>& result)
-{
-    if (!result) throw std::runtime_error(result.error().message);
-}
-
-Deadline soon()
-{
-    return Clock::now() + std::chrono::seconds(60);
-}
-
-class Directory {
-public:
-    Directory()
-    {
-        if (!mkdtemp(path_.data())) throw std::runtime_error("mkdtemp");
-    }
-    Directory(const Directory&) = delete;
-    Directory& operator=(const Directory&) = delete;
-    ~Directory() { std::filesystem::remove_all(path_); }
-    [[nodiscard]] std::string operator/(const std::string& name) const
-    {
-        return path_ + "/" + name;
-    }
-
-private:
-    std::string path_ = "/tmp/xlb-XXXXXX";
-};
 
 double cpu_of(const rusage& usage)
 {
@@ -138,13 +99,6 @@ double check_by_sqlite(const std::string& database)
     return cpu_of(after) - cpu_of(before);
 }
 
-std::string uuid_of(int domid)
-{
-    char text[64];
-    std::snprintf(text, sizeof text, "8f2c7d10-4b6e-4a51-9d3c-%012d", domid);
-    return text;
-}
-
 std::string document_of(int domid, int things)
 {
     std::string text = R"({"c_info":{"type":"hvm","name":"d)" + std::to_string(domid) +
@@ -179,11 +133,8 @@ void look(const std::string& xlfsck)
     const Directory place;
     const auto directory = place / "store";
     must(Store::init(directory));
-    StoreOptions where;
-    where.directory = directory;
-    where.program = "bench";
     {
-        const auto store = must(Store::open(where));
+        const auto store = open_store(directory);
         // Processes of this boot that are dead, each domain's its own (R11): numbers so high are
         // given last.
         constexpr int kDead = 4'000'000;
@@ -238,80 +189,21 @@ void look(const std::string& xlfsck)
                 least, ours / least);
 }
 
-// Answers as a QEMU does that has nothing; a client at a time.
-[[noreturn]] void serve(int listener)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) {
-        const int client = accept(listener, nullptr, nullptr);
-        const auto say = [&](const std::string& line) {
-            (void)!write(client, line.data(), line.size());
-        };
-        say("{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
-            "\"package\": \"\"}, \"capabilities\": []}}\r\n");
-        std::string pending;
-        char bytes[4096];
-        for (ssize_t n = 0; (n = read(client, bytes, sizeof bytes)) > 0;) {
-            pending.append(bytes, static_cast<std::size_t>(n));
-            for (auto end = pending.find('\n'); end != std::string::npos;
-                 end = pending.find('\n')) {
-                const std::string line = pending.substr(0, end);
-                pending.erase(0, end + 1);
-                const auto at = line.find("\"id\":");
-                const auto from = line.find('"', at + 5);
-                const auto id = line.substr(from, line.find('"', from + 1) + 1 - from);
-                const auto has = [&](const char* text) {
-                    return line.find(text) != std::string::npos;
-                };
-                const char* answer = has("human-monitor-command")             ? "\"\""
-                                     : has("\"query-") || has("\"qom-list\"") ? "[]"
-                                                                              : "{}";
-                say(std::string("{\"return\": ") + answer + ", \"id\": " + id + "}\r\n");
-            }
-        }
-        close(client);
-    }
-}
-
 void recover(const std::string& xlfsck)
 {
     const Directory place;
     const auto directory = place / "store";
     must(Store::init(directory));
-    std::vector<pid_t> monitors;
-    for (int domid = 1; domid <= kMonitors; ++domid) {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        const auto path = place / ("m" + std::to_string(domid));
-        std::memcpy(address.sun_path, path.c_str(), path.size());
-        const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-            throw std::runtime_error("bind");
-        const pid_t pid = fork();
-        if (pid == 0) {
-            listen(listener, 1);  // it is the peer
-            serve(listener);
-        }
-        monitors.push_back(pid);
-        close(listener);
-    }
-    StoreOptions where;
-    where.directory = directory;
-    where.program = "bench";
+    EmptyQemus monitors;
+    for (int domid = 1; domid <= kMonitors; ++domid)
+        monitors.start(place / ("m" + std::to_string(domid)), 1);
     {
-        const auto store = must(Store::open(where));
+        const auto store = open_store(directory);
         for (int domid = 1; domid <= kMonitors; ++domid) {
             const auto path = place / ("m" + std::to_string(domid));
             auto domain = must(store->loop().wait_for(
                 import_domain(*store, domid, document_of(domid, kThings), "document", soon())));
-            for (;;) {  // it may not listen yet
-                RegisterRequest request;
-                request.monitor_path = path;
-                auto registered = store->loop().wait_for(
-                    register_qemu(*store, domain, std::move(request), soon()));
-                if (registered) break;
-                usleep(1000);
-            }
+            register_monitor(*store, domain, path);
             auto hold = must(
                 store->loop().wait_for(store->slow_lock(domain.id, "domain", "bench", soon())));
             std::vector<Draft> drafts;
@@ -321,18 +213,8 @@ void recover(const std::string& xlfsck)
         }
     }
     for (int i = 0; i < kHung; ++i)
-        kill(monitors[static_cast<std::size_t>(i * kMonitors / kHung)], SIGSTOP);
-    try {
-        run("recover", {xlfsck, "--store", directory, "-p", "--timeout", "2"}, 1 + 8);
-    } catch (...) {
-        for (const pid_t pid : monitors)
-            kill(pid, SIGKILL);
-        throw;
-    }
-    for (const pid_t pid : monitors)
-        kill(pid, SIGKILL);
-    while (wait(nullptr) > 0) {
-    }
+        monitors.stop(static_cast<std::size_t>(i * kMonitors / kHung));
+    run("recover", {xlfsck, "--store", directory, "-p", "--timeout", "2"}, 1 + 8);
 }
 
 }  // namespace
