@@ -39,15 +39,24 @@ std::map<std::int64_t, std::string> living_qemus(const std::string& directory,
                                                  std::initializer_list<Db*> databases)
 {
     std::map<std::int64_t, std::string> living;
-    for (Db* db : databases)
-        for (const auto& row : living_domains(*db)) {
-            if (!row.registration || !of_this_boot(row.registration->qemu)) continue;
-            const auto life = life_of(row.registration->qemu);
-            if (life == Life::dead) continue;
-            const auto pid = row.registration->qemu.pid;
-            living.emplace(pid, "QEMU " + std::to_string(pid) + " of " + row.subject() +
-                                    (life == Life::alive ? "" : ", which could not be looked at"));
+    for (Db* db : databases) {
+        auto rows = living_domains(*db);
+        std::erase_if(rows, [](const DomainRow& row) {
+            return !row.registration || !of_this_boot(row.registration->qemu);
+        });
+        std::vector<ProcessId> qemus;
+        for (const auto& row : rows)
+            qemus.push_back(row.registration->qemu);
+        auto lives = lives_of(qemus);
+        lives.resize(rows.size(), Life::unknown);
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            if (lives[i] == Life::dead) continue;
+            const bool seen = lives[i] == Life::alive;
+            const auto pid = qemus[i].pid;
+            living.emplace(pid, "QEMU " + std::to_string(pid) + " of " + rows[i].subject() +
+                                    (seen ? "" : ", which could not be looked at"));
         }
+    }
     for (const pid_t pid : processes())
         if (!living.contains(pid) && mentions(pid, monitor_option(directory)))
             living.emplace(pid, "QEMU " + std::to_string(pid) + ", which no row knows");
