@@ -178,6 +178,14 @@ Task<Result<void>> make_absence_sure(Client& client, const DevicePaths& paths, D
 {
     auto written = co_await client.write(paths.own, "", 0, until);
     if (!written) co_return written;
+    // What was committed before this stands below it, and is a device.
+    auto below = co_await client.directory(paths.own, 0, until);
+    if (!below) co_return std::move(below).error();
+    if (*below && !(*below)->empty())
+        co_return Error(Errc::conflict,
+                        "xenstore has " + paths.own +
+                            " by now: what a client that is gone had sent came meanwhile",
+                        "run this again");
     auto removed = co_await remove_nodes(client, paths, until);
     if (removed.fate == NodesFate::written) co_return Result<void>();
     co_return Error(Errc::io, std::move(removed.why), std::move(removed.advice));
@@ -196,6 +204,7 @@ Task<std::optional<bool>> look_again(Store& store, const DomainRow& domain,
     if (!same && same.error().code != Errc::refused) co_return std::nullopt;
     if (!same) co_return false;
     auto sure = co_await make_absence_sure(*client, paths, until);
+    if (!sure && sure.error().code == Errc::conflict) co_return true;
     if (!sure) co_return std::nullopt;
     co_return false;
 }

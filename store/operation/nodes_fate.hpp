@@ -74,7 +74,8 @@ Task<NodesFate> add_nodes(xenstore::Client& client, std::int64_t domid,
 Task<NodesFate> remove_nodes(xenstore::Client& client, const xenstore::DevicePaths& paths,
                              Deadline until);
 /// Writes the node and removes it: what a dead client's transaction had of it can be committed no
-/// more. REQUIRES that it is absent.
+/// more. REQUIRES that it was seen absent. Errors: conflict (such a transaction was faster: the
+/// device is there, and stays), io.
 Task<Result<void>> make_absence_sure(xenstore::Client& client, const xenstore::DevicePaths& paths,
                                      Deadline until);
 /// After silence over a commit, over another connection: is the device there? Nothing: that could

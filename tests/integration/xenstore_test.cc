@@ -355,6 +355,37 @@ INSTANTIATE_TEST_SUITE_P(Points, XenstoreCrashTest,
                          testing::Values("commit.before", "commit.after", "xenstore.before_commit",
                                          "xenstore.after_commit"));
 
+// R5: what a dead client had sent comes between a removal's look and its end, and is there then.
+TEST_F(XenstoreTest, ADeadClientsNodesThatComeLateAreNotPassedOver)
+{
+    attach_nic();
+    const auto with_nic = tree();
+    const auto nodes = [&](bool are_there) {
+        if (are_there)
+            daemon_->tool().load(with_nic);
+        else
+            for (const auto* path : {"/libxl/7/device/vif", "/local/domain/7/device/vif",
+                                     "/local/domain/0/backend/vif"})
+                daemon_->tool().remove(path);
+    };
+    nodes(false);
+    const auto without = tree();
+    {
+        Stopping detach(store_, {"detach", "7", "nics", "0"}, "commit.after", 2);  // behind its look
+        ASSERT_TRUE(detach.stopped());
+        nodes(true);
+        const Ran ran = detach.finish();
+        EXPECT_TRUE(ended(ran, 3)) << ran.out;
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "came meanwhile"));
+    }
+    EXPECT_EQ(entries(), "nics/0 removing");
+    EXPECT_EQ(tree(), with_nic);
+    close_back_end(kBack);
+    EXPECT_TRUE(ended(xl({"detach", "7", "nics", "0"}), 0)) << "the way out that it names";
+    EXPECT_EQ(entries(), "");
+    EXPECT_EQ(tree(), without);
+}
+
 TEST_F(XenstoreTest, AnAbsentXenstoredIsNoAnswer)
 {
     attach_nic();

@@ -2,8 +2,11 @@
 /* Operations on one thing of a domain that runs: crashes, guests, connections, lost locks.
  * With -DDRIVE the thing is a drive whose medium is changed, else a device that comes and goes;
  * with -DTWO_IDS the device is another one in each of its two images, so that QEMU can have both;
- * with -DTWO_RECOVERIES a second recovery runs in the place of the remover. */
+ * with -DTWO_RECOVERIES a second recovery runs in the place of the remover; with -DENDS every process comes to its end,
+ * if each that can go on at every moment goes on at last (weak fairness). */
 #define NP 5
+hidden byte waiting_removal_closed;
+#define CLOSES_A_REMOVAL_THAT_WAITS assert(waiting_removal_closed)
 #include "steps.pml"
 #include "processes.pml"
 
@@ -54,3 +57,7 @@ init
     :: else
     fi
 }
+
+#ifdef ENDS
+ltl every_operation_ends { <> (ended == 5) }
+#endif

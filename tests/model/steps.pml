@@ -229,7 +229,15 @@ hidden byte r_, s_;
      (intent[x] == REMOVE && (v == ABSENT || (v >= EMPTY && v <= BLUE))) ||              \
      (intent[x] == CHANGE && (v == EMPTY || v == before[x] || v == after[x])))
 /* The guest was asked, by this intent, and has it still. */
+#ifdef DROP_R18_WAITS
+#define WAITS(x, v) false
+#else
 #define WAITS(x, v) (intent[x] == REMOVE && asked[x] && v >= EMPTY && v <= BLUE)
+#endif
+/* A claim of operations.pml. */
+#ifndef CLOSES_A_REMOVAL_THAT_WAITS
+#define CLOSES_A_REMOVAL_THAT_WAITS skip
+#endif
 
 /* ---- locks ---- */
 
@@ -504,6 +512,11 @@ inline commit_settle(p, i, t)
         WRITABLE(p, i) && IN(mine[p], X(i, t)) && CONCLUSIVE(X(i, t), seen[p]) &&
         (!WAITS(X(i, t), seen[p]) || declined[AT(X(i, t))]) ->
             if
+            :: intent[X(i, t)] == REMOVE && asked[X(i, t)] && seen[p] >= EMPTY &&
+               asking[AT(X(i, t))] -> CLOSES_A_REMOVAL_THAT_WAITS
+            :: else
+            fi;
+            if
             :: seen[p] == ABSENT && replaced[X(i, t)] != ABSENT ->
                 entry[X(i, t)] = PUT_BACK(X(i, t));
                 image[X(i, t)] = replaced[X(i, t)];
@@ -562,6 +575,12 @@ inline crash(p)
     }
 }
 
+/* R3: a lock does not outlive its holder. */
+#ifdef DROP_R3
+#define LOCK_OF_THE_DEAD(i) skip
+#else
+#define LOCK_OF_THE_DEAD(i) slow[i] = 0
+#endif
 /* Part of other steps: the kernel takes back what a process had. */
 inline die(p)
 {
@@ -570,7 +589,7 @@ inline die(p)
     do
     :: r_ < NI ->
         if
-        :: slow[r_] == p + 1 -> slow[r_] = 0
+        :: slow[r_] == p + 1 -> LOCK_OF_THE_DEAD(r_)
         :: else
         fi;
         if
