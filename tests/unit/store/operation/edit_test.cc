@@ -146,6 +146,23 @@ TEST_F(EditTest, PendingThingOfQemuIsNotLost)
     EXPECT_TRUE(read_intent(store_->db(), intent));
 }
 
+// R6: of xenstore's, too; what it is put as is its text alone.
+TEST_F(EditTest, RemovalThatIsUnderWayStaysOne)
+{
+    const char* const nic = R"({"devid":0,"mac":"00:16:3e:00:00:01","bridge":"xenbr0"})";
+    ASSERT_FALSE(put("nics", nic));
+    ASSERT_FALSE(edit([&](const FastHold&) -> Result<void> {
+        store_->db().prepare("UPDATE thing SET state = 'removing' WHERE class = 'nics'").run();
+        return {};
+    }));
+    const auto state = [&] { return read_thing(store_->db(), id_, {"nics", "0"})->state; };
+    EXPECT_FALSE(write(read_document(store_->db(), id_)));
+    EXPECT_EQ(state(), "removing");
+    EXPECT_FALSE(put("nics", R"({"devid":0,"mac":"00:16:3e:00:00:01","bridge":"xenbr1"})"));
+    EXPECT_EQ(state(), "removing");
+    EXPECT_NE(json_of("nics", "0").find("xenbr1"), std::string::npos);
+}
+
 TEST_F(EditTest, NewThingOfQemuInADocumentIsNotMade)
 {
     const std::string drive =

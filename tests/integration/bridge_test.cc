@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// libxl's files and the store, each brought to the other: what may not be lost by it (more: fsck/host_input_test.py).
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "store/base/fd.hpp"
+#include "store/libxl/host_lock.hpp"
+#include "tests/support/scratch.hpp"
+#include "tests/support/scratch_xenstored.hpp"
+
+namespace xlstore::test {
+namespace {
+
+constexpr const char* kBridgedUuid = "0badcafe-2222-4333-8444-555566667777";
+
+class BridgeTest : public testing::Test {
+protected:
+    BridgeTest() { std::filesystem::create_directories(where_.lib()); }
+
+    static std::string nic(int devid, const std::string& bridge)
+    {
+        return R"({"devid":)" + std::to_string(devid) + R"(,"mac":"00:16:3e:aa:bb:0)" +
+               std::to_string(devid) + R"(","bridge":")" + bridge + R"("})";
+    }
+    static std::string document(const std::string& nics)
+    {
+        return R"({"c_info":{"type":"pv","name":"pv","uuid":")" + std::string(kBridgedUuid) +
+               R"("},"b_info":{"type.pv":{}},"nics":[)" + nics + "]}";
+    }
+    void write_libxls(const std::string& text) { write_file(file_, text + '\0'); }
+    Ran bridge(const Words& words)
+    {
+        Words all{"--json", "--timeout", "0.3", "bridge"};
+        all.insert(all.end(), words.begin(), words.end());
+        all.insert(all.end(), {"--root", root_});
+        return xlstore(store_.path(), all);
+    }
+    /// What the store exports of it, each bridge in turn.
+    std::string bridges()
+    {
+        const Ran ran = xlstore(store_.path(), {"export", "7"});
+        return json_at(ran.out, "$.nics[0].bridge") + " " + json_at(ran.out, "$.nics[1].bridge");
+    }
+
+    ScratchStore store_;
+    const std::string root_ = store_.directory() / "host";
+    const libxl::HostDirectories where_{root_};
+    const libxl::FileOwner domain_{7, kBridgedUuid};
+    const std::string file_ = where_.document(domain_);
+};
+
+TEST_F(BridgeTest, WhatTheStoreLacksIsNotOverwritten)
+{
+    write_libxls(document(nic(0, "xenbr0")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    write_libxls(document(nic(0, "xenbr0") + "," + nic(1, "xenbr1")));
+    const auto before = read_file(file_);
+    const Ran refused = bridge({"write", "7"});
+    EXPECT_TRUE(ended(refused, 1));
+    EXPECT_TRUE(contains(json_at(refused.out, "$.error.message"), "nics/1, which the store lacks"));
+    EXPECT_EQ(read_file(file_), before);
+    // The way out that it names.
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    EXPECT_EQ(bridges(), "xenbr0 xenbr1");
+    EXPECT_TRUE(ended(bridge({"write", "7"}), 0));
+}
+
+TEST_F(BridgeTest, LibxlsLockIsKeptByBoth)
+{
+    write_libxls(document(nic(0, "xenbr0")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    write_libxls(document(nic(0, "xenbr1")));
+    const auto before = read_file(file_);
+    const std::string path = lock_path(where_, domain_, libxl::HostLockKind::document);
+    const Fd held(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    ASSERT_EQ(flock(held.get(), LOCK_EX | LOCK_NB), 0);
+    for (const auto& words : {Words{"sync"}, Words{"write", "7"}})
+        EXPECT_TRUE(contains(bridge(words).out, "domain-userdata-lock is held by")) << words[0];
+    EXPECT_EQ(bridges(), "xenbr0 ");
+    EXPECT_EQ(read_file(file_), before);
+    flock(held.get(), LOCK_UN);
+    EXPECT_TRUE(ended(bridge({"sync"}), 0));
+    EXPECT_EQ(bridges(), "xenbr1 ");
+}
+
+// R6: what is pending is its operation's own.
+TEST_F(BridgeTest, WhatIsPendingStaysAsItIs)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    daemon.tool().load("/libxl/7 = \"\" (n0)\n/libxl/7/device = \"\"\n/local/domain/7 = \"\" (n0,r7)\n"
+                       "/local/domain/7/device = \"\" (n0,r7)\n/local/domain/7/vm = \"/vm/" +
+                       std::string(kBridgedUuid) + "\"\n/local/domain/0/backend = \"\" (n0,r7)\n");
+    daemon.tool().introduce(7);
+    write_libxls(document(nic(0, "xenbr0")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    ASSERT_TRUE(ended(
+        xlstore(store_.path(), {"attach", "7", "nics", nic(1, "xenbr1"), "--no-scripts"}), 0));
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"detach", "7", "nics", "1", "--no-scripts"},
+                              crash_at("xenstore.after_commit")),
+                      kKilled));
+    write_libxls(document(nic(0, "xenbr8") + "," + nic(1, "xenbr9")));
+    const Ran synced = bridge({"sync"});
+    unsetenv("XENSTORED_PATH");
+    ASSERT_TRUE(ended(synced, 0));
+    EXPECT_EQ(bridges(), "xenbr8 xenbr1");
+    EXPECT_EQ(sql(store_.path(), "SELECT state FROM thing WHERE key = '1'"), "removing");
+}
+
+}  // namespace
+}  // namespace xlstore::test
