@@ -101,7 +101,7 @@ add_custom_command(TARGET plain_xlstore POST_BUILD COMMAND ${CMAKE_COMMAND} -E c
     ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/killer ${plain}/bin/killer)
 # A sanitized test program, PROGRAM, of these objects, whose store is not: the mutations are in it.
 function(with_mutations program objects)
-    add_executable(${program}_with_mutations $<TARGET_OBJECTS:plain_xlstore_core>)
+    add_executable(${program}_with_mutations ${library})
     target_link_libraries(${program}_with_mutations PRIVATE ${objects} ${ARGN})
     set_target_properties(${program}_with_mutations PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${plain}/bin)
 endfunction()

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "tests/support/back_end_driver.hpp"
@@ -220,6 +221,23 @@ TEST_F(HotplugTest, ThatFailsAtDetachIsGoneOnWith)
     EXPECT_EQ(entries(), "nics/0 removing");
     EXPECT_TRUE(ended(served({"detach", "7", "nics", "0", "--no-scripts"}), 0));
     EXPECT_EQ(entries(), "");
+}
+
+// R3: another operation on the domain waits until the script has ended, at attach as at detach.
+TEST_F(HotplugTest, RunsUnderTheSlowLock)
+{
+    const std::string holder = binary("xlstore") + " --store " + store_.path() +
+                               " --json locks >" + std::string(store_.directory() / "held");
+    const std::string path = script(holder + "; [ $1 = offline ] || connected");
+    const auto held = [&](const char* operation) {
+        const auto locks = read_file(store_.directory() / "held");
+        const auto slow = locks.substr(std::min(locks.find("slow lock"), locks.size()));
+        return contains(slow, "\"held\":true") && contains(slow, operation);
+    };
+    ASSERT_TRUE(ended(served({"attach", "7", "nics", nic(path)}), 0));
+    EXPECT_TRUE(held("attach")) << read_file(store_.directory() / "held");
+    ASSERT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
+    EXPECT_TRUE(held("detach")) << read_file(store_.directory() / "held");
 }
 
 class HotplugCrashTest : public HotplugTest, public testing::WithParamInterface<const char*> {};

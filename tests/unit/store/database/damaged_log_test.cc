@@ -103,6 +103,19 @@ TEST_P(DamagedLogTest, ACommitThatIsCutOffWasNone)
     }
 }
 
+// Whole frames of a transaction, and not the one that commits it.
+TEST_P(DamagedLogTest, FramesWithoutTheirCommitAreNoneOfIt)
+{
+    const auto committed = log_.size();
+    database_.add(7, 9, static_cast<int>(GetParam()) * 4);  // pages 1, 2 and new ones
+    const auto pages = DamagedLog(log_).pages().size();
+    const auto bytes = PrivateCopy::log_of(path_);
+    ASSERT_GT(bytes.size(), committed + 4 * frame());
+    const DamagedLog log(std::string_view(bytes).substr(0, committed + 4 * frame()));
+    EXPECT_EQ(log.size_in_pages(), 2U);
+    EXPECT_EQ(log.pages().size(), pages);
+}
+
 // Frames of the time before the log was started anew are none of its.
 TEST_P(DamagedLogTest, WhatWasCheckpointedIsNoneOfIt)
 {
