@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
@@ -21,8 +22,11 @@ Result<Status> run_backup(const Arguments& arguments)
 
 namespace {
 
-void print_finding(const xlstore_finding* f, void*)
+void tell_finding(const xlstore_finding* f, void* userdata)
 {
+    const auto& arguments = *static_cast<const Arguments*>(userdata);
+    if (f->action == XLSTORE_ACTION_FIXED) journal_finding("xlstore", arguments.store, *f);
+    if (arguments.json) return;
     if (f->if_left == 0 && f->action == XLSTORE_ACTION_NONE) return;
     std::printf("%s\n", plain(finding_line(*f)).c_str());
 }
@@ -46,7 +50,8 @@ Result<Status> run_restore(const Arguments& arguments)
     options.flags = arguments.adopt ? XLSTORE_RESTORE_ADOPT : 0;
     options.timeout_ms = call_of(arguments).timeout_ms;
     if (!arguments.userdata.empty()) options.userdata_directory = arguments.userdata.c_str();
-    if (!arguments.json) options.found = print_finding;
+    options.found = tell_finding;
+    options.userdata = const_cast<Arguments*>(&arguments);
     xlstore_result* result = nullptr;
     if (xlstore_restore(arguments.store.c_str(), arguments.words[0].c_str(), &options, &result) !=
         XLSTORE_OK)

@@ -127,6 +127,8 @@ std::optional<std::string> misuse_of(const Arguments& a)
         return std::string("export: --things is given without --settled or --retired");
     if (a.verb == "demo" && a.json)
         return std::string("demo tells a story, which is no JSON value: run 'xlstore demo'");
+    if (a.verb == "status" && a.metrics && !a.words.empty())
+        return std::string("status --metrics is of all domains: leave out the one");
     if (a.verb == "undo") return of_undo(a);
     if (a.verb == "prune") return of_prune(a);
     if (a.verb == "history") return of_history(a);

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "store/text/json_text.hpp"
+#include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
@@ -31,7 +32,8 @@ struct Wish {
     std::vector<std::string> others;  // what was found of it, and is no matter of this verb
     std::string line;                 // what was done
     bool done = false;
-    std::string busy = {};  // a living process is at work on the domain: it was not looked into
+    std::string store = {};  // for the host's journal
+    std::string busy = {};   // a living process is at work on the domain: it was not looked into
 };
 
 // Is the finding about that thing: "...: CLASS/KEY", "...: device "ID"", or the entry that it would
@@ -61,6 +63,7 @@ int32_t answer(const xlstore_finding* finding, void* wish)
 void found(const xlstore_finding* finding, void* userdata)
 {
     auto& wish = *static_cast<Wish*>(userdata);
+    if (finding->action == XLSTORE_ACTION_FIXED) journal_finding("xlstore", wish.store, *finding);
     if (is_meant(wish, *finding)) {
         wish.done = wish.done || finding->action == XLSTORE_ACTION_FIXED;
         wish.line = plain(finding_line(*finding));
@@ -111,7 +114,7 @@ Result<ResultHandle> recover_one(const Arguments& arguments, Limit limit, Wish& 
             });
         const bool in_the_way = result && !wish.busy.empty() && !wish.done;
         if (!in_the_way || std::chrono::steady_clock::now() + pause >= limit) return result;
-        wish = Wish{wish.thing, wish.adopt, {}, {}, false};
+        wish = Wish{wish.thing, wish.adopt, {}, {}, false, wish.store};
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, pause_most);
     }
@@ -172,7 +175,7 @@ Result<bool> is_stale(const Arguments& arguments, const std::string& thing)
 
 Result<Status> run_adopt(const Arguments& arguments)
 {
-    Wish wish{arguments.words[1], true, {}, {}, false};
+    Wish wish{arguments.words[1], true, {}, {}, false, arguments.store};
     const auto result = recover_one(arguments, limit_of(arguments), wish);
     if (!result) return result.error();
     if (!wish.done && wish.line.empty() && wish.others.empty() &&
@@ -186,7 +189,7 @@ Result<Status> run_adopt(const Arguments& arguments)
 // does with it, which asks QEMU once more.
 Result<Status> run_forget(const Arguments& arguments)
 {
-    Wish wish{arguments.words[1], false, {}, {}, false};
+    Wish wish{arguments.words[1], false, {}, {}, false, arguments.store};
     const auto limit = limit_of(arguments);
     const auto result = recover_one(arguments, limit, wish);
     if (!result) return result.error();

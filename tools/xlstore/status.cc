@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/common/pager.hpp"
-#include "tools/xlstore/library.hpp"
+#include "tools/xlstore/found_domain.hpp"
 #include "tools/xlstore/status_facts.hpp"
 #include "tools/xlstore/status_page.hpp"
 
@@ -32,9 +32,9 @@ void print_page(const std::string& facts)
 
 Result<Status> run_status(const Arguments& arguments)
 {
-    const auto store = open_to_look(arguments);
-    if (!store) return store.error();
-    const auto facts = status_facts(arguments, store->get());
+    const auto found = open_and_find(arguments, Past::no);
+    if (!found) return found.error();
+    const auto facts = status_facts(arguments, found->store.get());
     if (!facts) return facts.error();
     const auto status = status_of_health(*facts);
     if (arguments.metrics)

@@ -24,11 +24,18 @@ Result<Json> rows_of(xlstore_store* store, const char* sql)
     return Json::parse(Text(text).get());
 }
 
+// The one that is asked about; NULL: all. 'bundle' has a file as its word.
+const char* domain_of(const Arguments& arguments)
+{
+    const bool one = arguments.verb == "status" && !arguments.words.empty();
+    return one ? arguments.words[0].c_str() : nullptr;
+}
+
 Result<std::string> looks_of(const Arguments& arguments, xlstore_store* store)
 {
     const xlstore_call call = call_of(arguments);
     xlstore_result* made = nullptr;
-    xlstore_look_at_qemus(store, nullptr, &call, &made);
+    xlstore_look_at_qemus(store, domain_of(arguments), &call, &made);
     if (!made) return last_error();
     const ResultHandle result(made);
     if (xlstore_result_status(made) != XLSTORE_OK) return last_error();
@@ -83,6 +90,15 @@ Result<Json> locks_of(xlstore_store* store)
     return held;
 }
 
+// Of the rows of all domains those of one.
+void keep_only(Json& rows, const char* member, std::int64_t number)
+{
+    Json kept = Json::array();
+    for (auto& row : rows)
+        if (row[member] == number) kept.push_back(std::move(row));
+    rows = std::move(kept);
+}
+
 Json bytes_of(const std::string& path)
 {
     struct stat st {};
@@ -108,10 +124,14 @@ Json unit_json(const Unit& unit)
     const auto number = [](const auto& value) -> Json {
         return value ? Json(*value) : Json(nullptr);
     };
-    return {{"name", unit.name},         {"load", unit.load},
-            {"active", unit.active},     {"sub", unit.sub},
-            {"result", unit.result},     {"enabled", unit.enabled},
-            {"status", number(unit.status)}, {"last_us", number(unit.last_us)},
+    return {{"name", unit.name},
+            {"load", unit.load},
+            {"active", unit.active},
+            {"sub", unit.sub},
+            {"result", unit.result},
+            {"enabled", unit.enabled},
+            {"status", number(unit.status)},
+            {"last_us", number(unit.last_us)},
             {"next_us", number(unit.next_us)}};
 }
 
@@ -158,6 +178,14 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
                         "(SELECT * FROM history WHERE program = 'xlfsck' ORDER BY id DESC LIMIT "
                         "1000) GROUP BY pid ORDER BY at_us DESC LIMIT 1");
     if (!runs) return runs.error();
+    if (const char* const domain = domain_of(arguments)) {
+        xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+        if (xlstore_find(store, domain, &info) != XLSTORE_OK) return last_error();
+        keep_only(*domains, "incarnation", info.id);
+        keep_only(*intents, "id", info.id);
+        keep_only(*locks, "domid", info.domid);
+        keep_only(*breaches, "domid", info.domid);
+    }
     const Json facts = {{"store", plain(arguments.store)},
                         {"looked_us", looked_us},
                         {"domains", *std::move(domains)},

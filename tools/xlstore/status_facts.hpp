@@ -11,7 +11,8 @@
 namespace xlstore::tools {
 
 /// One JSON object; tools/json-schema/status.json describes it. Each QEMU is given 2 s, or
-/// --timeout; all are asked side by side. Writes nothing. Errors: of the calls that ask.
+/// --timeout; all are asked side by side. Where arguments.words name a domain: of that one alone.
+/// Writes nothing. Errors: of the calls that ask.
 Result<std::string> status_facts(const Arguments& arguments, xlstore_store* store);
 /// The same with what QEMUs answered before: `looks`, a JSON array of domains as
 /// xlstore_look_at_qemus() gives them, or some of them. QEMUs are not asked.

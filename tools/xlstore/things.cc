@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "store/text/number_text.hpp"
+#include "tools/common/finding_journal.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
@@ -72,6 +73,17 @@ std::string line_of(const nlohmann::json& outcome)
     return plain(line);
 }
 
+// A doubt of one of them is told as one of a command of its own is.
+void journal_request(const Arguments& arguments, const nlohmann::json& outcome)
+{
+    Error error(Errc::in_doubt, outcome["thing"].get<std::string>(), "");
+    if (const auto told = outcome.find("error"); told != outcome.end()) {
+        error.message = told->at("message").get<std::string>();
+        if (told->contains("intent")) error.intent = told->at("intent").get<std::int64_t>();
+    }
+    journal_doubt("xlstore", arguments.store, "batch", error);
+}
+
 }  // namespace
 
 Result<Status> run_batch(const Arguments& arguments)
@@ -85,6 +97,8 @@ Result<Status> run_batch(const Arguments& arguments)
     if (!result) return result.error();
     const auto ended = nlohmann::json::parse(xlstore_result_json(result->get()));
     if (!ended.contains("outcomes")) return tell(arguments, result->get());
+    for (const auto& outcome : ended["outcomes"])
+        if (outcome["outcome"] == "in doubt") journal_request(arguments, outcome);
     if (arguments.json)
         std::puts(xlstore_result_json(result->get()));
     else
