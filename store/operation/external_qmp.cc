@@ -94,7 +94,8 @@ Result<Draft> draft_of(Db& db, DomainId domain, const Intention& intention)
     return draft;
 }
 
-Result<void> check_monitor(const DomainRow& domain, const std::string& path)
+Result<void> check_monitor(const DomainRow& domain, const std::string& path,
+                           HeldProcesses& processes)
 {
     if (!domain.registration)
         return Error(Errc::no_qemu, domain.subject() + " has no QEMU in the store",
@@ -108,7 +109,7 @@ Result<void> check_monitor(const DomainRow& domain, const std::string& path)
     if (path != registered.path && file_identity(path) != registered.socket)
         return refused("the monitor " + json_shown(path) + " is not the registered one, " +
                        registered.path);
-    switch (life_of(registered.qemu)) {
+    switch (processes.life_of(registered.qemu)) {
     case Life::alive:
         break;
     case Life::dead:

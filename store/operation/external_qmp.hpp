@@ -12,6 +12,7 @@
 #include "store/core/domain.hpp"
 #include "store/database/db.hpp"
 #include "store/model/intent.hpp"
+#include "store/os/held_processes.hpp"
 
 namespace xlstore {
 
@@ -28,8 +29,9 @@ struct Intention {
 Result<Draft> draft_of(Db& db, DomainId domain, const Intention& intention);
 
 /// The monitor at `path` is the registered one, and leads to the registered QEMU, which lives
-/// (R11). Errors: no_qemu, refused.
-Result<void> check_monitor(const DomainRow& domain, const std::string& path);
+/// (R11) and is held among `processes` from then on. Errors: no_qemu, refused.
+Result<void> check_monitor(const DomainRow& domain, const std::string& path,
+                           HeldProcesses& processes);
 
 /// What tells the socket behind a descriptor from every other one of this boot.
 /// Errors: refused, naming what it is: no socket, not connected to the registered peer, hung up.

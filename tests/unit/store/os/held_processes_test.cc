@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "store/os/held_processes.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace xlstore {
+namespace {
+
+class Child {
+public:
+    Child() : pid_(fork())
+    {
+        if (pid_ != 0) return;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+    ~Child() { reap(); }
+    [[nodiscard]] ProcessId id() const { return *identify(pid_); }
+    /// It is a zombie when this returns.
+    void end() const
+    {
+        kill(pid_, SIGKILL);
+        siginfo_t info{};
+        waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+    }
+    void reap()
+    {
+        if (pid_ == 0) return;
+        kill(pid_, SIGKILL);
+        waitpid(pid_, nullptr, 0);
+        pid_ = 0;
+    }
+
+private:
+    pid_t pid_;
+};
+
+int descriptors()
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; ++fd)
+        count += fcntl(fd, F_GETFD) != -1 ? 1 : 0;
+    return count;
+}
+
+// R11
+TEST(HeldProcessesTest, OneThatIsHeldIsDeadAsSoonAsItHasEnded)
+{
+    HeldProcesses processes;
+    Child child;
+    const auto id = child.id();
+    EXPECT_EQ(processes.life_of(id), Life::alive);
+    EXPECT_EQ(processes.life_of(id), Life::alive);
+    child.end();
+    EXPECT_EQ(processes.life_of(id), Life::dead) << "a zombie";
+    EXPECT_EQ(processes.life_of(id), Life::dead);
+    child.reap();
+    EXPECT_EQ(processes.life_of(id), Life::dead) << "no such process";
+}
+
+// Held is a process, not a number.
+TEST(HeldProcessesTest, AnotherProcessOfThatNumberIsAnotherOne)
+{
+    HeldProcesses processes;
+    const Child child;
+    const auto id = child.id();
+    auto earlier = id;
+    earlier.start_time -= 1;
+    auto other_boot = id;
+    other_boot.boot_id = "00000000-0000-0000-0000-000000000000";
+    EXPECT_EQ(processes.life_of(id), Life::alive);
+    EXPECT_EQ(processes.life_of(earlier), Life::dead);
+    EXPECT_EQ(processes.life_of(other_boot), Life::unknown);
+    EXPECT_EQ(processes.life_of(ProcessId{}), Life::unknown);
+    EXPECT_EQ(processes.life_of(id), Life::alive);
+}
+
+TEST(HeldProcessesTest, NoMoreAreHeldThanTheBound)
+{
+    const std::vector<Child> children(HeldProcesses::kMost + 3);
+    const int before = descriptors();
+    {
+        HeldProcesses processes;
+        for (int round = 0; round < 2; ++round)
+            for (const auto& child : children)
+                EXPECT_EQ(processes.life_of(child.id()), Life::alive);
+        EXPECT_EQ(descriptors(), before + static_cast<int>(HeldProcesses::kMost));
+        children.front().end();
+        children.back().end();
+        EXPECT_EQ(processes.life_of(children.front().id()), Life::dead);
+        EXPECT_EQ(processes.life_of(children.back().id()), Life::dead);
+        EXPECT_EQ(descriptors(), before + static_cast<int>(HeldProcesses::kMost) - 1);
+    }
+    EXPECT_EQ(descriptors(), before);
+}
+
+}  // namespace
+}  // namespace xlstore
