@@ -223,8 +223,8 @@ private:
         co_return true;
     }
 
-    // libxl notes when it has built a domain. Of one that is made just now that is not there yet, or
-    // new; of an old one the file was lost.
+    // libxl notes when it has built a domain. Of one that is made just now that is not there yet,
+    // or new; of an old one the file was lost.
     [[nodiscard]] bool is_new() const
     {
         const auto noted = request_.tree.value("/vm/" + domain_.uuid + "/start_time");

@@ -186,20 +186,24 @@ private:
             check_.failed(code, about, done.error());
     }
 
+    // Nothing in it: the slow lock is this run's already.
+    Result<std::optional<SlowHold>> keep_others_out()
+    {
+        if (holds_slow_lock_) return std::optional<SlowHold>();
+        auto taken = store_.try_slow_lock(domain_.id, "recover");
+        if (taken && !*taken)
+            return Error(Errc::busy, "another process is at work on the domain",
+                         "run xlfsck again");
+        return taken;
+    }
+
     // No fast lock is held while a script runs. The slow lock is, as by those who attach and
     // detach, and what a dead one of them started has ended: it runs once at a time.
     Task<Result<void>> run_script_of(const XenstoreFinding& finding)
     {
         if (!finding.script) co_return Result<void>();
-        std::optional<SlowHold> slow;
-        if (!holds_slow_lock_) {
-            auto taken = store_.try_slow_lock(domain_.id, "recover");
-            if (!taken) co_return std::move(taken).error();
-            if (!*taken)
-                co_return Error(Errc::busy, "another process is at work on the domain",
-                                "run xlfsck again");
-            slow = *std::move(taken);
-        }
+        const auto slow = keep_others_out();
+        if (!slow) co_return slow.error();
         auto again = co_await look_under_lock();
         if (!again) co_return std::move(again).error();
         if (std::ranges::none_of(*again, [&](const XenstoreFinding& one) {
@@ -229,6 +233,9 @@ private:
 
     Task<Result<void>> act(XenstoreFinding finding)
     {
+        // The hypervisor's part of a PCI device is done between two holds of the fast lock.
+        auto slow = finding.pci ? keep_others_out() : std::optional<SlowHold>();
+        if (!slow) co_return std::move(slow).error();
         auto lock = co_await store_.fast_lock(store_.loop(), domain_.id, "recover", until());
         if (!lock) co_return std::move(lock).error();
         auto again = co_await look();

@@ -536,15 +536,32 @@ private:
         }
     }
 
-    // Whether its back end was asked to let go of it stands beside it in the list.
-    void listed_pci(const ThingRow& thing, const std::string& state, std::string evidence)
+    // Whether its back end was asked to let go of it stands beside it in the list, whether it has
+    // done so, in the list's state.
+    void listed_pci(const ThingRow& thing, const xenstore::XenPciDevice& device)
     {
-        const auto is = node(tree_, state);
-        if (thing.state == "removing" && (is == kClosing || is == kClosed))
-            add(Code::device_waits, thing.name.text(), state + " is " + std::string(is))
-                .can_be_fixed = false;
-        else
-            still_there(thing, std::move(evidence));
+        const std::string path = device.list + "/state-" + device.number;
+        const auto state = node(tree_, path);
+        if (thing.state != "removing" || (state != kClosing && state != kClosed)) {
+            still_there(thing, "it is in " + device.list);
+            return;
+        }
+        const bool let_go = node(tree_, device.list + "/state") == kConnected;
+        auto& finding = add(let_go ? Code::device_leaving : Code::device_waits, thing.name.text(),
+                            path + " is " + std::string(state));
+        finding.can_be_fixed = let_go && survey_.has_pci_hook;
+        leaves_pci(finding, thing);
+    }
+
+    // Its entry becomes stale; what a client may have had assigned goes back to the host.
+    void leaves_pci(XenstoreFinding& finding, const ThingRow& thing)
+    {
+        finding.name = thing.name;
+        finding.then = Then::stale;
+        if (!survey_.has_pci_hook) return;
+        finding.json = thing.json;
+        finding.pci = pci_address_of(thing.json);
+        finding.pci_leaves = true;
     }
 
     void pci_devices()
@@ -557,8 +574,7 @@ private:
             if (thing == survey_.things.end()) {
                 adopt("pci/" + device.key, "pcidevs", {device.json, {}});
             } else if (is_settled(*thing) && thing->state != "present") {
-                listed_pci(*thing, device.list + "/state-" + device.number,
-                           "it is in " + device.list);
+                listed_pci(*thing, device);
             }
         }
         for (const auto& thing : survey_.things) {
@@ -570,18 +586,12 @@ private:
             auto& finding = add(
                 Code::device_absent, thing.name.text(),
                 "it is not in /local/domain/0/backend/pci/" + std::to_string(survey_.domid) + "/0");
-            finding.name = thing.name;
-            finding.then = Then::stale;
-            // Its client may have had it assigned before it died.
-            if (!survey_.has_pci_hook) continue;
-            finding.json = thing.json;
-            finding.pci = pci_address_of(thing.json);
-            finding.pci_leaves = true;
+            leaves_pci(finding, thing);
         }
     }
 
-    // Written before anything else of a device that is given to a domain, and taken away last. While
-    // it is there `xl pci-attach` refuses the device to each domain, this one too.
+    // Written before anything else of a device that is given to a domain, and taken away last.
+    // While it is there `xl pci-attach` refuses the device to each domain, this one too.
     void pci_owners()
     {
         const std::string root = "/libxl/pci";

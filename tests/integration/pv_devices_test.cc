@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "recovery/runs/recover.hpp"
 #include "store/core/domain.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/support/scratch.hpp"
@@ -186,6 +187,26 @@ TEST_F(PvDevicesTest, PciDeviceStaysUntilTheGuestHasLetGo)
     const PciBack driver(daemon_->socket());
     done(detaches("pcidevs", "0000:03:00.0"));
     EXPECT_EQ(entries(), "");
+}
+
+// Its client died meanwhile. What the hypervisor has of it goes with the list, or not at all.
+TEST_F(PvDevicesTest, PciDeviceThatTheGuestHasLetGoOfIsTakenOutByRecovery)
+{
+    done(attaches("pcidevs", R"({"bus":3})"));
+    tool().write(kList + "/state", "4");
+    not_done(detaches("pcidevs", "0000:03:00.0", seconds(1)), Errc::in_doubt, "waiting");
+    tool().write(kList + "/state", "4");
+    EXPECT_EQ(fsck("-y"), 4) << "xlfsck has no hypervisor's part";
+    EXPECT_EQ(entries(), "pcidevs/0000:03:00.0 removing");
+    done_.clear();
+    recovery::Options options;
+    options.mode = recovery::Mode::yes;
+    const auto report = store_->loop().wait_for(recovery::recover(*store_, std::move(options)));
+    EXPECT_TRUE(report);
+    EXPECT_EQ(done_, "take back 0000:03:00.0; ");
+    EXPECT_EQ(entries(), "pcidevs/0000:03:00.0 stale");
+    EXPECT_EQ(value(kList) + value(kOwner), "(none)(none)");
+    EXPECT_EQ(fsck("-n"), 0);
 }
 
 // A client died between the commit of its entry and xenstore, or behind that.
