@@ -534,6 +534,30 @@ private:
             finding.pci_leaves = is_listed;
             finding.can_be_fixed = !is_listed || survey_.has_pci_hook;
         }
+        for (const auto& device : listed)
+            if (!is_known(device.key)) listed_alone(device);
+    }
+
+    // An entry that has a name in place of an address may be any device.
+    [[nodiscard]] bool is_known(const std::string& pci_key) const
+    {
+        return std::ranges::any_of(survey_.things, [&](const ThingRow& thing) {
+            return thing.name.device_class == "pcidevs" &&
+                   (thing.name.key == pci_key || thing.name.key.starts_with('#'));
+        });
+    }
+
+    // Its detach was settled by what QEMU showed, and the hypervisor's part is left.
+    void listed_alone(const xenstore::XenPciDevice& device)
+    {
+        auto& finding =
+            add(Code::copy_differs, "pci/" + device.key,
+                "QEMU does not have it, nor does an entry, and it is in " + device.list +
+                    "; its detach was not finished: 'xl pci-detach -f' ends it");
+        finding.json = device.json;
+        finding.pci = pci_address_from(device.key);
+        finding.pci_leaves = true;
+        finding.can_be_fixed = survey_.has_pci_hook && finding.pci;
     }
 
     // Whether its back end was asked to let go of it stands beside it in the list, whether it has

@@ -264,7 +264,7 @@ Result<std::string> follow_in_hypervisor(Store& store, const DomainRow& domain, 
     if (!store.host().pci)
         return std::string(
             "; whether the hypervisor has taken it back is not known to this "
-            "program");
+            "program: where libxl lists it still, 'xl pci-detach -f' ends that");
     const auto done = call_pci_hook(store, domain, false, device->text(), thing_of_draft(draft));
     if (done) return std::string();
     return Error(Errc::refused, "QEMU has no " + json_shown(device->qemu_id()) +
@@ -318,13 +318,14 @@ Task<std::string> follow_in_libxl_nodes(Store& store, const DomainRow& domain, c
 }
 
 // libxl's list of what was passed through, which 'xl pci-list' and 'xl pci-detach' read. As with
-// the nodes, a failure is said, and xlfsck writes it (5029).
+// the nodes, a failure is said, and xlfsck writes it (5029). A device that was detached leaves it
+// together with the hypervisor's part alone: libxl finds by it what it has to take back.
 Task<std::string> follow_in_list(Store& store, const DomainRow& domain, const Intent& intent,
                                  Image image, Deadline until)
 {
     const Draft& draft = intent.draft;
     const auto device = host_device_of(draft);
-    const bool is_settled = draft.verb == Verb::add || image == Image::after;
+    const bool is_settled = draft.verb == Verb::add || (image == Image::after && store.host().pci);
     if (!device || !is_settled || !has_host_xenstore()) co_return std::string();
     const bool there = draft.verb == Verb::add && image == Image::after;
     until = xenstore_deadline(until);

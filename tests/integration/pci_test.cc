@@ -276,6 +276,33 @@ TEST_F(PciOwnerTest, RecoveryFreesWhatQemuNeverGot)
     EXPECT_EQ(entry(), "");
 }
 
+// Who has not the hypervisor's part leaves libxl what it finds the device by.
+TEST_F(PciOwnerTest, WithoutTheHypervisorsPartWhatTheGuestLetGoOfStaysListed)
+{
+    begin([](const Peer& peer) {
+        return script({turns(peer, "", "device_add", kKey), turns(peer, kKey, "device_del", kKey),
+                       has(peer, ""), has(peer, ""), has(peer, "")});
+    });
+    ASSERT_TRUE(attaches());
+    EXPECT_FALSE(detaches(milliseconds(700)));
+    const auto hook = store_->host().pci;
+    store_->host().pci = nullptr;
+    std::string said;
+    (void)recovered(said);
+    EXPECT_TRUE(contains(said, "'xl pci-detach -f' ends")) << said;
+    EXPECT_EQ(entry(), "");
+    EXPECT_EQ(listed("dev-0") + " " + owner(), std::string(kKey) + " 7");
+    EXPECT_EQ(done_, std::vector<std::string>{"assign 0000:00:10.0"});
+    daemon_->tool().introduce(7);
+    // It is told from then on; and done where the hypervisor's part is had.
+    said.clear();
+    EXPECT_EQ(recovered(said).exit_bits & 4U, 4U) << said;
+    store_->host().pci = hook;
+    EXPECT_EQ(recovered(said).exit_bits, 1U) << said;
+    EXPECT_EQ(listed("num_devs") + " " + owner(), "none none");
+    EXPECT_EQ(done_.back(), "take back 0000:00:10.0");
+}
+
 TEST_F(PciTest, WhatTheHypervisorRefusesIsUndone)
 {
     begin([](const Peer& peer) {
