@@ -76,6 +76,8 @@ class Server:
         return ["setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups", *words]
 
     def start(self):
+        if self.process:  # one that is ended in a proxy's thread may not be at its end yet
+            self.process.wait(DEADLINE)
         with open(os.path.join(self.directory, "log"), "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(self.as_user(BIN / "postgres", "-D", self.data), stdout=log, stderr=log,
                                             cwd=self.directory)

@@ -43,6 +43,10 @@ useradd --create-home newcomer
     failed "demo, as a user without root's rights"
 find / -xdev -name '__pycache__' -path '*xlstore/demo*' | grep -q . && failed "demo left compiled modules"
 
+step "each example of the manual"
+python3 /packages/examples_test.py --bin /usr/bin --bin /usr/sbin --man /usr/share/man --document /packages/web01.json ||
+    failed "an example of the manual"
+
 step "a program that embeds the library"
 apt-get -q install -y --no-install-recommends gcc libc6-dev pkg-config
 # shellcheck disable=SC2046  # words

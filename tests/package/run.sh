@@ -21,23 +21,13 @@ while [ $# -gt 0 ]; do
     *) echo "usage: sh tests/package/run.sh [--packages DIR] [--root DIR]" >&2 && exit 2 ;;
     esac
 done
-if [ "$(id -u)" -ne 0 ] || ! command -v mmdebstrap >/dev/null; then
-    echo "package: this needs root and mmdebstrap" >&2
-    exit 77
-fi
+# shellcheck source=tests/support/in_root.sh
+. "$tree/tests/support/in_root.sh"
+ready_root package
 if [ -z "$packages" ]; then
     packages=$tree/build-package
     sh "$tree/tools/package.sh" --out "$packages"
 fi
-if [ -z "$root" ]; then
-    root=$(mktemp -d /tmp/xlpackage.XXXXXX)
-    trap 'rm -rf --one-file-system "$root"' EXIT
-    trap 'exit 1' HUP INT TERM
-fi
-if [ ! -e "$root/etc/debian_version" ]; then
-    mmdebstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian
-fi
-cp /etc/resolv.conf "$root/etc/resolv.conf"
 # As an installed Debian has them: what the packages were built against came from there.
 cat >"$root/etc/apt/sources.list" <<'SOURCES'
 deb http://deb.debian.org/debian bookworm main
@@ -49,7 +39,8 @@ rm -rf --one-file-system "$root/packages"
 mkdir -p "$root/packages/now" "$root/packages/next"
 cp "$packages"/*.deb "$root/packages/now"
 rm -f "$root"/packages/now/*-dbgsym_*.deb
-cp "$tree/tests/package/inside.sh" "$tree/tests/embed/minimal.c" "$tree/tools/examples/web01.json" "$root/packages"
+cp "$tree/tests/package/inside.sh" "$tree/tests/embed/minimal.c" "$tree/tools/examples/web01.json" \
+    "$tree/tests/docs/examples_test.py" "$root/packages"
 
 # The same packages with the next revision: what an upgrade runs is the maintainer scripts.
 for package in "$root"/packages/now/*.deb; do
@@ -61,25 +52,7 @@ for package in "$root"/packages/now/*.deb; do
     rm -rf "$unpacked"
 done
 
-# shellcheck disable=SC2016  # read there
-inside='
-set -eu
-root=$1
-mount --bind "$root" "$root"
-mount -t proc proc "$root/proc"
-mount -t sysfs -o ro sysfs "$root/sys"
-mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-for name in null zero full random urandom tty; do
-    touch "$root/dev/$name"
-    mount --bind "/dev/$name" "$root/dev/$name"
-done
-ln -s /proc/self/fd "$root/dev/fd"
-mkdir -m 1777 "$root/dev/shm"
-mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-exec chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-    sh /packages/inside.sh
-'
 status=0
-unshare --mount --pid --fork --kill-child sh -c "$inside" sh "$root" </dev/null || status=$?
+in_root pty 'sh /packages/inside.sh' || status=$?
 if [ "$status" -eq 0 ]; then echo "package: all held"; else echo "package: FAILED, status $status" >&2; fi
 exit "$status"

@@ -52,8 +52,9 @@ std::string changes_sql()
            "'pid', pid, 'program', program, 'uid', uid, 'author_pid', author_pid, "
            "'author_program', author_program, 'author_uid', author_uid, 'asked', asked, "
            "'evidence', evidence), domain FROM history WHERE id > CAST(?1 AS INTEGER) ORDER BY id "
-           "LIMIT CAST(?2 AS INTEGER);SELECT 'domain', d.id, d.state, json_object('incarnation', "
-           "d.id, 'domid', d.domid, 'uuid', d.uuid, 'vm_uuid', d.vm_uuid, 'name', d.name, 'state', "
+           "LIMIT CAST(?2 AS INTEGER);"
+           "SELECT 'domain', d.id, d.state, json_object('incarnation', d.id, 'domid', d.domid, "
+           "'uuid', d.uuid, 'vm_uuid', d.vm_uuid, 'name', d.name, 'state', "
            "d.state, 'epoch', d.epoch, 'revision', d.revision, 'boot_id', d.boot_id, 'created_us', "
            "d.created_us, 'changed_us', d.changed_us, 'born_us', d.born_us, 'closed_us', "
            "d.closed_us, 'closed_reason', d.closed_reason, 'qemu_pid', d.qemu_pid, 'monitor_path', "
@@ -189,13 +190,6 @@ private:
 };
 
 }  // namespace
-
-Error last_error()
-{
-    xlstore_error error = XLSTORE_ERROR_INIT;
-    xlstore_last_error(&error);
-    return {static_cast<Errc>(-1 - error.status), error.message, error.advice};
-}
 
 Result<StoreHandle> open_read_only(const std::string& directory)
 {

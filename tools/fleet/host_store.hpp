@@ -9,27 +9,20 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "store/base/error.hpp"
-#include "xlstore/xlstore.h"
+#include "tools/common/store_handles.hpp"
 
 namespace xlstore::fleet {
 
-struct Closer {
-    void operator()(xlstore_store* store) const { xlstore_close(store); }
-    void operator()(xlstore_result* result) const { xlstore_result_free(result); }
-    void operator()(char* text) const { xlstore_string_free(text); }
-};
-using StoreHandle = std::unique_ptr<xlstore_store, Closer>;
-using ResultHandle = std::unique_ptr<xlstore_result, Closer>;
-using Text = std::unique_ptr<char, Closer>;
+using tools::last_error;
+using tools::ResultHandle;
+using tools::StoreHandle;
+using tools::Text;
 
-/// What the last call of the C interface that failed on this thread had to say.
-[[nodiscard]] Error last_error();
 Result<StoreHandle> open_read_only(const std::string& directory);
 
 /// A row: names and values; a value that is NULL in SQL is NULL here.

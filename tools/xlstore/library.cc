@@ -42,13 +42,6 @@ Result<StoreHandle> open(const Arguments& arguments, bool read_only)
     return StoreHandle(store);
 }
 
-Error error_of(int32_t status, std::string message, std::string advice, int64_t intent)
-{
-    Error error(static_cast<Errc>(-1 - status), std::move(message), std::move(advice));
-    if (intent != 0) error.intent = intent;
-    return error;
-}
-
 struct Table {
     bool json;
     std::string objects = "[";
@@ -98,13 +91,6 @@ xlstore_call call_of(const Arguments& arguments)
     xlstore_call call = XLSTORE_CALL_INIT;
     call.timeout_ms = timeout_ms(arguments);
     return call;
-}
-
-Error last_error()
-{
-    xlstore_error error = XLSTORE_ERROR_INIT;
-    xlstore_last_error(&error);
-    return error_of(error.status, error.message, error.advice, error.intent);
 }
 
 Result<ResultHandle> perform(const Arguments& arguments, const Operation& operation)

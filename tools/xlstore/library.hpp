@@ -10,27 +10,17 @@
 #include <vector>
 
 #include "store/base/error.hpp"
+#include "tools/common/store_handles.hpp"
 #include "tools/xlstore/verbs.hpp"
 #include "xlstore/xlstore.h"
 
 namespace xlstore::tools {
-
-struct Closer {
-    void operator()(xlstore_store* store) const { xlstore_close(store); }
-    void operator()(xlstore_result* result) const { xlstore_result_free(result); }
-    void operator()(char* text) const { xlstore_string_free(text); }
-};
-using StoreHandle = std::unique_ptr<xlstore_store, Closer>;
-using ResultHandle = std::unique_ptr<xlstore_result, Closer>;
-using Text = std::unique_ptr<char, Closer>;
 
 Result<StoreHandle> open_store(const Arguments& arguments);
 Result<StoreHandle> open_to_look(const Arguments& arguments);
 
 /// The time limit that --timeout sets, or the standard one.
 [[nodiscard]] xlstore_call call_of(const Arguments& arguments);
-/// What the last call that failed had to say.
-[[nodiscard]] Error last_error();
 
 /// Opens the store for writing and runs `operation(store, call, result_out)`. An error only if it
 /// did not run at all.
