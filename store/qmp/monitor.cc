@@ -29,6 +29,7 @@
 
 #include "store/base/fd.hpp"
 #include "store/base/random.hpp"
+#include "store/os/held_processes.hpp"
 #include "store/os/listener.hpp"
 #include "store/os/socket_clients.hpp"
 #include "store/testing/crash_point.hpp"
@@ -405,7 +406,8 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
             "run 'xlstore recover' to settle what it left open, or 'xlstore destroy'");
     };
     // Asked first only for the better message: what counts is asked again below, connected.
-    if (life_of(registration.qemu) == Life::dead) co_return dead();
+    HeldProcesses processes;
+    if (processes.life_of(registration.qemu) == Life::dead) co_return dead();
     // Its pid, and that of its peer, are numbers in another namespace: nothing could be compared.
     if (registration.qemu.pid_namespace != current_pid_namespace())
         co_return Error(Errc::refused,
@@ -437,7 +439,7 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
     if (!registration.handed_in && peer.pid != registration.qemu.pid && !unproved)
         co_return unrelated_peer("the peer is pid " + std::to_string(peer.pid) + ", QEMU is pid " +
                                  std::to_string(registration.qemu.pid));
-    switch (life_of(registration.qemu)) {
+    switch (processes.life_of(registration.qemu)) {
     case Life::alive:
         break;
     case Life::dead:
