@@ -84,9 +84,9 @@ enum outcome {
 /* Opens the intents of all. Status of the store's; it is told on the standard error. */
 HIDDEN int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count);
 /* After libxl's call: looks, and settles. `rc`: what libxl answered; `waits`: a guest that was
- * asked to let go is given some seconds to do so, which a callback may not take. What is in libxl's file
- * and differs from what was seen is brought to that; of what was not seen the file stays as it is.
- */
+ * asked to let go is given some seconds to do so, which a callback may not take. What is in libxl's
+ * file and differs from what was seen is brought to that; of what was not seen the file stays as it
+ * is. */
 HIDDEN enum outcome journal_settle(struct journal* j, struct subject* subjects, size_t count,
                                    int rc, bool waits);
 /* What the caller gets: libxl's answer, unless the look disagrees with it. */
