@@ -16,6 +16,7 @@
 #include "store/database/reserve.hpp"
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -406,8 +407,13 @@ std::int64_t free_bytes(const std::string& directory) noexcept
 
 std::string free_space(const std::string& directory)
 {
-    return std::to_string(free_bytes(directory) >> 10) + " KiB are free on the file system of " +
-           directory;
+    std::string text = std::to_string(free_bytes(directory) >> 10) +
+                       " KiB are free on the file system of " + directory;
+    struct rlimit most {};
+    if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY)
+        text += ", and this process may make no file larger than " +
+                std::to_string(most.rlim_cur >> 10) + " KiB: raise that limit (ulimit -f)";
+    return text;
 }
 
 }  // namespace xlstore

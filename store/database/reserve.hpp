@@ -73,7 +73,8 @@ private:
 
 /// To this user. When it cannot be asked: as many as can be counted, so that the write says it.
 [[nodiscard]] std::int64_t free_bytes(const std::string& directory) noexcept;
-/// "12 KiB are free on the file system of DIRECTORY"; for messages.
+/// "12 KiB are free on the file system of DIRECTORY", and what limits this process's files, if
+/// anything does (ulimit -f); for messages.
 [[nodiscard]] std::string free_space(const std::string& directory);
 
 }  // namespace xlstore

@@ -110,12 +110,16 @@ std::int64_t bytes_of(Db& db, const char* sql, std::int64_t id)
     return row.step() ? row.integer(0) : 0;
 }
 
-// History goes from its beginning up to this id.
+// History goes from its beginning up to this id: by age up to the first line that is young enough,
+// also where the clock was wrong when a later one was written.
 std::int64_t history_below(Db& db, const Limits& limits)
 {
     std::int64_t below = 0;
     {
-        auto old = db.prepare("SELECT coalesce(max(id), -1) + 1 FROM history WHERE at_us < ?1")
+        auto old = db.prepare(
+                         "SELECT coalesce(max(id) + 1, 0) FROM history WHERE id < coalesce("
+                         "(SELECT id FROM history WHERE at_us >= ?1 ORDER BY id LIMIT 1), "
+                         "9223372036854775807)")
                        .bind(limits.before_us);
         if (old.step()) below = old.integer(0);
     }

@@ -36,6 +36,7 @@ pid_t spawn(const std::vector<std::string>& words, int output)
     sigset_t ordinary;
     sigemptyset(&ordinary);
     sigaddset(&ordinary, SIGPIPE);
+    sigaddset(&ordinary, SIGXFSZ);
     posix_spawnattr_setsigdefault(&attributes, &ordinary);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     pid_t pid = -1;

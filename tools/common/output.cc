@@ -28,9 +28,10 @@ Status status_of(const Error& error)
     }
 }
 
-void ignore_broken_pipes()
+void fail_at_writes()
 {
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void print_error(std::string_view program, const Error& error)

@@ -52,12 +52,13 @@ pid_t spawn(std::string line, int input)
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-    // We ignore SIGPIPE; what is started does not.
+    // We ignore them; what is started does not.
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
     sigset_t ordinary;
     sigemptyset(&ordinary);
     sigaddset(&ordinary, SIGPIPE);
+    sigaddset(&ordinary, SIGXFSZ);
     posix_spawnattr_setsigdefault(&attributes, &ordinary);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     pid_t pid = -1;

@@ -38,7 +38,7 @@ int run(const Arguments& arguments)
 int main(int argc, char** argv)
 {
     using namespace xlstore;  // NOLINT(google-build-using-namespace)
-    tools::ignore_broken_pipes();
+    tools::fail_at_writes();
     tools::hold_standard_descriptors();
     fleet::Arguments arguments;
     const auto ended = fleet::parse_arguments(argc, argv, arguments);

@@ -444,7 +444,7 @@ int run_as(const Parsed& parsed)
 int main(int argc, char** argv)
 {
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
-    ignore_broken_pipes();
+    fail_at_writes();
     hold_standard_descriptors();
     (void)std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what was told is not lost by a kill
     const int status = run_as(parse_options(argc, argv));

@@ -50,7 +50,7 @@ int run(const Arguments& arguments)
 int main(int argc, char** argv)
 {
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
-    ignore_broken_pipes();
+    fail_at_writes();
     hold_standard_descriptors();
     Arguments arguments;
     const auto ended = parse_arguments(argc, argv, arguments);

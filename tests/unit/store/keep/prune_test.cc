@@ -135,6 +135,27 @@ TEST_F(PruneTest, HistoryGoesFromItsBeginningAndByItselfOnlyWithSomeSlack)
     EXPECT_EQ(pruned(due), "");
 }
 
+// One that was written while the clock was wrong is old; those before it are not.
+TEST_F(PruneTest, ALineOfAWrongClockTakesNoYoungerOneWithIt)
+{
+    db_.execute("DELETE FROM history");
+    const auto add = [&](std::int64_t at_us) {
+        db_.prepare(
+               "INSERT INTO history (at_us, operation, outcome, evidence, pid, program) VALUES "
+               "(?, 'create', 'done', '', 1, 'x')")
+            .bind(at_us)
+            .run();
+    };
+    const std::int64_t day = std::int64_t{24} * 60 * 60 * 1'000'000;
+    for (const auto at_us : {now_us() - 40 * day, now_us() - 35 * day, now_us(), -day, now_us()})
+        add(at_us);
+    EXPECT_EQ(pruned(), "") << "1969 is before no bound";
+    auto month = all_of(Kept::history);
+    month.older_than_days = 30;
+    EXPECT_EQ(pruned(month), "history 2");
+    EXPECT_EQ(number("SELECT count(*) FROM history WHERE operation = 'create'"), 3);
+}
+
 TEST_F(PruneTest, RowOfADomainGoesWithItsDocumentAndItsNumberIsNotGivenAgain)
 {
     const auto over = destroyed(7);
