@@ -140,6 +140,27 @@ class Shells(unittest.TestCase):
                   "COMP_POINT=${#COMP_LINE}; _xlstore; printf '%s\\n' \"${COMPREPLY[@]}\"")
         self.assertEqual(self.shell("bash", ("bash", "--norc", "-c", script)), ["insert"])
 
+    def test_xlj_has_what_xl_has(self):
+        """A stand-in for the completion that comes with xl, where bash looks for it."""
+        library = "/usr/share/bash-completion/bash_completion"
+        if not os.path.exists(library):
+            self.skipTest("bash-completion is not there: its completion was not tried")
+        directory = tempfile.TemporaryDirectory(prefix="xlcomplete-")
+        self.addCleanup(directory.cleanup)
+        user = pathlib.Path(directory.name)
+        (user / "completions").mkdir()
+        (user / "completions/xl").write_text("_xl() { COMPREPLY=(create cd-insert); }\ncomplete -F _xl xl\n", encoding="utf-8")
+        self.environment["BASH_COMPLETION_USER_DIR"] = str(user)
+
+        def words(*line):
+            script = (f". {library}; . {SOURCE}/tools/completion/xlj.bash; COMP_WORDS=({' '.join(line)}); "
+                      f"COMP_CWORD={len(line) - 1}; COMP_LINE='{' '.join(line)}'; COMP_POINT=${{#COMP_LINE}}; _xlj; "
+                      "printf '%s\\n' \"${COMPREPLY[@]}\"")
+            return self.shell("bash", ("bash", "--norc", "-c", script))
+        self.assertEqual(words("xlj", "c"), ["create", "cd-insert"])
+        self.assertIn("--run", words("xlj", "--r"))
+        self.assertEqual(words("xlj", "--run", "xl", "c"), ["create", "cd-insert"])
+
     def test_fish(self):
         script = f"source {self.files}/xlstore.fish; complete -C 'xlstore ins'"
         self.assertEqual(self.shell("fish", ("fish", "--no-config", "-c", script))[:1], ["insert"])
