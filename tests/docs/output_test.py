@@ -557,24 +557,6 @@ class OnATerminal(Stage):
             os.kill(qemu, signal.SIGCONT)
         self.assertEqual(status, 0, said)
 
-    def test_no_line_is_wider_than_the_terminal(self):
-        """Each page of what was done and what is there, with long words and an open intent."""
-        self.xl("rename", "7", "a-domain-with-a-rather-long-name.example.org")
-        self.xl("attach", "7", "qemu", tablet("a-tablet-with-a-long-name"))
-        self.xl("attach", "7", "qemu", tablet("wide"), crash_at="commit.before:3", status=-signal.SIGKILL)
-        self.run_xl("bundle", self.place / "wide.tar")
-        pages = [["diff", "7"], ["timeline", "7"], ["history"], ["history", "7"], ["status"], ["list"], ["things", "7"],
-                 ["show", "7"], ["intents"], ["locks"], ["undo"], ["list", "--retired"], ["bundle", self.place / "wide.tar", "--show"]]
-        wide = []
-        for columns in (20, 40, 80, 200):
-            for words in [*pages, ["watch"]]:
-                keys = [("q: end", "q")] if words == ["watch"] else ()
-                said = self.on_terminal(*words, size=(24, columns), keys=keys, set_size_first=True)[1]
-                for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)):
-                    if len(line) > columns and not line.startswith("xlstore: "):
-                        wide.append((columns, words[0], line))
-        self.assertEqual(wide, [])
-
     def test_watch_wants_a_terminal(self):
         self.assertIn("no terminal", self.run_xl("watch").stderr)
 
@@ -612,6 +594,26 @@ class OnATerminal(Stage):
         finally:
             os.kill(qemu, signal.SIGCONT)
         self.assertIn("xlstore attach \u2026 1 s", said)
+
+
+class OnANarrowTerminal(Stage):
+    def test_no_line_is_wider_than_the_terminal(self):
+        """Each page of what was done and what is there, with long words and an open intent."""
+        self.xl("rename", "7", "a-domain-with-a-rather-long-name.example.org")
+        self.xl("attach", "7", "qemu", tablet("a-tablet-with-a-long-name"))
+        self.xl("attach", "7", "qemu", tablet("wide"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        self.run_xl("bundle", self.place / "wide.tar")
+        pages = [["diff", "7"], ["timeline", "7"], ["history"], ["history", "7"], ["status"], ["list"], ["things", "7"],
+                 ["show", "7"], ["intents"], ["locks"], ["undo"], ["list", "--retired"], ["bundle", self.place / "wide.tar", "--show"]]
+        wide = []
+        for columns in (20, 40, 80, 200):
+            for words in [*pages, ["watch"]]:
+                keys = [("q: end", "q")] if words == ["watch"] else ()
+                said = self.on_terminal(*words, size=(24, columns), keys=keys, set_size_first=True)[1]
+                for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)):
+                    if len(line) > columns and not line.startswith("xlstore: "):
+                        wide.append((columns, words[0], line))
+        self.assertEqual(wide, [])
 
 
 class Journal(Stage):
