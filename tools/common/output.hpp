@@ -18,8 +18,8 @@ namespace xlstore::tools {
 enum class Status { done = 0, refused = 1, usage = 2, in_doubt = 3, not_found = 4, unwritten = 5 };
 [[nodiscard]] Status status_of(const Error& error);
 
-/// A reader of our output that has gone ends no operation, nor does a file that would grow beyond the
-/// limit of the process (ulimit -f): the write fails, and that is all.
+/// A reader of our output that has gone ends no operation, nor does a file that would grow beyond
+/// the limit of the process (ulimit -f): the write fails, and that is all.
 void fail_at_writes();
 
 /// "xlstore: message" and a line of advice.
