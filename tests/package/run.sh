@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The Debian packages, built and tried in a fresh Debian 12: installed, used as a newcomer would, upgraded, removed and
-# purged (tests/package/inside.sh). Not a part of tests/run.sh, because it takes an optimized build.
+# purged (tests/package/inside.sh); then, under a systemd, create --scope (tests/package/scope.sh). Not a part of tests/run.sh, because it takes an optimized build.
 #
 #   sh tests/package/run.sh [--packages DIR] [--root DIR]
 #
@@ -54,5 +54,12 @@ done
 
 status=0
 in_root pty 'sh /packages/inside.sh' || status=$?
+if [ "$status" -eq 0 ]; then
+    in_root pty 'DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends systemd systemd-sysv dbus' || status=$?
+fi
+if [ "$status" -eq 0 ]; then
+    sh "$tree/tests/package/scope.sh" "$root" || status=$?
+    [ "$status" -ne 77 ] || status=0  # it has said that it could not be tried
+fi
 if [ "$status" -eq 0 ]; then echo "package: all held"; else echo "package: FAILED, status $status" >&2; fi
 exit "$status"
