@@ -154,7 +154,7 @@ OPERATIONS = {o.name: o for o in (
     Operation("detach_usbdev", (RUNNING, USBDEV), NO_USBDEV[1], (NO_USBDEV[0], "entry:usbdevs/0.3=absent")),
     # A PCI device and a processor go only with their guest.
     Operation("attach_usbctrl", (RUNNING,), USBCTRL[1], (USBCTRL[0], "entry:usbctrls/1=present"), anew=True),
-    Operation("ask_guest", (RUNNING, USBCTRL), ("--timeout", "0.2", "detach", "domid:7", "usbctrls", "1"), (),
+    Operation("ask_guest", (RUNNING, USBCTRL), ("--timeout", "1", "detach", "domid:7", "usbctrls", "1"), (),
               anew=True, guest_holds=True, statuses=(3,)),
     Operation("attach_vcpu", (RUNNING,), VCPU[1], (VCPU[0], "entry:vcpus/1=present"), anew=True),
     Operation("batch_all", (RUNNING, NO_CHARDEV, NO_TABLET), BATCH_ALL,

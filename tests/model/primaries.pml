@@ -12,7 +12,7 @@
 #define EMPTY 0
 #define RED 1
 #define BLUE 2
-#define NOBODY 9
+#define UNSEEN 9
 
 byte entry = RED, in_qemu = RED, in_xenstore = RED;
 bool intent;
@@ -24,7 +24,7 @@ byte crashes, silences, ended;
 hidden byte primaries_differ, entry_differs, medium_intent_left;
 
 #define HELD(p) (slow == (p) + 1)
-#define LOCK(p) d_step { slow == 0 -> slow = p + 1; told[p] = false; seen[p] = NOBODY }
+#define LOCK(p) d_step { slow == 0 -> slow = p + 1; told[p] = false; seen[p] = UNSEEN }
 #define UNLOCK(p) if :: d_step { if :: HELD(p) -> slow = 0 :: else fi } fi
 #define CRASH(p) d_step { crashes < CRASHES -> crashes++; \
     if :: HELD(p) -> slow = 0 :: else fi } ; goto dead

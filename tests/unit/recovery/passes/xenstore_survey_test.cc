@@ -192,6 +192,39 @@ TEST_F(XenstoreSurveyTest, PciDevicesOfADomainWithoutADeviceModel)
     EXPECT_EQ(found(), "") << "QEMU has it, and is asked";
 }
 
+// Beside it in the list stands whether it was asked to go, and the list's own state says whether it has gone.
+TEST_F(XenstoreSurveyTest, PciDeviceThatIsBeingRemovedWaitsForItsBackEnd)
+{
+    const std::string list = "/local/domain/0/backend/pci/7/0";
+    node(list + "/num_devs", "1");
+    node(list + "/dev-0", "0000:04:00.0");
+    node(list + "/state-0", "5");
+    node(list + "/state", "7");
+    entry("pcidevs", "0000:04:00.0", R"({"bus":4})", "removing");
+    survey_.has_pci_hook = true;
+    EXPECT_EQ(found(), "pcidevs/0000:04:00.0 device_waits (told)\n");
+    node(list + "/state", "4");
+    EXPECT_EQ(found(), "pcidevs/0000:04:00.0 device_leaving\n");
+    const auto leaving = compare(survey_, tree_);
+    EXPECT_TRUE(leaving.at(0).pci_leaves);
+    EXPECT_EQ(leaving.at(0).then, Then::stale);
+    survey_.has_pci_hook = false;
+    EXPECT_EQ(found(), "pcidevs/0000:04:00.0 device_leaving (told)\n") << "its hypervisor's part would stay";
+}
+
+TEST_F(XenstoreSurveyTest, UsbDeviceWhoseControllerIsGoneIsAbsent)
+{
+    entry("usbdevs", "0.1", R"({"ctrl":0,"port":1,"type.hostdev":{"hostbus":1,"hostaddr":9}})");
+    EXPECT_EQ(found(), "usbdevs/0.1 device_absent\n");
+    const auto absent = compare(survey_, tree_);
+    EXPECT_EQ(absent.at(0).absent, "/libxl/7/device/vusb/0") << "which has to be proved";
+    EXPECT_EQ(absent.at(0).then, Then::stale);
+    device("vusb", "0", "qusb");
+    node("/local/domain/0/backend/qusb/7/0/port/1", "1-4");
+    entry("usbctrls", "0", R"({"type":"qusb","devid":0})");
+    EXPECT_EQ(found(), "");
+}
+
 // What QEMU has goes into libxl's list; what it has not goes only with the hypervisor's part.
 TEST_F(XenstoreSurveyTest, ListOfPciDevicesFollowsQemu)
 {
