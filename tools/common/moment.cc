@@ -60,7 +60,7 @@ std::optional<std::int64_t> span_of(std::string_view word)
     const auto number = parse_number<std::int32_t>(word.substr(0, digits));
     const auto unit = unit_of(word.substr(letters));
     if (!number || !unit) return std::nullopt;
-    return *number * *unit;
+    return *number * *unit;  // at most 2^31 weeks, which fit
 }
 
 // A number of `least` to `most` digits off the front of `word`.
@@ -167,7 +167,13 @@ Result<std::int64_t> parse_moment(std::string_view word, std::int64_t now_us)
     if (word == "now") return now_us;
     if (word == "today") return midnight;
     if (word == "yesterday") return midnight - kDay * kSecond;
-    if (const auto span = span_of(word)) return now_us - *span * kSecond;
+    if (const auto span = span_of(word)) {
+        // Compared in seconds: a long one does not fit into microseconds.
+        if (*span <= now_us / kSecond) return now_us - *span * kSecond;
+        return Error(Errc::invalid,
+                     json_shown(std::string(word)) + " goes back to before 1970",
+                     "give a time " + std::string(kMoments));
+    }
     if (word.starts_with('@'))
         if (const auto seconds = parse_number<std::int64_t>(word.substr(1));
             seconds && *seconds >= 0 && *seconds < std::int64_t{1} << 40)

@@ -24,7 +24,7 @@ namespace xlstore::tools {
 /// Microseconds since 1970 of "2h", "30min", "90s", "1d", "2w" (that long before `now_us`), "now",
 /// "today", "yesterday", "22:33[:13]" (today), "2026-11-29[ 22:33[:13]]" (a T may stand between, a
 /// Z or UTC behind), "@1700000000" (seconds since 1970); all in UTC. What the calendar does not
-/// have (2026-02-30) and what was before 1970 is none. Error: invalid, its advice is kMoments.
+/// have (2026-02-30) and what was before 1970 is none. Error: invalid, its advice ends in kMoments.
 [[nodiscard]] Result<std::int64_t> parse_moment(std::string_view word, std::int64_t now_us);
 inline constexpr std::string_view kMoments =
     "such as 2h, 30min, 1d, today, 22:33, 2026-11-29, '2026-11-29 22:33' (UTC)";

@@ -57,6 +57,21 @@ TEST(MomentTest, DoesNotGuess)
         EXPECT_EQ(read(word), "no time") << word;
 }
 
+// A span that reaches further back than there is time is none, however long it is written.
+TEST(MomentTest, SpanBefore1970IsNoTime)
+{
+    for (const char* word : {"200000000d", "110000000d", "2147483647w", "2147483647 days",
+                             "60000 d", "500000h"})
+        EXPECT_EQ(read(word), "no time") << word;
+    const auto refused = parse_moment("200000000d", kNow);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "\"200000000d\" goes back to before 1970");
+    EXPECT_EQ(refused.error().advice, "give a time " + std::string(kMoments));
+    EXPECT_EQ(read("20056d"), "1970-01-01 22:33:13 UTC") << "the longest in days";
+    EXPECT_EQ(read("1732919593s"), "1970-01-01 00:00:00 UTC");
+    EXPECT_EQ(read("1732919594s"), "no time");
+}
+
 // What a calendar or a clock does not have is not taken for the day or the minute after it.
 TEST(MomentTest, HasOnlyDaysOfTheCalendar)
 {
