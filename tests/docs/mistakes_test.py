@@ -51,7 +51,7 @@ MISTAKES = (
      "xlstore: domain 7 (web01) is in the store, running (R14)\n"
      "xlstore: destroy it first, or use another domid\n"),
     ("a name where a domid is wanted", "xlstore import web01 DIR/web01.json", 2,
-     "xlstore: \"web01\" is not a domid, the number that Xen has for the domain, such as 7; try 'xlstore import --help'\n"),
+     "xlstore: \"web01\" is not a domid, the number that Xen has for the domain, 0 to 32751, such as 7; try 'xlstore import --help'\n"),
     ("a document that there is not", "xlstore import 8 DIR/nofile.json", 1,
      "xlstore: cannot read DIR/nofile.json: No such file or directory\n"
      "xlstore: nothing was changed; name a file that can be read\n"),

@@ -6,6 +6,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/model/device_class.hpp"
+#include "store/model/domid.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/number_text.hpp"
 #include "tools/common/moment.hpp"
@@ -33,8 +34,10 @@ bool is_number_from(std::string_view word, std::int64_t least)
 Misuse no_domid(const std::string& word)
 {
     const auto digits = std::string_view(word).substr(word.starts_with("domid:") ? 6 : 0);
-    if (const auto domid = parse_number<std::int32_t>(digits); domid && *domid >= 0) return {};
-    return json_shown(word) + " is not a domid, the number that Xen has for the domain, such as 7";
+    const auto domid = parse_number<std::int64_t>(digits);
+    if (domid && check_domid(*domid)) return {};
+    return json_shown(word) +
+           " is not a domid, the number that Xen has for the domain, 0 to 32751, such as 7";
 }
 
 Misuse of_times(const Arguments& a)

@@ -37,6 +37,7 @@ TEST(MisuseTest, TimesThatThereAreNot)
             const auto said = refusal_of({"history", option, word});
             EXPECT_TRUE(says(said, "\"" + std::string(word) + "\" is no time, such as 2h")) << said;
         }
+    EXPECT_TRUE(says(refusal_of({"history", "--since", "200000000d"}), "goes back to before 1970"));
     EXPECT_TRUE(
         says(refusal_of({"history", "--since", "1h", "--until", "2h"}), "is after --until 2h"));
     EXPECT_EQ(refusal_of({"history", "--since", "2h", "--until", "1h"}), "");
@@ -72,6 +73,9 @@ TEST(MisuseTest, NumbersSayWhatTheyAreAndTheirRange)
         {{"import", "-3", "f"}, ""},
         {{"import", "domid:x", "f"}, "\"domid:x\" is not a domid"},
         {{"destroy", "web", "--uuid", "u"}, "\"web\" is not a domid"},
+        {{"create", "32752", "f", "--", "q"}, "\"32752\" is not a domid"},
+        {{"import", "domid:32752", "f"}, "\"domid:32752\" is not a domid"},
+        {{"destroy", "99999999999999", "--uuid", "u"}, "\"99999999999999\" is not a domid"},
     };
     for (const auto& [words, said] : cases)
         EXPECT_TRUE(says(refusal_of(words), said)) << words[0] << " " << refusal_of(words);
