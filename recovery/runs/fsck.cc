@@ -21,6 +21,7 @@
 #include "recovery/salvage/damage.hpp"
 #include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/salvage.hpp"
+#include "store/core/store_files.hpp"
 #include "store/model/store_paths.hpp"
 
 namespace xlstore::recovery {
@@ -136,6 +137,7 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     StoreOptions where = given;
     where.directory = absolute_path(std::move(where.directory));
     if (auto ok = Store::check_process(); !ok) return ok.error();
+    if (auto ok = check_no_link(where.directory); !ok) return ok.error();
     options.only.reset();
     Check check(std::move(options));
     const auto unsafe = is_unsafe_to_open(where.directory);

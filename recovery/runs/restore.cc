@@ -27,6 +27,9 @@
 #include "recovery/salvage/header_version.hpp"
 #include "store/base/dated_path.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/store_files.hpp"
+#include "store/database/displaced.hpp"
+#include "store/database/file_header.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
 #include "store/keep/backup.hpp"
@@ -251,7 +254,7 @@ void make_new(const PrivateCopy& backup, const std::string& made, const OldDatab
         // Of another store, its ids are no measure of those that were given here.
         const auto uuid = OldDatabase::text_of(from, "SELECT uuid FROM store");
         seen.foreign = seen.foreign || (seen.numbers.commits > 0 && old.uuid() != uuid);
-        from.prepare("VACUUM INTO ?").bind(made).run();
+        from.copy_to(made);
     }
     {
         Db db(made, Db::Mode::read_write, Durability::power);
@@ -421,6 +424,7 @@ Result<Restored> restore(const StoreOptions& given, RestoreOptions options)
     where.directory = absolute_path(std::move(where.directory));
     options.file = absolute_path(std::move(options.file));
     if (auto ok = Store::check_process(); !ok) return ok.error();
+    if (auto ok = check_no_link(where.directory); !ok) return ok.error();
     Restored restored;
     const auto incoming = take_in(options.file);
     if (!incoming) return incoming.error();

@@ -139,6 +139,9 @@ std::string absolute_path(std::string path)
 {
     while (path.starts_with("./"))
         path.erase(0, 2);
+    // lstat() would follow "link/".
+    while (path.size() > 1 && path.ends_with('/'))
+        path.pop_back();
     return std::filesystem::absolute(path).string();
 }
 

@@ -118,6 +118,13 @@ Result<struct stat> look_at(const std::string& path, bool directory)
     return st;
 }
 
+Result<void> check_no_link(const std::string& directory)
+{
+    struct stat st {};
+    if (lstat(directory.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) return {};
+    return look_at(directory, true).error();
+}
+
 Result<void> check_entry(const std::string& path, bool directory, bool writing)
 {
     auto st = look_at(path, directory);

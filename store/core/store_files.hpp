@@ -19,6 +19,8 @@ namespace xlstore {
 
 /// It is there, a directory or a regular file, and no symbolic link. Error store.
 Result<struct stat> look_at(const std::string& path, bool directory);
+/// Error store: `directory` is a symbolic link. One that is not there is none.
+Result<void> check_no_link(const std::string& directory);
 /// Besides: no other user may write there, and none but the reading group read. `writing`: it is
 /// ours. REQUIRES the directory of a store, or a file in it: the advice is to change its mode.
 /// Error store.

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cctype>
+#include <filesystem>
 #include <limits>
 #include <new>
 
@@ -137,18 +138,30 @@ std::string percent_encoded(const std::string& path)
     return text;
 }
 
+// NOFOLLOW has SQLite refuse a symlink in any part of a path. One in place of the file is refused;
+// the directories that lead to it are the user's own affair.
+std::string in_real_directory(const std::string& path)
+{
+    const auto slash = path.rfind('/');
+    if (slash == std::string::npos) return path;
+    std::error_code error;
+    const auto directory = std::filesystem::canonical(path.substr(0, slash + 1), error);
+    if (error) return path;  // SQLite says what is wrong with it
+    return (directory / path.substr(slash + 1)).string();
+}
+
 }  // namespace
 
 Db::Db(const std::string& path, Mode mode, Durability durability, std::string shown)
     : path_(shown.empty() ? path : shown)
 {
     int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
-    std::string name = path;
+    std::string name = in_real_directory(path);
     const char* vfs = nullptr;
     switch (mode) {
     case Mode::untouched:
         flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
-        name = "file:" + percent_encoded(path) + "?readonly_shm=1";
+        name = "file:" + percent_encoded(name) + "?readonly_shm=1";
         break;
     case Mode::read_only:
         flags |= SQLITE_OPEN_READONLY;
@@ -263,6 +276,11 @@ void Db::execute(const std::string& sql)
 {
     if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
         fail("cannot run a statement");
+}
+
+void Db::copy_to(const std::string& path)
+{
+    prepare("VACUUM INTO ?").bind(in_real_directory(path)).run();
 }
 
 std::int64_t Db::pragma_integer(const char* sql)

@@ -97,7 +97,8 @@ public:
     /// to be there.
     enum class Mode { untouched, read_only, read_write, create };
 
-    /// Opens `path` (never through a symlink). `shown`: as call_it(). @throws DbError
+    /// Opens `path`, which is no symlink; its directory may be reached through one. `shown`: as
+    /// call_it(). @throws DbError
     Db(const std::string& path, Mode mode, Durability durability = Durability::process,
        std::string shown = {});
     Db(const Db&) = delete;
@@ -108,6 +109,9 @@ public:
     Statement prepare(const char* sql);
     /// Runs a script of statements without parameters.
     void execute(const std::string& sql);
+    /// Writes a whole copy, without log and reserve, to `path`: a missing or an empty file, and no
+    /// symlink. @throws DbError
+    void copy_to(const std::string& path);
     [[nodiscard]] std::int64_t pragma_integer(const char* sql);
     [[nodiscard]] std::int64_t last_insert_id() const;
     [[nodiscard]] int changes() const;

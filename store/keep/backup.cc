@@ -101,7 +101,7 @@ Result<Backup> take_backup(Store& store, const std::string& file)
     Partial partial(backup.file);
     if (!partial) return cannot("make " + partial.path(), errno);
     // SQLite takes an empty file for one that is not there, and so it keeps its mode.
-    store.db().prepare("VACUUM INTO ?").bind(partial.path()).run();
+    store.db().copy_to(partial.path());
     {
         Db copy(partial.path(), Db::Mode::read_only);
         if (auto sound = check_backup(copy, "backup: " + partial.path()); !sound)

@@ -252,6 +252,30 @@ TEST_F(StoreOpenTest, SymlinksAreRefused)
     EXPECT_TRUE(open_store(store_.path()));
 }
 
+TEST_F(StoreOpenTest, DirectoriesThatLeadToItMayBeSymlinks)
+{
+    const auto& real = store_.directory().path();
+    const auto link = store_.directory() / "link";
+    fs::create_directory(real + "/deep");
+    fs::create_directory_symlink(real + "/deep", link);
+    fs::create_directory_symlink(link, store_.directory() / "twice");
+    ASSERT_TRUE(Store::init(link + "/s"));
+    for (const auto& where : {real + "/deep/s", link + "/s", store_.directory() / "twice/s/"}) {
+        EXPECT_TRUE(open_store(where)) << where;
+        StoreOptions options;
+        options.directory = where;
+        EXPECT_TRUE(Store::open_read_only(options)) << where;
+        EXPECT_TRUE(Store::open_untouched(options)) << where;
+    }
+    // In the place of the store itself one is refused, with a slash behind it as well.
+    fs::create_directory_symlink(real + "/deep/s", store_.directory() / "last");
+    for (const auto* name : {"last", "last/"})
+        expect_refused(store_.directory() / name, Errc::store, "last is a symbolic link");
+    // What the caller named is what an error names.
+    fs::remove(real + "/deep/s/store.db");
+    expect_refused(link + "/s", Errc::store, link + "/s");
+}
+
 // A file that is not ours is not touched: not even its journal mode is set.
 TEST_F(StoreOpenTest, ForeignDatabaseIsRefusedAndLeftAsItIs)
 {
