@@ -240,7 +240,9 @@ Task<Result<void>> unless_full(Task<Result<void>> commit)
     co_return *std::move(full);
 }
 
-Task<std::optional<std::string>> run_passes(Check& check, Store& store)
+namespace {
+
+Task<std::optional<std::string>> all_passes(Check& check, Store& store)
 {
     check.progress(0, 0, 1);
     if (store.displaced()) {  // open for looking, then: nothing can be done about it
@@ -256,6 +258,22 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
     if (!damage && store.is_behind())
         check.report(Code::database_behind, Subject{store.directory()});
     co_return std::move(damage);
+}
+
+}  // namespace
+
+// Damage can be in the way of any read, not of those of pass 0 alone: of the look whose store it
+// is, to begin with.
+Task<std::optional<std::string>> run_passes(Check& check, Store& store)
+{
+    std::string met;
+    try {
+        co_return co_await all_passes(check, store);
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        met = words_of_sqlite(e.reason());
+    }
+    co_return seen_again(check, store.directory(), met);
 }
 
 Task<Result<Report>> recover(Store& store, Options options)
