@@ -276,12 +276,12 @@ Result<std::unique_ptr<Store>> Store::open_untouched(const StoreOptions& options
     return open_files(options, Db::Mode::untouched);
 }
 
-// With log and index there a process has it open, and what it commits is not in the copy.
+// Log and index that lie there prove no process: a look, or an upgrade that was refused or killed,
+// leaves both. What a process commits changes the log.
 bool Store::is_behind() const
 {
     if (displaced_ && displaced_->why == Displaced::Why::beside_a_log) return false;
-    return copy_ && (file_identity(StorePaths(directory_).log()) &&
-                     file_identity(StorePaths(directory_).log_index()));
+    return copy_ && copy_->is_behind();
 }
 
 Claim Store::make_claim(std::string operation) const

@@ -134,7 +134,7 @@ public:
     /// private copy; see is_behind(). So is one of an older release, and the copy is upgraded. For
     /// a short look.
     static Result<std::unique_ptr<Store>> open_untouched(const StoreOptions& options);
-    /// It reads a copy, and a process has begun to work on the store since.
+    /// It reads a copy, and a process has written to the store since it was made.
     [[nodiscard]] bool is_behind() const;
     /// Open for looking: why the database is not this place's store; nothing: it is.
     [[nodiscard]] const std::optional<Displaced>& displaced() const noexcept { return displaced_; }

@@ -35,25 +35,16 @@ constexpr int kAttempts = 5;
 constexpr std::size_t kCopyBlock = std::size_t{1} << 20;
 constexpr sqlite3_int64 kMostOfLog = sqlite3_int64{1} << 30;  // in memory at a time
 
-// Size and time of the last change; nothing: there is no such file. @throws IoError: that cannot be
-// seen, and a copy without its log would be another database
-struct Stamp {
-    off_t size = 0;
-    timespec changed{};
-    bool operator==(const Stamp& other) const
-    {
-        return size == other.size && changed.tv_sec == other.changed.tv_sec &&
-               changed.tv_nsec == other.changed.tv_nsec;
-    }
-};
-std::optional<Stamp> stamp_of(const std::string& path)
+// Nothing: there is no such file. @throws IoError: that cannot be seen, and a copy without its log
+// would be another database
+std::optional<FileStamp> stamp_of(const std::string& path)
 {
     struct stat st {};
     if (stat(path.c_str(), &st) != 0) {
         if (errno == ENOENT) return std::nullopt;
         throw IoError(errno, "cannot look at " + path);
     }
-    return Stamp{st.st_size, st.st_mtim};
+    return FileStamp{st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
 }
 
 Error trouble(const std::string& what, const std::string& advice)
@@ -210,9 +201,21 @@ Result<void> PrivateCopy::fill(const std::string& database)
                     log + " to " + place_of(*this) + ": " + errno_text(errno),
                     "see whether there is room; TMPDIR names another place for the copy");
         }
-        if (std::pair(stamp_of(database), stamp_of(log)) == before) return {};
+        if (std::pair(stamp_of(database), stamp_of(log)) != before) continue;
+        original_ = database;
+        copied_ = before;
+        return {};
     }
     return trouble(database + ": it is changed all the time", "nothing was changed; try again");
+}
+
+bool PrivateCopy::is_behind() const
+{
+    try {
+        return std::pair(stamp_of(original_), stamp_of(original_ + "-wal")) != copied_;
+    } catch (const IoError&) {
+        return true;  // it cannot be seen
+    }
 }
 
 std::string PrivateCopy::log_of(const std::string& database)

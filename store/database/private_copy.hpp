@@ -4,14 +4,28 @@
 #ifndef XLSTORE_STORE_DATABASE_PRIVATE_COPY_HPP_
 #define XLSTORE_STORE_DATABASE_PRIVATE_COPY_HPP_
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "store/base/error.hpp"
 #include "store/base/fd.hpp"
 #include "store/model/store_paths.hpp"
 
 namespace xlstore {
+
+/// What changes with each write to a file.
+struct FileStamp {
+    ino_t inode = 0;
+    off_t size = 0;
+    std::int64_t changed_s = 0;
+    std::int64_t changed_ns = 0;
+    bool operator==(const FileStamp&) const = default;
+};
 
 class PrivateCopy {
 public:
@@ -29,6 +43,9 @@ public:
     ~PrivateCopy();  ///< removes it
 
     [[nodiscard]] std::string database() const { return StorePaths(directory_).database(); }
+    /// The database or its log was written to, came or went since the copy was made, or cannot be
+    /// looked at any more.
+    [[nodiscard]] bool is_behind() const;
 
 private:
     PrivateCopy(std::string directory, Fd lock)
@@ -37,6 +54,8 @@ private:
     static std::unique_ptr<PrivateCopy> make_empty(const std::string& place);
     Result<void> fill(const std::string& database);
     std::string directory_;
+    std::string original_;
+    std::pair<std::optional<FileStamp>, std::optional<FileStamp>> copied_;  ///< database and log
     Fd lock_;  ///< on the directory: says that this process lives
 };
 

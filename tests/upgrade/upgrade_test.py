@@ -140,6 +140,29 @@ class Upgrade(OldStore):
         self.assertIn("domain 5 (d5): its destruction was ordered and not finished", looked)
         self.assertEqual(self.files(), before)
 
+    def test_a_look_before_is_no_process_that_works_on_it(self):
+        looked = self.must("xlfsck", "-n", statuses=(4,))
+        refused = self.run_tool("xlstore", "list")      # leaves log and index
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertTrue((self.store / "store.db-wal").exists() and (self.store / "store.db-shm").exists())
+        self.assertEqual(self.must("xlfsck", "-n", statuses=(4,)), looked)
+
+    def test_a_refused_upgrade_before_is_no_process_that_works_on_it(self):
+        looked = self.must("xlfsck", "-n", statuses=(4,))
+        held = self.hold_a_session()
+        try:
+            self.assertEqual(self.run_tool("xlstore", "--timeout", "0.1", "upgrade").returncode, 1)
+        finally:
+            os.close(held)
+        self.assertEqual(self.must("xlfsck", "-n", statuses=(4,)), looked)
+
+    def test_xlfsck_looks_at_it_with_a_copy_behind_a_symbolic_link(self):
+        real = self.place / "real"
+        real.mkdir()
+        (self.place / "link").symlink_to(real)
+        self.must("xlfsck", "-n", statuses=(4,), env={**os.environ, "TMPDIR": str(self.place / "link")})
+        self.assertEqual(list(real.iterdir()), [])
+
     def test_a_newer_one_is_refused_by_name(self):
         # Of another version than its tables are, it would be a damaged one.
         self.must("xlstore", "upgrade")

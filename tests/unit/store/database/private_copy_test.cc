@@ -52,6 +52,41 @@ TEST_F(PrivateCopyTest, HasTheLogAsWell)
     EXPECT_EQ(rows_of((*copy)->database()), 2);
 }
 
+TEST_F(PrivateCopyTest, IsBehindOnceTheDatabaseOrItsLogWasWrittenTo)
+{
+    const auto make = [&] { return *PrivateCopy::make(path_); };
+    auto copy = make();
+    EXPECT_EQ(rows_of(path_), 2);  // a look
+    EXPECT_FALSE(copy->is_behind()) << "log and index were there before";
+    writer_->execute("INSERT INTO t VALUES (3)");
+    EXPECT_TRUE(copy->is_behind()) << "a commit";
+    copy = make();
+    (void)writer_->checkpoint(true);
+    EXPECT_TRUE(copy->is_behind()) << "a checkpoint";
+    writer_.reset();
+    fs::remove(path_ + "-wal");
+    copy = make();
+    EXPECT_FALSE(copy->is_behind());
+    writer_.emplace(path_, Db::Mode::read_write);
+    writer_->execute("INSERT INTO t VALUES (4)");
+    EXPECT_TRUE(copy->is_behind()) << "a log that came";
+    copy = make();
+    fs::remove(path_);
+    EXPECT_TRUE(copy->is_behind()) << "a database that went";
+}
+
+// A directory that is reached through a symlink is as good as any other.
+TEST_F(PrivateCopyTest, IsMadeBehindASymlinkedDirectory)
+{
+    const auto link = directory_ / "link";
+    fs::create_directory_symlink(place_, link);
+    setenv("TMPDIR", link.c_str(), 1);
+    const auto copy = PrivateCopy::make(path_);
+    ASSERT_TRUE(copy) << copy.error().message;
+    EXPECT_TRUE((*copy)->database().starts_with(link + "/"));
+    EXPECT_EQ(rows_of((*copy)->database()), 2);
+}
+
 TEST_F(PrivateCopyTest, IsOurs)
 {
     const auto copy = PrivateCopy::make(path_);
