@@ -20,6 +20,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 
 #include "recovery/base/alone.hpp"
 #include "recovery/runs/displaced_store.hpp"
@@ -94,11 +95,34 @@ private:
     std::vector<Finding>& mended_;
 };
 
+// A database says in its header that a log belongs to it, and the store's always does: copied alone
+// it lacks what was committed last, or is no state at all. What a restore replaced took its log in
+// before.
+Result<void> check_whole(const std::string& file)
+{
+    if (const auto why = beside_a_log(file))
+        return Error(Errc::invalid, "restore: " + file + ": " + why->text,
+                     "nothing was changed; if it is a whole backup, move " + file + "-wal away");
+    const auto header = read_file_header(file);
+    if (!header || header->mode != FileHeader::Mode::log) return {};
+    if (file_identity(file + "-wal")) return {};
+    if (std::filesystem::path(file).filename().string().starts_with(names::kReplaced)) return {};
+    return Error(Errc::invalid,
+                 "restore: " + file +
+                     " is a store's database that was copied without its log store.db-wal, in "
+                     "which is what was committed last",
+                 "nothing was changed; give a file that 'xlstore backup' wrote, or copy the log "
+                 "to " + file + "-wal; if the log is lost, 'sqlite3 " + file +
+                     " \"PRAGMA journal_mode = DELETE\"' makes of it a backup without what the "
+                     "log had");
+}
+
 Result<Incoming> take_in(const std::string& file)
 {
     if (!file_identity(file))
         return Error(Errc::invalid, "restore: there is no " + file,
                      "nothing was changed; name a file that 'xlstore backup' wrote");
+    if (auto whole = check_whole(file); !whole) return whole.error();
     auto copy = PrivateCopy::make(file);
     if (!copy) return std::move(copy).error();
     Incoming incoming;

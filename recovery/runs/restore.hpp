@@ -19,7 +19,9 @@
 namespace xlstore::recovery {
 
 struct RestoreOptions {
-    std::string file;    ///< what 'xlstore backup' wrote, or a copy that VACUUM INTO made
+    /// What 'xlstore backup' wrote, a copy that VACUUM INTO made, a database with its log beside
+    /// it, or one that a restore replaced.
+    std::string file;
     bool adopt = false;  ///< also while QEMUs of the store live: they are registered by looking
     std::string userdata = "/var/lib/xen";                     ///< as in Options
     std::chrono::milliseconds timeout_each = std::chrono::seconds(10);  ///< for each domain
@@ -39,7 +41,8 @@ struct Restored {
 };
 
 /// Makes the store, if there is none. Waits `where.open_timeout` for those that have it open.
-/// Errors, with nothing changed: invalid (it is no backup, of a newer release, damaged); refused
+/// Errors, with nothing changed: invalid (it is no backup, of a newer release, damaged,
+/// copied without its log); refused
 /// (QEMUs live, and not `adopt`; they are named); busy (it is open: by whom); store, io, exists.
 /// Error unfinished: the backup is the store now, and what follows could not be done: the advice
 /// names what was kept, and what goes on with it. @throws DbError

@@ -41,8 +41,8 @@ class Backup(unittest.TestCase):
         return subprocess.run([BIN / program, "--store", store or self.store, *map(str, words)], capture_output=True,
                               text=True, timeout=SECONDS, check=False, **options)
 
-    def must(self, program, *words, statuses=(0,), store=None):
-        done = self.run_tool(program, *words, store=store)
+    def must(self, program, *words, statuses=(0,), store=None, **options):
+        done = self.run_tool(program, *words, store=store, **options)
         self.assertIn(done.returncode, statuses, (words, done.stdout, done.stderr))
         return done.stdout
 
@@ -172,6 +172,72 @@ class Backup(unittest.TestCase):
         self.must("xlstore", "restore", kept)
         self.assertEqual(self.names(), ["d7", "d8"])
         self.usable()
+
+    def copy_of_the_files(self, *suffixes):
+        """What is in the log alone is d8."""
+        self.must("xlfsck", "-p", statuses=(0, 1))
+        self.import_(8)
+        copy = self.place / "copied.db"
+        for suffix in suffixes:
+            shutil.copy(f"{self.store}/store.db{suffix}", f"{copy}{suffix}")
+        return copy
+
+    def test_a_database_that_was_copied_without_its_log_is_refused(self):
+        copy = self.copy_of_the_files("")
+        before = self.highest()
+        done = self.run_tool("xlstore", "restore", copy)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        for said in (str(copy), "without its log store.db-wal", f"copy the log to {copy}-wal"):
+            self.assertIn(said, done.stderr)
+        other = self.place / "other"
+        self.refused("restore", copy, saying="without its log", store=other)
+        self.assertFalse(other.exists())
+        self.assertEqual(self.highest(), before)
+        self.assertEqual(self.names(), ["d7", "d8"])
+        # As the error advises: the log beside it, or what there is without it.
+        shutil.copy(self.store / "store.db-wal", f"{copy}-wal")
+        self.must("xlstore", "restore", copy)
+        self.assertEqual(self.names(), ["d7", "d8"])
+        pathlib.Path(f"{copy}-wal").unlink()
+        database = sqlite3.connect(copy, isolation_level=None)
+        self.assertEqual(database.execute("PRAGMA journal_mode = DELETE").fetchall(), [("delete",)])
+        database.close()
+        self.must("xlstore", "restore", copy)
+        self.usable()
+
+    def test_a_backup_beside_the_log_of_another_state_is_refused(self):
+        self.must("xlstore", "backup", self.file)
+        shutil.copy(self.store / "store.db-wal", f"{self.file}-wal")
+        self.refused("restore", self.file, saying=f"move {self.file}-wal away")
+        pathlib.Path(f"{self.file}-wal").unlink()
+        self.must("xlstore", "restore", self.file)
+
+    def test_directories_behind_a_symbolic_link_are_as_good_as_others(self):
+        (self.place / "real").mkdir()
+        link = self.place / "link"
+        link.symlink_to(self.place / "real")
+        behind = {"env": {**os.environ, "TMPDIR": str(link)}, "store": link / "s"}
+        self.must("xlstore", "init", **behind)
+        self.import_(9, store=link / "s")
+        for mode in ("-n", "-p"):
+            self.must("xlfsck", mode, **behind)
+        self.assertIn("d9", self.must("xlstore", "list", **behind))
+        self.must("xlstore", "backup", link / "x.db", **behind)
+        self.must("xlstore", "destroy", 9, **behind)
+        self.must("xlstore", "restore", link / "x.db", **behind)
+        self.assertEqual(self.names(link / "s"), ["d9"])
+        self.must("xlstore", "bundle", link / "b.tar.gz", **behind)
+        looked = subprocess.run([BIN / "xlfsck", "-n", "--bundle", link / "b.tar.gz"], capture_output=True, text=True,
+                                timeout=SECONDS, check=False, env=behind["env"])
+        self.assertIn("1 domains", looked.stdout, looked.stderr)
+        # One in the place of the store is refused by every command, and nothing is done through it.
+        (self.place / "last").symlink_to(self.store)
+        before = self.highest()
+        for program, *words in (("xlstore", "list"), ("xlfsck", "-n"), ("xlfsck", "-y"), ("xlstore", "restore", link / "x.db")):
+            done = self.run_tool(program, *words, store=f"{self.place}/last/")
+            self.assertNotEqual(done.returncode, 0, words)
+            self.assertIn(f"{self.place}/last is a symbolic link", done.stderr)
+        self.assertEqual(self.highest(), before)
 
     def test_a_store_is_made_where_there_is_none(self):
         self.must("xlstore", "backup", self.file)

@@ -121,9 +121,9 @@ void xlstore_restore_options_init(xlstore_restore_options* options, size_t size)
  * one or the new one, and xlfsck goes on with what follows. A blocking call. `options` may be NULL.
  * Result:
  * {"commits","kept","domains":[{"domid","subject","qemu"}],"found","corrected","fsck_status"}.
- * Errors, with nothing changed: invalid (no backup), refused (QEMUs live; the message names them),
- * busy (who has it open), store, io, exists. unfinished: the backup is the store now, and what
- * follows could not be done. */
+ * Errors, with nothing changed: invalid (no backup, or a database copied without its log), refused
+ * (QEMUs live; the message names them), busy (who has it open), store, io, exists. unfinished: the
+ * backup is the store now, and what follows could not be done. */
 int32_t xlstore_restore(const char* directory, const char* file,
                         const xlstore_restore_options* options, xlstore_result** result_out);
 
