@@ -414,6 +414,79 @@ class OneThing(Stage):
         self.assertEqual(len(value["not_seen"]), 1)
 
 
+class NotServed(Stage):
+    """A domain into which recovery does not look: what it has is not known, and what helps is said."""
+
+    def create(self, domid):
+        config = document(domid)
+        config["nics"] = [{"devid": 0, "mac": f"00:16:3e:00:00:{domid:02}"}]
+        (self.place / f"{domid}.json").write_text(json.dumps(config), encoding="utf-8")
+        self.xl("create", str(domid), self.place / f"{domid}.json", "--", *QEMU)
+        return json.loads(self.xl("--json", "show", str(domid)))
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+    def sees_nothing(self, word, status):
+        said = self.xl("diff", word, status=status)
+        self.assertIn("QEMU was not seen", said)
+        self.assertIn("xenstore was not seen", said)
+        rows = json.loads(self.xl("--json", "diff", word, status=status))["things"]
+        self.assertEqual({(row["thing"], row["qemu"], row["xenstore"]) for row in rows},
+                         {("disks/hdc", "not seen", "-"), ("nics/0", "-", "not seen")})
+
+    def test_a_destruction_that_a_crash_broke_off(self):
+        incarnation = self.create(8)["incarnation"]
+        self.xl("destroy", "8", crash_at="destroy.after_kill:1", status=-signal.SIGKILL)
+        self.sees_nothing("domid:8", 1)
+        for words in (("adopt", "domid:8", "usb-foreign"), ("forget", "domid:8", "disks/hdc")):
+            done = self.run_xl(*words)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn("its destruction was ordered and not finished", done.stderr)
+            self.assertIn("xlfsck -p", done.stderr)
+        said = self.xl("status", "domid:8", "-x", status=1)
+        self.assertIn(f"'xlstore destroy id:{incarnation}' or 'xlfsck -p' finishes it", said)
+        self.assertNotIn("soft-reset", said)
+        self.xl("destroy", f"id:{incarnation}")
+        self.xl("diff", "domid:8", status=4)
+
+    def test_a_destruction_by_a_living_process(self):
+        self.create(9)
+        environment = dict(os.environ, XLSTORE_STOP_AT="destroy.after_kill:1")
+        destroyer = subprocess.Popen([BIN / "xlstore", "--store", self.store, "destroy", "9"], env=environment,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(self.end, destroyer)
+        end = time.monotonic() + SECONDS
+        while pathlib.Path(f"/proc/{destroyer.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "T":
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        self.sees_nothing("domid:9", 3)
+        said = self.xl("status", "domid:9", "-x", status=1)
+        self.assertIn(f"'kill -CONT {destroyer.pid}' lets it go on", said)
+        self.assertNotIn("soft-reset", said)
+        destroyer.send_signal(signal.SIGCONT)
+        self.assertEqual(destroyer.wait(SECONDS), 0)
+
+    def test_a_dead_qemu_is_named_and_what_brings_the_domain_back(self):
+        qemu = self.create(10)["qemu_pid"]
+        os.kill(qemu, signal.SIGKILL)
+        end = time.monotonic() + SECONDS
+        while self.run_xl("--json", "status", "10").stdout.count('"qemu":"dead"') == 0:
+            self.assertLess(time.monotonic(), end)
+        for words in (("adopt", "10", "usb-foreign"), ("forget", "10", "disks/hdc")):
+            done = self.run_xl(*words)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn("its QEMU is dead", done.stderr)
+            self.assertIn("'xlstore soft-reset 10' or 'xlstore destroy 10'", done.stderr)
+            told = json.loads(self.run_xl("--json", *words).stdout)
+            self.assertIn("its QEMU is dead", told["error"]["message"])
+        self.xl("-p", program="xlfsck", status=1)
+        self.xl("soft-reset", "10", "--", *QEMU)
+        self.xl("destroy", "10")
+
+
 class Bundle(Stage):
     def test_has_no_secret_and_a_list_of_what_it_has(self):
         self.xl("attach", "7", "qemu", tablet("b1"), crash_at="commit.before:3", status=-signal.SIGKILL)

@@ -34,7 +34,7 @@ struct Findings {
     std::string prefix;  // "domain 7 (web01): "
     std::map<std::string, std::vector<xlstore_finding>> of_things;
     std::vector<std::string> of_the_domain;
-    std::vector<std::string> not_seen;  // what recovery could not look at, and why
+    std::vector<std::string> not_seen;                // what recovery could not look at, and why
     std::vector<std::unique_ptr<std::string>> texts;  // what the findings point into
     bool qemu_unseen = false;
     bool xenstore_unseen = false;
@@ -53,6 +53,13 @@ bool says_not_seen(const xlstore_finding& finding)
            std::string_view(finding.problem).ends_with("_owned");
 }
 
+// Of a domain that is on its way in or out recovery looks into neither, and says only that it is.
+bool leaves_all_unseen(std::string_view problem)
+{
+    return problem.starts_with("creation_") || problem.starts_with("destruction_") ||
+           problem == "older_boot" || problem == "domain_unknown";
+}
+
 void gather(const xlstore_finding* finding, void* userdata)
 {
     auto& all = *static_cast<Findings*>(userdata);
@@ -61,6 +68,7 @@ void gather(const xlstore_finding* finding, void* userdata)
         problem == "qemu_unseen" || problem == "intent_owned")
         all.qemu_unseen = true;
     if (problem == "xenstore_unseen") all.xenstore_unseen = true;
+    if (leaves_all_unseen(problem)) all.qemu_unseen = all.xenstore_unseen = true;
     if (problem == "xenstore_absent") all.xenstore_absent = true;
     const std::string subject = finding->subject;
     if (says_not_seen(*finding)) {
@@ -166,8 +174,7 @@ SideBySideRows rows_of_all(const Json& things, const std::set<std::string>& docu
     SideBySideRows rows;
     std::set<std::string> told;
     for (const auto& thing : things) {
-        const auto name =
-            thing["class"].get<std::string>() + "/" + thing["key"].get<std::string>();
+        const auto name = thing["class"].get<std::string>() + "/" + thing["key"].get<std::string>();
         auto row = row_of_entry(thing, documented.contains(name), all);
         if (const auto about = all.of_things.find(name); about != all.of_things.end())
             for (const auto& finding : about->second)
@@ -244,8 +251,8 @@ Result<Status> run_diff(const Arguments& arguments)
         std::puts(json_of_rows(*found, rows, all).dump().c_str());
     else
         print_side_by_side(*found, rows, all);
-    const bool differ = std::ranges::any_of(
-        rows, [](const auto& row) { return !row.second.differences.empty(); });
+    const bool differ =
+        std::ranges::any_of(rows, [](const auto& row) { return !row.second.differences.empty(); });
     if (differ || !all.of_the_domain.empty()) return Status::refused;
     const bool unseen = std::ranges::any_of(rows, [](const auto& row) {
         return row.second.qemu == kNotSeen || row.second.xenstore == kNotSeen;

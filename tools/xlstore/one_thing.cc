@@ -26,6 +26,12 @@ constexpr std::array<std::string_view, 6> kAdopting = {
 constexpr std::array<std::string_view, 3> kForgetting = {"thing_absent", "medium_gone",
                                                          "device_absent"};
 
+// Those of the domain itself while which recovery looks into neither QEMU nor xenstore.
+constexpr std::array<std::string_view, 9> kNotServed = {
+    "qemu_dead",      "destruction_unfinished", "destruction_of_libxl",
+    "older_boot",     "creation_abandoned",     "creation_unfinished",
+    "creation_older", "creation_unmade",        "creation_made"};
+
 struct Wish {
     std::string thing;  // "usbctrls/0", or an id in QEMU
     bool adopt = false;
@@ -34,6 +40,8 @@ struct Wish {
     bool done = false;
     std::string store = {};  // for the host's journal
     std::string busy = {};   // a living process is at work on the domain: it was not looked into
+    std::string not_served = {};  // why it was not looked into otherwise
+    bool qemu_dead = false;       // that is why
 };
 
 // Is the finding about that thing: "...: CLASS/KEY", "...: device "ID"", or the entry that it would
@@ -69,6 +77,9 @@ void found(const xlstore_finding* finding, void* userdata)
         wish.line = plain(finding_line(*finding));
     } else if (std::string_view(finding->problem).ends_with("_owned")) {
         wish.busy = plain(finding_line(*finding));
+    } else if (std::ranges::find(kNotServed, finding->problem) != kNotServed.end()) {
+        wish.not_served = plain(finding_line(*finding));
+        wish.qemu_dead = std::string_view(finding->problem) == "qemu_dead";
     } else if (is_about(*finding, wish.thing) || (finding->if_left & XLSTORE_FSCK_BLIND) != 0) {
         wish.others.push_back(plain(finding_line(*finding)));
     }
@@ -133,10 +144,18 @@ Status say_done(const Arguments& arguments, const Wish& wish)
 }
 
 // What keeps it from being done, in the words of the findings.
-Error not_done(const Wish& wish)
+Error not_done(const Arguments& arguments, const Wish& wish)
 {
     std::string message = json_shown(wish.thing) + ": ";
     if (!wish.line.empty()) return Error(Errc::refused, wish.line, "nothing else was changed");
+    if (!wish.not_served.empty())
+        return Error(
+            wish.qemu_dead ? Errc::no_qemu : Errc::refused, message + wish.not_served,
+            wish.qemu_dead
+                ? "nothing was changed; 'xlfsck -p' settles what is open and keeps the "
+                  "document; then 'xlstore soft-reset " +
+                      arguments.words[0] + "' or 'xlstore destroy " + arguments.words[0] + "'"
+                : "nothing was changed; 'xlfsck -p' brings the domain to where it belongs");
     if (!wish.others.empty())
         return Error(Errc::refused, message + wish.others.front(), "nothing was changed");
     if (!wish.busy.empty())
@@ -178,11 +197,11 @@ Result<Status> run_adopt(const Arguments& arguments)
     Wish wish{arguments.words[1], true, {}, {}, false, arguments.store};
     const auto result = recover_one(arguments, limit_of(arguments), wish);
     if (!result) return result.error();
-    if (!wish.done && wish.line.empty() && wish.others.empty() &&
+    if (!wish.done && wish.line.empty() && wish.others.empty() && wish.not_served.empty() &&
         xlstore_result_status(result->get()) != XLSTORE_OK)
         return tell(arguments, result->get());
     if (wish.done) return say_done(arguments, wish);
-    return not_done(wish);
+    return not_done(arguments, wish);
 }
 
 // An entry whose thing is gone becomes stale; one that is stale goes. The second is what a detach
@@ -196,7 +215,7 @@ Result<Status> run_forget(const Arguments& arguments)
     const auto stale = is_stale(arguments, wish.thing);
     if (!stale) return stale.error();
     const auto name = split(wish.thing);
-    if (!*stale || !name) return not_done(wish);
+    if (!*stale || !name) return not_done(arguments, wish);
     auto gone =
         run_operation(within(arguments, limit), [&](auto* store, const auto& call, auto** out) {
             return xlstore_detach(store, arguments.words[0].c_str(), name->first.c_str(),
