@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tools/xlstore/health.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "store/base/limits.hpp"
@@ -99,9 +100,35 @@ void judge_qemu(const Json& domain, Reasons& reasons)
                     "see QEMU's log: 'xlstore show " + number_of(domain["domid"]) + "' names it");
 }
 
-void judge_domain(const Json& domain, Reasons& reasons)
+// Does a process hold the domain's destroy lock, that is not proved dead?
+bool is_being_destroyed(const Json& domain, const Json& locks)
+{
+    return std::ranges::any_of(locks, [&](const Json& lock) {
+        return lock["lock"] == "destroy lock" && lock["domid"] == domain["domid"] &&
+               lock["held"] == true &&
+               !(lock["claim"].is_object() && lock["claim"]["lives"] == false);
+    });
+}
+
+// R8: what is being destroyed can only be destroyed to its end. A process that is at it is well:
+// judge_lock() tells of one that is stopped.
+void judge_destruction(const Json& domain, const Json& locks, Reasons& reasons)
+{
+    if (is_being_destroyed(domain, locks)) return;
+    const auto subject = subject_of(domain);
+    if (domain["qemu"] == "dead" || domain["qemu"] == "none")
+        reasons.ill(subject, "its destruction was ordered, and no process finishes it",
+                    "'xlstore destroy id:" + number_of(domain["incarnation"]) +
+                        "' or 'xlfsck -p' finishes it");
+    else  // libxl marks it so, ends QEMU, and holds no lock meanwhile
+        reasons.doubt(subject, "its destruction was ordered, and its QEMU is not seen dead",
+                      "'xlfsck -n' says which process is at it; 'xlfsck -p' finishes it");
+}
+
+void judge_domain(const Json& domain, const Json& locks, Reasons& reasons)
 {
     const auto state = text_of(domain["state"]);
+    if (state == "destroying") return judge_destruction(domain, locks, reasons);
     const bool busy = domain["answer"] == "busy";
     if (state != "running" && !busy)
         reasons.doubt(subject_of(domain), "is " + state,
@@ -119,10 +146,10 @@ void judge_intent(const Json& intent, Reasons& reasons)
     const std::string owner =
         text_of(intent["owner_program"]) + " " + number_of(intent["owner_pid"]);
     if (intent["waits_for_guest"] == true)
-        reasons.doubt(subject,
-                      what + ": the guest was asked " + duration_text(age) +
-                          " ago to let go, and has not",
-                      "'xlstore wait " + number + "'; or act in the guest");
+        reasons.doubt(
+            subject,
+            what + ": the guest was asked " + duration_text(age) + " ago to let go, and has not",
+            "'xlstore wait " + number + "'; or act in the guest");
     else if (intent["owner_lives"] == false)
         reasons.ill(subject, what + ": its process (" + owner + ") is gone since",
                     "'xlfsck -p' settles it by what QEMU shows");
@@ -172,7 +199,7 @@ std::string with_health(const std::string& gathered)
     Json facts = Json::parse(gathered);
     Reasons reasons;
     for (const auto& domain : facts["domains"])
-        judge_domain(domain, reasons);
+        judge_domain(domain, facts["locks"], reasons);
     for (const auto& intent : facts["intents"])
         judge_intent(intent, reasons);
     for (const auto& lock : facts["locks"])

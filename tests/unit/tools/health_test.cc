@@ -13,17 +13,17 @@ using Json = nlohmann::json;
 
 Json domain_facts()
 {
-    return {{"domid", 7},        {"name", "web01"},       {"state", "running"},
-            {"qemu_pid", 42},    {"qemu", "alive"},       {"answer", "answered"},
-            {"stopped", false},  {"run_state", "paused"}, {"doing", "paused"},
-            {"why", nullptr},    {"open_intents", 0}};
+    return {{"domid", 7},           {"name", "web01"},  {"state", "running"},
+            {"incarnation", 3},     {"qemu_pid", 42},   {"qemu", "alive"},
+            {"answer", "answered"}, {"stopped", false}, {"run_state", "paused"},
+            {"doing", "paused"},    {"why", nullptr},   {"open_intents", 0}};
 }
 
 Json intent_facts()
 {
-    return {{"intent", 4},           {"domid", 7},         {"operation", "remove"},
-            {"class", "usbctrls"},   {"key", "0"},         {"waits_for_guest", false},
-            {"age_s", 5},            {"owner_pid", 99},    {"owner_program", "xl"},
+    return {{"intent", 4},         {"domid", 7},      {"operation", "remove"},
+            {"class", "usbctrls"}, {"key", "0"},      {"waits_for_guest", false},
+            {"age_s", 5},          {"owner_pid", 99}, {"owner_program", "xl"},
             {"owner_lives", true}};
 }
 
@@ -83,6 +83,41 @@ TEST(HealthTest, QemuThatDoesNotServeIsTold)
     EXPECT_EQ(of_domain("state", "destroying"), "doubt");
 }
 
+// Its QEMU is dead on the way, and a soft reset would be refused (R8).
+TEST(HealthTest, DestructionIsJudgedByWhoIsAtIt)
+{
+    auto facts = facts_with("domains", domain_facts());
+    facts["domains"][0]["state"] = "destroying";
+    for (const char* qemu : {"dead", "none"}) {
+        facts["domains"][0]["qemu"] = qemu;
+        const auto judged = Json::parse(with_health(facts.dump()));
+        EXPECT_EQ(judged["health"], "ill") << qemu;
+        ASSERT_EQ(judged["reasons"].size(), 1U);
+        EXPECT_EQ(judged["reasons"][0]["advice"],
+                  "'xlstore destroy id:3' or 'xlfsck -p' finishes it");
+    }
+    facts["locks"].push_back({{"lock", "destroy lock"},
+                              {"subject", "domain 7 (web01)"},
+                              {"domid", 7},
+                              {"held", true},
+                              {"claim",
+                               {{"text", "destroy (xlstore, pid 5)"},
+                                {"pid", 5},
+                                {"lives", true},
+                                {"stopped", false}}}});
+    for (const char* qemu : {"dead", "alive", "unseen", "none"}) {
+        facts["domains"][0]["qemu"] = qemu;
+        EXPECT_EQ(health_of(facts), "well") << qemu;
+    }
+    facts["domains"][0]["domid"] = 8;
+    EXPECT_EQ(health_of(facts), "ill") << "it is another domain that is being destroyed";
+    facts["domains"][0]["domid"] = 7;
+    facts["locks"][0]["claim"]["stopped"] = true;
+    const auto judged = Json::parse(with_health(facts.dump()));
+    ASSERT_EQ(judged["reasons"].size(), 1U);
+    EXPECT_EQ(judged["reasons"][0]["advice"], "'kill -CONT 5' lets it go on");
+}
+
 TEST(HealthTest, IntentIsJudgedByWhoHasIt)
 {
     EXPECT_EQ(of_intent("owner_lives", false), "ill");
@@ -96,10 +131,10 @@ TEST(HealthTest, IntentIsJudgedByWhoHasIt)
 
 TEST(HealthTest, LocksSpaceRulesAndUnits)
 {
-    const Json holder = {{"text", "attach (xl, pid 5)"}, {"pid", 5}, {"lives", true},
-                         {"stopped", true}};
-    Json lock = {{"lock", "slow lock"}, {"subject", "domain 7 (web01)"}, {"held", true},
-                 {"claim", holder}};
+    const Json holder = {
+        {"text", "attach (xl, pid 5)"}, {"pid", 5}, {"lives", true}, {"stopped", true}};
+    Json lock = {
+        {"lock", "slow lock"}, {"subject", "domain 7 (web01)"}, {"held", true}, {"claim", holder}};
     EXPECT_EQ(health_of(facts_with("locks", lock)), "ill");
     lock["claim"]["stopped"] = false;
     EXPECT_EQ(health_of(facts_with("locks", lock)), "well");
