@@ -577,6 +577,35 @@ class Bundle(Stage):
         self.assertIsNone(json.loads(members["damage.json"])["tables"], "nothing is lost of it")
         self.assertEqual((store / "store.db").read_bytes(), before)
 
+    def test_a_full_temporary_directory_says_nothing_of_the_store(self):
+        """From room for nothing to enough of it: a whole bundle, or none. Of a damaged store the same."""
+        sound = self.other_store("roomy")
+        damaged = self.other_store("roomless")
+        with (damaged / "store.db").open("r+b") as file:
+            file.write(b"\x55" * 4096)
+        full = self.place / "full"
+        full.mkdir()
+        enter = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-mUr"]
+        script = 'mount -t tmpfs -o "size=$1" tmpfs "$TMPDIR" || exit 99; shift; exec "$@"'
+        bytes_of = (sound / "store.db").stat().st_size
+        ended = []
+        for store, size in ((damaged, 16384), *((sound, kib << 10) for kib in range(16, (bytes_of >> 10) + 512, 64))):
+            bundle = self.place / f"room{size}.tar"
+            done = subprocess.run([*enter, "sh", "-c", script, "sh", str(size), BIN / "xlstore", "--store", store, "bundle",
+                                   bundle], capture_output=True, text=True, check=False, timeout=SECONDS,
+                                  env={**os.environ, "TMPDIR": str(full)})
+            if done.returncode == 99 or "unshare" in done.stderr:
+                self.skipTest(f"no file system can be mounted here: {done.stderr}")
+            ended.append(done.returncode)
+            if done.returncode == 0:
+                self.assertIsNone(json.loads(self.xl("--json", "bundle", bundle, "--show"))["manifest"]["store_error"])
+                continue
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn(f"no copy of the database could be made in {full}: ", done.stderr)
+            self.assertIn("TMPDIR", done.stderr)
+            self.assertFalse(bundle.exists())
+        self.assertEqual((ended[:2], ended[-1]), ([1, 1], 0), "both were seen")
+
     def test_goes_to_standard_output_and_comes_from_standard_input(self):
         done = subprocess.run([BIN / "xlstore", "--store", self.store, "bundle", "-"], capture_output=True, check=True, timeout=SECONDS)
         shown = subprocess.run([BIN / "xlstore", "bundle", "-", "--show"], input=done.stdout, capture_output=True, check=True,

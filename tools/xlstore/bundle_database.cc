@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "store/os/regular_file.hpp"
 #include "tools/common/bundle_file.hpp"
@@ -59,14 +61,32 @@ int is_over(void* until)
     return std::chrono::steady_clock::now() >= *static_cast<const Until*>(until) ? 1 : 0;
 }
 
-Error copy_error(sqlite3* db)
+// It says nothing of the store: the copy lies elsewhere.
+Error no_room(const std::string& file, const std::string& why)
 {
+    const auto below = std::filesystem::path(file).parent_path().parent_path();
+    return {Errc::io,
+            "no copy of the database could be made in " + plain(below.string()) + ": " + why,
+            "no bundle was made; let TMPDIR name a directory with more room, or free some there"};
+}
+
+// Did the copy have no room? What is damaged fails otherwise.
+bool is_no_room(sqlite3* db)
+{
+    const int code = sqlite3_extended_errcode(db);
+    return code == SQLITE_FULL || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC ||
+           code == SQLITE_IOERR_TRUNCATE;
+}
+
+Error copy_error(sqlite3* db, const std::string& file)
+{
+    if (is_no_room(db)) return no_room(file, sqlite3_errmsg(db));
     if (sqlite3_errcode(db) == SQLITE_INTERRUPT)
         return {Errc::timeout,
                 "the time is over, and not all passwords are out of the copy of the "
                 "database",
                 "no bundle was made; give it longer with --timeout"};
-    return {Errc::io, std::string("the copy of the database: ") + sqlite3_errmsg(db),
+    return {Errc::store, std::string("the copy of the database: ") + sqlite3_errmsg(db),
             "no bundle was made"};
 }
 
@@ -77,7 +97,7 @@ Result<Database> open_copy(const std::string& file, const Until& until)
     const int status =
         sqlite3_open_v2(file.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
     Database db(opened);
-    if (status != SQLITE_OK) return copy_error(opened);
+    if (status != SQLITE_OK) return copy_error(opened, file);
     constexpr int steps = 10'000;
     sqlite3_progress_handler(opened, steps, is_over, const_cast<Until*>(&until));
     // Triggers keep rows of a store that is used; this is a copy.
@@ -105,16 +125,16 @@ Result<void> take_secrets_out(const std::string& file, const Until& until)
         "'\" <> without_secrets(\"' || c.name || '\")' FROM sqlite_master t JOIN "
         "pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' "
         "AND c.type = 'TEXT'");
-    if (!updates) return copy_error(db->get());
+    if (!updates) return copy_error(db->get(), file);
     std::string all = "PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON; BEGIN;";
     int step = SQLITE_ROW;
     while ((step = sqlite3_step(updates.get())) == SQLITE_ROW)
         all += text_in(updates.get(), 0) + ";";
-    if (step != SQLITE_DONE) return copy_error(db->get());
+    if (step != SQLITE_DONE) return copy_error(db->get(), file);
     sqlite3_reset(updates.get());
     all += "COMMIT; VACUUM; PRAGMA journal_mode = WAL;";  // as the store is
     if (sqlite3_exec(db->get(), all.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
-        return copy_error(db->get());
+        return copy_error(db->get(), file);
     return {};
 }
 
@@ -202,33 +222,35 @@ std::int64_t number_of(sqlite3* db, const std::string& pragma)
     return row && sqlite3_step(row.get()) == SQLITE_ROW ? sqlite3_column_int64(row.get(), 0) : 0;
 }
 
-// Tables first, then what stands on them; a table by table account. Nothing: it has no schema.
-std::optional<Json> read_rows(const std::string& damaged, const std::string& fresh,
-                              const Until& until)
+// Tables first, then what stands on them; a table by table account. Null: it has no schema. Error:
+// `fresh` has no room.
+Result<Json> read_rows(const std::string& damaged, const std::string& fresh, const Until& until)
 {
     const auto from = open_copy(damaged, until);
     const auto to = open_copy(fresh, until);
-    if (!from || !to) return std::nullopt;
+    if (!from || !to) return Json();
     const auto schema = schema_of(from->get());
-    if (schema.empty()) return std::nullopt;
+    if (schema.empty()) return Json();
     const auto run = [&](const std::string& sql) {
-        (void)sqlite3_exec(to->get(), sql.c_str(), nullptr, nullptr, nullptr);
+        return sqlite3_exec(to->get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK;
     };
     for (const char* pragma : {"application_id", "user_version"})
-        run(std::string("PRAGMA ") + pragma + " = " +
-            std::to_string(number_of(from->get(), pragma)));
-    run("PRAGMA journal_mode = WAL; BEGIN");
+        (void)run(std::string("PRAGMA ") + pragma + " = " +
+                  std::to_string(number_of(from->get(), pragma)));
+    (void)run("PRAGMA journal_mode = WAL; BEGIN");
     Json tables = Json::object();
     for (const auto& [type, name, sql] : schema)
         if (type == "table") {
-            run(sql);
+            (void)run(sql);
             TableReader table(from->get(), to->get(), name);
             table.read();
             tables[name] = table.told();
         }
     for (const auto& [type, name, sql] : schema)
-        if (type != "table") run(sql);
-    run("COMMIT");
+        if (type != "table") (void)run(sql);
+    // A write that had no room has rolled all of it back.
+    if (!run("COMMIT") && std::chrono::steady_clock::now() < until)
+        return no_room(fresh, "not all rows could be written");
     return tables;
 }
 
@@ -277,6 +299,35 @@ Json files_of(const std::string& directory)
     return files;
 }
 
+// As far as it can be read; the copy is this program's own. Error: the copy cannot be written.
+Result<void> copy_readable(const std::string& from, const std::string& to)
+{
+    std::ifstream in(from, std::ios::binary);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(to.c_str(), "wbe"),
+                                                              std::fclose);
+    if (!out) return no_room(to, errno_text(errno));
+    std::vector<char> part(std::size_t{1} << 16U);
+    do {
+        in.read(part.data(), static_cast<std::streamsize>(part.size()));
+        const auto bytes = static_cast<std::size_t>(in.gcount());
+        if (std::fwrite(part.data(), 1, bytes, out.get()) != bytes)
+            return no_room(to, errno_text(errno));
+    } while (in);
+    if (std::fflush(out.get()) != 0) return no_room(to, errno_text(errno));
+    return {};
+}
+
+// Database and log as they lie there.
+Result<void> copy_files(const std::string& directory, const std::string& to)
+{
+    std::error_code unseen;
+    for (const char* name : {"", "-wal"})
+        if (std::filesystem::exists(directory + "/store.db" + name, unseen))
+            if (auto copied = copy_readable(directory + "/store.db" + name, to + name); !copied)
+                return copied;
+    return {};
+}
+
 }  // namespace
 
 Result<std::string> clean_database(xlstore_store* store, Until until)
@@ -298,13 +349,7 @@ Result<SalvagedDatabase> salvage_database(const std::string& directory, Until un
     if (place.path().empty()) return no_directory();
     const std::string copy = place.path() + "/store.db";
     const std::string fresh = place.path() + "/fresh.db";
-    std::error_code failed;
-    const auto copy_there = [&](const std::string& to) {
-        for (const char* name : {"", "-wal"})
-            std::filesystem::copy_file(directory + "/store.db" + name, to + name,
-                                       std::filesystem::copy_options::overwrite_existing, failed);
-    };
-    copy_there(copy);
+    if (const auto there = copy_files(directory, copy); !there) return there.error();
     Json damage = {{"files", files_of(directory)},
                    {"header", header_of(copy)},
                    {"integrity", integrity_of(copy, until)},
@@ -313,11 +358,14 @@ Result<SalvagedDatabase> salvage_database(const std::string& directory, Until un
     if (const auto done = take_secrets_out(copy, until); done) {
         auto bytes = read_regular_file(copy, kBundleBytesMax);
         if (bytes) salvaged.bytes = *std::move(bytes);
-    } else if (done.error().code == Errc::timeout) {
+    } else if (done.error().code != Errc::store) {
         return done.error();
     } else {
-        copy_there(copy);  // as it was
-        if (auto tables = read_rows(copy, fresh, until)) {
+        if (const auto there = copy_files(directory, copy); !there)
+            return there.error();  // as it was
+        auto tables = read_rows(copy, fresh, until);
+        if (!tables) return tables.error();
+        if (!tables->is_null()) {
             damage["tables"] = *std::move(tables);
             auto bytes = read_regular_file(fresh, kBundleBytesMax);
             if (bytes) salvaged.bytes = *std::move(bytes);

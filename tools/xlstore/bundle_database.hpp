@@ -13,7 +13,8 @@
 namespace xlstore::tools {
 
 /// The bytes of a copy of an open store's database. Error timeout: `until` was over before all
-/// secrets were out. Errors else: io, and what xlstore_backup() has.
+/// secrets were out; io: $TMPDIR has no room for it; store: it is damaged; and what xlstore_backup()
+/// has.
 Result<std::string> clean_database(xlstore_store* store,
                                    std::chrono::steady_clock::time_point until);
 
@@ -23,7 +24,7 @@ struct SalvagedDatabase {
 };
 /// The same of a store that cannot be opened, by copies of its files: an older release's as it is,
 /// of a damaged one each row that SQLite can read. No process of ours may have it open. The
-/// directory itself is only read.
+/// directory itself is only read. Error io: $TMPDIR has no room for the copies.
 Result<SalvagedDatabase> salvage_database(const std::string& directory,
                                           std::chrono::steady_clock::time_point until);
 
