@@ -23,6 +23,7 @@
 #include "recovery/salvage/salvage.hpp"
 #include "store/core/store_files.hpp"
 #include "store/model/store_paths.hpp"
+#include "store/os/file_upkeep.hpp"
 
 namespace xlstore::recovery {
 
@@ -138,6 +139,7 @@ Result<Checked> fsck(const StoreOptions& given, Options options, const std::stri
     where.directory = absolute_path(std::move(where.directory));
     if (auto ok = Store::check_process(); !ok) return ok.error();
     if (auto ok = check_no_link(where.directory); !ok) return ok.error();
+    where.directory = in_real_directory(where.directory);
     options.only.reset();
     Check check(std::move(options));
     const auto unsafe = is_unsafe_to_open(where.directory);

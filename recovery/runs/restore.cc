@@ -449,6 +449,7 @@ Result<Restored> restore(const StoreOptions& given, RestoreOptions options)
     options.file = absolute_path(std::move(options.file));
     if (auto ok = Store::check_process(); !ok) return ok.error();
     if (auto ok = check_no_link(where.directory); !ok) return ok.error();
+    where.directory = in_real_directory(where.directory);
     Restored restored;
     const auto incoming = take_in(options.file);
     if (!incoming) return incoming.error();

@@ -192,6 +192,8 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     if (auto ok = check_process(); !ok) return ok.error();
     const bool writing = mode == Db::Mode::read_write;
     if (auto ok = check_files(options.directory, writing, options.log); !ok) return ok.error();
+    // Rows and QEMUs name monitors by one path, by which a process is looked for.
+    options.directory = in_real_directory(options.directory);
     const auto until = Clock::now() + options.open_timeout;
     auto locks = Locks::open(options.directory, writing);
     if (!locks) return std::move(locks).error();

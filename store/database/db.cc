@@ -11,13 +11,13 @@
 
 #include <atomic>
 #include <cctype>
-#include <filesystem>
 #include <limits>
 #include <new>
 
 #include "store/base/error.hpp"
 #include "store/database/query_functions.hpp"
 #include "store/database/write_permit.hpp"
+#include "store/os/file_upkeep.hpp"
 #include "store/testing/crash_point.hpp"
 #include "store/testing/mutation.hpp"
 
@@ -138,24 +138,13 @@ std::string percent_encoded(const std::string& path)
     return text;
 }
 
-// NOFOLLOW has SQLite refuse a symlink in any part of a path. One in place of the file is refused;
-// the directories that lead to it are the user's own affair.
-std::string in_real_directory(const std::string& path)
-{
-    const auto slash = path.rfind('/');
-    if (slash == std::string::npos) return path;
-    std::error_code error;
-    const auto directory = std::filesystem::canonical(path.substr(0, slash + 1), error);
-    if (error) return path;  // SQLite says what is wrong with it
-    return (directory / path.substr(slash + 1)).string();
-}
-
 }  // namespace
 
 Db::Db(const std::string& path, Mode mode, Durability durability, std::string shown)
     : path_(shown.empty() ? path : shown)
 {
     int flags = SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX;
+    // NOFOLLOW has SQLite refuse a symlink in any part of a path.
     std::string name = in_real_directory(path);
     const char* vfs = nullptr;
     switch (mode) {

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <filesystem>
 
 #include "store/base/error.hpp"
 #include "store/base/fd.hpp"
@@ -21,6 +22,15 @@ void set_access(const std::string& path, unsigned mode, std::optional<unsigned> 
     if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0)
         throw IoError(errno, "cannot give " + path + " to the reading group");
     if (chmod(path.c_str(), mode) != 0) throw IoError(errno, "cannot set the mode of " + path);
+}
+
+std::string in_real_directory(const std::string& path)
+{
+    const auto slash = path.rfind('/');
+    if (slash == std::string::npos) return path;
+    std::error_code error;
+    const auto directory = std::filesystem::canonical(path.substr(0, slash + 1), error);
+    return error ? path : (directory / path.substr(slash + 1)).string();
 }
 
 void remove_file(const std::string& path, const char* suffix) noexcept

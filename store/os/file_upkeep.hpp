@@ -12,6 +12,9 @@ namespace xlstore {
 void set_access(const std::string& path, unsigned mode, std::optional<unsigned> group);
 /// Unlinks `path` + `suffix`, if it is there; allocates nothing, for destructors.
 void remove_file(const std::string& path, const char* suffix) noexcept;
+/// `path` with no symlink in what leads to its last part, which may be one; `path`: that leads
+/// nowhere.
+[[nodiscard]] std::string in_real_directory(const std::string& path);
 /// So that the names in it survive a power cut. @throws IoError
 void sync_directory(const std::string& path);
 

@@ -124,6 +124,28 @@ class Surroundings(unittest.TestCase):
         self.assertEqual(list(self.findings("-p", 1)), ["socket_left"])
         self.assertFalse(monitor.exists())
 
+    def test_qemu_of_a_store_that_was_reached_through_a_symbolic_link_is_found(self):
+        link = pathlib.Path(self.place.name, "link")
+        link.symlink_to(self.place.name)
+        real, self.store = self.store, link / "store"
+        self.run_tool("xlstore", "create", "7", str(ROOT / "tools/examples/web01.json"), "--", *DOMAIN)
+        self.addCleanup(self.run_tool, "xlstore", "destroy", "7")
+        self.assertIn(f"{real}/run/qmp-1", self.command_lines())
+        # One that no row has, by each path to the store.
+        monitor = real / "run" / "qmp-4711"
+        self.start_qemu(monitor)
+        for self.store in (link / "store", real):
+            self.assertEqual(list(self.findings("-y", 2)), ["qemu_unknown"])
+
+    def command_lines(self):
+        lines = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                lines.append(path.read_text(encoding="utf-8", errors="replace"))
+            except OSError:
+                continue
+        return "\n".join(lines)
+
     def test_log_of_a_domain_that_is_gone_is_removed_on_request(self):
         log = self.run_dir / "qemu-4711.log"
         log.write_text("it said this\n", encoding="utf-8")
