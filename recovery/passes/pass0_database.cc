@@ -168,9 +168,10 @@ Task<void> check_numbers(Check& check, Store& store)
              store.with_writer_lock("put numbers right", check.deadline(), section)));
 }
 
-// A creation refuses neither: while libxl moves a domain within one host, its uuid is there twice,
-// under names that libxl gives for that time, and a QEMU that lives is registered under any name
-// (R1). Until one of the two has another, neither can be named by them.
+// Import (but with --force) and creation refuse both. Stores of older releases have them, and what
+// was imported by force or rebuilt. While libxl moves a domain within one host, its uuid is there
+// twice, under names that libxl gives for that time. Until one of the two has another, neither can
+// be named by them.
 void check_identities(Check& check, Db& db)
 {
     struct Shared {

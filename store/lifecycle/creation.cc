@@ -100,27 +100,39 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
     return DomainId(id);
 }
 
-// A domain is found by uuid and by name: a second one of them would make both words useless.
+enum class Comes { by_import, by_creation };
+
+// A domain is found by uuid and by name: a second one of them would make both words useless. While
+// xl moves a domain within one host, it creates NAME--incoming of the same uuid, and renames the
+// old one to NAME--migratedaway. What is of an older boot is over, and a creation may come before
+// the recovery that retires it.
 Result<void> check_no_other(Db& db, std::int64_t domid, const Document& document,
-                            std::string_view what)
+                            std::string_view what, Comes comes, const std::string& boot_id)
 {
-    auto other = db.prepare(
-                       "SELECT domid, name, (uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid IS ?1 "
-                       "FROM domain WHERE state <> 'destroyed' AND domid <> ?3 AND (name = ?2 OR "
-                       "(?1 <> ?4 AND ((uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1)))")
-                     .bind(document.uuid)
-                     .bind(document.name.empty() ? name_without_one(domid) : document.name)
-                     .bind(domid)
-                     .bind(kNilUuid);
+    const bool created = comes == Comes::by_creation;
+    auto other =
+        db.prepare(
+              "SELECT domid, name, (uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid IS ?1 FROM domain "
+              "WHERE state <> 'destroyed' AND domid <> ?3 AND (name = ?2 OR (?1 <> ?4 AND ((uuid "
+              "= ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1))) AND (?5 IS NULL OR (coalesce(boot_id, "
+              "?5) = ?5 AND (name = ?2 OR NOT (name LIKE '%--incoming' OR name LIKE "
+              "'%--migratedaway' OR ?2 LIKE '%--incoming' OR ?2 LIKE '%--migratedaway'))))")
+            .bind(document.uuid)
+            .bind(document.name.empty() ? name_without_one(domid) : document.name)
+            .bind(domid)
+            .bind(kNilUuid)
+            .bind(created ? std::optional(boot_id) : std::nullopt);
     if (!other.step()) return {};
     const bool its_uuid = document.uuid != kNilUuid && other.integer(2) != 0;
     const std::string number = other.text(0);
+    const std::string over = "if domain " + number + " is over, 'xlstore destroy domid:" + number +
+                             "' first; if both run (a migration within one host), ";
     return Error(Errc::exists,
                  std::string(what) + ": domain " + number + " (" + other.text(1) + ") has the " +
                      (its_uuid ? "uuid " + document.uuid : std::string("name")) +
                      " of this document, and is in the store",
-                 "nothing was imported; if domain " + number + " is over, 'xlstore destroy domid:" +
-                     number + "' first; if both run (a migration within one host), import --force");
+                 created ? "nothing was created; " + over + "call the new one NAME--incoming"
+                         : "nothing was imported; " + over + "import --force");
 }
 
 // What came with a document from another store.
@@ -262,6 +274,10 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
                     true;  // committed: it is used up by the creation that it defeats
                 return fresh;
             }
+            if (auto ok = check_no_other(store.db(), domid, *document, what, Comes::by_creation,
+                                         store.self().boot_id);
+                !ok)
+                return std::move(ok).error();
             auto id = insert_domain(store, domid, *document, DomainState::creating, "adding");
             if (!id) return std::move(id).error();
             insert_carried(store.db(), *id, *carried, "adding");
@@ -510,7 +526,9 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
     co_return co_await store.with_writer_lock(
         "import", until, [&](const WriterHold&) -> Result<DomainRow> {
             if (!also)
-                if (auto ok = check_no_other(store.db(), domid, *document, what); !ok)
+                if (auto ok = check_no_other(store.db(), domid, *document, what, Comes::by_import,
+                                             store.self().boot_id);
+                    !ok)
                     return std::move(ok).error();
             auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
             if (!fresh) return std::move(fresh).error();

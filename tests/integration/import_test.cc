@@ -133,6 +133,34 @@ TEST_F(ImportTest, UuidOrNameOfAnotherLivingDomainIsRefused)
     EXPECT_TRUE(ended(xl({"import", "10", file("b", document("web", '1'))}), 0));
 }
 
+// The same rule as import has; while xl moves a domain within one host, its uuid is there twice.
+TEST_F(ImportTest, CreationOfAnotherLivingDomainsUuidOrNameIsRefused)
+{
+    const auto creation = [&](const std::string& domid, const std::string& name, char uuid) {
+        return Words{"create", domid, file("c", document(name, uuid, "pv")), "--no-qemu"};
+    };
+    ASSERT_TRUE(ended(xl(creation("7", "web", '1')), 0));
+    for (const char* more : {"--no-qemu", "--"}) {
+        auto words = creation("8", "db", '1');
+        words.back() = more;
+        if (words.back() == "--") words.emplace_back("true");
+        EXPECT_TRUE(contains(refusal(words),
+                             "domain 7 (web) has the uuid 8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"));
+    }
+    EXPECT_TRUE(contains(refusal(creation("8", "web", '2')), "domain 7 (web) has the name"));
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0));
+
+    EXPECT_TRUE(ended(xl(creation("8", "web--incoming", '1')), 0));
+    EXPECT_TRUE(contains(refusal(creation("9", "web--incoming", '1')), "domain 8 (web--incoming) has"));
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0));
+    ASSERT_TRUE(ended(xl({"rename", "7", "web--migratedaway"}), 0));
+    ASSERT_TRUE(ended(xl({"rename", "8", "web"}), 0));
+    ASSERT_TRUE(ended(xl({"destroy", "domid:7"}), 0));
+    EXPECT_TRUE(contains(refusal(creation("9", "other", '1')), "domain 8 (web) has the uuid"));
+    ASSERT_TRUE(ended(xl({"destroy", "domid:8"}), 0));
+    EXPECT_TRUE(ended(xl(creation("9", "web", '1')), 0)) << "they are over";
+}
+
 // A PV domain has what xenstore has; of an HVM domain nothing is settled before its QEMU was asked.
 TEST_F(ImportTest, SettledDocumentOfAPvDomainNeedsNoQemu)
 {

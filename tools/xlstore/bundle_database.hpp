@@ -13,8 +13,8 @@
 namespace xlstore::tools {
 
 /// The bytes of a copy of an open store's database. Error timeout: `until` was over before all
-/// secrets were out; io: $TMPDIR has no room for it; store: it is damaged; and what xlstore_backup()
-/// has.
+/// secrets were out; io: $TMPDIR has no room for it; store: it is damaged; and what
+/// xlstore_backup() has.
 Result<std::string> clean_database(xlstore_store* store,
                                    std::chrono::steady_clock::time_point until);
 

@@ -17,8 +17,10 @@ extern "C" {
 
 /* Starts `command` (NULL-terminated; QEMU's own monitor is added) as domain `domid` with this
  * document, behind a start barrier (R13), and ends when it runs and has what the document has.
- * Errors: invalid, exists, gone (a destruction came first), refused (QEMU died, daemonized or is
- * wrapped): nothing is left running and the row is marked destroyed. Result:
+ * Errors: invalid, exists (`domid` is in use, or another living domain has its name or its uuid;
+ * the uuid may be that of one it takes the place of within this host: one of the two is called
+ * NAME--incoming or NAME--migratedaway), gone (a destruction came first), refused (QEMU died,
+ * daemonized or is wrapped): nothing is left running and the row is marked destroyed. Result:
  * {"result","domid","incarnation","qemu_pid","monitor","log", "notes":[...]}; notes: things of the
  * document that QEMU has not and cannot be given. Standard time: 60 s. Without a QEMU
  * (xlstore_creation_without_qemu) there is no "qemu_pid", "monitor" and "log". */
