@@ -151,7 +151,8 @@ TEST_F(ImportTest, CreationOfAnotherLivingDomainsUuidOrNameIsRefused)
     EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0));
 
     EXPECT_TRUE(ended(xl(creation("8", "web--incoming", '1')), 0));
-    EXPECT_TRUE(contains(refusal(creation("9", "web--incoming", '1')), "domain 8 (web--incoming) has"));
+    EXPECT_TRUE(contains(refusal(creation("9", "web--incoming", '1')),
+                         "domain 8 (web--incoming) has"));
     EXPECT_TRUE(ended(xlfsck(store_.path(), {"-n"}), 0));
     ASSERT_TRUE(ended(xl({"rename", "7", "web--migratedaway"}), 0));
     ASSERT_TRUE(ended(xl({"rename", "8", "web"}), 0));

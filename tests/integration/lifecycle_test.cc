@@ -224,7 +224,7 @@ TEST_F(LifecycleTest, BadDocumentIsRefusedAndNothingIsChanged)
     EXPECT_TRUE(ended(xl({"import", "7", "/no/such/file"}), 1));
     EXPECT_TRUE(ended(xl({"import", "7", store_.path()}), 1));  // a directory
     write_file(material_.document, good);
-    EXPECT_TRUE(ended(xl({"import", "40000", material_.document}), 1));
+    EXPECT_TRUE(ended(xl({"import", "40000", material_.document}), 2));
     EXPECT_EQ(dump(store_.path()), before);
     EXPECT_FALSE(std::filesystem::exists(store_.directory() / "ran"));
 }
@@ -430,7 +430,9 @@ TEST_F(LifecycleTest, RowsOfAnOlderBootAreRetiredWithoutProbing)
     ASSERT_TRUE(ended(xl({"import", "8", other.document}), 0));
     ASSERT_TRUE(
         ended(xl({"attach", "7", "qemu", tablet("tab")}, crash_at("commit.after", 2)), kKilled));
-    ASSERT_TRUE(ended(create(other.qemu(), crash_at("spawn.after_fork"), 9), kKilled));
+    const Material begun(store_.directory(), 9, "begun");
+    ASSERT_TRUE(ended(
+        xl(create_words(9, begun, begun.qemu()), crash_at("spawn.after_fork")), kKilled));
     kill(domain.qemu_pid(), SIGSTOP);  // a probe would hang, and be seen
     const Environment later = {{"XLSTORE_TEST_BOOT_ID", "00000000-0000-0000-0000-00000000bbbb"}};
 

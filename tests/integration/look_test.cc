@@ -118,7 +118,7 @@ TEST_F(LookTest, WhatWritesOnAReadOnlyMountSaysThatItIsReadOnly)
     const auto files = everything_below(store_.path());
     for (const Words& command : {Words{"rename", "7", "other"}, Words{"eject", "7", "hdc"},
                                  Words{"destroy", "7"}, Words{"recover"}}) {
-        Words words = {"unshare", "-m", "sh", "-c", mount, store_.path(),
+        Words words = {"unshare",         "-m",      "sh",          "-c",    mount, store_.path(),
                        binary("xlstore"), "--store", store_.path(), "--json"};
         words.insert(words.end(), command.begin(), command.end());
         const Ran ran = run(words);
@@ -140,9 +140,9 @@ TEST_F(LookTest, OwnerWhoMayNotWriteIsToldSo)
     for (const std::string name : {"", "/store.db", "/locks", "/slow"}) {
         const std::string path = store_.path() + name;
         ASSERT_EQ(chmod(path.c_str(), name.empty() ? 0500 : 0400), 0);
-        const Ran ran = run({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                             binary("xlstore"), "--store", store_.path(), "--json", "rename", "7",
-                             "other"});
+        const Ran ran =
+            run({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary("xlstore"),
+                 "--store", store_.path(), "--json", "rename", "7", "other"});
         EXPECT_TRUE(ended(ran, 1)) << name;
         EXPECT_EQ(json_at(ran.out, "$.error.code"), "readonly") << name << ": " << ran.out;
         ASSERT_EQ(chmod(path.c_str(), name.empty() ? 0700 : 0600), 0);
@@ -196,8 +196,9 @@ TEST_F(LookTest, ItsSystemCallsChangeNothing)
         if (line.find(store_.path()) == std::string::npos) continue;
         // The log is there, and SQLite opens it as it always does; its bytes are compared.
         if (line.find("store.db-wal") != std::string::npos) continue;
-        for (const char* change : {"unlink", "rename", "mkdir", "rmdir", "chmod", "chown",
-                                   "truncate", "utime", "link(", "O_CREAT", "O_TRUNC"})
+        for (const char* change :
+             {"unlink", "rename", "mkdir", "rmdir", "chmod", "chown", "truncate", "utime", " link(",
+              "linkat(", "symlink", "O_CREAT", "O_TRUNC"})
             EXPECT_EQ(line.find(change), std::string::npos) << line;
         EXPECT_EQ(line.find("O_RDWR"), std::string::npos) << line;
         EXPECT_EQ(line.find("O_WRONLY"), std::string::npos) << line;
@@ -266,7 +267,8 @@ TEST(UnitsTest, SystemdTakesThem)
         }
         write_file(place / fs::path(unit).stem(), text);
     }
-    for (const std::string timer : {"xlstore-look.timer", "xlstore-look-libxl.timer", "xlstore-prune.timer"})
+    for (const std::string timer :
+         {"xlstore-look.timer", "xlstore-look-libxl.timer", "xlstore-prune.timer"})
         write_file(place / timer, read_file(units + timer));
     write_file(place / "toolstack.service", "[Service]\nExecStart=/bin/true\n");
     fs::create_directory(place / "toolstack.service.d");
@@ -286,8 +288,8 @@ TEST(UnitsTest, TheyRunForWhatIsLeftOfADatabase)
 {
     if (!why_not({"systemd-analyze", "condition", "ConditionPathExists=/"}).empty())
         GTEST_SKIP() << "there is no systemd-analyze that evaluates conditions";
-    for (const char* unit : {"xlstore-recover.service.in", "xlstore-look.service.in",
-                             "xlstore-prune.service.in"}) {
+    for (const char* unit :
+         {"xlstore-recover.service.in", "xlstore-look.service.in", "xlstore-prune.service.in"}) {
         const ScratchDirectory place;
         Words command = {"systemd-analyze", "condition"};
         std::istringstream text(

@@ -104,7 +104,12 @@ TEST_F(SoftResetTest, StartsOneForADomainWhoseQemuDied)
 
 TEST_F(SoftResetTest, NoCommandIsRefusedAndNothingIsChanged)
 {
-    refused({"soft-reset", domain_.word()}, 1, "invalid", "command");
+    const auto rows = dump(store_.path());
+    const Ran ran = xl({"soft-reset", domain_.word()});
+    EXPECT_TRUE(ended(ran, 2));
+    EXPECT_TRUE(contains(ran.err, "soft-reset: no command was given that starts QEMU"));
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_TRUE(is_alive(domain_.qemu_pid()));
 }
 
 const std::string kUsbctrl1 = R"({"devid":1,"type":"devicemodel","version":2,"ports":6})";
