@@ -9,6 +9,7 @@
 #include <set>
 
 #include "tools/common/finding_line.hpp"
+#include "tools/common/one_of.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/found_domain.hpp"
 #include "xlstore/recovery.h"
@@ -105,11 +106,6 @@ Result<void> look(const Arguments& arguments, xlstore_store* store, Findings& al
     const auto report = Json::parse(xlstore_result_json(made));
     if (report.contains("fsck_status")) return {};
     return Error(Errc::io, xlstore_result_message(made), xlstore_result_advice(made));
-}
-
-bool is_one_of(std::string_view problem, std::initializer_list<std::string_view> names)
-{
-    return std::ranges::find(names, problem) != names.end();
 }
 
 // What the findings on a thing say of who has it.

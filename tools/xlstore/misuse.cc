@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a command line has wrong in itself: words that are no numbers, options that contradict each
 // other, "-" where a file has to be. All of it is said before a store is opened (status 2).
-#include <algorithm>
 #include <array>
 
 #include "store/base/clock.hpp"
@@ -10,6 +9,7 @@
 #include "store/text/json_text.hpp"
 #include "store/text/number_text.hpp"
 #include "tools/common/moment.hpp"
+#include "tools/common/one_of.hpp"
 #include "tools/xlstore/verbs.hpp"
 
 namespace xlstore::tools {
@@ -19,11 +19,6 @@ namespace {
 using Misuse = std::optional<std::string>;
 
 constexpr const char* kStandardInputOnce = "standard input can be read once: name a file";
-
-bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words)
-{
-    return std::ranges::find(words, word) != words.end();
-}
 
 bool is_number_from(std::string_view word, std::int64_t least)
 {
