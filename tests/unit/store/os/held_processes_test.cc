@@ -11,18 +11,18 @@
 namespace xlstore {
 namespace {
 
-class Child {
+class Paused {
 public:
-    Child() : pid_(fork())
+    Paused() : pid_(fork())
     {
         if (pid_ != 0) return;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (;;)
             pause();
     }
-    Child(const Child&) = delete;
-    Child& operator=(const Child&) = delete;
-    ~Child() { reap(); }
+    Paused(const Paused&) = delete;
+    Paused& operator=(const Paused&) = delete;
+    ~Paused() { reap(); }
     [[nodiscard]] ProcessId id() const { return *identify(pid_); }
     /// It is a zombie when this returns.
     void end() const
@@ -55,7 +55,7 @@ int descriptors()
 TEST(HeldProcessesTest, OneThatIsHeldIsDeadAsSoonAsItHasEnded)
 {
     HeldProcesses processes;
-    Child child;
+    Paused child;
     const auto id = child.id();
     EXPECT_EQ(processes.life_of(id), Life::alive);
     EXPECT_EQ(processes.life_of(id), Life::alive);
@@ -70,7 +70,7 @@ TEST(HeldProcessesTest, OneThatIsHeldIsDeadAsSoonAsItHasEnded)
 TEST(HeldProcessesTest, AnotherProcessOfThatNumberIsAnotherOne)
 {
     HeldProcesses processes;
-    const Child child;
+    const Paused child;
     const auto id = child.id();
     auto earlier = id;
     earlier.start_time -= 1;
@@ -85,7 +85,7 @@ TEST(HeldProcessesTest, AnotherProcessOfThatNumberIsAnotherOne)
 
 TEST(HeldProcessesTest, NoMoreAreHeldThanTheBound)
 {
-    const std::vector<Child> children(HeldProcesses::kMost + 3);
+    const std::vector<Paused> children(HeldProcesses::kMost + 3);
     const int before = descriptors();
     {
         HeldProcesses processes;
