@@ -712,6 +712,7 @@ class OnANarrowTerminal(Stage):
             for words in [*pages, ["watch"]]:
                 keys = [("q: end", "q")] if words == ["watch"] else ()
                 said = self.on_terminal(*words, size=(24, columns), keys=keys, set_size_first=True)[1]
+                said = said.replace("\x1b[H", "\n")    # drawn once more, from the first line on
                 for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)):
                     if len(line) > columns and not line.startswith("xlstore: "):
                         wide.append((columns, words[0], line))

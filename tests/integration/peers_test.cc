@@ -315,10 +315,16 @@ TEST_F(RegisterPeersTest, PidIsNeverCutToOneThatFits)
 {
     const auto monitor = store_.directory() / "m";
     const auto qemu = by_hand(monitor);
+    const auto rows = dump(store_.path());
+    const auto misused = [](const Ran& ran) {
+        EXPECT_TRUE(ended(ran, 2));
+        EXPECT_TRUE(contains(ran.err, "is not a process id"));
+    };
     for (const bool handed_in : {true, false})
-        refused(register_it(monitor, (std::int64_t{1} << 32) + qemu->pid(), handed_in),
-                "is not a process id");
-    refused(register_it(monitor, 0, false), "is not a process id");
+        misused(register_it(monitor, (std::int64_t{1} << 32) + qemu->pid(), handed_in));
+    misused(register_it(monitor, 0, false));
+    EXPECT_TRUE(is_alive(qemu->pid()));
+    EXPECT_EQ(dump(store_.path()), rows);
 }
 
 TEST_F(RegisterPeersTest, QemuThatHoldsASocketMadeForItIsTheOneThatDestroyKills)

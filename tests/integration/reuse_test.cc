@@ -207,13 +207,19 @@ pid = int(sql("SELECT qemu_pid FROM domain"))
 os.kill(pid, signal.SIGKILL)
 while os.waitpid(pid, 0)[0] != pid:      # pid 1 here: it was left to us
     pass
-try:
-    with open("/proc/sys/kernel/ns_last_pid", "w") as file:
-        file.write(str(pid - 1))
-except OSError as error:
-    print("SKIP", error)
-    sys.exit(0)
-other = subprocess.Popen(["sleep", "1000"])
+for _ in range(50):     # a dead thread's number is given back a little later
+    try:
+        with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+            file.write(str(pid - 1))
+    except OSError as error:
+        print("SKIP", error)
+        sys.exit(0)
+    other = subprocess.Popen(["sleep", "1000"])
+    if other.pid == pid:
+        break
+    other.kill()
+    other.wait()
+    time.sleep(0.1)
 assert other.pid == pid, (other.pid, pid)
 insert = xl("insert", "7", "hdc", medium)
 assert insert.returncode == 1 and "dead" in insert.stdout, insert.stdout
