@@ -97,8 +97,10 @@ if(TARGET xlstore_libxl)
 endif()
 
 # What a proof needs beside them.
-add_custom_command(TARGET plain_xlstore POST_BUILD COMMAND ${CMAKE_COMMAND} -E create_symlink
-    ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/killer ${plain}/bin/killer)
+foreach(program killer scratch_xenstored)
+    add_custom_command(TARGET plain_xlstore POST_BUILD COMMAND ${CMAKE_COMMAND} -E create_symlink
+        ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${program} ${plain}/bin/${program})
+endforeach()
 # A sanitized test program, PROGRAM, of these objects, whose store is not: the mutations are in it.
 function(with_mutations program objects)
     add_executable(${program}_with_mutations ${library})
