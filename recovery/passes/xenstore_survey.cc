@@ -150,7 +150,7 @@ private:
         };
         lacks(device.has_libxl_node, device.libxl_node);
         lacks(device.has_frontend, device.frontend);
-        lacks(device.has_backend, device.backend);
+        lacks(device.has_backend, device.backend.empty() ? "back end" : device.backend);
         auto& finding = add(Code::device_partial, subject, missing);
         // A back end that serves a guest is not taken from it.
         finding.can_be_fixed = state != kConnected;

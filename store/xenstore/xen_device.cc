@@ -113,7 +113,9 @@ XenDevice libxl_device(const Tree& tree, std::int64_t domid, const DeviceKind& k
     const auto backend = tree.value(device.libxl_node + "/backend");
     const auto of = backend ? backend_domid(*backend, kind, domid, devid) : std::nullopt;
     if (!backend) {
-        device.flaw = "libxl's node of it names no back end";
+        // A node alone: made by a recovery that was killed while it proved that there is none.
+        const bool alone = !device.has_frontend && tree.children(device.libxl_node).empty();
+        if (!alone) device.flaw = "libxl's node of it names no back end";
     } else if (!of) {
         device.flaw = flaw_of("back end", *backend);
     } else {
