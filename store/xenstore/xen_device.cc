@@ -114,7 +114,11 @@ XenDevice libxl_device(const Tree& tree, std::int64_t domid, const DeviceKind& k
     const auto of = backend ? backend_domid(*backend, kind, domid, devid) : std::nullopt;
     if (!backend) {
         // A node alone: made by a recovery that was killed while it proved that there is none.
-        const bool alone = !device.has_frontend && tree.children(device.libxl_node).empty();
+        const bool has_back = std::ranges::any_of(kind.backs, [&](const auto name) {
+            return tree.contains(back(0, name, domid) + "/" + std::to_string(devid));
+        });
+        const bool alone =
+            !has_back && !device.has_frontend && tree.children(device.libxl_node).empty();
         if (!alone) device.flaw = "libxl's node of it names no back end";
     } else if (!of) {
         device.flaw = flaw_of("back end", *backend);
