@@ -15,6 +15,7 @@
 #include "recovery/rebuild/rebuild.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
+#include "recovery/salvage/damaged_database.hpp"
 #include "store/core/on_cancel.hpp"
 #include "store/operation/host_xenstore.hpp"
 
