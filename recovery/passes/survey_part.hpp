@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "recovery/passes/xenstore_survey.hpp"
+#include "recovery/passes/xenstore_finding.hpp"
+#include "store/xenstore/tree.hpp"
 #include "store/xenstore/xen_device.hpp"
 
 namespace xlstore::recovery {
