@@ -2,20 +2,25 @@
 # SPDX-License-Identifier: MIT
 """The proof, whole, in shares of some minutes: what tests/run.sh tries a share of.
 
-    proof.sh BUILD [--hours H | --minutes M] [--only PART,...] [--left]
+    proof.sh BUILD [--hours H | --minutes M] [--only PART,...] [--since COMMIT] [--left]
 
 It goes on where the run before ended, even if that was killed: each share that has ended is a line of
 BUILD/proof/place, with the commit that it is of. A share that failed is not tried again on the same commit, unless
-with --again; what was proved on another commit alone is done once more, after what never was. Shares that wait for a
-QEMU run side by side. --left tells what is left, and runs nothing. Each share's output is in BUILD/proof.
+with --again. What another commit proved counts as long as nothing has changed since of what the part runs: its
+`sources`. What was proved on other sources alone is done once more, after what never was; with --since it counts if
+that was on COMMIT or later, and how many files have changed is told: a proof that took several runs is of each of
+their commits, and of no single one. Shares that wait for a QEMU run side by side. What they run is built first. --left
+tells what is left, and runs nothing. Each share's output is in BUILD/proof.
 
-Exit status: 0 all of it is proved on this commit, 1 a share failed, 2 wrong use, 3 some is left, and nothing failed.
+Exit status: 0 all of it is proved, 1 a share failed, 2 wrong use, 3 some is left, and nothing failed.
 """
 
 import argparse
+import collections
 import ctypes
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -38,18 +43,48 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
 
+def git(*words):
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+
+
+class Commits:
+    """Which commits' shares count for the one at hand."""
+
+    def __init__(self, since=None):
+        head = git("rev-parse", "HEAD").stdout.strip()
+        self.here = (head or "unknown") + ("+changes" if git("status", "--porcelain", "-uno").stdout.strip() else "")
+        self.since = since
+        self.changed_among = functools.cache(self.changed_among)
+        self.is_since = functools.cache(self.is_since)
+
+    def changed(self, part, commit):
+        """How many files of what the part runs are others than on that commit; None: that is not known."""
+        return 0 if commit == self.here else self.changed_among(tuple(part.sources), commit)
+
+    def changed_among(self, sources, commit):
+        if "+" in commit or "+" in self.here:
+            return None     # what was not committed then, or is not now
+        done = git("diff", "--name-only", commit, "HEAD", "--", *sources)
+        return len(done.stdout.splitlines()) if done.returncode == 0 else None
+
+    def is_since(self, commit):
+        return bool(self.since) and "+" not in commit and git("merge-base", "--is-ancestor", self.since, commit).returncode == 0
+
+    def counts(self, part, entry):
+        return self.changed(part, entry["commit"]) == 0 or (entry["ended"] == DONE and self.is_since(entry["commit"]))
+
+
 class Place:
     """What was done, a line for each share that has ended; one process at a time writes it."""
 
-    def __init__(self, path, commit):
-        self.commit = commit
+    def __init__(self, path, commits):
+        self.commits = commits
         self.file = open(path, "a+b", buffering=0)
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit(f"{path}: another proof.sh is at work on it; wait for its end, or give --place another file")
-        self.shares = {}    # (part, share, of) to its last line on this commit
-        self.older = {}     # the same of other commits
+        self.lines = {}     # (part, share, of) to its last line of each commit
         self.seconds = {}   # part to how long its shares took
         self.file.seek(0)
         text = self.file.read()
@@ -63,17 +98,28 @@ class Place:
 
     def take(self, entry):
         key = entry["part"], entry["share"], entry["of"]
-        (self.shares if entry["commit"] == self.commit else self.older)[key] = entry
+        lines = self.lines.setdefault(key, {})
+        lines.pop(entry["commit"], None)
+        lines[entry["commit"]] = entry
         self.seconds.setdefault(entry["part"], []).append(entry["seconds"])
 
     def add(self, **entry):
-        entry["commit"] = self.commit
+        entry["commit"] = self.commits.here
         self.file.write((json.dumps(entry) + "\n").encode())
         self.take(entry)
 
+    def all_of(self, part, number):
+        """Of a share the lines of all commits, the last first."""
+        return list(reversed(self.lines.get((part.name, number, part.shares), {}).values()))
+
     def of(self, part):
-        """Of each share its line, or None."""
-        return {n: self.shares.get((part.name, n, part.shares)) for n in range(1, part.shares + 1)}
+        """Of each share the line that counts: of the same sources, or else since; or None."""
+        found = {}
+        for number in range(1, part.shares + 1):
+            lines = [line for line in self.all_of(part, number) if self.commits.counts(part, line)]
+            same = [line for line in lines if self.commits.changed(part, line["commit"]) == 0]
+            found[number] = (same or lines or [None])[0]
+        return found
 
     def seconds_of(self, part):
         took = self.seconds.get(part.name)
@@ -130,8 +176,7 @@ class Proof:
             turn = sum(entry is not None for entry in shares.values())
             for number, entry in shares.items():
                 if entry is None or (self.options.again and entry["ended"] != DONE):
-                    older = (part.name, number, part.shares) in self.place.older
-                    left.append(Share(part, number, (older, turn, rank)))
+                    left.append(Share(part, number, (bool(self.place.all_of(part, number)), turn, rank)))
                     turn += 1
         return sorted(left, key=lambda share: share.order)
 
@@ -214,13 +259,24 @@ class Proof:
                 break
             self.wait()
 
+    def words_of_commits(self, part, ended):
+        """Where what counts is of other commits."""
+        commits = self.place.commits
+        by_commit = collections.Counter(entry["commit"] for entry in ended if entry["commit"] != commits.here)
+        words = []
+        for commit, number in by_commit.items():
+            changed = commits.changed(part, commit)
+            words.append(f"{number} of them on {commit[:9]}, " + (
+                "whose sources are the same" if changed == 0 else f"{changed} files of its sources differ"))
+        return words
+
     def tell_of(self, part):
         shares = self.place.of(part)
         ended = [entry for entry in shares.values() if entry]
         failed = [n for n, entry in shares.items() if entry and entry["ended"] == FAILED]
         skipped = sum(entry["ended"] == SKIPPED for entry in ended)
-        older = sum(key[0] == part.name and key[2] == part.shares and self.place.older[key]["ended"] == DONE
-                    for key in self.place.older if self.place.shares.get(key) is None)
+        older = sum(entry is None and any(line["ended"] == DONE for line in self.place.all_of(part, n))
+                    for n, entry in shares.items())
         counts = {}
         for entry in ended:
             for name, number in entry["counts"].items():
@@ -228,7 +284,8 @@ class Proof:
         words = [f"{len(ended)} of {part.shares} shares"]
         words += [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
         words += [f"{skipped} SKIPPED: this system lacks something"] if skipped else []
-        words += [f"{older} more on an older commit alone"] if older else []
+        words += self.words_of_commits(part, ended)
+        words += [f"{older} more on older sources alone"] if older else []
         words += [f"missing: there is no {part.needs}"] if part in self.missing else []
         words += [f"FAILED: {', '.join(map(str, failed))}"] if failed else []
         print(f"{part.name:<{max(len(one.name) for one in self.parts)}}  {'; '.join(words)}")
@@ -240,29 +297,23 @@ class Proof:
         told = [self.tell_of(part) for part in self.parts]
         left = sum(one[1] for one in told)
         hours = sum(one[2] for one in told) / 3600
-        print(f"commit {self.place.commit}: {left} shares left, about {hours:.1f} hours")
+        print(f"commit {self.place.commits.here}: {left} shares left, about {hours:.1f} hours")
         return SOME_FAILED if any(one[0] for one in told) else SOME_LEFT if left else ALL_WELL
-
-
-def commit_here():
-    def git(*words):
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False).stdout.strip()
-    return (git("rev-parse", "HEAD") or "unknown") + ("+changes" if git("status", "--porcelain", "-uno") else "")
 
 
 def is_missing(part, build):
     return bool(part.needs) and not os.path.exists(part.needs.format(bin=build / "bin"))
 
 
-def not_built(build, parts):
-    """The command that builds what the parts run, if that is not of the sources as they are: else the proof would be
-    of another commit."""
+def build_all(build, parts):
+    """What the parts run, of the sources as they are: else the proof would be of another commit. What went wrong, or
+    nothing."""
     targets = sorted({target for part in parts if not is_missing(part, build) for target in part.targets})
     if not targets:
         return ""
     words = ["cmake", "--build", str(build), "--target", *targets]
-    done = subprocess.run([*words, "--", "-n"], capture_output=True, text=True, check=False)
-    return "" if "no work to do" in done.stdout else " ".join(words) + (f"\n{done.stderr}" if done.returncode else "")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"{' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
 
 
 def options_of(words):
@@ -273,6 +324,7 @@ def options_of(words):
     how_long.add_argument("--hours", type=float)
     how_long.add_argument("--minutes", type=float)
     parser.add_argument("--only", help="these parts, with commas between")
+    parser.add_argument("--since", metavar="COMMIT", help="what was proved on it or later counts, of other sources too")
     parser.add_argument("--left", action="store_true", help="tell what is left, and run nothing")
     parser.add_argument("--again", action="store_true", help="what failed or was skipped, too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use; default: all")
@@ -296,10 +348,12 @@ def main():
         if unknown := set(options.only.split(",")) - set(known):
             parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         parts = [known[name] for name in options.only.split(",")]
-    if not options.left and (command := not_built(options.build, parts)):
-        parser.error(f"not built of the sources as they are; first: {command}")
+    if options.since and git("rev-parse", "--verify", "--quiet", options.since + "^{commit}").returncode != 0:
+        parser.error(f"there is no commit {options.since}")
+    if not options.left and (why := build_all(options.build, parts)):
+        parser.error(f"it does not build: {why}")
     options.logs.mkdir(parents=True, exist_ok=True)
-    proof = Proof(options, parts, Place(options.place, commit_here()))
+    proof = Proof(options, parts, Place(options.place, Commits(options.since)))
     if not options.left:
         proof.run()
     return proof.tell_all()

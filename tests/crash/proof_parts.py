@@ -4,6 +4,9 @@
 import dataclasses
 
 COMPUTES, WAITS, ALONE = 2, 1, 0
+# What xlstore and xlfsck are made of, with the document that most tests use.
+PRODUCT = ("CMakeLists.txt", "schema", "store", "recovery", "tools/CMakeLists.txt", "tools/common", "tools/xlfsck",
+           "tools/xlstore", "tools/examples")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +22,13 @@ class Part:
     needs: str = ""         # a file without which it cannot be
     counts: tuple = ()      # patterns in its output: the numbers of their groups are summed
     environment: dict = dataclasses.field(default_factory=dict)
+    runs: tuple = PRODUCT   # of the tree, besides the directory of its script and tests/support (git's pathspecs)
+
+    @property
+    def sources(self):
+        """What its shares are a proof of: where one of these has changed, they are none of what is there now."""
+        of_test = {"/".join(word.removeprefix("{root}/").split("/")[:2]) for word in self.command if word.startswith("{root}/")}
+        return (*self.runs, *(sorted(of_test) or ["tests/crash"]), "tests/support", ":!*.md", ":!tests/crash/proof*")
 
 
 def script(path, *words):
@@ -29,10 +39,12 @@ TOTAL = (r"^total +\d+ +(?P<kills>\d+) ",)
 TOTAL_TWO_DEEP = (r"^total +\d+ +(?P<kills>\d+) +\d+ +(?P<states>\d+) +(?P<kills_of_the_recovery>\d+) +(?P<strayed>\d+) ",)
 COMMANDS = ("xlstore", "xlfsck")
 PLAIN = ("plain_xlstore", "plain_xlfsck")
-KILLED = (*COMMANDS, "killer", "eventloop", "external_qmp")
+KILLED = (*COMMANDS, "killer", "eventloop", "external_qmp", "xlstore_shared", "python_package")
 KILLS_BY_NAME = (r": (?P<kills>\d+) kills, survived at",)
 QUIET_XEN = "{build}/tests/libquiet_xen.so"
+EMBEDDED = (*PRODUCT, "tools/bindings", "tests/embed", "tests/bindings")
 HARNESS = ("crash/harness.py", "--jobs", "1", "--share", "1/{n}", "--start", "{i}")
+FLEET = (*PRODUCT, "tools/fleet")
 LEVELS = (r"^full_disk: (?P<levels>\d+) levels",)
 
 
@@ -43,33 +55,34 @@ def full_disk(name, shares, *words):
 PARTS = (
     Part("xenstore_kills", 60, script("crash/xenstore_kills.py", "--quiet-xen", QUIET_XEN, "--share", "{i}/{n}"),
          targets=(*COMMANDS, "killer", "pv_toolstack", "quiet_xen"), counts=KILLS_BY_NAME),
-    # -p, -y, salvage, the log alone, --rebuild, restore, undo, prune, backup
+    # -p, -y, --evict, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
     Part("xlfsck_kills", 120, script("fsck/kills.py", "--share", "1/{n}", "--start", "{i0}"), load=COMPUTES,
          targets=(*COMMANDS, "killer"), counts=(r"^all +(?P<kills>\d+) ",)),
     Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), load=COMPUTES,
          counts=(r"^(?P<damaged_stores>\d+) damaged stores",)),
     Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), load=COMPUTES,
          counts=(r"^all +(?P<damaged_stores>\d+)",)),
-    Part("libxl_host", 1, script("fsck/host_test.py"), minutes=4),
+    Part("libxl_host", 1, script("fsck/host_test.py"), minutes=4,
+         targets=(*COMMANDS, "scratch_xenstored", "quiet_xen")),
     Part("upgrade", 12, script("upgrade/upgrade_test.py", "--share", "{i}/{n}", "Upgrade"),
          targets=(*COMMANDS, "killer"), counts=(r"^killed at (?P<kills>\d+) stops",)),
     Part("upgrade_full_disk", 1, script("upgrade/upgrade_test.py", "FullDisk")),
-    Part("fleet", 1, script("fleet/run.py", "push_test", "views_test"), minutes=5, targets=(*COMMANDS, "xlstore-fleet"),
+    Part("fleet", 1, script("fleet/run.py", "push_test", "views_test"), minutes=5, targets=(*COMMANDS, "xlstore-fleet"), runs=FLEET,
          needs="{bin}/xlstore-fleet", counts=(r"^Ran (?P<tests>\d+) tests",)),
     Part("fleet_kills", 30, script("fleet/run.py", "--share", "{i}/{n}", "kill_test"),
-         targets=(*COMMANDS, "xlstore-fleet", "killer"), needs="{bin}/xlstore-fleet"),
-    Part("killed", 100, script(*HARNESS), targets=KILLED, counts=TOTAL),
-    Part("retry", 100, script(*HARNESS, "--retry"), targets=KILLED, counts=TOTAL),
-    Part("two_deep", 200, script(*HARNESS, "--two-deep"), minutes=5, targets=KILLED, counts=TOTAL_TWO_DEEP),
+         targets=(*COMMANDS, "xlstore-fleet", "killer"), runs=FLEET, needs="{bin}/xlstore-fleet"),
+    Part("killed", 100, script(*HARNESS), targets=KILLED, runs=EMBEDDED, counts=TOTAL),
+    Part("retry", 100, script(*HARNESS, "--retry"), targets=KILLED, runs=EMBEDDED, counts=TOTAL),
+    Part("two_deep", 200, script(*HARNESS, "--two-deep"), minutes=5, targets=KILLED, runs=EMBEDDED, counts=TOTAL_TWO_DEEP),
     Part("mutants", 8, ("{python}", "{root}/tests/crash/mutants.py", "--control", "--build", "{build}", "--share", "{i}/{n}"),
          load=COMPUTES, counts=(r"^(?P<mutants>\d+) guards disabled",),
          targets=(*COMMANDS, *PLAIN, "killer", "integration_tests", "unit_tests_with_mutations", "barrier_test_with_mutations",
                   "power_cut_with_mutations")),
     Part("model", 7, ("{python}", "{root}/tests/model/check.py", "--whole", "--share", "{i}/{n}"), minutes=10, load=COMPUTES,
-         targets=(), counts=(r": (?P<states>\d+) states, depth",)),
+         targets=(), runs=(), counts=(r": (?P<states>\d+) states, depth",)),
     Part("model_mutants", 1, ("{python}", "{root}/tests/model/check.py", "--mutants"), load=COMPUTES,
-         targets=(), counts=(r"^(?P<mutants>\d+) mutants",)),
-    Part("replay", 36, script("model/record.py", "--share", "1/{n}", "--start", "{i0}"),
+         targets=(), runs=(), counts=(r"^(?P<mutants>\d+) mutants",)),
+    Part("replay", 36, script("model/record.py", "--share", "1/{n}", "--start", "{i0}"), runs=(*PRODUCT, "tests/crash"),
          counts=(r"^(?P<traces>\d+) traces, (?P<steps>\d+) steps, (?P<kills>\d+) kills",)),
     Part("power_cut", 60, ("{bin}/power_cut", "--share", "1/{n}"), load=COMPUTES, targets=("power_cut",),
          counts=(r" seeds: (?P<cuts>\d+) cuts",)),
@@ -92,13 +105,13 @@ PARTS = (
          targets=PLAIN),
     # Each of the fuzzers runs for so many seconds, all at once; with this, an hour each.
     Part("fuzz", 6, ("sh", "{root}/tests/fuzz/run.sh", "600"), minutes=14, load=2 * COMPUTES,
-         targets=(), counts=(r"^fuzz: \w+: (?P<inputs>\d+) executions",)),
+         targets=(), runs=("store", "recovery"), counts=(r"^fuzz: \w+: (?P<inputs>\d+) executions",)),
     # It keeps its own place: each share goes on where the one before ended.
     Part("xen_sweep", 96, ("{python}", "{root}/tests/xen/sweep.py", "--bin", "{build}/plain/bin", "--image", "{build}/xen",
                            "--place", "{logs}/xen_sweep", "--seconds", "900"), minutes=18, load=ALONE,
-         targets=("plain",)),
+         targets=("plain",), runs=(*PRODUCT, "tools/libxl")),
     # Are the judges blind?
-    Part("blind_killer", 1, script("crash/harness.py", "--self-test"), targets=KILLED),
+    Part("blind_killer", 1, script("crash/harness.py", "--self-test"), targets=KILLED, runs=EMBEDDED),
     Part("blind_observer", 1, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--self-test"), load=ALONE,
          targets=(*COMMANDS, "quiet_xen")),
     Part("blind_power_cut", 1, ("{bin}/power_cut", "--self-test"), load=COMPUTES, targets=("power_cut",)),

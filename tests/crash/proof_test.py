@@ -25,10 +25,10 @@ class Proof(unittest.TestCase):
         command = ("sh", "-c", f"echo {name} {{i}} >>{self.begun}; {script}")
         return {"name": name, "shares": 1, "command": command, **more}
 
-    def run_proof(self, *parts, words=()):
+    def run_proof(self, *parts, words=(), program=HERE / "proof.py"):
         (self.place / "parts").write_text(json.dumps(parts))
         # Apart: a share may kill it.
-        return subprocess.run([sys.executable, HERE / "proof.py", self.place, "--parts", self.place / "parts", "--jobs", "1",
+        return subprocess.run([sys.executable, program, self.place, "--parts", self.place / "parts", "--jobs", "1",
                                *words], capture_output=True, text=True, timeout=60, check=False)
 
     def begun_shares(self):
@@ -93,6 +93,54 @@ class Proof(unittest.TestCase):
         self.begun.unlink()
         ran = self.run_proof(self.toy("one", shares=2, load=2))
         self.assertEqual((ran.returncode, self.begun_shares()), (0, ["one 2", "one 1"]))
+
+    def in_a_tree(self):
+        """proof.py in a tree of its own, whose file `source` changes with each commit but the last."""
+        tree = self.place / "tree"
+        (tree / "tests/crash").mkdir(parents=True)
+        for name in ("proof.py", "proof_parts.py"):
+            shutil.copy(HERE / name, tree / "tests/crash")
+        self.git(tree, "init", "-q")
+        for number, text in enumerate(("a", "b", "b")):
+            (tree / "source").write_text(text)
+            (tree / "other").write_text(str(number))
+            self.git(tree, "add", "-A")
+            self.git(tree, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", str(number))
+        return tree, self.git(tree, "rev-list", "--reverse", "HEAD").split()
+
+    @staticmethod
+    def git(tree, *words):
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CEILING_DIRECTORIES": str(tree.parent)}
+        return subprocess.run(["git", "-C", tree, *words], env=environment, capture_output=True, text=True, check=True).stdout
+
+    def test_what_another_commit_proved_of_the_same_sources_counts(self):
+        tree, commits = self.in_a_tree()
+        part = self.toy("one", shares=3, load=2, runs=("source",))
+        (self.place / "proof").mkdir()
+        line = {"part": "one", "of": 3, "ended": "done", "status": 0, "seconds": 1, "counts": {}, "last": ""}
+        (self.place / "proof" / "place").write_text("".join(
+            json.dumps({**line, "share": share, "commit": commit}) + "\n" for share, commit in zip((1, 2), commits)))
+        left = self.run_proof(part, words=("--left",), program=tree / "tests/crash/proof.py")
+        self.assertEqual(left.returncode, 3, left.stdout + left.stderr)
+        self.assertRegex(left.stdout, f"1 of 3 shares; 1 of them on {commits[1][:9]}, whose sources are the same; 1 more on older")
+        # With --since the older counts as well, and what has changed since is told.
+        since = ("--since", commits[0])
+        left = self.run_proof(part, words=("--left", *since), program=tree / "tests/crash/proof.py")
+        self.assertRegex(left.stdout, f"2 of 3 shares.*1 of them on {commits[0][:9]}, 1 files of its sources differ")
+        done = self.run_proof(part, words=since, program=tree / "tests/crash/proof.py")
+        self.assertEqual((done.returncode, self.begun_shares()), (0, ["one 3"]), done.stdout + done.stderr)
+        # Not what is of another tree, and not what a changed tree has not committed.
+        self.assertEqual(self.run_proof(part, words=("--since", "nowhere"), program=tree / "tests/crash/proof.py").returncode, 2)
+        (tree / "source").write_text("c")
+        left = self.run_proof(part, words=("--left",), program=tree / "tests/crash/proof.py")
+        self.assertRegex(left.stdout, "0 of 3 shares; 3 more on older sources alone")
+
+    def test_sources_that_parts_name_are_there(self):
+        sys.path.insert(0, str(HERE))
+        import proof_parts  # pylint: disable=import-outside-toplevel
+        for part in proof_parts.PARTS:
+            for path in part.sources:
+                self.assertTrue(path.startswith(":!") or (HERE.parent.parent / path).exists(), f"{part.name}: {path}")
 
     def test_two_at_once_are_refused(self):
         inner = f"{sys.executable} {HERE / 'proof.py'} {self.place} --parts {self.place / 'parts'} --left; test $? = 1"
