@@ -140,6 +140,9 @@ public:
         if (!lock) co_return std::move(lock).error();
         auto now = libxl::read_document_bytes(line.file);
         if (!now) co_return std::move(now).error();
+        // As it was: an undo that was killed has put it back, or a repair that was killed never
+        // came to change it.
+        if (*now == *before) co_return Result<void>();
         if (*now != *after) co_return changed_since(line.file);
         if (*before) co_return libxl::write_document_bytes(where, domain, **before);
         if (unlink(line.file.c_str()) != 0)
@@ -172,6 +175,7 @@ private:
     {
         auto now = co_await client_->read(line.node, in, until_);
         if (!now) co_return std::move(now).error();
+        if (*now == line.before) co_return Result<void>();
         if (*now != line.after) co_return changed_since(line.node);
         if (!line.before) co_return co_await client_->remove(line.node, in, until_);
         auto written = co_await client_->write(line.node, *line.before, in, until_);

@@ -54,8 +54,9 @@ struct PutBack {
     Result<void> done;
 };
 /// Puts back what stands in `directory`, the last change first, each only where it is still as the
-/// repair left it: what changed since stays (conflict). Files under libxl's lock on them. Errors:
-/// not_found, invalid: it is no directory of such a run; nothing was changed.
+/// repair left it: what changed since stays (conflict). What is as it was before the repair is
+/// done: put back by an undo that was killed, or never changed. Files under libxl's lock on them.
+/// Errors: not_found, invalid: it is no directory of such a run; nothing was changed.
 Task<Result<std::vector<PutBack>>> undo_host_repair(Loop& loop, std::string directory,
                                                     Deadline until);
 

@@ -355,25 +355,35 @@ private:
         }
     }
 
-    // R22, where the store does not last. What the list becomes is known once it is written; a kill
-    // between the two leaves an entry too many in it, and nothing is lost.
-    Task<Result<void>> keep_pci_list(const Tree& before)
+    // R22, where the store does not last: what a transaction makes of the list is kept before it is
+    // committed. What goes the innermost first: it comes back last. What comes the outermost first.
+    Task<Result<void>> keep_pci_list(xenstore::Transaction in, bool is_changed)
     {
-        if (!check_.options().before_nodes) co_return Result<void>();
-        auto again = co_await look();
-        if (!again) co_return std::move(again).error();
         const std::string domid = std::to_string(domain_.domid);
-        const std::string back = "/local/domain/0/backend/pci/" + domid;
-        const std::string front = "/local/domain/" + domid + "/device/pci";
-        std::vector<NodeBefore> all;
-        for (const auto& [path, value] : tree_.nodes) {
-            if (!path.starts_with(back) && !path.starts_with(front)) continue;
-            const auto old = before.value(path);
-            if (old == value) continue;
-            NodeBefore one{path, std::nullopt, value, {}};
-            if (old) one.before = std::string(*old);
-            all.push_back(std::move(one));
+        std::vector<std::string> roots{"/local/domain/0/backend/pci/" + domid,
+                                       "/local/domain/" + domid + "/device/pci"};
+        auto tree = co_await xenstore::read_tree_in(client_, std::move(roots), in, until());
+        if (!tree) co_return std::move(tree).error();
+        if (!is_changed) {
+            pci_before_.clear();
+            for (const auto& [path, value] : tree->nodes) {
+                NodeBefore one{path, value, std::nullopt, {}};
+                auto permissions = co_await client_.permissions(path, in, until());
+                if (!permissions) co_return std::move(permissions).error();
+                if (*permissions) one.permissions = xenstore::shown(**permissions);
+                pci_before_.push_back(std::move(one));
+            }
+            co_return Result<void>();
         }
+        std::vector<NodeBefore> all;
+        for (auto one = pci_before_.rbegin(); one != pci_before_.rend(); ++one) {
+            const auto now = tree->value(one->path);
+            if (now) one->after = std::string(*now);
+            if (one->after != one->before) all.push_back(*one);
+        }
+        for (const auto& [path, value] : tree->nodes)
+            if (std::ranges::find(pci_before_, path, &NodeBefore::path) == pci_before_.end())
+                all.push_back({path, std::nullopt, value, {}});
         co_return check_.options().before_nodes(all);
     }
 
@@ -381,20 +391,24 @@ private:
     Task<Result<void>> write_pci_list(const XenstoreFinding& finding)
     {
         if (!finding.pci) co_return Result<void>();
-        const Tree before = tree_;
         NodesFate fate(NodesFate::there);
         std::string json = finding.json;
+        PciListWitness witness;
+        if (check_.options().before_nodes)
+            witness = [this](xenstore::Transaction in, bool is_changed) -> Task<Result<void>> {
+                return keep_pci_list(in, is_changed);
+            };
         if (finding.pci_leaves)
-            fate = co_await unlist_pci_device(client_, domain_.domid, *finding.pci, until());
-        else
             fate =
-                co_await list_pci_device(client_, domain_, *finding.pci, std::move(json), until());
+                co_await unlist_pci_device(client_, domain_.domid, *finding.pci, until(), witness);
+        else
+            fate = co_await list_pci_device(client_, domain_, *finding.pci, std::move(json),
+                                            until(), witness);
         const bool is_out = finding.pci_leaves && fate.fate == NodesFate::there;
         if (fate.fate != NodesFate::written && !is_out)
             co_return Error(Errc::busy,
                             fate.why.empty() ? "another process changed it meanwhile" : fate.why,
                             "run xlfsck again");
-        if (auto kept = co_await keep_pci_list(before); !kept) co_return kept;
         if (!finding.pci_leaves) co_return Result<void>();
         auto taken = call_pci_hook(store_, domain_, false, finding.pci->text(), finding.json);
         if (!taken) co_return taken;
@@ -458,6 +472,7 @@ private:
     Deadline deadline_;
     XenstoreSurvey survey_;
     Tree tree_;
+    std::vector<NodeBefore> pci_before_;  // the list as the transaction found it
 };
 
 // Things that xenstore has, and domains of which only Xen could tell that they live.

@@ -24,8 +24,14 @@ constexpr std::size_t kCountShown = 40;
 using PciChange = std::function<std::optional<std::vector<xenstore::Request>>(
     const xenstore::PciList&, xenstore::Transaction)>;
 
+Task<Result<void>> show(PciListWitness witness, xenstore::Transaction in, bool is_changed)
+{
+    if (!witness) co_return Result<void>();
+    co_return co_await witness(in, is_changed);
+}
+
 Task<NodesFate> change_pci_list(xenstore::Client& client, std::int64_t domid, PciChange change,
-                                Deadline until)
+                                Deadline until, PciListWitness witness)
 {
     for (;;) {
         auto in = co_await client.begin(until);
@@ -40,11 +46,21 @@ Task<NodesFate> change_pci_list(xenstore::Client& client, std::int64_t domid, Pc
             co_await abort_quietly(client, *in, until);
             co_return NodesFate(NodesFate::there);
         }
+        auto shown = co_await show(witness, *in, false);
+        if (!shown) {
+            co_await abort_quietly(client, *in, until);
+            co_return NodesFate(NodesFate::refused, std::move(shown).error());
+        }
         auto replies = co_await client.ask(*requests, until);
         if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
         if (auto refusal = first_refusal(*requests, *replies)) {
             co_await abort_quietly(client, *in, until);
             co_return NodesFate(NodesFate::refused, *std::move(refusal));
+        }
+        shown = co_await show(witness, *in, true);
+        if (!shown) {
+            co_await abort_quietly(client, *in, until);
+            co_return NodesFate(NodesFate::refused, std::move(shown).error());
         }
         auto fate = co_await commit_nodes(client, *in, until);
         if (fate) co_return *std::move(fate);
@@ -86,7 +102,7 @@ Task<Result<xenstore::PciList>> read_pci_list(xenstore::Client& client, std::int
 }
 
 Task<NodesFate> list_pci_device(xenstore::Client& client, DomainRow domain, PciAddress device,
-                                std::string json, Deadline until)
+                                std::string json, Deadline until, PciListWitness witness)
 {
     const PciChange change =
         [&](const xenstore::PciList& list,
@@ -94,7 +110,7 @@ Task<NodesFate> list_pci_device(xenstore::Client& client, DomainRow domain, PciA
         if (list.index_of(device)) return std::nullopt;
         return xenstore::requests_to_list_pci(domain.domid, domain.name, device, json, list, in);
     };
-    co_return co_await change_pci_list(client, domain.domid, change, until);
+    co_return co_await change_pci_list(client, domain.domid, change, until, std::move(witness));
 }
 
 Task<NodesFate> close_pci_device(xenstore::Client& client, std::int64_t domid, PciAddress device,
@@ -107,11 +123,11 @@ Task<NodesFate> close_pci_device(xenstore::Client& client, std::int64_t domid, P
         if (!index) return std::nullopt;
         return xenstore::requests_to_close_pci(domid, *index, in);
     };
-    co_return co_await change_pci_list(client, domid, change, until);
+    co_return co_await change_pci_list(client, domid, change, until, PciListWitness());
 }
 
 Task<NodesFate> unlist_pci_device(xenstore::Client& client, std::int64_t domid, PciAddress device,
-                                  Deadline until)
+                                  Deadline until, PciListWitness witness)
 {
     const PciChange change =
         [&](const xenstore::PciList& list,
@@ -120,7 +136,7 @@ Task<NodesFate> unlist_pci_device(xenstore::Client& client, std::int64_t domid, 
         if (!index) return std::nullopt;
         return xenstore::requests_to_unlist_pci(domid, *index, list, in);
     };
-    co_return co_await change_pci_list(client, domid, change, until);
+    co_return co_await change_pci_list(client, domid, change, until, std::move(witness));
 }
 
 }  // namespace xlstore

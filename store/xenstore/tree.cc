@@ -119,6 +119,13 @@ std::vector<std::string> Tree::children(std::string_view path) const
     return names;
 }
 
+Task<Result<Tree>> read_tree_in(Client& client, std::vector<std::string> roots, Transaction in,
+                                Deadline until)
+{
+    Reading reading(client, in, until);
+    co_return co_await reading.run(std::move(roots));
+}
+
 Task<Result<Tree>> read_tree(Client& client, std::vector<std::string> roots, Deadline until)
 {
     for (;;) {

@@ -33,6 +33,9 @@ struct Tree {
 /// when there is more than limits::xenstore_nodes_max or xenstore_tree_bytes_max; the message names
 /// the node at which it ended.
 Task<Result<Tree>> read_tree(Client& client, std::vector<std::string> roots, Deadline until);
+/// What transaction `in` sees of them. Errors: the same, but timeout.
+Task<Result<Tree>> read_tree_in(Client& client, std::vector<std::string> roots, Transaction in,
+                                Deadline until);
 
 }  // namespace xlstore::xenstore
 

@@ -38,6 +38,7 @@ def script(path, *words):
 TOTAL = (r"^total +\d+ +(?P<kills>\d+) ",)
 TOTAL_TWO_DEEP = (r"^total +\d+ +(?P<kills>\d+) +\d+ +(?P<states>\d+) +(?P<kills_of_the_recovery>\d+) +(?P<strayed>\d+) ",)
 COMMANDS = ("xlstore", "xlfsck")
+XENSTORED = ("scratch_xenstored", "quiet_xen")
 PLAIN = ("plain_xlstore", "plain_xlfsck")
 KILLED = (*COMMANDS, "killer", "eventloop", "external_qmp", "xlstore_shared", "python_package")
 KILLS_BY_NAME = (r": (?P<kills>\d+) kills, survived at",)
@@ -54,16 +55,19 @@ def full_disk(name, shares, *words):
 
 PARTS = (
     Part("xenstore_kills", 60, script("crash/xenstore_kills.py", "--quiet-xen", QUIET_XEN, "--share", "{i}/{n}"),
-         targets=(*COMMANDS, "killer", "pv_toolstack", "quiet_xen"), counts=KILLS_BY_NAME),
+         targets=(*COMMANDS, *XENSTORED, "killer", "pv_toolstack"), counts=KILLS_BY_NAME),
     # -p, -y, --evict, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
     Part("xlfsck_kills", 120, script("fsck/kills.py", "--share", "1/{n}", "--start", "{i0}"), load=COMPUTES,
          targets=(*COMMANDS, "killer"), counts=(r"^all +(?P<kills>\d+) ",)),
+    Part("libxl_kills", 60, script("fsck/host_kills.py", "--share", "1/{n}", "--start", "{i0}"),
+         targets=(*COMMANDS, *XENSTORED, "killer"),
+         counts=(r" modes, (?P<kills>\d+) kills, (?P<states>\d+) states",)),
     Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), load=COMPUTES,
          counts=(r"^(?P<damaged_stores>\d+) damaged stores",)),
     Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), load=COMPUTES,
          counts=(r"^all +(?P<damaged_stores>\d+)",)),
     Part("libxl_host", 1, script("fsck/host_test.py"), minutes=4,
-         targets=(*COMMANDS, "scratch_xenstored", "quiet_xen")),
+         targets=(*COMMANDS, *XENSTORED)),
     Part("upgrade", 12, script("upgrade/upgrade_test.py", "--share", "{i}/{n}", "Upgrade"),
          targets=(*COMMANDS, "killer"), counts=(r"^killed at (?P<kills>\d+) stops",)),
     Part("upgrade_full_disk", 1, script("upgrade/upgrade_test.py", "FullDisk")),
@@ -99,7 +103,7 @@ PARTS = (
     full_disk("full_disk_restore", 8, "--restore"),
     Part("race", 40, script("crash/race.py", "--share", "1/{n}", "--start", "{i0}"), counts=(r"^(?P<orders>\d+) orders, ",)),
     Part("stress", 6, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--seconds", "600", "--seed", "{i}"), minutes=15,
-         load=ALONE, targets=(*COMMANDS, "quiet_xen"),
+         load=ALONE, targets=(*COMMANDS, *XENSTORED),
          counts=(r"^looks +(?P<looks>\d+)", r"^xenstored killed +(?P<xenstored_killed>\d+)")),
     Part("soak", 1, ("{python}", "{root}/tests/soak/soak.py", "--bin", "{build}/plain/bin", "--hours", "1"), minutes=65,
          targets=PLAIN),
@@ -113,6 +117,6 @@ PARTS = (
     # Are the judges blind?
     Part("blind_killer", 1, script("crash/harness.py", "--self-test"), targets=KILLED, runs=EMBEDDED),
     Part("blind_observer", 1, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--self-test"), load=ALONE,
-         targets=(*COMMANDS, "quiet_xen")),
+         targets=(*COMMANDS, *XENSTORED)),
     Part("blind_power_cut", 1, ("{bin}/power_cut", "--self-test"), load=COMPUTES, targets=("power_cut",)),
 )

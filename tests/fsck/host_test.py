@@ -190,15 +190,18 @@ def one_case(binaries, path):
             host.end()
 
 
+def cases():
+    """Those that have a document."""
+    return [path.parent for path in sorted(HERE.glob("xen_*/state.json")) if '"document"' in path.read_text(encoding="utf-8")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
     parser.add_argument("--update", action="store_true")
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
-    paths = sorted(path.parent for path in HERE.glob("xen_*/state.json"))
-    paths = [path for path in paths if '"document"' in (path / "state.json").read_text(encoding="utf-8") and
-             (not options.cases or path.name in options.cases)]
+    paths = [path for path in cases() if not options.cases or path.name in options.cases]
     failed = 0
 
     def tried(path):
