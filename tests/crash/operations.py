@@ -190,6 +190,7 @@ OPERATIONS = {o.name: o for o in (
               anew=True, program="external_qmp"),
     Operation("external_qmp_ask", (RUNNING, USBCTRL), ("domid:7", "remove"), (),
               anew=True, guest_holds=True, program="external_qmp", statuses=(3,)),
+    Operation("python_attach", (RUNNING, NO_MOUSE), ("domid:7",), MOUSE, program="attach_usb.py", stops=180),
     # It recovers at its start: killed while it settles what a crash left, or while it goes on from there.
     Operation("eventloop_recovers", (RUNNING, NO_TABLET, NO_MOUSE), ("domid:7",), MOUSE, program="eventloop",
               left=("commit.before:3", TABLET[1])),

@@ -161,7 +161,20 @@ class World:
     def promise(self, text):
         return text.replace("{a}", self.path("a.iso")).replace("{b}", self.path("b.iso"))
 
+    def python_argv(self, script, words):
+        """Of a program that uses the Python package of this build."""
+        build = os.path.dirname(self.programs)
+        library = os.path.join(build, "lib", "libxlstore.so")
+        environment = [f"PYTHONPATH={build}/python", f"XLSTORE_LIBRARY={library}", "PYTHONDONTWRITEBYTECODE=1"]
+        # A sanitized library is loaded by an interpreter that is not: the sanitizer comes first.
+        needs = subprocess.run(["ldd", library], capture_output=True, text=True, check=True).stdout.split()
+        environment += [f"LD_PRELOAD={word}" for word in needs if word.startswith("/") and "libasan" in word]
+        return ["/usr/bin/env", *environment, "/usr/bin/python3", "-S", os.path.join(HERE, "..", "bindings", script),
+                self.store, *self.fill(words)]
+
     def argv(self, program, words):
+        if program.endswith(".py"):
+            return self.python_argv(program, words)
         option = ["--store"] if program in ("xlstore", "xlfsck") else []
         return [os.path.join(self.programs, program), *option, self.store, *self.fill(words)]
 

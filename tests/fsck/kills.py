@@ -68,9 +68,11 @@ class World:
         self.store = self.place / "s"
         self.tmp = self.place / "tmp"
         self.tmp.mkdir()
-        self.environment = {**os.environ, "TMPDIR": str(self.tmp), "ASAN_OPTIONS": "detect_leaks=0"}
+        self.environment = {**os.environ, "TMPDIR": str(self.tmp), "ASAN_OPTIONS": "detect_leaks=0",
+                            "XENSTORED_PATH": str(self.place / "no xenstored")}
         self.qemus = {}     # by domid
         self.wanted = []    # what the living QEMU has, as commands of QMP that make it so
+        self.library = None     # where libxl's files are, of a mode that has some
         self.must("xlstore", "init")
 
     def run(self, program, *words, before=(), **environment):
@@ -144,6 +146,12 @@ class World:
         aside = self.place / "sockets"
         aside.mkdir()
         self.kept = [Kept(self.place), Kept(self.store), Kept(self.store / "run", aside)]
+        self.kept += [Kept(self.library)] if self.library else []
+
+    def documents(self):
+        """libxl's, by domid; what a dead writer left unfinished libxl does not read."""
+        return {path.name.split(".")[1]: path.read_bytes()
+                for path in (self.library.glob("userdata-d.*") if self.library else ())}
 
     def put_back(self):
         for kept in self.kept:
@@ -225,6 +233,25 @@ def checkpointed(world):
     database.close()
 
 
+def beside_libxl(world):
+    """libxl's files of two domains that the store has, one of them with another nic there."""
+    world.library = world.place / "host/var/lib/xen"
+    world.library.mkdir(parents=True)
+    for domid in (7, 8):
+        world.import_(domid)
+        libxls_document(world, domid)
+    libxls_document(world, 7, bridge="br7")
+
+
+def libxls_document(world, domid, bridge=None):
+    document = json.loads(world.document(domid).read_text(encoding="utf-8"))
+    if bridge:
+        document["nics"][0]["bridge"] = bridge
+    path = world.library / f"userdata-d.{domid}.{UUID[:24]}{domid:012}.libxl-json"
+    path.write_text(json.dumps(document, indent=4) + "\n\0", encoding="utf-8")
+    path.chmod(0o600)
+
+
 # ---- The modes: each makes its state and gives the command ----
 
 def preen(world):
@@ -236,6 +263,12 @@ def yes(world):
     hurt(world)
     torn_documents(world)
     return "xlfsck", "-y"
+
+
+def evict(world):
+    """What no entry knows is taken out of QEMU."""
+    hurt(world)
+    return "xlfsck", "-y", "--evict"
 
 
 def salvage(world):
@@ -306,10 +339,24 @@ def backup(world):
     return "xlstore", "backup", world.place / "backup.db"
 
 
+def bridge_sync(world):
+    beside_libxl(world)
+    libxls_document(world, 9)
+    return "xlstore", "--timeout", "1", "bridge", "sync", "--root", world.place / "host"
+
+
+def bridge_write(world):
+    beside_libxl(world)
+    return "xlstore", "--timeout", "1", "bridge", "write", "domid:7", "--root", world.place / "host"
+
+
 # The command again, after a kill that it does not show: it did it. A status, and what it says.
 AGAIN = {backup: (1, "there is a .*backup.db already")}
 MODES = {mode.__name__.replace("_", "-"): mode
-         for mode in (preen, yes, salvage, log_alone, rebuild, restore, adopt, undo, prune, backup)}
+         for mode in (preen, yes, evict, salvage, log_alone, rebuild, restore, adopt, undo, prune, backup, bridge_sync,
+                      bridge_write)}
+# -p would adopt what is to be taken out.
+NOT_PREENED = (evict,)
 
 
 # ---- What came of it ----
@@ -323,6 +370,7 @@ class Outcome:
             for row in world.sql(query):
                 self.rows[(table, *(VOLATILE.sub("", value) if isinstance(value, str) else value
                                     for value in row))] += 1
+        self.documents = world.documents()
         self.history = {row for row in world.sql("SELECT domid, operation, class, key, outcome, image FROM history")}
         self.files = collections.Counter()
         for directory in (world.place, world.store, world.store / "run", world.tmp):
@@ -339,6 +387,8 @@ class Outcome:
         words = [f"lost: {row}" for row in (reference.rows - self.rows)]
         words += [f"too much: {row}" for row in (self.rows - reference.rows)]
         words += [f"history has lost {line}" for line in sorted(reference.history - self.history, key=str)]
+        if self.documents != reference.documents:
+            words.append(f"libxl's files are {self.documents}")
         if self.backup != reference.backup:
             words.append(f"the backup has {self.backup}")
         more = self.files - reference.files
@@ -365,6 +415,7 @@ class Sweep:
         try:
             self.command = self.mode(self.world)
             self.world.note()
+            self.documents = self.world.documents()
             self.old = self.domids() if self.mode in (restore, adopt) else None
             self.damaged = {text.rstrip(b"\0") for name, text in self.world.kept[1].files.items()
                             if self.mode in (salvage, log_alone) and name in ("store.db", "store.db-wal") and text}
@@ -432,11 +483,15 @@ class Sweep:
             words.append(f"a look changed something: {looked.stdout}{looked.stderr}")
         if looked.returncode < 0 or looked.returncode & ~15:
             words.append(f"a look ended with {looked.returncode}: {looked.stdout}{looked.stderr}")
-        if number % 2:
+        if number % 2 and self.mode not in NOT_PREENED:
             preened = world.run("xlfsck", "-p")
             if preened.returncode < 0 or preened.returncode & ~15:
                 words.append(f"-p ended with {preened.returncode}: {preened.stdout}{preened.stderr}")
             told += preened.stdout
+        now = world.documents()
+        words += [f"libxl's file of {domid} is neither as it was nor as it is to be: {now.get(domid)!r}"
+                  for domid in self.reference.documents.keys() | now.keys()
+                  if now.get(domid) not in (self.documents.get(domid), self.reference.documents.get(domid))]
         if self.old and self.domids() not in (self.old, self.new):
             words.append(f"neither the old domains nor the new ones: {self.domids()}")
         again = world.run(*self.command)
