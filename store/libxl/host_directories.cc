@@ -17,9 +17,9 @@ std::optional<std::int64_t> take_domid(std::string_view& text)
     std::int64_t domid = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), domid);
     const auto length = static_cast<std::size_t>(end - text.data());
-    const bool plain = length == 1 || !text.starts_with('0');
-    if (error != std::errc() || domid < 0 || !plain || text.substr(length, 1) != ".")
-        return std::nullopt;
+    // One spelling: a path is made of the number again ("-0" is a number, too).
+    const bool plain = length > 0 && text.front() != '-' && (length == 1 || text.front() != '0');
+    if (error != std::errc() || !plain || text.substr(length, 1) != ".") return std::nullopt;
     text.remove_prefix(length + 1);
     return domid;
 }

@@ -1,26 +1,34 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds the fuzzers with clang and runs each over its kept corpus and on from there, for so many
-# seconds (10):  sh tests/fuzz/run.sh [SECONDS]
+# Builds the fuzzers with clang and runs each over its kept corpus and on from there, all at once, for so many
+# seconds (10); without names all but `store`, which takes some minutes to build:
+#
+#   sh tests/fuzz/run.sh [SECONDS [NAME...]]      names: command_line document protocol store userdata xenstore
+#
 # A crash ends it with status 1 and leaves the input that made it in build-fuzz/: mend what it found,
-# then keep the input in corpus/.
+# then keep the input in corpus/. FOUND, a directory: new inputs are kept there, a directory each.
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-10}
+[ $# -eq 0 ] || shift
+names=${*:-command_line document protocol userdata xenstore}
 
 cmake --preset fuzz >/dev/null
-cmake --build build-fuzz --target document_fuzz protocol_fuzz xenstore_fuzz
+cmake --build build-fuzz --target $(printf '%s_fuzz ' $names)
 
-# fuzz NAME DIRECTORY…: new inputs go to a directory that is dropped, so that each run starts alike.
+# fuzz NAME: new inputs go to a directory that is dropped, so that each run starts alike.
 fuzz() {
-    name=$1
-    shift
-    found=$(mktemp -d)
+    name=$1_fuzz
+    corpus=tests/fuzz/corpus/$1
+    found=${FOUND:+$FOUND/$1}
+    if [ -n "$found" ]; then mkdir -p "$found"; else found=$(mktemp -d); fi
+    [ "$1" != document ] || corpus="$corpus tests/unit/samples"
     log=build-fuzz/$name.log
     status=0
+    # shellcheck disable=SC2086  # directories
     "build-fuzz/bin/$name" -max_total_time="$seconds" -max_len=16384 -timeout=10 -print_final_stats=1 \
-        -artifact_prefix="build-fuzz/$name-" "$found" "$@" >"$log" 2>&1 || status=$?
-    rm -r "$found"
+        -artifact_prefix="build-fuzz/$name-" "$found" $corpus >"$log" 2>&1 || status=$?
+    [ -n "${FOUND:-}" ] || rm -r "$found"
     if [ "$status" -ne 0 ]; then
         tail -n 40 "$log" >&2
         echo "fuzz: $name failed with status $status; see $log" >&2
@@ -28,10 +36,11 @@ fuzz() {
     fi
     echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") executions"
 }
-fuzz protocol_fuzz tests/fuzz/corpus/protocol &
-protocol=$!
-fuzz xenstore_fuzz tests/fuzz/corpus/xenstore &
-xenstore=$!
-fuzz document_fuzz tests/fuzz/corpus/document tests/unit/samples
-wait "$protocol"
-wait "$xenstore"
+running=
+for name in $names; do
+    fuzz "$name" &
+    running="$running $!"
+done
+for one in $running; do
+    wait "$one"
+done

@@ -23,7 +23,8 @@ TEST(HostDirectoriesTest, WhatLibxlDoesNotWriteIsNoUserdata)
     for (const std::string& name :
          {std::string("userdata-d.7.libxl-json"), std::string("userdata-x.7.") + kUuid + ".a",
           std::string("userdata-d.07.") + kUuid + ".a",
-          std::string("userdata-d.-1.") + kUuid + ".a", std::string("userdata-d.7.") + kUuid,
+          std::string("userdata-d.-1.") + kUuid + ".a",
+          std::string("userdata-d.-0.") + kUuid + ".a", std::string("userdata-d.7.") + kUuid,
           std::string("userdata-d.7.") + kUuid + ".",
           std::string("userdata-d.7.8F2C7D10-4b6e-4a51-9d3c-2f1e5a7b9c01.libxl-json"),
           std::string("userdata-d.99999999999999999999.") + kUuid + ".a",
