@@ -35,6 +35,8 @@ SOUND = [
     ("device of xenstore, domain without QEMU", "xenstore", "CRASHES=1 BREAKS=1"),
     ("medium in two primaries", "primaries", "CRASHES=1 SILENCES=1"),
     ("database that goes back", "older", "CRASHES=1"),
+    ("move between two hosts", "migration", "CRASHES=1"),
+    ("domain on two hosts by mistake", "migration", "MISTAKE CRASHES=2"),
     ("lifecycle, few processes", "lifecycle", "FEW CRASHES=1"),
     ("lifecycle, a late operation", "lifecycle", "LATE CRASHES=1 BREAKS=1"),
 ]
@@ -46,6 +48,7 @@ WHOLE = [
     ("device of xenstore, two of each", "xenstore", "CRASHES=2 BREAKS=2"),
     ("medium in two primaries, three of each", "primaries", "CRASHES=3 SILENCES=3"),
     ("database that goes back, two crashes", "older", "CRASHES=2"),
+    ("move between two hosts, three crashes", "migration", "CRASHES=3"),
     ("lifecycle", "lifecycle", "CRASHES=1"),
     ("lifecycle, few, two crashes and a QEMU's death", "lifecycle",
      "FEW CRASHES=2 QEMU_DEATHS=1"),
@@ -93,6 +96,12 @@ MUTANTS = [
     ("R17", "older", "DROP_R17", "number_given_twice"),
     ("R17 (numbers go on above)", "older", "DROP_R17_NUMBERS", "number_given_twice"),
     ("R19 (an older intent is closed by looking)", "older", "DROP_R19", "sent_by_older"),
+    ("the close before a move", "migration", "DROP_CLOSE CRASHES=0", "two_claims"),
+    ("the tombstone behind a move that is given up", "migration", "DROP_FORESTALL CRASHES=0", "two_claims"),
+    ("the question whether the target has the guest whole", "migration", "DROP_ASK CRASHES=0", "domain_nowhere"),
+    ("the end of the stream before that question", "migration", "DROP_CANCEL CRASHES=0", "resumed_behind_the_other"),
+    ("the lock of a push (a move)", "migration", "DROP_PUSH_LOCK CRASHES=0", "fleet_differs"),
+    ("the lock of a push (a mistake)", "migration", "MISTAKE DROP_PUSH_LOCK CRASHES=0", "mistake_unseen"),
 ]
 
 
