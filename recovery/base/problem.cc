@@ -56,7 +56,7 @@ constexpr std::array kProblems = {
     Problem{Code::creation_unfinished, "creation_unfinished", "its creator died and its QEMU runs", "Finish the creation", "FINISHED", true, Exit::left},
     Problem{Code::destruction_owned, "destruction_owned", "is being destroyed by a living process", "", "", false, Exit::clean},
     Problem{Code::destruction_unfinished, "destruction_unfinished", "its destruction was ordered and not finished", "Finish it", "FINISHED", true, Exit::left},
-    Problem{Code::older_boot, "older_boot", "belongs to an older boot of this host", "Mark it destroyed", "MARKED DESTROYED", true, Exit::left},
+    Problem{Code::older_boot, "older_boot", "belongs to an older boot of this host, or to another host", "Mark it destroyed", "MARKED DESTROYED", true, Exit::left},
     Problem{Code::qemu_dead, "qemu_dead", "its QEMU is dead", "Unregister it and keep the document", "UNREGISTERED", true, Exit::left},
     Problem{Code::qemu_unseen, "qemu_unseen", "could not look whether its QEMU lives", "", "", false, Exit::blind},
     Problem{Code::document_closed, "document_closed", "its document is closed: changes are refused until it is opened", "", "", false, Exit::clean},
@@ -75,6 +75,7 @@ constexpr std::array kProblems = {
     Problem{Code::intent_unreadable, "intent_unreadable", "the intent cannot be read back", "", "", false, Exit::left},
     Problem{Code::intents_left, "intents_left", "its time was over", "", "", false, Exit::left},
     Problem{Code::intent_overtaken, "intent_overtaken", "QEMU has gone on since, and has neither image of it", "Close it, and keep what is there", "CLOSED", true, Exit::left},
+    Problem{Code::intent_ended, "intent_ended", "was under way when the boot of its host ended, and is in no QEMU and no xenstore any more", "", "", false, Exit::clean},
     Problem{Code::primary_owned, "primary_owned", "a living process is at work on it: its QEMU was not looked into", "", "", false, Exit::clean},
     Problem{Code::primary_unseen, "primary_unseen", "its QEMU could not be looked into", "", "", false, Exit::blind},
     Problem{Code::thing_unknown, "thing_unknown", "is in QEMU, and no entry says so", "Adopt it", "ADOPTED", true, Exit::left},
@@ -142,9 +143,10 @@ static_assert(strictly_ascending(), "a code is repeated or out of order");
 
 }  // namespace
 
-bool names_an_owner(Code code) noexcept
+bool is_always_said(Code code) noexcept
 {
-    return code == Code::intent_owned || code == Code::primary_owned ||
+    return code == Code::document_closed || code == Code::intent_ended ||
+           code == Code::intent_owned || code == Code::primary_owned ||
            code == Code::creation_owned || code == Code::destruction_owned;
 }
 

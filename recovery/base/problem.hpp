@@ -73,6 +73,7 @@ enum class Code : std::uint16_t {
     intent_unreadable = 4008,
     intents_left = 4009,
     intent_overtaken = 4010,
+    intent_ended = 4011,
     primary_owned = 5001,
     primary_unseen = 5002,
     thing_unknown = 5003,
@@ -151,8 +152,9 @@ struct Problem {
     Exit if_left;               ///< the bit when it is not fixed
 };
 
-/// A living process is at work: it is named even where notes are omitted.
-[[nodiscard]] bool names_an_owner(Code code) noexcept;
+/// A note that is said even where notes are omitted: a living process is at work; a closed document
+/// refuses what people try; what was under way on a lost host.
+[[nodiscard]] bool is_always_said(Code code) noexcept;
 
 [[nodiscard]] std::span<const Problem> problems();
 [[nodiscard]] const Problem& problem(Code code);

@@ -260,13 +260,23 @@ Task<void> running(Check& check, Store& store, DomainRow domain)
     }
 }
 
+std::string under_way(DomainState state)
+{
+    if (state == DomainState::creating) return "; its creation was not finished";
+    if (state == DomainState::destroying) return "; its destruction was ordered and not finished";
+    return {};
+}
+
 Task<void> older_boot(Check& check, Store& store, DomainRow domain)
 {
     auto taken = take(check, store, domain.id);
     if (taken.by_another || !taken.row || taken.row->boot_id != domain.boot_id) co_return;
-    const Subject about{domain.subject(), "boot " + domain.boot_id, domain.domid};
+    tell_ended_intents(check, store, domain);
+    const Subject about{domain.subject(), "boot " + domain.boot_id + under_way(domain.state),
+                        domain.domid};
     co_await fix(check, Code::older_boot, about, [&]() -> Task<Result<void>> {
-        return archive_domain(store, domain, "the host was booted since", check.deadline());
+        return archive_domain(store, domain, "the host was booted since, or is another one",
+                              check.deadline());
     });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Pass 4: the open intents of one domain.
 //
-// Checks     that each open intent can be settled by what QEMU shows   (4001-4010).
+// Checks     that each open intent can be settled by what QEMU shows   (4001-4011).
 // Relies on  pass 3: the row is running and its QEMU was alive a moment ago; its slow lock is held.
 // Leaves     no open intent but those of 4001, 4006 to 4009 and of a no to a question.
 #include <algorithm>
@@ -120,7 +120,36 @@ Task<void> probe_only(Check& check, Reached& reached, DomainRow domain, std::vec
     }
 }
 
+// Who opened it and when, what it asks of QEMU, and what was last seen of it.
+std::string told_of(Db& db, const Unit& unit)
+{
+    const Intent& first = unit.front();
+    auto row = db.prepare(
+                     "SELECT datetime(?1 / 1000000, 'unixepoch'), program, pid FROM session WHERE "
+                     "id = ?2")
+                   .bind(first.opened_us)
+                   .bind(first.owner);
+    std::string text = "opened";
+    if (row.step()) text += " " + row.text(0) + " by " + row.text(1) + " (pid " + row.text(2) + ")";
+    for (const auto& intent : unit) {
+        const auto commands = command_names(intent.draft.plan);
+        if (!commands.empty()) text += "; asks for " + commands;
+        if (intent.asked_us) text += "; its guest had been asked to let go";
+        if (!intent.note.empty()) text += "; " + intent.note;
+    }
+    return text;
+}
+
 }  // namespace
+
+void tell_ended_intents(Check& check, Store& store, const DomainRow& domain)
+{
+    for (const auto& unit : readable_intents(check, store, domain)) {
+        Subject about = subject_of(domain, unit);
+        about.evidence = told_of(store.db(), unit);
+        check.report(Code::intent_ended, about);
+    }
+}
 
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached)
 {

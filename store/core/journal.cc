@@ -391,8 +391,7 @@ Result<void> Journal::settle_one(const FastHold& fast, Intent intent, Image imag
         line.medium_before =  // QEMU's, should they differ
             path_of_medium(drive->seen_medium->substr(drive->seen_medium->find(':') + 1));
     if (shown) line.medium_after = medium_in(draft.thing, *shown);
-    for (const auto& step : draft.plan.steps)
-        line.asked += (line.asked.empty() ? "" : " ") + step.command.execute;
+    line.asked = command_names(draft.plan);
     add_history(line);  // first: an intent goes only with the line that closes it
     db.prepare("DELETE FROM intent WHERE id = ?").bind(value_of(id)).run();
     if (db.changes() != 1)

@@ -56,15 +56,22 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
 {
     Db& db = store.db();
     auto living =
-        db.prepare("SELECT name, state FROM domain WHERE domid = ? AND state <> 'destroyed'")
-            .bind(domid);
-    if (living.step())
+        db.prepare(
+              "SELECT name, state, boot_id = ?2 FROM domain WHERE domid = ?1 AND state <> "
+              "'destroyed'")
+            .bind(domid)
+            .bind(store.self().boot_id);
+    if (living.step()) {
+        const bool is_over = living.integer(2) == 0;
         return Error(Errc::exists,
                      "domain " + std::to_string(domid) + " (" + living.text(0) +
-                         ") is in the store, " + living.text(1) + " (R14)",
-                     living.text(1) == state_name(DomainState::creating)
+                         ") is in the store, " +
+                         (is_over ? "of an older boot or another host" : living.text(1)) + " (R14)",
+                     is_over ? "'xlfsck -p' keeps its document and frees the domid; or use another"
+                     : living.text(1) == state_name(DomainState::creating)
                          ? "if its creator died, 'xlstore recover' ends or finishes its creation"
                          : "destroy it first, or use another domid");
+    }
     db.prepare(
           "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
           "changed_us, born_us, layout_tight) "

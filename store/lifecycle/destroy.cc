@@ -242,7 +242,8 @@ Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline
     }
 }
 
-void close_intents(Journal& journal, Db& db, DomainId domain)
+// What became of it is not asked: its primary goes, or is gone, with the domain.
+void close_intents(Journal& journal, Db& db, DomainId domain, const std::string& why)
 {
     for (const auto intent : open_intents(db, domain)) {
         auto row =
@@ -252,8 +253,10 @@ void close_intents(Journal& journal, Db& db, DomainId domain)
                 .bind(value_of(intent));
         if (!row.step()) continue;
         HistoryLine line{domain,     row.text(0), ThingName{row.text(1), row.text(2)}, intent,
-                         "not done", {},          "the domain was destroyed"};
+                         "not done", {},          "the domain was destroyed: " + why};
         line.author = row.integer(3);
+        if (const auto whole = read_intent(db, intent); whole)
+            line.asked = command_names(whole->draft.plan);
         journal.add_history(line);
     }
     db.prepare("DELETE FROM intent WHERE domain = ?").bind(value_of(domain)).run();
@@ -274,7 +277,7 @@ Task<Result<void>> remove_document(Store& store, DomainRow domain, Copy copy, st
             Journal journal(store);
             if (copy == Copy::kept && !XLSTORE_MUTATION("copy of a document"))
                 keep_document(db, domain, why);
-            close_intents(journal, db, fast.domain());
+            close_intents(journal, db, fast.domain(), why);
             for (const char* sql : {"DELETE FROM thing WHERE domain = ?",
                                     "DELETE FROM document_member WHERE domain = ?"})
                 db.prepare(sql).bind(id).run();

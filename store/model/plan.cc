@@ -88,6 +88,14 @@ std::string_view executor_name(Executor executor) noexcept
     return "qemu";
 }
 
+std::string command_names(const Plan& plan)
+{
+    std::string names;
+    for (const auto& step : plan.steps)
+        names += (names.empty() ? "" : " ") + step.command.execute;
+    return names;
+}
+
 std::string command_to_json(const Command& command)
 {
     std::string text = "{\"execute\":" + json_quote(command.execute);

@@ -74,6 +74,8 @@ struct Plan {
     std::vector<Step> steps;
     Probe probe;
 };
+/// Names alone, with a space between: arguments may be secret.
+[[nodiscard]] std::string command_names(const Plan& plan);
 
 // A command as {"execute": …, "arguments": …, "by": …}; without arguments when it has none, without
 // "by" when it is QEMU's.

@@ -28,13 +28,16 @@ def document(number, image="", **more):
 
 
 class Host:
-    def __init__(self, test, name, directory):
+    def __init__(self, test, name, directory, boot=None):
+        """`boot`: the host is not this machine as it runs now, and its boot has that id."""
         self.test, self.name, self.store = test, name, os.path.join(directory, name)
+        self.environment = dict(os.environ, XLSTORE_TEST_BOOT_ID=boot) if boot else None
         self.xlstore("init")
 
-    def xlstore(self, *words, status=0, **options):
-        done = subprocess.run([BIN / "xlstore", "--store", self.store, *map(str, words)], capture_output=True, text=True,
-                              timeout=120, check=False, **options)
+    def xlstore(self, *words, status=0, store=None, **options):
+        options.setdefault("env", self.environment)
+        done = subprocess.run([BIN / "xlstore", "--store", store or self.store, *map(str, words)], capture_output=True,
+                              text=True, timeout=120, check=False, **options)
         if status is not None and done.returncode != status:
             raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -46,7 +49,7 @@ class Host:
         return [line.split("|") for line in self.xlstore("sql", sql).splitlines()]
 
     def push(self, *words, **options):
-        return self.test.fleet("push", *words, user=self.name, store=self.store, **options)
+        return self.test.fleet("push", *words, user=self.name, store=self.store, env=self.environment, **options)
 
 
 # As it was after init.

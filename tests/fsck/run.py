@@ -61,6 +61,7 @@ def normal(text, place):
     text = text.replace(place, "DIR")
     text = re.sub(r"\b(pid|QEMU|session|intent|qmp-|row) ?\d+", r"\1 N", text)
     text = re.sub(r"boot [0-9a-f-]{36}", "boot B", text)
+    text = re.sub(r"opened \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "opened T", text)
     text = re.sub(r"\bdamaged-\d+T\d+Z", "damaged-DATE", text)
     text = re.sub(r"\d+\.\d+ s\b|\b\d+ s\b", "T s", text)
     text = re.sub(r"inode \d+", "inode N", text)

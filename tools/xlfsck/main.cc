@@ -88,10 +88,8 @@ void print_finding(const Settings& settings, FindingGroups& groups, const Findin
         std::puts(json_object(members).c_str());
         return;
     }
-    // A closed document refuses what people try: it is said, though nothing is wrong with it.
     const bool noteworthy = about.if_left != Exit::clean || f.action != Action::none ||
-                            f.code == recovery::Code::document_closed ||
-                            recovery::names_an_owner(f.code);
+                            recovery::is_always_said(f.code);
     if (!noteworthy && !settings.verbose) return;
     groups.add(f);
 }
