@@ -11,12 +11,13 @@
 //                  fast lock; its holder never waits for a slow lock (R9).
 //   session        held while a process has the store open for writing (R17).
 //
-// R7: slow -> context -> fast -> writer. What breaks the order is refused at run time, in every
-// build (LockOrder). Fast lock, writer lock and destroy lock are tried, spun for briefly, then
-// tried again on the loop's timer until the deadline: a stopped holder cannot freeze an embedder's
-// loop. The slow lock is waited for with inotify (its file is closed at each release) and a
-// back-off timer, since a copied descriptor gives no event; by one operation of a process at a
-// time, behind which the others queue (slow_queue.hpp). No helper process, no thread.
+// In which order a thread takes them: lock_order.hpp (R7).
+//
+// Fast lock, writer lock and destroy lock are tried, spun for briefly, then tried again on the
+// loop's timer until the deadline: a stopped holder cannot freeze an embedder's loop. The slow lock
+// is waited for with inotify (its file is closed at each release) and a back-off timer, since a
+// copied descriptor gives no event; by one operation of a process at a time, behind which the
+// others queue (slow_queue.hpp). No helper process, no thread.
 //
 // Two files: `slow`, so that only slow releases wake slow waiters, and `locks` for the rest.
 //
@@ -30,14 +31,13 @@
 #define XLSTORE_STORE_LOCK_LOCKS_HPP_
 
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "store/event/loop.hpp"
 #include "store/lock/lock_file.hpp"
+#include "store/lock/lock_order.hpp"
 #include "store/lock/slow_queue.hpp"
 #include "store/model/numbers.hpp"
 
@@ -45,44 +45,6 @@ namespace xlstore {
 
 /// How often a process that can do nothing else tries a lock again that another process holds.
 inline constexpr auto kLockPoll = std::chrono::milliseconds(20);
-
-enum class LockKind { slow, fast, writer, destroy, session };
-[[nodiscard]] std::string_view lock_name(LockKind kind) noexcept;
-
-/// R7 at run time: what this thread is inside of. Sections and the context lock are synchronous,
-/// so a count per thread is the whole truth; a slow hold belongs to an operation, not a thread.
-class LockOrder {
-public:
-    static Result<void> may_take(LockKind kind);
-    static Result<void> context_enter();
-    static Result<void> context_leave();
-    /// The blocking form of an operation waits for a slow lock: never inside anything.
-    static Result<void> may_block();
-
-    /// Under an explicit fast hold nothing else may run on this thread.
-    static Result<void> may_dispatch();
-
-    /// Marks that this thread holds a fast lock over several calls: only the writer lock may be
-    /// asked for. It may end in another thread, and marks the one that it began in until then.
-    class FastHeld {
-    public:
-        FastHeld();
-        FastHeld(const FastHeld&) = delete;
-        FastHeld& operator=(const FastHeld&) = delete;
-        ~FastHeld();
-
-    private:
-        std::shared_ptr<std::atomic<int>> taken_in_;
-    };
-    /// Marks a fast section or a stretch under the writer lock.
-    class Section {
-    public:
-        Section() noexcept;
-        Section(const Section&) = delete;
-        Section& operator=(const Section&) = delete;
-        ~Section();
-    };
-};
 
 class Locks {
 public:

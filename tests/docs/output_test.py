@@ -4,27 +4,19 @@
 
     output_test.py --bin BUILD/bin [TEST ...]
 
-Every verb's --json against tools/json-schema/xlstore.json; history, timeline, diff, adopt, forget, bundle; and what
-needs a terminal: watch, the question of destroy, the pager, colours. What this host lacks (a terminal, chromium,
-python3-jsonschema, promtool) is skipped by name.
+Every verb's --json against tools/json-schema/xlstore.json; history, timeline, diff, adopt, forget; the journal, metrics.
+What this host lacks (chromium, python3-jsonschema, promtool) is skipped by name.
 """
 
-import argparse
-import contextlib
 import html.parser
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import shutil
 import signal
-import sqlite3
+import socket
 import subprocess
-import sys
-import tarfile
-import tempfile
 import time
 import unittest
 import xml.etree.ElementTree
@@ -34,114 +26,10 @@ try:
 except ImportError:
     jsonschema = None
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+import stage
+from stage import QEMU, ROOT, SECONDS, Stage, document, tablet
+
 SCHEMA = json.loads((ROOT / "tools/json-schema/xlstore.json").read_text(encoding="utf-8"))
-BIN = None
-SECONDS = 60
-QEMU = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
-        "-drive", "if=none,id=ide-5632,readonly=on", "-device", "ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0",
-        "-device", "usb-ehci,id=xenusb-0"]
-SECRET = "hunter2"
-
-
-def document(domid):
-    return {"c_info": {"type": "hvm", "name": f"out{domid}", "uuid": f"8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9e{domid:02}"},
-            "b_info": {"type.hvm": {"vnc": {"enable": "True", "passwd": SECRET}}},
-            "disks": [{"pdev_path": "", "vdev": "hdc", "format": "empty", "removable": 1, "is_cdrom": 1}]}
-
-
-def tablet(name):
-    return json.dumps({"key": name, "steps": [{"execute": "device_add", "arguments": {
-        "driver": "usb-tablet", "id": name, "bus": "xenusb-0.0"}}]})
-
-
-class Stage(unittest.TestCase):
-    """A store with one domain on a QEMU, for all tests of a class."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory(prefix="xo-", dir="/tmp")  # short: sockets lie in it
-        cls.place = pathlib.Path(cls.directory.name)
-        cls.store = cls.place / "s"
-        cls.seen = {}
-        cls.xl("init")
-        (cls.place / "7.json").write_text(json.dumps(document(7)), encoding="utf-8")
-        cls.xl("create", "7", cls.place / "7.json", "--", *QEMU)
-
-    @classmethod
-    def tearDownClass(cls):
-        for row in json.loads(cls.run_xl("--json", "sql", "SELECT incarnation FROM domains").stdout or "[]"):
-            cls.run_xl("destroy", f"id:{row['incarnation']}")
-        cls.directory.cleanup()
-
-    @classmethod
-    def run_xl(cls, *words, program="xlstore", crash_at=None, **more):
-        environment = {**os.environ, **({"XLSTORE_CRASH_AT": crash_at} if crash_at else {})}
-        return subprocess.run([str(BIN / program), "--store", str(cls.store), *map(str, words)], capture_output=True,
-                              text=True, timeout=SECONDS, check=False, env=environment, stdin=subprocess.DEVNULL, **more)
-
-    @classmethod
-    def xl(cls, *words, status=0, **more):
-        done = cls.run_xl(*words, **more)
-        if done.returncode != status:
-            raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def qmp(self, *commands):
-        import socket
-        monitor = json.loads(self.xl("--json", "show", "7"))["monitor"]
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.connect(monitor)
-            stream = peer.makefile("rw", encoding="utf-8")
-            stream.readline()
-            for execute, arguments in (("qmp_capabilities", {}), *commands):
-                stream.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-                stream.flush()
-                while "event" in (answer := json.loads(stream.readline())):
-                    pass
-                self.assertIn("return", answer)
-
-    def on_terminal(self, *words, keys=(), size=(24, 80), environment=(), program="xlstore", set_size_first=False):
-        """Exit status and output; each of `keys` is (what has to be shown, what is typed then)."""
-        try:
-            for end in pty.openpty():
-                os.close(end)
-        except OSError as error:
-            self.skipTest(f"no terminal is to be had here: {error}")
-        pid, terminal = pty.fork()
-        import fcntl
-        import struct
-        import termios
-        if pid == 0:
-            if set_size_first:
-                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-            os.environ.update({"TERM": "xterm", "XLSTORE_PAGER": "cat", **dict(environment)})
-            os.environ.pop("NO_COLOR", None) if "NO_COLOR" not in dict(environment) else None
-            os.execv(str(BIN / program), [program, "--store", str(self.store), *map(str, words)])
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        os.kill(pid, signal.SIGWINCH)
-        said, keys, end, looked = "", list(keys), time.monotonic() + SECONDS, 0
-        while True:
-            self.assertLess(time.monotonic(), end, said)
-            if not select.select([terminal], [], [], 1)[0]:
-                continue
-            try:
-                part = os.read(terminal, 65536)
-            except OSError:
-                part = b""
-            if not part:
-                break
-            said += part.decode(errors="replace")
-            while keys and (at := said.find(keys[0][0], looked)) >= 0:
-                looked = at + len(keys[0][0])
-                does = keys.pop(0)[1]
-                if callable(does):
-                    does()
-                else:
-                    os.write(terminal, does.encode())
-        os.close(terminal)
-        self.assertEqual(keys, [], said)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
 
 
 class Json(Stage):
@@ -250,7 +138,7 @@ class History(Stage):
             self.xl("history", *wrong, status=2)
 
     def test_follows(self):
-        follower = subprocess.Popen([str(BIN / "xlstore"), "--store", str(self.store), "--json", "history", "--follow",
+        follower = subprocess.Popen([stage.program("xlstore"), "--store", str(self.store), "--json", "history", "--follow",
                                      "--limit", "1"], stdout=subprocess.PIPE, text=True)
         try:
             json.loads(follower.stdout.readline())
@@ -285,7 +173,7 @@ class Timeline(Stage):
         super().setUpClass()
         cls.xl("attach", "7", "qemu", tablet("one"))
         cls.xl("attach", "7", "qemu", tablet("two"), crash_at="commit.before:3", status=-signal.SIGKILL)
-        cls.xl("-p", program="xlfsck", status=1)
+        cls.xl("-p", by="xlfsck", status=1)
         cls.xl("attach", "7", "qemu", tablet("<b>&three"), status=1)  # QEMU takes no such id
         cls.page = cls.place / "page.html"
         cls.said = cls.xl("timeline", "7", "--html", cls.page)
@@ -363,7 +251,7 @@ class OneThing(Stage):
     def test_a_domain_that_was_not_looked_into_lacks_nothing(self):
         self.qmp(("chardev-add", {"id": "unseen", "backend": {"type": "null", "data": {}}}))
         environment = dict(os.environ, XLSTORE_STOP_AT="qmp.before_send:1")
-        with subprocess.Popen([BIN / "xlstore", "--store", self.store, "attach", "7", "qemu", tablet("held")],
+        with subprocess.Popen([stage.program("xlstore"), "--store", self.store, "attach", "7", "qemu", tablet("held")],
                               env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as holder:
             end = time.monotonic() + SECONDS
             while pathlib.Path(f"/proc/{holder.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "T":
@@ -375,7 +263,7 @@ class OneThing(Stage):
                 self.assertIn("a living process is at work on it", said.stderr)
             self.assertIn("a living process is at work on it", self.xl("diff", "7", status=3), "no difference was seen")
             # It waits for the lock, as attach does.
-            with subprocess.Popen([BIN / "xlstore", "--store", self.store, "--timeout", str(SECONDS), "adopt", "7", "unseen"],
+            with subprocess.Popen([stage.program("xlstore"), "--store", self.store, "--timeout", str(SECONDS), "adopt", "7", "unseen"],
                                   stdout=subprocess.PIPE, text=True) as waiter:
                 with self.assertRaises(subprocess.TimeoutExpired):
                     waiter.wait(0.5)
@@ -455,7 +343,7 @@ class NotServed(Stage):
     def test_a_destruction_by_a_living_process(self):
         self.create(9)
         environment = dict(os.environ, XLSTORE_STOP_AT="destroy.after_kill:1")
-        destroyer = subprocess.Popen([BIN / "xlstore", "--store", self.store, "destroy", "9"], env=environment,
+        destroyer = subprocess.Popen([stage.program("xlstore"), "--store", self.store, "destroy", "9"], env=environment,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(self.end, destroyer)
         end = time.monotonic() + SECONDS
@@ -482,248 +370,15 @@ class NotServed(Stage):
             self.assertIn("'xlstore soft-reset 10' or 'xlstore destroy 10'", done.stderr)
             told = json.loads(self.run_xl("--json", *words).stdout)
             self.assertIn("its QEMU is dead", told["error"]["message"])
-        self.xl("-p", program="xlfsck", status=1)
+        self.xl("-p", by="xlfsck", status=1)
         self.xl("soft-reset", "10", "--", *QEMU)
         self.xl("destroy", "10")
-
-
-class Bundle(Stage):
-    def test_has_no_secret_and_a_list_of_what_it_has(self):
-        self.xl("attach", "7", "qemu", tablet("b1"), crash_at="commit.before:3", status=-signal.SIGKILL)
-        file = self.place / "b.tar"
-        self.assertIn("store.db", self.xl("bundle", file))
-        self.assertIn(SECRET, self.xl("export", "7"), "there was something to take out")
-        self.assertNotIn(SECRET.encode(), file.read_bytes())
-        listed = subprocess.run(["tar", "-tf", file], check=True, capture_output=True, text=True).stdout.split()
-        manifest = json.loads(self.xl("--json", "bundle", file, "--show"))["manifest"]
-        self.assertEqual(listed, ["MANIFEST.json", *(member["name"] for member in manifest["members"])])
-        said = self.xl("bundle", file, "--show")
-        self.assertIn("is as the intent wanted it", said)
-        self.assertIn("health", said)
-        self.xl("bundle", file, status=1)  # it is there already
-        (self.place / "junk").write_bytes(b"x" * 5000)
-        self.xl("bundle", self.place / "junk", "--show", status=1)
-
-    def other_store(self, name):
-        """A store of its own, which no process has open, with a domain that has a password."""
-        store = self.place / name
-        (self.place / "6.json").write_text(json.dumps(document(6)), encoding="utf-8")
-        for words in (("init",), ("import", "6", self.place / "6.json")):
-            subprocess.run([BIN / "xlstore", "--store", store, *words], check=True, capture_output=True)
-        opened = sqlite3.connect(store / "store.db")
-        opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it is in the database then
-        opened.close()
-        return store
-
-    def bundle_of(self, store):
-        """The members of its bundle, which has no password in it, and can be shown."""
-        file = store.with_suffix(".tar")
-        run = lambda *words: subprocess.run([BIN / "xlstore", "--store", store, *words], capture_output=True, text=True,
-                                            check=False, timeout=SECONDS)
-        made = run("bundle", file)
-        self.assertEqual(made.returncode, 0, made.stdout + made.stderr)
-        self.assertNotIn(SECRET.encode(), file.read_bytes())
-        self.assertIn("could not be opened", run("bundle", file, "--show").stdout)
-        shown = json.loads(run("--json", "bundle", file, "--show").stdout)
-        self.assertIsNone(shown["status"])
-        self.assertTrue(shown["manifest"]["store_error"])
-        with tarfile.open(file) as archive:
-            return file, {name: archive.extractfile(name).read() for name in archive.getnames()}
-
-    def test_of_a_damaged_store_has_what_can_be_read(self):
-        store = self.other_store("damaged")
-        database = store / "store.db"
-        with contextlib.closing(sqlite3.connect(database)) as opened:
-            page = opened.execute("SELECT rootpage FROM sqlite_master WHERE name = 'history'").fetchone()[0]
-            size = opened.execute("PRAGMA page_size").fetchone()[0]
-        self.assertIn(SECRET.encode(), database.read_bytes(), "there is something to take out")
-        with database.open("r+b") as file:
-            file.seek((page - 1) * size)
-            file.write(b"\x55" * size)
-        file, members = self.bundle_of(store)
-        damage = json.loads(members["damage.json"])
-        self.assertTrue(damage["error"])
-        self.assertTrue(any("history" in line or "page" in line.lower() for line in damage["integrity"]), damage["integrity"])
-        self.assertTrue(damage["tables"]["history"]["lost"])
-        self.assertIsNone(damage["tables"]["domain"]["lost"])
-        self.assertTrue(json.loads(members["findings.json"])["findings"])
-        copy = self.place / "salvaged.db"
-        copy.write_bytes(members["store.db"])
-        with contextlib.closing(sqlite3.connect(copy)) as opened:
-            self.assertEqual(opened.execute("SELECT domid, name FROM domain").fetchall(), [(6, "out6")])
-            self.assertEqual(opened.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-        done = subprocess.run([BIN / "xlfsck", "-n", "--bundle", file], capture_output=True, text=True, check=False, timeout=SECONDS)
-        self.assertIn("1 domains", done.stdout, done.stderr)
-
-    def test_of_no_database_at_all_says_so(self):
-        store = self.other_store("none")
-        with (store / "store.db").open("r+b") as file:
-            file.write(b"\x55" * 4096)
-        file, members = self.bundle_of(store)
-        self.assertNotIn("store.db", members)
-        self.assertTrue(json.loads(members["damage.json"])["header"].startswith("5555"))
-        done = subprocess.run([BIN / "xlfsck", "-n", "--bundle", file], capture_output=True, text=True, check=False, timeout=SECONDS)
-        self.assertEqual(done.returncode, 8)
-        self.assertIn("there is no database in it", done.stderr)
-
-    def test_of_a_store_of_release_0_1(self):
-        sys.path.insert(0, str(ROOT / "tests/upgrade"))
-        import old_store
-        (self.place / "old").mkdir()
-        store = old_store.make(self.place / "old")
-        before = (store / "store.db").read_bytes()
-        _, members = self.bundle_of(store)
-        self.assertIn("store.db", members)
-        self.assertIsNone(json.loads(members["damage.json"])["tables"], "nothing is lost of it")
-        self.assertEqual((store / "store.db").read_bytes(), before)
-
-    def test_a_full_temporary_directory_says_nothing_of_the_store(self):
-        """From room for nothing to enough of it: a whole bundle, or none. Of a damaged store the same."""
-        sound = self.other_store("roomy")
-        damaged = self.other_store("roomless")
-        with (damaged / "store.db").open("r+b") as file:
-            file.write(b"\x55" * 4096)
-        full = self.place / "full"
-        full.mkdir()
-        enter = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-mUr"]
-        script = 'mount -t tmpfs -o "size=$1" tmpfs "$TMPDIR" || exit 99; shift; exec "$@"'
-        bytes_of = (sound / "store.db").stat().st_size
-        ended = []
-        for store, size in ((damaged, 16384), *((sound, kib << 10) for kib in range(16, (bytes_of >> 10) + 512, 64))):
-            bundle = self.place / f"room{size}.tar"
-            done = subprocess.run([*enter, "sh", "-c", script, "sh", str(size), BIN / "xlstore", "--store", store, "bundle",
-                                   bundle], capture_output=True, text=True, check=False, timeout=SECONDS,
-                                  env={**os.environ, "TMPDIR": str(full)})
-            if done.returncode == 99 or "unshare" in done.stderr:
-                self.skipTest(f"no file system can be mounted here: {done.stderr}")
-            ended.append(done.returncode)
-            if done.returncode == 0:
-                self.assertIsNone(json.loads(self.xl("--json", "bundle", bundle, "--show"))["manifest"]["store_error"])
-                continue
-            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-            self.assertIn(f"no copy of the database could be made in {full}: ", done.stderr)
-            self.assertIn("TMPDIR", done.stderr)
-            self.assertFalse(bundle.exists())
-        self.assertEqual((ended[:2], ended[-1]), ([1, 1], 0), "both were seen")
-
-    def test_goes_to_standard_output_and_comes_from_standard_input(self):
-        done = subprocess.run([BIN / "xlstore", "--store", self.store, "bundle", "-"], capture_output=True, check=True, timeout=SECONDS)
-        shown = subprocess.run([BIN / "xlstore", "bundle", "-", "--show"], input=done.stdout, capture_output=True, check=True,
-                               timeout=SECONDS)
-        self.assertIn(b"MEMBER", shown.stdout)
-        self.assertFalse(any(path.name.endswith("-") for path in pathlib.Path.cwd().iterdir()))
-
-    def test_a_silent_qemu_takes_no_more_than_its_time(self):
-        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
-        os.kill(qemu, signal.SIGSTOP)
-        try:
-            self.xl("--timeout", "1", "bundle", self.place / "late.tar")
-        finally:
-            os.kill(qemu, signal.SIGCONT)
-        look = json.loads(self.xl("--json", "bundle", self.place / "late.tar", "--show"))
-        self.assertTrue(look["manifest"]["look"]["error"] or
-                        any(finding["problem"] == "primary_unseen" for finding in look["findings"]), look)
-
-    def test_is_looked_at_elsewhere(self):
-        file = self.place / "c.tar"
-        self.xl("bundle", file)
-        done = subprocess.run([str(BIN / "xlfsck"), "-n", "--bundle", str(file)], capture_output=True, text=True,
-                              timeout=SECONDS, check=False)
-        self.assertEqual(done.returncode & ~15, 0, done.stdout + done.stderr)
-        self.assertIn("1 domains", done.stdout)
-        self.assertIn("as it was seen", done.stdout)
-        self.assertEqual(list(pathlib.Path(tempfile.gettempdir()).glob(f"xlstore-bundle-{os.getpid()}*")), [])
-
-
-class OnATerminal(Stage):
-    def test_watch_is_live_and_ends_with_q(self):
-        status, said = self.on_terminal("watch", size=(24, 60), environment={"NO_COLOR": "1"}.items(), keys=[
-            ("intents  none is open", lambda: self.xl("attach", "7", "qemu", tablet("w"))), ("  2       0  ", "q")])
-        self.assertEqual(status, 0, said)
-        self.assertTrue(said.endswith("\x1b[?25h\x1b[?1049l"), "the terminal is as it was before")
-        self.assertNotIn("\x1b[2J", said, "nothing is cleared before it is drawn")
-
-    def test_watch_fits_a_narrow_terminal(self):
-        status, said = self.on_terminal("watch", size=(10, 30), keys=[("q: end", " "), ("q: end", "q")])
-        self.assertEqual(status, 0, said)
-        last = said.rsplit("\x1b[H", 1)[1].split("\x1b[J")[0]
-        for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last).splitlines():
-            self.assertLessEqual(len(line), 30, line)
-
-    def test_watch_takes_keys_while_a_qemu_is_silent(self):
-        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
-        os.kill(qemu, signal.SIGSTOP)
-        try:  # it would not answer for ten times as long as this test may take
-            status, said = self.on_terminal("--timeout", str(10 * SECONDS), "watch", keys=[("not looked at yet", "q")])
-        finally:
-            os.kill(qemu, signal.SIGCONT)
-        self.assertEqual(status, 0, said)
-
-    def test_watch_wants_a_terminal(self):
-        self.assertIn("no terminal", self.run_xl("watch").stderr)
-
-    def test_colours_are_for_terminals_that_want_them(self):
-        self.assertIn("\x1b[", self.on_terminal("status")[1])
-        self.assertNotIn("\x1b[", self.on_terminal("status", environment={"NO_COLOR": "1"}.items())[1])
-        self.assertNotIn("\x1b[", self.on_terminal("status", environment={"TERM": "dumb"}.items())[1])
-        self.assertNotIn("\x1b", self.xl("status"))
-
-    def test_long_output_goes_through_a_pager(self):
-        pager = {"XLSTORE_PAGER": "sed s/^/paged:/"}.items()
-        self.assertIn("paged:", self.on_terminal("crash-points", environment=pager)[1] +
-                      self.on_terminal("status", size=(5, 80), environment=pager)[1])
-        self.assertNotIn("paged:", self.on_terminal("--no-pager", "status", size=(5, 80), environment=pager)[1])
-        self.assertNotIn("paged:", self.on_terminal("status", size=(60, 100), environment=pager)[1])
-
-    def test_destroy_asks_a_person_once(self):
-        (self.place / "6.json").write_text(json.dumps(document(6)), encoding="utf-8")
-        self.xl("import", "6", self.place / "6.json")
-        status, said = self.on_terminal("destroy", "6", keys=[("[y/N] ", "n\n")])
-        self.assertEqual(status, 1, said)
-        self.assertIn("domain 6 (out6)", said)
-        self.assertIn("nothing was changed", said)
-        self.assertEqual(self.on_terminal("destroy", "6", keys=[("[y/N] ", "y\n")])[0], 0)
-        self.xl("import", "6", self.place / "6.json")
-        self.assertNotIn("[y/N]", self.on_terminal("destroy", "6", "--yes")[1])
-        self.xl("import", "6", self.place / "6.json")
-        self.xl("destroy", "6")  # a script is not asked
-
-    def test_what_lasts_gives_a_sign_of_life(self):
-        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
-        os.kill(qemu, signal.SIGSTOP)
-        try:
-            said = self.on_terminal("--timeout", "2", "attach", "7", "qemu", tablet("q"))[1]
-        finally:
-            os.kill(qemu, signal.SIGCONT)
-        self.assertIn("xlstore attach \u2026 1 s", said)
-
-
-class OnANarrowTerminal(Stage):
-    def test_no_line_is_wider_than_the_terminal(self):
-        """Each page of what was done and what is there, with long words and an open intent."""
-        self.xl("rename", "7", "a-domain-with-a-rather-long-name.example.org")
-        self.xl("attach", "7", "qemu", tablet("a-tablet-with-a-long-name"))
-        self.xl("attach", "7", "qemu", tablet("wide"), crash_at="commit.before:3", status=-signal.SIGKILL)
-        self.run_xl("bundle", self.place / "wide.tar")
-        pages = [["diff", "7"], ["timeline", "7"], ["history"], ["history", "7"], ["status"], ["list"], ["things", "7"],
-                 ["show", "7"], ["intents"], ["locks"], ["undo"], ["list", "--retired"], ["bundle", self.place / "wide.tar", "--show"]]
-        wide = []
-        for columns in (20, 40, 80, 200):
-            for words in [*pages, ["watch"]]:
-                keys = [("q: end", "q")] if words == ["watch"] else ()
-                said = self.on_terminal(*words, size=(24, columns), keys=keys, set_size_first=True)[1]
-                said = said.replace("\x1b[H", "\n")    # drawn once more, from the first line on
-                for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)):
-                    if len(line) > columns and not line.startswith("xlstore: "):
-                        wide.append((columns, words[0], line))
-        self.assertEqual(wide, [])
 
 
 class Journal(Stage):
     """What journald is told; the test listens in its place."""
 
     def setUp(self):
-        import socket
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(self.socket.close)
         path = self.place / f"j{self._testMethodName[-4:]}"
@@ -737,8 +392,8 @@ class Journal(Stage):
 
     def test_a_repair_is_there_with_its_fields(self):
         self.xl("attach", "7", "qemu", tablet("j1"), crash_at="commit.before:3", status=-signal.SIGKILL)
-        self.run_xl("-n", program="xlfsck")  # it repairs nothing, and says nothing
-        self.run_xl("-p", program="xlfsck")
+        self.run_xl("-n", by="xlfsck")  # it repairs nothing, and says nothing
+        self.run_xl("-p", by="xlfsck")
         while (told := self.fields()).get("XLSTORE_PROBLEM") != "intent_done":
             pass  # what another test of this stage left in doubt
         self.assertEqual((told["SYSLOG_IDENTIFIER"], told["PRIORITY"], told["XLSTORE_ACTION"]), ("xlfsck", "5", "fixed"))
@@ -802,15 +457,5 @@ class Metrics(Stage):
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
 
-def main():
-    global BIN
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), required=True)
-    parser.add_argument("tests", nargs="*")
-    given = parser.parse_args()
-    BIN = given.bin
-    unittest.main(argv=[sys.argv[0], *given.tests])
-
-
 if __name__ == "__main__":
-    main()
+    stage.main()

@@ -4,17 +4,13 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
-#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "schema/steps.hpp"
-#include "store/core/domain.hpp"
 #include "store/database/write_permit.hpp"
-#include "store/lifecycle/creation.hpp"
-#include "store/model/document.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {
@@ -242,69 +238,6 @@ TEST_F(RulesTest, R16AKeyThatWasGivenIsNotGivenAgain)
     EXPECT_EQ(value("SELECT next_key FROM domain"), "5");
 }
 
-// Nothing of a store of release 0.1 is lost.
-TEST(SchemaUpgradeTest, ProductsAndIntentsOfRelease01AreKept)
-{
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
-    const auto must = [&](const std::string& sql) {
-        char* message = nullptr;
-        EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK)
-            << sql << ": " << (message ? message : "");
-        sqlite3_free(message);
-    };
-    const auto step = [&](std::string_view name) {
-        for (const auto& one : schema::steps())
-            if (one.name.find(name) != std::string_view::npos) must(std::string(one.sql));
-    };
-    for (const char* name : {"0001", "0002", "0003"})
-        step(name);
-    must("PRAGMA foreign_keys = ON");
-    must("INSERT INTO session VALUES (1, 100, 1, 1, 'boot', 'test', 1)");
-    for (const char* domain : {"1, 7", "2, 8"})
-        must(std::string("INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, "
-                         "created_us, changed_us) VALUES (") +
-             domain + ", '" + kRulesUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
-    must(
-        "INSERT INTO thing VALUES (1, 1, 'qemu', 'gone', 0, 'qemu', 'stale', '{}', 1),"
-        "(2, 1, 'qemu', 'leaves', 1, 'qemu', 'removing', '{}', 1),"
-        "(3, 1, 'qemu', 'comes', 2, 'qemu', 'adding', '{\"new\":1}', 1),"
-        "(4, 2, 'vkbs', '#0', 0, 'xenstore', 'present', '{}', 1),"
-        "(5, 2, 'p9s', '#3', 0, 'xenstore', 'present', '{}', 1)");
-    must(
-        "INSERT INTO product VALUES (1, 'device', 'd1', 1), (1, 'device', 'd2', 2),"
-        "(1, 'node', 'n2', 2), (1, 'device', 'd3', 3)");
-    must(
-        "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
-        "image_stale, plan, probe, monitor_path, epoch, opened_us, asked_us) VALUES "
-        "(1, 2, 1, 'remove', '{}', NULL, NULL, '[]', '{}', '/m', 1, 1, 55),"
-        "(1, 3, 1, 'add', NULL, '{}', '{\"old\":1}', '[]', '{}', '/m', 1, 1, NULL)");
-
-    step("0005");
-
-    const auto rows = [&](const std::string& sql) {
-        std::string text;
-        sqlite3_exec(
-            db, sql.c_str(),
-            [](void* all, int columns, char** row, char**) {
-                for (int i = 0; i < columns; ++i)
-                    *static_cast<std::string*>(all) += std::string(row[i] ? row[i] : "-") + " ";
-                return 0;
-            },
-            &text, nullptr);
-        return text;
-    };
-    EXPECT_EQ(rows("SELECT thing, kind, name, image, claimed, undo, asked_us FROM product "
-                   "ORDER BY thing, kind"),
-              "1 device d1  0 - - 2 device d2  1 - 55 2 node n2  1 - - 3 device d3  1 - - ");
-    EXPECT_EQ(rows("SELECT operation, replaced_state, image_stale FROM intent ORDER BY id"),
-              R"(remove - - add stale {"old":1} )");
-    EXPECT_EQ(rows("SELECT next_key FROM domain ORDER BY id"), "0 4 ");
-    EXPECT_EQ(rows("SELECT key, products FROM things WHERE class = 'qemu'"),
-              "gone - leaves device:d2 node:n2 comes device:d3 ");
-    sqlite3_close(db);
-}
-
 TEST_F(RulesTest, R14StatesOfAnIncarnation)
 {
     const std::vector<std::string> states = {"creating", "running", "destroying", "destroyed"};
@@ -447,51 +380,6 @@ TEST_F(RulesTest, AClosedDocumentTakesNoIntentAndNoThing)
     refused("closed", close);
 }
 
-// A store of release 0.1 has its things in the order of their ids; nothing else of it changes.
-TEST(SchemaUpgradeTest, ThingsKeepTheOrderInWhichTheyCame)
-{
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
-    const auto must = [&](const std::string& sql) {
-        char* message = nullptr;
-        EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK)
-            << (message ? message : "") << ": " << sql;
-        sqlite3_free(message);
-    };
-    const auto steps = schema::steps();
-    constexpr std::size_t kFirstRelease = 3;
-    for (std::size_t i = 0; i < kFirstRelease; ++i)
-        must(std::string(steps[i].sql));
-    const std::string domain =
-        "INSERT INTO domain (id, domid, uuid, name, state, layout, boot_id, created_us, changed_us) "
-        "VALUES (";
-    must(domain + "1, 7, '" + kRulesUuid + "', 'web', 'running', 'yajl', 'boot', 1, 1)");
-    must(domain + "2, 8, '" + kRulesUuid + "', 'db', 'running', 'yajl', 'boot', 1, 1)");
-    for (const char* values : {"(5, 1, 'usbctrls', '0'", "(6, 1, 'qemu', 'tab'",
-                               "(7, 2, 'nics', '0'", "(9, 1, 'disks', 'hdc'"})
-        must(std::string("INSERT INTO thing (id, domain, class, key, position, primary_at, state, "
-                         "json, changed_us) VALUES ") +
-             values + ", 0, 'qemu', 'present', '{}', 1)");
-    must("UPDATE domain SET state = 'destroying' WHERE id = 2");
-
-    for (std::size_t i = kFirstRelease; i < steps.size(); ++i)
-        must(std::string(steps[i].sql));
-
-    must(
-        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
-        "VALUES (1, 'qemu', 'new', 1, 'qemu', 'stale', '{}', 1)");
-    std::string order;
-    sqlite3_exec(
-        db, "SELECT domid || key || coalesce(address, '') FROM things_as_made",
-        [](void* all, int, char** row, char**) {
-            *static_cast<std::string*>(all) += std::string(row[0]) + " ";
-            return 0;
-        },
-        &order, nullptr);
-    EXPECT_EQ(order, "70 7tab 7hdc 7new 80 ");
-    sqlite3_close(db);
-}
-
 // REPLACE deletes without asking the delete triggers.
 TEST_F(RulesTest, NothingIsReplacedBehindTheRulesBack)
 {
@@ -623,45 +511,6 @@ TEST_F(RulesTest, BreachesAreShown)
     must("UPDATE thing SET state = 'present' WHERE id = 2");
     EXPECT_EQ(breaches(), "R10 tab;");  // an open intent of a settled entry
 }
-
-// ---- Documents, through the library ----
-
-class DocumentViewTest : public testing::TestWithParam<const char*> {};
-
-TEST_P(DocumentViewTest, ViewAndExportGiveTheDocumentBack)
-{
-    const test::ScratchStore scratch;
-    auto store = scratch.open();
-    std::string text =
-        test::read_file(std::string(XLSTORE_SOURCE_DIR "/tests/unit/samples/") + GetParam());
-    ASSERT_FALSE(text.empty());
-
-    auto domain = store->loop().wait_for(
-        import_domain(*store, 7, text, GetParam(), Clock::now() + std::chrono::seconds(20)));
-
-    ASSERT_TRUE(domain) << domain.error().message;
-    if (text.back() == '\0') text.pop_back();  // libxl stores it with its NUL
-    EXPECT_EQ(export_document(store->db(), *domain), text);
-    const auto document = parse_document(text, "sample");
-    ASSERT_TRUE(document);
-    const auto expected = document_text(document->members, document->things);
-    EXPECT_EQ(test::sql(scratch.path(), "SELECT json FROM libxl_json"), expected);
-    EXPECT_EQ(read_document(store->db(), domain->id), expected);
-    EXPECT_EQ(json_minify(text, "sample").has_value(), true);
-    EXPECT_EQ(*json_minify(text, "sample"), expected);
-}
-INSTANTIATE_TEST_SUITE_P(
-    Samples, DocumentViewTest,
-    testing::Values("all-device-kinds.json", "all-device-kinds.json_c.json", "hvm-rich.json",
-                    "hvm-rich.json_c.json", "hvm-rich.after-hotplug.json",
-                    "hvm-rich.after-hotplug.on-disk.raw", "pv.json", "pvh-60-disks.json",
-                    "pvh-minimal.json", "real-hvm.raw", "real-pv.raw"),
-    [](const auto& one) {
-        std::string name = one.param;
-        std::replace_if(
-            name.begin(), name.end(), [](char c) { return c == '.' || c == '-'; }, '_');
-        return name;
-    });
 
 }  // namespace
 }  // namespace xlstore

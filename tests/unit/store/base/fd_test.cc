@@ -14,23 +14,16 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/in_child.hpp"
+
 namespace xlstore {
 namespace {
+
+using test::in_child;
 
 bool is_open(int fd)
 {
     return fcntl(fd, F_GETFD) >= 0;
-}
-
-/// Runs `check` in a forked child; its result is the child's verdict.
-template <class Check>
-bool in_child(Check check)
-{
-    const pid_t child = fork();
-    if (child == 0) _exit(check() ? 0 : 1);
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 class TemporaryFile {

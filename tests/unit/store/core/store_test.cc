@@ -14,6 +14,7 @@
 #include "store/core/lock_survey.hpp"
 #include "store/database/write_permit.hpp"
 #include "store/lifecycle/creation.hpp"
+#include "tests/support/in_child.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 #include "tests/unit/store/core/store_test.hpp"
@@ -21,6 +22,7 @@
 namespace xlstore {
 namespace {
 
+using test::in_child;
 using test::soon;
 
 namespace fs = std::filesystem;
