@@ -17,6 +17,9 @@ struct FileIdentity {
 };
 /// The file behind `path` now, without opening it; nothing when there is none.
 [[nodiscard]] std::optional<FileIdentity> file_identity(const std::string& path);
+/// The open one. Its dates are not asked for: a date that was, the kernel sets anew with the next
+/// write, which costs more than the write.
+[[nodiscard]] std::optional<FileIdentity> identity_of_open(int fd);
 
 }  // namespace xlstore
 

@@ -73,8 +73,9 @@ Result<void> Store::open_session(Deadline until)
     session_lock_ = std::move(lock);
     locks_->set_session(session_id_);
     // Both are there by now, and stay: no user of the database removes them while it is open.
-    wal_ = file_identity(StorePaths(directory_).log());
-    wal_index_ = file_identity(StorePaths(directory_).log_index());
+    const StorePaths paths(directory_);
+    wal_.emplace(paths.log(), file_identity(paths.log()));
+    wal_index_.emplace(paths.log_index(), file_identity(paths.log_index()));
     return {};
 }
 

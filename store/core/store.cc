@@ -219,7 +219,8 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
                      self.error().advice);
     store->self_ = *std::move(self);
     store->loop_ = std::make_unique<Loop>();
-    store->database_ = source.identity.value_or(FileIdentity{});
+    const auto database = source.identity.value_or(FileIdentity{});
+    store->database_ = NamedFile(source.database, database);
     store->locks_.emplace(*std::move(locks));
     store->db_ = std::move(source.connection);
     try {
@@ -235,7 +236,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     store->db_->call_it(source.database);
     // Between the look and SQLite's open it may have been renamed away: what is locked would be
     // another file than what is written (R17).
-    if (file_identity(source.database) != store->database_)
+    if (!store->database_.in_place({}))
         return Error(Errc::lost, "store: " + source.database + " was replaced while it was opened",
                      "try again");
     if (store->displaced_ && !writing) {
@@ -313,9 +314,15 @@ Result<void> Store::check_fork() const
 Result<void> Store::check() const
 {
     if (auto ours = check_fork(); !ours) return ours;
+    return check_in_place();
+}
+
+Result<void> Store::check_in_place() const
+{
     if (XLSTORE_MUTATION("files unchanged")) return {};
-    if (!locks_ || !locks_->unchanged()) return files_replaced();
-    return check_database_files();
+    const auto names = locks_->directory().names_now();
+    if (!locks_->unchanged(names)) return files_replaced();
+    return check_database_files(names);
 }
 
 Error Store::files_replaced() const
@@ -325,29 +332,13 @@ Error Store::files_replaced() const
                  "close the store and open it anew; 'xlfsck -n' says what is there now");
 }
 
-// The lock files are looked at whenever a lock in them is taken.
-Result<void> Store::check_for_hold() const
-{
-    if (auto ours = check_fork(); !ours) return ours;
-    return check_database_files();
-}
-
-// The file of the writer lock was looked at when that was taken.
-Result<void> Store::check_before_commit() const
+Result<void> Store::check_database_files(NamesState names) const
 {
     if (XLSTORE_MUTATION("files unchanged")) return {};
-    if (!locks_->slow_unchanged()) return files_replaced();
-    return check_database_files();
-}
-
-Result<void> Store::check_database_files() const
-{
-    if (XLSTORE_MUTATION("files unchanged")) return {};
-    const std::string database = StorePaths(directory_).database();
     const char* gone = nullptr;
-    if (file_identity(database) != database_) gone = "store.db";
-    if (wal_ && file_identity(database + "-wal") != wal_) gone = "store.db-wal";
-    if (wal_index_ && file_identity(database + "-shm") != wal_index_) gone = "store.db-shm";
+    if (!database_.in_place(names)) gone = "store.db";
+    if (wal_ && !wal_->in_place(names)) gone = "store.db-wal";
+    if (wal_index_ && !wal_index_->in_place(names)) gone = "store.db-shm";
     if (!gone) return {};
     return Error(Errc::lost,
                  "store: " + directory_ + "/" + gone + " was moved away or replaced (R17)",
@@ -364,7 +355,7 @@ std::string Store::subject_of(DomainId domain)
 Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, std::string operation,
                                         Deadline until)
 {
-    if (auto ok = check_for_hold(); !ok) co_return ok.error();
+    if (auto ok = check_fork(); !ok) co_return ok.error();
     for (;;) {
         auto lock = co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
                                              make_claim(operation), subject, until);
@@ -375,9 +366,11 @@ Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, st
     }
 }
 
-// The epoch first, then the look whether the lock was broken meanwhile: see store/lock/locks.hpp.
+// The directory was looked at when the lock was taken. The epoch first, then the look whether the
+// lock was broken meanwhile: see store/lock/locks.hpp.
 Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock)
 {
+    if (auto ok = check_database_files(locks_->directory().names_last()); !ok) return ok.error();
     auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
     if (!row.step())
         return Error(Errc::not_found,
@@ -390,7 +383,7 @@ Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock
 
 Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::string operation)
 {
-    if (auto ok = check_for_hold(); !ok) return ok.error();
+    if (auto ok = check_fork(); !ok) return ok.error();
     auto lock =
         locks_->try_acquire(LockKind::slow, value_of(domain), make_claim(std::move(operation)));
     if (!lock) return std::move(lock).error();

@@ -257,9 +257,8 @@ private:
                                                      Reconcile reconcile = Reconcile::no);
     static Result<std::unique_ptr<Store>> open_to_write(const StoreOptions& options,
                                                         Reconcile reconcile);
-    Result<void> check_database_files() const;
-    Result<void> check_for_hold() const;
-    Result<void> check_before_commit() const;
+    Result<void> check_in_place() const;
+    Result<void> check_database_files(NamesState names) const;
     [[nodiscard]] Error files_replaced() const;
     /// Takes the steps that the store lacks, all in one transaction, under the writer lock and with
     /// every session byte held (R17), and says so in history. Waits until `until` for processes
@@ -307,7 +306,7 @@ private:
             const auto numbers = counted(changes_before);
             if (!numbers) return numbers.error();
             // As late as can be: what is committed into a file that was removed is lost.
-            if (auto ok = check_before_commit(); !ok) return ok.error();
+            if (auto ok = check_in_place(); !ok) return ok.error();
             writing.transaction->commit();
             if (*numbers) locks_->remember(**numbers);
             checkpoint_if_due();
@@ -323,9 +322,9 @@ private:
     std::string program_;
     HostHooks host_;
     std::shared_ptr<const Log> log_;
-    FileIdentity database_;
-    std::optional<FileIdentity> wal_;        // of SQLite's; nothing: it is not written to
-    std::optional<FileIdentity> wal_index_;
+    NamedFile database_;
+    std::optional<NamedFile> wal_;  // of SQLite's; nothing: it is not written to
+    std::optional<NamedFile> wal_index_;
     std::optional<Displaced> displaced_;
     bool counts_commits_ = false;  // it is this place's store
     std::uint64_t fork_generation_ = 0;

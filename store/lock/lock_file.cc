@@ -152,9 +152,9 @@ Result<ForkClosedFd> LockFile::open_description(int access) const
         if (why == EROFS || (why == EACCES && to_write)) return read_only(what);
         return Error(Errc::io, what);
     }
-    struct stat st {};
-    if (fstat(fd.get(), &st) != 0) throw IoError(errno, "cannot stat lock file " + path_);
-    if (FileIdentity{st.st_dev, st.st_ino} != identity_) return replaced();
+    const auto opened = identity_of_open(fd.get());
+    if (!opened) throw IoError(errno, "cannot stat lock file " + path_);
+    if (opened != identity_) return replaced();
     return fd;
 }
 
@@ -178,7 +178,7 @@ Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
     }
     lock.taken_ = true;
     // R17: a lock on a file that no other process will look at.
-    if (file_identity(path_) != identity_) {
+    if (!in_place()) {
         lock.release();
         return replaced();
     }
@@ -236,16 +236,15 @@ Result<std::vector<bool>> LockFile::are_locked(const std::vector<std::int64_t>& 
 //   PID START PID_NAMESPACE SINCE_US PROGRAM OPERATION…\n
 void LockFile::write_claim(std::int64_t slot, const Claim& claim) const noexcept
 try {
-    const std::string all = std::to_string(claim.pid) + ' ' + std::to_string(claim.start_time) +
-                            ' ' + std::to_string(claim.pid_namespace) + ' ' +
-                            std::to_string(claim.since_us) + ' ' + claim.program + ' ' +
-                            claim.operation;
-    std::string line = plain_text(all, kClaimBytes - 1);
-    line.resize(kClaimBytes - 1, ' ');
-    line.push_back('\n');
+    std::string all;
+    all.reserve(kClaimBytes);
+    all.append(std::to_string(claim.pid)).append(1, ' ');
+    all.append(std::to_string(claim.start_time)).append(1, ' ');
+    all.append(std::to_string(claim.pid_namespace)).append(1, ' ');
+    all.append(std::to_string(claim.since_us)).append(1, ' ');
+    all.append(claim.program).append(1, ' ').append(claim.operation);
     // A claim is for people: one that cannot be written (full disk) must not stop the operation.
-    [[maybe_unused]] const auto n =
-        pwrite(claims_.get(), line.data(), line.size(), slot * kSlotBytes);
+    write_line(slot, plain_text(all, kClaimBytes - 1));
 } catch (const std::bad_alloc&) {
     clear_claim(slot);  // rather none than that of the holder before
 }

@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/base/directory_look.hpp"
 #include "store/base/error.hpp"
 #include "store/base/fd.hpp"
 #include "store/base/file_identity.hpp"
@@ -102,6 +103,15 @@ public:
     static Result<LockFile> open(const std::string& path, bool writing);
     /// From now on descriptions are kept. For a file of which no process waits for a close.
     void keep_descriptions() { idle_ = std::make_shared<IdleDescriptions>(); }
+    /// From now on a look at its directory tells whether it is in place.
+    void look_at(std::shared_ptr<DirectoryLook> directory) { directory_ = std::move(directory); }
+    /// R17: the file that was opened still has its name.
+    [[nodiscard]] bool in_place() const
+    {
+        return in_place(directory_ ? directory_->names_now() : std::nullopt);
+    }
+    /// The same. @param names  what that look said last
+    [[nodiscard]] bool in_place(NamesState names) const { return name_.in_place(names); }
     /// False: this process looks at it from outside. Then nothing can be locked, no claim be read,
     /// and is_locked() asks the kernel's list.
     [[nodiscard]] bool may_lock() const noexcept { return static_cast<bool>(claims_); }
@@ -148,13 +158,19 @@ public:
 
 private:
     LockFile(std::string path, FileIdentity identity, std::int64_t born_ns, ForkClosedFd claims)
-        : path_(std::move(path)), identity_(identity), born_ns_(born_ns), claims_(std::move(claims))
+        : path_(std::move(path)),
+          identity_(identity),
+          name_(path_, identity),
+          born_ns_(born_ns),
+          claims_(std::move(claims))
     {}
     Result<ForkClosedFd> open_description(int access) const;
     [[nodiscard]] Error replaced() const;
 
     std::string path_;
     FileIdentity identity_;
+    NamedFile name_;
+    std::shared_ptr<DirectoryLook> directory_;
     std::int64_t born_ns_;
     ForkClosedFd claims_;  // for reading and writing slots; never holds a lock
     std::shared_ptr<IdleDescriptions> idle_;

@@ -116,15 +116,19 @@ Result<Locks> Locks::open(const std::string& directory, bool writing)
     auto slow = LockFile::open(StorePaths(directory).slow_locks(), writing);
     if (!slow) return std::move(slow).error();
     locks->keep_descriptions();  // not of `slow`: to close that one wakes those who wait
-    return Locks(*std::move(locks), *std::move(slow), writing);
+    return Locks(directory, *std::move(locks), *std::move(slow), writing);
 }
 
-Locks::Locks(LockFile locks, LockFile slow, bool writing)
+Locks::Locks(const std::string& directory, LockFile locks, LockFile slow, bool writing)
     : locks_(std::move(locks)),
       slow_(std::move(slow)),
-      spare_path_(StorePaths(locks_.path().substr(0, locks_.path().rfind('/'))).spare()),
+      directory_(std::make_shared<DirectoryLook>(directory)),
+      spare_path_(StorePaths(directory).spare()),
       writing_(writing)
-{}
+{
+    locks_.look_at(directory_);
+    slow_.look_at(directory_);
+}
 
 std::int64_t Locks::byte(LockKind kind, std::int64_t id) const
 {
@@ -438,10 +442,10 @@ LineFile line_file(const LockFile& file)
 const LockFile* Locks::spare() const
 {
     if (!locks_.may_lock()) return nullptr;
-    const auto there = file_identity(spare_path_);
-    if (spare_ && there != spare_->identity()) spare_.reset();
-    if (there && !spare_)
-        if (auto opened = LockFile::open(spare_path_, writing_)) spare_ = *std::move(opened);
+    if (spare_ && spare_->in_place(directory_->names_last())) return &*spare_;
+    spare_.reset();
+    if (!file_identity(spare_path_)) return nullptr;
+    if (auto opened = LockFile::open(spare_path_, writing_)) spare_ = *std::move(opened);
     return spare_ ? &*spare_ : nullptr;
 }
 
@@ -493,16 +497,6 @@ Memory Locks::remembered() const
         (is_own ? own : foreign).numbers.raise_to(line->numbers);
     }
     return has_own ? own : foreign;
-}
-
-bool Locks::slow_unchanged() const
-{
-    return file_identity(slow_.path()) == slow_.identity();
-}
-
-bool Locks::unchanged() const
-{
-    return file_identity(locks_.path()) == locks_.identity() && slow_unchanged();
 }
 
 }  // namespace xlstore

@@ -117,16 +117,20 @@ public:
     /// False: the files are another user's, and are looked at from outside (LockFile::may_lock).
     [[nodiscard]] bool may_lock() const noexcept { return locks_.may_lock(); }
 
-    /// R17: both files are still those that were opened.
-    [[nodiscard]] bool unchanged() const;
-    /// That of the slow locks alone.
-    [[nodiscard]] bool slow_unchanged() const;
+    /// R17: both files are still those that were opened. @param names  of a look at directory()
+    [[nodiscard]] bool unchanged(NamesState names) const
+    {
+        return locks_.in_place(names) && slow_.in_place(names);
+    }
+    /// The look at their directory, which all files of a store have in common.
+    [[nodiscard]] DirectoryLook& directory() const noexcept { return *directory_; }
 
 private:
-    Locks(LockFile locks, LockFile slow, bool writing);
+    Locks(const std::string& directory, LockFile locks, LockFile slow, bool writing);
     /// The third memory, beside the lock files: both of these may be deleted. Opened when it is
     /// first used, since the first commit of a process may be what makes it, and anew when another
-    /// file is in its place. Null: it is not there, or not to be opened.
+    /// file is in its place, as of the last look at the directory. Null: it is not there, or not to
+    /// be opened.
     [[nodiscard]] const LockFile* spare() const;
     static constexpr std::size_t kMemories = 3;
     /// What a file remembers, as it was last read or written.
@@ -146,6 +150,7 @@ private:
 
     LockFile locks_;
     LockFile slow_;
+    std::shared_ptr<DirectoryLook> directory_;
     std::string spare_path_;
     bool writing_;
     mutable std::optional<LockFile> spare_;

@@ -15,6 +15,7 @@
 #include "store/database/write_permit.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "tests/support/in_child.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 #include "tests/unit/store/core/store_test.hpp"
@@ -28,10 +29,10 @@ using test::soon;
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using test::ScratchDirectory;
 using test::open_store;
 using test::open_to_look;
 using test::raw_sql;
+using test::ScratchDirectory;
 using test::ScratchStore;
 
 class StoreTest : public testing::Test {
@@ -147,6 +148,30 @@ TEST_F(StoreTest, EachReplacedFileIsNoticed)
         const auto written = write_history(*store);
         ASSERT_FALSE(written) << name;
         EXPECT_EQ(written.error().code, Errc::lost);
+    }
+}
+
+// The files are not looked at one by one then.
+TEST_F(StoreTest, EachReplacedFileOfAQuietDirectoryIsNoticed)
+{
+    for (const std::string name : {"store.db", "store.db-wal", "store.db-shm", "locks", "slow"}) {
+        const ScratchStore scratch;
+        auto store = scratch.open();
+        const auto domain = import(*store);
+        ASSERT_TRUE(test::wait_until(seconds(30), [&] {
+            return store->locks().directory().names_now() && write_history(*store) &&
+                   store->locks().directory().names_now();
+        }));
+        fs::copy(scratch.path() + "/" + name, scratch.directory() / "copy");
+        fs::rename(scratch.directory() / "copy", scratch.path() + "/" + name);
+        const auto written = write_history(*store);
+        ASSERT_FALSE(written) << name;
+        EXPECT_EQ(written.error().code, Errc::lost);
+        const auto hold = store->try_slow_lock(domain.id, "test");
+        ASSERT_EQ(hold.has_value(), name == "locks") << name << ": each commit of a hold looks";
+        if (!hold) {
+            EXPECT_EQ(hold.error().code, Errc::lost);
+        }
     }
 }
 

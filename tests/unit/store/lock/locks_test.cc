@@ -385,7 +385,7 @@ TEST_F(LocksTest, WaiterOfAFileThatIsReplacedIsTold)
     waiting.start();
     std::filesystem::rename(directory_ / "slow", directory_ / "slow.away");
     LockFile::create(directory_ / "slow", 0600);
-    EXPECT_FALSE(locks.unchanged());
+    EXPECT_FALSE(locks.unchanged(locks.directory().names_now()));
     held->release();
     while (!waiting.done())
         loop_.wait_and_dispatch();
