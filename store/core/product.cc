@@ -190,6 +190,14 @@ Result<void> claim_second_image(Db& db, DomainId domain, std::int64_t thing, con
 
 void keep_products_of_one(Db& db, std::int64_t thing, bool second_image)
 {
+    {
+        // Most things have no such rows, and to write costs more than to look.
+        auto row = db.prepare(
+                         "SELECT 1 FROM product WHERE thing = ? AND (image <> '' OR asked_us IS "
+                         "NOT NULL) LIMIT 1")
+                       .bind(thing);
+        if (!row.step()) return;
+    }
     db.prepare("DELETE FROM product WHERE thing = ? AND image = ?")
         .bind(thing)
         .bind(std::string_view(second_image ? "before" : "after"))

@@ -149,7 +149,8 @@ public:
     int fill_reserve()
     {
         if (page_size_ == 0) page_size_ = pragma_integer("PRAGMA page_size");
-        return reserve_.fill(pragma_integer("PRAGMA page_count"), page_size_);
+        const auto pages = reserve_.pages();
+        return reserve_.fill(pages ? pages : pragma_integer("PRAGMA page_count"), page_size_);
     }
     /// That, before anything else is tried. @throws DbError: SQLITE_FULL, as a full disk does, or
     /// the I/O error. REQUIRES the writer lock.

@@ -35,10 +35,11 @@ namespace xlstore {
 namespace {
 
 // From SQLite's file format: a frame's header begins with the number of its page; in the log's
-// index are the frames in the log, and how many of them are copied into the database; the lock that
-// a writer takes.
+// index are the frames in the log, the pages of the database, and how many of the frames are copied
+// into it; the lock that a writer takes.
 constexpr sqlite3_int64 kLogHeader = 32;
 constexpr std::size_t kFramesAt = 16;
+constexpr std::size_t kDatabasePagesAt = 20;
 constexpr std::size_t kCopiedAt = 96;
 constexpr int kWriterLock = 0;
 
@@ -60,6 +61,7 @@ struct File {
     sqlite3_int64 size;          // while this process writes; else unknown
     sqlite3_int64 page_size;     // of a database; 0 before the first fill()
     Room room;
+    bool writes;       // it has SQLite's writer lock: the index is no other program's to change
     const char* name;  // of a database: its path, for as long as the file is open
     GatheredFrames frames;  // of a log
 };
@@ -260,6 +262,7 @@ int lock_index(sqlite3_file* file, int offset, int n, int flags)
     File& f = file_of(file);
     const int rc = f.plain->pMethods->xShmLock(f.plain, offset, n, flags);
     if (offset == kWriterLock) {
+        if (rc == SQLITE_OK) f.writes = (flags & SQLITE_SHM_LOCK) != 0;
         // Other processes change the sizes while they write.
         f.size = kUnknown;
         if (f.log) {
@@ -298,9 +301,17 @@ sqlite3_vfs& plain_vfs()
 
 int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags)
 {
-    auto* f =
-        new (file) File{{nullptr}, nullptr, nullptr, nullptr, nullptr, kUnknown, 0, Room::ordinary,
-                        (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr, GatheredFrames()};
+    auto* f = new (file) File{{nullptr},
+                              nullptr,
+                              nullptr,
+                              nullptr,
+                              nullptr,
+                              kUnknown,
+                              0,
+                              Room::ordinary,
+                              false,
+                              (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr,
+                              GatheredFrames()};
     sqlite3_vfs& vfs = plain_vfs();
     const auto bytes = static_cast<sqlite3_uint64>(vfs.szOsFile);
     f->plain = static_cast<sqlite3_file*>(sqlite3_malloc64(bytes));
@@ -387,6 +398,13 @@ int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
     for (const int rc : {in_log, in_database, in_spare})
         if (rc != SQLITE_OK && rc != SQLITE_FULL) return rc;
     return std::max({in_log, in_database, in_spare});
+}
+
+std::int64_t Reserve::pages() const noexcept
+{
+    const auto* database = static_cast<const File*>(file_);
+    const bool told = database && database->index && database->writes;
+    return told ? number_at<std::uint32_t>(*database, kDatabasePagesAt) : 0;
 }
 
 bool Reserve::lasts() noexcept

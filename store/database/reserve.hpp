@@ -64,6 +64,8 @@ public:
     /// I/O error, which says nothing of the room. `pages`: that the database uses by its own header
     /// (the log's index counts zeros behind them too, once the log was empty).
     [[nodiscard]] int fill(std::int64_t pages, std::int64_t page_size) noexcept;
+    /// Pages of the database, as its log's index has them; 0: it does not say.
+    [[nodiscard]] std::int64_t pages() const noexcept;
     /// Is it proved that there is room for a commit of a destruction, in the reserve alone?
     [[nodiscard]] bool lasts() noexcept;
 

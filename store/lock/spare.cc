@@ -68,13 +68,16 @@ int fill_spare(const char* database) noexcept
 {
     Path path;
     if (!path_beside(database, path)) return 0;
-    struct stat st {};
-    const bool there = lstat(path.data(), &st) == 0;
-    if (there && (!S_ISREG(st.st_mode) || st.st_size >= limits::spare_bytes)) return 0;
+    // Not its times: where they were asked for, the kernel dates the next write into it anew.
+    struct statx st {};
+    const bool there = statx(AT_FDCWD, path.data(), AT_SYMLINK_NOFOLLOW,
+                             STATX_TYPE | STATX_MODE | STATX_SIZE, &st) == 0;
+    const auto size = static_cast<std::int64_t>(st.stx_size);
+    if (there && (!S_ISREG(st.stx_mode) || size >= limits::spare_bytes)) return 0;
     const Fd file(
         ::open(path.data(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kSpareMode));
     if (!file) return is_lack_of_room(errno) ? errno : 0;
-    return fill(file.get(), there ? st.st_size : 0);
+    return fill(file.get(), there ? size : 0);
 }
 
 bool give_up_spare(const char* database, std::int64_t bytes) noexcept

@@ -42,11 +42,17 @@ void Numbers::raise_to(const Numbers& other)
 
 std::string numbers_line(const Numbers& numbers, LineFile file)
 {
-    std::string line = std::string(kNumbersFormat) + ' ' + std::to_string(file.inode) + ' ' +
-                       std::to_string(file.born_ns) + ' ' + std::to_string(numbers.commits);
+    constexpr std::size_t kRoom = 240;  // each commit writes three of them
+    std::string line(kNumbersFormat);
+    line.reserve(kRoom);
+    const auto add = [&](auto number) { line.append(1, ' ').append(std::to_string(number)); };
+    add(file.inode);
+    add(file.born_ns);
+    add(numbers.commits);
     for (const auto id : numbers.ids)
-        line += ' ' + std::to_string(id);
-    return line + ' ' + std::to_string(check_sum(line));
+        add(id);
+    add(check_sum(line));
+    return line;
 }
 
 std::optional<NumbersLine> read_numbers_line(std::string_view line)

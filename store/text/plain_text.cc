@@ -63,6 +63,10 @@ void append_escaped(std::string& text, std::string_view bytes)
 
 std::string plain_text(std::string_view untrusted, std::size_t bytes_max)
 {
+    // Most texts are such, and a hold writes a dozen of them.
+    const auto is_plain = [](char c) { return c >= ' ' && c < '\x7f'; };
+    if (untrusted.size() <= bytes_max && std::ranges::all_of(untrusted, is_plain))
+        return std::string(untrusted);
     std::string text;
     std::size_t room_for_dots = 0;  // the longest beginning that the dots fit behind
     std::string piece;
