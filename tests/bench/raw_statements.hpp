@@ -16,10 +16,13 @@ namespace xlstore::bench {
 
 class Statements {
 public:
+    /// @param vfs  SQLite's layer below; null: its own
     Statements(const std::string& path, const std::vector<std::string>& made_by,
-               const std::vector<std::string>& statements)
+               const std::vector<std::string>& statements, const char* vfs = nullptr)
     {
-        if (sqlite3_open(path.c_str(), &db_) != SQLITE_OK) throw std::runtime_error("sqlite3_open");
+        if (sqlite3_open_v2(path.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs) !=
+            SQLITE_OK)
+            throw std::runtime_error("sqlite3_open_v2");
         for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL",
                                    "PRAGMA foreign_keys = ON"})
             sqlite3_exec(db_, pragma, nullptr, nullptr, nullptr);

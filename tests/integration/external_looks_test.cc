@@ -221,6 +221,41 @@ TEST_F(ExternalLooksTest, SeveralIntentsHaveOneCommitAndEachAnEnd)
     EXPECT_TRUE(all_is_settled());
 }
 
+// The hold keeps an intent as it was opened: after a look it is what the look has left of it.
+TEST_F(ExternalLooksTest, WhatALookLeftOpenIsSettledUnderTheSameHold)
+{
+    const auto added = intend(XLSTORE_ADD, "usbctrls", nullptr, kController);
+    add_controller("xenusb-5");
+    ASSERT_EQ(settle(added), XLSTORE_SEEN_AFTER) << last_error();
+    const auto removal = intend(XLSTORE_REMOVE, "usbctrls", "5", "");
+    EXPECT_TRUE(contains(qmp(domain_.judge(), "device_del", R"({"id": "xenusb-5"})"), "return"));
+    EXPECT_EQ(settle(removal, nullptr, true), XLSTORE_SEEN_NOTHING);
+    EXPECT_EQ(status_, XLSTORE_E_IN_DOUBT) << "its guest was asked, and keeps it";
+    EXPECT_EQ(xlstore_settle(hold_, removal, XLSTORE_SEEN_BEFORE, "it keeps it", nullptr),
+              XLSTORE_OK)
+        << last_error();
+    EXPECT_EQ(entry("5"), "present");
+    EXPECT_EQ(cell("SELECT count(*) FROM product WHERE asked_us IS NOT NULL"), "0");
+    EXPECT_TRUE(all_is_settled());
+    EXPECT_EQ(xlstore_settle(hold_, removal, XLSTORE_SEEN_AFTER, "twice", nullptr),
+              XLSTORE_E_NOT_FOUND);
+    EXPECT_EQ(entry("5"), "present");
+}
+
+TEST_F(ExternalLooksTest, WhatALookHasSettledIsNotSettledAgain)
+{
+    const auto intent = intend(XLSTORE_CHANGE, "disks", "hdc", disk(domain_.image('b')));
+    put_in(domain_.image('b'));
+    ASSERT_EQ(settle(intent), XLSTORE_SEEN_AFTER) << last_error();
+    const auto lines = cell("SELECT count(*) FROM history");
+    EXPECT_EQ(xlstore_settle(hold_, intent, XLSTORE_SEEN_BEFORE, "twice", nullptr),
+              XLSTORE_E_NOT_FOUND);
+    EXPECT_EQ(cell("SELECT json ->> 'pdev_path' FROM thing WHERE key = 'hdc'"), domain_.image('b'));
+    EXPECT_EQ(cell("SELECT count(*) FROM history"), lines);
+    // The next one of that thing is another.
+    EXPECT_GT(intend(XLSTORE_CHANGE, "disks", "hdc", disk(domain_.image('a'))), intent);
+}
+
 TEST_F(ExternalLooksTest, MonitorIsKnownByItsSocketNotItsName)
 {
     const string registered = cell("SELECT monitor_path FROM domains");
