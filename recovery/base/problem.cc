@@ -129,7 +129,7 @@ constexpr std::array kProblems = {
     Problem{Code::host_model_gone, "host_model_gone", "its device model is gone: it died, or xl was killed while it destroyed the domain", "", "", false, Exit::outside},
     Problem{Code::host_domain_bare, "host_domain_bare", "Xen has the domain, and what libxl keeps of it is gone: xl was killed while it destroyed or created it", "", "", false, Exit::outside},
     Problem{Code::host_domain_unseen, "host_domain_unseen", "the domain could not be looked at", "", "", false, Exit::blind},
-    Problem{Code::host_domain_begun, "host_domain_begun", "xl creates a domain just now, and it has no configuration yet", "", "", false, Exit::clean},
+    Problem{Code::host_domain_begun, "host_domain_begun", "a toolstack may be creating it just now, and it has no configuration yet", "", "", false, Exit::clean},
     Problem{Code::hypervisor_unasked, "hypervisor_unasked", "the hypervisor was not asked which domains it has: those that xenstore and the files do not name were not seen", "", "", false, Exit::clean},
 };
 // clang-format on

@@ -3,11 +3,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "store/base/error.hpp"
 #include "store/os/process.hpp"
@@ -15,6 +18,13 @@
 namespace xlstore::recovery {
 
 namespace {
+
+// "/usr/sbin/xl" -> "xl".
+std::string_view program_of(std::string_view command_line)
+{
+    const auto path = command_line.substr(0, command_line.find('\0'));
+    return path.substr(path.rfind('/') + 1);
+}
 
 bool creates(std::string_view command_line)
 {
@@ -25,14 +35,21 @@ bool creates(std::string_view command_line)
         command_line.remove_prefix(end == std::string_view::npos ? command_line.size() : end + 1);
         return word;
     };
-    const auto program = next();
-    if (program.substr(program.rfind('/') + 1) != "xl") return false;
+    next();
     while (!command_line.empty()) {
         const auto word = next();
         for (const auto command : kCommands)
             if (word == command) return true;
         if (!word.starts_with('-')) return false;
     }
+    return false;
+}
+
+bool uses_libxenlight(pid_t pid)
+{
+    std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+    for (std::string line; std::getline(maps, line);)
+        if (line.find("/libxenlight.so") != std::string::npos) return true;
     return false;
 }
 
@@ -59,20 +76,52 @@ std::string log_if_left_behind(pid_t pid)
     return is_log ? name : std::string();
 }
 
-}  // namespace
-
-std::optional<pid_t> creating_process(const std::string& made_anew)
+// "xl-NAME.log.1" -> "NAME".
+std::string name_in(const std::string& log)
 {
-    const auto may_create = [&](pid_t pid) {
-        const auto log = log_if_left_behind(pid);
-        return log.empty() || (!made_anew.empty() && log.starts_with("xl-" + made_anew + ".log"));
-    };
-    try {
-        for (const auto pid : processes())
-            if (creates(command_line(pid)) && may_create(pid)) return pid;
-    } catch (const IoError&) {  // /proc cannot be listed
+    constexpr std::string_view kBegin = "xl-";
+    return log.substr(kBegin.size(), log.rfind(".log") - kBegin.size());
+}
+
+// One of those that stay behind for the domains that they have made: whose domain is none of the
+// others, by its name. Where two of them have the name of another domain, one is of a domain that
+// was renamed.
+std::optional<pid_t> left_behind_for(const Unfinished& domain,
+                                     const std::vector<std::pair<pid_t, std::string>>& behind)
+{
+    for (const auto& [pid, name] : behind) {
+        const auto same = std::ranges::count(behind, name, &std::pair<pid_t, std::string>::second);
+        if (same > std::ranges::count(domain.others, name)) return pid;
     }
     return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Creator> creating_process(const Unfinished& domain)
+{
+    std::optional<Creator> other;
+    std::vector<std::pair<pid_t, std::string>> behind;
+    try {
+        for (const auto pid : processes()) {
+            const auto words = command_line(pid);
+            const auto program = program_of(words);
+            if (program == "xl") {
+                if (!creates(words)) continue;
+                const auto log = log_if_left_behind(pid);
+                if (log.empty()) return Creator{pid, "xl, which creates a domain"};
+                behind.emplace_back(pid, name_in(log));
+            } else if (domain.is_new && !other && pid != getpid() && uses_libxenlight(pid)) {
+                other = Creator{
+                    pid, std::string(program) + ", which uses libxenlight and may create domains"};
+            }
+        }
+    } catch (const IoError&) {  // /proc cannot be listed
+    }
+    if (!domain.is_new) return std::nullopt;
+    if (const auto pid = left_behind_for(domain, behind))
+        return Creator{*pid, "xl, which makes its domain anew when the guest reboots"};
+    return other;
 }
 
 }  // namespace xlstore::recovery

@@ -7,15 +7,30 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace xlstore::recovery {
 
-/// A process of xl(1) that creates a domain, restores or receives one; which of the domains it is
-/// cannot be seen. None: no such process, or /proc does not tell. The one that xl leaves behind for
-/// each domain that it has created is known by its log, and is none of them, but for one: when the
-/// guest of its domain reboots it makes that anew. `made_anew`: the name of a domain that may be
-/// that, "" if it cannot be. Other toolstacks than xl are not known by it.
-[[nodiscard]] std::optional<pid_t> creating_process(const std::string& made_anew);
+/// What tells whether a domain may be one that is created just now.
+struct Unfinished {
+    bool is_new = false;              ///< libxl has not noted that it built it, or did so lately
+    std::vector<std::string> others;  ///< the names of the other domains that the host has
+};
+
+struct Creator {
+    pid_t pid = 0;
+    std::string what;  ///< "xl, which creates a domain"
+};
+
+/// A process that may be creating the domain; which domain it creates cannot be seen. None: no such
+/// process, or /proc does not tell. It is
+///  - an xl(1) that creates a domain, restores or receives one;
+///  - of a new domain, the xl that stays behind for each domain that it has created: it makes that
+///    domain anew when its guest reboots. It is known by its log, which has the name that the
+///    domain had when it was created: it is none where another domain has that name, unless more of
+///    them have that name than one;
+///  - of a new domain, another program that uses libxenlight (libvirtd, xenopsd).
+[[nodiscard]] std::optional<Creator> creating_process(const Unfinished& domain);
 
 }  // namespace xlstore::recovery
 

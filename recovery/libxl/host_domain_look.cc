@@ -10,6 +10,7 @@
 //   6. What was found, in a host's words. A domain that went away meanwhile has no findings.
 #include "recovery/libxl/host_domain_look.hpp"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -223,25 +224,47 @@ private:
         co_return true;
     }
 
+    // Its device model, which a creation starts before it ends, has run for longer than one takes.
+    [[nodiscard]] bool model_is_old() const
+    {
+        const auto model = identify(domain_.model_pid);
+        timespec up{};
+        if (!model || clock_gettime(CLOCK_BOOTTIME, &up) != 0) return false;
+        const auto began = static_cast<std::int64_t>(model->start_time) / sysconf(_SC_CLK_TCK);
+        return began + kCreationTakes < up.tv_sec;
+    }
+
     // libxl notes when it has built a domain. Of one that is made just now that is not there yet,
     // or new; of an old one the file was lost.
     [[nodiscard]] bool is_new() const
     {
         const auto noted = request_.tree.value("/vm/" + domain_.uuid + "/start_time");
         std::int64_t built = 0;
+        if (!noted && model_is_old()) return false;
         if (!noted ||
             std::from_chars(noted->data(), noted->data() + noted->size(), built).ec != std::errc())
             return true;
         return built + kCreationTakes > now_us() / 1'000'000;
     }
 
+    [[nodiscard]] std::vector<std::string> names_of_others() const
+    {
+        constexpr std::string_view kHomes = "/local/domain/";
+        std::vector<std::string> names;
+        for (const auto& [path, value] : request_.tree.nodes)
+            if (path.starts_with(kHomes) && path.ends_with("/name") &&
+                path != std::string(kHomes) + domid() + "/name")
+                names.push_back(value);
+        return names;
+    }
+
     // A creation may take long: a bootloader, the image of a restore. True: that is said.
     bool is_begun()
     {
-        const auto creator = creating_process(is_new() ? domain_.name : std::string());
+        const auto creator = creating_process({is_new(), names_of_others()});
         if (!creator) return false;
         report(Code::host_domain_begun, domain_.subject(),
-               "process " + std::to_string(*creator) + " is xl, which creates a domain");
+               "process " + std::to_string(creator->pid) + " is " + creator->what);
         return true;
     }
 

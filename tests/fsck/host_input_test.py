@@ -237,6 +237,7 @@ class Surroundings(HostTest):
         state = pvh_state()
         state["document is in"] = "nowhere"
         host = self.host(state)
+        host.xenstored("write", f"/vm/{state['document']['c_info']['uuid']}/start_time", f"{int(time.time()) - 86400}.05")
         log = pathlib.Path(host.place, "xl-d.log")
         other = pathlib.Path(host.place, "unit.log")
         # By whom it was started does not count: a unit of systemd's leads a session, too. The one that xl leaves
@@ -263,8 +264,7 @@ class Surroundings(HostTest):
         name, uuid = state["document"]["c_info"]["name"], state["document"]["c_info"]["uuid"]
         now = int(time.time())
         # The one that was left behind for this domain, until libxl has built it and for a while after.
-        for of, built, creates in ((name, None, True), (name, f"{now}.05", True), (name, f"{now - 86400}.05", False),
-                                   ("other", None, False)):
+        for of, built, creates in ((name, None, True), (name, f"{now}.05", True), (name, f"{now - 86400}.05", False)):
             host.xenstored("rm", f"/vm/{uuid}/start_time")
             if built:
                 host.xenstored("write", f"/vm/{uuid}/start_time", built)
@@ -278,6 +278,55 @@ class Surroundings(HostTest):
                 xl.wait()
             self.assertEqual(status, 0 if creates else 4, said)
             self.assertEqual(f"process {xl.pid}" in said, creates, said)
+
+    def test_a_renamed_domain_that_xl_makes_anew(self):
+        """xl's log has the name that its domain was created with: it is known by that no other domain has it."""
+        state = pvh_state()
+        state["document is in"] = "nowhere"
+        host = self.host(state)
+        host.xenstored("rm", f"/vm/{state['document']['c_info']['uuid']}/start_time")
+        for has_namesake, left_behind, creates in ((False, 1, True), (True, 1, False), (True, 2, True)):
+            if has_namesake:
+                for path, value in (("/local/domain/9/name", "before"), ("/local/domain/9/vm", f"/vm/{OTHER}"),
+                                    (f"/vm/{OTHER}/start_time", f"{int(time.time()) - 86400}.05")):
+                    host.xenstored("write", path, value)
+            with open(pathlib.Path(host.place, "xl-before.log"), "wb") as out:
+                xls = [subprocess.Popen(["xl", "-cimport time; time.sleep(600)", "create"], executable=sys.executable,
+                                        stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+                       for _ in range(left_behind)]
+            try:
+                _, said = host.fsck("-n", "-v")
+            finally:
+                for xl in xls:
+                    xl.kill()
+                    xl.wait()
+            told = [line for line in said.split("\n") if line.startswith(f"domain {state['domid']} ")]
+            self.assertEqual(any("makes its domain anew" in line for line in told), creates, said)
+
+    def test_a_domain_that_another_toolstack_may_create(self):
+        """libvirtd is known by libxenlight, and is always there: it counts for a domain that libxl has not noted as built."""
+        state = pvh_state()
+        state["document is in"] = "nowhere"
+        host = self.host(state)
+        uuid = state["document"]["c_info"]["uuid"]
+        library = pathlib.Path(host.place, "libxenlight.so.4.17")
+        library.write_bytes(bytes(4096))
+        maps = ("-cimport mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 4096, prot=mmap.PROT_READ); "
+                "print('ready', flush=True); time.sleep(600)")
+        for of, built, creates in ((library, None, True), (library, f"{int(time.time()) - 86400}.05", False),
+                                   (sys.executable, None, False)):
+            host.xenstored("rm", f"/vm/{uuid}/start_time")
+            if built:
+                host.xenstored("write", f"/vm/{uuid}/start_time", built)
+            with subprocess.Popen(["/usr/sbin/libvirtd", maps, of], executable=sys.executable, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE) as daemon:
+                try:
+                    daemon.stdout.readline()
+                    status, said = host.fsck("-n", "-v")
+                finally:
+                    daemon.kill()
+            self.assertEqual(status, 0 if creates else 4, said)
+            self.assertEqual(f"process {daemon.pid} is libvirtd" in said, creates, said)
 
     def test_a_domain_that_goes_away_while_it_is_looked_at(self):
         state = state_of("xen_hvm_clean")
