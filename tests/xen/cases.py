@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from journal import COPY, PREPARE, WORDS, Judge, Tables
+from journal import PREPARE, WORDS, Judge, Tables
 from sight import SEE, Sight
 
 CASES = {}
@@ -29,6 +29,14 @@ class Effect:
     def __init__(self, line):
         number, self.text = line.split(' ', 1)
         self.number = int(number)
+
+
+def watched(command, kill=0, preload=''):
+    """A script that runs an xl command under effects.c, and prints its status and its effects."""
+    when = f"EFFECTS_KILL_AFTER='{kill}'" if isinstance(kill, str) else f'EFFECTS_KILL={kill}'
+    return ('effects=/tmp/effects.$BASHPID\n'  # xl's monitor of an earlier domain may write into that one's yet
+            f'EFFECTS=$effects {when} LD_PRELOAD=/share/effects.so{preload} {command} >/tmp/said 2>&1\n'
+            'echo "status $?"; effects_text=$(<$effects); echo "$effects_text"\n')
 
 
 class Bench:
@@ -62,13 +70,22 @@ class Bench:
 
     def tables(self):
         """The store's raw tables."""
-        self.run(COPY)
-        return Tables(self.rig.share / 'db')
+        copy, directory = self.copy()
+        self.run(copy)
+        return Tables(directory)
+
+    def copy(self):
+        """A script that copies the store, and the directory of the copy."""
+        self.rig.copies += 1
+        directory = self.rig.share / 'copies' / str(self.rig.copies)
+        directory.mkdir(parents=True)
+        return f'cp /root/store/store.db* /share/copies/{self.rig.copies}\n', directory
 
     def judge(self, domid):
         """What the judge finds amiss; nothing is asked of libxl or of the store's programs."""
-        text = self.run(f'see {domid}\n{COPY}')
-        return Judge(Sight(text), Tables(self.rig.share / 'db'), domid)
+        copy, directory = self.copy()
+        text = self.run(f'see {domid}\n{copy}')
+        return Judge(Sight(text), Tables(directory), domid)
 
     def repair(self):
         """Recovery, as a timer runs it."""
@@ -77,10 +94,10 @@ class Bench:
     def effects(self, command, kill=0, preload=''):
         """Runs an xl command and has its effects counted; with `kill` it is ended: a number, before that one; a
         text, before the one that follows the first that has it."""
-        when = f"EFFECTS_KILL_AFTER='{kill}'" if isinstance(kill, str) else f'EFFECTS_KILL={kill}'
-        text = self.run(f'rm -f /tmp/effects; EFFECTS=/tmp/effects {when} '
-                        f'LD_PRELOAD=/share/effects.so{preload} {command} >/tmp/said 2>&1; echo "status $?"; cat /tmp/effects',
-                        seconds=240, status=None)
+        return self.effects_of(command, kill, self.run(watched(command, kill, preload), seconds=240, status=None))
+
+    def effects_of(self, command, kill, text):
+        """Of what `watched` printed."""
         told = re.search(r'^status (\d+)$', text, re.M)
         assert told, f'{command}: the script in dom0 came to no end: {text[-500:]}'
         status = int(told.group(1))
@@ -236,19 +253,24 @@ def journal_call_goes_on(bench):
         bench.destroy_all()
 
 
-def opened_on_host(rig, rounds):
-    """Microseconds."""
+HOST_ROUNDS = 100
+
+
+def opened_on_host(rig):
+    """Microseconds, where nothing else was in the way."""
     store = rig.directory / 'store'
     libraries = {**os.environ, 'LD_LIBRARY_PATH': str(rig.share)}
     subprocess.run([rig.share / 'xlstore', '--store', store, 'init'], check=True, env=libraries, stdout=subprocess.DEVNULL)
-    return int(subprocess.run([rig.share / 'opens', store, rounds], check=True, env=libraries, stdout=subprocess.PIPE,
-                              text=True).stdout)
+    said = subprocess.run([rig.share / 'opens', store, str(HOST_ROUNDS)], check=True, env=libraries, stdout=subprocess.PIPE,
+                          text=True).stdout
+    return int(said.split()[1])
 
 
 @case(in_share=False, needs_journal=True)
 def journal_cost(bench):
     """What the journal adds to a call, beside the plain call in one process (cost.c); XLSTORE_XEN_COST_ROUNDS rounds. What
-    this is on a host of its own is told by opening a store, which is half of it, here and there (opens.c)."""
+    this is on a host of its own is told by opening a store, which is a part of it, here and there (opens.c). With --counted
+    other work of this host is in none of it."""
     bench.run(PREPARE)
     rounds = os.environ.get('XLSTORE_XEN_COST_ROUNDS', '15')
     try:
@@ -257,10 +279,10 @@ def journal_cost(bench):
         found = re.findall(r'^(\w+) (\d+) (\d+)$', said, re.M)
         assert [one[0] for one in found] == ['cdrom_insert', 'rename'], said
         clean(bench, domid, 'the calls')
-        in_dom0 = int(bench.run(f'LD_LIBRARY_PATH=/root/j /share/opens /root/store {rounds}'))
+        in_dom0 = int(bench.run(f'LD_LIBRARY_PATH=/root/j /share/opens /root/store {rounds}').split()[0])
     finally:
         bench.destroy_all()
-    on_host = opened_on_host(bench.rig, rounds)
+    on_host = opened_on_host(bench.rig)
     told = [f'opening a store: in dom0 {in_dom0 / 1000:.1f} ms, on the host {on_host / 1000:.1f} ms']
     for name, plain, journalled in found:
         added = int(journalled) - int(plain)

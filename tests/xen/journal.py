@@ -24,7 +24,6 @@ rm -rf /root/store
 '''
 # libxl's numbers of the disks that the cases have.
 VBD = {'hda': 768, 'hdc': 5632, 'xvda': 51712, 'xvdb': 51728}
-COPY = 'rm -f /share/db/*; cp /root/store/store.db* /share/db/\n'
 
 
 class Tables:

@@ -22,6 +22,7 @@ BOOT_SECONDS = 300
 # Time in the machine is a count of instructions: a busy host makes it slow, and nothing in it late, where libxl gives
 # QEMU 10 s, and a script 40. On an idle host it takes longer than without.
 COUNTED = ('-icount', 'shift=1,sleep=on')
+COUNTED_PATIENCE = 20
 # An IOMMU comes before all devices; without one no PCI device is given to a guest. 0000:00:10.0 is there to be given.
 IOMMU = ('-device', 'amd-iommu')
 GIVEN = ('-netdev', 'user,id=given,restrict=on', '-device', 'e1000e,netdev=given,bus=pcie.0,addr=0x10')
@@ -41,7 +42,7 @@ class Rig:
         self.directory = pathlib.Path(directory)
         self.share = self.directory / 'share'
         self.console = self.directory / 'console.log'
-        self.jobs = 0
+        self.jobs = self.copies = 0
         self.patience = patience  # how many times as long as usual the host may take; time is counted then
         self.share.mkdir(parents=True)
         (self.share / 'jobs').mkdir()
@@ -95,14 +96,14 @@ class Rig:
             raise RuntimeError(f'xl info failed in dom0{self._last_lines()}')
 
     def run(self, script, seconds=120):
-        """Runs a bash script in dom0, in an empty environment."""
+        """Runs a bash script in dom0, in a process group of its own, as a child of dom0's first process."""
         self.jobs += 1
         job = self.share / 'jobs' / f'{self.jobs:04}'
         new = job.with_suffix('.writing')
         new.write_text(f'# {seconds}\n{script}\n')
         new.rename(job.with_suffix('.sh'))
         status = job.with_suffix('.status')
-        self._wait(status.exists, seconds + 60, f'a script of {seconds} s')
+        self._wait(lambda: status.exists() and status.read_text().endswith('\n'), seconds + 60, f'a script of {seconds} s')
         return Said(job.with_suffix('.out').read_text(errors='replace'), int(status.read_text()))
 
     def stop(self):

@@ -4,22 +4,8 @@ alone), xenstore, libxl's file. Neither xlstore nor libxl is asked."""
 import json
 import re
 
-# A bash function for dom0: see DOMID.
-SEE = r'''
-see() {
-    echo "<qmp>"
-    /share/ask /run/xen/qmp-libxenstat-$1 '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' \
-        '{"execute":"query-block"}' '{"execute":"query-fdsets"}' '{"execute":"query-cpus-fast"}'
-    echo "<xenstore>"
-    xenstore-ls -f /libxl/$1
-    xenstore-ls -f /local/domain/0/backend
-    xenstore-ls -f /local/domain/$1/cpu
-    xenstore-ls -f /libxl/pci
-    echo "<document>"
-    cat /var/lib/xen/userdata-d.$1.*.libxl-json | tr -d '\000'
-    echo "<end>"
-}
-'''
+# A bash function for dom0: see DOMID (ask.c).
+SEE = 'see() { /share/ask "$1"; }\n'
 
 
 def media_of(block, sets):

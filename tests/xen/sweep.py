@@ -21,25 +21,52 @@ import tempfile
 import time
 
 import image
-from cases import Bench
+from cases import Bench, watched
 from host_cases import CORRECTED, LEFT, OUTSIDE
-from journal import PREPARE
-from rig import Rig
+from journal import PREPARE, Judge, Tables
+from rig import COUNTED_PATIENCE, Rig
 from run import rig_files
+from sight import Sight
 from swept import SWEPT, amiss
 
 UNDER_JOURNAL = ':/root/j/libxlstore-libxl.so'
 KILLS_OF_A_DOMAIN = 16
+SLOW_SECONDS = 40  # where its time goes is printed
+LEFT_TO_XL = ('it is not connected', 'its back end has not let go', 'its removal was begun and not finished')
 REPAIRED_OR_TOLD = range(CORRECTED + OUTSIDE + LEFT + 1)
 PAST_ITS_END = 'it had ended'
-# A guest lets go in its own time, of a USB controller after xl has ended.
-LET_GO = r"""
-for tries in $(seq 100); do
-    /share/ask /run/xen/qmp-libxenstat-{d} '{{"execute":"qom-list","arguments":{{"path":"/machine/peripheral"}}}}' |
-        grep -q '"{device}' || break
-    sleep 0.2
-done"""
-FSCK = '[ -x /tmp/xlfsck ] || cp /share/xlfsck /tmp/xlfsck; /tmp/xlfsck --libxl --timeout 60'
+# dom0's side, in one script for each kill: a program that starts there costs the host some 50 ms. What it finds is
+# printed in sections.
+SCRIPT = r"""
+SECONDS=0
+section() { printf '\n== %s at %d s\n' "$*" $SECONDS; }
+# The newest guest that the hypervisor has; empty: none.
+newest() { xl list | awk 'NR > 2 { d = $(NF - 4) } END { print d }'; }
+fsck() { # NAME WORD: into $status
+    [ -x /tmp/xlfsck ] || cp /share/xlfsck /tmp/xlfsck
+    section $1
+    /tmp/xlfsck --libxl --timeout 60 $2
+    status=$?
+    section $1-status $status
+}
+# DOMID DEVICE: a guest lets go in its own time, of a USB controller after xl has ended.
+let_go() {
+    local tries
+    for tries in $(seq 100); do
+        case $(/share/ask /run/xen/qmp-libxenstat-$1 \
+            '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}') in
+            *"\"$2"*) sleep 0.2 ;;
+            *) return ;;
+        esac
+    done
+}
+xl_does() { # XL WORDS...: the script ends where it fails
+    local said
+    said=$("$@" 2>&1) || { section failed "$*"; echo "$said"; exit 0; }
+}
+"""
+# What a guest is to let go of, as a name in QEMU begins.
+LET_GO = {'usbctrl-detach': 'xenusb-0"', 'pci-detach': 'pci-pt-'}
 
 
 class Fault(Exception):
@@ -100,6 +127,27 @@ class Place:
                 print(f'{mode} {command} killed before {number} ({one["effect"]}): {one["fault"]}')
 
 
+class Sections:
+    """What a script printed, by section."""
+
+    def __init__(self, text):
+        parts = re.split(r'^== (.*)\n', text, flags=re.M)
+        self.titles = parts[1::2]
+        self.texts = {title.split()[0]: body for title, body in zip(parts[1::2], parts[2::2])}
+
+    def __contains__(self, name):
+        return name in self.texts
+
+    def __getitem__(self, name):
+        check(name in self.texts, f'the script in dom0 has not come to {name}', self.titles, self.texts)
+        return self.texts[name]
+
+    def words(self, name):
+        """Behind the section's name."""
+        self[name]
+        return next(title.split()[1:] for title in self.titles if title.split()[0] == name)
+
+
 class Sweep:
     """One command in one mode."""
 
@@ -107,27 +155,29 @@ class Sweep:
         self.bench, self.place, self.mode, self.name = bench, place, mode, command
         self.swept = SWEPT[command]
         self.journal = mode == 'journal'
+        self.at_end = command in ('create', 'destroy')
         self.xl = 'xlj' if self.journal else 'xl'
         self.preload = UNDER_JOURNAL if self.journal else ''
         self.domid = None
+        self.sections = Sections('')
 
     def batch(self, until):
-        """A new domain, and some kills."""
-        if self.journal:
-            self.bench.run(PREPARE)
-        self.ready()
-        to_do = self.place.to_do(self.mode, self.name)
-        if to_do is None:
+        """Some kills."""
+        self.bench.run(PREPARE if self.journal else 'rm -rf /root/store')
+        if self.place.to_do(self.mode, self.name) is None:
+            self.ready()
             self.count()
-            to_do = self.place.to_do(self.mode, self.name)
-        for number in to_do[:KILLS_OF_A_DOMAIN]:
+        for number in self.place.to_do(self.mode, self.name)[:KILLS_OF_A_DOMAIN]:
             if time.monotonic() > until:
                 break
+            if self.domid is None:
+                self.ready()
             one = self.kill(number)
             check(not one['fault'], one['fault'])  # what it left is in the way of others: a new machine
-            if self.swept.of_its_own:
-                break
-        self.bench.run(f"for domid in $(xl list | awk 'NR > 2 {{ print $2 }}'); do xl destroy $domid; done; "
+            if self.swept.of_its_own and self.domid is not None:
+                self.do(['destroy {d}'])
+                self.domid = None
+        self.bench.run("for domid in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $domid; done; "
                        'rm -f /var/lib/xen/userdata-?.*', seconds=300)
 
     def ready(self):
@@ -137,13 +187,18 @@ class Sweep:
         self.domid = self.bench.create('yields', by=self.xl)
         self.do(self.swept.before)
 
-    def do(self, commands):
+    def script(self, commands):
+        """Commands of xl's that are to succeed, one after the other."""
+        lines = []
         for command in commands:
             words = command.format(d=self.domid)
-            said = self.bench.run(f'{self.xl} {words} 2>&1; echo "status $?"', seconds=300)
-            check(said.rstrip().endswith('status 0'), f'xl {words}', said)
-            if words.startswith('usbctrl-detach'):
-                self.let_go(words)
+            lines += [f'xl_does {self.xl} {words}', self.let_go(words) if words.startswith('usbctrl-detach') else '']
+        return '\n'.join(lines) + '\n'
+
+    def do(self, commands):
+        if commands:
+            said = self.bench.run(SCRIPT + self.script(commands), seconds=600)
+            check('\n== failed' not in said, said)
 
     def count(self):
         words = self.swept.command.format(d=self.domid)
@@ -151,117 +206,146 @@ class Sweep:
                        effects=len(self.bench.effects(f'xl {words}', preload=self.preload)))
         if self.name == 'create':
             self.domid = self.bench.last_domid()
-            self.do(['destroy {d}'])
-        elif self.swept.of_its_own:
+        if self.swept.of_its_own:
             if self.name != 'destroy':
                 self.do(['destroy {d}'])
-            self.ready()
+            self.domid = None
         else:
-            self.let_go(words)
+            self.bench.run(SCRIPT + self.let_go(words))
             self.do(self.swept.back)
 
     def let_go(self, words):
-        device = {'usbctrl-detach': 'xenusb-0"', 'pci-detach': 'pci-pt-'}.get(words.split()[0])
-        if device:
-            self.bench.run(LET_GO.format(d=self.domid, device=device))
+        device = LET_GO.get(words.split()[0])
+        return f"let_go {self.domid} '{device}'" if device else ':'
 
     def kill(self, number):
         found, fault, effect = [], None, ''
         begun = time.monotonic()
         try:
             words = self.swept.command.format(d=self.domid)
-            effects = self.bench.effects(f'xl {words}', kill=number, preload=self.preload)
-            effect = effects[-1].text if number <= len(effects) else PAST_ITS_END
-            if any('device_del' in one.text for one in effects[:-1]):
-                self.let_go(words)
-            found = self.look_at_end() if self.name in ('create', 'destroy') else self.look()
+            killed = SCRIPT + 'section effects\n' + watched(f'xl {words}', number, self.preload)
+            look = self.look_at_end if self.at_end else self.look
+            found, effect = look(words, number, killed)
         except (Fault, AssertionError, ValueError) as error:
             fault = f'{type(error).__name__}: {error}'
+            found, effect = getattr(error, 'seen', ([], ''))
         one = {'mode': self.mode, 'command': self.name, 'kill': number, 'effect': effect, 'amiss': found, 'fault': fault}
         self.place.add(**one)
+        if time.monotonic() - begun > SLOW_SECONDS:
+            print('slow:', '; '.join(self.sections.titles))
         print(f'{self.mode} {self.name} {number}/{self.place.effects[self.mode, self.name]} '
               f'{time.monotonic() - begun:.0f} s  {effect[:70]}  {found}  {fault or ""}', flush=True)
         return one
 
-    def fsck(self, word, *allowed):
-        text = self.bench.run(f'{FSCK} {word}; echo "status $?"', seconds=400)
-        said, status = re.fullmatch(r'(.*)status (\d+)\n?', text, re.S).groups()
-        check(int(status) in allowed, f'xlfsck {word}: {status} is none of {allowed}', said)
-        return int(status), said
+    def effect(self, words, number, sections):
+        """The effect that xl was killed before."""
+        effects = self.bench.effects_of(f'xl {words}', number, sections['effects'])
+        return effects[-1].text if number <= len(effects) else PAST_ITS_END
 
-    def judged(self):
-        judge = self.bench.judge(self.domid) if self.journal else None
-        seen = judge.seen if judge else self.bench.see(self.domid)
-        if judge:
+    def copied(self):
+        return self.bench.copy() if self.journal else ('', None)
+
+    def judged(self, text, copy):
+        """The host as the judge sees it, and the store's tables; nothing is without entry or intent."""
+        seen = Sight(text)
+        if not self.journal:
+            return seen, None
+        judge = Judge(seen, Tables(copy), self.domid)
+        if seen.xenstore or not self.at_end:
             check(not judge.violations(), 'without entry or intent', judge.violations())
         return seen, judge
 
-    def look(self):
-        """After a kill: what is amiss, and that it is named and mended."""
-        seen, _ = self.judged()
-        found = amiss(seen, self.domid)
-        if self.journal:
-            self.repair('-p')
-        else:
-            status, said = self.fsck('-n', 0, OUTSIDE, LEFT)
-            check(bool(found) == bool(status), 'the judge', found, 'xlfsck -n', status, said)
-            if status:
-                told = self.repair('-y')
-                _, again = self.fsck('-n', 0)
-                check('; 0 found' in again, 'a second -n', again, 'after', told)
-        if self.journal or found:
-            seen, judge = self.judged()
-            check(not amiss(seen, self.domid), 'after the repair', amiss(seen, self.domid))
-            check(not judge or not judge.tables.intents, 'open', judge and judge.tables.intents)
-        if not self.swept.done(seen):
-            self.do([self.swept.command])
-        self.do(self.swept.back)
-        return found
+    def status(self, sections, name, *allowed):
+        status = int(sections.words(f'{name}-status')[0])
+        check(status in allowed, f'xlfsck {name}: {status} is none of {allowed}', sections[name])
+        return status, sections[name]
 
-    def repair(self, word):
-        """What xlfsck says; what it leaves xl ends."""
-        status, told = self.fsck(word, *REPAIRED_OR_TOLD)
+    def look(self, words, number, killed):
+        """After a kill: what is amiss, and that it is named and mended."""
+        copy, before = self.copied()
+        again, after = self.copied()
+        see = f'see {self.domid}\n'
+        script = (f'{killed}case ${{effects_text%$\'\\n\'*}} in *device_del*) {self.let_go(words)} ;; esac\n'
+                  f'section before\n{see}{copy}')
+        if self.journal:
+            script += f'fsck repair -p\n(( status & {LEFT | OUTSIDE} )) || {{ section after; {see}{again}}}\n'
+        else:
+            script += (f'fsck first -n\nif [ $status != 0 ]; then\nfsck repair -y\n(( status & {LEFT | OUTSIDE} )) || '
+                       f'{{ fsck again -n; section after; {see}}}\nfi\n')
+        sections = self.sections = Sections(self.bench.run(f'{script}\nsection end\n', seconds=900, status=None))
+        effect = self.effect(words, number, sections)
+        seen, judge = self.judged(sections['before'], before)
+        found = amiss(seen, self.domid)
+        try:
+            if not self.journal:
+                status, said = self.status(sections, 'first', 0, OUTSIDE, LEFT)
+                check(bool(found) == bool(status), 'the judge', found, 'xlfsck -n', status, said)
+            if 'repair' in sections:
+                seen, judge = self.repaired(sections, after)
+                check(not amiss(seen, self.domid), 'after the repair', amiss(seen, self.domid))
+                check(not judge or not judge.tables.intents, 'open', judge and judge.tables.intents)
+            self.do(([] if self.swept.done(seen) else [self.swept.command]) + list(self.swept.back))
+        except (Fault, AssertionError, ValueError) as error:
+            error.seen = (found, effect)
+            raise
+        return found, effect
+
+    def repaired(self, sections, copy):
+        """The host after xlfsck; what it leaves xl ends."""
+        status, told = self.status(sections, 'repair', *REPAIRED_OR_TOLD)
         if status & (LEFT | OUTSIDE):
             self.end_by_xl(told)
-        return told
+            fsck = '' if self.journal else 'fsck again -n\n'
+            more, copy = self.copied()
+            sections = Sections(self.bench.run(f'{SCRIPT}{fsck}section after\nsee {self.domid}\n{more}', seconds=600))
+        if not self.journal:
+            _, again = self.status(sections, 'again', 0)
+            check('; 0 found' in again, 'a second -n', again, 'after', told)
+        return self.judged(sections['after'], copy)
 
     def end_by_xl(self, told):
         """What xlfsck leaves is libxl's alone to do: the hypervisor's part of a PCI device, a hotplug script."""
         if "'xl pci-detach -f' ends it" in told:
             self.do(['pci-detach -f {d} 00:10.0'])
         else:
-            check('it is not connected' in told or 'its back end has not let go' in told, 'left', told)
+            check(any(words in told for words in LEFT_TO_XL), 'left', told)
             self.do([self.swept.command] if '-detach' in self.name else self.swept.back)
 
-    def look_at_end(self):
+    def look_at_end(self, words, number, killed):
         """A creation or a destruction was killed: what is left is named, or nothing is; xl destroy ends it."""
-        if self.name == 'create':
-            self.domid = self.bench.last_domid()
-        alive = self.domid is not None and self.domid == self.bench.last_domid()
+        copy, before = self.copied()
+        again, after = self.copied()
+        repair = 'fsck first -p\n' if self.journal else 'fsck first -n\nfsck repair -y\n'
+        of = 'd=$(newest)' if self.name == 'create' else f'd=$(newest); [ "$d" = {self.domid} ] || d='
+        sections = self.sections = Sections(self.bench.run(
+            f'{killed}{of}\nif [ "$d" ]; then section before $d; see $d\n{copy}\nfi\n{repair}'
+            f'[ -z "$d" ] || [ "$(newest)" != $d ] || xl_does {self.xl} destroy $d\n'
+            # libxl leaves the node of a device model that was not started.
+            f'fsck over -n\n[ $status = 0 ] || {{ fsck rest -y; fsck silent -n; }}\n{again}\nsection end\n', seconds=900, status=None))
+        effect = self.effect(words, number, sections)
         found = []
-        if alive:
-            seen = self.bench.see(self.domid)
-            found = amiss(seen, self.domid)
-            if self.journal:
-                judge = self.bench.judge(self.domid)
-                check(not seen.xenstore or not judge.violations(), 'without entry or intent', judge.violations())
-        status, said = self.fsck('-p' if self.journal else '-n', *REPAIRED_OR_TOLD)
-        if not self.journal:
-            check(not found or status, 'the judge', found, 'xlfsck -n', status, said)
-            self.fsck('-y', *REPAIRED_OR_TOLD)
-        if self.domid is not None and self.bench.last_domid() == self.domid:
-            self.do(['destroy {d}'])
-        # libxl leaves the node of a device model that was not started.
-        status, said = self.fsck('-n', 0, LEFT)
-        if status:
-            check('is left in xenstore of a domain that is over' in said, 'after xl destroy', said)
-            self.fsck('-y', CORRECTED)
-            _, said = self.fsck('-n', 0)
-        check('; 0 found' in said, 'after xl destroy', said)
-        if self.journal:
-            check(not self.bench.tables().domains, 'the destroyed domain has a row')
+        if 'before' in sections:
+            self.domid = int(sections.words('before')[0])
+            found = amiss(Sight(sections['before']), self.domid)
+            self.judged(sections['before'], before)
         self.domid = None
-        return found
+        try:
+            status, said = self.status(sections, 'first', *REPAIRED_OR_TOLD)
+            if not self.journal:
+                check(not found or status, 'the judge', found, 'xlfsck -n', status, said)
+                self.status(sections, 'repair', *REPAIRED_OR_TOLD)
+            check('failed' not in sections, sections.texts.get('failed'))
+            status, said = self.status(sections, 'over', 0, LEFT)
+            if status:
+                check('is left in xenstore of a domain that is over' in said, 'after xl destroy', said)
+                self.status(sections, 'rest', CORRECTED)
+                _, said = self.status(sections, 'silent', 0)
+            check('; 0 found' in said, 'after xl destroy', said)
+            check(not self.journal or not Tables(after).domains, 'the destroyed domain has a row')
+        except (Fault, AssertionError, ValueError) as error:
+            error.seen = (found, effect)
+            raise
+        return found, effect
 
 
 def main():
@@ -287,7 +371,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix='xen-') as scratch:
             scratch = pathlib.Path(scratch)
             with Rig(arguments.image, scratch / 'rig', rig_files(arguments.bin, scratch),
-                     patience=20 if arguments.counted else 1, pci=True) as rig:
+                     patience=COUNTED_PATIENCE if arguments.counted else 1, pci=True) as rig:
                 bench = Bench(rig)
                 bench.run('modprobe xen-pciback && xl pci-assignable-add 00:10.0')
                 while time.monotonic() < until:
