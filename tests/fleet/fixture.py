@@ -131,7 +131,11 @@ class FleetTest(unittest.TestCase):
         there = self.sql("SELECT domid, domain, state, revision FROM fleet.living "
                          f"WHERE host = '{host.name}' ORDER BY incarnation")
         self.assertEqual(there, domains)
+        counted = self.sql(f"SELECT domains FROM fleet.hosts WHERE host = '{host.name}'")
+        self.assertEqual(counted, [[str(len(domains))]])
         intents = host.rows("SELECT id, operation FROM intent ORDER BY id")
+        counted = self.sql(f"SELECT open_intents FROM fleet.hosts WHERE host = '{host.name}'")
+        self.assertEqual(counted, [[str(len(intents))]])
         there = self.sql("SELECT intent, operation FROM fleet.in_doubt "
                          f"WHERE host = '{host.name}' AND intent IS NOT NULL ORDER BY intent")
         self.assertEqual(there, intents)

@@ -86,7 +86,7 @@ Result<std::unique_ptr<pqxx::connection>> connect(const std::string& conninfo)
         settings.exec0(
             "SET statement_timeout = '60s'; SET lock_timeout = '30s'; SET "
             "idle_in_transaction_session_timeout = '120s'; SET TIME ZONE 'UTC'; SET "
-            "client_encoding = 'UTF8'; SET client_min_messages = warning");
+            "client_encoding = 'UTF8'; SET client_min_messages = warning; SET jit = off");
         return database;
     } catch (...) {
         auto error = database_error("connect");

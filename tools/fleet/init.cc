@@ -79,6 +79,14 @@ Result<void> add_host(pqxx::work& work, const std::string& word)
     return {};
 }
 
+// PostgreSQL would compile for seconds, by itself, what answers in milliseconds.
+void add_reader(pqxx::work& work, const std::string& role)
+{
+    let_in(work, kReaderGroup, role);
+    work.exec0("ALTER ROLE " + work.quote_name(role) + " IN DATABASE " +
+               work.quote_name(work.conn().dbname()) + " SET jit = off");
+}
+
 }  // namespace
 
 Result<Status> run_init(const Arguments& arguments)
@@ -95,7 +103,7 @@ Result<Status> run_init(const Arguments& arguments)
         for (const auto& host : arguments.hosts)
             if (auto added = add_host(work, host); !added) return added;
         for (const auto& reader : arguments.readers)
-            let_in(work, kReaderGroup, reader);
+            add_reader(work, reader);
         work.exec("SELECT fleet.open_months()");
         return {};
     });
