@@ -36,6 +36,7 @@ constexpr std::array kProblems = {
     Problem{Code::store_moved_in_use, "store_moved_in_use", "it came here from another directory, and QEMUs live", "Make it this place's store, and ask the QEMUs", "SETTLED", false, Exit::left},
     Problem{Code::store_is_copy, "store_is_copy", "it is a copy, and the QEMUs belong to the store that it was copied from", "", "", false, Exit::left},
     Problem{Code::store_of_another_machine, "store_of_another_machine", "it came here from another machine, and its QEMUs may live there", "Make it this place's store, and mark destroyed what ran there", "SETTLED", false, Exit::left},
+    Problem{Code::copy_without_log, "copy_without_log", "it came here from another directory without its log, which may have its last commits", "Make it this place's store as it is, without them", "SETTLED", false, Exit::left},
     Problem{Code::numbers_low, "numbers_low", "its numbers would be given again", "Go on above all that were given", "RAISED", true, Exit::left},
     Problem{Code::numbers_high, "numbers_high", "its numbers are far above all that were given", "Go on above all that were given", "LOWERED", true, Exit::left},
     Problem{Code::entry_unreadable, "entry_unreadable", "its text cannot be read", "Quarantine the text and keep what is known of it otherwise", "QUARANTINED", false, Exit::left},

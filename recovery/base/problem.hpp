@@ -34,6 +34,7 @@ enum class Code : std::uint16_t {
     store_moved_in_use = 33,
     store_is_copy = 34,
     store_of_another_machine = 35,
+    copy_without_log = 36,
     numbers_low = 40,
     numbers_high = 41,
     entry_unreadable = 1001,

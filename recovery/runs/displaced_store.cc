@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "recovery/runs/displaced_store.hpp"
 
+#include <sys/stat.h>
+
 #include "store/core/domain.hpp"
 #include "store/model/store_paths.hpp"
 #include "store/os/process.hpp"
@@ -16,6 +18,29 @@ std::string monitor_option(const std::string& directory)
     for (const char c : StorePaths(directory).monitor_stem())
         text.append(c == ',' ? 2 : 1, c);
     return text;
+}
+
+bool has_content(const std::string& path)
+{
+    struct stat st {};
+    return lstat(path.c_str(), &st) == 0 && st.st_size > 0;
+}
+
+// A store keeps its log, and what was committed last is there alone; a backup has none, and its
+// header says so.
+bool came_without_its_log(Store& store)
+{
+    if (has_content(StorePaths(store.directory()).log())) return false;
+    auto mode = store.db().prepare("PRAGMA journal_mode");
+    return mode.step() && mode.text(0) == "wal";
+}
+
+std::string missing_log(const std::string& directory, const std::string& original)
+{
+    std::string text =
+        "; there is no " + StorePaths(directory).log() + ": copy that as well, or take a backup";
+    if (original.empty() || !has_content(StorePaths(original).log())) return text;
+    return text + " there; the original's is " + StorePaths(original).log();
 }
 
 Code code_of(const Displaced& why, bool lives)
@@ -66,12 +91,18 @@ std::map<std::int64_t, std::string> living_qemus(const std::string& directory,
 DisplacedStore look_at_displaced(Store& store)
 {
     const auto living = living_qemus(store.directory(), {&store.db()});
-    Subject about{store.directory(), store.displaced()->text};
+    const Displaced& why = *store.displaced();
+    Subject about{store.directory(), why.text};
+    Code code = code_of(why, !living.empty());
+    if (why.why == Displaced::Why::copied && came_without_its_log(store)) {
+        about.evidence += missing_log(store.directory(), why.original);
+        if (code == Code::store_moved) code = Code::copy_without_log;
+    }
     for (const char* before = "; living: "; const auto& [pid, qemu] : living) {
         about.evidence += before + qemu;
         before = ", ";
     }
-    return DisplacedStore{code_of(*store.displaced(), !living.empty()), std::move(about)};
+    return DisplacedStore{code, std::move(about)};
 }
 
 }  // namespace xlstore::recovery

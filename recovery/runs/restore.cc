@@ -122,6 +122,11 @@ Result<Incoming> take_in(const std::string& file)
     if (!file_identity(file))
         return Error(Errc::invalid, "restore: there is no " + file,
                      "nothing was changed; name a file that 'xlstore backup' wrote");
+    // An open for reading waits for the writer of a pipe.
+    std::error_code unseen;
+    if (!std::filesystem::is_regular_file(file, unseen))
+        return Error(Errc::invalid, "restore: " + file + " is no regular file",
+                     "nothing was changed; name a file that 'xlstore backup' wrote");
     if (auto whole = check_whole(file); !whole) return whole.error();
     auto copy = PrivateCopy::make(file);
     if (!copy) return std::move(copy).error();

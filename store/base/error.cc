@@ -111,8 +111,9 @@ Error error_of(const DbError& error)
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
         return Error(Errc::io, error.what(),
-                     "see whether this user may write there, and whether the file system is "
-                     "mounted read-only or has no space left");
+                     "see whether this user may write there, whether the file system is mounted "
+                     "read-only or has no space left, and how many files a process may open "
+                     "(ulimit -n)");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:  // for as long as SQLite tries

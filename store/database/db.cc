@@ -316,6 +316,8 @@ void Db::fail(const std::string& doing) const
     const int code = db_ ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
     std::string why = db_ ? sqlite3_errmsg(db_) : "out of memory";
     if (code == SQLITE_FULL) fail_if_no_number_is_left();
+    if ((code & 0xff) == SQLITE_CANTOPEN && sqlite3_system_errno(db_) != 0)
+        why += " (" + errno_text(sqlite3_system_errno(db_)) + ")";
     if ((code & 0xff) == SQLITE_FULL)
         why += " (" + free_space(path_.substr(0, path_.rfind('/'))) + ")";
     throw DbError(code, "database " + path_ + ": " + doing + ": " + why);

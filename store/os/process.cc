@@ -124,7 +124,10 @@ std::string read_boot_id()
 {
     constexpr const char* kPath = "/proc/sys/kernel/random/boot_id";
     auto text = read_proc_file(kPath);
-    if (!text) throw IoError(errno, std::string("cannot read ") + kPath);
+    if (!text)
+        throw IoError(errno, std::string("/proc does not tell which boot this is; mount it (mount "
+                                         "-t proc proc /proc) and try again: ") +
+                                 kPath);
     while (!text->empty() && text->back() == '\n')
         text->pop_back();
     // An empty id would make all boots one.

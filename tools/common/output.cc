@@ -2,6 +2,7 @@
 #include "tools/common/output.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,15 +42,35 @@ void print_error(std::string_view program, const Error& error)
     std::fputs(text.c_str(), stderr);
 }
 
+namespace {
+
+// The other way round than the descriptor is used: reading or writing fails, as if it were closed.
+// Where there is no /dev/null (a chroot, a bare /dev) an end of a pipe without the other one does.
+bool hold(int fd)
+{
+    const bool is_read = fd == STDIN_FILENO;
+    if (open("/dev/null", is_read ? O_WRONLY : O_RDONLY) == fd) return true;
+    int ends[2];
+    if (pipe(ends) != 0) return false;
+    const int wrong = ends[is_read ? 1 : 0];
+    const bool held = wrong == fd || dup2(wrong, fd) == fd;
+    for (const int end : ends)
+        if (end != fd) close(end);
+    return held;
+}
+
+}  // namespace
+
+void keep_owners_rights()
+{
+    umask(umask(0777) & 0077);
+}
+
 void hold_standard_descriptors()
 {
     // The lowest free number is given out, so in ascending order each lands where it is missing.
-    // The other way round than the descriptor is used: reading or writing fails, as if it were
-    // closed.
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-            std::abort();
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && !hold(fd)) std::_Exit(EXIT_FAILURE);
 }
 
 std::optional<std::string> output_trouble()

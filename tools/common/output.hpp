@@ -28,6 +28,9 @@ void print_error(std::string_view program, const Error& error);
 /// Opens what is closed of the three standard descriptors, so that no file of the store gets such a
 /// number and is written into. Writing to one that was closed fails. Call it first of all.
 void hold_standard_descriptors();
+/// A umask that takes rights away from the owner itself takes none: what is made here is opened
+/// again, by this process and others of its user.
+void keep_owners_rights();
 /// Writes out what standard output holds back. Why some of it could not be written (disk full,
 /// nothing reads the pipe), now or earlier; nothing: all of it was.
 [[nodiscard]] std::optional<std::string> output_trouble();

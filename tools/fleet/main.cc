@@ -40,6 +40,7 @@ int main(int argc, char** argv)
     using namespace xlstore;  // NOLINT(google-build-using-namespace)
     tools::fail_at_writes();
     tools::hold_standard_descriptors();
+    tools::keep_owners_rights();
     fleet::Arguments arguments;
     const auto ended = fleet::parse_arguments(argc, argv, arguments);
     return ended ? *ended : fleet::run(arguments);

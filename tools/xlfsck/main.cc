@@ -444,6 +444,7 @@ int main(int argc, char** argv)
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
     fail_at_writes();
     hold_standard_descriptors();
+    keep_owners_rights();
     (void)std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what was told is not lost by a kill
     const int status = run_as(parse_options(argc, argv));
     const auto trouble = output_trouble();

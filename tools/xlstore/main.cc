@@ -52,6 +52,7 @@ int main(int argc, char** argv)
     using namespace xlstore::tools;  // NOLINT(google-build-using-namespace)
     fail_at_writes();
     hold_standard_descriptors();
+    keep_owners_rights();
     Arguments arguments;
     const auto ended = parse_arguments(argc, argv, arguments);
     if (!ended) return run(arguments);
