@@ -89,8 +89,9 @@ class Harness:
             if self.log:
                 print(text, file=self.log, flush=True)
 
-    def in_share(self, number):
-        return (number - self.options.start) % self.of < self.take
+    def in_share(self, number, name):
+        start, of = self.options.slice.get(name, (self.options.start, self.of))
+        return (number - start) % of < self.take
 
     def numbers(self, result):
         """The stops to kill at, endless; with a time limit, those of one counted run come first, in an
@@ -110,9 +111,9 @@ class Harness:
         if self.options.seconds:
             yield 0
             result.counted = result.stops
-            counted = [n for n in range(1, result.counted + 1) if self.in_share(n)]
+            counted = [n for n in range(1, result.counted + 1) if self.in_share(n, result.operation)]
             yield from sorted(counted, key=lambda n: n * SPREAD % 1)
-        yield from (n for n in itertools.count(result.counted + 1) if self.in_share(n))
+        yield from (n for n in itertools.count(result.counted + 1) if self.in_share(n, result.operation))
 
     def new_world(self):
         world = World(self.options.bin, self.options.killer, self.options.work)
@@ -275,6 +276,17 @@ def print_table(harness, results):
     return violations
 
 
+def slice_of(names, number, of):
+    """Of so many slices with about as many stops each, one: its operations, and of each the first stop and the step. Few
+    operations in each: a world for each of all of them takes longer than the kills in it."""
+    stops = sum(OPERATIONS[name].stops for name in names)
+    pieces = []
+    for name in names:
+        count = max(1, round(OPERATIONS[name].stops * of / stops))
+        pieces += [(name, start, count) for start in range(1, count + 1)]
+    return {name: (start, count) for name, start, count in pieces[number - 1::of]}
+
+
 def find_killer(options, work):
     if options.killer:
         return options.killer
@@ -295,9 +307,11 @@ def main():
                         help="some of: " + " ".join(OPERATIONS))
     parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
     parser.add_argument("--start", type=int, help="the first stop of the share; default: the turn")
+    parser.add_argument("--slice", default="", metavar="I/N", help="the I-th of N parts of the whole, each of a few operations")
     parser.add_argument("--number", type=int, help="this stop only")
     parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
     parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
+    parser.add_argument("--second-share", metavar="K/M", help="with --two-deep: K of every M stops of the recovery; default: --share")
     parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
     parser.add_argument("--kills", type=int, help="so many of each operation, at stops that the turn chooses")
     parser.add_argument("--take", type=int, help="with --kills: so many of the operations, which the turn chooses")
@@ -328,6 +342,8 @@ def main():
         for name in options.operations:
             if name not in OPERATIONS:
                 parser.error(f"no operation {name}; there are {', '.join(OPERATIONS)}")
+        options.slice = slice_of(options.operations, *map(int, options.slice.split("/"))) if options.slice else {}
+        options.operations = list(options.slice) or options.operations
         of = int(options.share.split("/")[1])
         if options.start is None:
             options.start = turn() if options.kills else 1 + turn() % of
@@ -345,7 +361,8 @@ def main():
         if not options.number:
             kind = "every stop" if options.every_stop else "stops that may change something outside"
             share = f"--kills {options.kills}" if options.kills else f"--share {options.share}"
-            harness.say(f"killing at {kind}; {share} --start {options.start} repeats it")
+            harness.say(f"killing at {kind}; {share} --start {options.start} repeats it" if not options.slice else
+                        f"killing at {kind}; a slice: operation, first stop and step: {options.slice}")
         results = harness.all()
         violations = print_table(harness, results)
         return 1 if violations or harness.stop.is_set() or len(results) < len(options.operations) else 0

@@ -37,7 +37,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 CANNOT = 77             # a test's status: this system does not have what it needs
 ALL_WELL, SOME_FAILED, WRONG_USE, SOME_LEFT = 0, 1, 2, 3
-LIMIT = 12              # a share that takes so many times its minutes does not end
+LIMIT = 12              # a share that takes so many times its minutes does not end,
+LIMIT_LEAST = 30        # but not before so many minutes: a short one on a loaded machine
 SECONDS_TO_END = 60     # of a share that is told to end, before it is killed
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -149,6 +150,10 @@ def counts_in(part, said):
     return counts
 
 
+def limit_of(part):
+    return max(LIMIT_LEAST, LIMIT * part.minutes)
+
+
 class Proof:
     def __init__(self, options, parts, place):
         self.options = options
@@ -209,7 +214,7 @@ class Proof:
         ended = {0: DONE, CANNOT: SKIPPED}.get(status, FAILED)
         last = ([line for line in said.splitlines() if line.strip()] or [""])[-1].strip()
         if share.told:
-            last = f"did not end in {LIMIT * share.part.minutes:g} minutes; {last}"
+            last = f"did not end in {limit_of(share.part):g} minutes; {last}"
         self.place.add(part=share.part.name, share=share.number, of=share.part.shares, ended=ended, status=status,
                        seconds=round(seconds, 1), counts=counts_in(share.part, said), last=last[:300])
         where = f", see {self.log(share)}" if ended != DONE else ""
@@ -230,7 +235,7 @@ class Proof:
         for share in self.running.values():
             if share.told and now > share.told + SECONDS_TO_END:
                 self.tell(share, signal.SIGKILL)
-            elif not share.told and now > share.begun + 60 * LIMIT * share.part.minutes:
+            elif not share.told and now > share.begun + 60 * limit_of(share.part):
                 self.tell(share, signal.SIGTERM)
         for descriptor, _ in poll.poll(10_000):
             self.end(descriptor)

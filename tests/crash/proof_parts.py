@@ -16,7 +16,8 @@ class Part:
     name: str
     shares: int
     command: tuple
-    minutes: float = 3      # of a share, about, on a machine that is at work; at its twelvefold it is given up
+    # Of a share, about, on a machine that does this alone; at its twelvefold, and half an hour at least, it is given up.
+    minutes: float = 3
     load: int = WAITS       # of two for each core; ALONE: nothing runs beside it
     targets: tuple = ("xlstore", "xlfsck")  # of the build: what it runs
     needs: str = ""         # a file without which it cannot be
@@ -44,79 +45,84 @@ KILLED = (*COMMANDS, "killer", "eventloop", "external_qmp", "xlstore_shared", "p
 KILLS_BY_NAME = (r": (?P<kills>\d+) kills, survived at",)
 QUIET_XEN = "{build}/tests/libquiet_xen.so"
 EMBEDDED = (*PRODUCT, "tools/bindings", "tests/embed", "tests/bindings")
-HARNESS = ("crash/harness.py", "--jobs", "1", "--share", "1/{n}", "--start", "{i}")
+HARNESS = ("crash/harness.py", "--jobs", "1", "--slice", "{i}/{n}")
 FLEET = (*PRODUCT, "tools/fleet")
 LEVELS = (r"^full_disk: (?P<levels>\d+) levels",)
 
 
 def full_disk(name, shares, *words):
-    return Part(name, shares, script("crash/full_disk.py", "--share", "{i}/{n}", *words), counts=LEVELS)
+    return Part(name, shares, script("crash/full_disk.py", "--share", "{i}/{n}", *words), minutes=0.5, counts=LEVELS)
 
 
 PARTS = (
     Part("xenstore_kills", 60, script("crash/xenstore_kills.py", "--quiet-xen", QUIET_XEN, "--share", "{i}/{n}"),
-         targets=(*COMMANDS, *XENSTORED, "killer", "pv_toolstack"), counts=KILLS_BY_NAME),
+         minutes=0.3, targets=(*COMMANDS, *XENSTORED, "killer", "pv_toolstack"), counts=KILLS_BY_NAME),
     # -p, -y, --evict, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
-    Part("xlfsck_kills", 120, script("fsck/kills.py", "--share", "1/{n}", "--start", "{i0}"), load=COMPUTES,
+    Part("xlfsck_kills", 130, script("fsck/kills.py", "--slice", "{i}/{n}"), minutes=0.5, load=COMPUTES,
          targets=(*COMMANDS, "killer"), counts=(r"^all +(?P<kills>\d+) ",)),
-    Part("libxl_kills", 60, script("fsck/host_kills.py", "--share", "1/{n}", "--start", "{i0}"),
-         targets=(*COMMANDS, *XENSTORED, "killer"),
+    Part("libxl_kills", 93, script("fsck/host_kills.py", "--slice", "{i}/{n}"),
+         minutes=2.5, targets=(*COMMANDS, *XENSTORED, "killer"),
          counts=(r" modes, (?P<kills>\d+) kills, (?P<states>\d+) states",)),
-    Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), load=COMPUTES,
+    Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), minutes=0.8, load=COMPUTES,
          counts=(r"^(?P<damaged_stores>\d+) damaged stores",)),
-    Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), load=COMPUTES,
+    Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), minutes=1, load=COMPUTES,
          counts=(r"^all +(?P<damaged_stores>\d+)",)),
-    Part("libxl_host", 1, script("fsck/host_test.py"), minutes=4,
+    Part("libxl_host", 1, script("fsck/host_test.py"), minutes=1,
          targets=(*COMMANDS, *XENSTORED)),
     Part("upgrade", 12, script("upgrade/upgrade_test.py", "--share", "{i}/{n}", "Upgrade"),
-         targets=(*COMMANDS, "killer"), counts=(r"^killed at (?P<kills>\d+) stops",)),
-    Part("upgrade_full_disk", 1, script("upgrade/upgrade_test.py", "FullDisk")),
+         minutes=0.8, targets=(*COMMANDS, "killer"), counts=(r"^killed at (?P<kills>\d+) stops",)),
+    Part("upgrade_full_disk", 1, script("upgrade/upgrade_test.py", "FullDisk"), minutes=0.1),
     Part("fleet", 1, script("fleet/run.py", "push_test", "views_test"), minutes=5, targets=(*COMMANDS, "xlstore-fleet"), runs=FLEET,
          needs="{bin}/xlstore-fleet", counts=(r"^Ran (?P<tests>\d+) tests",)),
     Part("fleet_kills", 30, script("fleet/run.py", "--share", "{i}/{n}", "kill_test"),
-         targets=(*COMMANDS, "xlstore-fleet", "killer"), runs=FLEET, needs="{bin}/xlstore-fleet"),
-    Part("killed", 100, script(*HARNESS), targets=KILLED, runs=EMBEDDED, counts=TOTAL),
-    Part("retry", 100, script(*HARNESS, "--retry"), targets=KILLED, runs=EMBEDDED, counts=TOTAL),
-    Part("two_deep", 200, script(*HARNESS, "--two-deep"), minutes=5, targets=KILLED, runs=EMBEDDED, counts=TOTAL_TWO_DEEP),
+         minutes=0.6, targets=(*COMMANDS, "xlstore-fleet", "killer"), runs=FLEET, needs="{bin}/xlstore-fleet"),
+    Part("killed", 100, script(*HARNESS), minutes=1.7, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
+    Part("retry", 100, script(*HARNESS, "--retry"), minutes=1, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
+    # Each state that the first kills leave, and a tenth of the recovery's stops from it: all of them take days. An operation
+    # a share, so that its states are known.
+    Part("two_deep", 50, script(*HARNESS, "--two-deep", "--second-share", "1/10", "--start", "{i}"), minutes=17,
+         targets=KILLED, runs=EMBEDDED, counts=TOTAL_TWO_DEEP),
     Part("mutants", 8, ("{python}", "{root}/tests/crash/mutants.py", "--control", "--build", "{build}", "--share", "{i}/{n}"),
-         load=COMPUTES, counts=(r"^(?P<mutants>\d+) guards disabled",),
+         minutes=6, load=COMPUTES, counts=(r"^(?P<mutants>\d+) guards disabled",),
          targets=(*COMMANDS, *PLAIN, "killer", "integration_tests", "unit_tests_with_mutations", "barrier_test_with_mutations",
                   "power_cut_with_mutations")),
-    Part("model", 7, ("{python}", "{root}/tests/model/check.py", "--whole", "--share", "{i}/{n}"), minutes=10, load=COMPUTES,
+    Part("model", 7, ("{python}", "{root}/tests/model/check.py", "--whole", "--share", "{i}/{n}"), minutes=5, load=COMPUTES,
          targets=(), runs=(), counts=(r": (?P<states>\d+) states, depth",)),
-    Part("model_mutants", 1, ("{python}", "{root}/tests/model/check.py", "--mutants"), load=COMPUTES,
+    Part("model_mutants", 1, ("{python}", "{root}/tests/model/check.py", "--mutants"), minutes=1, load=COMPUTES,
          targets=(), runs=(), counts=(r"^(?P<mutants>\d+) mutants",)),
     Part("replay", 36, script("model/record.py", "--share", "1/{n}", "--start", "{i0}"), runs=(*PRODUCT, "tests/crash"),
-         counts=(r"^(?P<traces>\d+) traces, (?P<steps>\d+) steps, (?P<kills>\d+) kills",)),
-    Part("power_cut", 60, ("{bin}/power_cut", "--share", "1/{n}"), load=COMPUTES, targets=("power_cut",),
+         minutes=1.2, counts=(r"^(?P<traces>\d+) traces, (?P<steps>\d+) steps, (?P<kills>\d+) kills",)),
+    Part("power_cut", 60, ("{bin}/power_cut", "--share", "1/{n}"), minutes=0.2, load=COMPUTES, targets=("power_cut",),
          counts=(r" seeds: (?P<cuts>\d+) cuts",)),
-    Part("failing_calls", 60, ("{bin}/failing_calls", "--share", "1/{n}", "--every"), load=COMPUTES,
+    Part("failing_calls", 60, ("{bin}/failing_calls", "--share", "1/{n}", "--every"), minutes=0.4, load=COMPUTES,
          targets=(*COMMANDS, "failing_calls"), counts=(r": (?P<runs>\d+) runs, (?P<errors>\d+) errors",)),
-    Part("unseen", 20, script("fsck/unseen_test.py", "--share", "{i}/{n}"), load=COMPUTES,
+    Part("unseen", 20, script("fsck/unseen_test.py", "--share", "{i}/{n}"), minutes=1.2, load=COMPUTES,
          counts=(r"^(?P<runs>\d+) runs with a call that fails",)),
-    Part("no_memory", 75, ("{bin}/no_memory", "--share", "1/{n}"), load=COMPUTES,
+    Part("no_memory", 75, ("{bin}/no_memory", "--share", "1/{n}"), minutes=1.2, load=COMPUTES,
          targets=(*COMMANDS, "no_memory"), counts=(r"^(?P<runs>\d+) runs, ",)),
     full_disk("full_disk", 8),
     full_disk("full_disk_shell", 8, "--shell"),
     full_disk("full_disk_repair", 8, "--repair"),
     full_disk("full_disk_salvage", 8, "--salvage"),
     full_disk("full_disk_restore", 8, "--restore"),
-    Part("race", 40, script("crash/race.py", "--share", "1/{n}", "--start", "{i0}"), counts=(r"^(?P<orders>\d+) orders, ",)),
+    Part("race", 40, script("crash/race.py", "--share", "1/{n}", "--start", "{i0}"), minutes=0.3, counts=(r"^(?P<orders>\d+) orders, ",)),
     Part("stress", 6, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--seconds", "600", "--seed", "{i}"), minutes=15,
          load=ALONE, targets=(*COMMANDS, *XENSTORED),
          counts=(r"^looks +(?P<looks>\d+)", r"^xenstored killed +(?P<xenstored_killed>\d+)")),
     Part("soak", 1, ("{python}", "{root}/tests/soak/soak.py", "--bin", "{build}/plain/bin", "--hours", "1"), minutes=65,
          targets=PLAIN),
-    # Each of the fuzzers runs for so many seconds, all at once; with this, an hour each.
+    # Each of the fuzzers runs for so many seconds; with this, an hour each.
     Part("fuzz", 6, ("sh", "{root}/tests/fuzz/run.sh", "600"), minutes=14, load=2 * COMPUTES,
          targets=(), runs=("store", "recovery"), counts=(r"^fuzz: \w+: (?P<inputs>\d+) executions",)),
-    # It keeps its own place: each share goes on where the one before ended.
+    Part("fuzz_store", 6, ("sh", "{root}/tests/fuzz/run.sh", "600", "store"), minutes=14, load=COMPUTES,
+         targets=(), runs=("store", "recovery", "schema"), counts=(r"^fuzz: \w+: (?P<inputs>\d+) executions",)),
+    # It keeps its own place: each share goes on where the one before ended, and those behind the last kill end at once.
     Part("xen_sweep", 96, ("{python}", "{root}/tests/xen/sweep.py", "--bin", "{build}/plain/bin", "--image", "{build}/xen",
-                           "--place", "{logs}/xen_sweep", "--seconds", "900"), minutes=18, load=ALONE,
+                           "--place", "{logs}/xen_sweep", "--seconds", "900"), minutes=3.2, load=ALONE,
          targets=("plain",), runs=(*PRODUCT, "tools/libxl")),
     # Are the judges blind?
-    Part("blind_killer", 1, script("crash/harness.py", "--self-test"), targets=KILLED, runs=EMBEDDED),
-    Part("blind_observer", 1, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--self-test"), load=ALONE,
+    Part("blind_killer", 1, script("crash/harness.py", "--self-test"), minutes=0.5, targets=KILLED, runs=EMBEDDED),
+    Part("blind_observer", 1, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--self-test"), minutes=0.2, load=ALONE,
          targets=(*COMMANDS, *XENSTORED)),
-    Part("blind_power_cut", 1, ("{bin}/power_cut", "--self-test"), load=COMPUTES, targets=("power_cut",)),
+    Part("blind_power_cut", 1, ("{bin}/power_cut", "--self-test"), minutes=0.3, load=COMPUTES, targets=("power_cut",)),
 )

@@ -101,6 +101,7 @@ class TwoDeep(harness.Harness):
         super().__init__(options)
         self.states = {}    # hash -> the kill that left it first
         self.strays = set()
+        self.second_take, self.second_of = (int(n) for n in (options.second_share or options.share).split("/"))
         if options.seconds:
             at = options.start * len(options.operations) // self.of % len(options.operations)
             fit = max(1, int(options.seconds * options.jobs / OPERATION_SECONDS))
@@ -149,9 +150,12 @@ class TwoDeep(harness.Harness):
         if self.options.second:
             return [self.options.second]
         if not self.options.seconds and not self.options.kills:
-            return (n for n in itertools.count(1) if self.in_share(n))
-        counted = [n for n in range(1, stops + 1) if self.in_share(n)]
+            return (n for n in itertools.count(1) if self.in_second_share(n))
+        counted = [n for n in range(1, stops + 1) if self.in_second_share(n)]
         return sorted(counted, key=lambda n: (n + self.options.start) * harness.SPREAD % 1)[:SAMPLE]
+
+    def in_second_share(self, number):
+        return (number - self.options.start) % self.second_of < self.second_take
 
     def recover_under_killer(self, kill, second):
         ended, outcome = one_kill.kill_at(kill.world, second, not self.options.every_stop, "xlfsck", ("-p",))

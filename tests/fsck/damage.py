@@ -356,6 +356,15 @@ def is_registered_again(base, done):
     return LOST[1] not in base.run("xlfsck", "-n").stdout
 
 
+def is_kept(store, member):
+    """Is the text of that member of a document there to be put back (R22)?"""
+    database = sqlite3.connect(f"file:{store}/store.db?mode=ro", uri=True)
+    try:
+        return database.execute("SELECT count(*) FROM undo_row WHERE json_extract(before, '$.text') = ?", (member[1],)).fetchone()[0] > 0
+    finally:
+        database.close()
+
+
 def judge(base, form, damage):
     """One damage, two runs, and what became of the rows."""
     base.kept[form].put_back()
@@ -374,6 +383,8 @@ def judge(base, form, damage):
             there = contents(base.store, table)
             for row, rest in intact[table]:
                 if table == "domain" and row not in there or there.get(row) != rest:
+                    if table == "document_member" and is_kept(base.store, rest):
+                        continue    # it follows its row, whose name or uuid the blow has changed
                     if table == "product" and is_without_its_entry(base.store, dict(zip(key, row))):
                         continue
                     out.lost += 1

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """xlfsck --libxl is killed at its system calls, on what real Xen hosts were left with, and run again.
 
-    host_kills.py --bin BUILD/bin [--mode MODE] [--share K/N [--start S]] [--take N] [--every-stop] [--number N]
-                  [--verbose] [CASE…]
+    host_kills.py --bin BUILD/bin [--mode MODE] [--share K/N [--start S]] [--take N | --slice I/N] [--every-stop]
+                  [--number N] [--verbose] [CASE…]
 
 The cases are those of host_test.py; a mode is -p, -y, or --undo of what -y did. The command runs undisturbed: what
 has to come of it. Then it is killed at its stops (tests/crash/killer.cc, --skip-pure), and each time:
@@ -15,8 +15,9 @@ has to come of it. Then it is killed at its stops (tests/crash/killer.cc, --skip
   - what the runs kept to undo, undone the last run first, brings all back.
 
 A kill that leaves a host that an earlier one has left (its files, nodes and their names) is counted, and no more is
-done: what runs next sees nothing else. Status 77: there is no xenstored. --take: that many pairs of case and mode,
-as XLSTORE_TURN chooses; a share is of their stops.
+done: what runs next sees nothing else. Not killed is where a run writes into the store of its own in TMPDIR, which
+the next one takes away as a whole. Status 77: there is no xenstored. --take: that many pairs of case and mode, as
+XLSTORE_TURN chooses; a share is of their stops. --slice: every N-th pair, all of it.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from kills import KILLED, LEAVES_NOTHING  # noqa: E402
 
 SECONDS = 300
 MODES = ("-p", "-y", "--undo")
+SIDE_BY_SIDE = 4    # they wait, each for the second look of xlfsck
 KNOWN = 15      # bits of a status that say what was found
 
 
@@ -89,8 +91,8 @@ def result_of(host):
 class Sweep:
     """A case and a mode."""
 
-    def __init__(self, path, mode, options):
-        self.path, self.mode, self.options = path, mode, options
+    def __init__(self, path, mode, start, of, options):
+        self.path, self.mode, self.start, self.of, self.options = path, mode, start, of, options
         self.kills = self.states = self.bad = 0
         self.seen = set()
 
@@ -142,8 +144,8 @@ class Sweep:
         self.fsck(self.options.bin / "killer", "0", "--record", record, "--skip-pure", "--")
         stops = [line.split("\t") for line in record.read_text(encoding="utf-8", errors="replace").splitlines()]
         chosen = [int(words[0]) for words in stops if words[0].isdigit() and
-                  (self.options.every_stop or words[2].split()[0] not in LEAVES_NOTHING)]
-        share = chosen[self.options.start % min(self.options.of, len(chosen))::self.options.of]
+                  (self.options.every_stop or leaves_something(words[2]))]
+        share = chosen[self.start % min(self.of, len(chosen))::self.of] if chosen else []
         self.say(f"undisturbed, {self.status}; {len(stops)} stops, {len(chosen)} of them to kill at, {len(share)} in this share")
         return share
 
@@ -218,6 +220,12 @@ class Sweep:
         return []
 
 
+def leaves_something(call):
+    name = call.split()[0]
+    in_its_store = "/tmp/xlfsck-host-" in call and name not in ("mkdir", "rmdir", "unlink", "renameat2")
+    return name not in LEAVES_NOTHING and not in_its_store
+
+
 def without_tmp(snapshot):
     files, tree = snapshot
     return {name: content for name, content in files.items() if not name.startswith("tmp/")}, tree
@@ -230,6 +238,7 @@ def options_of():
     parser.add_argument("--share", default="1/1", metavar="K/N", help="K of N stops, spread evenly")
     parser.add_argument("--start", type=int, default=int(os.environ.get("XLSTORE_TURN", "0")))
     parser.add_argument("--take", type=int)
+    parser.add_argument("--slice", metavar="I/N")
     parser.add_argument("--every-stop", action="store_true")
     parser.add_argument("--number", type=int, help="this stop alone")
     parser.add_argument("--verbose", action="store_true")
@@ -246,9 +255,12 @@ def main():
     pairs = list(itertools.product(paths, [options.mode] if options.mode else MODES))
     if options.take:
         pairs = [pairs[(options.start + i * len(pairs) // options.take) % len(pairs)] for i in range(options.take)]
-    # They wait, each for the second look of xlfsck.
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        table = list(pool.map(lambda pair: Sweep(*pair, options).run(), pairs))
+    pieces = [(*pair, options.start, options.of) for pair in pairs]
+    if options.slice:
+        number, of = map(int, options.slice.split("/"))
+        pieces = [(*pair, start, SIDE_BY_SIDE) for pair in pairs[number - 1::of] for start in range(SIDE_BY_SIDE)]
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        table = list(pool.map(lambda piece: Sweep(*piece, options).run(), pieces))
     for sweep in table if options.verbose else []:
         print(f"{sweep.name():60}{sweep.kills:8}{sweep.states:8}{sweep.bad:12}")
     kills, states, bad = (sum(getattr(sweep, what) for sweep in table) for what in ("kills", "states", "bad"))

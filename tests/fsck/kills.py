@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What repairs, restores and prunes is killed at each of its system calls, and run again.
 
-    kills.py --bin BUILD/bin [--mode MODE]… [--share K/N [--start S]] [--every-stop] [--number N] [--keep]
+    kills.py --bin BUILD/bin [--mode MODE]… [--share K/N [--start S] | --slice I/N] [--every-stop] [--number N] [--keep]
 
 A mode is a store in a state of its own and a command on it, most with a QEMU that lives. The command runs twice
 undisturbed: what has to come of it, and which stops it has (tests/crash/killer.cc, --skip-pure). Then it is killed
@@ -553,6 +553,8 @@ def main():
     parser.add_argument("--mode", choices=MODES, action="append", help="default: all")
     parser.add_argument("--share", default="1/1", metavar="K/N", help="K of N stops, spread evenly")
     parser.add_argument("--start", type=int, help="the first of them, from 0; default: follows from the commit")
+    parser.add_argument("--slice", metavar="I/N", help="the I-th of N parts of the whole, a share of one mode: to make a mode's "
+                        "state takes longer than to kill it")
     parser.add_argument("--every-stop", action="store_true")
     parser.add_argument("--number", type=int, help="this stop alone")
     parser.add_argument("--keep", action="store_true", help="the directory of a mode with violations")
@@ -562,6 +564,11 @@ def main():
     options.of = max(1, parts // part)
     if options.start is None:
         options.start = commit_start(options.of)
+    if options.slice:
+        number, of = map(int, options.slice.split("/"))
+        options.mode = [list(MODES)[(number - 1) % len(MODES)]]
+        options.start = (number - 1) // len(MODES)
+        options.of = -(-of // len(MODES))
 
     def one(name):
         sweep = Sweep(name, options)
