@@ -149,3 +149,27 @@ int32_t xlstore_history(xlstore_store* store, const char* domain, int64_t after,
             {which, std::to_string(after), std::to_string(most ? most : kLinesStandard)});
     });
 }
+
+int32_t xlstore_settled_since(xlstore_store* store, const char* domain, int64_t since,
+                              char** json_out)
+{
+    return answer(store, json_out, [&](State& state) -> Result<char*> {
+        auto row = domain_of(state, domain);
+        if (!row) return row.error();
+        if (since < 0) return Error(Errc::invalid, "since: is below 0");
+        return rows_as_json(
+            state.store->db(),
+            "SELECT max(?2 + 0, (SELECT coalesce(max(id), 0) FROM history)) AS line, i.revision, "
+            "i.incarnation AS id, iif(s.history_pruned_below > ?2 + 1, 'true', 'false') "
+            "AS \"json pruned\", (SELECT json_group_array(json_object("
+            "'line', h.line, 'intent', h.intent, 'operation', h.operation, 'class', h.class, "
+            "'key', h.key, 'outcome', h.outcome, 'image', h.image, 'at_us', h.at_us, "
+            "'program', h.program, 'pid', h.pid, 'state', t.state, 'json', json(t.json))) "
+            "FROM history_lines h LEFT JOIN things t ON t.incarnation = h.incarnation "
+            "AND t.class = h.class AND t.key = h.key WHERE h.line IN (SELECT max(id) FROM history "
+            "WHERE domain = i.incarnation AND id > ?2 + 0 AND intent IS NOT NULL "
+            "AND outcome <> 'begun' GROUP BY class, key)) AS \"json settled\" "
+            "FROM incarnations i, store s WHERE i.incarnation = ?1 + 0",
+            {std::to_string(value_of(row->id)), std::to_string(since)});
+    });
+}

@@ -109,6 +109,16 @@ static void check_rows(struct world* world)
     CHECK(strstr(text, "\"domid\":7") == NULL);
     xlstore_string_free(text);
     INVALID(xlstore_history(s, NULL, 0, 0, NULL));
+
+    OK(xlstore_settled_since(s, "domid:8", 0, &text));
+    CHECK(strncmp(text, "[{\"line\":", 9) == 0 && strstr(text, "\"pruned\":false") != NULL);
+    xlstore_string_free(text);
+    OK(xlstore_settled_since(s, "domid:8", INT64_C(1) << 40, &text));
+    CHECK(strstr(text, "\"settled\":[]") != NULL);
+    xlstore_string_free(text);
+    STATUS(xlstore_settled_since(s, "domid:99", 0, &text), XLSTORE_E_NOT_FOUND);
+    INVALID(xlstore_settled_since(s, "domid:8", -1, &text));
+    INVALID(xlstore_settled_since(s, "domid:8", 0, NULL));
 }
 
 /* An open intent, as its row has it. */

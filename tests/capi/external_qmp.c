@@ -4,6 +4,7 @@
  * case wants it (tests/embed/external_qmp.c is the real thing). */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -113,6 +114,26 @@ static void check_bad_intentions(xlstore_hold* hold)
     CHECK(number == -5);
 }
 
+/* Of "own2" the last that was settled is told, with its entry's state (NULL: it has none); above the
+ * line that is told with it there is nothing. */
+static void check_settled_since(xlstore_store* s, int64_t intent, const char* state)
+{
+    char *text = NULL, *later = NULL, member[80];
+    const char* own;
+    OK(xlstore_settled_since(s, "domid:7", 0, &text));
+    own = strstr(text, "\"class\":\"qemu\",\"key\":\"own2\"");
+    CHECK(own && !strstr(own + 1, "\"class\":\"qemu\",\"key\":\"own2\""));
+    snprintf(member, sizeof member, "\"intent\":%lld,", (long long)intent);
+    CHECK(strstr(text, member) != NULL);
+    snprintf(member, sizeof member, state ? "\"state\":\"%s\"" : "\"state\":%s",
+             state ? state : "null");
+    CHECK(own && strstr(own, member) != NULL);
+    OK(xlstore_settled_since(s, "domid:7", atoll(text + strlen("[{\"line\":")), &later));
+    CHECK(strstr(later, "\"settled\":[]") != NULL);
+    xlstore_string_free(text);
+    xlstore_string_free(later);
+}
+
 static void check_settling(struct world* world, xlstore_hold* hold)
 {
     xlstore_store* const s = world->store;
@@ -182,6 +203,7 @@ static void check_settling(struct world* world, xlstore_hold* hold)
     CHECK(strstr(text, "{\\\"own2\\\":{\\\"port\\\":\\\"1\\\"}}") != NULL);
     xlstore_string_free(text);
     STATUS(xlstore_settle(hold, number, XLSTORE_SEEN_AFTER, "seen", NULL), XLSTORE_E_NOT_FOUND);
+    check_settled_since(s, number, "present");
 
     /* A stale entry does no harm: seen absent, it may go without a step. */
     i = intention_to_add(NULL);
@@ -190,6 +212,7 @@ static void check_settling(struct world* world, xlstore_hold* hold)
     i.seen = XLSTORE_SEEN_AFTER;
     OK(xlstore_intend(hold, &i, NULL, &number));
     OK(xlstore_settle(hold, number, XLSTORE_SEEN_AFTER, "never was", NULL));
+    check_settled_since(s, number, NULL);
 }
 
 static void check_changing(xlstore_hold* hold, const char* image)

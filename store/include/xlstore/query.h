@@ -88,6 +88,17 @@ int32_t xlstore_intents(xlstore_store* store, const char* domain, char** json_ou
  * "intent", "outcome", "image", "program", "pid", "evidence"}; absent values are null. */
 int32_t xlstore_history(xlstore_store* store, const char* domain, int64_t after, uint32_t most,
                         char** json_out);
+/* What of a domain's things was settled above the line `since` of history (0: all that it has),
+ * by any process, recovery included: for a client that keeps a copy of its own of the domain, as
+ * libxl does. Of each thing the last that was settled, and as it is now, all of one moment: a JSON
+ * array of one {"line", "revision", "id", "pruned", "settled": [{"line", "intent", "operation",
+ * "class", "key", "outcome", "image", "at_us", "program", "pid", "state", "json"}]}. The outer
+ * "line" is the newest of history: what to ask with the next time, for a copy that is as "revision"
+ * has it. "pruned": lines above `since` are gone, so that the copy is to be made anew. "state" and
+ * "json" are those of xlstore_things, null where the thing has no entry. Errors: not_found,
+ * invalid. */
+int32_t xlstore_settled_since(xlstore_store* store, const char* domain, int64_t since,
+                              char** json_out);
 
 /* ---- Changes -------------------------------------------------------------------------------- */
 

@@ -467,6 +467,10 @@ class Store(_Calls):
         """Lines of history above the number `after`."""
         return self._rows(lib.xlstore_history, None if domain is None else _c(domain), after, most)
 
+    def settled_since(self, domain: str, since: int = 0) -> dict[str, Any]:
+        """What of a domain's things was settled above the line `since` of history, and what each is now."""
+        return self._rows(lib.xlstore_settled_since, _c(domain), since)[0]
+
     def locks(self) -> list[dict[str, Any]]:
         """The locks as the kernel has them, beside what their holders claim."""
         return self._rows(lib.xlstore_locks)
