@@ -141,6 +141,8 @@ private:
         co_await files_left();
         if (!domain_.lives()) co_return;
         if (!domain_.has_home || !domain_.has_libxl_node || domain_.uuid.empty()) {
+            // Destroyed to its end, as far as libxl goes: its device model has pages of it still.
+            if (domain_.dying && !domain_.has_home && !domain_.has_libxl_node) co_return;
             if (is_begun()) co_return;
             report(Code::host_domain_bare, domain_.subject(),
                    std::string(domain_.has_home || domain_.has_libxl_node

@@ -148,6 +148,7 @@ private:
             HostDomain& one = domain(has.domid);
             one.in_hypervisor = true;
             one.paused = has.paused;
+            one.dying = has.dying;
             one.uuid = has.uuid;
         }
     }

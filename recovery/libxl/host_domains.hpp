@@ -26,6 +26,7 @@ struct HostDomain {
     bool has_libxl_node = false;               ///< /libxl/7
     std::optional<bool> in_hypervisor = {};    ///< nothing: it was not asked
     bool paused = false;                       ///< only where the hypervisor was asked
+    bool dying = false;                        ///< destroyed; its memory is not all back yet
     std::int64_t model_pid = 0;                ///< of its device model, by xenstore; 0: none
     std::vector<libxl::UserdataName> files = {};  ///< documents and those being written, any uuid
 
