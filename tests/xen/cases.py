@@ -192,6 +192,22 @@ def journal_cd_insert_killed(bench):
 
 
 @case(in_share=False, needs_journal=True)
+def journal_after_plain_xl_killed(bench):
+    """What xl without the journal left in QEMU, and in no file: a call about it finds it, and goes on."""
+    bench.run(PREPARE)
+    try:
+        domid = bench.create('hvm', by='xlj')
+        bench.effects(f'xl vcpu-set --ignore-host {domid} 2', kill='device_add')
+        assert 'cpu-1' in bench.see(domid).devices
+        bench.run(f'xlj cd-insert {domid} hdc /srv/b.iso')
+        bench.run(f'xlj vcpu-set --ignore-host {domid} 3')
+        clean(bench, domid, 'vcpu-set')
+        assert {'cpu-1', 'cpu-2'} <= bench.see(domid).devices
+    finally:
+        bench.destroy_all()
+
+
+@case(in_share=False, needs_journal=True)
 def journal_create_killed(bench):
     """Killed from the hypercall on to libxl's file: the domain has its row and entries all the while."""
     bench.run(PREPARE)
@@ -257,7 +273,7 @@ HOST_ROUNDS = 100
 
 
 def opened_on_host(rig):
-    """Microseconds, where nothing else was in the way."""
+    """Microseconds of the processor's, which other work of the host is not in."""
     store = rig.directory / 'store'
     libraries = {**os.environ, 'LD_LIBRARY_PATH': str(rig.share)}
     subprocess.run([rig.share / 'xlstore', '--store', store, 'init'], check=True, env=libraries, stdout=subprocess.DEVNULL)

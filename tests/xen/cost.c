@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // cost DOMID ROUNDS: what the journal adds to a call of libxl's. In each round a medium is inserted and the domain
-// renamed, once by libxl alone (XLSTORE_LIBXL=off) and once under the journal, in one process; the medians, in
-// microseconds: "cdrom_insert PLAIN JOURNALLED", "rename PLAIN JOURNALLED".
+// renamed, once by libxl alone (XLSTORE_LIBXL=off) and once under the journal, after a call under the journal, in one
+// process; the medians, in microseconds: "cdrom_insert PLAIN JOURNALLED", "rename PLAIN JOURNALLED".
 #include <libxl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +54,8 @@ int main(int argc, char **argv)
     for (int i = -1; i < rounds; i++) {  // the first round warms caches, and counts for nothing
         for (int journalled = 0; journalled < 2; journalled++) {
             setenv("XLSTORE_LIBXL", journalled ? "required" : "off", 1);
+            /* What the plain call did outside of the journal is brought in line by the next one, which costs more. */
+            if (journalled) insert(ctx, domid, "/srv/a.iso");
             const double begun = now();
             insert(ctx, domid, journalled ? "/srv/b.iso" : "/srv/a.iso");
             const double between = now();

@@ -45,7 +45,7 @@ newest() { xl list | awk 'NR > 2 { d = $(NF - 4) } END { print d }'; }
 fsck() { # NAME WORD: into $status
     [ -x /tmp/xlfsck ] || cp /share/xlfsck /tmp/xlfsck
     section $1
-    /tmp/xlfsck --libxl --timeout 60 $2
+    /tmp/xlfsck --libxl --timeout ${limit:-60} $2
     status=$?
     section $1-status $status
 }
@@ -202,6 +202,7 @@ class Sweep:
 
     def count(self):
         words = self.swept.command.format(d=self.domid)
+        self.bench.run(self.without_logs())
         self.place.add(mode=self.mode, command=self.name,
                        effects=len(self.bench.effects(f'xl {words}', preload=self.preload)))
         if self.name == 'create':
@@ -214,6 +215,10 @@ class Sweep:
             self.bench.run(SCRIPT + self.let_go(words))
             self.do(self.swept.back)
 
+    def without_logs(self):
+        """A creation renames the logs of those before it: as many effects as there are logs."""
+        return 'rm -f /var/log/xen/*\n' if self.name == 'create' else ':\n'
+
     def let_go(self, words):
         device = LET_GO.get(words.split()[0])
         return f"let_go {self.domid} '{device}'" if device else ':'
@@ -223,7 +228,7 @@ class Sweep:
         begun = time.monotonic()
         try:
             words = self.swept.command.format(d=self.domid)
-            killed = SCRIPT + 'section effects\n' + watched(f'xl {words}', number, self.preload)
+            killed = SCRIPT + self.without_logs() + 'section effects\n' + watched(f'xl {words}', number, self.preload)
             look = self.look_at_end if self.at_end else self.look
             found, effect = look(words, number, killed)
         except (Fault, AssertionError, ValueError) as error:
@@ -318,7 +323,8 @@ class Sweep:
         repair = 'fsck first -p\n' if self.journal else 'fsck first -n\nfsck repair -y\n'
         of = 'd=$(newest)' if self.name == 'create' else f'd=$(newest); [ "$d" = {self.domid} ] || d='
         sections = self.sections = Sections(self.bench.run(
-            f'{killed}{of}\nif [ "$d" ]; then section before $d; see $d\n{copy}\nfi\n{repair}'
+            # A domain without a configuration is looked at for as long as the limit is.
+            f'limit=10\n{killed}{of}\nif [ "$d" ]; then section before $d; see $d\n{copy}\nfi\n{repair}'
             f'[ -z "$d" ] || [ "$(newest)" != $d ] || xl_does {self.xl} destroy $d\n'
             # libxl leaves the node of a device model that was not started.
             f'fsck over -n\n[ $status = 0 ] || {{ fsck rest -y; fsck silent -n; }}\n{again}\nsection end\n', seconds=900, status=None))

@@ -4,7 +4,9 @@
  *
  *   1. journal_begin: XLSTORE_LIBXL says whether a call goes on without a store. The row is found
  * by the hypervisor's uuid; where there is none, or no QEMU in it, the domain is taken over.
- *   2. Slow lock, then xlstore_follow with libxl's file: what libxl did outside of the journal.
+ *   2. Slow lock, then xlstore_follow with libxl's file: what libxl did outside of the journal. A
+ * call costs most by its looks at QEMU, and this one is the longest: it is left out where the file
+ * has the elements that the store has, and made where the look of step 3 finds others.
  *   3. journal_intend, the real call, journal_settle: the store connects only for its looks, since
  * a monitor serves one client and libxl is it in between.
  *   4. Where look and libxl disagree, libxl's file follows the look, and so does the answer. What
@@ -108,8 +110,27 @@ static int32_t find_or_adopt(struct journal* j)
     const int32_t status = xlstore_find(j->store, j->name, &info);
     if (status != XLSTORE_OK && status != XLSTORE_E_NOT_FOUND) return status;
     const bool ours = status == XLSTORE_OK && strcmp(info.uuid, j->uuid) == 0;
+    j->is_settled = ours && info.open_intents == 0;
     if (ours && (!j->has_qemu || info.qemu == XLSTORE_QEMU_ALIVE)) return XLSTORE_OK;
     return journal_adopt(j);
+}
+
+/* Nothing was done outside of the journal that libxl's file would show, and no call died. */
+static bool is_in_line(const struct journal* j)
+{
+    char* document = NULL;
+    const bool same = j->is_settled &&
+                      xlstore_document(j->store, j->name, &document, NULL) == XLSTORE_OK &&
+                      libxl_file_lists_the_same(j, document);
+    xlstore_string_free(document);
+    return same;
+}
+
+int32_t journal_follow(struct journal* j)
+{
+    if (j->followed) return XLSTORE_OK;
+    j->followed = true;
+    return xlstore_follow(j->hold, j->document, NULL, NULL);
 }
 
 bool journal_recover(struct journal* j)
@@ -143,9 +164,15 @@ enum way journal_begin(struct journal* j, const char* call, libxl_ctx* ctx, uint
         what = "its slow lock";
         status = xlstore_slow_lock(j->store, j->name, call, NULL, &j->hold);
     }
-    if (status == XLSTORE_OK && j->has_qemu) {
+    if (status == XLSTORE_OK) {
+        what = "libxl's document of the domain went away";
+        free(j->document); /* another call may have changed it before it gave the lock back */
+        j->document = libxl_file_read(j);
+        if (!j->document) status = XLSTORE_E_NOT_FOUND;
+    }
+    if (status == XLSTORE_OK && j->has_qemu && !is_in_line(j)) {
         what = "the document cannot be brought in line";
-        status = xlstore_follow(j->hold, j->document, NULL, NULL);
+        status = journal_follow(j);
     }
     if (status == XLSTORE_OK) return WAY_JOURNAL;
     journal_failed(call, what, status);
@@ -189,7 +216,11 @@ int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count
         intentions[i].plan = subjects[i].plan;
         numbers[i] = 0;
     }
-    const int32_t status = xlstore_look_and_intend(j->hold, intentions, count, NULL, numbers);
+    int32_t status = xlstore_look_and_intend(j->hold, intentions, count, NULL, numbers);
+    /* QEMU has other things than the entries say: an xl without the journal was killed, say. */
+    if ((status == XLSTORE_E_EXISTS || status == XLSTORE_E_NOT_FOUND) && !j->followed &&
+        journal_follow(j) == XLSTORE_OK)
+        status = xlstore_look_and_intend(j->hold, intentions, count, NULL, numbers);
     for (size_t i = 0; i < count; i++)
         subjects[i].intent = numbers[i];
     return status;

@@ -32,7 +32,9 @@ struct journal {
     bool has_qemu;    /* it is an HVM domain: its devices are a device model's */
     char uuid[40];    /* the hypervisor's */
     char name[24];    /* "domid:7" */
-    char* document;   /* libxl's file, as it was when the call began */
+    char* document;   /* libxl's file, as it was when the slow lock was acquired */
+    bool is_settled;  /* its row has no open intent */
+    bool followed;    /* the document was brought in line by a look at all that QEMU has */
     const char* call; /* the function that is wrapped */
     xlstore_store* store;
     xlstore_hold* hold;
@@ -81,6 +83,9 @@ enum outcome {
     OUTCOME_NOT_YET,   /* the guest was asked to let go; it is not seen to have done so */
     OUTCOME_NOT_KNOWN, /* QEMU could not be looked at, or did not tell */
 };
+/* Brings the document in line, if journal_begin found that it need not be: for a call that is about
+ * things which it learns from the entries alone. Status of the store's. */
+HIDDEN int32_t journal_follow(struct journal* j);
 /* Opens the intents of all. Status of the store's; it is told on the standard error. */
 HIDDEN int32_t journal_intend(struct journal* j, struct subject* subjects, size_t count);
 /* After libxl's call: looks, and settles. `rc`: what libxl answered; `waits`: a guest that was
@@ -121,6 +126,9 @@ HIDDEN char* libxl_file_read(const struct journal* j);
 /* One element of it, as libxl saved it, for the subject; NULL: it has none. The caller's. */
 HIDDEN char* libxl_file_element(const struct journal* j, const char* document,
                                 const struct subject* subject);
+/* Has the file, as it was read, the elements of `document`, by class, key and order, and the media
+ * that its disks have? What libxl keeps of each besides is not compared. */
+HIDDEN bool libxl_file_lists_the_same(const struct journal* j, const char* document);
 /* Under libxl's lock on it: that element as the store has it now (`json`), or away (NULL). Nothing
  * is written where it is so already. False: it could not be done; said on the standard error. */
 HIDDEN bool libxl_file_follow(const struct journal* j, const struct subject* subject,

@@ -189,6 +189,51 @@ static bool put_element(libxl_ctx* ctx, libxl_domain_config* config, const char*
     return false;
 }
 
+/* The same elements in the same order, of any type. */
+#define SAME(one, other, array, count, type)                        \
+    do {                                                            \
+        if ((one)->count != (other)->count) return false;           \
+        for (int i = 0; i < (one)->count; i++) {                    \
+            char left[80], right[80];                               \
+            key_of_##type(&(one)->array[i], left, sizeof left);     \
+            key_of_##type(&(other)->array[i], right, sizeof right); \
+            if (strcmp(left, right) != 0) return false;             \
+        }                                                           \
+    } while (0)
+
+static bool same_elements(const libxl_domain_config* one, const libxl_domain_config* other)
+{
+    SAME(one, other, disks, num_disks, disk);
+    SAME(one, other, usbctrls, num_usbctrls, usbctrl);
+    SAME(one, other, usbdevs, num_usbdevs, usbdev);
+    SAME(one, other, pcidevs, num_pcidevs, pci);
+    SAME(one, other, nics, num_nics, nic);
+    SAME(one, other, vtpms, num_vtpms, vtpm);
+    SAME(one, other, vdispls, num_vdispls, vdispl);
+    SAME(one, other, vsnds, num_vsnds, vsnd);
+    for (int i = 0; i < one->num_disks; i++) {
+        const char* left = one->disks[i].pdev_path;
+        const char* right = other->disks[i].pdev_path;
+        if (strcmp(left ? left : "", right ? right : "") != 0) return false;
+    }
+    /* libxl gives these no identity. */
+    return one->num_vfbs == other->num_vfbs && one->num_vkbs == other->num_vkbs &&
+           one->num_p9s == other->num_p9s;
+}
+
+bool libxl_file_lists_the_same(const struct journal* j, const char* document)
+{
+    libxl_domain_config one, other;
+    libxl_domain_config_init(&one);
+    libxl_domain_config_init(&other);
+    const bool same = libxl_domain_config_from_json(j->ctx, &one, j->document) == 0 &&
+                      libxl_domain_config_from_json(j->ctx, &other, document) == 0 &&
+                      same_elements(&one, &other);
+    libxl_domain_config_dispose(&one);
+    libxl_domain_config_dispose(&other);
+    return same;
+}
+
 char* libxl_file_element(const struct journal* j, const char* document,
                          const struct subject* subject)
 {

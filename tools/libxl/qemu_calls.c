@@ -239,6 +239,7 @@ static size_t subjects_of_controller(struct journal* j, int devid, struct subjec
     libxl_domain_config config;
     char* document = NULL;
     size_t count = 0;
+    (void)journal_follow(j); /* what fails here fails the intents as well */
     libxl_domain_config_init(&config);
     if (xlstore_document(j->store, j->name, &document, NULL) == XLSTORE_OK &&
         libxl_domain_config_from_json(j->ctx, &config, document) == 0)
@@ -414,6 +415,7 @@ static size_t missing_vcpus(struct journal* j, const libxl_bitmap* map, struct s
 {
     libxl_domain_config config;
     size_t count = 0;
+    (void)journal_follow(j); /* what fails here fails the intents as well */
     libxl_domain_config_init(&config);
     if (libxl_domain_config_from_json(j->ctx, &config, j->document) == 0)
         for (int n = 0; n < (int)map->size * 8 && count < most; n++) {
