@@ -427,8 +427,8 @@ Task<Result<void>> Journal::settle(SlowHold& hold, std::vector<Intent> intents, 
     auto done = co_await commit(
         hold, "settle intent", until,
         [&](const FastHold& fast) -> Result<void> {
-            for (const auto& intent : intents)
-                if (auto ok = settle_one(fast, intent, image, evidence); !ok) return ok;
+            for (auto& intent : intents)
+                if (auto ok = settle_one(fast, std::move(intent), image, evidence); !ok) return ok;
             return {};
         },
         Room::reserve);

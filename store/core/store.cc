@@ -409,15 +409,15 @@ Task<Result<FastLock>> Store::fast_lock(Loop& loop, DomainId domain, std::string
                                         Deadline until)
 {
     if (auto ok = check(); !ok) co_return ok.error();
-    co_return co_await acquire_fast_lock(loop, domain, std::move(operation), until);
+    co_return co_await acquire_fast_lock(loop, domain, std::move(operation), until, LookWhen::now);
 }
 
 // As a rule it is free: the domain is named only for those who have to wait.
 Task<Result<FastLock>> Store::acquire_fast_lock(Loop& loop, DomainId domain, std::string operation,
-                                                Deadline until)
+                                                Deadline until, LookWhen look)
 {
     auto claim = make_claim(std::move(operation));
-    auto free = locks_->try_acquire(LockKind::fast, value_of(domain), claim);
+    auto free = locks_->try_acquire(LockKind::fast, value_of(domain), claim, look);
     if (!free) co_return std::move(free).error();
     if (*free) co_return FastLock(domain, **std::move(free));
     auto lock = co_await locks_->acquire(loop, LockKind::fast, value_of(domain), std::move(claim),

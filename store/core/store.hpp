@@ -204,7 +204,9 @@ public:
                                                                          Room room = Room::ordinary)
     {
         if (auto ok = check_fork(); !ok) co_return ok.error();
-        const auto fast = co_await acquire_fast_lock(*loop_, domain, operation, until);
+        // With the writer lock, which is in the same file, it is looked at.
+        const auto fast =
+            co_await acquire_fast_lock(*loop_, domain, operation, until, LookWhen::later);
         if (!fast) co_return fast.error();
         co_return co_await with_held_fast_lock(*loop_, *fast, std::move(operation), until,
                                                std::move(section), room);
@@ -274,7 +276,7 @@ private:
     /// Nothing: the lock was broken meanwhile.
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<FastLock>> acquire_fast_lock(Loop& loop, DomainId domain, std::string operation,
-                                             Deadline until);
+                                             Deadline until, LookWhen look);
     Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until);
     /// The writer lock, and a transaction under it, which ends first.
     struct Writing {

@@ -168,7 +168,7 @@ Result<ByteLock> LockFile::prepare(std::int64_t byte, LockMode mode, std::int64_
     return ByteLock(*std::move(fd), byte, count, exclusive ? idle_ : nullptr);
 }
 
-Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
+Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode, LookWhen look) const
 {
     auto range =
         lock_range(mode == LockMode::exclusive ? F_WRLCK : F_RDLCK, lock.byte_, lock.count_);
@@ -178,7 +178,7 @@ Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
     }
     lock.taken_ = true;
     // R17: a lock on a file that no other process will look at.
-    if (!in_place()) {
+    if (look == LookWhen::now && !in_place()) {
         lock.release();
         return replaced();
     }
@@ -186,11 +186,11 @@ Result<bool> LockFile::try_take(ByteLock& lock, LockMode mode) const
 }
 
 Result<std::optional<ByteLock>> LockFile::try_lock(std::int64_t byte, LockMode mode,
-                                                   std::int64_t count) const
+                                                   std::int64_t count, LookWhen look) const
 {
     auto lock = prepare(byte, mode, count);
     if (!lock) return std::move(lock).error();
-    const auto taken = try_take(*lock, mode);
+    const auto taken = try_take(*lock, mode, look);
     if (!taken) return taken.error();
     if (!*taken) return std::optional<ByteLock>();
     return std::optional<ByteLock>(*std::move(lock));

@@ -44,6 +44,9 @@ struct Claim {
 [[nodiscard]] std::string describe(const Claim& claim);
 
 enum class LockMode { shared, exclusive };
+/// When it is looked whether the file of a lock is in place (R17): as soon as it is taken, or by
+/// the caller, before anything is done under it.
+enum class LookWhen { now, later };
 
 /// Descriptions that hold nothing. Any thread may use them: a lock may be released by another than
 /// the one that took it.
@@ -125,10 +128,12 @@ public:
                              std::int64_t count = 1) const;
     /// Takes it if no process holds a byte of it in a mode that excludes ours; never waits. False:
     /// another does. Error lost as above.
-    Result<bool> try_take(ByteLock& lock, LockMode mode = LockMode::exclusive) const;
+    Result<bool> try_take(ByteLock& lock, LockMode mode = LockMode::exclusive,
+                          LookWhen look = LookWhen::now) const;
     /// Both in one. Nothing: another process holds it.
     Result<std::optional<ByteLock>> try_lock(std::int64_t byte, LockMode mode = LockMode::exclusive,
-                                             std::int64_t count = 1) const;
+                                             std::int64_t count = 1,
+                                             LookWhen look = LookWhen::now) const;
     /// Whether another process holds the byte now.
     Result<bool> is_locked(std::int64_t byte) const;
     /// The same of each, in their order: by one question where no byte from the lowest to the

@@ -316,9 +316,10 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
     auto lock = slow_.prepare(byte(LockKind::slow, id));
     if (!lock) co_return std::move(lock).error();
     bool watching = false;
+    bool prepared = true;
     Fd events;
     for (;;) {
-        if (!still_current(*lock, id)) {
+        if (!std::exchange(prepared, false) && !still_current(*lock, id)) {
             lock = slow_.prepare(byte(LockKind::slow, id));
             if (!lock) co_return std::move(lock).error();
         }
@@ -352,10 +353,11 @@ Task<Result<ByteLock>> Locks::acquire_slow(Loop& loop, std::int64_t id, Claim cl
 }
 
 Result<std::optional<ByteLock>> Locks::try_acquire(LockKind kind, std::int64_t id,
-                                                   const std::optional<Claim>& claim) const
+                                                   const std::optional<Claim>& claim,
+                                                   LookWhen look) const
 {
     if (auto in_order = LockOrder::may_take(kind); !in_order) return in_order.error();
-    auto lock = file(kind).try_lock(byte(kind, id));
+    auto lock = file(kind).try_lock(byte(kind, id), LockMode::exclusive, 1, look);
     if (lock && *lock && claim) file(kind).write_claim(slot_of(kind, id), *claim);
     return lock;
 }
@@ -444,6 +446,7 @@ const LockFile* Locks::spare() const
     if (!locks_.may_lock()) return nullptr;
     if (spare_ && spare_->in_place(directory_->names_last())) return &*spare_;
     spare_.reset();
+    wrote_lines_ = false;
     if (!file_identity(spare_path_)) return nullptr;
     if (auto opened = LockFile::open(spare_path_, writing_)) spare_ = *std::move(opened);
     return spare_ ? &*spare_ : nullptr;
@@ -460,23 +463,24 @@ try {
         line.read = NumbersLine{numbers, line_file(*files[i])};
         lines_[i] = std::move(line);
     }
+    wrote_lines_ = true;
 } catch (const IoError&) {  // NOLINT(bugprone-empty-catch)
 } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
 }
 
 // Read without the writer lock, it may be one that is just being written. `last`: the one that was
-// read or written last, which need not be taken apart again.
-const std::optional<NumbersLine>& Locks::memory_in(const LockFile& file, MemoryLine& last)
+// read or written last, which need not be taken apart again. True: it is that one.
+bool Locks::read_memory(const LockFile& file, MemoryLine& last)
 {
     constexpr int kTries = 3;
     for (int i = 0; i < kTries; ++i) {
         auto text = file.read_line(kMemorySlot);
-        if (text == last.text) break;
+        if (text == last.text) return true;
         last.read = read_numbers_line(text);
         last.text = std::move(text);
         if (last.read || last.text.empty()) break;
     }
-    return last.read;
+    return false;
 }
 
 Memory Locks::remembered() const
@@ -488,7 +492,9 @@ Memory Locks::remembered() const
     for (std::size_t i = 0; i < files.size(); ++i) {
         const auto* file = files[i];
         if (!file) continue;
-        const auto& line = memory_in(*file, lines_[i]);
+        // Each process writes `locks` first: while it has this process's line, so have the others.
+        if (!wrote_lines_ || i == 0) wrote_lines_ = read_memory(*file, lines_[i]) && wrote_lines_;
+        const auto& line = lines_[i].read;
         if (!line) continue;
         const bool is_own = line->file.inode == file->identity().inode &&
                             may_be_same_birth(line->file.born_ns, file->born_ns());

@@ -68,7 +68,8 @@ public:
                                    std::string subject, Deadline until) const;
     /// One try, no wait. Nothing: another process holds it. `claim` is written when it is given.
     Result<std::optional<ByteLock>> try_acquire(LockKind kind, std::int64_t id,
-                                                const std::optional<Claim>& claim = {}) const;
+                                                const std::optional<Claim>& claim = {},
+                                                LookWhen look = LookWhen::now) const;
     /// For a row that is being inserted: asked for under the writer lock, where no process can be
     /// waiting for a lock of an id that no process has seen, so that R7's order cannot lead to a
     /// deadlock.
@@ -138,7 +139,7 @@ private:
         std::string text;
         std::optional<NumbersLine> read;
     };
-    static const std::optional<NumbersLine>& memory_in(const LockFile& file, MemoryLine& last);
+    static bool read_memory(const LockFile& file, MemoryLine& last);
     class Waiting;
     void show_waits() const noexcept;
     Task<Result<ByteLock>> acquire_slow(Loop& loop, std::int64_t id, Claim claim,
@@ -155,6 +156,7 @@ private:
     bool writing_;
     mutable std::optional<LockFile> spare_;
     mutable std::array<MemoryLine, kMemories> lines_;
+    mutable bool wrote_lines_ = false;  // this process wrote each of them last
     std::int64_t session_ = 0;
     mutable SlowQueue queue_;
 };
