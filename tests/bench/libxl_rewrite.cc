@@ -107,7 +107,9 @@ bool measure(std::int64_t disks, int rounds)
 {
     Fixture fixture(disks);
     const Draft draft = change(fixture, disks / 2);
-    const Libxl libxl(fixture.database() + "-libxl-json");
+    // Beside the store's directory, where libxl's files are; what is renamed within costs a look.
+    const auto store = std::filesystem::path(fixture.database()).parent_path();
+    const Libxl libxl(store.string() + "-libxl-json");
     libxl.write(document(disks));
     Times ours;
     Times theirs;
