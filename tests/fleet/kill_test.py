@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 import fixture
@@ -123,6 +124,29 @@ class Follow(FleetTest):
         self.assertIn("connection", said)
         self.assert_same(self.a)
 
+    def test_a_server_that_does_not_answer_holds_up_nothing(self):
+        """Neither an operation on the host nor the end of the program; while it connects, and in a push."""
+        self.a.add(7)
+        for step in (0, 20):
+            with self.subTest(step=step), tempfile.TemporaryDirectory(prefix="xlpx-", dir="/tmp") as directory:
+                reached, over = threading.Event(), threading.Event()
+                proxy = Proxy(directory, fixture.SERVER.directory, step, lambda: (reached.set(), over.wait(DEADLINE)))
+                program = subprocess.Popen(
+                    [fixture.BIN / "xlstore-fleet", "--store", self.a.store, "--database",
+                     f"host={directory} dbname={self.database} user=a sslmode=disable gssencmode=disable", "push",
+                     "--follow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                try:
+                    self.assertTrue(reached.wait(DEADLINE))
+                    self.a.xlstore("rename", "domid:7", f"n{step}")
+                    program.terminate()
+                    _, said = program.communicate(timeout=DEADLINE)
+                    self.assertEqual((program.returncode, said), (0, ""))
+                finally:
+                    program.kill()
+                    over.set()
+                    proxy.close()
+            self.a.push()
+            self.assert_same(self.a)
 
     def test_new_findings_are_sent_by_one_that_stays(self):
         file = os.path.join(self.directory, "findings")

@@ -74,7 +74,7 @@ Result<std::unique_ptr<pqxx::connection>> connect(const std::string& conninfo)
             conninfo.find("://") != std::string::npos
                 ? conninfo
                 : "application_name=xlstore-fleet connect_timeout=10 keepalives_idle=20 "
-                  "keepalives_interval=5 keepalives_count=3 " +
+                  "keepalives_interval=5 keepalives_count=3 tcp_user_timeout=40000 " +
                       conninfo);
         if (database->server_version() < kOldestServer)
             return Error(Errc::invalid,

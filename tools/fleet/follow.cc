@@ -3,6 +3,7 @@
 // watch it is only kept that something changed; what it was is read anew by the
 // push, so that no notification can be lost.
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -30,15 +31,38 @@ constexpr milliseconds kHeartbeat{30000};
 constexpr milliseconds kLook{2000};
 
 volatile std::sig_atomic_t ended = 0;
+volatile std::sig_atomic_t at_once = 0;
 
 void end(int)
 {
+    if (at_once != 0) _exit(0);
     ended = 1;
 }
 
-// SIGTERM and SIGINT come in while it waits, and at no other time.
+// SIGTERM and SIGINT come in while it waits. While it talks to the server, which may not answer at
+// all, they end the process: what was not committed there is sent again, and nothing is written
+// here.
 class Signals {
 public:
+    class AtOnce {
+    public:
+        explicit AtOnce(const Signals& signals)
+        {
+            at_once = 1;
+            sigprocmask(SIG_SETMASK, &signals.before_, &blocked_);
+        }
+        AtOnce(const AtOnce&) = delete;
+        AtOnce& operator=(const AtOnce&) = delete;
+        ~AtOnce()
+        {
+            sigprocmask(SIG_SETMASK, &blocked_, nullptr);
+            at_once = 0;
+        }
+
+    private:
+        sigset_t blocked_{};
+    };
+
     Signals()
     {
         struct sigaction action {};
@@ -131,6 +155,7 @@ private:
     Result<Pushed> push()
     {
         if (auto open = store_.open(); !open) return open.error();
+        const Signals::AtOnce exchange(signals_);
         if (!database_) {
             auto opened = open_fleet(conninfo_);
             if (!opened) return opened.error();
@@ -142,7 +167,10 @@ private:
     // A file that is no findings is said, and stops nothing; false: the database is gone.
     bool send_findings()
     {
-        auto sent = findings_.send(*database_);
+        const auto sent = [&] {
+            const Signals::AtOnce exchange(signals_);
+            return findings_.send(*database_);
+        }();
         if (sent) return true;
         if (sent.error().code == Errc::io) {
             retreat(sent.error());
