@@ -124,6 +124,24 @@ class Follow(FleetTest):
         self.assertIn("connection", said)
         self.assert_same(self.a)
 
+    def test_changes_of_some_seconds_go_together(self):
+        """Beside a host that sends each as it comes."""
+        programs = [subprocess.Popen([fixture.BIN / "xlstore-fleet", "--store", host.store, "--database",
+                                      fixture.SERVER.conninfo(self.database, host.name), "push", "--follow", *words],
+                                     stdout=subprocess.DEVNULL)
+                    for host, words in ((self.a, ("--every", "3600")), (self.b, ()))]
+        try:
+            self.until("SELECT count(*) FROM fleet.generation", [["2"]])
+            self.a.add(7)
+            self.b.add(8)
+            self.until("SELECT count(*) FROM fleet.living WHERE host = 'b'", [["1"]])
+            self.assertEqual(self.sql("SELECT host FROM fleet.living"), [["b"]])
+        finally:
+            for program in programs:
+                program.terminate()
+        self.assertEqual([program.wait(DEADLINE) for program in programs], [0, 0])
+        self.assertIn("--follow", self.a.push("--every", "5", status=2))
+
     def test_a_server_that_does_not_answer_holds_up_nothing(self):
         """Neither an operation on the host nor the end of the program; while it connects, and in a push."""
         self.a.add(7)

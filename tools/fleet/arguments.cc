@@ -60,6 +60,10 @@ void add_options(CLI::App& verb, std::string_view name, Arguments& out)
                       "this machine takes the place of the one that sent before");
         verb.add_option("--lines", out.lines, "lines of history a batch, at most (default: 2000)")
             ->check(tools::whole_number(1, 20000, "a number of lines"));
+        verb.add_option("--every", out.every_seconds,
+                        "with --follow: changes of so many seconds go together (default: as they "
+                        "come)")
+            ->check(tools::whole_number(1, 3600, "a number of seconds"));
     }
     if (name == "retain") {
         verb.add_option("--months", out.months, "full months to keep besides this one")
@@ -122,6 +126,8 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         if (out.verb != row.name) continue;
         if (out.follow && out.findings == "-")
             return usage("--follow reads --findings whenever they are new: name a file");
+        if (out.every_seconds > 0 && !out.follow)
+            return usage("--every says how often --follow sends: give both");
         if (out.words.size() >= row.words_min && out.words.size() <= row.words_max)
             return std::nullopt;
         return usage(out.verb + " takes " + row.synopsis);

@@ -146,7 +146,7 @@ public:
             if (!send_findings()) continue;
             backoff_.reset();
             said_.clear();
-            signals_.wait(-1, kPause);
+            if (!more_) pause();
             wait_for_change();
         }
     }
@@ -163,6 +163,14 @@ private:
         }
         store_.changed = false;
         return push_batch(*database_, store_.get(), options_);
+    }
+    void pause()
+    {
+        using Clock = std::chrono::steady_clock;
+        const auto until = Clock::now() + std::max<milliseconds>(kPause, options_.every);
+        for (auto left = until - Clock::now(); ended == 0 && left > left.zero();
+             left = until - Clock::now())
+            signals_.wait(-1, std::chrono::ceil<milliseconds>(left));
     }
     // A file that is no findings is said, and stops nothing; false: the database is gone.
     bool send_findings()

@@ -122,6 +122,7 @@ Result<Status> run_push(const Arguments& arguments)
     options.new_machine = arguments.new_machine;
     if (arguments.follow) {
         options.findings = arguments.findings;
+        options.every = std::chrono::seconds(arguments.every_seconds);
         if (auto ended = follow(arguments.database, options); !ended) return ended.error();
         return Status::done;
     }

@@ -6,6 +6,7 @@
 #ifndef XLSTORE_TOOLS_FLEET_PUSH_HPP_
 #define XLSTORE_TOOLS_FLEET_PUSH_HPP_
 
+#include <chrono>
 #include <cstdint>
 #include <pqxx/pqxx>
 #include <string>
@@ -19,8 +20,9 @@ struct PushOptions {
     std::string directory;  ///< of the store, as told in the facts
     Limits limits;
     bool with_secrets = false;
-    bool new_machine = false;  ///< takes the place of the machine that sent before
-    std::string findings;      ///< follow(): a file, sent whenever it is another one; "": none
+    bool new_machine = false;       ///< takes the place of the machine that sent before
+    std::chrono::seconds every{0};  ///< follow(): at least between two pushes
+    std::string findings;           ///< follow(): a file, sent whenever it is another one; "": none
 };
 
 struct Pushed {

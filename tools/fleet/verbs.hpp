@@ -26,6 +26,7 @@ struct Arguments {
     bool new_machine = false;
     std::string findings;  ///< a file
     std::size_t lines = 2000;
+    int every_seconds = 0;  ///< push --follow; 0: as changes come
     int months = 0;
     bool dry_run = false;
     std::vector<std::string> words;  ///< positional, in the verb's order
