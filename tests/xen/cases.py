@@ -230,6 +230,7 @@ def journal_create_killed(bench):
 SLOW_SCRIPT = r'''
 cat >/etc/xen/scripts/vif-waits <<'END'
 #!/bin/sh
+touch /tmp/begun
 until [ -e /tmp/go ]; do sleep 0.1; done
 [ "$1" = offline ] || xenstore-write "$XENBUS_PATH/hotplug-status" connected
 END
@@ -241,6 +242,45 @@ goes_on() {
         /root/j/xlstore --store /root/store locks; cp /root/store/store.db* /share/db/; touch /tmp/go' 2>&1
 }
 '''
+
+
+# In dom0: a daemon that creates the domain `hvm`, with a nic whose script waits while xlfsck looks. (The daemon itself is not
+# stopped: xenstored waits for ever for the rest of a request.)
+CREATED_BY_DAEMON = r'''
+touch /tmp/go
+xl create -q /srv/hvm.cfg 'vif=["mac=00:16:3e:00:00:09,type=vif,script=vif-waits"]'
+tr -d '\000' </var/lib/xen/userdata-d.$(xl domid hvm).*.libxl-json >/tmp/hvm.json
+xl destroy hvm
+rm -f /tmp/go /tmp/begun
+LD_PRELOAD=/root/j/libxlstore-libxl.so /share/creates /share/creates_driver /tmp/hvm.json >/tmp/created 2>&1 &
+daemon=$!
+until [ -e /tmp/begun ] || ! kill -0 $daemon; do sleep 0.1; done
+echo "daemon $daemon"
+/root/j/xlfsck --libxl --timeout 60 -n -v
+echo "looked $?"
+touch /tmp/go
+wait $daemon
+echo "ended $?"
+cat /tmp/created
+'''
+
+
+@case(in_share=False, needs_journal=True)
+def journal_created_by_a_daemon(bench):
+    """A daemon that loads libxenlight late, as libvirtd does: while it creates a domain xlfsck takes it for the creator, and
+    the journal has the domain's row and entries."""
+    bench.run(PREPARE)
+    try:
+        said = bench.run(SLOW_SCRIPT + CREATED_BY_DAEMON, seconds=300)
+        daemon = re.search(r'^daemon (\d+)$', said, re.M).group(1)
+        assert re.search(r'^looked [01]$', said, re.M) and 'ended 0' in said, said
+        assert f'process {daemon} is creates, which uses libxenlight' in said, said
+        domid = int(re.search(r'^created (\d+)$', said, re.M).group(1))
+        clean(bench, domid, 'the creation')
+        assert [row[2] for row in bench.tables().domains.values()] == ['running'], bench.tables().domains
+    finally:
+        bench.destroy_all('xlj')
+    assert not bench.tables().domains, 'the destroyed domain has a row'
 
 
 @case(in_share=False, needs_journal=True)

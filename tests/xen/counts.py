@@ -52,9 +52,11 @@ def read(paths):
                 counts[one['command'], one['mode']].effects = one['effects']
             else:
                 kills[one['command'], one['mode'], one['kill']] = one
-    for (command, mode, _), one in kills.items():
+    for (command, mode, number), one in kills.items():
         if one['effect'] != 'it had ended':
             counts[command, mode].take(one)
+        else:  # it waits for a guest, and had fewer than when they were counted
+            counts[command, mode].effects = min(counts[command, mode].effects, number - 1)
     return counts
 
 

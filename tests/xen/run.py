@@ -36,10 +36,11 @@ def callers(directory, library):
     """Programs that call libxl, other than xl, or the store's library; where the build had libxen-dev."""
     libxl = ['-lxenlight', '-lxentoollog']
     store = [f'-I{HERE.parent.parent}/store/include', library]
-    linked = {'goes_on': libxl, 'cost': libxl, 'opens': store}
+    linked = {'goes_on': libxl, 'cost': libxl, 'opens': store, 'creates': ['-ldl'],
+              'creates_driver': ['-DDRIVER', '-shared', '-fPIC', *libxl]}
     for name, with_what in linked.items():
-        subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', directory / name, HERE / f'{name}.c',
-                        *with_what], check=True)
+        subprocess.run(['gcc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-O1', '-o', directory / name,
+                        HERE / f'{name.removesuffix("_driver")}.c', *with_what], check=True)
     return [directory / name for name in linked]
 
 
