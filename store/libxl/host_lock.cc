@@ -3,6 +3,8 @@
 //
 //   1. open the file, or make it
 //   2. flock() it, without waiting
+//      Made here it is locked, and says whose it is, before it has its name: what a death leaves is
+//      never taken for a command of libxl's that was cut off
 //   3. is it still the file at the path? Its holder removes it while it holds it; then from 1
 //   4. to give it back: remove the file, if it is still the one at the path, then unlock
 //
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <limits>
 
@@ -60,6 +63,32 @@ ForkClosedFd open_regular(const std::string& path, int flags)
         ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0666));
 }
 
+// In a file of libxl's own there is nothing, and libxl reads none.
+constexpr std::string_view kMark = "xlstore\n";
+
+// Nothing, with errno: the file is there by now (EEXIST), or it cannot be made so.
+ForkClosedFd make_locked(const std::string& path)
+{
+    const NoFork no_fork;
+    ForkClosedFd fd(
+        ::open(path.substr(0, path.rfind('/')).c_str(), O_RDWR | O_CLOEXEC | O_TMPFILE, 0666));
+    if (!fd) return fd;
+    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return {};
+    if (write(fd.get(), kMark.data(), kMark.size()) != static_cast<ssize_t>(kMark.size()))
+        return {};
+    const std::string made = "/proc/self/fd/" + std::to_string(fd.get());
+    if (linkat(AT_FDCWD, made.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) return {};
+    return fd;
+}
+
+bool is_marked(const std::string& path)
+{
+    const ForkClosedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    std::array<char, kMark.size()> text{};
+    return fd && read(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+           std::string_view(text.data(), text.size()) == kMark;
+}
+
 bool is_at(const std::string& path, int fd)
 {
     struct stat mine {};
@@ -82,7 +111,10 @@ Result<std::optional<HostLock>> HostLock::try_take(const std::string& path)
         ForkClosedFd fd = open_regular(path, 0);
         if (!fd && errno == ENOENT) {
             found = false;
-            fd = open_regular(path, O_CREAT);
+            fd = make_locked(path);
+            if (fd) return std::optional(HostLock(path, std::move(fd), found));
+            if (errno == EEXIST) continue;
+            fd = open_regular(path, O_CREAT);  // a file system without unnamed files; no room
         }
         if (!fd) return not_taken(path, errno);
         struct stat seen {};
@@ -151,7 +183,7 @@ bool was_left_by_the_dead(const std::string& path)
     struct stat st {};
     if (lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return false;
     const auto locked = locked_ranges(st.st_ino);
-    return locked && locked->empty();
+    return locked && locked->empty() && !is_marked(path);
 }
 
 Task<std::string> holders_of(Loop& loop, std::string path)

@@ -71,7 +71,8 @@ private:
     bool keep_ = false;
 };
 
-/// Did a process that held this lock die? Its file is there, and no process holds it. Changes
+/// Did a process of libxl's that held this lock die? Its file is there, and no process holds it.
+/// False for a file that this library made: what died then was no command of libxl's. Changes
 /// nothing. False too where that cannot be seen.
 [[nodiscard]] bool was_left_by_the_dead(const std::string& path);
 

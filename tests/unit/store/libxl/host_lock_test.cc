@@ -164,5 +164,28 @@ TEST_F(HostLockTest, WhatIsNoRegularFileIsRefused)
     EXPECT_FALSE(HostLock::try_take(directory_ / "missing/lock"));
 }
 
+// A process that dies while it has the lock is no xl that was killed in the middle of a command.
+TEST_F(HostLockTest, AFileThatThisLibraryLeftIsNoneOfLibxls)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        const auto lock = HostLock::try_take(path_);
+        _exit(lock && *lock ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+    EXPECT_TRUE(there());
+    EXPECT_FALSE(was_left_by_the_dead(path_));
+    // libxl takes it over, with what is in it, and so does this library.
+    EXPECT_EQ(flock(as_libxl().get(), LOCK_UN), 0);
+    EXPECT_TRUE(can_be_taken());
+    EXPECT_FALSE(there());
+    {
+        const Fd held = as_libxl();
+    }
+    EXPECT_TRUE(was_left_by_the_dead(path_));
+}
+
 }  // namespace
 }  // namespace xlstore::libxl
