@@ -40,6 +40,7 @@ import host_test  # noqa: E402
 from kills import KILLED, LEAVES_NOTHING  # noqa: E402
 
 SECONDS = 300
+TIMEOUT = "60"  # of xlfsck, for each domain: what it asks here answers, on a loaded machine late
 MODES = ("-p", "-y", "--undo")
 SIDE_BY_SIDE = 4    # they wait, each for the second look of xlfsck
 KNOWN = 15      # bits of a status that say what was found
@@ -47,6 +48,9 @@ KNOWN = 15      # bits of a status that say what was found
 
 class Host(host_test.Host):
     """One that is put back as it was; its QEMU and its xenstored live on."""
+
+    def fsck(self, *words, timeout=TIMEOUT):
+        return super().fsck(*words, timeout=timeout)
 
     def note(self):
         self.first = self.snapshot()
@@ -125,14 +129,16 @@ class Sweep:
             self.command = ["--undo", *directories]
         host.note()
         self.before = host.documents()
-        self.status, self.told = self.fsck()
+        self.status, told = self.fsck()
+        if self.status & 8:
+            raise RuntimeError(f"{self.name()}: undisturbed it could not look: {told}")
         self.after = host.documents()
         self.result = result_of(host)
         self.looked = host.fsck("-n")[0]
         return True
 
     def fsck(self, *before):
-        where = ["--libxl"] if self.mode == "--undo" else ["--libxl", "--root", self.host.place, "--timeout", "1"]
+        where = ["--libxl"] if self.mode == "--undo" else ["--libxl", "--root", self.host.place, "--timeout", TIMEOUT]
         done = subprocess.run([*before, self.options.bin / "xlfsck", *where, *self.command], env=self.host.environment,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                               timeout=SECONDS, check=False)

@@ -118,7 +118,7 @@ class Host:
     def fsck(self, *words, timeout="1"):
         done = subprocess.run([self.bin / "xlfsck", "--libxl", "--root", self.place, "--timeout", timeout, *words],
                               env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=60, check=False)
+                              timeout=300, check=False)
         return done.returncode, done.stdout
 
     def snapshot(self):
