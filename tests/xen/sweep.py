@@ -40,8 +40,8 @@ PAST_ITS_END = 'it had ended'
 SCRIPT = r"""
 SECONDS=0
 section() { printf '\n== %s at %d s\n' "$*" $SECONDS; }
-# The newest guest that the hypervisor has; empty: none.
-newest() { xl list | awk 'NR > 2 { d = $(NF - 4) } END { print d }'; }
+# The newest guest that the hypervisor has and that is not dying; empty: none.
+newest() { xl list | awk 'NR > 2 && $(NF - 1) !~ /d/ { d = $(NF - 4) } END { print d }'; }
 fsck() { # NAME WORD: into $status
     [ -x /tmp/xlfsck ] || cp /share/xlfsck /tmp/xlfsck
     section $1
