@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "store/base/directory_look.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <ctime>
@@ -14,41 +16,46 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 // parts of a second have steps of two seconds at most.
 constexpr std::int64_t kCoarse = kSecond / 10;
 constexpr std::int64_t kVeryCoarse = 3 * kSecond;
-constexpr std::int64_t kLongest = kSecond;
 
 std::int64_t in_ns(const timespec& time)
 {
     return time.tv_sec * kSecond + time.tv_nsec;
 }
 
-std::int64_t clock_ns(clockid_t clock)
+// proc(5): a mount or an unmount in this namespace marks the file as having an error, once for each
+// who has it open.
+bool mounts_changed(int mounts)
 {
-    timespec now{};
-    clock_gettime(clock, &now);
-    return in_ns(now);
+    pollfd one{mounts, POLLPRI, 0};
+    return poll(&one, 1, 0) != 0;
 }
 
 }  // namespace
 
+DirectoryLook::DirectoryLook(std::string path)
+    : path_(std::move(path)), mounts_(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC))
+{}
+
 NamesState DirectoryLook::names_now()
 {
     // Before the look: what changes later has this date at least.
-    const auto now = clock_ns(CLOCK_REALTIME_COARSE);
-    const auto running = clock_ns(CLOCK_MONOTONIC_COARSE);
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
     told_.reset();
+    if (!mounts_) return told_;
+    const bool mounted = mounts_changed(mounts_.get());
     struct stat st {};
-    if (lstat(path_.c_str(), &st) != 0) {
+    if (stat(path_.c_str(), &st) != 0) {
         seen_ = {};
         return told_;
     }
     const Seen seen{{st.st_dev, st.st_ino}, in_ns(st.st_ctim)};
-    if (seen != seen_ || running - numbered_ns_ >= kLongest) {
+    if (seen != seen_ || mounted) {
         seen_ = seen;
         ++number_;
-        numbered_ns_ = running;
     }
     const auto step = st.st_ctim.tv_nsec == 0 ? kVeryCoarse : kCoarse;
-    if (now - seen.changed_ns > step) told_ = number_;
+    if (in_ns(now) - seen.changed_ns > step) told_ = number_;
     return told_;
 }
 

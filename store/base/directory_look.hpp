@@ -4,8 +4,9 @@
 //
 // The kernel dates a directory with each name that is made, removed or renamed in it, and no
 // program can set that date (ctime). It is proof only where it lies further back than dates are
-// coarse: two changes of one moment have the same. And what is mounted over a name changes no
-// directory: so each name is looked at once a second at least.
+// coarse: two changes of one moment have the same. What is mounted over a name dates no directory:
+// the kernel tells of mounts in another way, and where it does not (no /proc), each name is looked
+// at.
 #ifndef XLSTORE_STORE_BASE_DIRECTORY_LOOK_HPP_
 #define XLSTORE_STORE_BASE_DIRECTORY_LOOK_HPP_
 
@@ -13,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "store/base/fd.hpp"
 #include "store/base/file_identity.hpp"
 
 namespace xlstore {
@@ -23,7 +25,7 @@ using NamesState = std::optional<std::uint64_t>;
 /// One thread at a time.
 class DirectoryLook {
 public:
-    explicit DirectoryLook(std::string path) : path_(std::move(path)) {}
+    explicit DirectoryLook(std::string path);
     /// Looks at the directory. What is seen of a name after this call stays true for as long as
     /// later calls give the same number.
     [[nodiscard]] NamesState names_now();
@@ -38,8 +40,8 @@ private:
     };
     std::string path_;
     Seen seen_;
+    ForkClosedFd mounts_;  // what is mounted; readable in the kernel's way when that has changed
     std::uint64_t number_ = 0;
-    std::int64_t numbered_ns_ = 0;  // when the number was given, of CLOCK_MONOTONIC
     NamesState told_;
 };
 

@@ -149,8 +149,9 @@ public:
     int fill_reserve()
     {
         if (page_size_ == 0) page_size_ = pragma_integer("PRAGMA page_size");
-        const auto pages = reserve_.pages();
-        return reserve_.fill(pages ? pages : pragma_integer("PRAGMA page_count"), page_size_);
+        const auto most = reserve_.most_pages();
+        const bool is_whole = most > 0 && reserve_.has_behind(most, page_size_);
+        return reserve_.fill(is_whole ? most : pragma_integer("PRAGMA page_count"), page_size_);
     }
     /// That, before anything else is tried. @throws DbError: SQLITE_FULL, as a full disk does, or
     /// the I/O error. REQUIRES the writer lock.

@@ -143,6 +143,12 @@ sqlite3_int64 end_of_log(const File& database)
     return kLogHeader + frames * (kFrameHeader + database.page_size);
 }
 
+// Of a database whose reserve is whole.
+sqlite3_int64 end_behind(std::int64_t pages, std::int64_t page_size)
+{
+    return pages * page_size + limits::reserve_in_database + limits::ordinary_room;
+}
+
 // As SQLite stores a number in a file.
 sqlite3_int64 big_endian(const void* at)
 {
@@ -388,8 +394,7 @@ int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
     database->page_size = page_size;
     const int in_log = grow(
         *database->log, end_of_log(*database) + limits::reserve_in_log + limits::ordinary_room);
-    const int in_database =
-        grow(*database, pages * page_size + limits::reserve_in_database + limits::ordinary_room);
+    const int in_database = grow(*database, end_behind(pages, page_size));
     const int why = database->name ? fill_spare(database->name) : 0;
     const int in_spare = why == 0               ? SQLITE_OK
                          : is_lack_of_room(why) ? SQLITE_FULL
@@ -400,11 +405,19 @@ int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
     return std::max({in_log, in_database, in_spare});
 }
 
-std::int64_t Reserve::pages() const noexcept
+std::int64_t Reserve::most_pages() const noexcept
 {
     const auto* database = static_cast<const File*>(file_);
     const bool told = database && database->index && database->writes;
     return told ? number_at<std::uint32_t>(*database, kDatabasePagesAt) : 0;
+}
+
+bool Reserve::has_behind(std::int64_t pages, std::int64_t page_size) noexcept
+{
+    auto* database = static_cast<File*>(file_);
+    if (!database) return true;
+    database->size = kUnknown;
+    return query_size(*database) == SQLITE_OK && database->size >= end_behind(pages, page_size);
 }
 
 bool Reserve::lasts() noexcept

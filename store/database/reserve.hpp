@@ -61,11 +61,14 @@ public:
     void allow(Room room) noexcept;
     /// Allocates what the reserve lacks, and the room for an ordinary transaction. In SQLite's
     /// words: SQLITE_OK; SQLITE_FULL: the disk has not got that, and what it had was taken; else an
-    /// I/O error, which says nothing of the room. `pages`: that the database uses by its own header
-    /// (the log's index counts zeros behind them too, once the log was empty).
+    /// I/O error, which says nothing of the room. `pages`: that the database uses by its own
+    /// header, or more if it has the reserve behind those.
     [[nodiscard]] int fill(std::int64_t pages, std::int64_t page_size) noexcept;
-    /// Pages of the database, as its log's index has them; 0: it does not say.
-    [[nodiscard]] std::int64_t pages() const noexcept;
+    /// No fewer than the database uses: its log's index counts zeros behind them too, once the log
+    /// was empty, and is not to be filled behind for that reason. 0: it does not say.
+    [[nodiscard]] std::int64_t most_pages() const noexcept;
+    /// The database has the reserve, and room for an ordinary transaction, behind so many pages.
+    [[nodiscard]] bool has_behind(std::int64_t pages, std::int64_t page_size) noexcept;
     /// Is it proved that there is room for a commit of a destruction, in the reserve alone?
     [[nodiscard]] bool lasts() noexcept;
 

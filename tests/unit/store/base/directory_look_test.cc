@@ -3,10 +3,13 @@
 #include "store/base/directory_look.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 #include <filesystem>
 #include <functional>
 
+#include "tests/support/in_child.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/scratch.hpp"
 
@@ -14,6 +17,7 @@ namespace xlstore {
 namespace {
 
 namespace fs = std::filesystem;
+using test::in_child;
 
 class DirectoryLookTest : public testing::Test {
 protected:
@@ -24,7 +28,7 @@ protected:
         look_ = DirectoryLook(place_);
         named_ = NamedFile(file_, file_identity(file_));
     }
-    // The last change lies far enough back, and no second has just ended.
+    // The last change lies far enough back.
     NamesState quiet()
     {
         NamesState names;
@@ -86,6 +90,37 @@ TEST_F(DirectoryLookTest, AnotherDirectoryInThisPlaceIsAnotherState)
     EXPECT_FALSE(named_.in_place(look_.names_now()));
     fs::rename(other, place_);  // which has not changed itself for as long
     EXPECT_FALSE(named_.in_place(look_.names_now()));
+}
+
+TEST_F(DirectoryLookTest, ADirectoryBehindALinkIsDatedToo)
+{
+    fs::rename(place_, directory_ / "real");
+    fs::create_symlink("real", place_);
+    ASSERT_TRUE(named_.in_place(quiet()));
+    const auto before = quiet();
+    test::write_file(directory_ / "other", "another's");
+    fs::rename(directory_ / "other", file_);
+    EXPECT_NE(look_.names_now(), before);
+    EXPECT_FALSE(named_.in_place(look_.names_last()));
+}
+
+// In mounts of its own: no other process sees this one.
+TEST_F(DirectoryLookTest, WhatIsMountedOverANameIsNoticed)
+{
+    if (!in_child([] { return unshare(CLONE_NEWNS) == 0; }))
+        GTEST_SKIP() << "this user may have no mounts of its own";
+    const std::string other = directory_ / "other";
+    test::write_file(other, "another's");
+    EXPECT_TRUE(in_child([&] {
+        if (unshare(CLONE_NEWNS) != 0 ||
+            mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+            return false;
+        look_ = DirectoryLook(place_);
+        const auto before = quiet();
+        return named_.in_place(before) && look_.names_now() == before &&
+               mount(other.c_str(), file_.c_str(), nullptr, MS_BIND, nullptr) == 0 &&
+               look_.names_now() != before && !named_.in_place(look_.names_last());
+    }));
 }
 
 }  // namespace
