@@ -148,7 +148,8 @@ bool is_always_said(Code code) noexcept
 {
     return code == Code::document_closed || code == Code::intent_ended ||
            code == Code::intent_owned || code == Code::primary_owned ||
-           code == Code::creation_owned || code == Code::destruction_owned;
+           code == Code::creation_owned || code == Code::destruction_owned ||
+           code == Code::host_domain_begun;
 }
 
 std::span<const Problem> problems()

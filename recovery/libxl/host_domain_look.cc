@@ -260,13 +260,17 @@ private:
         return names;
     }
 
-    // A creation may take long: a bootloader, the image of a restore. True: that is said.
+    // A creation may take long: a bootloader, the image of a restore. Nothing tells how old a
+    // domain without a device model is, so that one whose creation was abandoned cannot be told
+    // from it while libvirtd runs: the next step is a person's. True: that is said.
     bool is_begun()
     {
         const auto creator = creating_process({is_new(), names_of_others()});
         if (!creator) return false;
         report(Code::host_domain_begun, domain_.subject(),
-               "process " + std::to_string(creator->pid) + " is " + creator->what);
+               "process " + std::to_string(creator->pid) + " is " + creator->what +
+                   "; look again when that should be over; 'xl destroy " + domid() +
+                   "' ends the domain if its creation was abandoned");
         return true;
     }
 
