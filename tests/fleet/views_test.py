@@ -183,6 +183,23 @@ class LostHost(FleetTest):
                 subprocess.run([fixture.BIN / "xlstore", "--store", self.spare, "destroy", f"domid:{domid}"], check=False,
                                capture_output=True)
 
+    @needs_qemu
+    def test_an_open_intent_that_an_older_program_pushed(self):
+        """It had no columns for the probe, for one, and recovery closes the intent all the same."""
+        self.a.xlstore("create", "7", "-", "--", *QEMU, input=document(7))
+        leave_open(self.a, make_image(self.directory, "a.iso"))
+        self.a.push()
+        os.kill(int(self.a.rows("SELECT qemu_pid FROM domain WHERE domid = 7")[0][0]), signal.SIGKILL)  # with its host
+        self.sql("UPDATE fleet.intent SET probe = NULL, monitor_path = NULL, epoch = NULL, owner_uid = NULL, made = NULL")
+        self.fleet("export", "a", self.spare)
+        self.assertIn("was under way when the boot of its host ended", self.on_spare("xlfsck", "-n", status=4))
+        self.on_spare("xlfsck", "-p", status=1)
+        self.assertIn("blockdev-", self.on_spare("xlstore", "sql", "SELECT asked FROM history WHERE operation = 'change'"))
+        self.sql("DELETE FROM fleet.thing")  # an intent needs its entry
+        self.spare += "2"
+        self.assertEqual(json.loads(self.fleet("--json", "export", "a", self.spare))["intents"], 0)
+        self.assertEqual(self.on_spare("xlstore", "sql", "SELECT count(*) FROM intent"), "0\n")
+
     def test_what_is_not_there_is_named(self):
         self.assertIn("no host c", self.fleet("export", "c", "/nowhere/x", status=4))
         self.assertIn("nothing whole yet", self.fleet("export", "a", "/nowhere/x", status=4))

@@ -62,8 +62,9 @@ constexpr std::size_t kThingJson = 7;
 constexpr const char* kLostIntents =
     "SELECT x.intent, x.incarnation, x.batch, x.operation, x.image_before, x.image_after, "
     "x.image_neither, x.image_stale, x.replaced_state, coalesce(x.plan, '[]'), coalesce(x.probe, "
-    "'{}'), coalesce(x.monitor_path, ''), coalesce(x.epoch, 1), x.opened_us, x.asked_us, x.note, "
-    "x.made, x.class, x.key, coalesce(x.owner_pid, 0), coalesce(x.owner_program, '?'), "
+    "'{\"products\":[]}'), coalesce(x.monitor_path, ''), coalesce(x.epoch, 1), x.opened_us, "
+    "x.asked_us, x.note, x.made, x.class, x.key, coalesce(x.owner_pid, 0), "
+    "coalesce(x.owner_program, '?'), "
     "x.owner_uid, (SELECT d.boot_id FROM fleet.domain d WHERE d.host = x.host AND d.generation = "
     "x.generation AND d.incarnation = x.incarnation) FROM fleet.intent x";
 constexpr const char* kInsertIntent =
@@ -136,7 +137,8 @@ void insert_thing(Db& db, const LostRow& thing, std::vector<std::string>& notes)
 }
 
 // A session an intent: who opened it is all that is known of the process, and it is over.
-void insert_intent(Db& db, const LostRow& intent, std::vector<std::string>& notes)
+// True: it is in.
+bool insert_intent(Db& db, const LostRow& intent, std::vector<std::string>& notes)
 {
     db.prepare(
           "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, opened_us, uid, "
@@ -153,9 +155,11 @@ void insert_intent(Db& db, const LostRow& intent, std::vector<std::string>& note
     bind_columns(row, intent, kIntentKey + 1);
     row.bind(owner);
     row.run();
-    if (db.changes() == 0)
+    const bool is_in = db.changes() > 0;
+    if (!is_in)
         notes.push_back("intent " + *intent[0] + " (" + *intent[3] + " " + *intent[kIntentClass] +
                         "/" + *intent[kIntentKey] + ") has no entry in the fleet, and is left out");
+    return is_in;
 }
 
 // What the guards of the schema refuse before its rows are in.
@@ -230,8 +234,8 @@ void write_backup(const std::string& path, LostHost& host)
             insert_domain(db, domain, host.notes);
         for (const auto& thing : host.things)
             insert_thing(db, thing, host.notes);
-        for (const auto& intent : host.intents)
-            insert_intent(db, intent, host.notes);
+        std::erase_if(host.intents,
+                      [&](const LostRow& one) { return !insert_intent(db, one, host.notes); });
         for (const auto& domain : host.domains)
             finish_domain(db, domain);
     });

@@ -31,7 +31,8 @@ Result<LostHost> read_lost_host(pqxx::work& work, const std::string& name);
 
 /// Makes the file `path`: a backup, as `xlstore backup` writes one, with the incarnations, entries
 /// and open intents of `host` under their own numbers. No QEMU is registered in it. What cannot be
-/// a row is left out and told in `host.notes`. @throws DbError
+/// a row is left out and told in `host.notes`; `host.intents` are those that are in.
+/// @throws DbError
 void write_backup(const std::string& path, LostHost& host);
 
 }  // namespace xlstore::fleet
