@@ -275,8 +275,7 @@ Task<void> older_boot(Check& check, Store& store, DomainRow domain)
     const Subject about{domain.subject(), "boot " + domain.boot_id + under_way(domain.state),
                         domain.domid};
     co_await fix(check, Code::older_boot, about, [&]() -> Task<Result<void>> {
-        return archive_domain(store, domain, "the host was booted since, or is another one",
-                              check.deadline());
+        return archive_domain(store, domain, kBootIsOver, check.deadline());
     });
 }
 

@@ -331,6 +331,13 @@ bool is_unknown(const DomainRow& domain)
            life_of(domain.registration->qemu) == Life::unknown;
 }
 
+// Of a row of another boot no QEMU was looked at.
+std::string proved_end(Store& store, const DomainRow& domain)
+{
+    return domain.boot_id == store.self().boot_id ? "QEMU is dead; the document went last"
+                                                  : kBootIsOver;
+}
+
 // What ends with a row.
 enum class Ends { row, devices_too, qemu_too };
 
@@ -357,6 +364,7 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, Ends ends, Unse
         auto killed = co_await kill_qemu(store, *row, unseen_qemu, until);
         if (!killed) co_return killed;
     }
+    if (why.empty()) why = proved_end(store, *row);
     XLSTORE_TRACE("destroy.dead", value_of(row->id));
     reap_programs();
     if (auto cleared = co_await clear_own(store, *row, kill, until); !cleared) co_return cleared;
@@ -443,8 +451,8 @@ Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until
 
 Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until)
 {
-    co_return co_await end_domain(store, std::move(domain), Ends::qemu_too, Unseen::is_dead,
-                                  "QEMU is dead; the document went last", until);
+    co_return co_await end_domain(store, std::move(domain), Ends::qemu_too, Unseen::is_dead, {},
+                                  until);
 }
 
 Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline until)

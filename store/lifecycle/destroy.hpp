@@ -28,8 +28,12 @@ namespace xlstore {
 /// cannot be looked at: it looks before it marks). Error unfinished (R18):
 /// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
 /// xenstored does not answer, the store could not be written, or its state cannot be read.
+/// `why` goes into history; "": what is proved, that its QEMU is dead or that its boot is over.
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
-                                  std::string why = "QEMU is dead; the document went last");
+                                  std::string why = {});
+
+/// Evidence of an end without a look at QEMU: the row is of another boot than this process is.
+inline constexpr const char* kBootIsOver = "the host was booted since, or is another one";
 
 /// The first step alone: from now on what attaches, edits or creates is refused (R8), and only a
 /// destruction is left: a later destroy, or recovery, goes on with it. For a toolstack that ends

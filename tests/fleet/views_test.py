@@ -183,6 +183,18 @@ class LostHost(FleetTest):
                 subprocess.run([fixture.BIN / "xlstore", "--store", self.spare, "destroy", f"domid:{domid}"], check=False,
                                capture_output=True)
 
+    def test_a_destruction_tells_what_was_seen(self):
+        """No QEMU of a lost host was looked at: history has the same evidence as recovery writes."""
+        for domid in (7, 8):
+            self.a.add(domid)
+        self.a.push()
+        self.fleet("export", "a", self.spare)
+        self.on_spare("xlstore", "destroy", "domid:7")
+        self.on_spare("xlfsck", "-p", status=1)
+        told = self.on_spare("xlstore", "sql", "SELECT DISTINCT evidence FROM history "
+                             "WHERE operation = 'destroy' AND evidence <> ''").splitlines()
+        self.assertEqual(told, ["the host was booted since, or is another one"])
+
     @needs_qemu
     def test_an_open_intent_that_an_older_program_pushed(self):
         """It had no columns for the probe, for one, and recovery closes the intent all the same."""
