@@ -5,6 +5,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
+#include "store/core/registration_row.hpp"
 #include "store/database/query.hpp"
 #include "store/text/json_text.hpp"
 
@@ -93,9 +94,7 @@ int32_t xlstore_monitor_path(xlstore_store* store, const char* domain, char** pa
     return answer(store, path_out, [&](State& state) -> Result<char*> {
         auto row = domain_of(state, domain);
         if (!row) return row.error();
-        if (!row->registration)
-            return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
-                         "register it: xlstore register DOM --monitor SOCKET");
+        if (!row->registration) return no_qemu_of(*row, state.store->self().boot_id);
         return new_string(row->registration->path);
     });
 }

@@ -71,4 +71,14 @@ void clear_registration(Db& db, DomainId domain)
     forget_initial_devices(db, domain);
 }
 
+Error no_qemu_of(const DomainRow& domain, const std::string& boot_here)
+{
+    if (domain.boot_id != boot_here)
+        return Error(Errc::no_qemu,
+                     domain.subject() + " is of an older boot or another host, and has no QEMU",
+                     "nothing was changed; 'xlfsck -p' keeps its document and frees the domid");
+    return Error(Errc::no_qemu, domain.subject() + " has no QEMU in the store",
+                 "register it: xlstore register DOM --monitor SOCKET");
+}
+
 }  // namespace xlstore

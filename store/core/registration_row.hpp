@@ -7,6 +7,7 @@
 #include <string>
 
 #include "store/core/store.hpp"
+#include "store/model/domain_row.hpp"
 #include "store/qmp/monitor.hpp"
 
 namespace xlstore {
@@ -19,6 +20,10 @@ Result<void> put_registration(Db& db, DomainId domain, const qmp::Registration& 
 
 /// The domain has no QEMU from now on. The path of its log stays: that may outlive it.
 void clear_registration(Db& db, DomainId domain);
+
+/// What is said to a caller that needs the QEMU of a domain without one. Of a domain of another
+/// boot no QEMU can be registered that was its own: recovery ends it. Error no_qemu.
+[[nodiscard]] Error no_qemu_of(const DomainRow& domain, const std::string& boot_here);
 
 }  // namespace xlstore
 

@@ -5,6 +5,7 @@
 // answer of the store's about the hold lasts.
 #include "store/operation/held_qemu.hpp"
 
+#include "store/core/registration_row.hpp"
 #include "store/testing/trace.hpp"
 
 namespace xlstore {
@@ -26,9 +27,7 @@ Task<Result<HeldQemu>> HeldQemu::connect(Store& store, DomainRow domain, SlowHol
     auto row = read_domain(store.db(), domain.id);
     if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
         co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
-    if (!row->registration)
-        co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
-                        "register it: xlstore register DOM --monitor SOCKET");
+    if (!row->registration) co_return no_qemu_of(*row, store.self().boot_id);
     const libxl::FileOwner owner{row->domid, row->uuid};
     auto beside =
         co_await libxl::HostHold::take(store.loop(), row->registration->path, owner, until);

@@ -37,12 +37,24 @@ Task<bool> tray_is_free(Engine& engine, const Intent& intent, Deadline until)
     co_return found.image == Image::before && !found.tray_shut;
 }
 
+// No QEMU is left that would show what became of it: only its domain's end closes it.
+Error boot_is_over(IntentId id, const DomainRow& domain)
+{
+    Error over(Errc::in_doubt,
+               "intent " + std::to_string(value_of(id)) + " was under way when the boot of " +
+                   domain.subject() + " ended, which is an older one or of another host",
+               "'xlfsck -p' closes it with its domain, and keeps the document");
+    over.intent = value_of(id);
+    return over;
+}
+
 // One look at an open intent by the process that gets the slow lock; nothing is held when it
-// returns. Error gone: the domain is destroyed, or being destroyed.
+// returns. Errors: gone (the domain is destroyed, or being destroyed), in_doubt (its boot is over).
 Task<Result<Attempt>> try_to_close(Store& store, Intent intent, Deadline until)
 {
     auto domain = read_domain(store.db(), intent.domain);
     if (!domain) co_return Attempt{};
+    if (domain->boot_id != store.self().boot_id) co_return boot_is_over(intent.id, *domain);
     auto hold = store.try_slow_lock(intent.domain, "wait");
     if (!hold) co_return std::move(hold).error();
     if (!*hold) co_return Attempt{"another process is at work on the domain", true};

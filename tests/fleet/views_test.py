@@ -163,6 +163,11 @@ class LostHost(FleetTest):
         self.assertIn(f"{number} ", self.on_spare("xlstore", "intents"))
         self.assert_same_document(7)
         self.assertEqual(self.on_spare("xlstore", "sql", "SELECT qemu_pid FROM domain"), "\n")
+        # No QEMU can settle it, and no QEMU can be changed: each says at once what does help.
+        for status, *words in ((3, "wait", number), (1, "insert", "domid:7", "hdc", image), (1, "eject", "domid:7", "hdc")):
+            told = self.on_spare("xlstore", "--timeout", "600", *words, status=status)
+            self.assertIn("xlfsck -p", told)
+            self.assertNotIn("--monitor", told)
         # Before xlfsck the domid is taken, and the uuid is not.
         self.assertIn("xlfsck -p", self.on_spare("xlstore", "create", "7", "-", "--", *QEMU, input=document(7), status=1))
         self.on_spare("xlstore", "create", "9", "-", "--", *QEMU, input=document(7))

@@ -136,7 +136,19 @@ void judge_domain(const Json& domain, const Json& locks, Reasons& reasons)
     judge_qemu(domain, reasons);
 }
 
-void judge_intent(const Json& intent, Reasons& reasons)
+// What closes an intent whose process is gone. Where no QEMU is registered, as on a spare host that
+// has the store of a lost one, none can show anything.
+std::string way_out_of(const Json& intent, const Json& domains)
+{
+    const bool has_qemu = std::ranges::none_of(domains, [&](const Json& domain) {
+        return domain["incarnation"] == intent["id"] && domain["qemu"] == "none";
+    });
+    if (has_qemu) return "'xlfsck -p' settles it by what QEMU shows";
+    return "the domain has no QEMU in the store: if the boot of its host is over ('xlfsck -n' says "
+           "so), 'xlfsck -p' closes it with its domain; else 'xlstore register' its QEMU first";
+}
+
+void judge_intent(const Json& intent, const Json& domains, Reasons& reasons)
 {
     const auto number = number_of(intent["intent"]);
     const auto age = intent["age_s"].get<std::int64_t>();
@@ -152,7 +164,7 @@ void judge_intent(const Json& intent, Reasons& reasons)
             "'xlstore wait " + number + "'; or act in the guest");
     else if (intent["owner_lives"] == false)
         reasons.ill(subject, what + ": its process (" + owner + ") is gone since",
-                    "'xlfsck -p' settles it by what QEMU shows");
+                    way_out_of(intent, domains));
     else if (age > kOldSeconds)
         reasons.doubt(subject,
                       what + " is open for " + duration_text(age) + ", by " + owner +
@@ -201,7 +213,7 @@ std::string with_health(const std::string& gathered)
     for (const auto& domain : facts["domains"])
         judge_domain(domain, facts["locks"], reasons);
     for (const auto& intent : facts["intents"])
-        judge_intent(intent, reasons);
+        judge_intent(intent, facts["domains"], reasons);
     for (const auto& lock : facts["locks"])
         judge_lock(lock, reasons);
     for (const auto& breach : facts["breaches"])

@@ -21,9 +21,16 @@ Json domain_facts()
 
 Json intent_facts()
 {
-    return {{"intent", 4},         {"domid", 7},      {"operation", "remove"},
-            {"class", "usbctrls"}, {"key", "0"},      {"waits_for_guest", false},
-            {"age_s", 5},          {"owner_pid", 99}, {"owner_program", "xl"},
+    return {{"intent", 4},
+            {"domid", 7},
+            {"id", 3},
+            {"operation", "remove"},
+            {"class", "usbctrls"},
+            {"key", "0"},
+            {"waits_for_guest", false},
+            {"age_s", 5},
+            {"owner_pid", 99},
+            {"owner_program", "xl"},
             {"owner_lives", true}};
 }
 
@@ -127,6 +134,27 @@ TEST(HealthTest, IntentIsJudgedByWhoHasIt)
     gone["owner_lives"] = nullptr;
     gone["age_s"] = 1;
     EXPECT_EQ(health_of(facts_with("intents", gone)), "well") << "not seen is not dead";
+}
+
+TEST(HealthTest, IntentIsSettledByTheQemuThatThereIs)
+{
+    const auto advice_with = [](const char* qemu) {
+        auto intent = intent_facts();
+        intent["owner_lives"] = false;
+        auto facts = facts_with("intents", intent);
+        auto domain = domain_facts();
+        domain["qemu"] = qemu;
+        facts["domains"].push_back(domain);
+        const auto judged = Json::parse(with_health(facts.dump()));
+        for (const auto& reason : judged["reasons"])
+            if (reason["subject"] == "intent 4 of domain 7")
+                return reason["advice"].get<std::string>();
+        return std::string();
+    };
+    EXPECT_EQ(advice_with("alive"), "'xlfsck -p' settles it by what QEMU shows");
+    const auto none = advice_with("none");
+    EXPECT_EQ(none.find("by what QEMU shows"), std::string::npos);
+    EXPECT_NE(none.find("'xlfsck -p' closes it with its domain"), std::string::npos);
 }
 
 TEST(HealthTest, LocksSpaceRulesAndUnits)
