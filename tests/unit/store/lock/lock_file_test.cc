@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <iterator>
 #include <memory>
 
 #include "tests/support/claim.hpp"
 #include "tests/support/holder.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 
@@ -145,19 +145,13 @@ TEST_F(LockFileTest, LetsGoThoughADescriptorLeaked)
     waitpid(child, nullptr, 0);
 }
 
-int descriptors_here()
-{
-    return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
-                                          std::filesystem::directory_iterator()));
-}
-
 // A description that is kept is as good as a new one: it holds nothing, is one hold's at a time, and
 // is no child's.
 TEST_F(LockFileTest, KeptDescriptionsHoldNothing)
 {
     LockFile file = open();
     file.keep_descriptions();
-    const int before = descriptors_here();
+    const auto before = test::open_descriptors();
     for (int i = 0; i < 10; ++i) {
         const auto first = file.try_lock(5);
         const auto second = file.try_lock(6);
@@ -167,7 +161,7 @@ TEST_F(LockFileTest, KeptDescriptionsHoldNothing)
         EXPECT_FALSE(*file.try_lock(6));
         EXPECT_FALSE(*open().try_lock(7));
     }
-    EXPECT_EQ(descriptors_here(), before + 2) << "no more than an operation needs at once";
+    EXPECT_EQ(test::open_descriptors(), before + 2) << "no more than an operation needs at once";
     for (const int byte : {5, 6, 7})
         EXPECT_FALSE(*file.is_locked(byte));
     // It is open from before the fork.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "store/lock/locks.hpp"
+#include "tests/support/open_descriptors.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 
@@ -17,14 +18,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::in;
-
-std::size_t descriptors()
-{
-    std::size_t count = 0;
-    for ([[maybe_unused]] const auto& one : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
-}
 
 /// Operations of one process that want the slow lock of incarnation 7.
 class SlowQueueTest : public testing::Test {
@@ -81,12 +74,12 @@ TEST_F(SlowQueueTest, TakesTurnsInTheOrderOfSubmission)
 TEST_F(SlowQueueTest, ThousandWaitersNeedNoMoreDescriptorsThanOne)
 {
     start(1);
-    const auto with_one = descriptors();
+    const auto with_one = test::open_descriptors();
     for (int i = 2; i <= 1000; ++i)
         start(i);
-    EXPECT_EQ(descriptors(), with_one);
+    EXPECT_EQ(test::open_descriptors(), with_one);
     tasks_.clear();
-    EXPECT_LT(descriptors(), with_one);
+    EXPECT_LT(test::open_descriptors(), with_one);
 }
 
 TEST_F(SlowQueueTest, NewcomerDoesNotOvertakeThoseWhoWait)

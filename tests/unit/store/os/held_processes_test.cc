@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/open_descriptors.hpp"
+
 namespace xlstore {
 namespace {
 
@@ -42,14 +44,6 @@ public:
 private:
     pid_t pid_;
 };
-
-int descriptors()
-{
-    int count = 0;
-    for (int fd = 0; fd < 256; ++fd)
-        count += fcntl(fd, F_GETFD) != -1 ? 1 : 0;
-    return count;
-}
 
 // R11
 TEST(HeldProcessesTest, OneThatIsHeldIsDeadAsSoonAsItHasEnded)
@@ -86,20 +80,22 @@ TEST(HeldProcessesTest, AnotherProcessOfThatNumberIsAnotherOne)
 TEST(HeldProcessesTest, NoMoreAreHeldThanTheBound)
 {
     const std::vector<Paused> children(HeldProcesses::kMost + 3);
-    const int before = descriptors();
+    const auto before = test::open_descriptors();
     {
         HeldProcesses processes;
         for (int round = 0; round < 2; ++round)
             for (const auto& child : children)
                 EXPECT_EQ(processes.life_of(child.id()), Life::alive);
-        EXPECT_EQ(descriptors(), before + static_cast<int>(HeldProcesses::kMost));
+        EXPECT_EQ(test::open_descriptors(),
+                  before + static_cast<std::ptrdiff_t>(HeldProcesses::kMost));
         children.front().end();
         children.back().end();
         EXPECT_EQ(processes.life_of(children.front().id()), Life::dead);
         EXPECT_EQ(processes.life_of(children.back().id()), Life::dead);
-        EXPECT_EQ(descriptors(), before + static_cast<int>(HeldProcesses::kMost) - 1);
+        EXPECT_EQ(test::open_descriptors(),
+                  before + static_cast<std::ptrdiff_t>(HeldProcesses::kMost) - 1);
     }
-    EXPECT_EQ(descriptors(), before);
+    EXPECT_EQ(test::open_descriptors(), before);
 }
 
 }  // namespace
