@@ -71,9 +71,12 @@ struct Options {
     bool evict = false;  ///< what no entry knows is taken out of QEMU instead of adopted
     std::function<void(const Finding&)> found;  ///< called as each finding is complete
     std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask
-    /// R22, where the store itself does not last: called before nodes are changed. An error keeps
-    /// them as they are.
-    std::function<Result<void>(const std::vector<NodeBefore>&)> before_nodes;
+    /// R22, where the store itself does not last: called before a transaction that changes nodes is
+    /// committed. Gives the path of a node that the same transaction is to make: it proves that the
+    /// transaction was committed. An error keeps the nodes as they are.
+    std::function<Result<std::string>(const std::vector<NodeBefore>&)> before_nodes;
+    /// Set with the former: what became of that transaction is proved, and by which node it went.
+    std::function<Result<void>(const std::string& proof, bool made)> nodes_settled;
     std::function<void(int pass, int done, int of)> progress;
     std::function<bool()>
         cancelled;  ///< asked between domains: what was begun is brought to its end

@@ -139,8 +139,11 @@ private:
             if (mode != Mode::ask) return mode == Mode::yes || about.preen;
             return check_.options().answer && check_.options().answer(about, subject);
         };
-        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<void> {
+        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<std::string> {
             return undo_.keep_nodes(nodes);
+        };
+        options.nodes_settled = [this](const std::string& proof, bool made) -> Result<void> {
+            return undo_.settle_nodes(proof, made);
         };
         Check check(std::move(options));
         co_await pass6_xenstore(check, store, nullptr, &known_);

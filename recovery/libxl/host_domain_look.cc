@@ -21,6 +21,7 @@
 #include "recovery/libxl/host_creator.hpp"
 #include "recovery/libxl/host_document.hpp"
 #include "recovery/libxl/host_words.hpp"
+#include "recovery/passes/kept_nodes.hpp"
 #include "recovery/passes/passes.hpp"
 #include "store/base/clock.hpp"
 #include "store/libxl/document_file.hpp"
@@ -351,8 +352,11 @@ private:
         options.answer = [this](const Problem& about, const Subject& subject) -> bool {
             return may_be_done(about, subject);
         };
-        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<void> {
+        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<std::string> {
             return undo_.keep_nodes(nodes);
+        };
+        options.nodes_settled = [this](const std::string& proof, bool made) -> Result<void> {
+            return undo_.settle_nodes(proof, made);
         };
         return options;
     }
@@ -432,29 +436,19 @@ private:
     // The last step of `xl vcpu-set`: processors that came into the file.
     Task<Result<void>> call_online(DomainRow row)
     {
-        std::vector<NodeBefore> nodes;
+        std::vector<NodeChange> nodes;
         for (const auto& change : edits(row)) {
             if (change.what != ElementEdit::What::add_vcpu) continue;
             std::string path =
                 "/local/domain/" + domid() + "/cpu/" + change.name.key + "/availability";
-            const auto before = request_.tree.value(path);
-            if (before) nodes.push_back({std::move(path), std::string(*before), "online", {}});
+            if (request_.tree.contains(path)) nodes.push_back({std::move(path), "online"});
         }
         if (nodes.empty()) co_return Result<void>();
         auto client =
             co_await xenstore::Client::connect(store_.loop(), xenstore::socket_path(), until());
         if (!client) co_return std::move(client).error();
-        for (auto& node : nodes) {
-            auto permissions = co_await client->permissions(node.path, 0, until());
-            if (!permissions) co_return std::move(permissions).error();
-            if (*permissions) node.permissions = xenstore::shown(**permissions);
-        }
-        if (auto kept = undo_.keep_nodes(nodes); !kept) co_return kept;
-        for (const auto& node : nodes) {
-            auto written = co_await client->write(node.path, "online", 0, until());
-            if (!written) co_return written;
-        }
-        co_return Result<void>();
+        const Options options = inner_options();
+        co_return co_await change_and_keep(options, *client, std::move(nodes), until());
     }
 
     Result<std::string> base_of(const std::optional<std::string>& bytes) const

@@ -6,7 +6,10 @@
 //   …/1.before  …/1.after                    libxl's file as it was and as it is, to the byte
 //
 // A line is {"file":PATH,"domid":N,"uuid":U,"before":NAME or null,"after":NAME or null} or
-// {"node":PATH,"before":VALUE or null,"after":VALUE or null,"permissions":"n0,r7"}.
+// {"node":PATH,"before":VALUE or null,"after":VALUE or null,"permissions":"n0,r7","proof":NODE}.
+// Nodes with the same proof are one transaction's. Behind them comes {"made":NODE} or
+// {"withdrawn":NODE}; a repair that was killed before it could say so has made them if and only if
+// xenstore has the node NODE: the transaction made that, too, and it goes with the line "made".
 #ifndef XLSTORE_RECOVERY_LIBXL_HOST_UNDO_HPP_
 #define XLSTORE_RECOVERY_LIBXL_HOST_UNDO_HPP_
 
@@ -32,8 +35,11 @@ public:
     Result<void> keep_document(const libxl::HostDirectories& where, const libxl::FileOwner& domain,
                                const std::optional<std::string>& before,
                                const std::optional<std::string>& after);
-    /// Before nodes of xenstore are written or removed. Error as above.
-    Result<void> keep_nodes(const std::vector<NodeBefore>& nodes);
+    /// Before a transaction that writes or removes these nodes is committed. Gives the node that it
+    /// has to make besides. Error as above.
+    Result<std::string> keep_nodes(const std::vector<NodeBefore>& nodes);
+    /// What became of the transaction that makes `proof`. Error as above.
+    Result<void> settle_nodes(const std::string& proof, bool made);
 
     /// Where it is; "": nothing was changed.
     [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
@@ -54,8 +60,10 @@ struct PutBack {
     Result<void> done;
 };
 /// Puts back what stands in `directory`, the last change first, each only where it is still as the
-/// repair left it: what changed since stays (conflict). What is as it was before the repair is
-/// done: put back by an undo that was killed, or never changed. Files under libxl's lock on them.
+/// repair left it: what changed since stays (conflict), and with it all that the same transaction
+/// changed. A node that came stays if something of another client's is below it. What is as it was
+/// before the repair is done: put back by an undo that was killed, or never changed. What is not
+/// proved to be the repair's stays (conflict). Files under libxl's lock on them.
 /// Errors: not_found, invalid: it is no directory of such a run; nothing was changed.
 Task<Result<std::vector<PutBack>>> undo_host_repair(Loop& loop, std::string directory,
                                                     Deadline until);

@@ -19,6 +19,7 @@
 // back.
 #include <algorithm>
 
+#include "recovery/passes/kept_nodes.hpp"
 #include "recovery/passes/passes.hpp"
 #include "recovery/passes/xenstore_glance.hpp"
 #include "recovery/passes/xenstore_survey.hpp"
@@ -245,48 +246,18 @@ private:
         if (same == again->end()) co_return changed_meanwhile();
         finding = *same;
         if (auto kept = co_await keep(*lock, finding); !kept) co_return kept;
-        if (auto written = co_await write(finding); !written) co_return written;
+        auto changes = finding.nodes;
+        auto written =
+            co_await change_and_keep(check_.options(), client_, std::move(changes), until());
+        if (!written) co_return written;
         if (auto listed = co_await write_pci_list(finding); !listed) co_return listed;
         if (auto proved = co_await prove_absent(finding.absent); !proved) co_return proved;
         co_return co_await write_entry(*lock, std::move(finding));
     }
 
-    // What each change replaces; a parent that comes with a node is one more that was not there. Of
-    // what goes the innermost first: it comes back last.
-    Task<Result<std::vector<NodeBefore>>> before(const XenstoreFinding& finding)
-    {
-        std::vector<NodeBefore> all;
-        for (const auto& change : finding.nodes) {
-            const auto outermost = static_cast<std::ptrdiff_t>(all.size());
-            for (auto at = change.path.rfind('/'); change.value && at > 0;
-                 at = change.path.rfind('/', at - 1)) {
-                std::string parent = change.path.substr(0, at);
-                if (tree_.contains(parent) ||
-                    std::ranges::find(all, parent, &NodeBefore::path) != all.end())
-                    break;
-                all.insert(all.begin() + outermost, {std::move(parent), std::nullopt, "", {}});
-            }
-            if (change.value && !tree_.contains(change.path))
-                all.push_back({change.path, std::nullopt, change.value, {}});
-            for (auto node = tree_.nodes.rbegin(); node != tree_.nodes.rend(); ++node) {
-                const bool below = node->first.starts_with(change.path + "/") && !change.value;
-                if (node->first != change.path && !below) continue;
-                auto shown = co_await shown_permissions(node->first);
-                if (!shown) co_return std::move(shown).error();
-                all.push_back({node->first, node->second, change.value, *std::move(shown)});
-            }
-        }
-        co_return std::move(all);
-    }
-
-    // R22: what goes, node by node.
+    // R22 in the store: what goes, node by node.
     Task<Result<void>> keep(const FastLock& lock, const XenstoreFinding& finding)
     {
-        if (check_.options().before_nodes && !finding.nodes.empty()) {
-            auto all = co_await before(finding);
-            if (!all) co_return std::move(all).error();
-            if (auto kept = check_.options().before_nodes(*all); !kept) co_return kept;
-        }
         std::vector<std::string> copies;
         for (const auto& change : finding.nodes) {
             for (const auto& [path, value] : tree_.nodes) {
@@ -328,82 +299,30 @@ private:
         co_return json_object(members);
     }
 
-    // All of them in one transaction; another client's change of one of them makes it begin anew.
-    Task<Result<void>> write(const XenstoreFinding& finding)
-    {
-        if (finding.nodes.empty()) co_return Result<void>();
-        for (;;) {
-            auto in = co_await client_.begin(until());
-            if (!in) co_return std::move(in).error();
-            for (const auto& change : finding.nodes) {
-                Result<void> done;
-                if (change.value)
-                    done = co_await client_.write(change.path, *change.value, *in, until());
-                else
-                    done = co_await client_.remove(change.path, *in, until());
-                if (!done) {
-                    if (client_.usable()) (void)co_await client_.abort(*in, until());
-                    co_return done;
-                }
-            }
-            auto committed = co_await client_.commit(*in, until());
-            if (!committed) co_return std::move(committed).error();
-            if (*committed) co_return Result<void>();
-            if (Clock::now() >= until())
-                co_return Error(Errc::busy, "xenstore's other clients changed it all the time",
-                                "run xlfsck again");
-        }
-    }
-
-    // R22, where the store does not last: what a transaction makes of the list is kept before it is
-    // committed. What goes the innermost first: it comes back last. What comes the outermost first.
-    Task<Result<void>> keep_pci_list(xenstore::Transaction in, bool is_changed)
-    {
-        const std::string domid = std::to_string(domain_.domid);
-        std::vector<std::string> roots{"/local/domain/0/backend/pci/" + domid,
-                                       "/local/domain/" + domid + "/device/pci"};
-        auto tree = co_await xenstore::read_tree_in(client_, std::move(roots), in, until());
-        if (!tree) co_return std::move(tree).error();
-        if (!is_changed) {
-            pci_before_.clear();
-            for (const auto& [path, value] : tree->nodes) {
-                NodeBefore one{path, value, std::nullopt, {}};
-                auto permissions = co_await client_.permissions(path, in, until());
-                if (!permissions) co_return std::move(permissions).error();
-                if (*permissions) one.permissions = xenstore::shown(**permissions);
-                pci_before_.push_back(std::move(one));
-            }
-            co_return Result<void>();
-        }
-        std::vector<NodeBefore> all;
-        for (auto one = pci_before_.rbegin(); one != pci_before_.rend(); ++one) {
-            const auto now = tree->value(one->path);
-            if (now) one->after = std::string(*now);
-            if (one->after != one->before) all.push_back(*one);
-        }
-        for (const auto& [path, value] : tree->nodes)
-            if (std::ranges::find(pci_before_, path, &NodeBefore::path) == pci_before_.end())
-                all.push_back({path, std::nullopt, value, {}});
-        co_return check_.options().before_nodes(all);
-    }
-
     // What leaves goes in the order of a detach: list, hypervisor, owner.
     Task<Result<void>> write_pci_list(const XenstoreFinding& finding)
     {
         if (!finding.pci) co_return Result<void>();
         NodesFate fate(NodesFate::there);
         std::string json = finding.json;
-        PciListWitness witness;
-        if (check_.options().before_nodes)
-            witness = [this](xenstore::Transaction in, bool is_changed) -> Task<Result<void>> {
-                return keep_pci_list(in, is_changed);
-            };
+        const std::string domid = std::to_string(domain_.domid);
+        std::vector<std::string> roots{"/local/domain/0/backend/pci/" + domid,
+                                       "/local/domain/" + domid + "/device/pci"};
+        KeptNodes kept(check_.options(), client_, std::move(roots));
+        const PciListWitness witness = [&kept, this](xenstore::Transaction in,
+                                                     bool is_changed) -> Task<Result<void>> {
+            return is_changed ? kept.keep(in, until()) : kept.look(in, until());
+        };
         if (finding.pci_leaves)
             fate =
                 co_await unlist_pci_device(client_, domain_.domid, *finding.pci, until(), witness);
         else
             fate = co_await list_pci_device(client_, domain_, *finding.pci, std::move(json),
                                             until(), witness);
+        co_await kept.settle(fate.fate == NodesFate::written   ? KeptNodes::Fate::made
+                             : fate.fate == NodesFate::unknown ? KeptNodes::Fate::unknown
+                                                               : KeptNodes::Fate::not_made,
+                             until());
         const bool is_out = finding.pci_leaves && fate.fate == NodesFate::there;
         if (fate.fate != NodesFate::written && !is_out)
             co_return Error(Errc::busy,
@@ -472,7 +391,6 @@ private:
     Deadline deadline_;
     XenstoreSurvey survey_;
     Tree tree_;
-    std::vector<NodeBefore> pci_before_;  // the list as the transaction found it
 };
 
 // Things that xenstore has, and domains of which only Xen could tell that they live.

@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <set>
 
+#include "recovery/passes/kept_nodes.hpp"
 #include "recovery/passes/passes.hpp"
 #include "store/base/clock.hpp"
 #include "store/core/domain.hpp"
@@ -252,27 +253,34 @@ private:
             over = named && !named->contains(place);
         }
         Result<void> gone = Error(Errc::busy, "another process writes there", "run xlfsck again");
-        if (over) gone = co_await client_.remove(place, *in, until_);
+        std::vector<std::string> roots;
+        roots.push_back(place);
+        KeptNodes kept(check_.options(), client_, std::move(roots));
+        if (over) gone = co_await kept.look(*in, until_);
+        if (over && gone) gone = co_await client_.remove(place, *in, until_);
+        if (over && gone) gone = co_await kept.keep(*in, until_);
         if (!gone) {
             if (client_.usable()) (void)co_await client_.abort(*in, until_);
+            co_await kept.settle(KeptNodes::Fate::not_made, until_);
             co_return gone;
         }
         auto committed = co_await client_.commit(*in, until_);
+        if (!committed && !client_.usable()) co_return std::move(committed).error();
+        const bool made = committed && *committed;
+        co_await kept.settle(made ? KeptNodes::Fate::made : KeptNodes::Fate::not_made, until_);
+        if (made) co_return Result<void>();
         if (!committed) co_return std::move(committed).error();
-        if (!*committed)
-            co_return Error(Errc::busy, "another process writes there", "run xlfsck again");
-        co_return Result<void>();
+        co_return Error(Errc::busy, "another process writes there", "run xlfsck again");
     }
 
-    // R22
+    // R22, in the store
     Task<Result<void>> keep(std::string place)
     {
+        if (!undo_) co_return Result<void>();
         std::vector<std::string> roots;
         roots.push_back(place);
         auto tree = co_await xenstore::read_tree(client_, roots, until_);
         if (!tree) co_return std::move(tree).error();
-        if (check_.options().before_nodes) co_return co_await keep_outside(*std::move(tree));
-        if (!undo_) co_return Result<void>();
         const std::string operation("recover");
         co_return co_await store_.with_writer_lock(
             operation, until_,
@@ -283,20 +291,6 @@ private:
                 return {};
             },
             Room::reserve);
-    }
-
-    // R22, where the store does not last. The innermost first: it comes back last.
-    Task<Result<void>> keep_outside(xenstore::Tree tree)
-    {
-        std::vector<NodeBefore> all;
-        for (auto node = tree.nodes.rbegin(); node != tree.nodes.rend(); ++node) {
-            auto permissions = co_await client_.permissions(node->first, 0, until_);
-            if (!permissions) co_return std::move(permissions).error();
-            NodeBefore one{node->first, node->second, std::nullopt, {}};
-            if (*permissions) one.permissions = xenstore::shown(**permissions);
-            all.push_back(std::move(one));
-        }
-        co_return check_.options().before_nodes(all);
     }
 
     // "/vm/UUID" of each domain that has one.

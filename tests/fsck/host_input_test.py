@@ -6,6 +6,7 @@
 """
 
 import argparse
+import contextlib
 import copy
 import fcntl
 import json
@@ -13,9 +14,12 @@ import os
 import pathlib
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -389,6 +393,206 @@ class Surroundings(HostTest):
                               text=True, check=False)
         self.assertEqual(done.returncode, 4, done.stdout)
         self.assertEqual(host.file("d").read_text(encoding="utf-8"), "{}\0")
+
+
+class Between:
+    """A way to the host's xenstored on which `at_commit` is called before each request that commits a transaction."""
+
+    TRANSACTION_END = 7     # xs_wire.h
+
+    def __init__(self, host, at_commit):
+        self.real, self.path, self.at_commit = host.environment["XENSTORED_PATH"], f"{host.place}/between", at_commit
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(8)
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
+
+    def end(self):
+        self.listener.shutdown(socket.SHUT_RDWR)    # wakes accept
+        self.listener.close()
+        self.thread.join()
+
+    def accept(self):
+        with contextlib.suppress(OSError):      # closed
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client, socket.socket(socket.AF_UNIX) as daemon:
+            daemon.connect(self.real)
+            back = threading.Thread(target=self.pass_on, args=(daemon, client), daemon=True)
+            back.start()
+            with contextlib.suppress(OSError):
+                self.pass_requests(client, daemon)
+            for end in (daemon, client):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    def pass_requests(self, client, daemon):
+        with client.makefile("rb") as requests:
+            while header := requests.read(16):
+                kind, _, _, length = struct.unpack("<IIII", header)
+                payload = requests.read(length)
+                if kind == self.TRANSACTION_END and payload[:1] == b"T" and self.at_commit() == "drop":
+                    return
+                daemon.sendall(header + payload)
+
+    @staticmethod
+    def pass_on(daemon, client):
+        with contextlib.suppress(OSError):
+            while said := daemon.recv(65536):
+                client.sendall(said)
+
+
+class Undo(HostTest):
+    """What another client did since, or at the same time, is never taken away."""
+
+    PCI = "xen_pci_attach_02_killed_after_device_add"
+    LIST = "/local/domain/0/backend/pci/4/0"
+
+    def undo(self, host, status):
+        """What became of each, by its path."""
+        directory, = pathlib.Path(host.place, "var/lib/xlfsck").iterdir()
+        done = subprocess.run([BIN / "xlfsck", "--libxl", "--json", "--undo", directory], env=host.environment,
+                              stdout=subprocess.PIPE, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stdout)
+        return {line["object"]: line["done"] for line in map(json.loads, done.stdout.splitlines())}
+
+    def nodes(self, host):
+        return [line for line in host.xenstored("dump").splitlines() if "/tool/" in line or "/pci" in line]
+
+    def index(self, host):
+        index, = pathlib.Path(host.place, "var/lib/xlfsck").glob("*/index")
+        return index.read_text(encoding="utf-8")
+
+    def list_another(self, host, at):
+        """As a toolstack lists 0000:00:11.0."""
+        host.xenstored("load", text="".join(f'{self.LIST}/{name} = "{value}"\n' for name, value in (
+            (f"dev-{at}", "0000:00:11.0"), (f"key-{at}", "0000:00:11.0"), (f"state-{at}", "1"), ("num_devs", at + 1),
+            ("state", "1"))))
+
+    def raced(self, host, change):
+        """A repair, and `change` before its first commit of nodes that its index has."""
+        calls = []
+
+        def at_commit():
+            index = list(pathlib.Path(host.place, "var/lib/xlfsck").glob("*/index"))
+            if calls or not index or '"node"' not in index[0].read_text(encoding="utf-8"):
+                return None
+            calls.append(1)
+            return change()
+
+        between = Between(host, at_commit)
+        self.addCleanup(between.end)
+        real, host.environment["XENSTORED_PATH"] = host.environment["XENSTORED_PATH"], between.path
+        status, said = host.fsck("-y", timeout="20")
+        host.environment["XENSTORED_PATH"] = real
+        self.assertEqual(calls, [1], said)
+        return status, said
+
+    def test_all_goes_that_the_repair_made(self):
+        host = self.host(state_of(self.PCI))
+        before = host.xenstored("dump")
+        host.fsck("-y")
+        self.assertTrue(all(self.undo(host, 1).values()))
+        self.assertEqual(host.xenstored("dump"), before)
+
+    def test_what_was_listed_since_stays(self):
+        host = self.host(state_of(self.PCI))
+        host.fsck("-y")
+        self.list_another(host, 1)
+        listed = self.nodes(host)
+        done = self.undo(host, 4)
+        self.assertFalse(done[f"{self.LIST}/num_devs"])
+        self.assertFalse(done[self.LIST])
+        self.assertEqual(self.nodes(host), listed, "half a list is none")
+
+    def test_a_parent_stays_with_what_came_below_it(self):
+        host = self.host(state_of(self.PCI))
+        host.fsck("-y")
+        host.xenstored("load", text='/local/domain/0/backend/pci/5/0/num_devs = "0"\n')
+        done = self.undo(host, 4)
+        self.assertEqual([path for path, one in done.items() if not one], ["/local/domain/0/backend/pci"])
+        tree = host.xenstored("dump")
+        self.assertIn("/local/domain/0/backend/pci/5/0/num_devs", tree)
+        self.assertNotIn("/local/domain/0/backend/pci/4", tree)
+
+    def test_what_was_listed_meanwhile_stays(self):
+        host = self.host(state_of(self.PCI))
+        listed = []
+
+        def change():
+            self.list_another(host, 0)
+            listed.extend(self.nodes(host))
+
+        status, said = self.raced(host, change)
+        self.assertEqual(status, 1, said)
+        self.assertIn("0000:00:10.0", host.xenstored("dump", self.LIST))
+        self.assertTrue(all(self.undo(host, 1).values()))
+        self.assertEqual(self.nodes(host), listed)
+        self.assertIn("withdrawn", self.index(host))
+
+    def test_what_a_dead_repair_never_made_is_not_undone(self):
+        host = self.host(state_of(self.PCI))
+        self.raced(host, lambda: "drop")
+        self.assertNotIn("made", self.index(host))
+        self.assertNotIn(self.LIST, host.xenstored("dump"))
+        lines = [line for line in map(json.loads, self.index(host).splitlines()) if "node" in line]
+        host.xenstored("load", text="".join(f'{line["node"]} = "{line["after"]}"\n' for line in lines))
+        listed = self.nodes(host)
+        self.assertFalse(self.undo(host, 4)[self.LIST])
+        self.assertEqual(self.nodes(host), listed)
+
+    def test_what_a_dead_repair_made_is_undone(self):
+        host = self.host(state_of(self.PCI))
+        before = host.xenstored("dump")
+        host.environment["XLSTORE_CRASH_AT"] = "xenstore.after_commit"
+        self.assertEqual(host.fsck("-y")[0], -signal.SIGKILL)
+        del host.environment["XLSTORE_CRASH_AT"]
+        self.assertNotIn("made", self.index(host))
+        self.assertIn(self.LIST, host.xenstored("dump"))
+        self.assertTrue(all(self.undo(host, 1).values()))
+        self.assertEqual(host.xenstored("dump"), before)
+
+    def test_what_another_wrote_meanwhile_is_what_comes_back(self):
+        host = self.host(state_of("xen_usbdev_detach_killed_before_qmp"))
+        port = "/libxl/1/device/vusb/0/port/1"
+        self.raced(host, lambda: host.xenstored("write", port, "9-9"))
+        self.assertNotIn("9-9", host.xenstored("dump", port))
+        self.assertTrue(all(self.undo(host, 1).values()))
+        self.assertIn("9-9", host.xenstored("dump", port))
+
+    def left_of_nine(self):
+        host = self.host(pvh_state())
+        host.xenstored("load", text='/libxl/9/device/vbd/51712/frontend = "1"\n/libxl/9/type = "pvh"\n')
+        return host
+
+    def test_nodes_that_went_do_not_come_among_those_of_a_new_domain(self):
+        host = self.left_of_nine()
+        host.fsck("-y")
+        host.xenstored("load", text='/libxl/9/type = "hvm"\n')
+        tree = host.xenstored("dump")
+        self.assertFalse(self.undo(host, 4)["/libxl/9/type"])
+        self.assertEqual(host.xenstored("dump"), tree)
+
+    def test_nodes_that_went_do_not_come_below_those_of_a_new_domain(self):
+        host = self.left_of_nine()
+        host.fsck("-y")
+        host.xenstored("load", text='/libxl/9/name = "new"\n')
+        tree = host.xenstored("dump")
+        self.assertFalse(self.undo(host, 4)["/libxl/9"])
+        self.assertEqual(host.xenstored("dump"), tree)
+
+    def test_nodes_whose_removal_was_not_committed_are_not_put_back(self):
+        host = self.left_of_nine()
+        self.raced(host, lambda: host.xenstored("write", "/libxl/9/type", "hvm"))
+        host.xenstored("rm", "/libxl/9")
+        self.assertEqual(self.undo(host, 1), {})
+        self.assertNotIn("/libxl/9", host.xenstored("dump"))
+        self.assertIn("withdrawn", self.index(host))
 
 
 class BothWorlds(unittest.TestCase):
