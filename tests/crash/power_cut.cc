@@ -244,7 +244,9 @@ std::string recovered(Store& store)
     recovery::Options options;
     options.mode = recovery::Mode::preen;
     options.found = [&](const recovery::Finding& finding) {
+        // A note for each intent that the boot ended with, and no finding.
         if (finding.code == recovery::Code::log_race ||
+            finding.code == recovery::Code::intent_ended ||
             ((finding.code == recovery::Code::older_boot ||
               finding.code == recovery::Code::session_dead) &&
              finding.action == recovery::Action::fixed))

@@ -64,7 +64,7 @@ class HostTest(unittest.TestCase):
         host.begin()
         return host
 
-    def findings(self, host, *words, timeout="1"):
+    def findings(self, host, *words, timeout="3"):
         """Codes, what was said, status."""
         status, said = host.fsck("--json", *words, timeout=timeout)
         lines = [json.loads(line) for line in said.splitlines()]

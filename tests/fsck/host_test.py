@@ -54,6 +54,12 @@ def command_line(state):
     return words
 
 
+def listens(socket):
+    """Its name is there before it listens."""
+    with open("/proc/net/unix", encoding="utf-8") as sockets:
+        return any(line.endswith(f" {socket}\n") and line.split()[3] == "00010000" for line in sockets)
+
+
 class Host:
     """A host below `place`, as `state` has it."""
 
@@ -111,11 +117,11 @@ class Host:
             [sys.executable, HERE / "recorded.py", "serve", path, socket, *command_line(self.state)],
             stdin=subprocess.DEVNULL))
         deadline = time.monotonic() + 20
-        while not os.path.exists(socket):
+        while not listens(socket):
             assert time.monotonic() < deadline, "the playback does not listen"
             time.sleep(0.02)
 
-    def fsck(self, *words, timeout="1"):
+    def fsck(self, *words, timeout="3"):
         done = subprocess.run([self.bin / "xlfsck", "--libxl", "--root", self.place, "--timeout", timeout, *words],
                               env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=300, check=False)
