@@ -122,7 +122,7 @@ Result<Plan> plan_pcidev(std::string_view json)
     if (devfn != 0) arguments += ",\"addr\":" + json_quote(pci_slot_text(devfn));
     if (json_find(json, "permissive") == "true") arguments += ",\"permissive\":true";
     Plan plan = single_device(id, arguments + "}");
-    plan.steps.push_back(Step{{"query-pci", ""}, std::nullopt, {}, {}});
+    plan.steps.push_back(Step{Command{"query-pci", ""}, std::nullopt, {}, {}});
     return plan;
 }
 
@@ -419,7 +419,7 @@ Result<Draft> draft_detach(const ThingRow& entry, const MadeOf& made)
         plan.steps = removal_steps(made.products);
         // As libxl asks; whether it is gone is found out by the probe.
         if (entry.name.device_class == "pcidevs")
-            plan.steps.push_back(Step{{"query-pci", ""}, std::nullopt, {}, {}});
+            plan.steps.push_back(Step{Command{"query-pci", ""}, std::nullopt, {}, {}});
     }
     return Draft{Verb::remove, entry.name, entry.json, std::nullopt, std::nullopt, std::move(plan)};
 }
@@ -443,21 +443,21 @@ Result<Draft> draft_change(const ThingRow& entry, std::string image_after)
     draft.plan.probe.drive =
         DriveProbe{drive, medium_of(*draft.image_before), medium_of(*draft.image_after), {}, {}};
     auto& steps = draft.plan.steps;
-    steps.push_back(Step{{"query-version", ""}, std::nullopt, {}, {}});
-    steps.push_back(Step{{std::string(kEject), id}, std::nullopt, {}, {}});
+    steps.push_back(Step{Command{"query-version", ""}, std::nullopt, {}, {}});
+    steps.push_back(Step{Command{std::string(kEject), id}, std::nullopt, {}, {}});
     if (const auto& medium = draft.plan.probe.drive->after) {
         const auto format = json_get_string(*draft.image_after, "format").value_or("raw");
-        steps.push_back(Step{{"add-fd", "{\"opaque\":" + json_quote(*medium) + "}"},
+        steps.push_back(Step{Command{"add-fd", "{\"opaque\":" + json_quote(*medium) + "}"},
                              Command{"remove-fd", R"({"fdset-id":"$fdset"})"},
                              json_get_string(*draft.image_after, "pdev_path").value_or(""),
                              "fdset"});
-        steps.push_back(
-            Step{{"blockdev-change-medium",
-                  "{\"id\":" + json_quote(drive) +
-                      ",\"filename\":\"/dev/fdset/$fdset\",\"format\":" + json_quote(format) + "}"},
-                 std::nullopt,
-                 {},
-                 {}});
+        steps.push_back(Step{Command{"blockdev-change-medium",
+                                     "{\"id\":" + json_quote(drive) +
+                                         ",\"filename\":\"/dev/fdset/$fdset\",\"format\":" +
+                                         json_quote(format) + "}"},
+                             std::nullopt,
+                             {},
+                             {}});
     }
     if (auto ok = check_can_be_said(entry.name, draft.plan); !ok) return std::move(ok).error();
     return draft;
