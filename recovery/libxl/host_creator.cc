@@ -83,15 +83,48 @@ std::string name_in(const std::string& log)
     return log.substr(kBegin.size(), log.rfind(".log") - kBegin.size());
 }
 
-// One of those that stay behind for the domains that they have made: whose domain is none of the
-// others, by its name. Where two of them have the name of another domain, one is of a domain that
-// was renamed.
-std::optional<pid_t> left_behind_for(const Unfinished& domain,
-                                     const std::vector<std::pair<pid_t, std::string>>& behind)
+/// What an xl that stays behind does, by the newest lines of its log. It logs as a shutdown reaches
+/// it, before it does anything about it.
+enum class Behind { waits, acts, unknown };
+
+// "Waiting for domain NAME (domid 7) to die [pid 42]", then "Domain 7 has shut down, …". What is
+// behind the descriptor is read, which may have been renamed or removed. A log that was cut tells
+// nothing.
+Behind what_it_does(pid_t pid)
 {
-    for (const auto& [pid, name] : behind) {
-        const auto same = std::ranges::count(behind, name, &std::pair<pid_t, std::string>::second);
-        if (same > std::ranges::count(domain.others, name)) return pid;
+    constexpr std::streamoff kNewest = 1 << 16;
+    std::ifstream log("/proc/" + std::to_string(pid) + "/fd/1", std::ios::binary);
+    log.seekg(0, std::ios::end);
+    log.seekg(std::max<std::streamoff>(0, log.tellg() - kNewest));
+    const std::string its_own = ") to die [pid " + std::to_string(pid) + "]";
+    auto does = Behind::unknown;
+    for (std::string line; std::getline(log, line);) {
+        if (line.starts_with("Waiting for domain ") && line.ends_with(its_own))
+            does = Behind::waits;
+        else if (does == Behind::waits && line.starts_with("Domain ") &&
+                 line.find(" has shut down, ") != std::string::npos)
+            does = Behind::acts;
+    }
+    return does;
+}
+
+struct LeftBehind {
+    pid_t pid = 0;
+    std::string name;  ///< that its domain had when it was created
+    Behind does = Behind::unknown;
+};
+
+// One of those that stay behind for the domains that they have made. Where its log does not tell
+// what it does, it is one whose domain is none of the others, by its name; where two of them have
+// the name of another domain, one is of a domain that was renamed.
+std::optional<pid_t> left_behind_for(const Unfinished& domain,
+                                     const std::vector<LeftBehind>& behind)
+{
+    for (const auto& one : behind) {
+        if (one.does == Behind::acts) return one.pid;
+        if (one.does == Behind::waits) continue;
+        const auto same = std::ranges::count(behind, one.name, &LeftBehind::name);
+        if (same > std::ranges::count(domain.others, one.name)) return one.pid;
     }
     return std::nullopt;
 }
@@ -101,7 +134,7 @@ std::optional<pid_t> left_behind_for(const Unfinished& domain,
 std::optional<Creator> creating_process(const Unfinished& domain)
 {
     std::optional<Creator> other;
-    std::vector<std::pair<pid_t, std::string>> behind;
+    std::vector<LeftBehind> behind;
     try {
         for (const auto pid : processes()) {
             const auto words = command_line(pid);
@@ -110,7 +143,7 @@ std::optional<Creator> creating_process(const Unfinished& domain)
                 if (!creates(words)) continue;
                 const auto log = log_if_left_behind(pid);
                 if (log.empty()) return Creator{pid, "xl, which creates a domain"};
-                behind.emplace_back(pid, name_in(log));
+                behind.push_back({pid, name_in(log), what_it_does(pid)});
             } else if (domain.is_new && !other && pid != getpid() && uses_libxenlight(pid)) {
                 other = Creator{
                     pid, std::string(program) + ", which uses libxenlight and may create domains"};

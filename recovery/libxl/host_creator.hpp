@@ -26,9 +26,10 @@ struct Creator {
 /// process, or /proc does not tell. It is
 ///  - an xl(1) that creates a domain, restores or receives one;
 ///  - of a new domain, the xl that stays behind for each domain that it has created: it makes that
-///    domain anew when its guest reboots. It is known by its log, which has the name that the
-///    domain had when it was created: it is none where another domain has that name, unless more of
-///    them have that name than one;
+///    domain anew when its guest reboots. It is known by its log: it is none while that says that
+///    it waits for its domain to end. Where the log has been cut, its name tells, which is that of
+///    the domain when it was created: it is none where another domain has that name, unless more
+///    of them have that name than one;
 ///  - of a new domain, another program that uses libxenlight (libvirtd, xenopsd).
 [[nodiscard]] std::optional<Creator> creating_process(const Unfinished& domain);
 

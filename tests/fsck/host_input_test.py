@@ -283,6 +283,32 @@ class Surroundings(HostTest):
             self.assertEqual(status, 0 if creates else 4, said)
             self.assertEqual(f"process {xl.pid}" in said, creates, said)
 
+    def test_an_xl_that_waits_for_its_domain_makes_none(self):
+        """A destruction was killed: libxl's nodes are gone, the domain and the xl that waits for its end are there."""
+        state = pvh_state()
+        state["document is in"] = "nowhere"
+        host = self.host(state)
+        name = state["document"]["c_info"]["name"]
+        host.xenstored("rm", f"/vm/{state['document']['c_info']['uuid']}/start_time")
+        waits, ends = "Waiting for domain %s (domid 7) to die [pid %d]", "Domain 7 has shut down, reason code 1 0x1"
+        # It tells the newest wait apart from one that is over, and believes no log that is another's or was cut.
+        for lines, creates in (([waits], False), ([waits, ends], True), ([waits, ends, waits], False),
+                               ([waits, "libxl: error: it is slow"], False), ([waits.replace("%d]", "1%d]")], True),
+                               ([ends], True)):
+            path = pathlib.Path(host.place, f"xl-{name}.log")
+            with open(path, "wb") as out:
+                xl = subprocess.Popen(["xl", "-cimport time; time.sleep(600)", "create"], executable=sys.executable,
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            path.write_text("".join(line % (name, xl.pid) + "\n" if "%" in line else line + "\n" for line in lines))
+            path.rename(f"{path}.1")  # as it is rotated
+            try:
+                status, said = host.fsck("-n", "-v")
+            finally:
+                xl.kill()
+                xl.wait()
+            self.assertEqual(status, 0 if creates else 4, (lines, said))
+            self.assertEqual(f"process {xl.pid}" in said, creates, (lines, said))
+
     def test_a_renamed_domain_that_xl_makes_anew(self):
         """xl's log has the name that its domain was created with: it is known by that no other domain has it."""
         state = pvh_state()
