@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// json_minify(). nlohmann's SAX parser reads the text once, with an iterator that counts, since its
-// events carry no position; Checker refuses duplicate keys, depth and too many members, and keeps
-// nothing but the keys of the objects that are open. Why this parser: tests/bench/README.md.
+// json_minify(). What is not plain (json_plain.hpp) is read by nlohmann's SAX parser, once, with an
+// iterator that counts, since its events carry no position. Checker refuses duplicate keys, depth
+// and too many members, and keeps nothing but the keys of the objects that are open. Why this
+// parser: tests/bench/README.md.
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "store/text/json_plain.hpp"
 #include "store/text/json_scan.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/raw_bytes.hpp"
@@ -179,6 +181,8 @@ Result<std::string> json_minify(std::string_view source, std::string_view what,
                                 std::size_t bytes_max)
 {
     if (!source.empty() && source.back() == '\0') source.remove_suffix(1);
+    if (source.size() <= bytes_max)
+        if (auto plain = minify_plain(source)) return *std::move(plain);
     const std::string text =
         source.size() > bytes_max ? std::string() : with_raw_bytes_escaped(source);
     if (source.size() > bytes_max || text.size() > bytes_max) {
