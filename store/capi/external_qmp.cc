@@ -120,7 +120,7 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
     // As it was when the slow lock was taken: no other process can have registered another QEMU
     // since, and whether it is being destroyed is asked by the commit.
     const DomainRow& row = held.domain();
-    if (auto ok = check_monitor(row, *path, held.state().qemus); !ok) return ok.error();
+    if (auto ok = check_monitor(row, *path, store.qemus()); !ok) return ok.error();
     std::uint64_t socket = 0;
     // 0 is what a struct full of zeros has, and no connection to QEMU.
     if (given.monitor_fd > 0) {

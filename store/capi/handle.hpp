@@ -20,7 +20,6 @@
 #include "store/core/store.hpp"
 #include "store/lifecycle/finish_creation.hpp"
 #include "store/lifecycle/registration.hpp"
-#include "store/os/held_processes.hpp"
 #include "xlstore/xlstore.h"
 
 namespace xlstore::capi {
@@ -53,7 +52,6 @@ struct State {
     bool closed = false;
     bool recovering = false;  ///< xlstore_recover() is at work
     xlstore_error error = XLSTORE_ERROR_INIT;  ///< of the last call that failed
-    HeldProcesses qemus;                       ///< of external QMP clients
 };
 
 /// A slow hold in the embedder's hands. Operations under way share it, so that releasing the handle

@@ -426,10 +426,11 @@ Task<Result<FastLock>> Store::acquire_fast_lock(Loop& loop, DomainId domain, std
     co_return FastLock(domain, *std::move(lock));
 }
 
-Task<Result<ByteLock>> Store::acquire_writer_lock(Loop& loop, std::string operation, Deadline until)
+Task<Result<ByteLock>> Store::acquire_writer_lock(Loop& loop, std::string operation, Deadline until,
+                                                  LookWhen look)
 {
     auto claim = make_claim(std::move(operation));
-    auto free = locks_->try_acquire(LockKind::writer, 0, claim);
+    auto free = locks_->try_acquire(LockKind::writer, 0, claim, look);
     if (!free) co_return std::move(free).error();
     if (*free) co_return **std::move(free);
     co_return co_await locks_->acquire(loop, LockKind::writer, 0, std::move(claim), {}, until);
@@ -443,7 +444,8 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
     if (scope && room == Room::ordinary) room = scope->room;
     auto pause = std::chrono::duration_cast<Clock::duration>(kForeignFirst);
     for (;;) {
-        auto writer = co_await acquire_writer_lock(loop, operation, until);
+        // Each of the files is looked at before the commit, this lock's among them.
+        auto writer = co_await acquire_writer_lock(loop, operation, until, LookWhen::later);
         if (!writer) co_return std::move(writer).error();
         auto transaction = Transaction::try_begin(*db_);
         if (transaction && !has_room(room)) {
@@ -467,7 +469,7 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
 Task<Result<void>> Store::empty_log(Deadline until)
 {
     if (auto ok = check(); !ok) co_return ok.error();
-    const auto writer = co_await acquire_writer_lock(*loop_, "checkpoint", until);
+    const auto writer = co_await acquire_writer_lock(*loop_, "checkpoint", until, LookWhen::now);
     if (!writer) co_return writer.error();
     const LockOrder::Section order;
     if (db_->checkpoint(true).frames != 0)

@@ -29,6 +29,7 @@
 #include "store/database/private_copy.hpp"
 #include "store/event/loop.hpp"
 #include "store/lock/locks.hpp"
+#include "store/os/held_processes.hpp"
 #include "store/os/process.hpp"
 
 namespace xlstore {
@@ -159,6 +160,8 @@ public:
     {
         log(level, [&] { return line; });
     }
+    /// The QEMUs that operations were last about.
+    [[nodiscard]] HeldProcesses& qemus() noexcept { return qemus_; }
     /// Hands a line to the log. `make_line` is called only where there is a log, and what it or the
     /// log throws is dropped: no operation ends for a line.
     template <std::invocable MakeLine>
@@ -204,7 +207,7 @@ public:
                                                                          Room room = Room::ordinary)
     {
         if (auto ok = check_fork(); !ok) co_return ok.error();
-        // With the writer lock, which is in the same file, it is looked at.
+        // Before the commit each file is looked at.
         const auto fast =
             co_await acquire_fast_lock(*loop_, domain, operation, until, LookWhen::later);
         if (!fast) co_return fast.error();
@@ -277,7 +280,8 @@ private:
     Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
     Task<Result<FastLock>> acquire_fast_lock(Loop& loop, DomainId domain, std::string operation,
                                              Deadline until, LookWhen look);
-    Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until);
+    Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until,
+                                               LookWhen look);
     /// The writer lock, and a transaction under it, which ends first.
     struct Writing {
         ByteLock writer;
@@ -338,6 +342,7 @@ private:
     std::optional<ByteLock> session_lock_;
     std::int64_t session_id_ = 0;
     std::optional<Error> left_answer_;
+    HeldProcesses qemus_;
 };
 
 }  // namespace xlstore

@@ -390,7 +390,8 @@ int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
 {
     auto* database = static_cast<File*>(file_);
     if (!database || !database->log || !database->index) return SQLITE_OK;
-    database->size = database->log->size = kUnknown;
+    // Under SQLite's own writer lock no other process changes them.
+    if (!database->writes) database->size = database->log->size = kUnknown;
     database->page_size = page_size;
     const int in_log = grow(
         *database->log, end_of_log(*database) + limits::reserve_in_log + limits::ordinary_room);
@@ -416,7 +417,7 @@ bool Reserve::has_behind(std::int64_t pages, std::int64_t page_size) noexcept
 {
     auto* database = static_cast<File*>(file_);
     if (!database) return true;
-    database->size = kUnknown;
+    if (!database->writes) database->size = kUnknown;
     return query_size(*database) == SQLITE_OK && database->size >= end_behind(pages, page_size);
 }
 
