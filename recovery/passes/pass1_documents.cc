@@ -57,6 +57,18 @@ std::optional<Flaw> flaw_of(const ThingRow& entry, const DomainTraits& traits)
     return std::nullopt;
 }
 
+// As nearly each key is: its characters between quotes, none of which has an escape.
+bool is_plainly_spelled(const DocumentMember& member)
+{
+    const auto is_plain = [](unsigned char c) {
+        return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+    };
+    return member.key_text.size() == member.key.size() + 2 && member.key_text.front() == '"' &&
+           member.key_text.back() == '"' &&
+           member.key_text.compare(1, member.key.size(), member.key) == 0 &&
+           std::ranges::all_of(member.key, is_plain);
+}
+
 std::optional<Flaw> flaw_of(const DocumentMember& member)
 {
     const DeviceClass* of = find_device_class(member.key);
@@ -71,7 +83,8 @@ std::optional<Flaw> flaw_of(const DocumentMember& member)
         if (*minified != *member.text)
             return Flaw{Code::member_unreadable, "its text is not as the store writes it"};
     }
-    if (member.key_text == json_quote(member.key)) return std::nullopt;
+    if (is_plainly_spelled(member) || member.key_text == json_quote(member.key))
+        return std::nullopt;
     const auto spelled = json_minify(member.key_text, "its key");
     if (!spelled || json_type(*spelled) != JsonType::string ||
         json_decode_string(*spelled) != member.key)
@@ -134,11 +147,11 @@ class Documents {
 public:
     Documents(Check& check, Store& store) : check_(check), store_(store) {}
 
-    void look(const DomainRow& domain)
+    /// REQUIRES all of `members` and `things` that it has.
+    void look(const DomainRow& domain, const std::vector<DocumentMember>& members,
+              const std::vector<ThingRow>& things)
     {
         Db& db = store_.db();
-        const auto members = read_members(db, domain.id);
-        const auto things = read_things(db, domain.id);
         const auto traits = traits_of(members, things);
         const std::size_t before = found_.size();
         std::set<std::string_view> arrays;
@@ -169,6 +182,12 @@ public:
         // else.
         if (check_.options().whole && found_.size() == before)
             look_at_whole(domain, members, things);
+    }
+
+    /// They were looked at by id.
+    void order_by_domid()
+    {
+        std::ranges::stable_sort(found_, {}, [](const Found& found) { return found.about.domid; });
     }
 
     Task<void> ask_and_mend()
@@ -432,12 +451,17 @@ void look_at_all(Check& check, Db& db, Documents& documents)
         // R8: a document that is going takes no edits.
         return d.state == DomainState::destroying || (only && d.id != *only);
     });
+    if (domains.empty()) return;
+    std::ranges::sort(domains, {}, &DomainRow::id);
+    auto members = members_by_domain(db, domains.front().id, domains.back().id);
+    auto things = things_by_domain(db, domains.front().id, domains.back().id);
     int number = 0;
     for (const auto& domain : domains) {
-        if (check.cancelled()) return;
+        if (check.cancelled()) break;
         check.progress(1, number++, static_cast<int>(domains.size()));
-        documents.look(domain);
+        documents.look(domain, members.of(domain.id), things.of(domain.id));
     }
+    documents.order_by_domid();
 }
 
 }  // namespace

@@ -141,6 +141,11 @@ std::vector<ThingRow> things_from(Statement rows)
     return things;
 }
 
+DocumentMember member_from(const Statement& row)
+{
+    return DocumentMember{row.integer(0), row.text(1), row.text(2), row.maybe_text(3)};
+}
+
 struct Statements {
     const char* living;  // with one parameter
     const char* all;     // the newest first
@@ -321,9 +326,26 @@ std::vector<DocumentMember> read_members(Db& db, DomainId domain)
                     .bind(value_of(domain));
     std::vector<DocumentMember> members;
     while (rows.step())
-        members.push_back(
-            DocumentMember{rows.integer(0), rows.text(1), rows.text(2), rows.maybe_text(3)});
+        members.push_back(member_from(rows));
     return members;
+}
+
+RowsByDomain<ThingRow> things_by_domain(Db& db, DomainId first, DomainId last)
+{
+    return {db.prepare("SELECT id, class, key, state, primary_at, json, address, domain FROM thing "
+                       "WHERE domain BETWEEN ? AND ? ORDER BY domain, class, position, id")
+                .bind(value_of(first))
+                .bind(value_of(last)),
+            7, thing_from};
+}
+
+RowsByDomain<DocumentMember> members_by_domain(Db& db, DomainId first, DomainId last)
+{
+    return {db.prepare("SELECT rank, key, key_text, text, domain FROM document_member "
+                       "WHERE domain BETWEEN ? AND ? ORDER BY domain, rank")
+                .bind(value_of(first))
+                .bind(value_of(last)),
+            4, member_from};
 }
 
 std::string read_document(Db& db, DomainId domain)

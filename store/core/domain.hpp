@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "store/base/error.hpp"
+#include "store/core/rows_by_domain.hpp"
 #include "store/database/db.hpp"
 #include "store/model/document.hpp"
 #include "store/model/domain_row.hpp"
@@ -52,6 +53,9 @@ DomainTraits read_traits(Db& db, DomainId domain);
 
 /// The document but for its things, in order.
 std::vector<DocumentMember> read_members(Db& db, DomainId domain);
+/// The same two, of all domains from `first` to `last`.
+RowsByDomain<ThingRow> things_by_domain(Db& db, DomainId first, DomainId last);
+RowsByDomain<DocumentMember> members_by_domain(Db& db, DomainId first, DomainId last);
 
 /// The whole document, minified; as the view libxl_json has it.
 std::string read_document(Db& db, DomainId domain);
