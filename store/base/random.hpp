@@ -9,6 +9,8 @@ namespace xlstore {
 
 /// 128 random bits from the kernel as 32 hexadecimal digits. @throws IoError
 [[nodiscard]] std::string random_hex();
+/// 48 random bits from the kernel as 8 letters, digits, dashes and low lines. @throws IoError
+[[nodiscard]] std::string random_word();
 /// A version 4 UUID, 8-4-4-4-12, lower case.
 [[nodiscard]] std::string random_uuid();
 

@@ -111,7 +111,7 @@ bool is_left_over(const std::vector<Product>& own, const std::vector<Product>& p
 Engine::Engine(HeldQemu qemu) : qemu_(std::move(qemu)) {}
 
 Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string operation,
-                                   Deadline until)
+                                   std::vector<qmp::Question> ahead, Deadline until)
 {
     auto hold = co_await store.slow_lock(domain.id, domain.subject(), std::move(operation), until);
     if (!hold) co_return std::move(hold).error();
@@ -121,13 +121,18 @@ Task<Result<Engine>> Engine::begin(Store& store, DomainRow domain, std::string o
             Errc::refused,
             row->subject() + " is still being created, and no process is at work on it any more",
             "nothing was changed; run 'xlstore recover' first");
-    co_return co_await begin_under(store, std::move(domain), *std::move(hold), until);
+    auto qemu = co_await HeldQemu::connect(store, std::move(domain), *std::move(hold),
+                                           std::move(ahead), until);
+    if (!qemu) co_return std::move(qemu).error();
+    co_return Engine(*std::move(qemu));
 }
 
 Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHold hold,
                                          Deadline until)
 {
-    auto qemu = co_await HeldQemu::connect(store, std::move(domain), std::move(hold), until);
+    std::vector<qmp::Question> nothing;
+    auto qemu = co_await HeldQemu::connect(store, std::move(domain), std::move(hold),
+                                           std::move(nothing), until);
     if (!qemu) co_return std::move(qemu).error();
     co_return Engine(*std::move(qemu));
 }

@@ -52,10 +52,10 @@ public:
     /// What becomes of an intent that waits for its guest to open a tray.
     enum class Tray { waited_for, given_up };
 
-    /// Acquires the slow lock and connects. Errors: timeout, gone, no_qemu, refused, protocol,
-    /// lost.
+    /// Acquires the slow lock and connects; `ahead`: what is going to be asked of QEMU first, as
+    /// far as that is known. Errors: timeout, gone, no_qemu, refused, protocol, lost.
     static Task<Result<Engine>> begin(Store& store, DomainRow domain, std::string operation,
-                                      Deadline until);
+                                      std::vector<qmp::Question> ahead, Deadline until);
     /// With a slow hold that is there already (creation, recovery).
     static Task<Result<Engine>> begin_under(Store& store, DomainRow domain, SlowHold hold,
                                             Deadline until);

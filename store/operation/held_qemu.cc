@@ -21,7 +21,7 @@ HeldQemu::HeldQemu(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor m
 {}
 
 Task<Result<HeldQemu>> HeldQemu::connect(Store& store, DomainRow domain, SlowHold hold,
-                                         Deadline until)
+                                         std::vector<qmp::Question> ahead, Deadline until)
 {
     // Read again now that the lock is held: the domain may have got another QEMU, or an end.
     auto row = read_domain(store.db(), domain.id);
@@ -32,8 +32,8 @@ Task<Result<HeldQemu>> HeldQemu::connect(Store& store, DomainRow domain, SlowHol
     auto beside =
         co_await libxl::HostHold::take(store.loop(), row->registration->path, owner, until);
     if (!beside) co_return std::move(beside).error();
-    auto monitor =
-        co_await qmp::Monitor::connect(store.loop(), *row->registration, row->subject(), until);
+    auto monitor = co_await qmp::Monitor::connect_asking(
+        store.loop(), store.qemus(), *row->registration, row->subject(), std::move(ahead), until);
     if (!monitor) co_return std::move(monitor).error();
     XLSTORE_TRACE("connected", value_of(domain.id));
     co_return HeldQemu(store, *std::move(row), std::move(hold), *std::move(monitor),

@@ -15,10 +15,10 @@ namespace xlstore {
 class HeldQemu {
 public:
     /// Reads the row anew under `hold`, takes libxl's locks that go with it where the monitor is
-    /// libxl's, and connects. Errors: gone, no_qemu, refused, protocol; timeout, naming who holds
-    /// one of libxl's.
+    /// libxl's, and connects; `ahead` goes with the barrier (Monitor::connect_asking). Errors:
+    /// gone, no_qemu, refused, protocol; timeout, naming who holds one of libxl's.
     static Task<Result<HeldQemu>> connect(Store& store, DomainRow domain, SlowHold hold,
-                                          Deadline until);
+                                          std::vector<qmp::Question> ahead, Deadline until);
     /// Over a connection that is there already (creation, right after the barrier).
     HeldQemu(Store& store, DomainRow domain, SlowHold hold, qmp::Monitor monitor,
              libxl::HostHold beside = {});

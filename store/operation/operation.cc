@@ -29,6 +29,7 @@
 #include "store/operation/in_xenstore.hpp"
 #include "store/operation/pci_owner.hpp"
 #include "store/qmp/inventory.hpp"
+#include "store/qmp/probe.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -102,6 +103,16 @@ Result<Draft> draft_of(const std::string& sysfs, const Request& request)
     draft.thing = *std::move(thing);
     draft.image_after = *std::move(json);
     return draft;
+}
+
+// What QEMU is asked before anything is written, where that is soon: images are opened before it,
+// and an entry has to be read to say what a removal is about. One that is made of more than the new
+// image is asked for as well, later.
+std::vector<qmp::Question> first_questions(const Draft& wanted)
+{
+    const auto has_image = [](const Step& step) { return !step.file.empty(); };
+    if (wanted.verb != Verb::add || std::ranges::any_of(wanted.plan.steps, has_image)) return {};
+    return questions_of(wanted.plan.probe);
 }
 
 // A vcpu's, with the slot that QEMU has for it.
@@ -413,7 +424,9 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
     if (!wanted) co_return std::move(wanted).error();
     const std::string operation = "batch of " + std::to_string(wanted->size());
     const DomainId id = domain.id;
-    auto engine = co_await Engine::begin(store, std::move(domain), operation, until);
+    std::vector<qmp::Question> nothing;
+    auto engine =
+        co_await Engine::begin(store, std::move(domain), operation, std::move(nothing), until);
     if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
     if (all_or_none)
         co_return co_await perform_all(store, *engine, std::move(requests), *std::move(wanted),
@@ -439,7 +452,9 @@ Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline 
     }
     const DomainId id = domain.id;
     std::string operation = std::string(kind_name(request.kind)) + " " + wanted->thing.text();
-    auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation), until);
+    auto ahead = first_questions(*wanted);
+    auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation),
+                                         std::move(ahead), until);
     if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
     co_return co_await perform_one(store, *engine, std::move(request), *std::move(wanted),
                                    ThereAlready::is_refused, until);

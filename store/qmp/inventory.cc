@@ -47,14 +47,35 @@ Result<TypeByName> strings_of(std::string_view array, std::string_view member,
     return names;
 }
 
-Task<Result<TypeByName>> children_of(Monitor& monitor, std::string_view path, Deadline until)
+std::string arguments_with_path(std::string_view path)
 {
-    auto members = co_await qom_members(monitor, std::string(path), until);
-    if (!members) co_return std::move(members).error();
+    return "{\"path\":" + json_quote(path) + "}";
+}
+
+Result<QomMembers> qom_members_in(std::string_view answer)
+{
+    const auto elements = listed(answer, "qom-list");
+    if (!elements) return elements.error();
+    QomMembers members;
+    ListBound bound(answer_to("qom-list"));
+    for (const auto element : *elements) {
+        auto type = json_get_string(element, "type");
+        auto name = json_get_string(element, "name");
+        if (!type || !name) return no_answer("qom-list");
+        if (auto fits = bound.count(name->size() + type->size()); !fits) return fits.error();
+        members.emplace(*std::move(name), *std::move(type));
+    }
+    return members;
+}
+
+Result<TypeByName> children_in(std::string_view answer)
+{
+    const auto members = qom_members_in(answer);
+    if (!members) return members.error();
     TypeByName names;
     for (const auto& [name, type] : *members)
         if (auto child = child_type(type)) names.emplace(name, *std::move(child));
-    co_return names;
+    return names;
 }
 
 // QMP of 7.2 has no query for network back ends; the human monitor lists them:
@@ -64,13 +85,10 @@ Task<Result<TypeByName>> children_of(Monitor& monitor, std::string_view path, De
 //   hub 3                                 a hub, and its ports, each with what it is wired to
 //    \ port0: nic1: index=0,type=nic,…
 //    \ port1
-Task<Result<TypeByName>> netdevs(Monitor& monitor, Deadline until)
+Result<TypeByName> netdevs_in(std::string_view answer)
 {
-    auto answer = co_await query(monitor, "human-monitor-command",
-                                 R"({"command-line":"info network"})", until);
-    if (!answer) co_return std::move(answer).error();
-    if (json_type(*answer) != JsonType::string) co_return no_answer("info network");
-    const std::string text = json_decode_string(*answer);
+    if (json_type(answer) != JsonType::string) return no_answer("info network");
+    const std::string text = json_decode_string(answer);
     TypeByName names;
     ListBound bound(answer_to("info network"));
     std::size_t at = 0;
@@ -80,7 +98,7 @@ Task<Result<TypeByName>> netdevs(Monitor& monitor, Deadline until)
         std::string_view line = std::string_view(text).substr(at, end - at);
         at = end + 1;
         if (auto fits = bound.count(line.substr(0, line.find(": index=")).size()); !fits)
-            co_return fits.error();
+            return fits.error();
         constexpr std::string_view behind = " \\ ";
         const bool indented = line.starts_with(behind);
         if (indented) line.remove_prefix(behind.size());
@@ -95,7 +113,7 @@ Task<Result<TypeByName>> netdevs(Monitor& monitor, Deadline until)
         }
         if (!device && !line.empty()) names.emplace(line, "");
     }
-    co_return names;
+    return names;
 }
 
 std::optional<std::int64_t> fdset_of(std::string_view file)
@@ -157,21 +175,9 @@ Task<Result<std::string>> query(Monitor& monitor, std::string command, std::stri
 
 Task<Result<QomMembers>> qom_members(Monitor& monitor, std::string path, Deadline until)
 {
-    const std::string arguments = "{\"path\":" + json_quote(path) + "}";
-    auto answer = co_await query(monitor, "qom-list", arguments, until);
+    auto answer = co_await query(monitor, "qom-list", arguments_with_path(path), until);
     if (!answer) co_return std::move(answer).error();
-    const auto elements = listed(*answer, "qom-list");
-    if (!elements) co_return elements.error();
-    QomMembers members;
-    ListBound bound(answer_to("qom-list"));
-    for (const auto element : *elements) {
-        auto type = json_get_string(element, "type");
-        auto name = json_get_string(element, "name");
-        if (!type || !name) co_return no_answer("qom-list");
-        if (auto fits = bound.count(name->size() + type->size()); !fits) co_return fits.error();
-        members.emplace(*std::move(name), *std::move(type));
-    }
-    co_return members;
+    co_return qom_members_in(*answer);
 }
 
 std::optional<std::string> child_type(std::string_view member_type)
@@ -193,24 +199,29 @@ std::set<std::string> keys_of(const TypeByName& types)
 
 Task<Result<TypeByName>> list_names(Monitor& monitor, std::string kind, Deadline until)
 {
-    if (kind == "device") co_return co_await children_of(monitor, kPeripherals, until);
-    if (kind == "anonymous") co_return co_await children_of(monitor, kAnonymousPath, until);
-    if (kind == "object") co_return co_await children_of(monitor, kObjects, until);
-    if (kind == "netdev") co_return co_await netdevs(monitor, until);
-    if (kind == "chardev") {
-        auto answer = co_await query(monitor, "query-chardev", "", until);
-        if (!answer) co_return std::move(answer).error();
-        co_return strings_of(*answer, "label", "query-chardev");
-    }
-    if (kind == "node") {
-        auto answer = co_await query(monitor, "query-named-block-nodes", R"({"flat":true})", until);
-        if (!answer) co_return std::move(answer).error();
-        co_return strings_of(*answer, "node-name", "query-named-block-nodes", "drv");
-    }
-    co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
+    const auto question = question_of_kind(kind);
+    if (!question) co_return Error(Errc::invalid, "nothing is known to ask for a " + kind);
+    auto answer = co_await query(monitor, question->execute, question->arguments, until);
+    if (!answer) co_return std::move(answer).error();
+    if (kind == "netdev") co_return netdevs_in(*answer);
+    if (kind == "chardev") co_return strings_of(*answer, "label", question->execute);
+    if (kind == "node") co_return strings_of(*answer, "node-name", question->execute, "drv");
+    co_return children_in(*answer);
 }
 
 }  // namespace
+
+std::optional<qmp::Question> question_of_kind(std::string_view kind)
+{
+    if (kind == "device") return qmp::Question{"qom-list", arguments_with_path(kPeripherals)};
+    if (kind == "anonymous") return qmp::Question{"qom-list", arguments_with_path(kAnonymousPath)};
+    if (kind == "object") return qmp::Question{"qom-list", arguments_with_path(kObjects)};
+    if (kind == "netdev")
+        return qmp::Question{"human-monitor-command", R"({"command-line":"info network"})"};
+    if (kind == "chardev") return qmp::Question{"query-chardev", {}};
+    if (kind == "node") return qmp::Question{"query-named-block-nodes", R"({"flat":true})"};
+    return std::nullopt;
+}
 
 Task<Result<TypeByName>> names_of_kind(Monitor& monitor, std::string kind, Deadline until)
 {

@@ -57,6 +57,8 @@ inline constexpr std::string_view kObjects = "/objects";
 /// driver, otherwise "".
 using TypeByName = std::map<std::string, std::string>;
 
+/// What QEMU is asked for all names of one kind; nothing: it has no question for it.
+[[nodiscard]] std::optional<qmp::Question> question_of_kind(std::string_view kind);
 /// All names of one kind: device, anonymous (a device without id), node, chardev, object, netdev.
 /// QEMU is asked.
 Task<Result<TypeByName>> names_of_kind(qmp::Monitor& monitor, std::string kind, Deadline until);

@@ -41,7 +41,9 @@ void node_names(std::string_view value, std::set<std::string>& names)
         node_names(element, names);
 }
 
-bool only_queries(std::string_view execute, std::string_view arguments)
+}  // namespace
+
+bool only_asks(std::string_view execute, std::string_view arguments)
 {
     if (execute.starts_with("query-") || execute == "qom-list" || execute == "qom-get" ||
         execute == "qmp_capabilities")
@@ -50,8 +52,6 @@ bool only_queries(std::string_view execute, std::string_view arguments)
     const auto line = json_get_string(arguments, "command-line");
     return line && line->starts_with(kInfo);
 }
-
-}  // namespace
 
 std::vector<std::int64_t> DescriptorSets::unused(const std::string& opaque) const
 {
@@ -76,7 +76,7 @@ void Listing::keep(const std::string& kind, Names names)
 
 void Listing::sent(std::string_view execute, std::string_view arguments)
 {
-    if (only_queries(execute, arguments)) return;
+    if (only_asks(execute, arguments)) return;
     if (execute == "add-fd" || execute == "remove-fd") {
         sets_.reset();
         return;

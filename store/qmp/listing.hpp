@@ -24,6 +24,15 @@
 
 namespace xlstore::qmp {
 
+/// A command that changes nothing.
+struct Question {
+    std::string execute;
+    std::string arguments;
+    bool operator==(const Question&) const = default;
+};
+/// Is that all that the command can do?
+[[nodiscard]] bool only_asks(std::string_view execute, std::string_view arguments);
+
 /// The descriptor sets that QEMU has been passed, and what its block nodes are made of.
 struct DescriptorSets {
     std::map<std::int64_t, std::string> opaque_of;

@@ -9,9 +9,9 @@
 //      asked who holds the other end.
 //   4. barrier: the reply to qmp_capabilities (R12). What a dead client left has run by then.
 //
-// Bytes become actions in Protocol. One command is in flight at a time; a coroutine that is
-// destroyed before its reply ends the connection, because that reply would be taken for the next
-// command's.
+// Bytes become actions in Protocol. One command is in flight at a time, and the questions that went
+// with the barrier's (`ahead`); a coroutine that is destroyed before its reply ends the connection,
+// because that reply would be taken for the next command's.
 #include "store/qmp/monitor.hpp"
 
 #include <sys/socket.h>
@@ -25,11 +25,11 @@
 #include <deque>
 #include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "store/base/fd.hpp"
 #include "store/base/random.hpp"
-#include "store/os/held_processes.hpp"
 #include "store/os/listener.hpp"
 #include "store/os/socket_clients.hpp"
 #include "store/testing/crash_point.hpp"
@@ -85,6 +85,7 @@ constexpr std::string_view kGoneAdvice =
 // (R20), and in vain on a host with more descriptors than can be looked at in this time.
 constexpr auto kSearchPiece = std::chrono::milliseconds(10);
 constexpr auto kSearchWhole = std::chrono::seconds(1);
+constexpr std::size_t kReadBytes = 16384;
 // What is read at once of what QEMU says unasked; more of it counts as an event.
 constexpr int kReadsAtOnce = 8;
 
@@ -144,8 +145,13 @@ struct Monitor::Connection {
     std::optional<ProcessId> qemu;  // who serves the monitor, if that is known by now
     Protocol protocol;
     Listing listing;
+    // Made once, and not filled: each wait would else clear it.
+    std::unique_ptr<std::array<char, kReadBytes>> buffer =
+        std::make_unique_for_overwrite<std::array<char, kReadBytes>>();
     std::deque<Action> actions;  // read, not yet looked at
     std::deque<Event> unplugs;   // heard between commands, not yet waited for; the last few
+    std::deque<Question> ahead;  // sent, and not yet asked for; the replies come in this order
+    bool ahead_is_old = false;   // an event came behind a reply, which may not know of it
     bool over = false;
     // Whose death ends the wait, though the connection stays open: another process has the socket.
     std::optional<ProcessId> awaited;
@@ -157,7 +163,9 @@ struct Monitor::Connection {
           subject(std::move(subject_)),
           path(std::move(path_)),
           qemu(std::move(qemu_)),
-          protocol("xlstore-" + random_hex())  // R12: a dead client's reply must not pass for ours
+          // R12: a dead client's reply must not pass for ours. Short, since QEMU reads what it is
+          // sent byte by byte, at some 4 us each.
+          protocol(random_word())
     {}
 
     Error failed(const std::string& what)
@@ -196,7 +204,21 @@ struct Monitor::Connection {
         unplugs.push_back(*event);
     }
 
+    [[nodiscard]] ssize_t receive()
+    {
+        return recv(socket.get(), buffer->data(), buffer->size(), MSG_DONTWAIT);
+    }
+    [[nodiscard]] std::vector<Action> fed(ssize_t bytes)
+    {
+        return protocol.feed({buffer->data(), static_cast<std::size_t>(bytes)});
+    }
     void hear_what_came();
+    [[nodiscard]] bool is_next_ahead(const Question& question) const
+    {
+        return !ahead.empty() && !ahead_is_old && ahead.front() == question;
+    }
+    Task<Result<Reply>> reply_to(std::string command, Deadline until);
+    Task<Result<void>> forget_ahead(Deadline until);
     Task<Result<Action>> next(std::string waiting_for, Deadline until);
     Task<Result<void>> send(std::string bytes, int file_descriptor, Deadline until);
 };
@@ -204,24 +226,49 @@ struct Monitor::Connection {
 // What QEMU has sent unasked; does not wait. A hang-up or a breach is left to who asks next.
 void Monitor::Connection::hear_what_came()
 {
-    std::array<char, 16384> buffer{};
     for (int reads = 0; reads < kReadsAtOnce; ++reads) {
         for (const auto& action : actions)
             hear(action);
-        std::erase_if(actions, [](const Action& a) { return std::holds_alternative<Event>(a); });
-        const auto n = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        const auto is_event = [](const Action& a) { return std::holds_alternative<Event>(a); };
+        const auto reply = std::ranges::find_if(
+            actions, [](const Action& a) { return std::holds_alternative<Reply>(a); });
+        ahead_is_old |= std::any_of(reply, actions.end(), is_event);
+        std::erase_if(actions, is_event);
+        const auto n = receive();
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) break;
-        for (auto& action : protocol.feed({buffer.data(), static_cast<std::size_t>(n)}))
+        for (auto& action : fed(n))
             actions.push_back(std::move(action));
     }
     listing.heard();
 }
 
+// What QEMU says until then is heard.
+Task<Result<Reply>> Monitor::Connection::reply_to(std::string command, Deadline until)
+{
+    for (;;) {
+        auto action = co_await next("the reply to " + command, until);
+        if (!action) co_return std::move(action).error();
+        if (auto* reply = std::get_if<Reply>(&*action)) co_return std::move(*reply);
+        hear(*action);
+    }
+}
+
+// What was asked ahead and is not wanted, or not any more.
+Task<Result<void>> Monitor::Connection::forget_ahead(Deadline until)
+{
+    while (!ahead.empty()) {
+        auto reply = co_await reply_to(ahead.front().execute, until);
+        if (!reply) co_return std::move(reply).error();
+        ahead.pop_front();
+    }
+    ahead_is_old = false;
+    co_return Result<void>();
+}
+
 // The next thing that QEMU says; waits for it.
 Task<Result<Action>> Monitor::Connection::next(std::string waiting_for, Deadline until)
 {
-    std::array<char, 16384> buffer{};
     for (;;) {
         if (!actions.empty()) {
             Action action = std::move(actions.front());
@@ -243,11 +290,11 @@ Task<Result<Action>> Monitor::Connection::next(std::string waiting_for, Deadline
         // The clock too: the peer may go on sending pieces of a line for as long as it likes.
         if (!readable || Clock::now() >= until) co_return co_await stayed_silent(waiting_for);
         XLSTORE_CRASH_POINT("qmp.before_receive");
-        const auto n = recv(socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        const auto n = receive();
         XLSTORE_CRASH_POINT("qmp.after_receive");
         std::vector<Action> more;
         if (n > 0) {
-            more = protocol.feed(std::string_view(buffer.data(), static_cast<std::size_t>(n)));
+            more = fed(n);
         } else if (n == 0) {
             more = protocol.end_of_stream();
         } else if (errno != EAGAIN && errno != EINTR) {
@@ -379,11 +426,19 @@ Task<Result<void>> Monitor::greet(Connection& connection, const Expected* holder
 }
 
 // R12: the reply to an in-band command on this very connection. By then what a dead client left on
-// this monitor has run or been thrown away; the greeting alone comes too early.
-Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
+// this monitor has run or been thrown away; the greeting alone comes too early. What is asked ahead
+// stands behind it in the same queue of QEMU's.
+Task<Result<void>> Monitor::barrier(Connection& connection, std::vector<Question> ahead,
+                                    Deadline until)
 {
-    auto sent =
-        co_await connection.send(connection.protocol.command("qmp_capabilities", ""), -1, until);
+    std::string lines = connection.protocol.command("qmp_capabilities", "");
+    for (auto& question : ahead) {
+        if (!only_asks(question.execute, question.arguments))
+            throw std::logic_error("a QMP command ahead that does not only ask");
+        lines += connection.protocol.question_behind(question.execute, question.arguments);
+        connection.ahead.push_back(std::move(question));
+    }
+    auto sent = co_await connection.send(std::move(lines), -1, until);
     if (!sent) co_return sent;
     for (;;) {
         auto action = co_await connection.next("the reply to qmp_capabilities", until);
@@ -399,6 +454,16 @@ Task<Result<void>> Monitor::barrier(Connection& connection, Deadline until)
 Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, std::string subject,
                                        Deadline until)
 {
+    HeldProcesses qemus;
+    std::vector<Question> nothing;
+    co_return co_await connect_asking(loop, qemus, std::move(registration), std::move(subject),
+                                      std::move(nothing), until);
+}
+
+Task<Result<Monitor>> Monitor::connect_asking(Loop& loop, HeldProcesses& qemus,
+                                              Registration registration, std::string subject,
+                                              std::vector<Question> ahead, Deadline until)
+{
     const auto dead = [&] {
         return Error(
             Errc::no_qemu,
@@ -406,8 +471,7 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
             "run 'xlstore recover' to settle what it left open, or 'xlstore destroy'");
     };
     // Asked first only for the better message: what counts is asked again below, connected.
-    HeldProcesses processes;
-    if (processes.life_of(registration.qemu) == Life::dead) co_return dead();
+    if (qemus.life_of(registration.qemu) == Life::dead) co_return dead();
     // Its pid, and that of its peer, are numbers in another namespace: nothing could be compared.
     if (registration.qemu.pid_namespace != current_pid_namespace())
         co_return Error(Errc::refused,
@@ -439,7 +503,7 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
     if (!registration.handed_in && peer.pid != registration.qemu.pid && !unproved)
         co_return unrelated_peer("the peer is pid " + std::to_string(peer.pid) + ", QEMU is pid " +
                                  std::to_string(registration.qemu.pid));
-    switch (processes.life_of(registration.qemu)) {
+    switch (qemus.life_of(registration.qemu)) {
     case Life::alive:
         break;
     case Life::dead:
@@ -451,7 +515,7 @@ Task<Result<Monitor>> Monitor::connect(Loop& loop, Registration registration, st
     const Expected holder{registration.qemu, registration.handed_in};
     if (auto greeted = co_await greet(**connection, unproved ? nullptr : &holder, until); !greeted)
         co_return std::move(greeted).error();
-    if (auto passed = co_await barrier(**connection, until); !passed)
+    if (auto passed = co_await barrier(**connection, std::move(ahead), until); !passed)
         co_return std::move(passed).error();
     co_return Monitor(*std::move(connection));
 }
@@ -480,7 +544,8 @@ Task<Result<Monitor::Introduced>> Monitor::introduce(Loop& loop, std::string pat
     const Expected* holder = expected ? &*expected : nullptr;
     if (auto greeted = co_await greet(**connection, holder, until); !greeted)
         co_return std::move(greeted).error();
-    if (auto passed = co_await barrier(**connection, until); !passed)
+    std::vector<Question> nothing;
+    if (auto passed = co_await barrier(**connection, std::move(nothing), until); !passed)
         co_return std::move(passed).error();
     Introduced introduced{Monitor(*std::move(connection)), peer, *identity};
     co_return std::move(introduced);
@@ -499,19 +564,20 @@ Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments,
         bool finished = false;
         ~Cancelled() { connection.over |= !finished; }
     } cancelled{connection};
-    connection.listing.sent(command, arguments);
-    auto sent = co_await connection.send(connection.protocol.command(command, arguments),
-                                         file_descriptor, until);
-    if (!sent) co_return std::move(sent).error();
-    for (;;) {
-        auto action = co_await connection.next("the reply to " + command, until);
-        if (!action) co_return std::move(action).error();
-        if (auto* reply = std::get_if<Reply>(&*action)) {
-            cancelled.finished = true;
-            co_return std::move(*reply);
-        }
-        connection.hear(*action);
+    const Question wanted{command, arguments};
+    if (connection.is_next_ahead(wanted)) {
+        connection.ahead.pop_front();
+    } else {
+        if (auto forgotten = co_await connection.forget_ahead(until); !forgotten)
+            co_return std::move(forgotten).error();
+        connection.listing.sent(command, arguments);
+        auto sent = co_await connection.send(connection.protocol.command(command, arguments),
+                                             file_descriptor, until);
+        if (!sent) co_return std::move(sent).error();
     }
+    auto reply = co_await connection.reply_to(std::move(command), until);
+    cancelled.finished = reply.has_value();
+    co_return reply;
 }
 
 void Monitor::forget_unplugs() noexcept
@@ -535,6 +601,8 @@ Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline 
         co_return Error(Errc::protocol, "the connection to the monitor is over",
                         std::string(kMonitorAdvice));
     Connection& connection = *connection_;
+    if (auto forgotten = co_await connection.forget_ahead(until); !forgotten)
+        co_return std::move(forgotten).error();
     for (;;) {
         for (auto event = connection.unplugs.begin(); event != connection.unplugs.end(); ++event) {
             const auto data = json_minify(event->data, "event data");

@@ -2,18 +2,21 @@
 // A connection to a QEMU's monitor that is proved to lead to the registered QEMU (R11) and behind
 // the barrier (R12). It is a witness: only a Monitor can probe or carry out a plan, and it is kept
 // until the settle is committed, because a monitor serves one client, and a connected one keeps
-// others from looking. In-band commands, one at a time. One thread, one loop.
+// others from looking. In-band commands, one at a time; but what an operation is to ask first is
+// sent together with the barrier's command. One thread, one loop.
 #ifndef XLSTORE_STORE_QMP_MONITOR_HPP_
 #define XLSTORE_STORE_QMP_MONITOR_HPP_
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/base/error.hpp"
 #include "store/base/file_identity.hpp"
 #include "store/event/loop.hpp"
 #include "store/model/qemu_registration.hpp"
+#include "store/os/held_processes.hpp"
 #include "store/os/process.hpp"
 #include "store/qmp/listing.hpp"
 #include "store/qmp/protocol.hpp"
@@ -46,6 +49,15 @@ public:
     /// processes are connected (they are named).
     static Task<Result<Monitor>> connect(Loop& loop, Registration registration, std::string subject,
                                          Deadline until);
+    /// The same; `ahead` is sent in one piece with the barrier's command, and not waited for. An
+    /// execute() of what comes next in it takes the reply that is on its way; one of anything else
+    /// throws them all away. QEMU answers in order, so that each of these replies is one from
+    /// behind the barrier (R12), and they are questions, so that nothing is changed that is not
+    /// committed (R10). @throws std::logic_error: one of them is none.
+    /// `qemus`: processes that were proved before (R11); it outlives the task.
+    static Task<Result<Monitor>> connect_asking(Loop& loop, HeldProcesses& qemus,
+                                                Registration registration, std::string subject,
+                                                std::vector<Question> ahead, Deadline until);
     /// For a first registration: connects, proves that `expected` is at the other end, passes the
     /// barrier and says who the peer is. A peer that is not proved hears nothing, not even the
     /// barrier's command (R11). Nothing expected: the process at that path is taken as it is.
@@ -68,7 +80,8 @@ public:
     /// What QEMU has listed over this connection and still stands, as of what was read of it.
     [[nodiscard]] Listing& listing() noexcept { return listing_of(*connection_); }
     /// Reads what QEMU has sent unasked by now, without waiting: an event ends what the listing
-    /// says. REQUIRES that no command is outstanding.
+    /// says, and what the replies before it say that were asked for ahead. REQUIRES that no command
+    /// is outstanding.
     void catch_up();
 
 private:
@@ -79,7 +92,8 @@ private:
                                                           std::optional<ProcessId> qemu,
                                                           Deadline until);
     static Task<Result<void>> greet(Connection& connection, const Expected* holder, Deadline until);
-    static Task<Result<void>> barrier(Connection& connection, Deadline until);
+    static Task<Result<void>> barrier(Connection& connection, std::vector<Question> ahead,
+                                      Deadline until);
     static Listing& listing_of(Connection& connection) noexcept;
 
     std::unique_ptr<Connection> connection_;

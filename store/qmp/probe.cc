@@ -127,6 +127,17 @@ Task<Result<void>> find_leftover_sets(Monitor& monitor, const Probe& probe, Evid
 
 }  // namespace
 
+std::vector<qmp::Question> questions_of(const Probe& probe)
+{
+    std::vector<qmp::Question> questions;
+    std::set<std::string> asked;
+    for (const auto& product : probe.products)
+        if (!is_fdset(product) && asked.insert(product.kind).second)
+            if (auto question = question_of_kind(product.kind))
+                questions.push_back(*std::move(question));
+    return questions;
+}
+
 Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline until)
 {
     if (probe.drive) {

@@ -5,6 +5,7 @@
 #define XLSTORE_STORE_QMP_PROBE_HPP_
 
 #include <string>
+#include <vector>
 
 #include "store/model/intent.hpp"
 #include "store/qmp/monitor.hpp"
@@ -16,6 +17,9 @@ namespace xlstore {
 /// the guest may let go at any time; what an add or a change looks for may be answered by a list
 /// that QEMU gave earlier over the same connection and that still stands (store/qmp/listing.hpp).
 Task<Evidence> run_probe(qmp::Monitor& monitor, Verb verb, Probe probe, Deadline until);
+
+/// What run_probe() asks of the names in `probe`, each kind once, in its order.
+[[nodiscard]] std::vector<qmp::Question> questions_of(const Probe& probe);
 
 }  // namespace xlstore
 

@@ -45,7 +45,7 @@ std::string printable(std::string_view untrusted, std::size_t bytes_max)
     return text;
 }
 
-Protocol::Protocol(std::string id_prefix) : prefix_(std::move(id_prefix) + "-") {}
+Protocol::Protocol(std::string id_prefix) : prefix_(std::move(id_prefix)) {}
 
 void Protocol::assert_state() const
 {
@@ -76,6 +76,25 @@ std::string Protocol::command(std::string_view execute, std::string_view argumen
         throw std::logic_error(state_ == State::awaiting
                                    ? "a QMP command while the reply to another is outstanding"
                                    : "a QMP command before the greeting");
+    std::string line = line_of(execute, arguments);
+    events_ = 0;
+    state_ = State::awaiting;
+    return line;
+}
+
+// awaiting -> awaiting; failed -> failed.
+std::string Protocol::question_behind(std::string_view execute, std::string_view arguments)
+{
+    assert_state();
+    if (state_ == State::failed) return {};
+    if (state_ != State::awaiting)
+        throw std::logic_error("a QMP question behind a command, and no command is outstanding");
+    return line_of(execute, arguments);
+}
+
+// Outstanding from now on.
+std::string Protocol::line_of(std::string_view execute, std::string_view arguments)
+{
     std::string line = "{\"execute\":" + json_quote(execute);
     if (!arguments.empty()) {
         // Checked again, although it is our own text: a line feed or a bracket too many in it
@@ -86,11 +105,10 @@ std::string Protocol::command(std::string_view execute, std::string_view argumen
             throw std::logic_error("the arguments of a QMP command are no JSON object");
         line += ",\"arguments\":" + *checked;
     }
-    outstanding_ = prefix_ + std::to_string(next_id_++);
-    execute_ = execute;
-    events_ = 0;
-    state_ = State::awaiting;
-    return line + ",\"id\":" + json_quote(outstanding_) + "}\r\n";
+    std::string id = prefix_ + std::to_string(next_id_++);
+    line += ",\"id\":" + json_quote(id) + "}\n";
+    outstanding_.push_back(Outstanding{std::move(id), std::string(execute)});
+    return line;
 }
 
 std::vector<Action> Protocol::feed(std::string_view bytes)
@@ -129,7 +147,7 @@ std::vector<Action> Protocol::end_of_stream()
         reason += ", no reply was outstanding";
         break;
     case State::awaiting:
-        reason += " before the reply to " + execute_;
+        reason += " before the reply to " + outstanding_.front().execute;
         break;
     case State::failed:
         return actions;
@@ -211,7 +229,7 @@ Action Protocol::event(std::string_view object)
     if (json_type(data) != JsonType::object) return fail("sent an event whose data is no object");
     if (state_ == State::awaiting && ++events_ > limits::qmp_events_max)
         return fail("sent more than " + std::to_string(limits::qmp_events_max) +
-                    " events before the reply to " + execute_);
+                    " events before the reply to " + outstanding_.front().execute);
     return Event{*std::move(name), std::string(data)};
 }
 
@@ -222,8 +240,8 @@ bool Protocol::is_ours(std::string_view object) const
     return id && id->starts_with(prefix_);
 }
 
-// awaiting -> idle for our reply; a foreign one changes nothing until there are too many; any other
-// -> failed.
+// awaiting -> awaiting or idle for our reply that is due; a foreign one changes nothing until there
+// are too many; any other -> failed.
 std::optional<Action> Protocol::reply(std::string_view object)
 {
     Reply reply;
@@ -250,10 +268,11 @@ std::optional<Action> Protocol::reply(std::string_view object)
         return std::nullopt;
     }
     const std::string id = json_get_string(object, "id").value_or("");
-    if (state_ != State::awaiting || id != outstanding_)
+    if (state_ != State::awaiting || id != outstanding_.front().id)
         return fail("sent a reply that no command asked for: " + printable(id));
-    outstanding_.clear();
-    state_ = State::idle;
+    outstanding_.pop_front();
+    if (outstanding_.empty()) state_ = State::idle;
+    events_ = 0;
     past_barrier_ = true;
     return reply;
 }

@@ -7,6 +7,7 @@
 #define XLSTORE_STORE_QMP_PROTOCOL_HPP_
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,14 +51,16 @@ using Action = std::variant<Greeted, Reply, Event, Failure>;
 ///
 ///   greeting   the greeting has not come             outstanding_ is empty, next_id_ is 1
 ///   idle       greeted, no command is outstanding    outstanding_ is empty
-///   awaiting   command() was called, no reply yet    outstanding_ is the id it sent
+///   awaiting   command() was called, and perhaps     outstanding_ is what was sent, in order
+///              question_behind(); a reply is to come
 ///   failed     over, for good                        outstanding_ and line_ are empty
 ///
 /// Transitions; the action that each makes:
 ///
 ///   the greeting                     greeting        -> idle       Greeted
 ///   command()                        idle            -> awaiting
-///   the reply with the id sent last  awaiting        -> idle       Reply
+///   question_behind()                awaiting        -> awaiting
+///   the reply that is due            awaiting        -> the same   Reply; -> idle if none is left
 ///   an event                         idle, awaiting  -> the same   Event; bounded while awaiting
 ///   a reply with a foreign id        idle, awaiting  -> the same   none; counted and bounded
 ///   an event, any reply              greeting        -> the same   none; counted and bounded
@@ -71,11 +74,14 @@ using Action = std::variant<Greeted, Reply, Event, Failure>;
 /// the last command come before the greeting or behind it, with the id that the dead client chose,
 /// or without one (all of it measured on 7.2, once in some thousand connections). Before our first
 /// command there can be no reply of ours, and nothing is believed before the reply to that command
-/// (R12): such leftovers are skipped. An id that begins like ours and is not the one outstanding is
-/// a lie: no other process can make one.
+/// (R12): such leftovers are skipped. An id that begins like ours and is not the one that is due is
+/// a lie: no other process can make one. QEMU runs in-band commands one after the other, in the
+/// order in which they came.
 class Protocol {
 public:
-    /// `id_prefix` has to be unique across processes (R12): 128 random bits will do.
+    /// Each id is `id_prefix` and a count. It has to be unique among the clients of this monitor
+    /// (R12), of which a dead one's last reply may reach the next: 48 random bits, always as many
+    /// characters, will do.
     explicit Protocol(std::string id_prefix);
 
     /// What the peer sent, in pieces of any size -> what it means, in order; a Failure is the last.
@@ -86,8 +92,8 @@ public:
     /// the conversation had failed before.
     [[nodiscard]] std::vector<Action> end_of_stream();
 
-    /// The line to send for a command; it ends in \r\n. `arguments` is the text of a JSON object,
-    /// or empty. REQUIRES idle.
+    /// The line to send for a command, with its line feed. `arguments` is the text of a JSON
+    /// object, or empty. REQUIRES idle.
     ///
     /// In a failed conversation there is nothing to send and the result is empty: a reply and the
     /// breach behind it may come in one piece, so the caller may not have seen the Failure yet. It
@@ -96,6 +102,9 @@ public:
     ///         `arguments` is no JSON object; in every build, since a second command or one with
     ///         another in its tail would change QEMU unrecorded (R10). Nothing has changed then.
     [[nodiscard]] std::string command(std::string_view execute, std::string_view arguments);
+    /// The same, for a question (a command that changes nothing) that is sent behind a command
+    /// whose reply is still to come. REQUIRES awaiting, or failed. @throws as command()
+    [[nodiscard]] std::string question_behind(std::string_view execute, std::string_view arguments);
 
     [[nodiscard]] bool awaiting_reply() const noexcept { return state_ == State::awaiting; }
     [[nodiscard]] bool failed() const noexcept { return state_ == State::failed; }
@@ -117,19 +126,24 @@ private:
     [[nodiscard]] bool is_ours(std::string_view object) const;
     [[nodiscard]] bool is_leftover(std::string_view object, bool is_event) const;
     Failure fail(std::string reason);
+    std::string line_of(std::string_view execute, std::string_view arguments);
     void assert_state() const;
 
-    std::string prefix_;  // of our ids, with the dash
+    struct Outstanding {
+        std::string id;
+        std::string execute;
+    };
+
+    std::string prefix_;  // of our ids
     State state_ = State::greeting;
     std::string line_;         // what came of a line that has not ended
-    std::string outstanding_;  // the id of the command whose reply has not come
-    std::string execute_;      // and its name
+    std::deque<Outstanding> outstanding_;  // whose replies are to come, in this order
     std::uint64_t next_id_ = 1;
     std::uint64_t foreign_replies_ = 0;
     bool past_barrier_ = false;  // a command of ours has been answered
     std::size_t leftovers_ = 0;  // of the client before us, and their bytes
     std::size_t leftover_bytes_ = 0;
-    std::size_t events_ = 0;  // since the command that is outstanding
+    std::size_t events_ = 0;  // since the command, or the reply before the one that is due
 };
 
 /// QEMU's text made safe to print: in quotes, on one line, cut after `bytes_max` bytes of it (three

@@ -42,7 +42,7 @@ public:
         const std::string line = protocol_.command("query-status", R"({"a":"b"})");
         require(line.empty() == protocol_.failed());
         if (line.empty()) return;
-        require(line.ends_with("}\r\n") && line.find('\n') == line.size() - 1);
+        require(line.ends_with("}\n") && line.find('\n') == line.size() - 1);
         require(protocol_.awaiting_reply());
         id_ = "\"f-" + std::to_string(++commands_) + "\"";
     }
@@ -81,7 +81,7 @@ private:
             require(!protocol_.failed());
     }
 
-    Protocol protocol_{"f"};
+    Protocol protocol_{"f-"};
     bool greeted_ = false;
     std::uint64_t commands_ = 0;
     std::uint64_t replies_ = 0;

@@ -29,9 +29,15 @@ class AnsweringTest : public testing::Test {
 protected:
     qmp::Monitor& answering(std::vector<Answer> answers)
     {
+        std::vector<qmp::Question> nothing;
+        return playing({test::step::serve(std::move(answers))}, std::move(nothing));
+    }
+    /// A monitor, connected to a peer that goes on so behind the barrier's command.
+    qmp::Monitor& playing(test::Script steps, std::vector<qmp::Question> ahead)
+    {
         monitor_.reset();
         peer_.reset();
-        peer_.emplace(path_, test::script({test::handshake(), {test::step::serve(answers)}}));
+        peer_.emplace(path_, test::script({test::handshake(), std::move(steps)}));
         qmp::Registration registration;
         registration.qemu = *identify(peer_->pid());
         registration.path = path_;
@@ -39,8 +45,8 @@ protected:
         registration.peer.pid = peer_->pid();
         registration.peer.uid = geteuid();
         registration.peer.gid = getegid();
-        auto connected =
-            loop_.wait_for(qmp::Monitor::connect(loop_, registration, "domain 7 (web)", soon()));
+        auto connected = loop_.wait_for(qmp::Monitor::connect_asking(
+            loop_, qemus_, registration, "domain 7 (web)", std::move(ahead), soon()));
         EXPECT_TRUE(connected) << (connected ? "" : connected.error().message);
         monitor_.emplace(*std::move(connected));
         return *monitor_;
@@ -74,6 +80,7 @@ protected:
     test::ScratchDirectory directory_;
     std::string path_ = directory_ / "q";
     Loop loop_;
+    HeldProcesses qemus_;
     std::optional<test::ScriptedPeer> peer_;
     std::optional<qmp::Monitor> monitor_;
 };
@@ -81,6 +88,69 @@ protected:
 std::string quoted(const std::string& text)
 {
     return json_quote(text);
+}
+
+// ---- What is asked ahead ----
+
+const qmp::Question kChardevs{"query-chardev", ""};
+const qmp::Question kDevices{"qom-list", R"({"path":"/machine/peripheral"})"};
+
+class AskedAheadTest : public AnsweringTest {
+protected:
+    bool has(const std::string& kind, const std::string& name, Freshness freshness)
+    {
+        const auto found = loop_.wait_for(
+            has_name(*monitor_, Product{kind, name, std::nullopt}, freshness, soon()));
+        EXPECT_TRUE(found) << found.error().message;
+        return found && *found;
+    }
+    static Answer chardev(const std::string& label)
+    {
+        return returns("query-chardev", R"([{"label":")" + label + R"("}])");
+    }
+    using Commands = std::vector<std::string>;
+};
+
+TEST_F(AskedAheadTest, IsSentWithTheBarrierAndAnsweredOnce)
+{
+    playing({test::step::serve({chardev("c0"), returns("qom-list", "[]")})}, {kChardevs, kDevices});
+    EXPECT_TRUE(peer_->wait_for_lines(3)) << "not sent before it was wanted";
+    EXPECT_TRUE(has("chardev", "c0", Freshness::if_new));
+    EXPECT_FALSE(has("device", "c0", Freshness::if_new));
+    EXPECT_EQ(peer_->commands(), (Commands{"qmp_capabilities", "query-chardev", "qom-list"}));
+}
+
+TEST_F(AskedAheadTest, IsThrownAwayForAnythingElse)
+{
+    playing({test::step::serve({returns("query-chardev", "{}"), returns("qom-list", "[]")})},
+            {kChardevs, kChardevs});
+    EXPECT_FALSE(has("device", "tab", Freshness::if_new));
+    EXPECT_EQ(peer_->commands(),
+              (Commands{"qmp_capabilities", "query-chardev", "query-chardev", "qom-list"}));
+}
+
+// The peer is gone by then: what asks it anew gets no answer.
+TEST_F(AskedAheadTest, IsNotBelievedBehindAnEvent)
+{
+    playing({test::step::line(), test::step::reply("[]"),
+             test::step::send("{\"event\": \"RESUME\"}\r\n"), test::step::close()},
+            {kChardevs});
+    ASSERT_TRUE(peer_->wait_until_done());
+    proves_nothing(loop_.wait_for(has_name(*monitor_, Product{"chardev", "c0", std::nullopt},
+                                           Freshness::if_new, soon())),
+                   "event");
+    playing({test::step::line(), test::step::send("{\"event\": \"RESUME\"}\r\n"),
+             test::step::reply("[]"), test::step::close()},
+            {kChardevs});
+    ASSERT_TRUE(peer_->wait_until_done());
+    EXPECT_FALSE(has("chardev", "c0", Freshness::if_new));
+}
+
+TEST_F(AskedAheadTest, NothingThatChangesSomethingIsSent)
+{
+    EXPECT_THROW(playing({test::step::serve({})}, {kChardevs, {"device_del", R"({"id":"a"})"}}),
+                 std::logic_error);
+    EXPECT_EQ(peer_->commands(), Commands{});
 }
 
 // ---- Names ----

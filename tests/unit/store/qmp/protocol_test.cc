@@ -54,7 +54,7 @@ using Shown = std::vector<std::string>;
 /// A conversation that was greeted; with command p-1 outstanding if one is named.
 Protocol talking(const std::string& execute = {})
 {
-    Protocol protocol("p");
+    Protocol protocol("p-");
     EXPECT_EQ(shown(protocol.feed(kGreeting)), Shown{"greeted 7.2.22"});
     if (!execute.empty()) (void)protocol.command(execute, "");
     return protocol;
@@ -74,22 +74,21 @@ std::string answer_to(const std::string& bytes)
 
 TEST(Protocol, GreetsCommandsAndReplies)
 {
-    Protocol protocol("xlstore-0123");
+    Protocol protocol("aB3_");
 
     EXPECT_EQ(shown(protocol.feed(kGreeting)), Shown{"greeted 7.2.22"});
     EXPECT_EQ(protocol.command("qmp_capabilities", ""),
-              "{\"execute\":\"qmp_capabilities\",\"id\":\"xlstore-0123-1\"}\r\n");
+              "{\"execute\":\"qmp_capabilities\",\"id\":\"aB3_1\"}\n");
     EXPECT_TRUE(protocol.awaiting_reply());
-    EXPECT_EQ(shown(protocol.feed(returned("\"xlstore-0123-1\""))), Shown{"return {}"});
+    EXPECT_EQ(shown(protocol.feed(returned("\"aB3_1\""))), Shown{"return {}"});
     EXPECT_FALSE(protocol.awaiting_reply());
     EXPECT_EQ(protocol.command("device_del", R"({"id":"xenusb-1"})"),
               "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"xenusb-1\"},"
-              "\"id\":\"xlstore-0123-2\"}\r\n");
-    EXPECT_EQ(
-        shown(protocol.feed(R"({"id": "xlstore-0123-2", "error": {"class": "DeviceNotFound", )"
-                            R"("desc": "Device 'xenusb-1' not found"}})"
-                            "\r\n")),
-        Shown{"error DeviceNotFound: Device 'xenusb-1' not found"});
+              "\"id\":\"aB3_2\"}\n");
+    EXPECT_EQ(shown(protocol.feed(R"({"id": "aB3_2", "error": {"class": "DeviceNotFound", )"
+                                  R"("desc": "Device 'xenusb-1' not found"}})"
+                                  "\r\n")),
+              Shown{"error DeviceNotFound: Device 'xenusb-1' not found"});
     EXPECT_FALSE(protocol.failed());
     EXPECT_EQ(protocol.foreign_replies(), 0U);
 }
@@ -115,7 +114,7 @@ TEST(Protocol, GivesTheErrorRawForItIsEvidence)
 /// sent where the client would.
 Shown converse(const std::vector<std::string>& pieces)
 {
-    Protocol protocol("p");
+    Protocol protocol("p-");
     Shown all;
     std::size_t commands = 0;
     for (const auto& piece : pieces) {
@@ -190,7 +189,7 @@ TEST(Protocol, SaysAtEveryCutWhetherAReplyWasOutstanding)
 {
     const std::string hostless = kGreeting + kResume + returned(ours(1));
     for (std::size_t cut = 0; cut <= hostless.size(); ++cut) {
-        Protocol protocol("p");
+        Protocol protocol("p-");
         (void)protocol.feed(std::string_view(hostless).substr(0, std::min(cut, kGreeting.size())));
         const bool asked = cut >= kGreeting.size();
         if (asked) (void)protocol.command("stop", "");
@@ -224,7 +223,7 @@ TEST(Protocol, SkipsBeforeTheGreetingWhatWasMeantForTheClientBefore)
                             "\n" +
                             R"({"event": 1})"
                             "\n";
-    Protocol protocol("p");
+    Protocol protocol("p-");
     EXPECT_EQ(shown(protocol.feed(all + kGreeting)), Shown{"greeted 7.2.22"});
     EXPECT_EQ(protocol.leftovers(), 6U);
     EXPECT_EQ(protocol.foreign_replies(), 0U);
@@ -234,7 +233,7 @@ TEST(Protocol, SkipsBeforeTheGreetingWhatWasMeantForTheClientBefore)
 
 TEST(Protocol, TakesNothingForALeftoverThatClaimsOurId)
 {
-    Protocol protocol("p");
+    Protocol protocol("p-");
     EXPECT_EQ(shown(protocol.feed(returned(ours(1)) + kGreeting)),
               Shown{"failure: sent a reply that no command asked for: \"p-1\""});
 }
@@ -242,7 +241,7 @@ TEST(Protocol, TakesNothingForALeftoverThatClaimsOurId)
 TEST(Protocol, BoundsTheNumberOfLeftovers)
 {
     for (const std::string& one : {kResume, returned("7"), "{\"return\": {}}\n"s}) {
-        Protocol protocol("p");
+        Protocol protocol("p-");
         for (std::size_t i = 0; i < limits::qmp_leftovers_max; ++i)
             ASSERT_EQ(shown(protocol.feed(one)), Shown{}) << i;
         EXPECT_EQ(shown(protocol.feed(one)),
@@ -254,7 +253,7 @@ TEST(Protocol, BoundsTheNumberOfLeftovers)
 TEST(Protocol, BoundsTheBytesOfLeftovers)
 {
     const std::string line = "{\"return\": \"" + std::string(1U << 20U, 'x') + "\"}\n";
-    Protocol protocol("p");
+    Protocol protocol("p-");
     std::size_t fed = 0;
     while (!protocol.failed()) {
         ASSERT_LE(fed, limits::qmp_line_bytes_max);
@@ -267,7 +266,7 @@ TEST(Protocol, BoundsTheBytesOfLeftovers)
 TEST(Protocol, WantsTheGreetingOnce)
 {
     EXPECT_EQ(answer_to(kGreeting), "failure: sent a second greeting");
-    Protocol protocol("p");
+    Protocol protocol("p-");
     EXPECT_EQ(shown(protocol.feed(kGreeting + kGreeting)),
               (Shown{"greeted 7.2.22", "failure: sent a second greeting"}));
 }
@@ -280,7 +279,7 @@ TEST(Protocol, WantsAVersionInTheGreeting)
           R"({"QMP": {"version": {"qemu": {"major": 7, "minor": 2}}}})",
           R"({"QMP": {"version": {"qemu": {"major": -7, "minor": 2, "micro": 1}}}})",
           R"({"QMP": {"version": {"qemu": {"major": "7", "minor": 2, "micro": 1}}}})"}) {
-        Protocol protocol("p");
+        Protocol protocol("p-");
         EXPECT_EQ(shown(protocol.feed(greeting + "\r\n"s)),
                   Shown{"failure: sent a greeting without a version"})
             << greeting;
@@ -309,7 +308,7 @@ TEST(Protocol, SkipsRepliesToADeadClientsCommands)
 // A dead client's command ended between our connecting and the greeting: seen of QEMU 7.2.
 TEST(Protocol, SkipsAReplyToADeadClientsCommandThatOvertookTheGreeting)
 {
-    Protocol protocol("p");
+    Protocol protocol("p-");
     EXPECT_EQ(shown(protocol.feed(returned("7") + kGreeting)), Shown{"greeted 7.2.22"});
     EXPECT_EQ(protocol.leftovers(), 1u);
 }
@@ -329,6 +328,38 @@ TEST(Protocol, SkipsAReplyWithoutAnIdUntilItsOwnFirstReply)
     EXPECT_EQ(shown(protocol.feed(returned(ours(1)))), Shown{"return {}"});
     EXPECT_EQ(shown(protocol.feed("{\"return\": {}}\n")),
               Shown{"failure: sent a reply without an id"});
+}
+
+TEST(Protocol, QuestionsBehindACommandAreAnsweredInTheirOrder)
+{
+    Protocol protocol = talking("qmp_capabilities");
+    EXPECT_EQ(protocol.question_behind("query-chardev", ""),
+              "{\"execute\":\"query-chardev\",\"id\":\"p-2\"}\n");
+    (void)protocol.question_behind("query-block", "");
+    EXPECT_EQ(shown(protocol.feed(returned(ours(1)) + returned(ours(2), "[1]"))),
+              (Shown{"return {}", "return [1]"}));
+    EXPECT_TRUE(protocol.awaiting_reply());
+    EXPECT_THROW((void)protocol.command("stop", ""), std::logic_error);
+    EXPECT_EQ(shown(protocol.feed(returned(ours(3), "[2]"))), Shown{"return [2]"});
+    EXPECT_FALSE(protocol.awaiting_reply());
+    EXPECT_THROW((void)protocol.question_behind("query-block", ""), std::logic_error);
+}
+
+TEST(Protocol, EndsAtAReplyThatOvertakesAnother)
+{
+    Protocol protocol = talking("qmp_capabilities");
+    (void)protocol.question_behind("query-chardev", "");
+    EXPECT_EQ(shown(protocol.feed(returned(ours(2)))),
+              Shown{"failure: sent a reply that no command asked for: \"p-2\""});
+}
+
+TEST(Protocol, NamesTheReplyThatIsDueWhenItHangsUp)
+{
+    Protocol protocol = talking("qmp_capabilities");
+    (void)protocol.question_behind("query-chardev", "");
+    (void)protocol.feed(returned(ours(1)));
+    EXPECT_EQ(shown(protocol.end_of_stream()),
+              Shown{"failure: hung up before the reply to query-chardev"});
 }
 
 TEST(Protocol, BoundsForeignReplies)
@@ -579,7 +610,7 @@ TEST(Protocol, SendsNothingAfterAFailureThatTheCallerHasNotSeen)
 
 TEST(Protocol, RefusesASecondCommandAndOneBeforeTheGreeting)
 {
-    Protocol protocol("p");
+    Protocol protocol("p-");
     EXPECT_THROW((void)protocol.command("qmp_capabilities", ""), std::logic_error);
     (void)protocol.feed(kGreeting);
     (void)protocol.command("qmp_capabilities", "");
@@ -597,7 +628,7 @@ TEST(Protocol, MakesExactlyOneLineOfACommand)
 
     EXPECT_EQ(
         protocol.command("a\"b\n", "{ \"a\":\r\n [1.50, \"x y\"] }"),
-        "{\"execute\":\"a\\\"b\\n\",\"arguments\":{\"a\":[1.50,\"x y\"]},\"id\":\"p-1\"}\r\n");
+        "{\"execute\":\"a\\\"b\\n\",\"arguments\":{\"a\":[1.50,\"x y\"]},\"id\":\"p-1\"}\n");
 }
 
 }  // namespace
