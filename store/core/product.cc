@@ -96,12 +96,12 @@ void insert_products(Db& db, DomainId domain, std::int64_t thing, const char* im
               "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
               "claimed = excluded.claimed, seq = excluded.seq, undo = excluded.undo")
             .bind(value_of(domain))
-            .bind(product.kind)
-            .bind(product.name)
+            .lend(product.kind)
+            .lend(product.name)
             .bind(thing)
-            .bind(std::string_view(image))
+            .lend(std::string_view(image))
             .bind(++seq)
-            .bind(product.undo ? std::optional(command_to_json(*product.undo)) : std::nullopt)
+            .lend(product.undo ? std::optional(command_to_json(*product.undo)) : std::nullopt)
             // The trigger that keeps the rule against SQL, too, is disabled with the guard.
             .bind(std::int64_t{XLSTORE_MUTATION("id of another thing") ? 0 : 1})
             .run();

@@ -65,7 +65,7 @@ void Statement::put(std::int64_t value)
 void Statement::put(std::string_view value)
 {
     if (sqlite3_bind_text64(stmt_, next_++, value.data() ? value.data() : "", value.size(),
-                            SQLITE_TRANSIENT, SQLITE_UTF8) != SQLITE_OK)
+                            lent_ ? SQLITE_STATIC : SQLITE_TRANSIENT, SQLITE_UTF8) != SQLITE_OK)
         db_->fail("cannot bind a value");
 }
 

@@ -56,6 +56,17 @@ public:
         return std::move(*this);
     }
 
+    /// As bind(), and text is not copied. REQUIRES that it lasts until the statement has ended: what
+    /// a chain that ends with run() is given does.
+    template <class T>
+    Statement&& lend(const T& value) &&
+    {
+        lent_ = true;
+        put(value);
+        lent_ = false;
+        return std::move(*this);
+    }
+
     /// True when a row is there, false when there are no more.
     bool step();
     /// For statements without rows.
@@ -87,6 +98,7 @@ private:
     Db* db_;
     sqlite3_stmt* stmt_;
     int next_ = 1;
+    bool lent_ = false;  // what is bound now need not be copied
 };
 
 enum class Durability { process, power };  ///< survives a killed process; survives a power cut too

@@ -456,9 +456,10 @@ void Locks::remember(const Numbers& numbers) const noexcept
 try {
     const std::array<const LockFile*, kMemories> files = {&locks_, &slow_,
                                                           spare_ ? &*spare_ : nullptr};
+    const std::string words = numbers_words(numbers);
     for (std::size_t i = 0; i < files.size(); ++i) {
         if (!files[i]) continue;
-        MemoryLine line{numbers_line(numbers, line_file(*files[i])), {}};
+        MemoryLine line{numbers_line(words, line_file(*files[i])), {}};
         files[i]->write_line(kMemorySlot, line.text);
         line.read = NumbersLine{numbers, line_file(*files[i])};
         lines_[i] = std::move(line);

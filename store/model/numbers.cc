@@ -5,6 +5,8 @@
 #include "store/model/numbers.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 #include "store/text/number_text.hpp"
 
@@ -26,6 +28,15 @@ std::uint64_t check_sum(std::string_view text)
     return sum;
 }
 
+constexpr std::size_t kLineRoom = 240;
+
+void append_word(std::string& words, auto number)
+{
+    std::array<char, 24> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+    words.append(1, ' ').append(digits.data(), end);
+}
+
 bool is_possible(std::int64_t number)
 {
     return number >= 0 && number <= kHighest;
@@ -40,18 +51,25 @@ void Numbers::raise_to(const Numbers& other)
         if (other.ids[i] <= kHighestId) ids[i] = std::max(ids[i], other.ids[i]);
 }
 
-std::string numbers_line(const Numbers& numbers, LineFile file)
+std::string numbers_words(const Numbers& numbers)
 {
-    constexpr std::size_t kRoom = 240;  // each commit writes three of them
-    std::string line(kNumbersFormat);
-    line.reserve(kRoom);
-    const auto add = [&](auto number) { line.append(1, ' ').append(std::to_string(number)); };
-    add(file.inode);
-    add(file.born_ns);
-    add(numbers.commits);
+    std::string words;
+    words.reserve(kLineRoom);
+    append_word(words, numbers.commits);
     for (const auto id : numbers.ids)
-        add(id);
-    add(check_sum(line));
+        append_word(words, id);
+    return words;
+}
+
+std::string numbers_line(std::string_view words, LineFile file)
+{
+    std::string line;
+    line.reserve(kLineRoom);
+    line += kNumbersFormat;
+    append_word(line, file.inode);
+    append_word(line, file.born_ns);
+    line += words;
+    append_word(line, check_sum(line));
     return line;
 }
 

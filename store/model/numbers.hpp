@@ -48,8 +48,10 @@ struct LineFile {
     std::uint64_t inode = 0;
     std::int64_t born_ns = 0;  ///< store/base/birth_time.hpp
 };
-/// One line, with a check sum.
-[[nodiscard]] std::string numbers_line(const Numbers& numbers, LineFile file);
+/// The part that is the same in each file: it is made once for all of them.
+[[nodiscard]] std::string numbers_words(const Numbers& numbers);
+/// One line of such words, with a check sum.
+[[nodiscard]] std::string numbers_line(std::string_view words, LineFile file);
 struct NumbersLine {
     Numbers numbers;
     LineFile file;

@@ -24,7 +24,7 @@ Numbers some_numbers()
 
 TEST(NumbersTest, LineComesBackAsItWasWritten)
 {
-    const auto read = read_numbers_line(numbers_line(some_numbers(), kFile));
+    const auto read = read_numbers_line(numbers_line(numbers_words(some_numbers()), kFile));
     ASSERT_TRUE(read);
     EXPECT_EQ(read->numbers, some_numbers());
     EXPECT_EQ(read->file.inode, kFile.inode);
@@ -34,7 +34,7 @@ TEST(NumbersTest, LineComesBackAsItWasWritten)
 // A number that a flipped bit made would be believed for ever.
 TEST(NumbersTest, LineWithOneOtherByteIsNoLine)
 {
-    const auto line = numbers_line(some_numbers(), kFile);
+    const auto line = numbers_line(numbers_words(some_numbers()), kFile);
     for (std::size_t at = 0; at < line.size(); ++at) {
         auto other = line;
         other[at] = other[at] == '7' ? '8' : '7';
@@ -48,10 +48,10 @@ TEST(NumbersTest, NumberThatNoStoreGetsToIsNotBelieved)
 {
     auto numbers = some_numbers();
     numbers.commits = std::int64_t{1} << 60;
-    EXPECT_FALSE(read_numbers_line(numbers_line(numbers, kFile)));
+    EXPECT_FALSE(read_numbers_line(numbers_line(numbers_words(numbers), kFile)));
     numbers = some_numbers();
     numbers.ids[2] = -1;
-    EXPECT_FALSE(read_numbers_line(numbers_line(numbers, kFile)));
+    EXPECT_FALSE(read_numbers_line(numbers_line(numbers_words(numbers), kFile)));
 }
 
 // In the lock files there is room for it beside the slots of locks.
@@ -60,7 +60,8 @@ TEST(NumbersTest, LongestLineHasRoomInASlot)
     Numbers numbers;
     numbers.commits = std::int64_t{1} << 53;
     numbers.ids.fill(std::int64_t{1} << 53);
-    EXPECT_LT(numbers_line(numbers, LineFile{~std::uint64_t{0}, INT64_MAX}).size(), 240U);
+    EXPECT_LT(numbers_line(numbers_words(numbers), LineFile{~std::uint64_t{0}, INT64_MAX}).size(),
+              240U);
 }
 
 // What is above the highest that can be given was set by a hand: it hides none that was given.
