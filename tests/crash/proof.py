@@ -3,11 +3,13 @@
 """The proof, whole, in shares of some minutes: what tests/run.sh tries a share of.
 
     proof.sh BUILD [--hours H | --minutes M] [--only PART,...] [--since COMMIT] [--left]
+    proof.sh --write
 
-It goes on where the run before ended, even if that was killed: each share that has ended is a line of
-BUILD/proof/place, with the commit that it is of. A share that failed is not tried again on the same commit, unless
-with --again. What another commit proved counts as long as nothing has changed since of what the part runs: its
-`sources`. What was proved on other sources alone is done once more, after what never was; with --since it counts if
+It goes on where the run before ended, even if that was killed: each share that has ended is a line of tests/crash/proof.jsonl,
+the record in the tree, with the commit that it is of; commit that file. Of a tree with changes that are not committed the
+place is BUILD/proof/place. --write makes the table of tests/PROOF.md from the record. A share that failed is not tried
+again on the same commit, unless with --again. What another commit proved counts as long as nothing has changed since
+of what the part runs: its `sources`, of which a line has a hash. What was proved on other sources alone is done once more, after what never was; with --since it counts if
 that was on COMMIT or later, and how many files have changed is told: a proof that took several runs is of each of
 their commits, and of no single one. Shares that wait for a QEMU run side by side. What they run is built first. --left
 tells what is left, and runs nothing. Each share's output is in BUILD/proof.
@@ -21,6 +23,7 @@ import ctypes
 import dataclasses
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -34,6 +37,9 @@ import time
 import proof_parts
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+RECORD = ROOT / "tests/crash/proof.jsonl"
+TOLD_IN = ROOT / "tests/PROOF.md"
+TABLE = re.compile(r"(?<=<!-- the record: proof\.sh --write -->\n).*?(?=<!-- the record ends -->\n)", re.DOTALL)
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 CANNOT = 77             # a test's status: this system does not have what it needs
 ALL_WELL, SOME_FAILED, WRONG_USE, SOME_LEFT = 0, 1, 2, 3
@@ -53,14 +59,27 @@ class Commits:
 
     def __init__(self, since=None):
         head = git("rev-parse", "HEAD").stdout.strip()
-        self.here = (head or "unknown") + ("+changes" if git("status", "--porcelain", "-uno").stdout.strip() else "")
+        # What a proof writes itself is no change of what it proves.
+        own = [f":!{path.relative_to(ROOT)}" for path in (RECORD, TOLD_IN)]
+        self.here = (head or "unknown") + ("+changes" if git("status", "--porcelain", "-uno", "--", ".", *own).stdout.strip() else "")
         self.since = since
         self.changed_among = functools.cache(self.changed_among)
+        self.hash_of = functools.cache(self.hash_of)
         self.is_since = functools.cache(self.is_since)
 
-    def changed(self, part, commit):
-        """How many files of what the part runs are others than on that commit; None: that is not known."""
-        return 0 if commit == self.here else self.changed_among(tuple(part.sources), commit)
+    def changed(self, part, entry):
+        """How many files of what the part runs are others than on the commit of that line; None: that is not known. A commit
+        may have got another id, or may not be in a copy of the repository: the hash tells as well."""
+        sources = tuple(part.sources)
+        if entry["commit"] == self.here or (entry.get("sources") and entry["sources"] == self.hash_of(sources)):
+            return 0
+        return self.changed_among(sources, entry["commit"])
+
+    def hash_of(self, sources):
+        """Of what is committed of them; nothing: they are changed."""
+        if "+" in self.here:
+            return ""
+        return hashlib.sha256(git("ls-files", "--stage", "--", *sources).stdout.encode()).hexdigest()[:12]
 
     def changed_among(self, sources, commit):
         if "+" in commit or "+" in self.here:
@@ -72,7 +91,7 @@ class Commits:
         return bool(self.since) and "+" not in commit and git("merge-base", "--is-ancestor", self.since, commit).returncode == 0
 
     def counts(self, part, entry):
-        return self.changed(part, entry["commit"]) == 0 or (entry["ended"] == DONE and self.is_since(entry["commit"]))
+        return self.changed(part, entry) == 0 or (entry["ended"] == DONE and self.is_since(entry["commit"]))
 
 
 class Place:
@@ -104,8 +123,8 @@ class Place:
         lines[entry["commit"]] = entry
         self.seconds.setdefault(entry["part"], []).append(entry["seconds"])
 
-    def add(self, **entry):
-        entry["commit"] = self.commits.here
+    def add(self, part, **entry):
+        entry = {"commit": self.commits.here, "sources": self.commits.hash_of(tuple(part.sources)), "part": part.name, **entry}
         self.file.write((json.dumps(entry) + "\n").encode())
         self.take(entry)
 
@@ -118,7 +137,7 @@ class Place:
         found = {}
         for number in range(1, part.shares + 1):
             lines = [line for line in self.all_of(part, number) if self.commits.counts(part, line)]
-            same = [line for line in lines if self.commits.changed(part, line["commit"]) == 0]
+            same = [line for line in lines if self.commits.changed(part, line) == 0]
             found[number] = (same or lines or [None])[0]
         return found
 
@@ -215,8 +234,10 @@ class Proof:
         last = ([line for line in said.splitlines() if line.strip()] or [""])[-1].strip()
         if share.told:
             last = f"did not end in {limit_of(share.part):g} minutes; {last}"
-        self.place.add(part=share.part.name, share=share.number, of=share.part.shares, ended=ended, status=status,
-                       seconds=round(seconds, 1), counts=counts_in(share.part, said), last=last[:300])
+        violations = len(re.findall(r"^VIOLATION", said, re.MULTILINE))
+        why = {} if ended == DONE else {"status": status, "violations": violations, "last": last[:300]}
+        self.place.add(share.part, share=share.number, of=share.part.shares, ended=ended, seconds=round(seconds, 1),
+                       counts=counts_in(share.part, said), **why)
         where = f", see {self.log(share)}" if ended != DONE else ""
         print(f"{share.name()}: {ended} after {seconds:.0f} s{where}: {last[:160]}", flush=True)
 
@@ -267,10 +288,11 @@ class Proof:
     def words_of_commits(self, part, ended):
         """Where what counts is of other commits."""
         commits = self.place.commits
-        by_commit = collections.Counter(entry["commit"] for entry in ended if entry["commit"] != commits.here)
+        others = [entry for entry in ended if entry["commit"] != commits.here]
+        by_commit = collections.Counter(entry["commit"] for entry in others)
         words = []
         for commit, number in by_commit.items():
-            changed = commits.changed(part, commit)
+            changed = max(commits.changed(part, entry) or 0 for entry in others if entry["commit"] == commit)
             words.append(f"{number} of them on {commit[:9]}, " + (
                 "whose sources are the same" if changed == 0 else f"{changed} files of its sources differ"))
         return words
@@ -282,12 +304,7 @@ class Proof:
         skipped = sum(entry["ended"] == SKIPPED for entry in ended)
         older = sum(entry is None and any(line["ended"] == DONE for line in self.place.all_of(part, n))
                     for n, entry in shares.items())
-        counts = {}
-        for entry in ended:
-            for name, number in entry["counts"].items():
-                counts[name] = counts.get(name, 0) + number
-        words = [f"{len(ended)} of {part.shares} shares"]
-        words += [f"{number} {name.replace('_', ' ')}" for name, number in counts.items()]
+        words = [f"{len(ended)} of {part.shares} shares", *sums_of(ended)]
         words += [f"{skipped} SKIPPED: this system lacks something"] if skipped else []
         words += self.words_of_commits(part, ended)
         words += [f"{older} more on older sources alone"] if older else []
@@ -304,6 +321,35 @@ class Proof:
         hours = sum(one[2] for one in told) / 3600
         print(f"commit {self.place.commits.here}: {left} shares left, about {hours:.1f} hours")
         return SOME_FAILED if any(one[0] for one in told) else SOME_LEFT if left else ALL_WELL
+
+
+def sums_of(ended):
+    """What shares tried, all in all, in words."""
+    counts = collections.Counter()
+    for entry in ended:
+        counts.update(entry["counts"])
+    return [f"{number:,} {name.replace('_', ' ')}".replace(",", " ") for name, number in counts.items()]
+
+
+def table_of(parts, place):
+    """The record as PROOF.md has it: of each share its last line, whichever commit that is of."""
+    rows = ["| part | shares that ended well | figures | did not | hours | commits |", "| --- | --- | --- | --- | --- | --- |"]
+    for part in parts:
+        last = [lines[0] for n in range(1, part.shares + 1) if (lines := place.all_of(part, n))]
+        if not last:
+            continue
+        done = [entry for entry in last if entry["ended"] == DONE]
+        failed = [f"{entry['share']}: {entry.get('violations') or entry['ended']}" for entry in last if entry["ended"] != DONE]
+        commits = list(dict.fromkeys(entry["commit"][:9] for entry in last))
+        rows.append(f"| `{part.name}` | {len(done)} of {part.shares} | {', '.join(sums_of(done))} | {', '.join(failed)} | "
+                    f"{sum(entry['seconds'] for entry in last) / 3600:.2f} | {', '.join(commits)} |")
+    return "\n".join(rows) + "\n"
+
+
+def write_table(parts):
+    text = TOLD_IN.read_text(encoding="utf-8")
+    table = table_of(parts, Place(RECORD, Commits()))
+    TOLD_IN.write_text(TABLE.sub(lambda _: table, text), encoding="utf-8")
 
 
 def is_missing(part, build):
@@ -324,7 +370,7 @@ def build_all(build, parts):
 def options_of(words):
     parser = argparse.ArgumentParser(prog="proof.sh", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", type=lambda path: pathlib.Path(path).resolve(), help="of the preset asan, or another")
+    parser.add_argument("build", nargs="?", type=lambda path: pathlib.Path(path).resolve(), help="of the preset asan, or another")
     how_long = parser.add_mutually_exclusive_group()
     how_long.add_argument("--hours", type=float)
     how_long.add_argument("--minutes", type=float)
@@ -333,11 +379,15 @@ def options_of(words):
     parser.add_argument("--left", action="store_true", help="tell what is left, and run nothing")
     parser.add_argument("--again", action="store_true", help="what failed or was skipped, too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cores to use; default: all")
-    parser.add_argument("--place", type=pathlib.Path, help="default: BUILD/proof/place")
+    parser.add_argument("--write", action="store_true", help="make the table of tests/PROOF.md from the record")
+    parser.add_argument("--place", type=pathlib.Path, help="default: tests/crash/proof.jsonl, or BUILD/proof/place")
     parser.add_argument("--parts", type=pathlib.Path, help=argparse.SUPPRESS)   # another list: proof_test.py
     options = parser.parse_args(words)
+    if options.write == bool(options.build):
+        parser.error("BUILD, or --write alone")
+    if options.write:
+        return parser, options
     options.logs = options.build / "proof"
-    options.place = options.place or options.logs / "place"
     minutes = options.minutes if options.hours is None else 60 * options.hours
     options.seconds = float("inf") if minutes is None else 60 * minutes
     return parser, options
@@ -346,6 +396,9 @@ def options_of(words):
 def main():
     parser, options = options_of(sys.argv[1:])
     parts = proof_parts.PARTS
+    if options.write:
+        write_table(parts)
+        return ALL_WELL
     if options.parts:
         parts = [proof_parts.Part(**{"targets": (), **row}) for row in json.loads(options.parts.read_text())]
     if options.only:
@@ -358,7 +411,9 @@ def main():
     if not options.left and (why := build_all(options.build, parts)):
         parser.error(f"it does not build: {why}")
     options.logs.mkdir(parents=True, exist_ok=True)
-    proof = Proof(options, parts, Place(options.place, Commits(options.since)))
+    commits = Commits(options.since)
+    on_record = not options.parts and "+" not in commits.here
+    proof = Proof(options, parts, Place(options.place or (RECORD if on_record else options.logs / "place"), commits))
     if not options.left:
         proof.run()
     return proof.tell_all()

@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 
 
 class Proof(unittest.TestCase):
@@ -135,8 +136,54 @@ class Proof(unittest.TestCase):
         left = self.run_proof(part, words=("--left",), program=tree / "tests/crash/proof.py")
         self.assertRegex(left.stdout, "0 of 3 shares; 3 more on older sources alone")
 
+    def run_in(self, tree, *words):
+        return subprocess.run([sys.executable, tree / "tests/crash/proof.py", *words], capture_output=True, text=True, timeout=60,
+                              check=False)
+
+    def test_the_record_is_in_the_tree_and_outlives_the_id_of_a_commit(self):
+        tree, _ = self.in_a_tree()
+        with open(tree / "tests/crash/proof_parts.py", "a", encoding="utf-8") as file:
+            file.write("PARTS = (Part('one', 2, ('sh', '-c', 'echo 1200 kills'), counts=(r'^(?P<kills>\\d+) kills',), "
+                       "targets=(), runs=('source',)),)\n")
+        told_in = tree / "tests/PROOF.md"
+        told_in.write_text("above\n<!-- the record: proof.sh --write -->\nold\n<!-- the record ends -->\nbelow\n", encoding="utf-8")
+        record = tree / "tests/crash/proof.jsonl"
+        record.touch()
+        self.git(tree, "add", "-A")
+        self.git(tree, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "parts")
+        ran = self.run_in(tree, self.place)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
+        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+        self.assertEqual([(line["share"], line["counts"]) for line in lines], [(1, {"kills": 1200}), (2, {"kills": 1200})])
+        self.assertIn("2 of 2 shares", self.run_in(tree, self.place, "--left").stdout)
+        self.assertEqual(self.run_in(tree, "--write").returncode, 0)
+        text = told_in.read_text(encoding="utf-8")
+        self.assertTrue(text.startswith("above\n<!--") and text.endswith("ends -->\nbelow\n"), text)
+        self.assertIn(f"| `one` | 2 of 2 | 2 400 kills |  | 0.00 | {lines[0]['commit'][:9]} |\n", text)
+        # Its commit is gone, as behind a rebase: what it proved is known by its sources.
+        self.git(tree, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--amend", "-qam", "with the record")
+        record.write_text(record.read_text(encoding="utf-8").replace(lines[0]["commit"], "0" * 40), encoding="utf-8")
+        self.assertIn("2 of 2 shares", self.run_in(tree, self.place, "--left").stdout)
+        (tree / "source").write_text("another", encoding="utf-8")
+        self.git(tree, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "source")
+        self.assertIn("0 of 2 shares; 2 more on older sources alone", self.run_in(tree, self.place, "--left").stdout)
+        # What is not committed has a place that is not in the tree.
+        (tree / "source").write_text("not committed", encoding="utf-8")
+        before = record.read_text(encoding="utf-8")
+        self.assertEqual(self.run_in(tree, self.place).returncode, 0)
+        self.assertEqual(record.read_text(encoding="utf-8"), before)
+        self.assertEqual(len(self.lines()), 2)
+
+    def test_the_table_is_what_the_record_says(self):
+        import proof  # pylint: disable=import-outside-toplevel
+        import proof_parts  # pylint: disable=import-outside-toplevel
+        copy = shutil.copy(proof.RECORD, self.place / "record")
+        place = proof.Place(copy, proof.Commits())
+        self.addCleanup(place.file.close)
+        table = proof.table_of(proof_parts.PARTS, place)
+        self.assertIn(f"proof.sh --write -->\n{table}<!--", proof.TOLD_IN.read_text(encoding="utf-8"), "proof.sh --write")
+
     def test_sources_that_parts_name_are_there(self):
-        sys.path.insert(0, str(HERE))
         import proof_parts  # pylint: disable=import-outside-toplevel
         for part in proof_parts.PARTS:
             for path in part.sources:
