@@ -75,6 +75,7 @@ enum class Code : std::uint16_t {
     intents_left = 4009,
     intent_overtaken = 4010,
     intent_ended = 4011,
+    eviction_unfinished = 4012,
     primary_owned = 5001,
     primary_unseen = 5002,
     thing_unknown = 5003,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Pass 4: the open intents of one domain.
 //
-// Checks     that each open intent can be settled by what QEMU shows   (4001-4011).
+// Checks     that each open intent can be settled by what QEMU shows   (4001-4012).
 // Relies on  pass 3: the row is running and its QEMU was alive a moment ago; its slow lock is held.
 // Leaves     no open intent but those of 4001, 4006 to 4009 and of a no to a question.
 #include <algorithm>
@@ -66,8 +66,18 @@ void report_all(Check& check, Code code, const DomainRow& domain, const std::vec
     }
 }
 
-Code code_of(const Unit& unit, const Evidence& found)
+// An eviction that was broken off is taken up by one that is asked for: closed as not done, it
+// would leave an entry, and what has an entry is not evicted.
+bool is_taken_up(const Check& check, const Unit& unit, const Evidence& found)
 {
+    return check.options().evict && is_eviction(unit.front().draft) &&
+           (found.image == Image::before || found.half);
+}
+
+Code code_of(const Check& check, const Unit& unit, const Evidence& found)
+{
+    if (is_taken_up(check, unit, found) && resolution_of(found) != Resolution::waits)
+        return Code::eviction_unfinished;
     if (is_half_done(unit, found)) return Code::intent_half_done;
     switch (resolution_of(found)) {
     case Resolution::done:
@@ -112,7 +122,7 @@ Task<void> probe_only(Check& check, Reached& reached, DomainRow domain, std::vec
         const auto found = co_await probe_intents(reached.monitor(), unit, reached.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
-        const Code code = code_of(unit, found);
+        const Code code = code_of(check, unit, found);
         if (problem(code).question.empty())
             check.report(code, about);
         else
@@ -142,6 +152,19 @@ std::string told_of(Db& db, const Unit& unit)
 
 }  // namespace
 
+void tell_outcome(Check& check, Code code, Subject about, const Result<void>& done)
+{
+    if (done) {
+        check.fixed(code, about);
+    } else if (done.error().code == Errc::in_doubt && done.error().intent) {
+        about.evidence = done.error().message;
+        about.intent = done.error().intent;
+        check.report(Code::intent_waits, about);
+    } else {
+        check.failed(code, about, done.error());
+    }
+}
+
 void tell_ended_intents(Check& check, Store& store, const DomainRow& domain)
 {
     for (const auto& unit : readable_intents(check, store, domain)) {
@@ -170,12 +193,20 @@ Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& 
         const auto found = co_await probe_intents(engine.monitor(), unit, reached.deadline());
         Subject about = subject_of(domain, unit);
         about.evidence = found.reason;
-        const Code code = code_of(unit, found);
+        const Code code = code_of(check, unit, found);
         if (problem(code).question.empty()) {
             check.report(code, about);
             continue;
         }
         if (!check.ask(code, about)) continue;
+        if (code == Code::eviction_unfinished) {
+            Result<void> done;
+            auto ended =
+                co_await engine.ask_again(std::move(unit.front()), false, reached.deadline());
+            if (!ended) done = std::move(ended).error();
+            tell_outcome(check, code, std::move(about), done);
+            continue;
+        }
         auto resolved = co_await engine.resolve(std::move(unit), reached.deadline());
         if (!resolved) {
             check.failed(code, about, resolved.error());

@@ -115,43 +115,30 @@ private:
                           : evict           ? Code::thing_unwanted
                                             : Code::thing_unknown;
         if (!check_.ask(code, about)) co_return;
-        auto adopted = co_await reached_.engine()->journal().adopt(
-            reached_.engine()->hold(), proposal.name, proposal.json, proposal.products,
-            "QEMU has " + proposal.seen, reached_.deadline());
-        if (adopted && evict) {
-            // By its entry from here on: it is looked for once more, and what happens on the
-            // way, the entry or the intent has it.
-            adopted = co_await take_out(proposal.name);
+        Result<void> taken;
+        if (evict) taken = co_await take_out(proposal);
+        // What could not be taken out has an entry all the same (R1).
+        if (!evict || (!taken && !read_thing(store_.db(), domain_.id, proposal.name))) {
+            auto adopted = co_await reached_.engine()->journal().adopt(
+                reached_.engine()->hold(), proposal.name, proposal.json, proposal.products,
+                "QEMU has " + proposal.seen, reached_.deadline());
+            if (taken) taken = std::move(adopted);
         }
-        say(code, about, adopted);
+        tell_outcome(check_, code, about, taken);
     }
 
-    Task<Result<void>> take_out(ThingName name)
+    // Its entry and the intent that takes it out are one commit: killed at any moment, this run
+    // leaves what no entry has, or an intent that the next one takes up (pass 4).
+    Task<Result<void>> take_out(const Proposal& proposal)
     {
-        Engine& engine = *reached_.engine();
-        const auto entry = read_thing(store_.db(), domain_.id, name);
-        if (!entry) co_return Error(Errc::lost, name.text() + " was removed meanwhile");
-        auto draft = drive_of(*entry)
-                         ? draft_eject(*entry)
-                         : draft_detach(*entry, made_of(store_.db(), domain_.id, *entry));
+        const ThingRow entry{0, proposal.name, "present", "qemu", proposal.json, {}};
+        auto draft = drive_of(entry) ? draft_eject(entry)
+                                     : draft_detach(entry, MadeOf{proposal.products, {}, true});
         if (!draft) co_return std::move(draft).error();
-        auto done = co_await engine.operate(*std::move(draft), reached_.deadline());
+        draft->taken_in = TakenIn{proposal.products, "QEMU has " + proposal.seen};
+        auto done = co_await reached_.engine()->operate(*std::move(draft), reached_.deadline());
         if (!done) co_return std::move(done).error();
         co_return Result<void>();
-    }
-
-    void say(Code code, const Subject& about, const Result<void>& done)
-    {
-        if (done) {
-            check_.fixed(code, about);
-        } else if (done.error().code == Errc::in_doubt && done.error().intent) {
-            Subject waits = about;
-            waits.evidence = done.error().message;
-            waits.intent = done.error().intent;
-            check_.report(Code::intent_waits, waits);
-        } else {
-            check_.failed(code, about, done.error());
-        }
     }
 
     Task<void> make_stale(Code code, ThingName name, Subject about)
@@ -159,7 +146,7 @@ private:
         if (!check_.ask(code, about)) co_return;
         const auto done = co_await reached_.engine()->journal().make_stale(
             reached_.engine()->hold(), name, about.evidence, reached_.deadline());
-        say(code, about, done);
+        tell_outcome(check_, code, about, done);
     }
 
     Task<void> make_present(Code code, ThingName name, std::string json,
@@ -169,7 +156,7 @@ private:
         const auto done = co_await reached_.engine()->journal().adopt(
             reached_.engine()->hold(), name, json, std::move(products), about.evidence,
             reached_.deadline());
-        say(code, about, done);
+        tell_outcome(check_, code, about, done);
     }
 
     // QEMU keeps a USB device of the host's by the address that it had; plugged in anew it has

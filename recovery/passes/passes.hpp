@@ -50,6 +50,8 @@ Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be
 /// told once no intent is open.
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);
+/// What came of a repair, of which the guest may keep a part waiting.
+void tell_outcome(Check& check, Code code, Subject about, const Result<void>& done);
 /// Pass 4 of a domain whose boot is over: each open intent is named, and QEMU is not asked.
 void tell_ended_intents(Check& check, Store& store, const DomainRow& domain);
 /// True: its QEMU was looked into, and its entries are as it showed.

@@ -224,6 +224,15 @@ Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadli
     co_return done;
 }
 
+// R1: what is evicted has an entry from the same moment on as the intent that takes it out.
+Result<void> Journal::take_in(const FastHold& fast, Draft& draft)
+{
+    const auto existing = read_thing(store_.db(), fast.domain(), draft.thing);
+    draft.replaced_state = existing ? existing->state : "adding";
+    return write_present(fast, draft.thing, *draft.image_before, draft.taken_in->products,
+                         draft.taken_in->evidence);
+}
+
 // The entry says what is about to happen, and the products of the intent are claimed. Its row.
 Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
 {
@@ -231,6 +240,8 @@ Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
     const auto domain = fast.domain();
     const auto& products = draft.plan.probe.products;
     if (draft.thing.key.empty()) draft.thing.key = new_key(db, domain);
+    if (draft.taken_in)
+        if (auto taken = take_in(fast, draft); !taken) return std::move(taken).error();
     const auto existing = read_thing(db, domain, draft.thing);
     if (draft.verb != Verb::add) {
         if (!existing)

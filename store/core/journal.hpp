@@ -96,6 +96,7 @@ private:
     [[nodiscard]] Error lost(const SlowHold& hold) const;
     Result<Intent> open_one(const FastHold& fast, const SlowHold& hold, Draft draft,
                             const std::string& monitor_path, bool in_batch);
+    Result<void> take_in(const FastHold& fast, Draft& draft);
     Result<std::int64_t> write_entry(const FastHold& fast, Draft& draft);
     void write_outcome(DomainId domain, const Intent& intent, Image image);
     Result<void> settle_one(const FastHold& fast, Intent intent, Image image,

@@ -38,6 +38,12 @@ struct ThingName {
     [[nodiscard]] std::string text() const { return device_class + "/" + key; }
 };
 
+/// Something that QEMU has and no entry: what it is made of there, and how it was seen.
+struct TakenIn {
+    std::vector<Product> products;
+    std::string evidence;
+};
+
 /// An operation on one thing, before it is committed. A draft without a plan says what is wanted,
 /// as far as that is known before the entry is read and QEMU is asked: of a change, `image_after`
 /// has the medium alone.
@@ -54,13 +60,23 @@ struct Draft {
     /// An add that puts a thing of the document into another QEMU: the entry keeps its place in the
     /// order of making.
     bool put_back = false;
-    /// State of the entry that an intent's add replaces.
+    /// State of the entry that an intent's add replaces; of an eviction, the one that was there, or
+    /// "adding": none.
     std::optional<std::string> replaced_state = {};
+    /// Of an eviction that is not committed yet: the commit of its intent writes the entry, as
+    /// `image_before` has it, too.
+    std::optional<TakenIn> taken_in = {};
     /// A guest that keeps the drive's tray shut is waited for, instead of being an end of it.
     bool waits_for_tray = false;
     /// Nor is it asked: the tray is opened against its will.
     bool forces_tray = false;
 };
+
+/// Does it take out what no entry had (xlfsck --evict)? Where it was not done the entry stays.
+[[nodiscard]] inline bool is_eviction(const Draft& draft)
+{
+    return draft.verb != Verb::add && draft.replaced_state.has_value();
+}
 
 /// An open intent as it stands in the store.
 struct Intent {

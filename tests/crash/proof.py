@@ -332,7 +332,7 @@ def sums_of(ended):
 
 
 def table_of(parts, place):
-    """The record as PROOF.md has it: of each share its last line, whichever commit that is of."""
+    """The record as PROOF.md has it: of each share its last line, of any commit."""
     rows = ["| part | shares that ended well | figures | did not | hours | commits |", "| --- | --- | --- | --- | --- | --- |"]
     for part in parts:
         last = [lines[0] for n in range(1, part.shares + 1) if (lines := place.all_of(part, n))]

@@ -57,7 +57,7 @@ def full_disk(name, shares, *words):
 PARTS = (
     Part("xenstore_kills", 60, script("crash/xenstore_kills.py", "--quiet-xen", QUIET_XEN, "--share", "{i}/{n}"),
          minutes=0.3, targets=(*COMMANDS, *XENSTORED, "killer", "pv_toolstack"), counts=KILLS_BY_NAME),
-    # -p, -y, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
+    # -p, -y, --evict, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
     Part("xlfsck_kills", 120, script("fsck/kills.py", "--slice", "{i}/{n}"), minutes=0.5, load=COMPUTES,
          targets=(*COMMANDS, "killer"), counts=(r"^all +(?P<kills>\d+) ",)),
     Part("libxl_kills", 93, script("fsck/host_kills.py", "--slice", "{i}/{n}"),

@@ -9,8 +9,9 @@ undisturbed: what has to come of it, and which stops it has (tests/crash/killer.
 at each of them that leaves something which the one before it does not; with --every-stop at each. After each kill
 `xlfsck -n` looks and changes nothing; after every other one `xlfsck -p` runs, as at a boot; a restore has left the
 old domains or the new ones; the same command runs again, and its answer is the truth; after one `xlfsck -y` there
-is nothing more to find; rows, copies, history and files are those of the undisturbed run; the QEMU lives. The table
-has, by mode: kills, and those after which one of these was not so.
+is nothing more to find; rows, copies, history and files are those of the undisturbed run; the QEMU lives. Where -p
+ends what the command was at in another way (it adopts what was to be evicted), that is the end: there is no more to find
+than behind an undisturbed -p. The table has, by mode: kills, and those after which one of these was not so.
 """
 
 import argparse
@@ -355,12 +356,8 @@ AGAIN = {backup: (1, "there is a .*backup.db already")}
 MODES = {mode.__name__.replace("_", "-"): mode
          for mode in (preen, yes, evict, salvage, log_alone, rebuild, restore, adopt, undo, prune, backup, bridge_sync,
                       bridge_write)}
-# -p would adopt what is to be taken out.
-NOT_PREENED = (evict,)
-# Runs by name alone: killed between its intent and device_del, an eviction is settled as not done, so that the device has an
-# entry from then on, and the same command does not take it out (stop 805). A person takes it out by `xlstore detach`.
-BY_NAME = ("evict",)
-USUAL = [name for name in MODES if name not in BY_NAME]
+# -p adopts what is to be taken out: behind it the same command has nothing to do.
+ADOPTED_BY_PREEN = (evict,)
 
 
 # ---- What came of it ----
@@ -431,6 +428,10 @@ class Sweep:
             self.last = self.world.run("xlfsck", "-n").returncode
             self.reference = Outcome(self.world)
             self.new = self.domids()
+            if self.mode in ADOPTED_BY_PREEN:
+                self.world.put_back()
+                self.world.must("xlfsck", "-p", statuses=(0, 1, 4, 5))
+                self.behind_preen = self.world.run("xlfsck", "-n").returncode
             for number in [self.options.number] if self.options.number else self.stops():
                 self.one(number)
         finally:
@@ -466,9 +467,13 @@ class Sweep:
         if done.returncode not in (KILLED, self.status):
             self.violation(number, verdict, [f"survived, and ended with {done.returncode}", done.stdout + done.stderr])
             return
-        self.kills += done.returncode == KILLED
-        words = self.after_kill(number, done.stdout) if done.returncode == KILLED else []
-        words += self.judge()
+        killed = done.returncode == KILLED
+        self.kills += killed
+        if killed and number % 2 and self.mode in ADOPTED_BY_PREEN:
+            words = self.look() + self.adopted()
+        else:
+            words = self.after_kill(number, done.stdout) if killed else []
+            words += self.judge()
         if words:
             self.violation(number, verdict, words)
 
@@ -477,8 +482,8 @@ class Sweep:
         print(f"VIOLATION: {self.name}, stop {number} ({verdict}):\n    " + "\n    ".join(words[:12]) +
               f"\n    again: kills.py --mode {self.name} --number {number} --keep", flush=True)
 
-    def after_kill(self, number, told):
-        """What is wrong before the command runs again, and with its answer, in words."""
+    def look(self):
+        """What is wrong with a look, in words."""
         world = self.world
         words = []
         before = Kept(world.store, without=("store.db-shm",)).files
@@ -487,7 +492,24 @@ class Sweep:
             words.append(f"a look changed something: {looked.stdout}{looked.stderr}")
         if looked.returncode < 0 or looked.returncode & ~15:
             words.append(f"a look ended with {looked.returncode}: {looked.stdout}{looked.stderr}")
-        if number % 2 and self.mode not in NOT_PREENED:
+        return words
+
+    def adopted(self):
+        """What is wrong with a -p that is the end of it."""
+        preened = self.world.run("xlfsck", "-p")
+        looked = self.world.run("xlfsck", "-n")
+        words = [f"guest {domid} was harmed" for domid in self.world.harmed()]
+        if preened.returncode < 0 or preened.returncode & ~5:
+            words.append(f"-p ended with {preened.returncode}: {preened.stdout}{preened.stderr}")
+        if looked.returncode != self.behind_preen or self.world.sql("SELECT count(*) FROM intent") != [(0,)]:
+            words.append(f"a look behind -p says {looked.returncode}: {preened.stdout}{looked.stdout}{looked.stderr}")
+        return words
+
+    def after_kill(self, number, told):
+        """What is wrong before the command runs again, and with its answer, in words."""
+        world = self.world
+        words = self.look()
+        if number % 2 and self.mode not in ADOPTED_BY_PREEN:
             preened = world.run("xlfsck", "-p")
             if preened.returncode < 0 or preened.returncode & ~15:
                 words.append(f"-p ended with {preened.returncode}: {preened.stdout}{preened.stderr}")
@@ -554,7 +576,7 @@ def commit_start(parts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
-    parser.add_argument("--mode", choices=MODES, action="append", help="default: all but " + ", ".join(BY_NAME))
+    parser.add_argument("--mode", choices=MODES, action="append", help="default: all")
     parser.add_argument("--share", default="1/1", metavar="K/N", help="K of N stops, spread evenly")
     parser.add_argument("--start", type=int, help="the first of them, from 0; default: follows from the commit")
     parser.add_argument("--slice", metavar="I/N", help="the I-th of N parts of the whole, a share of one mode: to make a mode's "
@@ -570,9 +592,9 @@ def main():
         options.start = commit_start(options.of)
     if options.slice:
         number, of = map(int, options.slice.split("/"))
-        options.mode = [USUAL[(number - 1) % len(USUAL)]]
-        options.start = (number - 1) // len(USUAL)
-        options.of = -(-of // len(USUAL))
+        options.mode = [list(MODES)[(number - 1) % len(MODES)]]
+        options.start = (number - 1) // len(MODES)
+        options.of = -(-of // len(MODES))
 
     def one(name):
         sweep = Sweep(name, options)
@@ -580,7 +602,7 @@ def main():
         return name, sweep.kills, sweep.bad
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        table = list(pool.map(one, options.mode or USUAL))
+        table = list(pool.map(one, options.mode or list(MODES)))
     print(f"{'mode':12}{'kills':>8}{'violations':>12}")
     for row in [*table, ("all", sum(row[1] for row in table), sum(row[2] for row in table))]:
         print(f"{row[0]:12}{row[1]:8}{row[2]:12}")
