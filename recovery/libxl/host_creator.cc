@@ -26,6 +26,12 @@ std::string_view program_of(std::string_view command_line)
     return path.substr(path.rfind('/') + 1);
 }
 
+// They ask libxenlight which domains there are.
+bool only_asks(std::string_view program)
+{
+    return program == "xlfsck" || program == "xlstore";
+}
+
 bool creates(std::string_view command_line)
 {
     constexpr std::array<std::string_view, 3> kCommands = {"create", "restore", "migrate-receive"};
@@ -144,7 +150,8 @@ std::optional<Creator> creating_process(const Unfinished& domain)
                 const auto log = log_if_left_behind(pid);
                 if (log.empty()) return Creator{pid, "xl, which creates a domain"};
                 behind.push_back({pid, name_in(log), what_it_does(pid)});
-            } else if (domain.is_new && !other && pid != getpid() && uses_libxenlight(pid)) {
+            } else if (domain.is_new && !other && pid != getpid() && !only_asks(program) &&
+                       uses_libxenlight(pid)) {
                 other = Creator{
                     pid, std::string(program) + ", which uses libxenlight and may create domains"};
             }

@@ -26,6 +26,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import host_test  # noqa: E402
+import own_processes  # noqa: E402
 
 BIN = None  # set from the command line, below
 OTHER = "0badcafe-2222-4333-8444-000000000009"
@@ -343,12 +344,13 @@ class Surroundings(HostTest):
         library.write_bytes(bytes(4096))
         maps = ("-cimport mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 4096, prot=mmap.PROT_READ); "
                 "print('ready', flush=True); time.sleep(600)")
-        for of, built, creates in ((library, None, True), (library, f"{int(time.time()) - 86400}.05", False),
-                                   (sys.executable, None, False)):
+        for of, built, program, creates in ((library, None, "libvirtd", True), (sys.executable, None, "libvirtd", False),
+                                            (library, f"{int(time.time()) - 86400}.05", "libvirtd", False),
+                                            (library, None, "xlfsck", False)):
             host.xenstored("rm", f"/vm/{uuid}/start_time")
             if built:
                 host.xenstored("write", f"/vm/{uuid}/start_time", built)
-            with subprocess.Popen(["/usr/sbin/libvirtd", maps, of], executable=sys.executable, stdin=subprocess.DEVNULL,
+            with subprocess.Popen([f"/usr/sbin/{program}", maps, of], executable=sys.executable, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE) as daemon:
                 try:
                     daemon.stdout.readline()
@@ -793,6 +795,7 @@ class Bridge(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    own_processes.begin_alone()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
     options, rest = parser.parse_known_args()

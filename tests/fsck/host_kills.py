@@ -37,12 +37,15 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import host_test  # noqa: E402
+import own_processes  # noqa: E402
 from kills import KILLED, LEAVES_NOTHING  # noqa: E402
 
 SECONDS = 300
 TIMEOUT = "60"  # of xlfsck, for each domain: what it asks here answers, on a loaded machine late
+# And where a document is missing: a look waits so long for one, which here no creation will write.
+TIMEOUT_OF_MISSING = "2"
 MODES = ("-p", "-y", "--undo")
-SIDE_BY_SIDE = 4    # they wait, each for the second look of xlfsck
+SIDE_BY_SIDE = 8    # they wait, each for the second look of xlfsck
 KNOWN = 15      # bits of a status that say what was found
 # By it an undo knows that a run that was killed made a change. It goes with the undo.
 PROOF = re.compile("/tool/xlfsck-[0-9a-f-]+")
@@ -51,8 +54,11 @@ PROOF = re.compile("/tool/xlfsck-[0-9a-f-]+")
 class Host(host_test.Host):
     """One that is put back as it was; its QEMU and its xenstored live on."""
 
-    def fsck(self, *words, timeout=TIMEOUT):
-        return super().fsck(*words, timeout=timeout)
+    def timeout(self):
+        return TIMEOUT if self.documents() else TIMEOUT_OF_MISSING
+
+    def fsck(self, *words, timeout=None):
+        return super().fsck(*words, timeout=timeout or self.timeout())
 
     def note(self):
         self.first = self.snapshot()
@@ -141,7 +147,7 @@ class Sweep:
         return True
 
     def fsck(self, *before):
-        where = ["--libxl"] if self.mode == "--undo" else ["--libxl", "--root", self.host.place, "--timeout", TIMEOUT]
+        where = ["--libxl"] if self.mode == "--undo" else ["--libxl", "--root", self.host.place, "--timeout", self.host.timeout()]
         done = subprocess.run([*before, self.options.bin / "xlfsck", *where, *self.command], env=self.host.environment,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                               timeout=SECONDS, check=False)
@@ -281,4 +287,5 @@ def main():
 
 
 if __name__ == "__main__":
+    own_processes.begin_alone()
     sys.exit(main())

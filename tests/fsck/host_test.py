@@ -26,6 +26,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = 77
 sys.path.insert(0, str(HERE))
+import own_processes  # noqa: E402
 import recorded  # noqa: E402
 
 
@@ -228,4 +229,5 @@ def main():
 
 
 if __name__ == "__main__":
+    own_processes.begin_alone()
     main()
