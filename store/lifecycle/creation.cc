@@ -88,7 +88,9 @@ Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document&
         .bind(std::int64_t{layout_is_tight(document.layout)})
         .run();
     const auto id = db.last_insert_id();
-    XLSTORE_TRACE("row", id, std::string(state_name(state)));
+    XLSTORE_TRACE("row", id,
+                  std::string(state_name(state)) + " domid=" + std::to_string(domid) +
+                      " uuid=" + document.uuid);
     insert_members(db, DomainId(id), document.members);
     for (const auto& thing : document.things)
         db.prepare(
@@ -276,7 +278,8 @@ Task<Result<Creation>> Creation::begin(Store& store, std::int64_t domid, std::st
             // R17: a file in run/ may be all that a lost database has left of an incarnation.
             raise_ids_above_names(store, writer);
             if (forestalled(store.db(), domid, document->uuid, store.self().boot_id)) {
-                XLSTORE_TRACE("forestalled", 0);
+                XLSTORE_TRACE("forestalled", 0,
+                              "domid=" + std::to_string(domid) + " uuid=" + document->uuid);
                 fresh.forestalled =
                     true;  // committed: it is used up by the creation that it defeats
                 return fresh;

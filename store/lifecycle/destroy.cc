@@ -551,7 +551,7 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                     .bind(domid)
                     .bind(uuid);
             if (row.step()) return row.integer(0);
-            XLSTORE_TRACE("tombstone", 0);
+            XLSTORE_TRACE("tombstone", 0, "domid=" + std::to_string(domid) + " uuid=" + uuid);
             const auto until_us = since_boot_us() + kTombstoneUs;
             db.prepare(
                   "INSERT INTO tombstone (domid, uuid, boot_id, until_us) VALUES (?1, ?2, ?3, ?4) "

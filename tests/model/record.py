@@ -12,6 +12,7 @@ Exit status: 0 as it has to be, 1 not, 77 there is no spin, or the programs writ
 
 import argparse
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -145,6 +146,79 @@ def destroyed_beside(world, in_share):
     stopped_meanwhile(world, in_share, (operations.GONE,), operations.RUNNING[1], SPAWNS + COMMITS + SENDS[::2], operations.GONE[1])
 
 
+def elsewhere(world, in_share):
+    """A QEMU that another toolstack began: imported, registered, worked on; it dies, and another takes its path. The
+    registration is killed and stopped on its way, and then another one comes first."""
+    register = operations.REGISTER
+    world.forget()
+    world.must(world.xlstore("import", "7", "{config}"))
+    world.must(world.xlstore(*operations.TABLET[1]), (1,))     # there is no QEMU to ask
+    first = world.begin_elsewhere()
+    operations.plug_odd(world)
+    kills = 0
+    for place in COMMITS:
+        if next(in_share):
+            kills += world.xlstore(*register, XLSTORE_CRASH_AT=place).status == KILLED
+    world.must(world.xlstore(*register), (0, 1))
+    for words in (operations.TABLET[1], operations.HOLDS_B[1], operations.NO_TABLET[1], operations.EMPTY[1],
+                  ("detach", "domid:7", "qemu", "odd")):
+        world.must(world.xlstore(*words))
+    first.kill()
+    first.wait()
+    world.must(world.xlstore(*operations.TABLET[1]), (1,))     # its QEMU is dead
+    world.begin_elsewhere()
+    if next(in_share):
+        late = world.start(*register, XLSTORE_STOP_AT="commit.before:2")
+        if world.stopped(late):
+            world.xlstore("--timeout", "1", *RECOVER[1])
+        world.go_on(late)
+    world.must(world.xlstore(*register), (0, 1))
+    world.must(world.xlstore(*operations.TABLET[1]))
+    world.must(world.xlstore(*operations.GONE[1]))
+    return kills
+
+
+def soft_reset(world, in_share):
+    """The row gets another QEMU, into which its things are put; killed on its way, and gone on with."""
+    again = ("soft-reset", "domid:7", "--", "{qemu}")
+    world.bring((operations.RUNNING, operations.TABLET, operations.USBCTRL))
+    world.must(world.xlstore(*again))
+    world.must(world.xlstore(*operations.NO_TABLET[1]))
+    world.must(world.xlstore(*operations.TABLET[1]))
+    kills = 0
+    for place in ("destroy.before_kill", *SPAWNS, *COMMITS, "commit.after:5", "commit.before:7", *SENDS[::4]):
+        if next(in_share):
+            kills += world.xlstore(*again, XLSTORE_CRASH_AT=place).status == KILLED
+            world.must(world.xlstore(*RECOVER[1]), (0, 1, 3))
+            world.must(world.xlstore(*again))
+    world.must(world.xlstore(*operations.GONE[1]))
+    return kills
+
+
+def tombstone(world, in_share):
+    """A destruction comes before the creation that it is meant for; each is killed, and stopped beside the other."""
+    world.forget()
+    uuid = json.loads(pathlib.Path(world.path("config.json")).read_text(encoding="utf-8"))["c_info"]["uuid"]
+    destroy = ("destroy", "7", "--uuid", uuid)
+    create = operations.RUNNING[1]
+    world.must(world.xlstore(*destroy))
+    world.must(world.xlstore(*create), (1,))
+    world.must(world.xlstore(*create))
+    world.must(world.xlstore(*destroy))
+    kills = 0
+    for words in (destroy, create):
+        for place in COMMITS:
+            if next(in_share):
+                world.xlstore(*destroy)
+                kills += world.xlstore(*words, XLSTORE_CRASH_AT=place).status == KILLED
+                world.xlstore(*create)
+    both = [world.start(*words) for words in (create, destroy, create)]
+    for running in both:
+        world.must(world.wait(running), (0, 1))
+    world.xlstore(*destroy)
+    return kills
+
+
 # name, what there is before, what is killed, and where
 PLAN = ("commit.before", "commit.after", "qmp.before_connect", "qmp.after_connect", "qmp.before_send",
         "qmp.after_send", "qmp.before_receive", "qmp.after_receive")
@@ -255,9 +329,59 @@ def tampered(text):
     yield one
 
 
-def check_tampered(text, replayer):
+def tampered_elsewhere(text):
+    """Of what elsewhere() wrote."""
+    lines = text.splitlines()
+
+    one = Tampered("R11: a command is sent to a QEMU that is not registered", lines)
+    registered = one.find(" register running")
+    sending = one.find(" sending ", registered)
+    one.lines.insert(registered, one.lines[sending])
+    one.expected = " sending "
+    yield one
+
+    one = Tampered("R14: a second QEMU is registered beside one that is", lines)
+    # One whose commit is known to have had its effect: its process went on.
+    registered = next(at for at, line in enumerate(lines) if " register running" in line and
+                      f"{line.split()[0]} slow.given 1" in lines[at:])
+    one.lines.insert(registered, lines[registered])
+    one.expected = " register running"
+    yield one
+
+
+def tampered_tombstone(text):
+    """Of what tombstone() wrote: a tombstone, a creation that uses it up, one that does not."""
+    lines = text.splitlines()
+
+    one = Tampered("R14: a creation passes a tombstone", lines)
+    del one.lines[one.find(" forestalled ")]
+    one.expected = " row "
+    yield one
+
+    one = Tampered("R14: a creation is refused, and there is no tombstone", lines)
+    del one.lines[one.find(" tombstone ")]
+    one.expected = " forestalled "
+    yield one
+
+
+def tampered_reset(text):
+    """Of what soft_reset() wrote."""
+    lines = text.splitlines()
+
+    one = Tampered("R14: the new QEMU is begun before the old one is seen dead", lines)
+    gone = one.find(" unregister QEMU")
+    one.move(gone, one.find(" spawned ", gone) + 1)
+    one.expected = " spawned "
+    yield one
+
+
+TAMPERED = {straight: tampered, elsewhere: tampered_elsewhere, tombstone: tampered_tombstone, soft_reset: tampered_reset}
+QEMU_DEATHS = {elsewhere: 1}    # of themselves
+
+
+def check_tampered(wrong_traces, replayer):
     wrong = 0
-    for one in tampered(text):
+    for one in wrong_traces:
         refused = [at for _, at in replay.replay(one.text(), replayer)[2]]
         good = len(refused) == 1 and one.expected in one.lines[refused[0] - 1]
         wrong += not good
@@ -297,9 +421,9 @@ class Recorder:
             trace = pathlib.Path(world.trace)
             text = trace.read_text(encoding="utf-8") if trace.exists() else ""
             world.end()
-        self.replay(name, text, begun, 0)
-        if scenario is straight and not self.wrong:
-            self.wrong += check_tampered(text, self.replayers[0])
+        self.replay(name, text, begun, QEMU_DEATHS.get(scenario, 0))
+        if scenario in TAMPERED and not self.wrong:
+            self.wrong += check_tampered(TAMPERED[scenario](text), self.replayers[QEMU_DEATHS.get(scenario, 0)])
 
     def stress(self, seconds):
         """What ../crash/stress.py does, which kills QEMUs, too. Whether it tried enough is not asked here."""
@@ -321,7 +445,8 @@ class Recorder:
 
     def replay(self, name, text, begun, qemu_deaths):
         # A share of kills may all come before there is anything to write: the first recording has none.
-        if self.traces == 0 and " slow.taken " not in text:
+        # What failed is no reason to skip.
+        if self.traces == 0 and not self.wrong and " slow.taken " not in text and " tombstone " not in text:
             print("these programs write no traces")
             sys.exit(replay.SKIPPED)
         if self.options.keep:
@@ -351,7 +476,8 @@ def main():
         print("there is no spin")
         sys.exit(replay.SKIPPED)
     print(f"share {options.share} (--share {options.share} --start {options.start} repeats it)", flush=True)
-    recordings = {scenario.__name__: scenario for scenario in (straight, beside, lock_broken, destroyed_beside)}
+    recordings = {scenario.__name__: scenario for scenario in (straight, beside, lock_broken, destroyed_beside, elsewhere,
+                                                                   soft_reset, tombstone)}
     recordings |= {f"killed: {name}": functools.partial(killed, rest) for name, *rest in KILLED_AT}
     with tempfile.TemporaryDirectory(prefix="xlstore-replay-") as place:
         recorder = Recorder(options, place)

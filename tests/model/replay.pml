@@ -64,6 +64,13 @@ c_decl {
 #define DIES 29  /* its last line was before */
 #define MAYBE 30 /* the next so many moves are those of a last line, which may not have had effect */
 #define NEVER 31 /* of an intent that was never opened */
+#define IMPORT 32
+#define REGISTER_RUNNING 33
+/* Of a domid and uuid: the rows that it had one after the other, of which row 0 is the one that there is. */
+#define TOMBSTONE 34
+#define FORESTALLED 35
+#define LIFE_BEGINS 36
+#define LIFE_ENDS 37
 
 /* What was seen, beside what an image can be. */
 #define ANY 10
@@ -116,6 +123,36 @@ inline look_again()
     :: probe_dead(me, 0, it); adopt_if_open()
     fi;
     IS(seen[me], it) -> skip
+}
+
+/* Initial devices of QEMU, as it begins; and their entries. */
+inline born_devices()
+{
+    it = 0;
+    do
+    :: it < NT ->
+        has[it] = (IN(born, it) -> RED : ABSENT);
+        it++
+    :: else -> break
+    od
+}
+
+inline born_entries()
+{
+    it = 0;
+    do
+    :: it < NT ->
+        if
+        :: c_expr { moves[now.pos].argument & (1 << now.it) } -> born = born | BIT(it)
+        :: else
+        fi;
+        if
+        :: IN(born, it) -> create_entry(0, it, RED); entry[it] = PRESENT
+        :: else
+        fi;
+        it++
+    :: else -> break
+    od
 }
 
 proctype Trace()
@@ -191,21 +228,44 @@ proctype Trace()
                 it++
             :: else -> break
             od
-        :: what == SPAWN -> create_spawn(me, 0)
+        :: what == IMPORT ->
+            d_step { row[0] == NO_ROW -> row[0] = RUNNING };
+            born_entries()
+        :: what == REGISTER_RUNNING -> /* R11, R19: one that runs elsewhere; it was only asked */
+            d_step {
+                WRITABLE(me, 0) && (qemu[0] == NO_QEMU || qemu[0] == DEAD) ->
+                    registered[0] = true;
+                    met[0] = true;
+                    row[0] = RUNNING;
+                    qemu[0] = LIVE;
+                    listened[0] = true;
+                    at_path = 1;
+                    advance(me, 0)
+            };
+            born_entries();
+            born_devices()
+        :: what == SPAWN ->
+            if
+            :: create_spawn(me, 0)
+            :: d_step { /* a soft reset: the one before is dead, and in no row */
+                HOLDS(me, 0) && qemu[0] == DEAD && !registered[0] ->
+                    qemu[0] = GATED;
+                    parent[0] = me + 1;
+                    listened[0] = false
+               }
+            fi
         :: what == REGISTER ->
             if
-            :: create_register(me, 0)
+            :: create_register(me, 0);
+               if
+               :: row[0] == RUNNING -> row[0] = CREATING
+               :: else
+               fi
             :: create_answer(me, 0)
             fi
         :: what == GATE ->
             create_gate(me, 0);
-            it = 0;
-            do
-            :: it < NT ->
-                has[it] = (IN(born, it) -> RED : ABSENT);
-                it++
-            :: else -> break
-            od
+            born_devices()
         :: what == BORN ->
             it = 0;
             do
@@ -229,6 +289,7 @@ proctype Trace()
         :: what == KILL -> /* at once, or by and by */
             if
             :: destroy_kill(me, 0)
+            :: d_step { HOLDS(me, 0) && registered[0] && qemu[0] == LIVE -> stop(0) } /* a soft reset */
             :: killer = me + 1
             fi
         :: what == SEEN_DEAD -> destroy_dead(me, 0); killer = 0
@@ -239,6 +300,11 @@ proctype Trace()
             fi
         :: what == END -> destroy_end(me, 0)
         :: what == UNREGISTER -> unregister(me, 0)
+        :: what == TOMBSTONE -> leave_tombstone(0)
+        :: what == FORESTALLED -> create_forestalled(me)
+        :: what == LIFE_BEGINS -> /* an import is no creation that a tombstone would be meant for */
+            d_step { row[0] == NO_ROW && (!tombstone || with == 1) -> row[0] = CREATING }
+        :: what == LIFE_ENDS -> d_step { row[0] != NO_ROW -> row[0] = NO_ROW }
         :: what == DIES -> d_step { die(me) }
         :: what == NEVER -> false
         :: what == MAYBE -> /* as it is; or not */
