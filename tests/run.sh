@@ -18,6 +18,7 @@ if [ "${1:-}" = --xen ]; then
     exec python3 tests/xen/run.py --bin build-asan/plain/bin --image build-asan/xen --whole "$@"
 fi
 cmake --build build-asan
-sh tests/fuzz/run.sh
+# The store's takes longer to build than all of them, and is in ctest (fuzz.store).
+sh tests/fuzz/run.sh 10 command_line document protocol userdata xenstore
 # More at once than there are cores: a test waits for its QEMU a quarter of its time.
 exec ctest --test-dir build-asan --output-on-failure -j8 "$@"

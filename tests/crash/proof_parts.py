@@ -112,7 +112,8 @@ PARTS = (
     Part("soak", 1, ("{python}", "{root}/tests/soak/soak.py", "--bin", "{build}/plain/bin", "--hours", "1"), minutes=65,
          targets=PLAIN),
     # Each of the fuzzers runs for so many seconds; with this, an hour each.
-    Part("fuzz", 6, ("sh", "{root}/tests/fuzz/run.sh", "600"), minutes=14, load=2 * COMPUTES,
+    Part("fuzz", 6, ("sh", "{root}/tests/fuzz/run.sh", "600", "command_line", "document", "protocol", "userdata", "xenstore"),
+         minutes=14, load=2 * COMPUTES,
          targets=(), runs=("store", "recovery"), counts=(r"^fuzz: \w+: (?P<inputs>\d+) executions",)),
     Part("fuzz_store", 6, ("sh", "{root}/tests/fuzz/run.sh", "600", "store"), minutes=14, load=COMPUTES,
          targets=(), runs=("store", "recovery", "schema"), counts=(r"^fuzz: \w+: (?P<inputs>\d+) executions",)),
