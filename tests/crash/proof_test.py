@@ -89,7 +89,7 @@ class Proof(unittest.TestCase):
     def test_another_commit_is_proved_anew_after_what_never_was(self):
         self.assertEqual(self.run_proof(self.toy("one", shares=2, load=2), words=("--minutes", "600")).returncode, 0)
         place = self.place / "proof" / "place"
-        first = {**self.lines()[0], "commit": "older"}
+        first = {**self.lines()[0], "commit": "older", "sources": "others"}
         place.write_text(json.dumps(first) + "\n" + '{"torn')
         self.begun.unlink()
         ran = self.run_proof(self.toy("one", shares=2, load=2))
