@@ -56,8 +56,8 @@ public:
         return std::move(*this);
     }
 
-    /// As bind(), and text is not copied. REQUIRES that it lasts until the statement has ended: what
-    /// a chain that ends with run() is given does.
+    /// As bind(), and text is not copied. REQUIRES that it lasts until the statement has ended:
+    /// what a chain that ends with run() is given does.
     template <class T>
     Statement&& lend(const T& value) &&
     {
