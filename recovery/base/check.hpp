@@ -72,9 +72,12 @@ struct Options {
     std::function<void(const Finding&)> found;  ///< called as each finding is complete
     std::function<bool(const Problem&, const Subject&)> answer;  ///< for Mode::ask
     /// R22, where the store itself does not last: called before a transaction that changes nodes is
-    /// committed. Gives the path of a node that the same transaction is to make: it proves that the
-    /// transaction was committed. An error keeps the nodes as they are.
-    std::function<Result<std::string>(const std::vector<NodeBefore>&)> before_nodes;
+    /// committed, with the domain that they belong to. Gives the path of a node that the same
+    /// transaction is to make: it proves that the transaction was committed. An error keeps the
+    /// nodes as they are.
+    std::function<Result<std::string>(std::optional<std::int64_t> domid,
+                                      const std::vector<NodeBefore>&)>
+        before_nodes;
     /// Set with the former: what became of that transaction is proved, and by which node it went.
     std::function<Result<void>(const std::string& proof, bool made)> nodes_settled;
     std::function<void(int pass, int done, int of)> progress;

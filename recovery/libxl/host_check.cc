@@ -139,8 +139,9 @@ private:
             if (mode != Mode::ask) return mode == Mode::yes || about.preen;
             return check_.options().answer && check_.options().answer(about, subject);
         };
-        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<std::string> {
-            return undo_.keep_nodes(nodes);
+        options.before_nodes = [this](std::optional<std::int64_t> domid,
+                                      const std::vector<NodeBefore>& nodes) -> Result<std::string> {
+            return undo_.keep_nodes(domid, nodes);
         };
         options.nodes_settled = [this](const std::string& proof, bool made) -> Result<void> {
             return undo_.settle_nodes(proof, made);

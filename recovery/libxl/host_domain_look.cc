@@ -352,8 +352,9 @@ private:
         options.answer = [this](const Problem& about, const Subject& subject) -> bool {
             return may_be_done(about, subject);
         };
-        options.before_nodes = [this](const std::vector<NodeBefore>& nodes) -> Result<std::string> {
-            return undo_.keep_nodes(nodes);
+        options.before_nodes = [this](std::optional<std::int64_t> domid,
+                                      const std::vector<NodeBefore>& nodes) -> Result<std::string> {
+            return undo_.keep_nodes(domid, nodes);
         };
         options.nodes_settled = [this](const std::string& proof, bool made) -> Result<void> {
             return undo_.settle_nodes(proof, made);
@@ -448,7 +449,8 @@ private:
             co_await xenstore::Client::connect(store_.loop(), xenstore::socket_path(), until());
         if (!client) co_return std::move(client).error();
         const Options options = inner_options();
-        co_return co_await change_and_keep(options, *client, std::move(nodes), until());
+        co_return co_await change_and_keep(options, *client, domain_.domid, std::move(nodes),
+                                           until());
     }
 
     Result<std::string> base_of(const std::optional<std::string>& bytes) const

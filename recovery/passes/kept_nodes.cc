@@ -77,7 +77,7 @@ Task<Result<void>> KeptNodes::keep(Transaction in, Deadline until)
         if (std::ranges::find(before_, path, &NodeBefore::path) == before_.end())
             all.push_back({path, std::nullopt, value, {}});
     if (all.empty()) co_return Result<void>();
-    auto kept = options_.before_nodes(all);
+    auto kept = options_.before_nodes(domid_, all);
     if (!kept) co_return std::move(kept).error();
     proof_ = *std::move(kept);
     co_return co_await client_.write(proof_, "", in, until);
@@ -97,6 +97,21 @@ Task<void> KeptNodes::settle(Fate fate, Deadline until)
     // The note takes the place of the node: without it the node stays.
     if (options_.nodes_settled(proof_, true)) (void)co_await client_.remove(proof_, 0, until);
     proof_.clear();
+}
+
+Task<Result<bool>> KeptNodes::commit(Transaction in, Deadline until)
+{
+    auto committed = co_await client_.commit(in, until);
+    if (!committed && !client_.usable()) co_return std::move(committed).error();
+    const bool made = committed && *committed;
+    co_await settle(made ? Fate::made : Fate::not_made, until);
+    co_return std::move(committed);
+}
+
+Task<void> KeptNodes::abort(Transaction in, Deadline until)
+{
+    if (client_.usable()) (void)co_await client_.abort(in, until);
+    co_await settle(Fate::not_made, until);
 }
 
 namespace {
@@ -119,28 +134,25 @@ Task<Result<void>> change_in(KeptNodes& kept, xenstore::Client& client,
 }  // namespace
 
 Task<Result<void>> change_and_keep(const Options& options, xenstore::Client& client,
+                                   std::optional<std::int64_t> domid,
                                    std::vector<NodeChange> changes, Deadline until)
 {
     if (changes.empty()) co_return Result<void>();
     std::vector<std::string> roots;
     for (const auto& change : changes)
         roots.push_back(change.path);
-    KeptNodes kept(options, client, std::move(roots));
+    KeptNodes kept(options, client, domid, std::move(roots));
     for (;;) {
         auto in = co_await client.begin(until);
         if (!in) co_return std::move(in).error();
         auto done = co_await change_in(kept, client, changes, *in, until);
         if (!done) {
-            if (client.usable()) (void)co_await client.abort(*in, until);
-            co_await kept.settle(KeptNodes::Fate::not_made, until);
+            co_await kept.abort(*in, until);
             co_return done;
         }
-        auto committed = co_await client.commit(*in, until);
-        if (!committed && !client.usable()) co_return std::move(committed).error();
-        const bool made = committed && *committed;
-        co_await kept.settle(made ? KeptNodes::Fate::made : KeptNodes::Fate::not_made, until);
-        if (made) co_return Result<void>();
-        if (!committed) co_return std::move(committed).error();
+        auto made = co_await kept.commit(*in, until);
+        if (!made) co_return std::move(made).error();
+        if (*made) co_return Result<void>();
         if (Clock::now() >= until)
             co_return Error(Errc::busy, "xenstore's other clients changed it all the time",
                             "run xlfsck again");

@@ -4,10 +4,12 @@
 // what became of it. A repair may be killed between the two: the transaction carries a node of its
 // own, so that the daemon has it if and only if the transaction was committed.
 //
-//     look(in); requests of the change; keep(in); commit; settle(); EAGAIN: from the beginning
+//     look(in); requests of the change; keep(in); commit(in), or abort(in); false: begin anew
 #ifndef XLSTORE_RECOVERY_PASSES_KEPT_NODES_HPP_
 #define XLSTORE_RECOVERY_PASSES_KEPT_NODES_HPP_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +26,10 @@ namespace xlstore::recovery {
 class KeptNodes {
 public:
     /// `roots`: the change touches nothing but these, what is below them, and parents that come.
-    KeptNodes(const Options& options, xenstore::Client& client, std::vector<std::string> roots)
-        : options_(options), client_(client), roots_(std::move(roots))
+    /// `domid`: whose they are.
+    KeptNodes(const Options& options, xenstore::Client& client, std::optional<std::int64_t> domid,
+              std::vector<std::string> roots)
+        : options_(options), client_(client), domid_(domid), roots_(std::move(roots))
     {}
 
     /// Before the first request of the change in `in`. An attempt before it has been superseded,
@@ -35,8 +39,14 @@ public:
     /// if the caller aborts.
     Task<Result<void>> keep(xenstore::Transaction in, Deadline until);
 
+    /// True: committed; false: another client was faster. Errors: io: nothing was changed, but for
+    /// silence (the client is not usable). What became of it is noted.
+    Task<Result<bool>> commit(xenstore::Transaction in, Deadline until);
+    Task<void> abort(xenstore::Transaction in, Deadline until);
+
     enum class Fate { made, not_made, unknown };
-    /// What became of it. Of an unknown one nothing is noted: the daemon knows (see above).
+    /// What became of it, where it was committed otherwise. Of an unknown one nothing is noted: the
+    /// daemon knows (see above).
     Task<void> settle(Fate fate, Deadline until);
 
 private:
@@ -45,6 +55,7 @@ private:
 
     const Options& options_;
     xenstore::Client& client_;
+    std::optional<std::int64_t> domid_;
     std::vector<std::string> roots_;
     std::vector<NodeBefore> before_;
     std::string proof_;  // the node of its own; "": nothing is kept
@@ -54,6 +65,7 @@ private:
 /// change of one of them makes it begin anew. Errors: io; busy: it was changed all the time.
 /// Nothing was changed then, but for silence over the commit (io; the client is not usable).
 Task<Result<void>> change_and_keep(const Options& options, xenstore::Client& client,
+                                   std::optional<std::int64_t> domid,
                                    std::vector<NodeChange> changes, Deadline until);
 
 }  // namespace xlstore::recovery

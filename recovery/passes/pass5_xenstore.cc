@@ -247,8 +247,8 @@ private:
         finding = *same;
         if (auto kept = co_await keep(*lock, finding); !kept) co_return kept;
         auto changes = finding.nodes;
-        auto written =
-            co_await change_and_keep(check_.options(), client_, std::move(changes), until());
+        auto written = co_await change_and_keep(check_.options(), client_, domain_.domid,
+                                                std::move(changes), until());
         if (!written) co_return written;
         if (auto listed = co_await write_pci_list(finding); !listed) co_return listed;
         if (auto proved = co_await prove_absent(finding.absent); !proved) co_return proved;
@@ -308,7 +308,7 @@ private:
         const std::string domid = std::to_string(domain_.domid);
         std::vector<std::string> roots{"/local/domain/0/backend/pci/" + domid,
                                        "/local/domain/" + domid + "/device/pci"};
-        KeptNodes kept(check_.options(), client_, std::move(roots));
+        KeptNodes kept(check_.options(), client_, domain_.domid, std::move(roots));
         const PciListWitness witness = [&kept, this](xenstore::Transaction in,
                                                      bool is_changed) -> Task<Result<void>> {
             return is_changed ? kept.keep(in, until()) : kept.look(in, until());

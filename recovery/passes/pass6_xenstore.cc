@@ -255,21 +255,17 @@ private:
         Result<void> gone = Error(Errc::busy, "another process writes there", "run xlfsck again");
         std::vector<std::string> roots;
         roots.push_back(place);
-        KeptNodes kept(check_.options(), client_, std::move(roots));
+        KeptNodes kept(check_.options(), client_, domid, std::move(roots));
         if (over) gone = co_await kept.look(*in, until_);
         if (over && gone) gone = co_await client_.remove(place, *in, until_);
         if (over && gone) gone = co_await kept.keep(*in, until_);
         if (!gone) {
-            if (client_.usable()) (void)co_await client_.abort(*in, until_);
-            co_await kept.settle(KeptNodes::Fate::not_made, until_);
+            co_await kept.abort(*in, until_);
             co_return gone;
         }
-        auto committed = co_await client_.commit(*in, until_);
-        if (!committed && !client_.usable()) co_return std::move(committed).error();
-        const bool made = committed && *committed;
-        co_await kept.settle(made ? KeptNodes::Fate::made : KeptNodes::Fate::not_made, until_);
-        if (made) co_return Result<void>();
-        if (!committed) co_return std::move(committed).error();
+        auto made = co_await kept.commit(*in, until_);
+        if (!made) co_return std::move(made).error();
+        if (*made) co_return Result<void>();
         co_return Error(Errc::busy, "another process writes there", "run xlfsck again");
     }
 

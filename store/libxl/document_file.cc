@@ -16,6 +16,7 @@
 
 #include "store/base/fd.hpp"
 #include "store/base/limits.hpp"
+#include "store/os/file_upkeep.hpp"
 #include "store/os/regular_file.hpp"
 #include "store/testing/crash_point.hpp"
 
@@ -41,6 +42,15 @@ Result<void> write_whole(const std::string& path, std::string_view whole)
     }
     // libxl does not: a power cut may leave it an empty file.
     if (::fsync(file.get()) != 0) return failed("sync", path, errno);
+    return {};
+}
+
+Result<void> rename_document(const std::string& from, const std::string& to)
+{
+    XLSTORE_CRASH_POINT("libxl.before_rename");
+    if (std::rename(from.c_str(), to.c_str()) != 0)
+        return failed("rename " + from + " to", to, errno);
+    XLSTORE_CRASH_POINT("libxl.after_rename");
     return {};
 }
 
@@ -73,24 +83,28 @@ Result<std::optional<DocumentFile>> read_document_file(const std::string& path)
     return std::optional(std::move(file));
 }
 
-Result<void> write_document_bytes(const HostDirectories& where, const FileOwner& domain,
-                                  std::string_view bytes)
-{
-    const std::string path = where.document(domain);
-    const std::string begun = where.document_being_written(domain);
-    XLSTORE_CRASH_POINT("libxl.before_write");
-    if (auto written = write_whole(begun, bytes); !written) return written;
-    XLSTORE_CRASH_POINT("libxl.before_rename");
-    if (std::rename(begun.c_str(), path.c_str()) != 0)
-        return failed("rename " + begun + " to", path, errno);
-    XLSTORE_CRASH_POINT("libxl.after_rename");
-    return {};
-}
-
 Result<void> write_document_file(const HostDirectories& where, const FileOwner& domain,
                                  std::string_view text)
 {
-    return write_document_bytes(where, domain, std::string(text) + '\0');
+    const std::string begun = where.document_being_written(domain);
+    XLSTORE_CRASH_POINT("libxl.before_write");
+    if (auto written = write_whole(begun, std::string(text) + '\0'); !written) return written;
+    return rename_document(begun, where.document(domain));
+}
+
+Result<void> write_beside_document(const std::string& path, std::string_view bytes)
+{
+    XLSTORE_CRASH_POINT("libxl.before_write");
+    if (auto written = write_whole(path, bytes); !written) return written;
+    sync_directory(path.substr(0, path.rfind('/')));
+    return {};
+}
+
+Result<void> move_document(const std::string& from, const std::string& to)
+{
+    if (auto moved = rename_document(from, to); !moved) return moved;
+    sync_directory(to.substr(0, to.rfind('/')));
+    return {};
 }
 
 Result<std::vector<UserdataName>> list_userdata(const std::string& directory)

@@ -33,9 +33,12 @@ struct DocumentFile {
 
 /// The file as it is, byte for byte; nothing: there is none. Errors: as above.
 [[nodiscard]] Result<std::optional<std::string>> read_document_bytes(const std::string& path);
-/// write_document_file() without the NUL that it adds: for bytes that were a file before.
-[[nodiscard]] Result<void> write_document_bytes(const HostDirectories& where,
-                                                const FileOwner& domain, std::string_view bytes);
+/// A file beside the document, whole and synced, its name too: for one that is to take the
+/// document's place. Error io.
+[[nodiscard]] Result<void> write_beside_document(const std::string& path, std::string_view bytes);
+/// Renames a file to the document's place, or the document to another, and syncs that. REQUIRES
+/// libxl's lock on the document. Error io: nothing was changed.
+[[nodiscard]] Result<void> move_document(const std::string& from, const std::string& to);
 
 /// The userdata files there, by domid, uuid and name; what is called otherwise is omitted. Error
 /// io: the directory cannot be listed.

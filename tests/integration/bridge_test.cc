@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libxl's files and the store, each brought to the other: what may not be lost by it (more: fsck/host_input_test.py).
+// libxl's files and the store, each brought to the other: what may not be lost by it (more: fsck/bridge_test.py).
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>

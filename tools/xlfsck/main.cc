@@ -15,7 +15,7 @@
 #include <variant>
 
 #include "recovery/libxl/host_check.hpp"
-#include "recovery/libxl/host_undo.hpp"
+#include "recovery/libxl/put_back.hpp"
 #include "recovery/runs/fsck.hpp"
 #include "store/base/limits.hpp"
 #include "store/lock/locks.hpp"
@@ -330,7 +330,9 @@ int undo_on_host(const Settings& settings)
     bool all = true;
     for (const auto& one : *done) {
         all = all && one.done;
-        const std::string word = one.done ? "PUT BACK" : "left: " + one.done.error().message;
+        const std::string word = !one.done     ? "left: " + one.done.error().message
+                                 : one.earlier ? "was put back before"
+                                               : "PUT BACK";
         if (settings.json)
             std::puts(json_object({{"object", quoted_json(one.what)},
                                    {"done", one.done ? "true" : "false"}})
