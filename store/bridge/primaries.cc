@@ -6,6 +6,7 @@
 #include "store/classes/class_plan.hpp"
 #include "store/classes/xenstore_device.hpp"
 #include "store/core/domain.hpp"
+#include "store/core/registration_row.hpp"
 #include "store/libxl/host_hold.hpp"
 #include "store/model/device_class.hpp"
 #include "store/operation/host_xenstore.hpp"
@@ -58,8 +59,7 @@ Task<Primaries> Primaries::look(Store& store, DomainRow domain, Deadline until)
 
 Task<Result<Inventory>> Primaries::ask_qemu(Store& store, DomainRow domain, Deadline until)
 {
-    if (!domain.registration)
-        co_return Error(Errc::no_qemu, domain.subject() + " has no QEMU in the store");
+    if (!domain.registration) co_return no_qemu_of(domain, store.self().boot_id);
     libxl::FileOwner owner{domain.domid, domain.uuid};
     auto beside = co_await libxl::HostHold::take(store.loop(), domain.registration->path,
                                                  std::move(owner), until);

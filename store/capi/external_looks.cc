@@ -4,6 +4,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
+#include "store/core/registration_row.hpp"
 #include "store/libxl/host_hold.hpp"
 #include "store/lifecycle/adoption.hpp"
 #include "store/lifecycle/destroy.hpp"
@@ -41,9 +42,7 @@ Task<Result<std::unique_ptr<Lent>>> borrow(std::shared_ptr<Held> held, Deadline 
         co_return Error(Errc::gone,
                         held->domain().subject() + " was destroyed or is being destroyed (R8)");
     if (auto ok = Journal(store).still_held(**hold); !ok) co_return std::move(ok).error();
-    if (!row->registration)
-        co_return Error(Errc::no_qemu, row->subject() + " has no QEMU in the store",
-                        "register it first");
+    if (!row->registration) co_return no_qemu_of(*row, store.self().boot_id);
     libxl::FileOwner libxl_domain{row->domid, row->uuid};
     auto host = co_await libxl::HostHold::take(store.loop(), row->registration->path,
                                                std::move(libxl_domain), until);

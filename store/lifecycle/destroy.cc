@@ -331,11 +331,14 @@ bool is_unknown(const DomainRow& domain)
            life_of(domain.registration->qemu) == Life::unknown;
 }
 
-// Of a row of another boot no QEMU was looked at.
+// Of a row of another boot no QEMU was looked at; of a row without one there was none to look at.
 std::string proved_end(Store& store, const DomainRow& domain)
 {
-    return domain.boot_id == store.self().boot_id ? "QEMU is dead; the document went last"
-                                                  : kBootIsOver;
+    if (domain.boot_id != store.self().boot_id) return kBootIsOver;
+    if (domain.registration) return "QEMU is dead; the document went last";
+    return read_traits(store.db(), domain.id).has_device_model()
+               ? "it had no QEMU in the store; the document went last"
+               : "it had no device model; the document went last";
 }
 
 // What ends with a row.

@@ -28,7 +28,8 @@ namespace xlstore {
 /// cannot be looked at: it looks before it marks). Error unfinished (R18):
 /// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
 /// xenstored does not answer, the store could not be written, or its state cannot be read.
-/// `why` goes into history; "": what is proved, that its QEMU is dead or that its boot is over.
+/// `why` goes into history; "": what is proved, that its QEMU is dead, that it had none, or that
+/// its boot is over.
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until,
                                   std::string why = {});
 

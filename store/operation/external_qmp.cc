@@ -15,6 +15,7 @@
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/product.hpp"
+#include "store/core/registration_row.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
@@ -97,9 +98,7 @@ Result<Draft> draft_of(Db& db, DomainId domain, const Intention& intention)
 Result<void> check_monitor(const DomainRow& domain, const std::string& path,
                            HeldProcesses& processes)
 {
-    if (!domain.registration)
-        return Error(Errc::no_qemu, domain.subject() + " has no QEMU in the store",
-                     "register it first");
+    if (!domain.registration) return no_qemu_of(domain, current_boot_id());
     const auto& registered = *domain.registration;
     const auto refused = [&](const std::string& what) {
         return Error(Errc::refused, domain.subject() + ": " + what + " (R11)",

@@ -13,7 +13,9 @@
 #include "store/classes/class_plan.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
+#include "store/core/registration_row.hpp"
 #include "store/model/libxl_fields.hpp"
+#include "store/os/process.hpp"
 #include "store/qmp/address.hpp"
 #include "store/text/json_text.hpp"
 
@@ -91,10 +93,11 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
     if (row->state == DomainState::creating)
         return Error(Errc::busy, row->subject() + " is being created",
                      "wait until it runs, or run 'xlstore recover'");
-    if (!row->registration && read_traits(db, row->id).has_device_model())
-        return Error(Errc::no_qemu, row->subject() + " has no QEMU, or it is dead",
-                     "'xlstore register' it if it runs; 'xlstore export' without --settled needs "
-                     "no QEMU");
+    if (!row->registration && read_traits(db, row->id).has_device_model()) {
+        Error error = no_qemu_of(*row, current_boot_id());
+        error.advice += "; 'xlstore export' without --settled needs no QEMU";
+        return error;
+    }
     // A document that goes away with it would say there what is not known here.
     if (const auto open = open_intents(db, row->id); !open.empty()) {
         Error error(Errc::busy,
