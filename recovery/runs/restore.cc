@@ -415,7 +415,8 @@ Result<void> follow_up(const StoreOptions& where, const RestoreOptions& options,
     restored.report = checked->report;
     restored.domains = domains_of(*checked->store);
     return write_history(*checked->store,
-                         options.file + " of " + std::to_string(restored.commits) + " commits" +
+                         (options.source.empty() ? options.file : options.source) + " of " +
+                             std::to_string(restored.commits) + " commits" +
                              (restored.kept.empty() ? "" : "; before: " + restored.kept),
                          Clock::now() + where.open_timeout);
 }

@@ -22,6 +22,7 @@ struct RestoreOptions {
     /// What 'xlstore backup' wrote, a copy that VACUUM INTO made, a database with its log beside
     /// it, or one that a restore replaced.
     std::string file;
+    std::string source = {};  ///< what history calls it; "": by its name
     bool adopt = false;  ///< also while QEMUs of the store live: they are registered by looking
     std::string userdata = "/var/lib/xen";                     ///< as in Options
     std::chrono::milliseconds timeout_each = std::chrono::seconds(10);  ///< for each domain

@@ -200,6 +200,30 @@ class LostHost(FleetTest):
                              "WHERE operation = 'destroy' AND evidence <> ''").splitlines()
         self.assertEqual(told, ["the host was booted since, or is another one"])
 
+    def test_numbers_of_what_was_destroyed_are_given_to_no_other(self):
+        """Nor those that the host gave and never sent, nor those of its lines and intents."""
+        for domid in (7, 8):
+            self.a.add(domid)
+        self.a.xlstore("destroy", "domid:8")
+        self.a.push()
+        destroyed = int(self.a.rows("SELECT max(id) FROM domain")[0][0])
+        line = int(self.a.rows("SELECT max(id) FROM history")[0][0])
+        self.a.add(9)
+        unsent = int(self.a.rows("SELECT max(id) FROM domain")[0][0])
+        self.assertLess(destroyed, unsent)
+        self.fleet("export", "a", self.spare)
+        self.assertGreater(int(self.on_spare("xlstore", "sql", "SELECT min(id) FROM history")), line)
+        self.a.xlstore("import", "9", "-", store=self.spare, input=document(9))
+        self.assertGreater(int(self.on_spare("xlstore", "sql", "SELECT max(id) FROM domain")), unsent)
+
+    def test_history_names_the_host(self):
+        """The file is gone by then."""
+        self.a.add(7)
+        self.a.push()
+        self.fleet("export", "a", self.spare)
+        told = self.on_spare("xlstore", "sql", "SELECT evidence FROM history WHERE operation = 'restore'")
+        self.assertRegex(told, r"^what the fleet had of host a of [0-9]+ commits$")
+
     @needs_qemu
     def test_an_open_intent_that_an_older_program_pushed(self):
         """It had no columns for the probe, for one, and recovery closes the intent all the same."""

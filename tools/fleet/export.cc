@@ -9,29 +9,26 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
+#include "recovery/runs/restore.hpp"
 #include "store/text/json_text.hpp"
 #include "tools/fleet/database.hpp"
-#include "tools/fleet/host_store.hpp"
 #include "tools/fleet/lost_host.hpp"
 #include "tools/fleet/verbs.hpp"
-#include "xlstore/recovery.h"
 
 namespace xlstore::fleet {
 
 namespace {
 
-// Beside the directory, and gone with this object. History of the new store names the backup.
+// Beside the directory, and gone with this object.
 class Scratch {
 public:
-    Scratch(const std::string& directory, const std::string& host)
-        : directory_(directory + ".partial-XXXXXX")
+    explicit Scratch(const std::string& directory) : directory_(directory + ".partial-XXXXXX")
     {
         if (mkdtemp(directory_.data()) == nullptr)
             throw IoError(errno, "cannot make a directory beside " + directory);
-        backup_ = directory_ + "/host-";
-        for (const char c : host)
-            backup_ += c == '/' || c == '\0' ? '_' : c;
+        backup_ = directory_ + "/backup";
     }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
@@ -58,15 +55,25 @@ Result<void> make_directory(const std::string& directory)
                  "nothing was written; name another directory");
 }
 
-Result<void> restore_into(const std::string& directory, const std::string& backup)
+// The file is gone afterwards: history names the host.
+Result<void> restore_into(const std::string& directory, const std::string& backup,
+                          const std::string& host)
 {
-    xlstore_restore_options options = XLSTORE_RESTORE_OPTIONS_INIT;
-    options.program = "xlstore-fleet";
-    xlstore_result* result = nullptr;
-    const auto status = xlstore_restore(directory.c_str(), backup.c_str(), &options, &result);
-    const ResultHandle told(result);
-    if (status == XLSTORE_OK) return {};
-    auto error = last_error();
+    StoreOptions where;
+    where.directory = directory;
+    where.program = "xlstore-fleet";
+    recovery::RestoreOptions options;
+    options.file = backup;
+    options.source = "what the fleet had of host " + tools::plain(host);
+    std::optional<Error> failure;
+    try {
+        auto restored = recovery::restore(where, std::move(options));
+        if (!restored) failure = std::move(restored).error();
+    } catch (...) {
+        failure = caught();
+    }
+    if (!failure) return {};
+    Error error = *std::move(failure);
     error.advice = rmdir(directory.c_str()) == 0
                        ? "nothing was left; it may be tried again"
                        : "the store in " + directory + " is not whole: remove it, and export again";
@@ -75,10 +82,10 @@ Result<void> restore_into(const std::string& directory, const std::string& backu
 
 Result<void> make_store(const std::string& directory, const std::string& name, LostHost& host)
 {
-    const Scratch scratch(directory, name);
+    const Scratch scratch(directory);
     write_backup(scratch.backup(), host);
     if (auto made = make_directory(directory); !made) return made;
-    return restore_into(directory, scratch.backup());
+    return restore_into(directory, scratch.backup(), name);
 }
 
 void tell(const Arguments& arguments, const LostHost& host)

@@ -10,6 +10,7 @@
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
 #include "store/database/new_database.hpp"
+#include "store/database/store_numbers.hpp"
 #include "store/model/document.hpp"
 #include "store/operation/edit.hpp"
 #include "store/os/process.hpp"
@@ -22,6 +23,15 @@ namespace {
 constexpr const char* kLostHost =
     "SELECT store_uuid, as_of_commit::text, last_seen::text, behind, health NOT IN ('silent', "
     "'never seen'), coalesce(date_trunc('second', lag)::text, '') FROM fleet.hosts WHERE host = $1";
+
+// In the order of Numbers::kTables. Of things that are gone, and of sessions, nothing is here.
+constexpr const char* kHighest =
+    "SELECT 0, (SELECT max(incarnation) FROM fleet.domain WHERE host = h.host), (SELECT max(thing) "
+    "FROM fleet.thing WHERE host = h.host), greatest((SELECT max(intent) FROM fleet.intent WHERE "
+    "host = h.host), (SELECT max(intent) FROM fleet.history WHERE host = h.host)), (SELECT "
+    "max(line) FROM fleet.generation WHERE host = h.host) FROM fleet.host h WHERE h.name = $1";
+// What the host gave and never sent: no host is that far ahead of its fleet.
+constexpr std::int64_t kUnsent = 100'000;
 
 constexpr const char* kOf =
     " JOIN fleet.living l ON l.host_id = x.host AND l.generation = x.generation AND l.incarnation "
@@ -180,6 +190,15 @@ void finish_domain(Db& db, const LostRow& domain)
             .run();
 }
 
+// REQUIRES that the rows are in.
+void go_on_above(Db& db, const LostHost& host)
+{
+    Memory given{host.highest};
+    for (auto& id : given.numbers.ids)
+        id += kUnsent;
+    raise_numbers(db, given);
+}
+
 Result<void> check_boot(const LostHost& host, const std::string& name)
 {
     const auto here = current_boot_id();
@@ -216,6 +235,9 @@ Result<LostHost> read_lost_host(pqxx::work& work, const std::string& name)
     host.domains = columns_of(work.exec_params(std::string(kLostDomains) + kOf + "1", name));
     host.things = columns_of(work.exec_params(std::string(kLostThings) + kOf + "2, 10, 1", name));
     host.intents = columns_of(work.exec_params(std::string(kLostIntents) + kOf + "1", name));
+    const auto highest = work.exec_params1(kHighest, name);
+    for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
+        host.highest.ids[i] = highest[static_cast<int>(i)].as<std::int64_t>(0);
     if (auto ok = check_boot(host, name); !ok) return ok.error();
     return host;
 }
@@ -238,6 +260,7 @@ void write_backup(const std::string& path, LostHost& host)
                       [&](const LostRow& one) { return !insert_intent(db, one, host.notes); });
         for (const auto& domain : host.domains)
             finish_domain(db, domain);
+        go_on_above(db, host);
     });
     Db(path, Db::Mode::read_write).execute("PRAGMA journal_mode = DELETE");
 }

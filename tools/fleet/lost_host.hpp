@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "store/base/error.hpp"
+#include "store/model/numbers.hpp"
 
 namespace xlstore::fleet {
 
@@ -21,6 +22,8 @@ struct LostHost {
     std::string store_uuid, commits, seen;
     std::int64_t behind = 0;
     std::vector<LostRow> domains, things, intents;
+    /// The highest of its ids that the fleet knows, those of what is over included.
+    Numbers highest;
     std::vector<std::string> notes;  ///< what a person has to know of it, a sentence each
 };
 
@@ -30,8 +33,9 @@ struct LostHost {
 Result<LostHost> read_lost_host(pqxx::work& work, const std::string& name);
 
 /// Makes the file `path`: a backup, as `xlstore backup` writes one, with the incarnations, entries
-/// and open intents of `host` under their own numbers. No QEMU is registered in it. What cannot be
-/// a row is left out and told in `host.notes`; `host.intents` are those that are in.
+/// and open intents of `host` under their own numbers. Ids go on above all that the host can have
+/// given: it is the same store, and a number is never another's (R17). No QEMU is registered in it.
+/// What cannot be a row is left out and told in `host.notes`; `host.intents` are those that are in.
 /// @throws DbError
 void write_backup(const std::string& path, LostHost& host);
 
