@@ -13,9 +13,14 @@ namespace xlstore {
 
 /// Waits until the intent is closed, taking a look of its own now and then, with the slow lock for
 /// no longer than that: a second at the most, and then several times as long without it. Done: what
-/// history says of it. Errors: refused, it was closed as not done; gone, its domain is destroyed or
-/// being destroyed; in_doubt at the deadline, with why it is open, and at once if its domain is of
-/// another boot: recovery alone closes it; not_found; lost.
+/// history says of it. Errors:
+///   refused    it was closed as not done;
+///   gone       it was closed by the end of its domain, in this boot or before; or it is open
+///              and its domain, of this boot, is being destroyed, which closes it;
+///   in_doubt   at the deadline, with why it is open; at once while it is open and its domain is of
+///              another boot, being destroyed or not: recovery alone ends that domain, and from
+///              then on the answer is gone;
+///   not_found; lost.
 Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until);
 
 }  // namespace xlstore
