@@ -161,6 +161,44 @@ class Shells(unittest.TestCase):
         self.assertIn("--run", words("xlj", "--r"))
         self.assertEqual(words("xlj", "--run", "xl", "c"), ["create", "cd-insert"])
 
+    XL = "Usage xl [-vfNtT] <subcommand> [args]\n\nxl full list of subcommands:\n\n create   Create a domain\n cd-insert Insert\n"
+
+    def stand_in_for_xl(self):
+        """One whose help lists two commands."""
+        directory = tempfile.TemporaryDirectory(prefix="xlcomplete-")
+        self.addCleanup(directory.cleanup)
+        program = pathlib.Path(directory.name, "xl")
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{self.XL}END\n", encoding="utf-8")
+        program.chmod(0o755)
+        self.environment["PATH"] = f"{directory.name}:{self.environment['PATH']}"
+
+    def test_xlj_in_fish(self):
+        self.stand_in_for_xl()
+
+        def words(line, before=""):
+            script = f"{before}source {SOURCE}/tools/completion/xlj.fish; complete -C '{line}' | string split -f1 \\t; true"
+            return self.shell("fish", ("fish", "--no-config", "-c", script))
+        self.assertEqual(words("xlj c"), ["cd-insert", "create"])
+        self.assertEqual(words("xlj --r"), ["--run"])
+        self.assertNotIn("create", words("xlj cd-insert c"))
+        self.assertIn("seven", words("xlj create se", "complete -c xl -a seven; "))
+        self.assertIn("seven", words("xlj --run other se", "complete -c other -a seven; "))
+        self.assertNotIn("seven", words("xlj --run other se", "complete -c xl -a seven; "))
+
+    def test_xlj_in_zsh(self):
+        self.stand_in_for_xl()
+
+        def words(*line, of_xl=False):
+            script = ("_describe() { print -l -- $found }; _files() { print files }; compadd() { print -- $2 };"
+                      "_normal() { print -- normal $words[1] $CURRENT }; setopt extendedglob; typeset -A _comps;"
+                      f"{'_comps[xl]=_xl;' if of_xl else ''} words=({' '.join(line)}); CURRENT=$#words;"
+                      f"f() {{ . {SOURCE}/tools/completion/_xlj }}; f")
+            return self.shell("zsh", ("zsh", "-f", "-c", script))
+        self.assertEqual(words("xlj", "c"), ["--run", "create:Create", "a", "domain", "cd-insert:Insert"])
+        self.assertEqual(words("xlj", "create", "x"), ["files"])
+        self.assertEqual(words("xlj", "create", "x", of_xl=True), ["normal", "xl", "3"])
+        self.assertEqual(words("xlj", "--run", "other", "x"), ["normal", "other", "2"])
+
     def test_fish(self):
         script = f"source {self.files}/xlstore.fish; complete -C 'xlstore ins'"
         self.assertEqual(self.shell("fish", ("fish", "--no-config", "-c", script))[:1], ["insert"])
