@@ -5,17 +5,16 @@ import argparse
 import json
 import os
 import pathlib
-import pty
-import select
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+import terminal  # noqa: E402
+
 BIN = None
 SECONDS = 60
 QEMU = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
@@ -86,45 +85,27 @@ class Stage(unittest.TestCase):
 
     def on_terminal(self, *words, keys=(), size=(24, 80), environment=(), by="xlstore", set_size_first=False):
         """Exit status and output; each of `keys` is (what has to be shown, what is typed then)."""
-        try:
-            for end in pty.openpty():
-                os.close(end)
-        except OSError as error:
-            self.skipTest(f"no terminal is to be had here: {error}")
-        pid, terminal = pty.fork()
-        import fcntl
-        import struct
-        import termios
-        if pid == 0:
-            if set_size_first:
-                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-            os.environ.update({"TERM": "xterm", "XLSTORE_PAGER": "cat", **dict(environment)})
-            os.environ.pop("NO_COLOR", None) if "NO_COLOR" not in dict(environment) else None
-            os.execv(program(by), [by, "--store", str(self.store), *map(str, words)])
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        os.kill(pid, signal.SIGWINCH)
-        said, keys, end, looked = "", list(keys), time.monotonic() + SECONDS, 0
-        while True:
-            self.assertLess(time.monotonic(), end, said)
-            if not select.select([terminal], [], [], 1)[0]:
-                continue
-            try:
-                part = os.read(terminal, 65536)
-            except OSError:
-                part = b""
-            if not part:
-                break
-            said += part.decode(errors="replace")
+        if why := terminal.why_none():
+            self.skipTest(why)
+        keys, looked = list(keys), 0
+
+        def answer(said):
+            nonlocal looked
+            said, typed = said.decode(errors="replace"), b""
             while keys and (at := said.find(keys[0][0], looked)) >= 0:
                 looked = at + len(keys[0][0])
                 does = keys.pop(0)[1]
                 if callable(does):
                     does()
                 else:
-                    os.write(terminal, does.encode())
-        os.close(terminal)
+                    typed += does.encode()
+            return typed
+        environment = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, "TERM": "xterm",
+                       "XLSTORE_PAGER": "cat", **dict(environment)}
+        status, said = terminal.run([program(by), "--store", str(self.store), *map(str, words)], answer, environment, size,
+                                    set_size_first, SECONDS)
         self.assertEqual(keys, [], said)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+        return status, said
 
 
 def main():

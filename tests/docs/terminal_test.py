@@ -90,13 +90,13 @@ class OnANarrowTerminal(Stage):
                  ["show", "7"], ["intents"], ["locks"], ["undo"], ["list", "--retired"], ["bundle", self.place / "wide.tar", "--show"]]
         wide = []
         for columns in (20, 40, 80, 200):
-            for words in [*pages, ["watch"]]:
+            for by, words in [*(("xlstore", words) for words in [*pages, ["watch"]]), ("xlfsck", ["-n"])]:
                 keys = [("q: end", "q")] if words == ["watch"] else ()
-                said = self.on_terminal(*words, size=(24, columns), keys=keys, set_size_first=True)[1]
+                said = self.on_terminal(*words, by=by, size=(24, columns), keys=keys, set_size_first=True)[1]
                 said = said.replace("\x1b[H", "\n")    # drawn once more, from the first line on
                 for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)):
                     if len(line) > columns and not line.startswith("xlstore: "):
-                        wide.append((columns, words[0], line))
+                        wide.append((columns, by, words[0], line))
         self.assertEqual(wide, [])
 
 

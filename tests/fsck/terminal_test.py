@@ -11,31 +11,21 @@ import argparse
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+import terminal  # noqa: E402
+
 BIN = None
 NO_TERMINAL = None  # why, see main
 QUESTION = re.compile(rb"\[Y/n/a/s/q/\?\] $")
 SECONDS = 60
-
-
-def why_no_terminal():
-    """The reason; None: there are terminals."""
-    try:
-        for end in pty.openpty():
-            os.close(end)
-    except OSError as error:
-        return f"no terminal is to be had here (is devpts mounted?): {error}"
-    return None
 
 
 class Terminal(unittest.TestCase):
@@ -71,35 +61,21 @@ class Terminal(unittest.TestCase):
         """Its exit status and what it said, each question answered with the next key; "^C" interrupts."""
         if NO_TERMINAL:
             self.skipTest(NO_TERMINAL)
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execv(str(BIN / "xlfsck"), self.command("xlfsck", *words))
-        said = b""
-        seen = 0
-        keys = list(keys)
-        end = time.monotonic() + SECONDS
-        while True:
-            self.assertLess(time.monotonic(), end, said)
-            if not select.select([terminal], [], [], 1)[0]:
-                continue
-            try:
-                part = os.read(terminal, 65536)
-            except OSError:  # its end of the terminal is closed
-                part = b""
-            if not part:
-                break
-            said += part
-            if QUESTION.search(said[seen:]):
-                self.assertTrue(keys, "a question too many:\n" + said.decode())
-                seen = len(said)
-                key = keys.pop(0)
-                if callable(key):
-                    key = key()
-                os.write(terminal, {"^C": b"\x03", "^D": b"\x04"}.get(key, key.encode() + b"\n"))
-        os.close(terminal)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        self.assertEqual(keys, [], said.decode())
-        return status, said.decode()
+        keys, seen = list(keys), 0
+
+        def answer(said):
+            nonlocal seen
+            if not QUESTION.search(said[seen:]):
+                return b""
+            self.assertTrue(keys, "a question too many:\n" + said.decode())
+            seen = len(said)
+            key = keys.pop(0)
+            if callable(key):
+                key = key()
+            return {"^C": b"\x03", "^D": b"\x04"}.get(key, key.encode() + b"\n")
+        status, said = terminal.run(self.command("xlfsck", *words), answer, size=(24, 400), set_size_first=True, seconds=SECONDS)
+        self.assertEqual(keys, [], said)
+        return status, said
 
     def left(self):
         rows = json.loads(self.run_ok("xlstore", "--json", "sql", "SELECT domid FROM domains"))
@@ -200,6 +176,6 @@ if __name__ == "__main__":
     parser.add_argument("--bin", required=True, type=lambda path: pathlib.Path(path).resolve())
     options, rest = parser.parse_known_args()
     BIN = options.bin
-    NO_TERMINAL = why_no_terminal()
+    NO_TERMINAL = terminal.why_none()
     ended = unittest.main(argv=[sys.argv[0], *rest], verbosity=2, exit=False).result
     sys.exit(0 if ended.wasSuccessful() and not ended.skipped else 77 if ended.wasSuccessful() else 1)

@@ -160,20 +160,20 @@ void print_what_to_do(const std::set<recovery::Code>& left)
     for (const auto code : left)
         text += (text.empty() ? "" : ", ") +
                 ("'xlfsck --explain " + std::to_string(static_cast<int>(code)) + "'");
-    if (!text.empty()) std::printf("what to do about it: %s\n", text.c_str());
+    if (!text.empty()) print_line("what to do about it: " + text);
 }
 
 void print_summary(const Settings& settings, Terminal& terminal, const recovery::Checked& checked)
 {
     auto members = members_of(checked.report);
     terminal.progress_ends();
-    const std::string called = plain(settings.bundle.empty() ? settings.store : settings.bundle);
+    const std::string& called = settings.bundle.empty() ? settings.store : settings.bundle;
     if (!checked.store) {
         if (settings.json)
             std::puts(json_object({{"summary", json_object(members)}}).c_str());
         else
-            std::printf("%s: no database that can be read; %s\n", called.c_str(),
-                        counts_of(settings, checked.report).c_str());
+            print_line(called + ": no database that can be read; " +
+                       counts_of(settings, checked.report));
         return;
     }
     // Of the domain that was named, or of all.
@@ -191,9 +191,8 @@ void print_summary(const Settings& settings, Terminal& terminal, const recovery:
             members.emplace_back(name, counts.text(column++));
         std::puts(json_object({{"summary", json_object(members)}}).c_str());
     } else {
-        std::printf("%s: %s domains, %s things, %s open intents; %s\n", called.c_str(),
-                    counts.text(0).c_str(), counts.text(1).c_str(), counts.text(2).c_str(),
-                    counts_of(settings, checked.report).c_str());
+        print_line(called + ": " + counts.text(0) + " domains, " + counts.text(1) + " things, " +
+                   counts.text(2) + " open intents; " + counts_of(settings, checked.report));
     }
 }
 
@@ -209,12 +208,11 @@ void print_host_summary(const Settings& settings, Terminal& terminal,
         std::puts(json_object({{"summary", json_object(members)}}).c_str());
         return;
     }
-    std::printf("%s: %d domains; %s\n",
-                settings.root.empty() ? "this host" : plain(settings.root).c_str(), checked.domains,
-                counts_of(settings, checked.report).c_str());
+    print_line((settings.root.empty() ? "this host" : settings.root) + ": " +
+               std::to_string(checked.domains) + " domains; " +
+               counts_of(settings, checked.report));
     if (!checked.undo.empty())
-        std::printf("what was replaced: 'xlfsck --libxl --undo %s' puts it back\n",
-                    plain(checked.undo).c_str());
+        print_line("what was replaced: 'xlfsck --libxl --undo " + checked.undo + "' puts it back");
 }
 
 std::shared_ptr<const Log> log_of(const Settings& settings)
@@ -338,7 +336,7 @@ int undo_on_host(const Settings& settings)
                                    {"done", one.done ? "true" : "false"}})
                           .c_str());
         else
-            std::printf("%s: %s.\n", plain(one.what).c_str(), plain(word).c_str());
+            print_line(one.what + ": " + word + ".");
     }
     return static_cast<int>(all ? Exit::corrected : Exit::left);
 }
@@ -398,7 +396,7 @@ int run_on_bundle(Settings settings)
     Locks::create(settings.store);  // of a store that no process uses
     if (!settings.json) {
         print_seen_there(*members);
-        std::puts("its database, looked at here, where its QEMUs are not:");
+        print_line("its database, looked at here, where its QEMUs are not:");
     }
     return run(settings);
 }

@@ -10,6 +10,9 @@
 
 namespace xlstore::tools {
 
+/// On standard output; on a terminal no wider than that.
+void print_line(const std::string& line);
+
 class Terminal {
 public:
     /// `bar`: draw one, on standard error.
