@@ -42,14 +42,59 @@ bool names_a_secret(std::string_view name)
     return fold == "ticket" || has_a_word(fold);
 }
 
-// Most texts have nothing of all that, and are not taken apart. An escape may spell any of it.
+// What a text has that holds a secret: a word, the "@" of a login, Ceph's options, or an escape,
+// which may spell any of it.
+constexpr auto kSigns = [] {
+    std::array<std::string_view, kWords.size() + 4> signs = {"ticket", "@", "rbd:", "\\u"};
+    std::copy(kWords.begin(), kWords.end(), signs.begin() + 4);
+    return signs;
+}();
+// Of bytes that are no ASCII 0.
+constexpr auto kFolded = [] {
+    std::array<unsigned char, 256> folds{};
+    for (unsigned c = 0; c < 128; ++c)
+        folds[c] = static_cast<unsigned char>(c == '-'               ? '_'
+                                              : c >= 'A' && c <= 'Z' ? c - 'A' + 'a'
+                                                                     : c);
+    return folds;
+}();
+constexpr std::size_t pair_of(unsigned char first, unsigned char second)
+{
+    return static_cast<std::size_t>(first) * 128 + second;
+}
+// Which two begin a sign, the second of one of one byte being any.
+constexpr auto kBeginSign = [] {
+    std::array<bool, std::size_t{128} * 128> begin{};
+    for (const auto sign : kSigns)
+        for (unsigned char second = 0; second < 128; ++second)
+            if (sign.size() == 1 || static_cast<unsigned char>(sign[1]) == second)
+                begin[pair_of(static_cast<unsigned char>(sign[0]), second)] = true;
+    return begin;
+}();
+
+bool begins_with_a_sign(std::string_view text)
+{
+    return std::ranges::any_of(kSigns, [&](std::string_view sign) {
+        return text.size() >= sign.size() && folded(text.substr(0, sign.size())) == sign;
+    });
+}
+
+// Most texts have nothing of all that: they are looked through once, by pairs of bytes, and not
+// taken apart.
 bool may_hold_secrets(std::string_view text)
 {
-    const auto fold = folded(text);
-    return has_a_word(fold) ||
-           std::ranges::any_of(std::array{"@", "ticket", "key", "\\u"}, [&](const char* sign) {
-               return fold.find(sign) != std::string::npos;
-           });
+    const auto* const folds = kFolded.data();
+    const auto* const begin_sign = kBeginSign.data();
+    const char* const end = text.data() + text.size();
+    unsigned char next = text.empty() ? 0 : folds[static_cast<unsigned char>(text.front())];
+    for (const char* at = text.data(); at != end; ++at) {
+        const unsigned char first = next;
+        next = at + 1 == end ? 0 : folds[static_cast<unsigned char>(at[1])];
+        if (begin_sign[pair_of(first, next)] &&
+            begins_with_a_sign({at, static_cast<std::size_t>(end - at)}))
+            return true;
+    }
+    return false;
 }
 
 bool is_space(char c)

@@ -93,6 +93,14 @@ TEST(SecretsTest, WhatIsImportedAgainHasNullForThem)
               "rbd:pool/a:key=(removed):mon=a");
 }
 
+TEST(SecretsTest, AreFoundHoweverTheyAreSpelled)
+{
+    EXPECT_EQ(without_secrets(R"({"\u0070asswd":"a"})"), R"j({"\u0070asswd":"(removed)"})j");
+    EXPECT_EQ(without_secrets(R"({"PassWord":"a"})"), R"j({"PassWord":"(removed)"})j");
+    EXPECT_EQ(without_secrets("Api-Key=a"), "Api-Key=(removed)");
+    EXPECT_EQ(without_secrets("\xc3\xa4 token=a"), "\xc3\xa4 token=(removed)");
+}
+
 TEST(SecretsTest, WhatHasNoneStaysAsItIs)
 {
     for (const char* text :
