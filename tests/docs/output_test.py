@@ -138,6 +138,19 @@ class Json(Stage):
 
 
 class History(Stage):
+    def test_a_destruction_says_dead_of_a_qemu_that_was_there(self):
+        told = {}
+        for domid, type_of in ((21, "hvm"), (22, "pvh"), (23, "hvm")):
+            file = self.place / f"{domid}.json"
+            file.write_text(json.dumps(document(domid)).replace('"hvm"', f'"{type_of}"').replace("type.hvm", f"type.{type_of}"),
+                            encoding="utf-8")
+            self.xl(*(("create", domid, file, "--", *QEMU) if domid == 23 else ("import", domid, file)))
+            self.xl("destroy", f"domid:{domid}")
+            rows = json.loads(self.xl("--json", "sql", "SELECT evidence FROM history WHERE operation = 'destroy' AND "
+                                      f"evidence <> '' AND domid = {domid}"))
+            told[domid] = [row["evidence"].split(";")[0] for row in rows]
+        self.assertEqual(told, {21: ["it had no QEMU in the store"], 22: ["it had no device model"], 23: ["QEMU is dead"]})
+
     def test_parts_of_it(self):
         self.xl("attach", "7", "qemu", tablet("h1"))
         lines = json.loads(self.xl("--json", "history", "7", "--class", "qemu"))
