@@ -189,6 +189,17 @@ class Proof(unittest.TestCase):
             for path in part.sources:
                 self.assertTrue(path.startswith(":!") or (HERE.parent.parent / path).exists(), f"{part.name}: {path}")
 
+    def test_each_part_has_a_hash_of_its_sources(self):
+        import proof  # pylint: disable=import-outside-toplevel
+        import proof_parts  # pylint: disable=import-outside-toplevel
+        commits = proof.Commits()
+        commits.here = "clean"
+        by_hash = {}
+        for part in proof_parts.PARTS:
+            by_hash.setdefault(commits.hash_of(tuple(part.sources)), set()).add(part.sources)
+        self.assertNotIn("", by_hash)
+        self.assertEqual([sources for sources in by_hash.values() if len(sources) > 1], [], "others have the same hash")
+
     def test_two_at_once_are_refused(self):
         inner = f"{sys.executable} {HERE / 'proof.py'} {self.place} --parts {self.place / 'parts'} --left; test $? = 1"
         ran = self.run_proof(self.toy("outer", inner))
