@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -49,6 +50,18 @@ bool creates(std::string_view command_line)
         if (!word.starts_with('-')) return false;
     }
     return false;
+}
+
+/// The processes that libxl put between itself and the device model that each of them started.
+/// They wait for it to end, create nothing, and outlive a libxl that is killed before it ends them.
+std::set<pid_t> parents_of_device_models(const std::vector<pid_t>& all)
+{
+    using namespace std::string_literals;
+    std::set<pid_t> parents;
+    for (const auto pid : all)
+        if (command_line(pid).find("\0-xen-domid\0"s) != std::string::npos)
+            if (const auto parent = parent_of(pid)) parents.insert(*parent);
+    return parents;
 }
 
 bool uses_libxenlight(pid_t pid)
@@ -142,7 +155,10 @@ std::optional<Creator> creating_process(const Unfinished& domain)
     std::optional<Creator> other;
     std::vector<LeftBehind> behind;
     try {
-        for (const auto pid : processes()) {
+        const auto all = processes();
+        const auto between = parents_of_device_models(all);
+        for (const auto pid : all) {
+            if (between.contains(pid)) continue;
             const auto words = command_line(pid);
             const auto program = program_of(words);
             if (program == "xl") {

@@ -31,6 +31,7 @@ struct Creator {
 ///    the domain when it was created: it is none where another domain has that name, unless more
 ///    of them have that name than one;
 ///  - of a new domain, another program that uses libxenlight (libvirtd, xenopsd).
+/// It is none that a device model was started by: libxl has a process of its own between the two.
 [[nodiscard]] std::optional<Creator> creating_process(const Unfinished& domain);
 
 }  // namespace xlstore::recovery

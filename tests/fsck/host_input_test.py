@@ -254,6 +254,24 @@ class Surroundings(host_case.HostTest):
             self.assertEqual(status, 0 if creates else 4, (lines, said))
             self.assertEqual(f"process {xl.pid}" in said, creates, (lines, said))
 
+    def test_what_libxl_leaves_between_a_killed_xl_and_a_device_model(self):
+        """A fork of xl's with the words of xl, which waits for the device model that it started: it creates nothing."""
+        state = host_case.pvh_state()
+        state["document is in"] = "nowhere"
+        host = self.host(state)
+        host.xenstored("rm", f"/vm/{state['document']['c_info']['uuid']}/start_time")
+        started = ("-cimport os, sys\n"
+                   "if not os.fork(): os.execv('/bin/sh', ['sh', '-c', 'echo ready; read line', *sys.argv[2:]])\n"
+                   "os.wait()")
+        for words, creates in ((["-xen-domid", "7"], False), (["-xen-domain", "7"], True)):
+            with subprocess.Popen(["xl", started, "create", *words], executable=sys.executable,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) as xl:
+                xl.stdout.readline()
+                status, said = host.fsck("-n")
+                xl.stdin.close()  # its child ends, and it behind that
+            self.assertEqual(status, 0 if creates else 4, said)
+            self.assertEqual(f"process {xl.pid} is xl" in said, creates, said)
+
     def test_a_renamed_domain_that_xl_makes_anew(self):
         """xl's log has the name that its domain was created with: it is known by that no other domain has it."""
         state = host_case.pvh_state()
