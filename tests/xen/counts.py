@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""counts.py FILE... [--write]: what sweep.py kept in FILE, counted.
+"""counts.py [FILE...] [--write]: what sweep.py kept in FILE, counted; without FILE, of the run on record, kills.jsonl.
 
 For each command: its effects as stock xl and under the journal, before how many of them xl was killed, what a judge saw
 amiss of the host then, and after how many kills something was not as it has to be (Sweep.look says what has to be).
@@ -12,7 +12,9 @@ import pathlib
 import re
 import sys
 
-README = pathlib.Path(__file__).resolve().parent / 'README.md'
+HERE = pathlib.Path(__file__).resolve().parent
+README = HERE / 'README.md'
+RECORD = HERE / 'kills.jsonl'
 # How the judge's words (swept.py) are counted: without numbers and names.
 WORDS = ((r"hdc: QEMU has .*, the file .*", 'drive and file differ'),
          (r'hdc: QEMU has .*, xenstore .*', 'drive and xenstore differ'),
@@ -56,7 +58,7 @@ def read(paths):
         if one['effect'] != 'it had ended':
             counts[command, mode].take(one)
         else:  # it waits for a guest, and had fewer than when they were counted
-            counts[command, mode].effects = min(counts[command, mode].effects, number - 1)
+            counts[command, mode].effects -= 1
     return counts
 
 
@@ -95,7 +97,7 @@ def show(counts):
 
 
 if __name__ == '__main__':
-    all_of = read([word for word in sys.argv[1:] if word != '--write'])
+    all_of = read([word for word in sys.argv[1:] if word != '--write'] or [RECORD])
     show(all_of)
     if '--write' in sys.argv:
         write(all_of)
