@@ -120,8 +120,7 @@ Behind what_it_does(pid_t pid)
     for (std::string line; std::getline(log, line);) {
         if (line.starts_with("Waiting for domain ") && line.ends_with(its_own))
             does = Behind::waits;
-        else if (does == Behind::waits && line.starts_with("Domain ") &&
-                 line.find(" has shut down, ") != std::string::npos)
+        else if (does == Behind::waits && line.find(" has shut down, ") != std::string::npos)
             does = Behind::acts;
     }
     return does;

@@ -444,8 +444,9 @@ Task<Result<Store::Writing>> Store::begin_writing(Loop& loop, std::string operat
     if (scope && room == Room::ordinary) room = scope->room;
     auto pause = std::chrono::duration_cast<Clock::duration>(kForeignFirst);
     for (;;) {
-        // Each of the files is looked at before the commit, this lock's among them.
-        auto writer = co_await acquire_writer_lock(loop, operation, until, LookWhen::later);
+        // What makes room writes files by their names: the directory is looked at before that, and
+        // each of the files again before the commit.
+        auto writer = co_await acquire_writer_lock(loop, operation, until, LookWhen::now);
         if (!writer) co_return std::move(writer).error();
         auto transaction = Transaction::try_begin(*db_);
         if (transaction && !has_room(room)) {

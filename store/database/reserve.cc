@@ -35,11 +35,9 @@ namespace xlstore {
 namespace {
 
 // From SQLite's file format: a frame's header begins with the number of its page; in the log's
-// index are a count of the commits, the frames in the log, the pages of the database with all that
-// was made ahead of need, and how many of the frames are copied into it; the lock that a writer
-// takes.
+// index are the frames in the log, the pages of the database, and how many of the frames are copied
+// into it; the lock that a writer takes.
 constexpr sqlite3_int64 kLogHeader = 32;
-constexpr std::size_t kChangeAt = 8;
 constexpr std::size_t kFramesAt = 16;
 constexpr std::size_t kDatabasePagesAt = 20;
 constexpr std::size_t kCopiedAt = 96;
@@ -63,9 +61,6 @@ struct File {
     sqlite3_int64 size;          // while this process writes; else unknown
     sqlite3_int64 page_size;     // of a database; 0 before the first fill()
     Room room;
-    // Of a database: no page that is in use has a higher number, as of that count of the commits.
-    sqlite3_int64 highest_page;
-    sqlite3_int64 highest_as_of;
     bool writes;       // it has SQLite's writer lock: the index is no other program's to change
     const char* name;  // of a database: its path, for as long as the file is open
     GatheredFrames frames;  // of a log
@@ -226,9 +221,6 @@ int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 at)
 int write_file(sqlite3_file* file, const void* what, int size, sqlite3_int64 at)
 {
     File& f = file_of(file);
-    // A page that comes into use is written.
-    if (f.database && size == kFrameHeader)
-        f.database->highest_page = std::max(f.database->highest_page, big_endian(what));
     if (f.database)
         if (const int left = leave_the_reserve(f, what, size, at); left != SQLITE_OK) return left;
     if (!f.frames.follows(size, at))
@@ -323,8 +315,6 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
                               kUnknown,
                               0,
                               Room::ordinary,
-                              0,
-                              0,
                               false,
                               (flags & SQLITE_OPEN_MAIN_DB) != 0 ? name : nullptr,
                               GatheredFrames()};
@@ -403,9 +393,6 @@ int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
     // Under SQLite's own writer lock no other process changes them.
     if (!database->writes) database->size = database->log->size = kUnknown;
     database->page_size = page_size;
-    database->highest_page = pages;
-    // Of the commit that this transaction makes.
-    database->highest_as_of = number_at<std::uint32_t>(*database, kChangeAt) + 1;
     const int in_log = grow(
         *database->log, end_of_log(*database) + limits::reserve_in_log + limits::ordinary_room);
     const int in_database = grow(*database, end_behind(pages, page_size));
@@ -422,12 +409,8 @@ int Reserve::fill(std::int64_t pages, std::int64_t page_size) noexcept
 std::int64_t Reserve::most_pages() const noexcept
 {
     const auto* database = static_cast<const File*>(file_);
-    if (!database || !database->index || !database->writes) return 0;
-    // No other process has committed since.
-    if (database->highest_page > 0 &&
-        database->highest_as_of == number_at<std::uint32_t>(*database, kChangeAt))
-        return database->highest_page;
-    return number_at<std::uint32_t>(*database, kDatabasePagesAt);
+    const bool told = database && database->index && database->writes;
+    return told ? number_at<std::uint32_t>(*database, kDatabasePagesAt) : 0;
 }
 
 bool Reserve::has_behind(std::int64_t pages, std::int64_t page_size) noexcept

@@ -149,6 +149,11 @@ Task<Result<Draft>> complete(Store& store, Engine& engine, Request request, Draf
             co_return Error(Errc::not_found,
                             engine.domain().subject() + " has no " + draft->thing.text(),
                             "'xlstore things DOM' shows what it has");
+        if (entry->primary == "xenstore")
+            co_return Error(Errc::conflict,
+                            engine.domain().subject() + ": " + draft->thing.text() +
+                                " was attached in xenstore while this command began",
+                            "nothing was changed; give the command again");
         draft = draft->verb == Verb::remove
                     ? draft_detach(*entry, made_of(store.db(), engine.domain().id, *entry))
                     : draft_of_change(*entry, request, *draft);

@@ -89,7 +89,7 @@ GUARDS = (
     Guard("barrier", "R12", "barrier_test", ("{bin}/barrier_test_with_mutations",),
           r"recovery believed a wrong probe", {"XLSTORE_BARRIER_RUNS": "60"}),
     harness("start barrier before run", "R13", "create", "1/16", r"R13: QEMU \d+ runs"),
-    harness("mark before kill", "R14", "destroy", "1/12", r"its row is not marked yet"),
+    harness("mark before kill", "R14", "destroy", "1/6", r"its row is not marked yet"),
     unit("epoch check", "R15", "JournalTest.HoldThatWasLostCannotCommit", "R15: a lost hold is believed"),
     unit("id of another thing", "R16", "JournalTest.QemuIdOfAnotherThingIsRefused", "R16: two entries have one device"),
     integration("probe before commit 1", "R16", "OperationTest.AddsOfWhatIsThereAreRefused",

@@ -238,7 +238,7 @@ class Surroundings(host_case.HostTest):
         waits, ends = "Waiting for domain %s (domid 7) to die [pid %d]", "Domain 7 has shut down, reason code 1 0x1"
         # It tells the newest wait apart from one that is over, and believes no log that is another's or was cut.
         for lines, creates in (([waits], False), ([waits, ends], True), ([waits, ends, waits], False),
-                               ([waits, "libxl: error: it is slow"], False), ([waits.replace("%d]", "1%d]")], True),
+                               ([waits, "libxl: error: it is slow"], False), ([waits, "no line feed: " + ends], True), ([waits.replace("%d]", "1%d]")], True),
                                ([ends], True)):
             path = pathlib.Path(host.place, f"xl-{name}.log")
             with open(path, "wb") as out:

@@ -22,9 +22,9 @@ constexpr const char* kOne =
     R"({"key":"one","steps":[)"
     R"({"execute":"device_add","arguments":{"driver":"usb-tablet","id":"tab","bus":"xenusb-0.0"}}]})";
 
-// What is sent before it: a greeting's answer, a look, and the first device_add. What is received is no
-// measure, since events come between.
-constexpr int kSecondAdd = 4;
+// What is sent before it: a greeting's answer with a look, and the first device_add. What is received is
+// no measure, since events come between.
+constexpr int kSecondAdd = 3;
 
 class OlderStateTest : public testing::Test {
 protected:

@@ -45,8 +45,8 @@ bool names_a_secret(std::string_view name)
 // What a text has that holds a secret: a word, the "@" of a login, Ceph's options, or an escape,
 // which may spell any of it.
 constexpr auto kSigns = [] {
-    std::array<std::string_view, kWords.size() + 4> signs = {"ticket", "@", "rbd:", "\\u"};
-    std::copy(kWords.begin(), kWords.end(), signs.begin() + 4);
+    std::array<std::string_view, kWords.size() + 5> signs = {"ticket", "@", "rbd:", "\\u", "qom"};
+    std::copy(kWords.begin(), kWords.end(), signs.begin() + 5);
     return signs;
 }();
 // Of bytes that are no ASCII 0.

@@ -41,7 +41,9 @@ TEST(SecretsTest, TheDataOfASecretObjectIsOne)
           R"({"extra":["-object","secret,id=a,data=sesame"]})",
           R"(-object secret,id=a,data=sesame -x)", R"(-object qom-type=secret,data=sesame)",
           R"(-object '{"qom-type":"secret","data":"sesame"}' -x)",
-          R"({"evidence":"sent {\"qom-type\":\"secret\",\"data\":\"sesame"})"}) {
+          R"({"evidence":"sent {\"qom-type\":\"secret\",\"data\":\"sesame"})",
+          R"({"arguments":{"data":"sesame","id":"masterKey0","qom-type":"secr)",
+          R"("qom-type":"tls-creds-psk","dir":"k","data":"sesame")"}) {
         for (const auto place : {InPlace::mark, InPlace::null}) {
             const auto safe = without_secrets(text, place);
             EXPECT_EQ(safe.find("sesame"), std::string::npos) << safe;

@@ -151,6 +151,22 @@ TEST_F(StoreTest, EachReplacedFileIsNoticed)
     }
 }
 
+// What makes room for a commit writes files by their names, before anything is committed.
+TEST_F(StoreTest, StoreThatWasMovedAwayWritesNothingWhereItWas)
+{
+    const ScratchStore scratch;
+    auto store = scratch.open();
+    ASSERT_TRUE(write_history(*store));
+    fs::rename(scratch.path(), scratch.directory() / "moved");
+    fs::create_directory(scratch.path());
+    const auto written = write_history(*store);
+    ASSERT_FALSE(written);
+    EXPECT_EQ(written.error().code, Errc::lost);
+    EXPECT_TRUE(fs::is_empty(scratch.path()));
+    store.reset();
+    EXPECT_TRUE(fs::is_empty(scratch.path()));
+}
+
 // The files are not looked at one by one then.
 TEST_F(StoreTest, EachReplacedFileOfAQuietDirectoryIsNoticed)
 {

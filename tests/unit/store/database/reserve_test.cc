@@ -96,30 +96,6 @@ TEST_F(ReserveTest, ANewStoreHasIt)
     EXPECT_EQ(test::sql(scratch_.path(), "PRAGMA integrity_check"), "ok");
 }
 
-// How many pages there are is remembered from commit to commit: those that the reserve's own users
-// took into use count, and what another process did is asked for anew.
-TEST_F(ReserveTest, IsBehindEachPageThatCameIntoUse)
-{
-    const auto store = scratch_.open();
-    // It writes none of the last pages, for which room is made when they are written.
-    const auto small = [&] {
-        const auto section = [&](const WriterHold&) -> Result<void> {
-            store->db().prepare("UPDATE store SET history_pruned_below = 0").run();
-            return {};
-        };
-        EXPECT_TRUE(store->loop().wait_for(store->with_writer_lock("test", soon(), section)));
-    };
-    small();
-    ASSERT_EQ(commit(*store, Room::reserve, 1 << 20), 0);
-    small();
-    EXPECT_GE(size_of("/store.db"), pages_of(*store) + limits::reserve_in_database);
-
-    const Other other(scratch_.path());
-    other.run("CREATE TABLE other (x); INSERT INTO other SELECT zeroblob(3000000)");
-    small();
-    EXPECT_GE(size_of("/store.db"), pages_of(*store) + limits::reserve_in_database);
-}
-
 // As a store of release 0.1 has none.
 TEST_F(ReserveTest, AStoreWithoutGetsItWhenItIsOpenedForWriting)
 {
