@@ -10,6 +10,7 @@
 #include "recovery/runs/recover.hpp"
 #include "tests/support/domain_test.hpp"
 #include "tests/support/stopping.hpp"
+#include "xlstore/xlstore.h"
 
 namespace xlstore::test {
 namespace {
@@ -369,6 +370,38 @@ TEST_F(GoneTest, WhatIsWaitedFor)
 }
 
 /// A destruction that is marked and cannot go on.
+/// An entry of xenstore's that another client makes while a command waits, which found none.
+class LaterEntryTest : public DomainTest {
+protected:
+    void put_disk(const std::string& vdev)
+    {
+        const std::string json =
+            R"({"pdev_path":"/a","format":"raw","is_cdrom":1,"removable":1,"backend":"qdisk",)"
+            R"("vdev":")" +
+            vdev + "\"}";
+        xlstore_store* store = nullptr;
+        xlstore_fast* fast = nullptr;
+        ASSERT_EQ(xlstore_open(store_.path().c_str(), nullptr, &store), XLSTORE_OK);
+        ASSERT_EQ(xlstore_fast_lock(store, "domid:7", "test", nullptr, &fast), XLSTORE_OK);
+        EXPECT_EQ(xlstore_fast_put_thing(fast, "disks", json.c_str()), XLSTORE_OK);
+        xlstore_fast_release(fast);
+        xlstore_close(store);
+    }
+};
+
+TEST_F(LaterEntryTest, IsNotTakenForOneOfQemus)
+{
+    const std::vector<Words> commands = {{"detach", "7", "disks", "xvdf"}, {"eject", "7", "xvdg"}};
+    for (const auto& words : commands) {
+        Stopping stopping(store_, words, "qmp.before_connect");
+        ASSERT_TRUE(stopping.stopped()) << words[0];
+        put_disk(words.back());
+        EXPECT_EQ(code(stopping.finish()), "conflict") << words[0];
+        EXPECT_EQ(cell("SELECT state FROM thing WHERE key = '" + words.back() + "'"), "present");
+        EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0") << words[0];
+    }
+}
+
 class UnfinishedTest : public DomainTest {};
 
 TEST_F(UnfinishedTest, IsNeverCalledNotDone)
