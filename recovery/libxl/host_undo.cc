@@ -41,7 +41,11 @@ Result<void> HostUndo::begin()
     }
     if (directory_.empty()) return not_kept(place, EEXIST);
     auto index = UndoIndex::make(directory_);
-    if (!index) return std::move(index).error();
+    if (!index) {  // the next change begins another
+        (void)rmdir(directory_.c_str());
+        directory_.clear();
+        return std::move(index).error();
+    }
     index_ = *std::move(index);
     return {};
 }

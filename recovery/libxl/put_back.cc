@@ -4,6 +4,9 @@
 // half a list of devices is none. What the transaction never made is nothing to be undone, though
 // another client has made the same since.
 //
+// In another boot nothing is put back: the nodes have gone, and a document without them would have
+// no entry for what a domain of this boot has under the same number (R1).
+//
 //   1. Noted as undone: nothing is looked at.
 //   2. The proof of an attempt shows that it was carried out: it is noted.
 //   3. As it was before the repair, or changed since: nothing is written.
@@ -70,8 +73,10 @@ Error not_proved(const std::string& what)
 Error of_another_boot(const std::string& what)
 {
     return Error(Errc::conflict,
-                 what + " stays: the host was booted since the repair, and xenstore has begun anew",
-                 "nothing of that repair is left there");
+                 what +
+                     " stays as it is: the host was booted since the repair, and the domains of "
+                     "that boot are over",
+                 "the document as it was is in the directory that was named, if it is wanted");
 }
 
 Error stayed_before(const std::string& what)
@@ -140,9 +145,15 @@ public:
     {
         const auto slash = line_.file.rfind("/var/lib/xen/");
         if (slash == std::string::npos || !line_.domid)
-            co_return Error(Errc::invalid, line_.file + " is no file of libxl's");
+            co_return Error(Errc::invalid, line_.file + " is no file of libxl's",
+                            "nothing was changed; name the directory that xlfsck printed");
         const libxl::HostDirectories where(line_.file.substr(0, slash));
         const libxl::FileOwner domain{*line_.domid, line_.uuid};
+        if (line_.file != where.document(domain))
+            co_return Error(
+                Errc::invalid,
+                line_.file + " is not the document of domain " + std::to_string(*line_.domid),
+                "nothing was changed; name the directory that xlfsck printed");
         proof_ =
             where.lib() + "/" +
             libxl::userdata_name(
@@ -392,11 +403,12 @@ public:
         std::vector<PutBack> all;
         for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
             const bool earlier = change->undone.has_value();
+            const bool over = earlier || !index_.is_of_this_boot();
             auto outcome = co_await undo(*change);
             const auto& lines = change->lines;
             for (std::size_t i = lines.size(); i-- > 0;)
                 all.push_back({lines[i].file.empty() ? lines[i].node : lines[i].file,
-                               std::move(outcome.lines[i]), earlier});
+                               std::move(outcome.lines[i]), earlier, over});
         }
         co_return all;
     }
@@ -410,6 +422,7 @@ private:
             stays != staying_.end())
             co_return ChangeFate::stays(
                 change, [&](const std::string& what) { return kept_behind(what, stays->second); });
+        if (!index_.is_of_this_boot()) co_return ChangeFate::stays(change, of_another_boot);
         ChangeFate outcome;
         if (change.proof.empty())
             outcome = co_await document(change);
@@ -434,11 +447,6 @@ private:
 
     Task<ChangeFate> nodes(UndoChange& change)
     {
-        if (!index_.is_of_this_boot()) {
-            auto over = ChangeFate::stays(change, of_another_boot);
-            over.is_undone = true;  // it keeps nothing else from being undone
-            co_return over;
-        }
         if (!client_ || !client_->usable()) {
             auto client = co_await Client::connect(loop_, xenstore::socket_path(), until_);
             if (!client) co_return ChangeFate::none(change, client.error());

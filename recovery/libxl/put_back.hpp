@@ -16,13 +16,15 @@ struct PutBack {
     std::string what;  ///< its path
     Result<void> done;
     bool earlier = false;  ///< another run had put it back
+    bool over = false;     ///< no further run can put it back
 };
+
 /// Puts back what stands in `directory`, the last change first, each only where it is still as the
 /// repair left it: what changed since stays (conflict), and with it all that the same transaction
 /// changed, and what was changed of the same domain before (R1: the order in which entry and thing
 /// come back is kept). A node that came stays if something of another client's is below it. What is
-/// as it was before the repair is done. What is not proved to be the repair's stays (conflict), and
-/// so do nodes of another boot. Files under libxl's lock on them.
+/// as it was before the repair is done. What is not proved to be the repair's stays (conflict).
+/// Once the host was booted all stays (conflict). Files under libxl's lock on them.
 ///
 /// What is done is noted once it is, and is not done again: what is there later is another
 /// client's. A run that was killed leaves a proof of what it did and could not note; the next goes

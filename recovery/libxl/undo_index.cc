@@ -62,7 +62,10 @@ Result<UndoIndex> UndoIndex::make(const std::string& directory)
     made.boot_ = current_boot_id();
     auto begun =
         made.add(json_object({{"run", json_quote(made.run_)}, {"boot", json_quote(made.boot_)}}));
-    if (!begun) return std::move(begun).error();
+    if (!begun) {
+        (void)unlink(path.c_str());
+        return std::move(begun).error();
+    }
     return made;
 }
 
@@ -94,15 +97,20 @@ Result<void> UndoIndex::read()
     auto text = read_regular_file(path_, kIndexMost);
     if (!text) return std::move(text).error();
     const auto whole = text->rfind('\n') + 1;  // 0: there is no whole line
+    const auto refused = [this](const std::string& what) {
+        return Error(Errc::invalid, path_ + what,
+                     "nothing was changed; name the directory that xlfsck printed");
+    };
+    int number = 0;
     for (std::size_t at = 0; at < whole;) {
         const auto end = text->find('\n', at);
-        auto object = json_minify(text->substr(at, end - at), path_);
-        if (!object) return std::move(object).error();
-        if (!take(*object))
-            return Error(Errc::invalid, path_ + " has a line that is none of xlfsck's",
-                         "nothing was changed; name the directory that xlfsck printed");
+        const auto object = json_minify(text->substr(at, end - at), path_);
+        ++number;
+        if (!object || !take(*object))
+            return refused(", line " + std::to_string(number) + ", is none of xlfsck's");
         at = end + 1;
     }
+    if (run_.empty() && !changes_.empty()) return refused(" does not say of which run it is");
     if (whole < text->size() && ftruncate(file_.get(), static_cast<off_t>(whole)) != 0)
         return not_kept(path_, errno);
     std::erase_if(changes_, [](const UndoChange& one) { return one.is_withdrawn; });

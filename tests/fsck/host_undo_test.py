@@ -84,10 +84,10 @@ class UndoTest(host_case.HostTest):
         self.assertEqual(done.returncode, status, done.stdout)
         return {line["object"]: line["done"] for line in map(json.loads, done.stdout.splitlines())}
 
-    def run_undo(self, host):
+    def run_undo(self, host, as_json=True):
         directory, = pathlib.Path(host.place, "var/lib/xlfsck").iterdir()
-        return subprocess.run([host_case.BIN / "xlfsck", "--libxl", "--json", "--undo", directory], env=host.environment,
-                              stdout=subprocess.PIPE, text=True, check=False)
+        return subprocess.run([host_case.BIN / "xlfsck", "--libxl", *["--json"] * as_json, "--undo", directory],
+                              env=host.environment, stdout=subprocess.PIPE, text=True, check=False)
 
     def killed_undo(self, host, point):
         host.environment["XLSTORE_CRASH_AT"] = point
@@ -170,6 +170,9 @@ class Undo(UndoTest):
         host.xenstored("load", text='/local/domain/0/backend/pci/5/0/num_devs = "0"\n')
         done = self.undo(host, 4)
         self.assertEqual([path for path, one in done.items() if not one], ["/local/domain/0/backend/pci"])
+        again = [json.loads(line) for line in self.run_undo(host).stdout.splitlines()]
+        self.assertEqual({(line["earlier"], line["over"]) for line in again}, {(True, True)})
+        self.assertEqual(self.undo(host, 1), done, "what stayed then is no failure of this run")
         tree = host.xenstored("dump")
         self.assertIn("/local/domain/0/backend/pci/5/0/num_devs", tree)
         self.assertNotIn("/local/domain/0/backend/pci/4", tree)
@@ -245,21 +248,24 @@ class Undo(UndoTest):
         host = self.left_of_nine()
         self.raced(host, lambda: host.xenstored("write", "/libxl/9/type", "hvm"))
         host.xenstored("rm", "/libxl/9")
-        self.assertEqual(self.undo(host, 1), {})
+        self.assertEqual(self.undo(host, 0), {})
         self.assertNotIn("/libxl/9", host.xenstored("dump"))
         self.assertTrue([line for line in self.lines(host) if "withdrawn" in line])
 
-    def test_nodes_of_another_boot_are_no_longer_the_repairs(self):
+    def test_what_was_repaired_in_another_boot_is_no_longer_the_repairs(self):
         host = self.host(host_case.state_of(self.MEDIUM))
-        document = host.file("d").read_bytes()
         host.fsck("-y")
-        tree = host.xenstored("dump")
+        tree, repaired = host.xenstored("dump"), host.file("d").read_bytes()
         index = self.index(host)
         first, rest = index.read_text(encoding="utf-8").split("\n", 1)
         index.write_text(json.dumps({**json.loads(first), "boot": "another"}) + "\n" + rest, encoding="utf-8")
-        done = self.undo(host, 4)
-        self.assertEqual({path: one for path, one in done.items() if one}, {str(host.file("d")): True})
-        self.assertEqual((host.file("d").read_bytes(), host.xenstored("dump")), (document, tree))
+        for _ in range(2):
+            done = self.run_undo(host)
+            self.assertEqual(done.returncode, 0, "there is nothing left to do")
+            told = list(map(json.loads, done.stdout.splitlines()))
+            self.assertEqual({(line["done"], line["over"]) for line in told}, {(False, True)})
+            self.assertIn("was booted since", told[0]["error"]["message"])
+            self.assertEqual((host.file("d").read_bytes(), host.xenstored("dump")), (repaired, tree))
 
 
 class Again(UndoTest):
@@ -379,7 +385,7 @@ class Again(UndoTest):
         host.xenstored("load", text=f'{below}/0/num_devs = "0"\n')
         self.undo(host, 4)
         host.xenstored("rm", below)
-        self.assertEqual([path for path, one in self.undo(host, 4).items() if not one], [parent])
+        self.assertEqual([path for path, one in self.undo(host, 1).items() if not one], [parent])
         self.assertIn(parent, host.xenstored("dump"))
 
     def test_a_line_that_is_cut_off_speaks_of_nothing(self):
@@ -391,6 +397,33 @@ class Again(UndoTest):
         for _ in range(2):
             self.assertTrue(all(self.undo(host, 1).values()))
             self.assertEqual(host.xenstored("dump"), before)
+
+    def test_what_is_no_line_of_a_repair_is_named(self):
+        for change, named in (
+                (lambda line: "{broken", ", line 2, is none of xlfsck's"),
+                (lambda line: json.dumps({**json.loads(line), "file": str(other)}), "is not the document of domain 1"),
+                (lambda line: json.dumps({**json.loads(line), "file": "/etc/passwd"}), "/etc/passwd is no file of libxl's")):
+            host = self.host(host_case.state_of(self.MEDIUM))
+            host.fsck("-y")
+            other = host.file("d", uuid=host_case.OTHER)
+            other.write_text("{}\0", encoding="utf-8")
+            first, rest = self.index(host).read_text(encoding="utf-8").split("\n", 1)
+            lines = [line for line in rest.splitlines() if "file" in json.loads(line)]
+            self.index(host).write_text(f"{first}\n{change(lines[0])}\n", encoding="utf-8")
+            tree = host.xenstored("dump")
+            done = self.run_undo(host)
+            self.assertIn(named, done.stdout)
+            self.assertIn("the directory that xlfsck printed", done.stdout)
+            self.assertGreaterEqual(done.returncode, 4)
+            self.assertEqual((other.read_text(encoding="utf-8"), host.xenstored("dump")), ("{}\0", tree))
+
+    def test_a_person_is_told_what_to_do(self):
+        host = self.host(host_case.state_of(self.MEDIUM))
+        host.fsck("-y")
+        host.file("d").write_text("{}\0", encoding="utf-8")
+        told = " ".join(self.run_undo(host, as_json=False).stdout.split())
+        self.assertIn(f'left: {host.file("d")} was changed since the repair, and stays as it is; put it back by hand', told)
+        self.assertEqual(told.count(f'{host.file("d")} was'), 1)
 
     def test_two_at_once(self):
         host = self.host(host_case.state_of(self.PCI))

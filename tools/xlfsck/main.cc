@@ -318,6 +318,17 @@ int run_on_host(const Settings& settings, Terminal& terminal, FindingGroups& gro
     return of_store | static_cast<int>(checked->report.exit_bits);
 }
 
+std::string json_of_put_back(const recovery::PutBack& one)
+{
+    std::vector<std::pair<std::string, std::string>> members = {
+        {"object", quoted_json(one.what)},
+        {"done", one.done ? "true" : "false"},
+        {"earlier", one.earlier ? "true" : "false"},
+        {"over", one.over ? "true" : "false"}};
+    if (!one.done) members.emplace_back("error", error_json(one.done.error()));
+    return json_object(members);
+}
+
 int undo_on_host(const Settings& settings)
 {
     Loop loop;
@@ -325,20 +336,19 @@ int undo_on_host(const Settings& settings)
                                           static_cast<std::int64_t>(settings.timeout_s * 1000));
     auto done = loop.wait_for(recovery::undo_host_repair(loop, settings.undo, until));
     if (!done) return could_not_look(settings, done.error());
-    bool all = true;
+    bool any_left = false;
+    bool any_done = false;
     for (const auto& one : *done) {
-        all = all && one.done;
-        const std::string word = !one.done     ? "left: " + one.done.error().message
-                                 : one.earlier ? "was put back before"
-                                               : "PUT BACK";
+        any_left = any_left || (!one.done && !one.over);
+        any_done = any_done || one.done;
         if (settings.json)
-            std::puts(json_object({{"object", quoted_json(one.what)},
-                                   {"done", one.done ? "true" : "false"}})
-                          .c_str());
+            std::puts(json_of_put_back(one).c_str());
+        else if (one.done)
+            print_line(one.what + ": " + (one.earlier ? "was put back before." : "PUT BACK."));
         else
-            print_line(one.what + ": " + word + ".");
+            print_line("left: " + one.done.error().message + "; " + one.done.error().advice + ".");
     }
-    return static_cast<int>(all ? Exit::corrected : Exit::left);
+    return static_cast<int>(any_left ? Exit::left : any_done ? Exit::corrected : Exit::clean);
 }
 
 int run(const Settings& settings)
