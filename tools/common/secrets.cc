@@ -139,25 +139,109 @@ void hide_in_uris(std::string& text, InPlace place)
     }
 }
 
-// Does "NAME=" that begins at `start` hold a secret? Its option list is the word that it is in.
-bool assigns_a_secret(std::string_view text, std::size_t start, std::string_view name)
+// What `at` is in: up to a blank or a quote.
+std::size_t begin_of_word(std::string_view text, std::size_t at)
 {
-    if (names_a_secret(name)) return true;
-    const auto before = text.substr(0, start);
-    const auto space = before.find_last_of(" \t\n\"'");
-    const auto list = before.substr(space == std::string_view::npos ? 0 : space + 1);
-    if (name == "key") return list.find("rbd:") != std::string_view::npos && list.ends_with(':');
-    return name == "data" && list.find("secret") != std::string_view::npos;
+    const auto before = text.substr(0, at).find_last_of(" \t\n\"'");
+    return before == std::string_view::npos ? 0 : before + 1;
 }
 
-// Where the value at `at` ends: a quoted one behind its quote; QEMU doubles a comma that is part of
-// one.
-std::size_t end_of_value(std::string_view text, std::size_t at, std::string_view stops)
+bool is_of_rbd(std::string_view list)
 {
-    if (at < text.size() && (text[at] == '\'' || text[at] == '"')) {
-        const auto quote = text.find(text[at], at + 1);
-        if (quote != std::string_view::npos) return quote + 1;
+    return folded(list).find("rbd:") != std::string::npos;
+}
+
+// A quote, with the backslashes that strings around it put before it.
+struct Quote {
+    std::size_t escapes = 0;
+    char mark = 0;
+
+    static std::optional<Quote> at(std::string_view text, std::size_t at)
+    {
+        const auto mark = std::min(text.find_first_not_of('\\', at), text.size());
+        if (mark == text.size() || (text[mark] != '"' && text[mark] != '\'')) return std::nullopt;
+        return Quote{mark - at, text[mark]};
     }
+    [[nodiscard]] std::size_t size() const { return escapes + 1; }
+    // Where the one that closes it begins: an escaped one belongs to the value, and so does all that
+    // follows where none closes it.
+    [[nodiscard]] std::size_t end_of_quoted(std::string_view text, std::size_t at) const
+    {
+        for (std::size_t run = 0; at < text.size(); ++at) {
+            const bool is_mark = text[at] == mark;
+            if (is_mark && run < escapes) return at - run;
+            if (is_mark && (run - escapes) % (2 * size()) == 0) return at - escapes;
+            run = text[at] == '\\' ? run + 1 : 0;
+        }
+        return at;
+    }
+};
+
+// A name, and what parts it from its value: NAME=VALUE, NAME: VALUE, --NAME VALUE.
+struct Naming {
+    std::size_t start = 0;  // of the name
+    std::size_t stop = 0;
+    std::size_t escapes = 0;  // of the quote behind it
+    bool quoted = false;
+    char by = 0;
+    std::size_t value = 0;  // begins here
+
+    // The one that is parted from its value by what stands at `at`; its value may be empty.
+    static Naming around(std::string_view text, std::size_t at)
+    {
+        Naming it;
+        it.by = text[at];
+        it.stop = at;
+        while (it.by != ' ' && it.stop > 0 && is_space(text[it.stop - 1]))
+            --it.stop;
+        const bool has_blanks = it.by != '=' || it.stop < at;
+        if (it.stop > 0 && (text[it.stop - 1] == '"' || text[it.stop - 1] == '\'')) {
+            it.quoted = true;
+            for (--it.stop; it.stop > 0 && text[it.stop - 1] == '\\'; --it.stop)
+                ++it.escapes;
+        }
+        it.start = it.stop;
+        while (it.start > 0 && is_name(text[it.start - 1]))
+            --it.start;
+        it.value = at + 1;
+        while (has_blanks && it.value < text.size() && is_space(text[it.value]))
+            ++it.value;
+        return it;
+    }
+    [[nodiscard]] std::string_view name(std::string_view text) const
+    {
+        return text.substr(start, stop - start);
+    }
+    // `of_secret`: a QEMU object of a secret may be about.
+    [[nodiscard]] bool is_of_a_secret(std::string_view text, bool of_secret) const
+    {
+        const auto it = name(text);
+        if (it.empty()) return false;
+        const bool is_named = names_a_secret(it);
+        if (by == ' ') return is_named && it.front() == '-' && text.substr(value, 1) != "-";
+        if (by == ':') {
+            if (text.substr(value, 2) == "//") return false;  // a URI
+            return is_named || (of_secret && quoted && it == "data");
+        }
+        const auto begin = begin_of_word(text, start);
+        const auto list = text.substr(begin, start - begin);
+        if (it == "key") return is_of_rbd(list) && list.ends_with(':');
+        return is_named || (it == "data" && list.find("secret") != std::string_view::npos);
+    }
+    // What ends a value without quotes.
+    [[nodiscard]] std::string_view stops(std::string_view text) const
+    {
+        if (by == ':') return quoted ? "}]" : "";
+        if (by == ' ') return "";
+        const auto begin = begin_of_word(text, start);
+        const auto list = text.substr(begin, start - begin);
+        return is_of_rbd(list) ? ":" : list.find('?') != std::string_view::npos ? "&;" : "";
+    }
+};
+
+// QEMU doubles a comma that is part of a value.
+std::size_t end_of_unquoted(std::string_view text, std::size_t at, std::string_view stops)
+{
     for (; at < text.size(); ++at) {
         const char c = text[at];
         if (is_space(c) || c == '"' || c == '\'' || stops.find(c) != std::string_view::npos) break;
@@ -169,49 +253,29 @@ std::size_t end_of_value(std::string_view text, std::size_t at, std::string_view
     return at;
 }
 
-// "password=abc,": from behind "=" to the end of the value.
-void hide_assignments(std::string& text)
-{
-    for (auto at = text.find('='); at != std::string::npos; at = text.find('=', at + 1)) {
-        auto stop = at;
-        while (stop > 0 && text[stop - 1] == ' ')
-            --stop;
-        auto start = stop;
-        while (start > 0 && is_name(text[start - 1]))
-            --start;
-        const auto name = text.substr(start, stop - start);
-        if (name.empty() || !assigns_a_secret(text, start, name)) continue;
-        auto begin = at + 1;
-        while (stop < at && begin < text.size() && text[begin] == ' ')
-            ++begin;
-        const auto space = text.find_last_of(" \t\n\"'", start);
-        const auto word = space == std::string::npos ? 0 : space + 1;
-        const auto* stops = text.find("rbd:", word) < start ? ":"
-                            : text.find('?', word) < start  ? "&;"
-                                                            : "";
-        const auto end = end_of_value(text, begin, stops);
-        if (end > begin) text.replace(begin, end - begin, kMark);
-    }
-}
-
-// "passwd": "abc" in what is no whole JSON: evidence may be cut off.
-void hide_quoted(std::string& text)
+// The values of secret names in text that is no JSON, or in JSON that was cut off. Quotes stay
+// where a colon stands before them.
+void hide_named(std::string& text)
 {
     const bool of_secret = text.find("qom") != std::string::npos;
-    for (auto at = text.find("\":"); at != std::string::npos; at = text.find("\":", at + 1)) {
-        auto start = at;
-        while (start > 0 && is_name(text[start - 1]))
-            --start;
-        const auto name = text.substr(start, at - start);
-        if (!names_a_secret(name) && !(of_secret && name == "data")) continue;
-        auto begin = at + 2;
-        while (begin < text.size() && is_space(text[begin]))
-            ++begin;
-        if (begin >= text.size() || text[begin] != '"') continue;
-        auto end = ++begin;
-        while (end < text.size() && text[end] != '"')
-            end += text[end] == '\\' ? 2 : 1;
-        end = std::min(end, text.size());
+    for (auto at = text.find_first_of("=: "); at != std::string::npos;
+         at = text.find_first_of("=: ", at + 1)) {
+        const auto naming = Naming::around(text, at);
+        if (!naming.is_of_a_secret(text, of_secret)) continue;
+        auto begin = naming.value;
+        auto end = begin;
+        if (const auto quote = Quote::at(text, begin)) {
+            const auto inside = begin + quote->size();
+            end = quote->end_of_quoted(text, inside);
+            if (naming.by == ':')
+                begin = inside;
+            else
+                end = std::min(end + quote->size(), text.size());
+        } else {
+            end = end_of_unquoted(text, begin, naming.stops(text));
+            const auto value = text.substr(begin, end - begin);
+            if (value == "null" || value == "true" || value == "false") continue;
+        }
         if (end > begin) text.replace(begin, end - begin, kMark);
     }
 }
@@ -219,13 +283,12 @@ void hide_quoted(std::string& text)
 std::string of_plain(std::string text, InPlace place)
 {
     hide_in_uris(text, place);
-    hide_assignments(text);
-    hide_quoted(text);
+    hide_named(text);
     return text;
 }
 
 // Behind the bracket that closes the one at `at`; npos: none does.
-std::size_t end_of_object(std::string_view text, std::size_t at)
+std::size_t end_of_bracketed(std::string_view text, std::size_t at)
 {
     int depth = 0;
     bool quoted = false;
@@ -235,12 +298,28 @@ std::size_t end_of_object(std::string_view text, std::size_t at)
             ++at;
         else if (c == '"')
             quoted = !quoted;
-        else if (!quoted && c == '{')
+        else if (!quoted && (c == '{' || c == '['))
             ++depth;
-        else if (!quoted && c == '}' && --depth == 0)
+        else if (!quoted && (c == '}' || c == ']') && --depth == 0)
             return at + 1;
     }
     return std::string_view::npos;
+}
+
+// "passwords": ["a", "b": in what is no whole JSON, each object of which is looked at by itself.
+void hide_bracketed(std::string& text, InPlace place)
+{
+    for (auto at = text.find(':'); at != std::string::npos; at = text.find(':', at + 1)) {
+        const auto naming = Naming::around(text, at);
+        const auto begin = naming.value;
+        if (!naming.quoted || begin >= text.size() || (text[begin] != '{' && text[begin] != '[') ||
+            !naming.is_of_a_secret(text, false))
+            continue;
+        const auto end = std::min(end_of_bracketed(text, begin), text.size());
+        const auto quote = std::string(naming.escapes, '\\') + '"';
+        text.replace(begin, end - begin,
+                     place == InPlace::null ? "null" : quote + std::string(kMark) + quote);
+    }
 }
 
 std::string of_json(std::string_view json, InPlace place, bool of_secret);
@@ -267,17 +346,35 @@ std::string of_object(std::string_view json, InPlace place, bool of_secret)
     return out + "}";
 }
 
+// Is it an argument whose value is the next one?
+bool asks_for_a_secret(std::string_view json)
+{
+    if (json_type(json) != JsonType::string) return false;
+    const auto text = json_decode_string(json);
+    return text.starts_with('-') && std::ranges::all_of(text, is_name) && names_a_secret(text);
+}
+
+std::string of_array(std::string_view json, InPlace place)
+{
+    std::string out = "[";
+    bool is_next = false;
+    for (const auto element : json_elements(json)) {
+        const bool hidden = is_next && json_type(element) == JsonType::string &&
+                            !element.starts_with("\"-") && element != "\"\"";
+        out += (out.size() > 1 ? "," : "") +
+               (hidden ? json_quote(kMark) : of_json(element, place, false));
+        is_next = asks_for_a_secret(element);
+    }
+    return out + "]";
+}
+
 std::string of_json(std::string_view json, InPlace place, bool of_secret)
 {
     switch (json_type(json)) {
     case JsonType::object:
         return of_object(json, place, of_secret);
-    case JsonType::array: {
-        std::string out = "[";
-        for (const auto element : json_elements(json))
-            out += (out.size() > 1 ? "," : "") + of_json(element, place, false);
-        return out + "]";
-    }
+    case JsonType::array:
+        return of_array(json, place);
     case JsonType::string: {
         const auto text = json_decode_string(json);
         const auto clean = without_secrets(text, place);
@@ -306,23 +403,25 @@ std::string without_secrets(std::string_view text, InPlace place)
     if (first != std::string_view::npos && (text[first] == '{' || text[first] == '['))
         if (auto clean = of_whole(text, place)) return *std::move(clean);
     // Other text: the objects in it, and what stands between them.
+    std::string other(text);
+    hide_bracketed(other, place);
     std::string out;
     std::size_t done = 0;
     int false_starts = 0;
-    for (auto at = text.find('{'); at != std::string_view::npos && false_starts < kFalseStartsMax;
-         at = text.find('{', at)) {
-        const auto end = end_of_object(text, at);
-        auto clean = end == std::string_view::npos ? std::nullopt
-                                                   : of_whole(text.substr(at, end - at), place);
+    for (auto at = other.find('{'); at != std::string::npos && false_starts < kFalseStartsMax;
+         at = other.find('{', at)) {
+        const auto end = end_of_bracketed(other, at);
+        auto clean =
+            end == std::string::npos ? std::nullopt : of_whole(other.substr(at, end - at), place);
         if (!clean) {
             ++false_starts;
             ++at;
             continue;
         }
-        out += of_plain(std::string(text.substr(done, at - done)), place) + *clean;
+        out += of_plain(other.substr(done, at - done), place) + *clean;
         done = at = end;
     }
-    return out + of_plain(std::string(text.substr(done)), place);
+    return out + of_plain(other.substr(done), place);
 }
 
 }  // namespace xlstore::tools

@@ -19,7 +19,9 @@ enum class InPlace { mark, null };
 ///   it (`passwd` of VNC and SPICE, ...), but for booleans, null and "";
 /// - `data` of a QEMU `secret` object: beside its qom-type, below `props`, and in the options of a
 ///   command line (`secret,id=a,data=...`);
-/// - the same names before "=" in other text, and Ceph's key in "rbd:...:key=";
+/// - what follows the same names in other text (NAME=, NAME:, --NAME), and in an array behind an
+///   argument of such a name; Ceph's key in "rbd:...:key=". Where a quote is not closed, all that
+///   follows;
 /// - the password in each URI, also one with "/" in it, unless it could be a port.
 /// JSON is looked for inside strings and other text, too (`json:{...}`, a plan). Deterministic;
 /// once more changes nothing.

@@ -86,6 +86,50 @@ TEST(SecretsTest, ValuesEndWhereQemuEndsThem)
     EXPECT_EQ(without_secrets("http://host/a?token=abc&x=1"), "http://host/a?token=(removed)&x=1");
 }
 
+// Each with "sesame" in what is secret, and "open" in what is not.
+TEST(SecretsTest, AreFoundInWhatWasCutOff)
+{
+    for (const char* text :
+         {R"(open password="sesame)", R"(open, password='sesame x)",
+          R"(open password="a\"sesame" open)", R"({"open":1,"passwd" : "sesame)",
+          R"({"open":1,"passwd":"a\"sesame)", R"({"open":1,"passwords":["a","sesame)",
+          R"({"open":1,"passwords":["sesame"],"x":"cu)",
+          R"({"open":1,"password":{"plain":"sesame"},"x":"cu)",
+          R"({"open":1,"secret":{"a":["sesame)", R"({"open":1,"tokens":[{"a":"x"},{"a":"sesame)",
+          R"({"open":1,"evidence":"sent {\"passwd\": \"sesame)",
+          R"({"open":1,"evidence":"sent {\"passwd\": \"a\\\"sesame\", \"x\": 1)",
+          R"({"open":1,"evidence":"sent {\"passwords\": [\"sesame\"], \"x\": 1)",
+          R"(open {"token":{"sesame":{"a":1}},"open":)"}) {
+        for (const auto place : {InPlace::mark, InPlace::null}) {
+            const auto safe = without_secrets(text, place);
+            EXPECT_EQ(safe.find("sesame"), std::string::npos) << safe;
+            EXPECT_NE(safe.find("open"), std::string::npos) << safe;
+            EXPECT_EQ(without_secrets(safe, place), safe);
+        }
+    }
+    EXPECT_EQ(without_secrets(R"({"passwd": "a\\", "b": "c)"),
+              R"j({"passwd": "(removed)", "b": "c)j")
+        << "the quote behind an escaped backslash closes";
+    EXPECT_EQ(without_secrets(R"({"passwd":null,"token":false,"secret":"","b":"c)"),
+              R"({"passwd":null,"token":false,"secret":"","b":"c)");
+}
+
+TEST(SecretsTest, AreFoundBehindWordsAndArguments)
+{
+    EXPECT_EQ(without_secrets("the password: sesame, not open"),
+              "the password: (removed), not open");
+    EXPECT_EQ(without_secrets("x --password sesame --open"), "x --password (removed) --open");
+    EXPECT_EQ(without_secrets("x --password --open"), "x --password --open");
+    EXPECT_EQ(without_secrets("x --password 'a b' open"), "x --password (removed) open");
+    EXPECT_EQ(without_secrets(R"({"extra":["-vnc-password","sesame","open"]})"),
+              R"j({"extra":["-vnc-password","(removed)","open"]})j");
+    EXPECT_EQ(without_secrets(R"(["--token","--open","open"])"), R"(["--token","--open","open"])");
+    EXPECT_EQ(without_secrets("RBD:pool/image:id=admin:key=AQAB:mon=a"),
+              "RBD:pool/image:id=admin:key=(removed):mon=a");
+    EXPECT_EQ(without_secrets("what a password is"), "what a password is");
+    EXPECT_EQ(without_secrets("token://host/open"), "token://host/open");
+}
+
 TEST(SecretsTest, WhatIsImportedAgainHasNullForThem)
 {
     EXPECT_EQ(without_secrets(R"({"vnc":{"passwd":"a","n":1.50},"token":7,"Private-Key":["a"]})",
