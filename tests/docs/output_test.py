@@ -278,6 +278,13 @@ class OneThing(Stage):
         self.xl("diff", "7")
         self.xl("adopt", "7", "left", status=4)
 
+    def test_a_domain_whose_qemu_is_not_known_has_nothing_there(self):
+        self.xl("import", "21", ROOT / "tools/examples/web01.json")
+        said = json.loads(self.xl("--json", "diff", "21", status=3))
+        self.assertEqual({row["qemu"] for row in said["things"] if row["qemu"] != "-"}, {"not seen"})
+        self.assertIn("no QEMU is registered", self.xl("diff", "21", status=3))
+        self.xl("destroy", "21")
+
     def test_a_domain_that_was_not_looked_into_lacks_nothing(self):
         self.qmp(("chardev-add", {"id": "unseen", "backend": {"type": "null", "data": {}}}))
         environment = dict(os.environ, XLSTORE_STOP_AT="qmp.before_send:1")

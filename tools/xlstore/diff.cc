@@ -38,6 +38,7 @@ struct Findings {
     std::vector<std::string> not_seen;                // what recovery could not look at, and why
     std::vector<std::unique_ptr<std::string>> texts;  // what the findings point into
     bool qemu_unseen = false;
+    bool qemu_absent = false;  // none is registered
     bool xenstore_unseen = false;
     bool xenstore_absent = false;
 };
@@ -145,6 +146,16 @@ Result<std::set<std::string>> in_document(const Arguments& arguments, const Foun
     return names;
 }
 
+Result<bool> has_registered_qemu(const Arguments& arguments, const Found& found)
+{
+    const auto rows =
+        query_rows(arguments, found.store.get(),
+                   "SELECT 1 FROM domains WHERE incarnation = ?1 AND qemu_pid IS NOT NULL",
+                   {found.incarnation.front()});
+    if (!rows) return rows.error();
+    return !rows->empty();
+}
+
 SideBySideRow row_of_entry(const Json& thing, bool documented, const Findings& all)
 {
     SideBySideRow row;
@@ -152,7 +163,7 @@ SideBySideRow row_of_entry(const Json& thing, bool documented, const Findings& a
     row.entry = thing["state"].get<std::string>();
     row.document = documented ? "has it" : "-";
     const std::string has = stale ? "lacks it" : "has it";
-    if (thing["primary"] == "qemu") row.qemu = all.qemu_unseen ? kNotSeen : has;
+    if (thing["primary"] == "qemu") row.qemu = all.qemu_unseen || all.qemu_absent ? kNotSeen : has;
     if (thing["primary"] == "xenstore")
         row.xenstore = all.xenstore_unseen || all.xenstore_absent ? kNotSeen : has;
     if (!thing["intent"].is_null()) {
@@ -222,6 +233,7 @@ void print_side_by_side(const Found& found, const SideBySideRows& rows, const Fi
     for (const auto& line : all.not_seen)
         say("? " + line);
     if (all.qemu_unseen) say("QEMU was not seen: what it has is not known");
+    if (all.qemu_absent) say("no QEMU is registered: what it would have is not known");
     if (all.xenstore_absent) say("no xenstored runs here: what it would have is not known");
     if (all.xenstore_unseen) say("xenstore was not seen: what it has is not known");
 }
@@ -238,8 +250,13 @@ Result<Status> run_diff(const Arguments& arguments)
     const auto things = Json::parse(Text(text).get());
     const auto documented = in_document(arguments, *found);
     if (!documented) return documented.error();
+    const auto has_qemu = has_registered_qemu(arguments, *found);
+    if (!has_qemu) return has_qemu.error();
     Findings all;
     all.prefix = found->subject + ": ";
+    all.qemu_absent = !*has_qemu && std::ranges::any_of(things, [](const Json& thing) {
+        return thing["primary"] == "qemu";
+    });
     if (const auto looked = look(arguments, found->store.get(), all); !looked)
         return looked.error();
     const auto rows = rows_of_all(things, *documented, all);
