@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The cookbook, a domain in doubt on a real QEMU, a lost host, a move, and what is kept."""
+import contextlib
 import json
 import os
 import re
@@ -143,6 +144,21 @@ class LostHost(FleetTest):
                 before, after = ([row[:4] + row[6:] for row in some] for some in (before, after))
             self.assertEqual(after, before)
         self.assertIn("destruction was ordered", self.on_spare("xlfsck", "-n", status=4))
+
+    def test_numbers_go_on_above_all_that_the_host_may_have_given(self):
+        """R17: what it gave and no longer has, sessions and entries among it, had lines of history."""
+        self.a.add(7)
+        base = sqlite3.connect(os.path.join(self.a.store, "store.db"))
+        with base:
+            base.execute("UPDATE sqlite_sequence SET seq = 300000 WHERE name = 'history'")
+        base.close()
+        self.a.xlstore("rename", "domid:7", "other")
+        self.a.push()
+        self.fleet("export", "a", self.spare)
+        with contextlib.closing(sqlite3.connect(f"file:{self.spare}/store.db?mode=ro", uri=True)) as base:
+            numbers = dict(base.execute("SELECT name, seq FROM sqlite_sequence"))
+        self.assertLessEqual({"session", "domain", "thing", "intent", "history"}, set(numbers))
+        self.assertGreaterEqual(min(numbers.values()), 400000, numbers)
 
     @needs_qemu
     def test_an_open_intent_is_told_and_keeps_no_create_away(self):

@@ -24,12 +24,13 @@ constexpr const char* kLostHost =
     "SELECT store_uuid, as_of_commit::text, last_seen::text, behind, health NOT IN ('silent', "
     "'never seen'), coalesce(date_trunc('second', lag)::text, '') FROM fleet.hosts WHERE host = $1";
 
-// In the order of Numbers::kTables. Of things that are gone, and of sessions, nothing is here.
+// The highest number of any table. Of things that are gone, and of sessions, nothing is here; but
+// each of them had a line of history, as each incarnation and intent had.
 constexpr const char* kHighest =
-    "SELECT 0, (SELECT max(incarnation) FROM fleet.domain WHERE host = h.host), (SELECT max(thing) "
-    "FROM fleet.thing WHERE host = h.host), greatest((SELECT max(intent) FROM fleet.intent WHERE "
-    "host = h.host), (SELECT max(intent) FROM fleet.history WHERE host = h.host)), (SELECT "
-    "max(line) FROM fleet.generation WHERE host = h.host) FROM fleet.host h WHERE h.name = $1";
+    "SELECT greatest((SELECT max(incarnation) FROM fleet.domain WHERE host = h.host), (SELECT "
+    "max(thing) FROM fleet.thing WHERE host = h.host), (SELECT max(intent) FROM fleet.intent WHERE "
+    "host = h.host), (SELECT max(intent) FROM fleet.history WHERE host = h.host), (SELECT "
+    "max(line) FROM fleet.generation WHERE host = h.host), 0) FROM fleet.host h WHERE h.name = $1";
 // What the host gave and never sent: no host is that far ahead of its fleet.
 constexpr std::int64_t kUnsent = 100'000;
 
@@ -235,9 +236,7 @@ Result<LostHost> read_lost_host(pqxx::work& work, const std::string& name)
     host.domains = columns_of(work.exec_params(std::string(kLostDomains) + kOf + "1", name));
     host.things = columns_of(work.exec_params(std::string(kLostThings) + kOf + "2, 10, 1", name));
     host.intents = columns_of(work.exec_params(std::string(kLostIntents) + kOf + "1", name));
-    const auto highest = work.exec_params1(kHighest, name);
-    for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
-        host.highest.ids[i] = highest[static_cast<int>(i)].as<std::int64_t>(0);
+    host.highest.ids.fill(work.exec_params1(kHighest, name)[0].as<std::int64_t>());
     if (auto ok = check_boot(host, name); !ok) return ok.error();
     return host;
 }
