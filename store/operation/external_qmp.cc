@@ -77,6 +77,11 @@ Result<Draft> draft_of(Db& db, DomainId domain, const Intention& intention)
     if (!entry)
         return Error(Errc::not_found, "there is no " + name.text() + " in the store",
                      "'xlstore things DOM' shows what it has");
+    if (entry->primary != "qemu")
+        return Error(Errc::refused, name.text() + " is not QEMU's but " + entry->primary + "'s",
+                     "nothing was changed; the program that writes xenstore takes it out or "
+                     "changes it, and its entry follows with xlstore_fast_remove_thing() or "
+                     "xlstore_fast_put_thing()");
     Result<Draft> draft = Error(Errc::invalid, "");
     if (intention.verb == Verb::remove) {
         draft = draft_detach(*entry, made_of(db, domain, *entry));

@@ -33,15 +33,17 @@ protected:
         return R"({"key":"k","steps":[{"execute":"device_add","arguments":{"id":")" + id + "\"}}]}";
     }
     void have(const std::string& state, const std::string& device_class, const std::string& key,
-              const std::string& json, const std::vector<std::string>& devices)
+              const std::string& json, const std::vector<std::string>& devices,
+              const std::string& primary = "qemu")
     {
         Db& db = store_->db();
         db.prepare(
               "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
-              "VALUES (?, ?, ?, 0, 'qemu', ?, ?, 1)")
+              "VALUES (?, ?, ?, 0, ?, ?, ?, 1)")
             .bind(value_of(id_))
             .bind(device_class)
             .bind(key)
+            .bind(primary)
             .bind(state)
             .bind(json)
             .run();
@@ -73,6 +75,18 @@ TEST_F(ExternalQmpTest, PresentEntryMadeOfSomethingElseIsNotReplaced)
     EXPECT_EQ(intend("qemu", device("two")), Errc::exists);
     EXPECT_NE(message_.find("\"one\""), std::string::npos) << message_;
     EXPECT_EQ(intend("qemu", device("one")), std::nullopt);  // that was looked for
+}
+
+TEST_F(ExternalQmpTest, WhatIsXenstoresIsNoQmpClientsToChange)
+{
+    have("present", "nics", "3", R"({"devid":3})", {}, "xenstore");
+    for (const auto verb : {Verb::remove, Verb::change}) {
+        const auto draft = draft_of(store_->db(), id_, {verb, "nics", "3", R"({"devid":3})", {}});
+        ASSERT_FALSE(draft);
+        EXPECT_EQ(draft.error().code, Errc::refused);
+        EXPECT_EQ(draft.error().message, "nics/3 is not QEMU's but xenstore's");
+        EXPECT_NE(draft.error().advice.find("nothing was changed"), std::string::npos);
+    }
 }
 
 TEST_F(ExternalQmpTest, RecordedProductsCountNotTheText)
