@@ -79,10 +79,13 @@ Result<bool> try_put_aside(const Locks& locks, const std::string& directory)
     return true;
 }
 
-// What is under way is that of an older state: it is found out about by looking alone (R19).
-void go_on_above(Db& db, const Memory& seen)
+// Which numbers the place that it comes from gave since, is not known here. What is under way is
+// that of an older state: it is found out about by looking alone (R19).
+void go_on_above(Db& db, const Memory& seen, const Place& here)
 {
-    raise_numbers(db, seen);
+    const auto written = read_place(db);
+    const bool is_elsewhere = written && not_here(*written, here);
+    raise_numbers(db, seen, is_elsewhere ? Loss::unknown : Loss::counted);
     db.execute("UPDATE intent SET older_state = 1 WHERE older_state = 0");
     db.execute("UPDATE domain SET older_state = 1 WHERE state = 'creating' AND older_state = 0");
 }
@@ -161,13 +164,13 @@ Result<void> put_log_aside(const Locks& locks, const std::string& directory, Dea
 
 void reconcile_place(Db& db, const Memory& seen, const Place& here)
 {
-    go_on_above(db, seen);
+    go_on_above(db, seen, here);
     write_place(db, here);
 }
 
 void reconcile_unplaced(Db& db, const Memory& seen, const Place& here)
 {
-    go_on_above(db, seen);
+    go_on_above(db, seen, here);
     if (!read_place(db)) write_place(db, here);
 }
 

@@ -61,13 +61,13 @@ Numbers count_commit(Db& db)
     return numbers;
 }
 
-void raise_numbers(Db& db, const Memory& seen)
+void raise_numbers(Db& db, const Memory& seen, Loss loss)
 {
     lower_high_numbers(db, seen);
     const auto own = read_numbers(db);
     auto missing = std::max<std::int64_t>(0, seen.numbers.commits - own.commits);
-    if (seen.foreign) missing += kUnknownLoss;
-    const std::int64_t margin = seen.foreign ? kUnknownLoss : 0;
+    const std::int64_t margin = seen.foreign || loss == Loss::unknown ? kUnknownLoss : 0;
+    missing += margin;
     for (std::size_t i = 0; i < Numbers::kTables.size(); ++i) {
         const auto* table = Numbers::kTables[i];
         db.prepare(

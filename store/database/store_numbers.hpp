@@ -20,8 +20,10 @@ namespace xlstore {
 Numbers count_commit(Db& db);
 /// R17: ids go on above `seen` and above the rows where sqlite_sequence is too high, the commit
 /// count too; epochs and revisions of every domain go up by as much as the commits that are missing
-/// could have advanced them. REQUIRES as count_commit(). @throws DbError
-void raise_numbers(Db& db, const Memory& seen);
+/// could have advanced them. `unknown`, and where `seen` is of another place: by more than what can
+/// have been lost. REQUIRES as count_commit(). @throws DbError
+enum class Loss { counted, unknown };
+void raise_numbers(Db& db, const Memory& seen, Loss loss);
 
 }  // namespace xlstore
 

@@ -197,7 +197,7 @@ void go_on_above(Db& db, const LostHost& host)
     Memory given{host.highest};
     for (auto& id : given.numbers.ids)
         id += kUnsent;
-    raise_numbers(db, given);
+    raise_numbers(db, given, Loss::counted);
 }
 
 Result<void> check_boot(const LostHost& host, const std::string& name)

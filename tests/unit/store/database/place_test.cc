@@ -10,6 +10,7 @@
 
 #include "store/core/journal.hpp"
 #include "store/database/displaced.hpp"
+#include "store/database/store_numbers.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "tests/support/scratch.hpp"
@@ -416,6 +417,23 @@ TEST_F(PlaceTest, SettledStoreGivesNoIdTwice)
     EXPECT_GT((*settled)->db().pragma_integer("SELECT epoch FROM domain"), epoch + 1);
     EXPECT_GT((*settled)->db().pragma_integer("SELECT max(id) FROM history"), line);
     EXPECT_GT(value_of(import(**settled, 9).id), value_of(lost));
+}
+
+// R17: which numbers the place that it comes from gave since, is not known.
+TEST_F(PlaceTest, CopyGivesNoIdThatItsOriginalGivesLater)
+{
+    const std::string moved = store_.directory() / "moved";
+    fs::copy(store_.path(), moved, fs::copy_options::recursive);
+    for (int i = 0; i < 20; ++i)
+        write_line(store_.path());
+    const auto given = Locks::open(store_.path(), false)->remembered().numbers;
+    fs::remove_all(store_.path());
+    auto settled = Store::open_and_reconcile(in(moved));
+    ASSERT_TRUE(settled) << settled.error().message;
+    EXPECT_TRUE(write_line(**settled));
+    const auto numbers = read_numbers((*settled)->db());
+    for (std::size_t i = 0; i < Numbers::kTables.size(); ++i)
+        EXPECT_GT(numbers.ids[i], given.ids[i] + 1000) << Numbers::kTables[i];
 }
 
 TEST_F(PlaceTest, StoreThatIsOpenIsNotSettledUnderItsUsers)

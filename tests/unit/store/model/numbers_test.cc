@@ -101,7 +101,7 @@ TEST_F(RaisedNumbersTest, GoOnAboveAllThatWasSeen)
     Memory seen;
     seen.numbers.commits = 14;
     seen.numbers.ids = {90, 0, 70, 60, 50};
-    raise_numbers(db_, seen);
+    raise_numbers(db_, seen, Loss::counted);
     EXPECT_EQ(number("SELECT commits FROM store"), 14);
     EXPECT_EQ(number("SELECT epoch FROM domain"), 10);
     EXPECT_EQ(number("SELECT revision FROM domain"), 11);
@@ -128,7 +128,7 @@ TEST_F(RaisedNumbersTest, ComeDownToWhatWasGivenWhereSqliteSequenceWasSetUp)
     Memory seen;
     seen.numbers.commits = 10;
     seen.numbers.ids = {90, 0, 0, 0, 0};
-    raise_numbers(db_, seen);
+    raise_numbers(db_, seen, Loss::counted);
     EXPECT_EQ(number("SELECT seq FROM sqlite_sequence WHERE name = 'session'"), 90);
     EXPECT_EQ(number("SELECT seq FROM sqlite_sequence WHERE name = 'domain'"), 1);
     EXPECT_EQ(count_commit(db_).commits, 11);
@@ -139,7 +139,7 @@ TEST_F(RaisedNumbersTest, StayWhereNothingIsMissing)
     Memory seen;
     seen.numbers.commits = 10;
     seen.numbers.ids = {0, 1, 0, 0, 0};
-    raise_numbers(db_, seen);
+    raise_numbers(db_, seen, Loss::counted);
     EXPECT_EQ(number("SELECT epoch FROM domain"), 5);
     EXPECT_EQ(number("SELECT commits FROM store"), 10);
 }
@@ -148,7 +148,7 @@ TEST_F(RaisedNumbersTest, GoFarAheadWhereWhatWasSeenIsNotKnown)
 {
     Memory seen;
     seen.foreign = true;
-    raise_numbers(db_, seen);
+    raise_numbers(db_, seen, Loss::counted);
     EXPECT_GT(number("SELECT epoch FROM domain"), 1000);
     EXPECT_GT(number("SELECT seq FROM sqlite_sequence WHERE name = 'domain'"), 1000);
     EXPECT_GT(number("SELECT commits FROM store"), 1000);
