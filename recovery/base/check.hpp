@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "recovery/base/problem.hpp"
@@ -63,6 +64,9 @@ struct Options {
     /// Every page of the database is read, which takes seconds where history is long. Without it
     /// damage is found where it is met.
     bool every_page = true;
+    /// For a process that does nothing else: what can be looked at side by side has a thread of its
+    /// own. No embedder's has threads that it did not make.
+    bool threads = false;
     bool whole = false;    ///< what follows from what was checked is checked, too
     bool rebuild = false;  ///< rows for QEMUs that no row knows, and a database if there is none
     std::string userdata = "/var/lib/xen";  ///< where libxl keeps its documents, for that
@@ -92,6 +96,20 @@ struct Report {
     int notes = 0;  ///< findings that nothing has to be done about
 };
 
+struct Progress {
+    int pass;
+    int done;
+    int of;
+};
+
+/// What a run came upon before it was known whether the database is sound.
+struct Unproved {
+    Report report;
+    bool gathering = false;
+    std::vector<std::variant<Finding, Progress>> told;       ///< in their order
+    std::map<std::int64_t, std::vector<Finding>> held_back;  ///< by domid
+};
+
 class Check {
 public:
     explicit Check(Options options) : options_(std::move(options)) {}
@@ -110,7 +128,7 @@ public:
     [[nodiscard]] Deadline deadline() const { return Clock::now() + options_.timeout_each; }
     /// How long a human has been waited for so far (Mode::ask): no domain's time.
     [[nodiscard]] Clock::duration asked_for() const noexcept { return asked_for_; }
-    [[nodiscard]] Report so_far() const noexcept { return {bits_, found_, corrected_, notes_}; }
+    [[nodiscard]] Report so_far() const noexcept { return count_; }
 
     /// From here on findings of a domain are held back until release(), so that those of one domain
     /// stay together although domains are checked side by side. Not where a human is asked: what
@@ -121,32 +139,35 @@ public:
     /// Hands over all of it, and holds back no more.
     void release_all();
 
+    /// From here on nothing is told, counted or handed over, until unproved() takes it out: what
+    /// rests on a database that may be damaged. REQUIRES looking_only(), and no gather() before.
+    void await_proof();
+    /// That, and the run goes on as if it had not been.
+    Unproved unproved();
+    /// It was proved: as if it were found now.
+    void proved(Unproved found);
+
     /// From now on that domain alone.
     void only(DomainId domain) { options_.only = domain; }
     /// A signal asks it to end; then the exit status says so.
     [[nodiscard]] bool cancelled()
     {
         if (options_.cancelled && options_.cancelled())
-            bits_ |= static_cast<unsigned>(Exit::cancelled);
-        return (bits_ & static_cast<unsigned>(Exit::cancelled)) != 0;
+            count_.exit_bits |= static_cast<unsigned>(Exit::cancelled);
+        return (count_.exit_bits & static_cast<unsigned>(Exit::cancelled)) != 0;
     }
-    void progress(int pass, int done, int of) const
-    {
-        if (options_.progress) options_.progress(pass, done, of);
-    }
+    void progress(int pass, int done, int of) { tell(Progress{pass, done, of}); }
 
 private:
     void record(Code code, const Subject& subject, Action action, std::string error);
-    void hand_over(const Finding& finding);
+    void tell(std::variant<Finding, Progress> what);
 
     Options options_;
-    unsigned bits_ = 0;
-    int found_ = 0;
-    int corrected_ = 0;
+    Report count_;
     Clock::duration asked_for_{0};
-    int notes_ = 0;
     bool gathering_ = false;
     std::map<std::int64_t, std::vector<Finding>> held_back_;  // by domid
+    std::optional<Unproved> unproved_;  // its report is what was counted before it
 };
 
 }  // namespace xlstore::recovery

@@ -215,12 +215,12 @@ void check_identities(Check& check, Db& db)
 
 }  // namespace
 
-Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo)
+Task<DatabaseState> pass0_integrity(Check& check, Store& store, std::function<Integrity()> look)
 {
     Db& db = store.db();
     try {
         const bool waits = check.looking_only() || check.options().mode == Mode::preen;
-        auto damage = check.options().every_page ? integrity_of(db) : Integrity{};
+        auto damage = look();
         if (!damage.lines.empty() && damage.indexes_alone) {
             const Subject about{"store.db", damage.lines};
             if (!check.ask(Code::index_damaged, about)) co_return DatabaseState{false, {}};
@@ -238,6 +238,17 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
             if (go_on) damage = Integrity{};
         }
         if (!damage.lines.empty()) co_return DatabaseState{false, damage.lines};
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;  // it could not be read, which is not the same
+        co_return DatabaseState{false, words_of_sqlite(e.reason())};
+    }
+    co_return DatabaseState{};
+}
+
+Task<DatabaseState> pass0_rows(Check& check, Store& store, UndoRecorder* undo)
+{
+    Db& db = store.db();
+    try {
         co_await check_numbers(check, store);  // nothing is committed while they are wrong
         co_await check_schema(check, store, undo);
         auto breaches = db.prepare(
@@ -249,7 +260,7 @@ Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* und
                                  breaches.text(2), breaches.integer(0)});
         check_identities(check, db);
     } catch (const DbError& e) {
-        if (!is_damage(e)) throw;  // it could not be read, which is not the same
+        if (!is_damage(e)) throw;
         co_return DatabaseState{false, words_of_sqlite(e.reason())};
     }
     if (has_log_race())

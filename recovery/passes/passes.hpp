@@ -7,6 +7,7 @@
 #define XLSTORE_RECOVERY_PASSES_PASSES_HPP_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,6 +17,7 @@
 #include "recovery/base/check.hpp"
 #include "recovery/base/undo_recorder.hpp"
 #include "recovery/passes/reach.hpp"
+#include "recovery/salvage/integrity.hpp"
 #include "store/core/store.hpp"
 #include "store/model/domain_row.hpp"
 
@@ -29,8 +31,11 @@ struct DatabaseState {
     bool sound = true;   ///< false: nothing for the other passes to do
     std::string damage;  ///< why it has to be replaced
 };
-/// `undo` keeps what is replaced of the schema; nullptr: nothing is written.
-Task<DatabaseState> pass0_database(Check& check, Store& store, UndoRecorder* undo);
+/// Pass 0, of what SQLite says. `look`: integrity_of(), wherever it was done.
+Task<DatabaseState> pass0_integrity(Check& check, Store& store, std::function<Integrity()> look);
+/// And of what the rows say. `undo` keeps what is replaced of the schema; nullptr: nothing is
+/// written.
+Task<DatabaseState> pass0_rows(Check& check, Store& store, UndoRecorder* undo);
 Task<void> pass1_documents(Check& check, Store& store);
 /// What a glance at domains that only looks has seen.
 struct LivesSeen {

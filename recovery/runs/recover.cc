@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A run over an open store: pass 0; then, gathered so that findings come in the order of domids,
+// A run over an open store: pass 0 (with one who only looks beside what follows from rows alone, see
+// rows_beside_integrity()); then, gathered so that findings come in the order of domids,
 // pass 1, --rebuild where it was asked for, and passes 3 to 5 of each domain; then 2 and 6. Up to
 // 100 domains are at work side by side on one loop, each with its own deadline: a QEMU that is
 // silent costs its own time and one place. Pass 3 of all domains comes before pass 4 of any. Where
@@ -8,6 +9,7 @@
 #include "recovery/runs/recover.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <set>
 
@@ -16,6 +18,7 @@
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
 #include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/integrity_beside.hpp"
 #include "store/core/on_cancel.hpp"
 #include "store/operation/host_xenstore.hpp"
 
@@ -150,14 +153,10 @@ std::vector<DomainRow> to_be_looked_into(LivesSeen glance, std::vector<DomainRow
 }
 
 // Passes 3 to 5. Where a human is asked, all questions of one domain come one after the other.
-Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains, UndoRecorder* undo)
+Task<void> all_of(Check& check, Store& store, LivesSeen glance, UndoRecorder* undo)
 {
+    auto domains = std::move(glance.others);
     if (check.options().mode != Mode::ask) {
-        LivesSeen glance;
-        if (check.looking_only()) {
-            glance = glance_at_lives(check, store, std::move(domains));
-            domains = std::move(glance.others);
-        }
         SideBySide lives(check, store, 3, std::move(domains), undo);
         co_await lives.run();
         SideBySide primaries(check, store, 4, to_be_looked_into(std::move(glance), lives.living()),
@@ -175,33 +174,87 @@ Task<void> all_of(Check& check, Store& store, std::vector<DomainRow> domains, Un
     }
 }
 
-// What is found of one domain is told together, and domains in the order of domid, so that two runs
-// can be compared.
-Task<void> domains_in_order(Check& check, Store& store, UndoRecorder* undo)
+// What needs nothing but rows, and the lives of processes: pass 0 but for SQLite's integrity check,
+// pass 1 and the glance of pass 3. From pass 1 on what is found of one domain is told together, and
+// domains in the order of domid, so that two runs can be compared.
+Task<DatabaseState> rows_in_order(Check& check, Store& store, LivesSeen& lives, UndoRecorder* undo)
 {
+    auto database = co_await pass0_rows(check, store, undo);
+    if (!database.sound) co_return database;
+    if (undo) undo->begin();
     check.gather();
+    co_await pass1_documents(check, store);
+    const auto& only = check.options().only;
+    if (check.options().rebuild && !only) co_await rebuild(check, store);
+    auto domains = living_domains(store.db());
+    if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
+    if (check.looking_only())
+        lives = glance_at_lives(check, store, std::move(domains));
+    else
+        lives.others = std::move(domains);
+    co_return database;
+}
+
+// SQLite's integrity check is as much work as all that follows of rows. One who only looks does
+// both side by side: what the rows of a damaged database say is then dropped, not told, and what
+// was thrown at them too. Nothing but rows is looked at until the check is through: no QEMU is
+// asked for what such a row says. Where something is repaired that comes after the check.
+Task<DatabaseState> rows_beside_integrity(Check& check, Store& store, LivesSeen& lives,
+                                          IntegrityBeside& integrity)
+{
+    check.await_proof();
+    DatabaseState rows;
+    std::exception_ptr thrown;
     try {
-        co_await pass1_documents(check, store);
-        if (check.options().rebuild && !check.options().only) co_await rebuild(check, store);
-        auto domains = living_domains(store.db());
-        const auto& only = check.options().only;
-        if (only) std::erase_if(domains, [&](const DomainRow& d) { return d.id != *only; });
-        co_await all_of(check, store, std::move(domains), undo);
+        rows = co_await rows_in_order(check, store, lives, nullptr);
+    } catch (...) {
+        check.release_all();
+        thrown = std::current_exception();
+    }
+    auto unproved = check.unproved();
+    auto database = co_await pass0_integrity(check, store, [&] { return integrity.found(); });
+    if (!database.sound) co_return database;
+    check.proved(std::move(unproved));
+    if (thrown) std::rethrow_exception(thrown);
+    co_return rows;
+}
+
+Task<DatabaseState> database_and_rows(Check& check, Store& store, LivesSeen& lives,
+                                      UndoRecorder* undo)
+{
+    const auto& options = check.options();
+    // --rebuild asks QEMUs between the two.
+    if (options.threads && check.looking_only() && options.every_page && !options.rebuild) {
+        IntegrityBeside integrity(store.connect_beside());
+        if (integrity.has_begun())
+            co_return co_await rows_beside_integrity(check, store, lives, integrity);
+    }
+    auto database = co_await pass0_integrity(
+        check, store, [&] { return options.every_page ? integrity_of(store.db()) : Integrity{}; });
+    if (!database.sound) co_return database;
+    co_return co_await rows_in_order(check, store, lives, undo);
+}
+
+Task<DatabaseState> domains_in_order(Check& check, Store& store, UndoRecorder* undo)
+{
+    try {
+        LivesSeen lives;
+        auto database = co_await database_and_rows(check, store, lives, undo);
+        if (database.sound) co_await all_of(check, store, std::move(lives), undo);
+        check.release_all();
+        co_return database;
     } catch (...) {
         check.release_all();
         throw;
     }
-    check.release_all();
 }
 
 // Nothing: to its end; else what is wrong with the database.
 Task<std::optional<std::string>> passes_in_order(Check& check, Store& store, UndoRecorder* undo)
 {
-    auto database = co_await pass0_database(check, store, undo);
+    auto database = co_await domains_in_order(check, store, undo);
     if (!database.damage.empty()) co_return seen_again(check, store.directory(), database.damage);
     if (!database.sound) co_return std::nullopt;
-    if (undo) undo->begin();
-    co_await domains_in_order(check, store, undo);
     note_xenstore_absent(check, store);
     // Last, since a dead session's row stays for as long as an open intent names it.
     if (!check.options().only && !check.cancelled()) co_await pass2_sessions(check, store);

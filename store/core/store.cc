@@ -15,6 +15,7 @@
 #include "store/core/store.hpp"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -222,6 +223,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     const auto database = source.identity.value_or(FileIdentity{});
     store->database_ = NamedFile(source.database, database);
     store->locks_.emplace(*std::move(locks));
+    store->looking_mode_ = source.looking_mode;
     store->db_ = std::move(source.connection);
     try {
         if (writing && store->db_) store->db_->survive(kind->durability);
@@ -244,6 +246,21 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
         store->log(LogLevel::warning, why.message + "; " + why.advice);
     }
     return store;
+}
+
+std::unique_ptr<Db> Store::connect_beside() const noexcept
+{
+    if (sqlite3_threadsafe() == 0) return nullptr;
+    try {
+        auto beside = std::make_unique<Db>(
+            copy_ ? copy_->database() : StorePaths(directory_).database(), looking_mode_);
+        beside->call_it(db_->called());
+        // It may have been replaced since: that would be another database (R17).
+        if (!copy_ && !database_.in_place({})) return nullptr;
+        return beside;
+    } catch (const std::exception&) {
+        return nullptr;  // no descriptors, no memory, or damage, which db_ meets as well
+    }
 }
 
 Result<std::unique_ptr<Store>> Store::open_to_write(const StoreOptions& options,

@@ -149,6 +149,9 @@ public:
 
     [[nodiscard]] Loop& loop() noexcept { return *loop_; }
     [[nodiscard]] Db& db() noexcept { return *db_; }
+    /// Another connection to what db() reads, for looking, which another thread may use meanwhile.
+    /// Nothing: there is none to be had.
+    [[nodiscard]] std::unique_ptr<Db> connect_beside() const noexcept;
     [[nodiscard]] const Locks& locks() const noexcept { return *locks_; }
     [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
     [[nodiscard]] const ProcessId& self() const noexcept { return self_; }
@@ -337,6 +340,7 @@ private:
     ProcessId self_;
     std::unique_ptr<Loop> loop_;
     std::unique_ptr<PrivateCopy> copy_;  // that db_ reads, if it does
+    Db::Mode looking_mode_ = Db::Mode::read_only;  // of what db_ reads
     std::unique_ptr<Db> db_;
     std::optional<Locks> locks_;
     std::optional<ByteLock> session_lock_;

@@ -150,23 +150,35 @@ void require_clear(const Error& error)
         require(static_cast<unsigned char>(c) >= 0x20 && c != 0x7F);
 }
 
-// The bits of the report; nothing: it could not be run, and said why.
-std::optional<unsigned> run(const Sound& sound, recovery::Mode mode, bool every_page)
+struct Run {
+    std::optional<unsigned> bits;  // of the report; nothing: it could not be run, and said why
+    std::string told;              // a line a finding
+    bool operator==(const Run&) const = default;
+};
+
+enum class Threads { one, two };
+
+Run run(const Sound& sound, recovery::Mode mode, bool every_page, Threads threads = Threads::one)
 {
+    Run run;
     recovery::Options options;
     options.mode = mode;
     options.every_page = every_page;
-    options.found = [](const recovery::Finding& finding) { require(!finding.subject.empty()); };
+    options.threads = threads == Threads::two;
+    options.found = [&](const recovery::Finding& finding) {
+        require(!finding.subject.empty());
+        run.told += finding.subject + ": " + finding.evidence + "\n";
+    };
     try {
         auto checked = recovery::fsck(sound.options(), std::move(options), "");
-        if (!checked) {
+        if (checked)
+            run.bits = checked->report.exit_bits;
+        else
             require_clear(checked.error());
-            return std::nullopt;
-        }
-        return checked->report.exit_bits;
     } catch (const DbError&) {
-        return std::nullopt;  // xlfsck says that of a database that is damaged behind its back
+        // xlfsck says that of a database that is damaged behind its back
     }
+    return run;
 }
 
 void read_it(const Sound& sound)
@@ -192,13 +204,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     const auto before = all_of(sound);
     read_it(sound);
-    (void)run(sound, recovery::Mode::look, ways & every_page);
+    const auto looked = run(sound, recovery::Mode::look, ways & every_page);
+    require(run(sound, recovery::Mode::look, ways & every_page, Threads::two) == looked);
     require(all_of(sound) == before);
 
     const auto mode = ways & preen ? recovery::Mode::preen : recovery::Mode::yes;
-    const auto mended = run(sound, mode, true);
+    const auto mended = run(sound, mode, true).bits;
     if (!mended || *mended > 1) return 0;
-    require(run(sound, recovery::Mode::look, true) == 0U);
+    require(run(sound, recovery::Mode::look, true).bits == 0U);
     require(Store::open(sound.options()).has_value());
     return 0;
 }

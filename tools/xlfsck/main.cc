@@ -357,6 +357,7 @@ int run(const Settings& settings)
     recovery::Options options;
     options.mode = settings.mode.value_or(Mode::ask);
     options.evict = settings.evict;
+    options.threads = true;
     options.whole = settings.whole;
     options.rebuild = settings.rebuild;
     if (!settings.userdata.empty()) options.userdata = settings.userdata;

@@ -62,6 +62,30 @@ TEST_F(CheckTest, FindingsOfADomainStayTogetherInTheOrderOfDomid)
     EXPECT_EQ(told_, "store 7a 8a 9a 9b 9c 3a");
 }
 
+TEST_F(CheckTest, WhatAwaitsProofIsNeitherToldNorCountedUntilThen)
+{
+    auto run = check(Mode::look);
+    run.report(Code::log_race, about("before"));
+    run.await_proof();
+    run.report(Code::entry_orphaned, about("row"));
+    run.gather();
+    run.report(Code::intent_waits, about("9", 9));
+    EXPECT_EQ(told_, "before");
+    auto found = run.unproved();
+    EXPECT_EQ(run.so_far().found, 0);
+    EXPECT_EQ(run.so_far().exit_bits, 0U);
+    run.report(Code::index_damaged, about("proof", 3));
+    EXPECT_EQ(told_, "before proof") << "what was gathered of rows is no matter of this one";
+    run.proved(std::move(found));
+    EXPECT_EQ(told_, "before proof row");
+    run.report(Code::intent_waits, about("8", 8));
+    run.release_all();
+    EXPECT_EQ(told_, "before proof row 8 9");
+    EXPECT_EQ(run.so_far().found, 4);
+    EXPECT_EQ(run.so_far().notes, 1);
+    EXPECT_EQ(run.so_far().exit_bits, 6U);
+}
+
 TEST_F(CheckTest, WhatCameOfAnAnswerIsToldAtOnce)
 {
     auto run = check(Mode::ask);
