@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Findings go to the caller as they come, or are kept and handed over in the order of domids, when
 // domains are looked at side by side. While a run awaits the proof that its database is sound, they
-// are kept with what they count, to be told after it or dropped. What ask() answers follows from mode
-// and problem alone.
+// are kept with what they count, to be told after it or dropped. What ask() answers follows from
+// mode and problem alone.
 #include "recovery/base/check.hpp"
 
 #include <limits>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A look in which SQLite's integrity check has a thread of its own tells what one tells that does
-// one after the other: the same lines, counts and progress in the same order, whatever is wrong.
+// one after the other: the same lines, counts and progress in the same order, of a sound database
+// and of damaged ones.
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/socket.h>
