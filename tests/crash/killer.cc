@@ -138,6 +138,7 @@ public:
                 continue;
             }
             running_.erase(task);
+            members_.erase(task);
             // The first of a group is reported last, when nothing of the group lives any more.
             if (task == group_) return ended(status);
         }
@@ -148,11 +149,12 @@ private:
     {
         const int signal = WSTOPSIG(status);
         const auto event = static_cast<unsigned>(status) >> 16;
-        if (!same_group(task, group_)) {
+        if (!is_member(task)) {
             // clone() without CLONE_THREAD: another process, which is to run free.
             ptrace(PTRACE_DETACH, task, nullptr, 0);
         } else if (event == PTRACE_EVENT_EXEC) {
             running_.clear();
+            members_ = {task};
             begun_ = true;
             resume(task, 0);
         } else if (event == PTRACE_EVENT_STOP && signal != SIGTRAP) {
@@ -164,6 +166,15 @@ private:
         } else {
             resume(task, signal);
         }
+    }
+
+    // A task stays in its group until it ends, which waitpid tells.
+    bool is_member(pid_t task)
+    {
+        if (members_.contains(task)) return true;
+        if (!same_group(task, group_)) return false;
+        members_.insert(task);
+        return true;
     }
 
     void resume(pid_t task, int signal)
@@ -187,7 +198,8 @@ private:
             for (std::size_t i = 0; i < now.call.args.size(); ++i)
                 now.call.args[i] = info.entry.args[i];
             now.effect = effect_of(now.call);
-            if (record_.is_open()) now.text = describe(now.call);
+            // At its exit a call may have closed what it was about.
+            if (record_.is_open() && may_count(now.effect)) now.text = describe(now.call);
             running_[task] = std::move(now);
         } else if (!running_.contains(task)) {
             running_[task] =
@@ -235,6 +247,11 @@ private:
         default:
             break;
         }
+    }
+
+    [[nodiscard]] bool may_count(Effect effect) const
+    {
+        return !options_.skip_pure || effect == Effect::files || effect == Effect::peers;
     }
 
     // See "what a call can change" above.
@@ -307,6 +324,7 @@ private:
     long stops_ = 0;
     std::string at_;
     std::map<pid_t, Running> running_;  // by task: the call that it is in
+    std::set<pid_t> members_;           // tasks of the group
 };
 
 std::optional<Options> parse(int argc, char** argv)
