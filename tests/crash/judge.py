@@ -49,6 +49,9 @@ LEFTOVERS = 64          # messages before a greeting, at most
 CHILD_SECONDS = 5.0     # for the waiting child of a dead creator, or a killed process, to end
 
 
+IN_MEMORY = "/dev/shm"  # a copy that is thrown away has no time to wait for a disk
+
+
 class CouldNotLook(Exception):
     pass
 
@@ -106,51 +109,65 @@ class Monitor:
         return json.loads(line)
 
     def ask(self, execute, **arguments):
-        command = {"execute": execute, "id": "judge"}
-        if arguments:
-            command["arguments"] = arguments
+        return self.ask_all((execute, arguments))[0]
+
+    def ask_all(self, *questions):
+        """The answers of all, which are sent at once."""
+        lines = [json.dumps({"execute": execute, "id": number, "arguments": arguments})
+                 for number, (execute, arguments) in enumerate(questions)]
         try:
-            self.socket.sendall(json.dumps(command).encode() + b"\n")
+            self.socket.sendall("".join(f"{line}\n" for line in lines).encode())
         except OSError as error:
-            raise CouldNotLook(f"{execute}: {error}") from error
+            raise CouldNotLook(f"{questions[0][0]}: {error}") from error
+        return [self.answer(number, execute) for number, (execute, _) in enumerate(questions)]
+
+    def answer(self, number, execute):
         while True:
             answer = self.line()
-            if answer.get("id") == "judge":
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise CouldNotLook(f"{execute}: {answer['error']}")
                 return answer["return"]
 
-    def children(self, path):
-        return {p["name"] for p in self.ask("qom-list", path=path) if p["type"].startswith("child<")}
+    def addresses(self, names):
+        """The slot and function of each that is a PCI device."""
+        paths = {name: "/machine/peripheral/" + name for name in names}
+        listed = self.ask_all(*(("qom-list", {"path": path}) for path in paths.values())) if paths else []
+        pci = [name for name, found in zip(paths, listed, strict=True) if any(p["name"] == "addr" for p in found)]
+        found = self.ask_all(*(("qom-get", {"path": paths[name], "property": "addr"}) for name in pci)) if pci else []
+        return dict(zip(pci, found, strict=True))
 
-    def addresses(self):
-        """Each named device, and the slot and function of a PCI device."""
-        for name in self.children("/machine/peripheral"):
-            path = "/machine/peripheral/" + name
-            is_pci = any(p["name"] == "addr" for p in self.ask("qom-list", path=path))
-            yield name, self.ask("qom-get", path=path, property="addr") if is_pci else None
+
+def children_of(listed):
+    return {p["name"] for p in listed if p["type"].startswith("child<")}
+
+
+# What is asked, in one go.
+QUESTIONS = (("qom-list", {"path": "/machine/peripheral"}), ("qom-list", {"path": "/machine/peripheral-anon"}),
+             ("qom-list", {"path": "/objects"}), ("query-named-block-nodes", {"flat": True}), ("query-chardev", {}),
+             ("human-monitor-command", {"command-line": "info network"}), ("query-fdsets", {}), ("query-block", {}))
 
 
 def query_qemu(path, pid):
     """Everything by name, as {kind: set of names}; chardevs with where they lead; media; fd sets."""
     with Monitor(path, pid, time.monotonic() + LOOK_SECONDS) as monitor:
+        named, anonymous, objects, nodes, chardevs, network, fdsets, drives = monitor.ask_all(*QUESTIONS)
+        devices = children_of(named)
         seen = {
-            "device": monitor.children("/machine/peripheral"),
-            "anonymous": monitor.children("/machine/peripheral-anon"),
-            "object": monitor.children("/objects"),
+            "device": devices,
+            "anonymous": children_of(anonymous),
+            "object": children_of(objects),
             # Names with '#' are QEMU's own: nodes under a drive, which count as its medium.
-            "address": {name: addr for name, addr in monitor.addresses() if addr is not None},
-            "node": {n["node-name"] for n in monitor.ask("query-named-block-nodes", flat=True)
-                     if not n["node-name"].startswith("#")},
+            "address": {name: address for name, address in monitor.addresses(devices).items() if address is not None},
+            "node": {n["node-name"] for n in nodes if not n["node-name"].startswith("#")},
         }
-        seen["chardev_files"] = {c["label"]: c.get("filename", "") for c in monitor.ask("query-chardev")}
+        seen["chardev_files"] = {c["label"]: c.get("filename", "") for c in chardevs}
         seen["chardev"] = set(seen["chardev_files"])
-        network = monitor.ask("human-monitor-command", **{"command-line": "info network"})
         seen["netdev"] = set(re.findall(r"^[ \\]*(.+?): index=", network, re.MULTILINE))
-        opaque = {s["fdset-id"]: [f.get("opaque", "") for f in s["fds"]] for s in monitor.ask("query-fdsets")}
+        opaque = {s["fdset-id"]: [f.get("opaque", "") for f in s["fds"]] for s in fdsets}
         seen["media"] = {}
         used = set()
-        for drive in monitor.ask("query-block"):
+        for drive in drives:
             # The disk of a composite device (usb-storage) is named by that device.
             by_device = re.match(r"/machine/peripheral/([^/]+)", drive.get("qdev", ""))
             name = drive["device"] or (by_device.group(1) if by_device else drive.get("qdev", ""))
@@ -250,7 +267,7 @@ def processes_at_rest(marker):
 def read_tables(store):
     """The raw tables, from a copy: to open the living database would take part in its locking. The
     -shm is left behind, so that SQLite rebuilds its index from the WAL alone."""
-    with tempfile.TemporaryDirectory(prefix="judge-") as copy:
+    with tempfile.TemporaryDirectory(prefix="judge-", dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None) as copy:
         shutil.copy(os.path.join(store, "store.db"), copy)
         wal = os.path.join(store, "store.db-wal")
         if os.path.exists(wal):
@@ -262,7 +279,7 @@ def read_tables(store):
                 raise CouldNotLook("integrity_check of the copied store fails")
             names = [r[0] for r in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             tables = {}
-            for name in ("domain", "document_member", "thing", "product", "intent", "session", "tombstone"):
+            for name in ("store", "domain", "document_member", "thing", "product", "intent", "session", "tombstone", "sqlite_sequence"):
                 if name not in names:
                     raise CouldNotLook(f"the store has no table {name}")
                 tables[name] = [dict(r) for r in database.execute(f"SELECT * FROM {name}")]
@@ -576,7 +593,7 @@ def judge(options):
                 breaches += judge_answer(answer, tables, rows, seen, qemus)
 
     if options.json:
-        summary = {"qemus": sorted(qemus), "media": seen["media"] if seen else None,
+        summary = {"qemus": sorted(qemus), "seen": plain(seen) if seen else None,
                    "domains": [{k: d[k] for k in ("id", "domid", "state", "qemu_pid")} for d in living],
                    "intents": len(tables["intent"]), "breaches": breaches}
         with open(options.json, "w", encoding="utf-8") as file:
@@ -584,11 +601,15 @@ def judge(options):
     return breaches
 
 
+def plain(seen):
+    """As JSON takes it."""
+    return {k: sorted(v) if isinstance(v, set) else v for k, v in seen.items()}
+
+
 def record_initial_devices(options):
     seen = query_qemu(options.second_monitor, None)
-    plain = {k: sorted(v) if isinstance(v, set) else v for k, v in seen.items()}
     with open(options.record_initial_devices, "w", encoding="utf-8") as file:
-        json.dump(plain, file, indent=1)
+        json.dump(plain(seen), file, indent=1)
 
 
 def main():

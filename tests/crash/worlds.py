@@ -19,6 +19,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = ["/usr/bin/python3", "-I", "-S"]
 
 
+FIRMWARE_BYTES = 1 << 16
+HALTS = bytes.fromhex("faf4ebfd").ljust(16, b"\0")  # where a processor begins: cli; hlt; jmp back to the hlt
+
+
 class Violation(Exception):
     pass
 
@@ -67,6 +71,8 @@ class Judge:
 class World:
     """A directory with a store, two CD images, and the QEMU of the one domain in it."""
 
+    recorded = {}   # initial devices, of worlds of this process, by the command line
+
     def __init__(self, programs, killer, work):
         self.programs = programs
         self.killer = killer
@@ -79,8 +85,11 @@ class World:
         for name in ("a.iso", "b.iso"):
             with open(self.path(name), "wb") as file:
                 file.write(os.urandom(4096) + bytes(1020 * 1024))
+        # A firmware that halts: what a guest does here is nothing, and to boot takes as long as a kill.
+        with open(self.path("halts"), "wb") as file:
+            file.write(HALTS.rjust(FIRMWARE_BYTES, b"\0"))
         self.qemu = [
-            "qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
+            "qemu-system-x86_64", "-bios", self.path("halts"), "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "32",
             "-smp", "1,maxcpus=2",
             "-drive", f"if=none,readonly=on,id={DRIVE},file={self.path('a.iso')},format=raw",
             "-device", f"ide-cd,id={DRIVE},drive={DRIVE},bus=ide.1,unit=0",
@@ -101,9 +110,16 @@ class World:
         self.record_initial_devices()
 
     def record_initial_devices(self):
-        """The initial devices of a QEMU with this command line."""
-        with self.plain_qemu():
-            self.record("initial_devices.json")
+        """The initial devices of a QEMU with this command line, of which another world's differs in its directory alone."""
+        words = tuple(word.replace(self.directory, "{directory}") for word in self.qemu)
+        path = self.path("initial_devices.json")
+        if words not in World.recorded:
+            with self.plain_qemu():
+                self.record("initial_devices.json")
+            with open(path, encoding="utf-8") as file:
+                World.recorded[words] = file.read().replace(self.directory, "{directory}")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(World.recorded[words].replace("{directory}", self.directory))
 
     def record(self, name):
         self.must(self.ask_judge("--second-monitor", self.path("judge"), "--record-initial-devices", self.path(name)))
@@ -219,24 +235,29 @@ class World:
         with open(self.path("seen.json"), encoding="utf-8") as file:
             return json.load(file)
 
-    def holds(self, promise):
-        """A look of our own at one fact, to find out what the start state lacks."""
+    def sight(self):
+        """A look of our own, to find out what the start state lacks."""
         qemus, _ = judge.processes_with(self.directory)
         pid = next(iter(qemus), None)
         tables = judge.read_tables(self.store)
         living = [d for d in tables["domain"] if d["state"] != "destroyed"]
         rows = judge.Rows(tables, living[0]) if living else None
-        seen = judge.query_qemu(self.path("judge"), pid) if pid else None
-        return judge.judge_promise(self.promise(promise), tables, rows, seen, qemus) is None
+        return tables, rows, judge.query_qemu(self.path("judge"), pid) if pid else None, qemus
+
+    def holds(self, promise, sight=None):
+        return judge.judge_promise(self.promise(promise), *(sight or self.sight())) is None
 
     def bring_about(self, operation):
         if operation.prepare:
             operation.prepare(self)
         if operation.anew and self.holds(RUNNING[0]):
             self.must(self.xlstore(*GONE[1]))
+        sight = None    # as long as nothing was changed
         for fact, command in operation.start:
-            if self.holds(fact):
+            sight = sight or self.sight()
+            if self.holds(fact, sight):
                 continue
+            sight = None
             if callable(command[0]):
                 command[0](self)
             else:
