@@ -312,6 +312,7 @@ def main():
     parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
     parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
     parser.add_argument("--second-share", metavar="K/M", help="with --two-deep: K of every M stops of the recovery; default: --share")
+    parser.add_argument("--states", metavar="FILE", help="with --two-deep: states that other processes have done, and this one does")
     parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
     parser.add_argument("--kills", type=int, help="so many of each operation, at stops that the turn chooses")
     parser.add_argument("--take", type=int, help="with --kills: so many of the operations, which the turn chooses")
@@ -331,13 +332,13 @@ def main():
 
     build = tempfile.mkdtemp(prefix="xk-build-", dir=options.work)
     try:
+        options.bin = options.bin and os.path.abspath(options.bin)
         options.killer = find_killer(options, build)
         if options.self_test:
             import self_test
             return self_test.run_all(options)
         if not options.bin:
             parser.error("--bin is needed")
-        options.bin = os.path.abspath(options.bin)
         options.operations = options.operations.split(",")
         for name in options.operations:
             if name not in OPERATIONS:

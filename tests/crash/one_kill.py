@@ -85,6 +85,7 @@ class Kill:
                 "running" in [d["state"] for d in seen["domains"]]:
             raise Violation(f"{when}:\nR14: QEMU {self.qemu} was killed, and its row is not marked yet")
         self.seen = self.seen or seen
+        return seen
 
     def recover(self):
         """Recovery settles all, and changes nothing when it is run again."""

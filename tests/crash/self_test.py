@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Proves that killer and judge are not blind: breaches are planted, and must be reported; what is in
-order must not be. A real QEMU, a store made by hand of the schema's tables, no program of the store.
-Run it with `harness.py --self-test`."""
+order must not be. A real QEMU, a store made by hand of the schema's tables, no program of the store but for the
+way back to a state that --two-deep goes. Run it with `harness.py --self-test`."""
 
 import contextlib
 import json
@@ -15,6 +15,8 @@ import time
 
 import commands
 import harness
+import operations
+import two_deep
 import worlds
 import judge
 
@@ -357,6 +359,39 @@ def judge_all(checks, world, store, process):
     checks.check("a store without tables: could not look", verdict(pid="none").status == 2)
 
 
+# ---- The way back ---------------------------------------------------------------------------------
+
+def test_way_back(checks, options, work):
+    """To the state that a kill left: never to another one."""
+    world = worlds.World(options.bin, options.killer, work)
+    try:
+        world.begin()
+        left = two_deep.Left(world, operations.OPERATIONS["close"], 100, skip_pure=True)
+        left.keep()
+        before = judge.read_tables(world.store)
+        left.kill.recover()
+        recovered = judge.read_tables(world.store)
+        checks.check("a recovery changes the state that a kill left", recovered["session"] != before["session"], recovered)
+        world.ask("device_add", driver="usb-tablet", id="odd", bus="xenusb-0.0")
+        checks.check("no way back where QEMU has something else, and nothing is touched",
+                     not left.come_back() and judge.read_tables(world.store) == recovered)
+        world.ask("device_del", id="odd")
+        checks.check("a state is come back to", left.come_back() and judge.read_tables(world.store) == before)
+        left.kill.recover()
+        for name in ("locks", "store.db-wal"):
+            whole = left.kept[0].files[name]
+            left.kept[0].files[name] = b""
+            said = ""
+            try:
+                left.come_back()
+            except worlds.Violation as violation:
+                said = str(violation)
+            checks.check(f"a state without {name} is not taken for the one that was left", "the state is another" in said, said)
+            left.kept[0].files[name] = whole
+    finally:
+        world.end()
+
+
 def run_all(options):
     checks = Checks()
     work = options.work
@@ -365,6 +400,8 @@ def run_all(options):
     try:
         test_killer(checks, options.killer, directory)
         test_judge(checks, options, work)
+        if options.bin:
+            test_way_back(checks, options, work)
     finally:
         commands.end_processes(directory)
         shutil.rmtree(directory, ignore_errors=True)

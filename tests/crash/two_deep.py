@@ -4,15 +4,20 @@ the first level leaves. See README.md; run by `harness.py --two-deep`.
 
 A state is what a recovery can find: the rows but for times, pids and numbers that only count; who claims a
 lock since the kill; which files lie in `run`; whether QEMU lives, and its lists as the judge sees them. To
-come back to a state the same operation is killed at the same stop again. It may leave another state then:
-the recovery is killed all the same, and it is counted as strayed.
+come back to a state the store's files are put back into themselves, if the same QEMU has what it had then; the
+state is looked at anew, and has to be that one. Where the recovery has changed QEMU, the same operation is killed
+at the same stop again. It may leave another state then: the recovery is killed all the same, and it is counted as
+strayed.
 """
 
 import hashlib
 import itertools
 import json
 import os
+import pathlib
 import re
+import sys
+import tempfile
 import time
 
 import harness
@@ -20,8 +25,14 @@ import one_kill
 import worlds
 import judge
 
+sys.path.insert(0, os.path.join(harness.HERE, "..", "support"))
+from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
+
 SAMPLE = 4              # kills of the recovery from one state when there is a limit
 OPERATION_SECONDS = 10  # what an operation gets at least then
+# store/model/numbers.cc: format, inode, birth, commits, the highest id of each of these, sum
+NUMBERS = "xlstore-numbers-1"
+NUMBERED = ("session", "domain", "thing", "intent", "history")
 
 
 def plain(world, rows, value):
@@ -34,30 +45,52 @@ def plain(world, rows, value):
     return json.loads(re.sub(r"qmp-\d+|qemu-\d+", lambda found: found[0].split("-")[0] + "-N", text))
 
 
-def claims(world):
-    """Who is written down as holder or waiter, with the pid that tells a new claim from an old one."""
-    found = set()
+def lines_of_locks(world):
+    """(file, words) of each line in the lock files."""
     for name in ("locks", "slow"):
         with open(os.path.join(world.store, name), "rb") as file:
             for text in re.split(rb"[\0\n]+", file.read()):
-                words = text.decode(errors="replace").split()
-                if len(words) > 4:
-                    found.add((name, *words))
-    return found
+                yield name, text.decode(errors="replace").split()
 
 
-def state_of(world, old_claims):
+def claims(world):
+    """Who is written down as holder or waiter, with the pid that tells a new claim from an old one."""
+    return {(name, *words) for name, words in lines_of_locks(world) if len(words) > 4 and words[0] != NUMBERS}
+
+
+def memories(world, tables):
+    """By how much the numbers that the directory remembers (R17) are below those of the database: its commits and ids. The
+    numbers themselves only count."""
+    ids = {row["name"]: row["seq"] for row in tables["sqlite_sequence"]}
+    now = [tables["store"][0]["commits"], *(ids.get(name, 0) for name in NUMBERED)]
+    return [(name, *(mine - int(word) for mine, word in zip(now, words[3:9], strict=True)))
+            for name, words in lines_of_locks(world) if words and words[0] == NUMBERS]
+
+
+def qemus_of(world, look=None):
+    """The QEMUs of the world, and what they have: by a look of the judge's, or asked now."""
+    if look:
+        pids, seen = look["qemus"], [look["seen"]] if look["seen"] else []
+    else:
+        pids, _ = judge.processes_with(world.directory)
+        seen = [judge.query_qemu_twice(world.path("judge"), pid) for pid in pids]
+    return sorted(pids), [{
+        **{kind: sorted(one[kind]) for kind in ("device", "anonymous", "object", "node", "chardev", "netdev")},
+        "media": one["media"], "unused fdsets": sorted(one["unused_fdsets"].values())} for one in seen]
+
+
+def state_of(world, old_claims, pids, qemus):
     """The state that a kill left, as JSON has it."""
     tables = judge.read_tables(world.store)
     living = [d for d in tables["domain"] if d["state"] != "destroyed"]
-    qemus, _ = judge.processes_with(world.directory)
     state = {
         "claims": sorted({(name, *words[4:]) for name, *words in claims(world) - old_claims}),
+        "memories": memories(world, tables),
         "dead sessions": len(tables["session"]),
         "tombstones": len(tables["tombstone"]),
         "run": sorted(os.listdir(world.path("s/run"))),
         "domains": [],
-        "QEMUs": [],
+        "QEMUs": qemus,
     }
     for domain in living:
         rows = judge.Rows(tables, domain)
@@ -65,7 +98,7 @@ def state_of(world, old_claims):
         state["domains"].append({
             **{name: domain[name] for name in ("domid", "state", "layout", "monitor_path", "monitor_handed_in")},
             **{f"has {name}": domain[name] is not None for name in ("creator", "born_us", "peer_pid", "initial_from")},
-            "qemu": domain["qemu_pid"] and ("lives" if domain["qemu_pid"] in qemus else "dead"),
+            "qemu": domain["qemu_pid"] and ("lives" if domain["qemu_pid"] in pids else "dead"),
             "document": [(m["rank"], m["key_text"], m["text"]) for m in tables["document_member"]
                          if m["domain"] == domain["id"]],
             "things": sorted((keys[t["id"]], t["primary_at"], t["state"], t["json"]) for t in rows.things),
@@ -76,12 +109,11 @@ def state_of(world, old_claims):
                  *(i[name] or "" for name in ("image_before", "image_after", "image_neither", "image_stale", "plan",
                                               "probe"))]
                 for i in rows.intents)})
-    for pid in qemus:
-        seen = judge.query_qemu_twice(world.path("judge"), pid)
-        state["QEMUs"].append({
-            **{kind: sorted(seen[kind]) for kind in ("device", "anonymous", "object", "node", "chardev", "netdev")},
-            "media": seen["media"], "unused fdsets": sorted(seen["unused_fdsets"].values())})
     return plain(world, living, state)
+
+
+def name_of(state):
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def in_short(state):
@@ -96,11 +128,69 @@ def in_short(state):
     return "; ".join(words) or "nothing"
 
 
+class Left:
+    """What a first kill left, and the way back to it."""
+
+    def __init__(self, world, operation, number, skip_pure):
+        self.world = world
+        self.kill = one_kill.Kill(world, operation)
+        self.old = claims(world)
+        self.kill.at(number, skip_pure)
+        self.pids, self.qemus = qemus_of(world, self.kill.look())
+        self.state = state_of(world, self.old, self.pids, self.qemus)
+        self.name = name_of(self.state)
+        self.kept = []
+        self.kills = world.kills
+
+    def keep(self):
+        store = pathlib.Path(self.world.store)
+        aside = pathlib.Path(tempfile.mkdtemp(prefix="kept-", dir=self.world.directory))
+        self.kept = [Kept(store), Kept(store / "run", aside)]
+
+    def come_back(self):
+        """False: QEMU is another, or has something else than then, and nothing was touched."""
+        if qemus_of(self.world) != (self.pids, self.qemus):
+            return False
+        for kept in self.kept:
+            kept.put_back()
+        self.world.kills = self.kills
+        self.world.log.clear()
+        now = state_of(self.world, self.old, self.pids, self.qemus)
+        if name_of(now) != self.name:
+            raise worlds.Violation(f"put back, the state is another:\n{json.dumps(self.state)}\n{json.dumps(now)}")
+        return True
+
+
+class States:
+    """Distinct ones, of this process or of all that were given the same file: a state is in it once all of its
+    recovery's kills were tried."""
+
+    def __init__(self, path):
+        self.path = path
+        self.begun = {}     # name to the kill of this process that left it first
+        self.elsewhere = 0  # that another process had done
+
+    def is_new(self, name, kill):
+        if name in self.begun:
+            return False
+        self.begun[name] = kill
+        if self.path and os.path.exists(self.path) and name in pathlib.Path(self.path).read_text(encoding="utf-8").split():
+            self.elsewhere += 1
+            return False
+        return True
+
+    def done(self, name):
+        if self.path:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(name + "\n")
+
+
 class TwoDeep(harness.Harness):
     def __init__(self, options):
         super().__init__(options)
-        self.states = {}    # hash -> the kill that left it first
+        self.states = States(options.states)
         self.strays = set()
+        self.put_back = 0
         self.second_take, self.second_of = (int(n) for n in (options.second_share or options.share).split("/"))
         if options.seconds:
             at = options.start * len(options.operations) // self.of % len(options.operations)
@@ -109,41 +199,35 @@ class TwoDeep(harness.Harness):
             self.say(f"what the time is enough for: --operations {','.join(options.operations)}")
 
     def first(self, world, operation, number):
-        """The first kill; what it left, by hash, and in full."""
-        kill = one_kill.Kill(world, operation)
-        old = claims(world)
-        kill.at(number, not self.options.every_stop)
-        kill.look()
-        state = state_of(world, old)
-        return kill, hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12], state
+        return Left(world, operation, number, not self.options.every_stop)
 
     def kill(self, world, operation, number, result):
-        kill, name, state = self.first(world, operation, number)
-        with self.lock:
-            new = number > 0 and name not in self.states  # 0: only counted, with a time limit
-            if new:
-                self.states[name] = (operation.name, number)
-        self.note(operation.name, number, kill.outcome.where or "survived", f"state {name}",
-                  in_short(state) if new else "")
-        if not kill.outcome.survived:
+        left = self.first(world, operation, number)
+        with self.lock:     # 0: only counted, with a time limit
+            new = number > 0 and self.states.is_new(left.name, (operation.name, number))
+        outcome = left.kill.outcome
+        self.note(operation.name, number, outcome.where or "survived", f"state {left.name}", in_short(left.state) if new else "")
+        if not outcome.survived:
             result.kills += 1
-            result.places.add(kill.outcome.where)
+            result.places.add(outcome.where)
         if not new and not self.options.second:
-            kill.recover()
-            return kill.outcome
+            left.kill.recover()
+            return outcome
         result.states += 1
-        stops = self.recover_under_killer(kill, 0).stops
+        left.keep()
+        stops = self.recover_under_killer(left.kill, 0).stops
         survivals = 0
         for second in self.seconds_of(stops):
             if self.stop.is_set() or result.until and time.monotonic() > result.until:
-                break
-            outcome = self.kill_twice(world, operation, number, second, name, result)
-            if outcome.is_asynchronous():
-                self.kill_twice(world, operation, number, second, name, result, look_first=False)
-            survivals = survivals + 1 if outcome.survived else 0
+                return outcome
+            ended, left = self.kill_twice(left, number, second, result)
+            if ended.is_asynchronous():
+                _, left = self.kill_twice(left, number, second, result, look_first=False)
+            survivals = survivals + 1 if ended.survived else 0
             if survivals == harness.SURVIVALS and second > stops:
                 break
-        return kill.outcome
+        self.states.done(left.name)
+        return outcome
 
     def seconds_of(self, stops):
         """The stops of the recovery to kill at, endless but for a sample."""
@@ -163,31 +247,43 @@ class TwoDeep(harness.Harness):
             kill.world.must(ended, kill.recovered, "xlfsck -p")
         return outcome
 
-    def kill_twice(self, world, operation, number, second, name, result, look_first=True):
+    def again_in(self, left, number):
+        """The state again; or, where the kill strays, another one."""
+        if left.come_back():
+            self.put_back += 1
+            return left
+        again = self.first(left.world, left.kill.operation, number)
+        again.keep()
+        return again
+
+    def kill_twice(self, left, number, second, result, look_first=True):
+        """How the recovery ended, and the way back to the state."""
+        operation = left.kill.operation
         self.again_with = f" --two-deep --second {second}"
         try:
-            kill, found, state = self.first(world, operation, number)
-            outcome = self.recover_under_killer(kill, second)
+            again = self.again_in(left, number)
+            outcome = self.recover_under_killer(again.kill, second)
             if look_first:
-                kill.look("between two recoveries")
-            kill.recover()
+                again.kill.look("between two recoveries")
+            again.kill.recover()
         except worlds.Violation as violation:
             raise worlds.Violation(f"the recovery killed at its stop {second}: {violation}") from violation
         if not outcome.survived:
             result.second += 1
             result.places.add(f"recovery: {outcome.where}")
-        strayed = found != name
+        strayed = again.name != left.name
         if strayed:
             result.strayed += 1
             with self.lock:
-                self.strays.add(found)
+                self.strays.add(again.name)
         self.note(operation.name, number, f"{second}{'' if look_first else ', recovery at once'}",
-                  outcome.where or "survived", f"strayed to {found}: {in_short(state)}" if strayed else "")
-        return outcome
+                  outcome.where or "survived", f"strayed to {again.name}: {in_short(again.state)}" if strayed else "")
+        return outcome, left if strayed else again
 
     def all(self):
         results = super().all()
-        only = len(self.strays - self.states.keys())
-        self.say(f"\n{len(self.states)} distinct states left by the first level; {only} more came only where a kill "
-                 f"strayed; {sum(r.second for r in results)} kills of the recovery")
+        only = len(self.strays - self.states.begun.keys())
+        self.say(f"\n{len(self.states.begun)} distinct states left by the first level, {self.states.elsewhere} of them done by "
+                 f"another process; {only} more came only where a kill strayed; {sum(r.second for r in results)} kills of the "
+                 f"recovery; {self.put_back} times a state was put back")
         return results

@@ -24,11 +24,11 @@ import sys
 import tempfile
 import os
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tests/support")]
 from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
 import pages  # noqa: E402  pylint: disable=wrong-import-position
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DOMAINS = 22  # so many that the log is not begun anew (1000 frames): it has all that was ever written
 WIDE = 8192  # a page of a database that another program wrote anew
 SECONDS = 180

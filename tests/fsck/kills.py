@@ -29,11 +29,11 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "tests/support")]
 from damage import is_at_its_end  # noqa: E402  pylint: disable=wrong-import-position
 from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 UUID = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9c01"
 PAGE = 4096
 SECONDS = 600   # on a loaded machine

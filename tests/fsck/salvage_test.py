@@ -20,10 +20,11 @@ import subprocess
 import sys
 import tempfile
 
-from damage import is_at_its_end
-from kept import Kept
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/support"))
+from damage import is_at_its_end  # noqa: E402  pylint: disable=wrong-import-position
+from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
+
 DOMAINS = 24
 PAGE = 4096
 SECONDS = 120
