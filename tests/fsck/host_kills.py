@@ -32,6 +32,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
@@ -101,13 +102,25 @@ def result_of(host):
     return files, "\n".join(line for line in tree.splitlines() if not PROOF.match(line))
 
 
-class Sweep:
-    """A case and a mode."""
+class Seen:
+    """The states in which kills of a case and mode left their hosts; its pieces have one in common."""
 
-    def __init__(self, path, mode, start, of, options):
-        self.path, self.mode, self.start, self.of, self.options = path, mode, start, of, options
+    def __init__(self):
+        self.names, self.lock = set(), threading.Lock()
+
+    def is_new(self, name):
+        with self.lock:
+            new = name not in self.names
+            self.names.add(name)
+        return new
+
+
+class Sweep:
+    """A case and a mode, or a piece of them."""
+
+    def __init__(self, path, mode, start, of, seen, options):
+        self.path, self.mode, self.start, self.of, self.seen, self.options = path, mode, start, of, seen, options
         self.kills = self.states = self.bad = 0
-        self.seen = set()
 
     def name(self):
         return f"{self.path.name} {self.mode}"
@@ -193,17 +206,15 @@ class Sweep:
                 if now.get(name) not in (self.before.get(name), self.after.get(name))]
 
     def is_new(self):
-        """No kill before left this host so. What a dead process left in TMPDIR is known by its name alone, and the next
+        """No kill before left a host so. What a dead process left in TMPDIR is known by its name alone, and the next
         run takes it away, so that what is in it does not matter."""
         files, tree = self.host.snapshot()
         kept = {re.sub(r"\d{8}T\d{6}Z", "DATE", name): content[:2] for name, content in files.items()
                 if not name.startswith("tmp/")}
         left = any(pathlib.Path(self.host.place, "tmp").iterdir())
         kept = {name: PROOF.sub("PROOF", content[0].decode(errors="replace")) for name, content in kept.items()}
-        state = hashlib.sha256(repr((sorted(kept.items()), PROOF.sub("PROOF", tree), left)).encode()).digest()
-        new = state not in self.seen
-        self.seen.add(state)
-        return new
+        state = repr((sorted(kept.items()), PROOF.sub("PROOF", tree), left)).replace(self.host.place, "DIR")
+        return self.seen.is_new(hashlib.sha256(state.encode()).digest())
 
     def after_kill(self):
         host, words = self.host, []
@@ -273,10 +284,13 @@ def main():
     pairs = list(itertools.product(paths, [options.mode] if options.mode else MODES))
     if options.take:
         pairs = [pairs[(options.start + i * len(pairs) // options.take) % len(pairs)] for i in range(options.take)]
-    pieces = [(*pair, options.start, options.of) for pair in pairs]
+    pieces = [(*pair, options.start, options.of, Seen()) for pair in pairs]
     if options.slice:
         number, of = map(int, options.slice.split("/"))
-        pieces = [(*pair, start, SIDE_BY_SIDE) for pair in pairs[number - 1::of] for start in range(SIDE_BY_SIDE)]
+        pieces = []
+        for pair in pairs[number - 1::of]:
+            seen = Seen()
+            pieces += [(*pair, start, SIDE_BY_SIDE, seen) for start in range(SIDE_BY_SIDE)]
     with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         table = list(pool.map(lambda piece: Sweep(*piece, options).run(), pieces))
     for sweep in table if options.verbose else []:
