@@ -6,7 +6,7 @@
     proof.sh --write
 
 It goes on where the run before ended, even if that was killed: each share that has ended is a line of tests/crash/proof.jsonl,
-the record in the tree, with the commit that it is of; commit that file. Of a tree with changes that are not committed the
+the record in the tree, with the commit and the build that it is of; commit that file. Of a tree with changes that are not committed the
 place is BUILD/proof/place. --write makes the table of tests/PROOF.md from the record. A share that failed is not tried
 again on the same commit, unless with --again. What another commit proved counts as long as nothing has changed since
 of what the part runs: its `sources`, of which a line has a hash. What was proved on other sources alone is done once more, after what never was; with --since it counts if
@@ -188,10 +188,14 @@ class Proof:
         self.ends_at = time.monotonic() + options.seconds
         self.told_to_end = False
         self.missing = [part for part in parts if is_missing(part, options.build)]
+        self.sanitizers = sanitizers_of(options.build)
 
     def words(self, share):
+        # What is kept from share to share is of the same sources; of changed ones it is of this run alone.
+        sources = self.place.commits.hash_of(tuple(share.part.sources)) or f"changed.{os.getpid()}"
         named = {"i": share.number, "i0": share.number - 1, "n": share.part.shares, "bin": self.options.build / "bin",
-                 "build": self.options.build, "root": ROOT, "python": sys.executable, "logs": self.options.logs}
+                 "build": self.options.build, "root": ROOT, "python": sys.executable, "logs": self.options.logs,
+                 "sources": sources}
         return [word.format(**named) for word in share.part.command], named
 
     def to_do(self):
@@ -205,7 +209,8 @@ class Proof:
             turn = sum(entry is not None for entry in shares.values())
             for number, entry in shares.items():
                 if entry is None or (self.options.again and entry["ended"] != DONE):
-                    left.append(Share(part, number, (bool(self.place.all_of(part, number)), turn, rank)))
+                    older = bool(part.whole_before or self.place.all_of(part, number))
+                    left.append(Share(part, number, (older, turn, rank)))
                     turn += 1
         return sorted(left, key=lambda share: share.order)
 
@@ -242,7 +247,7 @@ class Proof:
         violations = len(re.findall(r"^VIOLATION", said, re.MULTILINE))
         why = {} if ended == DONE else {"status": status, "violations": violations, "last": last[:300]}
         self.place.add(share.part, share=share.number, of=share.part.shares, ended=ended, seconds=round(seconds, 1),
-                       counts=counts_in(share.part, said), **why)
+                       sanitizers=self.sanitizers, counts=counts_in(share.part, said), **why)
         where = f", see {self.log(share)}" if ended != DONE else ""
         print(f"{share.name()}: {ended} after {seconds:.0f} s{where}: {last[:160]}", flush=True)
 
@@ -321,11 +326,16 @@ class Proof:
             part.load or self.room) / self.room
 
     def tell_all(self):
-        told = [self.tell_of(part) for part in self.parts]
-        left = sum(one[1] for one in told)
-        hours = sum(one[2] for one in told) / 3600
-        print(f"commit {self.place.commits.here}: {left} shares left, about {hours:.1f} hours")
-        return SOME_FAILED if any(one[0] for one in told) else SOME_LEFT if left else ALL_WELL
+        told = [(part, *self.tell_of(part)) for part in self.parts]
+        left = sum(one[2] for one in told)
+        shares = sum(one[2] for one in told if not one[0].whole_before)
+        hours = sum(one[3] for one in told if not one[0].whole_before) / 3600
+        print(f"commit {self.place.commits.here}: {shares} shares left, about {hours:.1f} hours")
+        for part, _, more, seconds in told:
+            if part.whole_before and more:
+                print(f"besides, of {part.name} {more} shares, about {seconds / 3600:.1f} hours; the whole of it was run on "
+                      f"{' '.join(part.whole_before)}")
+        return SOME_FAILED if any(one[1] for one in told) else SOME_LEFT if left else ALL_WELL
 
 
 def sums_of(ended):
@@ -340,6 +350,8 @@ def table_of(parts, place):
     """The record as PROOF.md has it: of each share its last line, of any commit."""
     rows = ["| part | shares that ended well | figures | did not | hours | commits |", "| --- | --- | --- | --- | --- | --- |"]
     for part in parts:
+        if part.whole_before:
+            rows.append(f"| `{part.name}` | the whole, by hand | {part.whole_before[1]} | | | {part.whole_before[0]} |")
         last = [lines[0] for n in range(1, part.shares + 1) if (lines := place.all_of(part, n))]
         if not last:
             continue
@@ -361,6 +373,13 @@ def is_missing(part, build):
     return bool(part.needs) and not os.path.exists(part.needs.format(bin=build / "bin"))
 
 
+def sanitizers_of(build):
+    """As the build was configured; nothing: none."""
+    cache = build / "CMakeCache.txt"
+    found = re.search(r"^XLSTORE_SANITIZE:\w+=(.*)$", cache.read_text(encoding="utf-8"), re.MULTILINE) if cache.exists() else None
+    return found[1] if found else ""
+
+
 def build_all(build, parts):
     """What the parts run, of the sources as they are: else the proof would be of another commit. What went wrong, or
     nothing."""
@@ -375,7 +394,7 @@ def build_all(build, parts):
 def options_of(words):
     parser = argparse.ArgumentParser(prog="proof.sh", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", nargs="?", type=lambda path: pathlib.Path(path).resolve(), help="of the preset asan, or another")
+    parser.add_argument("build", nargs="?", type=lambda path: pathlib.Path(path).resolve(), help="of the preset proof, or another")
     how_long = parser.add_mutually_exclusive_group()
     how_long.add_argument("--hours", type=float)
     how_long.add_argument("--minutes", type=float)

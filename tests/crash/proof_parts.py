@@ -11,7 +11,8 @@ PRODUCT = ("CMakeLists.txt", "schema", "store", "recovery", "tools/CMakeLists.tx
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """In its words: {i} of {n} shares, {i0} from 0; {bin}, {build}, {root}, {python}; {logs}, for what it leaves there.
+    """In its words: {i} of {n} shares, {i0} from 0; {bin}, {build}, {root}, {python}; {logs}, for what it leaves there;
+    {sources}, of which that is.
     XLSTORE_TURN is {i0}, so that programs with a share that starts at the turn take all shares in turn."""
     name: str
     shares: int
@@ -23,6 +24,7 @@ class Part:
     needs: str = ""         # a file without which it cannot be
     counts: tuple = ()      # patterns in its output: the numbers of their groups are summed
     environment: dict = dataclasses.field(default_factory=dict)
+    whole_before: tuple = ()    # a commit on which all of it was run by hand, and what came of it; it waits behind the others
     runs: tuple = PRODUCT   # of the tree, besides the directory of its script and tests/support (git's pathspecs)
 
     @property
@@ -80,7 +82,8 @@ PARTS = (
     Part("retry", 100, script(*HARNESS, "--retry"), minutes=1, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
     # Each state that the first kills leave, and a tenth of the recovery's stops from it: all of them take days. An operation
     # a share, so that its states are known.
-    Part("two_deep", 50, script(*HARNESS, "--two-deep", "--second-share", "1/10", "--start", "{i}"), minutes=17,
+    Part("two_deep", 50, script(*HARNESS, "--two-deep", "--second-share", "1/10", "--start", "{i}",
+                                "--states", "{logs}/states.{sources}"), minutes=17,
          targets=KILLED, runs=EMBEDDED, counts=TOTAL_TWO_DEEP),
     Part("mutants", 8, ("{python}", "{root}/tests/crash/mutants.py", "--control", "--build", "{build}", "--share", "{i}/{n}"),
          minutes=6, load=COMPUTES, counts=(r"^(?P<mutants>\d+) guards disabled",),
@@ -120,7 +123,9 @@ PARTS = (
     # It keeps its own place: each share goes on where the one before ended, and those behind the last kill end at once.
     Part("xen_sweep", 96, ("{python}", "{root}/tests/xen/sweep.py", "--bin", "{build}/plain/bin", "--image", "{build}/xen",
                            "--place", "{logs}/xen_sweep", "--seconds", "900"), minutes=3.2, load=ALONE,
-         targets=("plain",), runs=(*PRODUCT, "tools/libxl")),
+         targets=("plain",), runs=(*PRODUCT, "tools/libxl"),
+         whole_before=("9768542", "673 kills, 0 violations under the journal, and the two faults that it found mended and "
+                                  "tried again ([kills.jsonl](xen/kills.jsonl))")),
     # Are the judges blind?
     Part("blind_killer", 1, script("crash/harness.py", "--self-test"), minutes=0.5, targets=KILLED, runs=EMBEDDED),
     Part("blind_observer", 1, script("crash/stress.py", "--quiet-xen", QUIET_XEN, "--self-test"), minutes=0.2, load=ALONE,

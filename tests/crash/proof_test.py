@@ -86,6 +86,20 @@ class Proof(unittest.TestCase):
         self.run_proof(*parts, words=("--left",))
         self.assertEqual(self.begun_shares(), ["short 1"])
 
+    def test_what_was_run_whole_by_hand_waits_and_is_told_apart(self):
+        by_hand = self.toy("slow", minutes=600, load=2, whole_before=("abc123", "7 kills"))
+        ran = self.run_proof(by_hand, self.toy("short", minutes=1), words=("--hours", "1"))
+        self.assertEqual((ran.returncode, self.begun_shares()), (3, ["short 1"]))
+        self.assertIn(": 0 shares left, about 0.0 hours\nbesides, of slow 1 shares, about 10.0 hours; the whole of it was run on "
+                      "abc123 7 kills", ran.stdout)
+        self.assertEqual(self.run_proof(by_hand, self.toy("other", load=2)).returncode, 0)
+        self.assertEqual(self.begun_shares(), ["short 1", "other 1", "slow 1"])
+
+    def test_a_line_says_by_which_build(self):
+        (self.place / "CMakeCache.txt").write_text("XLSTORE_SANITIZE:STRING=address,undefined\n")
+        self.assertEqual(self.run_proof(self.toy("one")).returncode, 0)
+        self.assertEqual([line["sanitizers"] for line in self.lines()], ["address,undefined"])
+
     def test_another_commit_is_proved_anew_after_what_never_was(self):
         self.assertEqual(self.run_proof(self.toy("one", shares=2, load=2), words=("--minutes", "600")).returncode, 0)
         place = self.place / "proof" / "place"
