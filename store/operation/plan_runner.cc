@@ -29,6 +29,7 @@
 #include "store/operation/grace.hpp"
 #include "store/operation/other_primary.hpp"
 #include "store/qmp/probe.hpp"
+#include "store/qmp/unplug_news.hpp"
 #include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"

@@ -23,8 +23,7 @@
 
 namespace xlstore::qmp {
 
-inline constexpr std::string_view kDeviceDeleted = "DEVICE_DELETED";
-inline constexpr std::string_view kUnplugRefused = "DEVICE_UNPLUG_GUEST_ERROR";
+struct MonitorConnection;
 
 /// Who has to be at the other end of a monitor that no registration tells of yet.
 struct Expected {
@@ -85,18 +84,18 @@ public:
     void catch_up();
 
 private:
-    struct Connection;
-    explicit Monitor(std::unique_ptr<Connection> connection);
-    static Task<Result<std::unique_ptr<Connection>>> open(Loop& loop, std::string path,
-                                                          std::string subject,
-                                                          std::optional<ProcessId> qemu,
-                                                          Deadline until);
-    static Task<Result<void>> greet(Connection& connection, const Expected* holder, Deadline until);
-    static Task<Result<void>> barrier(Connection& connection, std::vector<Question> ahead,
+    explicit Monitor(std::unique_ptr<MonitorConnection> connection);
+    static Task<Result<std::unique_ptr<MonitorConnection>>> open(Loop& loop, std::string path,
+                                                                 std::string subject,
+                                                                 std::optional<ProcessId> qemu,
+                                                                 Deadline until);
+    static Task<Result<void>> greet(MonitorConnection& connection, const Expected* holder,
+                                    Deadline until);
+    static Task<Result<void>> barrier(MonitorConnection& connection, std::vector<Question> ahead,
                                       Deadline until);
-    static Listing& listing_of(Connection& connection) noexcept;
+    static Listing& listing_of(MonitorConnection& connection) noexcept;
 
-    std::unique_ptr<Connection> connection_;
+    std::unique_ptr<MonitorConnection> connection_;
 };
 
 struct Monitor::Introduced {
