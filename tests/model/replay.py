@@ -180,7 +180,7 @@ def numbers_of(lines):
     for one in found.values():
         one.lasts = {number for number, pid, _, _ in one.lines if last[pid] == number}
     # Where there is no tombstone an incarnation's own replay has it all.
-    return {name: one for name, one in found.items() if any(step == "tombstone" for _, _, step, _ in one.lines)}
+    return {name: one for name, one in found.items() if any(step in ("tombstone", "forestalled") for _, _, step, _ in one.lines)}
 
 
 def read_trace(text):
