@@ -17,7 +17,8 @@ class Part:
     name: str
     shares: int
     command: tuple
-    # Of a share, about, on a machine that does this alone; at its twelvefold, and half an hour at least, it is given up.
+    # Of a share, about, on a machine that does this alone, of the preset proof; at its twelvefold, and half an hour at
+    # least, it is given up.
     minutes: float = 3
     load: int = WAITS       # of two for each core; ALONE: nothing runs beside it
     targets: tuple = ("xlstore", "xlfsck")  # of the build: what it runs
@@ -53,37 +54,37 @@ LEVELS = (r"^full_disk: (?P<levels>\d+) levels",)
 
 
 def full_disk(name, shares, *words):
-    return Part(name, shares, script("crash/full_disk.py", "--share", "{i}/{n}", *words), minutes=0.5, counts=LEVELS)
+    return Part(name, shares, script("crash/full_disk.py", "--share", "{i}/{n}", *words), minutes=0.2, counts=LEVELS)
 
 
 PARTS = (
     Part("xenstore_kills", 60, script("crash/xenstore_kills.py", "--quiet-xen", QUIET_XEN, "--share", "{i}/{n}"),
-         minutes=0.3, targets=(*COMMANDS, *XENSTORED, "killer", "pv_toolstack"), counts=KILLS_BY_NAME),
+         minutes=0.2, targets=(*COMMANDS, *XENSTORED, "killer", "pv_toolstack"), counts=KILLS_BY_NAME),
     # -p, -y, --evict, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
-    Part("xlfsck_kills", 120, script("fsck/kills.py", "--slice", "{i}/{n}"), minutes=0.5, load=COMPUTES,
+    Part("xlfsck_kills", 120, script("fsck/kills.py", "--slice", "{i}/{n}"), minutes=0.2, load=COMPUTES,
          targets=(*COMMANDS, "killer"), counts=(r"^all +(?P<kills>\d+) ",)),
     Part("libxl_kills", 93, script("fsck/host_kills.py", "--slice", "{i}/{n}"),
-         minutes=2.5, targets=(*COMMANDS, *XENSTORED, "killer"),
+         minutes=6, targets=(*COMMANDS, *XENSTORED, "killer"),
          counts=(r" modes, (?P<kills>\d+) kills, (?P<states>\d+) states",)),
-    Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), minutes=0.8, load=COMPUTES,
+    Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), minutes=0.1, load=COMPUTES,
          counts=(r"^(?P<damaged_stores>\d+) damaged stores",)),
-    Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), minutes=1, load=COMPUTES,
+    Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), minutes=0.1, load=COMPUTES,
          counts=(r"^all +(?P<damaged_stores>\d+)",)),
     Part("libxl_host", 1, script("fsck/host_test.py"), minutes=1,
          targets=(*COMMANDS, *XENSTORED)),
     Part("upgrade", 12, script("upgrade/upgrade_test.py", "--share", "{i}/{n}", "Upgrade"),
-         minutes=0.8, targets=(*COMMANDS, "killer"), counts=(r"^killed at (?P<kills>\d+) stops",)),
+         minutes=0.4, targets=(*COMMANDS, "killer"), counts=(r"^killed at (?P<kills>\d+) stops",)),
     Part("upgrade_full_disk", 1, script("upgrade/upgrade_test.py", "FullDisk"), minutes=0.1),
     Part("fleet", 1, script("fleet/run.py", "push_test", "views_test"), minutes=5, targets=(*COMMANDS, "xlstore-fleet"), runs=FLEET,
          needs="{bin}/xlstore-fleet", counts=(r"^Ran (?P<tests>\d+) tests",)),
     Part("fleet_kills", 30, script("fleet/run.py", "--share", "{i}/{n}", "kill_test"),
          minutes=0.6, targets=(*COMMANDS, "xlstore-fleet", "killer"), runs=FLEET, needs="{bin}/xlstore-fleet"),
-    Part("killed", 100, script(*HARNESS), minutes=1.7, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
-    Part("retry", 100, script(*HARNESS, "--retry"), minutes=1, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
+    Part("killed", 100, script(*HARNESS), minutes=1.2, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
+    Part("retry", 100, script(*HARNESS, "--retry"), minutes=1.2, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
     # Each state that the first kills leave, and a tenth of the recovery's stops from it: all of them take days. An operation
     # a share, so that its states are known.
     Part("two_deep", 50, script(*HARNESS, "--two-deep", "--second-share", "1/10", "--start", "{i}",
-                                "--states", "{logs}/states.{sources}"), minutes=17,
+                                "--states", "{logs}/states.{sources}"), minutes=10,
          targets=KILLED, runs=EMBEDDED, counts=TOTAL_TWO_DEEP),
     Part("mutants", 8, ("{python}", "{root}/tests/crash/mutants.py", "--control", "--build", "{build}", "--share", "{i}/{n}"),
          minutes=6, load=COMPUTES, counts=(r"^(?P<mutants>\d+) guards disabled",),
@@ -94,14 +95,14 @@ PARTS = (
     Part("model_mutants", 1, ("{python}", "{root}/tests/model/check.py", "--mutants"), minutes=1, load=COMPUTES,
          targets=(), runs=(), counts=(r"^(?P<mutants>\d+) mutants",)),
     Part("replay", 36, script("model/record.py", "--share", "1/{n}", "--start", "{i0}"), runs=(*PRODUCT, "tests/crash"),
-         minutes=1.2, counts=(r"^(?P<traces>\d+) traces, (?P<steps>\d+) steps, (?P<kills>\d+) kills",)),
-    Part("power_cut", 60, ("{bin}/power_cut", "--share", "1/{n}"), minutes=0.2, load=COMPUTES, targets=("power_cut",),
+         minutes=1, counts=(r"^(?P<traces>\d+) traces, (?P<steps>\d+) steps, (?P<kills>\d+) kills",)),
+    Part("power_cut", 60, ("{bin}/power_cut", "--share", "1/{n}"), minutes=0.05, load=COMPUTES, targets=("power_cut",),
          counts=(r" seeds: (?P<cuts>\d+) cuts",)),
-    Part("failing_calls", 60, ("{bin}/failing_calls", "--share", "1/{n}", "--every"), minutes=0.4, load=COMPUTES,
+    Part("failing_calls", 60, ("{bin}/failing_calls", "--share", "1/{n}", "--every"), minutes=0.1, load=COMPUTES,
          targets=(*COMMANDS, "failing_calls"), counts=(r": (?P<runs>\d+) runs, (?P<errors>\d+) errors",)),
-    Part("unseen", 20, script("fsck/unseen_test.py", "--share", "{i}/{n}"), minutes=1.2, load=COMPUTES,
+    Part("unseen", 20, script("fsck/unseen_test.py", "--share", "{i}/{n}"), minutes=0.1, load=COMPUTES,
          counts=(r"^(?P<runs>\d+) runs with a call that fails",)),
-    Part("no_memory", 75, ("{bin}/no_memory", "--share", "1/{n}"), minutes=1.2, load=COMPUTES,
+    Part("no_memory", 75, ("{bin}/no_memory", "--share", "1/{n}"), minutes=0.15, load=COMPUTES,
          targets=(*COMMANDS, "no_memory"), counts=(r"^(?P<runs>\d+) runs, ",)),
     full_disk("full_disk", 8),
     full_disk("full_disk_shell", 8, "--shell"),
