@@ -6,24 +6,36 @@
 #define XLSTORE_STORE_OS_HELD_PROCESSES_HPP_
 
 #include <cstddef>
+#include <list>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "store/base/process_id.hpp"
 #include "store/os/process.hpp"
 
 namespace xlstore {
 
-/// Of one thread. Keeps a descriptor for each of the last kMost that were alive.
+/// Of one thread. Keeps a descriptor for each of the last that were alive.
 class HeldProcesses {
 public:
-    static constexpr std::size_t kMost = 16;
+    /// So many of those that this process may have open, within bounds.
+    static constexpr std::size_t kShareOfDescriptors = 8;
+    static constexpr std::size_t kLeast = 16;
+    static constexpr std::size_t kMost = 128;
+
+    HeldProcesses() noexcept;
 
     /// R11: as xlstore::life_of().
     [[nodiscard]] Life life_of(const ProcessId& id) noexcept;
 
 private:
-    std::vector<std::pair<ProcessId, PidFd>> held_;  // the one asked about last is the last
+    using Held = std::list<std::pair<ProcessId, PidFd>>;
+    void hold(const ProcessId& id, PidFd held);
+    void let_go(Held::iterator one);
+
+    std::size_t most_;
+    Held held_;  // the one asked about last is the last
+    std::unordered_map<std::int64_t, Held::iterator> by_pid_;
 };
 
 }  // namespace xlstore

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,25 +78,53 @@ TEST(HeldProcessesTest, AnotherProcessOfThatNumberIsAnotherOne)
     EXPECT_EQ(processes.life_of(id), Life::alive);
 }
 
-TEST(HeldProcessesTest, NoMoreAreHeldThanTheBound)
+class SoManyDescriptors {
+public:
+    explicit SoManyDescriptors(rlim_t most)
+    {
+        getrlimit(RLIMIT_NOFILE, &before_);
+        const rlimit limit{most, before_.rlim_max};
+        EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    }
+    SoManyDescriptors(const SoManyDescriptors&) = delete;
+    SoManyDescriptors& operator=(const SoManyDescriptors&) = delete;
+    ~SoManyDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    rlimit before_{};
+};
+
+TEST(HeldProcessesTest, NoMoreAreHeldThanTheirShareOfTheDescriptors)
 {
-    const std::vector<Paused> children(HeldProcesses::kMost + 3);
+    const SoManyDescriptors limited(20 * HeldProcesses::kShareOfDescriptors);
+    constexpr std::ptrdiff_t most = 20;
+    const std::vector<Paused> children(most + 3);
     const auto before = test::open_descriptors();
     {
         HeldProcesses processes;
         for (int round = 0; round < 2; ++round)
             for (const auto& child : children)
                 EXPECT_EQ(processes.life_of(child.id()), Life::alive);
-        EXPECT_EQ(test::open_descriptors(),
-                  before + static_cast<std::ptrdiff_t>(HeldProcesses::kMost));
+        EXPECT_EQ(test::open_descriptors(), before + most);
         children.front().end();
         children.back().end();
         EXPECT_EQ(processes.life_of(children.front().id()), Life::dead);
         EXPECT_EQ(processes.life_of(children.back().id()), Life::dead);
-        EXPECT_EQ(test::open_descriptors(),
-                  before + static_cast<std::ptrdiff_t>(HeldProcesses::kMost) - 1);
+        EXPECT_EQ(test::open_descriptors(), before + most - 1);
     }
     EXPECT_EQ(test::open_descriptors(), before);
+}
+
+TEST(HeldProcessesTest, AProcessThatMayOpenFewHoldsAFew)
+{
+    const SoManyDescriptors limited(64);
+    const std::vector<Paused> children(HeldProcesses::kLeast + 1);
+    const auto before = test::open_descriptors();
+    HeldProcesses processes;
+    for (const auto& child : children)
+        EXPECT_EQ(processes.life_of(child.id()), Life::alive);
+    EXPECT_EQ(test::open_descriptors(),
+              before + static_cast<std::ptrdiff_t>(HeldProcesses::kLeast));
 }
 
 }  // namespace
