@@ -143,8 +143,8 @@ std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName&
                      "SELECT i.id FROM intent i JOIN thing t ON t.id = i.thing "
                      "WHERE t.domain = ? AND t.class = ? AND t.key = ?")
                    .bind(value_of(domain))
-                   .bind(name.device_class)
-                   .bind(name.key);
+                   .lend(name.device_class)
+                   .lend(name.key);
     if (!row.step()) return std::nullopt;
     return IntentId(row.integer(0));
 }

@@ -114,6 +114,16 @@ std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::s
     return db.last_insert_id();
 }
 
+// From the index alone.
+std::optional<std::int64_t> id_of_entry(Db& db, DomainId domain, const ThingName& name)
+{
+    auto row = db.prepare("SELECT id FROM thing WHERE domain = ? AND class = ? AND key = ?")
+                   .bind(value_of(domain))
+                   .lend(name.device_class)
+                   .lend(name.key);
+    return row.step() ? std::optional(row.integer(0)) : std::nullopt;
+}
+
 // The last place in the order of making.
 std::int64_t next_place(Db& db, DomainId domain)
 {
@@ -161,20 +171,31 @@ const std::optional<std::string>& shown_by(const Draft& draft, Image image)
 }  // namespace
 
 // R15: compare and advance. R8: the state is read in the same transaction, so that either of a
-// destruction and this commit comes first, the other sees it.
-Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold)
+// destruction and this commit comes first, the other sees it. That the document is open is a
+// condition of the same statement: to ask for it costs one more.
+bool Journal::advanced(const FastHold& fast, const SlowHold& hold, Document document)
 {
     Db& db = store_.db();
     db.prepare(
           "UPDATE domain SET epoch = epoch + 1, revision = revision + 1, changed_us = ?1 "
-          "WHERE id = ?2 AND (epoch = ?3 OR ?4) AND (state IN ('creating', 'running') OR ?5)")
+          "WHERE id = ?2 AND (epoch = ?3 OR ?4) AND (state IN ('creating', 'running') OR ?5) "
+          "AND (?6 OR closed_us IS NULL OR state <> 'running')")
         .bind(now_us())
         .bind(value_of(fast.domain()))
         .bind(hold.epoch())
         .bind(std::int64_t{XLSTORE_MUTATION("epoch check")})
         .bind(std::int64_t{XLSTORE_MUTATION("state at commit")})
+        .bind(std::int64_t{document == Document::any})
         .run();
-    if (db.changes() == 1) return {};
+    return db.changes() == 1;
+}
+
+Result<void> Journal::advance(const FastHold& fast, const SlowHold& hold, Document document)
+{
+    if (advanced(fast, hold, document)) return {};
+    // Which of the two: what this does is rolled back with the rest.
+    if (document == Document::open && advanced(fast, hold, Document::any))
+        if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
     XLSTORE_TRACE("refused", value_of(fast.domain()));
     return lost(hold);
 }
@@ -207,13 +228,15 @@ Error Journal::lost(const SlowHold& hold) const
                  "nothing more was done; run 'xlstore recover' and look at 'xlstore history'");
 }
 
-Task<Result<void>> Journal::commit(SlowHold& hold, std::string operation, Deadline until,
-                                   std::function<Result<void>(const FastHold&)> section, Room room)
+Task<Result<void>> Journal::commit_if(Document document, SlowHold& hold, std::string operation,
+                                      Deadline until,
+                                      std::function<Result<void>(const FastHold&)> section,
+                                      Room room)
 {
     auto done = co_await store_.with_fast_lock(
         hold.domain(), operation, until,
         [&](const FastHold& fast) -> Result<void> {
-            if (auto ok = advance(fast, hold); !ok) return ok;
+            if (auto ok = advance(fast, hold, document); !ok) return ok;
             if (auto ok = section(fast); !ok) return ok;
             XLSTORE_TRACE("commit", value_of(fast.domain()),
                           "epoch=" + std::to_string(hold.epoch() + 1) + " " + operation);
@@ -242,16 +265,17 @@ Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
     if (draft.thing.key.empty()) draft.thing.key = new_key(db, domain);
     if (draft.taken_in)
         if (auto taken = take_in(fast, draft); !taken) return std::move(taken).error();
-    const auto existing = read_thing(db, domain, draft.thing);
     if (draft.verb != Verb::add) {
-        if (!existing)
+        const auto thing = id_of_entry(db, domain, draft.thing);
+        if (!thing)
             return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
-        update_entry(db, existing->id, state_during(draft.verb),
+        update_entry(db, *thing, state_during(draft.verb),
                      draft.image_after ? *draft.image_after : *draft.image_before);
-        auto claimed = claim_products(db, domain, existing->id, draft.thing, products);
+        auto claimed = claim_products(db, domain, *thing, draft.thing, products);
         if (!claimed) return std::move(claimed).error();
-        return existing->id;
+        return *thing;
     }
+    const auto existing = read_thing(db, domain, draft.thing);
     const auto thing = existing
                            ? existing->id
                            : insert_entry(db, domain, draft.thing, "adding", *draft.image_after);
@@ -325,9 +349,9 @@ Task<Result<std::vector<Intent>>> Journal::open(SlowHold& hold, std::vector<Draf
                                                 Ending ending)
 {
     std::vector<Intent> intents;
-    auto done =
-        co_await commit(hold, "open intent", until, [&](const FastHold& fast) -> Result<void> {
-            if (auto open = check_open(store_.db(), fast.domain()); !open) return open;
+    auto done = co_await commit_if(
+        Document::open, hold, "open intent", until,
+        [&](const FastHold& fast) -> Result<void> {
             const bool in_batch = drafts.size() > 1 && ending == Ending::as_one;
             for (auto& draft : drafts) {
                 auto intent = open_one(fast, hold, std::move(draft), monitor_path, in_batch);
@@ -335,7 +359,8 @@ Task<Result<std::vector<Intent>>> Journal::open(SlowHold& hold, std::vector<Draf
                 intents.push_back(*std::move(intent));
             }
             return {};
-        });
+        },
+        Room::ordinary);
     if (!done) co_return std::move(done).error();
     for (const auto& intent : intents)
         store_.log(LogLevel::debug, [&] {

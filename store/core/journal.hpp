@@ -83,7 +83,11 @@ public:
     /// Any other change of the domain's row or things by a slow hold (creation, registration).
     Task<Result<void>> commit(SlowHold& hold, std::string operation, Deadline until,
                               std::function<Result<void>(const FastHold&)> section,
-                              Room room = Room::ordinary);
+                              Room room = Room::ordinary)
+    {
+        return commit_if(Document::any, hold, std::move(operation), until, std::move(section),
+                         room);
+    }
 
     /// REQUIRES an open write transaction. This process is named as who wrote the line.
     void add_history(const HistoryLine& line)
@@ -92,7 +96,12 @@ public:
     }
 
 private:
-    Result<void> advance(const FastHold& fast, const SlowHold& hold);
+    enum class Document { any, open };
+    Task<Result<void>> commit_if(Document document, SlowHold& hold, std::string operation,
+                                 Deadline until,
+                                 std::function<Result<void>(const FastHold&)> section, Room room);
+    Result<void> advance(const FastHold& fast, const SlowHold& hold, Document document);
+    bool advanced(const FastHold& fast, const SlowHold& hold, Document document);
     [[nodiscard]] Error lost(const SlowHold& hold) const;
     Result<Intent> open_one(const FastHold& fast, const SlowHold& hold, Draft draft,
                             const std::string& monitor_path, bool in_batch);

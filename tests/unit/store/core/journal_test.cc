@@ -344,6 +344,34 @@ TEST_F(JournalTest, DomainThatIsBeingDestroyedTakesNoCommit)
     EXPECT_EQ(test::dump(scratch_.path()), before);
 }
 
+// What was opened before is settled; a refusal moves no epoch; and a hold that was lost is told so.
+TEST_F(JournalTest, ClosedDocumentTakesNoIntent)
+{
+    auto slow = hold();
+    const auto intents = open(slow, tablet("tab"));
+    ASSERT_TRUE(intents);
+    ASSERT_TRUE(settle(slow, *intents, Image::after));
+    change_by_hand(
+        "UPDATE domain SET closed_us = 1, closed_pid = 9, closed_program = 'xl', closed_reason = "
+        "'migration'");
+    const auto before = test::dump(scratch_.path());
+    const auto refused = open(slow, tablet("late"));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::refused);
+    EXPECT_NE(refused.error().message.find("by xl (pid 9): migration"), std::string::npos)
+        << refused.error().message;
+    EXPECT_EQ(test::dump(scratch_.path()), before);
+    EXPECT_TRUE(journal_.still_held(slow));
+    change_by_hand("UPDATE domain SET epoch = epoch + 1");
+    const auto lost = open(slow, tablet("late"));
+    ASSERT_FALSE(lost);
+    EXPECT_EQ(lost.error().code, Errc::lost) << lost.error().message;
+    change_by_hand("UPDATE domain SET closed_us = NULL");
+    { const auto over = std::move(slow); }
+    auto next = hold();
+    EXPECT_TRUE(open(next, tablet("late")));
+}
+
 // R15: the hold is the first one's no more, although the process believes it is.
 TEST_F(JournalTest, HoldThatWasLostCannotCommit)
 {
