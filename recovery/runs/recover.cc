@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A run over an open store: pass 0 (of one who only looks beside what rows alone tell, see
-// rows_beside_integrity()); then, gathered so that findings come in the order of domids, pass 1, --rebuild where it was asked for, and passes 3 to 5 of each domain; then 2 and 6. Up to
-// 100 domains are at work side by side on one loop, each with its own deadline: a QEMU that is
-// silent costs its own time and one place. Pass 3 of all domains comes before pass 4 of any. Where
-// a person is asked, domains come one after the other instead. What is thrown at one domain is a
+// rows_beside_integrity()); then, gathered so that findings come in the order of domids, pass 1,
+// --rebuild where it was asked for, and passes 3 to 5 of each domain; then 2 and 6. Up to 100
+// domains are at work side by side on one loop, each with its own deadline: a QEMU that is silent
+// costs its own time and one place. Pass 3 of all domains comes before pass 4 of any. Where a
+// person is asked, domains come one after the other instead. What is thrown at one domain is a
 // finding of that one.
 #include "recovery/runs/recover.hpp"
 

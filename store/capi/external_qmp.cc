@@ -23,17 +23,18 @@ Work slow_lock_work(std::shared_ptr<State> state, DomainRow domain, std::string 
                     Deadline until)
 {
     Store& store = *state->store;
-    auto hold = co_await store.slow_lock(domain.id, domain.subject(), std::move(operation), until);
+    DomainRow row;  // as it is under the lock: another process may have changed it meanwhile
+    auto hold =
+        co_await store.slow_lock(domain.id, domain.subject(), std::move(operation), until, &row);
     if (!hold) co_return std::move(hold).error();
-    auto row = read_domain(store.db(), domain.id);
-    if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
+    if (row.state == DomainState::destroying || row.state == DomainState::destroyed)
         co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
     Answer answer;
     in_words(answer, [&](Answer& words) {
-        words.message = row->subject() + ": the slow lock is held";
+        words.message = row.subject() + ": the slow lock is held";
         words.json = json_object({{"result", json_quote("done")}});
     });
-    answer.held = std::make_shared<Held>(state, *std::move(row), *std::move(hold));
+    answer.held = std::make_shared<Held>(state, std::move(row), *std::move(hold));
     depend(*state, answer.held);
     co_return answer;
 }

@@ -20,7 +20,7 @@ namespace {
     "qemu_pid_namespace, monitor_path, monitor_device, monitor_inode, peer_pid, peer_uid, " \
     "peer_gid, "                                                                            \
     "monitor_handed_in, initial_from IS NOT NULL, log_path, born_us IS NOT NULL, vm_uuid, " \
-    "older_state, layout_tight, without_qemu"
+    "older_state, layout_tight, without_qemu, epoch"
 
 // In the order of XLSTORE_DOMAIN_COLUMNS.
 namespace domain_column {
@@ -50,6 +50,7 @@ enum : int {
     older_state,
     layout_tight,
     without_qemu,
+    epoch,
 };
 }  // namespace domain_column
 
@@ -94,6 +95,7 @@ DomainRow domain_from(const Statement& row)
     d.vm_uuid = row.maybe_text(domain_column::vm_uuid);
     d.older_state = row.integer(domain_column::older_state) != 0;
     d.without_qemu = row.integer(domain_column::without_qemu) != 0;
+    d.epoch = row.integer(domain_column::epoch);
     return d;
 }
 
@@ -278,8 +280,8 @@ std::optional<ThingRow> read_thing(Db& db, DomainId domain, const ThingName& nam
                      "SELECT id, class, key, state, primary_at, json, address FROM thing "
                      "WHERE domain = ? AND class = ? AND key = ?")
                    .bind(value_of(domain))
-                   .bind(name.device_class)
-                   .bind(name.key);
+                   .lend(name.device_class)
+                   .lend(name.key);
     if (!row.step()) return std::nullopt;
     return thing_from(row);
 }

@@ -29,6 +29,7 @@
 #include "store/base/clock.hpp"
 #include "store/base/limits.hpp"
 #include "store/base/random.hpp"
+#include "store/core/domain.hpp"
 #include "store/core/store_files.hpp"
 #include "store/core/store_source.hpp"
 #include "store/database/new_database.hpp"
@@ -370,14 +371,14 @@ std::string Store::subject_of(DomainId domain)
 }
 
 Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, std::string operation,
-                                        Deadline until)
+                                        Deadline until, DomainRow* row)
 {
     if (auto ok = check_fork(); !ok) co_return ok.error();
     for (;;) {
         auto lock = co_await locks_->acquire(*loop_, LockKind::slow, value_of(domain),
                                              make_claim(operation), subject, until);
         if (!lock) co_return std::move(lock).error();
-        auto hold = begin_hold(domain, *std::move(lock));
+        auto hold = begin_hold(domain, *std::move(lock), row);
         if (!hold) co_return std::move(hold).error();
         if (*hold) co_return **std::move(hold);
     }
@@ -385,17 +386,23 @@ Task<Result<SlowHold>> Store::slow_lock(DomainId domain, std::string subject, st
 
 // The directory was looked at when the lock was taken. The epoch first, then the look whether the
 // lock was broken meanwhile: see store/lock/locks.hpp.
-Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock)
+Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock, DomainRow* row)
 {
     if (auto ok = check_database_files(locks_->directory().names_last()); !ok) return ok.error();
-    auto row = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
-    if (!row.step())
+    std::optional<std::int64_t> epoch;
+    if (!row) {
+        auto found = db_->prepare("SELECT epoch FROM domain WHERE id = ?").bind(value_of(domain));
+        if (found.step()) epoch = found.integer(0);
+    } else if (auto found = read_domain(*db_, domain)) {
+        *row = *std::move(found);
+        epoch = row->epoch;
+    }
+    if (!epoch)
         return Error(Errc::not_found,
                      "there is no incarnation " + std::to_string(value_of(domain)));
-    const auto epoch = row.integer(0);
     if (!locks_->still_current(lock, value_of(domain))) return std::optional<SlowHold>();
-    XLSTORE_TRACE("slow.taken", value_of(domain), "epoch=" + std::to_string(epoch));
-    return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), epoch));
+    XLSTORE_TRACE("slow.taken", value_of(domain), "epoch=" + std::to_string(*epoch));
+    return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), *epoch));
 }
 
 Result<std::optional<SlowHold>> Store::try_slow_lock(DomainId domain, std::string operation)

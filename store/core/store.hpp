@@ -29,6 +29,7 @@
 #include "store/database/private_copy.hpp"
 #include "store/event/loop.hpp"
 #include "store/lock/locks.hpp"
+#include "store/model/domain_row.hpp"
 #include "store/os/held_processes.hpp"
 #include "store/os/process.hpp"
 
@@ -188,9 +189,10 @@ public:
     /// asks.
     static Result<void> check_process();
 
-    /// Acquires the slow lock. `subject` names the domain in errors.
+    /// Acquires the slow lock. `subject` names the domain in errors. `row`, if given, gets the
+    /// domain as it was when the hold began: one look tells both.
     Task<Result<SlowHold>> slow_lock(DomainId domain, std::string subject, std::string operation,
-                                     Deadline until);
+                                     Deadline until, DomainRow* row = nullptr);
     /// One try; nothing when another process holds it.
     Result<std::optional<SlowHold>> try_slow_lock(DomainId domain, std::string operation);
     /// REQUIRES that the row of `domain` was inserted in the transaction that is open under
@@ -280,7 +282,8 @@ private:
     /// Error store: the database has gone back, or its numbers were set by hand, while it was open.
     [[nodiscard]] Result<std::optional<Numbers>> counted(std::int64_t changes_before);
     /// Nothing: the lock was broken meanwhile.
-    Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock);
+    Result<std::optional<SlowHold>> begin_hold(DomainId domain, ByteLock lock,
+                                               DomainRow* row = nullptr);
     Task<Result<FastLock>> acquire_fast_lock(Loop& loop, DomainId domain, std::string operation,
                                              Deadline until, LookWhen look);
     Task<Result<ByteLock>> acquire_writer_lock(Loop& loop, std::string operation, Deadline until,

@@ -35,6 +35,7 @@ struct DomainRow {
     bool older_state = false;
     bool without_qemu = false;  ///< created as one that no QEMU stands for: Xen is asked for it
     std::string log_path;
+    std::int64_t epoch = 0;  ///< of the slow hold that changed it last (R15)
 
     [[nodiscard]] std::string subject() const
     {
