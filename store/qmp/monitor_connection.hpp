@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The socket of a Monitor, what was read from it, and what was asked ahead. One command is in flight
-// at a time, and the questions that went with the barrier's (`ahead`). Bytes become actions in
-// Protocol.
+// The socket of a Monitor, what was read from it, and what was asked ahead. One command is in
+// flight at a time, and the questions that went with the barrier's (`ahead`). Bytes become actions
+// in Protocol.
 #ifndef XLSTORE_STORE_QMP_MONITOR_CONNECTION_HPP_
 #define XLSTORE_STORE_QMP_MONITOR_CONNECTION_HPP_
 

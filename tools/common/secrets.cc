@@ -163,8 +163,8 @@ struct Quote {
         return Quote{mark - at, text[mark]};
     }
     [[nodiscard]] std::size_t size() const { return escapes + 1; }
-    // Where the one that closes it begins: an escaped one belongs to the value, and so does all that
-    // follows where none closes it.
+    // Where the one that closes it begins: an escaped one belongs to the value, and so does all
+    // that follows where none closes it.
     [[nodiscard]] std::size_t end_of_quoted(std::string_view text, std::size_t at) const
     {
         for (std::size_t run = 0; at < text.size(); ++at) {
