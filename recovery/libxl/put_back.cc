@@ -167,8 +167,13 @@ public:
         if (!lock) co_return std::move(lock).error();
         auto now = libxl::read_document_bytes(line_.file);
         if (!now) co_return std::move(now).error();
+        if (is_proved(*now)) co_return done();
+        if (!index_.is_of_this_boot()) {
+            if (line_.before) (void)unlink(proof_.c_str());  // bytes that never took its place
+            co_return of_another_boot(line_.file);
+        }
         // As it was: never changed by a repair that was killed, or put back by another process.
-        if (is_proved(*now) || *now == *before) co_return done();
+        if (*now == *before) co_return done();
         if (*now != *after) co_return changed_since(line_.file);
         co_return *before ? put(**before) : take_away();
     }
@@ -219,7 +224,8 @@ private:
     {
         if (!name) return std::optional<std::string>();
         if (name->find('/') != std::string::npos)
-            return Error(Errc::invalid, directory_ + "/index names a file elsewhere");
+            return Error(Errc::invalid, directory_ + "/index names a file elsewhere",
+                         "nothing was changed; name the directory that xlfsck printed");
         auto bytes = read_regular_file(directory_ + "/" + *name, limits::document_bytes_max + 1);
         if (!bytes) return std::move(bytes).error();
         return std::optional(*std::move(bytes));
@@ -403,12 +409,15 @@ public:
         std::vector<PutBack> all;
         for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
             const bool earlier = change->undone.has_value();
-            const bool over = earlier || !index_.is_of_this_boot();
             auto outcome = co_await undo(*change);
             const auto& lines = change->lines;
-            for (std::size_t i = lines.size(); i-- > 0;)
+            for (std::size_t i = lines.size(); i-- > 0;) {
+                auto& line = outcome.lines[i];
+                const bool stays = !line && line.error().code == Errc::conflict;
+                const bool over = earlier || (stays && !index_.is_of_this_boot());
                 all.push_back({lines[i].file.empty() ? lines[i].node : lines[i].file,
-                               std::move(outcome.lines[i]), earlier, over});
+                               std::move(line), earlier, over});
+            }
         }
         co_return all;
     }
@@ -422,13 +431,15 @@ private:
             stays != staying_.end())
             co_return ChangeFate::stays(
                 change, [&](const std::string& what) { return kept_behind(what, stays->second); });
-        if (!index_.is_of_this_boot()) co_return ChangeFate::stays(change, of_another_boot);
+        const bool is_this_boot = index_.is_of_this_boot();
+        if (!is_this_boot && !change.proof.empty())
+            co_return ChangeFate::stays(change, of_another_boot);
         ChangeFate outcome;
         if (change.proof.empty())
             outcome = co_await document(change);
         else
             outcome = co_await nodes(change);
-        if (!outcome.is_undone && domid) {
+        if (!outcome.is_undone && domid && is_this_boot) {
             const auto& first = change.lines.front();
             staying_.emplace(*domid, first.file.empty() ? first.node : first.file);
         }

@@ -425,6 +425,20 @@ class Again(UndoTest):
         self.assertIn(f'left: {host.file("d")} was changed since the repair, and stays as it is; put it back by hand', told)
         self.assertEqual(told.count(f'{host.file("d")} was'), 1)
 
+    def test_a_killed_undo_and_a_boot(self):
+        """What it had put back is told, and what it had not yet leaves no file."""
+        for point, is_put in (("libxl.before_rename", False), ("libxl.after_rename", True)):
+            for host, file, before, after in self.documents():
+                if after is None:
+                    continue    # the document comes back without a rename of another
+                self.killed_undo(host, point)
+                first, rest = self.index(host).read_text(encoding="utf-8").split("\n", 1)
+                self.index(host).write_text(json.dumps({**json.loads(first), "boot": "another"}) + "\n" + rest, encoding="utf-8")
+                done = self.undo(host, int(is_put))
+                self.assertEqual(done[str(file)], is_put, point)
+                self.assertEqual(self.bytes_of(file), before if is_put else after, point)
+                self.assertEqual([path.name for path in host.lib.iterdir() if "xlfsck" in path.name], [])
+
     def test_two_at_once(self):
         host = self.host(host_case.state_of(self.PCI))
         host.fsck("-y")

@@ -318,6 +318,11 @@ int run_on_host(const Settings& settings, Terminal& terminal, FindingGroups& gro
     return of_store | static_cast<int>(checked->report.exit_bits);
 }
 
+std::string with_advice(const Error& error)
+{
+    return error.message + (error.advice.empty() ? "" : "; " + error.advice);
+}
+
 std::string json_of_put_back(const recovery::PutBack& one)
 {
     std::vector<std::pair<std::string, std::string>> members = {
@@ -346,7 +351,7 @@ int undo_on_host(const Settings& settings)
         else if (one.done)
             print_line(one.what + ": " + (one.earlier ? "was put back before." : "PUT BACK."));
         else
-            print_line("left: " + one.done.error().message + "; " + one.done.error().advice + ".");
+            print_line("left: " + with_advice(one.done.error()) + ".");
     }
     return static_cast<int>(any_left ? Exit::left : any_done ? Exit::corrected : Exit::clean);
 }
