@@ -107,9 +107,9 @@ std::string batch_json(const Batch& batch, const std::string& directory)
         {"things", array(things)},
         {"intents", array(intents)},
         {"gone", array(gone)},
-        {"facts", host_facts(directory, snapshot.state.last_line > batch.line
-                                            ? snapshot.state.last_line - batch.line
-                                            : 0)}};
+        {"facts",
+         host_facts(directory, std::max<std::int64_t>(0, snapshot.state.last_line - batch.line),
+                    snapshot.state.highest_id)}};
     if (batch.begins)
         members.emplace_back(
             "begins",

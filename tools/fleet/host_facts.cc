@@ -36,7 +36,7 @@ std::string machine_id()
     return first_line("/etc/machine-id");
 }
 
-std::string host_facts(const std::string& directory, std::int64_t behind)
+std::string host_facts(const std::string& directory, std::int64_t behind, std::int64_t highest_id)
 {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     utsname system{};
@@ -51,7 +51,8 @@ std::string host_facts(const std::string& directory, std::int64_t behind)
          {"kernel", json_quote(named ? system.release : "")},
          {"xen", json_quote(xen_version())},
          {"directory", json_quote(directory)},
-         {"behind", std::to_string(behind)}});
+         {"behind", std::to_string(behind)},
+         {"highest_id", std::to_string(highest_id)}});
 }
 
 }  // namespace xlstore::fleet

@@ -11,9 +11,10 @@ namespace xlstore::fleet {
 /// /etc/machine-id; "" where there is none.
 [[nodiscard]] std::string machine_id();
 
-/// An object for fleet.take_facts(): names, versions, boot id, clock. `behind`:
-/// lines of history that are left to send.
-[[nodiscard]] std::string host_facts(const std::string& directory, std::int64_t behind);
+/// An object for fleet.take_facts(): names, versions, boot id, clock. `behind`: lines of history
+/// that are left to send. `highest_id`: that any table of the store has given (R17).
+[[nodiscard]] std::string host_facts(const std::string& directory, std::int64_t behind,
+                                     std::int64_t highest_id);
 
 }  // namespace xlstore::fleet
 

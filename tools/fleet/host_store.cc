@@ -31,7 +31,8 @@ std::int64_t number(const char* text)
 
 constexpr const char* kState =
     "SELECT 'state', uuid, coalesce(machine, ''), commits, history_pruned_below, (SELECT "
-    "coalesce(max(id), 0) FROM history) FROM store;";
+    "coalesce(max(id), 0) FROM history), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence) FROM "
+    "store;";
 
 constexpr const char* kAnchor =
     "at_us || '|' || operation || '|' || coalesce(domain, 0) || '|' || coalesce(intent, 0) || '|' "
@@ -39,7 +40,8 @@ constexpr const char* kAnchor =
 
 StoreState state_of(const char* const* values)
 {
-    return {values[1], values[2], number(values[3]), number(values[4]), number(values[5])};
+    return {values[1],         values[2],         number(values[3]),
+            number(values[4]), number(values[5]), number(values[6])};
 }
 
 std::string changes_sql()

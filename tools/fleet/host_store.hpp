@@ -38,6 +38,7 @@ struct StoreState {
     std::int64_t commits = 0;
     std::int64_t pruned_below = 0;  ///< lines of history below it may be gone
     std::int64_t last_line = 0;
+    std::int64_t highest_id = 0;  ///< that any table has given (R17)
 };
 Result<StoreState> read_state(xlstore_store* store);
 

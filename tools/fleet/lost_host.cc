@@ -24,13 +24,14 @@ constexpr const char* kLostHost =
     "SELECT store_uuid, as_of_commit::text, last_seen::text, behind, health NOT IN ('silent', "
     "'never seen'), coalesce(date_trunc('second', lag)::text, '') FROM fleet.hosts WHERE host = $1";
 
-// The highest number of any table. Of things that are gone, and of sessions, nothing is here; but
-// each of them had a line of history, as each incarnation and intent had.
+// The highest number of any table: as the host said, and, of a program that did not say it, of what
+// is here.
 constexpr const char* kHighest =
-    "SELECT greatest((SELECT max(incarnation) FROM fleet.domain WHERE host = h.host), (SELECT "
-    "max(thing) FROM fleet.thing WHERE host = h.host), (SELECT max(intent) FROM fleet.intent WHERE "
-    "host = h.host), (SELECT max(intent) FROM fleet.history WHERE host = h.host), (SELECT "
-    "max(line) FROM fleet.generation WHERE host = h.host), 0) FROM fleet.host h WHERE h.name = $1";
+    "SELECT greatest((SELECT highest_id FROM fleet.presence WHERE host = h.host), (SELECT "
+    "max(incarnation) FROM fleet.domain WHERE host = h.host), (SELECT max(thing) FROM fleet.thing "
+    "WHERE host = h.host), (SELECT max(intent) FROM fleet.intent WHERE host = h.host), (SELECT "
+    "max(intent) FROM fleet.history WHERE host = h.host), (SELECT max(line) FROM fleet.generation "
+    "WHERE host = h.host), 0) FROM fleet.host h WHERE h.name = $1";
 // What the host gave and never sent: no host is that far ahead of its fleet.
 constexpr std::int64_t kUnsent = 100'000;
 
