@@ -79,7 +79,7 @@ void raise_numbers(Db& db, const Memory& seen, Loss loss)
             .run();
         db.prepare("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 AND seq < ?2")
             .bind(table)
-            .bind(std::max(own.ids[i], seen.numbers.ids[i]) + margin)
+            .bind(std::min(std::max(own.ids[i], seen.numbers.ids[i]) + margin, Numbers::kHighestId))
             .run();
     }
     if (missing == 0) return;

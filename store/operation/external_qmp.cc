@@ -77,6 +77,11 @@ Result<Draft> draft_of(Db& db, DomainId domain, const Intention& intention)
     if (!entry)
         return Error(Errc::not_found, "there is no " + name.text() + " in the store",
                      "'xlstore things DOM' shows what it has");
+    if (entry->primary == "none")
+        return Error(Errc::refused,
+                     name.text() + " is in no primary: there is nothing of it but its entry",
+                     "nothing was changed; xlstore_fast_put_thing() and "
+                     "xlstore_fast_remove_thing() change the entry");
     if (entry->primary != "qemu")
         return Error(Errc::refused, name.text() + " is not QEMU's but " + entry->primary + "'s",
                      "nothing was changed; the program that writes xenstore takes it out or "

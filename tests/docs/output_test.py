@@ -282,6 +282,7 @@ class OneThing(Stage):
         self.xl("import", "21", ROOT / "tools/examples/web01.json")
         said = json.loads(self.xl("--json", "diff", "21", status=3))
         self.assertEqual({row["qemu"] for row in said["things"] if row["qemu"] != "-"}, {"not seen"})
+        self.assertIn("no QEMU is registered", "".join(said["not_seen"]))
         self.assertIn("no QEMU is registered", self.xl("diff", "21", status=3))
         self.xl("destroy", "21")
 

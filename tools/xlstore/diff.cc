@@ -199,6 +199,17 @@ SideBySideRows rows_of_all(const Json& things, const std::set<std::string>& docu
     return rows;
 }
 
+// Of what is not there no finding tells.
+std::vector<std::string> absent_primaries(const Findings& all)
+{
+    std::vector<std::string> lines;
+    if (all.qemu_absent)
+        lines.emplace_back("no QEMU is registered: what it would have is not known");
+    if (all.xenstore_absent)
+        lines.emplace_back("no xenstored runs here: what it would have is not known");
+    return lines;
+}
+
 Json json_of_rows(const Found& found, const SideBySideRows& rows, const Findings& all)
 {
     Json list = Json::array();
@@ -209,10 +220,12 @@ Json json_of_rows(const Found& found, const SideBySideRows& rows, const Findings
                         {"qemu", row.qemu},
                         {"xenstore", row.xenstore},
                         {"differences", row.differences}});
+    auto not_seen = all.not_seen;
+    std::ranges::copy(absent_primaries(all), std::back_inserter(not_seen));
     return {{"subject", found.subject},
             {"things", list},
             {"of_the_domain", all.of_the_domain},
-            {"not_seen", all.not_seen}};
+            {"not_seen", not_seen}};
 }
 
 void print_side_by_side(const Found& found, const SideBySideRows& rows, const Findings& all)
@@ -232,9 +245,9 @@ void print_side_by_side(const Found& found, const SideBySideRows& rows, const Fi
         say("! " + line);
     for (const auto& line : all.not_seen)
         say("? " + line);
+    for (const auto& line : absent_primaries(all))
+        say(line);
     if (all.qemu_unseen) say("QEMU was not seen: what it has is not known");
-    if (all.qemu_absent) say("no QEMU is registered: what it would have is not known");
-    if (all.xenstore_absent) say("no xenstored runs here: what it would have is not known");
     if (all.xenstore_unseen) say("xenstore was not seen: what it has is not known");
 }
 

@@ -89,6 +89,16 @@ TEST_F(ExternalQmpTest, WhatIsXenstoresIsNoQmpClientsToChange)
     }
 }
 
+TEST_F(ExternalQmpTest, WhatIsInNoPrimaryIsAnEntryAlone)
+{
+    have("present", "rdms", "#0", "{}", {}, "none");
+    const auto draft = draft_of(store_->db(), id_, {Verb::remove, "rdms", "#0", "{}", {}});
+    ASSERT_FALSE(draft);
+    EXPECT_EQ(draft.error().code, Errc::refused);
+    EXPECT_EQ(draft.error().message,
+              "rdms/#0 is in no primary: there is nothing of it but its entry");
+}
+
 TEST_F(ExternalQmpTest, RecordedProductsCountNotTheText)
 {
     // Its text would make "one"; the embedder's own plan made another.
