@@ -199,7 +199,7 @@ Task<void> creating(Check& check, Store& store, DomainRow domain)
         check.report(Code::creation_owned, about);
         co_return;
     }
-    // Its creator may have finished, or a client may have destroyed it, since the list was made.
+    // Its creator may have finished, or a client may have destroyed it, just before.
     if (!taken.row || taken.row->state != DomainState::creating) co_return;
     domain = *std::move(taken.row);
     if (domain.without_qemu)
@@ -217,6 +217,10 @@ Task<void> destroying(Check& check, Store& store, DomainRow domain)
         check.report(Code::destruction_owned, about);
         co_return;
     }
+    // Its destroyer may have finished just before.
+    auto now = read_domain(store.db(), domain.id);
+    if (!now || now->state != DomainState::destroying) co_return;
+    domain = *std::move(now);
     // libxl ends a QEMU of its own; where it gave up before that, the domain lives on.
     const bool of_libxl =
         domain.registration &&
@@ -270,7 +274,10 @@ std::string under_way(DomainState state)
 Task<void> older_boot(Check& check, Store& store, DomainRow domain)
 {
     auto taken = take(check, store, domain.id);
-    if (taken.by_another || !taken.row || taken.row->boot_id != domain.boot_id) co_return;
+    if (taken.by_another || !taken.row || taken.row->state == DomainState::destroyed ||
+        taken.row->boot_id != domain.boot_id)
+        co_return;
+    domain = *std::move(taken.row);
     tell_ended_intents(check, store, domain);
     const Subject about{domain.subject(), "boot " + domain.boot_id + under_way(domain.state),
                         domain.domid};
@@ -295,9 +302,12 @@ std::string qemu_words(const DomainRow& domain)
     return "QEMU " + std::to_string(domain.registration->qemu.pid);
 }
 
-Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain)
+Task<bool> pass3_lifecycle(Check& check, Store& store, DomainId id)
 {
-    const auto id = domain.id;
+    auto listed = read_domain(store.db(), id);
+    if (!listed) co_return false;
+    DomainRow domain = *std::move(listed);
+    if (domain.state == DomainState::destroyed) co_return false;
     if (domain.boot_id != current_boot_id()) {
         co_await older_boot(check, store, std::move(domain));
         co_return false;

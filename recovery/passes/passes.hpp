@@ -50,8 +50,9 @@ struct LivesSeen {
 [[nodiscard]] std::optional<Subject> closed_note(Db& db, const DomainRow& domain);
 /// "QEMU 7", of a domain that has one.
 [[nodiscard]] std::string qemu_words(const DomainRow& domain);
-/// True: it runs; its QEMU, if it has one, may be dead.
-Task<bool> pass3_lifecycle(Check& check, Store& store, DomainRow domain);
+/// By its row as it is now: a list of them may be old. True: it runs; its QEMU, if it has one, may
+/// be dead.
+Task<bool> pass3_lifecycle(Check& check, Store& store, DomainId id);
 /// These two under one slow lock, over one connection: what is in QEMU without an entry can only be
 /// told once no intent is open.
 Task<void> pass4_intents(Check& check, Store& store, DomainRow domain, Reached& reached);

@@ -112,7 +112,7 @@ private:
             co_await primaries(check_, store_, std::move(domain), undo_);
             co_return;
         }
-        const bool lives = co_await pass3_lifecycle(check_, store_, domain);
+        const bool lives = co_await pass3_lifecycle(check_, store_, domain.id);
         if (lives) living_.push_back(std::move(domain));
     }
 
@@ -139,7 +139,7 @@ private:
 // Passes 3 to 5 of one domain.
 Task<void> one_domain(Check& check, Store& store, DomainRow domain, UndoRecorder* undo)
 {
-    const bool lives = co_await pass3_lifecycle(check, store, domain);
+    const bool lives = co_await pass3_lifecycle(check, store, domain.id);
     if (lives) co_await primaries(check, store, std::move(domain), undo);
 }
 
@@ -195,27 +195,44 @@ Task<DatabaseState> rows_in_order(Check& check, Store& store, LivesSeen& lives, 
     co_return database;
 }
 
+// What the thread could not read where two connections need descriptors and memory, one alone may.
+Integrity beside_or_alone(IntegrityBeside& integrity, Db& db)
+{
+    try {
+        return integrity.found();
+    } catch (const DbError& e) {
+        if (is_damage(e)) throw;
+    }
+    return integrity_of(db);
+}
+
 // SQLite's integrity check is as much work as all that follows of rows. One who only looks does
 // both side by side: what the rows of a damaged database say is then dropped, not told, and what
 // was thrown at them too. Nothing but rows is looked at until the check is through: no QEMU is
-// asked for what such a row says. Where something is repaired that comes after the check.
+// asked for what such a row says, and a row is read anew before it is acted on. Where something is
+// repaired that comes after the check. Of a sound database the rows at which something was thrown
+// are looked at once more, alone: the check may have had the descriptor that they needed.
 Task<DatabaseState> rows_beside_integrity(Check& check, Store& store, LivesSeen& lives,
                                           IntegrityBeside& integrity)
 {
     check.await_proof();
     DatabaseState rows;
-    std::exception_ptr thrown;
+    bool to_the_end = true;
     try {
+        const EndsAtDamage ends(store.db(), integrity);
         rows = co_await rows_in_order(check, store, lives, nullptr);
     } catch (...) {
-        check.release_all();
-        thrown = std::current_exception();
+        to_the_end = false;
     }
     auto unproved = check.unproved();
-    auto database = co_await pass0_integrity(check, store, [&] { return integrity.found(); });
+    auto database = co_await pass0_integrity(
+        check, store, [&] { return beside_or_alone(integrity, store.db()); });
     if (!database.sound) co_return database;
+    if (!to_the_end) {
+        lives = {};
+        co_return co_await rows_in_order(check, store, lives, nullptr);
+    }
     check.proved(std::move(unproved));
-    if (thrown) std::rethrow_exception(thrown);
     co_return rows;
 }
 

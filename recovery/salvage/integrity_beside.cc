@@ -2,6 +2,7 @@
 #include "recovery/salvage/integrity_beside.hpp"
 
 #include <pthread.h>
+#include <sqlite3.h>
 
 #include <csignal>
 #include <system_error>
@@ -10,6 +11,8 @@
 namespace xlstore::recovery {
 
 namespace {
+
+constexpr int kStepsBetweenLooks = 100'000;  // of SQLite's, some milliseconds
 
 // A thread begins with the mask of the one that makes it.
 class SignalsLeftToOthers {
@@ -51,6 +54,10 @@ void IntegrityBeside::look() noexcept
 {
     try {
         found_ = integrity_of(*connection_);
+        has_found_damage_ = !found_.lines.empty() && !found_.rows_alone;
+    } catch (const DbError& e) {
+        has_found_damage_ = is_damage(e);
+        thrown_ = std::current_exception();
     } catch (...) {
         thrown_ = std::current_exception();
     }
@@ -59,8 +66,24 @@ void IntegrityBeside::look() noexcept
 Integrity IntegrityBeside::found()
 {
     thread_.join();
+    connection_.reset();
     if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
     return std::move(found_);
+}
+
+EndsAtDamage::EndsAtDamage(Db& db, const IntegrityBeside& integrity) noexcept : db_(db)
+{
+    sqlite3_progress_handler(
+        db_.handle(), kStepsBetweenLooks,
+        [](void* of) {
+            return static_cast<const IntegrityBeside*>(of)->has_found_damage() ? 1 : 0;
+        },
+        const_cast<IntegrityBeside*>(&integrity));
+}
+
+EndsAtDamage::~EndsAtDamage()
+{
+    sqlite3_progress_handler(db_.handle(), 0, nullptr, nullptr);
 }
 
 }  // namespace xlstore::recovery

@@ -3,6 +3,7 @@
 #ifndef XLSTORE_RECOVERY_SALVAGE_INTEGRITY_BESIDE_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_INTEGRITY_BESIDE_HPP_
 
+#include <atomic>
 #include <exception>
 #include <memory>
 #include <thread>
@@ -21,6 +22,8 @@ public:
     ~IntegrityBeside();  ///< waits for its end
 
     [[nodiscard]] bool has_begun() const noexcept { return thread_.joinable(); }
+    /// It is through, and what stands in the rows counts for nothing.
+    [[nodiscard]] bool has_found_damage() const noexcept { return has_found_damage_; }
     /// What it found; waits for its end. REQUIRES has_begun(), and is called once.
     /// @throws what integrity_of() throws
     Integrity found();
@@ -31,7 +34,22 @@ private:
     std::unique_ptr<Db> connection_;
     Integrity found_;
     std::exception_ptr thrown_;
+    std::atomic<bool> has_found_damage_ = false;
     std::thread thread_;  // last: it uses the others
+};
+
+/// While one lives, a statement of `db` ends with DbError once damage was found beside it: pages of
+/// which each names the same ones would keep it busy for ever. REQUIRES that `db` belongs to
+/// another thread than the check's.
+class EndsAtDamage {
+public:
+    EndsAtDamage(Db& db, const IntegrityBeside& integrity) noexcept;
+    EndsAtDamage(const EndsAtDamage&) = delete;
+    EndsAtDamage& operator=(const EndsAtDamage&) = delete;
+    ~EndsAtDamage();
+
+private:
+    Db& db_;
 };
 
 }  // namespace xlstore::recovery
