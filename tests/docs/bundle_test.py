@@ -40,7 +40,9 @@ class Bundle(Stage):
     def other_store(self, name):
         """A store of its own, which no process has open, with a domain that has a password."""
         store = self.place / name
-        (self.place / "6.json").write_text(json.dumps(document(6)), encoding="utf-8")
+        written = {**document(6), "vnc_password": SECRET}  # its name is in another column
+        written["b_info"]["extra"] = ["-spice", f"port=1,password=correct {SECRET} battery"]
+        (self.place / "6.json").write_text(json.dumps(written), encoding="utf-8")
         for words in (("init",), ("import", "6", self.place / "6.json")):
             subprocess.run([stage.program("xlstore"), "--store", store, *words], check=True, capture_output=True)
         opened = sqlite3.connect(store / "store.db")
@@ -62,6 +64,20 @@ class Bundle(Stage):
         self.assertTrue(shown["manifest"]["store_error"])
         with tarfile.open(file) as archive:
             return file, {name: archive.extractfile(name).read() for name in archive.getnames()}
+
+    def test_of_a_sound_store_takes_them_out_of_rows_and_arguments(self):
+        store = self.other_store("sound")
+        file = store.with_suffix(".tar")
+        subprocess.run([stage.program("xlstore"), "--store", store, "bundle", file], check=True, capture_output=True,
+                       timeout=SECONDS)
+        with tarfile.open(file) as archive:
+            (self.place / "copy.db").write_bytes(archive.extractfile("store.db").read())
+        self.assertNotIn(SECRET.encode(), file.read_bytes())
+        copy = sqlite3.connect(self.place / "copy.db")
+        members = dict(copy.execute("SELECT key, text FROM document_member"))
+        copy.close()
+        self.assertEqual(members["vnc_password"], '"(removed)"')
+        self.assertIn("port=1,password=(removed)", members["b_info"])
 
     def test_of_a_damaged_store_has_what_can_be_read(self):
         store = self.other_store("damaged")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // 1. A copy of the database: of an open store by its own backup, else of the files as they lie
 //    there.
-// 2. Every text of every table goes through without_secrets(), and the file is written anew, so
+// 2. Every text of every table goes through without_secret_of(), and the file is written anew, so
 //    that no old page keeps one.
 // 3. Where that fails, the copy is damaged: its rows are read one by one into a new database, from
 //    both ends of each table, because a row that cannot be read ends a walk. What is lost is told.
@@ -44,12 +44,17 @@ std::string text_in(sqlite3_stmt* row, int column)
     return {text ? text : "", static_cast<std::size_t>(sqlite3_column_bytes(row, column))};
 }
 
-void without_secrets_sql(sqlite3_context* context, int, sqlite3_value** values)
+std::string_view text_given(sqlite3_value* value)
 {
-    const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(values[0]));
-    const auto bytes = static_cast<std::size_t>(sqlite3_value_bytes(values[0]));
+    const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+    return {text ? text : "", static_cast<std::size_t>(sqlite3_value_bytes(value))};
+}
+
+// Its name and it: "" names nothing.
+void without_secret_of_sql(sqlite3_context* context, int, sqlite3_value** values)
+{
     try {
-        const auto safe = without_secrets(std::string_view(text ? text : "", bytes));
+        const auto safe = without_secret_of(text_given(values[0]), text_given(values[1]));
         sqlite3_result_text64(context, safe.data(), safe.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
     } catch (const std::exception&) {
         sqlite3_result_error_nomem(context);
@@ -102,8 +107,8 @@ Result<Database> open_copy(const std::string& file, const Until& until)
     sqlite3_progress_handler(opened, steps, is_over, const_cast<Until*>(&until));
     // Triggers keep rows of a store that is used; this is a copy.
     sqlite3_db_config(opened, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
-    sqlite3_create_function(opened, "without_secrets", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
-                            nullptr, without_secrets_sql, nullptr, nullptr);
+    sqlite3_create_function(opened, "without_secret_of", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+                            nullptr, without_secret_of_sql, nullptr, nullptr);
     return db;
 }
 
@@ -120,11 +125,13 @@ Result<void> take_secrets_out(const std::string& file, const Until& until)
     if (!db) return db.error();
     const auto updates = prepared(
         db->get(),
-        "SELECT 'UPDATE \"' || t.name || '\" SET \"' || c.name || '\" = without_secrets(\"' || "
-        "c.name || '\") WHERE typeof(\"' || c.name || '\") = ''text'' AND \"' || c.name || "
-        "'\" <> without_secrets(\"' || c.name || '\")' FROM sqlite_master t JOIN "
-        "pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' "
-        "AND c.type = 'TEXT'");
+        "SELECT 'UPDATE \"' || tab || '\" SET \"' || col || '\" = ' || safe || ' WHERE "
+        "typeof(\"' || col || '\") = ''text'' AND \"' || col || '\" <> ' || safe FROM (SELECT "
+        "t.name tab, c.name col, 'without_secret_of(' || CASE WHEN c.name = 'text' AND EXISTS "
+        "(SELECT 1 FROM pragma_table_info(t.name) WHERE name = 'key') THEN '\"key\"' ELSE '''''' "
+        "END || ', \"' || c.name || '\")' safe FROM sqlite_master t JOIN "
+        "pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND "
+        "c.type = 'TEXT')");
     if (!updates) return copy_error(db->get(), file);
     std::string all = "PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON; BEGIN;";
     int step = SQLITE_ROW;
@@ -180,20 +187,28 @@ private:
         int step = SQLITE_ROW;
         while ((step = sqlite3_step(rows.get())) == SQLITE_ROW) {
             for (int i = 0; i < columns; ++i)
-                bind(put.get(), rows.get(), i);
+                bind(put.get(), rows.get(), i, name_of(rows.get(), i));
             (void)sqlite3_step(put.get());
             sqlite3_reset(put.get());
             read_ += sqlite3_changes(to_);
         }
         return step == SQLITE_DONE;
     }
-    static void bind(sqlite3_stmt* put, sqlite3_stmt* row, int column)
+    // A member of a document has its name in a column of its own.
+    static std::string name_of(sqlite3_stmt* row, int column)
+    {
+        if (std::string_view(sqlite3_column_name(row, column)) != "text") return "";
+        for (int i = 0; i < sqlite3_column_count(row); ++i)
+            if (std::string_view(sqlite3_column_name(row, i)) == "key") return text_in(row, i);
+        return "";
+    }
+    static void bind(sqlite3_stmt* put, sqlite3_stmt* row, int column, const std::string& name)
     {
         if (sqlite3_column_type(row, column) != SQLITE_TEXT) {
             sqlite3_bind_value(put, column + 1, sqlite3_column_value(row, column));
             return;
         }
-        const auto safe = without_secrets(text_in(row, column));
+        const auto safe = without_secret_of(name, text_in(row, column));
         sqlite3_bind_text64(put, column + 1, safe.data(), safe.size(), SQLITE_TRANSIENT,
                             SQLITE_UTF8);
     }
