@@ -241,17 +241,25 @@ class Harness:
                     left -= 1
                 results[operation.name] = self.one_operation(operation, until)
 
-        threads = [threading.Thread(target=worker) for _ in range(options.jobs)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            self.stop.set()
-            self.say("broken off")
-            for thread in threads:
-                thread.join()
+        ended = queue.SimpleQueue()
+
+        def to_its_end():
+            try:
+                worker()
+            finally:
+                ended.put(None)
+
+        for _ in range(options.jobs):
+            threading.Thread(target=to_its_end).start()
+        # A join() that was interrupted returns at once the next time (CPython 3.11), and worlds would be left behind.
+        running = options.jobs
+        while running:
+            try:
+                ended.get()
+                running -= 1
+            except KeyboardInterrupt:
+                self.stop.set()
+                self.say("broken off")
         return [results[name] for name in options.operations if name in results]
 
 
