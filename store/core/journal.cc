@@ -185,7 +185,7 @@ bool Journal::advanced(const FastHold& fast, const SlowHold& hold, Document docu
         .bind(hold.epoch())
         .bind(std::int64_t{XLSTORE_MUTATION("epoch check")})
         .bind(std::int64_t{XLSTORE_MUTATION("state at commit")})
-        .bind(std::int64_t{document == Document::any})
+        .bind(std::int64_t{document == Document::any || XLSTORE_MUTATION("closed document")})
         .run();
     return db.changes() == 1;
 }
