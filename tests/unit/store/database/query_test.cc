@@ -23,7 +23,7 @@ protected:
     }
     Result<std::string> ask(const std::string& sql,
                             const std::vector<std::optional<std::string>>& parameters = {},
-                            Deadline until = Clock::now() + std::chrono::seconds(20))
+                            Deadline until = Clock::now() + std::chrono::seconds(100))
     {
         std::string rows;
         const auto asked = run_query(store_->db(), sql, parameters, until,
