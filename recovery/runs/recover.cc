@@ -8,6 +8,8 @@
 // finding of that one.
 #include "recovery/runs/recover.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <exception>
 #include <iterator>
@@ -236,12 +238,27 @@ Task<DatabaseState> rows_beside_integrity(Check& check, Store& store, LivesSeen&
     co_return rows;
 }
 
+// A second connection's are kept to the end of the run: SQLite closes none of a file that another
+// connection has locked.
+bool has_descriptors_to_spare()
+{
+    constexpr std::size_t kSpare = 8;
+    std::vector<Fd> spare;
+    while (spare.size() < kSpare) {
+        Fd one(::open("/", O_PATH | O_CLOEXEC));
+        if (!one) return false;
+        spare.push_back(std::move(one));
+    }
+    return true;
+}
+
 Task<DatabaseState> database_and_rows(Check& check, Store& store, LivesSeen& lives,
                                       UndoRecorder* undo)
 {
     const auto& options = check.options();
     // --rebuild asks QEMUs between the two.
-    if (options.threads && check.looking_only() && options.every_page && !options.rebuild) {
+    if (options.threads && check.looking_only() && options.every_page && !options.rebuild &&
+        has_descriptors_to_spare()) {
         IntegrityBeside integrity(store.connect_beside());
         if (integrity.has_begun())
             co_return co_await rows_beside_integrity(check, store, lives, integrity);

@@ -178,7 +178,10 @@ protected:
         const auto store = Store::open_untouched(where);
         EXPECT_TRUE(store) << (store ? "" : store.error().message);
         if (!store) return told;
-        EXPECT_NE((*store)->connect_beside(), nullptr) << "this would compare nothing";
+        // SQLite keeps its descriptor for the next.
+        if (!begun) {
+            EXPECT_NE((*store)->connect_beside(), nullptr) << "this would compare nothing";
+        }
         Check check(std::move(options));
         const auto damage = (*store)->loop().wait_for(run_passes(check, **store));
         const auto report = check.so_far();
@@ -301,7 +304,7 @@ TEST_F(BesideTest, WithFewDescriptorsItTellsWhatOneTellsThatDoesOneAfterTheOther
 {
     spoil_entries();
     std::string told;
-    for (rlim_t room = 0; room < 8; ++room) {
+    for (rlim_t room = 0; room < 12; ++room) {
         told = look_with_room_for(room, true);
         EXPECT_EQ(told, look_with_room_for(room, false)) << "with " << room << " descriptors";
     }
