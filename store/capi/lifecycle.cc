@@ -137,14 +137,15 @@ Work import_work(Task<Result<DomainRow>> task)
 
 Work destroy_work(Store& store, DomainRow domain, bool assume_dead, Deadline until)
 {
-    // Made now, because the row goes.
-    const std::string message = domain.subject() + " destroyed";
+    // Made now, because the row goes, and not copied later: memory that cannot be had must not turn
+    // what is done into a failure (R18).
+    std::string message = domain.subject() + " destroyed";
     const auto domid = domain.domid;
     auto task = assume_dead ? destroy_assumed_dead(store, std::move(domain), until)
                             : destroy_domain(store, std::move(domain), until);
     auto destroyed = co_await std::move(task);
     if (!destroyed) co_return std::move(destroyed).error();
-    co_return domid_answer(message, domid);
+    co_return domid_answer(std::move(message), domid);
 }
 
 Work destroy_domid_work(Store& store, std::int64_t domid, std::string uuid, Deadline until)
