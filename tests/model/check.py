@@ -45,7 +45,8 @@ SOUND = [
 WHOLE = [
     ("operations, lost lock", "operations", "CRASHES=1 BREAKS=1 LOSSES=1"),
     ("operations, two crashes, lost lock", "operations", "CRASHES=2 BREAKS=1 LOSSES=1"),
-    ("medium of a drive, two of each", "operations", "DRIVE CRASHES=2 BREAKS=2 LOSSES=2"),
+    # Two of each do not fit into the memory: 72 million states, and no end.
+    ("medium of a drive, two crashes, broken connection, lost lock", "operations", "DRIVE CRASHES=2 BREAKS=1 LOSSES=1"),
     ("every operation ends, a crash", "operations", "ENDS CRASHES=1"),
     ("device of xenstore, two of each", "xenstore", "CRASHES=2 BREAKS=2"),
     ("medium in two primaries, three of each", "primaries", "CRASHES=3 SILENCES=3"),
