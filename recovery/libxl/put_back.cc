@@ -146,14 +146,14 @@ public:
         const auto slash = line_.file.rfind("/var/lib/xen/");
         if (slash == std::string::npos || !line_.domid)
             co_return Error(Errc::invalid, line_.file + " is no file of libxl's",
-                            "nothing was changed; name the directory that xlfsck printed");
+                            "it was left alone; name the directory that xlfsck printed");
         const libxl::HostDirectories where(line_.file.substr(0, slash));
         const libxl::FileOwner domain{*line_.domid, line_.uuid};
         if (line_.file != where.document(domain))
             co_return Error(
                 Errc::invalid,
                 line_.file + " is not the document of domain " + std::to_string(*line_.domid),
-                "nothing was changed; name the directory that xlfsck printed");
+                "it was left alone; name the directory that xlfsck printed");
         proof_ =
             where.lib() + "/" +
             libxl::userdata_name(
@@ -225,7 +225,7 @@ private:
         if (!name) return std::optional<std::string>();
         if (name->find('/') != std::string::npos)
             return Error(Errc::invalid, directory_ + "/index names a file elsewhere",
-                         "nothing was changed; name the directory that xlfsck printed");
+                         "it was left alone; name the directory that xlfsck printed");
         auto bytes = read_regular_file(directory_ + "/" + *name, limits::document_bytes_max + 1);
         if (!bytes) return std::move(bytes).error();
         return std::optional(*std::move(bytes));
