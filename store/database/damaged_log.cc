@@ -7,6 +7,8 @@
 #include "store/database/damaged_log.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -102,11 +104,12 @@ bool DamagedLog::has_sound_header() const
 }
 
 // As it is written there, or with the one bit of its head turned that makes the checksum right: a
-// page under a wrong number would take the place of a sound one.
+// page under a wrong number would take the place of a sound one. The checksum is a weak one: a bit
+// of the page that is wrong can look like one of the head, so that only the likelier one is turned.
 DamagedLog::Frame DamagedLog::frame_at(std::size_t at, Sums before, bool ours) const
 {
     const auto wanted = sums_at(at + 16);
-    Frame frame{word(bytes_, at), word(bytes_, at + 4), false};
+    Frame frame{word(bytes_, at), word(bytes_, at + 4)};
     const auto is_proved = [&](std::uint32_t page, std::uint32_t commit) {
         const auto as_summed = [&](std::uint32_t value) {
             return little_endian_ ? __builtin_bswap32(value) : value;
@@ -117,21 +120,48 @@ DamagedLog::Frame DamagedLog::frame_at(std::size_t at, Sums before, bool ours) c
         return summed(sums, at + kFrameHead, page_size_) == wanted;
     };
     frame.proved = is_proved(frame.page, frame.commit);
+    const Frame written = frame;
     for (unsigned bit = 0; bit < 64 && ours && !frame.proved; ++bit) {
-        Frame turned = frame;
+        Frame turned = written;
+        turned.turned = true;
         (bit < 32 ? turned.page : turned.commit) ^= 1U << bit % 32;
         turned.proved = is_proved(turned.page, turned.commit);
-        if (turned.proved) frame = turned;
+        if (turned.proved && is_likelier(turned, written, at + kFrameHead)) frame = turned;
     }
     if (frame.page > kMostLogPages || frame.commit > kMostLogPages) frame.page = frame.commit = 0;
     return frame;
+}
+
+// A commit seldom changes the size of the database. A page is most like its own last version; where
+// there is none, or they are alike, there are more bits in a page than in a head.
+bool DamagedLog::is_likelier(const Frame& turned, const Frame& written, std::size_t page_at) const
+{
+    if (turned.page == 0 || turned.page > kMostLogPages || turned.commit > kMostLogPages)
+        return false;
+    if (turned.commit != written.commit)
+        return turned.commit == size_ || (turned.commit == 0 && written.commit != size_);
+    const auto as_turned = likeness(turned.page, page_at);
+    const auto as_written = likeness(written.page, page_at);
+    if (as_turned != as_written) return as_turned > as_written;
+    return written.page == 0 || written.page > size_ + bytes_.size() / frame_size();
+}
+
+// Bytes that the last committed version of that page has, too.
+std::size_t DamagedLog::likeness(std::uint32_t number, std::size_t page_at) const
+{
+    const auto earlier = pages_.find(number);
+    if (earlier == pages_.end()) return 0;
+    return std::transform_reduce(earlier->second.begin(), earlier->second.end(),
+                                 bytes_.begin() + static_cast<std::ptrdiff_t>(page_at),
+                                 std::size_t{0}, std::plus<>(), std::equal_to<>());
 }
 
 // A frame is one of this log's if it has its salts, and is proved by its checksum, which goes on
 // from that of the frame before it: after a damaged one the next may be unproved as well. An
 // unproved frame is used where a proved one follows, so that it was written, and if its page is one
 // at all; a damaged page is for the reader of the rows to judge. What no proved frame follows is
-// the end that a kill leaves, or frames of the time before the log was started anew.
+// the end that a kill leaves, or frames of the time before the log was started anew. SQLite ends at
+// a frame with a turned bit, too.
 void DamagedLog::read()
 {
     const auto salts = bytes_.substr(header_ ? kAtSalts : kLogHead + 8, 8);
@@ -150,10 +180,8 @@ void DamagedLog::read()
         if (frame.page != 0 && (frame.proved || is_tree_page(page, frame.page)))
             pending.emplace_back(frame.page, page);
         if (frame.commit != 0) commits.emplace_back(frame.commit, pending.size());
-        if (!frame.proved) {
-            if (gap == 0) gap = number;
-            continue;
-        }
+        if (gap == 0 && (!frame.proved || frame.turned)) gap = number;
+        if (!frame.proved) continue;
         proved_ += frame.page != 0 ? 1 : 0;
         if (gap != 0) behind += commits.size();
         std::size_t taken = 0;

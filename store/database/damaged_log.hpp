@@ -40,9 +40,10 @@ private:
         bool operator==(const Sums&) const = default;
     };
     struct Frame {
-        std::uint32_t page;  ///< 0: the frame cannot be used
-        std::uint32_t commit;
-        bool proved;  ///< by the checksum that the frame before it, or the header, ends with
+        std::uint32_t page = 0;  ///< 0: the frame cannot be used
+        std::uint32_t commit = 0;
+        bool proved = false;  ///< by the checksum that the frame before, or the header, ends with
+        bool turned = false;  ///< a bit of its head was turned back
     };
 
     [[nodiscard]] std::size_t frame_size() const;
@@ -52,6 +53,9 @@ private:
     [[nodiscard]] Sums sums_at(std::size_t at) const;
     [[nodiscard]] bool has_sound_header() const;
     [[nodiscard]] Frame frame_at(std::size_t at, Sums before, bool ours) const;
+    [[nodiscard]] bool is_likelier(const Frame& turned, const Frame& written,
+                                   std::size_t page_at) const;
+    [[nodiscard]] std::size_t likeness(std::uint32_t number, std::size_t page_at) const;
     void read();
 
     std::string_view bytes_;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "store/database/private_copy.hpp"
 #include "tests/support/plain_database.hpp"
 #include "tests/support/scratch.hpp"
@@ -89,6 +91,38 @@ TEST_P(DamagedLogTest, ATurnedBitInAHeadIsTurnedBack)
     EXPECT_EQ(log.size_in_pages(), 2U);
     EXPECT_EQ(log.pages().size(), 2U);
     EXPECT_TRUE(has_row(log, 6));
+}
+
+// SQLite's log ends there all the same.
+TEST_P(DamagedLogTest, ATurnedBitInAHeadIsAFlaw)
+{
+    for (const std::size_t at : {last() - frame() + 3, last() - frame() + 7, last() + 7}) {
+        auto bytes = log_;
+        turn(bytes, at, 0x80);
+        const DamagedLog log(bytes);
+        EXPECT_NE(log.flaw().find("behind it are there"), std::string::npos) << log.flaw();
+        EXPECT_EQ(log.size_in_pages(), 2U);
+        EXPECT_EQ(log.pages().size(), 2U);
+        EXPECT_TRUE(has_row(log, 6));
+    }
+}
+
+// The checksum of a page with such a bit is at times that of a head with another page's number, or
+// with a commit.
+TEST_P(DamagedLogTest, AHighBitOfAPageIsNotTakenForOneOfItsHead)
+{
+    const auto page = last() - frame() + kFrameHeader;
+    const auto step = std::max<std::size_t>(GetParam() / 64, 4);
+    for (std::size_t at = page; at < page + GetParam(); at += step)
+        for (const unsigned bit : {0x80U, 0x40U, 0x20U}) {
+            auto bytes = log_;
+            turn(bytes, at + 3, bit);
+            const DamagedLog log(bytes);
+            EXPECT_NE(log.flaw().find("and 2 commits behind it are there"), std::string::npos)
+                << at - page << ": " << log.flaw();
+            EXPECT_EQ(log.size_in_pages(), 2U) << at - page;
+            EXPECT_EQ(log.pages().size(), 2U) << at - page;
+        }
 }
 
 // What a kill leaves.
