@@ -7,8 +7,9 @@
 A store with living and destroyed domains, entries that were removed again, and a real QEMU; its files are damaged
 in one way after another, and `xlfsck -y` is run twice. A reader of its own (pages.py) says of each row of the
 undamaged files where its bytes are, so that a row whose bytes are all there and that is lost is seen. The table at
-the end has, for each kind of damage: damages; intact rows that are lost; rows that are back although they were
-deleted; damages after which the second run still repairs something; guests harmed.
+the end has, for each kind of damage: damages; intact rows that are lost; entries that came back as stale because
+nothing proves that they had not been removed; rows that are back although they were deleted; damages after which the
+second run still repairs something; guests harmed.
 """
 
 import argparse
@@ -321,7 +322,7 @@ KINDS = sorted(name for name in vars(Damages) if name.startswith(("whole_", "log
 
 class Outcome:
     def __init__(self):
-        self.lost = self.back = 0
+        self.lost = self.unproved = self.back = 0
         self.again = self.harmed = self.failed = False
         self.words = []
 
@@ -348,6 +349,24 @@ def is_without_its_entry(store, product):
     return not there and any(all(row.get(name) == value for name, value in product.items()) for row in kept)
 
 
+def are_roots_lost(truth, damaged):
+    """Another program wrote the file anew, so that the roots of its tables are where its first page says, and that is
+    damaged: of no row is it known whether it is in a tree still, or was removed."""
+    return truth.files.size == WIDE and damaged["store.db"][:WIDE] != truth.files.bytes["store.db"][:WIDE]
+
+
+def is_told_as_unproved(words, table, domid, thing, rest, there):
+    """Is the entry back as it was, but for its state, and was that said of this one? What a QEMU was started with is
+    read from its command line."""
+    if table == "initial_device":
+        return "initial devices: could not be saved" in words
+    if table != "thing":
+        return False
+    subject = f"domain {domid} (d{domid}): {thing[1]}/{thing[2]}: could be saved in part ("
+    return (there is not None and there[0] == "stale" and there[1:] == rest[1:]
+            and any(line.startswith(subject) and "called stale until" in line for line in words.splitlines()))
+
+
 def is_registered_again(base, done):
     """The QEMU of a row that is lost whole is not lost."""
     if LOST[1] not in done.stdout:
@@ -372,6 +391,7 @@ def judge(base, form, damage):
     damaged = {path.name: path.read_bytes() for path in base.store.iterdir() if path.is_file()}
     truth = base.forms[form]
     intact = truth.intact(damaged)
+    domids = {key[0]: rest[0] for key, rest, _ in truth.rows["domain"]}
     first = base.run("xlfsck", "-y")
     second = base.run("xlfsck", "-y")
     out = Outcome()
@@ -385,6 +405,10 @@ def judge(base, form, damage):
                 if table == "domain" and row not in there or there.get(row) != rest:
                     if table == "document_member" and is_kept(base.store, rest):
                         continue    # it follows its row, whose name or uuid the blow has changed
+                    if are_roots_lost(truth, damaged) and is_told_as_unproved(
+                            first.stdout, table, domids.get(row[0]), row, rest, there.get(row)):
+                        out.unproved += 1
+                        continue
                     if table == "product" and is_without_its_entry(base.store, dict(zip(key, row))):
                         continue
                     out.lost += 1
@@ -437,8 +461,8 @@ def main():
                 damages = Damages(random.Random(f"{options.seed} {number}"), base.forms[form])
                 out = judge(base, form, getattr(damages, kind))
                 line = table[kind]
-                line.update(damages=1, lost=out.lost, back=out.back, again=out.again, harmed=out.harmed,
-                            failed=out.failed)
+                line.update(damages=1, lost=out.lost, unproved=out.unproved, back=out.back, again=out.again,
+                            harmed=out.harmed, failed=out.failed)
                 if out.lost or out.back or out.again or out.harmed or out.failed:
                     bad += 1
                     print(f"{number} {kind}: lost {out.lost}, back {out.back}, again {out.again}, harmed {out.harmed}, "
@@ -448,7 +472,7 @@ def main():
                                                      for line in text.splitlines()[:12]), flush=True)
         finally:
             base.end()
-    heads = ("damages", "lost", "back", "again", "harmed", "failed")
+    heads = ("damages", "lost", "unproved", "back", "again", "harmed", "failed")
     print(f"{'kind':28}" + "".join(f"{head:>9}" for head in heads))
     total = collections.Counter()
     for kind, line in sorted(table.items()):
