@@ -11,27 +11,28 @@ namespace xlstore::test {
 namespace {
 
 /// `columns` of each row, the rows in an order of their own.
-std::string cells(const std::string& directory, const std::string& columns, const std::string& from)
+std::string cells(RawStore& store, const std::string& columns, const std::string& from)
 {
     std::string row = "quote(" + columns + ")";
     for (auto at = row.find(", "); at != std::string::npos; at = row.find(", ", at + 12))
         row.replace(at, 2, ")||' '||quote(");
     return from + ": " +
-           sql(directory, "SELECT group_concat(" + row + ", char(10)) FROM (SELECT * FROM " + from +
-                              " ORDER BY 1, 2)") +
+           first_cell(store.rows("SELECT group_concat(" + row + ", char(10)) FROM (SELECT * FROM " +
+                                 from + " ORDER BY 1, 2)")) +
            "\n";
 }
 
-Part part_of(const std::string& directory, int id)
+Part part_of(RawStore& store, int id)
 {
-    const auto all = [&](const std::string& table, const std::string& key, const std::string& columns) {
-        return cells(directory, columns,
+    const auto all = [&](const std::string& table, const std::string& key,
+                         const std::string& columns) {
+        return cells(store, columns,
                      table + " WHERE " + key + (id == 0 ? " IS NULL" : " = " + std::to_string(id)));
     };
     Part part;
     part.history = all("history", "domain", "domid, operation, class, key, outcome, evidence");
     if (id == 0) {
-        part.rows = cells(directory, "durability", "store");
+        part.rows = cells(store, "durability", "store");
         return part;
     }
     part.rows = all("domain", "id", "domid, uuid, name, state, qemu_pid") +
@@ -61,9 +62,11 @@ Rows rows(const std::string& directory)
 {
     Rows rows;
     if (!std::filesystem::exists(directory + "/store.db")) return rows;
-    const int domains = std::stoi(sql(directory, "SELECT coalesce(max(id), 0) FROM domain"));
+    RawStore store(directory + "/store.db");
+    const int domains =
+        std::stoi(first_cell(store.rows("SELECT coalesce(max(id), 0) FROM domain")));
     for (int id = 0; id <= domains; ++id)
-        rows.emplace(id, part_of(directory, id));
+        rows.emplace(id, part_of(store, id));
     return rows;
 }
 
