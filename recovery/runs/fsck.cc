@@ -41,8 +41,8 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool s
         if (auto seen = damage_of(where.directory)) damage = *std::move(seen);
         return store;
     } catch (const DbError& e) {
-        if (!is_damage(e)) throw;
-        damage = words_of_sqlite(e.reason());
+        damage = damage_met(where.directory, e);
+        if (!damage) throw;
         return Error(Errc::store, e.what());
     }
 }

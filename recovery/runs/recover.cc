@@ -358,8 +358,9 @@ Task<std::optional<std::string>> run_passes(Check& check, Store& store)
     try {
         co_return co_await all_passes(check, store);
     } catch (const DbError& e) {
-        if (!is_damage(e)) throw;
-        met = words_of_sqlite(e.reason());
+        auto damage = damage_met(store.directory(), e);
+        if (!damage) throw;
+        met = *std::move(damage);
     }
     co_return seen_again(check, store.directory(), met);
 }

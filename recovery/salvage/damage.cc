@@ -6,6 +6,8 @@
 // where they stand.
 #include "recovery/salvage/damage.hpp"
 
+#include <sqlite3.h>
+
 #include <filesystem>
 
 #include "recovery/salvage/damaged_database.hpp"
@@ -65,6 +67,7 @@ Damage damage_in(Db& db)
 {
     if (auto wrong = wrong_ids(db)) return wrong;
     (void)db.pragma_integer("SELECT count(*) FROM store");
+    if (const auto table = overwritten_table(db)) return words_of(*table);
     auto found = integrity_of(db);
     // Indexes are made anew where they stand.
     if (!found.lines.empty() && !found.indexes_alone) return std::move(found.lines);
@@ -108,6 +111,14 @@ Result<std::optional<std::string>> damage_of(const std::string& directory)
     } catch (const IoError& e) {
         return Error(Errc::io, std::string("store: ") + e.what());
     }
+}
+
+std::optional<std::string> damage_met(const std::string& directory, const DbError& error)
+{
+    if (is_damage(error)) return words_of_sqlite(error.reason());
+    if ((error.extended_code() & 0xff) != SQLITE_ERROR) return std::nullopt;
+    auto seen = damage_of(directory);
+    return seen ? *std::move(seen) : std::nullopt;
 }
 
 std::optional<std::string> seen_again(Check& check, const std::string& directory,

@@ -28,6 +28,11 @@ Result<bool> is_unsafe_to_open(const std::string& directory);
 /// Error io: it could not be looked at, which says nothing of it.
 Result<std::optional<std::string>> damage_of(const std::string& directory);
 
+/// What a statement has met there, if that is damage: SQLite says so, or the text of a table was
+/// overwritten, which then lacks a column that the statement names. Nothing: it is another error.
+[[nodiscard]] std::optional<std::string> damage_met(const std::string& directory,
+                                                    const DbError& error);
+
 /// `first`: what one connection took for damage. Looks again, and gives what is seen there; sees it
 /// nothing, or cannot it look, that is reported as database_unseen, and nothing may be replaced.
 std::optional<std::string> seen_again(Check& check, const std::string& directory,

@@ -332,13 +332,15 @@ TreeShape shape_of_tree(Db& model, const std::string& name, bool is_table, bool 
 
 }  // namespace
 
-// The tables of the first steps are at the same pages in every store: they are made by the same
-// statements in the same order, before the first row. Those of later steps are where a new store
-// has them, or elsewhere if the store was upgraded, and all are elsewhere once another program has
-// written the file anew: a page that cannot be the root is none (is_plausible_root), and the rows
-// below that of such a table are found page by page. The damaged file itself is kept.
+// Roots are where rows of the schema say that can still be read. Otherwise the tables of the first
+// steps are at the same pages in every store: they are made by the same statements in the same
+// order, before the first row. Those of later steps are where a new store has them, or elsewhere if
+// the store was upgraded, and all are elsewhere once another program has written the file anew: a
+// page that cannot be the root is none (is_plausible_root), and the rows below that of such a table
+// are found page by page. The damaged file itself is kept.
 void DamagedDatabase::make_schema_anew()
 {
+    const auto told = told_roots(Pages(read_file(scratch_), page_size_));
     forget_schema();
     Db model(":memory:", Db::Mode::create, Durability::process, "store.db");
     make_tables(model, version_);
@@ -357,7 +359,9 @@ void DamagedDatabase::make_schema_anew()
             const bool is_table = objects.text(0) == "table";
             const auto shape =
                 shape_of_tree(model, objects.text(1), is_table, objects.integer(5) != 0);
-            const auto root = static_cast<std::uint32_t>(objects.integer(3));
+            const auto own = told.find(objects.text(1));
+            const auto root =
+                own != told.end() ? own->second : static_cast<std::uint32_t>(objects.integer(3));
             if (!is_plausible_root(pages, root, shape)) continue;
             if (is_table)
                 tables.insert(objects.text(1));

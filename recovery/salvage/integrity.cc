@@ -8,13 +8,16 @@
 #include <sqlite3.h>
 
 #include <charconv>
+#include <filesystem>
 #include <string_view>
 
 #include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/mended_row.hpp"
+#include "recovery/salvage/registered_socket.hpp"
 #include "store/base/error.hpp"
 #include "store/database/page_head.hpp"
 #include "store/model/document.hpp"
+#include "store/model/store_paths.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
@@ -106,17 +109,6 @@ std::string contradicted(Db& db)
     return {};
 }
 
-// As other uuids are, but for a character or two: one boot of another is nothing like it.
-bool is_turned(const std::string& boot, const std::string& now)
-{
-    constexpr std::size_t kTurned = 2;
-    if (boot == now || boot.size() != now.size()) return false;
-    std::size_t differ = 0;
-    for (std::size_t i = 0; i < now.size(); ++i)
-        differ += boot[i] != now[i] ? 1 : 0;
-    return differ <= kTurned;
-}
-
 // What no release writes into a row. Where no CHECK keeps it out, or where the connection is
 // read-only and SQLite looks at none.
 std::string impossible_row(Db& db)
@@ -134,18 +126,28 @@ std::string impossible_row(Db& db)
         "WHERE operation NOT IN ('add', 'remove', 'change')");
     words.bind(std::int64_t{1} << 56);  // far above what a store counts to
     if (words.step()) return "the row of " + words.text(0) + " has an impossible " + words.text(1);
-    auto domains = db.prepare("SELECT domid, uuid, boot_id FROM domain WHERE state <> 'destroyed'");
+    auto domains = db.prepare(
+        "SELECT domid, uuid, boot_id, monitor_path, monitor_device, monitor_inode FROM domain "
+        "WHERE state <> 'destroyed'");
+    const StorePaths paths(std::filesystem::path(db.called()).parent_path());
     while (domains.step()) {
-        if (normal_uuid(domains.text(1)) != domains.text(1))
-            return "the row of domain " + domains.text(0) + " has an impossible uuid";
-        const auto boot = domains.text(2);
-        if (!check_name(boot) || is_turned(boot, current_boot_id()))
-            return "the row of domain " + domains.text(0) + " has a damaged boot_id";
+        const auto row = "the row of domain " + domains.text(0);
+        if (normal_uuid(domains.text(1)) != domains.text(1)) return row + " has an impossible uuid";
+        if (is_damaged_boot(domains.text(2), current_boot_id()))
+            return row + " has a damaged boot_id";
+        if (!domains.is_null(3) &&
+            moved_socket(paths.run(), domains.text(3), domains.integer(4), domains.integer(5)))
+            return row + " has a damaged monitor_path: the registered socket is elsewhere";
     }
     return {};
 }
 
 }  // namespace
+
+std::string words_of(const OverwrittenTable& table)
+{
+    return "the text of table " + table.name + " in the schema was overwritten";
+}
 
 std::optional<std::string> wrong_page_size(Db& db)
 {
@@ -175,6 +177,15 @@ Integrity integrity_of(Db& db)
         if (++count > kLinesShown) return;
         found.lines += (found.lines.empty() ? "" : "; ") + words_of_sqlite(line);
     };
+    const auto with_count = [&]() -> Integrity {
+        if (count > kLinesShown) found.lines += "; " + std::to_string(count) + " in all";
+        return std::move(found);
+    };
+    // Statements that name a column which is lacking cannot be prepared, below neither.
+    if (const auto table = overwritten_table(db); table && table->lacks_column) {
+        add(words_of(*table), false, false);
+        return with_count();
+    }
     auto integrity = db.prepare("PRAGMA integrity_check(100)");
     while (integrity.step()) {
         const auto text = integrity.text(0);
@@ -184,10 +195,6 @@ Integrity integrity_of(Db& db)
                                     sqlite3_errstr(code));
         add(text, is_of_index(text), false);
     }
-    const auto with_count = [&]() -> Integrity {
-        if (count > kLinesShown) found.lines += "; " + std::to_string(count) + " in all";
-        return std::move(found);
-    };
     // What rows of damaged tables say adds nothing. Where pages name one another it takes for ever
     // to read them; the check of integrity looks at each page once.
     if (!found.indexes_alone) return with_count();

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <numeric>
 
 #include "store/classes/class_rebuild.hpp"
 #include "store/model/device_class.hpp"
@@ -104,26 +106,19 @@ void mend_state(Mending& mending, const Row& row, const DomainWitness& witness)
 // Another boot would end the domain: as good as this one's is this one's.
 void mend_boot(Mending& mending, const Row& row, const DomainWitness& witness)
 {
-    const auto boot = row.text("boot_id");
-    if (boot == witness.boot_id || boot.size() != witness.boot_id.size()) {
-        if (boot.empty())
-            mending.set("boot_id", witness.boot_id, "that of the kernel that runs was taken");
-        return;
-    }
-    std::size_t turned = 0;
-    for (std::size_t i = 0; i < boot.size(); ++i)
-        turned += boot[i] != witness.boot_id[i] ? 1 : 0;
-    if (turned <= kTurned)
+    if (is_damaged_boot(row.text("boot_id"), witness.boot_id))
         mending.set("boot_id", witness.boot_id, "that of the kernel that runs was taken");
 }
 
 // All of a registration, or none of it.
-void mend_registration(Mending& mending, const Row& row)
+void mend_registration(Mending& mending, const Row& row, const DomainWitness& witness)
 {
     constexpr std::array kColumns = {"qemu_pid",     "qemu_start_time", "qemu_pid_namespace",
                                      "monitor_path", "monitor_device",  "monitor_inode",
                                      "peer_pid",     "peer_uid",        "peer_gid"};
     if (row.is_null("qemu_pid")) return;
+    if (witness.socket)
+        mending.set("monitor_path", *witness.socket, "where the registered socket is");
     const bool whole =
         std::ranges::none_of(kColumns, [&](const char* column) { return row.is_null(column); });
     const auto pid = row.integer("qemu_pid");
@@ -140,6 +135,14 @@ std::optional<std::string> key_in(const DeviceClass* of, const std::string& json
 }
 
 }  // namespace
+
+bool is_damaged_boot(const std::string& boot, const std::string& now)
+{
+    if (boot == now) return false;
+    if (normal_uuid(boot) != boot) return true;
+    return std::transform_reduce(boot.begin(), boot.end(), now.begin(), std::size_t{0},
+                                 std::plus<>(), std::not_equal_to<>()) <= kTurned;
+}
 
 std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
 {
@@ -169,7 +172,7 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
     }
     if (row.is_null("monitor_handed_in") || row.integer("monitor_handed_in") >> 1 != 0)
         mending.set("monitor_handed_in", std::int64_t{0}, "0 was taken");
-    mend_registration(mending, row);
+    mend_registration(mending, row, witness);
     if (mending.has("initial_from") && !row.is_null("initial_from"))
         mending.one_of("initial_from", std::array{"creation", "command line", "listed", "unknown"},
                        "unknown");

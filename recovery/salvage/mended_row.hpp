@@ -22,8 +22,12 @@ struct DomainWitness {
     std::optional<std::string> document_uuid;
     std::optional<std::string> document_name;
     std::string boot_id;  ///< of the kernel that runs
+    std::optional<std::string> socket;  ///< where moved_socket() has found the registered one
     std::int64_t above = 1;  ///< an epoch and a revision that no domain had (R17)
 };
+/// No boot of a host is called so: it is no uuid, or that of the kernel that runs, but for a
+/// character or two.
+[[nodiscard]] bool is_damaged_boot(const std::string& boot, const std::string& now);
 /// Mends a row of `domain`; each column that was mended, and what was taken.
 std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness);
 

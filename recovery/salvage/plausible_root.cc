@@ -49,4 +49,22 @@ bool is_plausible_root(const Pages& pages, std::uint32_t root, const TreeShape& 
     return false;
 }
 
+std::map<std::string, std::uint32_t> told_roots(const Pages& pages)
+{
+    std::map<std::string, std::uint32_t> roots;
+    for (std::uint32_t number = 1; number <= pages.count(); ++number) {
+        const auto type = pages.type(number);
+        if (type == PageType::none || is_index(type) || is_interior(type)) continue;
+        for (const auto place : pages.places(number)) {
+            const auto cell = pages.cell(number, place, type);
+            if (!cell || !is_of_schema(cell->values)) continue;
+            const auto* name = std::get_if<std::string>(&cell->values[1]);
+            const auto* root = std::get_if<std::int64_t>(&cell->values[3]);
+            if (name && root && *root > 1 && *root <= pages.count())
+                roots.emplace(*name, static_cast<std::uint32_t>(*root));
+        }
+    }
+    return roots;
+}
+
 }  // namespace xlstore::recovery

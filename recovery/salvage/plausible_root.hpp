@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Whether a page can be the root of a table or an index whose place is guessed.
+// Where the roots of tables and indexes are: by what can be read of the schema, or guessed.
 #ifndef XLSTORE_RECOVERY_SALVAGE_PLAUSIBLE_ROOT_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_PLAUSIBLE_ROOT_HPP_
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "recovery/salvage/pages.hpp"
 
@@ -19,6 +21,10 @@ struct TreeShape {
 /// number of values. A tree that has none, or whose first leaf is damaged, contradicts nothing.
 [[nodiscard]] bool is_plausible_root(const Pages& pages, std::uint32_t root,
                                      const TreeShape& shape);
+
+/// By the names of tables and indexes, from each page that has rows of the schema, whether its tree
+/// leads there or not: a root stays where it is until the whole file is written anew. Pure.
+[[nodiscard]] std::map<std::string, std::uint32_t> told_roots(const Pages& pages);
 
 }  // namespace xlstore::recovery
 

@@ -4,11 +4,14 @@
 // QEMU is lost. Of two rows with one domid the one whose place is proved goes in first. A session
 // comes over only where a domain or an intent names it.
 #include <algorithm>
+#include <filesystem>
 
 #include "recovery/salvage/mended_row.hpp"
+#include "recovery/salvage/registered_socket.hpp"
 #include "recovery/salvage/transfer.hpp"
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
+#include "store/model/store_paths.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
@@ -44,6 +47,7 @@ void Transfer::mend_domains()
         "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
         "domid %s", [&](const Row& row) { domids[row.integer("id")] = row.integer("domid"); });
     const auto above = generation_above();
+    const auto run = StorePaths(std::filesystem::path(into_.called()).parent_path()).run();
     for (auto& [id, row] : domains_) {
         DomainWitness witness;
         witness.above = above;
@@ -51,6 +55,10 @@ void Transfer::mend_domains()
         if (const auto at = domids.find(id); at != domids.end()) witness.index_domid = at->second;
         witness.index_of_living = whole;
         witness.boot_id = current_boot_id();
+        if (!row.is_null("monitor_path"))
+            witness.socket =
+                moved_socket(run, row.text("monitor_path"), row.integer("monitor_device"),
+                             row.integer("monitor_inode"));
         if (const auto c_info = c_info_of(id)) {
             witness.document_uuid = json_get_string(*c_info, "uuid");
             witness.document_name = json_get_string(*c_info, "name");

@@ -135,6 +135,20 @@ SchemaObjects objects_of_version(std::int64_t version, const std::string& called
     return objects;
 }
 
+std::string columns_of(Db& db, const std::string& table)
+{
+    auto names = db.prepare("SELECT group_concat(name) FROM pragma_table_info(?)");
+    names.bind(table);
+    return names.step() ? names.text(0) : std::string();
+}
+
+std::string columns_of_text(const std::string& table, const std::string& sql)
+{
+    Db model(":memory:", Db::Mode::create);
+    model.execute(sql);
+    return columns_of(model, table);
+}
+
 }  // namespace
 
 std::vector<SchemaFlaw> schema_flaws(Db& db)
@@ -164,6 +178,24 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
             {object.type, name, "is not the store's", "DROP TRIGGER \"" + quoted + "\"", true});
     }
     return flaws;
+}
+
+std::optional<OverwrittenTable> overwritten_table(Db& db)
+{
+    const auto version = schema_version(db);
+    if (version < 1 || version > schema::newest_version()) return std::nullopt;
+    const auto there = objects_of(db);
+    std::optional<OverwrittenTable> found;
+    for (const auto& [name, object] : objects_of_version(version, db.called())) {
+        const auto own = there.find(name);
+        if (object.type != "table" || own == there.end() || own->second.sql == object.sql ||
+            own->second.sql.size() != object.sql.size())
+            continue;
+        const bool lacks_column = columns_of(db, name) != columns_of_text(name, object.sql);
+        if (!found || lacks_column) found = OverwrittenTable{name, lacks_column};
+        if (lacks_column) break;
+    }
+    return found;
 }
 
 }  // namespace xlstore

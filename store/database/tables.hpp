@@ -10,6 +10,7 @@
 #ifndef XLSTORE_STORE_DATABASE_TABLES_HPP_
 #define XLSTORE_STORE_DATABASE_TABLES_HPP_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,14 @@ struct SchemaFlaw {
 };
 /// @throws DbError
 std::vector<SchemaFlaw> schema_flaws(Db& db);
+/// A table of the store whose text in the schema is as long as the store's own, and another: no
+/// change by hand, whose text would be longer or shorter, but damage.
+struct OverwrittenTable {
+    std::string name;
+    bool lacks_column;  ///< statements that name one cannot be prepared
+};
+/// One of which a column is lacking comes first. @throws DbError
+[[nodiscard]] std::optional<OverwrittenTable> overwritten_table(Db& db);
 
 }  // namespace xlstore
 

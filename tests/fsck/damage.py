@@ -7,9 +7,9 @@
 A store with living and destroyed domains, entries that were removed again, and a real QEMU; its files are damaged
 in one way after another, and `xlfsck -y` is run twice. A reader of its own (pages.py) says of each row of the
 undamaged files where its bytes are, so that a row whose bytes are all there and that is lost is seen. The table at
-the end has, for each kind of damage: damages; intact rows that are lost; entries that came back as stale because
-nothing proves that they had not been removed; rows that are back although they were deleted; damages after which the
-second run still repairs something; guests harmed.
+the end has, for each kind of damage: damages; intact rows that are lost; those that came back as stale, or were set
+aside, because nothing proves that they had not been removed, or whose they are; rows that are back although they were
+deleted; damages after which the second run still repairs something; guests harmed.
 """
 
 import argparse
@@ -89,6 +89,7 @@ class Truth:
                 found.append((tuple(row[c] for c in key), tuple(row[c] for c in rest), places))
             self.rows[table] = found
             self.keys[table] = {row[0] for row in found}
+        self.schema = [place for _, _, places in pages.rows(self.files, 1) for place in places]
         self.roots = dict(database.execute("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0"))
         self.living = {row[0] for row in database.execute("SELECT id FROM domain WHERE state <> 'destroyed'")}
         database.close()
@@ -337,22 +338,31 @@ def is_at_its_end(done):
     return done.returncode in (0, 2, 4, 6) and len(found) == 1 and ", 0 corrected" in found[0]
 
 
+def is_set_aside(store, table, row):
+    """Is a row that has no place kept to be read (R22)?"""
+    database = sqlite3.connect(f"file:{store}/store.db?mode=ro", uri=True)
+    try:
+        rows = database.execute("SELECT text FROM set_aside WHERE what = 'row of ' || ?", (table,)).fetchall()
+    finally:
+        database.close()
+    return any(all(kept.get(name) == value for name, value in row.items()) for kept in (json.loads(text) for text, in rows))
+
+
 def is_without_its_entry(store, product):
-    """A product of an entry of which nothing is left has no place: it is kept to be read (R22)."""
+    """A product of an entry of which nothing is left has no place."""
     database = sqlite3.connect(f"file:{store}/store.db?mode=ro", uri=True)
     try:
         there = database.execute("SELECT 1 FROM thing WHERE id = ?", (product["thing"],)).fetchone()
-        rows = database.execute("SELECT text FROM set_aside WHERE what = 'row of product'").fetchall()
     finally:
         database.close()
-    kept = [json.loads(text) for text, in rows]
-    return not there and any(all(row.get(name) == value for name, value in product.items()) for row in kept)
+    return not there and is_set_aside(store, "product", product)
 
 
 def are_roots_lost(truth, damaged):
-    """Another program wrote the file anew, so that the roots of its tables are where its first page says, and that is
-    damaged: of no row is it known whether it is in a tree still, or was removed."""
-    return truth.files.size == WIDE and damaged["store.db"][:WIDE] != truth.files.bytes["store.db"][:WIDE]
+    """Another program wrote the file anew, so that the roots of its tables are where its schema says, and of that rows
+    are damaged: of no row is it known whether it is in a tree still, or was removed."""
+    return truth.files.size == WIDE and any(
+        damaged[name][start:end] != truth.files.bytes[name][start:end] for name, start, end in truth.schema)
 
 
 def is_told_as_unproved(words, table, domid, thing, rest, there):
@@ -392,6 +402,7 @@ def judge(base, form, damage):
     truth = base.forms[form]
     intact = truth.intact(damaged)
     domids = {key[0]: rest[0] for key, rest, _ in truth.rows["domain"]}
+    overwritten = set(domids) - {key[0] for key, _ in intact["domain"]}
     first = base.run("xlfsck", "-y")
     second = base.run("xlfsck", "-y")
     out = Outcome()
@@ -405,8 +416,12 @@ def judge(base, form, damage):
                 if table == "domain" and row not in there or there.get(row) != rest:
                     if table == "document_member" and is_kept(base.store, rest):
                         continue    # it follows its row, whose name or uuid the blow has changed
-                    if are_roots_lost(truth, damaged) and is_told_as_unproved(
-                            first.stdout, table, domids.get(row[0]), row, rest, there.get(row)):
+                    # Its domain's row was overwritten, and no index of that one is found.
+                    homeless = key[0] == "domain" and row[0] in overwritten
+                    if are_roots_lost(truth, damaged) and (
+                            is_told_as_unproved(first.stdout, table, domids.get(row[0]), row, rest, there.get(row))
+                            or homeless and (table == "initial_device"  # read from QEMU's command line again
+                                             or is_set_aside(base.store, table, dict(zip(key, row))))):
                         out.unproved += 1
                         continue
                     if table == "product" and is_without_its_entry(base.store, dict(zip(key, row))):

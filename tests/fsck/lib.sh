@@ -131,3 +131,17 @@ resized() { # BYTES
     sqlite3 s/store.db "PRAGMA journal_mode = DELETE; PRAGMA page_size = $1; VACUUM" >/dev/null
     test "$(sqlite3 s/store.db "PRAGMA page_size")" -eq "$1"
 }
+# The same length, in the first page of that table or index that has it; checkpointed before.
+bytes_turned() { # TABLE FROM TO
+    pages_of "$1" | python3 -c '
+import sys
+old, new = (word.encode() for word in sys.argv[1:])
+assert len(old) == len(new)
+data = open("s/store.db", "rb").read()
+for page in map(int, sys.stdin):
+    at = data.find(old, (page - 1) * 4096, page * 4096)
+    if at >= 0:
+        break
+assert at >= 0, old
+open("s/store.db", "wb").write(data[:at] + new + data[at + len(old):])' "$2" "$3"
+}

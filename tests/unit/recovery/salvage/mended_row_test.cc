@@ -125,6 +125,18 @@ TEST_F(MendedDomainTest, AnotherBootIsLeftAlone)
     EXPECT_TRUE(mend_domain(row_, witness_).empty());
 }
 
+// More of it than a bit, or what is no uuid: no host calls a boot so.
+TEST_F(MendedDomainTest, WhatIsNoBootIsThisOne)
+{
+    for (const char* text :
+         {"", "83fc", "83fc6a4c-7492-4df5-9dff-306a0f2!y z%",
+          "83fc6a4c-7492-4df5-9dff-306a0f28981c\xff", "83FC6A4C-7492-4DF5-9DFF-306A0F28981C"}) {
+        row_.set("boot_id", text);
+        EXPECT_EQ(mend_domain(row_, witness_).size(), 1U) << text;
+        EXPECT_EQ(row_.text("boot_id"), kBoot);
+    }
+}
+
 TEST_F(MendedDomainTest, HalfARegistrationIsNone)
 {
     row_.set("qemu_pid", std::int64_t{4711});
