@@ -109,6 +109,14 @@ std::string contradicted(Db& db)
     return {};
 }
 
+RegisteredSocket socket_of(const Statement& domain)
+{
+    return RegisteredSocket{domain.text(3),
+                            FileIdentity{static_cast<std::uint64_t>(domain.integer(4)),
+                                         static_cast<std::uint64_t>(domain.integer(5))},
+                            static_cast<pid_t>(domain.integer(6))};
+}
+
 // What no release writes into a row. Where no CHECK keeps it out, or where the connection is
 // read-only and SQLite looks at none.
 std::string impossible_row(Db& db)
@@ -127,16 +135,15 @@ std::string impossible_row(Db& db)
     words.bind(std::int64_t{1} << 56);  // far above what a store counts to
     if (words.step()) return "the row of " + words.text(0) + " has an impossible " + words.text(1);
     auto domains = db.prepare(
-        "SELECT domid, uuid, boot_id, monitor_path, monitor_device, monitor_inode FROM domain "
-        "WHERE state <> 'destroyed'");
+        "SELECT domid, uuid, boot_id, monitor_path, monitor_device, monitor_inode, qemu_pid "
+        "FROM domain WHERE state <> 'destroyed'");
     const StorePaths paths(std::filesystem::path(db.called()).parent_path());
     while (domains.step()) {
         const auto row = "the row of domain " + domains.text(0);
         if (normal_uuid(domains.text(1)) != domains.text(1)) return row + " has an impossible uuid";
         if (is_damaged_boot(domains.text(2), current_boot_id()))
             return row + " has a damaged boot_id";
-        if (!domains.is_null(3) &&
-            moved_socket(paths.run(), domains.text(3), domains.integer(4), domains.integer(5)))
+        if (!domains.is_null(3) && moved_socket(paths.run(), socket_of(domains)))
             return row + " has a damaged monitor_path: the registered socket is elsewhere";
     }
     return {};

@@ -35,6 +35,19 @@ std::int64_t Transfer::generation_above() const
     return most + kEpochsAhead;
 }
 
+namespace {
+
+RegisteredSocket registered_in(const Row& domain)
+{
+    return RegisteredSocket{
+        domain.text("monitor_path"),
+        FileIdentity{static_cast<std::uint64_t>(domain.integer("monitor_device")),
+                     static_cast<std::uint64_t>(domain.integer("monitor_inode"))},
+        static_cast<pid_t>(domain.integer("qemu_pid"))};
+}
+
+}  // namespace
+
 void Transfer::mend_domains()
 {
     std::map<std::int64_t, std::string> uuids;
@@ -55,10 +68,7 @@ void Transfer::mend_domains()
         if (const auto at = domids.find(id); at != domids.end()) witness.index_domid = at->second;
         witness.index_of_living = whole;
         witness.boot_id = current_boot_id();
-        if (!row.is_null("monitor_path"))
-            witness.socket =
-                moved_socket(run, row.text("monitor_path"), row.integer("monitor_device"),
-                             row.integer("monitor_inode"));
+        if (!row.is_null("monitor_path")) witness.socket = moved_socket(run, registered_in(row));
         if (const auto c_info = c_info_of(id)) {
             witness.document_uuid = json_get_string(*c_info, "uuid");
             witness.document_name = json_get_string(*c_info, "name");
