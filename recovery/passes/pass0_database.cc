@@ -232,7 +232,7 @@ Task<DatabaseState> pass0_integrity(Check& check, Store& store, std::function<In
         }
         // Where nothing is replaced the passes go on; check_schema() tells of it.
         if (const auto table = overwritten_table(db); table && damage.lines.empty() && !waits)
-            co_return DatabaseState{false, words_of(*table)};
+            co_return DatabaseState{false, table->words()};
         // A row that names a missing one is in no other row's way: the other passes go on.
         if (!damage.lines.empty() && damage.rows_alone) {
             const Subject about{"store.db", damage.lines};

@@ -18,6 +18,7 @@
 #include "store/database/log_flaw.hpp"
 #include "store/database/private_copy.hpp"
 #include "store/database/store_numbers.hpp"
+#include "store/database/tables.hpp"
 #include "store/lock/locks.hpp"
 #include "store/model/store_paths.hpp"
 
@@ -67,7 +68,7 @@ Damage damage_in(Db& db)
 {
     if (auto wrong = wrong_ids(db)) return wrong;
     (void)db.pragma_integer("SELECT count(*) FROM store");
-    if (const auto table = overwritten_table(db)) return words_of(*table);
+    if (const auto table = overwritten_table(db)) return table->words();
     auto found = integrity_of(db);
     // Indexes are made anew where they stand.
     if (!found.lines.empty() && !found.indexes_alone) return std::move(found.lines);

@@ -16,6 +16,7 @@
 #include "recovery/salvage/registered_socket.hpp"
 #include "store/base/error.hpp"
 #include "store/database/page_head.hpp"
+#include "store/database/tables.hpp"
 #include "store/model/document.hpp"
 #include "store/model/store_paths.hpp"
 #include "store/os/process.hpp"
@@ -151,11 +152,6 @@ std::string impossible_row(Db& db)
 
 }  // namespace
 
-std::string words_of(const OverwrittenTable& table)
-{
-    return "the text of table " + table.name + " in the schema was overwritten";
-}
-
 std::optional<std::string> wrong_page_size(Db& db)
 {
     const auto size = db.pragma_integer("PRAGMA page_size");
@@ -190,7 +186,7 @@ Integrity integrity_of(Db& db)
     };
     // Statements that name a column which is lacking cannot be prepared, below neither.
     if (const auto table = overwritten_table(db); table && table->lacks_column) {
-        add(words_of(*table), false, false);
+        add(table->words(), false, false);
         return with_count();
     }
     auto integrity = db.prepare("PRAGMA integrity_check(100)");

@@ -9,7 +9,6 @@
 #include <string>
 
 #include "store/database/db.hpp"
-#include "store/database/tables.hpp"
 
 namespace xlstore::recovery {
 
@@ -25,8 +24,6 @@ Integrity integrity_of(Db& db);
 /// What is wrong with the size of its pages, in words; nothing: it is that of a store's. SQLite
 /// reads one size as well as another, but the reserve (R21) is counted in pages of one.
 [[nodiscard]] std::optional<std::string> wrong_page_size(Db& db);
-
-[[nodiscard]] std::string words_of(const OverwrittenTable& table);
 
 /// The code in a line of the integrity check that tells of a page which could not be read; 0: the
 /// line tells of damage.

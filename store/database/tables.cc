@@ -180,6 +180,11 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
     return flaws;
 }
 
+std::string OverwrittenTable::words() const
+{
+    return "the text of table " + name + " in the schema was overwritten";
+}
+
 std::optional<OverwrittenTable> overwritten_table(Db& db)
 {
     const auto version = schema_version(db);

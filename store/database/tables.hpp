@@ -67,6 +67,7 @@ std::vector<SchemaFlaw> schema_flaws(Db& db);
 struct OverwrittenTable {
     std::string name;
     bool lacks_column;  ///< statements that name one cannot be prepared
+    [[nodiscard]] std::string words() const;
 };
 /// One of which a column is lacking comes first. @throws DbError
 [[nodiscard]] std::optional<OverwrittenTable> overwritten_table(Db& db);

@@ -263,10 +263,12 @@ class Backup(unittest.TestCase):
         data = bytearray(self.file.read_bytes())
         data[8192:12288] = os.urandom(4096)
         damaged.write_bytes(data)
+        table = self.place / "table.db"
+        table.write_bytes(self.file.read_bytes().replace(b"    program       TEXT", b"    progran       TEXT"))
         text = self.place / "text"
         text.write_text("no database at all, and long enough for a header" * 40, encoding="utf-8")
         for file, saying in ((no_store, "no backup"), (newer, "schema version 9999"), (damaged, "damaged|malformed"),
-                             (text, "not a database"), (self.place / "missing", "there is no")):
+                             (table, "damaged: the text of table session in the schema was overwritten"), (text, "not a database"), (self.place / "missing", "there is no")):
             with self.subTest(file=file.name):
                 self.refused("restore", file, saying=saying)
         self.assertEqual(self.highest(), before)
