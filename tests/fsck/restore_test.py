@@ -268,7 +268,8 @@ class Backup(unittest.TestCase):
         text = self.place / "text"
         text.write_text("no database at all, and long enough for a header" * 40, encoding="utf-8")
         for file, saying in ((no_store, "no backup"), (newer, "schema version 9999"), (damaged, "damaged|malformed"),
-                             (table, "damaged: the text of table session in the schema was overwritten"), (text, "not a database"), (self.place / "missing", "there is no")):
+                             (table, "damaged: the text of table session in the schema was overwritten"),
+                             (text, "not a database"), (self.place / "missing", "there is no")):
             with self.subTest(file=file.name):
                 self.refused("restore", file, saying=saying)
         self.assertEqual(self.highest(), before)
