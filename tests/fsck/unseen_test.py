@@ -74,7 +74,7 @@ class Sound:
             return f"the database was replaced: {said}"
         if rows(self.store) != self.rows:
             return f"its rows are others: {said}"
-        if re.search("AddressSanitizer(: out-of-memory| failed to allocate|: CHECK failed)", said):
+        if re.search("AddressSanitizer(: out-of-memory| failed to allocate|: CHECK failed| cannot proceed)", said):
             return None  # a sanitized program dies of that before it can throw
         if "damaged" in said:
             return f"it is called damaged: {said}"
@@ -83,6 +83,17 @@ class Sound:
         if not said.strip():
             return f"it ended with {done.returncode} and said nothing"
         return None
+
+
+def failing(call, error, number):
+    return ("strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+            f"inject={call}:error={error}:when={number}")
+
+
+def is_of_the_loader(done, call, error, number):
+    """With its first mmap failing no program comes to its main()."""
+    return (done.returncode == 127 or "error while loading" in done.stderr or
+            done.returncode < 0 and subprocess.run((*failing(call, error, number), "/bin/true"), check=False).returncode < 0)
 
 
 def calls_of(sound, call):
@@ -114,10 +125,9 @@ def main():
             runs += 1
         for call, error in FAILURES:
             for number in range(1 + part % parts, calls_of(sound, call) + 1, parts):
-                done = sound.fsck("strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={call}",
-                                  "-e", f"inject={call}:error={error}:when={number}")
+                done = sound.fsck(*failing(call, error, number))
                 runs += 1
-                if done.returncode == 127 or "error while loading" in done.stderr:
+                if is_of_the_loader(done, call, error, number):
                     continue
                 blind += done.returncode & 8 != 0
                 if why := sound.wrong(done):
