@@ -110,6 +110,42 @@ TEST(ClassPlan, AttachesUsbAsLibxlDoes)
     EXPECT_FALSE(draft_attach("nope", "{}"));
 }
 
+TEST(ClassPlan, WhatIsMissingOrCannotBeSentIsNamed)
+{
+    const auto why = [](const Result<Draft>& draft) {
+        if (draft) return std::string("no error");
+        EXPECT_EQ(draft.error().code, Errc::invalid);
+        return draft.error().message;
+    };
+    const struct {
+        const char* device_class;
+        const char* json;
+        const char* says;
+    } rows[] = {
+        {"usbctrls", R"({"type":"devicemodel","version":4,"devid":1})", "version 4"},
+        {"usbdevs", R"({"ctrl":-1,"port":1})", "\"ctrl\" or \"port\""},
+        {"usbdevs", R"({"ctrl":0,"port":0})", "\"ctrl\" or \"port\""},
+        {"usbdevs", R"({"ctrl":0,"port":1,"type.emulated":{}})", "\"driver\""},
+        {"usbdevs", R"({"ctrl":0,"port":1,"type.hostdev":{"hostbus":1}})", "\"hostaddr\""},
+    };
+    for (const auto& row : rows) {
+        const auto message = why(draft_attach(row.device_class, row.json));
+        EXPECT_NE(message.find(row.says), std::string::npos) << row.json << ": " << message;
+    }
+    for (const std::string& path : {std::string("/srv/\xff.iso"), std::string("/srv/a\0b", 8)})
+        EXPECT_NE(why(draft_insert(cd("hdc"), path)).find("is not UTF-8"), std::string::npos);
+}
+
+TEST(ClassPlan, VcpuIsItsDeviceInQemu)
+{
+    ThingRow vcpu;
+    vcpu.name = ThingName{"vcpus", "3"};
+    const auto products = products_of(vcpu);
+    ASSERT_EQ(products.size(), 1U);
+    EXPECT_EQ(products[0].kind + " " + products[0].name, "device cpu-3");
+    EXPECT_EQ(products[0].undo->execute, "device_del");
+}
+
 // QEMU lists the last slot first.
 TEST(ClassPlan, PicksTheVcpusSlotByItsPlace)
 {
@@ -123,6 +159,15 @@ TEST(ClassPlan, PicksTheVcpusSlotByItsPlace)
               R"({"id":"cpu-1","driver":"q","socket-id":1,"core-id":0,"thread-id":0})");
     EXPECT_EQ(draft_attach_vcpu(R"({"index":0})", slots).error().code, Errc::exists);
     EXPECT_EQ(draft_attach_vcpu(R"({"index":3})", slots).error().code, Errc::invalid);
+    const auto nameless = draft_attach_vcpu(R"({"index":0})", R"([{"props":{},"vcpus-count":1}])");
+    ASSERT_FALSE(nameless);
+    EXPECT_EQ(nameless.error().code, Errc::protocol);
+    // What a later QEMU names besides stands behind what libxl knows.
+    const auto later = draft_attach_vcpu(
+        R"({"index":0})", R"([{"props":{"die-id":0,"socket-id":0},"vcpus-count":1,"type":"q"}])");
+    ASSERT_TRUE(later);
+    EXPECT_EQ(later->plan.steps[0].command.arguments,
+              R"({"id":"cpu-0","driver":"q","socket-id":0,"die-id":0})");
 }
 
 }  // namespace

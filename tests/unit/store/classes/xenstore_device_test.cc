@@ -177,6 +177,11 @@ TEST(XenstoreDevice, WhatCannotBeWrittenIsNamed)
     named("disks", R"({"pdev_path":"/a","vdev":"xvda","format":"raw","backend":"tap"})", "tap");
     named("disks", R"({"pdev_path":"/a","vdev":"xvda","format":"raw","specification":"virtio"})",
           "virtio");
+    named("disks", R"({"pdev_path":"/a","vdev":"xvda","format":"qcow2","script":"block-x"})",
+          "script");
+    named("disks", R"({"pdev_path":"/a","vdev":"xvda","format":"raw","colo_enable":"True"})",
+          "COLO");
+    named("disks", R"({"pdev_path":"/a","vdev":"xvda","format":"empty","is_cdrom":1})", "empty");
     named("disks", R"({"pdev_path":"/a\u0000b","vdev":"xvda","format":"raw"})", "pdev_path");
     named("nics", R"({"nictype":"vif_ioemu"})", "emulated");
     named("nics", R"({"colo_compare_out":"x"})", "COLO");
@@ -184,11 +189,15 @@ TEST(XenstoreDevice, WhatCannotBeWrittenIsNamed)
     named("nics", R"({"backend_domid":-1})", "backend_domid");
     named("nics", R"({"devid":4294967296})", "devid");
     named("p9s", R"({"tag":"a","path":"/a"})", "security_model");
+    named("p9s", R"({"tag":"a","path":"/a","security_model":"none","type":"xen_9pfsd"})", "daemon");
+    named("channels", R"({"devid":1,"connection.pty":{}})", "name");
     named("channels", R"({"devid":0,"name":"n","connection.pty":{}})", "console");
     named("channels", R"({"name":"n","connection.socket":{"path":"/s"}})", "connection.pty");
     named("usbctrls", "{}", "type");
     named("usbctrls", R"({"type":"pv","version":3})", "version");
+    named("usbctrls", R"({"type":"pv","version":-1})", "version");
     named("usbctrls", R"({"type":"pv","ports":32})", "ports");
+    named("usbctrls", R"({"type":"pv","ports":-1})", "ports");
     named("virtios", "{}", "none of this class");
     named("pvcallsifs", "{}", "none of this class");
 }

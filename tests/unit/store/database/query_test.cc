@@ -191,6 +191,11 @@ TEST_F(QueryTest, FunctionsAnswerAsSqlitesOwn)
             EXPECT_EQ(ours(sql), plain.answer(sql)) << sql;
         }
     EXPECT_EQ(ours("SELECT 'a' LIKE 'b' ESCAPE 'xy'"), "error");
+    for (const std::string sql :
+         {"SELECT quote('a' LIKE 'a' ESCAPE NULL)", "SELECT quote('a_' LIKE 'a_' ESCAPE '_')",
+          "SELECT quote('ab' LIKE 'a_' ESCAPE '_')", "SELECT quote(replace('aXb', 'X', NULL))"})
+        EXPECT_EQ(ours(sql), plain.answer(sql)) << sql;
+    EXPECT_EQ(ours("SELECT 'a' LIKE printf('%.*c', 100001, 'x')"), "error");
 }
 
 TEST_F(QueryTest, LibraryWritesAsBeforeAfterwards)

@@ -28,7 +28,8 @@ TEST(HostDirectoriesTest, WhatLibxlDoesNotWriteIsNoUserdata)
           std::string("userdata-d.7.") + kUuid + ".",
           std::string("userdata-d.7.8F2C7D10-4b6e-4a51-9d3c-2f1e5a7b9c01.libxl-json"),
           std::string("userdata-d.99999999999999999999.") + kUuid + ".a",
-          std::string("qemu-save.7")})
+          std::string("qemu-save.7"), std::string("userdata-"), std::string("userdata-d"),
+          std::string("userdata-dx7.") + kUuid + ".a"})
         EXPECT_FALSE(parse_userdata_name(name)) << name;
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "store/model/row_names.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore {
@@ -31,6 +32,35 @@ TEST(PlanTest, DerivesUndoAndProbeFromWhatTheStepsMake)
     EXPECT_EQ(plan->probe.products[0].kind, "node");
     EXPECT_EQ(plan->probe.products[1].name, "d0");
     EXPECT_FALSE(plan->probe.drive);
+}
+
+TEST(PlanTest, CommandOfARowIsRefusedUnlessItIsOne)
+{
+    EXPECT_EQ(command_from_json(R"({"execute":"a","arguments":{},"by":"host"})")->by,
+              Executor::host);
+    for (const char* text :
+         {"1", "{}", R"({"execute":""})", R"({"execute":1})", R"({"execute":"a","arguments":[]})",
+          R"({"execute":"a","by":"smith"})"})
+        EXPECT_FALSE(command_from_json(text)) << text;
+}
+
+TEST(RowNamesTest, OnlyAWordOfOursIsAValue)
+{
+    EXPECT_EQ(*state_from_name("destroying"), DomainState::destroying);
+    EXPECT_EQ(*verb_from_name("change"), Verb::change);
+    for (const char* word : {"", "Running", "running ", "add"}) {
+        const auto state = state_from_name(word);
+        ASSERT_FALSE(state) << word;
+        EXPECT_EQ(state.error().code, Errc::store);
+        EXPECT_NE(state.error().message.find("is no state of a domain"), std::string::npos);
+        EXPECT_NE(state.error().advice.find("xlfsck -n"), std::string::npos);
+    }
+    for (const char* word : {"", "Add", "removed", "running"}) {
+        const auto verb = verb_from_name(word);
+        ASSERT_FALSE(verb) << word;
+        EXPECT_EQ(verb.error().code, Errc::store);
+        EXPECT_NE(verb.error().message.find("is no operation on a thing"), std::string::npos);
+    }
 }
 
 TEST(PlanTest, KnowsWhatEachCommandMakes)

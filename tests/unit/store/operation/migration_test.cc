@@ -120,5 +120,52 @@ TEST_F(OutgoingDocumentTest, OnlyOfWhatRuns)
     refused(Errc::gone);
 }
 
+// What comes with a migration was written elsewhere: nothing of it is taken that is not whole.
+TEST(CarriedThingsTest, WhatIsNotWholeIsNamed)
+{
+    const std::string uuid = "8f2c7d10-4b6e-4a51-9d3c-000000000007";
+    const auto document = parse_document(test::hvm_document("web", uuid, "/srv/a.iso"), "document");
+    ASSERT_TRUE(document);
+    const auto carried = [&](const std::string& things, const std::string& of) {
+        return carried_things(R"({"format":"xlstore things 1","uuid":")" + of + "\"" + things + "}",
+                              *document);
+    };
+    const std::string tablet =
+        R"({"class":"qemu","key":"tab","thing":{"key":"tab","steps":[{"execute":"device_add",)"
+        R"("arguments":{"driver":"usb-tablet","id":"tab"}}]}})";
+    const auto whole = carried(",\"things\":[" + tablet + "]", uuid);
+    ASSERT_TRUE(whole) << whole.error().message;
+    EXPECT_EQ(whole->size(), 1U);
+    const auto why = [&](const std::string& things, const std::string& of) {
+        const auto taken = carried(things, of);
+        if (taken) return std::string("no error");
+        EXPECT_EQ(taken.error().code, Errc::invalid);
+        return taken.error().message;
+    };
+    const std::pair<std::string, std::string> rows[] = {
+        {"", "no array of them"},
+        {R"(,"things":{})", "no array of them"},
+        {R"(,"things":[{"class":"qemu"}])", "no \"class\" or no \"key\""},
+        {R"(,"things":[{"key":"tab"}])", "no \"class\" or no \"key\""},
+        {R"(,"things":[{"class":"qemu","key":"tab","more":1}])", "unknown member \"more\""},
+        {R"(,"things":[{"class":"qemu","key":"tab","address":[]}])", "address"},
+        {R"(,"things":[{"class":"tails","key":"1"}])", "no known class"},
+        {R"(,"things":[{"class":"disks","key":"hdd"}])", "not in the document"},
+        {R"(,"things":[{"class":"disks","key":"hdc","thing":{"vdev":"hdc"}}])", "may not say"},
+        {R"(,"things":[{"class":"qemu","key":"tab","thing":{"key":"other","steps":[]}}])",
+         "is spelled as"},
+        {R"(,"things":[{"class":"qemu","key":"tab","thing":{"key":"tab","steps":[]}}])", "tab"},
+        {",\"things\":[" + tablet + "," + tablet + "]", "is there twice"},
+    };
+    for (const auto& [things, says] : rows) {
+        const auto message = why(things, uuid);
+        EXPECT_NE(message.find(says), std::string::npos) << things << ": " << message;
+    }
+    const auto other = why(",\"things\":[]", "8f2c7d10-4b6e-4a51-9d3c-000000000008");
+    EXPECT_NE(other.find("the document is that of " + uuid), std::string::npos) << other;
+    EXPECT_FALSE(carried_things(
+        R"({"format":"xlstore things 9","uuid":")" + uuid + R"(","things":[]})", *document));
+}
+
 }  // namespace
 }  // namespace xlstore

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "store/text/json_text.hpp"
-#include "tests/support/values.hpp"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <fstream>
 #include <sstream>
+
+#include "store/base/limits.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
@@ -50,6 +52,15 @@ TEST(JsonText, KeepsTheSpellingOfNumbers)
 
     EXPECT_EQ(minify(numbers), numbers);
     EXPECT_TRUE(contains(json_pretty(numbers, JsonLayout::yajl), "    1.50,\n    1e2,\n"));
+}
+
+TEST(JsonText, MembersAreBounded)
+{
+    std::string members;
+    for (std::size_t i = 0; i <= limits::json_members_max; ++i)
+        members += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
+    EXPECT_TRUE(contains(refusal("{\n" + members + "}"), "more than 20000 members"));
+    EXPECT_EQ(refusal("{" + members.substr(members.find(',') + 1) + "}"), "accepted");
 }
 
 TEST(JsonText, TakesAnyValueAtTheTop)

@@ -112,8 +112,64 @@ TEST_F(XenstoreClient, NonsenseIsNoAnswer)
     EXPECT_FALSE(loop_.wait_for(client_.domain_path(1, soon())));
     peer_.reply(Kind::get_permissions, 5, "q1\0"s);
     EXPECT_FALSE(loop_.wait_for(client_.permissions("/a", 0, soon())));
+    EXPECT_FALSE(peer_.serve(
+        loop_, client_.directory("/a", 0, soon()),
+        {xenstore_refusal(6, "E2BIG"), xenstore_reply(Kind::directory_part, 7, "no generation")}));
     peer_.say("not even a header, but long enough for one");
     EXPECT_NE(why_not_read().find("the protocol allows 4096"), std::string::npos);
+}
+
+// Each says what was asked, and leaves the connection as it was.
+TEST_F(XenstoreClient, ARefusalNamesWhatWasAsked)
+{
+    std::uint32_t id = 0;
+    const auto why = [&](auto&& ask, const char* word) -> std::string {
+        peer_.refuse(++id, word);
+        const auto answer = loop_.wait_for(ask());
+        if (answer) return "no error";
+        EXPECT_TRUE(client_.usable());
+        return answer.error().message;
+    };
+    EXPECT_EQ(why([&] { return client_.directory("/a", 0, soon()); }, "EACCES"),
+              "xenstored refuses to list /a: EACCES");
+    EXPECT_EQ(why([&] { return client_.write("/a", "1", 0, soon()); }, "EACCES"),
+              "xenstored refuses to write /a: EACCES");
+    EXPECT_EQ(why([&] { return client_.make("/a", 0, soon()); }, "ENOSPC"),
+              "xenstored refuses to make /a: ENOSPC");
+    EXPECT_EQ(why([&] { return client_.make("/a", 0, soon()); }, "EEXIST"), "no error");
+    EXPECT_EQ(why([&] { return client_.remove("/a", 0, soon()); }, "EACCES"),
+              "xenstored refuses to remove /a: EACCES");
+    EXPECT_EQ(why([&] { return client_.remove("/a", 0, soon()); }, "ENOENT"), "no error");
+    EXPECT_EQ(why([&] { return client_.permissions("/a", 0, soon()); }, "EACCES"),
+              "xenstored refuses to read the permissions of /a: EACCES");
+    EXPECT_EQ(why([&] { return client_.permissions("/a", 0, soon()); }, "ENOENT"), "no error");
+    EXPECT_EQ(why(
+                  [&] {
+                      return client_.set_permissions("/a", {{'n', 0}}, 0, soon());
+                  },
+                  "EACCES"),
+              "xenstored refuses to set the permissions of /a: EACCES");
+    EXPECT_EQ(why([&] { return client_.begin(soon()); }, "ENOSPC"),
+              "xenstored refuses to begin a transaction: ENOSPC");
+    EXPECT_EQ(why([&] { return client_.abort(5, soon()); }, "ENOENT"),
+              "xenstored refuses to give a transaction up: ENOENT");
+    EXPECT_EQ(why([&] { return client_.is_domain_introduced(7, soon()); }, "EACCES"),
+              "xenstored refuses to say whether domain 7 is introduced: EACCES");
+    EXPECT_EQ(why([&] { return client_.domain_path(7, soon()); }, "EACCES"),
+              "xenstored refuses to name the path of domain 7: EACCES");
+    const auto parts =
+        peer_.serve(loop_, client_.directory("/a", 0, soon()),
+                    {xenstore_refusal(id + 1, "E2BIG"), xenstore_refusal(id + 2, "EACCES")});
+    ASSERT_FALSE(parts);
+    EXPECT_EQ(parts.error().message, "xenstored refuses to list /a in parts: EACCES");
+}
+
+TEST_F(XenstoreClient, PathOfADomainIsAPath)
+{
+    peer_.reply(Kind::get_domain_path, 1, "/local/domain/7\0"s);
+    const auto path = loop_.wait_for(client_.domain_path(7, soon()));
+    ASSERT_TRUE(path);
+    EXPECT_EQ(*path, "/local/domain/7");
 }
 
 TEST_F(XenstoreClient, ConflictAndRefusalOfACommitAreTold)

@@ -100,6 +100,11 @@ INSTANTIATE_TEST_SUITE_P(
              51713,
              {"params aio:/p", "dev xvda1", "type qdisk", "mode w"},
              R"({"pdev_path":"/p","vdev":"xvda1","backend":"qdisk","format":"raw","readwrite":1})"},
+        Made{"vbd",
+             "qdisk",
+             51728,
+             {"params tap:/p", "dev xvdb", "type qdisk", "direct-io-safe 1"},
+             R"({"pdev_path":"/p","vdev":"xvdb","backend":"qdisk","direct_io_safe":true})"},
         Made{"vif",
              "vif",
              1,
@@ -113,8 +118,9 @@ INSTANTIATE_TEST_SUITE_P(
         Made{"vkbd",
              "vinput",
              1,
-             {"unique-id K1", "backend-type linux", "width 640"},
-             R"({"devid":1,"backend_type":"linux","unique_id":"K1","width":640})"},
+             {"unique-id K1", "backend-type linux", "feature-abs-pointer 1", "width 640"},
+             R"({"devid":1,"backend_type":"linux","unique_id":"K1","feature_abs_pointer":true,)"
+             R"("width":640})"},
         Made{
             "vfb",
             "vfb",
@@ -129,6 +135,11 @@ INSTANTIATE_TEST_SUITE_P(
             1,
             {"name org.example.guest", "connection socket", "path /run/xen/agent.sock"},
             R"({"devid":1,"name":"org.example.guest","connection.socket":{"path":"/run/xen/agent.sock"}})"},
+        Made{"console",
+             "console",
+             2,
+             {"name tty", "connection pty"},
+             R"({"devid":2,"name":"tty","connection.pty":{}})"},
         Made{"9pfs",
              "9pfs",
              0,
@@ -165,6 +176,28 @@ TEST(XenElementTest, ValueThatNoToolstackWritesMakesNone)
         const auto element = element_of(tree, xen_devices(tree, 7).at(0));
         EXPECT_EQ(element.json, "") << node;
         EXPECT_NE(element.flaw.find(why), std::string::npos) << element.flaw;
+    }
+}
+
+TEST(XenElementTest, WordThatIsNotLibxlsMakesNone)
+{
+    const struct {
+        std::string front, back, node, why;
+    } rows[] = {
+        {"vif", "vif", "mac 00:16:3e:aa:bb-02", "mac is no address"},
+        {"vif", "vif", "mac 00:16:3e:aa:bb:0g", "mac is no address"},
+        {"vbd", "qdisk", "type blktap9", "type is no back end"},
+        {"vbd", "qdisk", "type qdisk", "dev is missing"},
+        {"vtpm", "vtpm", "uuid 12", "uuid is no uuid"},
+        {"vkbd", "vinput", "backend-type other", "backend-type is not one of libxl's words"},
+        {"console", "console", "connection smoke", "connection is no connection"},
+        {"vusb", "qusb", "type usb9", "type is no type"},
+    };
+    for (const auto& row : rows) {
+        const Tree tree = tree_of(device(row.front, 1, row.back, {row.node}));
+        const auto element = element_of(tree, xen_devices(tree, 7).at(0));
+        EXPECT_EQ(element.json, "") << row.node;
+        EXPECT_NE(element.flaw.find(row.why), std::string::npos) << row.node << element.flaw;
     }
 }
 
@@ -288,6 +321,23 @@ TEST(XenDeviceTest, ListOfPciDevices)
     EXPECT_EQ(devices[0].json, R"({"bus":3,"vdevfn":224,"permissive":true,"rdm_policy":"strict"})");
     EXPECT_EQ(devices[1].key, "10000:ff:1f.7");
     EXPECT_EQ(*thing_key(*find_device_class("pcidevs"), devices[1].json, 0), devices[1].key);
+}
+
+// What a damaged list has is no address, however much of one it begins with.
+TEST(XenDeviceTest, PciDevicesThatHaveNoAddressAreNone)
+{
+    const std::string list = "/local/domain/0/backend/pci/7/0";
+    for (const std::string at : {"", "0000:03:00", "0000:03:00.0y", "0000:100:00.0", "0000:03:20.0",
+                                 "0000:03:00.8", "80000000:03:00.0", "0000:03:00.000000"}) {
+        const Tree tree = tree_of(list + "/num_devs 1\n" + list + "/dev-0 " + at + "\n");
+        EXPECT_TRUE(xen_pci_devices(tree, 7).empty()) << at;
+    }
+    const Tree named =
+        tree_of(list + "/num_devs 1\n" + list + "/dev-0 0000:03:00.0\n" + list + "/name-0 nic\n" +
+                list + "/vdevfn-0 e0x\n" + list + "/opts-0 rdm_policy=relaxed\n");
+    ASSERT_EQ(xen_pci_devices(named, 7).size(), 1u);
+    EXPECT_EQ(xen_pci_devices(named, 7)[0].json,
+              R"({"bus":3,"rdm_policy":"relaxed","name":"nic"})");
 }
 
 TEST(XenDeviceTest, WhatLibxlMakesByItself)
