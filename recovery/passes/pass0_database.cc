@@ -128,7 +128,7 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
     const auto flaws = schema_flaws(store.db());
     for (const auto& flaw : flaws) {
         const Subject about{flaw.type + " " + json_shown(flaw.name), "it " + flaw.what};
-        if (flaw.repair.empty()) {
+        if (!flaw.can_be_put_right()) {
             check.report(Code::schema_changed, about);
             continue;
         }
@@ -137,8 +137,8 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
             // Another process may have put it right meanwhile.
             for (const auto& now : schema_flaws(store.db())) {
                 if (now.name != flaw.name) continue;
-                if (undo) undo->keep_schema(now.type, now.name);
-                store.db().execute(now.repair);
+                if (undo && now.text.empty()) undo->keep_schema(now.type, now.name);
+                put_right(store.db(), now);
             }
             return {};
         };
@@ -230,9 +230,6 @@ Task<DatabaseState> pass0_integrity(Check& check, Store& store, std::function<In
             if (!waits) co_return DatabaseState{false, *std::move(resized)};
             check.report(Code::pages_resized, Subject{"store.db", *std::move(resized)});
         }
-        // Where nothing is replaced the passes go on; check_schema() tells of it.
-        if (const auto table = overwritten_table(db); table && damage.lines.empty() && !waits)
-            co_return DatabaseState{false, table->words()};
         // A row that names a missing one is in no other row's way: the other passes go on.
         if (!damage.lines.empty() && damage.rows_alone) {
             const Subject about{"store.db", damage.lines};

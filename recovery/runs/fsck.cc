@@ -15,7 +15,7 @@
 
 #include <filesystem>
 
-#include "recovery/passes/triggers_in_the_way.hpp"
+#include "recovery/passes/schema_in_the_way.hpp"
 #include "recovery/passes/wrong_numbers.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
@@ -41,25 +41,29 @@ Result<std::unique_ptr<Store>> open(const StoreOptions& where, Mode mode, bool s
         if (auto seen = damage_of(where.directory)) damage = *std::move(seen);
         return store;
     } catch (const DbError& e) {
-        damage = damage_met(where.directory, e);
-        if (!damage) throw;
+        if (!is_damage(e)) throw;
+        damage = words_of_sqlite(e.reason());
         return Error(Errc::store, e.what());
     }
 }
 
-// That, and once more after what refuses each commit was taken out.
-Result<std::unique_ptr<Store>> open_past_triggers(Check& check, const StoreOptions& where,
-                                                  bool settle, std::optional<std::string>& damage)
+// That, and once more after what is in the way of each commit was put right.
+Result<std::unique_ptr<Store>> open_past_schema(Check& check, const StoreOptions& where,
+                                                bool settle, std::optional<std::string>& damage)
 {
     std::optional<DbError> refused;
     try {
         return open(where, check.options().mode, settle, damage);
     } catch (const DbError& e) {
-        if ((e.extended_code() & 0xff) != SQLITE_CONSTRAINT || check.looking_only()) throw;
+        const int code = e.extended_code() & 0xff;
+        if (code != SQLITE_CONSTRAINT && code != SQLITE_ERROR) throw;
         refused = e;
     }
-    if (!mend_triggers(check, where)) throw DbError(*refused);
-    return open(where, check.options().mode, settle, damage);
+    if (!check.looking_only() && mend_schema_in_the_way(check, where))
+        return open(where, check.options().mode, settle, damage);
+    damage = damage_met(where.directory, *refused);
+    if (!damage) throw DbError(*refused);
+    return Error(Errc::store, refused->what());
 }
 
 // What was asked about a store that went back or was copied.
@@ -106,7 +110,7 @@ Result<Opened> open_here(Check& check, const StoreOptions& where)
     const auto try_to = [&] {
         opened.left = std::move(settling.left);
         if (!opened.left)
-            store = open_past_triggers(check, where, settling.found.has_value(), opened.damage);
+            store = open_past_schema(check, where, settling.found.has_value(), opened.damage);
     };
     try_to();
     // A missing lock file is made anew by that, and tells only then that it is a new one (R17).

@@ -72,16 +72,22 @@ public:
         for (const auto& flaw : schema_flaws(db_))
             if (flaw.foreign) put_right(flaw);
     }
+    // Before a statement names a column that such a table lacks.
+    void put_tables_right()
+    {
+        for (const auto& flaw : schema_flaws(db_))
+            if (!flaw.text.empty()) put_right(flaw);
+    }
     void put_rest_right()
     {
         for (const auto& flaw : schema_flaws(db_))
-            if (!flaw.repair.empty()) put_right(flaw);
+            if (flaw.can_be_put_right()) put_right(flaw);
     }
 
 private:
     void put_right(const SchemaFlaw& flaw)
     {
-        db_.execute(flaw.repair);
+        xlstore::put_right(db_, flaw);
         tell(flaw.type + " " + json_shown(flaw.name), "it " + flaw.what);
     }
     void tell(const std::string& what, const std::string& why)
@@ -136,6 +142,7 @@ Result<Incoming> take_in(const std::string& file)
         Db db(incoming.copy->database(), Db::Mode::read_write, Durability::process, file);
         MendedSchema schema(db, file, incoming.mended);
         schema.put_version_right();
+        schema.put_tables_right();
         if (auto ok = check_backup(db, "restore: " + file); !ok) return ok.error();
         incoming.commits = counts_commits(db) ? read_numbers(db).commits : 0;
         schema.drop_foreign_triggers();

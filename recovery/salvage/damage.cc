@@ -68,7 +68,8 @@ Damage damage_in(Db& db)
 {
     if (auto wrong = wrong_ids(db)) return wrong;
     (void)db.pragma_integer("SELECT count(*) FROM store");
-    if (const auto table = overwritten_table(db)) return table->words();
+    if (const auto table = table_without_column(db); !table.empty())
+        return "the text of table " + table + " in the schema was overwritten";
     auto found = integrity_of(db);
     // Indexes are made anew where they stand.
     if (!found.lines.empty() && !found.indexes_alone) return std::move(found.lines);

@@ -215,8 +215,21 @@ DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
         make_schema_anew();
         open();
     }
+    // A page under another's number is no error to those who read it.
+    if (is_log_mended_) are_trees_sound_ = is_sound();
     tables_ = shape_of_version(version_);
     scan();
+}
+
+bool DamagedDatabase::is_sound()
+{
+    try {
+        auto integrity = db_->prepare("PRAGMA integrity_check(1)");
+        return integrity.step() && integrity.text(0) == "ok";
+    } catch (const DbError& e) {
+        if (!is_damage(e)) throw;
+        return false;
+    }
 }
 
 DamagedDatabase::~DamagedDatabase()
@@ -253,13 +266,15 @@ void DamagedDatabase::replay_log()
     const std::string log = scratch_ + "-wal";
     if (!std::filesystem::exists(log)) return;
     const std::string bytes = read_file(log);
-    const DamagedLog read(bytes);
+    const std::string database = read_file(scratch_);
+    const DamagedLog read(bytes, database);
     const Fd file(::open(scratch_.c_str(), O_RDWR | O_CLOEXEC));
     if (!file) throw IoError(errno, "cannot open " + scratch_);
     for (const auto& [number, page] : read.pages())
         write_at(file.get(), static_cast<off_t>(number - 1) * static_cast<off_t>(page_size_),
                  reinterpret_cast<const unsigned char*>(page.data()), page.size());
-    if (!read.flaw().empty()) mended_.push_back(read.flaw());
+    is_log_mended_ = !read.flaw().empty();
+    if (is_log_mended_) mended_.push_back(read.flaw());
     if (unlink(log.c_str()) != 0) throw IoError(errno, "cannot remove " + log);
 }
 
@@ -332,6 +347,37 @@ TreeShape shape_of_tree(Db& model, const std::string& name, bool is_table, bool 
 
 }  // namespace
 
+// Where the root of each is; each page is that of one.
+class Roots {
+public:
+    Roots(const Pages& pages, std::map<std::string, std::uint32_t> told)
+        : pages_(pages), told_(std::move(told))
+    {
+        for (const auto& [name, root] : told_)
+            named_.insert(root);
+    }
+
+    /// Where the schema says, or else where a new store has it; 0: neither can be.
+    std::uint32_t of(const std::string& name, std::int64_t usual, const TreeShape& shape)
+    {
+        const auto own = told_.find(name);
+        if (own != told_.end() && take(own->second, shape)) return own->second;
+        const auto root = static_cast<std::uint32_t>(usual);
+        return !named_.contains(root) && take(root, shape) ? root : 0;
+    }
+
+private:
+    bool take(std::uint32_t root, const TreeShape& shape)
+    {
+        return is_plausible_root(pages_, root, shape) && taken_.insert(root).second;
+    }
+
+    const Pages& pages_;
+    std::map<std::string, std::uint32_t> told_;
+    std::set<std::uint32_t> named_;
+    std::set<std::uint32_t> taken_;
+};
+
 // Roots are where rows of the schema say that can still be read. Otherwise the tables of the first
 // steps are at the same pages in every store: they are made by the same statements in the same
 // order, before the first row. Those of later steps are where a new store has them, or elsewhere if
@@ -340,12 +386,13 @@ TreeShape shape_of_tree(Db& model, const std::string& name, bool is_table, bool 
 // are found page by page. The damaged file itself is kept.
 void DamagedDatabase::make_schema_anew()
 {
-    const auto told = told_roots(Pages(read_file(scratch_), page_size_));
+    auto told = told_roots(Pages(read_file(scratch_), page_size_));
     forget_schema();
     Db model(":memory:", Db::Mode::create, Durability::process, "store.db");
     make_tables(model, version_);
     {
         const Pages pages(read_file(scratch_), page_size_);
+        Roots roots(pages, std::move(told));
         Db db(scratch_, Db::Mode::read_write);
         sqlite3_db_config(db.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
         db.execute("PRAGMA writable_schema = ON");
@@ -359,10 +406,8 @@ void DamagedDatabase::make_schema_anew()
             const bool is_table = objects.text(0) == "table";
             const auto shape =
                 shape_of_tree(model, objects.text(1), is_table, objects.integer(5) != 0);
-            const auto own = told.find(objects.text(1));
-            const auto root =
-                own != told.end() ? own->second : static_cast<std::uint32_t>(objects.integer(3));
-            if (!is_plausible_root(pages, root, shape)) continue;
+            const auto root = roots.of(objects.text(1), objects.integer(3), shape);
+            if (root == 0) continue;
             if (is_table)
                 tables.insert(objects.text(1));
             else if (!tables.contains(objects.text(2)))
@@ -503,7 +548,7 @@ bool DamagedDatabase::rows_by_id(const std::string& table, std::int64_t highest,
             whole = false;
             sink(row);
         }
-    return whole;
+    return whole && are_trees_sound_;
 }
 
 bool DamagedDatabase::rows_of_tree(const std::string& table, std::int64_t highest, const Sink& sink)
@@ -557,7 +602,7 @@ bool DamagedDatabase::rows_from_both_ends(const std::string& table, const std::s
             else
                 whole = false;
         }
-        if (rc == SQLITE_DONE) return whole && direction[0] == 'A';
+        if (rc == SQLITE_DONE) return whole && are_trees_sound_ && direction[0] == 'A';
         if ((rc & 0xff) != SQLITE_CORRUPT) db_->fail("cannot read it");
     }
     return false;

@@ -78,6 +78,7 @@ private:
     void replay_log();
     void mend();
     void scan();
+    [[nodiscard]] bool is_sound();
     bool rows_of_tree(const std::string& table, std::int64_t highest, const Sink& sink);
     void forget_schema();
     void make_schema_anew();
@@ -91,6 +92,8 @@ private:
     std::string scratch_;
     std::size_t page_size_ = kPageSize;
     std::vector<std::string> mended_;
+    bool is_log_mended_ = false;
+    bool are_trees_sound_ = true;  // otherwise no reading of a table is all of it
     Pages::FreeList free_;  // as it was before anything was mended
     std::int64_t version_ = 0;
     Shape tables_;  // as that version makes them

@@ -8,17 +8,13 @@
 #include <sqlite3.h>
 
 #include <charconv>
-#include <filesystem>
 #include <string_view>
 
 #include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/mended_row.hpp"
-#include "recovery/salvage/registered_socket.hpp"
 #include "store/base/error.hpp"
 #include "store/database/page_head.hpp"
-#include "store/database/tables.hpp"
 #include "store/model/document.hpp"
-#include "store/model/store_paths.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
@@ -110,14 +106,6 @@ std::string contradicted(Db& db)
     return {};
 }
 
-RegisteredSocket socket_of(const Statement& domain)
-{
-    return RegisteredSocket{domain.text(3),
-                            FileIdentity{static_cast<std::uint64_t>(domain.integer(4)),
-                                         static_cast<std::uint64_t>(domain.integer(5))},
-                            static_cast<pid_t>(domain.integer(6))};
-}
-
 // What no release writes into a row. Where no CHECK keeps it out, or where the connection is
 // read-only and SQLite looks at none.
 std::string impossible_row(Db& db)
@@ -135,17 +123,12 @@ std::string impossible_row(Db& db)
         "WHERE operation NOT IN ('add', 'remove', 'change')");
     words.bind(std::int64_t{1} << 56);  // far above what a store counts to
     if (words.step()) return "the row of " + words.text(0) + " has an impossible " + words.text(1);
-    auto domains = db.prepare(
-        "SELECT domid, uuid, boot_id, monitor_path, monitor_device, monitor_inode, qemu_pid "
-        "FROM domain WHERE state <> 'destroyed'");
-    const StorePaths paths(std::filesystem::path(db.called()).parent_path());
+    auto domains = db.prepare("SELECT domid, uuid, boot_id FROM domain WHERE state <> 'destroyed'");
     while (domains.step()) {
-        const auto row = "the row of domain " + domains.text(0);
-        if (normal_uuid(domains.text(1)) != domains.text(1)) return row + " has an impossible uuid";
+        if (normal_uuid(domains.text(1)) != domains.text(1))
+            return "the row of domain " + domains.text(0) + " has an impossible uuid";
         if (is_damaged_boot(domains.text(2), current_boot_id()))
-            return row + " has a damaged boot_id";
-        if (!domains.is_null(3) && moved_socket(paths.run(), socket_of(domains)))
-            return row + " has a damaged monitor_path: the registered socket is elsewhere";
+            return "the row of domain " + domains.text(0) + " has a damaged boot_id";
     }
     return {};
 }
@@ -184,11 +167,6 @@ Integrity integrity_of(Db& db)
         if (count > kLinesShown) found.lines += "; " + std::to_string(count) + " in all";
         return std::move(found);
     };
-    // Statements that name a column which is lacking cannot be prepared, below neither.
-    if (const auto table = overwritten_table(db); table && table->lacks_column) {
-        add(table->words(), false, false);
-        return with_count();
-    }
     auto integrity = db.prepare("PRAGMA integrity_check(100)");
     while (integrity.step()) {
         const auto text = integrity.text(0);

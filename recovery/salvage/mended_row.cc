@@ -103,22 +103,33 @@ void mend_state(Mending& mending, const Row& row, const DomainWitness& witness)
                 over ? "an index says that it is destroyed" : "'running' was taken");
 }
 
-// Another boot would end the domain: as good as this one's is this one's.
+bool is_nearly(const std::string& text, const std::string& other)
+{
+    return text.size() == other.size() &&
+           std::transform_reduce(text.begin(), text.end(), other.begin(), std::size_t{0},
+                                 std::plus<>(), std::not_equal_to<>()) <= kTurned;
+}
+
+// An older boot ends the domain: one that another row names has to be as good as this.
 void mend_boot(Mending& mending, const Row& row, const DomainWitness& witness)
 {
-    if (is_damaged_boot(row.text("boot_id"), witness.boot_id))
+    const auto boot = row.text("boot_id");
+    if (!is_damaged_boot(boot, witness.boot_id)) return;
+    const auto older = std::ranges::find_if(
+        witness.other_boots, [&](const std::string& other) { return is_nearly(boot, other); });
+    if (older == witness.other_boots.end() || is_nearly(boot, witness.boot_id))
         mending.set("boot_id", witness.boot_id, "that of the kernel that runs was taken");
+    else
+        mending.set("boot_id", *older, "that of another row was taken");
 }
 
 // All of a registration, or none of it.
-void mend_registration(Mending& mending, const Row& row, const DomainWitness& witness)
+void mend_registration(Mending& mending, const Row& row)
 {
     constexpr std::array kColumns = {"qemu_pid",     "qemu_start_time", "qemu_pid_namespace",
                                      "monitor_path", "monitor_device",  "monitor_inode",
                                      "peer_pid",     "peer_uid",        "peer_gid"};
     if (row.is_null("qemu_pid")) return;
-    if (witness.socket)
-        mending.set("monitor_path", *witness.socket, "where the registered socket is");
     const bool whole =
         std::ranges::none_of(kColumns, [&](const char* column) { return row.is_null(column); });
     const auto pid = row.integer("qemu_pid");
@@ -139,9 +150,7 @@ std::optional<std::string> key_in(const DeviceClass* of, const std::string& json
 bool is_damaged_boot(const std::string& boot, const std::string& now)
 {
     if (boot == now) return false;
-    if (normal_uuid(boot) != boot) return true;
-    return std::transform_reduce(boot.begin(), boot.end(), now.begin(), std::size_t{0},
-                                 std::plus<>(), std::not_equal_to<>()) <= kTurned;
+    return normal_uuid(boot) != boot || is_nearly(boot, now);
 }
 
 std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
@@ -172,7 +181,7 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
     }
     if (row.is_null("monitor_handed_in") || row.integer("monitor_handed_in") >> 1 != 0)
         mending.set("monitor_handed_in", std::int64_t{0}, "0 was taken");
-    mend_registration(mending, row, witness);
+    mend_registration(mending, row);
     if (mending.has("initial_from") && !row.is_null("initial_from"))
         mending.one_of("initial_from", std::array{"creation", "command line", "listed", "unknown"},
                        "unknown");

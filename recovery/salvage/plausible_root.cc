@@ -52,6 +52,8 @@ bool is_plausible_root(const Pages& pages, std::uint32_t root, const TreeShape& 
 std::map<std::string, std::uint32_t> told_roots(const Pages& pages)
 {
     std::map<std::string, std::uint32_t> roots;
+    std::map<std::string, int> of_name;
+    std::map<std::uint32_t, int> of_root;
     for (std::uint32_t number = 1; number <= pages.count(); ++number) {
         const auto type = pages.type(number);
         if (type == PageType::none || is_index(type) || is_interior(type)) continue;
@@ -60,10 +62,18 @@ std::map<std::string, std::uint32_t> told_roots(const Pages& pages)
             if (!cell || !is_of_schema(cell->values)) continue;
             const auto* name = std::get_if<std::string>(&cell->values[1]);
             const auto* root = std::get_if<std::int64_t>(&cell->values[3]);
-            if (name && root && *root > 1 && *root <= pages.count())
-                roots.emplace(*name, static_cast<std::uint32_t>(*root));
+            if (!name || !root || *root <= 1 || *root > pages.count()) continue;
+            const auto page = static_cast<std::uint32_t>(*root);
+            const auto known = roots.find(*name);
+            if (known != roots.end() && known->second == page) continue;  // an older copy
+            roots.emplace(*name, page);
+            ++of_name[*name];
+            ++of_root[page];
         }
     }
+    std::erase_if(roots, [&](const auto& told) {
+        return of_name[told.first] > 1 || of_root[told.second] > 1;
+    });
     return roots;
 }
 

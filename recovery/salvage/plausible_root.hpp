@@ -23,7 +23,8 @@ struct TreeShape {
                                      const TreeShape& shape);
 
 /// By the names of tables and indexes, from each page that has rows of the schema, whether its tree
-/// leads there or not: a root stays where it is until the whole file is written anew. Pure.
+/// leads there or not: a root stays where it is until the whole file is written anew. What two
+/// names have, or one name twice, is not believed. Pure.
 [[nodiscard]] std::map<std::string, std::uint32_t> told_roots(const Pages& pages);
 
 }  // namespace xlstore::recovery

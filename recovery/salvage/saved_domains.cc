@@ -4,14 +4,11 @@
 // QEMU is lost. Of two rows with one domid the one whose place is proved goes in first. A session
 // comes over only where a domain or an intent names it.
 #include <algorithm>
-#include <filesystem>
 
 #include "recovery/salvage/mended_row.hpp"
-#include "recovery/salvage/registered_socket.hpp"
 #include "recovery/salvage/transfer.hpp"
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
-#include "store/model/store_paths.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
@@ -35,18 +32,16 @@ std::int64_t Transfer::generation_above() const
     return most + kEpochsAhead;
 }
 
-namespace {
-
-RegisteredSocket registered_in(const Row& domain)
+// Other boots than this one that rows name whole.
+std::set<std::string> Transfer::boots_known() const
 {
-    return RegisteredSocket{
-        domain.text("monitor_path"),
-        FileIdentity{static_cast<std::uint64_t>(domain.integer("monitor_device")),
-                     static_cast<std::uint64_t>(domain.integer("monitor_inode"))},
-        static_cast<pid_t>(domain.integer("qemu_pid"))};
+    std::set<std::string> boots;
+    for (const auto* rows : {&domains_, &sessions_})
+        for (const auto& [id, row] : *rows)
+            if (!is_damaged_boot(row.text("boot_id"), current_boot_id()))
+                boots.insert(row.text("boot_id"));
+    return boots;
 }
-
-}  // namespace
 
 void Transfer::mend_domains()
 {
@@ -60,7 +55,7 @@ void Transfer::mend_domains()
         "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
         "domid %s", [&](const Row& row) { domids[row.integer("id")] = row.integer("domid"); });
     const auto above = generation_above();
-    const auto run = StorePaths(std::filesystem::path(into_.called()).parent_path()).run();
+    const auto boots = boots_known();
     for (auto& [id, row] : domains_) {
         DomainWitness witness;
         witness.above = above;
@@ -68,7 +63,7 @@ void Transfer::mend_domains()
         if (const auto at = domids.find(id); at != domids.end()) witness.index_domid = at->second;
         witness.index_of_living = whole;
         witness.boot_id = current_boot_id();
-        if (!row.is_null("monitor_path")) witness.socket = moved_socket(run, registered_in(row));
+        witness.other_boots = boots;
         if (const auto c_info = c_info_of(id)) {
             witness.document_uuid = json_get_string(*c_info, "uuid");
             witness.document_name = json_get_string(*c_info, "name");

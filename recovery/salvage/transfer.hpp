@@ -48,6 +48,7 @@ private:
     [[nodiscard]] std::int64_t highest(const std::string& table) const;
     void read(Rows& rows, const std::string& table, const char* index = nullptr,
               const char* order = nullptr);
+    [[nodiscard]] std::set<std::string> boots_known() const;
     std::set<std::int64_t> ids_in(const std::string& table, const std::string& index,
                                   const std::string& order);
     [[nodiscard]] bool is_doubtful(const std::string& table, std::int64_t id) const;

@@ -7,8 +7,6 @@
 #include "store/database/damaged_log.hpp"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -33,7 +31,8 @@ std::uint32_t word(std::string_view bytes, std::size_t at)
 
 }  // namespace
 
-DamagedLog::DamagedLog(std::string_view bytes) : bytes_(bytes)
+DamagedLog::DamagedLog(std::string_view bytes, std::string_view database)
+    : bytes_(bytes), database_(database)
 {
     if (bytes_.size() < kLogHead + kFrameHead || !was_used()) return;
     little_endian_ = word(bytes_, 0) != kBigEndian;
@@ -126,34 +125,65 @@ DamagedLog::Frame DamagedLog::frame_at(std::size_t at, Sums before, bool ours) c
         turned.turned = true;
         (bit < 32 ? turned.page : turned.commit) ^= 1U << bit % 32;
         turned.proved = is_proved(turned.page, turned.commit);
-        if (turned.proved && is_likelier(turned, written, at + kFrameHead)) frame = turned;
+        if (turned.proved && is_likelier(turned, written, at)) frame = turned;
     }
     if (frame.page > kMostLogPages || frame.commit > kMostLogPages) frame.page = frame.commit = 0;
     return frame;
 }
 
-// A commit seldom changes the size of the database. A page is most like its own last version; where
-// there is none, or they are alike, there are more bits in a page than in a head.
-bool DamagedLog::is_likelier(const Frame& turned, const Frame& written, std::size_t page_at) const
+// A commit seldom changes the size of the database. Its pages ascend in number. A page is like its
+// own last version, if not always, and like no other's. Where that does not tell: a bit of the low
+// byte of a number is like those of a hundred bits of a page, and no other bit of it is like more
+// than one.
+bool DamagedLog::is_likelier(const Frame& turned, const Frame& written, std::size_t at) const
 {
+    constexpr std::uint32_t kLowByte = 0xff;
+    constexpr double kAlike = 0.5;
     if (turned.page == 0 || turned.page > kMostLogPages || turned.commit > kMostLogPages)
         return false;
     if (turned.commit != written.commit)
         return turned.commit == size_ || (turned.commit == 0 && written.commit != size_);
-    const auto as_turned = likeness(turned.page, page_at);
-    const auto as_written = likeness(written.page, page_at);
-    if (as_turned != as_written) return as_turned > as_written;
-    return written.page == 0 || written.page > size_ + bytes_.size() / frame_size();
+    if (written.page == 0 || written.page > kMostLogPages) return true;
+    if (is_in_order(turned, at) != is_in_order(written, at)) return is_in_order(turned, at);
+    const auto as_turned = likeness(turned.page, at + kFrameHead);
+    const auto as_written = likeness(written.page, at + kFrameHead);
+    if (as_turned && as_written && as_turned != as_written) return as_turned > as_written;
+    if (as_turned.value_or(0) > kAlike || as_written.value_or(0) > kAlike)
+        return as_turned > as_written;
+    return (turned.page ^ written.page) > kLowByte;
 }
 
-// Bytes that the last committed version of that page has, too.
-std::size_t DamagedLog::likeness(std::uint32_t number, std::size_t page_at) const
+// SQLite sorts what a commit writes, but for pages that had no place in its memory.
+bool DamagedLog::is_in_order(const Frame& frame, std::size_t at) const
 {
-    const auto earlier = pages_.find(number);
-    if (earlier == pages_.end()) return 0;
-    return std::transform_reduce(earlier->second.begin(), earlier->second.end(),
-                                 bytes_.begin() + static_cast<std::ptrdiff_t>(page_at),
-                                 std::size_t{0}, std::plus<>(), std::equal_to<>());
+    const auto is_first = at == kLogHead || word(bytes_, at - frame_size() + 4) != 0;
+    if (!is_first && frame.page <= word(bytes_, at - frame_size())) return false;
+    const auto next = at + frame_size();
+    const bool is_last = frame.commit != 0 || next + frame_size() > bytes_.size();
+    return is_last || frame.page < word(bytes_, next);
+}
+
+// How much of it the last version of that page has, too, from 0 to 1; zeros are no likeness.
+// Nothing: there is none.
+std::optional<double> DamagedLog::likeness(std::uint32_t number, std::size_t page_at) const
+{
+    const auto in_log = pages_.find(number);
+    const auto earlier =
+        in_log != pages_.end()
+            ? in_log->second
+            : database_.substr(std::min(database_.size(), std::size_t{number - 1} * page_size_),
+                               page_size_);
+    if (earlier.size() != page_size_) return std::nullopt;
+    std::size_t alike = 0;
+    std::size_t all = 0;
+    for (std::size_t i = 0; i < page_size_; ++i) {
+        const char byte = bytes_[page_at + i];
+        if (byte == 0 && earlier[i] == 0) continue;
+        ++all;
+        alike += byte == earlier[i] ? 1 : 0;
+    }
+    if (all == 0) return std::nullopt;
+    return static_cast<double>(alike) / static_cast<double>(all);
 }
 
 // A frame is one of this log's if it has its salts, and is proved by its checksum, which goes on

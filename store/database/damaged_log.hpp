@@ -18,9 +18,10 @@ namespace xlstore {
 
 class DamagedLog {
 public:
-    /// `bytes`: of the whole file; they have to outlive this. The size of its pages is what its own
-    /// header proves; without that the size with which its frames prove themselves.
-    explicit DamagedLog(std::string_view bytes);
+    /// `bytes`: of the whole file, and `database`: of the file that it belongs to, whose pages tell
+    /// a bit of a page from one of its number; both have to outlive this. The size of its pages is
+    /// what its own header proves; without that the size with which its frames prove themselves.
+    explicit DamagedLog(std::string_view bytes, std::string_view database = {});
 
     /// Of its pages; nothing: neither its header nor a frame proves it.
     [[nodiscard]] std::optional<std::size_t> page_size() const noexcept;
@@ -53,12 +54,13 @@ private:
     [[nodiscard]] Sums sums_at(std::size_t at) const;
     [[nodiscard]] bool has_sound_header() const;
     [[nodiscard]] Frame frame_at(std::size_t at, Sums before, bool ours) const;
-    [[nodiscard]] bool is_likelier(const Frame& turned, const Frame& written,
-                                   std::size_t page_at) const;
-    [[nodiscard]] std::size_t likeness(std::uint32_t number, std::size_t page_at) const;
+    [[nodiscard]] bool is_likelier(const Frame& turned, const Frame& written, std::size_t at) const;
+    [[nodiscard]] bool is_in_order(const Frame& frame, std::size_t at) const;
+    [[nodiscard]] std::optional<double> likeness(std::uint32_t number, std::size_t page_at) const;
     void read();
 
     std::string_view bytes_;
+    std::string_view database_;
     bool little_endian_ = true;
     bool header_ = false;  // it is sound
     std::size_t page_size_ = kPageSize;

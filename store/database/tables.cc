@@ -9,8 +9,10 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 #include <map>
-#include <optional>
+#include <numeric>
 
 #include "store/base/error.hpp"
 
@@ -104,7 +106,7 @@ void add_steps(Db& db)
     // A step changes triggers and views by their names: what was changed by hand is put right
     // first.
     for (const auto& flaw : schema_flaws(db))
-        if (!flaw.foreign) db.execute(flaw.repair);
+        if (!flaw.foreign && flaw.can_be_put_right()) put_right(db, flaw);
     take_steps(db, schema_version(db), schema::newest_version());
     if (dangling_rows(db) > before)
         throw DbError(SQLITE_CONSTRAINT_FOREIGNKEY,
@@ -135,6 +137,19 @@ SchemaObjects objects_of_version(std::int64_t version, const std::string& called
     return objects;
 }
 
+// A bit or two of as many bytes.
+bool is_overwritten(const SchemaObject& found, const SchemaObject& wanted)
+{
+    constexpr int kTurnedBits = 2;
+    if (found.type != "table" || wanted.type != "table" || found.sql.size() != wanted.sql.size())
+        return false;
+    const auto bits = [](char one, char other) {
+        return std::popcount(static_cast<unsigned char>(one ^ other));
+    };
+    return std::transform_reduce(found.sql.begin(), found.sql.end(), wanted.sql.begin(), 0,
+                                 std::plus<>(), bits) <= kTurnedBits;
+}
+
 std::string columns_of(Db& db, const std::string& table)
 {
     auto names = db.prepare("SELECT group_concat(name) FROM pragma_table_info(?)");
@@ -149,6 +164,26 @@ std::string columns_of_text(const std::string& table, const std::string& sql)
     return columns_of(model, table);
 }
 
+// For as long as this is there.
+class SchemaWritable {
+public:
+    explicit SchemaWritable(Db& db) : db_(db)
+    {
+        sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
+        db_.execute("PRAGMA writable_schema = ON");
+    }
+    SchemaWritable(const SchemaWritable&) = delete;
+    SchemaWritable& operator=(const SchemaWritable&) = delete;
+    ~SchemaWritable()
+    {
+        sqlite3_exec(db_.handle(), "PRAGMA writable_schema = RESET", nullptr, nullptr, nullptr);
+        sqlite3_db_config(db_.handle(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    }
+
+private:
+    Db& db_;
+};
+
 }  // namespace
 
 std::vector<SchemaFlaw> schema_flaws(Db& db)
@@ -160,7 +195,9 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
         const auto found = there.extract(name);
         const bool same = !found.empty() && found.mapped().type == object.type;
         if (same && found.mapped().sql == object.sql) continue;
-        SchemaFlaw flaw{object.type, name, found.empty() ? "is missing" : "is another", {}, false};
+        SchemaFlaw flaw{object.type, name,  found.empty() ? "is missing" : "is another",
+                        {},          false, {}};
+        if (same && is_overwritten(found.mapped(), object)) flaw.text = object.sql;
         const bool has_rows =
             object.type == "table" || (!found.empty() && found.mapped().type == "table");
         if (!has_rows && !found.empty())
@@ -175,32 +212,32 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
         for (auto at = quoted.find('"'); at != std::string::npos; at = quoted.find('"', at + 2))
             quoted.insert(at, 1, '"');
         flaws.push_back(
-            {object.type, name, "is not the store's", "DROP TRIGGER \"" + quoted + "\"", true});
+            {object.type, name, "is not the store's", "DROP TRIGGER \"" + quoted + "\"", true, {}});
     }
     return flaws;
 }
 
-std::string OverwrittenTable::words() const
+void put_right(Db& db, const SchemaFlaw& flaw)
 {
-    return "the text of table " + name + " in the schema was overwritten";
+    if (flaw.text.empty()) return db.execute(flaw.repair);
+    const SchemaWritable writable(db);
+    db.prepare("UPDATE sqlite_schema SET sql = ?1 WHERE type = 'table' AND name = ?2")
+        .bind(flaw.text)
+        .bind(flaw.name)
+        .run();
+    const auto generation = db.pragma_integer("PRAGMA schema_version");
+    db.execute("PRAGMA schema_version = " + std::to_string(generation + 1));
 }
 
-std::optional<OverwrittenTable> overwritten_table(Db& db)
+std::string table_without_column(Db& db)
 {
     const auto version = schema_version(db);
-    if (version < 1 || version > schema::newest_version()) return std::nullopt;
-    const auto there = objects_of(db);
-    std::optional<OverwrittenTable> found;
-    for (const auto& [name, object] : objects_of_version(version, db.called())) {
-        const auto own = there.find(name);
-        if (object.type != "table" || own == there.end() || own->second.sql == object.sql ||
-            own->second.sql.size() != object.sql.size())
-            continue;
-        const bool lacks_column = columns_of(db, name) != columns_of_text(name, object.sql);
-        if (!found || lacks_column) found = OverwrittenTable{name, lacks_column};
-        if (lacks_column) break;
-    }
-    return found;
+    if (version < 1 || version > schema::newest_version()) return {};
+    for (const auto& flaw : schema_flaws(db))
+        if (!flaw.text.empty() &&
+            columns_of(db, flaw.name) != columns_of_text(flaw.name, flaw.text))
+            return flaw.name;
+    return {};
 }
 
 }  // namespace xlstore

@@ -10,7 +10,6 @@
 #ifndef XLSTORE_STORE_DATABASE_TABLES_HPP_
 #define XLSTORE_STORE_DATABASE_TABLES_HPP_
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,18 +58,19 @@ struct SchemaFlaw {
     std::string what;    ///< "is missing"
     std::string repair;  ///< SQL that puts it right and loses no row; empty: none does
     bool foreign;        ///< a trigger that no step has made
+    std::string text;    ///< of a table whose text was overwritten: what it has to be
+    [[nodiscard]] bool can_be_put_right() const { return !repair.empty() || !text.empty(); }
 };
 /// @throws DbError
 std::vector<SchemaFlaw> schema_flaws(Db& db);
-/// A table of the store whose text in the schema is as long as the store's own, and another: no
-/// change by hand, whose text would be longer or shorter, but damage.
-struct OverwrittenTable {
-    std::string name;
-    bool lacks_column;  ///< statements that name one cannot be prepared
-    [[nodiscard]] std::string words() const;
-};
-/// One of which a column is lacking comes first. @throws DbError
-[[nodiscard]] std::optional<OverwrittenTable> overwritten_table(Db& db);
+/// REQUIRES an open write transaction, and can_be_put_right(). Other connections read the schema
+/// anew. @throws DbError
+void put_right(Db& db, const SchemaFlaw& flaw);
+
+/// A table whose text in the schema differs from the store's own by a bit or two, which is damage,
+/// no change by hand, so that it lacks a column that statements name. "": there is none.
+/// @throws DbError
+[[nodiscard]] std::string table_without_column(Db& db);
 
 }  // namespace xlstore
 

@@ -84,9 +84,6 @@ Result<void> check_backup(Db& db, const std::string& shown)
     if (version > schema::newest_version())
         return Error(Errc::invalid, shown + " " + version_words(version),
                      "nothing was changed; use the xlstore that made it, or a newer one");
-    // With another text alone it can be used, and 'xlfsck -y' puts it right.
-    if (const auto table = overwritten_table(db); table && table->lacks_column)
-        return bad("is damaged: " + table->words());
     auto integrity = db.prepare("PRAGMA integrity_check(1)");
     if (!integrity.step() || integrity.text(0) != "ok")
         return bad("is damaged: " + plain_text(integrity.text(0), limits::evidence_bytes_max));

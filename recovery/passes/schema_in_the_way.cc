@@ -2,8 +2,9 @@
 // A trigger that another program made or changed acts on each write of ours, also on the first one,
 // which begins a session. So these are mended before the store is opened, under the writer lock:
 // all go first, then what they were is written to quarantine. In the other order the first of them
-// could undo what is being kept.
-#include "recovery/passes/triggers_in_the_way.hpp"
+// could undo what is being kept. A table whose text was overwritten lacks a column, perhaps, that
+// the first statement names: it comes before them.
+#include "recovery/passes/schema_in_the_way.hpp"
 
 #include <algorithm>
 
@@ -24,15 +25,17 @@ Subject subject_of(const SchemaFlaw& flaw)
 }
 
 // What is missing is in no commit's way.
-std::vector<SchemaFlaw> triggers_changed(Db& db)
+std::vector<SchemaFlaw> flaws_in_the_way(Db& db)
 {
     auto flaws = schema_flaws(db);
     std::erase_if(flaws, [&](const SchemaFlaw& flaw) {
+        if (!flaw.text.empty()) return false;
         return flaw.type != "trigger" || flaw.repair.empty() ||
                !db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = ?")
                     .bind(flaw.name)
                     .step();
     });
+    std::ranges::stable_partition(flaws, [](const SchemaFlaw& flaw) { return !flaw.text.empty(); });
     return flaws;
 }
 
@@ -41,27 +44,29 @@ std::vector<SchemaFlaw> triggers_changed(Db& db)
 void put_right(Db& db, const std::vector<SchemaFlaw>& agreed)
 {
     std::vector<std::pair<SchemaFlaw, std::string>> gone;
-    for (const auto& now : triggers_changed(db)) {
+    for (const auto& now : flaws_in_the_way(db)) {
         if (std::ranges::find(agreed, now.name, &SchemaFlaw::name) == agreed.end()) continue;
-        auto row = db.prepare("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?")
+        auto row = db.prepare("SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?")
+                       .bind(now.type)
                        .bind(now.name);
         gone.emplace_back(now, row.step() ? row.text(0) : std::string());
     }
     for (const auto& [flaw, sql] : gone)
-        db.execute(flaw.repair);
+        xlstore::put_right(db, flaw);
     for (const auto& [flaw, sql] : gone)
-        quarantine(db, std::nullopt, "trigger " + json_shown(flaw.name), "it " + flaw.what, sql);
+        quarantine(db, std::nullopt, flaw.type + " " + json_shown(flaw.name), "it " + flaw.what,
+                   sql);
 }
 
 }  // namespace
 
-bool mend_triggers(Check& check, const StoreOptions& where)
+bool mend_schema_in_the_way(Check& check, const StoreOptions& where)
 {
     const auto until = Clock::now() + where.open_timeout;
     std::vector<SchemaFlaw> agreed;
     {
         Db db(StorePaths(where.directory).database(), Db::Mode::read_only);
-        agreed = triggers_changed(db);
+        agreed = flaws_in_the_way(db);
     }
     std::erase_if(agreed, [&](const SchemaFlaw& flaw) {
         return !check.ask(Code::schema_changed, subject_of(flaw));
