@@ -11,8 +11,9 @@
 namespace xlstore::recovery {
 
 /// Asks about each, and puts those that were agreed to right in one transaction under the writer
-/// lock; their SQL is quarantined (R22). REQUIRES that the store could not be opened because of a
-/// constraint, or because a statement could not be prepared. True: the schema was changed, and it is worth another try. @throws DbError, IoError
+/// lock; what they were is quarantined (R22). REQUIRES that the store could not be opened because
+/// of a constraint, or because a statement could not be prepared. True: the schema was changed, and
+/// it is worth another try. @throws DbError, IoError
 bool mend_schema_in_the_way(Check& check, const StoreOptions& where);
 
 }  // namespace xlstore::recovery
