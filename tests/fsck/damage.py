@@ -341,7 +341,7 @@ def is_unreachable(base, truth):
     return any(key in there and there[key][7] not in (None, path) for key, path in paths.items())
 
 
-def is_at_its_end(done, unreachable):
+def is_at_its_end(done, unreachable=False):
     """Nothing was found, but for what no repair can give back and goes on being said: members that a document has
     lost (1011), and the QEMU of a row that is lost whole (6003), which --rebuild registers."""
     known = (*LOST, "its QEMU could not be looked into") if unreachable else LOST
