@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 
+#include "recovery/base/quarantine.hpp"
 #include "recovery/passes/passes.hpp"
 #include "recovery/passes/wrong_numbers.hpp"
 #include "recovery/salvage/damaged_database.hpp"
@@ -123,6 +124,22 @@ Task<bool> quarantine_dangling(Check& check, Store& store, Subject about)
     co_return true;
 }
 
+// R22. An undo makes what holds no rows; a table's text is kept to be read.
+void put_right(Db& db, const SchemaFlaw& flaw, UndoRecorder* undo)
+{
+    if (flaw.text.empty()) {
+        if (undo) undo->keep_schema(flaw.type, flaw.name);
+        return xlstore::put_right(db, flaw);
+    }
+    const auto text = [&] {
+        auto row = db.prepare("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?");
+        row.bind(flaw.name);
+        return row.step() ? row.text(0) : std::string();
+    }();
+    xlstore::put_right(db, flaw);
+    quarantine(db, std::nullopt, "table " + json_shown(flaw.name), "it " + flaw.what, text);
+}
+
 Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
 {
     const auto flaws = schema_flaws(store.db());
@@ -137,8 +154,7 @@ Task<void> check_schema(Check& check, Store& store, UndoRecorder* undo)
             // Another process may have put it right meanwhile.
             for (const auto& now : schema_flaws(store.db())) {
                 if (now.name != flaw.name) continue;
-                if (undo && now.text.empty()) undo->keep_schema(now.type, now.name);
-                put_right(store.db(), now);
+                put_right(store.db(), now, undo);
             }
             return {};
         };

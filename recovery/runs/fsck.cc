@@ -83,7 +83,7 @@ Settling ask_about_place(Check& check, const StoreOptions& where)
     try {
         found = look_at_displaced(**store);
     } catch (const DbError& e) {
-        if (!is_damage(e)) throw;
+        if (!damage_met(where.directory, e)) throw;
         return {};  // that comes first
     }
     if (problem(found->code).question.empty())

@@ -177,6 +177,21 @@ bool has_all_of(const Shape& shape, const Shape& wanted)
     });
 }
 
+// Of the columns of the version that the header tells.
+bool lacks_few(const Shape& shape, std::int64_t told)
+{
+    constexpr int kFew = 3;
+    if (told < 1 || told > schema::newest_version()) return false;
+    int lacking = 0;
+    for (const auto& [table, columns] : shape_of_version(told)) {
+        const auto found = shape.find(table);
+        if (found == shape.end()) return false;
+        for (const auto& [name, column] : columns)
+            lacking += found->second.contains(name) ? 0 : 1;
+    }
+    return lacking > 0 && lacking <= kFew;
+}
+
 // By what its tables have, since the header may be damaged; that decides only where a step changed
 // no table. 0: they are those of no version.
 std::int64_t version_of(const Shape& shape, std::int64_t told)
@@ -206,7 +221,10 @@ DamagedDatabase::DamagedDatabase(const std::string& source, std::string scratch)
     try {
         open();
         version_ = version_of_schema(*db_);
-        if (version_ == 0) version_ = version_of(shape_of(*db_), schema_version(*db_));
+        const auto told = schema_version(*db_);
+        const auto shape = shape_of(*db_);
+        // Another column's name was overwritten: by the other columns it would be an older one.
+        if (version_ == 0 && !lacks_few(shape, told)) version_ = version_of(shape, told);
     } catch (const DbError& e) {
         if (!is_damage(e)) throw;
     }

@@ -137,19 +137,6 @@ SchemaObjects objects_of_version(std::int64_t version, const std::string& called
     return objects;
 }
 
-// A bit or two of as many bytes.
-bool is_overwritten(const SchemaObject& found, const SchemaObject& wanted)
-{
-    constexpr int kTurnedBits = 2;
-    if (found.type != "table" || wanted.type != "table" || found.sql.size() != wanted.sql.size())
-        return false;
-    const auto bits = [](char one, char other) {
-        return std::popcount(static_cast<unsigned char>(one ^ other));
-    };
-    return std::transform_reduce(found.sql.begin(), found.sql.end(), wanted.sql.begin(), 0,
-                                 std::plus<>(), bits) <= kTurnedBits;
-}
-
 std::string columns_of(Db& db, const std::string& table)
 {
     auto names = db.prepare("SELECT group_concat(name) FROM pragma_table_info(?)");
@@ -162,6 +149,34 @@ std::string columns_of_text(const std::string& table, const std::string& sql)
     Db model(":memory:", Db::Mode::create);
     model.execute(sql);
     return columns_of(model, table);
+}
+
+bool lacks_column(Db& db, const std::string& table, const SchemaObject& wanted)
+{
+    return columns_of(db, table) != columns_of_text(table, wanted.sql);
+}
+
+// A change by hand is longer or shorter, but for a column that gets a name of the same length.
+bool is_as_long(const SchemaObject& found, const SchemaObject& wanted)
+{
+    return found.type == "table" && wanted.type == "table" &&
+           found.sql.size() == wanted.sql.size() && found.sql != wanted.sql;
+}
+
+int turned_bits(const std::string& one, const std::string& other)
+{
+    return std::transform_reduce(
+        one.begin(), one.end(), other.begin(), 0, std::plus<>(),
+        [](char a, char b) { return std::popcount(static_cast<unsigned char>(a ^ b)); });
+}
+
+// Damage that leaves all columns, or that is too little for a column's new name.
+bool is_overwritten(Db& db, const std::string& table, const SchemaObject& found,
+                    const SchemaObject& wanted)
+{
+    constexpr int kTurnedBits = 2;
+    return is_as_long(found, wanted) &&
+           (turned_bits(found.sql, wanted.sql) <= kTurnedBits || !lacks_column(db, table, wanted));
 }
 
 // For as long as this is there.
@@ -197,7 +212,7 @@ std::vector<SchemaFlaw> schema_flaws(Db& db)
         if (same && found.mapped().sql == object.sql) continue;
         SchemaFlaw flaw{object.type, name,  found.empty() ? "is missing" : "is another",
                         {},          false, {}};
-        if (same && is_overwritten(found.mapped(), object)) flaw.text = object.sql;
+        if (same && is_overwritten(db, name, found.mapped(), object)) flaw.text = object.sql;
         const bool has_rows =
             object.type == "table" || (!found.empty() && found.mapped().type == "table");
         if (!has_rows && !found.empty())
@@ -233,10 +248,13 @@ std::string table_without_column(Db& db)
 {
     const auto version = schema_version(db);
     if (version < 1 || version > schema::newest_version()) return {};
-    for (const auto& flaw : schema_flaws(db))
-        if (!flaw.text.empty() &&
-            columns_of(db, flaw.name) != columns_of_text(flaw.name, flaw.text))
-            return flaw.name;
+    const auto there = objects_of(db);
+    for (const auto& [name, object] : objects_of_version(version, db.called())) {
+        const auto found = there.find(name);
+        if (found != there.end() && is_as_long(found->second, object) &&
+            lacks_column(db, name, object))
+            return name;
+    }
     return {};
 }
 

@@ -67,9 +67,8 @@ std::vector<SchemaFlaw> schema_flaws(Db& db);
 /// anew. @throws DbError
 void put_right(Db& db, const SchemaFlaw& flaw);
 
-/// A table whose text in the schema differs from the store's own by a bit or two, which is damage,
-/// no change by hand, so that it lacks a column that statements name. "": there is none.
-/// @throws DbError
+/// A table whose text in the schema is as long as the store's own, and lacks a column that
+/// statements name. "": there is none. @throws DbError
 [[nodiscard]] std::string table_without_column(Db& db);
 
 }  // namespace xlstore

@@ -84,6 +84,8 @@ Result<void> check_backup(Db& db, const std::string& shown)
     if (version > schema::newest_version())
         return Error(Errc::invalid, shown + " " + version_words(version),
                      "nothing was changed; use the xlstore that made it, or a newer one");
+    if (const auto table = table_without_column(db); !table.empty())
+        return bad("is damaged: the text of table " + table + " in the schema was overwritten");
     auto integrity = db.prepare("PRAGMA integrity_check(1)");
     if (!integrity.step() || integrity.text(0) != "ok")
         return bad("is damaged: " + plain_text(integrity.text(0), limits::evidence_bytes_max));
