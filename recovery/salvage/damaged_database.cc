@@ -365,37 +365,6 @@ TreeShape shape_of_tree(Db& model, const std::string& name, bool is_table, bool 
 
 }  // namespace
 
-// Where the root of each is; each page is that of one.
-class Roots {
-public:
-    Roots(const Pages& pages, std::map<std::string, std::uint32_t> told)
-        : pages_(pages), told_(std::move(told))
-    {
-        for (const auto& [name, root] : told_)
-            named_.insert(root);
-    }
-
-    /// Where the schema says, or else where a new store has it; 0: neither can be.
-    std::uint32_t of(const std::string& name, std::int64_t usual, const TreeShape& shape)
-    {
-        const auto own = told_.find(name);
-        if (own != told_.end() && take(own->second, shape)) return own->second;
-        const auto root = static_cast<std::uint32_t>(usual);
-        return !named_.contains(root) && take(root, shape) ? root : 0;
-    }
-
-private:
-    bool take(std::uint32_t root, const TreeShape& shape)
-    {
-        return is_plausible_root(pages_, root, shape) && taken_.insert(root).second;
-    }
-
-    const Pages& pages_;
-    std::map<std::string, std::uint32_t> told_;
-    std::set<std::uint32_t> named_;
-    std::set<std::uint32_t> taken_;
-};
-
 // Roots are where rows of the schema say that can still be read. Otherwise the tables of the first
 // steps are at the same pages in every store: they are made by the same statements in the same
 // order, before the first row. Those of later steps are where a new store has them, or elsewhere if

@@ -5,6 +5,7 @@
 #include "recovery/salvage/plausible_root.hpp"
 
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace xlstore::recovery {
@@ -75,6 +76,26 @@ std::map<std::string, std::uint32_t> told_roots(const Pages& pages)
         return of_name[told.first] > 1 || of_root[told.second] > 1;
     });
     return roots;
+}
+
+Roots::Roots(const Pages& pages, std::map<std::string, std::uint32_t> told)
+    : pages_(pages), told_(std::move(told))
+{
+    for (const auto& [name, root] : told_)
+        named_.insert(root);
+}
+
+std::uint32_t Roots::of(const std::string& name, std::int64_t usual, const TreeShape& shape)
+{
+    const auto own = told_.find(name);
+    if (own != told_.end() && take(own->second, shape)) return own->second;
+    const auto root = static_cast<std::uint32_t>(usual);
+    return !named_.contains(root) && take(root, shape) ? root : 0;
+}
+
+bool Roots::take(std::uint32_t root, const TreeShape& shape)
+{
+    return is_plausible_root(pages_, root, shape) && taken_.insert(root).second;
 }
 
 }  // namespace xlstore::recovery

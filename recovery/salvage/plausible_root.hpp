@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "recovery/salvage/pages.hpp"
@@ -26,6 +27,26 @@ struct TreeShape {
 /// leads there or not: a root stays where it is until the whole file is written anew. What two
 /// names have, or one name twice, is not believed. Pure.
 [[nodiscard]] std::map<std::string, std::uint32_t> told_roots(const Pages& pages);
+
+/// Gives each table and index a root of its own, since SQLite refuses a schema in which two have
+/// one.
+class Roots {
+public:
+    /// `pages` has to outlive this; `told`: told_roots() of the file before its schema was made
+    /// anew.
+    Roots(const Pages& pages, std::map<std::string, std::uint32_t> told);
+
+    /// Where the schema says, or else where a new store has it (`usual`); 0: neither can be.
+    std::uint32_t of(const std::string& name, std::int64_t usual, const TreeShape& shape);
+
+private:
+    bool take(std::uint32_t root, const TreeShape& shape);
+
+    const Pages& pages_;
+    std::map<std::string, std::uint32_t> told_;
+    std::set<std::uint32_t> named_;
+    std::set<std::uint32_t> taken_;
+};
 
 }  // namespace xlstore::recovery
 
