@@ -54,7 +54,7 @@ class Init(FleetTest):
         cd = json.loads(fixture.document(7))["disks"][0]
         old = {"generation": 1, "after": 0, "line": 0, "told_of_restore": False, "lines": [], "gone": [], "commits": 3,
                "domains": [{"incarnation": 1, "domid": 7, "uuid": UUID.format(7), "name": "web7", "state": "running",
-                            "epoch": 1, "revision": 1, "boot_id": "b", "created_us": 1, "changed_us": 1, "digest": "0",
+                            "epoch": 1, "revision": 1, "boot_id": UUID.format(9), "created_us": 1, "changed_us": 1, "digest": "0",
                             "commits": 3, "document": fixture.document(7)}],
                "things": [{"thing": 1, "incarnation": 1, "class": "disks", "key": "hdc", "position": 0, "state": "changing",
                            "primary_at": "qemu", "changed_us": 1, "json": json.dumps(cd)}],
