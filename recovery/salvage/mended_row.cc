@@ -116,8 +116,8 @@ void mend_boot(Mending& mending, const Row& row, const DomainWitness& witness)
     const auto boot = row.text("boot_id");
     if (!is_damaged_boot(boot, witness.boot_id)) return;
     const auto older = std::ranges::find_if(
-        witness.other_boots, [&](const std::string& other) { return is_nearly(boot, other); });
-    if (older == witness.other_boots.end() || is_nearly(boot, witness.boot_id))
+        witness.known_boots, [&](const std::string& other) { return is_nearly(boot, other); });
+    if (older == witness.known_boots.end() || is_nearly(boot, witness.boot_id))
         mending.set("boot_id", witness.boot_id, "that of the kernel that runs was taken");
     else
         mending.set("boot_id", *older, "that of another row was taken");

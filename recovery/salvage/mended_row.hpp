@@ -23,7 +23,7 @@ struct DomainWitness {
     std::optional<std::string> document_uuid;
     std::optional<std::string> document_name;
     std::string boot_id;  ///< of the kernel that runs
-    std::set<std::string> other_boots;  ///< that other rows name whole
+    std::set<std::string> known_boots;  ///< that rows name whole
     std::int64_t above = 1;  ///< an epoch and a revision that no domain had (R17)
 };
 /// No boot of a host is called so: it is no uuid, or that of the kernel that runs, but for a

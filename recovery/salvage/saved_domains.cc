@@ -32,7 +32,7 @@ std::int64_t Transfer::generation_above() const
     return most + kEpochsAhead;
 }
 
-// Other boots than this one that rows name whole.
+// Boots that rows name whole.
 std::set<std::string> Transfer::boots_known() const
 {
     std::set<std::string> boots;
@@ -63,7 +63,7 @@ void Transfer::mend_domains()
         if (const auto at = domids.find(id); at != domids.end()) witness.index_domid = at->second;
         witness.index_of_living = whole;
         witness.boot_id = current_boot_id();
-        witness.other_boots = boots;
+        witness.known_boots = boots;
         if (const auto c_info = c_info_of(id)) {
             witness.document_uuid = json_get_string(*c_info, "uuid");
             witness.document_name = json_get_string(*c_info, "name");

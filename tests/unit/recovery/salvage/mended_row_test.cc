@@ -140,7 +140,7 @@ TEST_F(MendedDomainTest, WhatIsNoBootIsThisOne)
 // A domain of an older boot is over: a turned bit does not bring it back.
 TEST_F(MendedDomainTest, ABootThatAnotherRowNamesIsAsGoodAsThisOne)
 {
-    witness_.other_boots = {"11111111-7492-4df5-9dff-306a0f28981c"};
+    witness_.known_boots = {"11111111-7492-4df5-9dff-306a0f28981c"};
     row_.set("boot_id", "11111111-7492-4df5-9dff-306a0f28981k");
     EXPECT_EQ(mend_domain(row_, witness_).size(), 1U);
     EXPECT_EQ(row_.text("boot_id"), "11111111-7492-4df5-9dff-306a0f28981c");
