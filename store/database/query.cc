@@ -134,8 +134,10 @@ Error only_reading_allowed(const char* why)
                  "only reading is allowed; xlstore.db(5) shows what can be asked");
 }
 
-Error failed(sqlite3* db, const Restricted& restricted)
+// Throws what is not the query's fault: the database is damaged, the disk fails.
+Error failed(const Db& database, const Restricted& restricted)
 {
+    sqlite3* const db = database.handle();
     switch (sqlite3_errcode(db)) {
     case SQLITE_INTERRUPT:
         if (restricted.took_too_much())
@@ -154,9 +156,14 @@ Error failed(sqlite3* db, const Restricted& restricted)
                      "ask for less at once, and give long values as parameters");
     case SQLITE_AUTH:
         return only_reading_allowed(sqlite3_errmsg(db));
-    default:
+    case SQLITE_ERROR:
+    case SQLITE_RANGE:
+    case SQLITE_MISMATCH:
         return Error(Errc::invalid, std::string("sql: ") + sqlite3_errmsg(db),
-                     "xlstore.db(5) shows what can be asked; nothing can be changed");
+                     "xlstore.db(5) shows what can be asked; if that is not there, 'xlfsck -n' "
+                     "says what is wrong with the store");
+    default:
+        database.fail("cannot run the query");
     }
 }
 
@@ -172,7 +179,7 @@ Result<void> run_query(Db& db, const std::string& sql,
     while (*rest) {
         sqlite3_stmt* prepared = nullptr;
         if (sqlite3_prepare_v2(db.handle(), rest, -1, &prepared, &rest) != SQLITE_OK)
-            return failed(db.handle(), restricted);
+            return failed(db, restricted);
         if (!prepared) continue;  // white space or a comment
         const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(prepared,
                                                                               sqlite3_finalize);
@@ -194,7 +201,7 @@ Result<void> run_query(Db& db, const std::string& sql,
                 cells.push_back(cell_of(prepared, i));
             if (!row(names, cells)) return {};
         }
-        if (rc != SQLITE_DONE) return failed(db.handle(), restricted);
+        if (rc != SQLITE_DONE) return failed(db, restricted);
     }
     return {};
 }

@@ -25,7 +25,8 @@ using QueryRow =
 
 /// Runs every statement of `sql`, with `parameters` bound to ?1, ?2, … of each. All of it sees one
 /// moment. Errors: invalid (not SQL, something that does not only read), timeout, refused (more
-/// memory or longer values than a query may have, see store/base/limits.hpp).
+/// memory or longer values than a query may have, see store/base/limits.hpp). Throws DbError where the
+/// database cannot be read.
 Result<void> run_query(Db& db, const std::string& sql,
                        const std::vector<std::optional<std::string>>& parameters, Deadline until,
                        const QueryRow& row);

@@ -5,10 +5,10 @@
 #include "store/model/pci_address.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 
 #include "store/text/json_text.hpp"
+#include "store/text/number_text.hpp"
 
 namespace xlstore {
 
@@ -26,9 +26,8 @@ std::optional<unsigned> take_number(std::string_view& text, char end, unsigned m
 {
     const auto at = end == '\0' ? text.size() : text.find(end);
     if (at == std::string_view::npos || at == 0) return std::nullopt;
-    unsigned value = 0;
-    const auto [stop, error] = std::from_chars(text.data(), text.data() + at, value, 16);
-    if (error != std::errc() || stop != text.data() + at || value > most) return std::nullopt;
+    const auto value = parse_hex<unsigned>(text.substr(0, at));
+    if (!value || *value > most) return std::nullopt;
     text.remove_prefix(end == '\0' ? at : at + 1);
     return value;
 }
@@ -62,8 +61,11 @@ std::optional<PciAddress> pci_address_of(std::string_view element_json)
 
 namespace {
 
+constexpr std::string_view kLongestAddress = "7fffffff:ff:1f.7";
+
 std::optional<PciAddress> address_in(std::string_view text, char colon, char dot)
 {
+    if (text.size() > kLongestAddress.size()) return std::nullopt;
     const auto segment = take_number(text, colon, 0x7fffffff);
     const auto bus = segment ? take_number(text, colon, 0xff) : std::nullopt;
     const auto device = bus ? take_number(text, dot, 0x1f) : std::nullopt;

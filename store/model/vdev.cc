@@ -3,7 +3,7 @@
 // Linux's hd, sd and xvd for the first disks, and an extended form with bit 28 for the others.
 #include "store/model/vdev.hpp"
 
-#include <charconv>
+#include "store/text/number_text.hpp"
 
 namespace xlstore {
 
@@ -30,11 +30,8 @@ constexpr std::int64_t kNumberMost = 0x7fffffff;
 std::optional<std::int64_t> decimal(std::string_view digits, std::int64_t most)
 {
     if (digits.size() > 1 && digits.front() == '0') return std::nullopt;
-    std::int64_t number = 0;
-    const auto* end = digits.data() + digits.size();
-    const auto [at, error] = std::from_chars(digits.data(), end, number);
-    if (error != std::errc() || at != end || number < 0 || number > most) return std::nullopt;
-    return number;
+    const auto number = parse_number<std::int64_t>(digits);
+    return number && *number >= 0 && *number <= most ? number : std::nullopt;
 }
 
 // Letters (a, b, … z, aa, ab, … as with the columns of a spreadsheet), and then perhaps a partition

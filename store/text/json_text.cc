@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "store/text/json_scan.hpp"
+#include "store/text/number_text.hpp"
 #include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
@@ -321,11 +322,7 @@ std::string json_shown(std::string_view utf8)
 
 std::optional<std::int64_t> json_integer(std::string_view text)
 {
-    std::int64_t value = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || stop != end) return std::nullopt;
-    return value;
+    return parse_number<std::int64_t>(text);
 }
 
 std::optional<std::string> json_get_string(std::string_view object_text, std::string_view key)

@@ -10,15 +10,22 @@
 
 namespace xlstore {
 
-/// The decimal number that the whole of `word` is; nothing if it has any other character (a leading
-/// '+' or space too), or the number does not fit.
-template <std::integral Number>
+/// The number in base `kBase` that the whole of `word` is; nothing if it has any other character (a
+/// leading '+', "0x" or space too), or the number does not fit.
+template <std::integral Number, int kBase = 10>
 [[nodiscard]] std::optional<Number> parse_number(std::string_view word) noexcept
 {
     Number number = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+    const auto [end, error] =
+        std::from_chars(word.data(), word.data() + word.size(), number, kBase);
     if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
     return number;
+}
+
+template <std::integral Number>
+[[nodiscard]] std::optional<Number> parse_hex(std::string_view word) noexcept
+{
+    return parse_number<Number, 16>(word);
 }
 
 /// The same into `number`, which stays as it is when the result is false.

@@ -4,12 +4,13 @@
 // impossible where its value is none that a toolstack writes.
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <limits>
+#include <cstdint>
 
 #include "store/base/limits.hpp"
 #include "store/model/document.hpp"
+#include "store/model/pci_address.hpp"
 #include "store/text/json_text.hpp"
+#include "store/text/number_text.hpp"
 #include "store/text/plain_text.hpp"
 #include "store/xenstore/xen_device.hpp"
 
@@ -172,14 +173,15 @@ void nic(Element& element)
         element.wrong("type", "is no type of libxl's");
     element.add("nictype", json_quote(type.value_or("vif")));
     if (const auto rate = element.text("rate")) {
-        unsigned long long bytes = 0;
-        unsigned interval = 0;
-        char rest = 0;
-        if (std::sscanf(rate->c_str(), "%llu,%u%c", &bytes, &interval, &rest) != 2) {
+        const std::string_view words = *rate;
+        const auto comma = std::min(words.find(','), words.size() - 1);
+        const auto bytes = parse_number<std::uint64_t>(words.substr(0, comma));
+        const auto interval = parse_number<std::uint32_t>(words.substr(comma + 1));
+        if (!bytes || !interval) {
             element.wrong("rate", "is no rate");
         } else {
-            element.add("rate_bytes_per_interval", std::to_string(bytes));
-            element.add("rate_interval_usecs", std::to_string(interval));
+            element.add("rate_bytes_per_interval", std::to_string(*bytes));
+            element.add("rate_interval_usecs", std::to_string(*interval));
         }
     }
     element.add_text("gatewaydev", "gatewaydev");
@@ -330,25 +332,6 @@ constexpr std::array<std::pair<std::string_view, Maker>, 12> kMakers = {{
     {"vsnds", numbered},
 }};
 
-// "0000:03:00.0" in its parts; nothing: it is none.
-struct Bdf {
-    unsigned domain = 0, bus = 0, dev = 0, func = 0;
-};
-std::optional<Bdf> bdf_of(std::string_view text)
-{
-    Bdf at;
-    char rest = 0;
-    const std::string copy(text);
-    if (copy.size() > 16 || copy.empty() ||
-        std::sscanf(copy.c_str(), "%x:%x:%x.%x%c", &at.domain, &at.bus, &at.dev, &at.func, &rest) !=
-            4)
-        return std::nullopt;
-    if (at.domain > static_cast<unsigned>(std::numeric_limits<std::int32_t>::max()) ||
-        at.bus > 0xff || at.dev > 0x1f || at.func > 7)
-        return std::nullopt;
-    return at;
-}
-
 // "msitranslate=0,power_mgmt=0,permissive=1,rdm_policy=strict"; nothing: the option is not there.
 std::optional<std::string> option_in(std::string_view options, std::string_view name)
 {
@@ -362,22 +345,18 @@ std::optional<std::string> option_in(std::string_view options, std::string_view 
 }
 
 std::string pci_json(const Tree& tree, const std::string& list, const std::string& number,
-                     const Bdf& at)
+                     const PciAddress& at)
 {
     std::vector<std::pair<std::string, std::string>> members;
     const auto add = [&](const char* key, unsigned value) {
         if (value != 0) members.emplace_back(key, std::to_string(value));
     };
-    add("func", at.func);
-    add("dev", at.dev);
+    add("func", at.function);
+    add("dev", at.device);
     add("bus", at.bus);
-    add("domain", at.domain);
-    if (const auto slot = tree.value(list + "/vdevfn-" + number)) {
-        unsigned vdevfn = 0;
-        char rest = 0;
-        if (std::sscanf(std::string(slot->substr(0, 16)).c_str(), "%x%c", &vdevfn, &rest) == 1)
-            add("vdevfn", vdevfn);
-    }
+    add("domain", at.segment);
+    const auto slot = tree.value(list + "/vdevfn-" + number).value_or("");
+    add("vdevfn", parse_hex<std::uint32_t>(slot).value_or(0));
     const auto options = std::string(tree.value(list + "/opts-" + number).value_or(""));
     for (const char* key : {"msitranslate", "power_mgmt", "permissive"})
         if (option_in(options, key) == "1") members.emplace_back(key, "true");
@@ -409,12 +388,8 @@ std::vector<XenPciDevice> xen_pci_devices(const Tree& tree, std::int64_t domid)
     const auto count = number_of(tree.value(list + "/num_devs").value_or(""));
     for (std::int32_t i = 0; i < std::min(count.value_or(0), kMost); ++i) {
         const std::string number = std::to_string(i);
-        const auto at = bdf_of(tree.value(list + "/dev-" + number).value_or(""));
-        if (!at) continue;
-        std::array<char, 32> key{};
-        std::snprintf(key.data(), key.size(), "%04x:%02x:%02x.%01x", at->domain, at->bus, at->dev,
-                      at->func);
-        devices.push_back({list, number, key.data(), pci_json(tree, list, number, *at)});
+        const auto at = pci_address_from(tree.value(list + "/dev-" + number).value_or(""));
+        if (at) devices.push_back({list, number, at->text(), pci_json(tree, list, number, *at)});
     }
     return devices;
 }

@@ -395,7 +395,8 @@ private:
         if (operation.in_parts || answer.status == XLSTORE_E_UNFINISHED) return "";
         if (open) return said + "an intent is open";
         if (operation.fulfilled()) return said + "it is done";
-        return state_of(domain_.judge()) == before ? "" : said + "QEMU is not as it was";
+        const auto now = state_of(domain_.judge());
+        return now == before ? "" : said + "QEMU is not as it was:\n" + before + "now:\n" + now;
     }
 
     /// Back to what all runs begin with, by the copy's own means.

@@ -139,7 +139,7 @@ typedef int32_t (*xlstore_row)(int32_t columns, const char* const* names, const 
  * SQL's NULL) are bound to ?1, ?2, ... of each statement. All of it sees one moment. A query ends
  * with its time limit, also within LIKE, GLOB, instr, replace and trim; json_patch is refused. A
  * value has at most 32 MiB, a statement 64 KiB and 500 columns, a query 256 MiB of SQLite's memory.
- * Errors: invalid, timeout, refused (one of these bounds). */
+ * Errors: invalid, timeout, refused (one of these bounds), store, io, no_memory. */
 int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* parameters,
                       size_t parameters_count, const xlstore_call* call, xlstore_row row,
                       void* userdata);

@@ -75,6 +75,36 @@ TEST_F(QueryTest, WhatDoesMoreThanReadIsRefused)
     EXPECT_FALSE(store_->db().in_transaction());
 }
 
+// The query is as it should be: "invalid" would send its author to look for a fault in it.
+TEST_F(QueryTest, DamagedDatabaseIsNotTheQuerysFault)
+{
+    ASSERT_TRUE(ask("SELECT count(*) FROM history"));
+    sqlite3* by_hand = nullptr;
+    ASSERT_EQ(sqlite3_open((scratch_.path() + "/store.db").c_str(), &by_hand), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(by_hand,
+                           "PRAGMA writable_schema = ON;"
+                           "UPDATE sqlite_schema SET rootpage = 999999 WHERE name = 'history';"
+                           "PRAGMA schema_version = 4711",
+                           nullptr, nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(by_hand);
+    try {
+        (void)ask("SELECT count(*) FROM history");
+        FAIL() << "it was answered";
+    } catch (const DbError& e) {
+        EXPECT_TRUE(is_damage(e)) << e.what();
+        EXPECT_EQ(error_of(e).code, Errc::store);
+    }
+}
+
+TEST_F(QueryTest, MissingColumnNamesWhatLooksForDamage)
+{
+    const auto asked = ask("SELECT monitor_path FROM store");
+    ASSERT_FALSE(asked);
+    EXPECT_EQ(asked.error().code, Errc::invalid);
+    EXPECT_NE(asked.error().advice.find("xlfsck -n"), std::string::npos) << asked.error().advice;
+}
+
 TEST_F(QueryTest, EndlessOneEndsWithItsTime)
 {
     const auto asked =

@@ -170,6 +170,11 @@ TEST(XenElementTest, ValueThatNoToolstackWritesMakesNone)
         {"ip \xff\xfe", "ip is no text"},
         {"type vif2", "type is no type"},
         {"rate 5,5,5", "rate is no rate"},
+        {"rate 5,", "rate is no rate"},
+        {"rate 5", "rate is no rate"},
+        {"rate -5,5", "rate is no rate"},
+        {"rate 5, 5", "rate is no rate"},
+        {"rate 99999999999999999999,5", "rate is no rate"},
     };
     for (const auto& [node, why] : wrong) {
         const Tree tree = tree_of(device("vif", 0, "vif", {node}));
@@ -328,13 +333,14 @@ TEST(XenDeviceTest, PciDevicesThatHaveNoAddressAreNone)
 {
     const std::string list = "/local/domain/0/backend/pci/7/0";
     for (const std::string at : {"", "0000:03:00", "0000:03:00.0y", "0000:100:00.0", "0000:03:20.0",
-                                 "0000:03:00.8", "80000000:03:00.0", "0000:03:00.000000"}) {
+                                 "0000:03:00.8", "80000000:03:00.0", "0000:03:00.000000",
+                                 "0000:03:00.0x", "0x0:03:00.0", "0000:-3:00.0", " 0000:03:00.0"}) {
         const Tree tree = tree_of(list + "/num_devs 1\n" + list + "/dev-0 " + at + "\n");
         EXPECT_TRUE(xen_pci_devices(tree, 7).empty()) << at;
     }
     const Tree named =
         tree_of(list + "/num_devs 1\n" + list + "/dev-0 0000:03:00.0\n" + list + "/name-0 nic\n" +
-                list + "/vdevfn-0 e0x\n" + list + "/opts-0 rdm_policy=relaxed\n");
+                list + "/vdevfn-0 0xe0\n" + list + "/opts-0 rdm_policy=relaxed\n");
     ASSERT_EQ(xen_pci_devices(named, 7).size(), 1u);
     EXPECT_EQ(xen_pci_devices(named, 7)[0].json,
               R"({"bus":3,"rdm_policy":"relaxed","name":"nic"})");
