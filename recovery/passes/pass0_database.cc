@@ -15,7 +15,6 @@
 #include "recovery/base/quarantine.hpp"
 #include "recovery/passes/passes.hpp"
 #include "recovery/passes/wrong_numbers.hpp"
-#include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/dangling_rows.hpp"
 #include "recovery/salvage/integrity.hpp"
 #include "store/base/limits.hpp"

@@ -19,7 +19,7 @@
 #include "recovery/passes/wrong_numbers.hpp"
 #include "recovery/runs/displaced_store.hpp"
 #include "recovery/salvage/damage.hpp"
-#include "recovery/salvage/damaged_database.hpp"
+#include "recovery/salvage/integrity.hpp"
 #include "recovery/salvage/salvage.hpp"
 #include "store/core/store_files.hpp"
 #include "store/model/store_paths.hpp"

@@ -10,7 +10,6 @@
 
 #include <filesystem>
 
-#include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/header_version.hpp"
 #include "recovery/salvage/integrity.hpp"
 #include "store/database/db.hpp"

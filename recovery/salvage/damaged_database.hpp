@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A damaged database, read as far as it goes: what SQLite refuses to pass over is stepped round,
-// row by row. It works on a copy, which it mends first where the file's own frame is wrong (its
-// header, its length, its schema): all of that is the same in every store of its version.
+// row by row. It works on a copy, whose frame is mended first.
 #ifndef XLSTORE_RECOVERY_SALVAGE_DAMAGED_DATABASE_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_DAMAGED_DATABASE_HPP_
 
@@ -12,17 +11,15 @@
 #include <string>
 #include <vector>
 
-#include "recovery/salvage/pages.hpp"
+#include "recovery/salvage/mended_file.hpp"
 #include "recovery/salvage/row.hpp"
+#include "recovery/salvage/table_columns.hpp"
 #include "store/base/error.hpp"
 #include "store/database/db.hpp"
 
 struct sqlite3_stmt;
 
 namespace xlstore::recovery {
-
-/// What SQLite says of a file, safe to print: it may quote what stands there.
-[[nodiscard]] std::string words_of_sqlite(std::string_view text);
 
 class DamagedDatabase {
 public:
@@ -31,17 +28,9 @@ public:
     DamagedDatabase(const std::string& source, std::string scratch);
     DamagedDatabase(const DamagedDatabase&) = delete;
     DamagedDatabase& operator=(const DamagedDatabase&) = delete;
-    ~DamagedDatabase();
 
     /// The version of its schema: that of an older release, perhaps.
     [[nodiscard]] std::int64_t version() const { return version_; }
-
-    struct Column {
-        std::string type;  ///< "": any
-        bool may_be_null;
-    };
-    /// Tables, and the columns of each.
-    using Shape = std::map<std::string, std::map<std::string, Column>>;
 
     /// Has its version that column?
     [[nodiscard]] bool has_column(const std::string& table, const std::string& column) const
@@ -50,7 +39,7 @@ public:
     }
 
     /// What was wrong with the file's frame, in words.
-    [[nodiscard]] const std::vector<std::string>& mended() const { return mended_; }
+    [[nodiscard]] const std::vector<std::string>& mended() const { return file_.mended(); }
 
     using Sink = std::function<void(Row)>;
     /// Every row that can be read of a table whose primary key is the integer `id`, in that order.
@@ -73,30 +62,21 @@ private:
     };
     using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
 
-    void copy(const std::string& source);
-    void measure();
-    void replay_log();
-    void mend();
+    void open();
     void scan();
     [[nodiscard]] bool is_sound();
     bool rows_of_tree(const std::string& table, std::int64_t highest, const Sink& sink);
-    void forget_schema();
-    void make_schema_anew();
     Prepared prepare(const std::string& sql);
     [[nodiscard]] bool is_possible(const std::string& table, const std::string& column,
                                    const Row& row) const;
     [[nodiscard]] bool is_possible(const std::string& table, const Row& row) const;
     [[nodiscard]] bool empty_damaged(const std::string& table, Row& row) const;
-    std::string columns_of(const std::string& table);
+    std::string names_of(const std::string& table);
 
-    std::string scratch_;
-    std::size_t page_size_ = kPageSize;
-    std::vector<std::string> mended_;
-    bool is_log_mended_ = false;
+    MendedFile file_;
     bool are_trees_sound_ = true;  // otherwise no reading of a table is all of it
-    Pages::FreeList free_;  // as it was before anything was mended
     std::int64_t version_ = 0;
-    Shape tables_;  // as that version makes them
+    TableColumns tables_;  // as that version makes them
     std::optional<Db> db_;
     std::map<std::string, std::vector<Row>> scanned_;
 };

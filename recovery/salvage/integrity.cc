@@ -7,18 +7,29 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <charconv>
-#include <string_view>
 
-#include "recovery/salvage/damaged_database.hpp"
 #include "recovery/salvage/mended_row.hpp"
 #include "store/base/error.hpp"
 #include "store/database/page_head.hpp"
 #include "store/model/document.hpp"
 #include "store/os/process.hpp"
+#include "store/qmp/protocol.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::recovery {
+
+std::string words_of_sqlite(std::string_view text)
+{
+    std::string words(text);
+    std::ranges::replace(words, '\n', ' ');
+    for (const char marked : {'"', '\\'})  // so that nothing but the ends is a quote
+        std::ranges::replace(words, marked, '\'');
+    words = qmp::printable(words);
+    words.erase(words.rfind('"'), 1);
+    return words.substr(1);
+}
 
 namespace {
 

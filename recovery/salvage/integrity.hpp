@@ -7,10 +7,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "store/database/db.hpp"
 
 namespace xlstore::recovery {
+
+/// What SQLite says of a file, safe to print: it may quote what stands there.
+[[nodiscard]] std::string words_of_sqlite(std::string_view text);
 
 struct Integrity {
     std::string lines;          ///< the first few of what SQLite says; empty: nothing is wrong

@@ -12,18 +12,16 @@
 // only in the transaction that writes the line of history which closes it.
 #include "store/core/journal.hpp"
 
-#include <set>
-
 #include "store/base/clock.hpp"
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/classes/libxl_defaults.hpp"
 #include "store/core/closed_document.hpp"
+#include "store/core/entry_rows.hpp"
 #include "store/core/initial_devices.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/model/device_class.hpp"
-#include "store/model/libxl_fields.hpp"
 #include "store/testing/mutation.hpp"
 #include "store/testing/trace.hpp"
 #include "store/text/json_text.hpp"
@@ -47,40 +45,6 @@ std::string_view state_during(Verb verb)
     return "changing";
 }
 
-// b_info.avail_vcpus of the document follows the entries of class vcpus. libxl's default, when the
-// member is absent, is the first vcpu alone.
-void follow_vcpu(Db& db, DomainId domain, const ThingName& thing, bool present)
-{
-    const auto index = json_integer(thing.key);
-    if (thing.device_class != "vcpus" || !index) return;
-    std::string b_info;
-    {
-        auto row =
-            db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'b_info'")
-                .bind(value_of(domain));
-        if (!row.step()) return;
-        b_info = row.text(0);
-    }
-    std::set<std::int64_t> available;
-    const auto array = json_find(b_info, "avail_vcpus");
-    if (!array) available.insert(0);
-    for (const auto element : json_elements(array.value_or("[]")))
-        if (const auto n = json_integer(element)) available.insert(*n);
-    if (present)
-        available.insert(*index);
-    else
-        available.erase(*index);
-    std::string text = "[";  // ascending: libxl sizes the bitmap from the last element
-    for (const auto n : available)
-        text += (text.size() > 1 ? "," : "") + std::to_string(n);
-    db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND key = 'b_info'")
-        // libxl writes no empty bitmap.
-        .bind(available.empty() ? json_without_member(b_info, "avail_vcpus")
-                                : with_libxl_member("b_info", b_info, "avail_vcpus", text + "]"))
-        .bind(value_of(domain))
-        .run();
-}
-
 std::optional<std::int64_t> thing_of(Db& db, IntentId id)
 {
     auto row = db.prepare("SELECT thing FROM intent WHERE id = ?").bind(value_of(id));
@@ -95,69 +59,6 @@ void follow_medium(Db& db, DomainId domain, const ThingName& thing, const std::s
     entry.name = thing;
     entry.json = json;
     if (const auto drive = drive_of(entry)) forget_initial_medium(db, domain, *drive);
-}
-
-std::int64_t insert_entry(Db& db, DomainId domain, const ThingName& name, std::string_view state,
-                          const std::string& json)
-{
-    db.prepare(
-          "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
-          "VALUES (?1, ?2, ?3, (SELECT coalesce(max(position) + 1, 0) FROM thing "
-          "WHERE domain = ?1 AND class = ?2), 'qemu', ?4, ?5, ?6)")
-        .bind(value_of(domain))
-        .lend(name.device_class)
-        .lend(name.key)
-        .lend(state)
-        .lend(json)
-        .bind(now_us())
-        .run();
-    return db.last_insert_id();
-}
-
-// From the index alone.
-std::optional<std::int64_t> id_of_entry(Db& db, DomainId domain, const ThingName& name)
-{
-    auto row = db.prepare("SELECT id FROM thing WHERE domain = ? AND class = ? AND key = ?")
-                   .bind(value_of(domain))
-                   .lend(name.device_class)
-                   .lend(name.key);
-    return row.step() ? std::optional(row.integer(0)) : std::nullopt;
-}
-
-// The last place in the order of making.
-std::int64_t next_place(Db& db, DomainId domain)
-{
-    auto row = db.prepare(
-                     "SELECT 1 + max(coalesce((SELECT max(made) FROM thing WHERE domain = ?1), 0), "
-                     "coalesce((SELECT max(made) FROM intent WHERE domain = ?1), 0))")
-                   .bind(value_of(domain));
-    row.step();
-    return row.integer(0);
-}
-
-void update_entry(Db& db, std::int64_t thing, std::string_view state, const std::string& json)
-{
-    // A condition that names more than the one row makes SQLite read every row.
-    db.prepare(XLSTORE_MUTATION("its own thing alone")
-                   ? "UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE ?4 = ?4"
-                   : "UPDATE thing SET state = ?, json = ?, changed_us = ? WHERE id = ?4")
-        .lend(state)
-        .lend(json)
-        .bind(now_us())
-        .bind(thing)
-        .run();
-}
-
-// A thing that is there now: its place among the others, and the one that QEMU chose for it.
-void write_place(Db& db, const Intent& intent)
-{
-    db.prepare(
-          "UPDATE thing SET address = ?1, made = coalesce((SELECT made FROM intent WHERE id = ?2), "
-          "made) WHERE id = ?3")
-        .bind(intent.address.empty() ? std::nullopt : std::optional(intent.address))
-        .bind(value_of(intent.id))
-        .bind(intent.thing)
-        .run();
 }
 
 // The JSON of that image; nothing: the thing is absent then.
@@ -266,19 +167,19 @@ Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
     if (draft.taken_in)
         if (auto taken = take_in(fast, draft); !taken) return std::move(taken).error();
     if (draft.verb != Verb::add) {
-        const auto thing = id_of_entry(db, domain, draft.thing);
+        const auto thing = entry_row_id(db, domain, draft.thing);
         if (!thing)
             return Error(Errc::not_found, "there is no " + draft.thing.text() + " any more");
-        update_entry(db, *thing, state_during(draft.verb),
-                     draft.image_after ? *draft.image_after : *draft.image_before);
+        update_entry_row(db, *thing, state_during(draft.verb),
+                         draft.image_after ? *draft.image_after : *draft.image_before);
         auto claimed = claim_products(db, domain, *thing, draft.thing, products);
         if (!claimed) return std::move(claimed).error();
         return *thing;
     }
     const auto existing = read_thing(db, domain, draft.thing);
-    const auto thing = existing
-                           ? existing->id
-                           : insert_entry(db, domain, draft.thing, "adding", *draft.image_after);
+    const auto thing =
+        existing ? existing->id
+                 : insert_entry_row(db, domain, draft.thing, "adding", *draft.image_after);
     if (existing) {
         // R16: the probe under this hold said that QEMU has nothing of it. What it is and what it
         // is made of comes back, exactly, should the add fail.
@@ -289,7 +190,7 @@ Result<std::int64_t> Journal::write_entry(const FastHold& fast, Draft& draft)
         db.prepare("UPDATE thing SET state = 'stale' WHERE id = ? AND state <> 'stale'")
             .bind(thing)
             .run();
-        update_entry(db, thing, "adding", *draft.image_after);
+        update_entry_row(db, thing, "adding", *draft.image_after);
     } else {
         auto claimed = claim_products(db, domain, thing, draft.thing, products);
         if (!claimed) return std::move(claimed).error();
@@ -311,7 +212,7 @@ Result<Intent> Journal::open_one(const FastHold& fast, const SlowHold& hold, Dra
     const auto batch = in_batch ? std::optional(hold.epoch()) : std::nullopt;
     const auto now = now_us();
     if (draft.verb == Verb::add && draft.replaced_state && !draft.put_back)
-        made = next_place(db, fast.domain());
+        made = next_made(db, fast.domain());
     db.prepare(
           "INSERT INTO intent (domain, thing, owner, operation, image_before, image_after, "
           "image_neither, image_stale, replaced_state, plan, probe, monitor_path, epoch, "
@@ -380,7 +281,8 @@ void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
     keep_products_of_one(db, intent.thing, added);
     if (draft.verb == Verb::add && !added && draft.image_stale) {
         // R16: what the add was to replace is there again, in each respect.
-        update_entry(db, intent.thing, draft.replaced_state.value_or("stale"), *draft.image_stale);
+        update_entry_row(db, intent.thing, draft.replaced_state.value_or("stale"),
+                         *draft.image_stale);
     } else if ((draft.verb == Verb::add && !added) ||
                (draft.verb == Verb::remove &&
                 (image == Image::after || XLSTORE_MUTATION("seen absent")))) {
@@ -389,9 +291,9 @@ void Journal::write_outcome(DomainId domain, const Intent& intent, Image image)
         follow_vcpu(db, domain, draft.thing, false);
     } else if (draft.image_stale && image == Image::neither) {
         // What the change was to put back was stale before, and is again.
-        update_entry(db, intent.thing, "stale", *draft.image_stale);
+        update_entry_row(db, intent.thing, "stale", *draft.image_stale);
     } else {
-        update_entry(db, intent.thing, "present", *shown_by(draft, image));
+        update_entry_row(db, intent.thing, "present", *shown_by(draft, image));
     }
 }
 
@@ -408,7 +310,7 @@ Result<void> Journal::settle_one(const FastHold& fast, Intent intent, Image imag
         "settled", value_of(fast.domain()),
         "intent=" + std::to_string(value_of(id)) + " image=" + std::string(image_name(image)));
     if (draft.verb == Verb::add && image == Image::after) {
-        write_place(db, intent);
+        write_made(db, intent);
         if (!intent.address.empty() && draft.image_after && !draft.put_back)
             draft.image_after =
                 with_place_of(draft.thing.device_class, *draft.image_after, intent.address);
@@ -502,14 +404,14 @@ Result<void> Journal::write_present(const FastHold& fast, const ThingName& name,
     const auto existing = read_thing(db, fast.domain(), name);
     if (existing) {
         line.medium_before = medium_in(name, existing->json);
-        update_entry(db, existing->id, "present", json);
+        update_entry_row(db, existing->id, "present", json);
         // Who put it there is not known, and so is not where: it is asked when it is needed.
         db.prepare("UPDATE thing SET address = NULL, primary_at = 'qemu' WHERE id = ?")
             .bind(existing->id)
             .run();
     }
     const auto thing =
-        existing ? existing->id : insert_entry(db, fast.domain(), name, "present", json);
+        existing ? existing->id : insert_entry_row(db, fast.domain(), name, "present", json);
     follow_vcpu(db, fast.domain(), name, true);
     follow_medium(db, fast.domain(), name, json);
     auto written = replace_products(db, fast.domain(), thing, name, products);
@@ -536,7 +438,7 @@ Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
     if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
     const auto existing = read_thing(db, fast.domain(), name);
     if (!existing) return {};
-    update_entry(db, existing->id, "stale", existing->json);
+    update_entry_row(db, existing->id, "stale", existing->json);
     HistoryLine line{fast.domain(), "make stale", name, {}, "done", {}, evidence};
     line.medium_before = medium_in(name, existing->json);
     if (line.medium_before) line.medium_after = "";
@@ -547,7 +449,7 @@ Result<void> Journal::write_stale(const FastHold& fast, const ThingName& name,
 void Journal::write_claimed(const FastHold& fast, const ThingName& name, const std::string& json)
 {
     if (read_thing(store_.db(), fast.domain(), name)) return;
-    insert_entry(store_.db(), fast.domain(), name, "stale", json);
+    insert_entry_row(store_.db(), fast.domain(), name, "stale", json);
     add_history(HistoryLine{fast.domain(), "claim", name, {}, "done", {},
                             "an external document has it; it is not looked for yet"});
 }
@@ -559,7 +461,7 @@ Result<void> Journal::write_back(const FastHold& fast, const ThingName& name,
     if (open_intent_of(db, fast.domain(), name)) return has_open_intent(name);
     const auto existing = read_thing(db, fast.domain(), name);
     if (!existing || (existing->state != "stale" && existing->state != "removing")) return {};
-    update_entry(db, existing->id, "present", existing->json);
+    update_entry_row(db, existing->id, "present", existing->json);
     HistoryLine line{fast.domain(), "adopt", name, {}, "done", {}, evidence};
     line.medium_after = medium_in(name, existing->json);
     add_history(line);
