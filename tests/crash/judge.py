@@ -22,6 +22,8 @@ run after a kill and *before* any recovery, and again after it.
                     entry:CLASS/KEY=present|absent     in the store
                     domain:DOMID=running|gone          in the store
                     closed:DOMID=yes|no                in the store: its document
+                    registered:DOMID=yes|no            in the store: its QEMU's pid
+                    name:DOMID=NAME                    in the store
                     address:DEVICE=NUMBER              of a PCI device; in QEMU
                     qemu=running|none
 --answers         besides: what a request that followed the kill was answered is true (R18); FILE is an
@@ -435,6 +437,16 @@ def judge_settled(rows, seen):
     return breaches
 
 
+def yes(value):
+    return "no" if value is None else "yes"
+
+
+# Of the row of a living domain.
+COLUMNS = {"domain": lambda row: row["state"], "closed": lambda row: yes(row["closed_us"]),
+           "registered": lambda row: yes(row["qemu_pid"]), "name": lambda row: row["name"]}
+IN_STORE = (*COLUMNS, "entry")
+
+
 def judge_promise(promise, tables, rows, seen, qemus):
     """What is not as an acknowledged command promised; None if it is."""
     subject, wanted = promise.split("=", 1)
@@ -442,12 +454,9 @@ def judge_promise(promise, tables, rows, seen, qemus):
     found = None
     if kind == "qemu":
         found = "running" if qemus else "none"
-    elif kind == "domain":
+    elif kind in COLUMNS:
         living = [d for d in tables["domain"] if str(d["domid"]) == name and d["state"] != "destroyed"]
-        found = living[0]["state"] if living else "gone"
-    elif kind == "closed":
-        living = [d for d in tables["domain"] if str(d["domid"]) == name and d["state"] != "destroyed"]
-        found = ("no" if living[0]["closed_us"] is None else "yes") if living else "gone"
+        found = COLUMNS[kind](living[0]) if living else "gone"
     elif kind == "entry":
         things = rows.things if rows else []
         states = [t["state"] for t in things if f"{t['class']}/{t['key']}" == name]
@@ -481,10 +490,22 @@ def judge_promise(promise, tables, rows, seen, qemus):
 DONE, NOT_DONE, IN_DOUBT, NO_SUCH = 0, 1, 3, 4
 
 
+def row_of_living(tables):
+    living = [d for d in tables["domain"] if d["state"] != "destroyed"]
+    return {c: living[0][c] for c in ("id", "name", "uuid", "state", "closed_us", "qemu_pid")} if living else None
+
+
 def before_request(tables, wish):
     """What the store has of a wish's thing when the request is made. A wish is a kind (add, remove,
-    change or destroy), the name of a thing, and the promises that hold once it is done."""
+    change or destroy a thing; or that the domain reaches a state), the name of a thing, and the promises that hold once
+    it is done."""
     living = [d for d in tables["domain"] if d["state"] != "destroyed"]
+    if wish["kind"] == "reach":
+        rows = Rows(tables, living[0]) if living else None
+        stored = [p for p in wish["promises"] if p.partition(":")[0] in IN_STORE]
+        return {"as_wished": not any(judge_promise(p, tables, rows, None, ()) for p in stored), "intent": None,
+                "row": row_of_living(tables),
+                "half_done": bool(living) and living[0]["state"] in ("creating", "destroying")}
     if wish["kind"] == "destroy" or not living:
         return {"as_wished": not living, "intent": None}
     rows = Rows(tables, living[0])
@@ -498,6 +519,18 @@ def before_request(tables, wish):
     return {"as_wished": as_wished, "intent": next((i["id"] for i in rows.intents if thing and i["thing"] == thing["id"]), None)}
 
 
+def lies_of_reached(status, before, missing, tables):
+    """What is not true of the answer to a domain's create, register, close and the like. It may be refused because the
+    store has it so already, or because the killed process left its step half done, which recovery ends first."""
+    if status == DONE:
+        return [f"it says done; {b}" for b in missing] + [f"it says done, and intent {i['id']} is open" for i in tables["intent"]]
+    if status not in (NOT_DONE, NO_SUCH):
+        return [f"it ends with {status}"]
+    lies = [f"it says not done, as if it had been so before; {b}" for b in missing] if before["as_wished"] else \
+        [] if before["half_done"] else ["it says not done, and nothing stood in its way"]
+    return lies + ([] if row_of_living(tables) == before["row"] else ["it says not done, and has changed the domain's row"])
+
+
 def judge_answer(answer, tables, rows, seen, qemus):
     """What is not true of an answer (R18): a wish with `before` (as above), the `status` that it was answered
     with, the number of the `intent` that was named, and `guest_holds`, if only a guest can end the doubt.
@@ -508,6 +541,8 @@ def judge_answer(answer, tables, rows, seen, qemus):
     opened = {i["id"]: i["operation"] for i in rows.intents if things.get(i["thing"]) == answer["thing"]} if rows else {}
     missing = [b for b in (judge_promise(p, tables, rows, seen, qemus) for p in answer["promises"]) if b]
     before, status, number = answer["before"], answer["status"], answer["intent"]
+    if answer["kind"] == "reach":
+        return [f"{name}: {lie}" for lie in lies_of_reached(status, before, missing, tables)]
     had_been = before["as_wished"] and before["intent"] is None and not missing
     if status == DONE:
         return [f"{name}: it says done; {b}" for b in missing] + \

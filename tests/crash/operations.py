@@ -83,6 +83,8 @@ NO_TWO = need("device:two-b=absent", "detach", "domid:7", "qemu", "two")
 TWO_PCI = need("device:pci-b=present", "attach", "domid:7", "qemu", devices("pci", *(
     {"driver": "usb-ehci", "id": name} for name in ("pci-a", "pci-b"))))
 OPEN = need("closed:7=no", "reopen", "domid:7")
+NAMED = need("name:7={name}", "rename", "domid:7", "{name}")
+RENAMED = need("name:7=renamed", "rename", "domid:7", "renamed")
 CLOSED = need("closed:7=yes", "close", "domid:7", "--reason", "moves to another host")
 
 
@@ -96,8 +98,15 @@ def lose_tablet(world):
     world.must(world.note(run(world.argv("xlfsck", ["-p"]))), (1,), "xlfsck -p of an entry without its thing")
 
 
-def plug_odd(world):
+STALE_TABLET = need("entry:qemu/tablet=stale", lose_tablet)
+
+
+def plug_odd_device(world):
     world.ask("device_add", driver="usb-tablet", id="odd", bus="xenusb-0.0")
+
+
+def plug_odd(world):
+    plug_odd_device(world)
     world.ask("chardev-add", id="odd-chardev", backend={"type": "null", "data": {}})
 
 
@@ -123,7 +132,11 @@ def runs_elsewhere_anew(world):
     plug_odd(world)
 
 
-NEED_ODD = (need("entry:qemu/odd=absent", "destroy", "domid:7"), RUNNING, need("device:odd=present", plug_odd))
+def need_odd(plug):
+    return (need("entry:qemu/odd=absent", "destroy", "domid:7"), RUNNING, need("device:odd=present", plug))
+
+
+NEED_ODD = need_odd(plug_odd)
 ODD = ("device:odd", "chardev:odd-chardev")
 ADOPTED = ("device:odd=present", "entry:qemu/odd=present", "chardev:odd-chardev=present")
 REGISTER = ("register", "domid:7", "--monitor", "{monitor}")
@@ -171,12 +184,18 @@ OPERATIONS = {o.name: o for o in (
     # Refused, and nothing is another's for it.
     Operation("attach_second_image", (RUNNING, TABLET), SECOND_IMAGE,
               (TABLET[0], "device:other=absent", "entry:qemu/tablet=present"), statuses=(1,), unchanged=True, stops=180),
-    Operation("detach_stale", (RUNNING, need("entry:qemu/tablet=stale", lose_tablet)), NO_TABLET[1],
+    Operation("detach_stale", (RUNNING, STALE_TABLET), NO_TABLET[1],
               (NO_TABLET[0], "entry:qemu/tablet=absent"), unchanged=True),
     Operation("soft_reset", (RUNNING, TABLET, USBCTRL_2, USBCTRL), ("soft-reset", "domid:7", "--", "{qemu}"),
               (RUNNING[0], "qemu=running", TABLET[0], *SLOTS), qemu="anew", anew=True, stops=800),
     Operation("close", (RUNNING, OPEN), CLOSED[1], (CLOSED[0],), unchanged=True, stops=180),
     Operation("reopen", (RUNNING, CLOSED), OPEN[1], (OPEN[0],), unchanged=True, stops=160),
+    Operation("rename", (RUNNING, NAMED), RENAMED[1], (RENAMED[0], RUNNING[0]), unchanged=True, stops=170),
+    Operation("preserve", (RUNNING,), ("preserve", "domid:7", "kept"), ("name:7=kept", RUNNING[0]), anew=True, unchanged=True,
+              stops=170),
+    Operation("adopt_one", need_odd(plug_odd_device), ("adopt", "domid:7", "qemu/odd"), ADOPTED[:2], unchanged=True, tolerated=ODD[:1]),
+    Operation("forget", (RUNNING, STALE_TABLET), ("forget", "domid:7", "qemu/tablet"), ("entry:qemu/tablet=absent",),
+              unchanged=True),
     Operation("import", (GONE,), ("import", "7", "{config}"), (RUNNING[0], "entry:disks/hdc=present"), qemu="begins", stops=170),
     Operation("adopt", NEED_ODD, ("-p",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD, stops=640),
     Operation("adopt_all", NEED_ODD, ("-y",), ADOPTED, program="xlfsck", statuses=(1,), unchanged=True, tolerated=ODD, stops=640),

@@ -213,10 +213,20 @@ def judge_all(checks, world, store, process):
         """An answer to a request for the tablet: the lie that has to be named, or none. `found`: the intent
         that was open when it was asked for."""
         state = {"add": "present", "remove": "absent"}[kind]
+        judged(what, lie, {"kind": kind, "thing": "qemu/tablet", "guest_holds": guest_holds, "status": status, "intent": intent,
+                           "promises": [f"device:tablet={state}", f"entry:qemu/tablet={state}"],
+                           "before": {"as_wished": as_wished, "intent": found}})
+
+    def reached(what, status, lie=None, as_wished=False, half_done=False, **row):
+        """An answer to the request to close the domain's document. `row`: what was another in its row when it was asked."""
+        before = {**judge.row_of_living(judge.read_tables(world.store)), **row}
+        judged(what, lie, {"kind": "reach", "thing": "domain", "guest_holds": False, "status": status, "intent": None,
+                           "promises": ["domain:7=running", "closed:7=yes"],
+                           "before": {"as_wished": as_wished, "intent": None, "half_done": half_done, "row": before}})
+
+    def judged(what, lie, answer):
         with open(world.path("answers.json"), "w", encoding="utf-8") as file:
-            json.dump([{"kind": kind, "thing": "qemu/tablet", "guest_holds": guest_holds, "status": status, "intent": intent,
-                        "promises": [f"device:tablet={state}", f"entry:qemu/tablet={state}"],
-                        "before": {"as_wished": as_wished, "intent": found}}], file)
+            json.dump([answer], file)
         if lie is None:
             sound(f"answer: {what}", "--answers", world.path("answers.json"))
         else:
@@ -232,6 +242,17 @@ def judge_all(checks, world, store, process):
     store.sql("ALTER TABLE domain ADD COLUMN closed_us INTEGER")
     sound("an open document", "--acknowledged", "closed:7=no")
     breach("an open document that should be closed", "closed:7 is no", "--acknowledged", "closed:7=yes")
+    reached("a close is done, and it is open", 0, "it says done; acknowledged, but not so: closed:7")
+    reached("a close is refused for no reason", 1, "nothing stood in its way")
+    reached("a close is refused since it is closed, and it is not", 1, "as if it had been so before", as_wished=True)
+    reached("a close is refused, since recovery has to come first", 1, half_done=True)
+    reached("a close is refused, and something was changed", 1, "has changed the domain's row", half_done=True, state="creating")
+    reached("a close that ends in doubt", 3, "it ends with 3")
+    store.sql("UPDATE domain SET closed_us = 1")
+    reached("a close is done", 0)
+    reached("a close is refused, since it is closed", 1, as_wished=True)
+    reached("a close is refused, since it is closed, which it was not", 1, "nothing stood in its way")
+    store.sql("UPDATE domain SET closed_us = NULL")
     world.record("before.json")
     unchanged = ("--unchanged", world.path("before.json"))
     sound("a QEMU as it was before", *unchanged)

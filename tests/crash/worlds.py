@@ -78,6 +78,7 @@ class World:
         self.killer = killer
         self.directory = tempfile.mkdtemp(prefix="xk-", dir=work)  # short: sockets lie in it
         self.store = self.path("s")
+        self.name = f"k{os.path.basename(self.directory)[3:]}"  # of the domain
         self.kills = 0
         self.log = []
         self.ask_judge = Judge()
@@ -100,7 +101,7 @@ class World:
         self.qemu_empty = [f"if=none,readonly=on,id={DRIVE}" if word.startswith("if=none,") else word
                            for word in self.qemu]
         with open(self.path("config.json"), "w", encoding="utf-8") as file:
-            json.dump(document(f"k{os.path.basename(self.directory)[3:]}", self.path("a.iso")), file, indent=4)
+            json.dump(document(self.name, self.path("a.iso")), file, indent=4)
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -166,7 +167,8 @@ class World:
 
     # Commands.
     def fill(self, words):
-        texts = {"{config}": self.path("config.json"), "{monitor}": self.path("monitor"), "{a}": self.path("a.iso"), "{b}": self.path("b.iso")}
+        texts = {"{config}": self.path("config.json"), "{monitor}": self.path("monitor"), "{a}": self.path("a.iso"),
+                 "{b}": self.path("b.iso"), "{name}": self.name}
         filled = []
         for word in words:
             for name, text in texts.items():
@@ -175,7 +177,7 @@ class World:
         return filled
 
     def promise(self, text):
-        return text.replace("{a}", self.path("a.iso")).replace("{b}", self.path("b.iso"))
+        return text.replace("{a}", self.path("a.iso")).replace("{b}", self.path("b.iso")).replace("{name}", self.name)
 
     def python_argv(self, script, words):
         """Of a program that uses the Python package of this build."""
