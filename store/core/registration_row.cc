@@ -77,8 +77,10 @@ Error no_qemu_of(const DomainRow& domain, const std::string& boot_here)
         return Error(Errc::no_qemu,
                      domain.subject() + " is of an older boot or another host, and has no QEMU",
                      "nothing was changed; 'xlfsck -p' keeps its document and frees the domid");
-    return Error(Errc::no_qemu, domain.subject() + " has no QEMU in the store",
-                 "register it: xlstore register DOM --monitor SOCKET");
+    return Error(
+        Errc::no_qemu, domain.subject() + " has no QEMU in the store",
+        "register the one that runs ('xlstore register DOM --monitor SOCKET'), or begin one "
+        "('xlstore soft-reset DOM -- QEMU…')");
 }
 
 }  // namespace xlstore

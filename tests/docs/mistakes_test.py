@@ -60,7 +60,8 @@ MISTAKES = (
      "xlstore: mend it at that line and column, or give another\n"),
     ("a domain whose QEMU the store does not know", "xlstore insert web01 hdc DIR/a.iso", 1,
      "xlstore: domain 7 (web01) has no QEMU in the store\n"
-     "xlstore: register it: xlstore register DOM --monitor SOCKET\n"),
+     "xlstore: register the one that runs ('xlstore register DOM --monitor SOCKET'), or begin one "
+     "('xlstore soft-reset DOM -- QEMU…')\n"),
     ("no QEMU's command", "xlstore create 8 DIR/web02.json", 2,
      "xlstore: create: no command was given that starts QEMU; write it behind --, as in 'xlstore create ... -- "
      "qemu-system-x86_64 ...'; try 'xlstore create --help'\n"),
@@ -100,6 +101,8 @@ MISTAKES = (
     ("words that are missing", "xlstore insert web01", 2,
      "xlstore: insert takes DOM VDEV FILE [--force] [--wait], not 1 word; try 'xlstore insert --help'\n"),
     ("no verb", "xlstore", 2, "xlstore: no verb was given; try 'xlstore --help'\n"),
+    ("an option whose value is empty", "xlstore --store= list", 2,
+     "xlstore: an option in front of \"list\" has no value; try 'xlstore list --help'\n"),
     ("two modes of xlfsck", "xlfsck -n -y", 16,
      "xlfsck: only one of -n, -p (or -a) and -y may be given; try 'xlfsck --help'\n"),
     ("a change by SQL", "xlstore sql DELETE_FROM_thing", 1,

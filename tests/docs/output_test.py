@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 import xml.etree.ElementTree
@@ -277,6 +278,23 @@ class OneThing(Stage):
         self.xl("adopt", "7", "left")
         self.xl("diff", "7")
         self.xl("adopt", "7", "left", status=4)
+
+    def test_a_word_that_names_none_adopts_none(self):
+        for name in ("t1", "t2"):
+            self.qmp(("device_add", {"driver": "usb-tablet", "id": name, "bus": "xenusb-0.0"}))
+        for word in ("usb-tablet", "nosuch"):   # what they are is no name
+            self.assertIn("nothing of that name", self.run_xl("adopt", "7", word).stderr)
+            self.xl("adopt", "7", word, status=4)
+        with tempfile.TemporaryDirectory() as place:
+            self.xl("bundle", pathlib.Path(place, "b.tar"))
+            shown = self.xl("bundle", pathlib.Path(place, "b.tar"), "--show")
+        self.assertIn("no entry says so", shown)
+        self.assertNotIn("not looked at", shown, "something was found, and all was looked at")
+        said = self.xl("diff", "7", status=1)
+        for name in ("t1", "t2"):
+            self.assertIn(f'"{name}"', said)
+            self.xl("adopt", "7", name)
+            self.xl("detach", "7", "qemu", name)
 
     def test_a_domain_whose_qemu_is_not_known_has_nothing_there(self):
         self.xl("import", "21", ROOT / "tools/examples/web01.json")

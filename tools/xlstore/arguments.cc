@@ -319,6 +319,9 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
         return 0;
     }
     if (!known) return usage("no verb was given", "");
+    // CLI11 takes the word behind "--store=" for its value.
+    if (out.verb.empty())
+        return usage("an option in front of \"" + line.verb + "\" has no value", line.verb);
     for (auto& word : out.words)
         without_guard(word);
     const auto row = std::ranges::find(verbs(), out.verb, &VerbRow::name);

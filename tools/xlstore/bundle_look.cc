@@ -21,6 +21,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Until = std::chrono::steady_clock::time_point;
 
+constexpr const char* kBlind = "something could not be looked at";
+
 void keep_finding(const xlstore_finding* f, void* list)
 {
     constexpr const char* kActions[] = {"none", "fixed", "left", "failed"};
@@ -103,10 +105,15 @@ std::string findings_until(xlstore_store* store, Until until)
     const auto end = run_until(store, until, [&](auto callback, void* userdata, auto** op) {
         return xlstore_recover_start(store, &options, callback, userdata, op);
     });
-    const bool ran = end.status == XLSTORE_OK;
-    return Json({{"status", end.status},
-                 {"error", ran ? Json() : Json(plain(end.message))},
-                 {"findings", findings}})
+    // In doubt and refused: it ran, and something is left.
+    const bool ran = end.status == XLSTORE_OK || end.status == XLSTORE_E_IN_DOUBT ||
+                     end.status == XLSTORE_E_REFUSED;
+    Json error;
+    if (!ran)
+        error = plain(end.message);
+    else if ((Json::parse(end.json).value("fsck_status", 0) & XLSTORE_FSCK_BLIND) != 0)
+        error = kBlind;
+    return Json({{"status", end.status}, {"error", error}, {"findings", findings}})
         .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -130,6 +137,7 @@ std::string findings_of_xlfsck(const std::string& directory, Until until)
         else if (told.contains("code"))
             findings.push_back(finding_of_line(told));
     }
+    if (error.is_null() && (said->status & XLSTORE_FSCK_BLIND) != 0) error = kBlind;
     if (!said->in_time) error = "the time was over: give it longer with --timeout";
     return Json({{"status", said->status}, {"error", error}, {"findings", findings}})
         .dump(-1, ' ', false, Json::error_handler_t::replace);

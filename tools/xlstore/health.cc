@@ -84,6 +84,13 @@ void judge_qemu(const Json& domain, Reasons& reasons)
         reasons.ill(subject, "its QEMU " + pid + " is dead",
                     "'xlfsck -p' settles what is open; then 'xlstore destroy " +
                         number_of(domain["domid"]) + "', or soft-reset");
+    else if (domain["qemu"] == "none" && domain["lost_qemu"] == true)
+        reasons.ill(subject, "its QEMU is dead, and none was begun since",
+                    "'xlstore soft-reset " + number_of(domain["domid"]) +
+                        " -- QEMU…' begins one; or 'xlstore destroy'");
+    else if (domain["qemu"] == "alive" && domain["answer"] == "unasked")
+        reasons.doubt(subject, "its QEMU was not asked" + because(domain["why"]),
+                      "look as a user who may write to its monitor");
     else if (domain["qemu"] == "unseen")
         reasons.doubt(subject, "could not look at its QEMU" + because(domain["why"]),
                       "look from where it was started");
@@ -188,6 +195,9 @@ void judge_lock(const Json& lock, Reasons& reasons)
 
 void judge_space(const Json& space, Reasons& reasons)
 {
+    if (space["read_only"] == true)
+        reasons.ill("the disk of the store", "is mounted read-only: nothing can be changed",
+                    "see what the kernel says of it (dmesg); mount it writable");
     if (space["free_bytes"].is_number() && space["free_bytes"].get<std::int64_t>() < kFreeBytesFew)
         reasons.ill("the disk of the store", "has less than 64 MiB free",
                     "free some: hotplug is refused on a full disk");

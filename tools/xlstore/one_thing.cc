@@ -45,13 +45,16 @@ struct Wish {
 };
 
 // Is the finding about that thing: "...: CLASS/KEY", "...: device "ID"", or the entry that it would
-// get? Whole words alone.
+// get? Whole words alone: what stands in parentheses behind an id is what the device is.
 bool is_about(const xlstore_finding& finding, const std::string& thing)
 {
     const std::string subject = std::string(finding.subject) + ":";
     const std::string evidence = finding.evidence;
-    return subject.find(": " + thing + ":") != std::string::npos ||
-           subject.find("\"" + thing + "\"") != std::string::npos ||
+    const auto name = subject.rfind("): ");  // of the domain, which may have any letter
+    const auto what = std::string_view(subject).substr(name == std::string::npos ? 0 : name + 1);
+    const auto quoted = what.find(" \"" + thing + "\"");
+    return what.find(": " + thing + ":") != std::string_view::npos ||
+           (quoted != std::string_view::npos && what.find('"') == quoted + 1) ||
            evidence.find("entry would be " + thing + " ") != std::string::npos;
 }
 
@@ -143,6 +146,12 @@ Status say_done(const Arguments& arguments, const Wish& wish)
     return Status::done;
 }
 
+// Otherwise nothing was looked at. What was found of other things makes it refused or in doubt.
+bool has_run(int32_t status)
+{
+    return status == XLSTORE_OK || status == XLSTORE_E_IN_DOUBT || status == XLSTORE_E_REFUSED;
+}
+
 // What keeps it from being done, in the words of the findings.
 Error not_done(const Arguments& arguments, const Wish& wish)
 {
@@ -197,9 +206,7 @@ Result<Status> run_adopt(const Arguments& arguments)
     Wish wish{arguments.words[1], true, {}, {}, false, arguments.store};
     const auto result = recover_one(arguments, limit_of(arguments), wish);
     if (!result) return result.error();
-    if (!wish.done && wish.line.empty() && wish.others.empty() && wish.not_served.empty() &&
-        xlstore_result_status(result->get()) != XLSTORE_OK)
-        return tell(arguments, result->get());
+    if (!has_run(xlstore_result_status(result->get()))) return tell(arguments, result->get());
     if (wish.done) return say_done(arguments, wish);
     return not_done(arguments, wish);
 }
@@ -212,6 +219,7 @@ Result<Status> run_forget(const Arguments& arguments)
     const auto limit = limit_of(arguments);
     const auto result = recover_one(arguments, limit, wish);
     if (!result) return result.error();
+    if (!has_run(xlstore_result_status(result->get()))) return tell(arguments, result->get());
     const auto stale = is_stale(arguments, wish.thing);
     if (!stale) return stale.error();
     const auto name = split(wish.thing);

@@ -50,7 +50,9 @@ Result<Json> domains_of(xlstore_store* store, const Json& looks)
         store,
         "SELECT d.domid, d.name, coalesce(d.vm_uuid, d.uuid) AS uuid, d.incarnation, d.state, "
         "d.things, (SELECT count(*) FROM stale_things s WHERE s.domid = d.domid) AS stale, "
-        "d.open_intents, d.qemu_pid, c.closed_since, c.reason AS closed_reason "
+        "d.open_intents, d.qemu_pid, c.closed_since, c.reason AS closed_reason, "
+        "d.state = 'running' AND d.qemu_pid IS NULL AND EXISTS (SELECT 1 FROM history h "
+        "WHERE h.domain = d.incarnation AND h.operation = 'strike off') AS lost_qemu "
         "FROM domains d LEFT JOIN closed_documents c ON c.incarnation = d.incarnation "
         "ORDER BY d.domid");
     if (!rows) return rows;
@@ -58,6 +60,7 @@ Result<Json> domains_of(xlstore_store* store, const Json& looks)
         for (const char* member : {"qemu", "answer", "run_state", "doing", "why", "looked_us"})
             row[member] = nullptr;
         row["stopped"] = false;
+        row["lost_qemu"] = row["lost_qemu"] == 1;
         for (const auto& look : looks)
             if (look["id"] == row["incarnation"])
                 for (const char* member :
@@ -111,10 +114,12 @@ Json space_of(const std::string& directory)
     Json space = {{"database_bytes", bytes_of(directory + "/store.db")},
                   {"log_bytes", bytes_of(directory + "/store.db-wal")},
                   {"free_bytes", nullptr},
-                  {"disk_bytes", nullptr}};
+                  {"disk_bytes", nullptr},
+                  {"read_only", false}};
     struct statvfs disk {};
     if (statvfs(directory.c_str(), &disk) != 0) return space;
     space["free_bytes"] = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    space["read_only"] = (disk.f_flag & ST_RDONLY) != 0;
     space["disk_bytes"] = static_cast<std::uint64_t>(disk.f_blocks) * disk.f_frsize;
     return space;
 }

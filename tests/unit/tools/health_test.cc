@@ -16,7 +16,8 @@ Json domain_facts()
     return {{"domid", 7},           {"name", "web01"},  {"state", "running"},
             {"incarnation", 3},     {"qemu_pid", 42},   {"qemu", "alive"},
             {"answer", "answered"}, {"stopped", false}, {"run_state", "paused"},
-            {"doing", "paused"},    {"why", nullptr},   {"open_intents", 0}};
+            {"doing", "paused"},    {"why", nullptr},   {"open_intents", 0},
+            {"lost_qemu", false}};
 }
 
 Json intent_facts()
@@ -40,7 +41,7 @@ Json facts_with(const std::string& list, Json item)
                   {"intents", Json::array()},
                   {"locks", Json::array()},
                   {"breaches", Json::array()},
-                  {"space", {{"free_bytes", 1LL << 33}, {"log_bytes", 4096}}},
+                  {"space", {{"free_bytes", 1LL << 33}, {"log_bytes", 4096}, {"read_only", false}}},
                   {"units", {{"why", nullptr}, {"list", Json::array()}}}};
     if (list == "units")
         facts["units"]["list"].push_back(std::move(item));
@@ -76,6 +77,7 @@ TEST(HealthTest, NothingToDoIsWell)
     EXPECT_EQ(of_domain("domid", 7), "well") << "a guest that its owner paused";
     EXPECT_EQ(of_domain("qemu", "none"), "well") << "a PV domain";
     EXPECT_EQ(of_domain("answer", "busy"), "well") << "an operation is under way";
+    EXPECT_EQ(of_domain("answer", "unasked"), "doubt") << "by one who may not";
     EXPECT_EQ(of_intent("age_s", 200), "well") << "its owner lives";
 }
 
@@ -157,6 +159,14 @@ TEST(HealthTest, IntentIsSettledByTheQemuThatThereIs)
     EXPECT_NE(none.find("'xlfsck -p' closes it with its domain"), std::string::npos);
 }
 
+TEST(HealthTest, GuestWhoseQemuWasStruckOffIsIll)
+{
+    auto one = domain_facts();
+    one["qemu"] = "none";
+    one["lost_qemu"] = true;
+    EXPECT_EQ(health_of(facts_with("domains", one)), "ill");
+}
+
 TEST(HealthTest, LocksSpaceRulesAndUnits)
 {
     const Json holder = {
@@ -171,6 +181,9 @@ TEST(HealthTest, LocksSpaceRulesAndUnits)
     auto full = facts_with("", {});
     full["space"]["free_bytes"] = 1 << 20;
     EXPECT_EQ(health_of(full), "ill");
+    auto unwritable = facts_with("", {});
+    unwritable["space"]["read_only"] = true;
+    EXPECT_EQ(health_of(unwritable), "ill");
     auto grown = facts_with("", {});
     grown["space"]["log_bytes"] = 1 << 30;
     EXPECT_EQ(health_of(grown), "doubt");
