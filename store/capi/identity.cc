@@ -14,12 +14,19 @@ namespace xlstore::capi {
 
 namespace {
 
-Work rename_work(Store& store, DomainRow domain, std::string name, std::int64_t revision,
-                 Deadline until)
+// The name that the domain has to have still: one that the caller named it by. `word` fitted it.
+std::optional<std::string> name_in(std::string_view word, const DomainRow& domain)
+{
+    if (word != domain.name && word != "name:" + domain.name) return std::nullopt;
+    return domain.name;
+}
+
+Work rename_work(Store& store, DomainRow domain, std::optional<std::string> old, std::string name,
+                 std::int64_t revision, Deadline until)
 {
     const std::string before = domain.subject();
-    auto renamed =
-        co_await rename_domain(store, std::move(domain), std::move(name), revision, until);
+    auto renamed = co_await rename_domain(store, std::move(domain), std::move(old), std::move(name),
+                                          revision, until);
     if (!renamed) co_return std::move(renamed).error();
     Answer answer;
     in_words(answer, [&](Answer& words) {
@@ -31,12 +38,12 @@ Work rename_work(Store& store, DomainRow domain, std::string name, std::int64_t 
     co_return answer;
 }
 
-Work preserve_work(Store& store, DomainRow domain, std::string name, std::string uuid,
-                   Deadline until)
+Work preserve_work(Store& store, DomainRow domain, std::optional<std::string> old, std::string name,
+                   std::string uuid, Deadline until)
 {
     const std::string before = domain.subject();
-    auto kept =
-        co_await preserve_domain(store, std::move(domain), std::move(name), std::move(uuid), until);
+    auto kept = co_await preserve_domain(store, std::move(domain), std::move(old), std::move(name),
+                                         std::move(uuid), until);
     if (!kept) co_return std::move(kept).error();
     Answer answer;
     in_words(answer, [&](Answer& words) {
@@ -59,7 +66,9 @@ Result<Work> rename_of(State& state, const char* domain, const char* name, int64
     if (!until) return until.error();
     auto row = domain_of(state, domain);
     if (!row) return row.error();
-    return rename_work(*state.store, *std::move(row), *std::move(text), revision, *until);
+    auto old = name_in(domain, *row);
+    return rename_work(*state.store, *std::move(row), std::move(old), *std::move(text), revision,
+                       *until);
 }
 
 Result<Work> preserve_of(State& state, const char* domain, const char* name, const char* uuid,
@@ -71,7 +80,8 @@ Result<Work> preserve_of(State& state, const char* domain, const char* name, con
     if (!until) return until.error();
     auto row = domain_of(state, domain);
     if (!row) return row.error();
-    return preserve_work(*state.store, *std::move(row), *std::move(text),
+    auto old = name_in(domain, *row);
+    return preserve_work(*state.store, *std::move(row), std::move(old), *std::move(text),
                          // libxl gives a preserved domain a uuid of its own as well: the old one is
                          // the new domain's.
                          uuid ? std::string(uuid) : random_uuid(), *until);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The name of a domain stands in its row and in c_info of its document; both change in one commit,
 // so that no reader sees them differ. A name or uuid that a living domain has is refused (it would
-// name two), and so is a rename of a domain that another process has renamed since the caller saw
-// it.
+// name two), and so is a rename of a domain that the caller named by a name that it no longer has:
+// another process has renamed it since.
 #include "store/operation/identity.hpp"
 
 #include "store/core/journal.hpp"
@@ -15,17 +15,18 @@ namespace xlstore {
 
 namespace {
 
-// REQUIRES advance_revision(). `before`: the row as the caller saw it.
-Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& before,
-                      const std::string& name)
+// REQUIRES advance_revision(). Its name until now.
+Result<std::string> set_name(Store& store, const FastHold& fast,
+                             const std::optional<std::string>& old, const std::string& name)
 {
     Db& db = store.db();
     const auto id = value_of(fast.domain());
-    const auto now = read_domain(db, fast.domain());
-    if (now->name != before.name && now->name != name)
+    auto before = *read_domain(db, fast.domain());
+    if (old && before.name != *old && before.name != name)
         return Error(Errc::conflict,
-                     before.subject() + " is called " + json_shown(now->name) + " by now",
-                     "nothing was changed; name it by domid:" + std::to_string(now->domid));
+                     "domain " + std::to_string(before.domid) + ", which was called " +
+                         json_shown(*old) + ", is called " + json_shown(before.name) + " by now",
+                     "nothing was changed; name it by domid:" + std::to_string(before.domid));
     auto other =
         db.prepare("SELECT domid FROM domain WHERE name = ? AND id <> ? AND state <> 'destroyed'")
             .bind(name)
@@ -44,7 +45,7 @@ Result<void> set_name(Store& store, const FastHold& fast, const DomainRow& befor
         .bind(with_libxl_member("c_info", member.text(0), "name", json_quote(name)))
         .bind(id)
         .run();
-    return {};
+    return std::move(before.name);
 }
 
 // REQUIRES advance_revision().
@@ -79,20 +80,23 @@ std::string now_called(const std::string& before, const std::string& name)
 
 }  // namespace
 
-Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::string name,
+Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain,
+                                      std::optional<std::string> old, std::string name,
                                       std::int64_t revision, Deadline until)
 {
     if (auto ok = check_name(name); !ok) co_return std::move(ok).error();
     co_return co_await store.with_fast_lock(
         domain.id, "rename", until, [&](const FastHold& fast) -> Result<DomainRow> {
             if (auto begun = advance_revision(store, fast, revision); !begun) return begun.error();
-            if (auto set = set_name(store, fast, domain, name); !set) return set.error();
-            add_line(store, fast, "rename", now_called(domain.name, name));
+            auto before = set_name(store, fast, old, name);
+            if (!before) return before.error();
+            add_line(store, fast, "rename", now_called(*before, name));
             return *read_domain(store.db(), fast.domain());
         });
 }
 
-Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::string name,
+Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain,
+                                        std::optional<std::string> old, std::string name,
                                         std::string vm_uuid, Deadline until)
 {
     if (auto ok = check_name(name); !ok) co_return std::move(ok).error();
@@ -101,10 +105,10 @@ Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::str
     co_return co_await store.with_fast_lock(
         domain.id, "preserve", until, [&](const FastHold& fast) -> Result<DomainRow> {
             if (auto begun = advance_revision(store, fast, 0); !begun) return begun.error();
-            if (auto set = set_name(store, fast, domain, name); !set) return set.error();
+            auto before = set_name(store, fast, old, name);
+            if (!before) return before.error();
             if (auto set = set_vm_uuid(store, fast, *uuid); !set) return set.error();
-            add_line(store, fast, "preserve",
-                     now_called(domain.name, name) + " and found by " + *uuid);
+            add_line(store, fast, "preserve", now_called(*before, name) + " and found by " + *uuid);
             return *read_domain(store.db(), fast.domain());
         });
 }

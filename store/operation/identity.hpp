@@ -8,6 +8,7 @@
 #define XLSTORE_STORE_OPERATION_IDENTITY_HPP_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "store/core/domain.hpp"
@@ -18,12 +19,13 @@
 namespace xlstore {
 
 /// Gives the domain another name, open intents or not; of the document only the text of
-/// c_info.name changes. The name that `domain` was read with has to be its name still, as with
-/// libxl_domain_rename; to name it as it is named already succeeds. `revision`: the one that the
+/// c_info.name changes. `old`: the name that it has to have still, as with libxl_domain_rename
+/// (nothing: any); to name it as it is named already succeeds. `revision`: the one that the
 /// document has to have (0: any).
 /// Errors: invalid (no name); exists (another domain of the store has it, living or being
 /// destroyed); conflict (its name or revision is another by now); gone (R8); timeout, lost.
-Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::string name,
+Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain,
+                                      std::optional<std::string> old, std::string name,
                                       std::int64_t revision, Deadline until);
 
 /// Keeps a domain, as libxl_domain_preserve does for on_crash=rename-restart: its row, its QEMU and
@@ -33,7 +35,8 @@ Task<Result<DomainRow>> rename_domain(Store& store, DomainRow domain, std::strin
 /// handle. So a client that was told to destroy this domid and uuid before it was preserved still
 /// finds it, and leaves no tombstone beside a living QEMU (R14). Errors: as for rename_domain();
 /// exists also when a domain of the store has that uuid.
-Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain, std::string name,
+Task<Result<DomainRow>> preserve_domain(Store& store, DomainRow domain,
+                                        std::optional<std::string> old, std::string name,
                                         std::string vm_uuid, Deadline until);
 
 }  // namespace xlstore

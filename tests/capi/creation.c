@@ -470,9 +470,17 @@ static void check_names(struct world* world)
     xlstore_result_free(r);
     OK(xlstore_find(s, "name:n", &info));
     CHECK(info.domid == 7);
+    /* Another one comes between: it is called as it may be, unless it was named by its name. */
     OK(xlstore_rename_start(s, "domid:7", "c7", 0, NULL, tell, &t, NULL));
+    OK(xlstore_rename(s, "domid:7", "between", 0, NULL, NULL));
     run_until_told(s, &t);
     CHECK(t.status == XLSTORE_OK);
+    t.calls = 0;
+    OK(xlstore_rename_start(s, "c7", "late", 0, NULL, tell, &t, NULL));
+    OK(xlstore_rename(s, "domid:7", "between", 0, NULL, NULL));
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_E_CONFLICT && strstr(t.message, "\"between\"") != NULL);
+    OK(xlstore_rename(s, "name:between", "c7", 0, NULL, NULL));
 
     INVALID(xlstore_outgoing_document(NULL, "7", NULL, &document, NULL));
     INVALID(xlstore_outgoing_document(s, NULL, NULL, &document, NULL));

@@ -101,7 +101,7 @@ void Work::edit(DomainId domain, const std::string& from, const std::string& to)
 void Work::rename(DomainId domain, const std::string& name)
 {
     must(store_->loop().wait_for(
-        rename_domain(*store_, *read_domain(store_->db(), domain), name, 0, soon())));
+        rename_domain(*store_, *read_domain(store_->db(), domain), std::nullopt, name, 0, soon())));
 }
 
 std::vector<IntentId> Work::open_intents(DomainId domain, std::vector<Draft> drafts)

@@ -145,13 +145,20 @@ TEST_F(RenameTest, OfADomainThatWasRenamedMeanwhileIsRefused)
     ASSERT_TRUE(ended(xl({"rename", "web", "first"}), 0));
     const auto soon = Clock::now() + std::chrono::seconds(20);
 
-    const auto late = store->loop().wait_for(rename_domain(*store, *seen, "second", 0, soon));
+    const auto late =
+        store->loop().wait_for(rename_domain(*store, *seen, "web", "second", 0, soon));
 
     ASSERT_FALSE(late);
     EXPECT_EQ(late.error().code, Errc::conflict);
     EXPECT_TRUE(contains(late.error().message, "\"first\""));
     EXPECT_EQ(name_in_both(), "first");
-    EXPECT_TRUE(store->loop().wait_for(rename_domain(*store, *seen, "first", 0, soon)));
+    EXPECT_TRUE(store->loop().wait_for(rename_domain(*store, *seen, "web", "first", 0, soon)));
+    // By its domid: whatever it is called.
+    EXPECT_TRUE(
+        store->loop().wait_for(rename_domain(*store, *seen, std::nullopt, "third", 0, soon)));
+    EXPECT_EQ(name_in_both(), "third");
+    EXPECT_TRUE(contains(cell("SELECT evidence FROM history ORDER BY id DESC LIMIT 1"),
+                         "\"first\" is now"));
 }
 
 // An open intent hinders no rename, and is settled under the new name.

@@ -178,7 +178,8 @@ int32_t xlstore_destroy_domid_start(xlstore_store* store, int32_t domid, const c
                                     void* userdata, xlstore_op** op_out);
 
 /* Another name, in row and document by one commit. With `revision` not 0: only if that is the
- * document's. Errors: invalid (no name), exists (another domain has it), conflict, gone.
+ * document's. A domain that is named by its name has to have it still. Errors: invalid (no name),
+ * exists (another domain has it), conflict (revision or name is another by now), gone.
  * Result: {"result","domid","name"}. */
 int32_t xlstore_rename(xlstore_store* store, const char* domain, const char* name, int64_t revision,
                        const xlstore_call* call, xlstore_result** result_out);

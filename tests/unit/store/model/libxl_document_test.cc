@@ -176,7 +176,8 @@ public:
     void rename(const std::string& name)
     {
         const auto row = read_domain(store_->db(), id_);
-        const auto done = store_->loop().wait_for(rename_domain(*store_, *row, name, 0, soon()));
+        const auto done =
+            store_->loop().wait_for(rename_domain(*store_, *row, std::nullopt, name, 0, soon()));
         EXPECT_TRUE(done) << (done ? "" : done.error().message);
         tree_.find("c_info")->find("name")->text = name;
     }
