@@ -5,9 +5,11 @@
 #include <new>
 
 #include "store/base/limits.hpp"
+#include "store/capi/doubt.hpp"
 #include "store/capi/handle.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/operation/engine.hpp"
 #include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
@@ -51,13 +53,6 @@ Result<Work> slow_lock_of(const std::shared_ptr<State>& state, const char* domai
     const DomainId id = row->id;
     return gone_with_its_domain(
         *state->store, id, slow_lock_work(state, *std::move(row), *std::move(what), *until));
-}
-
-Result<std::shared_ptr<Held>> held_of(const xlstore_hold* hold)
-{
-    if (!hold) return Error(Errc::invalid, "hold: NULL");
-    if (auto ok = hold->held->hold(); !ok) return ok.error();
-    return hold->held;
 }
 
 std::string done_json(IntentId id)
@@ -156,12 +151,13 @@ Result<Checked> check_intention(Held& held, const xlstore_intention& given)
 
 Work intend_work(std::shared_ptr<Held> held, Checked checked, Deadline until)
 {
-    auto hold = held->hold();
+    auto hold = held->use();
     if (!hold) co_return hold.error();
     Journal journal(*held->state().store);
     std::vector<Draft> drafts;
     drafts.push_back(std::move(checked.draft));
-    held->opened.reserve(held->opened.size() + 1);
+    // Room for each that is under way: after its commit it is not to fail for want of memory.
+    held->opened.reserve(held->opened.size() + held->uses());
     auto intents = co_await journal.open(**hold, std::move(drafts), checked.monitor_path, until);
     if (!intents) co_return std::move(intents).error();
     const IntentId id = intents->front().id;
@@ -210,34 +206,6 @@ Result<void> check_still_connected(Held& held, IntentId intent)
                  "the intent stays open; take the slow lock, connect, look, and settle");
 }
 
-// R18: the intent is committed, and what went wrong since leaves it open: in doubt, with its
-// number. Only what history or the row can say is more: it is closed, or its domain is destroyed.
-Error still_open(const Held& held, IntentId id, Error error) noexcept
-{
-    error.intent = value_of(id);
-    switch (error.code) {
-    case Errc::gone:
-    case Errc::not_found:
-    case Errc::invalid:
-    case Errc::refused:
-    case Errc::order:
-        return error;
-    default:
-        break;
-    }
-    error.code = Errc::in_doubt;
-    try {
-        const auto number = std::to_string(value_of(id));
-        std::string message = held.domain().subject() + ": intent " + number +
-                              " is in doubt, it could not be settled: " + error.message;
-        error.advice = "it stays open: settle it again, or 'xlstore wait " + number + "'";
-        error.message = std::move(message);
-    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
-        // As it is.
-    }
-    return error;
-}
-
 // What the settling of an intent is about. One that was opened under this hold is as it was then:
 // it need not be read, and whether it is still open is asked by the commit.
 Result<IntentSubject> subject_under(Held& held, IntentId id)
@@ -272,7 +240,7 @@ struct Said {
 Work settle_under(Held& held, IntentId id, Said said, Deadline until)
 {
     const auto& [seen, asked, evidence, places] = said;
-    auto hold = held.hold();
+    auto hold = held.use();
     if (!hold) co_return hold.error();
     Store& store = *held.state().store;
     auto intent = subject_under(held, id);
@@ -302,8 +270,11 @@ Work settle_under(Held& held, IntentId id, Said said, Deadline until)
         auto noted = co_await journal.note(**hold, ids, evidence, std::move(devices), until);
         if (!noted) co_return std::move(noted).error();
         if (!asked)
-            co_return Error(Errc::in_doubt, subject + " is in doubt: " + evidence,
-                            "intent " + std::to_string(value_of(id)) + " stays open");
+            co_return Error(
+                Errc::in_doubt,
+                subject + ": intent " + std::to_string(value_of(id)) + " is in doubt: " + evidence,
+                "it stays open: settle it again, or 'xlstore wait " + std::to_string(value_of(id)) +
+                    "'");
         in_words(answer, [&](Answer& words) {
             words.message = subject + ": noted that the guest was asked";
             words.json = done_json(id);
@@ -338,7 +309,12 @@ Work settle_work(std::shared_ptr<Held> held, IntentId id, Said said, Deadline un
     if (answer) co_return answer;
     Error error =
         gone_if_destroyed(*held->state().store, held->domain().id, std::move(answer).error());
-    co_return still_open(*held, id, std::move(error));
+    if (error.code ==
+        Errc::refused) {  // what the caller has to mend first; it says that it is open
+        error.intent = value_of(id);
+        co_return error;
+    }
+    co_return still_open(held->domain(), id, std::move(error));
 }
 
 Result<Work> settle_of(const xlstore_hold* hold, int64_t intent, int32_t seen, bool asked,
@@ -360,7 +336,14 @@ Result<Work> settle_of(const xlstore_hold* hold, int64_t intent, int32_t seen, b
         places = *std::move(minified);
     }
     Said said{seen, asked, *std::move(text), std::move(places)};
-    return settle_work(*std::move(held), IntentId(intent), std::move(said), *until);
+    Store& store = *(*held)->state().store;
+    const auto id = IntentId(intent);
+    Error cancelled(Errc::cancelled, "it was cancelled");
+    auto given_up = [open = still_open((*held)->domain(), id, std::move(cancelled))]() mutable {
+        return std::move(open);
+    };
+    return or_when_given_up(store, Errc::in_doubt, std::move(given_up),
+                            settle_work(*std::move(held), id, std::move(said), *until));
 }
 
 // The waiting and the other form of an operation of a hold: its store is the hold's.
@@ -378,20 +361,12 @@ int32_t wait_under(xlstore_hold* hold, xlstore_result** out, Prepare prepare) no
     return called == XLSTORE_OK ? outcome : called;
 }
 
-// R18: a settle for which there was no memory even to begin is after commit 1: in doubt.
-int32_t or_in_doubt(int64_t intent, int32_t status) noexcept
-{
-    if (status != XLSTORE_E_NO_MEMORY) return status;
-    remember(XLSTORE_E_IN_DOUBT, intent, "out of memory: the intent stays open",
-             "free memory, then settle it again");
-    return XLSTORE_E_IN_DOUBT;
-}
-
 template <class Prepare>
 int32_t start_under(xlstore_hold* hold, xlstore_callback callback, void* userdata, xlstore_op** out,
                     Prepare prepare) noexcept
 {
     return guarded([&]() -> Result<void> {
+        if (auto held = held_of(hold); !held) return held.error();
         if (!callback) return Error(Errc::invalid, "callback: NULL");
         auto work = prepare();
         if (!work) return work.error();
@@ -452,7 +427,7 @@ int32_t xlstore_hold_check(const xlstore_hold* hold)
     return guarded([&]() -> xlstore::Result<void> {
         auto held = held_of(hold);
         if (!held) return held.error();
-        return xlstore::Journal(*(*held)->state().store).still_held(**(*held)->hold());
+        return xlstore::Journal(*(*held)->state().store).still_held((*held)->current());
     });
 }
 

@@ -269,12 +269,36 @@ Result<State*> writer_of(const xlstore_store* store)
     return state;
 }
 
-Result<SlowHold*> Held::hold()
+Result<void> Held::check_open()
 {
     is_for(state_);
-    if (!hold_) return closed_error();
-    if (auto ok = state_->store->check_fork(); !ok) return ok.error();
-    return &*hold_;
+    if (!hold_ && !lent_) return closed_error();
+    return state_->store->check_fork();
+}
+
+Result<Held::Use> Held::use()
+{
+    if (auto open = check_open(); !open) return open.error();
+    if (hold_) return Use(*this);
+    return Error(
+        Errc::busy,
+        domain_.subject() + ": an operation that looks at QEMU under this hold is under way",
+        "wait until it has ended, then call again");
+}
+
+Result<SlowHold> Held::lend()
+{
+    if (auto open = check_open(); !open) return open.error();
+    if (hold_ && uses_ == 0) return *std::exchange(hold_, std::nullopt);
+    return Error(Errc::busy, domain_.subject() + ": another operation under this hold is under way",
+                 "wait until it has ended, then call again");
+}
+
+Result<std::shared_ptr<Held>> held_of(const xlstore_hold* hold)
+{
+    if (!hold) return Error(Errc::invalid, "hold: NULL");
+    if (auto open = hold->held->check_open(); !open) return open.error();
+    return hold->held;
 }
 
 Result<std::string> text_of(const char* text, const char* what)

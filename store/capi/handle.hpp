@@ -55,21 +55,47 @@ struct State {
 };
 
 /// A slow hold in the embedder's hands. Operations under way share it, so that releasing the handle
-/// takes nothing away from under them.
+/// takes nothing away from under them: any number that commit, or one that looks at QEMU, which has
+/// it alone (a monitor serves one client: R12).
 class Held final : public Dependent {
 public:
     Held(std::shared_ptr<State> state, DomainRow domain, SlowHold hold)
         : state_(std::move(state)), domain_(std::move(domain)), hold_(std::move(hold))
     {}
     void let_go() noexcept override { hold_.reset(); }
-    /// Error order: its store was closed.
-    Result<SlowHold*> hold();
-    /// For work of the store's own under it; nothing: its store was closed, or it is lent already.
-    [[nodiscard]] std::optional<SlowHold> lend() noexcept
+    /// Error order: its store was closed, or it is used in a forked child.
+    Result<void> check_open();
+    /// As an operation under way has left it. REQUIRES check_open().
+    [[nodiscard]] const SlowHold& current() const noexcept { return lent_ ? *lent_ : *hold_; }
+
+    /// An operation's share in it.
+    class Use {
+    public:
+        explicit Use(Held& held) noexcept : held_(&held) { ++held_->uses_; }
+        Use(Use&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+        Use& operator=(Use&&) = delete;
+        ~Use()
+        {
+            if (held_) --held_->uses_;
+        }
+        SlowHold& operator*() const noexcept { return *held_->hold_; }
+
+    private:
+        Held* held_;
+    };
+    /// It has to outlive the use. Errors: as of check_open(); busy, an operation looks under it.
+    Result<Use> use();
+    [[nodiscard]] std::size_t uses() const noexcept { return uses_; }
+    /// For work of the store's own under it. Errors as of check_open(), and busy: another operation
+    /// is under way.
+    Result<SlowHold> lend();
+    /// Where it is meanwhile; give_back() ends that.
+    void lent_to(const SlowHold& hold) noexcept { lent_ = &hold; }
+    void give_back(SlowHold hold) noexcept
     {
-        return std::exchange(hold_, std::nullopt);
+        lent_ = nullptr;
+        hold_.emplace(std::move(hold));
     }
-    void give_back(SlowHold hold) noexcept { hold_.emplace(std::move(hold)); }
     [[nodiscard]] State& state() noexcept { return *state_; }
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
 
@@ -93,7 +119,12 @@ private:
     std::shared_ptr<State> state_;
     DomainRow domain_;
     std::optional<SlowHold> hold_;
+    const SlowHold* lent_ = nullptr;
+    std::size_t uses_ = 0;
 };
+
+/// What stands behind it. Errors: invalid (NULL), and as of Held::check_open().
+Result<std::shared_ptr<Held>> held_of(const xlstore_hold* hold);
 
 class Making;
 

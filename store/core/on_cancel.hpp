@@ -5,6 +5,7 @@
 #define XLSTORE_STORE_CORE_ON_CANCEL_HPP_
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -37,6 +38,16 @@ private:
     Say say_;
     bool answered_ = false;
 };
+
+/// The frame of a task has its parameters also when it was never started.
+template <class T, class Say>
+Task<T> run_answered(std::unique_ptr<OnCancel<Say>> cancelled, Task<T> work)
+{
+    Task<T> inside = std::move(work);  // it ends before the parameters
+    T done = co_await std::move(inside);
+    cancelled->answered();
+    co_return done;
+}
 }  // namespace detail
 
 /// Runs `work`. If it is cancelled, the store is left `say()`, an Error; or nothing: what was left
@@ -52,6 +63,15 @@ Task<T> or_when_cancelled(Store& store, Errc code, Say say, Task<T> work)
     T done = co_await std::move(inside);
     cancelled.answered();
     co_return done;
+}
+
+/// The same, and `say()` is said of a task that was never started, too: for work on what was
+/// committed before it.
+template <class T, class Say>
+Task<T> or_when_given_up(Store& store, Errc code, Say say, Task<T> work)
+{
+    auto cancelled = std::make_unique<detail::OnCancel<Say>>(store, code, std::move(say));
+    return detail::run_answered(std::move(cancelled), std::move(work));
 }
 
 }  // namespace xlstore

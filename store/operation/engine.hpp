@@ -25,7 +25,7 @@
 //
 // Cancelling (destroying the task) before commit 1 changes nothing; after it the intent stays open
 // for the next operation on that key, or for recovery, and its number is left with the store
-// (store/core/on_cancel.hpp).
+// (store/core/on_cancel.hpp). So is the number of an older intent that is being resolved.
 #ifndef XLSTORE_STORE_OPERATION_ENGINE_HPP_
 #define XLSTORE_STORE_OPERATION_ENGINE_HPP_
 
@@ -64,6 +64,7 @@ public:
 
     /// Settles an open intent, or a whole batch (read_batch), with what QEMU shows, undoing what it
     /// left half done: of a batch all is there in the end, or none. Errors: gone, lost, timeout.
+    /// Cancelled after its first look: in doubt, with the number.
     /// An intent that waits for its guest to open a tray stays open, or, when another request is to
     /// take its place (given_up), is closed as not done: the medium is where it was.
     Task<Result<Resolved>> resolve(std::vector<Intent> intents, Deadline until,
@@ -109,6 +110,8 @@ private:
     Outcome closed_by_another(const OpenIntents& open);
     Task<Result<Resolved>> leave_open(const std::vector<Intent>& intents, Resolution why,
                                       const Evidence& found, Deadline until);
+    Task<Result<Resolved>> resolve_found(std::vector<Intent> intents, Evidence found,
+                                         Deadline until);
     Task<Result<Resolved>> settle_found(std::vector<Intent> intents, Evidence found,
                                         Deadline until);
     Task<std::optional<Outcome>> take_over(const std::vector<Draft>& wanted,

@@ -5,6 +5,7 @@
 #include "store/operation/external_looks.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "store/base/limits.hpp"
 #include "store/core/intent_rows.hpp"
@@ -66,24 +67,41 @@ struct Ready {
     std::optional<Draft> draft;
 };
 
-Task<Result<Ready>> make_ready(Engine& engine, Intention intention, Deadline until)
+Task<Result<Ready>> make_ready(Engine& engine, Intention intention, Draft first, Deadline until)
 {
     Ready ready;
-    auto draft = whole_draft(engine, intention);
-    if (!draft) co_return std::move(draft).error();
-    auto earlier = co_await resolve_earlier(engine, *draft, until);
+    auto earlier = co_await resolve_earlier(engine, std::move(first), until);
     if (!earlier) co_return std::move(earlier).error();
     if (*earlier) {
         ready.earlier = *earlier;
         co_return ready;
     }
-    draft = whole_draft(engine, std::move(intention));  // of the entry as it is now
+    auto draft = whole_draft(engine, std::move(intention));  // of the entry as it is now
     if (!draft) co_return std::move(draft).error();
     if (auto ok = check_in_qemu(engine.store().db(), engine.domain(), *draft); !ok)
         co_return std::move(ok).error();
     if (auto ok = co_await engine.check_before(*draft, until); !ok) co_return std::move(ok).error();
     ready.draft = *std::move(draft);
     co_return ready;
+}
+
+// Of each, before anything is changed. What has no key yet is a thing of its own.
+Result<std::vector<Draft>> first_drafts(Engine& engine, const std::vector<Intention>& wanted)
+{
+    std::vector<Draft> drafts;
+    std::set<std::string> named;
+    for (const auto& intention : wanted) {
+        auto draft = whole_draft(engine, intention);
+        if (!draft) return std::move(draft).error();
+        if (!draft->thing.key.empty() && !named.insert(draft->thing.text()).second)
+            return Error(Errc::invalid,
+                         engine.domain().subject() + ": intention " +
+                             std::to_string(drafts.size() + 1) + ": " + draft->thing.text() +
+                             " is named before it, too",
+                         "nothing was changed; name each thing once");
+        drafts.push_back(*std::move(draft));
+    }
+    return drafts;
 }
 
 // As the other toolstack keeps it: the same thing, in its own words.
@@ -138,7 +156,40 @@ std::optional<Image> image_of(Resolution resolution)
     return std::nullopt;
 }
 
-Task<Result<LookedAt>> settle_by_look(Engine& engine, CarriedOut done, Deadline until)
+}  // namespace
+
+Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<Intention> wanted,
+                                                  Deadline until)
+{
+    auto first = first_drafts(engine, wanted);
+    if (!first) co_return std::move(first).error();
+    std::vector<std::optional<IntentId>> order;
+    std::vector<Draft> drafts;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        auto ready =
+            co_await make_ready(engine, std::move(wanted[i]), std::move((*first)[i]), until);
+        if (!ready) co_return std::move(ready).error();
+        order.push_back(ready->earlier);
+        if (ready->draft) drafts.push_back(*std::move(ready->draft));
+    }
+    // Before the commit: after it the numbers are not to be lost for want of memory.
+    std::vector<IntentId> ids;
+    ids.reserve(order.size());
+    std::vector<Intent> opened;
+    if (!drafts.empty()) {
+        auto intents =
+            co_await engine.journal().open(engine.hold(), std::move(drafts),
+                                           engine.domain().registration->path, until, Ending::each);
+        if (!intents) co_return std::move(intents).error();
+        opened = *std::move(intents);
+    }
+    auto next = opened.begin();
+    for (const auto& earlier : order)
+        ids.push_back(earlier ? *earlier : (next++)->id);
+    co_return std::move(ids);
+}
+
+Task<Result<LookedAt>> look_and_settle(Engine& engine, CarriedOut done, Deadline until)
 {
     auto intent = read_intent(engine.store().db(), done.intent);
     if (!intent) co_return std::move(intent).error();
@@ -160,45 +211,6 @@ Task<Result<LookedAt>> settle_by_look(Engine& engine, CarriedOut done, Deadline 
     if (!resolved) co_return std::move(resolved).error();
     LookedAt looked{done.intent, image_of(resolved->resolution), std::move(resolved->reason)};
     co_return looked;
-}
-
-}  // namespace
-
-Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<Intention> wanted,
-                                                  Deadline until)
-{
-    std::vector<std::optional<IntentId>> order;
-    std::vector<Draft> drafts;
-    for (auto& intention : wanted) {
-        auto ready = co_await make_ready(engine, std::move(intention), until);
-        if (!ready) co_return std::move(ready).error();
-        order.push_back(ready->earlier);
-        if (ready->draft) drafts.push_back(*std::move(ready->draft));
-    }
-    std::vector<Intent> opened;
-    if (!drafts.empty()) {
-        auto intents =
-            co_await engine.journal().open(engine.hold(), std::move(drafts),
-                                           engine.domain().registration->path, until, Ending::each);
-        if (!intents) co_return std::move(intents).error();
-        opened = *std::move(intents);
-    }
-    std::vector<IntentId> ids;
-    auto next = opened.begin();
-    for (const auto& earlier : order)
-        ids.push_back(earlier ? *earlier : (next++)->id);
-    co_return ids;
-}
-
-Task<Result<void>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
-                                   std::vector<LookedAt>& looked_at, Deadline until)
-{
-    for (auto& one : done) {
-        auto looked = co_await settle_by_look(engine, std::move(one), until);
-        if (!looked) co_return std::move(looked).error();
-        looked_at.push_back(*std::move(looked));
-    }
-    co_return Result<void>();
 }
 
 }  // namespace xlstore

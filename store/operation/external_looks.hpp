@@ -26,8 +26,8 @@ namespace xlstore {
 /// Opens an intent for each, in one commit, each with an end of its own. A removal that an earlier
 /// client asked for, and that waits for its guest, is gone on with: its intent is the one returned.
 /// Errors, with nothing changed but earlier intents that were settled: exists (R16), refused or
-/// in_doubt with the number of an earlier intent that stays open; not_found, invalid, protocol, and
-/// as of Journal::open.
+/// in_doubt with the number of an earlier intent that stays open; not_found, invalid (also: a thing
+/// is named twice), protocol, and as of Journal::open.
 Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<Intention> wanted,
                                                   Deadline until);
 
@@ -45,11 +45,10 @@ struct LookedAt {
     std::optional<Image> image;  ///< nothing: it stays open
     std::string reason;
 };
-/// Settles each with the image that is seen. One of which nothing is proved, or whose guest has not
+/// Settles it with the image that is seen. One of which nothing is proved, or whose guest has not
 /// let go, stays open, with that in its note. Errors: not_found, invalid (`json` is another
-/// thing's), gone, lost, timeout; those before it are settled then, as `looked_at` says.
-Task<Result<void>> look_and_settle(Engine& engine, std::vector<CarriedOut> done,
-                                   std::vector<LookedAt>& looked_at, Deadline until);
+/// thing's), gone, lost, timeout.
+Task<Result<LookedAt>> look_and_settle(Engine& engine, CarriedOut done, Deadline until);
 
 }  // namespace xlstore
 

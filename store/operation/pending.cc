@@ -6,6 +6,7 @@
 #include "store/base/limits.hpp"
 #include "store/classes/same_request.hpp"
 #include "store/core/intent_rows.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/product.hpp"
 #include "store/operation/asked.hpp"
 #include "store/operation/engine.hpp"
@@ -81,15 +82,32 @@ Task<Result<Resolved>> Engine::settle_found(std::vector<Intent> intents, Evidenc
     co_return closed;
 }
 
+// Nothing was changed by the look. What follows changes QEMU and the store.
 Task<Result<Resolved>> Engine::resolve(std::vector<Intent> intents, Deadline until, Tray tray)
 {
-    const Verb verb = intents.front().draft.verb;
+    const Intent& first = intents.front();
     Evidence found = co_await probe_intents(monitor(), intents, until);
     trace_probed(domain().id, ids_of(intents), found);
-    if (tray == Tray::given_up && verb == Verb::change && !found.asked.empty()) {
+    if (tray == Tray::given_up && first.draft.verb == Verb::change && !found.asked.empty()) {
         found.asked.clear();
         found.reason += "; another request has taken the place of this one";
     }
+    const std::string number = std::to_string(value_of(first.id));
+    Error doubt(Errc::in_doubt,
+                domain().subject() + ": " + first.draft.thing.text() + ": intent " + number +
+                    " is in doubt: it was cancelled while it was being settled",
+                "it stays open: 'xlstore wait " + number + "', or 'xlstore recover'");
+    doubt.intent = value_of(first.id);
+    auto given_up = [doubt = std::move(doubt)]() mutable { return std::move(doubt); };
+    auto rest = resolve_found(std::move(intents), std::move(found), until);
+    co_return co_await or_when_cancelled(store(), Errc::in_doubt, std::move(given_up),
+                                         std::move(rest));
+}
+
+Task<Result<Resolved>> Engine::resolve_found(std::vector<Intent> intents, Evidence found,
+                                             Deadline until)
+{
+    const Verb verb = intents.front().draft.verb;
     if (is_half_done(intents, found)) {
         PlanRunner runner(qemu_, ids_of(intents), asked_of(intents));
         found = co_await runner.undo_leftovers(verb, probe_of(intents), std::move(found), until);

@@ -259,6 +259,14 @@ public:
                         sql(copy_, "SELECT count(*) FROM thing WHERE key = 't'") == "0";
              },
              true},
+            {"external client, the store looks",
+             {},
+             [this](xlstore_store* store, const auto& arm) { return looked(store, arm); },
+             [this] {
+                 return sql(copy_, "SELECT count(*) FROM intent") == "0" &&
+                        sql(copy_, "SELECT count(*) FROM thing WHERE key IN ('t', 'c')") == "0";
+             },
+             true},
             {"destroy",
              {},
              [](xlstore_store* store, const auto& arm) {
@@ -332,6 +340,41 @@ private:
         if (intent != 0 && answer.status != XLSTORE_OK && answer.status != XLSTORE_E_IN_DOUBT)
             answer.callbacks = 0;  // it was committed: nothing else may be said
         xlstore_hold_release(hold);
+        return answer;
+    }
+
+    // The store looks for it, at two things at once.
+    Answer looked(xlstore_store* store, const std::function<void()>& arm)
+    {
+        const std::string other = chardev("c");
+        xlstore_intention both[2] = {XLSTORE_INTENTION_INIT, XLSTORE_INTENTION_INIT};
+        xlstore_carried_out done[2] = {XLSTORE_CARRIED_OUT_INIT, XLSTORE_CARRIED_OUT_INIT};
+        for (int i = 0; i < 2; ++i) {
+            both[i].operation = XLSTORE_ADD;
+            both[i].device_class = "qemu";
+            both[i].json = i == 0 ? tablet_.c_str() : other.c_str();
+            done[i].evidence = "none";
+        }
+        xlstore_hold* hold = nullptr;
+        Answer answer;
+        int64_t numbers[2] = {};
+        arm();
+        answer.status = xlstore_slow_lock(store, "domid:7", "test", nullptr, &hold);
+        if (answer.status == XLSTORE_OK)
+            answer.status = xlstore_look_and_intend(hold, both, 2, nullptr, numbers);
+        if (answer.status == XLSTORE_OK) {
+            done[0].intent = numbers[0];
+            done[1].intent = numbers[1];
+            answer.status = xlstore_look_and_settle(hold, done, 2, nullptr);
+        }
+        trap.from = 0;
+        xlstore_error error = XLSTORE_ERROR_INIT;
+        xlstore_last_error(&error);
+        answer.intent = error.intent;
+        xlstore_hold_release(hold);
+        if (answer.status != XLSTORE_OK && answer.status != XLSTORE_E_IN_DOUBT &&
+            sql(copy_, "SELECT count(*) FROM intent") != "0")
+            answer.callbacks = 0;  // they were committed: nothing else may be said
         return answer;
     }
 

@@ -50,7 +50,8 @@ int32_t xlstore_slow_lock_start(xlstore_store* store, const char* domain, const 
 xlstore_hold* xlstore_result_take_hold(xlstore_result* result);
 /* Gives it back and frees it. An intent that is open stays open. NULL does nothing. */
 void xlstore_hold_release(xlstore_hold* hold);
-/* Is the hold still current? Errors: lost (R15), gone (R8). */
+/* Is the hold still current, also while operations under it are under way? Errors: lost (R15),
+ * gone (R8). */
 int32_t xlstore_hold_check(const xlstore_hold* hold);
 
 #define XLSTORE_ADD 1
@@ -98,7 +99,8 @@ int32_t xlstore_settle(xlstore_hold* hold, int64_t intent, int32_t seen, const c
 int32_t xlstore_asked(xlstore_hold* hold, int64_t intent, const char* evidence,
                       const xlstore_call* call);
 /* The same three without waiting for the fast lock. The hold must outlive them. The intent's number
- * is in the result. */
+ * is in the result. A settle or an asked that is cancelled, at any time, is in doubt with that
+ * number: its intent was opened before. Any number of these may be under way under one hold. */
 int32_t xlstore_intend_start(xlstore_hold* hold, const xlstore_intention* intention,
                              const xlstore_call* call, xlstore_callback callback, void* userdata,
                              xlstore_op** op_out);
@@ -119,7 +121,10 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
  * the barrier (R12), looks, writes, and hangs up before it returns: between them the monitor is
  * free, and the client's calls use it. Where the monitor is libxl's (/run/xen/qmp-libxl-N), they
  * hold libxl's locks on its device changes and its monitor as long. Of the forms with _start the
- * hold, and what is written to (`intents_out`, `carried`), must outlive the operation.
+ * hold, and what is written to (`intents_out`, `carried`), must outlive the operation. Such a look
+ * has the hold alone: beside another operation under it, it is busy, and so is another one beside
+ * it (in doubt, if that one settles). An array's structs are each as large as the first one's
+ * struct_size says.
  */
 
 /* Brings the domain in line with its QEMU, as xlstore_register does (its Result is that one's), and
@@ -134,8 +139,10 @@ int32_t xlstore_follow_start(xlstore_hold* hold, const char* document, const xls
 /* Commit 1 of `count` intentions at once, each with an end of its own, after a look of the store's
  * (monitor_path, monitor_fd and seen are not read). An earlier intent on such a thing is settled by
  * that look first; a removal that waits for its guest is gone on with, and its number is the one
- * given. `intents_out` has room for `count`. Errors as of xlstore_intend, but: refused or in_doubt
- * with the number of an earlier intent that stays open. No intention is opened then. */
+ * given. `intents_out` has room for `count`. Each thing is named once. Errors as of xlstore_intend,
+ * but: refused or in_doubt with the number of an earlier intent that stays open; in_doubt with it,
+ * too, when the call is cancelled while that one is being settled. No intention is opened then.
+ * Result: {"result","intents":[...]}, with the number of the first. */
 int32_t xlstore_look_and_intend(xlstore_hold* hold, const xlstore_intention* intentions,
                                 size_t count, const xlstore_call* call, int64_t* intents_out);
 int32_t xlstore_look_and_intend_start(xlstore_hold* hold, const xlstore_intention* intentions,
@@ -155,8 +162,11 @@ typedef struct xlstore_carried_out {
 #define XLSTORE_CARRIED_OUT_INIT {sizeof(xlstore_carried_out), 0, 0, NULL, NULL, 0, 0}
 void xlstore_carried_out_init(xlstore_carried_out* carried, size_t size);
 /* Commit 2 of each, after a look of the store's: with the image that QEMU shows; what it shows to
- * be half done is undone as far as QEMU lets it. Errors: in_doubt (at least one stays open: `seen`
- * says which; the number is the first one's), not_found, invalid, and as of xlstore_settle. */
+ * be half done is undone as far as QEMU lets it. Errors: in_doubt (at least one stays open, since
+ * nothing was proved of it, or the look failed: no answer, no QEMU, a lost hold, a monitor that is
+ * not the registered one; or the call was cancelled; `seen` says which; the number is the first
+ * one's); not_found, invalid, gone, order. Those before it are settled then, as `seen` says.
+ * Result: {"result","intents":[{"intent","seen"},...]}, with the number of the first. */
 int32_t xlstore_look_and_settle(xlstore_hold* hold, xlstore_carried_out* carried, size_t count,
                                 const xlstore_call* call);
 int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* carried,
