@@ -22,9 +22,12 @@ Outcome outcome_of_closed(Db& db, IntentId id)
                      "it never was, or its history has been pruned; 'xlstore intents' shows those "
                      "that are open");
     if (row.text(0) == "done") return Done{std::vector<IntentId>(1, id), row.text(1)};
-    if (row.integer(2) != 0)
-        return Error(Errc::gone, "intent " + number + " ended with its domain: " + row.text(1));
-    return Error(Errc::refused, "intent " + number + " was closed as not done: " + row.text(1));
+    Error not_done =
+        row.integer(2) != 0
+            ? Error(Errc::gone, "intent " + number + " ended with its domain: " + row.text(1))
+            : Error(Errc::refused, "intent " + number + " was closed as not done: " + row.text(1));
+    not_done.intent = value_of(id);
+    return not_done;
 }
 
 Error gone_if_destroyed(Store& store, DomainId domain, Error error) noexcept

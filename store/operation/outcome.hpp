@@ -21,7 +21,7 @@ struct Done {
 using Outcome = Result<Done>;
 
 /// What history says of an intent that is closed: done; refused, closed as not done; gone, with its
-/// domain. Error not_found: it never was, or its history has been pruned.
+/// domain; with its number. Error not_found: it never was, or its history has been pruned.
 Outcome outcome_of_closed(Db& db, IntentId id);
 
 /// What an operation on a domain that was destroyed meanwhile ends with, instead of `error`: gone.

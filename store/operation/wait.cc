@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "store/core/intent_rows.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/qmp/probe.hpp"
 
 namespace xlstore {
@@ -49,7 +50,8 @@ Error boot_is_over(IntentId id, const DomainRow& domain)
 }
 
 // One look at an open intent by the process that gets the slow lock; nothing is held when it
-// returns. Errors: gone (the domain is destroyed, or being destroyed), in_doubt (its boot is over).
+// returns. Errors: gone (the domain is destroyed, or being destroyed), in_doubt (its boot is over);
+// of any other the intent stays open, and the next look may do better.
 Task<Result<Attempt>> try_to_close(Store& store, Intent intent, Deadline until)
 {
     auto domain = read_domain(store.db(), intent.domain);
@@ -62,8 +64,7 @@ Task<Result<Attempt>> try_to_close(Store& store, Intent intent, Deadline until)
     auto again = read_batch(store.db(), intent.id);
     if (!again) co_return Attempt{};  // closed meanwhile
     auto engine = co_await Engine::begin_under(store, *domain, **std::move(hold), until);
-    if (!engine && engine.error().code == Errc::gone) co_return std::move(engine).error();
-    if (!engine) co_return Attempt{std::move(engine).error().message, false};
+    if (!engine) co_return std::move(engine).error();
     if (co_await tray_is_free(*engine, again->front(), until)) {
         // What it waited for has come: what was asked for goes on.
         auto done =
@@ -73,6 +74,20 @@ Task<Result<Attempt>> try_to_close(Store& store, Intent intent, Deadline until)
     auto resolved = co_await engine->resolve(*std::move(again), until);
     if (!resolved) co_return std::move(resolved).error();
     co_return Attempt{std::move(resolved->reason), resolved->resolution != Resolution::in_doubt};
+}
+
+// What went wrong with one look is the reason why the intent is open, no more than that.
+Task<Result<Attempt>> look_once(Store& store, Intent intent, Deadline until)
+{
+    Result<Attempt> look = Attempt{};
+    try {
+        look = co_await try_to_close(store, std::move(intent), until);
+    } catch (...) {
+        look = caught();
+    }
+    if (look || look.error().code == Errc::gone || look.error().code == Errc::in_doubt)
+        co_return look;
+    co_return Attempt{std::move(look).error().message, false};
 }
 
 Error still_open(IntentId id, bool asked, const std::string& reason)
@@ -85,18 +100,22 @@ Error still_open(IntentId id, bool asked, const std::string& reason)
     return open;
 }
 
-}  // namespace
-
-Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until)
+Task<Outcome> look_until_closed(Store& store, IntentId id, Deadline until)
 {
     auto patience = std::chrono::duration_cast<Clock::duration>(kPatience);
     for (;;) {
         auto intent = read_intent(store.db(), id);
-        if (!intent && intent.error().code != Errc::not_found) co_return std::move(intent).error();
+        if (!intent && intent.error().code != Errc::not_found) {
+            intent.error().intent = value_of(id);
+            co_return std::move(intent).error();
+        }
         if (!intent) co_return outcome_of_closed(store.db(), id);
         const auto asked = intent->asked_us.has_value();
-        auto look = co_await try_to_close(store, *std::move(intent), Clock::now() + patience);
-        if (!look) co_return std::move(look).error();
+        auto look = co_await look_once(store, *std::move(intent), Clock::now() + patience);
+        if (!look) {
+            look.error().intent = value_of(id);
+            co_return std::move(look).error();
+        }
         if (!read_intent_subject(store.db(), id)) continue;
         if (Clock::now() >= until) co_return still_open(id, asked, look->reason);
         auto pause = std::chrono::duration_cast<Clock::duration>(kPause);
@@ -108,6 +127,19 @@ Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until)
         }
         (void)co_await store.loop().sleep(std::min(until, Clock::now() + pause));
     }
+}
+
+}  // namespace
+
+Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until)
+{
+    // Where it waits the intent is open.
+    auto given_up = [doubt = still_open(id, false, "the wait for it was cancelled")]() mutable {
+        return std::move(doubt);
+    };
+    auto work = look_until_closed(store, id, until);
+    co_return co_await or_when_cancelled(store, Errc::in_doubt, std::move(given_up),
+                                         std::move(work));
 }
 
 }  // namespace xlstore

@@ -20,7 +20,9 @@ namespace xlstore {
 ///   in_doubt   at the deadline, with why it is open; at once while it is open and its domain is of
 ///              another boot, being destroyed or not: recovery alone ends that domain, and from
 ///              then on the answer is gone;
-///   not_found; lost.
+///   not_found.
+/// What fails in one look, the lock or QEMU's answers, is not the end of the wait. Errors but
+/// not_found have the number, and so has what it leaves when it is cancelled: in doubt.
 Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until);
 
 }  // namespace xlstore

@@ -647,6 +647,26 @@ TEST_F(UnderOneHoldTest, ResultsHaveWords)
     EXPECT_EQ(said.find("in doubt"), said.rfind("in doubt")) << said;
 }
 
+// A look that loses its lock, or fails otherwise, proves nothing of the intent.
+TEST_F(UnderOneHoldTest, WaitGoesOnAfterALookThatFailed)
+{
+    const auto intent = half_done();
+    xlstore_hold_release(hold_);
+    hold_ = nullptr;
+    auto other = store_.open();
+    auto lock = fast_lock(*other);
+    Told told;
+    ASSERT_EQ(xlstore_wait_start(handle_, intent, nullptr, tell, &told, nullptr), XLSTORE_OK);
+    ASSERT_TRUE(dispatch_until([&] { return !has_object("r1"); }));
+    other->db().prepare("UPDATE domain SET epoch = epoch + 1").run();  // as one that broke its lock
+    lock.reset();
+    ASSERT_TRUE(ends(told));
+    EXPECT_EQ(told.status, XLSTORE_E_REFUSED) << told.message;
+    EXPECT_TRUE(contains(told.message, "closed as not done"));
+    EXPECT_EQ(told.intent, intent);
+    EXPECT_TRUE(all_is_settled());
+}
+
 /// Another toolstack's domain, and an empty store.
 class AdoptTest : public testing::Test {
 protected:

@@ -116,8 +116,9 @@ int32_t xlstore_batch_start(xlstore_store* store, const char* domain, const char
 
 /* Waits until the intent is closed; now and then it takes the slow lock and probes. Status: done;
  * refused when it was closed as not done; gone when its domain ended; in doubt when it is open
- * still, and at once when its domain is of an older boot or another host (recovery closes it); not
- * found. Standard time: 1 h. */
+ * still, and at once when its domain is of an older boot or another host (recovery closes it); each
+ * with its number; not found. A probe that fails does not end the wait.
+ * Standard time: 1 h. */
 int32_t xlstore_wait(xlstore_store* store, int64_t intent, const xlstore_call* call,
                      xlstore_result** result_out);
 int32_t xlstore_wait_start(xlstore_store* store, int64_t intent, const xlstore_call* call,
