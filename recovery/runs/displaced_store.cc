@@ -105,4 +105,9 @@ DisplacedStore look_at_displaced(Store& store)
     return DisplacedStore{code, std::move(about)};
 }
 
+bool has_own_row(Db& db)
+{
+    return db.pragma_integer("SELECT count(*) FROM store") == 1;
+}
+
 }  // namespace xlstore::recovery

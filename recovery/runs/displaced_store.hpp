@@ -27,6 +27,8 @@ struct DisplacedStore {
     Subject about;
 };
 DisplacedStore look_at_displaced(Store& store);
+/// False: it counts no commits and looks older than it is, and that it is damaged comes first.
+[[nodiscard]] bool has_own_row(Db& db);
 
 }  // namespace xlstore::recovery
 

@@ -79,6 +79,7 @@ Settling ask_about_place(Check& check, const StoreOptions& where)
     if (check.looking_only() || !Store::displacement_of(where.directory)) return {};
     auto store = Store::open_untouched(where);
     if (!store || !(*store)->displaced()) return {};
+    if (!has_own_row((*store)->db())) return {};  // that comes first: it counts no commits
     std::optional<DisplacedStore> found;
     try {
         found = look_at_displaced(**store);

@@ -333,7 +333,8 @@ namespace {
 Task<std::optional<std::string>> all_passes(Check& check, Store& store)
 {
     check.progress(0, 0, 1);
-    if (store.displaced()) {  // open for looking, then: nothing can be done about it
+    // Open for looking, then: nothing can be done about it. Damage comes first.
+    if (store.displaced() && has_own_row(store.db())) {
         const auto found = look_at_displaced(store);
         if (check.ask(found.code, found.about))
             check.failed(found.code, found.about,

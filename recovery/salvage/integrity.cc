@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// SQLite's integrity check, its check of foreign keys, and two questions of our own: a value that
-// no release writes, and a row whose uuid an index and the document contradict. It is told apart
-// whether indexes alone are wrong, or rows that name missing ones alone. A line that tells of a
-// page that could not be read is thrown as an error, since it proves nothing.
+// SQLite's integrity check, with the CHECKs that it omits over a read-only connection; its check of
+// foreign keys; and two questions of our own: a value that no release writes, and a row whose uuid
+// an index and the document contradict. It is told apart whether indexes alone are wrong, or rows
+// that name missing ones alone. A line that tells of a page that could not be read is thrown as an
+// error, since it proves nothing.
 #include "recovery/salvage/integrity.hpp"
 
 #include <sqlite3.h>
@@ -11,6 +12,7 @@
 #include <charconv>
 
 #include "recovery/salvage/mended_row.hpp"
+#include "recovery/salvage/table_checks.hpp"
 #include "store/base/error.hpp"
 #include "store/database/page_head.hpp"
 #include "store/model/document.hpp"
@@ -117,25 +119,20 @@ std::string contradicted(Db& db)
     return {};
 }
 
-// What no release writes into a row. Where no CHECK keeps it out, or where the connection is
-// read-only and SQLite looks at none.
+// What no release writes into a row, and no CHECK keeps out.
 std::string impossible_row(Db& db)
 {
-    auto words = db.prepare(
-        "SELECT 'domain ' || domid, 'state' FROM domain "
-        "WHERE state NOT IN ('creating', 'running', 'destroying', 'destroyed') "
-        "UNION ALL SELECT 'domain ' || domid, 'epoch' FROM domain "
-        "WHERE state <> 'destroyed' AND (epoch NOT BETWEEN 1 AND ?1 OR revision NOT BETWEEN 1 AND "
-        "?1) UNION ALL SELECT 'entry ' || id, 'state' FROM thing "
-        "WHERE state NOT IN ('adding', 'present', 'changing', 'removing', 'stale') "
-        "UNION ALL SELECT 'entry ' || id, 'primary_at' FROM thing "
-        "WHERE primary_at NOT IN ('qemu', 'xenstore', 'none') "
-        "UNION ALL SELECT 'intent ' || id, 'operation' FROM intent "
-        "WHERE operation NOT IN ('add', 'remove', 'change')");
-    words.bind(std::int64_t{1} << 56);  // far above what a store counts to
-    if (words.step()) return "the row of " + words.text(0) + " has an impossible " + words.text(1);
-    auto domains = db.prepare("SELECT domid, uuid, boot_id FROM domain WHERE state <> 'destroyed'");
+    const auto stores = db.pragma_integer("SELECT count(*) FROM store");
+    if (stores != 1)
+        return std::string("the store's own row is ") +
+               (stores == 0 ? "missing" : "there more than once");
+    auto domains = db.prepare(
+        "SELECT domid, uuid, boot_id, epoch BETWEEN 1 AND ?1 AND revision BETWEEN 1 AND ?1 "
+        "FROM domain WHERE state <> 'destroyed'");
+    domains.bind(std::int64_t{1} << 56);  // far above what a store counts to
     while (domains.step()) {
+        if (domains.integer(3) == 0)
+            return "the row of domain " + domains.text(0) + " has an impossible epoch";
         if (normal_uuid(domains.text(1)) != domains.text(1))
             return "the row of domain " + domains.text(0) + " has an impossible uuid";
         if (is_damaged_boot(domains.text(2), current_boot_id()))
@@ -187,6 +184,9 @@ Integrity integrity_of(Db& db)
                                     sqlite3_errstr(code));
         add(text, is_of_index(text), false);
     }
+    if (found.indexes_alone && sqlite3_db_readonly(db.handle(), "main") == 1)
+        for (const auto& line : failed_checks(db))
+            add(line, false, false);
     // What rows of damaged tables say adds nothing. Where pages name one another it takes for ever
     // to read them; the check of integrity looks at each page once.
     if (!found.indexes_alone) return with_count();

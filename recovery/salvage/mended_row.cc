@@ -7,9 +7,8 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <numeric>
 
+#include "recovery/salvage/mended_columns.hpp"
 #include "store/classes/class_rebuild.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/document.hpp"
@@ -20,59 +19,15 @@ namespace xlstore::recovery {
 
 namespace {
 
-constexpr std::int64_t kMostDomid = 32'751;              // Xen: DOMID_FIRST_RESERVED - 1
-constexpr std::int64_t kMostOf = std::int64_t{1} << 56;  // no store counts that far
-constexpr std::size_t kTurned = 2;  // characters of a boot id that a damage may have turned
-
-class Mending {
-public:
-    explicit Mending(Row& row) : row_(row) {}
-
-    [[nodiscard]] bool has(const char* column) const { return row_.cells().contains(column); }
-
-    void set(const char* column, Value value, const std::string& words)
-    {
-        row_.set(column, std::move(value));
-        mended_.push_back(std::string(column) + ": " + words);
-    }
-
-    template <class Allowed>
-    void one_of(const char* column, const Allowed& allowed, const char* otherwise)
-    {
-        if (!has(column) || std::ranges::count(allowed, row_.text(column)) != 0) return;
-        set(column, std::string(otherwise), std::string("'") + otherwise + "' was taken");
-    }
-
-    // A number from 1 on. A caller that kept the one it had may not find it again.
-    void counts(const char* column, std::int64_t above)
-    {
-        if (!has(column)) return;
-        const auto value = row_.integer(column);
-        if (value >= 1 && value <= kMostOf) return;
-        set(column, above, std::to_string(above) + " was taken, which no caller has seen");
-    }
-
-    void object_or_null(const char* column)
-    {
-        if (!has(column) || row_.is_null(column)) return;
-        const auto text = row_.text(column);
-        if (text.starts_with('{') && text.ends_with('}')) return;
-        set(column, std::monostate(), "it is not known any more");
-    }
-
-    [[nodiscard]] std::vector<std::string> mended() { return std::move(mended_); }
-
-private:
-    Row& row_;
-    std::vector<std::string> mended_;
-};
+constexpr std::int64_t kMostDomid = 32'751;  // Xen: DOMID_FIRST_RESERVED - 1
 
 std::optional<std::string> sound_uuid(const std::optional<std::string>& uuid)
 {
     return uuid ? normal_uuid(*uuid) : std::nullopt;
 }
 
-// Of three witnesses (the row, an index, the document) two that agree are right.
+// Of three witnesses (the row, an index, the document) two that agree are right. Where none has one
+// the domain is one without, as Xen's stub of domain 0: its document and entries stay (R1).
 void mend_uuid(Mending& mending, const Row& row, const DomainWitness& witness)
 {
     const auto own = sound_uuid(row.text("uuid"));
@@ -91,6 +46,21 @@ void mend_uuid(Mending& mending, const Row& row, const DomainWitness& witness)
                                     : index ? "index"
                                             : "document") +
                         " was taken");
+    else
+        mending.set("uuid", std::string(kNilUuid), "it is not known any more");
+}
+
+// The index is as wrong as the row where a statement wrote both.
+void mend_domid(Mending& mending, const Row& row, const DomainWitness& witness)
+{
+    const auto is_sound = [](std::int64_t domid) { return domid >= 0 && domid <= kMostDomid; };
+    if (is_sound(row.integer("domid")) && !row.is_null("domid") &&
+        std::ranges::count(row.damaged(), "domid") == 0)
+        return;
+    if (witness.index_domid && is_sound(*witness.index_domid))
+        mending.set("domid", *witness.index_domid, "that of the index was taken");
+    else if (witness.history_domid && is_sound(*witness.history_domid))
+        mending.set("domid", *witness.history_domid, "that of its history was taken");
 }
 
 // What is in the index of those that are not destroyed is not; what is not in it is.
@@ -101,13 +71,6 @@ void mend_state(Mending& mending, const Row& row, const DomainWitness& witness)
     const bool over = witness.index_of_living && !witness.index_domid;
     mending.set("state", std::string(over ? "destroyed" : "running"),
                 over ? "an index says that it is destroyed" : "'running' was taken");
-}
-
-bool is_nearly(const std::string& text, const std::string& other)
-{
-    return text.size() == other.size() &&
-           std::transform_reduce(text.begin(), text.end(), other.begin(), std::size_t{0},
-                                 std::plus<>(), std::not_equal_to<>()) <= kTurned;
 }
 
 // An older boot ends the domain: one that another row names has to be as good as this.
@@ -138,11 +101,36 @@ void mend_registration(Mending& mending, const Row& row)
         mending.set(column, std::monostate(), "nothing is known of its QEMU: register it");
 }
 
+// They count while a creation is under way alone: it is ended by looking, at Xen where no QEMU is
+// known, and nothing of it is taken to be unmade.
+void mend_creation(Mending& mending, const Row& row)
+{
+    const bool creating = row.text("state") == "creating";
+    mending.flag("older_state", creating ? 1 : 0);
+    mending.flag("without_qemu", creating && row.is_null("qemu_pid") ? 1 : 0);
+}
+
 std::optional<std::string> key_in(const DeviceClass* of, const std::string& json)
 {
     if (of == nullptr || !json_minify(json, "json")) return std::nullopt;
     auto key = thing_key(*of, json, 0);
     return key ? std::optional(*std::move(key)) : std::nullopt;
+}
+
+// What is known of an entry whose text is lost, as pass 1 has it.
+void mend_json(Mending& mending, const Row& row, const DeviceClass& of, const ThingWitness& witness)
+{
+    const auto key = row.text("key");
+    const bool is_numbered = key.starts_with('#');  // its text has no key
+    if (witness.image && is_object(*witness.image) &&
+        (is_numbered || key_in(&of, *witness.image) == key))
+        mending.set("json", *witness.image, "that of its open intent was taken");
+    else
+        mending.set("json",
+                    of.key == KeyRule::given
+                        ? found_entry(key, witness.products)
+                        : element_of_key(of, key, row.text("primary_at") == "qemu"),
+                    "its key alone is left");
 }
 
 }  // namespace
@@ -157,9 +145,7 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
 {
     Mending mending(row);
     mend_uuid(mending, row, witness);
-    const auto domid = row.integer("domid");
-    if ((domid < 0 || domid > kMostDomid || row.is_null("domid")) && witness.index_domid)
-        mending.set("domid", *witness.index_domid, "that of the index was taken");
+    mend_domid(mending, row, witness);
     if (!check_name(row.text("name")))
         mending.set(
             "name",
@@ -168,9 +154,9 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
     mend_state(mending, row, witness);
     mending.counts("epoch", witness.above);
     mending.counts("revision", witness.above);
-    mending.one_of("layout", std::array{"yajl", "json-c"}, "yajl");
-    if (mending.has("layout_tight") && row.integer("layout_tight") >> 1 != 0)
-        mending.set("layout_tight", std::int64_t{0}, "0 was taken");
+    mending.one_of("layout", {"yajl", "json-c"}, "yajl");
+    mending.flag("layout_tight", 0);
+    mend_creation(mending, row);
     mend_boot(mending, row, witness);
     if (!row.is_null("vm_uuid")) {
         const auto sound = sound_uuid(row.text("vm_uuid"));
@@ -179,11 +165,10 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
         else if (*sound != row.text("vm_uuid"))
             mending.set("vm_uuid", *sound, "its letters are small ones");
     }
-    if (row.is_null("monitor_handed_in") || row.integer("monitor_handed_in") >> 1 != 0)
-        mending.set("monitor_handed_in", std::int64_t{0}, "0 was taken");
+    mending.flag("monitor_handed_in", 0);
     mend_registration(mending, row);
     if (mending.has("initial_from") && !row.is_null("initial_from"))
-        mending.one_of("initial_from", std::array{"creation", "command line", "listed", "unknown"},
+        mending.one_of("initial_from", {"creation", "command line", "listed", "unknown"},
                        "unknown");
     mending.object_or_null("baseline");
     return mending.mended();
@@ -209,12 +194,12 @@ std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness)
         if (witness.index_key != row.text("key")) mending.set("key", witness.index_key, words);
         of = find_device_class(witness.index_class);
     }
-    mending.one_of("state", std::array{"adding", "present", "changing", "removing", "stale"},
-                   "present");
-    const auto json = row.text("json");
-    if (of && !(json.starts_with('{') && json.ends_with('}')) && of->key != KeyRule::given)
-        mending.set("json", element_of_key(*of, row.text("key"), row.text("primary_at") == "qemu"),
-                    "its key alone is left");
+    mending.one_of("state", {"adding", "present", "changing", "removing", "stale"},
+                   witness.operation == "add"      ? "adding"
+                   : witness.operation == "remove" ? "removing"
+                   : witness.operation == "change" ? "changing"
+                                                   : "present");
+    if (of && !is_object(row.text("json"))) mend_json(mending, row, *of, witness);
     if (of &&
         std::ranges::count(std::array{"qemu", "xenstore", "none"}, row.text("primary_at")) == 0)
         mending.set("primary_at",

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "recovery/salvage/row.hpp"
+#include "store/model/plan.hpp"
 
 namespace xlstore::recovery {
 
@@ -20,6 +21,7 @@ struct DomainWitness {
     std::optional<std::string> index_uuid;
     std::optional<std::int64_t> index_domid;  ///< of the index of those that are not destroyed
     bool index_of_living = false;             ///< that index could be read
+    std::optional<std::int64_t> history_domid;  ///< of the last line of history that has one
     std::optional<std::string> document_uuid;
     std::optional<std::string> document_name;
     std::string boot_id;  ///< of the kernel that runs
@@ -35,8 +37,11 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness);
 /// What else tells of a thing.
 struct ThingWitness {
     std::optional<std::int64_t> index_domain;  ///< this and the next two by the same index entry
-    std::string index_class;
-    std::string index_key;
+    std::string index_class = {};
+    std::string index_key = {};
+    std::string operation = {};             ///< of its open intent; "": it has none
+    std::optional<std::string> image = {};  ///< the text that its open intent has
+    std::vector<Product> products = {};     ///< what it was made of in QEMU
 };
 /// Mends a row of `thing`; as above.
 std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness);

@@ -43,6 +43,18 @@ std::set<std::string> Transfer::boots_known() const
     return boots;
 }
 
+// By the last line of history that names both.
+std::map<std::int64_t, std::int64_t> Transfer::domids_told()
+{
+    std::map<std::int64_t, std::int64_t> domids;
+    from_.rows_from_both_ends(
+        "history",
+        "SELECT id, domain, domid FROM history NOT INDEXED WHERE domain IS NOT NULL AND "
+        "domid IS NOT NULL",
+        "id %s", [&](const Row& row) { domids[row.integer("domain")] = row.integer("domid"); });
+    return domids;
+}
+
 void Transfer::mend_domains()
 {
     std::map<std::int64_t, std::string> uuids;
@@ -56,19 +68,22 @@ void Transfer::mend_domains()
         "domid %s", [&](const Row& row) { domids[row.integer("id")] = row.integer("domid"); });
     const auto above = generation_above();
     const auto boots = boots_known();
+    const auto told = domids_told();
     for (auto& [id, row] : domains_) {
         DomainWitness witness;
         witness.above = above;
         if (const auto at = uuids.find(id); at != uuids.end()) witness.index_uuid = at->second;
         if (const auto at = domids.find(id); at != domids.end()) witness.index_domid = at->second;
         witness.index_of_living = whole;
+        if (const auto at = told.find(id); at != told.end()) witness.history_domid = at->second;
         witness.boot_id = current_boot_id();
         witness.known_boots = boots;
         if (const auto c_info = c_info_of(id)) {
             witness.document_uuid = json_get_string(*c_info, "uuid");
             witness.document_name = json_get_string(*c_info, "name");
         }
-        tell_mended(name_of(id), row, mend_domain(row, witness));
+        const auto mended = mend_domain(row, witness);
+        tell_mended(name_of(id), row, mended);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "recovery/base/quarantine.hpp"
+#include "recovery/salvage/mended_columns.hpp"
 #include "recovery/salvage/transfer.hpp"
 #include "store/base/clock.hpp"
 #include "store/base/random.hpp"
@@ -183,11 +184,35 @@ std::string Transfer::name_of(const Row& thing) const
     return name_of(thing.integer("domain")) + ": " + thing.text("class") + "/" + thing.text("key");
 }
 
+// Of the store itself, what its CHECKs ask for, and numbers that the store can have given.
+void Transfer::mend_store_row(Row& row)
+{
+    constexpr const char* kPruned = "history_pruned_below";
+    Mending mending(row);
+    if (row.integer("id") != 1) mending.set("id", std::int64_t{1}, "1 was taken");
+    mending.one_of("durability", {"process", "power"}, "power");
+    const auto lines = sequences_.find("history");
+    const auto most = lines == sequences_.end()
+                          ? Numbers::kHighestId
+                          : std::clamp(lines->second, std::int64_t{0}, Numbers::kHighestId) + 1;
+    if (const auto pruned = row.integer(kPruned); pruned < 0 || pruned > most)
+        mending.set(kPruned, std::int64_t{0}, "0 was taken");
+    if (mending.has("commits")) {
+        const auto told = row.integer("commits");
+        if (told >= 0 && told <= kMostCommits)
+            commits_ = told;
+        else
+            mending.set("commits", std::int64_t{0}, "that of the directory is taken");
+    }
+    tell_mended("the store's own row", row, mending.mended());
+}
+
 void Transfer::store_row()
 {
     Row row;
     bool there = false;
     from_.rows_by_id("store", 1, [&](Row read) {
+        if (there && read.integer("id") != 1) return;  // of two the one with its own number
         row = std::move(read);
         there = true;
     });
@@ -199,9 +224,7 @@ void Transfer::store_row()
         rebuilt("the store's own row",
                 "its durability is not known: 'power', the stronger one, was taken");
     }
-    if (there && has_column("store", "commits") && !row.is_null("commits"))
-        if (const auto told = row.integer("commits"); told > 0 && told <= kMostCommits)
-            commits_ = told;
+    mend_store_row(row);
     row.set("uuid", random_uuid());  // R17: it is another database
     put("store", row, "the store's own row");
 }
@@ -229,11 +252,12 @@ bool Transfer::has_column(const char* table, const char* column)
 void Transfer::loose_rows(const std::string& table)
 {
     bool any = false;
-    const bool whole = from_.rows_by_id(table, highest(table), [&](const Row& row) {
+    const bool whole = from_.rows_by_id(table, highest(table), [&](Row row) {
         any = true;
         note_id(table, row.integer("id"));
         if (row.cells().contains("domain")) note_id("domain", row.integer("domain"));
         const auto what = table + " " + std::to_string(row.integer("id"));
+        tell_mended(what, row, mend_columns(table, row));
         if (row.damaged().empty())
             put(table, row, what);
         else

@@ -4,6 +4,8 @@
 // its thing; without one its thing is called present, never absent, and pass 5 asks QEMU.
 #include <algorithm>
 
+#include "recovery/base/quarantine.hpp"
+#include "recovery/salvage/mended_columns.hpp"
 #include "recovery/salvage/mended_row.hpp"
 #include "recovery/salvage/transfer.hpp"
 #include "store/base/clock.hpp"
@@ -13,6 +15,25 @@
 
 namespace xlstore::recovery {
 
+std::string Transfer::what_of_intent(const Row& row) const
+{
+    return name_of(row.integer("domain")) + ": intent " + std::to_string(row.integer("id")) + " (" +
+           row.text("operation") + ")";
+}
+
+// By their things.
+std::map<std::int64_t, const Row*> Transfer::mend_intents()
+{
+    std::map<std::int64_t, const Row*> open;
+    for (auto& [id, row] : intents_) {
+        if (is_doubtful("intent", id) || !row.damaged().empty()) continue;  // it is quarantined
+        const auto mended = mend_columns("intent", row);
+        tell_mended(what_of_intent(row), row, mended);
+        open.emplace(row.integer("thing"), &row);
+    }
+    return open;
+}
+
 void Transfer::mend_things()
 {
     std::map<std::int64_t, Row> index;
@@ -20,6 +41,7 @@ void Transfer::mend_things()
         "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
         "domain %s, class %s, key %s",
         [&](const Row& row) { index.insert_or_assign(row.integer("id"), row); });
+    const auto open = mend_intents();
     for (auto& [id, row] : things_) {
         ThingWitness witness;
         if (const auto at = index.find(id); at != index.end()) {
@@ -27,7 +49,18 @@ void Transfer::mend_things()
             witness.index_class = at->second.text("class");
             witness.index_key = at->second.text("key");
         }
+        if (const auto at = open.find(id); at != open.end()) {
+            witness.operation = at->second->text("operation");
+            witness.image = at->second->text(at->second->is_null("image_after") ? "image_before"
+                                                                                : "image_after");
+        }
+        witness.products = products_of(id);
+        const auto was = row.text("json");
         auto mended = mend_thing(row, witness);
+        if (row.text("json") != was && !was.empty())  // R22
+            quarantine(into_, DomainId(row.integer("domain")),
+                       "entry " + row.text("class") + "/" + row.text("key"), "its text was damaged",
+                       was);
         tell_mended(name_of(row), row, mended);
     }
 }
@@ -115,12 +148,21 @@ bool Transfer::is_first_of_name(const Row& row) const
 void Transfer::read_products()
 {
     std::set<std::string> found;
+    const auto claim = [&](Row& row) {
+        const auto thing = things_.find(row.integer("thing"));
+        const bool stale = thing != things_.end() && thing->second.text("state") == "stale";
+        if (from_.has_column("product", "claimed"))  // an older release's has none
+            row.set("claimed", std::int64_t{stale ? 0 : 1});
+    };
     const bool has_image = from_.has_column("product", "image");
     const auto take = [&](Row row) {
+        const auto mended = mend_columns("product", row);
+        if (!mended.empty()) claim(row);
         const auto name = std::to_string(row.integer("thing")) + " " +
                           (has_image ? row.text("image") : "") + " " + row.text("kind") + " " +
                           row.text("name");
         if (!found.insert(name).second) return;
+        tell_mended(what_of_product(row), row, mended);
         products_by_thing_[row.integer("thing")].push_back(
             Product{row.text("kind"), row.text("name"), std::nullopt});
         products_.push_back(std::move(row));
@@ -138,10 +180,7 @@ void Transfer::read_products()
     // The index has the names, which is what matters (R1); order and undo are those of the
     // kind.
     const auto take_name = [&](Row row) {
-        const auto thing = things_.find(row.integer("thing"));
-        const bool stale = thing != things_.end() && thing->second.text("state") == "stale";
-        if (from_.has_column("product", "claimed"))  // an older release's has none
-            row.set("claimed", std::int64_t{stale ? 0 : 1});
+        claim(row);
         take(std::move(row));
     };
     if (!whole &&
@@ -164,39 +203,57 @@ std::vector<Product> Transfer::products_of(std::int64_t thing) const
 void Transfer::products()
 {
     for (const auto& row : products_)
-        put("product", row,
-            name_of(row.integer("domain")) + ": QEMU's " + row.text("kind") + " " +
-                qmp::printable(row.text("name")));
+        put("product", row, what_of_product(row));
 }
 
-// Without all of them nothing is known to be initial: xlfsck reports it and takes nothing out.
+std::string Transfer::what_of_product(const Row& row) const
+{
+    return name_of(row.integer("domain")) + ": QEMU's " + row.text("kind") + " " +
+           qmp::printable(row.text("name"));
+}
+
+// R19: without all of them nothing is known to be initial. A row that is mended, or that a rule
+// keeps out, counts as one that is missing: what it was is not proved.
 void Transfer::initial_devices()
 {
     if (!has_column("initial_device", "kind")) return;  // a release that kept them elsewhere
     std::set<std::string> taken;
-    const auto take = [&](const Row& row) {
-        const auto what = name_of(row.integer("domain")) + ": initial " + row.text("kind") + " " +
+    std::set<std::int64_t> unproved;
+    const auto take = [&](Row row) {
+        const auto domain = row.integer("domain");
+        const auto mended = mend_columns("initial_device", row);
+        const auto what = name_of(domain) + ": initial " + row.text("kind") + " " +
                           qmp::printable(row.text("name"));
-        if (kept_.contains(row.integer("domain")) && taken.insert(what).second)
-            put("initial_device", row, what);
+        if (!kept_.contains(domain) || !taken.insert(what).second) return;
+        tell_mended(what, row, mended);
+        if (!put("initial_device", row, what) || !mended.empty()) unproved.insert(domain);
     };
     const bool whole = from_.rows_from_both_ends(
         "initial_device", "SELECT domain, kind, name, file FROM initial_device",
         "domain %s, kind %s, name %s", take);
     for (const auto& row : from_.scanned("initial_device"))
         if (row.proved()) take(row);
-    if (whole) return;
-    lost("initial devices", "what QEMUs were started with is read from their command lines");
-    into_.prepare("UPDATE domain SET initial_from = 'unknown' WHERE initial_from IS NOT NULL")
-        .run();
+    const std::string why = "what QEMUs were started with is read from their command lines";
+    if (!whole) {
+        lost("initial devices", why);
+        unproved = kept_;
+    }
+    for (const auto domain : unproved) {
+        if (whole) lost(name_of(domain) + ": initial devices", why);
+        into_
+            .prepare(
+                "UPDATE domain SET initial_from = 'unknown' WHERE id = ? AND initial_from IS NOT "
+                "NULL")
+            .bind(domain)
+            .run();
+    }
 }
 
 void Transfer::intents()
 {
     std::set<std::int64_t> open;
     for (auto& [id, row] : intents_) {
-        const std::string what = name_of(row.integer("domain")) + ": intent " + std::to_string(id) +
-                                 " (" + row.text("operation") + ")";
+        const auto what = what_of_intent(row);
         if (is_doubtful("intent", id)) {
             quarantine_row("intent", row, what, "nothing proves that it had not been settled");
             continue;

@@ -60,6 +60,7 @@ private:
                         const std::string& why);
     [[nodiscard]] std::string name_of(std::int64_t domain) const;
     [[nodiscard]] std::string name_of(const Row& thing) const;
+    void mend_store_row(Row& row);
     void store_row();
     void tell_mended(const std::string& what, const Row& row,
                      const std::vector<std::string>& mended);
@@ -72,6 +73,7 @@ private:
     // Sessions and domains (saved_domains.cc).
     [[nodiscard]] bool is_over(std::int64_t domain) const;
     [[nodiscard]] std::int64_t generation_above() const;
+    std::map<std::int64_t, std::int64_t> domids_told();
     void mend_domains();
     void rebuild_domains();
     void domains();
@@ -91,6 +93,8 @@ private:
     bool take_scanned_members(std::map<Key, Row>& found);
 
     // Things, what they are made of, intents (saved_things.cc).
+    [[nodiscard]] std::string what_of_intent(const Row& row) const;
+    std::map<std::int64_t, const Row*> mend_intents();
     void mend_things();
     std::set<Key> changed_drives();
     void rebuild_things();
@@ -99,6 +103,7 @@ private:
     void read_products();
     [[nodiscard]] std::vector<Product> products_of(std::int64_t thing) const;
     void products();
+    [[nodiscard]] std::string what_of_product(const Row& row) const;
     void initial_devices();
     void intents();
 
