@@ -13,6 +13,8 @@
 //
 // What is there, and what of it is no finding, the survey says (store/operation/survey.hpp); this
 // pass asks and acts.
+#include <algorithm>
+
 #include "recovery/passes/passes.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/closed_document.hpp"
@@ -41,6 +43,7 @@ public:
         auto there = co_await take_inventory(reached_.monitor(), reached_.deadline());
         if (!there) co_return std::move(there).error();
         initial_ = initial_devices(*there);
+        if (check_.options().evict) named_ = named_devices(*there);
         if (auto forgotten = co_await forget_absent(*there); !forgotten)
             co_return std::move(forgotten).error();
         auto survey = co_await take_survey(store_.db(), domain_.id, initial_, *there,
@@ -52,8 +55,10 @@ public:
         };
         for (const auto& entry : survey->entries)
             if (has_lost_it(entry)) co_await judge(entry);
-        for (auto& unknown : survey->unknown)
-            co_await take_in(std::move(unknown));
+        for (auto& unknown : survey->unknown) {
+            const bool named = is_named(unknown);
+            co_await take_in(std::move(unknown), named);
+        }
         for (const auto& entry : survey->entries)
             if (!has_lost_it(entry)) co_await judge(entry);
         for (auto& drive : survey->drives)
@@ -76,12 +81,20 @@ private:
         using From = InitialDevices::From;
         auto initial = read_initial_devices(store_.db(), domain_.id);
         if (initial.from != From::listed && initial.from != From::unknown) return initial;
+        auto named = named_devices(there);
+        return named.known() ? std::move(named) : std::move(initial);
+    }
+
+    // Of what is there, what the command line of its QEMU names: `unknown` where that has a gap,
+    // and empty, too, where it cannot be read.
+    [[nodiscard]] InitialDevices named_devices(const Inventory& there) const
+    {
         const ProcessId& qemu = domain_.registration->qemu;
         const auto line = read_qemu_command_line(static_cast<pid_t>(qemu.pid));
-        if (!line || line->gap()) return initial;
-        auto made = initial_of_command_line(*line, there);
+        if (!line) return {};
+        auto named = initial_of_command_line(*line, there);
         // What was read is of this very process.
-        return made.known() && life_of(qemu) == Life::alive ? std::move(made) : std::move(initial);
+        return life_of(qemu) == Life::alive ? std::move(named) : InitialDevices();
     }
 
     // R19: an initial device that is gone is not what gets its name later. Nothing is lost by it:
@@ -100,20 +113,30 @@ private:
             });
     }
 
+    [[nodiscard]] bool is_named(const Proposal& proposal) const
+    {
+        return std::ranges::any_of(proposal.products, [&](const Product& product) {
+            return named_.has(product.kind, product.name);
+        });
+    }
+
     // Something that no entry has: an entry for it, or out with it. Of what may be initial only the
-    // former, and not unattended: nothing is taken out of a guest by mistake.
-    Task<void> take_in(Proposal proposal)
+    // former, and not unattended: nothing is taken out of a guest by mistake. `named`: the command
+    // line of its QEMU names it, which is the witness where the list of initial devices lost a name
+    // (R19).
+    Task<void> take_in(Proposal proposal, bool named)
     {
         const Subject about = subject(
             proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json,
             proposal.name);
+        const bool perhaps_initial = !initial_.known() || named;
         // From a closed document nothing is taken out; what no entry has is adopted all the same
         // (R1).
         const bool evict =
-            check_.options().evict && initial_.known() && !closed_by(store_.db(), domain_.id);
-        const Code code = !initial_.known() ? Code::thing_perhaps_initial
-                          : evict           ? Code::thing_unwanted
-                                            : Code::thing_unknown;
+            check_.options().evict && !perhaps_initial && !closed_by(store_.db(), domain_.id);
+        const Code code = perhaps_initial ? Code::thing_perhaps_initial
+                          : evict         ? Code::thing_unwanted
+                                          : Code::thing_unknown;
         if (!check_.ask(code, about)) co_return;
         Result<void> taken;
         if (evict) taken = co_await take_out(proposal);
@@ -231,7 +254,7 @@ private:
         }
         const std::string seen = drive.what + (drive.entry ? ": " + drive.evidence : std::string());
         Proposal unwanted{drive.seen->name, drive.seen->json, {}, seen};
-        co_await take_in(std::move(unwanted));
+        co_await take_in(std::move(unwanted), named_.media.contains(drive.id));
     }
 
     Check& check_;
@@ -239,6 +262,7 @@ private:
     const DomainRow& domain_;
     Reached& reached_;
     InitialDevices initial_;
+    InitialDevices named_;  ///< by the command line; with --evict alone
 };
 
 }  // namespace
