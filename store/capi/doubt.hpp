@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// R18 at the boundary: what settles an intent begins with one that is committed. Whatever goes
+// R18 at the boundary: what settles an intent begins with one that is committed. What goes
 // wrong with it, cancelling included, leaves that intent open, and the answer says so.
 #ifndef XLSTORE_STORE_CAPI_DOUBT_HPP_
 #define XLSTORE_STORE_CAPI_DOUBT_HPP_

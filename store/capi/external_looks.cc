@@ -212,7 +212,7 @@ Error doubt_of(const Settling& settling, Error failed) noexcept
         return still_open(domain, settling.done[looked_at.size()].intent, std::move(failed));
     failed.intent = value_of(open->intent);
     if (failed.code == Errc::gone) return failed;
-    // Whatever is wrong with another one.
+    // Also where the caller is at fault with another one.
     failed.code = Errc::in_doubt;
     try {
         std::string message = domain.subject() + ": intent " +

@@ -457,7 +457,7 @@ TEST_F(UnderOneHoldTest, SettlingThatIsCancelledIsInDoubt)
     EXPECT_TRUE(all_is_settled());
 }
 
-// Whatever the operation was for: it has taken something out of QEMU by then.
+// The operation was for something else, and has taken something out of QEMU by then.
 TEST_F(UnderOneHoldTest, CancelledOnceAnEarlierIntentIsBeingUndoneNamesThatOne)
 {
     auto other = store_.open();

@@ -153,7 +153,7 @@ TEST_F(RenameTest, OfADomainThatWasRenamedMeanwhileIsRefused)
     EXPECT_TRUE(contains(late.error().message, "\"first\""));
     EXPECT_EQ(name_in_both(), "first");
     EXPECT_TRUE(store->loop().wait_for(rename_domain(*store, *seen, "web", "first", 0, soon)));
-    // By its domid: whatever it is called.
+    // By its domid, with any name.
     EXPECT_TRUE(
         store->loop().wait_for(rename_domain(*store, *seen, std::nullopt, "third", 0, soon)));
     EXPECT_EQ(name_in_both(), "third");
