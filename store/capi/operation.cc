@@ -116,8 +116,9 @@ std::string outcome_json(std::size_t number, std::string_view kind, const Reques
     return json_object(members);
 }
 
-// Of several, the first of the worst is the whole's.
-Answer whole_of(const std::string& subject, const std::vector<std::string>& kinds,
+// Of several, the first of the worst is the whole's; of those that are all done or none, none of
+// them is: the error names the thing that it is about.
+Answer whole_of(const std::string& subject, BatchMode mode, const std::vector<std::string>& kinds,
                 const std::vector<RequestOutcome>& outcomes) noexcept
 {
     // Of the same kind the first counts, which std::max_element() gives.
@@ -135,11 +136,14 @@ Answer whole_of(const std::string& subject, const std::vector<std::string>& kind
             list.push_back(outcome_json(i + 1, kinds[i], outcomes[i]));
         words.json = json_object(
             {{"result", json_quote(kOutcomes[told(*worst)])}, {"outcomes", joined(list)}});
-        words.message = told(*worst) == 0
-                            ? subject + ": all of " + std::to_string(outcomes.size()) + " done"
-                            : subject + ": request " +
-                                  std::to_string(worst - outcomes.begin() + 1) + ": " +
-                                  worst->done.error().message;
+        if (told(*worst) == 0) {
+            words.message = subject + ": all of " + std::to_string(outcomes.size()) + " done";
+            return;
+        }
+        const std::string which = mode == BatchMode::all_or_none
+                                      ? "all or none"
+                                      : "request " + std::to_string(worst - outcomes.begin() + 1);
+        words.message = subject + ": " + which + ": " + worst->done.error().message;
     });
     return answer;
 }
@@ -154,7 +158,7 @@ Work batch_work(Store& store, DomainRow domain, std::vector<Request> requests, B
     const std::string subject = domain.subject();
     auto outcomes = co_await batch(store, std::move(domain), std::move(requests), mode, until);
     if (!outcomes) co_return std::move(outcomes).error();
-    co_return whole_of(subject, kinds, *outcomes);
+    co_return whole_of(subject, mode, kinds, *outcomes);
 }
 
 Result<Work> attach_of(State& state, const char* domain, const char* device_class, const char* json,

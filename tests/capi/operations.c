@@ -332,6 +332,16 @@ void check_operations(struct world* world)
         OK(xlstore_batch_start(s, "domid:7", text, XLSTORE_ALL_OR_NONE, NULL, tell, &t, NULL));
         run_until_told(s, &t);
         CHECK(t.status == XLSTORE_OK);
+        /* The message is about the thing that is to blame, not about the first request. */
+        snprintf(text, sizeof text, "[{\"attach\":\"qemu\",\"thing\":%s},", chardev("d"));
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "{\"attach\":\"qemu\",\"thing\":{\"key\":\"e\",%s}]",
+                 strchr(chardev("c"), ',') + 1);
+        STATUS(xlstore_batch(s, "domid:7", text, XLSTORE_ALL_OR_NONE, NULL, &r), XLSTORE_E_EXISTS);
+        CHECK(strstr(xlstore_result_message(r), "qemu/e") != NULL);
+        CHECK(strstr(xlstore_result_message(r), "request 1") == NULL);
+        xlstore_result_free(r);
+        r = NULL;
         OK(xlstore_detach(s, "domid:7", "qemu", "c", NULL, NULL));
     }
 
