@@ -2,7 +2,8 @@
 // The copy is made in the transaction that ends the domain: there is no moment in which neither has
 // the document. What stands in no document, a thing that was only put into QEMU, is kept beside it
 // as JSON. A document whose entry cannot be read is kept without those, because a damaged text must
-// not keep a domain from being destroyed (R9).
+// not keep a domain from being destroyed (R9): what the table refuses is kept in a form that it
+// takes.
 #include "store/keep/retired.hpp"
 
 #include "store/base/clock.hpp"
@@ -23,6 +24,20 @@ std::optional<std::string> things_of(Db& db, const DomainRow& domain)
     const auto list = json_find(*things, "things");
     if (!list || json_elements(*list).empty()) return std::nullopt;
     return *std::move(things);
+}
+
+// The table's CHECK reads up to a NUL, which only damage puts into a document: it is kept as the
+// escape that a string has for it.
+std::string with_nul_escaped(std::string_view json)
+{
+    std::string escaped;
+    for (const char c : json) {
+        if (c == '\0')
+            escaped += "\\u0000";
+        else
+            escaped += c;
+    }
+    return escaped;
 }
 
 const char* ids_by(NamedBy by)
@@ -71,16 +86,17 @@ Error not_kept(Db& db, std::string_view word)
 void keep_document(Db& db, const DomainRow& domain, std::string_view why)
 {
     const auto json = read_document(db, domain.id);
-    if (json_members(json).empty()) return;
+    if (json.size() <= std::string_view("{}").size()) return;
     db.prepare(
           "INSERT INTO retired_document (id, domid, uuid, vm_uuid, name, layout, layout_tight, "
           "created_us, born_us, retired_us, why, json, things) SELECT id, domid, uuid, vm_uuid, "
-          "name, layout, layout_tight, created_us, born_us, ?2, ?3, ?4, ?5 FROM domain WHERE id = "
-          "?1 AND NOT EXISTS (SELECT 1 FROM retired_document WHERE id = ?1)")
+          "name, iif(layout IN ('yajl', 'json-c'), layout, 'yajl'), layout_tight IS 1, created_us, "
+          "born_us, ?2, ?3, ?4, ?5 FROM domain WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM "
+          "retired_document WHERE id = ?1)")
         .bind(value_of(domain.id))
         .bind(now_us())
         .bind(why)
-        .bind(json)
+        .bind(with_nul_escaped(json))
         .bind(things_of(db, domain))
         .run();
 }

@@ -169,5 +169,36 @@ TEST_F(RetiredTest, ADamagedDocumentIsKeptAsItIs)
     EXPECT_TRUE(test::contains(row.text(0), "{\"vdev\": \"hdc}"));
 }
 
+// What the table of copies refuses is kept in a form that it takes: a domain is destroyed whatever
+// its rows have.
+TEST_F(RetiredTest, WhatTheTableOfCopiesRefusesKeepsNoDomainFromBeingDestroyed)
+{
+    const char* const damages[][2] = {
+        {"UPDATE document_member SET text = '{\"a\":\"' || char(0) || 'b\"}' WHERE key = 'b_info'",
+         "{\"a\":\"\\u0000b\"}"},
+        {"UPDATE document_member SET text = char(0) || '{' WHERE key = 'b_info'", "\\u0000{"},
+        {"UPDATE document_member SET text = char(0) WHERE key = 'c_info'", "\"c_info\":\\u0000"},
+        {"UPDATE document_member SET key_text = 'c_info' || char(0) WHERE key = 'c_info'",
+         "c_info\\u0000:{"},
+        {"UPDATE thing SET json = '{' || char(0) || '}' WHERE key = 'hdc'", "{\\u0000}"},
+        {"UPDATE domain SET layout = 'zzzz', layout_tight = 2", "\"vdev\":\"hdc\""},
+    };
+    int domid = 7;
+    for (const auto& [sql, kept] : damages) {
+        SCOPED_TRACE(sql);
+        const auto id = import(domid++, test::hvm_document("web", kUuid, "/a"));
+        Db& db = store_->db();
+        db.execute("PRAGMA ignore_check_constraints = ON");
+        db.execute(sql);
+        db.execute("PRAGMA ignore_check_constraints = OFF");
+        destroy(id);
+        EXPECT_EQ(read_domain(db, id)->state, DomainState::destroyed);
+        auto row = db.prepare("SELECT json FROM retired_document WHERE id = ?").bind(value_of(id));
+        ASSERT_TRUE(row.step());
+        EXPECT_TRUE(test::contains(row.text(0), kept)) << row.text(0);
+        EXPECT_TRUE(find_retired(db, "id:" + std::to_string(value_of(id))));
+    }
+}
+
 }  // namespace
 }  // namespace xlstore
