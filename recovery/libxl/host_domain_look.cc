@@ -204,6 +204,7 @@ private:
             document_ = look_at_document(request_.where, owner_);
         }
         if (document_.state == State::missing && is_begun()) co_return false;
+        text_ = document_.text;
         const std::string killed = document_.evidence + request_.locks_left.text;
         switch (document_.state) {
         case State::sound:
@@ -216,7 +217,7 @@ private:
             whole_ = ask(document_.state == State::missing ? Code::host_document_missing
                                                            : Code::host_document_damaged,
                          domain_.subject(), killed + paused());
-            document_.text = bare_document(request_.tree, domain_.domid, domain_.uuid);
+            text_ = bare_document(request_.tree, domain_.domid, domain_.uuid);
             co_return whole_;
         case State::unseen:
             report(Code::host_document_unseen, domain_.subject(), document_.evidence);
@@ -285,8 +286,8 @@ private:
     // 3 to 6.
     Task<void> compare()
     {
-        auto row = co_await import_domain(store_, domain_.domid, document_.text, document_.path,
-                                          until(), {}, true);
+        auto row =
+            co_await import_domain(store_, domain_.domid, text_, document_.path, until(), {}, true);
         if (!row) {
             report(Code::host_domain_unseen, domain_.subject(), row.error().message);
             co_return;
@@ -421,10 +422,11 @@ private:
         auto bytes = libxl::read_document_bytes(document_.path);
         if (!bytes) co_return std::move(bytes).error();
         // Elements are edited in what is there now; a whole document replaces only what was seen.
-        auto base = whole_ ? Result<std::string>(document_.text) : base_of(*bytes);
+        auto base = whole_ ? Result<std::string>(text_) : base_of(*bytes);
         if (!base) co_return std::move(base).error();
         const auto now = look_at_document(request_.where, owner_);
-        if (whole_ && now.state != document_.state)
+        if (whole_ && (now.state != document_.state || now.text != document_.text ||
+                       now.lacks_nul != document_.lacks_nul))
             co_return Error(Errc::conflict, document_.path + " was changed meanwhile",
                             "run xlfsck again");
         auto text = changes.empty() ? base : with_edits(*base, changes);
@@ -504,7 +506,8 @@ private:
     const HostDomain& domain_;
     libxl::FileOwner owner_;
     HostLook look_;
-    HostDocument document_;
+    HostDocument document_;       // as it was seen
+    std::string text_;            // its text, or what there is in its place
     bool whole_ = false;          // the document is written although no element of it changed
     std::int64_t imported_ = 0;   // the highest row of an entry that came with the document
     std::vector<Finding> found_;  // by the passes

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The directory's name has this process's pid and start time in it: by it, the next one knows which
-// are left of processes that are dead, and takes those away.
+// The directory's name has this process's pid, start time and pid namespace in it: by it, the next
+// one knows which are left of processes that are dead, and takes those away.
 #include "recovery/libxl/private_store.hpp"
 
 #include <sys/stat.h>
@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// xlfsck-host-PID-START-XXXXXX: whose it is stands in its name.
+// xlfsck-host-PID-START-NAMESPACE-XXXXXX: whose it is stands in its name.
 constexpr std::string_view kStem = "xlfsck-host-";
 
 std::vector<std::string> places()
@@ -32,6 +32,16 @@ std::vector<std::string> places()
     return all;
 }
 
+// A number and the '-' behind it, which `at` is set behind.
+template <class Number>
+bool read_part(const char*& at, const char* end, Number& number)
+{
+    const auto read = std::from_chars(at, end, number);
+    if (read.ec != std::errc() || read.ptr == end || *read.ptr != '-') return false;
+    at = read.ptr + 1;
+    return true;
+}
+
 // Is this the name of a directory whose maker is dead?
 bool is_left(const std::string& name)
 {
@@ -39,16 +49,14 @@ bool is_left(const std::string& name)
     ProcessId maker{};
     const char* at = name.data() + kStem.size();
     const char* const end = name.data() + name.size();
-    auto read = std::from_chars(at, end, maker.pid);
-    if (read.ec != std::errc() || read.ptr == end || *read.ptr != '-') return false;
-    read = std::from_chars(read.ptr + 1, end, maker.start_time);
-    if (read.ec != std::errc() || read.ptr == end || *read.ptr != '-') return false;
+    if (!read_part(at, end, maker.pid) || !read_part(at, end, maker.start_time) ||
+        !read_part(at, end, maker.pid_namespace))
+        return false;
     maker.boot_id = current_boot_id();
-    maker.pid_namespace = current_pid_namespace();
     return life_of(maker) == Life::dead;
 }
 
-// Those of this user alone; of a process in another pid namespace nothing is known.
+// Those of this user alone. A maker in another pid namespace may be beyond what can be looked at.
 void sweep(const std::string& place)
 {
     std::error_code error;
@@ -70,7 +78,8 @@ Result<std::unique_ptr<PrivateStore>> PrivateStore::make(std::shared_ptr<const L
     int failure = 0;
     for (const auto& place : places()) {
         std::string name = place + "/" + std::string(kStem) + std::to_string(self->pid) + "-" +
-                           std::to_string(self->start_time) + "-XXXXXX";
+                           std::to_string(self->start_time) + "-" +
+                           std::to_string(self->pid_namespace) + "-XXXXXX";
         if (!mkdtemp(name.data())) {
             failure = errno;
             continue;

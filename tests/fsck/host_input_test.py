@@ -83,6 +83,45 @@ class Documents(host_case.HostTest):
         self.assertEqual(host.file("d").read_bytes(), text)
         self.is_clean(host)
 
+    def changed_meanwhile(self, host, which, code, commits=9):
+        """libxl writes its document while xlfsck, which has looked at it, waits for libxl's lock. `commits`: xlfsck's to
+        its own store, up to that of the document which it repairs."""
+        lock = host.file("l", "domain-userdata-lock")
+        with open(lock, "w", encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with subprocess.Popen([host_case.BIN / "xlfsck", "--libxl", "--root", host.place, "--timeout", "10", "--json", "-y"],
+                                  env={**host.environment, "XLSTORE_STOP_AT": f"commit.after:{commits}"},
+                                  stdout=subprocess.PIPE, text=True) as xlfsck:
+                _, how = os.waitpid(xlfsck.pid, os.WUNTRACED)
+                self.assertTrue(os.WIFSTOPPED(how))
+                document = {**host.state["document"], "nics": [{"devid": 3, "mac": "00:16:3e:00:00:09"}]}
+                now = json.dumps(document).encode() + b"\0"
+                host.file(which).write_bytes(now)
+                lock.unlink()
+                fcntl.flock(held, fcntl.LOCK_UN)
+                xlfsck.send_signal(signal.SIGCONT)
+                said = xlfsck.stdout.read()
+        lines = [json.loads(line) for line in said.splitlines()]
+        found, = (line for line in lines if line.get("code") == code)
+        self.assertIn("was changed meanwhile", found.get("error", ""), said)
+        self.assertEqual(host.file(which).read_bytes(), now)
+
+    def test_a_newer_one_is_not_closed_by_the_older(self):
+        host = self.host(host_case.pvh_state())
+        host.file("d").write_bytes(host.file("d").read_bytes()[:-1])
+        self.changed_meanwhile(host, "d", 7004)
+
+    def test_one_that_is_begun_anew_is_not_finished_by_the_older(self):
+        host = self.host(host_case.pvh_state())
+        host.file("d").rename(host.file("n"))
+        self.changed_meanwhile(host, "n", 7001, commits=8)
+
+    def test_one_that_is_damaged_anew_is_kept_for_its_own_look(self):
+        host = self.host(host_case.pvh_state())
+        host.file("d").write_bytes(b"{")
+        host.state["document"] = {"c_info": {}}
+        self.changed_meanwhile(host, "d", 7003)
+
     def test_members_of_a_newer_libxl_and_its_layout_stay(self):
         state = host_case.state_of("xen_cd_insert_killed_after_eject")
         host = self.host(state)
@@ -145,6 +184,26 @@ class Surroundings(host_case.HostTest):
         self.assertLess(time.monotonic() - begun, 15)
         host.processes[0].send_signal(signal.SIGCONT)
         self.is_clean(host)
+
+    def test_what_a_run_in_another_pid_namespace_works_on_stays(self):
+        with subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo; exec sleep 600"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as outer:
+            try:
+                if not outer.stdout.readline():
+                    self.skipTest("no pid namespace can be made here")
+                inner, = pathlib.Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text(encoding="utf-8").split()
+                started = pathlib.Path(f"/proc/{inner}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+                space, own = (os.stat(f"/proc/{pid}/ns/pid").st_ino for pid in (inner, "self"))
+                host = self.host(host_case.pvh_state())
+                living = pathlib.Path(host.place, f"tmp/xlfsck-host-1-{started}-{space}-abcdef")
+                left = pathlib.Path(host.place, f"tmp/xlfsck-host-{inner}-1-{own}-abcdef")
+                living.mkdir()
+                left.mkdir()
+                self.is_clean(host)
+                self.assertTrue(living.exists())
+                self.assertFalse(left.exists())
+            finally:
+                outer.kill()
 
     def test_a_dead_device_model(self):
         host = self.host(host_case.state_of("xen_hvm_clean"))
