@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Elements are compared by class and key, and by content: the order of members and the layout are
 // no difference. An element without identity is the one with its content. What is pending stays the
-// store's in both directions: its intent says what becomes of it.
+// store's in both directions: its intent says what becomes of it. The document's other members are
+// compared by content too, but for the domain's name, which changes in the store alone.
 #include "store/bridge/bridge.hpp"
 
 #include <algorithm>
 #include <set>
 
+#include "store/base/clock.hpp"
 #include "store/bridge/primaries.hpp"
-#include "store/lifecycle/creation.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
+#include "store/lifecycle/creation.hpp"
+#include "store/model/libxl_fields.hpp"
 #include "store/operation/edit.hpp"
 #include "store/text/json_text.hpp"
 
@@ -70,10 +73,42 @@ const DocumentThing* element_of(const std::vector<DocumentThing>& things, const 
     return nullptr;
 }
 
-std::vector<BridgeDifference> differences_of(Db& db, DomainId domain,
-                                             const std::vector<DocumentThing>& things)
+// No element: the array of a class has no text of its own.
+std::optional<std::string> member_of(const std::vector<DocumentMember>& members,
+                                     std::string_view key)
+{
+    const auto at = std::ranges::find(members, key, &DocumentMember::key);
+    return at == members.end() ? std::nullopt : at->text;
+}
+
+bool is_same_member(std::string_view key, const std::string& own, const std::string& files)
+{
+    if (key != "c_info") return json_equal(own, files);
+    return json_equal(json_without_member(own, "name"), json_without_member(files, "name"));
+}
+
+void add_members(std::vector<BridgeDifference>& all, const std::vector<DocumentMember>& own,
+                 const std::vector<DocumentMember>& files)
+{
+    const auto add = [&](const std::string& key, std::optional<std::string> in_store,
+                         std::optional<std::string> in_file) {
+        ThingName name{std::string(kMemberClass), key};
+        all.push_back({std::move(name), std::move(in_store), std::move(in_file)});
+    };
+    for (const auto& member : own) {
+        if (!member.text) continue;
+        auto in_file = member_of(files, member.key);
+        if (!in_file || !is_same_member(member.key, *member.text, *in_file))
+            add(member.key, member.text, std::move(in_file));
+    }
+    for (const auto& member : files)
+        if (member.text && !member_of(own, member.key)) add(member.key, std::nullopt, member.text);
+}
+
+std::vector<BridgeDifference> differences_of(Db& db, DomainId domain, const Document& file)
 {
     std::vector<BridgeDifference> all;
+    const auto& things = file.things;
     const auto open = with_open_intent(db, domain);
     std::set<const DocumentThing*> taken;
     for (const auto& entry : read_things(db, domain)) {
@@ -90,6 +125,7 @@ std::vector<BridgeDifference> differences_of(Db& db, DomainId domain,
     for (const auto& element : things)
         if (!taken.contains(&element))
             all.push_back({{element.device_class, element.key}, std::nullopt, element.json});
+    add_members(all, read_members(db, domain), file.members);
     return all;
 }
 
@@ -113,7 +149,7 @@ BridgedDomain look_at(Store& store, const HostDirectories& where, const DomainRo
         one.trouble = file.error().message;
     } else if (*file) {
         one.file = where.document(owner);
-        one.differences = differences_of(store.db(), row.id, (*file)->document.things);
+        one.differences = differences_of(store.db(), row.id, (*file)->document);
     }
     return one;
 }
@@ -157,15 +193,24 @@ BridgedDomain file_alone(const HostDirectories& where, const libxl::FileOwner& d
     return one;
 }
 
-// The file's document with what the store keeps: its own c_info (a name changes in the store
-// alone), what is pending, things of QEMU's, and elements that the file lacks.
+// c_info of the file with the name that the store has.
+std::string with_own_name(const std::string& files, const std::string& own)
+{
+    const auto name = json_find(own, "name");
+    return name ? with_libxl_member("c_info", files, "name", *name)
+                : json_without_member(files, "name");
+}
+
+// The file's document with what the store keeps: the domain's name, what is pending, things of
+// QEMU's, and elements that the file lacks.
 Document merged(Db& db, DomainId domain, Document file)
 {
     file.name = read_domain(db, domain)->name;
     const auto open = with_open_intent(db, domain);
+    const auto own_info = member_of(read_members(db, domain), "c_info");
     for (auto& member : file.members)
-        for (const auto& own : read_members(db, domain))
-            if (member.key == "c_info" && own.key == member.key) member.text = own.text;
+        if (member.key == "c_info" && member.text && own_info)
+            member.text = with_own_name(*member.text, *own_info);
     std::set<const DocumentThing*> taken;
     std::vector<DocumentThing> kept;
     for (const auto& entry : read_things(db, domain)) {
@@ -231,6 +276,31 @@ Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::File
     else
         one.trouble = row.error().message;
     co_return one;
+}
+
+// R22: what differs in the file goes only with a copy, which is committed before it is written
+// over.
+Task<Result<void>> keep_file(Store& store, const FastLock& fast, const libxl::FileOwner& owner,
+                             HostDirectories where, Deadline until)
+{
+    auto file = read_file_of(where, owner);
+    if (!file) co_return std::move(file).error();
+    const std::string path = where.document(owner);
+    if (!*file)
+        co_return Error(Errc::conflict, path + " was removed meanwhile", "nothing was changed");
+    co_return co_await store.with_held_fast_lock(
+        store.loop(), fast, "bridge write", until, [&](const FastHold& hold) -> Result<void> {
+            store.db()
+                .prepare(
+                    "INSERT INTO set_aside (at_us, domain, what, why, text) VALUES (?, ?, ?, ?, ?)")
+                .bind(now_us())
+                .bind(value_of(hold.domain()))
+                .bind("libxl's document")
+                .bind("'bridge write' wrote the store's over " + path)
+                .bind((*file)->text)
+                .run();
+            return {};
+        });
 }
 
 // What the file has and the store lacks would be lost.
@@ -305,6 +375,10 @@ Task<Result<BridgedDomain>> bridge_write(Store& store, HostDirectories where, Do
     if (!before.trouble.empty())
         co_return Error(Errc::conflict, before.trouble, "nothing was changed");
     if (auto safe = nothing_is_lost(before); !safe) co_return std::move(safe).error();
+    if (!before.differences.empty()) {
+        auto kept = co_await keep_file(store, *fast, owner, where, until);
+        if (!kept) co_return std::move(kept).error();
+    }
     const std::string text = export_document(store.db(), *row);
     if (auto written = libxl::write_document_file(where, owner, text); !written)
         co_return std::move(written).error();

@@ -37,16 +37,18 @@ Task<Result<std::vector<BridgedDomain>>> bridge_status(Store& store, libxl::Host
                                                        Deadline until);
 
 /// Files into the store. A domain that the store lacks is imported, without its QEMU. Of one that
-/// it has, elements of xenstore's that are not pending become those of the file; elements that the
-/// file lacks stay, since a thing may be there; things of QEMU's stay as they are, because QEMU
-/// alone tells (recovery asks it). What became of each domain; its trouble, where nothing was done.
+/// it has, elements of xenstore's that are not pending become those of the file, and so do the
+/// document's other members, but for the domain's name; elements that the file lacks stay, since a
+/// thing may be there; things of QEMU's stay as they are, because QEMU alone tells (recovery asks
+/// it). What became of each domain; its trouble, where nothing was done.
 /// Errors: io.
 Task<Result<std::vector<BridgedDomain>>> bridge_sync(Store& store, libxl::HostDirectories where,
                                                      std::optional<DomainId> only, Deadline until);
 
-/// The store's document into libxl's file, byte for byte as libxl writes it. Errors: conflict (the
-/// file has an element that the store lacks, which would be lost: sync first; or it is none of
-/// this domain's); busy, naming the holder of libxl's lock; gone; io. The file is as it was then.
+/// The store's document into libxl's file, byte for byte as libxl writes it. Where the two differ
+/// the file's text is quarantined first (R22). Errors: conflict (the file has an element or a
+/// member that the store lacks, which would be lost: sync first; or it is none of this domain's);
+/// busy, naming the holder of libxl's lock; gone; io. The file is as it was then.
 Task<Result<BridgedDomain>> bridge_write(Store& store, libxl::HostDirectories where,
                                          DomainRow domain, Deadline until);
 

@@ -5,14 +5,18 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "store/model/thing_row.hpp"
 
 namespace xlstore {
 
-/// An element that the store and libxl's file have differently.
+/// In place of a device class: a member of the document that is no array of elements.
+inline constexpr std::string_view kMemberClass = "member";
+
+/// An element, or a member of the document, that the store and libxl's file have differently.
 struct BridgeDifference {
-    ThingName thing;
+    ThingName thing;                      ///< of a member: kMemberClass and its key
     std::optional<std::string> in_store;  ///< minified; nothing: it has none
     std::optional<std::string> in_file;
     std::string state = {};  ///< of the entry; "": there is none

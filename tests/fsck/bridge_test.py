@@ -178,6 +178,32 @@ class Bridge(unittest.TestCase):
         self.put(self.state["document"])
         self.bridge("sync")
         self.assertIn("new", self.xlstore("list"))
+        self.assertEqual(self.differences(), [])
+        self.bridge("write", "7")
+        self.assertIn(b"new", self.file.read_bytes())
+
+    def test_the_rest_of_the_document_is_compared_and_not_lost(self):
+        self.bridge("sync")
+        document = self.state["document"]
+        document["c_info"]["ssidref"] = 5
+        document["b_info"]["max_memkb"] = 777
+        document["on_crash"] = "preserve"
+        self.put(document)
+        self.assertEqual(sorted(self.differences()), [("member/b_info", True, True), ("member/c_info", True, True),
+                                                      ("member/on_crash", False, True)])
+        before = self.file.read_bytes()
+        self.assertIn("member/on_crash, which the store lacks", self.bridge("write", "7", status=1))
+        self.assertEqual(self.file.read_bytes(), before)
+        self.bridge("sync")
+        self.assertEqual(self.differences(), [])
+        self.assertEqual(json.loads(self.xlstore("export", "7"))["b_info"]["max_memkb"], 777)
+        document["b_info"]["max_memkb"] = 778
+        self.put(document)
+        before = self.file.read_bytes()
+        self.bridge("write", "7")
+        self.assertEqual(self.differences(), [])
+        kept, = json.loads(self.xlstore("--json", "sql", "SELECT what, text FROM set_aside"))
+        self.assertEqual((kept["what"], kept["text"].encode()), ("libxl's document", before.rstrip(b"\0")))
 
     def test_a_bad_file_is_named_and_nothing_is_done(self):
         self.bridge("sync")

@@ -57,19 +57,22 @@ int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_tha
                       uint32_t flags, const xlstore_call* call, xlstore_result** result_out);
 /* A host that uses libxl as well: libxl's documents (/var/lib/xen, below `root`; NULL: of this
  * host) and the store's. `what`:
- *   XLSTORE_BRIDGE_STATUS  says where they differ, element by element, and asks the domain's QEMU
- *                          and xenstore which is right; writes nothing
+ *   XLSTORE_BRIDGE_STATUS  says where they differ, element by element and member by member, and
+ *                          asks the domain's QEMU and xenstore which is right; writes nothing
  *   XLSTORE_BRIDGE_SYNC    brings libxl's into the store: domains that it lacks are imported,
- *                          things of xenstore's become those of the file; what is pending, and
- *                          things of QEMU's, stay as they are (xlstore_recover() asks QEMU), and
- *                          so does what the file lacks
+ *                          things of xenstore's and the document's other members become those of
+ *                          the file, but for the domain's name; what is pending, and things of
+ *                          QEMU's, stay as they are (xlstore_recover() asks QEMU), and so do
+ *                          things that the file lacks
  *   XLSTORE_BRIDGE_WRITE   writes the document of `domain` into libxl's file, byte for byte as
- *                          libxl would, under libxl's own lock on it
+ *                          libxl would, under libxl's own lock on it; where the two differ, what
+ *                          the file had is kept in the table set_aside
  * `domain`: NULL, all. Errors: conflict (the file has what the store lacks: sync first; or it is
  * another domain's), busy (naming who holds libxl's lock), gone, io, lost, invalid. Result:
  * {"result","domains"}, a domain {"domid","uuid","name","in_store","file","trouble","differences"},
- * a difference {"thing","store","file","state","pending","right","evidence"}, "right" being store,
- * file, neither, or unknown (the primary does not tell; of sync and write always). */
+ * a difference {"thing","store","file","state","pending","right","evidence"}, "thing" being
+ * "CLASS/KEY" of an element or "member/KEY", "right" being store, file, neither, or unknown (the
+ * primary does not tell; of a member, and of sync and write, always). */
 #define XLSTORE_BRIDGE_STATUS 0u
 #define XLSTORE_BRIDGE_SYNC 1u
 #define XLSTORE_BRIDGE_WRITE 2u
