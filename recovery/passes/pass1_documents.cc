@@ -28,6 +28,8 @@ namespace xlstore::recovery {
 namespace {
 
 constexpr std::string_view kNoBdf = "0000:00:00.0";
+// A copy that is kept of what only got the domain's name and uuid: nothing of it was lost.
+constexpr const char* kOfAnother = "it was that of another domain";
 
 struct Flaw {
     Code code;
@@ -262,8 +264,8 @@ private:
     {
         auto found = store_.db().prepare(
             "SELECT 1 FROM set_aside WHERE domain = ?1 AND what IN ('member ' || ?2, 'member ' || "
-            "?3)");
-        found.bind(value_of(domain)).bind(key).bind(qmp::printable(key));
+            "?3) AND why <> ?4");
+        found.bind(value_of(domain)).bind(key).bind(qmp::printable(key)).bind(kOfAnother);
         return found.step();
     }
 
@@ -384,7 +386,7 @@ private:
                 return {};
             }
             const std::string old = now->text.value_or("{}");
-            quarantine(db, id, "member c_info", "it was that of another domain", old);
+            quarantine(db, id, "member c_info", kOfAnother, old);
             db.prepare("UPDATE document_member SET text = ? WHERE domain = ? AND rank = ?")
                 .bind(with_identity(domain, old))
                 .bind(value_of(id))
