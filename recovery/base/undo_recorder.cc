@@ -8,6 +8,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/base/random.hpp"
+#include "store/database/tables.hpp"
 
 namespace xlstore::recovery {
 
@@ -26,17 +27,6 @@ std::string sql_text(std::string_view text)
     for (const char c : text)
         literal.append(c == '\'' ? 2 : 1, c);
     return literal + "'";
-}
-
-// "json_object('id', OLD.id, …)": every column of the table as this schema has it.
-std::string row_as_json(Db& db, const char* table, const char* row)
-{
-    auto columns = db.prepare("SELECT name FROM pragma_table_info(?1)").bind(table);
-    std::string members;
-    while (columns.step())
-        members += (members.empty() ? "" : ", ") + sql_text(columns.text(0)) + ", " + row + ".\"" +
-                   columns.text(0) + "\"";
-    return "json_object(" + members + ")";
 }
 
 // They may be lost: pass 0 says so.

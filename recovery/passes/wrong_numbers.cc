@@ -15,9 +15,10 @@ namespace {
 
 Subject subject_of(const WrongNumber& number)
 {
-    return Subject{"table " + number.table, "sqlite_sequence has " + std::to_string(number.has) +
-                                                ", and " + std::to_string(number.given) +
-                                                " was given"};
+    std::string evidence = "sqlite_sequence has " + std::to_string(number.has) + ", and " +
+                           std::to_string(number.given) + " was given";
+    if (number.row != 0) evidence += "; a row has " + std::to_string(number.row);
+    return Subject{"table " + number.table, std::move(evidence)};
 }
 
 std::vector<NumberFound> look(const std::string& directory)

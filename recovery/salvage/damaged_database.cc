@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <set>
 
 #include "recovery/salvage/header_version.hpp"
@@ -188,6 +189,8 @@ bool DamagedDatabase::rows_by_id(const std::string& table, std::int64_t highest,
     return whole && are_trees_sound_;
 }
 
+constexpr std::int64_t kLastId = std::numeric_limits<std::int64_t>::max();
+
 bool DamagedDatabase::rows_of_tree(const std::string& table, std::int64_t highest, const Sink& sink)
 {
     const std::string select = "SELECT " + names_of(table) + " FROM " + table + " NOT INDEXED ";
@@ -201,7 +204,8 @@ bool DamagedDatabase::rows_of_tree(const std::string& table, std::int64_t highes
         int rc = SQLITE_ROW;
         while ((rc = sqlite3_step(onward.get())) == SQLITE_ROW) {
             Row row = row_of(onward.get());
-            at = std::max(at, row.integer("id")) + 1;
+            at = std::max(at, row.integer("id"));
+            if (at < kLastId) ++at;
             whole = is_possible(table, row) && whole;
             if (empty_damaged(table, row)) sink(std::move(row));
         }
@@ -210,7 +214,7 @@ bool DamagedDatabase::rows_of_tree(const std::string& table, std::int64_t highes
         // To the next id whose place can be looked at, whether it has a row or not.
         whole = false;
         for (bool readable = false; !readable; ++at) {
-            if (at > highest) return false;
+            if (at > highest || at == kLastId) return false;
             sqlite3_reset(single.get());
             sqlite3_bind_int64(single.get(), 1, at);
             rc = sqlite3_step(single.get());

@@ -22,13 +22,15 @@ struct WrongNumber {
     std::string table;
     std::int64_t has = 0;    ///< by sqlite_sequence
     std::int64_t given = 0;  ///< at least
+    std::int64_t row = 0;    ///< the highest of rows above all that were given; 0: there is none
 };
 
 /// Tables whose next number was given before. `seen`: what the directory remembers, read before the
 /// database. @throws DbError
 [[nodiscard]] std::vector<WrongNumber> low_numbers(Db& db, const Memory& seen);
 /// Tables whose next number is above Numbers::kHighestId, or further above all that were given than
-/// Numbers::kMostAtOnce. As above.
+/// Numbers::kMostAtOnce. A row that is so far above what the directory remembers tells of no number
+/// that was given. As above.
 [[nodiscard]] std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen);
 /// What the rows of `table` and those that name them tell of; 0: nothing. @throws DbError
 [[nodiscard]] std::int64_t highest_of_rows(Db& db, std::string_view table);
@@ -38,7 +40,8 @@ void refuse_high_numbers(Db& db);
 /// table was set back, or far up. Nothing: neither. A memory that is another place's tells nothing.
 [[nodiscard]] std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen);
 
-/// They go on above what was given. REQUIRES an open write transaction. @throws DbError
+/// They go on above what was given, and rows above that are quarantined, since SQLite would go on
+/// above these. REQUIRES an open write transaction. @throws DbError
 void lower_high_numbers(Db& db, const Memory& seen);
 /// The low ones too, for the tables of `agreed` alone, as far as they are still wrong.
 void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber>& agreed);

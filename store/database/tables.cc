@@ -258,4 +258,16 @@ std::string table_without_column(Db& db)
     return {};
 }
 
+std::string row_as_json(Db& db, std::string_view table, std::string_view row)
+{
+    auto columns = db.prepare("SELECT name FROM pragma_table_info(?1)").bind(table);
+    std::string members;
+    while (columns.step()) {
+        const auto name = columns.text(0);
+        members += (members.empty() ? "'" : ", '") + name + "', ";
+        members.append(row).append(".\"" + name + "\"");
+    }
+    return "json_object(" + members + ")";
+}
+
 }  // namespace xlstore

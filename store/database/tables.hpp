@@ -11,6 +11,7 @@
 #define XLSTORE_STORE_DATABASE_TABLES_HPP_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "schema/steps.hpp"
@@ -66,6 +67,10 @@ std::vector<SchemaFlaw> schema_flaws(Db& db);
 /// REQUIRES an open write transaction, and can_be_put_right(). Other connections read the schema
 /// anew. @throws DbError
 void put_right(Db& db, const SchemaFlaw& flaw);
+
+/// SQL of a row as a JSON object with every column that `table` has: "json_object('id', OLD.id, …)".
+/// `row`: how the statement calls it. @throws DbError
+[[nodiscard]] std::string row_as_json(Db& db, std::string_view table, std::string_view row);
 
 /// A table whose text in the schema is as long as the store's own, and lacks a column that
 /// statements name. "": there is none. @throws DbError

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// Rows whose number is above all that were given. AUTOINCREMENT goes on above the highest row of a
+// table, so that the table gives no lower number while such a row is in it (low_numbers.hpp).
+#ifndef XLSTORE_STORE_DATABASE_HIGH_ROWS_HPP_
+#define XLSTORE_STORE_DATABASE_HIGH_ROWS_HPP_
+
+#include <cstdint>
+#include <string>
+
+#include "store/database/db.hpp"
+
+namespace xlstore {
+
+/// Takes them out and quarantines them (R22): all are taken before the first is put there, because
+/// table set_aside may have such rows too. Until it ends no trigger of the schema runs: some keep
+/// rows from being deleted. REQUIRES an open write transaction over all of it.
+class HighRows {
+public:
+    explicit HighRows(Db& db);
+    HighRows(const HighRows&) = delete;
+    HighRows& operator=(const HighRows&) = delete;
+    ~HighRows();
+
+    /// Those of `table` above `bound`, and rows that SQLite would delete with them. @throws
+    /// DbError: another row names one of them
+    void take(const std::string& table, std::int64_t bound);
+    /// As JSON, an object by column. REQUIRES that set_aside has a number left to give.
+    /// @throws DbError
+    void quarantine();
+
+private:
+    void take_where(const std::string& table, const std::string& which);
+
+    Db& db_;
+};
+
+}  // namespace xlstore
+
+#endif  // XLSTORE_STORE_DATABASE_HIGH_ROWS_HPP_
