@@ -56,7 +56,7 @@ public:
         for (const auto& entry : survey->entries)
             if (has_lost_it(entry)) co_await judge(entry);
         for (auto& unknown : survey->unknown) {
-            const bool named = is_named(unknown);
+            const auto named = named_by(unknown, survey->entries);
             co_await take_in(std::move(unknown), named);
         }
         for (const auto& entry : survey->entries)
@@ -113,27 +113,37 @@ private:
             });
     }
 
-    [[nodiscard]] bool is_named(const Proposal& proposal) const
+    // A second witness of what is to be taken out: a row that names it may be damaged, in the list of
+    // initial devices as among the products of an entry.
+    enum class Named { nowhere, command_line, entry };
+    [[nodiscard]] Named named_by(const Proposal& proposal,
+                                 const std::vector<SurveyedEntry>& entries) const
     {
-        return std::ranges::any_of(proposal.products, [&](const Product& product) {
-            return named_.has(product.kind, product.name);
-        });
+        const auto any = [&](const auto& has) {
+            return std::ranges::any_of(proposal.products, has);
+        };
+        if (any([&](const Product& p) { return named_.has(p.kind, p.name); }))
+            return Named::command_line;
+        for (const auto& entry : entries)
+            if (const auto made = products_of(entry.row);
+                any([&](const Product& p) { return has_product(made, p); }))
+                return Named::entry;
+        return Named::nowhere;
     }
 
     // Something that no entry has: an entry for it, or out with it. Of what may be initial only the
-    // former, and not unattended: nothing is taken out of a guest by mistake. `named`: the command
-    // line of its QEMU names it, which is the witness where the list of initial devices lost a name
-    // (R19).
-    Task<void> take_in(Proposal proposal, bool named)
+    // former, and not unattended: nothing is taken out of a guest by mistake (R19). What the text
+    // of an entry names is not taken out either.
+    Task<void> take_in(Proposal proposal, Named named)
     {
         const Subject about = subject(
             proposal.seen, "the entry would be " + proposal.name.text() + " " + proposal.json,
             proposal.name);
-        const bool perhaps_initial = !initial_.known() || named;
+        const bool perhaps_initial = !initial_.known() || named == Named::command_line;
         // From a closed document nothing is taken out; what no entry has is adopted all the same
         // (R1).
-        const bool evict =
-            check_.options().evict && !perhaps_initial && !closed_by(store_.db(), domain_.id);
+        const bool evict = check_.options().evict && !perhaps_initial && named == Named::nowhere &&
+                           !closed_by(store_.db(), domain_.id);
         const Code code = perhaps_initial ? Code::thing_perhaps_initial
                           : evict         ? Code::thing_unwanted
                                           : Code::thing_unknown;
@@ -254,7 +264,8 @@ private:
         }
         const std::string seen = drive.what + (drive.entry ? ": " + drive.evidence : std::string());
         Proposal unwanted{drive.seen->name, drive.seen->json, {}, seen};
-        co_await take_in(std::move(unwanted), named_.media.contains(drive.id));
+        co_await take_in(std::move(unwanted),
+                         named_.media.contains(drive.id) ? Named::command_line : Named::nowhere);
     }
 
     Check& check_;
