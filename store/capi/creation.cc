@@ -26,7 +26,14 @@ public:
         if (!creation_) return Error(Errc::order, "the creation is over", "free it");
         return &*creation_;
     }
-    Creation take() { return *std::exchange(creation_, {}); }
+    /// For finish(). REQUIRES creation().
+    std::unique_ptr<Creation> take()
+    {
+        auto taken = std::make_unique<Creation>(*std::move(creation_));
+        creation_.reset();
+        return taken;
+    }
+    void put_back(Creation creation) { creation_.emplace(std::move(creation)); }
     [[nodiscard]] const std::shared_ptr<State>& state() noexcept { return state_; }
     [[nodiscard]] DomainId id() const noexcept { return id_; }
 
@@ -105,11 +112,33 @@ Result<Work> begin_again_of(const std::shared_ptr<State>& state, const char* dom
     return begin_work(state, Creation::begin_again(*state->store, *std::move(row), *until));
 }
 
-// The creation is taken out of its handle: it ends here, whether this succeeds or not.
-Work finish_work(std::shared_ptr<Making> making, Creation creation, Deadline until)
+/// A creation out of its handle, where it is over. One that is cancelled before its finish has
+/// begun is put back: nothing was changed.
+class Taken {
+public:
+    explicit Taken(std::shared_ptr<Making> making)
+        : making_(std::move(making)), creation_(making_->take())
+    {}
+    Taken(Taken&& other) noexcept = default;
+    Taken& operator=(Taken&& other) = delete;
+    Taken(const Taken&) = delete;
+    Taken& operator=(const Taken&) = delete;
+    ~Taken()
+    {
+        if (creation_) making_->put_back(std::move(*creation_));
+    }
+    /// From here on it ends, whether this succeeds or not.
+    std::unique_ptr<Creation> begin() noexcept { return std::move(creation_); }
+
+private:
+    std::shared_ptr<Making> making_;  // its store lasts as long as this
+    std::unique_ptr<Creation> creation_;
+};
+
+Work finish_work(Taken taken, Deadline until)
 {
-    auto answer = co_await created_work(creation.finish(until));
-    (void)making;  // its store lasts as long as this
+    const auto creation = taken.begin();
+    auto answer = co_await created_work(creation->finish(until));
     co_return answer;
 }
 
@@ -119,7 +148,7 @@ Result<Work> finish_of(const xlstore_creation* creation, const xlstore_call* cal
     if (auto ok = creation->making->creation(); !ok) return ok.error();
     const auto until = deadline_of(call, limits::create_timeout);
     if (!until) return until.error();
-    return finish_work(creation->making, creation->making->take(), *until);
+    return finish_work(Taken(creation->making), *until);
 }
 
 // What a waiting call on a creation needs besides its own arguments.
@@ -137,13 +166,13 @@ Result<Step> step_of(const xlstore_creation* creation, const char* monitor_path,
     if (!creation) return Error(Errc::invalid, "creation: NULL");
     auto open = creation->making->creation();
     if (!open) return open.error();
-    auto path = text_of(monitor_path, "monitor_path");
+    auto path = monitor_path_of(monitor_path);
     if (!path) return path.error();
     if ((flags & ~XLSTORE_HANDED_IN) != 0) return Error(Errc::invalid, "flags: unknown bits");
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
-    return Step{*open, *until, absolute_path(*std::move(path)),
-                log_path ? absolute_path(log_path) : "", (flags & XLSTORE_HANDED_IN) != 0};
+    return Step{*open, *until, *std::move(path), log_path ? absolute_path(log_path) : "",
+                (flags & XLSTORE_HANDED_IN) != 0};
 }
 
 Work child_work(Step step, ProcessId qemu)
@@ -194,6 +223,8 @@ Work spawn_work(Step step, SpawnRequest request, int64_t* pid_out)
     const std::string subject = step.creation->domain().subject();
     auto qemu = co_await step.creation->spawn(std::move(request), std::move(step.monitor_path),
                                               step.handed_in, step.until);
+    if (!qemu && qemu.error().code == Errc::in_doubt)
+        qemu.error().advice += "; xlstore_creation_finish waits for it, xlstore_destroy ends it";
     if (!qemu) co_return std::move(qemu).error();
     if (pid_out) *pid_out = qemu->pid;
     co_return done_answer(

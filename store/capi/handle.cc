@@ -307,6 +307,12 @@ Result<std::string> text_of(const char* text, const char* what)
     return std::string(text);
 }
 
+Result<std::string> monitor_path_of(const char* path)
+{
+    if (!path || !*path) return Error(Errc::invalid, "monitor_path: NULL or empty");
+    return absolute_path(path);
+}
+
 Result<std::vector<std::string>> texts_of(const char* const* texts, const char* what)
 {
     if (!texts || !*texts) return Error(Errc::invalid, std::string(what) + ": NULL or empty");

@@ -210,6 +210,9 @@ Result<State*> state_of(const xlstore_store* store);
 Result<State*> writer_of(const xlstore_store* store);
 /// A text that must be there. Error invalid.
 Result<std::string> text_of(const char* text, const char* what);
+/// The path of a monitor, made absolute: the store may be used from another directory later. Error
+/// invalid: NULL or empty.
+Result<std::string> monitor_path_of(const char* path);
 /// NULL-terminated, at least one. Error invalid.
 Result<std::vector<std::string>> texts_of(const char* const* texts, const char* what);
 Result<DomainRow> domain_of(State& state, const char* word);

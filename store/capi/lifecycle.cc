@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The life of a domain.
 
-#include <filesystem>
 #include <map>
 
 #include "store/base/limits.hpp"
@@ -204,7 +203,7 @@ Result<Work> import_of(State& state, int32_t domid, const char* document, const 
 Result<Work> register_of(State& state, const char* domain, const char* monitor_path, int64_t pid,
                          uint32_t flags, const xlstore_call* call)
 {
-    auto path = text_of(monitor_path, "monitor_path");
+    auto path = monitor_path_of(monitor_path);
     if (!path) return path.error();
     if ((flags & ~(XLSTORE_HANDED_IN | XLSTORE_REGISTER_ONLY)) != 0)
         return Error(Errc::invalid, "flags: unknown bits");
@@ -214,8 +213,7 @@ Result<Work> register_of(State& state, const char* domain, const char* monitor_p
     auto row = domain_of(state, domain);
     if (!row) return row.error();
     RegisterRequest request;
-    // The store may be used from another directory later.
-    request.monitor_path = std::filesystem::absolute(*path).string();
+    request.monitor_path = *std::move(path);
     if (pid > 0) request.pid = pid;
     request.handed_in = (flags & XLSTORE_HANDED_IN) != 0;
     request.follow = (flags & XLSTORE_REGISTER_ONLY) == 0;

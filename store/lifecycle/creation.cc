@@ -12,6 +12,8 @@
 
 #include <sys/un.h>
 
+#include <new>
+
 #include "store/base/clock.hpp"
 #include "store/base/file_identity.hpp"
 #include "store/base/random.hpp"
@@ -178,7 +180,21 @@ Result<void> check_socket_path(const std::string& path, std::size_t size)
                  "keep the store in a shorter directory");
 }
 
-// R18: once the old QEMU is dead, an error says so; the soft reset cannot be "not done" any more.
+// R18: once the old QEMU was killed, a soft reset cannot be "not done" any more.
+Error went_no_further(const DomainRow& domain, const char* old, Error failure) noexcept
+{
+    failure.code = Errc::unfinished;
+    try {
+        failure.message = domain.subject() + ": its old QEMU " + old +
+                          ", and the soft reset went no further: " + failure.message;
+        failure.advice += failure.advice.empty() ? "" : "; ";
+        failure.advice += "'xlstore soft-reset' again goes on";
+    } catch (const std::bad_alloc&) {
+        failure.advice.clear();
+    }
+    return failure;
+}
+
 Task<Result<void>> end_old_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until)
 {
     Result<void> ended;
@@ -187,17 +203,29 @@ Task<Result<void>> end_old_qemu(Store& store, DomainRow domain, SlowHold& hold, 
     } catch (...) {
         ended = caught();
     }
-    if (ended || ended.error().code == Errc::gone || !domain.registration ||
-        life_of(domain.registration->qemu) != Life::dead)
-        co_return ended;
-    Error failure = std::move(ended).error();
-    failure.code = Errc::unfinished;
-    failure.message =
-        domain.subject() +
-        ": its old QEMU is dead, and the soft reset went no further: " + failure.message;
-    failure.advice +=
-        std::string(failure.advice.empty() ? "" : "; ") + "'xlstore soft-reset' again goes on";
-    co_return failure;
+    if (ended || ended.error().code == Errc::gone || !domain.registration) co_return ended;
+    if (life_of(domain.registration->qemu) == Life::dead)
+        co_return went_no_further(domain, "is dead", std::move(ended).error());
+    if (ended.error().code == Errc::unfinished)
+        co_return went_no_further(domain, "was killed", std::move(ended).error());
+    co_return ended;
+}
+
+// R9 R13: the row has one QEMU. A second one in its place would leave the first running, and known
+// to no row.
+Task<Result<void>> check_none_started(Store& store, DomainRow row, Deadline until)
+{
+    if (!row.registration || row.state != DomainState::creating) co_return Result<void>();
+    std::string who = "pid " + std::to_string(row.registration->qemu.pid);
+    if (life_of(row.registration->qemu) == Life::dead) {
+        const auto left = co_await find_left(store, row, until);
+        if (!left) co_return Result<void>();
+        who = "pid " + std::to_string(left->pid) + " (" + program_of(left->pid) + ")";
+    }
+    co_return Error(
+        Errc::order,
+        row.subject() + ": its QEMU was started before, and " + who + " is not known to be dead",
+        "no second one was started; finish the creation, or destroy the domain");
 }
 
 // R11: QEMU unlinks what it finds at the path of its socket, the monitor of a living QEMU included.
@@ -325,11 +353,18 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     auto end = end_old_qemu(store, *row, *hold, until);
     auto ended = co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(end));
     if (!ended) co_return std::move(ended).error();
-    row = read_domain(store.db(), domain.id);
-    // A name of its own: a client that is late with the old QEMU's socket does not find the new
-    // one's.
-    const std::string suffix = "-" + std::to_string(hold->epoch());
-    co_return Creation(store, *std::move(row), *std::move(hold), true, suffix);
+    std::optional<Error> failure;
+    try {
+        // A name of its own: a client that is late with the old QEMU's socket does not find the new
+        // one's.
+        const std::string suffix = "-" + std::to_string(hold->epoch());
+        co_return Creation(store, *read_domain(store.db(), domain.id), *std::move(hold), true,
+                           suffix);
+    } catch (...) {
+        failure = caught();
+    }
+    if (!row->registration) co_return *std::move(failure);  // there was none to end
+    co_return went_no_further(*row, "is dead", *std::move(failure));
 }
 
 Task<Result<void>> Creation::without_qemu(Deadline until)
@@ -367,9 +402,12 @@ Task<Result<void>> Creation::enter(ProcessId qemu, std::string monitor_path, std
                                    bool handed_in, std::string mark, Deadline until)
 {
     if (!hold_) co_return Error(Errc::order, domain_.subject() + ": its creation is over");
-    if (read_domain(store_->db(), domain_.id)->without_qemu)
+    const auto row = read_domain(store_->db(), domain_.id);
+    if (row->without_qemu)
         co_return Error(Errc::order, domain_.subject() + " is created without a QEMU",
                         "'xlstore register' takes one that serves its back ends, once it runs");
+    auto first = co_await check_none_started(*store_, *row, until);
+    if (!first) co_return first;
     if (auto ok = check_socket_path(monitor_path, monitor_path.size()); !ok) co_return ok;
     if (!handed_in)
         if (auto unused = check_unused(monitor_path); !unused) co_return unused;
@@ -391,10 +429,14 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     request.environment.push_back(
         environment_with_note(CreationNote{domain_.domid, domain_.uuid, domain_.name}));
     auto qemu = co_await spawn_waiting(store_->loop(), request, until);
-    if (!qemu)
-        co_return Error(qemu.error().code == Errc::not_found ? Errc::refused : qemu.error().code,
-                        domain_.subject() + ": " + qemu.error().message,
-                        "nothing was started; install it, or name another program");
+    if (!qemu) {
+        const Error& why = qemu.error();
+        co_return Error(
+            why.code == Errc::not_found ? Errc::refused : why.code,
+            domain_.subject() + ": " + why.message,
+            "nothing was started; " +
+                (why.advice.empty() ? "install it, or name another program" : why.advice));
+    }
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
     // R13: the child exists, its pid is in the row, then its start barrier opens.
     auto registered = co_await enter(qemu->id(), std::move(monitor_path),
@@ -402,7 +444,11 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     if (!registered) co_return std::move(registered).error();
     XLSTORE_TRACE("start_barrier", value_of(domain_.id));
     auto opened = co_await qemu->open_start_barrier(store_->loop(), until);
-    if (!opened) co_return std::move(opened).error();
+    if (!opened) {
+        Error failure = std::move(opened).error();
+        failure.message = domain_.subject() + ": " + failure.message;
+        co_return failure;
+    }
     co_return qemu->id();
 }
 
@@ -473,6 +519,11 @@ Task<Error> Creation::clear_away(Error failure)
             failure.code = Errc::unfinished;
             failure.advice +=
                 "; cleaning up failed: " + gone.error().message + ": 'xlfsck -p' finishes it";
+        } else if (failure.code == Errc::in_doubt) {
+            // Proved by now: what may have begun to run is dead.
+            failure.code = Errc::timeout;
+            failure.intent.reset();
+            failure.message += "; it was ended, and the domain is destroyed";
         }
         co_return failure;
     }
@@ -487,6 +538,12 @@ Task<Error> Creation::clear_away(Error failure)
     }
     failure.advice += failure.advice.empty() ? "" : "; ";
     if (ended) {
+        // R18: its old QEMU is gone, and most codes say that nothing was changed.
+        if (failure.code != Errc::refused && failure.code != Errc::no_qemu) {
+            failure.code = Errc::unfinished;
+            failure.intent.reset();
+            failure.message = domain_.subject() + " has no QEMU now: " + failure.message;
+        }
         failure.advice +=
             "the document is kept, without a QEMU: 'xlstore soft-reset' again, or destroy it";
     } else {

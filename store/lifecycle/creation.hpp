@@ -36,9 +36,10 @@ public:
                                         std::string what, Deadline until, std::string things = {});
     /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
     /// its intents by that (R5) and unregisters it; its things are stale until finish() puts them
-    /// in. Errors: timeout, gone, refused (it is being created, or its document is closed); io
-    /// (QEMU's death could not be seen: the row is as it was). A failure later leaves the domain
-    /// without a QEMU, never without its document.
+    /// in. Errors: timeout, gone, refused (it is being created, or its document is closed); io (its
+    /// QEMU cannot be looked at: nothing was changed); unfinished (it was killed, and the row could
+    /// not be brought to that). A failure later leaves the domain without a QEMU, never without its
+    /// document.
     static Task<Result<Creation>> begin_again(Store& store, DomainRow domain, Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
@@ -50,11 +51,13 @@ public:
     /// Registers a child that waits at a start barrier. REQUIRES that it cannot run before this
     /// returns, nor ever once this process died. `handed_in`: the socket was made for QEMU, which
     /// is then not the peer; else nothing may stand at `monitor_path`. Errors: exists (registered
-    /// elsewhere; the path is taken, with its listener), gone, lost.
+    /// elsewhere; the path is taken, with its listener), gone, lost, order (one was started before,
+    /// and is not known to be dead).
     Task<Result<void>> child(ProcessId qemu, std::string monitor_path, std::string log_path,
                              bool handed_in, Deadline until);
     /// Forks it, registers it, and opens its start barrier. Errors besides: refused (no such
-    /// program, or it cannot be run), invalid. Then no process is left, and it may be called again.
+    /// program, or it cannot be run), invalid, timeout, io: no process is left, and it may be
+    /// called again; in_doubt: it is registered, may begin to run, and finish() waits for it.
     Task<Result<ProcessId>> spawn(SpawnRequest request, std::string monitor_path, bool handed_in,
                                   Deadline until);
     /// No QEMU stands for this domain: Xen and xenstore are all that has it. To be called before
@@ -86,17 +89,17 @@ private:
 /// Starts `command` (QEMU; its own monitor is added) as domain `domid` with this document, and
 /// returns when it runs. Errors: invalid (document, command, a path too long for a socket), exists
 /// (the domid is taken), gone (a destruction came first), refused (QEMU died while starting,
-/// daemonized, or is wrapped): nothing is left running and the row is retired. `things`: what came
-/// with a document from another store (store/operation/migration.hpp); "": nothing did.
+/// daemonized, or is wrapped), timeout: nothing is left running and the row is retired. `things`:
+/// what came with a document from another store (store/operation/migration.hpp); "": nothing did.
 Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::string document,
                                     std::string what, std::vector<std::string> command,
                                     Deadline until, std::string things = {});
 
 /// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
 /// that; row and document stay, and what the document has is put into the new QEMU. Errors:
-/// timeout, gone, io (the old one's death could not be seen: nothing was changed); unfinished (the
-/// old one is dead, and the row could not be brought to that: a soft reset goes on); refused (the
-/// new one died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document).
+/// timeout, gone, io (the old one cannot be looked at: nothing was changed); refused (the new one
+/// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document); unfinished
+/// (the old one was killed, and what failed then is none of these: a soft reset goes on).
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
                                  Deadline until);
 

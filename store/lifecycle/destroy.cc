@@ -111,7 +111,26 @@ Result<void> look_first(const DomainRow& domain, Unseen unseen_qemu)
                  "nothing was changed; end it where it runs");
 }
 
+// R18: the signal was sent and cannot be called back, so that each failure from then on is
+// unfinished.
+Task<Result<void>> see_dead(Store& store, PidFd process, std::string who, Deadline until)
+{
+    std::optional<Error> failure;
+    try {
+        while (!process.dead() && !failure)
+            if (!co_await process.ended(store.loop(), until))
+                failure = Error(Errc::unfinished, who + " was killed and is not seen dead yet",
+                                "it may hang in the kernel");
+    } catch (...) {
+        failure = caught(who);
+    }
+    if (!failure) co_return Result<void>();
+    failure->code = Errc::unfinished;
+    co_return *std::move(failure);
+}
+
 // The registered process is dead when this returns success; proved (R11), or assumed by order.
+// Error unfinished: it was sent the signal. Of all others it was not.
 Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Unseen unseen_qemu,
                              Deadline until)
 {
@@ -142,13 +161,7 @@ Task<Result<void>> kill_qemu(Store& store, const DomainRow& domain, Unseen unsee
     if (auto sent = process->send_signal(SIGKILL); !sent && sent.error().code != Errc::not_found)
         co_return std::move(sent).error();
     XLSTORE_CRASH_POINT("destroy.after_kill");
-    while (!process->dead()) {
-        if (!co_await process->ended(store.loop(), until))
-            co_return Error(
-                Errc::io, who + " was killed and is not seen dead yet",
-                "it may hang in the kernel; the domain stays 'destroying': destroy it again later");
-    }
-    co_return Result<void>();
+    co_return co_await see_dead(store, *std::move(process), who, until);
 }
 
 // The socket that this library named for the QEMU it started: by incarnation, by epoch as well
@@ -221,18 +234,13 @@ std::string read_mark(Db& db, DomainId domain)
 // else is (store/lifecycle/creation_mark.hpp).
 Task<Result<void>> clear_own(Store& store, DomainRow domain, bool kill, Deadline until)
 {
-    if (!never_met(domain) || !of_this_boot(domain.registration->qemu)) co_return Result<void>();
-    const std::string mark = read_mark(store.db(), domain.id);
-    if (mark.empty()) co_return Result<void>();
     for (;;) {
-        const auto left = co_await find_marked(store.loop(), mark, until);
+        const auto left = co_await find_left(store, domain, until);
         if (!left) co_return Result<void>();
         const std::string who = domain.subject() + ": pid " + std::to_string(left->pid) + " (" +
                                 program_of(left->pid) + "), which its creation started,";
         if (!kill) co_return Error(Errc::refused, who + " lives on", "'xlstore destroy' ends it");
-        if (Clock::now() >= until)
-            co_return Error(Errc::io, who + " was killed and is not seen dead yet",
-                            "the domain stays 'destroying': destroy it again later");
+        if (Clock::now() >= until) co_return Error(Errc::unfinished, who + " is not seen dead yet");
         store.log(LogLevel::info, "killing pid=" + std::to_string(left->pid) +
                                       " domid=" + std::to_string(domain.domid) +
                                       " reason=started by its creation");
@@ -445,6 +453,15 @@ Task<Result<void>> end_domain(Store& store, DomainRow domain, Ends ends, Unseen 
 }
 
 }  // namespace
+
+Task<std::optional<MarkedProcess>> find_left(Store& store, DomainRow domain, Deadline until)
+{
+    std::optional<MarkedProcess> none;
+    if (!never_met(domain) || !of_this_boot(domain.registration->qemu)) co_return none;
+    std::string mark = read_mark(store.db(), domain.id);
+    if (mark.empty()) co_return none;
+    co_return co_await find_marked(store.loop(), std::move(mark), until);
+}
 
 Task<Result<void>> destroy_domain(Store& store, DomainRow domain, Deadline until, std::string why)
 {

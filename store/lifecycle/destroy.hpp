@@ -18,6 +18,7 @@
 #include <string>
 
 #include "store/core/store.hpp"
+#include "store/lifecycle/creation_mark.hpp"
 #include "store/model/domain_row.hpp"
 
 namespace xlstore {
@@ -57,9 +58,15 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
 /// dead. Errors: refused (it lives), lost, gone.
 Task<Result<void>> unregister_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
 
-/// The same for one that may live: kills it first, and sees it dead.
-/// Errors: io (its death could not be seen: nothing was changed), lost, gone.
+/// The same for one that may live: kills it first, and sees it dead. Errors: io (it cannot be
+/// looked at or signalled: nothing was changed), unfinished (it was killed, and is not seen dead
+/// yet), lost, gone.
 Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Deadline until);
+
+/// A process that the creation of `domain` started and that no row has, as a QEMU that daemonized:
+/// it bears the creation's mark. Nothing: none that can be seen, or QEMU's monitor has answered.
+/// @throws IoError  as find_marked()
+Task<std::optional<MarkedProcess>> find_left(Store& store, DomainRow domain, Deadline until);
 
 /// Ends an incarnation whose QEMU is proved dead, or never ran, without killing anything.
 /// REQUIRES that proof, and the slow lock if the row could change meanwhile. `why` goes into

@@ -109,12 +109,17 @@ std::vector<Sought> things_to_seek(Db& db, const std::string& sysfs, DomainId do
     return ordered;
 }
 
-Task<std::vector<Sought>> seek_things(Store& store, Engine& engine, Deadline until)
+// Error protocol: QEMU did not say whether it has one of them. Absence is never guessed.
+Task<Result<std::vector<Sought>>> seek_things(Store& store, Engine& engine, Deadline until)
 {
     auto things = things_to_seek(store.db(), store.host().sysfs, engine.domain().id);
     for (auto& one : things) {
         if (one.probe.products.empty() && !one.probe.drive) continue;  // nothing of it can be seen
         const auto evidence = co_await run_probe(engine.monitor(), one.verb, one.probe, until);
+        if (evidence.silent)
+            co_return Error(Errc::protocol, engine.domain().subject() + ": whether its QEMU has " +
+                                                one.thing.name.text() +
+                                                " is not known: " + evidence.reason);
         one.there = evidence.image == Image::after && !evidence.half;
     }
     co_return things;
@@ -199,16 +204,17 @@ Task<Result<std::string>> put_back(Store& store, Engine& engine, Sought one, Dea
 Task<Result<std::vector<std::string>>> put_things(Store& store, Engine& engine, Deadline until)
 {
     auto sought = co_await seek_things(store, engine, until);
+    if (!sought) co_return std::move(sought).error();
     auto noted = co_await engine.journal().commit(
         engine.hold(), "born", until, [&](const FastHold& fast) -> Result<void> {
-            for (const auto& one : sought)
+            for (const auto& one : *sought)
                 write_sought(store.db(), fast.domain(), one);
             write_others_present(store.db(), fast.domain());
             return {};
         });
     if (!noted) co_return std::move(noted).error();
     std::vector<std::string> notes;
-    for (auto& one : sought) {
+    for (auto& one : *sought) {
         if (one.there) continue;
         auto note = co_await put_back(store, engine, std::move(one), until);
         if (!note) co_return std::move(note).error();
@@ -227,10 +233,12 @@ void write_running_row(Db& db, DomainId domain)
         .run();
 }
 
-Task<Result<void>> write_running(Store& store, Engine& engine, const DomainRow& domain,
-                                 Deadline until)
+// Value: the row as it is committed, read before, so that nothing can fail afterwards (R18).
+Task<Result<DomainRow>> write_running(Store& store, Engine& engine, const DomainRow& domain,
+                                      Deadline until)
 {
-    co_return co_await engine.journal().commit(
+    std::optional<DomainRow> row;
+    auto written = co_await engine.journal().commit(
         engine.hold(), "running", until, [&](const FastHold& fast) -> Result<void> {
             write_running_row(store.db(), fast.domain());
             engine.journal().add_history(
@@ -242,8 +250,11 @@ Task<Result<void>> write_running(Store& store, Engine& engine, const DomainRow& 
                             {},
                             "QEMU " + std::to_string(domain.registration->qemu.pid) +
                                 " answers at " + domain.registration->path});
+            row = read_domain(store.db(), fast.domain());
             return {};
         });
+    if (!written) co_return std::move(written).error();
+    co_return *std::move(row);
 }
 
 // A thing of QEMU's that came with the document has none to be in.
@@ -264,6 +275,7 @@ Task<Result<Created>> finish_without_qemu(Store& store, DomainRow domain, SlowHo
                                           Deadline until)
 {
     Journal journal(store);
+    std::optional<DomainRow> row;
     const std::string operation("running");
     const std::function<Result<void>(const FastHold&)> section =
         [&](const FastHold& fast) -> Result<void> {
@@ -271,11 +283,12 @@ Task<Result<Created>> finish_without_qemu(Store& store, DomainRow domain, SlowHo
         write_running_row(store.db(), fast.domain());
         journal.add_history(
             HistoryLine{fast.domain(), "create", {}, {}, "done", {}, "without a QEMU"});
+        row = read_domain(store.db(), domain.id);
         return {};
     };
     auto done = co_await journal.commit(hold, operation, until, section);
     if (!done) co_return std::move(done).error();
-    Created created{*read_domain(store.db(), domain.id), {}};
+    Created created{*std::move(row), {}};
     co_return std::move(created);
 }
 
@@ -295,16 +308,16 @@ Task<Result<Created>> finish_creation(Store& store, DomainRow domain, SlowHold h
     auto resolved = co_await resolve_left_open(store, *engine, until);
     if (!resolved) co_return std::move(resolved).error();
     auto notes = co_await put_things(store, *engine, until);
-    if (!notes) co_return std::move(notes).error();
+    Result<void> answers;
+    if (!notes) answers = notes.error();
     // A step that lost the connection has only noted it.
-    if (auto answers = co_await engine->stay_connected(until); !answers) {
-        if (life_of(domain.registration->qemu) == Life::dead)
-            co_return co_await died_while_starting(store.loop(), domain);
-        co_return std::move(answers).error();
-    }
+    if (notes) answers = co_await engine->stay_connected(until);
+    if (!answers && life_of(domain.registration->qemu) == Life::dead)
+        co_return co_await died_while_starting(store.loop(), domain);
+    if (!answers) co_return std::move(answers).error();
     auto running = co_await write_running(store, *engine, domain, until);
     if (!running) co_return std::move(running).error();
-    Created created{*read_domain(store.db(), domain.id), *std::move(notes)};
+    Created created{*std::move(running), *std::move(notes)};
     co_return std::move(created);
 }
 

@@ -111,6 +111,8 @@ struct Evidence {
     bool tray_shut = false;                     ///< its guest keeps the drive's tray shut
     /// What QEMU has is no image, and will be none: others changed it since.
     bool overtaken = false;
+    /// It was asked for, and QEMU gave no answer that could have named it: nothing is known.
+    bool silent = false;
     std::string reason;
 };
 

@@ -23,6 +23,7 @@ using qmp::Monitor;
 Evidence nothing_known(std::string reason)
 {
     Evidence evidence;
+    evidence.silent = true;
     evidence.reason = std::move(reason);
     return evidence;
 }
@@ -164,8 +165,11 @@ Task<Evidence> run_probe(Monitor& monitor, Verb verb, Probe probe, Deadline unti
         asked.insert(product.kind);
         (*has ? present : absent).push_back(product);
     }
-    if (present.empty() && absent.empty())
-        co_return nothing_known("the plan makes nothing that QEMU could be asked for");
+    if (present.empty() && absent.empty()) {
+        Evidence unasked;
+        unasked.reason = "the plan makes nothing that QEMU could be asked for";
+        co_return unasked;
+    }
     auto evidence = judge_names(verb, std::move(present), absent);
     if (evidence.present.empty() &&
         std::any_of(probe.products.begin(), probe.products.end(), is_fdset)) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -121,6 +122,7 @@ static void check_bad_arguments(struct world* world, xlstore_creation* creation)
     CHECK(xlstore_result_take_creation(NULL) == NULL);
     INVALID(xlstore_creation_child(NULL, getpid(), "/m", NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, getpid(), NULL, NULL, 0, NULL));
+    INVALID(xlstore_creation_child(creation, getpid(), "", NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, 0, "/m", NULL, 0, NULL));
     INVALID(xlstore_creation_child(creation, 1, "/m", NULL, 0, NULL)); /* not a child of ours */
     INVALID(xlstore_creation_child(creation, ((int64_t)1 << 32) + getpid(), "/m", NULL, 0, NULL));
@@ -131,6 +133,7 @@ static void check_bad_arguments(struct world* world, xlstore_creation* creation)
     INVALID(xlstore_creation_spawn(creation, NULL, "/m", NULL, NULL, 0, 0, NULL, NULL));
     INVALID(xlstore_creation_spawn(creation, none, "/m", NULL, NULL, 0, 0, NULL, NULL));
     INVALID(xlstore_creation_spawn(creation, qemu_command(), NULL, NULL, NULL, 0, 0, NULL, NULL));
+    INVALID(xlstore_creation_spawn(creation, qemu_command(), "", NULL, NULL, 0, 0, NULL, NULL));
     INVALID(xlstore_creation_spawn(creation, qemu_command(), "/m", NULL, NULL, 1, 0, NULL, NULL));
     INVALID(
         xlstore_creation_spawn(creation, qemu_command(), "/m", NULL, closed_fd, 1, 0, NULL, NULL));
@@ -288,6 +291,105 @@ static void check_failures(struct world* world)
     STATUS(xlstore_creation_finish_start(creation, NULL, tell, NULL, NULL), XLSTORE_E_ORDER);
     CHECK(xlstore_creation_id(creation) > 0);
     xlstore_creation_free(creation);
+    recover(s, "domid:20");
+}
+
+/* R9, R13: a second registration would leave the first QEMU running, and known to no row. */
+static void no_second_qemu(xlstore_creation* creation, const char* path)
+{
+    static const char* const sleeper[] = {"sleep", "600", NULL};
+    int64_t pid = 0;
+    int start_barrier;
+    const pid_t child = fork_waiting(sleeper, &start_barrier);
+    STATUS(xlstore_creation_spawn(creation, sleeper, path, NULL, NULL, 0, 0, NULL, &pid),
+           XLSTORE_E_ORDER);
+    STATUS(xlstore_creation_child(creation, child, path, NULL, 0, NULL), XLSTORE_E_ORDER);
+    CHECK(pid == 0);
+    close(start_barrier);
+    waitpid(child, NULL, 0);
+}
+
+static void check_one_qemu(struct world* world)
+{
+    static const char* const sleeper[] = {"sleep", "600", NULL};
+    static const char* const daemonizes[] = {"sh", "-c", "sleep 600 & exit 0", NULL};
+    const char* const ended_by_hand[] = {world->image, NULL};
+    xlstore_store* const s = world->store;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_creation* creation = NULL;
+    char path[96];
+    int64_t pid = 0;
+    int start_barrier;
+    pid_t child;
+    snprintf(path, sizeof path, "%s/one", world->directory);
+
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    /* One that is dead has made room. */
+    child = fork_waiting(sleeper, &start_barrier);
+    OK(xlstore_creation_child(creation, child, path, NULL, 0, NULL));
+    close(start_barrier);
+    waitpid(child, NULL, 0);
+    CHECK(chmod(world->image, 0700) == 0); /* no program: exec fails behind the start barrier */
+    STATUS(xlstore_creation_spawn(creation, ended_by_hand, path, NULL, NULL, 0, 0, NULL, &pid),
+           XLSTORE_E_REFUSED);
+    CHECK(chmod(world->image, 0600) == 0 && pid == 0);
+    OK(xlstore_creation_spawn(creation, sleeper, path, NULL, NULL, 0, 0, NULL, &pid));
+    no_second_qemu(creation, path);
+    OK(xlstore_find(s, "domid:20", &info));
+    CHECK(info.qemu_pid == pid && kill((pid_t)pid, 0) == 0);
+    destroy(s, 20, 0);
+    xlstore_creation_free(creation);
+
+    /* What a command that daemonizes leaves behind lives on. */
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    OK(xlstore_creation_spawn(creation, daemonizes, path, NULL, NULL, 0, 0, NULL, &pid));
+    do {
+        OK(xlstore_find(s, "domid:20", &info));
+    } while (info.qemu == XLSTORE_QEMU_ALIVE);
+    no_second_qemu(creation, path);
+    destroy(s, 20, 0);
+    xlstore_creation_free(creation);
+
+    /* A soft reset in steps. */
+    OK(xlstore_create(s, 20, document_of(20), qemu_command(), NULL, NULL));
+    OK(xlstore_creation_begin_again(s, "domid:20", NULL, &creation));
+    OK(xlstore_creation_spawn(creation, sleeper, path, NULL, NULL, 0, 0, NULL, &pid));
+    no_second_qemu(creation, path);
+    destroy(s, 20, 0);
+    xlstore_creation_free(creation);
+}
+
+/* Cancelled before it has begun, a finish leaves the creation as it was. */
+static void check_cancelled_finish(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    struct told t = TOLD_INIT;
+    xlstore_creation* creation = NULL;
+    xlstore_op* op = NULL;
+    char path[96];
+    int64_t pid = 0;
+    snprintf(path, sizeof path, "%s/own", world->directory);
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    OK(xlstore_creation_spawn(creation, monitor_at(path), path, NULL, NULL, 0, 0, NULL, &pid));
+    OK(xlstore_creation_finish_start(creation, NULL, tell, &t, &op));
+    STATUS(xlstore_creation_finish(creation, NULL, NULL), XLSTORE_E_ORDER); /* it is under way */
+    xlstore_op_cancel(op);
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_E_CANCELLED);
+    OK(xlstore_creation_paths(creation, NULL, NULL));
+    OK(xlstore_creation_finish(creation, NULL, NULL));
+    xlstore_creation_free(creation);
+
+    /* And where the handle is gone by then, as one that was freed. */
+    destroy(s, 20, 0);
+    unlink(path);
+    OK(xlstore_creation_begin(s, 20, document_of(20), NULL, &creation));
+    t.calls = 0;
+    OK(xlstore_creation_finish_start(creation, NULL, tell, &t, &op));
+    xlstore_creation_free(creation);
+    xlstore_op_cancel(op);
+    run_until_told(s, &t);
+    CHECK(t.status == XLSTORE_E_CANCELLED);
     recover(s, "domid:20");
 }
 
@@ -518,6 +620,8 @@ void check_creation(struct world* world)
     check_own_child(world);
     check_spawn(world);
     check_failures(world);
+    check_one_qemu(world);
+    check_cancelled_finish(world);
     check_without_qemu(world);
     check_soft_reset(world);
     check_closing(world);

@@ -170,6 +170,7 @@ TEST_F(HeldLoopTest, ProgramOrLogThatHangsCostsTheDeadline)
         const auto spawned = spawn(watchdog, *store, *creation, request);
         ASSERT_FALSE(spawned);
         EXPECT_EQ(spawned.error().code, Errc::timeout) << spawned.error().message;
+        EXPECT_TRUE(contains(spawned.error().advice, "file system")) << spawned.error().advice;
         EXPECT_EQ(cell("SELECT qemu_pid IS NULL FROM domain"), "1");
     }
     EXPECT_TRUE(watchdog.never_held());
@@ -197,7 +198,9 @@ TEST_F(HeldLoopTest, ExecThatHangsCostsTheDeadlineAndNothingIsLeft)
     EXPECT_EQ(spawned.error().code, Errc::in_doubt) << spawned.error().message;
     const auto child = static_cast<pid_t>(std::stoi(cell("SELECT qemu_pid FROM domain")));
     EXPECT_TRUE(is_alive(child)) << "registered, let go, and not begun";
-    (void)watchdog.run(store->loop(), creation->give_up(spawned.error()));
+    const auto given_up = watchdog.run(store->loop(), creation->give_up(spawned.error()));
+    EXPECT_EQ(given_up.code, Errc::timeout) << "proved not done";
+    EXPECT_TRUE(contains(given_up.message, "domain 7 (web): ")) << given_up.message;
     EXPECT_TRUE(watchdog.never_held());
     EXPECT_FALSE(is_alive(child));
     EXPECT_EQ(cell("SELECT state FROM domain"), "destroyed");

@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "store/core/domain.hpp"
+#include "store/lifecycle/finish_creation.hpp"
 #include "tests/integration/hostile_cases.hpp"
 #include "tests/integration/hostile_stage.hpp"
 
@@ -282,6 +284,35 @@ TEST(HostileAdoptionTest, WhatADeviceSaysOfItselfIsBounded)
     EXPECT_LE(stage.heard("qom-get"), 5);
     EXPECT_LT(ran.memory_kib(), plain.memory_kib() + kMoreMemory);
 }
+
+// Of a creation: a thing of which QEMU says nothing is neither there nor not there.
+class HostileFinishTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(HostileFinishTest, WhatQemuDoesNotAnswerForBecomesNoStaleEntry)
+{
+    const std::string how = GetParam();
+    const Stage stage([&](const Peer& peer) {
+        return how == "refuses" ? peer.lying({refuses("query-block", "GenericError", "no")})
+                                : script({peer.until("query-block", {step::close()}), unwilling()});
+    });
+    const auto store = stage.store().open();
+    const auto row = find_domain(store->db(), "7");
+    ASSERT_TRUE(row);
+    auto hold = store->try_slow_lock(row->id, "test");
+    ASSERT_TRUE(hold && *hold);
+    const auto things = stage.cell("SELECT group_concat(class || key || state) FROM thing");
+
+    const auto finished = store->loop().wait_for(
+        finish_creation(*store, *row, **std::move(hold), Clock::now() + seconds(20)));
+
+    ASSERT_FALSE(finished);
+    EXPECT_EQ(finished.error().code, Errc::protocol) << finished.error().message;
+    EXPECT_TRUE(contains(finished.error().message, "disks/hdc is not known"))
+        << finished.error().message;
+    EXPECT_EQ(stage.cell("SELECT group_concat(class || key || state) FROM thing"), things);
+}
+INSTANTIATE_TEST_SUITE_P(Answers, HostileFinishTest, testing::Values("refuses", "hangs_up"),
+                         [](const auto& one) { return std::string(one.param); });
 
 }  // namespace
 }  // namespace xlstore::test::hostile

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "store/lifecycle/creation.hpp"
 #include "tests/support/domain_test.hpp"
 
 namespace xlstore::test {
@@ -87,6 +88,52 @@ TEST_F(SoftResetTest, QemuThatCannotBeStartedLeavesTheDocument)
         EXPECT_TRUE(qemus().empty());
         EXPECT_TRUE(ended(fsck({"-n"}), 0));
     }
+    EXPECT_TRUE(ended(soft_reset(), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+// R18: its old QEMU is gone, so that no code may say that nothing was changed.
+TEST_F(SoftResetTest, NewOneThatDoesNotAnswerInTimeIsUnfinishedAndGoesOn)
+{
+    const auto before = document();
+    for (const Words& command :
+         {Words{"sh", "-c", "exec sleep 600"}, Words{"sh", "-c", "sleep 600 & sleep 600"}}) {
+        SCOPED_TRACE(command.back());
+        Words words = {"--json", "--timeout", "1", "soft-reset", domain_.word(), "--"};
+        words.insert(words.end(), command.begin(), command.end());
+        const Ran ran = xl(words);
+        EXPECT_TRUE(ended(ran, 3));
+        EXPECT_EQ(code(ran), "unfinished");
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.message"), "has no QEMU now"));
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.advice"), "'xlstore soft-reset' again"));
+        EXPECT_EQ(cell("SELECT state || coalesce(qemu_pid, '') FROM domain"), "running");
+        EXPECT_EQ(document(), before);
+        EXPECT_TRUE(qemus().empty());
+    }
+    EXPECT_TRUE(ended(soft_reset(), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
+// The signal cannot be called back, whether QEMU is seen dead or not.
+TEST_F(SoftResetTest, OldOneThatWasKilledAndIsNotSeenDeadInTimeIsUnfinished)
+{
+    auto store = store_.open();
+    const auto begin_again = [&](Deadline until) {
+        return store->loop().wait_for(
+            Creation::begin_again(*store, *find_domain(store->db(), "7"), until));
+    };
+    auto begun = begin_again(Clock::now());
+    // It may have died between the signal and the look: once more with another one.
+    for (int i = 0; begun && i < 20; ++i) {
+        begun = Error(Errc::gone, "the next");
+        ASSERT_TRUE(ended(soft_reset(), 0));
+        begun = begin_again(Clock::now());
+    }
+    ASSERT_FALSE(begun);
+    EXPECT_EQ(begun.error().code, Errc::unfinished) << begun.error().message;
+    EXPECT_TRUE(contains(begun.error().message, "its old QEMU")) << begun.error().message;
+    EXPECT_FALSE(contains(begun.error().advice, "destroy")) << begun.error().advice;
+    // As the advice has it.
     EXPECT_TRUE(ended(soft_reset(), 0));
     EXPECT_TRUE(all_is_settled());
 }

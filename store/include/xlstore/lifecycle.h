@@ -20,7 +20,8 @@ extern "C" {
  * Errors: invalid, exists (`domid` is in use, or another living domain has its name or its uuid;
  * the uuid may be that of one it takes the place of within this host: one of the two is called
  * NAME--incoming or NAME--migratedaway), gone (a destruction came first), refused (QEMU died,
- * daemonized or is wrapped): nothing is left running and the row is marked destroyed. Result:
+ * daemonized or is wrapped), timeout (it did not begin, or its monitor did not answer, in time):
+ * nothing is left running and the row is marked destroyed. Result:
  * {"result","domid","incarnation","qemu_pid","monitor","log", "notes":[...]}; notes: things of the
  * document that QEMU has not and cannot be given. Standard time: 60 s. Without a QEMU
  * (xlstore_creation_without_qemu) there is no "qemu_pid", "monitor" and "log". */
@@ -33,9 +34,10 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
 
 /* Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
  * that; the document stays, and what it has is put into the new one. Errors: busy, gone, io (the
- * old QEMU's death could not be seen: nothing was changed), unfinished (it is dead, and the reset
- * went no further: the same call goes on), refused (the new one died, daemonized or is wrapped: the
- * domain has no QEMU then, and keeps its document). Result and standard time: as xlstore_create. */
+ * old QEMU cannot be looked at: nothing was changed), refused (the new one died, daemonized or is
+ * wrapped: the domain has no QEMU then, and keeps its document), unfinished (the old one was
+ * killed, and the reset went no further, for instance because the time ended: the domain keeps its
+ * document, and the same call goes on). Result and standard time: as xlstore_create. */
 int32_t xlstore_soft_reset(xlstore_store* store, const char* domain, const char* const* command,
                            const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain,
@@ -59,7 +61,7 @@ int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* 
 int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const char* document,
                                      const xlstore_call* call, xlstore_callback callback,
                                      void* userdata, xlstore_op** op_out);
-/* The first step of a soft reset. */
+/* The first step of a soft reset. Errors: as of xlstore_soft_reset, up to the old QEMU's end. */
 int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain,
                                      const xlstore_call* call, xlstore_creation** creation_out);
 int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* domain,
@@ -78,7 +80,9 @@ int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_
  * nothing may stand at `monitor_path`. The child has to be QEMU itself: what a command that
  * daemonizes or wraps it has started is not known as this creation's, and is left alone if it
  * fails. Errors: invalid (not a child of this process, a path too long for a socket), exists (the
- * path is taken, or that process is another domain's), gone, lost, order. */
+ * path is taken, or that process is another domain's), gone, lost, order (a QEMU was started for it
+ * before, which is not known to be dead: the creation is to be finished, or the domain destroyed).
+ */
 int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
                                const char* log_path, uint32_t flags, const xlstore_call* call);
 /* Forks the child, registers it, and opens its start barrier. `command` as it is: no monitor is
@@ -86,7 +90,10 @@ int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const ch
  * that it starts have XLSTORE_CREATION in their environment, by which they are found and ended if
  * the creation fails. `keep_fds`: descriptors that it is given at the same numbers, all others are
  * closed. `log_path`: where its output goes; NULL: nowhere. Errors besides: refused (no such
- * program, or it cannot be run: it may be called again), io. */
+ * program, or it cannot be run), timeout (its process did not come to its start barrier), io: no
+ * process is left, and it may be called again; in_doubt (no intent: the start barrier is open, and
+ * the program has not begun in time; it may begin later): xlstore_creation_finish follows, which
+ * waits for it, or xlstore_destroy. */
 int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
                                const char* monitor_path, const char* log_path, const int* keep_fds,
                                size_t keep_fds_count, uint32_t flags, const xlstore_call* call,
@@ -99,7 +106,8 @@ int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* co
 int32_t xlstore_creation_without_qemu(xlstore_creation* creation, const xlstore_call* call);
 /* From the monitor's first answer to the running domain, as xlstore_create and xlstore_soft_reset.
  * On failure QEMU is killed, and a domain that never ran is destroyed. The creation is over either
- * way, and only to be freed. */
+ * way, and only to be freed; but one that is cancelled (XLSTORE_E_CANCELLED) before it has begun is
+ * as it was. */
 int32_t xlstore_creation_finish(xlstore_creation* creation, const xlstore_call* call,
                                 xlstore_result** result_out);
 int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_call* call,
