@@ -400,10 +400,15 @@ Result<Work> adopting(State& state, int32_t domid, const char* document, const c
 {
     auto text = text_of(document, "document");
     if (!text) return std::move(text).error();
+    std::optional<std::string> monitor;
+    if (monitor_path) {  // NULL: it has no QEMU
+        auto path = monitor_path_of(monitor_path);
+        if (!path) return std::move(path).error();
+        monitor = *std::move(path);
+    }
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
-    Adoption adoption{domid, *std::move(text), document_name(call),
-                      monitor_path ? monitor_path : ""};
+    Adoption adoption{domid, *std::move(text), document_name(call), std::move(monitor)};
     return adopt_work(adopt_domain(*state.store, std::move(adoption), *until));
 }
 

@@ -1,16 +1,40 @@
 // SPDX-License-Identifier: MIT
+//   1. end_earlier_life, free_name: rows of domains that are over make room, with proof, and only
+//      once the monitor that was named has answered.
+//   2. The document is imported, its QEMU registered: two commits. What fails between them archives
+//      the new row.
+//
+// Progress has what was committed so far: an adoption that comes to no good end says it (R18).
 #include "store/lifecycle/adoption.hpp"
 
+#include <optional>
+#include <utility>
+
+#include "store/base/file_identity.hpp"
 #include "store/base/limits.hpp"
+#include "store/core/on_cancel.hpp"
+#include "store/libxl/host_hold.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/first_contact.hpp"
 #include "store/model/document.hpp"
 #include "store/operation/host_xenstore.hpp"
+#include "store/operation/nodes_fate.hpp"
 #include "store/os/process.hpp"
 
 namespace xlstore {
 
 namespace {
+
+struct Progress {
+    std::string archived;  // the domains whose rows made room
+    std::optional<DomainRow> imported;
+
+    [[nodiscard]] std::string words() const
+    {
+        return archived.empty() ? "" : "; before that it archived what is over: " + archived;
+    }
+};
 
 std::optional<DomainRow> living_row(Db& db, std::int64_t domid)
 {
@@ -19,63 +43,198 @@ std::optional<DomainRow> living_row(Db& db, std::int64_t domid)
     return std::nullopt;
 }
 
-// Its toolstack ended that life without telling the store.
-Task<Result<void>> end_earlier_life(Store& store, DomainRow row, Deadline until)
+// Before a row makes room for this domain: is its monitor what it was said to be?
+Task<Result<void>> meet_first(Store& store, const Adoption& adoption, const Document& document,
+                              Deadline until)
 {
-    if (row.registration && life_of(row.registration->qemu) != Life::dead)
-        co_return Error(Errc::exists,
-                        row.subject() + ": another uuid than the domain's, and its QEMU (pid " +
-                            std::to_string(row.registration->qemu.pid) +
-                            ") is not known to be dead",
-                        "nothing was changed; 'xlstore show' has both, 'xlstore destroy' ends one");
-    co_return co_await archive_domain(
-        store, std::move(row), "its domid is another domain's now, and it has no QEMU", until);
+    if (!adoption.monitor_path) co_return Result<void>();
+    const libxl::FileOwner owner{adoption.domid, document.uuid};
+    auto beside =
+        co_await libxl::HostHold::take(store.loop(), *adoption.monitor_path, owner, until);
+    if (!beside) co_return std::move(beside).error();
+    std::string subject = "domain " + std::to_string(adoption.domid) + " (" + document.name + ")";
+    std::optional<ProcessId> any;
+    auto met = co_await contact_running(store, std::move(subject), *adoption.monitor_path,
+                                        std::move(any), false, until);
+    if (!met) co_return std::move(met).error();
+    co_return Result<void>();
+}
+
+Task<Result<void>> make_room(Store& store, DomainRow row, std::string why, Progress& progress,
+                             Deadline until)
+{
+    const std::string subject = row.subject();
+    auto archived = co_await archive_domain(store, std::move(row), std::move(why), until);
+    if (archived) progress.archived += (progress.archived.empty() ? "" : ", ") + subject;
+    co_return archived;
+}
+
+Error not_over(const DomainRow& row, const std::string& why)
+{
+    return Error(Errc::exists, row.subject() + ": another uuid than the domain's, and " + why,
+                 "nothing was changed; 'xlstore show' has it, 'xlstore destroy id:" +
+                     std::to_string(value_of(row.id)) + "' ends it");
+}
+
+// A life of the domid that its toolstack ended without telling the store. Of a row without a QEMU
+// xenstored is asked.
+Task<Result<void>> check_over(Store& store, const DomainRow& row, Deadline until)
+{
+    if (row.boot_id != store.self().boot_id) co_return Result<void>();
+    if (row.state == DomainState::creating)
+        co_return not_over(row,
+                           "it is being created; if its creator died, 'xlstore recover' "
+                           "ends or finishes that");
+    if (row.registration) {
+        if (life_of(row.registration->qemu) == Life::dead) co_return Result<void>();
+        co_return not_over(row, "its QEMU (pid " + std::to_string(row.registration->qemu.pid) +
+                                    ") is not known to be dead");
+    }
+    const Deadline asking = xenstore_deadline(until);
+    auto client = co_await connect_to_xenstore(store, asking);
+    std::optional<Error> unknown;
+    if (!client) unknown = client.error();
+    if (client) {
+        auto vm = co_await client->read(vm_path(row), 0, asking);
+        if (vm && judge_domain(row, *vm))
+            co_return not_over(row, "Xen has it: " + vm_path(row) + " names it");
+        if (!vm) unknown = vm.error();
+    }
+    if (!unknown) co_return Result<void>();
+    co_return not_over(row, "whether Xen has it still is not known: " + unknown->message);
+}
+
+Task<Result<void>> end_earlier_life(Store& store, DomainRow row, const Adoption& adoption,
+                                    const Document& document, Progress& progress, Deadline until)
+{
+    if (auto over = co_await check_over(store, row, until); !over) co_return over;
+    if (auto met = co_await meet_first(store, adoption, document, until); !met) co_return met;
+    std::string why = "its domid is another domain's now, and it has no QEMU";
+    co_return co_await make_room(store, std::move(row), std::move(why), progress, until);
 }
 
 // A toolstack that did not tell the store has ended the domain that had the name: xenstore has
 // nothing of it. What is not known stays, and the import refuses the name.
-Task<void> free_name(Store& store, std::string name, std::int64_t domid, Deadline until)
+Task<Result<void>> free_name(Store& store, const Adoption& adoption, const Document& document,
+                             Progress& progress, Deadline until)
 {
     for (auto& row : living_domains(store.db())) {
-        if (row.name != name || row.domid == domid || row.state == DomainState::creating) continue;
+        if (row.name != document.name || row.domid == adoption.domid ||
+            row.state == DomainState::creating)
+            continue;
         if (row.registration && life_of(row.registration->qemu) != Life::dead) continue;
         const auto known = co_await has_xenstore_domain(store.loop(), row.domid, until);
         if (!known || *known) continue;
+        if (auto met = co_await meet_first(store, adoption, document, until); !met) co_return met;
         std::string why = "Xen has it no more, and another domain has its name";
-        (void)co_await archive_domain(store, std::move(row), std::move(why), until);
+        (void)co_await make_room(store, std::move(row), std::move(why), progress, until);
     }
+    co_return Result<void>();
+}
+
+// One that is registered stays as it is, if it is that one.
+Result<void> check_same_monitor(const DomainRow& row, const std::string& path)
+{
+    const std::string& registered = row.registration->path;
+    if (path == registered) return {};
+    const auto there = file_identity(path);
+    if (there && there == file_identity(registered)) return {};
+    return Error(Errc::exists,
+                 row.subject() + " has a QEMU registered, pid " +
+                     std::to_string(row.registration->qemu.pid) + ", with the monitor " +
+                     registered + ", which is not " + path,
+                 "nothing was changed; name that one. If it cannot be reached: 'xlstore destroy' "
+                 "ends the QEMU with its domain");
+}
+
+Task<Result<Registered>> adopt_in_steps(Store& store, Adoption adoption, Progress& progress,
+                                        Deadline until)
+{
+    const auto document = parse_document(adoption.document, adoption.what);
+    if (!document) co_return document.error();
+    auto row = living_row(store.db(), adoption.domid);
+    if (row && row->uuid != document->uuid) {
+        auto ended =
+            co_await end_earlier_life(store, *std::move(row), adoption, *document, progress, until);
+        if (!ended) co_return std::move(ended).error();
+        row.reset();
+    }
+    if (!row) {
+        auto freed = co_await free_name(store, adoption, *document, progress, until);
+        if (!freed) co_return std::move(freed).error();
+        auto fresh =
+            co_await import_domain(store, adoption.domid, adoption.document, adoption.what, until);
+        if (!fresh) co_return std::move(fresh).error();
+        progress.imported = *std::move(fresh);
+        row = progress.imported;
+    }
+    const bool lives = row->registration && life_of(row->registration->qemu) != Life::dead;
+    if (lives && adoption.monitor_path)
+        if (auto same = check_same_monitor(*row, *adoption.monitor_path); !same)
+            co_return std::move(same).error();
+    if (!adoption.monitor_path || lives) {
+        Registered as_it_is{*std::move(row), {}, {}};
+        co_return std::move(as_it_is);
+    }
+    RegisterRequest request;
+    request.monitor_path = *std::move(adoption.monitor_path);
+    co_return co_await register_qemu(store, *std::move(row), std::move(request), until);
+}
+
+// R18: what fails leaves no row of an import.
+Task<Result<Registered>> adopt_or_archive(Store& store, Adoption adoption, Progress& progress,
+                                          Deadline until)
+{
+    Result<Registered> adopted = Error(Errc::no_memory, {});
+    try {
+        adopted = co_await adopt_in_steps(store, std::move(adoption), progress, until);
+    } catch (...) {
+        adopted = caught();
+    }
+    if (adopted) co_return adopted;
+    Error& failure = adopted.error();
+    failure.message += progress.words();
+    if (!progress.imported) co_return adopted;
+    const std::string id = "id:" + std::to_string(value_of(progress.imported->id));
+    auto gone = co_await archive_domain(store, *progress.imported, failure.message, until);
+    if (gone) co_return adopted;
+    failure.code = Errc::unfinished;
+    failure.message += "; its row stays: " + gone.error().message;
+    failure.advice = "xlstore_adopt again goes on, or 'xlstore destroy " + id + "' ends it";
+    co_return adopted;
+}
+
+// What is to be said of one that its caller gave up on the way. Nothing: it had changed nothing, or
+// a destruction of its own has said it.
+std::optional<Error> cancelled_adoption(Store& store, const Adoption& adoption,
+                                        const Progress& progress)
+{
+    const auto row = progress.imported ? read_domain(store.db(), progress.imported->id)
+                                       : std::optional<DomainRow>();
+    if (row && row->state == DomainState::destroying) return std::nullopt;
+    if (row && row->state == DomainState::running)
+        return Error(Errc::unfinished,
+                     row->subject() +
+                         ": its document came in, and its QEMU was to be registered; that was "
+                         "cancelled on the way" +
+                         progress.words(),
+                     "xlstore_adopt again goes on, or 'xlstore destroy id:" +
+                         std::to_string(value_of(row->id)) + "' ends it");
+    if (progress.archived.empty()) return std::nullopt;
+    return Error(Errc::unfinished,
+                 "domain " + std::to_string(adoption.domid) +
+                     ": its adoption was cancelled on the way" + progress.words(),
+                 "xlstore_adopt again goes on");
 }
 
 }  // namespace
 
 Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until)
 {
-    const auto document = parse_document(adoption.document, adoption.what);
-    if (!document) co_return document.error();
-    auto row = living_row(store.db(), adoption.domid);
-    if (row && row->uuid != document->uuid) {
-        auto ended = co_await end_earlier_life(store, *std::move(row), until);
-        if (!ended) co_return std::move(ended).error();
-        row.reset();
-    }
-    const bool imported = !row;
-    if (imported) {
-        co_await free_name(store, document->name, adoption.domid, until);
-        auto fresh =
-            co_await import_domain(store, adoption.domid, adoption.document, adoption.what, until);
-        if (!fresh) co_return std::move(fresh).error();
-        row = *std::move(fresh);
-    }
-    Registered as_it_is{*row, {}, {}};
-    const bool lives = row->registration && life_of(row->registration->qemu) != Life::dead;
-    if (adoption.monitor_path.empty() || lives) co_return as_it_is;
-    RegisterRequest request;
-    request.monitor_path = adoption.monitor_path;
-    auto registered = co_await register_qemu(store, *row, std::move(request), until);
-    if (registered || !imported) co_return registered;
-    auto gone = co_await archive_domain(store, *std::move(row), registered.error().message, until);
-    if (!gone) registered.error().message += "; its row stays: " + gone.error().message;
-    co_return registered;
+    Progress progress;
+    const auto given_up = [&] { return cancelled_adoption(store, adoption, progress); };
+    auto all = adopt_or_archive(store, adoption, progress, until);
+    co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(all));
 }
 
 }  // namespace xlstore

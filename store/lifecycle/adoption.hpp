@@ -5,6 +5,7 @@
 #define XLSTORE_STORE_LIFECYCLE_ADOPTION_HPP_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "store/core/store.hpp"
@@ -16,16 +17,20 @@ struct Adoption {
     std::int64_t domid;
     std::string document;
     std::string what;          ///< what messages call the document
-    std::string monitor_path;  ///< "": the domain has no QEMU
+    std::optional<std::string> monitor_path;  ///< absolute; nothing: the domain has no QEMU
 };
 
 /// The document is imported, if no living row has its domid and uuid, and the QEMU registered as
-/// register_qemu() does; one that is registered already stays as it is. A row of that domid with
-/// another uuid is an earlier life of the domid: it is archived, if its QEMU is proved dead or it
-/// has none. So is the row of another domid that has the document's name, where xenstored does not
-/// know that domain and no QEMU of it lives.
-/// What fails leaves no row that was not there before. Errors: as of import_domain() and
-/// register_qemu(); exists (the QEMU of the earlier life is not known to be dead).
+/// register_qemu() does; one that is registered already stays as it is, if it is at that monitor. A
+/// row of that domid with another uuid is an earlier life of the domid: it is archived, if it is
+/// proved over: of another boot, its QEMU dead, or, where it has none, xenstored names no domain of
+/// that number or another one. So is the row of another domid that has the document's name, where
+/// xenstored does not know that domain and no QEMU of it lives. Before that, the monitor that was
+/// named has to answer.
+/// What fails leaves no row that was not there before; what was archived its message names.
+/// Errors: as of import_domain() and register_qemu(); exists (an earlier life is not known to be
+/// over, or another monitor is registered); unfinished (the new row could not be archived).
+/// Cancelled once it has changed something: unfinished.
 Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until);
 
 }  // namespace xlstore

@@ -14,6 +14,7 @@
 #include "store/core/closed_document.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/registration_row.hpp"
 #include "store/libxl/host_hold.hpp"
 #include "store/lifecycle/first_contact.hpp"
@@ -302,17 +303,20 @@ Task<Result<Registered>> register_qemu(Store& store, DomainRow domain, RegisterR
     if (!request.follow) findings.writings.clear();
     const std::string evidence =
         "QEMU " + std::to_string(qemu.pid) + " at " + registration.path + ", as it is";
-    Journal journal(store);
-    auto written = co_await journal.commit(
-        *hold, "register running", until, [&](const FastHold& fast) -> Result<void> {
-            return write_all(store, journal, fast, registration, request.log_path, initial,
-                             findings, evidence);
-        });
-    if (!written) co_return std::move(written).error();
-    Registered done{*read_domain(store.db(), row->id), findings.notes, {}};
+    // R18: all of the answer is there before the commit, so that nothing can fail afterwards.
+    Registered done{*row, findings.notes, {}};
     if (auto note = other_uuid(*row, static_cast<pid_t>(qemu.pid)))
         done.notes.push_back(*std::move(note));
     if (!initial.known()) done.gap = line ? line->gap().value_or("") : line.error().message;
+    Journal journal(store);
+    auto written = co_await journal.commit(
+        *hold, "register running", until, [&](const FastHold& fast) -> Result<void> {
+            auto all = write_all(store, journal, fast, registration, request.log_path, initial,
+                                 findings, evidence);
+            if (all) done.domain = *read_domain(store.db(), fast.domain());
+            return all;
+        });
+    if (!written) co_return std::move(written).error();
     co_return std::move(done);
 }
 
@@ -352,11 +356,20 @@ bool is_news(Db& db, DomainId domain, const Findings& findings)
     });
 }
 
-}  // namespace
+// What is to be said of one that its caller gave up on the way. Nothing: it had changed nothing.
+std::optional<Error> follow_cancelled(const DomainRow& domain, bool claimed)
+{
+    if (!claimed) return std::nullopt;
+    return Error(Errc::unfinished,
+                 domain.subject() +
+                     ": what its document has was entered, and compared with QEMU no more: that "
+                     "was cancelled on the way",
+                 "xlstore_follow again goes on; what QEMU does not have is stale until then");
+}
 
-Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor& monitor,
-                                     DomainRow domain, std::optional<Document> external,
-                                     Deadline until)
+Task<Result<Registered>> follow(Store& store, SlowHold& hold, qmp::Monitor& monitor,
+                                DomainRow domain, std::optional<Document> external, bool& claimed,
+                                Deadline until)
 {
     Db& db = store.db();
     if (auto open = check_open(db, domain.id); !open) co_return std::move(open).error();
@@ -366,11 +379,12 @@ Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor&
                         "nothing was changed");
     Journal journal(store);
     if (external && lacks_any(db, domain.id, *external)) {
-        auto claimed = co_await journal.commit(
+        auto entered = co_await journal.commit(
             hold, "claim", until, [&](const FastHold& fast) -> Result<void> {
                 return claim_external(store, journal, fast, *external);
             });
-        if (!claimed) co_return std::move(claimed).error();
+        if (!entered) co_return std::move(entered).error();
+        claimed = true;
     }
     auto there = co_await take_inventory(monitor, until);
     if (!there) co_return std::move(there).error();
@@ -378,14 +392,31 @@ Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor&
     auto survey = co_await take_survey(db, domain.id, initial, *there, monitor, until);
     if (!survey) co_return std::move(survey).error();
     const Findings findings(*survey, initial);
+    Registered done{*read_domain(db, domain.id), findings.notes, {}};
     if (is_news(db, domain.id, findings)) {
         auto written = co_await journal.commit(
             hold, "follow QEMU", until, [&](const FastHold& fast) -> Result<void> {
-                return write_findings(journal, fast, findings);
+                auto all = write_findings(journal, fast, findings);
+                if (all) done.domain = *read_domain(db, fast.domain());
+                return all;
             });
         if (!written) co_return std::move(written).error();
     }
-    Registered done{*read_domain(db, domain.id), findings.notes, {}};
+    co_return std::move(done);
+}
+
+}  // namespace
+
+Task<Result<Registered>> follow_qemu(Store& store, SlowHold& hold, qmp::Monitor& monitor,
+                                     DomainRow domain, std::optional<Document> external,
+                                     Deadline until)
+{
+    bool claimed = false;
+    const auto given_up = [&claimed, row = domain] { return follow_cancelled(row, claimed); };
+    auto all = follow(store, hold, monitor, std::move(domain), std::move(external), claimed, until);
+    auto done = co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(all));
+    if (!done && claimed)
+        done.error().message += "; what its document has was entered before, and stays";
     co_return done;
 }
 

@@ -274,6 +274,7 @@ static void check_looks(struct world* world, xlstore_hold* hold)
     INVALID(xlstore_adopt(NULL, 9, document_of(9), NULL, NULL, NULL));
     INVALID(xlstore_adopt(s, 9, NULL, NULL, NULL, NULL));
     INVALID(xlstore_adopt(s, 9, "[]", NULL, NULL, NULL));
+    INVALID(xlstore_adopt(s, 9, document_of(9), "", NULL, NULL));
     OK(xlstore_adopt(s, 9, document_of(9), NULL, NULL, NULL));
     OK(xlstore_adopt(s, 9, document_of(9), NULL, NULL, NULL));
     INVALID(xlstore_mark_destroying(NULL, "domid:9", NULL, NULL));

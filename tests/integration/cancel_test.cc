@@ -7,6 +7,7 @@
 #include "store/core/intent_rows.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/registration.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/support/domain_test.hpp"
 
@@ -265,6 +266,45 @@ TEST_F(CancelTest, CreationThatHasBegunIsUnfinished)
     EXPECT_EQ(answer->code, Errc::unfinished);
     EXPECT_TRUE(ended(fsck({"-p"}), 1));
     EXPECT_TRUE(ended(xl({"destroy", "99"}), 0));
+}
+
+// What another toolstack's document has is entered first, and QEMU asked second.
+TEST_F(CancelTest, FollowThatHasEnteredADocumentIsUnfinished)
+{
+    auto store = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    auto hold = store->try_slow_lock(domain.id, "test");
+    ASSERT_TRUE(hold && *hold);
+    const auto with_nic = [](std::string text) {
+        const std::string nics = R"("nics": [)";
+        return text.insert(text.find(nics) + nics.size(),
+                           R"({"devid": 3, "mac": "00:16:3e:00:00:03"},)");
+    };
+    const auto text = read_file(domain_.material().document);
+    // Each on a connection of its own, to a QEMU that is stopped behind the barrier.
+    const auto cancel_after = [&](const std::string& document,
+                                  const std::function<bool()>& condition) {
+        auto monitor = store->loop().wait_for(qmp::Monitor::connect(
+            store->loop(), *domain.registration, domain.subject(), Clock::now() + seconds(30)));
+        ASSERT_TRUE(monitor) << monitor.error().message;
+        kill(domain_.qemu_pid(), SIGSTOP);
+        {
+            auto task = follow_qemu(*store, **hold, *monitor, domain,
+                                    *parse_document(document, "test"), Clock::now() + seconds(60));
+            task.start();
+            EXPECT_TRUE(run_until(*store, condition));
+            EXPECT_FALSE(task.done());
+        }
+        kill(domain_.qemu_pid(), SIGCONT);
+    };
+    int turns = 0;
+    cancel_after(text, [&] { return ++turns == 20; });
+    EXPECT_FALSE(store->take_left_answer()) << "nothing was changed";
+    cancel_after(with_nic(text), [&] { return entry("3") == "present"; });
+    const auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::unfinished);
+    EXPECT_TRUE(contains(answer->message, "entered")) << answer->message;
 }
 
 }  // namespace

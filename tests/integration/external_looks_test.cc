@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 
@@ -738,6 +739,78 @@ TEST_F(AdoptTest, EarlierLifeOfTheDomidIsArchivedOnceItsQemuIsDead)
         << last_error();
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'destroyed'"), "1");
+}
+
+// R18: two commits, and what comes between them is said.
+TEST_F(AdoptTest, CancelledBetweenItsCommitsIsUnfinishedAndGoesOn)
+{
+    const string document = read_file(domain_.material().document);
+    Told told;
+    const auto run_until = [&](const std::function<bool()>& condition) {
+        return wait_until(std::chrono::seconds(30),
+                          [&] { return condition() || (xlstore_dispatch(handle_), condition()); });
+    };
+    kill(domain_.qemu_pid(), SIGSTOP);  // it does not come past the barrier
+    xlstore_op* op = nullptr;
+    ASSERT_EQ(xlstore_adopt_start(handle_, 9, document.c_str(), domain_.judge().c_str(), nullptr,
+                                  tell, &told, &op),
+              XLSTORE_OK)
+        << last_error();
+    ASSERT_TRUE(run_until([&] { return cell("SELECT count(*) FROM domain") == "1"; }));
+    ASSERT_EQ(told.calls, 0);
+    xlstore_op_cancel(op);
+    ASSERT_TRUE(run_until([&] { return told.calls > 0; }));
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_EQ(told.status, XLSTORE_E_UNFINISHED);
+    EXPECT_TRUE(contains(told.message, "its document came in")) << told.message;
+    EXPECT_EQ(cell("SELECT state FROM domain"), "running");
+    // As the advice has it.
+    EXPECT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT qemu_pid FROM domain"), std::to_string(domain_.qemu_pid()));
+}
+
+// The store may be used from another directory later.
+TEST_F(AdoptTest, MonitorIsKeptByItsWholePathAndAnotherOneIsRefused)
+{
+    const string document = read_file(domain_.material().document);
+    const auto here = std::filesystem::current_path();
+    const std::filesystem::path judge = domain_.judge();
+    std::filesystem::current_path(judge.parent_path());
+    EXPECT_EQ(adopt(document, judge.filename().string()), XLSTORE_OK) << last_error();
+    std::filesystem::current_path(here);
+    EXPECT_EQ(cell("SELECT monitor_path FROM domain"), judge.string());
+    EXPECT_EQ(adopt(document, judge.string()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(adopt(document, sql(other_.path(), "SELECT monitor_path FROM domain")),
+              XLSTORE_E_EXISTS);
+    EXPECT_TRUE(contains(last_error(), judge.string())) << last_error();
+    EXPECT_EQ(cell("SELECT monitor_path FROM domain"), judge.string());
+}
+
+TEST_F(AdoptTest, EarlierLifeWithoutAQemuIsArchivedOnXenstoredsWordAlone)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    const string document = read_file(domain_.material().document);
+    string next = document;
+    const auto at = next.find(domain_.material().uuid);
+    ASSERT_NE(at, string::npos);
+    next[at] = next[at] == 'a' ? 'b' : 'a';
+    ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+    const auto rows = dump(store_.path());
+
+    setenv("XENSTORED_PATH", (store_.directory() / "no-xenstored").c_str(), 1);
+    EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS) << last_error();  // whether it lives is not known
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    daemon.tool().write("/local/domain/9/vm", "/vm/" + domain_.material().uuid);
+    EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS) << last_error();  // it does
+    EXPECT_EQ(dump(store_.path()), rows);
+    daemon.tool().remove("/local/domain/9");
+    // It is over, but the call fails, and changes nothing.
+    EXPECT_EQ(adopt(next, other_.directory() / "no-monitor"), XLSTORE_E_PROTOCOL) << last_error();
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_EQ(adopt(next, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,running");
+    unsetenv("XENSTORED_PATH");
 }
 
 }  // namespace

@@ -131,7 +131,8 @@ int32_t xlstore_asked_start(xlstore_hold* hold, int64_t intent, const char* evid
  * before that with `document`, which the other toolstack keeps of it (NULL: with QEMU alone): what
  * it has and the store lacks gets an entry, stale until QEMU shows it. No entry goes; what has an
  * open intent is left alone. Errors: invalid (another domain's document), refused (the document is
- * closed, or R11), no_qemu, protocol, gone, lost, busy. */
+ * closed, or R11), no_qemu, protocol, gone, lost, busy. What got an entry before an error keeps it,
+ * and the message says so; cancelled then: XLSTORE_E_UNFINISHED. */
 int32_t xlstore_follow(xlstore_hold* hold, const char* document, const xlstore_call* call,
                        xlstore_result** result_out);
 int32_t xlstore_follow_start(xlstore_hold* hold, const char* document, const xlstore_call* call,
@@ -175,10 +176,14 @@ int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* c
                                       xlstore_op** op_out);
 /* Takes over a running domain of another toolstack's: imports its document, if no living row has
  * domid and uuid, and registers its QEMU, if none is that lives; sends nothing that changes QEMU
- * (R19). A row of that domid with another uuid, whose QEMU is dead, is an earlier life: it is
- * archived; so is one of another domid with its name that xenstored does not know. `monitor_path`
- * NULL: it has no QEMU. What fails leaves no new row. Result: as of xlstore_register. Errors: as of
- * xlstore_import and xlstore_register. */
+ * (R19). A row of that domid with another uuid is an earlier life, and is archived, if it is proved
+ * over: its QEMU is dead, or it has none and xenstored does not name it for that domid. So is one
+ * of another domid with its name that xenstored does not know. Before that the monitor has to
+ * answer. `monitor_path` NULL: it has no QEMU. What fails leaves no new row, and its message names
+ * what was archived. Result: as of xlstore_register. Errors: as of xlstore_import and
+ * xlstore_register; exists besides: the earlier life is not known to be over, or its QEMU is
+ * registered with another monitor. XLSTORE_E_UNFINISHED: cancelled after it had changed something,
+ * which the message names, or the new row could not be archived; the same call goes on. */
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out);
