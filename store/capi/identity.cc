@@ -101,10 +101,12 @@ Work close_work(Store& store, DomainRow domain, std::string reason, Deadline unt
     auto closed = co_await close_document(store, std::move(domain), std::move(reason), until);
     if (!closed) co_return std::move(closed).error();
     Answer answer;
-    answer.message = closed->domain.subject() + ": its document is closed";
-    answer.json = json_object({{"result", json_quote("done")},
-                               {"domid", std::to_string(closed->domain.domid)},
-                               {"notes", quoted(closed->notes)}});
+    in_words(answer, [&](Answer& words) {
+        words.message = closed->domain.subject() + ": its document is closed";
+        words.json = json_object({{"result", json_quote("done")},
+                                  {"domid", std::to_string(closed->domain.domid)},
+                                  {"notes", quoted(closed->notes)}});
+    });
     co_return answer;
 }
 
@@ -113,9 +115,11 @@ Work reopen_work(Store& store, DomainRow domain, Deadline until)
     auto opened = co_await reopen_document(store, std::move(domain), until);
     if (!opened) co_return std::move(opened).error();
     Answer answer;
-    answer.message = opened->subject() + ": its document is open";
-    answer.json =
-        json_object({{"result", json_quote("done")}, {"domid", std::to_string(opened->domid)}});
+    in_words(answer, [&](Answer& words) {
+        words.message = opened->subject() + ": its document is open";
+        words.json =
+            json_object({{"result", json_quote("done")}, {"domid", std::to_string(opened->domid)}});
+    });
     co_return answer;
 }
 

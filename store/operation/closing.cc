@@ -73,6 +73,12 @@ Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string 
     if (auto ok = may_close(store.db(), domain.id); !ok) co_return std::move(ok).error();
     auto unknown = co_await learn_addresses(store, *row, *hold, until);
     if (!unknown) co_return std::move(unknown).error();
+    // R18: all of the answer is there before the commit, so that nothing can fail afterwards.
+    Closed answer{*row, {}};
+    for (const auto& thing : *unknown)
+        answer.notes.push_back(thing +
+                               ": QEMU did not say where it is; put into another QEMU, it "
+                               "goes where that one chooses");
     Journal journal(store);
     auto closed =
         co_await journal.commit(*hold, "close", until, [&](const FastHold& fast) -> Result<void> {
@@ -90,14 +96,10 @@ Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string 
                 .bind(value_of(fast.domain()))
                 .run();
             add_line(store, fast.domain(), "close", reason);
+            answer.domain = *read_domain(store.db(), fast.domain());
             return {};
         });
     if (!closed) co_return std::move(closed).error();
-    Closed answer{*read_domain(store.db(), domain.id), {}};
-    for (const auto& thing : *unknown)
-        answer.notes.push_back(thing +
-                               ": QEMU did not say where it is; put into another QEMU, it "
-                               "goes where that one chooses");
     co_return std::move(answer);
 }
 
