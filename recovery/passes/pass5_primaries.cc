@@ -113,8 +113,8 @@ private:
             });
     }
 
-    // A second witness of what is to be taken out: a row that names it may be damaged, in the list of
-    // initial devices as among the products of an entry.
+    // A second witness of what is to be taken out: a row that names it may be damaged, in the list
+    // of initial devices as among the products of an entry.
     enum class Named { nowhere, command_line, entry };
     [[nodiscard]] Named named_by(const Proposal& proposal,
                                  const std::vector<SurveyedEntry>& entries) const

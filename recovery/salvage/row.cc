@@ -9,6 +9,16 @@
 
 namespace xlstore::recovery {
 
+namespace {
+
+// R22: nothing of it is left out.
+std::string printable_whole(const std::string& text)
+{
+    return qmp::printable(text, text.size());
+}
+
+}  // namespace
+
 std::int64_t Row::integer(const std::string& column) const
 {
     const auto* value = std::get_if<std::int64_t>(&cells_.at(column));
@@ -35,7 +45,7 @@ std::string Row::json() const
                                      : number        ? std::to_string(*number)
                                      : check_name(text(column))
                                          ? json_quote(text(column))
-                                         : json_quote(qmp::printable(text(column))));
+                                         : json_quote(printable_whole(text(column))));
     }
     return json_object(members);
 }

@@ -184,5 +184,51 @@ TEST(MendedThingTest, KeyThatIndexAndTextDenyIsMended)
     EXPECT_EQ(row.text("key"), "0");
 }
 
+// R1: where SQLite's text ends at a NUL.
+TEST(MendedThingTest, TextThatIsNoJsonIsThatOfTheIntentOrOfTheKey)
+{
+    const std::string damaged("{\"devid\":0,\"mac\":\"\0\"}", 21);
+    Row row;
+    row.set("domain", std::int64_t{1});
+    row.set("class", "nics");
+    row.set("key", "0");
+    row.set("json", damaged);
+    row.set("state", "changing");
+    row.set("primary_at", "xenstore");
+    ThingWitness witness;
+    witness.image = R"({"devid":0,"mac":"00:16:3e:00:00:01"})";
+    EXPECT_EQ(mend_thing(row, witness).size(), 1U);
+    EXPECT_EQ(row.text("json"), *witness.image);
+    row.set("json", damaged);
+    witness.image = R"({"devid":1})";  // another one's
+    EXPECT_EQ(mend_thing(row, witness).size(), 1U);
+    EXPECT_EQ(row.text("json"), R"({"devid":0})");
+}
+
+// A thing of the embedder's own has no key in its class: what it is made of tells.
+TEST(MendedThingTest, ThingOfClassQemuKeepsWhatItIsMadeOf)
+{
+    Row row;
+    row.set("domain", std::int64_t{1});
+    row.set("class", "qemu");
+    row.set("key", "tab");
+    row.set("json", "{");
+    row.set("state", "present");
+    row.set("primary_at", "qemu");
+    ThingWitness witness;
+    witness.products = {Product{"device", "t1", std::nullopt}};
+    EXPECT_EQ(mend_thing(row, witness).size(), 1U);
+    EXPECT_EQ(row.text("json"),
+              R"({"key":"tab","steps":[],"probe":[{"kind":"device","name":"t1"}]})");
+}
+
+// R22: the copy of what is quarantined.
+TEST(RowTest, LongTextThatIsNoNameIsWholeInItsJson)
+{
+    Row row;
+    row.set("json", std::string(3, '\0') + std::string(2000, 'x'));
+    EXPECT_GT(row.json().size(), 2000U);
+}
+
 }  // namespace
 }  // namespace xlstore::recovery
