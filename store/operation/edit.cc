@@ -302,6 +302,18 @@ void write_things(Db& db, DomainId domain, const std::vector<DocumentThing>& thi
 
 }  // namespace
 
+Result<void> check_name_is_free(Db& db, DomainId domain, const std::string& name)
+{
+    auto other =
+        db.prepare("SELECT domid FROM domain WHERE name = ? AND id <> ? AND state <> 'destroyed'")
+            .bind(name)
+            .bind(value_of(domain));
+    if (!other.step()) return {};
+    return Error(Errc::exists,
+                 "domain " + other.text(0) + " is called " + json_shown(name) + " already",
+                 "nothing was changed; choose another name");
+}
+
 Result<void> write_document(Store& store, const FastHold& fast, const Document& document)
 {
     Db& db = store.db();
@@ -311,8 +323,13 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
                      domain->subject() + ": the document is that of uuid " + document.uuid +
                          ", the domain's is " + domain->uuid,
                      "nothing was changed");
+    const std::string name =
+        document.name.empty() ? name_without_one(domain->domid) : document.name;
+    if (name != domain->name)
+        if (auto ok = check_name_is_free(db, fast.domain(), name); !ok) return ok;
+    const auto traits = read_traits(db, fast.domain());
     db.prepare("UPDATE domain SET name = ?, layout = ?, layout_tight = ? WHERE id = ?")
-        .bind(document.name.empty() ? name_without_one(domain->domid) : document.name)
+        .bind(name)
         .bind(layout_name(document.layout))
         .bind(std::int64_t{layout_is_tight(document.layout)})
         .bind(value_of(fast.domain()))
@@ -320,7 +337,7 @@ Result<void> write_document(Store& store, const FastHold& fast, const Document& 
     DocumentChanges changes;
     write_members(db, fast.domain(), document.members, changes);
     write_things(db, fast.domain(), document.things, changes);
-    place_things(db, fast.domain());
+    if (auto ok = follow_document(db, fast.domain(), traits); !ok) return ok;
     add_line(store,
              HistoryLine{fast.domain(), "write document", {}, {}, "done", {}, changes.text()});
     return {};
@@ -352,7 +369,8 @@ Result<void> put_thing(Store& store, const FastHold& fast, std::string_view devi
         thing.position = next_position(store.db(), fast.domain(), device_class);
         insert_thing(store.db(), fast.domain(), thing);
     }
-    if (device_class == kControllers) place_things(store.db(), fast.domain());
+    if (device_class == kControllers)
+        if (auto ok = follow_document(store.db(), fast.domain(), traits); !ok) return ok;
     add_line(store, std::move(line));
     return {};
 }
@@ -365,8 +383,10 @@ Result<void> remove_thing(Store& store, const FastHold& fast, const ThingName& t
         return Error(Errc::not_found, store.subject_of(fast.domain()) + " has no " + thing.text(),
                      "'xlstore things DOM' shows what it has");
     if (entry->primary == "qemu") return of_qemu(thing);
+    const auto traits = read_traits(store.db(), fast.domain());
     drop(store.db(), entry->id);
-    if (thing.device_class == kControllers) place_things(store.db(), fast.domain());
+    if (thing.device_class == kControllers)
+        if (auto ok = follow_document(store.db(), fast.domain(), traits); !ok) return ok;
     HistoryLine line{fast.domain(), std::string(operation), thing, {}, "done", {}, "entry removed"};
     line.medium_before = medium_in(thing, entry->json);
     add_line(store, std::move(line));

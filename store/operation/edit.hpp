@@ -27,17 +27,24 @@ Result<std::int64_t> advance_revision(Store& store, const FastHold& fast, std::i
 /// The same before an edit of what the domain has. Error besides: refused, the document is closed.
 Result<std::int64_t> begin_edit(Store& store, const FastHold& fast, std::int64_t expected);
 
+/// Error exists, naming it: another domain of the store, living or being destroyed, has that name.
+/// REQUIRES a transaction that writes it.
+Result<void> check_name_is_free(Db& db, DomainId domain, const std::string& name);
+
 /// Writes a whole document back. A thing of the fast lock that it lacks goes (R5: a client that
 /// holds the fast lock has seen it absent, or takes it away afterwards never to look again). Each
 /// array gets the order that the document has; an element without identity is the entry with its
 /// text, or the one in its place between such, so that writing a document twice changes nothing the
 /// second time. b_info.avail_vcpus stays with the entries of class vcpus, where there are any.
-/// Error invalid: another uuid. REQUIRES begin_edit().
+/// Errors: invalid, another uuid; exists, another domain has its new name; refused, another type of
+/// the domain or of a USB controller would make xenstore's what is in QEMU, or QEMU's what is in
+/// xenstore. REQUIRES begin_edit().
 Result<void> write_document(Store& store, const FastHold& fast, const Document& document);
 
 /// Adds or replaces one thing of the fast lock. One without identity is always another one, with a
 /// key of its own that no element of this incarnation ever had. `operation` is what history calls
-/// it. Errors: invalid; refused, it is a thing of QEMU.
+/// it. Errors: invalid; refused, it is a thing of QEMU, or a USB controller that would make
+/// xenstore's what is in QEMU.
 Result<void> put_thing(Store& store, const FastHold& fast, std::string_view device_class,
                        std::string_view json, std::string_view operation = "put thing");
 /// Takes its entry away. Errors: not_found; refused, it is a thing of QEMU.

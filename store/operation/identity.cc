@@ -27,14 +27,7 @@ Result<std::string> set_name(Store& store, const FastHold& fast,
                      "domain " + std::to_string(before.domid) + ", which was called " +
                          json_shown(*old) + ", is called " + json_shown(before.name) + " by now",
                      "nothing was changed; name it by domid:" + std::to_string(before.domid));
-    auto other =
-        db.prepare("SELECT domid FROM domain WHERE name = ? AND id <> ? AND state <> 'destroyed'")
-            .bind(name)
-            .bind(id);
-    if (other.step())
-        return Error(Errc::exists,
-                     "domain " + other.text(0) + " is called " + json_shown(name) + " already",
-                     "nothing was changed; choose another name");
+    if (auto ok = check_name_is_free(db, fast.domain(), name); !ok) return std::move(ok).error();
     db.prepare("UPDATE domain SET name = ? WHERE id = ?").bind(name).bind(id).run();
     auto member =
         db.prepare("SELECT text FROM document_member WHERE domain = ? AND key = 'c_info'").bind(id);

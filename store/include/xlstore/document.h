@@ -30,7 +30,9 @@ int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* devi
  * (R3); one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are
  * not looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. The
  * arrays get the order that they have in it; writing it twice changes nothing the second time. With
- * `revision` not 0: only if that is the document's revision, else conflict. */
+ * `revision` not 0: only if that is the document's revision, else conflict. Errors besides: exists,
+ * another domain has the name that it gives this one; refused, another type of the domain or of a
+ * USB controller would make xenstore's what is in QEMU, or QEMU's what is in xenstore. */
 int32_t xlstore_write_document(xlstore_store* store, const char* domain, const char* json,
                                int64_t revision, const xlstore_call* call, int64_t* revision_out);
 int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, const char* json,
@@ -41,7 +43,8 @@ int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, c
  * removed after the thing is gone from there (R1). One that libxl gives no identity (vkbs, vfbs,
  * p9s, channels, a nic without devid ...) is another thing each time it is put, with a key of its
  * own ("#7", in view `things`) that no element of this domain had before: to replace it, remove it
- * by that key. Errors besides: refused, a thing of QEMU. */
+ * by that key. Errors besides: refused, a thing of QEMU, or a USB controller that would make
+ * xenstore's what is in QEMU. */
 int32_t xlstore_put_thing(xlstore_store* store, const char* domain, const char* device_class,
                           const char* json, int64_t revision, const xlstore_call* call,
                           int64_t* revision_out);

@@ -316,6 +316,113 @@ TEST_F(EditTest, DomainThatIsBeingDestroyedIsNotEdited)
               Errc::gone);
 }
 
+// What is in QEMU stays QEMU's, so that no edit can take its entry away (R1, R3).
+class EditPlaceTest : public EditTest {
+protected:
+    void SetUp() override
+    {
+        by_hand(
+            "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+            "VALUES (" +
+            std::to_string(value_of(id_)) +
+            R"(, 'usbdevs', '1.1', 0, 'qemu', 'present', '{"ctrl":1,"port":1}', 1))");
+    }
+    void by_hand(const std::string& statement) { store_->db().execute(statement); }
+    void register_qemu()
+    {
+        by_hand(
+            "UPDATE domain SET qemu_pid = 1, qemu_start_time = 1, qemu_pid_namespace = 1, "
+            "monitor_path = '/m', monitor_device = 1, monitor_inode = 1, peer_pid = 1, "
+            "peer_uid = 0, peer_gid = 0");
+    }
+    std::string primary_of(const std::string& device_class, const std::string& key)
+    {
+        const auto thing = read_thing(store_->db(), id_, ThingName{device_class, key});
+        return thing ? thing->primary : "";
+    }
+    std::string as_type(const std::string& type)
+    {
+        std::string text = read_document(store_->db(), id_);
+        for (auto at = text.find("hvm"); at != std::string::npos; at = text.find("hvm"))
+            text.replace(at, 3, type);
+        return text;
+    }
+    std::optional<Errc> remove(const std::string& device_class, const std::string& key)
+    {
+        return edit([&](const FastHold& fast) {
+            return remove_thing(*store_, fast, ThingName{device_class, key});
+        });
+    }
+};
+
+TEST_F(EditPlaceTest, AnotherTypeOfTheDomainMovesNothingOutOfItsQemu)
+{
+    register_qemu();
+    const auto before = read_document(store_->db(), id_);
+    for (const char* type : {"pv", "pvh"})
+        EXPECT_EQ(write(as_type(type)), Errc::refused) << type;
+    EXPECT_EQ(read_document(store_->db(), id_), before);
+    EXPECT_EQ(primary_of("usbdevs", "1.1"), "qemu");
+    EXPECT_EQ(remove("usbdevs", "1.1"), Errc::refused);
+    EXPECT_EQ(remove("disks", "hdc"), Errc::refused);
+    // Stale, they are in no QEMU.
+    by_hand("UPDATE thing SET state = 'stale' WHERE primary_at = 'qemu'");
+    EXPECT_FALSE(write(as_type("pv")));
+    EXPECT_EQ(primary_of("usbdevs", "1.1"), "xenstore");
+}
+
+TEST_F(EditPlaceTest, WithoutAQemuTheDocumentDecides)
+{
+    EXPECT_FALSE(write(as_type("pv")));
+    EXPECT_EQ(primary_of("usbdevs", "1.1"), "xenstore");
+    EXPECT_EQ(primary_of("disks", "hdc"), "xenstore");
+    // Back again, they may be in xenstore by now.
+    EXPECT_EQ(write(replaced("\"pv\"", "\"hvm\"")), Errc::refused);
+    EXPECT_EQ(primary_of("disks", "hdc"), "xenstore");
+    EXPECT_FALSE(remove("disks", "hdc"));
+}
+
+TEST_F(EditPlaceTest, AControllerOfXenstoresMovesNoDeviceOutOfQemu)
+{
+    const char* const controller = R"({"type":"qusb","devid":1,"version":2,"ports":4})";
+    register_qemu();
+    EXPECT_EQ(put("usbctrls", controller), Errc::refused);
+    EXPECT_EQ(json_of("usbctrls", "1"), "");
+    EXPECT_EQ(primary_of("usbdevs", "1.1"), "qemu");
+    EXPECT_EQ(remove("usbdevs", "1.1"), Errc::refused);
+
+    by_hand("UPDATE thing SET state = 'stale' WHERE class = 'usbdevs'");
+    EXPECT_FALSE(put("usbctrls", controller));
+    EXPECT_EQ(primary_of("usbdevs", "1.1"), "xenstore");
+    // The ports of a controller go with it.
+    EXPECT_FALSE(remove("usbctrls", "1"));
+    EXPECT_EQ(primary_of("usbdevs", "1.1"), "qemu");
+}
+
+// It is xlfsck's to put right, and keeps no edit from being made.
+TEST_F(EditPlaceTest, WhatTheRowSaidOtherwiseBeforeIsLeftAsItIs)
+{
+    register_qemu();
+    by_hand("UPDATE thing SET primary_at = 'qemu' WHERE class = 'nics'");
+    EXPECT_FALSE(write(replaced("\"on_crash\":\"restart\"", "\"on_crash\":\"destroy\"")));
+    EXPECT_EQ(primary_of("nics", "0"), "qemu");
+}
+
+TEST_F(EditTest, NameOfAnotherDomainIsRefused)
+{
+    const char* const other = test::kOtherUuid;
+    ASSERT_TRUE(store_->loop().wait_for(import_domain(
+        *store_, 8, test::hvm_document("mail", other, "/srv/a.iso"), "document", soon())));
+    const auto before = read_document(store_->db(), id_);
+    EXPECT_EQ(write(replaced("\"web\"", "\"mail\"")), Errc::exists);
+    EXPECT_EQ(read_document(store_->db(), id_), before);
+    EXPECT_EQ(read_domain(store_->db(), id_)->name, "web");
+    EXPECT_FALSE(write(replaced("\"web\"", "\"shop\"")));
+    // Two that have one name already: a document that keeps its own is written.
+    store_->db().execute("UPDATE domain SET name = 'shop'");
+    EXPECT_FALSE(write(read_document(store_->db(), id_)));
+}
+
 // Every edit leaves a line that says who made it, and no edit leaves a value: it may be a password.
 class EditHistoryTest : public EditTest {
 protected:
