@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Closing takes the slow lock, so that no operation is under way, asks QEMU for the addresses that
-// are not known yet, and writes who closed the document, when and why in one commit of that hold.
+// Closing takes the slow lock, so that no operation on QEMU is under way, asks QEMU for the
+// addresses that are not known yet, and writes who closed the document, when and why in one commit of that hold.
 // Opening takes the fast lock alone: the process that closed it may be dead. The refusals stand at
 // commit 1 (check_open) and in the schema.
 #include "store/operation/closing.hpp"
@@ -45,12 +45,7 @@ Result<void> may_close(Db& db, DomainId domain)
     if (const auto by = closed_by(db, domain))
         return Error(Errc::refused, row->subject() + ": its document is closed already, " + *by,
                      "nothing was changed; " + command_to_reopen(*row) + " opens it");
-    const auto open = open_intents(db, domain);
-    if (open.empty()) return {};
-    Error error(Errc::busy, row->subject() + " has an open intent: what its thing is, is not known",
-                "nothing was changed; 'xlstore wait' for it, or run 'xlstore recover'");
-    error.intent = value_of(open.front());
-    return error;
+    return check_nothing_under_way(db, *row);
 }
 
 void add_line(Store& store, DomainId domain, std::string operation, std::string evidence)
@@ -60,6 +55,26 @@ void add_line(Store& store, DomainId domain, std::string operation, std::string 
 }
 
 }  // namespace
+
+Result<void> check_nothing_under_way(Db& db, const DomainRow& domain)
+{
+    if (const auto open = open_intents(db, domain.id); !open.empty()) {
+        Error error(Errc::busy,
+                    domain.subject() + " has an open intent: what its thing is, is not known",
+                    "nothing was changed; 'xlstore wait' for it, or run 'xlstore recover'");
+        error.intent = value_of(open.front());
+        return error;
+    }
+    // Its detach waits for the guest without the slow lock, and has no intent.
+    for (const auto& thing : read_things(db, domain.id))
+        if (thing.primary == "xenstore" && thing.state == "removing")
+            return Error(
+                Errc::busy,
+                domain.subject() + ": " + thing.name.text() + " is being removed from xenstore",
+                "nothing was changed; wait until its detach has ended, or detach it "
+                "again, which goes on with that");
+    return {};
+}
 
 Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string reason,
                                     Deadline until)

@@ -19,16 +19,20 @@
 
 namespace xlstore {
 
+/// Error busy, naming it: an intent is open (its number), or a thing is being removed from xenstore.
+/// What has to be told another host of the domain is not known then.
+Result<void> check_nothing_under_way(Db& db, const DomainRow& domain);
+
 /// What closing one found out.
 struct Closed {
     DomainRow domain;
     std::vector<std::string> notes;  ///< things of which QEMU could not be asked where they are
 };
 
-/// Closes the document of a running domain; operations under way come first (the slow lock), and
-/// none may be left open. Asks QEMU where those of its things are of which that is not known yet,
+/// Closes the document of a running domain; operations on QEMU under way come first (the slow
+/// lock), and none may be left open. Asks QEMU where those of its things are of which that is not known yet,
 /// so that they can be put at the same place elsewhere. `reason`: UTF-8, one line, not empty.
-/// Errors: invalid (reason); busy (an intent is open: its number); timeout;
+/// Errors: invalid (reason); busy, as check_nothing_under_way(); timeout;
 /// refused (it is closed already, or being created); gone; lost.
 Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string reason,
                                     Deadline until);

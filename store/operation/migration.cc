@@ -11,10 +11,10 @@
 
 #include "store/base/clock.hpp"
 #include "store/classes/class_plan.hpp"
-#include "store/core/intent_rows.hpp"
 #include "store/core/product.hpp"
 #include "store/core/registration_row.hpp"
 #include "store/model/libxl_fields.hpp"
+#include "store/operation/closing.hpp"
 #include "store/os/process.hpp"
 #include "store/qmp/address.hpp"
 #include "store/text/json_text.hpp"
@@ -99,13 +99,7 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
         return error;
     }
     // A document that goes away with it would say there what is not known here.
-    if (const auto open = open_intents(db, row->id); !open.empty()) {
-        Error error(Errc::busy,
-                    row->subject() + " has an open intent: what its thing is, is not known",
-                    "'xlstore wait' for it, or run 'xlstore recover'");
-        error.intent = value_of(open.front());
-        return error;
-    }
+    if (auto ok = check_nothing_under_way(db, *row); !ok) return ok.error();
 
     OutgoingDocument outgoing;
     std::vector<DocumentThing> things;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Four sections under a fast lock that is held already. Those that come behind the nodes may take
-// the reserve (R21) and settle_deadline(): what has happened in xenstore has to be written down.
+// the reserve (R21) and settle_deadline(), and pass where the document is closed: what has happened
+// in xenstore has to be written down.
 #include "store/operation/xenstore_entry.hpp"
 
 #include <utility>
@@ -48,7 +49,7 @@ Task<Result<void>> take_xenstore_entry_back(XenstoreWork& work, const FastLock& 
     co_return co_await store.with_held_fast_lock(
         store.loop(), fast, work.operation(), settle_deadline(work.until),
         [&entry, &store, &taken_back](const FastHold& hold) -> Result<void> {
-            if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
+            if (auto edit = advance_revision(store, hold, 0); !edit) return edit.error();
             if (!entry.before) return remove_thing(store, hold, entry.name, taken_back);
             store.db()
                 .prepare("UPDATE thing SET state = ?, json = ? WHERE id = ?")
@@ -61,6 +62,12 @@ Task<Result<void>> take_xenstore_entry_back(XenstoreWork& work, const FastLock& 
         Room::reserve);
 }
 
+Error no_entry_of_xenstore()
+{
+    return Error(Errc::not_found, "there is no such entry of xenstore's",
+                 "'xlstore things DOM' shows what it has");
+}
+
 Task<Result<void>> mark_xenstore_entry(XenstoreWork& work, const FastLock& fast, std::int64_t entry,
                                        Deadline held)
 {
@@ -70,9 +77,11 @@ Task<Result<void>> mark_xenstore_entry(XenstoreWork& work, const FastLock& fast,
         [entry, &store](const FastHold& hold) -> Result<void> {
             if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
             store.db()
-                .prepare("UPDATE thing SET state = 'removing' WHERE id = ?")
+                .prepare("UPDATE thing SET state = 'removing' WHERE id = ? AND domain = ?")
                 .bind(entry)
+                .bind(value_of(hold.domain()))
                 .run();
+            if (store.db().changes() == 0) return no_entry_of_xenstore();
             return {};
         });
     if (marked) work.committed = work.request.device_class + "/" + work.request.key;
@@ -85,7 +94,7 @@ Task<Result<void>> remove_xenstore_entry(XenstoreWork& work, const FastLock& fas
     co_return co_await store.with_held_fast_lock(
         store.loop(), fast, work.operation(), settle_deadline(work.until),
         [&name, &store](const FastHold& hold) -> Result<void> {
-            if (auto edit = begin_edit(store, hold, 0); !edit) return edit.error();
+            if (auto edit = advance_revision(store, hold, 0); !edit) return edit.error();
             return remove_thing(store, hold, name, "detach");
         },
         Room::reserve);

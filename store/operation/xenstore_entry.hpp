@@ -26,9 +26,11 @@ Task<Result<CommittedEntry>> commit_xenstore_entry(XenstoreWork& work, const Fas
 /// Its nodes were proved not to be written: the entry is what it was before.
 Task<Result<void>> take_xenstore_entry_back(XenstoreWork& work, const FastLock& fast,
                                             CommittedEntry entry);
-/// The entry becomes 'removing'.
+/// The entry becomes 'removing'. Error not_found: it is there no more.
 Task<Result<void>> mark_xenstore_entry(XenstoreWork& work, const FastLock& fast, std::int64_t entry,
                                        Deadline held);
+/// What is said where a detach, or a change of its medium, has no entry.
+[[nodiscard]] Error no_entry_of_xenstore();
 /// Its nodes were seen to be gone: the entry goes.
 Task<Result<void>> remove_xenstore_entry(XenstoreWork& work, const FastLock& fast, ThingName name);
 

@@ -64,9 +64,7 @@ private:
     [[nodiscard]] Result<ThingRow> drive() const
     {
         auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        if (!entry || entry->primary != "xenstore")
-            return Error(Errc::not_found, "there is no such entry of xenstore's",
-                         "'xlstore things DOM' shows what it has");
+        if (!entry || entry->primary != "xenstore") return no_entry_of_xenstore();
         if (json_get_integer(entry->json, "is_cdrom").value_or(0) == 0)
             return Error(Errc::refused, "it is no CD drive",
                          "nothing was changed; detach it, and attach it with the other image");

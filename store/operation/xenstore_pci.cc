@@ -66,16 +66,7 @@ public:
 
     Task<Result<Done>> detach()
     {
-        const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        if (!entry || entry->primary != "xenstore")
-            co_return of(Error(Errc::not_found, "there is no such entry of xenstore's",
-                               "'xlstore things DOM' shows what it has"));
-        json_ = entry->json;
-        const auto device = pci_address_of(json_);
-        if (!device)
-            co_return of(Error(Errc::refused, "its entry has no address",
-                               "nothing was changed; run xlfsck, which finds it by its name"));
-        device_ = *device;
+        if (auto there = find_entry(); !there) co_return of(std::move(there).error());
         if (!work_.store.host().pci) co_return pci_hook_absent(work_.domain, name_);
         auto slow = co_await slow_lock();
         if (!slow) co_return std::move(slow).error();
@@ -83,10 +74,10 @@ public:
         if (!client) co_return of(std::move(client).error());
         auto connected = co_await wait_until_connected(*client);
         if (!connected) co_return of(std::move(connected).error());
-        auto asked = co_await ask_to_let_go(*client, entry->id);
-        if (!asked) co_return std::move(asked).error();
+        auto entry = co_await ask_to_let_go(*client);
+        if (!entry) co_return std::move(entry).error();
         const std::function<Task<Result<Done>>()> rest = [&]() -> Task<Result<Done>> {
-            return take(*client, entry->id);
+            return take(*client, *entry);
         };
         co_return co_await guarded(rest);
     }
@@ -94,6 +85,19 @@ public:
 private:
     [[nodiscard]] Error of(Error error) const { return work_.of(std::move(error), name_.text()); }
 
+    // Its number. Sets json_ and device_.
+    Result<std::int64_t> find_entry()
+    {
+        auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
+        if (!entry || entry->primary != "xenstore") return no_entry_of_xenstore();
+        json_ = std::move(entry->json);
+        const auto device = pci_address_of(json_);
+        if (!device)
+            return Error(Errc::refused, "its entry has no address",
+                         "nothing was changed; run xlfsck, which finds it by its name");
+        device_ = *device;
+        return entry->id;
+    }
     Task<Result<SlowHold>> slow_lock()
     {
         co_return co_await work_.store.slow_lock(work_.domain.id, work_.domain.subject(),
@@ -205,19 +209,20 @@ private:
         co_return of(std::move(error));
     }
 
-    // First hold: the entry says 'removing', then the back end is asked.
-    Task<Result<void>> ask_to_let_go(Client& client, std::int64_t entry)
+    // First hold: the entry says 'removing', then the back end is asked. The entry's number.
+    Task<Result<std::int64_t>> ask_to_let_go(Client& client)
     {
         auto fast = co_await fast_lock();
         if (!fast) co_return std::move(fast).error();
         const Deadline held = work_.held_until();
         auto same = co_await check_domain(client, work_.domain, held);
         if (!same) co_return of(std::move(same).error());
-        auto marked = co_await mark_xenstore_entry(work_, *fast, entry, held);
+        auto entry = find_entry();  // another process may have removed it, and put it anew
+        if (!entry) co_return of(std::move(entry).error());
+        auto marked = co_await mark_xenstore_entry(work_, *fast, *entry, held);
         if (!marked) co_return of(std::move(marked).error());
         auto fate = co_await close_pci_device(client, work_.domain.domid, device_, held);
-        if (fate.fate == NodesFate::written || fate.fate == NodesFate::there)
-            co_return Result<void>();
+        if (fate.fate == NodesFate::written || fate.fate == NodesFate::there) co_return entry;
         co_return doubt(fate.why);
     }
 

@@ -61,19 +61,17 @@ public:
 
     Task<Result<Done>> detach()
     {
-        const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        if (!entry || entry->primary != "xenstore")
-            co_return of(Error(Errc::not_found, "there is no such entry of xenstore's",
-                               "'xlstore things DOM' shows what it has"));
-        json_ = entry->json;
+        if (auto there = find_entry(); !there) co_return of(std::move(there).error());
         auto client = co_await connect_to_xenstore(work_.store, work_.until);
         if (!client) co_return of(std::move(client).error());
         auto fast = co_await fast_lock();
         if (!fast) co_return std::move(fast).error();
         const Deadline held = work_.held_until();
+        auto entry = find_entry();  // another process may have removed it, and put it anew
+        if (!entry) co_return of(std::move(entry).error());
         auto there = co_await look_at_port(*client, held);
         if (!there && there.error().code != Errc::not_found) co_return of(std::move(there).error());
-        auto marked = co_await mark_xenstore_entry(work_, *fast, entry->id, held);
+        auto marked = co_await mark_xenstore_entry(work_, *fast, *entry, held);
         if (!marked) co_return of(std::move(marked).error());
         const bool has_port = there.has_value();
         const std::string value = has_port ? *there : std::string();
@@ -88,6 +86,14 @@ private:
     [[nodiscard]] static std::string shown(const std::string& value)
     {
         return value.empty() ? "free" : json_shown(plain_text(value, kPortShown));
+    }
+    // Its number. Sets json_.
+    Result<std::int64_t> find_entry()
+    {
+        auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
+        if (!entry || entry->primary != "xenstore") return no_entry_of_xenstore();
+        json_ = std::move(entry->json);
+        return entry->id;
     }
     Task<Result<FastLock>> fast_lock()
     {

@@ -85,9 +85,7 @@ private:
         auto same = co_await check_domain(client, work_.domain, held);
         if (!same) co_return same;
         const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        if (!entry || entry->primary != "xenstore")
-            co_return Error(Errc::not_found, "there is no such entry of xenstore's",
-                            "'xlstore things DOM' shows what it has");
+        if (!entry || entry->primary != "xenstore") co_return no_entry_of_xenstore();
         entry_ = entry->id;
         const auto kind = xenstore_kind(name_.device_class);
         if (kind.empty())
@@ -161,6 +159,13 @@ private:
     // A console has no states: its nodes are taken away at once, as libxl does.
     [[nodiscard]] bool is_console() const { return name_.device_class == "channels"; }
 
+    // While no lock was held another process may have removed it, and attached it anew.
+    [[nodiscard]] bool is_gone() const
+    {
+        const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
+        return !entry || entry->id != entry_;
+    }
+
     // Its script tidies up behind the closed back end; no fast lock is held.
     Task<Result<void>> disconnect_by_script(Client& client)
     {
@@ -172,6 +177,7 @@ private:
             if (!hold) co_return std::move(hold).error();
             slow.emplace(*std::move(hold));
         }
+        if (is_gone()) co_return Result<void>();  // finish() says so
         auto ran =
             co_await run_script(work_.store, client, *script_, ScriptAction::remove, work_.until);
         if (!ran) co_return std::move(ran).error();
@@ -199,7 +205,7 @@ private:
     {
         auto waits = co_await wait_until_closed(client);
         if (!waits) co_return doubt(waits.error().message);
-        if (*waits)
+        if (*waits && !is_gone())
             co_return work_.in_doubt(
                 name_.text() +
                     ": asked, waiting for the guest: its back end has "
@@ -211,8 +217,7 @@ private:
         if (!ran) co_return doubt(ran.error().message, kWithoutScript);
         auto fast = co_await lock();
         if (!fast) co_return doubt(fast.error().message);
-        const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        if (!entry || entry->id != entry_) {
+        if (is_gone()) {
             Done done{{}, "another process has removed it"};
             co_return done;
         }

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
+#include "store/core/domain.hpp"
+#include "store/operation/operation.hpp"
 #include "tests/support/back_end_driver.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scratch_xenstored.hpp"
@@ -238,6 +241,36 @@ TEST_F(HotplugTest, RunsUnderTheSlowLock)
     EXPECT_TRUE(held("attach")) << read_file(store_.directory() / "held");
     ASSERT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
     EXPECT_TRUE(held("detach")) << read_file(store_.directory() / "held");
+}
+
+// Its entry went while the detach had no lock: what has its name by now is another device.
+TEST_F(HotplugTest, IsNotRunForADeviceThatAnotherProcessHasRemoved)
+{
+    const std::string path = script("[ $1 = offline ] || connected");
+    ASSERT_TRUE(ended(served({"attach", "7", "nics", nic(path)}), 0));
+    const auto store = store_.open();
+    const auto row = *find_domain(store->db(), "7");
+    const auto until = Clock::now() + std::chrono::seconds(60);
+    const ThingName thing{"nics", "0"};
+    std::optional<SlowHold> slow(
+        *store->loop().wait_for(store->slow_lock(row.id, "pv", "test", until)));
+    auto task = detach(*store, row, thing, until);
+    task.start();
+    while (!task.done() && read_thing(store->db(), row.id, thing)->state != "removing")
+        store->loop().wait_and_dispatch();
+    store->db().execute("UPDATE thing SET state = 'stale'");
+    store->db().execute("DELETE FROM thing");
+    slow.reset();
+    while (!task.done()) {
+        if (daemon_->tool().read(kVif + "/state") == "5")
+            daemon_->tool().write(kVif + "/state", "6");
+        store->loop().wait_and_dispatch();
+    }
+    const Outcome outcome = task.take();
+    ASSERT_TRUE(outcome) << outcome.error().message;
+    EXPECT_TRUE(contains(outcome->evidence, "another process has removed it"));
+    EXPECT_FALSE(contains(ran(), "offline")) << ran();
+    EXPECT_TRUE(daemon_->tool().read(kVif + "/state")) << "its nodes are the other device's";
 }
 
 class HotplugCrashTest : public HotplugTest, public testing::WithParamInterface<const char*> {};

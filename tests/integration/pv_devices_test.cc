@@ -7,6 +7,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "recovery/runs/recover.hpp"
@@ -107,6 +108,19 @@ protected:
     {
         return store_->loop().wait_for(
             detach(*store_, domain(), ThingName{device_class, key}, Clock::now() + limit));
+    }
+    /// As another process removes its entries.
+    void forget(const std::string& device_class)
+    {
+        for (const auto* statement : {"UPDATE thing SET state = 'stale' WHERE class = '",
+                                      "DELETE FROM thing WHERE class = '"})
+            store_->db().execute(statement + device_class + "'");
+    }
+    Outcome end_of(Task<Outcome>& task)
+    {
+        while (!task.done())
+            store_->loop().wait_and_dispatch();
+        return task.take();
     }
     int fsck(const char* how) { return xlfsck(scratch_.path(), {how}).status; }
     void done(const Outcome& outcome)
@@ -264,6 +278,50 @@ TEST_F(PvDevicesTest, UsbDevicesArePluggedIntoPorts)
     // By the host's port, as in HVM.
     done(attaches("usbdevs", R"({"ctrl":0,"port":1,"type.hostdev":{"busid":"1-4"}})"));
     EXPECT_EQ(value(kQusb + "/port/1"), "1-4");
+}
+
+// While a detach waits for its lock, another process has removed the device.
+TEST_F(PvDevicesTest, UsbDeviceThatAnotherProcessHasUnpluggedIsNotThere)
+{
+    done(attaches("usbctrls", R"({"type":"qusb","ports":2})"));
+    done(attaches("usbdevs", R"({"ctrl":0,"port":2,"type.hostdev":{"hostbus":1,"hostaddr":9}})"));
+    const auto until = Clock::now() + seconds(60);
+    std::optional<FastLock> fast(
+        *store_->loop().wait_for(store_->fast_lock(store_->loop(), domain().id, "test", until)));
+    auto second = detach(*store_, domain(), ThingName{"usbdevs", "0.2"}, until);
+    second.start();
+    tool().write(kQusb + "/port/2", "");
+    forget("usbdevs");
+    fast.reset();
+    not_done(end_of(second), Errc::not_found, "no such entry");
+    EXPECT_EQ(entries(), "usbctrls/0 present");
+}
+
+// ... and attached it anew: what is there now is what was asked to go.
+TEST_F(PvDevicesTest, PciDeviceThatWasAttachedAnewMeanwhileIsTakenOut)
+{
+    const PciBack driver(daemon_->socket());
+    const std::string device = R"({"bus":3})";
+    done(attaches("pcidevs", device));
+    const auto until = Clock::now() + seconds(60);
+    std::optional<SlowHold> slow(
+        *store_->loop().wait_for(store_->slow_lock(domain().id, "pv", "test", until)));
+    const ThingName name{"pcidevs", "0000:03:00.0"};
+    const auto before = read_thing(store_->db(), domain().id, name)->id;
+    auto second = detach(*store_, domain(), name, until);
+    second.start();
+    forget("pcidevs");
+    store_->db().execute(
+        "INSERT INTO thing (domain, class, key, position, primary_at, state, json, changed_us) "
+        "SELECT id, 'pcidevs', '0000:03:00.0', 0, 'xenstore', 'present', '{\"bus\":3}', 1 FROM "
+        "domain");
+    ASSERT_NE(read_thing(store_->db(), domain().id, name)->id, before);
+    done_.clear();
+    slow.reset();
+    done(end_of(second));
+    EXPECT_EQ(entries(), "");
+    EXPECT_EQ(done_, "take back 0000:03:00.0; ");
+    EXPECT_EQ(value(kList), "(none)");
 }
 
 TEST_F(PvDevicesTest, MediumOfADriveIsChanged)

@@ -206,7 +206,8 @@ int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const c
 /* The document of what a running domain has, to be taken to another store (migration): without
  * stale entries, under `name` if it is not NULL. `notes_out`: a JSON array of what no document
  * holds and has to be given to the QEMU there, too. xlstore(1), Migration, has what is called when.
- * Errors: busy (an intent is open), no_qemu, gone, invalid. */
+ * Errors: busy (an intent is open, or a thing is being removed from xenstore), no_qemu, gone,
+ * invalid. */
 int32_t xlstore_outgoing_document(xlstore_store* store, const char* domain, const char* name,
                                   char** json_out, char** notes_out);
 /* The same, and by the same look what no document holds: `things_out` gets QEMU's things in the
@@ -223,9 +224,9 @@ int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const 
  * this process. Destroying it, recovery, and another name pass. Waits for the slow lock, so that no
  * operation is under way. Asks QEMU for addresses that are not known. It stays closed when its
  * closer dies. `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is
- * open: its number); refused (closed already, or being created); gone; lost; nothing was changed.
- * Result: {"result","domid","notes":[...]}; notes: things of which QEMU did not say where they
- * are. */
+ * open: its number; or a thing is being removed from xenstore); refused (closed already, or being
+ * created); gone; lost; nothing was changed. Result: {"result","domid","notes":[...]}; notes: things
+ * of which QEMU did not say where they are. */
 int32_t xlstore_close_document(xlstore_store* store, const char* domain, const char* reason,
                                const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_close_document_start(xlstore_store* store, const char* domain, const char* reason,

@@ -109,6 +109,13 @@ TEST_F(OutgoingDocumentTest, OpenIntentIsInTheWayAndNamed)
     EXPECT_EQ(document.error().intent, value_of(intents->front().id));
 }
 
+// Whether its guest has let go of it is not known: over there it would be, or not be, by chance.
+TEST_F(OutgoingDocumentTest, WhatIsBeingRemovedFromXenstoreComesFirst)
+{
+    by_hand("UPDATE thing SET state = 'removing' WHERE class = 'nics'");
+    refused(Errc::busy);
+}
+
 TEST_F(OutgoingDocumentTest, OnlyOfWhatRuns)
 {
     by_hand("UPDATE domain SET qemu_pid = NULL");
