@@ -43,6 +43,14 @@ Error no_intent(IntentId id)
                  "'xlstore intents' lists the open ones, 'xlstore history' the closed ones");
 }
 
+std::vector<IntentId> numbers_from(Statement rows)
+{
+    std::vector<IntentId> ids;
+    while (rows.step())
+        ids.push_back(IntentId(rows.integer(0)));
+    return ids;
+}
+
 }  // namespace
 
 Result<IntentSubject> read_intent_subject(Db& db, IntentId id)
@@ -119,22 +127,23 @@ Result<std::vector<Intent>> read_batch(Db& db, IntentId id)
         intents.push_back(*std::move(first));
         return intents;
     }
-    for (const auto other : open_intents(db, first->domain)) {
+    // By the column: one beside them that cannot be read does not matter.
+    const auto others =
+        numbers_from(db.prepare("SELECT id FROM intent WHERE domain = ? AND batch = ? ORDER BY id")
+                         .bind(value_of(first->domain))
+                         .bind(*first->batch));
+    for (const auto other : others) {
         auto intent = read_intent(db, other);
         if (!intent) return std::move(intent).error();
-        if (intent->batch == first->batch) intents.push_back(*std::move(intent));
+        intents.push_back(*std::move(intent));
     }
     return intents;
 }
 
 std::vector<IntentId> open_intents(Db& db, DomainId domain)
 {
-    auto rows =
-        db.prepare("SELECT id FROM intent WHERE domain = ? ORDER BY id").bind(value_of(domain));
-    std::vector<IntentId> ids;
-    while (rows.step())
-        ids.push_back(IntentId(rows.integer(0)));
-    return ids;
+    return numbers_from(
+        db.prepare("SELECT id FROM intent WHERE domain = ? ORDER BY id").bind(value_of(domain)));
 }
 
 std::optional<IntentId> open_intent_of(Db& db, DomainId domain, const ThingName& name)

@@ -326,6 +326,25 @@ TEST_F(JournalTest, BatchIsAllOrNone)
     EXPECT_EQ(state_of("one") + state_of("two"), "presentpresent");
 }
 
+TEST_F(JournalTest, BatchIsReadWhereOneBesideItCannotBe)
+{
+    auto slow = hold();
+    std::vector<Draft> two;
+    two.push_back(tablet("one"));
+    two.push_back(tablet("two"));
+    const auto batch = open(slow, std::move(two));
+    ASSERT_TRUE(batch) << batch.error().message;
+    const auto alone = open(slow, tablet("three"));
+    ASSERT_TRUE(alone) << alone.error().message;
+    change_by_hand("DROP TRIGGER r10_intent_update");
+    change_by_hand("UPDATE intent SET plan = '[1]' WHERE batch IS NULL");
+    ASSERT_FALSE(read_intent(store_->db(), alone->front().id));
+    const auto read = read_batch(store_->db(), batch->back().id);
+    ASSERT_TRUE(read) << read.error().message;
+    ASSERT_EQ(read->size(), 2U);
+    EXPECT_EQ(read->front().id, batch->front().id) << "the oldest first";
+}
+
 // ---- What refuses a commit ----
 
 // R8.
