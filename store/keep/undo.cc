@@ -87,6 +87,8 @@ std::string why_kept(const KeptRow& row)
         return !text || json_minify(*text, "row").has_value();
     };
     if (!parsed(row.before) || !parsed(row.after)) return "its text cannot be read back";
+    const bool is_of_document = row.kind == "document_member" || row.kind == "thing";
+    if (is_of_document && !row.domain) return "it does not say which domain it belonged to";
     if (row.kind == "document_member") return {};
     if (row.kind == "intent") return "a closed intent is not opened again; history has its outcome";
     if (row.kind == "domain") return "'xlstore register' registers a QEMU that lives";
@@ -226,10 +228,20 @@ public:
                 std::ranges::find(domains, *rows_[i].domain) == domains.end())
                 domains.push_back(*rows_[i].domain);
         // All are looked at before the first is changed: most refusals come here, with nothing
-        // done.
+        // done. One that is over keeps no other from being put back.
+        std::vector<DomainId> over;
         for (const auto domain : domains)
-            if (auto ok = look_first(domain); !ok) co_return std::move(ok).error();
+            if (is_over(domain))
+                over.push_back(domain);
+            else if (auto ok = unchanged(domain, 0); !ok)
+                co_return std::move(ok).error();
+        for (const auto domain : over)
+            keep_to_be_read(domain);
         if (options_.dry_run) co_return std::move(told_);
+        if (!over.empty() && over.size() == domains.size()) co_return gone(over.front());
+        std::erase_if(domains, [&](DomainId domain) {
+            return std::ranges::find(over, domain) != over.end();
+        });
         std::string done;
         for (const auto domain : domains) {
             const std::string subject = store_.subject_of(domain);
@@ -245,25 +257,28 @@ public:
     }
 
 private:
-    // Before anything is changed, and again in the commit.
-    Result<void> look_first(DomainId domain)
+    [[nodiscard]] bool is_over(DomainId domain) const
     {
         const auto row = read_domain(store_.db(), domain);
-        if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed) {
-            for (std::size_t i = 0; i < rows_.size(); ++i)
-                if (rows_[i].domain == domain && told_[i].why.empty())
-                    told_[i].why = "the domain is over: 'xlstore export --retired id:" +
-                                   std::to_string(value_of(domain)) + "' prints its document";
-            if (options_.dry_run) return {};
-            return Error(Errc::gone, store_.subject_of(domain) + " is over",
-                         "nothing was changed; 'xlstore export --retired id:" +
-                             std::to_string(value_of(domain)) +
-                             "' prints the document that it had");
-        }
-        return unchanged(domain, 0);
+        return !row || row->state == DomainState::destroying ||
+               row->state == DomainState::destroyed;
+    }
+    void keep_to_be_read(DomainId domain)
+    {
+        for (std::size_t i = 0; i < rows_.size(); ++i)
+            if (rows_[i].domain == domain && told_[i].why.empty())
+                told_[i].why = "the domain is over: 'xlstore export --retired id:" +
+                               std::to_string(value_of(domain)) + "' prints its document";
+    }
+    [[nodiscard]] Error gone(DomainId domain) const
+    {
+        return Error(Errc::gone, store_.subject_of(domain) + " is over",
+                     "nothing was changed; 'xlstore export --retired id:" +
+                         std::to_string(value_of(domain)) + "' prints the document that it had");
     }
 
-    // `ahead`: how far the commit that asks has advanced both numbers.
+    // Before anything is changed, and again in the commit. `ahead`: how far the commit that asks
+    // has advanced both numbers.
     Result<void> unchanged(DomainId domain, std::int64_t ahead)
     {
         if (options_.force) return {};
