@@ -416,11 +416,14 @@ void check_arguments(struct world* world)
         xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
         INVALID(xlstore_find(NULL, "domid:7", &info));
         INVALID(xlstore_find(s, NULL, &info));
-        INVALID(xlstore_find(s, "domid:7", NULL));
+        OK(xlstore_find(s, "domid:7", NULL));
+        STATUS(xlstore_find(s, none, NULL), XLSTORE_E_NOT_FOUND);
+        OK(xlstore_find_incarnation(s, "domid:7", NULL, NULL));
         STATUS(xlstore_find(s, none, &info), XLSTORE_E_NOT_FOUND);
         INVALID(xlstore_next(NULL, -1, &info));
-        INVALID(xlstore_next(s, -1, NULL));
+        OK(xlstore_next(s, -1, NULL));
         STATUS(xlstore_next(s, INT32_MAX, &info), XLSTORE_E_NOT_FOUND);
+        STATUS(xlstore_next(s, INT32_MAX, NULL), XLSTORE_E_NOT_FOUND);
         INVALID(xlstore_query(NULL, "SELECT 1", NULL, 0, NULL, NULL, NULL));
         INVALID(xlstore_query(s, "SELECT 1", NULL, 0, NULL, NULL, NULL));
         INVALID(xlstore_query_json(NULL, "SELECT 1", NULL, 0, NULL, &text));

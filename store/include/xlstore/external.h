@@ -140,10 +140,11 @@ int32_t xlstore_follow_start(xlstore_hold* hold, const char* document, const xls
 /* Commit 1 of `count` intentions at once, each with an end of its own, after a look of the store's
  * (monitor_path, monitor_fd and seen are not read). An earlier intent on such a thing is settled by
  * that look first; a removal that waits for its guest is gone on with, and its number is the one
- * given. `intents_out` has room for `count`. Each thing is named once. Errors as of xlstore_intend,
- * but: refused or in_doubt with the number of an earlier intent that stays open; in_doubt with it,
- * too, when the call is cancelled while that one is being settled. No intention is opened then.
- * Result: {"result","intents":[...]}, with the number of the first. */
+ * given. `intents_out` has room for `count`, and is never NULL: without its number no intent can be
+ * settled. Each thing is named once. Errors as of xlstore_intend, but: refused or in_doubt with the
+ * number of an earlier intent that stays open; in_doubt with it, too, when the call is cancelled
+ * while that one is being settled. No intention is opened then. Result: {"result","intents":[...]},
+ * with the number of the first. */
 int32_t xlstore_look_and_intend(xlstore_hold* hold, const xlstore_intention* intentions,
                                 size_t count, const xlstore_call* call, int64_t* intents_out);
 int32_t xlstore_look_and_intend_start(xlstore_hold* hold, const xlstore_intention* intentions,

@@ -121,9 +121,9 @@ void xlstore_creation_free(xlstore_creation* creation);
  * is started. A document without uuid or name, as Xen writes it for domain 0, is that of the nil
  * uuid, and its domain is called Domain-N: so dom0 comes into a store, and its QEMU with it
  * (xlstore_register), to which things of class qemu can be attached. Errors: invalid; exists:
- * `domid` is in use, or another
- * living domain has its uuid or name. XLSTORE_FORCE in `call`: also then, as while a domain moves
- * within one host. Result: {"result","domid"}. */
+ * `domid` is in use (R14), or another living domain has its uuid or name. XLSTORE_FORCE in `call`:
+ * also beside such another one, as while a domain moves within one host; never under a domid that
+ * is in use. Result: {"result","domid"}. */
 int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document,
                        const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* document,

@@ -19,9 +19,10 @@
  *          Outputs (suffix _out) come last and are untouched on failure. A pointer that is NULL and
  *          must not be, or a struct_size that no release has: XLSTORE_E_INVALID, and nothing was
  *          done. An _out pointer may be NULL where the answer is not wanted, unless it hands over
- *          something to be freed. Besides the errors that a call names, each call may end with
- *          order, lost (the store was moved away or replaced), io and no_memory; one that writes
- *          with readonly; one that waits, for a lock or for QEMU, with timeout.
+ *          something to be freed, or its comment says otherwise. Besides the errors that a call
+ *          names, each call may end with order, lost (the store was moved away or replaced), io and
+ *          no_memory; one that writes with readonly; one that waits, for a lock or for QEMU, with
+ *          timeout.
  *          xlstore_last_error() is the calling thread's. Where the threads of a language are not
  *          the system's (goroutines), ask for the error of the object: a result, a store
  *          (xlstore_store_error), xlstore_open_options.error.
