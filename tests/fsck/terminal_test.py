@@ -164,6 +164,17 @@ class Terminal(unittest.TestCase):
                               timeout=SECONDS, check=False)
         self.assertIn("3 0 1\n", done.stderr)
 
+    def test_progress_goes_to_no_descriptor_that_the_caller_has_not_open(self):
+        # One that is free when xlfsck begins becomes that of a file of the store's.
+        for fd in range(3, 13):
+            done = subprocess.run(self.command("xlfsck", "-p", "-C", str(fd)), capture_output=True, text=True,
+                                  timeout=SECONDS, check=False)
+            self.assertEqual(done.returncode, 16, done.stderr)
+            self.assertIn(f"{fd} is not open", done.stderr)
+        done = subprocess.run(self.command("xlfsck", "-n"), capture_output=True, text=True, timeout=SECONDS,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def test_no_terminal_no_questions(self):
         done = subprocess.run(self.command("xlfsck"), stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=SECONDS, check=False)

@@ -439,9 +439,20 @@ int run_guarded(const Settings& settings)
     }
 }
 
+// Before a file is opened: a number that is free would become that of a file of the store's.
+void check_progress(const Settings& settings)
+{
+    const int fd = settings.progress_fd;
+    if (fd > 0 && fcntl(fd, F_GETFD) < 0)
+        usage("-C takes an open descriptor, and " + std::to_string(fd) + " is not open");
+}
+
 int run_as(const Parsed& parsed)
 {
-    if (const auto* settings = std::get_if<Settings>(&parsed)) return run_guarded(*settings);
+    if (const auto* settings = std::get_if<Settings>(&parsed)) {
+        check_progress(*settings);
+        return run_guarded(*settings);
+    }
     if (const auto* asked = std::get_if<Explain>(&parsed)) return explain(asked->what);
     if (const auto* bad = std::get_if<BadUsage>(&parsed)) usage(bad->why);
     if (std::get<Instead>(parsed) == Instead::version)
