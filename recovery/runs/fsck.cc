@@ -70,6 +70,7 @@ Result<std::unique_ptr<Store>> open_past_schema(Check& check, const StoreOptions
 struct Settling {
     std::optional<DisplacedStore> found;  // and the answer was yes
     std::unique_ptr<Store> left;          // the answer was no: open for looking
+    bool is_displaced = false;            // whether or not that could be asked
 };
 
 // Only where there is something to write: a look is told of it by run_passes(). What stands in the
@@ -78,20 +79,20 @@ Settling ask_about_place(Check& check, const StoreOptions& where)
 {
     if (check.looking_only() || !Store::displacement_of(where.directory)) return {};
     auto store = Store::open_untouched(where);
-    if (!store || !(*store)->displaced()) return {};
+    if (!store || !(*store)->displaced()) return Settling{std::nullopt, nullptr, true};
     if (!has_own_row((*store)->db())) return {};  // that comes first: it counts no commits
     std::optional<DisplacedStore> found;
     try {
         found = look_at_displaced(**store);
     } catch (const DbError& e) {
         if (!damage_met(where.directory, e)) throw;
-        return {};  // that comes first
+        return Settling{std::nullopt, nullptr, true};  // that comes first
     }
     if (problem(found->code).question.empty())
         check.report(found->code, found->about);
     else if (check.ask(found->code, found->about))
-        return Settling{std::move(found), nullptr};
-    return Settling{std::nullopt, *std::move(store)};
+        return Settling{std::move(found), nullptr, true};
+    return Settling{std::nullopt, *std::move(store), true};
 }
 
 // Where its files are, with what is asked before that.
@@ -106,7 +107,8 @@ Result<Opened> open_here(Check& check, const StoreOptions& where)
 {
     Opened opened;
     auto settling = ask_about_place(check, where);
-    if (!settling.left && !settling.found && !check.looking_only()) mend_numbers(check, where);
+    // What is written may stand in the log that settling keeps.
+    if (!settling.is_displaced && !check.looking_only()) mend_numbers(check, where);
     Result<std::unique_ptr<Store>> store = std::unique_ptr<Store>();
     const auto try_to = [&] {
         opened.left = std::move(settling.left);
@@ -122,7 +124,11 @@ Result<Opened> open_here(Check& check, const StoreOptions& where)
     if (opened.left) return opened;
     if (!store && !opened.damage) return std::move(store).error();
     if (store) opened.store = *std::move(store);
-    if (settling.found && opened.store) check.fixed(settling.found->code, settling.found->about);
+    if (settling.found && opened.store) {
+        const auto& kept = opened.store->kept_log();
+        if (!kept.empty()) settling.found->about.evidence += "; its log is kept as " + kept;
+        check.fixed(settling.found->code, settling.found->about);
+    }
     return opened;
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Sizes first: a missing or empty store.db beside a log, or a salvage that was broken off. Then the
-// log: a gap that was written to in this boot is damage, one of an older boot what a power cut
-// leaves. Then a private copy is opened and SQLite's integrity check, foreign keys and the ids of
-// the header are asked. Indexes that disagree with sound tables are no damage: they are made anew
-// where they stand.
+// log: a wrong header is damage, and so is a gap that was written to in this boot; one of an older
+// boot is what a power cut leaves. Then a private copy is opened and SQLite's integrity check,
+// foreign keys and the ids of the header are asked. Indexes that disagree with sound tables are no
+// damage: they are made anew where they stand.
 #include "recovery/salvage/damage.hpp"
 
 #include <sqlite3.h>

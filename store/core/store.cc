@@ -206,6 +206,7 @@ Result<std::unique_ptr<Store>> Store::open_files(const StoreOptions& given, Db::
     std::unique_ptr<Store> store(new Store);
     store->copy_ = std::move(source.copy);
     store->displaced_ = std::move(source.displaced);
+    store->kept_log_ = source.kept_log.substr(source.kept_log.rfind('/') + 1);
     store->directory_ = options.directory;
     store->program_ = plain_text(options.program, limits::program_bytes_max);
     store->log_ = options.log;

@@ -125,8 +125,9 @@ public:
     /// The same, and one that went back or was copied is made this place's store (R17), in one
     /// transaction, under the writer lock and with every session byte held: ids and epochs go on
     /// above all that the directory has seen. The log of another state beside it is kept under a
-    /// dated name. For recovery alone, which then proves what the rows say of QEMUs. Errors: as
-    /// above; busy, naming those that have it open.
+    /// dated name, and so is one of which SQLite does not read all: kept_log(). For recovery alone,
+    /// which then proves what the rows say of QEMUs. Errors: as above; busy, naming those that have
+    /// it open; io.
     static Result<std::unique_ptr<Store>> open_and_reconcile(const StoreOptions& options);
     /// Opens it for looking only: no session, nothing is ever written. Error store: also for the
     /// schema of an older release.
@@ -140,6 +141,8 @@ public:
     [[nodiscard]] bool is_behind() const;
     /// Open for looking: why the database is not this place's store; nothing: it is.
     [[nodiscard]] const std::optional<Displaced>& displaced() const noexcept { return displaced_; }
+    /// The name that open_and_reconcile() kept a log under; "": there was no such log.
+    [[nodiscard]] const std::string& kept_log() const noexcept { return kept_log_; }
     /// Why `open()` would refuse `directory` as displaced; nothing: it would not. Writes nothing
     /// there but the index of SQLite's log.
     static std::optional<Displaced> displacement_of(const std::string& directory);
@@ -338,6 +341,7 @@ private:
     std::optional<NamedFile> wal_;  // of SQLite's; nothing: it is not written to
     std::optional<NamedFile> wal_index_;
     std::optional<Displaced> displaced_;
+    std::string kept_log_;
     bool counts_commits_ = false;  // it is this place's store
     std::uint64_t fork_generation_ = 0;
     ProcessId self_;

@@ -97,9 +97,11 @@ Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
     const auto here = place_at(directory_);
     if (auto log = beside_a_log(database))
         if (auto ok = pass_log(*std::move(log), locks, until); !ok) return ok.error();
-    // A process that has it open has made both; without them SQLite would make one.
+    // A process that has it open has made both; without them SQLite would make one. A log with a
+    // wrong header it does not pass without making the index anew.
     if (mode_ == Db::Mode::untouched && !copy &&
-        !(file_identity(database + "-wal") && file_identity(database + "-shm")))
+        (!file_identity(database + "-wal") || !file_identity(database + "-shm") ||
+         has_unread_log(database)))
         if (auto ok = read_a_copy(); !ok) return ok.error();
     identity = file_identity(database);
     const bool ours = writes() && !reconcile_ && is_store_of_this_version(database);
@@ -114,6 +116,11 @@ Result<DatabaseKind> Source::choose(const Locks& locks, Deadline until)
         if (const auto flaw = flaw_of_log(database)) return log_error(directory_, *flaw);
     if (writes() && !reconcile_ && kind->displaced)
         return displaced_error(directory_, *kind->displaced);
+    if (writes() && kind->displaced && kept_log.empty()) {
+        auto kept = keep_unread_log(locks, directory_, until);
+        if (!kept) return std::move(kept).error();
+        kept_log = *std::move(kept);
+    }
     if (!displaced) displaced = kind->displaced;
     if (kind->is_older() && !writes())
         if (auto ok = look_at_older(kind->version); !ok) return ok.error();
@@ -135,7 +142,12 @@ Result<void> Source::pass_log(Displaced why, const Locks& locks, Deadline until)
 {
     if (writes() && !reconcile_) return displaced_error(directory_, why);
     displaced = std::move(why);
-    if (writes()) return put_log_aside(locks, directory_, until);
+    if (writes()) {
+        auto kept = put_log_aside(locks, directory_, until);
+        if (!kept) return std::move(kept).error();
+        kept_log = *std::move(kept);
+        return {};
+    }
     if (auto ok = read_a_copy(); !ok) return ok;
     remove_file(path, "-wal");
     return {};

@@ -49,8 +49,9 @@ class Source {
 public:
     /// `reconcile`: a database that went back or was copied is to be made this place's store.
     Source(const std::string& directory, Db::Mode mode, bool reconcile);
-    /// Looks at it, and decides. Reads only, but for the log of another state, which is put aside
-    /// for `reconcile`. Errors: store, busy, io, as Store::open has them.
+    /// Looks at it, and decides. Reads only, but for `reconcile`: the log of another state is put
+    /// aside, and one that SQLite does not read is kept (displaced.hpp). Errors: store, busy, io,
+    /// as Store::open has them.
     Result<DatabaseKind> choose(const Locks& locks, Deadline until);
 
     std::string database;
@@ -60,6 +61,7 @@ public:
     std::optional<FileIdentity> identity;  ///< of `database`, from before `connection` was made
     Db::Mode looking_mode;
     std::optional<Displaced> displaced;  ///< for those who look
+    std::string kept_log;                ///< for `reconcile`, the log that was kept; "": none
 
 private:
     [[nodiscard]] bool writes() const { return mode_ == Db::Mode::read_write; }

@@ -3,7 +3,9 @@
 // the frame before. Frames gather until a proved one shows that what lies before it was written;
 // then every commit up to there is taken, page by page, the last one winning. A single turned bit
 // in a frame's head is tried and mended, because a page under a wrong number would take the place
-// of a sound one.
+// of a sound one. Where the header does not tell, the frames do: salts that prove frames, in the
+// size of a page and the order of bytes in which they prove them. Each time that a log is begun
+// anew its first salt is one higher, and frames of before stay behind the new ones.
 #include "store/database/damaged_log.hpp"
 
 #include <algorithm>
@@ -23,10 +25,19 @@ constexpr std::size_t kAtSums = 24;   // two words, in a frame's header at 16
 constexpr std::uint32_t kLittleEndian = 0x377f0682;
 constexpr std::uint32_t kBigEndian = 0x377f0683;
 constexpr std::uint32_t kMostLogPages = 1U << 24;  // 64 GiB: no store grows to that
+constexpr std::uint32_t kMostBegun = 16;  // how often a log is begun anew while old frames stay
 
 std::uint32_t word(std::string_view bytes, std::size_t at)
 {
     return big_endian(reinterpret_cast<const unsigned char*>(bytes.data()) + at);
+}
+
+// Of a log that was begun anew since? A turned bit leaves the second salt as it was, which is a
+// random one.
+bool are_newer(std::string_view salts, std::string_view than)
+{
+    const auto later = word(salts, 0) - word(than, 0);
+    return later >= 1 && later <= kMostBegun && word(salts, 4) != word(than, 4);
 }
 
 }  // namespace
@@ -35,20 +46,27 @@ DamagedLog::DamagedLog(std::string_view bytes, std::string_view database)
     : bytes_(bytes), database_(database)
 {
     if (bytes_.size() < kLogHead + kFrameHead || !was_used()) return;
+    unread_ = true;
     little_endian_ = word(bytes_, 0) != kBigEndian;
     header_ = has_sound_header();
     if (header_) {
         page_size_ = word(bytes_, kAtPageSize);
-        read();
+        salts_ = bytes_.substr(kAtSalts, 8);
+        // Or it was never written when the log was begun anew.
+        if (const auto proved = salts_of_frames(); !proved.empty() && are_newer(proved, salts_)) {
+            header_ = false;
+            salts_ = proved;
+        }
     } else {
-        try_every_size();
+        find_form();
     }
+    if (!salts_.empty()) read();
 }
 
 std::optional<std::size_t> DamagedLog::page_size() const noexcept
 {
-    if (header_ || proved_ != 0) return page_size_;
-    return std::nullopt;
+    if (salts_.empty()) return std::nullopt;
+    return page_size_;
 }
 
 std::size_t DamagedLog::frame_size() const
@@ -56,22 +74,63 @@ std::size_t DamagedLog::frame_size() const
     return kFrameHead + page_size_;
 }
 
-// A new store's log is zeros, whose checksum is right.
+// What was made for a log is zeros, whose checksum is right. Zeros can also lie over its beginning.
 bool DamagedLog::was_used() const
 {
-    return std::ranges::any_of(bytes_.substr(0, kLogHead + kFrameHead),
-                               [](char byte) { return byte != 0; });
+    return std::ranges::any_of(bytes_, [](char byte) { return byte != 0; });
 }
 
-// The usual one first, which is right unless another program has changed it.
-void DamagedLog::try_every_size()
+// This machine's order and the usual size first, which are right unless another program has changed
+// them.
+void DamagedLog::find_form()
 {
-    read();
-    for (auto size = kLeastPageSize; size <= kMostPageSize && proved_ == 0; size *= 2) {
-        page_size_ = size;
-        read();
+    std::vector<std::size_t> sizes = {kPageSize};
+    for (auto size = kLeastPageSize; size <= kMostPageSize; size *= 2)
+        sizes.push_back(size);
+    for (const bool little : {true, false})
+        for (const auto size : sizes) {
+            little_endian_ = little;
+            page_size_ = size;
+            salts_ = salts_of_frames();
+            if (!salts_.empty()) return;
+        }
+}
+
+// Those of the newest frames that are proved, or that lie before the proved ones and are newer
+// still; nothing: no frame is proved. The checksum does not have the salts in it: those of a single
+// frame may be damaged.
+std::string_view DamagedLog::salts_of_frames() const
+{
+    std::string_view first;
+    std::string_view of_two;
+    std::map<std::string_view, int> proved;
+    for (auto at = kLogHead; is_frame(at) && of_two.empty(); at += frame_size()) {
+        const auto frame = frame_at(at, sums_before(at), false);
+        if (!frame.proved || frame.page == 0) continue;
+        if (first.empty()) first = salts_at(at);
+        if (++proved[salts_at(at)] == 2) of_two = salts_at(at);
     }
-    if (proved_ == 0) page_size_ = kPageSize;
+    const auto found = of_two.empty() ? first : of_two;
+    if (found.empty()) return found;
+    for (auto at = kLogHead; salts_at(at) != found; at += frame_size())
+        if (are_newer(salts_at(at), found)) return salts_at(at);
+    return found;
+}
+
+bool DamagedLog::is_frame(std::size_t at) const
+{
+    return at + frame_size() <= bytes_.size();
+}
+
+std::string_view DamagedLog::salts_at(std::size_t at) const
+{
+    return bytes_.substr(at + 8, 8);
+}
+
+// What the checksum of the frame there goes on from.
+DamagedLog::Sums DamagedLog::sums_before(std::size_t at) const
+{
+    return sums_at(at == kLogHead ? kAtSums : at - frame_size() + 16);
 }
 
 DamagedLog::Sums DamagedLog::summed(Sums sums, std::size_t at, std::size_t length) const
@@ -190,29 +249,32 @@ std::optional<double> DamagedLog::likeness(std::uint32_t number, std::size_t pag
 // from that of the frame before it: after a damaged one the next may be unproved as well. An
 // unproved frame is used where a proved one follows, so that it was written, and if its page is one
 // at all; a damaged page is for the reader of the rows to judge. What no proved frame follows is
-// the end that a kill leaves, or frames of the time before the log was started anew. SQLite ends at
-// a frame with a turned bit, too.
+// the end that a kill leaves, or frames of the time before the log was begun anew; where such a one
+// lies before a proved one, the new one was never written. SQLite ends at a frame with a turned
+// bit, too.
 void DamagedLog::read()
 {
-    const auto salts = bytes_.substr(header_ ? kAtSalts : kLogHead + 8, 8);
     std::vector<std::pair<std::uint32_t, std::string_view>>
         pending;                                                 // frames since the last commit
     std::vector<std::pair<std::uint32_t, std::size_t>> commits;  // size, length of `pending`
     std::size_t gap = 0;
     std::size_t behind = 0;
     std::size_t number = 0;
-    for (std::size_t at = kLogHead; at + frame_size() <= bytes_.size(); at += frame_size()) {
+    std::uint32_t most = 0;  // of the pages of proved frames
+    for (std::size_t at = kLogHead; is_frame(at); at += frame_size()) {
         ++number;
-        const bool ours = bytes_.substr(at + 8, 8) == salts;
-        auto frame = frame_at(at, sums_at(at == kLogHead ? kAtSums : at - frame_size() + 16), ours);
+        const bool ours = salts_at(at) == salts_;
+        auto frame = frame_at(at, sums_before(at), ours);
         frame.proved = frame.proved && ours;
+        if (are_newer(salts_, salts_at(at))) frame = Frame{};
         const auto page = bytes_.substr(at + kFrameHead, page_size_);
         if (frame.page != 0 && (frame.proved || is_tree_page(page, frame.page)))
             pending.emplace_back(frame.page, page);
         if (frame.commit != 0) commits.emplace_back(frame.commit, pending.size());
         if (gap == 0 && (!frame.proved || frame.turned)) gap = number;
         if (!frame.proved) continue;
-        proved_ += frame.page != 0 ? 1 : 0;
+        unread_ = unread_ && (!header_ || gap == 1);
+        most = std::max(most, frame.page);
         if (gap != 0) behind += commits.size();
         std::size_t taken = 0;
         for (const auto& [size, length] : commits) {
@@ -224,6 +286,8 @@ void DamagedLog::read()
         commits.clear();
     }
     if (size_ == 0) return;
+    // An unproved frame can name a page that never was.
+    std::erase_if(pages_, [&](const auto& page) { return page.first > std::max(size_, most); });
     if (!header_)
         flaw_ = "the header of its log is wrong";
     else if (behind != 0)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// SQLite's log (-wal) read without SQLite. SQLite takes all of it for empty once its header is
-// wrong, ends at the first frame whose checksum is wrong, and deletes it beside an empty database;
-// what was committed behind is there all the same, and is read here.
+// SQLite's log (-wal) read without SQLite. SQLite takes all of it for empty once its header or its
+// first frame is wrong, ends at the first frame whose checksum is wrong, and deletes it beside an
+// empty database; what was committed behind is there all the same, and is read here.
 #ifndef XLSTORE_STORE_DATABASE_DAMAGED_LOG_HPP_
 #define XLSTORE_STORE_DATABASE_DAMAGED_LOG_HPP_
 
@@ -23,6 +23,8 @@ public:
     /// what its own header proves; without that the size with which its frames prove themselves.
     explicit DamagedLog(std::string_view bytes, std::string_view database = {});
 
+    /// Is its header sound, and that of its frames? SQLite reads nothing behind another one.
+    [[nodiscard]] bool has_header() const noexcept { return header_; }
     /// Of its pages; nothing: neither its header nor a frame proves it.
     [[nodiscard]] std::optional<std::size_t> page_size() const noexcept;
 
@@ -33,6 +35,9 @@ public:
     /// What SQLite would not read of it, in words; "": it reads all that was committed. A power cut
     /// can leave that, too: then what follows the gap was never promised.
     [[nodiscard]] const std::string& flaw() const noexcept { return flaw_; }
+    /// Has it more than zeros, and SQLite reads nothing of that, or less than was committed? None
+    /// of it need be readable: then flaw() does not tell of it.
+    [[nodiscard]] bool has_unread() const noexcept { return unread_ || !flaw_.empty(); }
 
 private:
     struct Sums {
@@ -49,7 +54,11 @@ private:
 
     [[nodiscard]] std::size_t frame_size() const;
     [[nodiscard]] bool was_used() const;
-    void try_every_size();
+    void find_form();
+    [[nodiscard]] std::string_view salts_of_frames() const;
+    [[nodiscard]] bool is_frame(std::size_t at) const;
+    [[nodiscard]] std::string_view salts_at(std::size_t at) const;
+    [[nodiscard]] Sums sums_before(std::size_t at) const;
     [[nodiscard]] Sums summed(Sums sums, std::size_t at, std::size_t length) const;
     [[nodiscard]] Sums sums_at(std::size_t at) const;
     [[nodiscard]] bool has_sound_header() const;
@@ -64,7 +73,8 @@ private:
     bool little_endian_ = true;
     bool header_ = false;  // it is sound
     std::size_t page_size_ = kPageSize;
-    std::size_t proved_ = 0;  // frames
+    std::string_view salts_;  // of its frames; "": not known
+    bool unread_ = false;     // by SQLite, all of it
     std::map<std::uint32_t, std::string_view> pages_;
     std::uint32_t size_ = 0;
     std::string flaw_;

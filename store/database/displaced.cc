@@ -16,7 +16,9 @@
 
 #include "store/base/dated_path.hpp"
 #include "store/database/file_header.hpp"
+#include "store/database/log_flaw.hpp"
 #include "store/database/original.hpp"
+#include "store/database/private_copy.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
 #include "store/lock/session_holders.hpp"
@@ -60,23 +62,53 @@ Displaced is_older(std::string has, const Memory& seen)
                      {}};
 }
 
-// False: not alone.
-Result<bool> try_put_aside(const Locks& locks, const std::string& directory)
+using KeepLog = std::string (*)(const std::string& directory);
+
+// Under all session bytes and the writer lock; nothing: not alone.
+Result<std::optional<std::string>> try_to_keep(const Locks& locks, const std::string& directory,
+                                               KeepLog keep)
 {
     const auto sessions = locks.try_all_sessions();
     if (!sessions) return sessions.error();
-    if (!*sessions) return false;
+    if (!*sessions) return std::optional<std::string>();
     const auto writer = locks.try_acquire(LockKind::writer, 0);
     if (!writer) return writer.error();
-    if (!*writer) return false;
+    if (!*writer) return std::optional<std::string>();
+    return std::optional(keep(directory));
+}
+
+Result<std::string> keep_alone(const Locks& locks, const std::string& directory, Deadline until,
+                               KeepLog keep)
+{
+    for (;;) {
+        auto kept = try_to_keep(locks, directory, keep);
+        if (!kept) return std::move(kept).error();
+        if (*kept) return **std::move(kept);
+        if (Clock::now() >= until) return displaced_in_use(locks, directory);
+        std::this_thread::sleep_for(kLockPoll);
+    }
+}
+
+std::string rename_log(const std::string& directory)
+{
     const std::string database = StorePaths(directory).database();
-    if (!beside_a_log(database)) return true;  // another process was faster
-    const auto kept = dated_path(StorePaths(directory).damaged_stem());
-    if (rename((database + "-wal").c_str(), (kept + "-wal").c_str()) != 0)
+    if (!beside_a_log(database)) return {};  // another process was faster
+    auto kept = dated_path(StorePaths(directory).damaged_stem()) + "-wal";
+    if (rename((database + "-wal").c_str(), kept.c_str()) != 0)
         throw IoError(errno, "cannot rename " + database + "-wal");
     unlink((database + "-shm").c_str());
     sync_directory(directory);
-    return true;
+    return kept;
+}
+
+std::string copy_unread_log(const std::string& directory)
+{
+    const std::string database = StorePaths(directory).database();
+    if (!has_unread_log(database)) return {};
+    auto kept = dated_path(StorePaths(directory).damaged_stem()) + "-wal";
+    PrivateCopy::copy_log(database, kept);
+    sync_directory(directory);
+    return kept;
 }
 
 // Which numbers the place that it comes from gave since, is not known here. What is under way is
@@ -151,15 +183,15 @@ Error displaced_in_use(const Locks& locks, const std::string& directory)
                  "end these programs, and run it again; nothing was changed, and the QEMUs run on");
 }
 
-Result<void> put_log_aside(const Locks& locks, const std::string& directory, Deadline until)
+Result<std::string> put_log_aside(const Locks& locks, const std::string& directory, Deadline until)
 {
-    for (;;) {
-        const auto done = try_put_aside(locks, directory);
-        if (!done) return done.error();
-        if (*done) return {};
-        if (Clock::now() >= until) return displaced_in_use(locks, directory);
-        std::this_thread::sleep_for(kLockPoll);
-    }
+    return keep_alone(locks, directory, until, rename_log);
+}
+
+Result<std::string> keep_unread_log(const Locks& locks, const std::string& directory,
+                                    Deadline until)
+{
+    return keep_alone(locks, directory, until, copy_unread_log);
 }
 
 void reconcile_place(Db& db, const Memory& seen, const Place& here)

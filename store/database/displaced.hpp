@@ -37,9 +37,15 @@ struct Displaced {
 /// Before SQLite has opened it, which would take that log for the database's own: a database that
 /// came out of a backup has none. `database`: its path. Opens it through SQLite's own functions.
 [[nodiscard]] std::optional<Displaced> beside_a_log(const std::string& database);
-/// Keeps that log under a dated name. Waits until `until` for those that have the store open.
-/// Errors: busy, naming them; lost. @throws IoError
-Result<void> put_log_aside(const Locks& locks, const std::string& directory, Deadline until);
+/// Keeps that log under a dated name, which it returns; "": another process did. Waits until
+/// `until` for those that have the store open. Errors: busy, naming them; lost. @throws IoError
+Result<std::string> put_log_aside(const Locks& locks, const std::string& directory, Deadline until);
+/// Before a database that is not this place's store is made that, whose commits SQLite writes over
+/// what it does not read of the log: a copy of such a log, under a dated name, which it returns;
+/// "": SQLite reads all that was committed there. Waits, and fails, as put_log_aside().
+/// @throws IoError
+Result<std::string> keep_unread_log(const Locks& locks, const std::string& directory,
+                                    Deadline until);
 /// Error busy, naming those that have the store open: it can be put in its place by one alone.
 [[nodiscard]] Error displaced_in_use(const Locks& locks, const std::string& directory);
 /// Error store: what was seen, and the command that helps.

@@ -29,8 +29,15 @@ std::optional<std::string> flaw_of_log(const std::string& database)
 {
     const auto bytes = PrivateCopy::log_of(database);
     const DamagedLog log(bytes);
-    if (log.flaw().empty() || !is_of_this_boot(database + "-wal")) return std::nullopt;
+    if (log.flaw().empty()) return std::nullopt;
+    if (log.has_header() && !is_of_this_boot(database + "-wal")) return std::nullopt;
     return log.flaw();
+}
+
+bool has_unread_log(const std::string& database)
+{
+    const auto bytes = PrivateCopy::log_of(database);
+    return DamagedLog(bytes).has_unread();
 }
 
 Error log_error(const std::string& directory, const std::string& flaw)

@@ -233,6 +233,17 @@ std::string PrivateCopy::log_of(const std::string& database)
     return {};
 }
 
+void PrivateCopy::copy_log(const std::string& database, const std::string& to)
+{
+    SqliteFile from(database + "-wal", SQLITE_OPEN_WAL);
+    const bool copied = from.copy_to(to);
+    const Fd file(copied ? ::open(to.c_str(), O_RDONLY | O_CLOEXEC) : -1);
+    if (file && fsync(file.get()) == 0) return;
+    const int error = errno;
+    if (error != EEXIST) unlink(to.c_str());
+    throw IoError(error, "cannot copy " + database + "-wal to " + to);
+}
+
 PrivateCopy::~PrivateCopy()
 {
     remove_copy(directory_);

@@ -38,6 +38,10 @@ public:
     /// The bytes of the log of `database`, read as above; "": it has none, or is changed all the
     /// time. @throws IoError: it could not be read
     static std::string log_of(const std::string& database);
+    /// Copies that log to `to`, which must not exist and is the caller's to keep; it survives a
+    /// power cut once its directory is synced. REQUIRES that no process writes. @throws IoError:
+    /// nothing is left of it
+    static void copy_log(const std::string& database, const std::string& to);
     PrivateCopy(const PrivateCopy&) = delete;
     PrivateCopy& operator=(const PrivateCopy&) = delete;
     ~PrivateCopy();  ///< removes it

@@ -288,7 +288,9 @@ class Damages:
                  self.chance.randbytes(self.chance.randrange(1, 64)))
 
     def log_header(self, store):
-        write_at(store / "store.db-wal", self.chance.randrange(32), self.chance.randbytes(8))
+        at, size = self.chance.choice(((self.chance.randrange(32), 8), (0, 44), (0, 56), (0, 512), (0, 4096),
+                                       (0, 8192)))
+        write_at(store / "store.db-wal", at, self.chance.choice((bytes(size), self.chance.randbytes(size))))
 
     def log_of_a_lost_database(self, store):
         (store / "store.db").unlink()

@@ -56,6 +56,7 @@ TEST_P(DamagedLogTest, OfASoundLogAllIsRead)
 {
     const DamagedLog log(log_);
     EXPECT_EQ(log.flaw(), "");
+    EXPECT_FALSE(log.has_unread());
     EXPECT_EQ(log.page_size(), GetParam());
     EXPECT_EQ(log.size_in_pages(), 2U);
     for (const int row : {1, 6})
@@ -81,6 +82,38 @@ TEST_P(DamagedLogTest, WithoutAHeaderItsFramesProveThemselves)
         EXPECT_EQ(log.page_size(), GetParam());
         EXPECT_TRUE(has_row(log, 6));
     }
+}
+
+// The first frame's salts go with it, and its checksum, from which that of the second goes on.
+TEST_P(DamagedLogTest, WithoutItsBeginningTheRestIsThere)
+{
+    for (const auto length : {std::size_t{44}, kHeader + kFrameHeader, std::size_t{512},
+                              kHeader + frame(), std::size_t{4096}, std::size_t{8192}})
+        for (const unsigned seed : {0U, 1U, 2U}) {
+            if (length + 4 * frame() > log_.size()) continue;
+            auto bytes = log_;
+            bytes.replace(0, length, seed == 0 ? std::string(length, '\0') : noise(length, seed));
+            const DamagedLog log(bytes);
+            EXPECT_EQ(log.flaw(), "the header of its log is wrong") << length;
+            EXPECT_TRUE(log.has_unread());
+            EXPECT_EQ(log.page_size(), GetParam());
+            EXPECT_EQ(log.size_in_pages(), 2U);
+            EXPECT_LE(log.pages().size(), 2U);
+            EXPECT_TRUE(has_row(log, 6)) << length;
+        }
+}
+
+// The last bit of its first word says in which order the bytes are that are summed.
+TEST_P(DamagedLogTest, ATurnedBitOfTheHeaderCostsNothing)
+{
+    for (std::size_t at = 0; at < kHeader; ++at)
+        for (const unsigned bit : {1U, 0x10U, 0x80U}) {
+            auto bytes = log_;
+            turn(bytes, at, bit);
+            const DamagedLog log(bytes);
+            EXPECT_NE(log.flaw(), "") << at;
+            EXPECT_TRUE(has_row(log, 6)) << at;
+        }
 }
 
 // A page under a wrong number would take the place of a sound one.
@@ -158,7 +191,69 @@ TEST_P(DamagedLogTest, WhatWasCheckpointedIsNoneOfIt)
     const auto bytes = PrivateCopy::log_of(path_);
     const DamagedLog log(bytes);
     EXPECT_EQ(log.flaw(), "");
+    EXPECT_FALSE(log.has_unread());
     EXPECT_EQ(log.pages().size(), 1U);
+}
+
+// Behind the frames of the log that was begun anew those of before lie, which prove each other.
+class BegunAnewTest : public DamagedLogTest {
+protected:
+    void begin_anew(int commits)
+    {
+        before_ = log_;
+        database_.run("PRAGMA wal_checkpoint(RESTART)");
+        for (int commit = 1; commit <= commits; ++commit)
+            database_.run("UPDATE t SET text = 'new000000000" + std::to_string(commit) +
+                          "' WHERE id = 6");
+        log_ = PrivateCopy::log_of(path_);
+        ASSERT_EQ(log_.size(), before_.size());
+    }
+    [[nodiscard]] static bool has_text(const DamagedLog& log, const std::string& text)
+    {
+        return std::ranges::any_of(log.pages(), [&](const auto& page) {
+            return page.second.find(text) != std::string_view::npos;
+        });
+    }
+    std::string before_;
+};
+
+TEST_P(BegunAnewTest, WithoutItsBeginningTheNewFramesCount)
+{
+    begin_anew(3);
+    for (const auto length : {std::size_t{44}, kHeader + kFrameHeader, kHeader + frame()})
+        for (const unsigned seed : {0U, 1U}) {
+            auto bytes = log_;
+            bytes.replace(0, length, seed == 0 ? std::string(length, '\0') : noise(length, seed));
+            const DamagedLog log(bytes);
+            EXPECT_EQ(log.flaw(), "the header of its log is wrong") << length;
+            EXPECT_EQ(log.pages().size(), 1U) << length;
+            EXPECT_TRUE(has_text(log, "new0000000003")) << length;
+        }
+}
+
+// Nothing proves the only new frame that is left: what was checkpointed takes no place.
+TEST_P(BegunAnewTest, OldFramesAreNoneOfItThoughNoNewOneIsProved)
+{
+    begin_anew(2);
+    log_.replace(0, kHeader + frame(), noise(kHeader + frame(), 1));
+    const DamagedLog log(log_);
+    EXPECT_EQ(log.flaw(), "");
+    EXPECT_TRUE(log.has_unread());
+    EXPECT_TRUE(log.pages().empty());
+}
+
+// A block of the file that was never written, though those behind it were.
+TEST_P(BegunAnewTest, ABeginningOfBeforeIsNoneOfIt)
+{
+    begin_anew(4);
+    for (const auto length : {kHeader, kHeader + frame() / 2, kHeader + frame()}) {
+        auto bytes = log_;
+        bytes.replace(0, length, before_, 0, length);
+        const DamagedLog log(bytes);
+        EXPECT_EQ(log.flaw(), "the header of its log is wrong") << length;
+        EXPECT_EQ(log.pages().size(), 1U) << length;
+        EXPECT_TRUE(has_text(log, "new0000000004")) << length;
+    }
 }
 
 TEST_P(DamagedLogTest, AnyLengthAndAnyByteIsRead)
@@ -179,6 +274,7 @@ TEST_P(DamagedLogTest, AnyLengthAndAnyByteIsRead)
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, DamagedLogTest, testing::Values(512, 4096, 65'536));
+INSTANTIATE_TEST_SUITE_P(Sizes, BegunAnewTest, testing::Values(512, 4096, 65'536));
 
 TEST(NoLogTest, HasNothing)
 {

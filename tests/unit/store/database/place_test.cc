@@ -13,6 +13,7 @@
 #include "store/database/store_numbers.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "tests/support/plain_database.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 
@@ -162,6 +163,57 @@ TEST_F(PlaceTest, LogThatWasCutOffIsNoticed)
     fs::remove(file("store.db-shm"));
     expect_displaced(store_.path(), Displaced::Why::older, "its log was lost");
     expect_settles(store_.path());
+}
+
+// A boot makes no damage of a log one that may be left out.
+TEST_F(PlaceTest, LogWithoutItsBeginningIsReadAndNotLeftOut)
+{
+    const auto log = file("store.db-wal");
+    auto bytes = test::read_file(log);
+    bytes.replace(0, 512, test::noise(512, 1));
+    test::write_file(log, bytes);
+    for (const auto age : {std::chrono::hours(0), std::chrono::hours(24 * 10'000)}) {
+        fs::last_write_time(log, fs::file_time_type::clock::now() - age);
+        for (const auto open : {&Store::open, &Store::open_and_reconcile}) {
+            const auto refused = open(in(store_.path()));
+            ASSERT_FALSE(refused);
+            EXPECT_TRUE(test::contains(refused.error().message, "the header of its log is wrong"))
+                << refused.error().message;
+        }
+        EXPECT_EQ(test::read_file(log), bytes);
+    }
+}
+
+TEST_F(PlaceTest, LogThatCannotBeReadIsLookedPastAndKept)
+{
+    {
+        auto store = Store::open(in(store_.path()));
+        ASSERT_TRUE(store) << store.error().message;
+        EXPECT_TRUE((*store)->loop().wait_for((*store)->empty_log(soon())));
+    }
+    write_line(store_.path());
+    const auto log = file("store.db-wal");
+    const auto bytes = test::noise(fs::file_size(log), 1);
+    test::write_file(log, bytes);
+    ASSERT_TRUE(fs::exists(file("store.db-shm")));
+    expect_displaced(store_.path(), Displaced::Why::older, "its log was lost");
+    auto settled = Store::open_and_reconcile(in(store_.path()));
+    ASSERT_TRUE(settled) << settled.error().message;
+    ASSERT_NE((*settled)->kept_log(), "");
+    EXPECT_EQ(test::read_file(file((*settled)->kept_log())), bytes);  // R22
+    settled->reset();
+    write_line(store_.path());
+}
+
+// What is read in full is in the database, and needs no copy.
+TEST_F(PlaceTest, LogThatIsReadIsNotKept)
+{
+    const auto copy = store_.directory() / "copy";
+    fs::copy(store_.path(), copy, fs::copy_options::recursive);
+    fs::remove_all(store_.path());
+    const auto settled = Store::open_and_reconcile(in(copy));
+    ASSERT_TRUE(settled) << settled.error().message;
+    EXPECT_EQ((*settled)->kept_log(), "");
 }
 
 TEST_F(PlaceTest, BackupBesideTheLogOfAnotherStateIsLookedAtAlone)
