@@ -280,7 +280,10 @@ Task<Result<Reply>> Monitor::execute(std::string command, std::string arguments,
     struct Cancelled {
         MonitorConnection& connection;
         bool finished = false;
-        ~Cancelled() { connection.over |= !finished; }
+        ~Cancelled()
+        {
+            if (!finished) connection.hang_up();
+        }
     } cancelled{connection};
     const Question wanted{command, arguments};
     if (connection.is_next_ahead(wanted)) {
@@ -319,8 +322,7 @@ Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline 
         co_return Error(Errc::protocol, "the connection to the monitor is over",
                         std::string(kMonitorAdvice));
     MonitorConnection& connection = *connection_;
-    if (auto forgotten = co_await connection.forget_ahead(until); !forgotten)
-        co_return std::move(forgotten).error();
+    connection.ahead_is_old = true;  // what was asked ahead is answered as it was before the wait
     for (;;) {
         for (auto event = connection.unplugs.begin(); event != connection.unplugs.end(); ++event) {
             const auto data = json_minify(event->data, "event data");
@@ -330,12 +332,12 @@ Task<Result<std::string>> Monitor::wait_for_unplug(std::string device, Deadline 
             co_return std::string(about);
         }
         if (Clock::now() >= until) co_return std::string();  // even while events keep coming
-        if (connection.actions.empty() &&
-            !co_await connection.loop.readable(connection.socket.get(), until))
-            co_return std::string();
-        auto action = co_await connection.next("an event", until);
+        // What comes meanwhile may be no event, or not whole at the deadline: that is no silence.
+        auto action = co_await connection.next_by(until);
         if (!action) co_return std::move(action).error();
-        connection.hear(*action);
+        if (!*action) co_return std::string();
+        if (std::holds_alternative<Reply>(**action)) connection.ahead.pop_front();
+        connection.hear(**action);
     }
 }
 

@@ -97,11 +97,19 @@ Task<Result<void>> MonitorConnection::forget_ahead(Deadline until)
 
 Task<Result<Action>> MonitorConnection::next(std::string waiting_for, Deadline until)
 {
+    auto action = co_await next_by(until);
+    if (!action) co_return std::move(action).error();
+    if (!*action) co_return co_await stayed_silent(std::move(waiting_for));
+    co_return **std::move(action);
+}
+
+Task<Result<std::optional<Action>>> MonitorConnection::next_by(Deadline until)
+{
     for (;;) {
         if (!actions.empty()) {
-            Action action = std::move(actions.front());
+            std::optional<Action> action = std::move(actions.front());
             actions.pop_front();
-            if (const auto* failure = std::get_if<Failure>(&action))
+            if (const auto* failure = std::get_if<Failure>(&*action))
                 co_return failed(failure->reason);
             co_return action;
         }
@@ -116,7 +124,7 @@ Task<Result<Action>> MonitorConnection::next(std::string waiting_for, Deadline u
             if (Clock::now() < until) continue;
         }
         // The clock too: the peer may go on sending pieces of a line for as long as it likes.
-        if (!readable || Clock::now() >= until) co_return co_await stayed_silent(waiting_for);
+        if (!readable || Clock::now() >= until) co_return std::optional<Action>();
         XLSTORE_CRASH_POINT("qmp.before_receive");
         const auto n = receive();
         XLSTORE_CRASH_POINT("qmp.after_receive");

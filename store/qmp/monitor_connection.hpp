@@ -76,8 +76,10 @@ struct MonitorConnection {
     Task<Result<Reply>> reply_to(std::string command, Deadline until);
     /// What was asked ahead and is not wanted, or not any more.
     Task<Result<void>> forget_ahead(Deadline until);
-    /// The next thing that QEMU says; waits for it.
+    /// The next thing that QEMU says; waits for it. Silence ends the connection.
     Task<Result<Action>> next(std::string waiting_for, Deadline until);
+    /// The same, where QEMU owes nothing: nothing, if by then no message has come whole.
+    Task<Result<std::optional<Action>>> next_by(Deadline until);
     /// `file_descriptor`: goes along; -1: none.
     Task<Result<void>> send(std::string bytes, int file_descriptor, Deadline until);
 

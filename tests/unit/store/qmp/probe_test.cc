@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What QEMU's lists prove, on answers as QEMU 7.2 writes them and on answers that it would not
-// give: names of each kind, media, descriptor sets. Nonsense and silence prove nothing, least of
-// all absence.
+// give: names of each kind, media, descriptor sets; what a connection does while it waits. Nonsense
+// and silence prove nothing, least of all absence.
 #include "store/qmp/probe.hpp"
 
 #include <gtest/gtest.h>
@@ -38,6 +38,14 @@ protected:
         monitor_.reset();
         peer_.reset();
         peer_.emplace(path_, test::script({test::handshake(), std::move(steps)}));
+        auto connected = loop_.wait_for(qmp::Monitor::connect_asking(
+            loop_, qemus_, registration(), "domain 7 (web)", std::move(ahead), soon()));
+        EXPECT_TRUE(connected) << (connected ? "" : connected.error().message);
+        monitor_.emplace(*std::move(connected));
+        return *monitor_;
+    }
+    [[nodiscard]] qmp::Registration registration() const
+    {
         qmp::Registration registration;
         registration.qemu = *identify(peer_->pid());
         registration.path = path_;
@@ -45,11 +53,7 @@ protected:
         registration.peer.pid = peer_->pid();
         registration.peer.uid = geteuid();
         registration.peer.gid = getegid();
-        auto connected = loop_.wait_for(qmp::Monitor::connect_asking(
-            loop_, qemus_, registration, "domain 7 (web)", std::move(ahead), soon()));
-        EXPECT_TRUE(connected) << (connected ? "" : connected.error().message);
-        monitor_.emplace(*std::move(connected));
-        return *monitor_;
+        return registration;
     }
     Result<Names> names(const std::string& kind, std::vector<Answer> answers)
     {
@@ -95,6 +99,11 @@ std::string quoted(const std::string& text)
 const qmp::Question kChardevs{"query-chardev", ""};
 const qmp::Question kDevices{"qom-list", R"({"path":"/machine/peripheral"})"};
 
+Answer chardev(const std::string& label)
+{
+    return returns("query-chardev", R"([{"label":")" + label + R"("}])");
+}
+
 class AskedAheadTest : public AnsweringTest {
 protected:
     bool has(const std::string& kind, const std::string& name, Freshness freshness)
@@ -103,10 +112,6 @@ protected:
             has_name(*monitor_, Product{kind, name, std::nullopt}, freshness, soon()));
         EXPECT_TRUE(found) << found.error().message;
         return found && *found;
-    }
-    static Answer chardev(const std::string& label)
-    {
-        return returns("query-chardev", R"([{"label":")" + label + R"("}])");
     }
     using Commands = std::vector<std::string>;
 };
@@ -151,6 +156,86 @@ TEST_F(AskedAheadTest, NothingThatChangesSomethingIsSent)
     EXPECT_THROW(playing({test::step::serve({})}, {kChardevs, {"device_del", R"({"id":"a"})"}}),
                  std::logic_error);
     EXPECT_EQ(peer_->commands(), Commands{});
+}
+
+// ---- Waiting for a guest ----
+
+class WaitForUnplugTest : public AnsweringTest {
+protected:
+    // What the peer sends unasked, whole or in part, while the guest is waited for; `rest` comes
+    // with the event behind the next command.
+    void playing_then_deleted(const std::string& unasked, const std::string& rest)
+    {
+        const std::string deleted =
+            "{\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"tab\"}}\r\n";
+        playing({test::step::send(unasked), test::step::line(), test::step::send(rest),
+                 test::step::reply("{}"), test::step::send(deleted)},
+                {});
+    }
+    Result<std::string> wait(Deadline until)
+    {
+        return loop_.wait_for(monitor_->wait_for_unplug("tab", until));
+    }
+    static Deadline slice() { return Clock::now() + std::chrono::milliseconds(200); }
+};
+
+// A guest may take minutes, and is looked at in between.
+TEST_F(WaitForUnplugTest, EndOfASliceIsNoSilence)
+{
+    const std::string foreign = "{\"return\": {}, \"id\": \"libvirt-17\"}\r\n";
+    for (const auto& [unasked, rest] :
+         {std::pair<std::string, std::string>{"{\"event\": \"RTC_CH", "ANGE\"}\r\n"},
+          {foreign, foreign},
+          {"{\"event\": \"RTC_CHANGE\"}\r\n", foreign},
+          {foreign + "{", "\"event\": \"RESUME\"}\r\n"}}) {
+        playing_then_deleted(unasked, rest);
+        const auto nothing = wait(slice());
+        ASSERT_TRUE(nothing) << unasked << ": " << nothing.error().message;
+        EXPECT_EQ(*nothing, "") << unasked;
+        const auto reply = loop_.wait_for(monitor_->execute("query-status", "", soon()));
+        ASSERT_TRUE(reply) << unasked << ": " << reply.error().message;
+        const auto event = wait(soon());
+        ASSERT_TRUE(event) << unasked << ": " << event.error().message;
+        EXPECT_EQ(*event, "DEVICE_DELETED") << unasked;
+    }
+}
+
+// The replies to what was asked ahead may come late, and are of before the wait.
+TEST_F(WaitForUnplugTest, WhatWasAskedAheadIsNeitherAwaitedNorBelieved)
+{
+    playing({test::step::line(), test::step::sleep(std::chrono::milliseconds(600)),
+             test::step::reply("[]"), test::step::serve({chardev("c0")})},
+            {kChardevs});
+    const auto nothing = wait(slice());
+    ASSERT_TRUE(nothing) << nothing.error().message;
+    const auto found = loop_.wait_for(
+        has_name(*monitor_, Product{"chardev", "c0", std::nullopt}, Freshness::if_new, soon()));
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_TRUE(*found);
+}
+
+TEST_F(WaitForUnplugTest, HangUpEndsIt)
+{
+    playing({test::step::close()}, {});
+    const auto ended = wait(soon());
+    ASSERT_FALSE(ended);
+    EXPECT_EQ(ended.error().code, Errc::protocol);
+    EXPECT_FALSE(monitor_->usable());
+}
+
+// A monitor serves one client: the next request would wait for this one.
+TEST_F(AnsweringTest, ACommandThatIsGivenUpHangsUp)
+{
+    playing(test::script({{test::step::line()}, {test::step::line()}, test::handshake()}), {});
+    {
+        auto given_up = monitor_->execute("query-status", "", soon());
+        given_up.start();
+        ASSERT_TRUE(peer_->wait_for_lines(2));
+    }
+    EXPECT_FALSE(monitor_->usable());
+    const auto next =
+        loop_.wait_for(qmp::Monitor::connect(loop_, registration(), "domain 7 (web)", soon()));
+    EXPECT_TRUE(next) << next.error().message;
 }
 
 // ---- Names ----
