@@ -22,6 +22,13 @@ Task<Result<HostHold>> HostHold::take(Loop& loop, std::string monitor, FileOwner
     co_return std::move(hold);
 }
 
+Task<Result<HostHold>> HostHold::take_for(Loop& loop, const DomainRow& domain, Deadline until)
+{
+    if (!domain.registration) co_return HostHold();
+    FileOwner owner{domain.domid, domain.uuid};
+    co_return co_await take(loop, domain.registration->path, std::move(owner), until);
+}
+
 void HostHold::leave_as_found() noexcept
 {
     if (changes_) changes_->leave_as_found();

@@ -12,6 +12,7 @@
 #include "store/base/error.hpp"
 #include "store/event/loop.hpp"
 #include "store/libxl/host_lock.hpp"
+#include "store/model/domain_row.hpp"
 
 namespace xlstore::libxl {
 
@@ -25,6 +26,10 @@ public:
     /// naming the holder; io. Nothing is held then.
     static Task<Result<HostHold>> take(Loop& loop, std::string monitor, FileOwner domain,
                                        Deadline until);
+
+    /// Beside the slow lock of `domain`, for the monitor that is registered for it. Empty, too,
+    /// where none is.
+    static Task<Result<HostHold>> take_for(Loop& loop, const DomainRow& domain, Deadline until);
 
     explicit operator bool() const noexcept { return monitor_.has_value(); }
     /// As HostLock has it.

@@ -347,7 +347,10 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
         co_return Error(Errc::refused, row->subject() + " is being created, and its creator died",
                         "run 'xlstore recover' first");
     if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
-    if (auto asked = co_await learn_addresses(store, *row, *hold, until); !asked)
+    // Until the old QEMU is dead: where it is libxl's, xl may be at work on its devices.
+    auto beside = co_await libxl::HostHold::take_for(store.loop(), *row, until);
+    if (!beside) co_return std::move(beside).error();
+    if (auto asked = co_await learn_addresses(store, *row, *hold, *beside, until); !asked)
         co_return std::move(asked).error();
     const auto given_up = [reset = *row] { return cancelled_at_the_old(reset); };
     auto end = end_old_qemu(store, *row, *hold, until);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Closing takes the slow lock, so that no operation on QEMU is under way, asks QEMU for the
-// addresses that are not known yet, and writes who closed the document, when and why in one commit of that hold.
-// Opening takes the fast lock alone: the process that closed it may be dead. The refusals stand at
-// commit 1 (check_open) and in the schema.
+// Closing takes the slow lock, and libxl's with it, so that no operation on QEMU is under way, asks
+// QEMU for the addresses that are not known yet, and writes who closed the document, when and why
+// in one commit of that hold. Opening takes the fast lock alone: the process that closed it may be
+// dead. The refusals stand at commit 1 (check_open) and in the schema.
 #include "store/operation/closing.hpp"
 
 #include <algorithm>
@@ -86,7 +86,10 @@ Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string 
     if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
         co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
     if (auto ok = may_close(store.db(), domain.id); !ok) co_return std::move(ok).error();
-    auto unknown = co_await learn_addresses(store, *row, *hold, until);
+    // xl may be at work on its devices, where it is libxl's.
+    auto beside = co_await libxl::HostHold::take_for(store.loop(), *row, until);
+    if (!beside) co_return std::move(beside).error();
+    auto unknown = co_await learn_addresses(store, *row, *hold, *beside, until);
     if (!unknown) co_return std::move(unknown).error();
     // R18: all of the answer is there before the commit, so that nothing can fail afterwards.
     Closed answer{*row, {}};

@@ -29,11 +29,12 @@ struct Closed {
     std::vector<std::string> notes;  ///< things of which QEMU could not be asked where they are
 };
 
-/// Closes the document of a running domain; operations on QEMU under way come first (the slow
-/// lock), and none may be left open. Asks QEMU where those of its things are of which that is not known yet,
-/// so that they can be put at the same place elsewhere. `reason`: UTF-8, one line, not empty.
-/// Errors: invalid (reason); busy, as check_nothing_under_way(); timeout;
-/// refused (it is closed already, or being created); gone; lost.
+/// Closes the document of a running domain; operations on QEMU under way come first (the slow lock,
+/// and libxl's locks where libxl owns its QEMU), and none may be left open. Asks QEMU where those
+/// of its things are of which that is not known yet, so that they can be put at the same place
+/// elsewhere. `reason`: UTF-8, one line, not empty. Errors: invalid (reason); busy, as
+/// check_nothing_under_way(); timeout; refused (it is closed already, or being created); gone;
+/// lost.
 Task<Result<Closed>> close_document(Store& store, DomainRow domain, std::string reason,
                                     Deadline until);
 /// Opens it, also for another process than its closer. Errors: refused (it is open); gone; timeout.

@@ -39,7 +39,8 @@ std::vector<Unplaced> unplaced_things(Db& db, DomainId domain)
 }  // namespace
 
 Task<Result<std::vector<std::string>>> learn_addresses(Store& store, DomainRow domain,
-                                                       SlowHold& hold, Deadline until)
+                                                       SlowHold& hold, const libxl::HostHold&,
+                                                       Deadline until)
 {
     std::vector<std::string> unknown;
     auto unplaced = unplaced_things(store.db(), domain.id);

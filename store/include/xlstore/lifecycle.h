@@ -61,7 +61,8 @@ int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* 
 int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const char* document,
                                      const xlstore_call* call, xlstore_callback callback,
                                      void* userdata, xlstore_op** op_out);
-/* The first step of a soft reset. Errors: as of xlstore_soft_reset, up to the old QEMU's end. */
+/* The first step of a soft reset. Errors: as of xlstore_soft_reset, up to the old QEMU's end. Where
+ * libxl owns that one, its locks are waited for, too. */
 int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain,
                                      const xlstore_call* call, xlstore_creation** creation_out);
 int32_t xlstore_creation_begin_again_start(xlstore_store* store, const char* domain,
@@ -221,12 +222,13 @@ int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const 
 /* Closes a running domain's document for a time, as a rule that of a migration: what attaches,
  * detaches, inserts, ejects, edits, or replaces its QEMU is refused at commit 1 (XLSTORE_E_REFUSED,
  * naming who closed it, when, why, and how it is opened), also with an external QMP client, also in
- * this process. Destroying it, recovery, and another name pass. Waits for the slow lock, so that no
- * operation is under way. Asks QEMU for addresses that are not known. It stays closed when its
- * closer dies. `reason`: one line of UTF-8, 1 to 200 bytes. Errors: invalid; busy (an intent is
- * open: its number; or a thing is being removed from xenstore); refused (closed already, or being
- * created); gone; lost; nothing was changed. Result: {"result","domid","notes":[...]}; notes: things
- * of which QEMU did not say where they are. */
+ * this process. Destroying it, recovery, and another name pass. Waits for the slow lock, and for
+ * libxl's locks where libxl owns its QEMU, so that no operation is under way. Asks QEMU for
+ * addresses that are not known. It stays closed when its closer dies. `reason`: one line of UTF-8,
+ * 1 to 200 bytes. Errors: invalid; busy (an intent is open: its number; or a thing is being removed
+ * from xenstore); refused (closed already, or being created); gone; lost; nothing was changed.
+ * Result: {"result","domid","notes":[...]}; notes: things of which QEMU did not say where they
+ * are. */
 int32_t xlstore_close_document(xlstore_store* store, const char* domain, const char* reason,
                                const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_close_document_start(xlstore_store* store, const char* domain, const char* reason,
