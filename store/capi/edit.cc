@@ -112,10 +112,10 @@ Result<Edit> removing(const char* device_class, const char* key)
     });
 }
 
-// `loop` waits: the store's own, or one on which nothing else runs.
-Task<Result<std::int64_t>> edit_once(Store& store, Loop& loop, DomainRow domain,
-                                     std::int64_t revision, Edit edit, Deadline until)
+Task<Result<std::int64_t>> edit_once(Store& store, DomainRow domain, std::int64_t revision,
+                                     Edit edit, Deadline until)
 {
+    Loop& loop = store.loop();
     const auto fast = co_await store.fast_lock(loop, domain.id, "edit", until);
     if (!fast) co_return fast.error();
     co_return co_await store.with_held_fast_lock(loop, *fast, "edit", until,
@@ -131,8 +131,7 @@ Task<Result<std::int64_t>> edit_once(Store& store, Loop& loop, DomainRow domain,
 Work edit_work(Store& store, DomainRow domain, std::int64_t revision, Edit edit, Deadline until)
 {
     const std::string subject = domain.subject();
-    auto written = co_await edit_once(store, store.loop(), std::move(domain), revision,
-                                      std::move(edit), until);
+    auto written = co_await edit_once(store, std::move(domain), revision, std::move(edit), until);
     if (!written) co_return std::move(written).error();
     const auto number = std::to_string(*written);
     Answer answer;
@@ -172,11 +171,10 @@ int32_t edit_now(xlstore_store* store, const char* domain, std::int64_t revision
         if (auto order = LockOrder::may_take(LockKind::fast); !order) return order;
         auto prepared = prepare(**state, domain, revision, make(), call);
         if (!prepared) return prepared.error();
-        // A loop of its own: no callback of another operation runs inside this call (R7).
-        Loop alone;
+        // An operation under way may hold the fast lock, and has to get on for it to become free.
         auto written =
-            alone.wait_for(edit_once(*(*state)->store, alone, std::move(prepared->domain), revision,
-                                     std::move(prepared->edit), prepared->until));
+            run_on_loop(**state, edit_once(*(*state)->store, std::move(prepared->domain), revision,
+                                           std::move(prepared->edit), prepared->until));
         if (!written) return written.error();
         if (revision_out) *revision_out = *written;
         return {};
@@ -338,12 +336,12 @@ int32_t xlstore_fast_lock(xlstore_store* store, const char* domain, const char* 
         if (!until) return until.error();
         auto row = domain_of(**state, domain);
         if (!row) return row.error();
-        Loop alone;
-        auto lock = alone.wait_for((*state)->store->fast_lock(alone, row->id, *what, *until));
+        Store& own = *(*state)->store;
+        auto lock = run_on_loop(**state, own.fast_lock(own.loop(), row->id, *what, *until));
         if (!lock) return lock.error();
         // R8, and that the incarnation is still that of the name, now that no other process can
         // change it.
-        const auto now = read_domain((*state)->store->db(), row->id);
+        const auto now = read_domain(own.db(), row->id);
         if (!now || now->state == DomainState::destroying || now->state == DomainState::destroyed)
             return Error(Errc::gone, row->subject() + " was destroyed or is being destroyed (R8)");
         auto held = std::make_shared<FastHeld>(store->state, *std::move(lock), *what, *until);

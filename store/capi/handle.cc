@@ -358,15 +358,21 @@ std::string things_with(const xlstore_call* call)
     return told ? call->things : "";
 }
 
+// From within a callback nothing can be delivered; the dispatch that called it ends with this, too.
+void ring_if_due(State& state) noexcept
+{
+    if (state.closed || state.delivering) return;
+    const auto is_due = [](const auto& teller) { return teller->is_due(); };
+    if (!state.ended.empty() || std::ranges::any_of(state.tellers, is_due)) ring(state);
+}
+
 int32_t finish_waiting(State& state, Work work, xlstore_result** out)
 {
     // All that is needed for the answer is there before anything is done.
     auto result = std::make_unique<xlstore_result>();
     Result<Answer> answer = unheard();
-    state.store->loop().wait_for(answer_into(answer, std::move(work)));
+    run_on_loop(state, answer_into(answer, std::move(work)));
     tell(*result, std::move(answer));
-    // What others ended meanwhile waits for its callbacks.
-    if (!state.ended.empty()) state.store->loop().ring();
     const int32_t status = result->status;
     if (status != XLSTORE_OK) remember(status, result->intent, result->message, result->advice);
     if (out) *out = result.release();
@@ -383,7 +389,7 @@ Result<void> begin(State& state, Work work, xlstore_callback callback, void* use
     if (out) *out = &started;
     started.task->start();
     // It may have ended at once, with nothing that would wake the embedder for its callback.
-    if (!state.ended.empty()) state.store->loop().ring();
+    ring_if_due(state);
     return {};
 }
 
@@ -497,6 +503,7 @@ int32_t xlstore_dispatch(xlstore_store* store)
         if (!found) return found.error();
         if (auto order = LockOrder::may_dispatch(); !order) return order;
         const auto state = store->state;  // a callback may close the store
+        const LoopRun run(*state);
         state->store->loop().dispatch();
         if (state->delivering) return {};  // called from a callback: the caller of that delivers
         deliver(*state);
@@ -555,7 +562,7 @@ void xlstore_op_cancel(xlstore_op* op)
     op->task.reset();
     tell(op->result, state.store->take_left_answer().value_or(cancelled_early()));
     state.ended.splice(state.ended.end(), state.running, place);
-    ring(state);
+    ring_if_due(state);
 }
 
 void xlstore_op_forget(xlstore_op* op)

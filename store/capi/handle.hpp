@@ -39,6 +39,8 @@ class Teller : public Dependent {
 public:
     /// With no lock held; the embedder may do anything meanwhile, ending this one included.
     virtual void deliver() = 0;
+    /// There is something to tell, and deliver() has not just failed to.
+    [[nodiscard]] virtual bool is_due() const noexcept = 0;
 };
 
 /// An open store with what is under way on it.
@@ -281,6 +283,28 @@ Result<Deadline> deadline_of(const xlstore_call* call, std::chrono::milliseconds
 /// What came with that document from another store; "": nothing.
 [[nodiscard]] std::string things_with(const xlstore_call* call);
 
+/// Makes the embedder call xlstore_dispatch() if a callback is to come.
+void ring_if_due(State& state) noexcept;
+/// A stretch in which the store's loop runs. It uses up the ring that was meant for the embedder,
+/// and may end other operations; so each of them ends with a ring of its own.
+class LoopRun {
+public:
+    explicit LoopRun(State& state) noexcept : state_(state) {}
+    LoopRun(const LoopRun&) = delete;
+    LoopRun& operator=(const LoopRun&) = delete;
+    ~LoopRun() { ring_if_due(state_); }
+
+private:
+    State& state_;
+};
+/// Runs `task` to its end on the store's loop, on which all others of this store go on: one of them
+/// may hold what it waits for. Callbacks wait for xlstore_dispatch().
+template <class T>
+T run_on_loop(State& state, Task<T> task)
+{
+    const LoopRun run(state);
+    return state.store->loop().wait_for(std::move(task));
+}
 /// Runs it to its end on the store's loop.
 int32_t finish_waiting(State& state, Work work, xlstore_result** out);
 /// Starts it at the next dispatch.

@@ -62,6 +62,7 @@ public:
     {
         waiting_.emplace(wait());
         waiting_->start();
+        ring_if_due(state_);
     }
     /// No callback comes any more.
     void let_go() noexcept override
@@ -72,11 +73,15 @@ public:
     }
     [[nodiscard]] State& state() noexcept { return state_; }
     [[nodiscard]] bool over() const noexcept { return over_; }
+    // Not again at once where reading failed: the embedder's loop would spin.
+    [[nodiscard]] bool is_due() const noexcept override { return due_ && !over_ && !failed_; }
 
     void deliver() override
     {
         if (over_ || !due_) return;
+        failed_ = true;
         const auto lines = read_lines();  // what it throws leaves them due
+        failed_ = false;
         due_ = false;
         for (const auto& line : lines) {
             if (over_ || state_.closed) return;
@@ -91,9 +96,7 @@ public:
             change.outcome = text(3);
             changed_(&change, userdata_);
         }
-        if (over_ || state_.closed || lines.size() < kLinesPerDispatch) return;
-        due_ = true;
-        state_.store->loop().ring();
+        if (lines.size() >= kLinesPerDispatch) due_ = true;
     }
 
 private:
@@ -103,7 +106,7 @@ private:
         Loop& loop = state_.store->loop();
         for (;;) {
             due_ = true;
-            loop.ring();
+            failed_ = false;
             do {
                 (void)co_await loop.readable(events_.get(), Deadline::max());
             } while (!was_written(events_.get(), "locks"));
@@ -146,6 +149,7 @@ private:
     Fd events_;
     std::optional<Task<void>> waiting_;
     bool due_ = false;
+    bool failed_ = false;  // the last try to read what is due
     bool over_ = false;
 };
 
