@@ -81,6 +81,7 @@ int32_t xlstore_restore(const char* directory, const char* file,
         if (result_out) *result_out = result->release();
         return {};
     });
+    if (status != XLSTORE_OK && result_out && !*result_out) *result_out = failed_result();
     if (options && options->struct_size >= sizeof *options) give_error_to(options->error);
     return status;
 }

@@ -33,7 +33,7 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 
 int32_t xlstore_backup(xlstore_store* store, const char* file, xlstore_result** result_out)
 {
-    return wait_for(
+    return wait_without_slow(
         store, result_out,
         [&](State& state) -> xlstore::Result<Work> {
             auto name = text_of(file, "file");

@@ -248,15 +248,16 @@ Result<Work> spawn_of(const xlstore_creation* creation, const char* const* comma
     return spawn_work(*std::move(step), std::move(request), pid_out);
 }
 
-// A step that waits: its store is the creation's.
+// A step that waits: its store is the creation's. `in_order`: R7.
 template <class Prepare>
-int32_t wait_step(const xlstore_creation* creation, xlstore_result** out, Prepare prepare) noexcept
+int32_t wait_step(const xlstore_creation* creation, xlstore_result** out, Prepare prepare,
+                  Result<void> (*in_order)() = LockOrder::may_block) noexcept
 {
     int32_t outcome = XLSTORE_OK;
     const int32_t called = guarded([&]() -> Result<void> {
         if (creation) is_for(creation->making->state());
         if (creation && creation->making->state()->closed) return closed_error();
-        if (auto order = LockOrder::may_block(); !order) return order;
+        if (auto order = in_order(); !order) return order;
         auto work = prepare();
         if (!work) return work.error();
         outcome = finish_waiting(*creation->making->state(), *std::move(work), out);
@@ -278,9 +279,12 @@ int32_t hand_over(int32_t status, xlstore_result* result,
     return status;
 }
 
-int32_t no_out()
+int32_t no_out(const xlstore_store* store)
 {
-    return guarded([]() -> Result<void> { return Error(Errc::invalid, "creation_out: NULL"); });
+    return guarded([&]() -> Result<void> {
+        if (auto state = state_of(store); !state) return state.error();
+        return Error(Errc::invalid, "creation_out: NULL");
+    });
 }
 
 }  // namespace
@@ -292,11 +296,11 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 int32_t xlstore_creation_begin(xlstore_store* store, int32_t domid, const char* document,
                                const xlstore_call* call, xlstore_creation** creation_out)
 {
-    if (!creation_out) return no_out();
+    if (!creation_out) return no_out(store);
     std::unique_ptr<xlstore_creation> creation(new (std::nothrow) xlstore_creation);
-    if (!creation) return no_memory();
+    if (!creation) return no_memory(store);
     xlstore_result* result = nullptr;
-    const int32_t status = wait_for(
+    const int32_t status = wait_without_slow(
         store, &result, [&](State&) { return begin_of(store->state, domid, document, call); });
     return hand_over(status, result, std::move(creation), creation_out);
 }
@@ -312,9 +316,9 @@ int32_t xlstore_creation_begin_start(xlstore_store* store, int32_t domid, const 
 int32_t xlstore_creation_begin_again(xlstore_store* store, const char* domain,
                                      const xlstore_call* call, xlstore_creation** creation_out)
 {
-    if (!creation_out) return no_out();
+    if (!creation_out) return no_out(store);
     std::unique_ptr<xlstore_creation> creation(new (std::nothrow) xlstore_creation);
-    if (!creation) return no_memory();
+    if (!creation) return no_memory(store);
     xlstore_result* result = nullptr;
     const int32_t status = wait_for(
         store, &result, [&](State&) { return begin_again_of(store->state, domain, call); });
@@ -358,13 +362,17 @@ int32_t xlstore_creation_paths(const xlstore_creation* creation, char** monitor_
 int32_t xlstore_creation_child(xlstore_creation* creation, int64_t pid, const char* monitor_path,
                                const char* log_path, uint32_t flags, const xlstore_call* call)
 {
-    return wait_step(creation, nullptr,
-                     [&] { return child_of(creation, pid, monitor_path, log_path, flags, call); });
+    return wait_step(
+        creation, nullptr,
+        [&] { return child_of(creation, pid, monitor_path, log_path, flags, call); },
+        LockOrder::may_dispatch);
 }
 
 int32_t xlstore_creation_without_qemu(xlstore_creation* creation, const xlstore_call* call)
 {
-    return wait_step(creation, nullptr, [&] { return without_qemu_of(creation, call); });
+    return wait_step(
+        creation, nullptr, [&] { return without_qemu_of(creation, call); },
+        LockOrder::may_dispatch);
 }
 
 int32_t xlstore_creation_spawn(xlstore_creation* creation, const char* const* command,
@@ -389,6 +397,7 @@ int32_t xlstore_creation_finish_start(xlstore_creation* creation, const xlstore_
                                       xlstore_op** op_out)
 {
     return guarded([&]() -> xlstore::Result<void> {
+        if (creation) is_for(creation->making->state());
         if (!callback) return xlstore::Error(xlstore::Errc::invalid, "callback: NULL");
         auto work = finish_of(creation, call);
         if (!work) return work.error();

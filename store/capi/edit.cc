@@ -232,6 +232,7 @@ int32_t commit_under(xlstore_fast* fast, Make make) noexcept
     return guarded([&]() -> Result<void> {
         auto held = fast_of(fast);
         if (!held) return held.error();
+        if (auto state = (*held)->state(); !state) return state.error();
         auto edit = make();
         if (!edit) return edit.error();
         return (*held)->commit(*edit);
@@ -361,9 +362,9 @@ int32_t xlstore_fast_document(xlstore_fast* fast, char** json_out)
     return guarded([&]() -> Result<void> {
         auto held = fast_of(fast);
         if (!held) return held.error();
-        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         auto state = (*held)->state();
         if (!state) return state.error();
+        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         Db& db = (*state)->store->db();
         const ReadTransaction snapshot(db);
         const auto row = read_domain(db, (*held)->lock().domain());

@@ -502,8 +502,8 @@ int32_t xlstore_adopt_start(xlstore_store* store, int32_t domid, const char* doc
 int32_t xlstore_mark_destroying(xlstore_store* store, const char* domain, const xlstore_call* call,
                                 xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return marking(state, domain, call); });
+    return wait_without_slow(store, result_out,
+                             [&](State& state) { return marking(state, domain, call); });
 }
 
 int32_t xlstore_mark_destroying_start(xlstore_store* store, const char* domain,

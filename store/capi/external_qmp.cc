@@ -384,11 +384,12 @@ int32_t xlstore_slow_lock(xlstore_store* store, const char* domain, const char* 
                           const xlstore_call* call, xlstore_hold** hold_out)
 {
     if (!hold_out)
-        return guarded([]() -> xlstore::Result<void> {
+        return guarded([&]() -> xlstore::Result<void> {
+            if (auto state = state_of(store); !state) return state.error();
             return xlstore::Error(xlstore::Errc::invalid, "hold_out: NULL");
         });
     std::unique_ptr<xlstore_hold> hold(new (std::nothrow) xlstore_hold);
-    if (!hold) return no_memory();
+    if (!hold) return no_memory(store);
     xlstore_result* result = nullptr;
     const int32_t status = wait_for(store, &result, [&](State&) {
         return slow_lock_of(store->state, domain, operation, call);
@@ -488,9 +489,9 @@ int32_t xlstore_intent_plan(xlstore_store* store, int64_t intent, char** json_ou
 {
     return guarded([&]() -> xlstore::Result<void> {
         using xlstore::json_quote;
-        if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
         auto state = state_of(store);
         if (!state) return state.error();
+        if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
         auto open = xlstore::read_intent((*state)->store->db(), xlstore::IntentId(intent));
         if (!open) return open.error();
         const auto& draft = open->draft;

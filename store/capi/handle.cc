@@ -234,9 +234,12 @@ char* new_string(std::string_view text)
     return copy;
 }
 
-int32_t no_memory() noexcept
+int32_t no_memory(const xlstore_store* store) noexcept
 {
-    return guarded([]() -> Result<void> { return unheard(); });
+    return guarded([&]() -> Result<void> {
+        if (auto state = state_of(store); !state) return state.error();
+        return unheard();
+    });
 }
 
 void depend(State& state, const std::shared_ptr<Dependent>& dependent)

@@ -200,7 +200,7 @@ int32_t give_error(const xlstore_error& error, xlstore_error* out) noexcept;
 void give_error_to(xlstore_error* out) noexcept;
 
 /// Says that there was no memory for what the caller is to get.
-int32_t no_memory() noexcept;
+int32_t no_memory(const xlstore_store* store) noexcept;
 
 /// Lets go of it when the store is closed.
 void depend(State& state, const std::shared_ptr<Dependent>& dependent);
@@ -312,16 +312,17 @@ Result<void> begin(State& state, Work work, xlstore_callback callback, void* use
                    xlstore_op** out);
 
 /// The waiting form of an operation: `prepare(State&)` checks the arguments and makes the Work.
-/// `open`: state_of for one that may only look.
+/// `open`: state_of for one that may only look. `in_order`: R7.
 template <class Prepare>
 int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepare,
-                 Result<State*> (*open)(const xlstore_store*) = writer_of) noexcept
+                 Result<State*> (*open)(const xlstore_store*) = writer_of,
+                 Result<void> (*in_order)() = LockOrder::may_block) noexcept
 {
     int32_t outcome = XLSTORE_OK;
     const int32_t called = guarded([&]() -> Result<void> {
         auto state = open(store);
         if (!state) return state.error();
-        if (auto order = LockOrder::may_block(); !order) return order;
+        if (auto order = in_order(); !order) return order;
         auto work = prepare(**state);
         if (!work) return work.error();
         outcome = finish_waiting(**state, *std::move(work), out);
@@ -330,6 +331,15 @@ int32_t wait_for(const xlstore_store* store, xlstore_result** out, Prepare prepa
     if (called == XLSTORE_OK) return outcome;
     if (out && !*out) *out = failed_result();
     return called;
+}
+
+/// The same for one that waits for no slow lock and none of libxl's: it may be made under the
+/// embedder's context lock (R7).
+template <class Prepare>
+int32_t wait_without_slow(const xlstore_store* store, xlstore_result** out, Prepare prepare,
+                          Result<State*> (*open)(const xlstore_store*) = writer_of) noexcept
+{
+    return wait_for(store, out, std::move(prepare), open, LockOrder::may_dispatch);
 }
 
 /// The form that returns at once.

@@ -155,8 +155,9 @@ using namespace xlstore::capi;  // NOLINT(google-build-using-namespace): this is
 int32_t xlstore_rename(xlstore_store* store, const char* domain, const char* name, int64_t revision,
                        const xlstore_call* call, xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return rename_of(state, domain, name, revision, call); });
+    return wait_without_slow(store, result_out, [&](State& state) {
+        return rename_of(state, domain, name, revision, call);
+    });
 }
 
 int32_t xlstore_rename_start(xlstore_store* store, const char* domain, const char* name,
@@ -170,8 +171,9 @@ int32_t xlstore_rename_start(xlstore_store* store, const char* domain, const cha
 int32_t xlstore_preserve(xlstore_store* store, const char* domain, const char* name,
                          const char* uuid, const xlstore_call* call, xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return preserve_of(state, domain, name, uuid, call); });
+    return wait_without_slow(store, result_out, [&](State& state) {
+        return preserve_of(state, domain, name, uuid, call);
+    });
 }
 
 int32_t xlstore_preserve_start(xlstore_store* store, const char* domain, const char* name,
@@ -186,9 +188,9 @@ int32_t xlstore_outgoing_domain(xlstore_store* store, const char* domain, const 
                                 char** json_out, char** things_out, char** notes_out)
 {
     return guarded([&]() -> xlstore::Result<void> {
-        if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
         auto state = state_of(store);
         if (!state) return state.error();
+        if (!json_out) return xlstore::Error(xlstore::Errc::invalid, "json_out: NULL");
         auto row = domain_of(**state, domain);
         if (!row) return row.error();
         auto outgoing = xlstore::outgoing_document(
@@ -229,8 +231,8 @@ int32_t xlstore_close_document_start(xlstore_store* store, const char* domain, c
 int32_t xlstore_reopen_document(xlstore_store* store, const char* domain, const xlstore_call* call,
                                 xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return reopen_of(state, domain, call); });
+    return wait_without_slow(store, result_out,
+                             [&](State& state) { return reopen_of(state, domain, call); });
 }
 
 int32_t xlstore_reopen_document_start(xlstore_store* store, const char* domain,

@@ -118,9 +118,9 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
                                  char** things_out, int64_t* id_out, char** others_json_out)
 {
     return guarded([&]() -> Result<void> {
-        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         auto state = state_of(store);
         if (!state) return state.error();
+        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         auto word = text_of(domain, "domain");
         if (!word) return word.error();
         Db& db = (*state)->store->db();
@@ -198,5 +198,5 @@ int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_tha
         options.dry_run = dry_run;
         return prune_work(*state.store, std::move(options), *until);
     };
-    return wait_for(store, result_out, prepare, dry_run ? state_of : writer_of);
+    return wait_without_slow(store, result_out, prepare, dry_run ? state_of : writer_of);
 }

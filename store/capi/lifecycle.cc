@@ -283,8 +283,8 @@ int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain,
 int32_t xlstore_import(xlstore_store* store, int32_t domid, const char* document,
                        const xlstore_call* call, xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return import_of(state, domid, document, call); });
+    return wait_without_slow(store, result_out,
+                             [&](State& state) { return import_of(state, domid, document, call); });
 }
 
 int32_t xlstore_import_start(xlstore_store* store, int32_t domid, const char* document,
@@ -328,8 +328,8 @@ int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xl
 int32_t xlstore_destroy_with(xlstore_store* store, const char* domain, uint32_t flags,
                              const xlstore_call* call, xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return destroy_of(state, domain, flags, call); });
+    return wait_without_slow(store, result_out,
+                             [&](State& state) { return destroy_of(state, domain, flags, call); });
 }
 
 int32_t xlstore_destroy_with_start(xlstore_store* store, const char* domain, uint32_t flags,
@@ -343,8 +343,9 @@ int32_t xlstore_destroy_with_start(xlstore_store* store, const char* domain, uin
 int32_t xlstore_destroy_domid(xlstore_store* store, int32_t domid, const char* uuid,
                               const xlstore_call* call, xlstore_result** result_out)
 {
-    return wait_for(store, result_out,
-                    [&](State& state) { return destroy_domid_of(state, domid, uuid, call); });
+    return wait_without_slow(store, result_out, [&](State& state) {
+        return destroy_domid_of(state, domid, uuid, call);
+    });
 }
 
 int32_t xlstore_destroy_domid_start(xlstore_store* store, int32_t domid, const char* uuid,

@@ -211,6 +211,7 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
 {
     int32_t stopped = XLSTORE_OK;
     const int32_t status = guarded([&]() -> Result<void> {
+        if (auto state = state_of(store); !state) return state.error();
         if (!row) return Error(Errc::invalid, "row: NULL");
         return query(store, sql, parameters, parameters_count, call,
                      [&](const auto& names, const auto& cells) {
@@ -236,6 +237,7 @@ int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* co
                            size_t parameters_count, const xlstore_call* call, char** json_out)
 {
     return guarded([&]() -> Result<void> {
+        if (auto state = state_of(store); !state) return state.error();
         if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         std::vector<std::string> rows;
         std::size_t bytes = 0;
@@ -258,9 +260,9 @@ int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* co
 int32_t xlstore_locks(xlstore_store* store, char** json_out)
 {
     return guarded([&]() -> Result<void> {
-        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         auto state = state_of(store);
         if (!state) return state.error();
+        if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         const auto uses = survey_locks(*(*state)->store);
         if (!uses) return uses.error();
         std::vector<std::string> objects;
@@ -274,7 +276,7 @@ int32_t xlstore_locks(xlstore_store* store, char** json_out)
 int32_t xlstore_break_lock(xlstore_store* store, const char* domain, uint32_t flags,
                            const xlstore_call* call, xlstore_result** result_out)
 {
-    return wait_for(store, result_out, [&](State& state) -> Result<Work> {
+    return wait_without_slow(store, result_out, [&](State& state) -> Result<Work> {
         if ((flags & ~XLSTORE_FORCE) != 0) return Error(Errc::invalid, "flags: unknown bits");
         const auto until = deadline_of(call, limits::operation_timeout);
         if (!until) return until.error();

@@ -79,8 +79,12 @@ Result<void> LockOrder::context_leave()
 Result<void> LockOrder::may_block()
 {
     if (inside[0] > 0)
-        return out_of_order(
-            "a blocking call that needs the slow lock was made under the context lock");
+        return Error(
+            Errc::order,
+            "a call that may wait for a slow lock or for QEMU was made under the context "
+            "lock",
+            "make it without the context lock, or in its form that does not wait (_start); "
+            "the order is: slow lock, context lock, fast lock, writer lock (R7)");
     return may_take(LockKind::slow);
 }
 

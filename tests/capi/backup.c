@@ -13,6 +13,14 @@ static void count_finding(const xlstore_finding* finding, void* userdata)
     ++*(int*)userdata;
 }
 
+/* A restore failed; what became of it is told. */
+static void told_by(xlstore_result** r, int32_t status)
+{
+    CHECK(xlstore_result_status(*r) == status && xlstore_result_message(*r)[0] != '\0');
+    xlstore_result_free(*r);
+    *r = NULL;
+}
+
 /* QEMUs of another store live: they are not taken over, also when that is asked for. */
 static void check_living(const struct world* world, const char* file)
 {
@@ -21,10 +29,13 @@ static void check_living(const struct world* world, const char* file)
     char path[96];
     snprintf(path, sizeof path, "%s/other", world->directory);
     STATUS(xlstore_restore(path, file, NULL, &r), XLSTORE_E_REFUSED);
+    told_by(&r, XLSTORE_E_REFUSED);
     options.flags = XLSTORE_RESTORE_ADOPT;
     STATUS(xlstore_restore(path, file, &options, &r), XLSTORE_E_REFUSED);
-    CHECK(!r && access(path, F_OK) != 0);
+    told_by(&r, XLSTORE_E_REFUSED);
+    CHECK(access(path, F_OK) != 0);
     STATUS(xlstore_restore(world->store_path, file, NULL, &r), XLSTORE_E_REFUSED);
+    told_by(&r, XLSTORE_E_REFUSED);
 }
 
 /* A store without a QEMU: back to what it was. */
@@ -47,7 +58,7 @@ static void check_restored(const struct world* world)
     OK(xlstore_destroy(store, "domid:9", NULL, NULL));
     options.timeout_ms = 100;
     STATUS(xlstore_restore(path, file, &options, &r), XLSTORE_E_BUSY);
-    CHECK(!r);
+    told_by(&r, XLSTORE_E_BUSY);
     xlstore_close(store);
     store = NULL;
 
@@ -85,15 +96,19 @@ void check_backup(struct world* world)
     STATUS(xlstore_backup(world->store, file, NULL), XLSTORE_E_EXISTS);
 
     INVALID(xlstore_restore(NULL, file, NULL, &r));
+    told_by(&r, XLSTORE_E_INVALID);
     INVALID(xlstore_restore(world->store_path, NULL, NULL, &r));
+    told_by(&r, XLSTORE_E_INVALID);
     INVALID(xlstore_restore(world->store_path, world->image, NULL, &r)); /* no backup */
+    told_by(&r, XLSTORE_E_INVALID);
     unknown.it.struct_size = sizeof unknown;
     unknown.tail[0] = 1;
     INVALID(xlstore_restore(world->store_path, file, &unknown.it, &r));
+    told_by(&r, XLSTORE_E_INVALID);
     unknown.it.struct_size = sizeof unknown.it;
     unknown.it.flags = 1U << 31;
     INVALID(xlstore_restore(world->store_path, file, &unknown.it, &r));
-    CHECK(!r);
+    told_by(&r, XLSTORE_E_INVALID);
     check_living(world, file);
     check_restored(world);
     unlink(file);

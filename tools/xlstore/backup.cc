@@ -53,10 +53,10 @@ Result<Status> run_restore(const Arguments& arguments)
     options.found = tell_finding;
     options.userdata = const_cast<Arguments*>(&arguments);
     xlstore_result* result = nullptr;
-    if (xlstore_restore(arguments.store.c_str(), arguments.words[0].c_str(), &options, &result) !=
-        XLSTORE_OK)
-        return last_error();
+    const int32_t status =
+        xlstore_restore(arguments.store.c_str(), arguments.words[0].c_str(), &options, &result);
     const ResultHandle restored(result);
+    if (status != XLSTORE_OK) return last_error();
     if (!arguments.json) print_restored(nlohmann::json::parse(xlstore_result_json(result)));
     return tell(arguments, result);
 }

@@ -84,7 +84,14 @@ int32_t xlstore_dispatch(xlstore_store* store);
 int32_t xlstore_store_error(const xlstore_store* store, xlstore_error* error_out);
 
 /* R7: this thread has taken, or is about to give back, the caller's own lock, which stands between
- * slow and fast lock. Recursive. Errors: order. */
+ * slow and fast lock. Recursive. Errors: order.
+ *
+ * Meanwhile a call that may wait for a slow lock, for libxl's locks or for QEMU is refused (order);
+ * its form with _start is not. These wait for nothing of the kind and may be made: edits and
+ * xlstore_fast_lock, xlstore_intend, xlstore_settle and xlstore_asked under a hold, xlstore_rename,
+ * xlstore_preserve, xlstore_import, xlstore_reopen_document, xlstore_mark_destroying,
+ * xlstore_destroy and its kin, xlstore_creation_begin, xlstore_creation_child,
+ * xlstore_creation_without_qemu, xlstore_break_lock, xlstore_prune, xlstore_backup. */
 int32_t xlstore_context_enter(void);
 int32_t xlstore_context_leave(void);
 
