@@ -8,6 +8,7 @@
 #include "store/core/registration_row.hpp"
 #include "store/database/query.hpp"
 #include "store/text/json_text.hpp"
+#include "store/text/raw_bytes.hpp"
 
 namespace xlstore::capi {
 
@@ -21,10 +22,12 @@ std::string object_of(const std::vector<std::string>& names, const std::vector<Q
     std::vector<std::pair<std::string, std::string>> members;
     for (std::size_t i = 0; i < names.size(); ++i) {
         const bool json = names[i].starts_with(kJson);
-        const auto& text = cells[i].text;
-        std::string value = "null";
-        if (text) value = json || cells[i].number ? *text : json_quote(*text);
-        members.emplace_back(json ? names[i].substr(kJson.size()) : names[i], std::move(value));
+        if (json && cells[i].text)
+            members.emplace_back(names[i].substr(kJson.size()),
+                                 with_raw_bytes_escaped(*cells[i].text));
+        else
+            members.emplace_back(json ? names[i].substr(kJson.size()) : names[i],
+                                 cell_json(cells[i]));
     }
     return json_object(members);
 }

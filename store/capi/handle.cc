@@ -11,9 +11,11 @@
 #include <cstddef>
 #include <new>
 
+#include "store/base/limits.hpp"
 #include "store/operation/outcome.hpp"
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
 
 namespace xlstore::capi {
 
@@ -23,12 +25,24 @@ thread_local xlstore_error last_error = XLSTORE_ERROR_INIT;
 // The store that the call under way was found to be for.
 thread_local std::shared_ptr<State> called_for;
 
+// Keys, names and paths are quoted in messages as they were given. Where all of it is printable, no
+// memory is needed.
+std::string printable(std::string words)
+{
+    if (is_plain_text(words, limits::error_bytes_max)) return words;
+    return plain_text(words, limits::error_bytes_max);
+}
+
 // Status and intent always get through; of the words, what there is memory for.
 void tell(xlstore_result& result, Result<Answer> answer) noexcept
 {
     if (answer) {
         result.status = answer->status;
-        result.message = std::move(answer->message);
+        try {
+            result.message = printable(std::move(answer->message));
+        } catch (const std::bad_alloc&) {
+            result.message.clear();
+        }
         result.json = std::move(answer->json);
         result.intent = answer->intent;
         result.held = std::move(answer->held);
@@ -43,8 +57,12 @@ void tell(xlstore_result& result, Result<Answer> answer) noexcept
     } catch (const std::exception&) {
         result.json.clear();
     }
-    result.message = std::move(error.message);
-    result.advice = std::move(error.advice);
+    try {
+        result.message = printable(std::move(error.message));
+        result.advice = printable(std::move(error.advice));
+    } catch (const std::bad_alloc&) {
+        result.advice.clear();
+    }
 }
 
 // Ends with the answer in `out`, also when an exception is thrown on the way.
@@ -154,8 +172,8 @@ void remember(int32_t status, std::int64_t intent, std::string_view message,
 {
     last_error.status = status;
     last_error.intent = intent;
-    copy_text(last_error.message, message);
-    copy_text(last_error.advice, advice);
+    write_plain_text(last_error.message, message);
+    write_plain_text(last_error.advice, advice);
     if (called_for) called_for->error = last_error;
 }
 
@@ -207,9 +225,9 @@ xlstore_result* failed_result() noexcept
 
 void copy_text(std::span<char> to, std::string_view text) noexcept
 {
-    const auto length = std::min(text.size(), to.size() - 1);
-    std::copy_n(text.begin(), length, to.begin());
-    to[length] = '\0';
+    const auto whole = whole_characters(text, to.size() - 1);
+    std::ranges::copy(whole, to.begin());
+    to[whole.size()] = '\0';
 }
 
 Work gone_with_its_domain(Store& store, DomainId domain, Work work)

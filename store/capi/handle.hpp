@@ -228,6 +228,7 @@ Work gone_with_its_domain(Store& store, DomainId domain, Work work);
 /// A JSON array of these values.
 [[nodiscard]] std::string joined(const std::vector<std::string>& values);
 [[nodiscard]] char* new_string(std::string_view text);
+/// As much of it as fits, cut between two characters.
 void copy_text(std::span<char> to, std::string_view text) noexcept;
 
 /// A struct that the caller filled, or `standard` for NULL. Error invalid: its size is none of

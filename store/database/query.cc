@@ -206,15 +206,18 @@ Result<void> run_query(Db& db, const std::string& sql,
     return {};
 }
 
+std::string cell_json(const QueryCell& cell)
+{
+    if (!cell.text) return "null";
+    if (!cell.number) return json_quote(*cell.text);
+    return cell.text->ends_with("Inf") ? "null" : *cell.text;
+}
+
 std::string row_json(const std::vector<std::string>& names, const std::vector<QueryCell>& cells)
 {
     std::vector<std::pair<std::string, std::string>> members;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        const QueryCell& cell = cells[i];
-        members.emplace_back(names[i], !cell.text    ? "null"
-                                       : cell.number ? *cell.text
-                                                     : json_quote(*cell.text));
-    }
+    for (std::size_t i = 0; i < names.size(); ++i)
+        members.emplace_back(names[i], cell_json(cells[i]));
     return json_object(members);
 }
 

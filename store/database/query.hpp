@@ -25,13 +25,15 @@ using QueryRow =
 
 /// Runs every statement of `sql`, with `parameters` bound to ?1, ?2, … of each. All of it sees one
 /// moment. Errors: invalid (not SQL, something that does not only read), timeout, refused (more
-/// memory or longer values than a query may have, see store/base/limits.hpp). Throws DbError where the
-/// database cannot be read.
+/// memory or longer values than a query may have, see store/base/limits.hpp). Throws DbError where
+/// the database cannot be read.
 Result<void> run_query(Db& db, const std::string& sql,
                        const std::vector<std::optional<std::string>>& parameters, Deadline until,
                        const QueryRow& row);
 
-/// A row as a JSON object, numbers as numbers.
+/// A value as JSON, numbers as numbers; null for infinity, which JSON has no number for.
+[[nodiscard]] std::string cell_json(const QueryCell& cell);
+/// A row as a JSON object.
 [[nodiscard]] std::string row_json(const std::vector<std::string>& names,
                                    const std::vector<QueryCell>& cells);
 

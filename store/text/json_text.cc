@@ -10,6 +10,7 @@
 
 #include "store/text/json_scan.hpp"
 #include "store/text/number_text.hpp"
+#include "store/text/plain_text.hpp"
 #include "store/text/raw_bytes.hpp"
 
 namespace xlstore {
@@ -296,12 +297,7 @@ std::string json_quote(std::string_view content)
 std::string json_shown(std::string_view utf8)
 {
     const bool cut = utf8.size() > kShownBytesMax;
-    if (cut) {
-        std::size_t size = kShownBytesMax;
-        while (size > 0 && (static_cast<unsigned char>(utf8[size]) & 0xC0) == 0x80)
-            --size;
-        utf8 = utf8.substr(0, size);
-    }
+    utf8 = whole_characters(utf8, kShownBytesMax);
     const std::string quoted = json_quote(utf8);
     std::string out;
     for (std::size_t i = 0; i < quoted.size(); ++i) {

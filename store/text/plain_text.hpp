@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,14 @@ void append_escaped(std::string& text, std::string_view bytes);
 /// not UTF-8 become \xNN. What is plain and short enough comes back as it is, so that a text may
 /// pass several times.
 [[nodiscard]] std::string plain_text(std::string_view untrusted, std::size_t bytes_max);
+/// Would it come back as it is, for certain: printable ASCII, and short enough?
+[[nodiscard]] bool is_plain_text(std::string_view text, std::size_t bytes_max) noexcept;
+/// The same with a NUL behind it in a buffer of at least 4 bytes. Needs no memory.
+void write_plain_text(std::span<char> to, std::string_view untrusted) noexcept;
+
+/// The longest beginning of at most `bytes_max` bytes that does not end within a character.
+[[nodiscard]] std::string_view whole_characters(std::string_view text,
+                                                std::size_t bytes_max) noexcept;
 
 }  // namespace xlstore
 

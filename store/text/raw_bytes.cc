@@ -41,9 +41,9 @@ bool is_low(std::optional<std::uint32_t> code)
     return code && *code >= 0xDC00 && *code < 0xE000;
 }
 
-/// Calls `visit` with the place of each escape that stands for a byte.
+/// Calls `visit` with the place and the code of each escape that is no half of a pair.
 template <class Visit>
-void for_each_raw_byte(std::string_view json, Visit visit)
+void for_each_escaped_code(std::string_view json, Visit visit)
 {
     for (std::size_t at = json.find('\\'); at < json.size(); at = json.find('\\', at)) {
         const auto code = escaped_code(json, at);
@@ -51,9 +51,18 @@ void for_each_raw_byte(std::string_view json, Visit visit)
             at += 2 * kEscapeSize;
             continue;
         }
-        if (code && raw_byte_of(*code)) visit(at);
+        if (code) visit(at, *code);
         at += code ? kEscapeSize : 2;
     }
+}
+
+/// Calls `visit` with the place of each escape that stands for a byte.
+template <class Visit>
+void for_each_raw_byte(std::string_view json, Visit visit)
+{
+    for_each_escaped_code(json, [&](std::size_t at, std::uint32_t code) {
+        if (raw_byte_of(code)) visit(at);
+    });
 }
 
 /// What is not UTF-8, and what is printed for it, as one character each time.
@@ -137,6 +146,25 @@ bool holds_masked_byte(std::string_view decoded)
         decoded.remove_prefix(character.size);
     }
     return false;
+}
+
+std::string with_raw_bytes_shown(std::string_view json)
+{
+    const std::string escaped = with_raw_bytes_escaped(json);
+    std::string shown;
+    std::size_t done = 0;
+    for_each_escaped_code(escaped, [&](std::size_t at, std::uint32_t code) {
+        if (!is_high(code) && !is_low(code)) return;
+        shown.append(escaped, done, at - done);
+        if (const auto raw = raw_byte_of(code)) {
+            shown += '\\';  // JSON's escape of the backslash that follows
+            append_escaped(shown, std::string_view(&*raw, 1));
+        } else {
+            shown += "\\ufffd";
+        }
+        done = at + kEscapeSize;
+    });
+    return shown.append(escaped, done);
 }
 
 bool holds_raw_bytes(std::string_view json)

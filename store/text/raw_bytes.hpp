@@ -30,6 +30,11 @@ void append_raw_byte(std::string& text, char byte);
 /// Does a string that was decoded from masked text hold one?
 [[nodiscard]] bool holds_masked_byte(std::string_view decoded);
 
+/// JSON for people, and for a parser that refuses both such bytes and such escapes: in a string
+/// each is written as \xNN, as plain_text() has it. Another lone surrogate, which a row that was
+/// written by hand may have, becomes U+FFFD.
+[[nodiscard]] std::string with_raw_bytes_shown(std::string_view json);
+
 /// Does minified JSON hold such an escape? QMP has no way to say it.
 [[nodiscard]] bool holds_raw_bytes(std::string_view json);
 

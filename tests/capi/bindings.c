@@ -121,6 +121,38 @@ static void check_rows(struct world* world)
     INVALID(xlstore_settled_since(s, "domid:8", 0, NULL));
 }
 
+/* Messages are printable, for any words that are asked for; and what is cut is cut between characters. */
+static void check_words(struct world* world)
+{
+    xlstore_store* const s = world->store;
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    xlstore_result* r = NULL;
+    char before[sizeof info.name];
+    char name[301] = "";
+    char* text = NULL;
+    int i;
+    STATUS(xlstore_thing(s, "domid:7", "nics", "a\nb\033[31m\377", &text, NULL),
+           XLSTORE_E_NOT_FOUND);
+    CHECK(xlstore_last_error(&error) == XLSTORE_OK);
+    CHECK(strstr(error.message, "a\\x0ab\\x1b[31m\\xff") != NULL);
+    STATUS(xlstore_detach(s, "domid:7", "qemu", "a\nb\033[31m\377", NULL, &r),
+           XLSTORE_E_NOT_FOUND);
+    CHECK(strstr(xlstore_result_message(r), "a\\x0ab\\x1b[31m\\xff") != NULL);
+    xlstore_result_free(r);
+    for (i = 0; i < 150; ++i)
+        strcat(name, "\303\244");
+    OK(xlstore_find(s, "domid:8", &info));
+    strcpy(before, info.name);
+    OK(xlstore_rename(s, "domid:8", name, 0, NULL, NULL));
+    OK(xlstore_find(s, "domid:8", &info));
+    CHECK(strlen(info.name) == 254 && strncmp(info.name, name, 254) == 0);
+    OK(xlstore_rename(s, "domid:8", before, 0, NULL, NULL));
+    OK(xlstore_query_json(s, "SELECT 9e999 AS big", NULL, 0, NULL, &text));
+    CHECK(strcmp(text, "[{\"big\":null}]") == 0);
+    xlstore_string_free(text);
+}
+
 /* An open intent, as its row has it. */
 static void check_open_intent(struct world* world)
 {
@@ -469,6 +501,7 @@ void check_bindings(struct world* world)
     check_structs();
     check_looks(world);
     check_rows(world);
+    check_words(world);
     check_open_intent(world);
     check_try(world);
     check_errors(world);

@@ -144,7 +144,8 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
                       size_t parameters_count, const xlstore_call* call, xlstore_row row,
                       void* userdata);
 
-/* The same as a JSON array of one object a row, numbers as numbers; at most 256 MiB (refused). */
+/* The same as a JSON array of one object a row, numbers as numbers (null for infinity, which JSON
+ * has no number for); at most 256 MiB (refused). */
 int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* const* parameters,
                            size_t parameters_count, const xlstore_call* call, char** json_out);
 

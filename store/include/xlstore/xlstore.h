@@ -31,8 +31,11 @@
  *          language, from the function of the same name (xlstore_call_init). One full of zeros but
  *          for its struct_size is safe, too. What a later release adds at its end is zero in older
  *          programs.
- * TEXT     UTF-8, NUL-terminated. A `const char *` returned belongs to the object asked; a `char *`
- *          through _out is the caller's, who frees it with xlstore_string_free().
+ * TEXT     UTF-8, NUL-terminated. In the message and the advice of a result or an error, control
+ *          characters and bytes that are not UTF-8, as a name or a path may have them, are written
+ *          as \xNN; in JSON such a byte is the escape of a lone surrogate (0xff is \udcff). A
+ *          `const char *` returned belongs to the object asked; a `char *` through _out is the
+ *          caller's, who frees it with xlstore_string_free().
  * TIME     Limits are milliseconds (_ms), times are microseconds since 1970 UTC (_us). A call that
  *          waits does so for 30 s unless its comment, or xlstore_call.timeout_ms, says otherwise;
  *          writing down what QEMU has already done may take up to 5 s more (R20).

@@ -46,6 +46,13 @@ TEST_F(QueryTest, RowsAreObjectsWithNumbersAsNumbers)
               R"({"a":1,"b":"x","c":null,"d":1.5}{"e":"7","f":null})");
 }
 
+// JSON has no number for them, and a reader of JSON dies of the word.
+TEST_F(QueryTest, InfinityIsNull)
+{
+    EXPECT_EQ(*ask("SELECT 9e999 AS a, -9e999 AS b, 'Inf' AS c, 1e300 AS d"),
+              R"({"a":null,"b":null,"c":"Inf","d":1.0e+300})");
+}
+
 TEST_F(QueryTest, TablesSchemaAndTableValuedFunctionsMayBeRead)
 {
     for (const char* sql :

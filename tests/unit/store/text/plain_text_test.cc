@@ -5,6 +5,7 @@
 
 #include <array>
 #include <random>
+#include <span>
 #include <string>
 
 #include "store/base/error.hpp"
@@ -70,9 +71,22 @@ TEST(PlainText, IsJsonMaterialOfAnyBytes)
         ASSERT_TRUE(json_minify("[" + json_quote(plain) + "]", "text"));
         ASSERT_EQ(json_decode_string(json_quote(plain)), plain);
         ASSERT_EQ(plain_text(plain, most), plain) << "a second time";
+        std::array<char, 64> room;
+        write_plain_text(std::span(room).first(most + 1), text);
+        ASSERT_EQ(std::string_view(room.data()), plain) << "without memory";
         for (const unsigned char c : plain)
             ASSERT_TRUE(c >= 0x20 && c != 0x7F);
     }
+}
+
+TEST(PlainText, WholeCharactersAreCutBetweenTwo)
+{
+    EXPECT_EQ(whole_characters("äää", 6), "äää");
+    EXPECT_EQ(whole_characters("äää", 5), "ää");
+    EXPECT_EQ(whole_characters("a🐧b", 4), "a");
+    EXPECT_EQ(whole_characters("a🐧b", 5), "a🐧");
+    EXPECT_EQ(whole_characters("世", 2), "");
+    EXPECT_EQ(whole_characters("\x80\x80\x80\x80\x80\x80", 5), "\x80\x80\x80\x80\x80") << "there are none";
 }
 
 // Errors quote what callers gave; their JSON is JSON.

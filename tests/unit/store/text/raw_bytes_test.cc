@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
 
 namespace xlstore {
 namespace {
@@ -46,6 +47,17 @@ TEST(RawBytes, NothingElseIsTakenForThem)
     for (const char* text : {"\xff", "[\xff]", "\"\\\xff\"", R"("\udc7f")", R"("\ud83d")",
                              R"("\udd80")", "{\"\xff\":1}", R"({"\udcff":1})"})
         EXPECT_TRUE(minified(text).starts_with("refused: ")) << text;
+}
+
+// nlohmann's parser, for one, refuses bytes that are not UTF-8, and lone surrogates too.
+TEST(RawBytes, AreShownAsPlainTextShowsThem)
+{
+    EXPECT_EQ(with_raw_bytes_shown(R"(["/a\udcff\uDC80", "\\udcff"])"), R"(["/a\\xff\\x80", "\\udcff"])");
+    EXPECT_EQ(with_raw_bytes_shown("[\"\xff\xc3(\"]"), R"(["\\xff\\xc3("])") << "as they came";
+    EXPECT_EQ(with_raw_bytes_shown(R"(["\ud83d\udcff", "\ud83d", "\ud83d\ud83d\udcff", "\udd80"])"),
+              R"(["\ud83d\udcff", "\ufffd", "\ufffd\ud83d\udcff", "\ufffd"])");
+    for (const char* content : {"\xff", "a\x80z\xf4\x90\x80\x80", "\\\xff\"", "\\xff"})
+        EXPECT_EQ(json_decode_string(with_raw_bytes_shown(json_quote(content))), plain_text(content, 100));
 }
 
 TEST(RawBytes, WhatQemuPrintsForThemMayBeThem)
