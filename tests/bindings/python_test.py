@@ -224,10 +224,39 @@ class BindingTest(unittest.TestCase):
     def test_text_that_c_would_cut_is_refused(self):
         with self.assertRaises(xlstore.InvalidError):
             self.store.rename("domid:7", "abc\0def")
+        with self.assertRaises(xlstore.InvalidError):
+            self.store.backup(os.path.join(self.directory.name, "a\0b"))
         for timeout in (float("nan"), float("inf"), -1, 4294967.297):
             with self.assertRaises(xlstore.InvalidError):
                 self.store.rename("domid:7", "other", timeout=timeout)
         self.assertEqual(self.store.find("domid:7").name, "py7")
+
+    def test_numbers_that_c_would_cut_are_refused(self):
+        for call in (lambda: self.store.import_(2**33 + 8, document(8)), lambda: self.store.wait(2**64),
+                     lambda: self.store.history(after=2**70), lambda: self.store.history(most=-1),
+                     lambda: self.store.rename("domid:7", "other", revision=-2**63 - 1),
+                     lambda: self.store.recover(mode=2**32), lambda: self.store.recover(flags=2**32)):
+            with self.assertRaises(xlstore.InvalidError) as caught:
+                call()
+            self.assertIn(" is none of ", caught.exception.message)
+        self.assertEqual([(one.domid, one.name) for one in self.store.domains()], [(7, "py7")])
+
+    def test_bytes_that_are_not_utf8_come_and_go(self):
+        for call in (lambda: self.store.find("name:\ud800"), lambda: self.store.backup("/\ud800")):
+            with self.assertRaises(xlstore.InvalidError):
+                call()
+        with self.assertRaises(xlstore.NotFoundError):
+            self.store.find("name:\udcff")
+        given = document(8)
+        given["disks"][0].update(pdev_path="/a\udcff.iso", format="raw")
+        self.store.import_(8, given)
+        text, revision = self.store.document("domid:8")
+        self.assertEqual(json.loads(text.rstrip("\0"))["disks"][0]["pdev_path"], "/a\udcff.iso")
+        self.store.write_document("domid:8", text, revision=revision)
+        self.assertEqual(self.store.things("domid:8")[0]["json"]["pdev_path"], "/a\udcff.iso")
+
+    def test_infinity_is_none(self):
+        self.assertEqual(self.store.query("SELECT 9e999 AS big, -9e999 AS low"), [{"big": None, "low": None}])
 
     def test_lock_that_another_process_has_is_named(self):
         holder = subprocess.Popen([sys.executable, "-c",

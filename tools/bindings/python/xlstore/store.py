@@ -20,21 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _native
-from ._library import Result, check, decode, encode, last_error, lib, result_of, taken
+from ._library import Result, check, decode, encode, fitting, last_error, lib, result_of, taken, word
 from .errors import Error, InvalidError, OrderError
 
 Json = Mapping[str, Any] | Sequence[Any] | str
 
 
-def _c(text: str) -> bytes:
-    """A word for C, which would take it for a shorter one if it held a NUL."""
-    if "\0" in text:
-        raise InvalidError(f"{text!r} holds a NUL")
-    return text.encode()
-
-
 def _text(value: Json) -> bytes:
-    return _c(value.rstrip("\0") if isinstance(value, str) else json.dumps(value))
+    return word(value.rstrip("\0") if isinstance(value, str) else json.dumps(value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +98,7 @@ def _call(timeout: float | None, flags: int = 0) -> _native.xlstore_call:
 
 
 def _words(words: Sequence[str | os.PathLike[str]]) -> Any:
-    return (C.c_char_p * (len(words) + 1))(*[os.fsencode(word) for word in words], None)
+    return (C.c_char_p * (len(words) + 1))(*[encode(one) for one in words], None)
 
 
 class Operation:
@@ -169,28 +162,28 @@ class _Calls:
 
     def attach(self, domain: str, device_class: str, thing: Json, *, timeout: float | None = None) -> Any:
         """Adds a thing, an element of the document's array `device_class`, to a running domain."""
-        return self._do("xlstore_attach", _c(domain), _c(device_class), _text(thing), C.byref(_call(timeout)))
+        return self._do("xlstore_attach", word(domain), word(device_class), _text(thing), C.byref(_call(timeout)))
 
     def detach(self, domain: str, device_class: str, key: str, *, timeout: float | None = None) -> Any:
         """Takes it out. InDoubtError also means: the guest was asked, and has not let go yet."""
-        return self._do("xlstore_detach", _c(domain), _c(device_class), _c(key), C.byref(_call(timeout)))
+        return self._do("xlstore_detach", word(domain), word(device_class), word(key), C.byref(_call(timeout)))
 
     def insert(self, domain: str, vdev: str, file: str | os.PathLike[str], *, force: bool = False,
                wait_for_guest: bool = False, timeout: float | None = None) -> Any:
         """Puts a raw image into a CD drive."""
         call = _call(timeout, _tray(force, wait_for_guest))
-        return self._do("xlstore_insert", _c(domain), _c(vdev), encode(file), C.byref(call))
+        return self._do("xlstore_insert", word(domain), word(vdev), encode(file), C.byref(call))
 
     def eject(self, domain: str, vdev: str, *, force: bool = False, wait_for_guest: bool = False,
               timeout: float | None = None) -> Any:
         """Takes the medium out of a CD drive, which stays, empty."""
         call = _call(timeout, _tray(force, wait_for_guest))
-        return self._do("xlstore_eject", _c(domain), _c(vdev), C.byref(call))
+        return self._do("xlstore_eject", word(domain), word(vdev), C.byref(call))
 
     def batch(self, domain: str, requests: Json, *, all_or_none: bool = False, timeout: float | None = None) -> Any:
         """Several of these under one slow lock and one connection."""
         flags = _native.XLSTORE_ALL_OR_NONE if all_or_none else 0
-        return self._do("xlstore_batch", _c(domain), _text(requests), flags, C.byref(_call(timeout)))
+        return self._do("xlstore_batch", word(domain), _text(requests), flags, C.byref(_call(timeout)))
 
     def wait(self, intent: int, *, timeout: float | None = None) -> Any:
         """Waits until the intent is closed."""
@@ -203,7 +196,7 @@ class _Calls:
 
     def soft_reset(self, domain: str, command: Sequence[str | os.PathLike[str]], *, timeout: float | None = None) -> Any:
         """Gives a running domain a new QEMU."""
-        return self._do("xlstore_soft_reset", _c(domain), _words(command), C.byref(_call(timeout)))
+        return self._do("xlstore_soft_reset", word(domain), _words(command), C.byref(_call(timeout)))
 
     def import_(self, domid: int, document: Json, *, force: bool = False, timeout: float | None = None) -> Any:
         """Makes a domain of a document, without a QEMU."""
@@ -214,23 +207,23 @@ class _Calls:
                  timeout: float | None = None) -> Any:
         """Registers a QEMU that another program started."""
         flags = _native.XLSTORE_HANDED_IN if handed_in else 0
-        return self._do("xlstore_register", _c(domain), encode(monitor), pid, flags, C.byref(_call(timeout)))
+        return self._do("xlstore_register", word(domain), encode(monitor), pid, flags, C.byref(_call(timeout)))
 
     def destroy(self, domain: str, *, timeout: float | None = None) -> Any:
         """Kills the domain's QEMU, sees it dead, and forgets the document last."""
-        return self._do("xlstore_destroy", _c(domain), C.byref(_call(timeout)))
+        return self._do("xlstore_destroy", word(domain), C.byref(_call(timeout)))
 
     def rename(self, domain: str, name: str, *, revision: int = 0, timeout: float | None = None) -> Any:
         """Another name, in row and document by one commit."""
-        return self._do("xlstore_rename", _c(domain), _c(name), revision, C.byref(_call(timeout)))
+        return self._do("xlstore_rename", word(domain), word(name), revision, C.byref(_call(timeout)))
 
     def close_document(self, domain: str, reason: str, *, timeout: float | None = None) -> Any:
         """Closes a running domain's document, as for its migration."""
-        return self._do("xlstore_close_document", _c(domain), _c(reason), C.byref(_call(timeout)))
+        return self._do("xlstore_close_document", word(domain), word(reason), C.byref(_call(timeout)))
 
     def reopen_document(self, domain: str, *, timeout: float | None = None) -> Any:
         """Opens it again."""
-        return self._do("xlstore_reopen_document", _c(domain), C.byref(_call(timeout)))
+        return self._do("xlstore_reopen_document", word(domain), C.byref(_call(timeout)))
 
     def recover(self, *, mode: int = _native.XLSTORE_RECOVER_PREEN, domain: str | None = None, flags: int = 0,
                 found: Callable[[Finding], None] | None = None) -> Any:
@@ -240,8 +233,9 @@ class _Calls:
         """
         options = _native.xlstore_recover_options()
         lib.xlstore_recover_options_init(C.byref(options), C.sizeof(options))
-        options.mode, options.flags = mode, flags
-        options.domain = None if domain is None else _c(domain)
+        options.mode = fitting(mode, C.c_int32, "mode")
+        options.flags = fitting(flags, C.c_uint32, "flags")
+        options.domain = None if domain is None else word(domain)
         if found:
             options.found = _native.xlstore_found(lambda finding, _: found(_finding_of(finding.contents)))
         return self._do("xlstore_recover", _Kept(options))
@@ -367,7 +361,7 @@ class Store(_Calls):
         options = _native.xlstore_open_options()
         lib.xlstore_open_options_init(C.byref(options), C.sizeof(options))
         options.read_only = int(read_only)
-        options.program = _c(program)
+        options.program = word(program)
         options.timeout_ms = _milliseconds(timeout)
         self._log = _native.xlstore_log(lambda level, line, _: log(level, decode(line)) if log else None)
         if log:
@@ -427,7 +421,7 @@ class Store(_Calls):
     def find(self, domain: str) -> Domain:
         """The domain that `domain` names: "domid:7", "uuid:...", "name:...", "id:N", or a bare word."""
         info = self._info()
-        check(lib.xlstore_find(self.handle(), _c(domain), C.byref(info)))
+        check(lib.xlstore_find(self.handle(), word(domain), C.byref(info)))
         return _domain_of(info)
 
     def domains(self) -> Iterator[Domain]:
@@ -448,28 +442,28 @@ class Store(_Calls):
     def document(self, domain: str) -> tuple[str, int]:
         """The document as libxl would write it, and its revision."""
         text, revision = C.c_void_p(), C.c_int64()
-        check(lib.xlstore_document(self.handle(), _c(domain), C.byref(text), C.byref(revision)))
+        check(lib.xlstore_document(self.handle(), word(domain), C.byref(text), C.byref(revision)))
         return taken(text), revision.value
 
     def monitor_path(self, domain: str) -> str:
         """Where the monitor of the registered QEMU is."""
-        return self._handed_over(lib.xlstore_monitor_path, _c(domain))
+        return self._handed_over(lib.xlstore_monitor_path, word(domain))
 
     def things(self, domain: str) -> list[dict[str, Any]]:
         """The entries of a domain."""
-        return self._rows(lib.xlstore_things, _c(domain))
+        return self._rows(lib.xlstore_things, word(domain))
 
     def intents(self, domain: str | None = None) -> list[dict[str, Any]]:
         """The open intents, of a domain or of all."""
-        return self._rows(lib.xlstore_intents, None if domain is None else _c(domain))
+        return self._rows(lib.xlstore_intents, None if domain is None else word(domain))
 
     def history(self, domain: str | None = None, *, after: int = 0, most: int = 0) -> list[dict[str, Any]]:
         """Lines of history above the number `after`."""
-        return self._rows(lib.xlstore_history, None if domain is None else _c(domain), after, most)
+        return self._rows(lib.xlstore_history, None if domain is None else word(domain), after, most)
 
     def settled_since(self, domain: str, since: int = 0) -> dict[str, Any]:
         """What of a domain's things was settled above the line `since` of history, and what each is now."""
-        return self._rows(lib.xlstore_settled_since, _c(domain), since)[0]
+        return self._rows(lib.xlstore_settled_since, word(domain), since)[0]
 
     def locks(self) -> list[dict[str, Any]]:
         """The locks as the kernel has them, beside what their holders claim."""
@@ -477,9 +471,9 @@ class Store(_Calls):
 
     def query(self, sql: str, *parameters: object, timeout: float | None = None) -> list[dict[str, Any]]:
         """Rows of SQL that reads; `parameters` are bound to ?1, ?2, ..."""
-        values = [None if one is None else _c(str(one)) for one in parameters]
+        values = [None if one is None else word(str(one)) for one in parameters]
         array = (C.c_char_p * max(1, len(values)))(*values)
-        return self._rows(lib.xlstore_query_json, _c(sql), array, len(values), C.byref(_call(timeout)))
+        return self._rows(lib.xlstore_query_json, word(sql), array, len(values), C.byref(_call(timeout)))
 
     def _handed_over(self, function: Callable[..., int], *arguments: Any) -> str:
         text = C.c_void_p()
@@ -496,7 +490,7 @@ class Store(_Calls):
                   timeout: float | None = None) -> int:
         """Adds or replaces an entry whose primary is not QEMU; the new revision."""
         now = C.c_int64()
-        check(lib.xlstore_put_thing(self.handle(), _c(domain), _c(device_class), _text(thing), revision,
+        check(lib.xlstore_put_thing(self.handle(), word(domain), word(device_class), _text(thing), revision,
                                     C.byref(_call(timeout)), C.byref(now)))
         return now.value
 
@@ -504,14 +498,14 @@ class Store(_Calls):
                      timeout: float | None = None) -> int:
         """Takes such an entry away; the new revision."""
         now = C.c_int64()
-        check(lib.xlstore_remove_thing(self.handle(), _c(domain), _c(device_class), _c(key), revision,
+        check(lib.xlstore_remove_thing(self.handle(), word(domain), word(device_class), word(key), revision,
                                        C.byref(_call(timeout)), C.byref(now)))
         return now.value
 
     def write_document(self, domain: str, document: Json, *, revision: int = 0, timeout: float | None = None) -> int:
         """Writes a whole document back; the new revision."""
         now = C.c_int64()
-        check(lib.xlstore_write_document(self.handle(), _c(domain), _text(document), revision,
+        check(lib.xlstore_write_document(self.handle(), word(domain), _text(document), revision,
                                          C.byref(_call(timeout)), C.byref(now)))
         return now.value
 
