@@ -8,6 +8,7 @@ Every verb's --json against tools/json-schema/xlstore.json; history, timeline, d
 What this host lacks (chromium, python3-jsonschema, promtool) is skipped by name.
 """
 
+import contextlib
 import html.parser
 import json
 import os
@@ -16,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -429,6 +431,65 @@ class NotServed(Stage):
         self.xl("-p", by="xlfsck", status=1)
         self.xl("soft-reset", "10", "--", *QEMU)
         self.xl("destroy", "10")
+
+
+class NotUtf8(Stage):
+    """A path and rows that were written by hand may have any bytes: no answer is lost, and JSON is JSON."""
+    STORE = os.fsdecode(b"s\xff")
+
+    def by_hand(self, sql):
+        with contextlib.closing(sqlite3.connect(self.store / "store.db")) as db, db:
+            db.create_function("only_xlstore_changes_this", 0, lambda: 1)
+            db.executescript(sql)
+
+    def all_verbs(self):
+        health = self.run_xl("status").returncode  # no verb's other forms end otherwise
+        self.assertIn(health, (0, 1, 3))
+        for words, status in (("list", 0), ("show 7", 0), ("things 7", 0), ("intents", 0), ("history", 0), ("history 7", 0),
+                              ("timeline 7", 0), ("locks", 0), ("undo", 0), ("recover 7", None), ("diff 7", None),
+                              ("sql SELECT * FROM session", 0), ("status", health), ("status 7", None),
+                              ("bridge status --root /", 0)):
+            verb, *more = words.split(" ", 1 if words.startswith("sql") else -1)
+            for options in ((), ("--json",)):
+                done = self.run_xl(*options, verb, *more, errors="surrogateescape")
+                if status is not None:
+                    self.assertEqual(done.returncode, status, (options, words, done))
+                self.assertNotIn("exception", done.stdout + done.stderr, (options, words))
+                if options:
+                    self.assertIsInstance(json.loads(done.stdout.encode("utf-8")), (list, dict), words)
+        self.xl("status", "--metrics")
+        bundle = self.place / f"{len(list(self.place.glob('*.tar')))}.tar"
+        self.xl("bundle", bundle)
+        self.xl("bundle", bundle, "--show")
+
+    def test_in_the_path_of_the_store(self):
+        name = os.fsencode(self.store).decode("utf-8", "surrogateescape")
+        self.assertEqual(json.loads(self.xl("--json", "show", "7"))["monitor"].rsplit("/", 2)[0], name)
+        self.all_verbs()
+        backup = self.place / "backup.db"
+        self.xl("backup", backup)
+        used = self.store
+        try:
+            type(self).store = self.place / os.fsdecode(b"new\xff")
+            self.assertEqual(json.loads(self.xl("--json", "init")), {"result": "done", "store": str(self.store)})
+        finally:
+            type(self).store = used
+        self.assertIn("the database that was there before is ", self.xl("restore", "--adopt", backup))
+
+    def test_in_rows(self):
+        self.by_hand("UPDATE session SET program = CAST(x'61ff62' AS TEXT);"
+                     "UPDATE domain SET log_path = CAST(x'2f61ff' AS TEXT) WHERE domid = 7;")
+        self.assertIn("\\xff", self.xl("show", "7"))
+        self.assertEqual(json.loads(self.xl("--json", "show", "7"))["log"], "/a\udcff")
+        self.all_verbs()
+        self.by_hand("UPDATE domain SET name = CAST(x'61ff62' AS TEXT) WHERE domid = 7")
+        self.assertEqual(json.loads(self.xl("--json", "list"))[0]["name"], "a\udcffb")
+        self.all_verbs()
+        # What recovery rewrote is shown when it is put back.
+        self.run_xl("-y", by="xlfsck")
+        run = json.loads(self.xl("--json", "undo"))[0]["run"]
+        self.assertIn("\\xff", self.xl("undo", run, "--force"))
+        self.by_hand("UPDATE domain SET name = 'out7' WHERE domid = 7")
 
 
 class Journal(Stage):

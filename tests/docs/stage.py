@@ -40,12 +40,13 @@ def program(name):
 
 class Stage(unittest.TestCase):
     """A store with one domain on a QEMU, for all tests of a class."""
+    STORE = "s"
 
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.TemporaryDirectory(prefix="xo-", dir="/tmp")  # short: sockets lie in it
         cls.place = pathlib.Path(cls.directory.name)
-        cls.store = cls.place / "s"
+        cls.store = cls.place / cls.STORE
         cls.seen = {}
         cls.xl("init")
         (cls.place / "7.json").write_text(json.dumps(document(7)), encoding="utf-8")

@@ -2,8 +2,8 @@
 #include "tools/common/bundle_findings.hpp"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "tools/common/json_value.hpp"
 #include "tools/common/moment.hpp"
 #include "tools/common/output.hpp"
 
@@ -12,7 +12,7 @@ namespace xlstore::tools {
 std::vector<std::string> findings_page(const std::map<std::string, std::string>& members)
 {
     std::vector<std::string> lines;
-    const auto look = nlohmann::json::parse(members.at("findings.json"));
+    const auto look = json_value(members.at("findings.json"));
     const bool tells = look.is_object();
     if (tells && look.at("error").is_string())
         lines.push_back("it was not looked at, or not at everything: " +
@@ -26,7 +26,7 @@ std::vector<std::string> findings_page(const std::map<std::string, std::string>&
 void print_seen_there(const std::map<std::string, std::string>& members)
 {
     try {
-        const auto manifest = nlohmann::json::parse(members.at("MANIFEST.json"));
+        const auto manifest = json_value(members.at("MANIFEST.json"));
         const auto lines = findings_page(members);
         std::printf("as it was seen where the bundle was made, %s:\n",
                     moment_text(manifest.at("made_us").get<std::int64_t>()).c_str());

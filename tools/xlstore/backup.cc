@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // backup, restore.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
 
@@ -31,7 +31,7 @@ void tell_finding(const xlstore_finding* f, void* userdata)
     std::printf("%s\n", plain(finding_line(*f)).c_str());
 }
 
-void print_restored(const nlohmann::json& restored)
+void print_restored(const Json& restored)
 {
     for (const auto& domain : restored["domains"])
         std::printf("%s: %s\n", plain(domain["subject"].get<std::string>()).c_str(),
@@ -57,7 +57,7 @@ Result<Status> run_restore(const Arguments& arguments)
         xlstore_restore(arguments.store.c_str(), arguments.words[0].c_str(), &options, &result);
     const ResultHandle restored(result);
     if (status != XLSTORE_OK) return last_error();
-    if (!arguments.json) print_restored(nlohmann::json::parse(xlstore_result_json(result)));
+    if (!arguments.json) print_restored(json_value(xlstore_result_json(result)));
     return tell(arguments, result);
 }
 

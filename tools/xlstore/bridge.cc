@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // bridge: libxl's files and the store, held against each other, or one brought to the other.
-#include <nlohmann/json.hpp>
 
+#include "tools/common/json_value.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
@@ -9,14 +9,14 @@ namespace xlstore::tools {
 
 namespace {
 
-std::string where_of(const nlohmann::json& domain)
+std::string where_of(const Json& domain)
 {
     if (!domain["in_store"].get<bool>()) return "the file alone";
     return domain["file"].is_null() ? "the store alone" : "both";
 }
 
 // A word for what is to be done about it.
-std::string which(const nlohmann::json& difference)
+std::string which(const Json& difference)
 {
     if (difference["pending"].get<bool>()) return "pending in the store";
     if (difference["store"].is_null()) return "the file has it, the store lacks it";
@@ -25,13 +25,13 @@ std::string which(const nlohmann::json& difference)
 }
 
 // Which of the two QEMU or xenstore bears out.
-std::string right(const nlohmann::json& difference)
+std::string right(const Json& difference)
 {
     const auto evidence = plain(difference["evidence"].get<std::string>());
     return difference["right"].get<std::string>() + (evidence.empty() ? "" : ": " + evidence);
 }
 
-void print_domains(const nlohmann::json& domains)
+void print_domains(const Json& domains)
 {
     std::vector<std::vector<std::string>> table;
     for (const auto& domain : domains) {
@@ -73,7 +73,7 @@ Result<Status> run_bridge(const Arguments& arguments)
     const ResultHandle result(made);
     if (xlstore_result_status(made) == XLSTORE_OK && !arguments.json &&
         action != XLSTORE_BRIDGE_WRITE)
-        print_domains(nlohmann::json::parse(xlstore_result_json(made))["domains"]);
+        print_domains(json_value(xlstore_result_json(made))["domains"]);
     return tell(arguments, made);
 }
 

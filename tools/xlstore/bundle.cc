@@ -8,12 +8,12 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "store/base/clock.hpp"
 #include "tools/common/bundle_file.hpp"
 #include "tools/common/bundle_findings.hpp"
 #include "tools/common/byte_count.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/moment.hpp"
 #include "tools/common/secrets.hpp"
 #include "tools/common/table.hpp"
@@ -29,22 +29,19 @@ namespace xlstore::tools {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 std::string host_text()
 {
     utsname host{};
     (void)uname(&host);
-    return Json({{"system", host.sysname},
-                 {"release", host.release},
-                 {"version", host.version},
-                 {"machine", host.machine}})
-        .dump();
+    return json_text({{"system", host.sysname},
+                      {"release", host.release},
+                      {"version", host.version},
+                      {"machine", host.machine}});
 }
 
 std::string text_of_json(const Json& value)
 {
-    return without_secrets(value.dump(1, ' ', false, Json::error_handler_t::replace));
+    return without_secrets(json_text(value, 1));
 }
 
 constexpr std::pair<const char*, const char*> kMembers[] = {
@@ -83,8 +80,8 @@ Result<std::vector<TarMember>> members_of_store(const Arguments& arguments, xlst
     if (!facts) return facts.error();
     std::vector<TarMember> members;
     members.emplace_back("store.db", *std::move(database));
-    members.emplace_back("status.json", text_of_json(Json::parse(*facts)));
-    members.emplace_back("findings.json", text_of_json(Json::parse(findings_until(store, until))));
+    members.emplace_back("status.json", text_of_json(json_value(*facts)));
+    members.emplace_back("findings.json", text_of_json(json_value(findings_until(store, until))));
     return members;
 }
 
@@ -96,11 +93,11 @@ Result<std::vector<TarMember>> members_of_files(const Arguments& arguments, Unti
     if (!salvaged) return salvaged.error();
     std::vector<TarMember> members;
     if (salvaged->bytes) members.emplace_back("store.db", *std::move(salvaged->bytes));
-    Json damage = Json::parse(salvaged->damage);
+    Json damage = json_value(salvaged->damage);
     damage["error"] = plain(why.message);
     members.emplace_back("damage.json", text_of_json(damage));
     members.emplace_back("findings.json",
-                         text_of_json(Json::parse(findings_of_xlfsck(arguments.store, until))));
+                         text_of_json(json_value(findings_of_xlfsck(arguments.store, until))));
     return members;
 }
 
@@ -125,7 +122,7 @@ Result<std::vector<TarMember>> members_of_bundle(const Arguments& arguments)
     Json look;
     for (const auto& [name, bytes] : *members) {
         list.push_back({{"name", name}, {"bytes", bytes.size()}, {"what", what_is(name)}});
-        if (name == "findings.json") look = Json::parse(bytes);
+        if (name == "findings.json") look = json_value(bytes);
     }
     const Json manifest = {{"format", 3},
                            {"made_us", now_us()},
@@ -153,16 +150,14 @@ Result<Status> show_bundle(const Arguments& arguments, const std::string& path)
     if (!members) return members.error();
     // It comes from elsewhere, and may have been made by hand.
     try {
-        const auto manifest = Json::parse((*members)["MANIFEST.json"]);
-        const auto look = Json::parse((*members)["findings.json"]);
+        const auto manifest = json_value((*members)["MANIFEST.json"]);
+        const auto look = json_value((*members)["findings.json"]);
         const auto seen = members->find("status.json");
-        const Json status = seen == members->end() ? Json() : Json::parse(seen->second);
+        const Json status = seen == members->end() ? Json() : json_value(seen->second);
         if (arguments.json) {
-            std::puts(Json({{"manifest", manifest},
-                            {"status", status},
-                            {"findings", look.is_object() ? look.at("findings") : look}})
-                          .dump()
-                          .c_str());
+            print_json(json_text({{"manifest", manifest},
+                                  {"status", status},
+                                  {"findings", look.is_object() ? look.at("findings") : look}}));
             return Status::done;
         }
         const auto where = screen();
@@ -206,11 +201,10 @@ Result<Status> run_bundle(const Arguments& arguments)
     }
     if (const auto written = write_whole_file(path, archive, IfThere::refuse); !written)
         return written.error();
-    const auto manifest = Json::parse(members->front().second);
+    const auto manifest = json_value(members->front().second);
     if (arguments.json) {
-        std::puts(Json({{"file", plain(path)}, {"bytes", archive.size()}, {"manifest", manifest}})
-                      .dump()
-                      .c_str());
+        print_json(
+            json_text({{"file", plain(path)}, {"bytes", archive.size()}, {"manifest", manifest}}));
         return Status::done;
     }
     std::printf("%s: %s, without passwords and keys; look before you send it: "

@@ -15,18 +15,17 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "store/os/regular_file.hpp"
 #include "tools/common/bundle_file.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/secrets.hpp"
 
 namespace xlstore::tools {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Until = std::chrono::steady_clock::time_point;
 
 struct CloseDb {
@@ -389,7 +388,7 @@ Result<SalvagedDatabase> salvage_database(const std::string& directory, Until un
     if (std::chrono::steady_clock::now() >= until)
         return Error(Errc::timeout, "the time is over, and the database is not read to its end",
                      "no bundle was made; give it longer with --timeout");
-    salvaged.damage = damage.dump(1, ' ', false, Json::error_handler_t::replace);
+    salvaged.damage = json_text(damage, 1);
     return salvaged;
 }
 

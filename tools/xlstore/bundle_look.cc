@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tools/common/bundle_file.hpp"
 #include "tools/common/child_output.hpp"
 #include "tools/common/finding_line.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/status_facts.hpp"
 #include "xlstore/recovery.h"
 
@@ -18,7 +18,6 @@ namespace xlstore::tools {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Until = std::chrono::steady_clock::time_point;
 
 constexpr const char* kBlind = "something could not be looked at";
@@ -111,10 +110,9 @@ std::string findings_until(xlstore_store* store, Until until)
     Json error;
     if (!ran)
         error = plain(end.message);
-    else if ((Json::parse(end.json).value("fsck_status", 0) & XLSTORE_FSCK_BLIND) != 0)
+    else if ((json_value(end.json).value("fsck_status", 0) & XLSTORE_FSCK_BLIND) != 0)
         error = kBlind;
-    return Json({{"status", end.status}, {"error", error}, {"findings", findings}})
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json_text({{"status", end.status}, {"error", error}, {"findings", findings}});
 }
 
 std::string findings_of_xlfsck(const std::string& directory, Until until)
@@ -124,8 +122,8 @@ std::string findings_of_xlfsck(const std::string& directory, Until until)
                                  seconds, "--store", directory},
                                 until, kBundleBytesMax);
     if (!said)
-        return Json({{"status", -1}, {"error", said.error().message}, {"findings", Json::array()}})
-            .dump();
+        return json_text(
+            {{"status", -1}, {"error", said.error().message}, {"findings", Json::array()}});
     Json findings = Json::array();
     Json error;
     std::istringstream lines(said->text);
@@ -139,8 +137,7 @@ std::string findings_of_xlfsck(const std::string& directory, Until until)
     }
     if (error.is_null() && (said->status & XLSTORE_FSCK_BLIND) != 0) error = kBlind;
     if (!said->in_time) error = "the time was over: give it longer with --timeout";
-    return Json({{"status", said->status}, {"error", error}, {"findings", findings}})
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json_text({{"status", said->status}, {"error", error}, {"findings", findings}});
 }
 
 Result<std::string> facts_until(const Arguments& arguments, xlstore_store* store, Until until)
@@ -153,7 +150,7 @@ Result<std::string> facts_until(const Arguments& arguments, xlstore_store* store
         return xlstore_look_at_qemus_start(store, nullptr, &call, callback, userdata, op);
     });
     const bool ran = end.status == XLSTORE_OK;
-    return status_facts_with(ran ? Json::parse(end.json)["domains"].dump() : "[]", arguments,
+    return status_facts_with(ran ? json_text(json_value(end.json)["domains"]) : "[]", arguments,
                              store);
 }
 

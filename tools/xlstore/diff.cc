@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "tools/common/finding_line.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/one_of.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/found_domain.hpp"
@@ -17,8 +17,6 @@
 namespace xlstore::tools {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kNotSeen = "not seen";
 
@@ -72,7 +70,8 @@ void gather(const xlstore_finding* finding, void* userdata)
     if (problem == "xenstore_unseen") all.xenstore_unseen = true;
     if (leaves_all_unseen(problem)) all.qemu_unseen = all.xenstore_unseen = true;
     if (problem == "xenstore_absent") all.xenstore_absent = true;
-    const std::string subject = finding->subject;
+    // Names are compared as they are shown, for bytes that are not UTF-8 among them.
+    const std::string subject = plain(finding->subject);
     if (says_not_seen(*finding)) {
         all.not_seen.push_back(plain(finding_line(*finding)));
         return;
@@ -104,7 +103,7 @@ Result<void> look(const Arguments& arguments, xlstore_store* store, Findings& al
     xlstore_recover(store, &options, &made);
     if (!made) return last_error();
     const ResultHandle result(made);
-    const auto report = Json::parse(xlstore_result_json(made));
+    const auto report = json_value(xlstore_result_json(made));
     if (report.contains("fsck_status")) return {};
     return Error(Errc::io, xlstore_result_message(made), xlstore_result_advice(made));
 }
@@ -142,7 +141,7 @@ Result<std::set<std::string>> in_document(const Arguments& arguments, const Foun
     if (!rows) return rows.error();
     std::set<std::string> names;
     for (const auto& row : *rows)
-        names.insert(row[0].value_or(""));
+        names.insert(plain(row[0].value_or("")));
     return names;
 }
 
@@ -181,7 +180,8 @@ SideBySideRows rows_of_all(const Json& things, const std::set<std::string>& docu
     SideBySideRows rows;
     std::set<std::string> told;
     for (const auto& thing : things) {
-        const auto name = thing["class"].get<std::string>() + "/" + thing["key"].get<std::string>();
+        const auto name =
+            plain(thing["class"].get<std::string>() + "/" + thing["key"].get<std::string>());
         auto row = row_of_entry(thing, documented.contains(name), all);
         if (const auto about = all.of_things.find(name); about != all.of_things.end())
             for (const auto& finding : about->second)
@@ -214,7 +214,7 @@ Json json_of_rows(const Found& found, const SideBySideRows& rows, const Findings
 {
     Json list = Json::array();
     for (const auto& [name, row] : rows)
-        list.push_back({{"thing", plain(name)},
+        list.push_back({{"thing", name},
                         {"document", row.document},
                         {"entry", row.entry},
                         {"qemu", row.qemu},
@@ -232,7 +232,7 @@ void print_side_by_side(const Found& found, const SideBySideRows& rows, const Fi
 {
     std::vector<Cells> table;
     for (const auto& [name, row] : rows)
-        table.push_back({row.differences.empty() ? " " : "!", plain(name), row.document, row.entry,
+        table.push_back({row.differences.empty() ? " " : "!", name, row.document, row.entry,
                          row.qemu, row.xenstore});
     const auto where = screen();
     const auto say = [&](const std::string& text) { print_paragraph(text, 2, where); };
@@ -240,7 +240,7 @@ void print_side_by_side(const Found& found, const SideBySideRows& rows, const Fi
     print_table({" ", "THING", "DOCUMENT", "ENTRY", "QEMU", "XENSTORE"}, table);
     for (const auto& [name, row] : rows)
         for (const auto& difference : row.differences)
-            say("! " + plain(name) + ": " + difference);
+            say("! " + name + ": " + difference);
     for (const auto& line : all.of_the_domain)
         say("! " + line);
     for (const auto& line : all.not_seen)
@@ -260,7 +260,7 @@ Result<Status> run_diff(const Arguments& arguments)
     char* text = nullptr;
     if (xlstore_things(found->store.get(), arguments.words[0].c_str(), &text) != XLSTORE_OK)
         return last_error();
-    const auto things = Json::parse(Text(text).get());
+    const auto things = json_value(Text(text).get());
     const auto documented = in_document(arguments, *found);
     if (!documented) return documented.error();
     const auto has_qemu = has_registered_qemu(arguments, *found);
@@ -274,7 +274,7 @@ Result<Status> run_diff(const Arguments& arguments)
         return looked.error();
     const auto rows = rows_of_all(things, *documented, all);
     if (arguments.json)
-        std::puts(json_of_rows(*found, rows, all).dump().c_str());
+        print_json(json_text(json_of_rows(*found, rows, all)));
     else
         print_side_by_side(*found, rows, all);
     const bool differ =

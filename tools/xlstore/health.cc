@@ -2,16 +2,14 @@
 #include "tools/xlstore/health.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "store/base/limits.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/moment.hpp"
 
 namespace xlstore::tools {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // A log that is longer than this is kept from being started anew; an intent that is older, though
 // its owner lives, is worth a look; a disk with less room refuses hotplug soon.
@@ -218,7 +216,7 @@ void judge_units(const Json& units, Reasons& reasons)
 
 std::string with_health(const std::string& gathered)
 {
-    Json facts = Json::parse(gathered);
+    Json facts = json_value(gathered);
     Reasons reasons;
     for (const auto& domain : facts["domains"])
         judge_domain(domain, facts["locks"], reasons);
@@ -234,7 +232,7 @@ std::string with_health(const std::string& gathered)
     judge_units(facts["units"], reasons);
     Json all = {{"health", reasons.health()}, {"reasons", reasons.list()}};
     all.update(facts);
-    return all.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json_text(all);
 }
 
 }  // namespace xlstore::tools

@@ -8,6 +8,7 @@
 
 #include "store/base/clock.hpp"
 #include "tools/common/display_width.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/moment.hpp"
 #include "tools/common/pager.hpp"
 #include "tools/common/table.hpp"
@@ -120,7 +121,7 @@ void print_lines(const Arguments& arguments, const Lines& lines)
         std::string all;
         for (const auto& row : lines)
             all += (all.empty() ? "" : ",") + row[kJsonText].value_or("null");
-        std::puts(("[" + all + "]").c_str());
+        print_json("[" + all + "]");
         return;
     }
     const auto where = screen();
@@ -148,7 +149,7 @@ void print_followed(const Arguments& arguments, const Lines& lines)
     const auto where = screen();
     for (const auto& row : lines) {
         if (arguments.json)
-            std::puts(row[kJsonText].value_or("null").c_str());
+            print_json(row[kJsonText].value_or("null"));
         else
             print_record(row, where);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // undo: what runs of recovery took away or rewrote; prune: the end of what is kept.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "store/text/number_text.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
@@ -63,12 +63,12 @@ Result<Status> put_back(const Arguments& arguments)
     return tell(arguments, made);
 }
 
-std::string text_of(const nlohmann::json& value)
+std::string text_or_dash(const Json& value)
 {
     return value.is_null() ? "-" : value.get<std::string>();
 }
 
-void print_undone(const nlohmann::json& rows, bool dry_run)
+void print_undone(const Json& rows, bool dry_run)
 {
     std::vector<std::vector<std::string>> table;
     for (const auto& row : rows) {
@@ -76,8 +76,8 @@ void print_undone(const nlohmann::json& rows, bool dry_run)
         const char* const done = dry_run ? "would be put back" : "put back";
         table.push_back({plain(row["subject"].get<std::string>()),
                          row["operation"].get<std::string>(),
-                         why.empty() ? done : "kept: " + plain(why), plain(text_of(row["before"])),
-                         plain(text_of(row["after"]))});
+                         why.empty() ? done : "kept: " + plain(why),
+                         plain(text_or_dash(row["before"])), plain(text_or_dash(row["after"]))});
     }
     print_table({"WHAT", "DONE TO IT", "NOW", "BEFORE", "AFTER"}, table);
 }
@@ -100,7 +100,7 @@ Result<Status> run_undo(const Arguments& arguments)
     if (!made) return last_error();
     const ResultHandle result(made);
     if (xlstore_result_status(made) == XLSTORE_OK && !arguments.json)
-        print_undone(nlohmann::json::parse(xlstore_result_json(made))["rows"], arguments.dry_run);
+        print_undone(json_value(xlstore_result_json(made))["rows"], arguments.dry_run);
     return tell(arguments, made);
 }
 

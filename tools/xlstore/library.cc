@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "tools/common/json_value.hpp"
 #include "tools/common/progress.hpp"
 #include "tools/common/stderr_log.hpp"
 #include "tools/common/table.hpp"
@@ -64,7 +64,7 @@ int32_t add_row(int32_t columns, const char* const* /*names*/, const char* const
 }
 
 // "id:3, id:1 and 7 more"
-std::string listed(const nlohmann::json& ids)
+std::string listed(const Json& ids)
 {
     constexpr std::size_t kShown = 5;
     std::string text;
@@ -114,8 +114,10 @@ Result<Status> tell(const Arguments& arguments, const xlstore_result* result)
     if (status != XLSTORE_OK)
         return error_of(status, xlstore_result_message(result), xlstore_result_advice(result),
                         xlstore_result_intent(result));
-    std::puts(arguments.json ? xlstore_result_json(result)
-                             : plain(xlstore_result_message(result)).c_str());
+    if (arguments.json)
+        print_json(xlstore_result_json(result));
+    else
+        std::puts(plain(xlstore_result_message(result)).c_str());
     return Status::done;
 }
 
@@ -127,7 +129,7 @@ Result<Status> run_operation(const Arguments& arguments, const Operation& operat
 
 void note_others(std::int64_t id, const char* which, const std::string& word, const char* others)
 {
-    const auto ids = nlohmann::json::parse(others);
+    const auto ids = json_value(others);
     if (ids.empty()) return;
     std::fprintf(stderr, "xlstore: note: this is id:%lld, the %s that %s fits; others: %s\n",
                  static_cast<long long>(id), which, plain(word).c_str(), listed(ids).c_str());
@@ -135,7 +137,7 @@ void note_others(std::int64_t id, const char* which, const std::string& word, co
 
 void print_notes(const char* notes)
 {
-    const auto list = nlohmann::json::parse(notes);
+    const auto list = json_value(notes);
     for (const auto& note : list)
         std::fprintf(stderr, "xlstore: note: %s\n", plain(note.get<std::string>()).c_str());
 }
@@ -153,7 +155,7 @@ Result<Status> print_rows(const Arguments& arguments, xlstore_store* store, cons
         XLSTORE_OK)
         return last_error();
     if (arguments.json)
-        std::puts((table.objects + "]").c_str());
+        print_json(table.objects + "]");
     else
         print_table(head, table.rows);
     return Status::done;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "schema/steps.hpp"
@@ -12,6 +11,7 @@
 #include "store/text/number_text.hpp"
 #include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/builder.hpp"
 #include "tools/xlstore/library.hpp"
 #include "tools/xlstore/scope.hpp"
@@ -51,8 +51,8 @@ Result<Status> run_with_notes(const Arguments& arguments, const Operation& opera
     if (!result) return result.error();
     auto told = tell(arguments, result->get());
     if (!told || arguments.json) return told;
-    const auto created = nlohmann::json::parse(xlstore_result_json(result->get()));
-    print_notes(created["notes"].dump().c_str());
+    const auto created = json_value(xlstore_result_json(result->get()));
+    print_notes(json_text(created["notes"]).c_str());
     return told;
 }
 
@@ -66,9 +66,8 @@ Result<Status> run_init(const Arguments& arguments)
     options.power = arguments.power ? 1 : 0;
     if (xlstore_init(arguments.store.c_str(), &options) != XLSTORE_OK) return last_error();
     if (arguments.json)
-        std::puts(nlohmann::ordered_json({{"result", "done"}, {"store", arguments.store}})
-                      .dump()
-                      .c_str());
+        print_json(
+            json_object({{"result", json_quote("done")}, {"store", json_quote(arguments.store)}}));
     else
         std::puts(plain("store made in " + arguments.store).c_str());
     return Status::done;
@@ -82,7 +81,7 @@ Result<Status> run_upgrade(const Arguments& arguments)
     if (!store && !open_to_look(arguments)) return store.error();
     const auto version = std::to_string(schema::newest_version());
     if (arguments.json)
-        std::puts(json_object({{"schema_version", version}}).c_str());
+        print_json(json_object({{"schema_version", version}}));
     else
         std::puts(plain("store " + arguments.store + " has schema version " + version).c_str());
     return Status::done;
@@ -282,10 +281,10 @@ Result<Status> run_recover(const Arguments& arguments)
         return xlstore_recover(store, &options, out);
     });
     if (!result) return result.error();
-    const auto report = nlohmann::json::parse(xlstore_result_json(result->get()));
+    const auto report = json_value(xlstore_result_json(result->get()));
     if (!report.contains("fsck_status")) return tell(arguments, result->get());
     if (arguments.json)
-        std::puts(xlstore_result_json(result->get()));
+        print_json(xlstore_result_json(result->get()));
     else
         std::fputs(told.lines.c_str(), stdout);
     switch (xlstore_result_status(result->get())) {

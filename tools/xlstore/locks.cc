@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // locks: who holds what and who waits, checked against the living; and breaking a slow lock.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "tools/common/json_value.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
 
@@ -10,13 +10,13 @@ namespace xlstore::tools {
 
 namespace {
 
-std::string shown_value(const nlohmann::json& claim)
+std::string shown_value(const Json& claim)
 {
     return plain(claim["text"].get<std::string>());
 }
 
 // The lock is the truth, the claim only says who took it last.
-void add_lines(const nlohmann::json& use, std::vector<std::vector<std::string>>& table)
+void add_lines(const Json& use, std::vector<std::vector<std::string>>& table)
 {
     const auto name = use["lock"].get<std::string>();
     const auto subject = plain(use["subject"].get<std::string>());
@@ -50,11 +50,11 @@ Result<Status> run_locks(const Arguments& arguments)
     if (xlstore_locks(store->get(), &text) != XLSTORE_OK) return last_error();
     const Text json(text);
     if (arguments.json) {
-        std::puts(json.get());
+        print_json(json.get());
         return Status::done;
     }
     std::vector<std::vector<std::string>> table;
-    for (const auto& use : nlohmann::json::parse(json.get()))
+    for (const auto& use : json_value(json.get()))
         add_lines(use, table);
     print_table({"LOCK", "OF", "NOW", "LAST CLAIM"}, table);
     return Status::done;

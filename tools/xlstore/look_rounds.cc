@@ -2,10 +2,10 @@
 #include "tools/xlstore/look_rounds.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "store/text/number_text.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/found_domain.hpp"
 
 namespace xlstore::tools {
@@ -70,13 +70,13 @@ void LookRounds::ended(xlstore_result* result, void* userdata)
     self.under_way_.erase(place);
     self.news_ = true;
     if (xlstore_result_status(result) != XLSTORE_OK) return;
-    auto look = nlohmann::json::parse(xlstore_result_json(result))["domains"][0];
+    auto look = json_value(xlstore_result_json(result))["domains"][0];
     const bool silent = look["answer"] == "silent";
     const auto wait = self.schedule_.asked(id, silent, LookClock::now());
     if (silent && wait > kLookEvery)
         look["doing"] = look["doing"].get<std::string>() + ", asked again in " +
                         std::to_string(wait.count()) + " s";
-    self.looks_[id] = look.dump();
+    self.looks_[id] = json_text(look);
 }
 
 bool LookRounds::take_news()

@@ -6,12 +6,12 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "store/text/json_text.hpp"
 #include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/library.hpp"
 #include "xlstore/recovery.h"
 
@@ -137,10 +137,9 @@ Result<ResultHandle> recover_one(const Arguments& arguments, Limit limit, Wish& 
 Status say_done(const Arguments& arguments, const Wish& wish)
 {
     if (arguments.json)
-        std::puts(json_object({{"result", json_quote("done")},
-                               {"thing", json_quote(wish.thing)},
-                               {"text", json_quote(wish.line)}})
-                      .c_str());
+        print_json(json_object({{"result", json_quote("done")},
+                                {"thing", json_quote(wish.thing)},
+                                {"text", json_quote(wish.line)}}));
     else
         std::puts(wish.line.c_str());
     return Status::done;
@@ -193,8 +192,9 @@ Result<bool> is_stale(const Arguments& arguments, const std::string& thing)
     char* text = nullptr;
     if (xlstore_things(store->get(), arguments.words[0].c_str(), &text) != XLSTORE_OK)
         return last_error();
-    for (const auto& one : nlohmann::json::parse(Text(text).get()))
-        if (one["class"].get<std::string>() + "/" + one["key"].get<std::string>() == thing)
+    for (const auto& one : json_value(Text(text).get()))
+        if (plain(one["class"].get<std::string>() + "/" + one["key"].get<std::string>()) ==
+            plain(thing))
             return one["state"] == "stale";
     return false;
 }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "store/testing/crash_point.hpp"
 #include "store/text/json_text.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/found_domain.hpp"
 
@@ -114,20 +114,20 @@ Result<Status> print_seen(const Arguments& arguments, const Found& found, const 
                      row[3] == "1" ? Kernel::state(row[2], info) : row[2]);
     }
     if (arguments.json)
-        std::puts(("[" + objects + "]").c_str());
+        print_json("[" + objects + "]");
     else
         print_table(head, table);
     return Status::done;
 }
 
-void print_domain_members(const nlohmann::ordered_json& members)
+void print_domain_members(const Json& members)
 {
     Cells names;
     Cells values;
     for (const auto& [key, value] : members.items()) {
         if (value.is_null()) continue;
         names.push_back(key);
-        values.push_back(plain(value.is_string() ? value.get<std::string>() : value.dump()));
+        values.push_back(plain(value.is_string() ? value.get<std::string>() : json_text(value)));
     }
     const auto where = screen();
     if (where.terminal) {
@@ -185,19 +185,20 @@ Result<Status> run_show(const Arguments& arguments)
     if (xlstore_query_json(found->store.get(), found->destroyed ? kDestroyed : kLiving,
                            &incarnation, 1, &call, &rows) != XLSTORE_OK)
         return last_error();
-    const auto row = nlohmann::json::parse(Text(rows).get());
-    if (row.empty())
+    const Text row(rows);
+    const auto first = json_elements(row.get(), 1);
+    if (first.empty())
         return Error(Errc::gone, "domain " + plain(arguments.words[0]) + " is gone meanwhile",
                      "'xlstore history' says what became of it");
-    auto shown = row[0]["shown"].get<std::string>();
+    auto shown = json_get_string(first[0], "shown").value_or("{}");
     Kernel kernel(found->store.get());
     const auto& info = kernel.ask(incarnation);
     shown.insert(shown.size() - 1, "," + Kernel::members(info));
     if (arguments.json) {
-        std::puts(shown.c_str());
+        print_json(shown);
         return Status::done;
     }
-    auto members = nlohmann::ordered_json::parse(shown);
+    auto members = json_value(shown);
     members["state"] = Kernel::state(members["state"].get<std::string>(), info);
     for (const char* internal : {"document", "qemu", "looked_us"})
         members.erase(internal);
@@ -240,12 +241,12 @@ Result<Status> run_intents(const Arguments& arguments)
 
 Result<Status> run_crash_points(const Arguments& arguments)
 {
-    nlohmann::json names = nlohmann::json::array();
+    Json names = Json::array();
     for (const auto name : crash_points()) {
         if (!arguments.json) std::puts(std::string(name).c_str());
         names.push_back(name);
     }
-    if (arguments.json) std::puts(names.dump().c_str());
+    if (arguments.json) print_json(json_text(names));
     return Status::done;
 }
 

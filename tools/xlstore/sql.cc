@@ -4,6 +4,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
@@ -40,7 +41,7 @@ Result<Status> run_sql(const Arguments& arguments)
     char* rows = nullptr;
     if (xlstore_query_json(store->get(), query.c_str(), nullptr, 0, &call, &rows) != XLSTORE_OK)
         return last_error();
-    std::puts(Text(rows).get());
+    print_json(Text(rows).get());
     return Status::done;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // status: one page, one line, or figures, of how the store and its domains are now.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "tools/common/json_value.hpp"
 #include "tools/common/pager.hpp"
 #include "tools/xlstore/found_domain.hpp"
 #include "tools/xlstore/status_facts.hpp"
@@ -14,7 +14,7 @@ namespace {
 
 Status status_of_health(const std::string& facts)
 {
-    const auto health = nlohmann::json::parse(facts)["health"].get<std::string>();
+    const auto health = json_value(facts)["health"].get<std::string>();
     if (health == "well") return Status::done;
     return health == "doubt" ? Status::in_doubt : Status::refused;
 }
@@ -40,7 +40,7 @@ Result<Status> run_status(const Arguments& arguments)
     if (arguments.metrics)
         std::fputs(status_metrics(*facts).c_str(), stdout);
     else if (arguments.json)
-        std::puts(facts->c_str());
+        print_json(*facts);
     else if (arguments.brief && status == Status::done)
         std::puts(status_line(*facts).c_str());
     else

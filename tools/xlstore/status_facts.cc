@@ -4,9 +4,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include <nlohmann/json.hpp>
-
 #include "store/base/clock.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/units.hpp"
 #include "tools/xlstore/health.hpp"
 
@@ -14,14 +13,12 @@ namespace xlstore::tools {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 Result<Json> rows_of(xlstore_store* store, const char* sql)
 {
     char* text = nullptr;
     if (xlstore_query_json(store, sql, nullptr, 0, nullptr, &text) != XLSTORE_OK)
         return last_error();
-    return Json::parse(Text(text).get());
+    return json_value(Text(text).get());
 }
 
 // The one that is asked about; NULL: all. 'bundle' has a file as its word.
@@ -39,7 +36,7 @@ Result<std::string> looks_of(const Arguments& arguments, xlstore_store* store)
     if (!made) return last_error();
     const ResultHandle result(made);
     if (xlstore_result_status(made) != XLSTORE_OK) return last_error();
-    return Json::parse(xlstore_result_json(made))["domains"].dump();
+    return json_text(json_value(xlstore_result_json(made))["domains"]);
 }
 
 // A domain that came since has no look, and a look that is older than the rows may be of one that
@@ -75,7 +72,7 @@ Result<Json> intents_of(xlstore_store* store)
 {
     char* text = nullptr;
     if (xlstore_intents(store, nullptr, &text) != XLSTORE_OK) return last_error();
-    auto intents = Json::parse(Text(text).get());
+    auto intents = json_value(Text(text).get());
     for (auto& one : intents)
         for (const char* secret : {"before", "after"})  // documents hold passwords
             one.erase(secret);
@@ -88,7 +85,7 @@ Result<Json> locks_of(xlstore_store* store)
     char* text = nullptr;
     if (xlstore_locks(store, &text) != XLSTORE_OK) return last_error();
     auto held = Json::array();
-    for (auto& lock : Json::parse(Text(text).get()))
+    for (auto& lock : json_value(Text(text).get()))
         if (lock["held"] == true || !lock["waiters"].empty()) held.push_back(std::move(lock));
     return held;
 }
@@ -162,7 +159,7 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
                                       xlstore_store* store)
 {
     const auto looked_us = now_us();
-    auto domains = domains_of(store, Json::parse(looks));
+    auto domains = domains_of(store, json_value(looks));
     if (!domains) return domains.error();
     auto intents = intents_of(store);
     if (!intents) return intents.error();
@@ -201,7 +198,7 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
                         {"last_fsck", runs->empty() ? Json(nullptr) : (*runs)[0]},
                         {"last_repair", repairs->empty() ? Json(nullptr) : (*repairs)[0]},
                         {"units", units_of_host()}};
-    return with_health(facts.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return with_health(json_text(facts));
 }
 
 }  // namespace xlstore::tools

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The facts of a store for node_exporter's textfile collector.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/status_page.hpp"
 
 namespace xlstore::tools {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // A value of a label: what Prometheus reads back as that text.
 std::string label(const std::string& text)
@@ -107,7 +105,7 @@ void add_units(const Json& facts, Metrics& metrics)
 
 std::string status_metrics(const std::string& gathered)
 {
-    const Json facts = Json::parse(gathered);
+    const Json facts = json_value(gathered);
     int ill = 0;
     for (const auto& reason : facts["reasons"])
         ill += reason["health"] == "ill" ? 1 : 0;

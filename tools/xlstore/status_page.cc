@@ -2,10 +2,10 @@
 #include "tools/xlstore/status_page.hpp"
 
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "tools/common/byte_count.hpp"
 #include "tools/common/display_width.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/moment.hpp"
 #include "tools/common/output.hpp"
 #include "tools/common/table.hpp"
@@ -14,12 +14,10 @@ namespace xlstore::tools {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 std::string shown(const Json& value)
 {
     if (value.is_null()) return "-";
-    return plain(value.is_string() ? value.get<std::string>() : value.dump());
+    return plain(value.is_string() ? value.get<std::string>() : json_text(value));
 }
 
 std::string counted(std::size_t number, const std::string& what)
@@ -222,12 +220,12 @@ private:
 
 std::vector<std::string> status_page(const std::string& facts, const Screen& where)
 {
-    return Page(Json::parse(facts), where).lines();
+    return Page(json_value(facts), where).lines();
 }
 
 std::string status_line(const std::string& gathered)
 {
-    const Json facts = Json::parse(gathered);
+    const Json facts = json_value(gathered);
     const auto& reasons = facts["reasons"];
     const std::string when = ", looked at " + hour_text(facts["looked_us"].get<std::int64_t>());
     if (reasons.empty())

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // insert, eject, attach, detach, batch, wait.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "store/text/number_text.hpp"
 #include "tools/common/finding_journal.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/xlstore/library.hpp"
 
 namespace xlstore::tools {
@@ -59,7 +59,7 @@ Result<Status> run_detach(const Arguments& arguments)
 namespace {
 
 // An outcome of a batch, for people.
-std::string line_of(const nlohmann::json& outcome)
+std::string line_of(const Json& outcome)
 {
     std::string line = std::to_string(outcome["request"].get<int>()) + " " +
                        outcome["operation"].get<std::string>() + " " +
@@ -74,7 +74,7 @@ std::string line_of(const nlohmann::json& outcome)
 }
 
 // A doubt of one of them is told as one of a command of its own is.
-void journal_request(const Arguments& arguments, const nlohmann::json& outcome)
+void journal_request(const Arguments& arguments, const Json& outcome)
 {
     Error error(Errc::in_doubt, outcome["thing"].get<std::string>(), "");
     if (const auto told = outcome.find("error"); told != outcome.end()) {
@@ -95,12 +95,12 @@ Result<Status> run_batch(const Arguments& arguments)
                              arguments.all_or_none ? XLSTORE_ALL_OR_NONE : 0, &call, out);
     });
     if (!result) return result.error();
-    const auto ended = nlohmann::json::parse(xlstore_result_json(result->get()));
+    const auto ended = json_value(xlstore_result_json(result->get()));
     if (!ended.contains("outcomes")) return tell(arguments, result->get());
     for (const auto& outcome : ended["outcomes"])
         if (outcome["outcome"] == "in doubt") journal_request(arguments, outcome);
     if (arguments.json)
-        std::puts(xlstore_result_json(result->get()));
+        print_json(xlstore_result_json(result->get()));
     else
         for (const auto& outcome : ended["outcomes"])
             std::puts(line_of(outcome).c_str());

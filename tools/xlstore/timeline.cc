@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // timeline: a domain's or an intent's history as a picture, and as text for a terminal.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/common/display_width.hpp"
+#include "tools/common/json_value.hpp"
 #include "tools/common/moment.hpp"
 #include "tools/common/pager.hpp"
 #include "tools/common/screen.hpp"
@@ -14,8 +14,6 @@
 namespace xlstore::tools {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json json_of_event(const TimelineEvent& event)
 {
@@ -41,8 +39,8 @@ std::string json_of_timeline(const Timeline& timeline)
     Json events = Json::array();
     for (const auto& event : timeline.events)
         events.push_back(json_of_event(event));
-    return Json({{"subject", timeline.subject}, {"made_us", timeline.made_us}, {"events", events}})
-        .dump();
+    return json_text(
+        {{"subject", timeline.subject}, {"made_us", timeline.made_us}, {"events", events}});
 }
 
 void add_part(std::vector<std::string>& lines, const Screen& where, const std::string& text)
@@ -102,7 +100,7 @@ Result<Status> run_timeline(const Arguments& arguments)
         if (!written) return written.error();
     }
     if (arguments.json) {
-        std::puts(json_of_timeline(*timeline).c_str());
+        print_json(json_of_timeline(*timeline));
         return Status::done;
     }
     if (!arguments.html.empty()) {

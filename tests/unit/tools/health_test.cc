@@ -4,12 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "tools/common/json_value.hpp"
 
 namespace xlstore::tools {
 namespace {
-
-using Json = nlohmann::json;
 
 Json domain_facts()
 {

@@ -4,14 +4,11 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "tools/common/display_width.hpp"
+#include "tools/common/json_value.hpp"
 
 namespace xlstore::tools {
 namespace {
-
-using Json = nlohmann::json;
 
 Json page_facts()
 {
