@@ -89,15 +89,31 @@ class Completion(unittest.TestCase):
             self.assertEqual(offered("eject", domain, ""), ["hdc"])
         self.assertEqual(offered("detach", "it's", "disks", ""), [])
 
+    def test_domains_that_are_over_are_offered_behind_retired(self):
+        for words in (("import", 9, SOURCE / "tools/examples/web01.json", "--force"), ("destroy", 9)):
+            run(BIN / "xlstore", "--store", self.store, *words)
+        over = run(BIN / "xlstore", "--store", self.store, "sql", "SELECT 'id:' || incarnation FROM retired_documents").split()
+        self.assertEqual(len(over), 1)
+        self.assertEqual(offered("export", "--retired", ""), over)
+        self.assertEqual(offered("export", ""), ["7", "web01"])
+
+    def test_behind_two_dashes_stands_no_option_of_ours(self):
+        self.assertEqual(offered("create", "8", "c.json", "--", "qemu", "-"), [":files"])
+        self.assertEqual(offered("create", "8", "c.json", "--", "--retired", "x", ""), [":files"])
+        self.assertEqual(offered("show", "--", ""), ["7", "web01"])
+        self.assertEqual(offered("show", "--", "-"), [])
+
     def test_classes_are_those_of_the_table(self):
         table = (SOURCE / "tools/README.md").read_text(encoding="utf-8").split("| class |", 1)[1].split("\n\n", 1)[0]
         listed = [name for row in table.splitlines()[2:] for name in row.split("|")[1].replace(" ", "").split(",")]
         self.assertIn("qemu", listed)
         self.assertEqual(sorted(offered("attach", "7", "")), sorted(listed))
+        self.assertEqual(sorted(offered("history", "--class", "")), sorted(listed))
 
     def test_files_directories_and_lists(self):
         self.assertEqual(offered("insert", "7", "hdc", ""), [":files"])
         self.assertEqual(offered("--store", ""), [":directories"])
+        self.assertEqual(offered("-n", "--bundle", "", program="xlfsck"), [":files"])
         self.assertEqual(offered("--userdata", "", program="xlfsck"), [":directories"])
         self.assertEqual(offered("create", "8", "c.json", "--things", ""), [":files"])
         self.assertEqual(offered("bridge", ""), ["status", "sync", "write"])
