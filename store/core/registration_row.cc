@@ -80,7 +80,7 @@ Error no_qemu_of(const DomainRow& domain, const std::string& boot_here)
     return Error(
         Errc::no_qemu, domain.subject() + " has no QEMU in the store",
         "register the one that runs ('xlstore register DOM --monitor SOCKET'), or begin one "
-        "('xlstore soft-reset DOM -- QEMU…')");
+        "('xlstore soft-reset')");
 }
 
 }  // namespace xlstore

@@ -68,8 +68,8 @@ std::vector<SchemaFlaw> schema_flaws(Db& db);
 /// anew. @throws DbError
 void put_right(Db& db, const SchemaFlaw& flaw);
 
-/// SQL of a row as a JSON object with every column that `table` has: "json_object('id', OLD.id, …)".
-/// `row`: how the statement calls it. @throws DbError
+/// SQL of a row as a JSON object with every column that `table` has: "json_object('id', OLD.id,
+/// …)". `row`: how the statement calls it. @throws DbError
 [[nodiscard]] std::string row_as_json(Db& db, std::string_view table, std::string_view row);
 
 /// A table whose text in the schema is as long as the store's own, and lacks a column that

@@ -43,8 +43,8 @@ struct UndoneRow {
 /// In the order in which they are put back: the newest first. Those that were put back earlier are
 /// omitted. Errors: not_found (no such run, or it is pruned); refused, naming the first domain
 /// that moved on, or the row that cannot be put back; busy, lost; gone (the domains of all that
-/// could be put back are over; of some, their rows are told as kept to be read). What was put back of
-/// domains before the one that the error names stays so, and is named; of that one nothing was
+/// could be put back are over; of some, their rows are told as kept to be read). What was put back
+/// of domains before the one that the error names stays so, and is named; of that one nothing was
 /// changed.
 Task<Result<std::vector<UndoneRow>>> undo_run(Store& store, std::int64_t run, UndoOptions options,
                                               Deadline until);

@@ -61,7 +61,7 @@ MISTAKES = (
     ("a domain whose QEMU the store does not know", "xlstore insert web01 hdc DIR/a.iso", 1,
      "xlstore: domain 7 (web01) has no QEMU in the store\n"
      "xlstore: register the one that runs ('xlstore register DOM --monitor SOCKET'), or begin one "
-     "('xlstore soft-reset DOM -- QEMU…')\n"),
+     "('xlstore soft-reset')\n"),
     ("no QEMU's command", "xlstore create 8 DIR/web02.json", 2,
      "xlstore: create: no command was given that starts QEMU; write it behind --, as in 'xlstore create ... -- "
      "qemu-system-x86_64 ...'; try 'xlstore create --help'\n"),

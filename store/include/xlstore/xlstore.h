@@ -14,8 +14,9 @@
  *          The library forks children itself, to start QEMU and to open images, and reaps them.
  * LOCKS    In the order (R7): slow lock, the caller's own context lock (xlstore_context_enter),
  *          fast lock, writer lock. What is asked for against that order is refused (order),
- *          never waited for. A call that waits lets the other operations of its handle get on; their
- *          callbacks come from xlstore_dispatch() alone. The rules R1 to R22 are in store/DESIGN.md.
+ *          never waited for. A call that waits lets the other operations of its handle get on;
+ *          their callbacks come from xlstore_dispatch() alone. The rules R1 to R22 are in
+ *          store/DESIGN.md.
  * ERRORS   Each call returns a status. What it means in words: xlstore_last_error(), or the result.
  *          Outputs (suffix _out) come last and are untouched on failure. A pointer that is NULL and
  *          must not be, or a struct_size that no release has: XLSTORE_E_INVALID, and nothing was

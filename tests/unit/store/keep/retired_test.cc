@@ -169,8 +169,8 @@ TEST_F(RetiredTest, ADamagedDocumentIsKeptAsItIs)
     EXPECT_TRUE(test::contains(row.text(0), "{\"vdev\": \"hdc}"));
 }
 
-// What the table of copies refuses is kept in a form that it takes: a domain is destroyed whatever
-// its rows have.
+// What the table of copies refuses is kept in a form that it takes: no damage of its rows keeps a
+// domain from being destroyed.
 TEST_F(RetiredTest, WhatTheTableOfCopiesRefusesKeepsNoDomainFromBeingDestroyed)
 {
     const char* const damages[][2] = {
