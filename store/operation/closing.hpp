@@ -19,8 +19,8 @@
 
 namespace xlstore {
 
-/// Error busy, naming it: an intent is open (its number), or a thing is being removed from xenstore.
-/// What has to be told another host of the domain is not known then.
+/// Error busy, naming it: an intent is open (its number), or a thing is being removed from
+/// xenstore. What has to be told another host of the domain is not known then.
 Result<void> check_nothing_under_way(Db& db, const DomainRow& domain);
 
 /// What closing one found out.
