@@ -19,8 +19,8 @@ namespace xlstore {
 /// ask. Reads the file through SQLite's own functions. @throws IoError
 [[nodiscard]] std::optional<std::string> flaw_of_log(const std::string& database);
 
-/// Has that log anything that SQLite does not read of it, of which boot it may be, and whether or not
-/// it can be read at all (DamagedLog::has_unread)? Reads it as flaw_of_log(). @throws IoError
+/// Has that log anything that SQLite does not read of it, of any boot, and whether or not it can be
+/// read at all (DamagedLog::has_unread)? Reads it as flaw_of_log(). @throws IoError
 [[nodiscard]] bool has_unread_log(const std::string& database);
 
 /// Error store: what flaw_of_log() says, and the command that helps.
