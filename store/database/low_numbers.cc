@@ -148,13 +148,16 @@ std::vector<WrongNumber> low_numbers(Db& db, const Memory& seen)
     return low;
 }
 
-std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
+namespace {
+
+// `with_rows`: also where the sequence is low, and a row is above it.
+std::vector<WrongNumber> numbers_above(Db& db, const Memory& seen, bool with_rows)
 {
     std::vector<WrongNumber> high;
     for (const auto& told : kTold) {
         if (!has_table(db, told.table)) continue;
         const auto has = sequence_of(db, told.table);
-        const auto row = top_of(db, told);
+        const auto row = with_rows || has > Numbers::kMostAtOnce ? top_of(db, told) : 0;
         const auto next = std::max(has, row);
         if (next <= Numbers::kMostAtOnce) continue;  // also where its rows are damaged
         const auto given = given_of(db, told, seen);
@@ -163,6 +166,13 @@ std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
             high.push_back({told.table, has, given.number, is_above ? row : 0});
     }
     return high;
+}
+
+}  // namespace
+
+std::vector<WrongNumber> high_numbers(Db& db, const Memory& seen)
+{
+    return numbers_above(db, seen, true);
 }
 
 void refuse_high_numbers(Db& db)
@@ -196,7 +206,9 @@ std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen)
 
 void lower_high_numbers(Db& db, const Memory& seen)
 {
-    lower(db, high_numbers(db, seen));
+    // No table is read that need not be: SQLite takes a commit back in which it met damage, and the
+    // rows are looked at once more when the store is settled.
+    lower(db, numbers_above(db, seen, false));
 }
 
 void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber>& agreed)
