@@ -57,7 +57,7 @@ def command_line(state):
 
 def listens(socket):
     """Its name is there before it listens."""
-    with open("/proc/net/unix", encoding="utf-8") as sockets:
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as sockets:
         return any(line.endswith(f" {socket}\n") and line.split()[3] == "00010000" for line in sockets)
 
 
