@@ -26,7 +26,7 @@
 #include "store/base/clock.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/os/listener.hpp"
 #include "store/os/process.hpp"

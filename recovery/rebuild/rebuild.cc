@@ -15,7 +15,7 @@
 #include "recovery/base/host_qemu.hpp"
 #include "recovery/rebuild/userdata.hpp"
 #include "store/core/run_directory.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/model/document.hpp"
 #include "store/model/store_paths.hpp"

@@ -12,7 +12,7 @@
 #include "store/bridge/primaries.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/operation/edit.hpp"
 #include "store/text/json_text.hpp"

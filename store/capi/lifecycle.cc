@@ -7,6 +7,7 @@
 #include "store/capi/handle.hpp"
 #include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/text/json_text.hpp"
 

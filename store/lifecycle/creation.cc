@@ -24,11 +24,11 @@
 #include "store/lifecycle/creation_mark.hpp"
 #include "store/lifecycle/creation_note.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/lifecycle/registration.hpp"
 #include "store/model/document.hpp"
 #include "store/model/domid.hpp"
 #include "store/model/store_paths.hpp"
-#include "store/operation/edit.hpp"
 #include "store/operation/migration.hpp"
 #include "store/operation/unplaced.hpp"
 #include "store/os/listener.hpp"
@@ -50,107 +50,6 @@ bool forestalled(Db& db, std::int64_t domid, const std::string& uuid, const std:
         .run();
     db.prepare("DELETE FROM tombstone WHERE domid = ? AND uuid = ?").bind(domid).bind(uuid).run();
     return db.changes() > 0;
-}
-
-// REQUIRES the writer lock: inserts the row and its document. Things are `entry_state`.
-Result<DomainId> insert_domain(Store& store, std::int64_t domid, const Document& document,
-                               DomainState state, std::string_view entry_state)
-{
-    Db& db = store.db();
-    auto living =
-        db.prepare(
-              "SELECT name, state, boot_id = ?2 FROM domain WHERE domid = ?1 AND state <> "
-              "'destroyed'")
-            .bind(domid)
-            .bind(store.self().boot_id);
-    if (living.step()) {
-        const bool is_over = living.integer(2) == 0;
-        return Error(Errc::exists,
-                     "domain " + std::to_string(domid) + " (" + living.text(0) +
-                         ") is in the store, " +
-                         (is_over ? "of an older boot or another host" : living.text(1)) + " (R14)",
-                     is_over ? "'xlfsck -p' keeps its document and frees the domid; or use another"
-                     : living.text(1) == state_name(DomainState::creating)
-                         ? "if its creator died, 'xlstore recover' ends or finishes its creation"
-                         : "destroy it first, or use another domid");
-    }
-    db.prepare(
-          "INSERT INTO domain (domid, uuid, name, state, layout, boot_id, creator, created_us, "
-          "changed_us, born_us, layout_tight) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10)")
-        .bind(domid)
-        .bind(document.uuid)
-        .bind(document.name.empty() ? name_without_one(domid) : document.name)
-        .bind(state_name(state))
-        .bind(layout_name(document.layout))
-        .bind(store.self().boot_id)
-        .bind(state == DomainState::creating ? std::optional(store.session()) : std::nullopt)
-        .bind(now_us())
-        .bind(state == DomainState::creating ? std::nullopt : std::optional(now_us()))
-        .bind(std::int64_t{layout_is_tight(document.layout)})
-        .run();
-    const auto id = db.last_insert_id();
-    XLSTORE_TRACE("row", id,
-                  std::string(state_name(state)) + " domid=" + std::to_string(domid) +
-                      " uuid=" + document.uuid);
-    insert_members(db, DomainId(id), document.members);
-    for (const auto& thing : document.things)
-        db.prepare(
-              "INSERT INTO thing (domain, class, key, position, primary_at, state, json, "
-              "changed_us) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-            .bind(id)
-            .bind(thing.device_class)
-            .bind(thing.key)
-            .bind(thing.position)
-            .bind(primary_name(thing.primary))
-            .bind(entry_state)
-            .bind(thing.json)
-            .bind(now_us())
-            .run();
-    return DomainId(id);
-}
-
-enum class Comes { by_import, by_creation };
-
-// A domain is found by uuid and by name: a second one of them would make both words useless. While
-// xl moves a domain within one host, it creates NAME--incoming of the same uuid, and renames the
-// old one to NAME--migratedaway. What is of an older boot is over, and a creation may come before
-// the recovery that retires it.
-Result<void> check_no_other(Db& db, std::int64_t domid, const Document& document,
-                            std::string_view what, Comes comes, const std::string& boot_id)
-{
-    const bool created = comes == Comes::by_creation;
-    auto other =
-        db.prepare(
-              "SELECT domid, name, (uuid = ?1 AND vm_uuid IS NULL) OR vm_uuid IS ?1 FROM domain "
-              "WHERE state <> 'destroyed' AND domid <> ?3 AND (name = ?2 OR (?1 <> ?4 AND ((uuid "
-              "= ?1 AND vm_uuid IS NULL) OR vm_uuid = ?1))) AND (?5 IS NULL OR (coalesce(boot_id, "
-              "?5) = ?5 AND (name = ?2 OR NOT (name LIKE '%--incoming' OR name LIKE "
-              "'%--migratedaway' OR ?2 LIKE '%--incoming' OR ?2 LIKE '%--migratedaway'))))")
-            .bind(document.uuid)
-            .bind(document.name.empty() ? name_without_one(domid) : document.name)
-            .bind(domid)
-            .bind(kNilUuid)
-            .bind(created ? std::optional(boot_id) : std::nullopt);
-    if (!other.step()) return {};
-    const bool its_uuid = document.uuid != kNilUuid && other.integer(2) != 0;
-    const std::string number = other.text(0);
-    const std::string over = "if domain " + number + " is over, 'xlstore destroy domid:" + number +
-                             "' first; if both run (a migration within one host), ";
-    return Error(Errc::exists,
-                 std::string(what) + ": domain " + number + " (" + other.text(1) + ") has the " +
-                     (its_uuid ? "uuid " + document.uuid : std::string("name")) +
-                     " of this document, and is in the store",
-                 created ? "nothing was created; " + over + "call the new one NAME--incoming"
-                         : "nothing was imported; " + over + "import --force");
-}
-
-// What came with a document from another store.
-Result<std::vector<CarriedThing>> carried_with(const std::string& things, const Document& document)
-{
-    if (things.empty()) return std::vector<CarriedThing>();
-    return carried_things(things, document);
 }
 
 std::vector<std::string> with_monitor(std::vector<std::string> command, const std::string& path)
@@ -582,31 +481,6 @@ Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std
     const auto given_up = [row = creation->domain()] { return cancelled(row); };
     auto rest = run_through(*std::move(creation), std::move(command), until);
     co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(rest));
-}
-
-Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document_text,
-                                      std::string what, Deadline until, std::string things,
-                                      bool also)
-{
-    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
-    auto document = parse_document(document_text, what);
-    if (!document) co_return std::move(document).error();
-    auto carried = carried_with(things, *document);
-    if (!carried) co_return std::move(carried).error();
-    co_return co_await store.with_writer_lock(
-        "import", until, [&](const WriterHold&) -> Result<DomainRow> {
-            if (!also)
-                if (auto ok = check_no_other(store.db(), domid, *document, what, Comes::by_import,
-                                             store.self().boot_id);
-                    !ok)
-                    return std::move(ok).error();
-            auto fresh = insert_domain(store, domid, *document, DomainState::running, "present");
-            if (!fresh) return std::move(fresh).error();
-            insert_carried(store.db(), *fresh, *carried, "present");
-            Journal(store).add_history(
-                HistoryLine{*fresh, "import", {}, {}, "done", {}, "document " + what});
-            return *read_domain(store.db(), *fresh);
-        });
 }
 
 }  // namespace xlstore

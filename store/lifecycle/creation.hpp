@@ -103,13 +103,6 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
                                  Deadline until);
 
-/// A document for a domain that runs elsewhere: running, no QEMU known. `things`: as above.
-/// Error exists: the domid is in use; or another living domain has the document's uuid or name,
-/// unless `also`: two domains of one uuid live while one moves to another on the same host.
-Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::string document,
-                                      std::string what, Deadline until, std::string things = {},
-                                      bool also = false);
-
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_LIFECYCLE_CREATION_HPP_

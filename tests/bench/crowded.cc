@@ -22,7 +22,7 @@
 #include "store/classes/class_plan.hpp"
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/operation/edit.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/bench/bench_host.hpp"

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "store/core/domain.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/operation/operation.hpp"
 #include "tests/bench/bench_host.hpp"
 

@@ -24,7 +24,7 @@
 #include "store/classes/class_plan.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/operation/edit.hpp"
 #include "tests/bench/bench_host.hpp"
 

@@ -19,7 +19,7 @@
 #include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/store.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 
 namespace xlstore::bench {
 

@@ -23,7 +23,7 @@
 
 #include "store/classes/xenstore_device.hpp"
 #include "store/core/store.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/operation/operation.hpp"
 #include "store/xenstore/client.hpp"
 #include "store/xenstore/device_nodes.hpp"

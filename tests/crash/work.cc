@@ -12,8 +12,8 @@
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/product.hpp"
-#include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/operation/edit.hpp"
 #include "store/operation/identity.hpp"
 

@@ -20,7 +20,7 @@
 #include "recovery/runs/fsck.hpp"
 #include "store/core/store.hpp"
 #include "store/database/db.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 
 namespace {
 

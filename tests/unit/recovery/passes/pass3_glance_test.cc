@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "recovery/passes/passes.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

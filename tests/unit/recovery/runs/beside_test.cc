@@ -16,8 +16,8 @@
 #include "recovery/runs/recover.hpp"
 #include "store/core/domain.hpp"
 #include "store/database/page_head.hpp"
-#include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "store/core/domain.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/model/document.hpp"
 #include "tests/support/scratch.hpp"
 

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 
 #include "store/core/intent_rows.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/text/json_text.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"

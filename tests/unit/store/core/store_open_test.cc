@@ -14,7 +14,6 @@
 #include "store/core/journal.hpp"
 #include "store/core/lock_survey.hpp"
 #include "store/database/write_permit.hpp"
-#include "store/lifecycle/creation.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 #include "tests/unit/store/core/store_test.hpp"

@@ -13,7 +13,7 @@
 #include "store/core/journal.hpp"
 #include "store/core/lock_survey.hpp"
 #include "store/database/write_permit.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/in_child.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/scratch.hpp"

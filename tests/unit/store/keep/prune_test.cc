@@ -9,8 +9,8 @@
 
 #include "store/base/clock.hpp"
 #include "store/core/domain.hpp"
-#include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

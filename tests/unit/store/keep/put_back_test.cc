@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

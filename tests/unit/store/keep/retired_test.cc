@@ -6,8 +6,8 @@
 
 #include <filesystem>
 
-#include "store/lifecycle/creation.hpp"
 #include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/no_growth.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/sqlite_calls.hpp"

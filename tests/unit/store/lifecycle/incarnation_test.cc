@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Which domain a word names: among those that live, and among all that ever were.
-#include "store/core/domain.hpp"
-#include "store/lifecycle/creation.hpp"
-#include "store/lifecycle/destroy.hpp"
-
 #include <gtest/gtest.h>
 
+#include "store/core/domain.hpp"
+#include "store/lifecycle/destroy.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

@@ -12,6 +12,7 @@
 #include "store/core/registration_row.hpp"
 #include "store/libxl/host_lock.hpp"
 #include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/operation/closing.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scripted_peer.hpp"

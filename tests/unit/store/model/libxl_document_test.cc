@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Properties over all that libxl can write: what is imported comes back byte for byte, and after an
 // edit the text is the one that libxl would have written.
+#include "tests/support/libxl_document.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,12 +12,11 @@
 #include <set>
 
 #include "store/classes/class_plan.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/operation/edit.hpp"
 #include "store/operation/identity.hpp"
 #include "store/text/json_text.hpp"
-#include "tests/support/libxl_document.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"
 

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "store/core/product.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace xlstore {

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "store/core/journal.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/text/json_text.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"

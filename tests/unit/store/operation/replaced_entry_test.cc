@@ -10,7 +10,7 @@
 #include "store/core/intent_rows.hpp"
 #include "store/core/journal.hpp"
 #include "store/core/product.hpp"
-#include "store/lifecycle/creation.hpp"
+#include "store/lifecycle/new_domain.hpp"
 #include "store/text/json_text.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/values.hpp"

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// A domain that another toolstack made comes into the store, with its QEMU or without one.
+#include <signal.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "tests/support/domain_test.hpp"
+#include "tests/support/scratch_xenstored.hpp"
+#include "tests/support/started_call.hpp"
+#include "xlstore/xlstore.h"
+
+namespace xlstore::test {
+namespace {
+
+using std::string;
+
+/// Another toolstack's domain, and an empty store.
+class AdoptTest : public testing::Test {
+protected:
+    int32_t adopt(const string& document, const string& monitor)
+    {
+        return xlstore_adopt(handle_, 9, document.c_str(),
+                             monitor.empty() ? nullptr : monitor.c_str(), nullptr, nullptr);
+    }
+    void SetUp() override
+    {
+        ASSERT_EQ(xlstore_open(store_.path().c_str(), nullptr, &handle_), XLSTORE_OK)
+            << last_error();
+    }
+    void TearDown() override { xlstore_close(handle_); }
+    string cell(const string& query) { return sql(store_.path(), query); }
+
+    ScratchStore store_;
+    ScratchStore other_;
+    ScratchDomain domain_{other_};  // its QEMU is another store's; its second monitor is adopted
+    xlstore_store* handle_ = nullptr;
+};
+
+TEST_F(AdoptTest, DocumentAndQemuComeInByOneCallAndQemuStaysAsItWas)
+{
+    const string document = read_file(domain_.material().document);
+    // Nothing is left of an adoption that fails.
+    EXPECT_NE(adopt(document, other_.directory() / "no-monitor"), XLSTORE_OK);
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "0");
+
+    const auto before = state_of(domain_.judge());
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(state_of(domain_.judge()), before);
+    EXPECT_EQ(cell("SELECT qemu_pid FROM domains"), std::to_string(domain_.qemu_pid()));
+    // Again: it is there.
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
+}
+
+TEST_F(AdoptTest, NameOfADomainThatXenHasNoMoreIsFree)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    const auto document = [](char uuid) {
+        return R"({"c_info": {"type": "pvh", "name": "one", "uuid": "0badcafe-2222-4333-8444-00000000000)" +
+               string(1, uuid) + R"("}, "b_info": {"type.pvh": {}}})";
+    };
+    daemon.tool().introduce(21);
+    ASSERT_EQ(xlstore_adopt(handle_, 21, document('1').c_str(), nullptr, nullptr, nullptr),
+              XLSTORE_OK)
+        << last_error();
+    EXPECT_EQ(xlstore_adopt(handle_, 22, document('2').c_str(), nullptr, nullptr, nullptr),
+              XLSTORE_E_EXISTS);
+    daemon.tool().release(21);
+    EXPECT_EQ(xlstore_adopt(handle_, 22, document('2').c_str(), nullptr, nullptr, nullptr),
+              XLSTORE_OK)
+        << last_error();
+    unsetenv("XENSTORED_PATH");
+}
+
+TEST_F(AdoptTest, EarlierLifeOfTheDomidIsArchivedOnceItsQemuIsDead)
+{
+    const string document = read_file(domain_.material().document);
+    string next = document;
+    const auto at = next.find(domain_.material().uuid);
+    ASSERT_NE(at, string::npos);
+    next[at] = next[at] == 'a' ? 'b' : 'a';
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS);  // its QEMU lives
+    ASSERT_EQ(kill(domain_.qemu_pid(), SIGKILL), 0);
+    // Its threads end after the first of them.
+    EXPECT_TRUE(wait_until(std::chrono::seconds(20), [&] { return adopt(next, "") == XLSTORE_OK; }))
+        << last_error();
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
+    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'destroyed'"), "1");
+}
+
+// R18: two commits, and what comes between them is said.
+TEST_F(AdoptTest, CancelledBetweenItsCommitsIsUnfinishedAndGoesOn)
+{
+    const string document = read_file(domain_.material().document);
+    Told told;
+    const auto run_until = [&](const std::function<bool()>& condition) {
+        return wait_until(std::chrono::seconds(30),
+                          [&] { return condition() || (xlstore_dispatch(handle_), condition()); });
+    };
+    kill(domain_.qemu_pid(), SIGSTOP);  // it does not come past the barrier
+    xlstore_op* op = nullptr;
+    ASSERT_EQ(xlstore_adopt_start(handle_, 9, document.c_str(), domain_.judge().c_str(), nullptr,
+                                  tell, &told, &op),
+              XLSTORE_OK)
+        << last_error();
+    ASSERT_TRUE(run_until([&] { return cell("SELECT count(*) FROM domain") == "1"; }));
+    ASSERT_EQ(told.calls, 0);
+    xlstore_op_cancel(op);
+    ASSERT_TRUE(run_until([&] { return told.calls > 0; }));
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_EQ(told.status, XLSTORE_E_UNFINISHED);
+    EXPECT_TRUE(contains(told.message, "its document came in")) << told.message;
+    EXPECT_EQ(cell("SELECT state FROM domain"), "running");
+    // As the advice has it.
+    EXPECT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT qemu_pid FROM domain"), std::to_string(domain_.qemu_pid()));
+}
+
+// The store may be used from another directory later.
+TEST_F(AdoptTest, MonitorIsKeptByItsWholePathAndAnotherOneIsRefused)
+{
+    const string document = read_file(domain_.material().document);
+    const auto here = std::filesystem::current_path();
+    const std::filesystem::path judge = domain_.judge();
+    std::filesystem::current_path(judge.parent_path());
+    EXPECT_EQ(adopt(document, judge.filename().string()), XLSTORE_OK) << last_error();
+    std::filesystem::current_path(here);
+    EXPECT_EQ(cell("SELECT monitor_path FROM domain"), judge.string());
+    EXPECT_EQ(adopt(document, judge.string()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(adopt(document, sql(other_.path(), "SELECT monitor_path FROM domain")),
+              XLSTORE_E_EXISTS);
+    EXPECT_TRUE(contains(last_error(), judge.string())) << last_error();
+    EXPECT_EQ(cell("SELECT monitor_path FROM domain"), judge.string());
+}
+
+TEST_F(AdoptTest, EarlierLifeWithoutAQemuIsArchivedOnXenstoredsWordAlone)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    const string document = read_file(domain_.material().document);
+    string next = document;
+    const auto at = next.find(domain_.material().uuid);
+    ASSERT_NE(at, string::npos);
+    next[at] = next[at] == 'a' ? 'b' : 'a';
+    ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+    const auto rows = dump(store_.path());
+
+    setenv("XENSTORED_PATH", (store_.directory() / "no-xenstored").c_str(), 1);
+    EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS) << last_error();  // whether it lives is not known
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    daemon.tool().write("/local/domain/9/vm", "/vm/" + domain_.material().uuid);
+    EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS) << last_error();  // it does
+    EXPECT_EQ(dump(store_.path()), rows);
+    daemon.tool().remove("/local/domain/9");
+    // It is over, but the call fails, and changes nothing.
+    EXPECT_EQ(adopt(next, other_.directory() / "no-monitor"), XLSTORE_E_PROTOCOL) << last_error();
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_EQ(adopt(next, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,running");
+    unsetenv("XENSTORED_PATH");
+}
+
+}  // namespace
+}  // namespace xlstore::test
