@@ -26,6 +26,12 @@ Task<Result<CommittedEntry>> commit_xenstore_entry(XenstoreWork& work, const Fas
                     put_thing(store, hold, its.device_class, json, kind_name(work.request.kind));
                 !put)
                 return put;
+            // What is attached was seen absent: a removal that its entry still tells of is over.
+            if (entry.before)
+                store.db()
+                    .prepare("UPDATE thing SET state = 'present' WHERE id = ?")
+                    .bind(entry.before->id)
+                    .run();
             if (!its.key.empty()) return {};
             auto row = store.db()
                            .prepare(

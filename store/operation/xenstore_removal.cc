@@ -159,11 +159,12 @@ private:
     // A console has no states: its nodes are taken away at once, as libxl does.
     [[nodiscard]] bool is_console() const { return name_.device_class == "channels"; }
 
-    // While no lock was held another process may have removed it, and attached it anew.
+    // While no lock was held another process may have removed it, and attached it anew, in the
+    // place of an entry that was left or with one of its own.
     [[nodiscard]] bool is_gone() const
     {
         const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
-        return !entry || entry->id != entry_;
+        return !entry || entry->id != entry_ || entry->state == "present";
     }
 
     // Its script tidies up behind the closed back end; no fast lock is held.
@@ -196,7 +197,7 @@ private:
             if (!state) co_return std::move(state).error();
             if (!*state || **state == kClosed) co_return std::optional<std::string>();
             last = plain_text(**state, kStateShown);
-            if (Clock::now() >= end) co_return last;
+            if (Clock::now() >= end || is_gone()) co_return last;
             (void)co_await work_.store.loop().sleep(std::min(end, Clock::now() + pause));
         }
     }

@@ -267,6 +267,31 @@ TEST_F(XenstoreTest, TheGuestIsWaitedFor)
     EXPECT_EQ(value(kOwn), "(none)");
 }
 
+// libxl has taken it out meanwhile. What is there now is none of the detach's, which still waits.
+TEST_F(XenstoreTest, WhatIsAttachedAnewIsNotOnItsWayOut)
+{
+    attach_nic();
+    daemon_->tool().write(kBack + "/state", "4");
+    Child removal({binary("xlstore"), "--store", store_.path(), "detach", "7", "nics", "0"});
+    EXPECT_TRUE(
+        wait_until(std::chrono::seconds(60), [&] { return value(kBack + "/state") == "5"; }));
+    auto store = store_.open();
+    EXPECT_TRUE(store->loop().wait_for(store->fast_lock(store->loop(), DomainId(1), "test",
+                                                        Clock::now() + std::chrono::seconds(60))))
+        << "it waits without a lock";
+    removal.signal(SIGSTOP);
+    for (const auto& path : {kOwn, kBack, std::string("/local/domain/7/device/vif/0")})
+        daemon_->tool().remove(path);
+    EXPECT_EQ(entries(), "nics/0 removing");
+    EXPECT_TRUE(ended(xl({"attach", "7", "nics", R"({"devid":0,"bridge":"xenbr2"})"}), 0));
+    EXPECT_EQ(entries(), "nics/0 present");
+    removal.signal(SIGCONT);
+    EXPECT_EQ(removal.wait(), 0);
+    EXPECT_EQ(entries(), "nics/0 present");
+    EXPECT_EQ(value(kOwn + "/bridge"), "xenbr2");
+    EXPECT_TRUE(ended(xl({"close", "7", "--reason", "migration"}), 0)) << "nothing is under way";
+}
+
 TEST_F(XenstoreTest, ValuesThatAGuestMayWriteAreNoPaths)
 {
     attach_nic();
