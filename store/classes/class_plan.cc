@@ -14,6 +14,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/classes/libxl_defaults.hpp"
+#include "store/classes/libxl_types.hpp"
 #include "store/model/device_class.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/model/pci_address.hpp"
@@ -347,6 +348,7 @@ Result<Draft> draft_hot_plug(std::string_view device_class, std::string_view jso
 {
     auto thing = wanted(device_class, json);
     if (!thing) return std::move(thing).error();
+    if (auto ok = check_libxl_types(device_class, thing->json); !ok) return std::move(ok).error();
     auto whole = with_libxl_defaults(device_class, thing->json);
     if (!whole) return std::move(whole).error();
     return draft_attach(device_class, *whole);

@@ -9,6 +9,7 @@
 #include <array>
 #include <optional>
 
+#include "store/classes/libxl_types.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/model/vdev.hpp"
 #include "store/text/json_text.hpp"
@@ -506,6 +507,7 @@ Result<std::string> with_libxl_choices(std::string_view device_class, std::strin
                                        DomainType type, std::int64_t next, std::string_view random,
                                        std::string_view uuid)
 {
+    if (auto ok = check_libxl_types(device_class, json); !ok) return std::move(ok).error();
     std::string text(json);
     const auto set = [&](std::string_view member, const std::string& value) {
         text = with_libxl_member(device_class, text, member, value);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "store/base/limits.hpp"
+#include "store/classes/libxl_types.hpp"
 #include "store/model/document.hpp"
 #include "store/model/pci_address.hpp"
 #include "store/text/json_text.hpp"
@@ -141,17 +142,6 @@ void disk(Element& element)
     if (element.text("device-type") == "cdrom") element.add("is_cdrom", 1);
     if (element.is_set("direct-io-safe")) element.add("direct_io_safe", "true");
     if (element.text("specification") == "virtio") element.add("specification", "\"virtio\"");
-}
-
-bool is_mac(std::string_view text)
-{
-    if (text.size() != 17) return false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-        if (i % 3 == 2 ? c != ':' : !hex) return false;
-    }
-    return true;
 }
 
 void nic(Element& element)
