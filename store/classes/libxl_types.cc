@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// kLibxlTypes is libxl_types.idl of the devices that can be attached. A member has one type wherever
-// it stands, but for those that are named with the object that they stand in.
+// kLibxlTypes is libxl_types.idl of the devices that can be attached. A member has one type
+// wherever it stands, but for those that are named with the object that they stand in.
 #include "store/classes/libxl_types.hpp"
 
 #include <algorithm>

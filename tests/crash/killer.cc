@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Runs a command and kills it at its Nth system-call stop.
 //
-//   killer N [--record FILE] [--skip-pure] -- COMMAND…
+//   killer N [--record FILE] [--skip-pure] [--ask FD] -- COMMAND…
 //
 // The command is traced with ptrace. Each system call of its thread group stops twice, at entry and
 // at exit; at the Nth stop the whole group gets SIGKILL, and we wait until it is dead: by then the
 // kernel has closed its descriptors and dropped its locks. Processes that it forks are not
 // followed: they run on, untraced, as they would if their parent had died by itself.
+//
+// --ask: at each stop its line of --record is written to FD, a socket of the caller's, and the command
+// stays stopped until a byte comes back: k kills it there. What is outside of it is meanwhile as a kill
+// at this stop would leave it.
 //
 // Exit status: 99 killed; the command's own if it ended before (128 + signal, as a shell has it);
 // 98 the trace failed or was broken off (SIGTERM, SIGINT, SIGHUP: the command is killed too);
@@ -80,6 +84,7 @@ struct Options {
     long kill_at = 0;
     bool skip_pure = false;
     std::string record;
+    int ask = -1;
     char** command = nullptr;
 };
 
@@ -199,7 +204,7 @@ private:
                 now.call.args[i] = info.entry.args[i];
             now.effect = effect_of(now.call);
             // At its exit a call may have closed what it was about.
-            if (record_.is_open() && may_count(now.effect)) now.text = describe(now.call);
+            if (writes_calls() && may_count(now.effect)) now.text = describe(now.call);
             running_[task] = std::move(now);
         } else if (!running_.contains(task)) {
             running_[task] =
@@ -209,18 +214,34 @@ private:
         note_pipes(now.call, entry);
         if (begun_ && !dead_ && counts(now.effect, entry)) {
             ++stops_;
-            if (record_.is_open()) {
-                record_ << stops_ << '\t' << (entry ? "entry" : "exit") << '\t' << now.text;
-                if (!entry) record_ << " = " << info.exit.rval;
-                record_ << '\n';
-                record_.flush();
+            bool to_kill = false;
+            if (writes_calls()) {
+                std::string line =
+                    std::to_string(stops_) + '\t' + (entry ? "entry" : "exit") + '\t' + now.text;
+                if (!entry) line += " = " + std::to_string(info.exit.rval);
+                to_kill = tell(line + '\n');
             }
-            if (stops_ == options_.kill_at) {
+            if (to_kill || stops_ == options_.kill_at) {
                 kill_group(task, entry);
                 return;
             }
         }
         resume(task, 0);
+    }
+
+    [[nodiscard]] bool writes_calls() const { return record_.is_open() || options_.ask >= 0; }
+
+    // Whether it is to be killed here.
+    bool tell(const std::string& line)
+    {
+        if (record_.is_open()) record_ << line << std::flush;
+        if (options_.ask < 0) return false;
+        char byte = 0;
+        if (send(options_.ask, line.data(), line.size(), MSG_NOSIGNAL) !=
+                static_cast<ssize_t>(line.size()) ||
+            recv(options_.ask, &byte, 1, 0) != 1)
+            fail("the caller does not answer");
+        return byte == 'k';
     }
 
     static void note_pipes(const Call& call, bool entry)
@@ -342,6 +363,9 @@ std::optional<Options> parse(int argc, char** argv)
             options.skip_pure = true;
         } else if (word == "--record" && i + 1 < argc) {
             options.record = argv[++i];
+        } else if (word == "--ask" && i + 1 < argc) {
+            options.ask = std::atoi(argv[++i]);
+            fcntl(options.ask, F_SETFD, FD_CLOEXEC);
         } else if (word == "--" && i + 1 < argc) {
             options.command = argv + i + 1;
             return options;
@@ -358,7 +382,8 @@ int main(int argc, char** argv)
 {
     const auto options = parse(argc, argv);
     if (!options) {
-        std::fprintf(stderr, "usage: killer N [--record FILE] [--skip-pure] -- COMMAND...\n");
+        std::fprintf(stderr,
+                     "usage: killer N [--record FILE] [--skip-pure] [--ask FD] -- COMMAND...\n");
         return kUsage;
     }
     struct sigaction action {};

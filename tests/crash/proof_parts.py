@@ -63,9 +63,9 @@ PARTS = (
     # -p, -y, --evict, salvage, the log alone, --rebuild, restore, undo, prune, backup, the bridge
     Part("xlfsck_kills", 120, script("fsck/kills.py", "--slice", "{i}/{n}"), minutes=0.2, load=COMPUTES,
          targets=(*COMMANDS, "killer"), counts=(r"^all +(?P<kills>\d+) ",)),
-    Part("libxl_kills", 93, script("fsck/host_kills.py", "--slice", "{i}/{n}"),
-         minutes=6, targets=(*COMMANDS, *XENSTORED, "killer"),
-         counts=(r" modes, (?P<kills>\d+) kills, (?P<states>\d+) states",)),
+    Part("libxl_kills", 31, script("fsck/host_kills.py", "--slice", "{i}/{n}"),
+         minutes=5, targets=(*COMMANDS, *XENSTORED, "killer"),
+         counts=(r" modes, (?P<stops>\d+) stops, (?P<kills>\d+) kills, ",)),
     Part("salvage", 20, script("fsck/salvage_test.py", "--random", "1000", "--share", "{i}/{n}"), minutes=0.1, load=COMPUTES,
          counts=(r"^(?P<damaged_stores>\d+) damaged stores",)),
     Part("damage", 30, script("fsck/damage.py", "--count", "1500", "--share", "{i}/{n}"), minutes=0.1, load=COMPUTES,

@@ -3,10 +3,12 @@
 """xlfsck --libxl is killed at its system calls, on what real Xen hosts were left with, and run again.
 
     host_kills.py --bin BUILD/bin [--mode MODE] [--share K/N [--start S]] [--take N | --slice I/N] [--every-stop]
-                  [--number N] [--verbose] [CASE…]
+                  [--every-kill] [--number N] [--verbose] [CASE…]
 
 The cases are those of host_test.py; a mode is -p, -y, or --undo of what -y did. The command runs undisturbed: what
-has to come of it. Then it is killed at its stops (tests/crash/killer.cc, --skip-pure), and each time:
+has to come of it. Then it is stopped at each of its stops (tests/crash/killer.cc, --skip-pure --ask): what is there, a
+kill leaves. It is killed at the first stop where the host is as it was at no stop before, by files, nodes and their
+names: what runs next sees nothing else. Then from the beginning, until no stop is new. Each time:
 
   - each of libxl's files is, to the byte, as it was or as it is to be, and so is what libxl would read of it;
   - a look (-n) changes nothing, and knows what it looks at;
@@ -14,10 +16,9 @@ has to come of it. Then it is killed at its stops (tests/crash/killer.cc, --skip
     behind it says what it says behind that one;
   - what the runs kept to undo, undone the last run first, brings all back.
 
-A kill that leaves a host that an earlier one has left (its files, nodes and their names) is counted, and no more is
-done: what runs next sees nothing else. Not killed is where a run writes into the store of its own in TMPDIR, which
-the next one takes away as a whole. Status 77: there is no xenstored. --take: that many pairs of case and mode, as
-XLSTORE_TURN chooses; a share is of their stops. --slice: every N-th pair, all of it.
+Not looked at is where a run writes into the store of its own in TMPDIR, which the next one takes away as a whole.
+Status 77: there is no xenstored. --take: that many pairs of case and mode, as XLSTORE_TURN chooses; a share is of their
+stops. --slice: every N-th pair, all of it. --every-kill: at each stop.
 """
 
 import argparse
@@ -29,10 +30,10 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
@@ -46,7 +47,8 @@ TIMEOUT = "60"  # of xlfsck, for each domain: what it asks here answers, on a lo
 # And where a document is missing: a look waits so long for one, which here no creation will write.
 TIMEOUT_OF_MISSING = "2"
 MODES = ("-p", "-y", "--undo")
-SIDE_BY_SIDE = 8    # they wait, each for the second look of xlfsck
+SIDE_BY_SIDE = 4    # they wait, each for the second look of xlfsck
+SHIFT = 80      # so much lower may the number of a stop be in another run, which waits shorter
 KNOWN = 15      # bits of a status that say what was found
 # By it an undo knows that a run that was killed made a change. It goes with the undo.
 PROOF = re.compile("/tool/xlfsck-[0-9a-f-]+")
@@ -104,25 +106,13 @@ def result_of(host):
     return files, "\n".join(line for line in tree.splitlines() if not PROOF.match(line))
 
 
-class Seen:
-    """The states in which kills of a case and mode left their hosts; its pieces have one in common."""
-
-    def __init__(self):
-        self.names, self.lock = set(), threading.Lock()
-
-    def is_new(self, name):
-        with self.lock:
-            new = name not in self.names
-            self.names.add(name)
-        return new
-
-
 class Sweep:
-    """A case and a mode, or a piece of them."""
+    """A case and a mode."""
 
-    def __init__(self, path, mode, start, of, seen, options):
-        self.path, self.mode, self.start, self.of, self.seen, self.options = path, mode, start, of, seen, options
-        self.kills = self.states = self.bad = 0
+    def __init__(self, path, mode, options):
+        self.path, self.mode, self.options = path, mode, options
+        self.stops = self.kills = self.strayed = self.bad = 0
+        self.seen, self.last = set(), 0     # how the host was at the stops; the stop of the last kill
 
     def name(self):
         return f"{self.path.name} {self.mode}"
@@ -134,11 +124,21 @@ class Sweep:
             try:
                 host.begin()
                 if self.prepare():
-                    for number in [self.options.number] if self.options.number else self.stops():
-                        self.one(number)
+                    self.kill_it()
             finally:
                 host.end()
         return self
+
+    def kill_it(self):
+        if self.options.number:
+            self.host.put_back()
+            self.killed(self.options.number, None, *self.fsck(self.options.bin / "killer", str(self.options.number),
+                                                              "--skip-pure", "--"))
+            return
+        share = self.share()
+        while self.kill_at_a_new_stop(share):
+            pass
+        self.say(f"{self.stops} stops, {self.kills} kills")
 
     def prepare(self):
         """False: there is nothing to undo here."""
@@ -161,45 +161,75 @@ class Sweep:
         self.looked = host.fsck("-n")[0]
         return True
 
-    def fsck(self, *before):
+    def start(self, *before, keep=()):
         where = ["--libxl"] if self.mode == "--undo" else ["--libxl", "--root", self.host.place, "--timeout", self.host.timeout()]
-        done = subprocess.run([*before, self.options.bin / "xlfsck", *where, *self.command], env=self.host.environment,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                              timeout=SECONDS, check=False)
-        return done.returncode, done.stdout
+        return subprocess.Popen([*before, self.options.bin / "xlfsck", *where, *self.command], env=self.host.environment,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", pass_fds=keep)
 
-    def stops(self):
+    def fsck(self, *before):
+        return ended(self.start(*before))
+
+    def share(self):
+        """The numbers of the stops of this share."""
         self.host.put_back()
         record = pathlib.Path(self.host.place, "record")
         self.fsck(self.options.bin / "killer", "0", "--record", record, "--skip-pure", "--")
         stops = [line.split("\t") for line in record.read_text(encoding="utf-8", errors="replace").splitlines()]
         chosen = [int(words[0]) for words in stops if words[0].isdigit() and
                   (self.options.every_stop or leaves_something(words[2]))]
-        share = chosen[self.start % min(self.of, len(chosen))::self.of] if chosen else []
-        self.say(f"undisturbed, {self.status}; {len(stops)} stops, {len(chosen)} of them to kill at, {len(share)} in this share")
-        return share
+        share = chosen[self.options.start % min(self.options.of, len(chosen))::self.options.of] if chosen else []
+        self.say(f"undisturbed, {self.status}; {len(stops)} stops, {len(chosen)} of them to look at, {len(share)} in this share")
+        self.stops = len(share)
+        return set(share)
+
+    def kill_at_a_new_stop(self, share):
+        """False: it ended by itself, since there was none."""
+        self.host.put_back()
+        ours, killers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with killers:
+                run = self.start(self.options.bin / "killer", "0", "--skip-pure", "--ask", str(killers.fileno()), "--",
+                                 keep=[killers.fileno()])
+            new = None
+            while line := ours.recv(1 << 16):
+                number = int(line.split(b"\t", 1)[0])
+                if number in share and number > self.last - SHIFT and new is None:
+                    name = number if self.options.every_kill else self.how_it_is()
+                    new = None if name in self.seen else (number, name)
+                ours.send(b"k" if new else b"\n")
+        status, said = ended(run)
+        if new:
+            self.last = new[0]
+            self.seen.add(new[1])
+            self.killed(*new, status, said)
+        elif status != self.status:
+            self.judge(0, [f"stopped and continued it ended with {status}, and not {self.status}"], said)
+        return new is not None
 
     def say(self, text):
         if self.options.verbose:
             print(f"{self.name()}: {text}", flush=True)
 
-    def one(self, number):
-        self.host.put_back()
-        status, said = self.fsck(self.options.bin / "killer", str(number), "--skip-pure", "--")
+    def killed(self, number, name, status, said):
         words = []
         if status == KILLED:
             self.kills += 1
             words = self.whole()
-            if self.is_new():
-                self.states += 1
-                words += self.after_kill()
-        elif status != self.status:
+            if isinstance(name, str) and self.how_it_is() != name:
+                self.strayed += 1
+                self.seen.add(self.how_it_is())
+            words += self.after_kill()
+        elif name is not None or status != self.status:
             words = [f"survived, and ended with {status}: {said}"]
-        if words:
-            self.bad += 1
-            verdict = ([line for line in said.splitlines() if line.startswith("killer: ")] or ["?"])[-1]
-            print(f"VIOLATION: {self.name()}, stop {number} ({verdict}):\n    " + "\n    ".join(words) +
-                  f"\n    again: host_kills.py --mode={self.mode} --number {number} {self.path.name}", flush=True)
+        self.judge(number, words, said)
+
+    def judge(self, number, words, said):
+        if not words:
+            return
+        self.bad += 1
+        verdict = ([line for line in said.splitlines() if line.startswith("killer: ")] or [said.strip()])[-1]
+        print(f"VIOLATION: {self.name()}, stop {number} ({verdict}):\n    " + "\n    ".join(words) +
+              f"\n    again: host_kills.py --mode={self.mode} --number {number} {self.path.name}", flush=True)
 
     def whole(self):
         now = self.host.documents()
@@ -207,16 +237,16 @@ class Sweep:
                 for name in sorted(now.keys() | self.before.keys() | self.after.keys())
                 if now.get(name) not in (self.before.get(name), self.after.get(name))]
 
-    def is_new(self):
-        """No kill before left a host so. What a dead process left in TMPDIR is known by its name alone, and the next
-        run takes it away, so that what is in it does not matter."""
+    def how_it_is(self):
+        """A name for how the host is, the same of another host. What a dead process left in TMPDIR is known by its name
+        alone, and the next run takes it away, so that what is in it does not matter."""
         files, tree = self.host.snapshot()
         kept = {re.sub(r"\d{8}T\d{6}Z", "DATE", name): content[:2] for name, content in files.items()
                 if not name.startswith("tmp/")}
         left = any(pathlib.Path(self.host.place, "tmp").iterdir())
         kept = {name: PROOF.sub("PROOF", content[0].decode(errors="replace")) for name, content in kept.items()}
         state = repr((sorted(kept.items()), PROOF.sub("PROOF", tree), left)).replace(self.host.place, "DIR")
-        return self.seen.is_new(hashlib.sha256(RUN.sub("RUN", state).encode()).digest())
+        return hashlib.sha256(RUN.sub("RUN", state).encode()).hexdigest()
 
     def after_kill(self):
         host, words = self.host, []
@@ -251,6 +281,15 @@ class Sweep:
         return []
 
 
+def ended(run):
+    try:
+        said = run.communicate(timeout=SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        run.kill()
+        return None, run.communicate()[0] + f"\nit did not end in {SECONDS} s"
+    return run.returncode, said
+
+
 def leaves_something(call):
     name = call.split()[0]
     in_its_store = "/tmp/xlfsck-host-" in call and name not in ("mkdir", "rmdir", "unlink", "renameat2")
@@ -271,6 +310,7 @@ def options_of():
     parser.add_argument("--take", type=int)
     parser.add_argument("--slice", metavar="I/N")
     parser.add_argument("--every-stop", action="store_true")
+    parser.add_argument("--every-kill", action="store_true", help="at stops where the host is as at another, too")
     parser.add_argument("--number", type=int, help="this stop alone")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("cases", nargs="*")
@@ -286,19 +326,15 @@ def main():
     pairs = list(itertools.product(paths, [options.mode] if options.mode else MODES))
     if options.take:
         pairs = [pairs[(options.start + i * len(pairs) // options.take) % len(pairs)] for i in range(options.take)]
-    pieces = [(*pair, options.start, options.of, Seen()) for pair in pairs]
     if options.slice:
         number, of = map(int, options.slice.split("/"))
-        pieces = []
-        for pair in pairs[number - 1::of]:
-            seen = Seen()
-            pieces += [(*pair, start, SIDE_BY_SIDE, seen) for start in range(SIDE_BY_SIDE)]
+        pairs = pairs[number - 1::of]
     with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        table = list(pool.map(lambda piece: Sweep(*piece, options).run(), pieces))
+        table = list(pool.map(lambda pair: Sweep(*pair, options).run(), pairs))
     for sweep in table if options.verbose else []:
-        print(f"{sweep.name():60}{sweep.kills:8}{sweep.states:8}{sweep.bad:12}")
-    kills, states, bad = (sum(getattr(sweep, what) for sweep in table) for what in ("kills", "states", "bad"))
-    print(f"{len(table)} cases and modes, {kills} kills, {states} states, {bad} violations")
+        print(f"{sweep.name():60}{sweep.stops:8}{sweep.kills:8}{sweep.strayed:8}{sweep.bad:12}")
+    stops, kills, strayed, bad = (sum(getattr(sweep, what) for sweep in table) for what in ("stops", "kills", "strayed", "bad"))
+    print(f"{len(table)} cases and modes, {stops} stops, {kills} kills, {strayed} of them strayed, {bad} violations")
     return 1 if bad or not kills else 0
 
 
