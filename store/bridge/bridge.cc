@@ -375,12 +375,13 @@ Task<Result<BridgedDomain>> bridge_write(Store& store, HostDirectories where, Do
     if (!before.trouble.empty())
         co_return Error(Errc::conflict, before.trouble, "nothing was changed");
     if (auto safe = nothing_is_lost(before); !safe) co_return std::move(safe).error();
+    const auto text = export_document(store.db(), *row);
+    if (!text) co_return text.error();
     if (!before.differences.empty()) {
         auto kept = co_await keep_file(store, *fast, owner, where, until);
         if (!kept) co_return std::move(kept).error();
     }
-    const std::string text = export_document(store.db(), *row);
-    if (auto written = libxl::write_document_file(where, owner, text); !written)
+    if (auto written = libxl::write_document_file(where, owner, *text); !written)
         co_return std::move(written).error();
     co_return look_at(store, where, *row);
 }

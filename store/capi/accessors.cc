@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the rows say of a domain, so that no embedder has to know tables or views. Each is one query
-// on a view; a column that is JSON already is named "json NAME" and goes in as it is.
+// on a view; a column that is JSON already is named "json NAME" and goes in as it is, or as a
+// string where it is damaged.
 #include <algorithm>
 
 #include "store/base/limits.hpp"
@@ -8,7 +9,6 @@
 #include "store/core/registration_row.hpp"
 #include "store/database/query.hpp"
 #include "store/text/json_text.hpp"
-#include "store/text/raw_bytes.hpp"
 
 namespace xlstore::capi {
 
@@ -23,8 +23,7 @@ std::string object_of(const std::vector<std::string>& names, const std::vector<Q
     for (std::size_t i = 0; i < names.size(); ++i) {
         const bool json = names[i].starts_with(kJson);
         if (json && cells[i].text)
-            members.emplace_back(names[i].substr(kJson.size()),
-                                 with_raw_bytes_escaped(*cells[i].text));
+            members.emplace_back(names[i].substr(kJson.size()), json_or_string(*cells[i].text));
         else
             members.emplace_back(json ? names[i].substr(kJson.size()) : names[i],
                                  cell_json(cells[i]));
@@ -166,7 +165,7 @@ int32_t xlstore_settled_since(xlstore_store* store, const char* domain, int64_t 
             "AS \"json pruned\", (SELECT json_group_array(json_object("
             "'line', h.line, 'intent', h.intent, 'operation', h.operation, 'class', h.class, "
             "'key', h.key, 'outcome', h.outcome, 'image', h.image, 'at_us', h.at_us, "
-            "'program', h.program, 'pid', h.pid, 'state', t.state, 'json', json(t.json))) "
+            "'program', h.program, 'pid', h.pid, 'state', t.state, 'json', iif(json_valid(t.json), json(t.json), t.json))) "
             "FROM history_lines h LEFT JOIN things t ON t.incarnation = h.incarnation "
             "AND t.class = h.class AND t.key = h.key WHERE h.line IN (SELECT max(id) FROM history "
             "WHERE domain = i.incarnation AND id > ?2 + 0 AND intent IS NOT NULL "

@@ -27,7 +27,7 @@ std::string_view word_of(BridgeDifference::Right right)
 std::string json_of(const BridgeDifference& one)
 {
     return json_object({{"thing", json_quote(one.thing.text())},
-                        {"store", one.in_store.value_or("null")},
+                        {"store", one.in_store ? json_or_string(*one.in_store) : "null"},
                         {"file", one.in_file.value_or("null")},
                         {"state", one.state.empty() ? "null" : json_quote(one.state)},
                         {"pending", one.pending ? "true" : "false"},

@@ -269,6 +269,8 @@ int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* devi
                         if (!thing)
                             return Error(Errc::not_found,
                                          row.subject() + " has no " + wanted.text());
+                        auto read = check_readable(row, wanted.text(), thing->json);
+                        if (!read) return std::move(read).error();
                         return thing->json;
                     });
 }
@@ -369,7 +371,9 @@ int32_t xlstore_fast_document(xlstore_fast* fast, char** json_out)
         const ReadTransaction snapshot(db);
         const auto row = read_domain(db, (*held)->lock().domain());
         if (!row) return Error(Errc::gone, "the domain is gone");
-        *json_out = new_string(export_document(db, *row));
+        auto text = export_document(db, *row);
+        if (!text) return text.error();
+        *json_out = new_string(*text);
         return {};
     });
 }

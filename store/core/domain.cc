@@ -360,8 +360,30 @@ std::string read_document(Db& db, DomainId domain)
     return text.step() ? text.text(0) : std::string();
 }
 
-std::string export_document(Db& db, const DomainRow& domain)
+Result<void> check_readable(const DomainRow& domain, const std::string& what,
+                            const std::string& text)
 {
+    const auto read = json_minify(text, "its text");
+    if (read) return {};
+    return Error(Errc::store, domain.subject() + ": " + what + ": " + read.error().message,
+                 "'xlfsck -n' says what can be done about it; 'xlfsck -y' repairs it and keeps the "
+                 "text that it has");
+}
+
+Result<void> check_readable(Db& db, const DomainRow& domain)
+{
+    for (const auto& thing : read_things(db, domain.id))
+        if (auto ok = check_readable(domain, thing.name.text(), thing.json); !ok) return ok;
+    for (const auto& member : read_members(db, domain.id)) {
+        const std::string what = "member " + json_shown(member.key);
+        if (auto ok = check_readable(domain, what, member.text.value_or("null")); !ok) return ok;
+    }
+    return {};
+}
+
+Result<std::string> export_document(Db& db, const DomainRow& domain)
+{
+    if (auto ok = check_readable(db, domain); !ok) return std::move(ok).error();
     return json_pretty(read_document(db, domain.id), domain.layout);
 }
 

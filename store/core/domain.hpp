@@ -59,8 +59,14 @@ RowsByDomain<DocumentMember> members_by_domain(Db& db, DomainId first, DomainId 
 
 /// The whole document, minified; as the view libxl_json has it.
 std::string read_document(Db& db, DomainId domain);
+/// Error store, naming it: the text of `what` (an entry, or a member of the document) is damaged.
+Result<void> check_readable(const DomainRow& domain, const std::string& what,
+                            const std::string& text);
+/// The same of the first that is, of all that the domain has: the document would be no JSON.
+Result<void> check_readable(Db& db, const DomainRow& domain);
 /// The document as libxl itself would write it, byte for byte, without the NUL that libxl adds.
-std::string export_document(Db& db, const DomainRow& domain);
+/// Error store: as check_readable().
+Result<std::string> export_document(Db& db, const DomainRow& domain);
 
 }  // namespace xlstore
 

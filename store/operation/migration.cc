@@ -100,6 +100,7 @@ Result<OutgoingDocument> outgoing_document(Db& db, const DomainRow& domain,
     }
     // A document that goes away with it would say there what is not known here.
     if (auto ok = check_nothing_under_way(db, *row); !ok) return ok.error();
+    if (auto ok = check_readable(db, *row); !ok) return ok.error();
 
     OutgoingDocument outgoing;
     std::vector<DocumentThing> things;

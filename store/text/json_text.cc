@@ -371,6 +371,12 @@ std::string json_without_member(std::string_view object_text, std::string_view k
     return out;
 }
 
+std::string json_or_string(std::string_view text)
+{
+    auto escaped = with_raw_bytes_escaped(text);
+    return json_minify(escaped, "text") ? escaped : json_quote(text);
+}
+
 std::string json_object(const std::vector<std::pair<std::string, std::string>>& members)
 {
     std::string text = "{";

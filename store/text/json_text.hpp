@@ -87,6 +87,10 @@ struct JsonMember {
 /// `object_text` without member `key`; unchanged if there is none.
 [[nodiscard]] std::string json_without_member(std::string_view object_text, std::string_view key);
 
+/// Text that ought to be JSON as a value of an answer: as it is, or a string of it where damage has
+/// made it none, so that the answer stays JSON.
+[[nodiscard]] std::string json_or_string(std::string_view text);
+
 /// A JSON object of members whose values are JSON already.
 [[nodiscard]] std::string json_object(
     const std::vector<std::pair<std::string, std::string>>& members);

@@ -87,6 +87,48 @@ TEST_F(BridgeTest, LibxlsLockIsKeptByBoth)
     EXPECT_EQ(bridges(), "xenbr1 ");
 }
 
+// By hand: each command names it, answers in JSON, and writes no document that libxl cannot read.
+TEST_F(BridgeTest, WhatIsDamagedIsNamed)
+{
+    write_libxls(document(nic(0, "xenbr0") + "," + nic(1, "xenbr1")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    const auto before = read_file(file_);
+    {
+        auto store = store_.open();
+        store->db().execute("PRAGMA ignore_check_constraints = ON");
+        store->db().execute("UPDATE thing SET json = '{bad' WHERE key = '1'");
+    }
+    const auto json = [&](Words words) {
+        words.insert(words.begin(), "--json");
+        return xlstore(store_.path(), words);
+    };
+    const Words writes{"bridge", "write", "7", "--root", root_};
+    const Words settles{"export", "7", "--settled"};
+    for (const auto& words : {writes, Words{"export", "7"}, settles}) {
+        const Ran refused = json(words);
+        EXPECT_TRUE(ended(refused, 1));
+        EXPECT_EQ(json_at(refused.out, "$.error.code"), "store") << refused.out;
+        EXPECT_TRUE(contains(refused.out, "domain 7 (pv): nics/1: its text is not valid JSON"));
+        EXPECT_TRUE(contains(refused.out, "xlfsck -y"));
+    }
+    EXPECT_EQ(read_file(file_), before);
+    const Ran things = json({"things", "7"});
+    EXPECT_EQ(json_at(things.out, "$[0].json.bridge"), "xenbr0");
+    EXPECT_EQ(json_at(things.out, "$[1].json"), "{bad");
+    for (const auto& words : {Words{"things", "7"}, Words{"show", "7"}}) {
+        const Ran shown = json(words);
+        EXPECT_TRUE(ended(shown, 0));
+        EXPECT_TRUE(contains(shown.err, "domain 7 (pv): nics/1 cannot be read; 'xlfsck -n'"));
+        EXPECT_FALSE(json_at(shown.out, words[0] == "show" ? "$.state" : "$[0].state").empty());
+    }
+    EXPECT_EQ(json_at(json({"diff", "7"}).out, "$.things[1].thing"), "nics/1");
+    EXPECT_TRUE(contains(json({"forget", "7", "nics/1"}).out, "its text cannot be read"));
+    const Ran status = json({"bridge", "status", "--root", root_});
+    EXPECT_EQ(json_at(status.out, "$.domains[0].differences[0].store"), "{bad");
+    EXPECT_TRUE(contains(xlfsck(store_.path(), {"-y"}).out, "SAVED")) << "the way that they name";
+    EXPECT_TRUE(ended(json({"export", "7"}), 0));
+}
+
 // R6: what is pending is its operation's own.
 TEST_F(BridgeTest, WhatIsPendingStaysAsItIs)
 {

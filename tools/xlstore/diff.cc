@@ -135,8 +135,9 @@ Result<std::set<std::string>> in_document(const Arguments& arguments, const Foun
     const auto rows = query_rows(
         arguments, found.store.get(),
         "SELECT t.class || '/' || t.key FROM things t JOIN libxl_json l ON l.domid = t.domid "
-        "WHERE t.incarnation = ?1 AND EXISTS (SELECT 1 FROM json_each(l.json, '$.' || t.class) e "
-        "WHERE json(e.value) = json(t.json))",
+        "WHERE t.incarnation = ?1 AND EXISTS (SELECT 1 FROM json_each(iif(json_valid(l.json), "
+        "l.json, '{}'), '$.' || t.class) e WHERE json(e.value) = iif(json_valid(t.json), "
+        "json(t.json), ''))",
         {found.incarnation.front()});
     if (!rows) return rows.error();
     std::set<std::string> names;

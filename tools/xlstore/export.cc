@@ -2,6 +2,7 @@
 // export: the document of a domain, living or over.
 #include <cstdio>
 
+#include "store/text/json_text.hpp"
 #include "tools/common/whole_file.hpp"
 #include "tools/xlstore/library.hpp"
 
@@ -62,6 +63,12 @@ Result<Status> export_retired(const Arguments& arguments, xlstore_store* store)
                 "export it without --things");
         if (auto written = write_things(arguments.things, things); !written) return written.error();
     }
+    // R22: it was kept as it was.
+    if (!json_minify(json, "document"))
+        std::fprintf(stderr,
+                     "xlstore: note: the document of id:%lld was damaged when its domain ended: it "
+                     "is printed as it was kept, and is no JSON\n",
+                     static_cast<long long>(id));
     std::fputs(json, stdout);  // the end of the program says if that fails
     return Status::done;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tools/xlstore/found_domain.hpp"
 
+#include <cstdio>
+
 namespace xlstore::tools {
 
 namespace {
@@ -38,6 +40,26 @@ Result<Found> open_and_find(const Arguments& arguments, Past past)
     if (of_interest)
         note_others(info.id, found.destroyed ? "newest" : "living one", word, others_json.get());
     return found;
+}
+
+void note_unreadable(const Arguments& arguments, const Found& found)
+{
+    const auto which =
+        found.incarnation.empty() ? std::nullopt : std::optional(found.incarnation[0]);
+    const auto rows =
+        query_rows(arguments, found.store.get(),
+                   "SELECT 'domain ' || domid || ' (' || domain || '): ' || class || "
+                   "'/' || key FROM things WHERE (?1 IS NULL OR incarnation = ?1) AND "
+                   "NOT json_valid(json) UNION ALL SELECT 'domain ' || domid || ': its "
+                   "document' FROM libxl_json WHERE (?1 IS NULL OR domid = (SELECT "
+                   "domid FROM domains WHERE incarnation = ?1)) AND NOT "
+                   "json_valid(json)",
+                   {which});
+    if (!rows) return;  // what is asked next says why
+    for (const auto& row : *rows)
+        std::fprintf(stderr,
+                     "xlstore: note: %s cannot be read; 'xlfsck -n' says what can be done\n",
+                     plain(row[0].value_or("")).c_str());
 }
 
 Result<std::vector<NullableRow>> query_rows(const Arguments& arguments, xlstore_store* store,

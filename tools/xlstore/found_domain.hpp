@@ -23,6 +23,10 @@ struct Found {
 enum class Past { no, yes };
 Result<Found> open_and_find(const Arguments& arguments, Past past);
 
+/// Notes on standard error of which entries the text is damaged: an answer has a string, or null,
+/// in their place.
+void note_unreadable(const Arguments& arguments, const Found& found);
+
 /// Rows of a query, with NULLs; `parameters` are bound to ?1, ?2, …
 using NullableRow = std::vector<std::optional<std::string>>;
 Result<std::vector<NullableRow>> query_rows(const Arguments& arguments, xlstore_store* store,

@@ -168,7 +168,8 @@ Result<Status> run_show(const Arguments& arguments)
         "'open_intents', d.open_intents, 'epoch', d.epoch, 'revision', d.revision, 'as_of', "
         "d.as_of, 'qemu_pid', d.qemu_pid, 'monitor', d.monitor_path, 'log', d.log_path, "
         "'closed_since', c.closed_since, 'closed_by', c.closed_program || ' ' || c.closed_pid, "
-        "'closed_reason', c.reason, 'opened_by', c.opened_by, 'document', json(l.json)) AS shown "
+        "'closed_reason', c.reason, 'opened_by', c.opened_by, 'document', "
+        "iif(json_valid(l.json), json(l.json), NULL)) AS shown "
         "FROM domains d JOIN libxl_json l ON l.domid = d.domid LEFT JOIN closed_documents c ON "
         "c.incarnation = d.incarnation WHERE d.incarnation = ?1";
     constexpr const char* kDestroyed =
@@ -186,6 +187,7 @@ Result<Status> run_show(const Arguments& arguments)
                            &incarnation, 1, &call, &rows) != XLSTORE_OK)
         return last_error();
     const Text row(rows);
+    note_unreadable(arguments, *found);
     const auto first = json_elements(row.get(), 1);
     if (first.empty())
         return Error(Errc::gone, "domain " + plain(arguments.words[0]) + " is gone meanwhile",
@@ -210,13 +212,16 @@ Result<Status> run_things(const Arguments& arguments)
 {
     const auto found = open_and_find(arguments, Past::no);
     if (!found) return found.error();
+    note_unreadable(arguments, *found);
     return print_seen(
         arguments, *found,
         "SELECT json_object('class', class, 'key', key, 'state', state, 'primary_at', primary_at, "
-        "'products', products, 'intent', intent, 'json', json(json), "
+        "'products', products, 'intent', intent, 'json', iif(json_valid(json), "
+        "json(json), json), "
         "'made', (SELECT made FROM things_as_made m WHERE m.incarnation = t.incarnation AND "
         "m.class = t.class AND m.key = t.key), "
-        "'address', (SELECT json(address) FROM things_as_made m WHERE m.incarnation = "
+        "'address', (SELECT iif(json_valid(address), json(address), address) "
+        "FROM things_as_made m WHERE m.incarnation = "
         "t.incarnation AND m.class = t.class AND m.key = t.key), "
         "'as_of', as_of, 'evidence', evidence), incarnation, state, "
         "primary_at = 'qemu' AND state <> 'stale', class, key, primary_at, "
@@ -232,8 +237,11 @@ Result<Status> run_intents(const Arguments& arguments)
         "SELECT json_object('intent', intent, 'domid', domid, 'domain', domain, 'operation', "
         "operation, 'class', class, 'key', key, 'entry', entry, 'waits_for', waits_for, 'age_s', "
         "age_s, 'owner_pid', owner_pid, 'owner_program', owner_program, 'note', note, "
-        "'image_before', json(image_before), 'image_after', json(image_after), 'plan', json(plan), "
-        "'probe', json(probe), 'as_of', as_of, 'evidence', evidence), intent, domid, domain, "
+        "'image_before', iif(json_valid(image_before), json(image_before), image_before), "
+        "'image_after', iif(json_valid(image_after), json(image_after), image_after), "
+        "'plan', iif(json_valid(plan), json(plan), plan), "
+        "'probe', iif(json_valid(probe), json(probe), probe), 'as_of', as_of, "
+        "'evidence', evidence), intent, domid, domain, "
         "operation, class || '/' || key, waits_for, age_s || ' s', owner_pid, note "
         "FROM pending_intents WHERE ?1 IS NULL OR incarnation = ?1",
         {"INTENT", "DOMID", "DOMAIN", "OPERATION", "THING", "STATE", "AGE", "OWNER", "NOTE"});

@@ -16,10 +16,10 @@ extern "C" {
 #endif
 
 /* The document as libxl itself would write it, byte for byte, and its revision: read at one moment,
- * without a lock (R2). */
+ * without a lock (R2). Error store, naming it: the text of an entry or of a member is damaged. */
 int32_t xlstore_document(xlstore_store* store, const char* domain, char** json_out,
                          int64_t* revision_out);
-/* One thing's JSON, as the document has it. */
+/* One thing's JSON, as the document has it. Error store: it is damaged. */
 int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* device_class,
                       const char* key, char** json_out, int64_t* revision_out);
 

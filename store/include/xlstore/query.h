@@ -74,7 +74,8 @@ int32_t xlstore_monitor_path(xlstore_store* store, const char* domain, char** pa
 /* The entries of a domain, in the order of the document: a JSON array of {"class", "key", "state",
  * "primary", "products", "json", "intent"}. "state": adding, present, changing, removing, stale;
  * "primary": qemu, xenstore, none; "products": what it is in QEMU, as "kind:id kind:id", or null;
- * "json": the element of the document; "intent": the open one on it, or null. */
+ * "json": the element of the document, or a string of its text where that is damaged; "intent":
+ * the open one on it, or null. */
 int32_t xlstore_things(xlstore_store* store, const char* domain, char** json_out);
 /* The open intents of a domain, or of all (`domain` NULL), the oldest first: a JSON array of
  * {"intent", "domid", "id", "operation", "class", "key", "waits_for_guest", "age_s", "owner_pid",

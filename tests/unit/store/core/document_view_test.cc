@@ -28,7 +28,7 @@ TEST_P(DocumentViewTest, ViewAndExportGiveTheDocumentBack)
 
     ASSERT_TRUE(domain) << domain.error().message;
     if (text.back() == '\0') text.pop_back();  // libxl stores it with its NUL
-    EXPECT_EQ(export_document(store->db(), *domain), text);
+    EXPECT_EQ(*export_document(store->db(), *domain), text);
     const auto document = parse_document(text, "sample");
     ASSERT_TRUE(document);
     const auto expected = document_text(document->members, document->things);

@@ -65,7 +65,7 @@ TEST_F(RetiredTest, DocumentComesBackAsItWasExportedInTheLayoutThatItCameIn)
                              "pv.json", "pvh-60-disks.json"}) {
         SCOPED_TRACE(name);
         const auto id = import(domid, test::read_file(samples + name));
-        const auto before = export_document(store_->db(), *read_domain(store_->db(), id));
+        const auto before = *export_document(store_->db(), *read_domain(store_->db(), id));
         destroy(id);
         const auto kept = find_retired(store_->db(), "domid:" + std::to_string(domid++));
         ASSERT_TRUE(kept) << (kept ? "" : kept.error().message);

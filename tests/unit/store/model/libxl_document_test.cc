@@ -200,7 +200,7 @@ public:
     }
     [[nodiscard]] std::string exported() const
     {
-        return export_document(store_->db(), *read_domain(store_->db(), id_));
+        return *export_document(store_->db(), *read_domain(store_->db(), id_));
     }
     [[nodiscard]] std::string expected() const { return tree_.print(printer_); }
     [[nodiscard]] bool has(const char* array) { return tree_.find(array) != nullptr; }
