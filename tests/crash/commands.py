@@ -28,7 +28,7 @@ class Ended:
 class Running:
     """A command at work, in a session of its own."""
 
-    def __init__(self, argv, **more_environment):
+    def __init__(self, argv, keep=(), **more_environment):
         # LeakSanitizer traces its own process with ptrace, which a traced process cannot.
         environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", PYTHONDONTWRITEBYTECODE="1",
                            **more_environment)
@@ -36,7 +36,7 @@ class Running:
         # Into files: a QEMU that inherited a pipe would keep us waiting for its end.
         self.files = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.files[0], stderr=self.files[1],
-                                        env=environment, start_new_session=True)
+                                        env=environment, start_new_session=True, pass_fds=keep)
 
     def ended(self, status):
         texts = []
@@ -48,7 +48,10 @@ class Running:
 
 
 def run(argv, seconds=COMMAND_SECONDS, **more_environment):
-    running = Running(argv, **more_environment)
+    return to_its_end(Running(argv, **more_environment), seconds)
+
+
+def to_its_end(running, seconds=COMMAND_SECONDS):
     process = running.process
     try:
         status = process.wait(seconds)

@@ -320,6 +320,8 @@ def main():
     parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
     parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
     parser.add_argument("--second-share", metavar="K/M", help="with --two-deep: K of every M stops of the recovery; default: --share")
+    parser.add_argument("--second-states", action="store_true",
+                        help="with --two-deep: kill the recovery at stops that leave what none before has left")
     parser.add_argument("--states", metavar="FILE", help="with --two-deep: states that other processes have done, and this one does")
     parser.add_argument("--second", type=int, help="with --two-deep and --number: this stop of the recovery only")
     parser.add_argument("--kills", type=int, help="so many of each operation, at stops that the turn chooses")

@@ -3,10 +3,15 @@
 
 import dataclasses
 import json
+import os
 import signal
+import sys
 
-from commands import run
+from commands import COMMAND_SECONDS, Running, run, to_its_end
 from worlds import Violation
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import asked  # noqa: E402  pylint: disable=wrong-import-position
 
 KILLED = 99                 # what killer ends with
 
@@ -36,11 +41,32 @@ ASYNCHRONOUS = {"sendmsg", "sendto", "recvmsg", "recvfrom", "connect", "shutdown
                 "clone3", "fork", "vfork", "kill", "pidfd_send_signal"}
 
 
+def killer_of(world, number, skip_pure, program, words, *more):
+    pure = ["--skip-pure"] if skip_pure else []
+    return [world.killer, str(number), *pure, *more, "--record", world.path("record"), "--", *world.argv(program, words)]
+
+
 def kill_at(world, number, skip_pure, program, words):
     """One command under the killer: how it ended, and where it was killed."""
-    pure = ["--skip-pure"] if skip_pure else []
-    ended = world.note(run([world.killer, str(number), *pure, "--record", world.path("record"), "--",
-                            *world.argv(program, words)]))
+    return outcome_of(world, number, run(killer_of(world, number, skip_pure, program, words)))
+
+
+def kill_where(world, skip_pure, program, words, kill_here):
+    """The same, killed at the first stop of which `kill_here(number, call)` says so."""
+    number = 0
+
+    def is_here(stop, call):
+        nonlocal number
+        number = stop
+        return kill_here(stop, call)
+
+    running = asked.under_killer(
+        lambda fd: Running(killer_of(world, 0, skip_pure, program, words, "--ask", str(fd)), keep=[fd]), is_here, COMMAND_SECONDS)
+    return outcome_of(world, number, to_its_end(running))
+
+
+def outcome_of(world, number, ended):
+    world.note(ended)
     verdicts = [line for line in ended.err.splitlines() if line.startswith("killer: ")]
     if not verdicts:
         raise Violation(f"the killer says nothing:\n{ended}")

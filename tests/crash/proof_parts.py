@@ -81,10 +81,9 @@ PARTS = (
          minutes=0.6, targets=(*COMMANDS, "xlstore-fleet", "killer"), runs=FLEET, needs="{bin}/xlstore-fleet"),
     Part("killed", 100, script(*HARNESS), minutes=1.2, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
     Part("retry", 100, script(*HARNESS, "--retry"), minutes=1.2, targets=KILLED, runs=EMBEDDED, counts=TOTAL),
-    # Each state that the first kills leave, and a tenth of the recovery's stops from it: all of them take days. An operation
-    # a share, so that its states are known.
-    Part("two_deep", 50, script(*HARNESS, "--two-deep", "--second-share", "1/10", "--start", "{i}",
-                                "--states", "{logs}/states.{sources}"), minutes=10,
+    # An operation a share, so that its states are known.
+    Part("two_deep", 50, script(*HARNESS, "--two-deep", "--second-states", "--start", "{i}", "--states", "{logs}/states.{sources}"),
+         minutes=10,
          targets=KILLED, runs=EMBEDDED, counts=TOTAL_TWO_DEEP),
     Part("mutants", 8, ("{python}", "{root}/tests/crash/mutants.py", "--control", "--build", "{build}", "--share", "{i}/{n}"),
          minutes=6, load=COMPUTES, counts=(r"^(?P<mutants>\d+) guards disabled",),

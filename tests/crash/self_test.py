@@ -15,6 +15,7 @@ import time
 
 import commands
 import harness
+import one_kill
 import operations
 import two_deep
 import worlds
@@ -398,6 +399,15 @@ def test_way_back(checks, options, work):
                      not left.come_back() and judge.read_tables(world.store) == recovered)
         world.ask("device_del", id="odd")
         checks.check("a state is come back to", left.come_back() and judge.read_tables(world.store) == before)
+        watch, names = two_deep.Watch(left), []
+
+        def is_third_state(_, call):
+            names.append(watch.now(call))
+            return len(set(names)) == 3
+        _, outcome = one_kill.kill_where(world, True, "xlfsck", ("-p",), is_third_state)
+        checks.check("a recovery is killed at the stop that was asked for", not outcome.survived and outcome.stops == len(names))
+        now = two_deep.name_of(two_deep.state_of(world, left.old, *two_deep.qemus_of(world)))
+        checks.check("what was seen at a stop is what a kill there leaves", now == names[-1] != names[0])
         left.kill.recover()
         for name in ("locks", "store.db-wal"):
             whole = left.kept[0].files[name]

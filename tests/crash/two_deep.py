@@ -28,6 +28,7 @@ import judge
 sys.path.insert(0, os.path.join(harness.HERE, "..", "support"))
 from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
 
+SHIFT = 30              # so much lower may the number of a stop be in another run, which waits shorter
 SAMPLE = 4              # kills of the recovery from one state when there is a limit
 OPERATION_SECONDS = 10  # what an operation gets at least then
 # store/model/numbers.cc: format, inode, birth, commits, the highest id of each of these, sum
@@ -185,10 +186,30 @@ class States:
                 file.write(name + "\n")
 
 
+class Watch:
+    """How the world is at the stops of a recovery: as a kill there leaves it."""
+
+    def __init__(self, left):
+        self.left = left
+        self.key = self.qemus = None
+
+    def now(self, call):
+        """The name of its state. QEMU is asked behind what may have made it do something."""
+        world = self.left.world
+        if not self.qemus or call.split()[0] in one_kill.ASYNCHRONOUS:
+            self.qemus = qemus_of(world)
+        key = repr((self.qemus, [pathlib.Path(world.store, name).read_bytes() if os.path.exists(f"{world.store}/{name}") else b""
+                                 for name in ("store.db", "store.db-wal", "locks", "slow")], sorted(os.listdir(world.path("s/run")))))
+        if key != self.key:
+            self.key, self.name = key, name_of(state_of(world, self.left.old, *self.qemus))
+        return self.name
+
+
 class TwoDeep(harness.Harness):
     def __init__(self, options):
         super().__init__(options)
         self.states = States(options.states)
+        self.second_states = States(options.states and options.states + ".second")
         self.strays = set()
         self.put_back = 0
         self.second_take, self.second_of = (int(n) for n in (options.second_share or options.share).split("/"))
@@ -215,6 +236,10 @@ class TwoDeep(harness.Harness):
             return outcome
         result.states += 1
         left.keep()
+        if self.options.second_states:
+            self.kill_at_new_states(left, number, result)
+            self.states.done(left.name)
+            return outcome
         stops = self.recover_under_killer(left.kill, 0).stops
         survivals = 0
         for second in self.seconds_of(stops):
@@ -229,6 +254,27 @@ class TwoDeep(harness.Harness):
         self.states.done(left.name)
         return outcome
 
+    def kill_at_new_states(self, left, number, result):
+        """The recovery is killed at the first stop that leaves a state which no recovery's kill has left; then from the
+        beginning, until no stop is new."""
+        last = 0
+        while not self.stop.is_set():
+            def begin(again, last=last):
+                watch = Watch(again)
+                return self.recover_under_killer(again.kill, lambda stop, call: stop > last - SHIFT and self.is_new(
+                    watch.now(call), number, stop))
+
+            ended, left = self.kill_twice(left, number, begin, result)
+            if ended.survived:
+                break
+            last = ended.stops
+            if ended.is_asynchronous():
+                _, left = self.kill_twice(left, number, last, result, look_first=False)
+
+    def is_new(self, name, number, second):
+        with self.lock:
+            return self.second_states.is_new(name, (number, second))
+
     def seconds_of(self, stops):
         """The stops of the recovery to kill at, endless but for a sample."""
         if self.options.second:
@@ -242,7 +288,13 @@ class TwoDeep(harness.Harness):
         return (number - self.options.start) % self.second_of < self.second_take
 
     def recover_under_killer(self, kill, second):
-        ended, outcome = one_kill.kill_at(kill.world, second, not self.options.every_stop, "xlfsck", ("-p",))
+        """`second`: the stop to kill at, or what says so of a stop."""
+        if callable(second):
+            # Each stop takes time. A guest that is waited for is waited for all of it.
+            words = ("-p",) if kill.operation.guest_holds else ("-p", "--timeout", "60")
+            ended, outcome = one_kill.kill_where(kill.world, not self.options.every_stop, "xlfsck", words, second)
+        else:
+            ended, outcome = one_kill.kill_at(kill.world, second, not self.options.every_stop, "xlfsck", ("-p",))
         if outcome.survived:
             kill.world.must(ended, kill.recovered, "xlfsck -p")
         return outcome
@@ -257,12 +309,14 @@ class TwoDeep(harness.Harness):
         return again
 
     def kill_twice(self, left, number, second, result, look_first=True):
-        """How the recovery ended, and the way back to the state."""
+        """How the recovery ended, and the way back to the state. `second`: its stop, or what begins it, killed somewhere."""
         operation = left.kill.operation
-        self.again_with = f" --two-deep --second {second}"
+        begin = second if callable(second) else lambda again: self.recover_under_killer(again.kill, second)
         try:
             again = self.again_in(left, number)
-            outcome = self.recover_under_killer(again.kill, second)
+            outcome = begin(again)
+            second = outcome.stops
+            self.again_with = f" --two-deep --second {second}"
             if look_first:
                 again.kill.look("between two recoveries")
             again.kill.recover()

@@ -30,7 +30,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,8 @@ import tempfile
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+sys.path.insert(1, str(HERE.parent / "support"))
+import asked  # noqa: E402
 import host_test  # noqa: E402
 import own_processes  # noqa: E402
 from kills import KILLED, LEAVES_NOTHING  # noqa: E402
@@ -185,19 +186,18 @@ class Sweep:
     def kill_at_a_new_stop(self, share):
         """False: it ended by itself, since there was none."""
         self.host.put_back()
-        ours, killers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours:
-            with killers:
-                run = self.start(self.options.bin / "killer", "0", "--skip-pure", "--ask", str(killers.fileno()), "--",
-                                 keep=[killers.fileno()])
-            new = None
-            while line := ours.recv(1 << 16):
-                number = int(line.split(b"\t", 1)[0])
-                if number in share and number > self.last - SHIFT and new is None:
-                    name = number if self.options.every_kill else self.how_it_is()
-                    new = None if name in self.seen else (number, name)
-                ours.send(b"k" if new else b"\n")
-        status, said = ended(run)
+        new = None
+
+        def is_new(number, _):
+            nonlocal new
+            if number in share and number > self.last - SHIFT:
+                name = number if self.options.every_kill else self.how_it_is()
+                new = None if name in self.seen else (number, name)
+            return new
+
+        status, said = ended(asked.under_killer(
+            lambda fd: self.start(self.options.bin / "killer", "0", "--skip-pure", "--ask", str(fd), "--", keep=[fd]),
+            is_new, SECONDS))
         if new:
             self.last = new[0]
             self.seen.add(new[1])
