@@ -51,7 +51,7 @@ Result<ThingName> name_of_attach(std::string_view device_class, std::string_view
 /// cannot be attached while the domain runs, or a thing that the class cannot make).
 Result<Draft> draft_attach(std::string_view device_class, std::string_view json);
 /// The same of a domain that runs: the entry gets what libxl fills in then (libxl_defaults.hpp).
-/// Errors besides: invalid, a member has a type that libxl refuses (libxl_types.hpp).
+/// Errors besides: invalid, a member has another type than in libxl (libxl_types.hpp).
 Result<Draft> draft_hot_plug(std::string_view device_class, std::string_view json);
 /// An add of the vcpu `json` ({"index": N}): driver and properties are what QEMU itself names for
 /// that slot (`slots`: its answer to query-hotpluggable-cpus), and become part of the thing.

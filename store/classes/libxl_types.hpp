@@ -12,8 +12,9 @@
 namespace xlstore {
 
 /// Checks each member of the element `json` (minified) that libxl knows, and those of its objects
-/// and arrays; null is as good as none. Error invalid, naming the member and its type: libxl would
-/// refuse the element. Classes of which libxl has no elements (qemu, vcpus) pass.
+/// and arrays; null is as good as none. Error invalid, naming the member and its type: libxl
+/// passes over one of another JSON type, loses it at the next write, and refuses the document with
+/// a value out of range. Classes of which libxl has no elements (qemu, vcpus) pass.
 Result<void> check_libxl_types(std::string_view device_class, std::string_view json);
 
 /// A MAC address as libxl writes it: six bytes in hexadecimal.

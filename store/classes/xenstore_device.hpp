@@ -53,7 +53,7 @@ Result<std::int64_t> xenstore_number(std::string_view device_class, std::string_
 /// The JSON as it goes into the document: with `next` as its devid where it has none, and with what
 /// libxl writes back of what it chose (nics: nictype, mac; vtpms: uuid; usbctrls: version, ports).
 /// `random` (hexadecimal digits, at least 6) and `uuid` are for a mac or uuid that is not given.
-/// Errors: invalid, naming class and member, which may be of a type that libxl refuses.
+/// Errors: invalid, naming class and member, which may be of another type than in libxl.
 Result<std::string> with_libxl_choices(std::string_view device_class, std::string_view json,
                                        DomainType type, std::int64_t next, std::string_view random,
                                        std::string_view uuid);
