@@ -10,6 +10,7 @@
 
 #include "store/base/clock.hpp"
 #include "store/bridge/primaries.hpp"
+#include "store/core/domain_word.hpp"
 #include "store/libxl/document_file.hpp"
 #include "store/libxl/host_lock.hpp"
 #include "store/lifecycle/new_domain.hpp"
@@ -109,6 +110,7 @@ std::vector<BridgeDifference> differences_of(Db& db, DomainId domain, const Docu
 {
     std::vector<BridgeDifference> all;
     const auto& things = file.things;
+    const ReadTransaction snapshot(db);  // R2
     const auto open = with_open_intent(db, domain);
     std::set<const DocumentThing*> taken;
     for (const auto& entry : read_things(db, domain)) {
@@ -145,38 +147,13 @@ BridgedDomain look_at(Store& store, const HostDirectories& where, const DomainRo
     BridgedDomain one = bridged(row);
     const libxl::FileOwner owner{row.domid, row.uuid};
     auto file = read_file_of(where, owner);
+    if (!file || *file) one.file = where.document(owner);
     if (!file) {
-        one.trouble = file.error().message;
+        one.trouble = std::move(file).error();
     } else if (*file) {
-        one.file = where.document(owner);
         one.differences = differences_of(store.db(), row.id, (*file)->document);
     }
     return one;
-}
-
-struct Worlds {
-    std::vector<DomainRow> rows;
-    std::vector<libxl::FileOwner> files_alone;
-};
-
-Result<Worlds> both_worlds(Store& store, const HostDirectories& where, std::optional<DomainId> only)
-{
-    Worlds worlds;
-    for (auto& row : living_domains(store.db()))
-        if ((!only || row.id == *only) && row.state == DomainState::running)
-            worlds.rows.push_back(std::move(row));
-    if (only) return worlds;
-    auto names = libxl::list_userdata(where.lib());
-    if (!names) return std::move(names).error();
-    for (const auto& name : *names) {
-        const auto is_its = [&](const DomainRow& row) {
-            return row.domid == name.domain.domid && row.uuid == name.domain.uuid;
-        };
-        if (name.which == 'd' && name.userid == libxl::kDocumentUserid && name.domain.domid != 0 &&
-            std::ranges::none_of(worlds.rows, is_its))
-            worlds.files_alone.push_back(name.domain);
-    }
-    return worlds;
 }
 
 BridgedDomain file_alone(const HostDirectories& where, const libxl::FileOwner& domain)
@@ -187,10 +164,98 @@ BridgedDomain file_alone(const HostDirectories& where, const libxl::FileOwner& d
     one.file = where.document(domain);
     auto file = read_file_of(where, domain);
     if (!file)
-        one.trouble = file.error().message;
+        one.trouble = std::move(file).error();
     else if (*file)
         one.name = (*file)->document.name;
     return one;
+}
+
+struct Worlds {
+    std::vector<DomainRow> rows;
+    std::vector<libxl::FileOwner> files_alone;
+};
+
+// libxl's files of domains that `rows` lacks.
+Result<std::vector<libxl::FileOwner>> files_without(const std::vector<DomainRow>& rows,
+                                                    const HostDirectories& where)
+{
+    std::vector<libxl::FileOwner> alone;
+    auto names = libxl::list_userdata(where.lib());
+    if (!names) return std::move(names).error();
+    for (const auto& name : *names) {
+        const auto is_its = [&](const DomainRow& row) {
+            return row.domid == name.domain.domid && row.uuid == name.domain.uuid;
+        };
+        if (name.which == 'd' && name.userid == libxl::kDocumentUserid && name.domain.domid != 0 &&
+            std::ranges::none_of(rows, is_its))
+            alone.push_back(name.domain);
+    }
+    return alone;
+}
+
+bool is_called(const HostDirectories& where, const libxl::FileOwner& domain, const Reading& as)
+{
+    switch (as.by) {
+    case NamedBy::domid:
+        return domain.domid == std::get<std::int64_t>(as.value);
+    case NamedBy::uuid:
+        return domain.uuid == std::get<std::string>(as.value);
+    case NamedBy::name:
+        break;
+    }
+    return file_alone(where, domain).name == std::get<std::string>(as.value);
+}
+
+// The one of libxl's files alone that a word names, which no domain of the store has.
+Result<Worlds> one_file(const std::vector<DomainRow>& rows, const HostDirectories& where,
+                        const std::string& word, Error not_in_store)
+{
+    const auto alone = files_without(rows, where);
+    for (const auto& as : readings_of(word)) {
+        Worlds found;
+        for (const auto& domain : alone ? *alone : std::vector<libxl::FileOwner>())
+            if (is_called(where, domain, as)) found.files_alone.push_back(domain);
+        if (found.files_alone.size() > 1)
+            return Error(Errc::invalid,
+                         json_shown(word) + " fits several of libxl's documents, the first is " +
+                             where.document(found.files_alone.front()),
+                         "name one by uuid:UUID");
+        if (!found.files_alone.empty()) return found;
+    }
+    not_in_store.message += ", nor among the documents in " + where.lib();
+    return not_in_store;
+}
+
+// What a domain has is not compared before it runs, and not when it ends.
+Result<Worlds> one_row(DomainRow row)
+{
+    if (row.state == DomainState::creating)
+        return Error(Errc::busy, row.subject() + " is being created",
+                     "nothing was changed; wait until it runs, or run 'xlstore recover'");
+    if (row.state != DomainState::running)
+        return Error(Errc::gone, row.subject() + " is being destroyed (R8)", "nothing was changed");
+    Worlds found;
+    found.rows.push_back(std::move(row));
+    return found;
+}
+
+Result<Worlds> both_worlds(Store& store, const HostDirectories& where,
+                           const std::optional<std::string>& only)
+{
+    auto rows = living_domains(store.db());
+    if (only) {
+        auto row = find_domain(store.db(), *only);
+        if (row) return one_row(*std::move(row));
+        if (row.error().code != Errc::not_found) return std::move(row).error();
+        return one_file(rows, where, *only, std::move(row).error());
+    }
+    Worlds worlds;
+    auto alone = files_without(rows, where);
+    if (!alone) return std::move(alone).error();
+    worlds.files_alone = *std::move(alone);
+    std::erase_if(rows, [](const DomainRow& row) { return row.state != DomainState::running; });
+    worlds.rows = std::move(rows);
+    return worlds;
 }
 
 // c_info of the file with the name that the store has.
@@ -249,6 +314,7 @@ Task<Result<BridgedDomain>> sync_row(Store& store, HostDirectories where, Domain
         store.loop(), libxl::lock_path(where, owner, HostLockKind::document), until);
     if (!lock) co_return std::move(lock).error();
     BridgedDomain before = look_at(store, where, row);
+    if (before.trouble) co_return *std::move(before.trouble);
     if (before.file.empty() || before.differences.empty()) co_return std::move(before);
     auto file = read_file_of(where, owner);
     if (!file) co_return std::move(file).error();
@@ -266,7 +332,7 @@ Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::File
                                 Deadline until)
 {
     BridgedDomain one = file_alone(where, domain);
-    if (!one.trouble.empty()) co_return one;
+    if (one.trouble) co_return one;
     auto file = read_file_of(where, domain);
     if (!file || !*file) co_return one;
     auto row =
@@ -274,7 +340,7 @@ Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::File
     if (row)
         one = look_at(store, where, *row);
     else
-        one.trouble = row.error().message;
+        one.trouble = std::move(row).error();
     co_return one;
 }
 
@@ -304,20 +370,27 @@ Task<Result<void>> keep_file(Store& store, const FastLock& fast, const libxl::Fi
 }
 
 // What the file has and the store lacks would be lost.
-Result<void> nothing_is_lost(const BridgedDomain& before)
+Result<void> nothing_is_lost(const BridgedDomain& before, const DomainTraits& traits)
 {
-    for (const auto& one : before.differences)
-        if (!one.in_store)
-            return Error(Errc::conflict, before.file + " has " + one.thing.text() +
-                                             ", which the store lacks",
-                         "nothing was changed; run 'xlstore bridge sync' first");
+    for (const auto& one : before.differences) {
+        if (one.in_store) continue;
+        const auto* of = find_device_class(one.thing.device_class);
+        const bool of_qemu = of && thing_primary(*of, *one.in_file, traits) == Primary::qemu;
+        return Error(Errc::conflict,
+                     before.file + " has " + one.thing.text() + ", which the store lacks",
+                     of_qemu ? "nothing was changed; sync leaves it out, because QEMU alone tells: "
+                               "'xlstore recover' gives it an entry if QEMU has it; if not, xl "
+                               "detaches it"
+                             : "nothing was changed; run 'xlstore bridge sync' first");
+    }
     return {};
 }
 
 }  // namespace
 
 Task<Result<std::vector<BridgedDomain>>> bridge_status(Store& store, HostDirectories where,
-                                                       std::optional<DomainId> only, Deadline until)
+                                                       std::optional<std::string> only,
+                                                       Deadline until)
 {
     auto worlds = both_worlds(store, where, only);
     if (!worlds) co_return std::move(worlds).error();
@@ -336,24 +409,22 @@ Task<Result<std::vector<BridgedDomain>>> bridge_status(Store& store, HostDirecto
 }
 
 Task<Result<std::vector<BridgedDomain>>> bridge_sync(Store& store, HostDirectories where,
-                                                     std::optional<DomainId> only, Deadline until)
+                                                     std::optional<std::string> only,
+                                                     Deadline until)
 {
     auto worlds = both_worlds(store, where, only);
     if (!worlds) co_return std::move(worlds).error();
     std::vector<BridgedDomain> all;
     for (const auto& row : worlds->rows) {
-        BridgedDomain one = bridged(row);
         auto done = co_await sync_row(store, where, row, until);
-        if (done)
-            one = *std::move(done);
-        else
-            one.trouble = done.error().message;
-        all.push_back(std::move(one));
+        all.push_back(done ? *std::move(done) : look_at(store, where, row));
+        if (!done) all.back().trouble = std::move(done).error();
     }
     for (const auto& domain : worlds->files_alone) {
         auto one = co_await import_file(store, where, domain, until);
         all.push_back(std::move(one));
     }
+    if (only && all.front().trouble) co_return *std::move(all.front().trouble);
     std::ranges::stable_sort(all, {}, &BridgedDomain::domid);
     co_return std::move(all);
 }
@@ -372,9 +443,9 @@ Task<Result<BridgedDomain>> bridge_write(Store& store, HostDirectories where, Do
     if (!row || row->state != DomainState::running)
         co_return Error(Errc::gone, domain.subject() + " was destroyed or is being destroyed (R8)");
     const BridgedDomain before = look_at(store, where, *row);
-    if (!before.trouble.empty())
-        co_return Error(Errc::conflict, before.trouble, "nothing was changed");
-    if (auto safe = nothing_is_lost(before); !safe) co_return std::move(safe).error();
+    if (before.trouble) co_return *before.trouble;
+    const auto traits = read_traits(store.db(), row->id);
+    if (auto safe = nothing_is_lost(before, traits); !safe) co_return std::move(safe).error();
     const auto text = export_document(store.db(), *row);
     if (!text) co_return text.error();
     if (!before.differences.empty()) {

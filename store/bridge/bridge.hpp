@@ -25,25 +25,27 @@ struct BridgedDomain {
     std::string name;
     std::string file;       ///< libxl's document; "": there is none
     bool in_store = false;
-    std::string trouble = {};  ///< why the file cannot be used; "": it can
+    std::optional<Error> trouble = {};  ///< why the file cannot be used, or was not
     std::vector<BridgeDifference> differences = {};
 };
 
-/// All domains of the store that are not over, and all of libxl's files but domain 0's; or that
-/// domain. Where the two differ the domain's QEMU and xenstore are asked which is right. Changes
-/// nothing. Errors: io, libxl's directory cannot be listed.
+/// All domains of the store that run, and all of libxl's files but domain 0's; or the domain that
+/// the word `only` names in either world. Where the two differ the domain's QEMU and xenstore are
+/// asked which is right. Changes nothing. Errors: io, libxl's directory cannot be listed; of one
+/// domain: not_found, invalid (the word fits several), busy and gone (it does not run).
 Task<Result<std::vector<BridgedDomain>>> bridge_status(Store& store, libxl::HostDirectories where,
-                                                       std::optional<DomainId> only,
+                                                       std::optional<std::string> only,
                                                        Deadline until);
 
 /// Files into the store. A domain that the store lacks is imported, without its QEMU. Of one that
 /// it has, elements of xenstore's that are not pending become those of the file, and so do the
 /// document's other members, but for the domain's name; elements that the file lacks stay, since a
 /// thing may be there; things of QEMU's stay as they are, because QEMU alone tells (recovery asks
-/// it). What became of each domain; its trouble, where nothing was done.
-/// Errors: io.
+/// it). What became of each domain; its trouble, where nothing was done. Errors: as of
+/// bridge_status(); of one domain its trouble.
 Task<Result<std::vector<BridgedDomain>>> bridge_sync(Store& store, libxl::HostDirectories where,
-                                                     std::optional<DomainId> only, Deadline until);
+                                                     std::optional<std::string> only,
+                                                     Deadline until);
 
 /// The store's document into libxl's file, byte for byte as libxl writes it. Where the two differ
 /// the file's text is quarantined first (R22). Errors: conflict (the file has an element or a

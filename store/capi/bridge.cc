@@ -45,7 +45,7 @@ std::string json_of(const BridgedDomain& one)
                         {"name", json_quote(one.name)},
                         {"in_store", one.in_store ? "true" : "false"},
                         {"file", one.file.empty() ? "null" : json_quote(one.file)},
-                        {"trouble", one.trouble.empty() ? "null" : json_quote(one.trouble)},
+                        {"trouble", one.trouble ? json_quote(one.trouble->message) : "null"},
                         {"differences", joined(differences)}});
 }
 
@@ -57,8 +57,7 @@ Answer answer_of(const std::vector<BridgedDomain>& domains, std::string_view wha
         std::size_t different = 0;
         for (const auto& one : domains) {
             objects.push_back(json_of(one));
-            if (!one.differences.empty() || !one.trouble.empty() || !one.in_store ||
-                one.file.empty())
+            if (!one.differences.empty() || one.trouble || !one.in_store || one.file.empty())
                 ++different;
         }
         words.message = std::string(what) + ": " + std::to_string(domains.size()) + " domains, " +
@@ -68,18 +67,18 @@ Answer answer_of(const std::vector<BridgedDomain>& domains, std::string_view wha
     return answer;
 }
 
-Work status_work(Store& store, libxl::HostDirectories where, std::optional<DomainId> only,
+Work status_work(Store& store, libxl::HostDirectories where, std::optional<std::string> only,
                  Deadline until)
 {
-    auto domains = co_await bridge_status(store, std::move(where), only, until);
+    auto domains = co_await bridge_status(store, std::move(where), std::move(only), until);
     if (!domains) co_return std::move(domains).error();
     co_return answer_of(*domains, "bridge");
 }
 
-Work sync_work(Store& store, libxl::HostDirectories where, std::optional<DomainId> only,
+Work sync_work(Store& store, libxl::HostDirectories where, std::optional<std::string> only,
                Deadline until)
 {
-    auto domains = co_await bridge_sync(store, std::move(where), only, until);
+    auto domains = co_await bridge_sync(store, std::move(where), std::move(only), until);
     if (!domains) co_return std::move(domains).error();
     co_return answer_of(*domains, "libxl's files are in the store");
 }
@@ -107,24 +106,23 @@ int32_t xlstore_bridge(xlstore_store* store, uint32_t what, const char* domain, 
         const auto until = deadline_of(call, limits::operation_timeout);
         if (!until) return until.error();
         const libxl::HostDirectories where(root ? root : "");
-        std::optional<DomainRow> row;
+        std::optional<std::string> only;
         if (domain) {
-            auto found = domain_of(state, domain);
-            if (!found) return found.error();
-            row = *std::move(found);
+            auto word = text_of(domain, "domain");
+            if (!word) return word.error();
+            only = *std::move(word);
         }
-        const auto only = row ? std::optional(row->id) : std::nullopt;
         Store& opened = *state.store;
         switch (what) {
         case XLSTORE_BRIDGE_STATUS:
-            return status_work(opened, where, only, *until);
+            return status_work(opened, where, std::move(only), *until);
         case XLSTORE_BRIDGE_SYNC:
-            return sync_work(opened, where, only, *until);
-        case XLSTORE_BRIDGE_WRITE:
-            if (!row)
-                return Error(Errc::invalid, "domain: NULL",
-                             "one document is written at a time");
-            return write_work(opened, where, *row, *until);
+            return sync_work(opened, where, std::move(only), *until);
+        case XLSTORE_BRIDGE_WRITE: {
+            auto row = domain_of(state, domain);
+            if (!row) return row.error();
+            return write_work(opened, where, *std::move(row), *until);
+        }
         default:
             return Error(Errc::invalid, "what: none of XLSTORE_BRIDGE_");
         }

@@ -87,6 +87,63 @@ TEST_F(BridgeTest, LibxlsLockIsKeptByBoth)
     EXPECT_EQ(bridges(), "xenbr1 ");
 }
 
+TEST_F(BridgeTest, OneDomainIsNamedInEitherWorld)
+{
+    write_libxls(document(nic(0, "xenbr0")));
+    for (const auto& word : {"7", "pv", "domid:7", "name:pv", kBridgedUuid}) {
+        const Ran status = bridge({"status", word});
+        ASSERT_TRUE(ended(status, 0)) << word;
+        EXPECT_EQ(json_at(status.out, "$.domains[0].name"), "pv") << status.out;
+        EXPECT_EQ(json_at(status.out, "$.domains[0].in_store"), "0");
+    }
+    for (const auto& words : {Words{"status", "8"}, Words{"sync", "name:other"}}) {
+        const Ran none = bridge(words);
+        EXPECT_TRUE(ended(none, 4));
+        EXPECT_TRUE(contains(none.out, "in the store, nor among the documents in " + where_.lib()));
+    }
+    const libxl::FileOwner other{7, "0badcafe-2222-4333-8444-555566667778"};
+    write_file(where_.document(other), read_file(file_));
+    EXPECT_TRUE(contains(bridge({"sync", "7"}).out, "fits several of libxl's documents"));
+    std::filesystem::remove(where_.document(other));
+    ASSERT_TRUE(ended(bridge({"sync", "7"}), 0));
+    EXPECT_EQ(bridges(), "xenbr0 ");
+}
+
+// Of one domain its trouble is the error; of all of them the status tells.
+TEST_F(BridgeTest, WhatCouldNotBeBroughtIsNotDone)
+{
+    write_libxls(document(nic(0, "xenbr0")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    write_libxls("{bad");
+    const Ran one = bridge({"sync", "7"});
+    EXPECT_TRUE(ended(one, 1));
+    EXPECT_EQ(json_at(one.out, "$.error.code"), "invalid") << one.out;
+    const Ran all = bridge({"sync"});
+    EXPECT_TRUE(ended(all, 1));
+    EXPECT_TRUE(contains(json_at(all.out, "$.domains[0].trouble"), "not valid JSON"));
+    EXPECT_EQ(json_at(all.out, "$.domains[0].file"), file_) << "it is there";
+    // The advice is that of what is wrong.
+    write_libxls(R"({"c_info":{"name":"x","uuid":"0badcafe-2222-4333-8444-555566667778"}})");
+    EXPECT_TRUE(contains(bridge({"write", "7"}).out, "xlfsck --libxl"));
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"destroy", "7"}), 0));
+    EXPECT_TRUE(ended(bridge({"sync", "id:1"}), 4));
+}
+
+// What only QEMU can tell comes by recovery: sync would not help.
+TEST_F(BridgeTest, AThingOfQemuThatTheStoreLacksHasAnotherWay)
+{
+    const std::string hvm = R"({"c_info":{"type":"hvm","name":"hvm","uuid":")" +
+                            std::string(kBridgedUuid) +
+                            R"("},"b_info":{"type.hvm":{}},"usbctrls":[)";
+    write_libxls(hvm + "]}");
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    write_libxls(hvm + R"({"type":"devicemodel","devid":0,"version":2,"ports":6}]})");
+    const Ran refused = bridge({"write", "7"});
+    EXPECT_TRUE(ended(refused, 1));
+    EXPECT_TRUE(contains(json_at(refused.out, "$.error.message"), "usbctrls/0"));
+    EXPECT_TRUE(contains(json_at(refused.out, "$.error.advice"), "'xlstore recover'"));
+}
+
 // By hand: each command names it, answers in JSON, and writes no document that libxl cannot read.
 TEST_F(BridgeTest, WhatIsDamagedIsNamed)
 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // bridge: libxl's files and the store, held against each other, or one brought to the other.
 
+#include <algorithm>
+
 #include "tools/common/json_value.hpp"
 #include "tools/common/table.hpp"
 #include "tools/xlstore/library.hpp"
@@ -71,10 +73,14 @@ Result<Status> run_bridge(const Arguments& arguments)
                    arguments.root.empty() ? nullptr : arguments.root.c_str(), &call, &made);
     if (!made) return last_error();
     const ResultHandle result(made);
-    if (xlstore_result_status(made) == XLSTORE_OK && !arguments.json &&
-        action != XLSTORE_BRIDGE_WRITE)
-        print_domains(json_value(xlstore_result_json(made))["domains"]);
-    return tell(arguments, made);
+    if (xlstore_result_status(made) != XLSTORE_OK) return tell(arguments, made);
+    const auto domains = json_value(xlstore_result_json(made))["domains"];
+    if (!arguments.json && action != XLSTORE_BRIDGE_WRITE) print_domains(domains);
+    auto told = tell(arguments, made);
+    const bool all_done =
+        std::ranges::all_of(domains, [](const Json& one) { return one["trouble"].is_null(); });
+    if (!told || action != XLSTORE_BRIDGE_SYNC || all_done) return told;
+    return Status::refused;
 }
 
 }  // namespace xlstore::tools

@@ -121,6 +121,8 @@ std::optional<std::string> misuse_of(const Arguments& a)
                " is not the number of an intent; 'xlstore intents' shows those that are open";
     if (a.verb == "bridge" && !is_one_of(a.words[0], {"status", "sync", "write"}))
         return "bridge: there is no " + json_shown(a.words[0]) + ": status, sync or write";
+    if (a.verb == "bridge" && a.words[0] == "write" && a.words.size() < 2)
+        return std::string("bridge write takes a domain: one document is written at a time");
     if (a.verb == "export" && !a.things.empty() && !a.settled && !a.retired)
         return std::string("export: --things is given without --settled or --retired");
     if (a.verb == "demo" && a.json)

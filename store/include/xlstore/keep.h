@@ -68,8 +68,11 @@ int32_t xlstore_prune(xlstore_store* store, const char* kinds, int64_t older_tha
  *   XLSTORE_BRIDGE_WRITE   writes the document of `domain` into libxl's file, byte for byte as
  *                          libxl would, under libxl's own lock on it; where the two differ, what
  *                          the file had is kept in the table set_aside
- * `domain`: NULL, all. Errors: conflict (the file has what the store lacks: sync first; or it is
- * another domain's), busy (naming who holds libxl's lock), gone, io, lost, invalid. Result:
+ * `domain`: NULL, all that run; of STATUS and SYNC also one that libxl alone has. What could not be
+ * brought of one of all is its "trouble"; of one domain it is the error. Errors: conflict (the file
+ * has what the store lacks, and the advice says how it comes there; or it is another domain's),
+ * busy (naming who holds libxl's lock; or it is being created), gone, io, lost, not_found, invalid
+ * (a file that is no document, among others), store (an entry is damaged). Result:
  * {"result","domains"}, a domain {"domid","uuid","name","in_store","file","trouble","differences"},
  * a difference {"thing","store","file","state","pending","right","evidence"}, "thing" being
  * "CLASS/KEY" of an element or "member/KEY", "right" being store, file, neither, or unknown (the

@@ -100,6 +100,7 @@ TEST(MisuseTest, WordsAndOptionsThatContradict)
     EXPECT_TRUE(says(refusal_of({"export", "7", "--things", "f"}), "without --settled"));
     EXPECT_TRUE(says(refusal_of({"status", "7", "--metrics"}), "is of all domains"));
     EXPECT_TRUE(says(refusal_of({"bridge", "look"}), "status, sync or write"));
+    EXPECT_TRUE(says(refusal_of({"bridge", "write"}), "bridge write takes a domain"));
     EXPECT_TRUE(says(refusal_of({"prune", "histroy"}), "there is no kind"));
     EXPECT_TRUE(says(refusal_of({"history", "--class", "disk"}), "no device class \"disk\""));
     EXPECT_TRUE(says(refusal_of({"create", "7", "f"}), "no command was given"));
