@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//   1. end_earlier_life, free_name: rows of domains that are over make room, with proof, and only
+//   1. end_earlier_life, free_names: rows of domains that are over make room, with proof, and only
 //      once the monitor that was named has answered.
-//   2. The document is imported, its QEMU registered: two commits. What fails between them archives
-//      the new row.
+//   2. The document is imported, its QEMU registered: two commits. What fails between them takes
+//      the import back.
 //
 // Progress has what was committed so far: an adoption that comes to no good end says it (R18).
 #include "store/lifecycle/adoption.hpp"
@@ -18,6 +18,7 @@
 #include "store/lifecycle/first_contact.hpp"
 #include "store/lifecycle/new_domain.hpp"
 #include "store/model/document.hpp"
+#include "store/operation/grace.hpp"
 #include "store/operation/host_xenstore.hpp"
 #include "store/operation/nodes_fate.hpp"
 #include "store/os/process.hpp"
@@ -76,11 +77,17 @@ Error not_over(const DomainRow& row, const std::string& why)
                      std::to_string(value_of(row.id)) + "' ends it");
 }
 
+// No domain outlives its boot: one of the same uuid was started anew since.
+bool is_of_older_boot(Store& store, const DomainRow& row)
+{
+    return row.boot_id != store.self().boot_id;
+}
+
 // A life of the domid that its toolstack ended without telling the store. Of a row without a QEMU
 // xenstored is asked.
 Task<Result<void>> check_over(Store& store, const DomainRow& row, Deadline until)
 {
-    if (row.boot_id != store.self().boot_id) co_return Result<void>();
+    if (is_of_older_boot(store, row)) co_return Result<void>();
     if (row.state == DomainState::creating)
         co_return not_over(row,
                            "it is being created; if its creator died, 'xlstore recover' "
@@ -109,27 +116,55 @@ Task<Result<void>> end_earlier_life(Store& store, DomainRow row, const Adoption&
 {
     if (auto over = co_await check_over(store, row, until); !over) co_return over;
     if (auto met = co_await meet_first(store, adoption, document, until); !met) co_return met;
-    std::string why = "its domid is another domain's now, and it has no QEMU";
+    std::string why = is_of_older_boot(store, row)
+                          ? kBootIsOver
+                          : "its domid is another domain's now, and it has no QEMU";
     co_return co_await make_room(store, std::move(row), std::move(why), progress, until);
 }
 
 // A toolstack that did not tell the store has ended the domain that had the name: xenstore has
-// nothing of it. What is not known stays, and the import refuses the name.
-Task<Result<void>> free_name(Store& store, const Adoption& adoption, const Document& document,
-                             Progress& progress, Deadline until)
+// nothing of it. Empty: it may go on.
+Task<std::string> why_name_is_free(Store& store, const DomainRow& row, Deadline until)
+{
+    std::string why;
+    if (row.state == DomainState::creating) co_return why;
+    if (row.registration && life_of(row.registration->qemu) != Life::dead) co_return why;
+    const auto known = co_await has_xenstore_domain(store.loop(), row.domid, until);
+    if (known && !*known) why = "Xen has it no more, and another domain has its name";
+    co_return why;
+}
+
+// Names and, of an older boot, uuids. What is not known to be over stays, and the import is
+// refused.
+Task<Result<void>> free_names(Store& store, const Adoption& adoption, const Document& document,
+                              Progress& progress, Deadline until)
 {
     for (auto& row : living_domains(store.db())) {
-        if (row.name != document.name || row.domid == adoption.domid ||
-            row.state == DomainState::creating)
-            continue;
-        if (row.registration && life_of(row.registration->qemu) != Life::dead) continue;
-        const auto known = co_await has_xenstore_domain(store.loop(), row.domid, until);
-        if (!known || *known) continue;
+        if (row.domid == adoption.domid) continue;
+        const bool older = is_of_older_boot(store, row);
+        const bool same_uuid = document.uuid == row.vm_uuid.value_or(row.uuid);
+        if (row.name != document.name && !(older && same_uuid)) continue;
+        std::string why = kBootIsOver;
+        if (!older) why = co_await why_name_is_free(store, row, until);
+        if (why.empty()) continue;
         if (auto met = co_await meet_first(store, adoption, document, until); !met) co_return met;
-        std::string why = "Xen has it no more, and another domain has its name";
         (void)co_await make_room(store, std::move(row), std::move(why), progress, until);
     }
     co_return Result<void>();
+}
+
+// A row of the same domain that is on its way into life or out of it is not this one's to change.
+Result<void> check_runs(const DomainRow& row)
+{
+    const std::string id = "id:" + std::to_string(value_of(row.id));
+    if (row.state == DomainState::destroying)
+        return Error(Errc::gone, row.subject() + " is being destroyed (R8)",
+                     "nothing was changed; 'xlstore destroy " + id + "' goes on with that");
+    if (row.state == DomainState::creating)
+        return Error(Errc::conflict, row.subject() + " is still being created",
+                     "nothing was changed; if its creator died, 'xlstore recover' finishes it or "
+                     "marks it destroyed");
+    return {};
 }
 
 // One that is registered stays as it is, if it is that one.
@@ -153,14 +188,14 @@ Task<Result<Registered>> adopt_in_steps(Store& store, Adoption adoption, Progres
     const auto document = parse_document(adoption.document, adoption.what);
     if (!document) co_return document.error();
     auto row = living_row(store.db(), adoption.domid);
-    if (row && row->uuid != document->uuid) {
+    if (row && (row->uuid != document->uuid || is_of_older_boot(store, *row))) {
         auto ended =
             co_await end_earlier_life(store, *std::move(row), adoption, *document, progress, until);
         if (!ended) co_return std::move(ended).error();
         row.reset();
     }
     if (!row) {
-        auto freed = co_await free_name(store, adoption, *document, progress, until);
+        auto freed = co_await free_names(store, adoption, *document, progress, until);
         if (!freed) co_return std::move(freed).error();
         auto fresh =
             co_await import_domain(store, adoption.domid, adoption.document, adoption.what, until);
@@ -168,6 +203,7 @@ Task<Result<Registered>> adopt_in_steps(Store& store, Adoption adoption, Progres
         progress.imported = *std::move(fresh);
         row = progress.imported;
     }
+    if (auto runs = check_runs(*row); !runs) co_return std::move(runs).error();
     const bool lives = row->registration && life_of(row->registration->qemu) != Life::dead;
     if (lives && adoption.monitor_path)
         if (auto same = check_same_monitor(*row, *adoption.monitor_path); !same)
@@ -181,9 +217,26 @@ Task<Result<Registered>> adopt_in_steps(Store& store, Adoption adoption, Progres
     co_return co_await register_qemu(store, *std::move(row), std::move(request), until);
 }
 
+// The import is taken back; what became of that is said with the failure.
+Task<Error> without_its_row(Store& store, const DomainRow& imported, Error failure, Deadline until)
+{
+    Result<void> gone;
+    try {
+        gone = co_await take_back_import(store, imported, failure.message, settle_deadline(until));
+    } catch (...) {
+        gone = caught();
+    }
+    if (gone) co_return failure;
+    failure.message += "; its row stays: " + gone.error().message;
+    if (gone.error().code == Errc::conflict) co_return failure;
+    failure.code = Errc::unfinished;
+    failure.advice = "xlstore_adopt again goes on";
+    co_return failure;
+}
+
 // R18: what fails leaves no row of an import.
-Task<Result<Registered>> adopt_or_archive(Store& store, Adoption adoption, Progress& progress,
-                                          Deadline until)
+Task<Result<Registered>> adopt_or_take_back(Store& store, Adoption adoption, Progress& progress,
+                                            Deadline until)
 {
     Result<Registered> adopted = Error(Errc::no_memory, {});
     try {
@@ -192,34 +245,26 @@ Task<Result<Registered>> adopt_or_archive(Store& store, Adoption adoption, Progr
         adopted = caught();
     }
     if (adopted) co_return adopted;
-    Error& failure = adopted.error();
+    Error failure = std::move(adopted).error();
     failure.message += progress.words();
-    if (!progress.imported) co_return adopted;
-    const std::string id = "id:" + std::to_string(value_of(progress.imported->id));
-    auto gone = co_await archive_domain(store, *progress.imported, failure.message, until);
-    if (gone) co_return adopted;
-    failure.code = Errc::unfinished;
-    failure.message += "; its row stays: " + gone.error().message;
-    failure.advice = "xlstore_adopt again goes on, or 'xlstore destroy " + id + "' ends it";
-    co_return adopted;
+    if (!progress.imported) co_return failure;
+    co_return co_await without_its_row(store, *progress.imported, std::move(failure), until);
 }
 
 // What is to be said of one that its caller gave up on the way. Nothing: it had changed nothing, or
-// a destruction of its own has said it.
+// what it archived says it.
 std::optional<Error> cancelled_adoption(Store& store, const Adoption& adoption,
                                         const Progress& progress)
 {
     const auto row = progress.imported ? read_domain(store.db(), progress.imported->id)
                                        : std::optional<DomainRow>();
-    if (row && row->state == DomainState::destroying) return std::nullopt;
     if (row && row->state == DomainState::running)
         return Error(Errc::unfinished,
                      row->subject() +
                          ": its document came in, and its QEMU was to be registered; that was "
                          "cancelled on the way" +
                          progress.words(),
-                     "xlstore_adopt again goes on, or 'xlstore destroy id:" +
-                         std::to_string(value_of(row->id)) + "' ends it");
+                     "xlstore_adopt again goes on");
     if (progress.archived.empty()) return std::nullopt;
     return Error(Errc::unfinished,
                  "domain " + std::to_string(adoption.domid) +
@@ -233,7 +278,7 @@ Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline 
 {
     Progress progress;
     const auto given_up = [&] { return cancelled_adoption(store, adoption, progress); };
-    auto all = adopt_or_archive(store, adoption, progress, until);
+    auto all = adopt_or_take_back(store, adoption, progress, until);
     co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(all));
 }
 

@@ -22,14 +22,16 @@ struct Adoption {
 
 /// The document is imported, if no living row has its domid and uuid, and the QEMU registered as
 /// register_qemu() does; one that is registered already stays as it is, if it is at that monitor. A
-/// row of that domid with another uuid is an earlier life of the domid: it is archived, if it is
-/// proved over: of another boot, its QEMU dead, or, where it has none, xenstored names no domain of
-/// that number or another one. So is the row of another domid that has the document's name, where
-/// xenstored does not know that domain and no QEMU of it lives. Before that, the monitor that was
-/// named has to answer.
+/// row of that domid with another uuid, or of an older boot, is an earlier life of the domid: it is
+/// archived, if it is proved over: of another boot, its QEMU dead, or, where it has none, xenstored
+/// names no domain of that number or another one. So is the row of another domid that has the
+/// document's name, where xenstored does not know that domain and no QEMU of it lives; or that is
+/// of an older boot and has its name or uuid. Before that, the monitor that was named has to
+/// answer.
 /// What fails leaves no row that was not there before; what was archived its message names.
 /// Errors: as of import_domain() and register_qemu(); exists (an earlier life is not known to be
-/// over, or another monitor is registered); unfinished (the new row could not be archived).
+/// over, or another monitor is registered); conflict (it is being created); gone (it is being
+/// destroyed); unfinished (the import could not be taken back).
 /// Cancelled once it has changed something: unfinished.
 Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until);
 

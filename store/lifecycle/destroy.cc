@@ -594,8 +594,9 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
         Room::reserve);
     if (!found) co_return std::move(found).error();
     if (*found == 0) co_return false;
-    auto destroyed =
-        co_await destroy_domain(store, *read_domain(store.db(), DomainId(*found)), until);
+    auto row = read_domain(store.db(), DomainId(*found));
+    if (!row) co_return true;  // its import was taken back meanwhile
+    auto destroyed = co_await destroy_domain(store, *std::move(row), until);
     if (!destroyed) co_return std::move(destroyed).error();
     co_return true;
 }

@@ -127,4 +127,51 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
         });
 }
 
+namespace {
+
+// REQUIRES all locks of the row, as for its pruning: no other process relies on having read it.
+Result<void> forget_imported(Store& store, const FastHold& fast, const DomainRow& imported,
+                             const std::string& why)
+{
+    Db& db = store.db();
+    const auto id = value_of(fast.domain());
+    {
+        auto as_made =
+            db.prepare(
+                  "SELECT 1 FROM domain WHERE id = ? AND state = 'running' AND epoch = 1 "
+                  "AND revision = 1 AND qemu_pid IS NULL")
+                .bind(id);
+        if (!as_made.step())
+            return Error(Errc::conflict,
+                         imported.subject() + ": another process goes on with its row");
+    }
+    Journal(store).add_history(
+        HistoryLine{fast.domain(), "import", {}, {}, "not done", {}, "taken back: " + why});
+    for (const char* sql :
+         {"UPDATE domain SET state = 'destroying' WHERE id = ?",
+          "DELETE FROM thing WHERE domain = ?", "DELETE FROM document_member WHERE domain = ?",
+          "UPDATE domain SET state = 'destroyed' WHERE id = ?", "DELETE FROM domain WHERE id = ?"})
+        db.prepare(sql).bind(id).run();
+    return {};
+}
+
+}  // namespace
+
+Task<Result<void>> take_back_import(Store& store, DomainRow imported, std::string why,
+                                    Deadline until)
+{
+    const std::string operation("adopt");
+    const std::string subject = imported.subject();
+    auto hold = co_await store.slow_lock(imported.id, subject, operation, until);
+    if (!hold) co_return std::move(hold).error();
+    auto lock =
+        co_await store.locks().acquire(store.loop(), LockKind::destroy, value_of(imported.id),
+                                       store.make_claim(operation), subject, until);
+    if (!lock) co_return std::move(lock).error();
+    const std::function<Result<void>(const FastHold&)> section = [&](const FastHold& fast) {
+        return forget_imported(store, fast, imported, why);
+    };
+    co_return co_await store.with_fast_lock(imported.id, operation, until, section, Room::reserve);
+}
+
 }  // namespace xlstore

@@ -39,6 +39,13 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
                                       std::string what, Deadline until, std::string things = {},
                                       bool also = false);
 
+/// Takes back an import of a domain that runs on, without this store: the row goes whole, by one
+/// commit, and history says why. An archived one would tell recovery that the domain is over.
+/// Errors: conflict (the row is not as its import made it any more: another process goes on with
+/// it); timeout, lost: the row is as it was.
+Task<Result<void>> take_back_import(Store& store, DomainRow imported, std::string why,
+                                    Deadline until);
+
 }  // namespace xlstore
 
 #endif  // XLSTORE_STORE_LIFECYCLE_NEW_DOMAIN_HPP_

@@ -8,7 +8,7 @@
 #include "tests/support/domain_test.hpp"
 #include "tests/support/scratch_xenstored.hpp"
 #include "tests/support/started_call.hpp"
-#include "xlstore/xlstore.h"
+#include "xlstore/recovery.h"
 
 namespace xlstore::test {
 namespace {
@@ -42,7 +42,8 @@ TEST_F(AdoptTest, DocumentAndQemuComeInByOneCallAndQemuStaysAsItWas)
     const string document = read_file(domain_.material().document);
     // Nothing is left of an adoption that fails.
     EXPECT_NE(adopt(document, other_.directory() / "no-monitor"), XLSTORE_OK);
-    EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "0");
+    EXPECT_EQ(cell("SELECT count(*) FROM domain"), "0");
+    EXPECT_EQ(cell("SELECT count(*) FROM retired_document"), "0");
 
     const auto before = state_of(domain_.judge());
     ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
@@ -90,6 +91,70 @@ TEST_F(AdoptTest, EarlierLifeOfTheDomidIsArchivedOnceItsQemuIsDead)
         << last_error();
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
     EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'destroyed'"), "1");
+}
+
+// The domain runs on: no row that is left may tell recovery that it is over.
+TEST_F(AdoptTest, AdoptionThatFailsLeavesXensDomainAlone)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    daemon.tool().write("/local/domain/9/vm", "/vm/" + domain_.material().uuid);
+    daemon.tool().introduce(9);
+    const string document = read_file(domain_.material().document);
+    EXPECT_EQ(adopt(document, other_.directory() / "no-monitor"), XLSTORE_E_PROTOCOL)
+        << last_error();
+    for (const bool introduced : {true, false}) {
+        if (!introduced) daemon.tool().release(9);
+        xlstore_recover_options look = XLSTORE_RECOVER_OPTIONS_INIT;
+        look.mode = XLSTORE_RECOVER_LOOK;
+        EXPECT_EQ(xlstore_recover(handle_, &look, nullptr), XLSTORE_OK) << last_error();
+    }
+    unsetenv("XENSTORED_PATH");
+}
+
+TEST_F(AdoptTest, DomainThatIsBeingCreatedOrDestroyedIsRefused)
+{
+    const string document = read_file(domain_.material().document);
+    xlstore_creation* creation = nullptr;
+    ASSERT_EQ(xlstore_creation_begin(handle_, 9, document.c_str(), nullptr, &creation), XLSTORE_OK)
+        << last_error();
+    const auto rows = dump(store_.path());
+    EXPECT_EQ(adopt(document, ""), XLSTORE_E_CONFLICT) << last_error();
+    EXPECT_EQ(adopt(document, domain_.judge()), XLSTORE_E_CONFLICT) << last_error();
+    EXPECT_EQ(dump(store_.path()), rows);
+    xlstore_creation_free(creation);
+    ASSERT_EQ(xlstore_destroy(handle_, "domid:9", nullptr, nullptr), XLSTORE_OK) << last_error();
+
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    ASSERT_EQ(xlstore_mark_destroying(handle_, "domid:9", nullptr, nullptr), XLSTORE_OK);
+    EXPECT_EQ(adopt(document, domain_.judge()), XLSTORE_E_GONE) << last_error();
+    EXPECT_EQ(adopt(document, ""), XLSTORE_E_GONE) << last_error();
+}
+
+// The same machine, started anew, has the same uuid; nothing of the row before can be alive.
+TEST_F(AdoptTest, RowOfAnOlderBootIsAnEarlierLife)
+{
+    const string document = read_file(domain_.material().document);
+    const auto booted = [&] {
+        auto store = store_.open();
+        store->db()
+            .prepare("UPDATE domain SET boot_id = 'another' WHERE state <> 'destroyed'")
+            .run();
+    };
+    ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+    booted();
+    ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,running");
+    // Under another domid, and another name.
+    ASSERT_EQ(xlstore_rename(handle_, "domid:9", "before", 0, nullptr, nullptr), XLSTORE_OK);
+    booted();
+    ASSERT_EQ(
+        xlstore_adopt(handle_, 10, document.c_str(), domain_.judge().c_str(), nullptr, nullptr),
+        XLSTORE_OK)
+        << last_error();
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,destroyed,running");
+    EXPECT_EQ(cell("SELECT count(*) FROM retired_document"), "2");
 }
 
 // R18: two commits, and what comes between them is said.

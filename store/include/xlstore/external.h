@@ -179,12 +179,14 @@ int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* c
  * domid and uuid, and registers its QEMU, if none is that lives; sends nothing that changes QEMU
  * (R19). A row of that domid with another uuid is an earlier life, and is archived, if it is proved
  * over: its QEMU is dead, or it has none and xenstored does not name it for that domid. So is one
- * of another domid with its name that xenstored does not know. Before that the monitor has to
- * answer. `monitor_path` NULL: it has no QEMU. What fails leaves no new row, and its message names
- * what was archived. Result: as of xlstore_register. Errors: as of xlstore_import and
- * xlstore_register; exists besides: the earlier life is not known to be over, or its QEMU is
- * registered with another monitor. XLSTORE_E_UNFINISHED: cancelled after it had changed something,
- * which the message names, or the new row could not be archived; the same call goes on. */
+ * of another domid with its name that xenstored does not know. One of an older boot is over, also
+ * with the same uuid. Before that the monitor has to answer. `monitor_path` NULL: it has no QEMU.
+ * What fails leaves no new row, and its message names what was archived. Result: as of
+ * xlstore_register. Errors: as of xlstore_import and xlstore_register; exists besides: the earlier
+ * life is not known to be over, or its QEMU is registered with another monitor; conflict, gone: the
+ * row of that very domain is being created, or destroyed. XLSTORE_E_UNFINISHED: cancelled after it
+ * had changed something, which the message names, or the import could not be taken back; the same
+ * call goes on. */
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out);
