@@ -141,11 +141,17 @@ Result<void> check_unused(const std::string& path)
 }
 
 // R14, R18: what is to be said of one that its caller gave up on the way.
-Error cancelled(const DomainRow& domain)
+Error cancelled(const DomainRow& domain, bool again)
 {
+    std::string advice = "'xlstore recover' brings it to an end: it takes over a QEMU that runs";
+    if (again)
+        advice =
+            "'xlstore recover' takes over a QEMU that runs; without one 'xlstore soft-reset' again "
+            "goes on";
     return Error(Errc::unfinished,
-                 domain.subject() + ": its QEMU was to be started; that was cancelled on the way",
-                 "'xlstore recover' brings it to an end: it takes over a QEMU that runs");
+                 domain.subject() + ": its " + (again ? "new " : "") +
+                     "QEMU was to be started; that was cancelled on the way",
+                 std::move(advice));
 }
 
 // A signal cannot be called back.
@@ -156,6 +162,29 @@ Error cancelled_at_the_old(const DomainRow& domain)
                      ": its old QEMU was to be ended; that was cancelled on the way, and it may be "
                      "dead",
                  "'xlstore soft-reset' again goes on");
+}
+
+std::string spawn_advice(const Error& why)
+{
+    return why.advice.empty() ? "install it, or name another program" : why.advice;
+}
+
+// What can be seen of a new QEMU is looked at while the old one runs: whether its program is there,
+// by a child that goes no further, and whether its monitor's path is short enough.
+Task<Result<void>> check_may_begin(Store& store, const DomainRow& domain,
+                                   const std::vector<std::string>& command, Deadline until)
+{
+    const std::string path = StorePaths(store.directory()).monitor(value_of(domain.id)) + "-" +
+                             std::to_string(domain.epoch);
+    if (auto ok = check_socket_path(path, path.size()); !ok) co_return ok;
+    SpawnRequest trial;
+    trial.argv = command;
+    const auto waiting = co_await spawn_waiting(store.loop(), std::move(trial), until);
+    if (waiting) co_return Result<void>();
+    const Error& why = waiting.error();
+    co_return Error(why.code == Errc::not_found ? Errc::refused : why.code,
+                    domain.subject() + ": " + why.message,
+                    "nothing was changed; " + spawn_advice(why));
 }
 
 // The library's own monitor and log, and QEMU behind its start barrier.
@@ -245,6 +274,10 @@ Task<Result<Creation>> Creation::begin_again(Store& store, DomainRow domain, Dea
     if (row->state == DomainState::creating)
         co_return Error(Errc::refused, row->subject() + " is being created, and its creator died",
                         "run 'xlstore recover' first");
+    if (row->without_qemu)
+        co_return Error(Errc::refused, row->subject() + " was created without a QEMU",
+                        "nothing was changed; start one that serves its back ends, and 'xlstore "
+                        "register' takes it");
     if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
     // Until the old QEMU is dead: where it is libxl's, xl may be at work on its devices.
     auto beside = co_await libxl::HostHold::take_for(store.loop(), *row, until);
@@ -333,11 +366,9 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
     auto qemu = co_await spawn_waiting(store_->loop(), request, until);
     if (!qemu) {
         const Error& why = qemu.error();
-        co_return Error(
-            why.code == Errc::not_found ? Errc::refused : why.code,
-            domain_.subject() + ": " + why.message,
-            "nothing was started; " +
-                (why.advice.empty() ? "install it, or name another program" : why.advice));
+        co_return Error(why.code == Errc::not_found ? Errc::refused : why.code,
+                        domain_.subject() + ": " + why.message,
+                        "nothing was started; " + spawn_advice(why));
     }
     XLSTORE_TRACE("spawned", value_of(domain_.id), "pid=" + std::to_string(qemu->id().pid));
     // R13: the child exists, its pid is in the row, then its start barrier opens.
@@ -356,7 +387,7 @@ Task<Result<ProcessId>> Creation::spawn(SpawnRequest request, std::string monito
 
 Task<Result<Created>> Creation::finish(Deadline until)
 {
-    const auto given_up = [row = domain_] { return cancelled(row); };
+    const auto given_up = [row = domain_, again = again_] { return cancelled(row, again); };
     co_return co_await or_when_cancelled(*store_, Errc::unfinished, given_up, bring_up(until));
 }
 
@@ -421,11 +452,14 @@ Task<Error> Creation::clear_away(Error failure)
             failure.code = Errc::unfinished;
             failure.advice +=
                 "; cleaning up failed: " + gone.error().message + ": 'xlfsck -p' finishes it";
-        } else if (failure.code == Errc::in_doubt) {
+        } else if (failure.code == Errc::in_doubt || failure.code == Errc::timeout) {
             // Proved by now: what may have begun to run is dead.
             failure.code = Errc::timeout;
             failure.intent.reset();
-            failure.message += "; it was ended, and the domain is destroyed";
+            failure.message += "; what was started was ended, and the domain is destroyed";
+            if (row && row->registration)
+                failure.advice = "give it more time" +
+                                 (row->log_path.empty() ? "" : "; its log is " + row->log_path);
         }
         co_return failure;
     }
@@ -467,7 +501,7 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
     auto creation = co_await Creation::begin(store, domid, std::move(document), std::move(what),
                                              until, std::move(things));
     if (!creation) co_return std::move(creation).error();
-    const auto given_up = [row = creation->domain()] { return cancelled(row); };
+    const auto given_up = [row = creation->domain()] { return cancelled(row, false); };
     auto rest = run_through(*std::move(creation), std::move(command), until);
     co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(rest));
 }
@@ -476,9 +510,11 @@ Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std
                                  Deadline until)
 {
     if (command.empty()) co_return Error(Errc::invalid, "no QEMU command was given");
+    if (auto ok = co_await check_may_begin(store, domain, command, until); !ok)
+        co_return std::move(ok).error();
     auto creation = co_await Creation::begin_again(store, std::move(domain), until);
     if (!creation) co_return std::move(creation).error();
-    const auto given_up = [row = creation->domain()] { return cancelled(row); };
+    const auto given_up = [row = creation->domain()] { return cancelled(row, true); };
     auto rest = run_through(*std::move(creation), std::move(command), until);
     co_return co_await or_when_cancelled(store, Errc::unfinished, given_up, std::move(rest));
 }

@@ -36,10 +36,10 @@ public:
                                         std::string what, Deadline until, std::string things = {});
     /// For a running domain that is to have a new QEMU: kills the one it has, sees it dead, settles
     /// its intents by that (R5) and unregisters it; its things are stale until finish() puts them
-    /// in. Errors: timeout, gone, refused (it is being created, or its document is closed); io (its
-    /// QEMU cannot be looked at: nothing was changed); unfinished (it was killed, and the row could
-    /// not be brought to that). A failure later leaves the domain without a QEMU, never without its
-    /// document.
+    /// in. Errors: timeout, gone, refused (it is being created, was created without a QEMU, or its
+    /// document is closed); io (its QEMU cannot be looked at: nothing was changed); unfinished (it
+    /// was killed, and the row could not be brought to that). A failure later leaves the domain
+    /// without a QEMU, never without its document.
     static Task<Result<Creation>> begin_again(Store& store, DomainRow domain, Deadline until);
 
     [[nodiscard]] const DomainRow& domain() const noexcept { return domain_; }
@@ -96,10 +96,12 @@ Task<Result<Created>> create_domain(Store& store, std::int64_t domid, std::strin
                                     Deadline until, std::string things = {});
 
 /// Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
-/// that; row and document stay, and what the document has is put into the new QEMU. Errors:
-/// timeout, gone, io (the old one cannot be looked at: nothing was changed); refused (the new one
-/// died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document); unfinished
-/// (the old one was killed, and what failed then is none of these: a soft reset goes on).
+/// that; row and document stay, and what the document has is put into the new QEMU. Whether the
+/// command's program is there is looked at before. Errors: timeout, gone, io (the old one cannot be
+/// looked at: nothing was changed); refused (as of begin_again(), or there is no such program:
+/// nothing was changed; or the new one died, daemonized or is wrapped: the domain has no QEMU then,
+/// and keeps its document); unfinished (the old one was killed, and what failed then is none of
+/// these: a soft reset goes on).
 Task<Result<Created>> soft_reset(Store& store, DomainRow domain, std::vector<std::string> command,
                                  Deadline until);
 

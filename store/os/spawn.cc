@@ -216,7 +216,7 @@ Error not_at_the_barrier(const SpawnRequest& request, const Report& report)
     if (report.step == ChildStep::program && report.error == ENOENT)
         return Error(Errc::not_found, "there is no program " + program);
     if (report.step == ChildStep::program)
-        return Error(Errc::io, "program " + program + " is not executable");
+        return Error(Errc::refused, "program " + program + " is not executable");
     const std::string what = report.step == ChildStep::log ? "log file " + request.log_path
                                                       : std::string(step_name(report.step));
     return cannot_start(program, what + ": " + errno_text(report.error));

@@ -48,8 +48,9 @@ class WaitingChild;
 /// Forks a child, and returns when it waits at its start barrier. Every signal is at its default
 /// there, every descriptor but those of the request is closed. The child itself looks for the
 /// program and opens its log: a file system that does not answer keeps it, and not the loop (R20).
-/// @return invalid: a bad request; not_found: no such program; io: the system refused, or the child
-///         did not come to its start barrier by the deadline. It is killed then.
+/// @return invalid: a bad request; not_found: no such program; refused: it is not executable; io:
+///         the system refused; timeout: the child did not come to its start barrier in time. It is
+///         killed then.
 Task<Result<WaitingChild>> spawn_waiting(Loop& loop, SpawnRequest request, Deadline until);
 
 class WaitingChild {

@@ -73,11 +73,28 @@ TEST_F(SoftResetTest, SettlesWhatWasOpenByTheOldQemusDeath)
     EXPECT_TRUE(all_is_settled());
 }
 
+// Before the old one is killed.
+TEST_F(SoftResetTest, ProgramThatIsNotThereLeavesTheOldQemu)
+{
+    const auto before = state_of(domain_.judge());
+    const auto rows = dump(store_.path());
+    for (const std::string& program :
+         {std::string("/no/such/program"), domain_.material().document}) {
+        SCOPED_TRACE(program);
+        const Ran ran = soft_reset_with(Words{program});
+        EXPECT_TRUE(ended(ran, 1));
+        EXPECT_EQ(code(ran), "refused");
+        EXPECT_TRUE(contains(json_at(ran.out, "$.error.advice"), "nothing was changed"));
+        EXPECT_TRUE(is_alive(domain_.qemu_pid()));
+    }
+    EXPECT_EQ(dump(store_.path()), rows);
+    EXPECT_EQ(state_of(domain_.judge()), before);
+}
+
 TEST_F(SoftResetTest, QemuThatCannotBeStartedLeavesTheDocument)
 {
     const auto before = document();
-    for (const Words& command :
-         {Words{"/no/such/program"}, Words{"false"}, Words{"qemu-system-x86_64", "-nonsense"}}) {
+    for (const Words& command : {Words{"false"}, Words{"qemu-system-x86_64", "-nonsense"}}) {
         SCOPED_TRACE(command.back());
         const Ran ran = soft_reset_with(command);
         EXPECT_TRUE(ended(ran, 1));

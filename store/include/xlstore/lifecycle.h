@@ -34,10 +34,12 @@ int32_t xlstore_create_start(xlstore_store* store, int32_t domid, const char* do
 
 /* Gives a running domain a new QEMU: the old one is killed and seen dead, its intents settled by
  * that; the document stays, and what it has is put into the new one. Errors: busy, gone, io (the
- * old QEMU cannot be looked at: nothing was changed), refused (the new one died, daemonized or is
- * wrapped: the domain has no QEMU then, and keeps its document), unfinished (the old one was
- * killed, and the reset went no further, for instance because the time ended: the domain keeps its
- * document, and the same call goes on). Result and standard time: as xlstore_create. */
+ * old QEMU cannot be looked at: nothing was changed), refused (there is no such program, the
+ * document is closed, or the domain was created without a QEMU: nothing was changed; or the new
+ * QEMU died, daemonized or is wrapped: the domain has no QEMU then, and keeps its document),
+ * unfinished (the old one was killed, and the reset went no further, for instance because the time
+ * ended: the domain keeps its document, and the same call goes on). Result and standard time: as
+ * xlstore_create. */
 int32_t xlstore_soft_reset(xlstore_store* store, const char* domain, const char* const* command,
                            const xlstore_call* call, xlstore_result** result_out);
 int32_t xlstore_soft_reset_start(xlstore_store* store, const char* domain,
