@@ -137,6 +137,17 @@ Task<Result<Engine>> Engine::begin_under(Store& store, DomainRow domain, SlowHol
     co_return Engine(*std::move(qemu));
 }
 
+void Engine::note_change(const std::string& what)
+{
+    changes_ += (changes_.empty() ? "; before that " : ", and ") + what;
+}
+
+void Engine::note_settled(IntentId earlier, const ThingName& thing)
+{
+    note_change("intent " + std::to_string(value_of(earlier)) + ", which was open on " +
+                thing.text() + ", was settled");
+}
+
 // Before the commit that says that they are there, over the connection that proved it.
 Task<void> Engine::query_addresses_of(std::vector<Intent>& added, Deadline until)
 {
@@ -162,12 +173,12 @@ Task<Result<void>> Engine::check_before_add(const Draft& draft, Deadline until)
         std::vector<IntentId> no_intent;
         std::vector<Product> no_device;
         PlanRunner runner(qemu_, std::move(no_intent), std::move(no_device));
+        note_change("what an earlier plan of " + draft.thing.text() +
+                    " had left in QEMU was undone as far as QEMU let it");
         there = co_await runner.undo_leftovers(draft.verb, both, std::move(there), until);
     }
     const std::string subject = domain().subject() + ": " + draft.thing.text();
-    const std::string changed =
-        left_over ? "what its earlier plan had left was undone as far as QEMU let it, no more"
-                  : "nothing was changed";
+    const std::string changed = left_over ? "nothing else was changed" : "nothing was changed";
     // A descriptor set that nothing uses harms no later operation: QEMU drops it when the guest
     // runs.
     if (!there.present.empty() && !XLSTORE_MUTATION("probe before commit 1")) {

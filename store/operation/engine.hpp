@@ -23,17 +23,21 @@
 // for undoing and for the last look at QEMU, and up to 5 s, counted from `until` as well, for the
 // commit that says what was seen. What is not found out by then is in doubt.
 //
-// Cancelling (destroying the task) before commit 1 changes nothing; after it the intent stays open
-// for the next operation on that key, or for recovery, and its number is left with the store
-// (store/core/on_cancel.hpp). So is the number of an older intent that is being resolved.
+// Cancelling (destroying the task) before commit 1 changes nothing of its own; after it the intent
+// stays open for the next operation on that key, or for recovery, and its number is left with the
+// store (store/core/on_cancel.hpp). So is the number of an older intent that is being resolved.
+// What was changed of earlier plans by then is said: with_earlier_changes().
 #ifndef XLSTORE_STORE_OPERATION_ENGINE_HPP_
 #define XLSTORE_STORE_OPERATION_ENGINE_HPP_
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
+#include "store/core/on_cancel.hpp"
 #include "store/core/store.hpp"
 #include "store/model/intent.hpp"
 #include "store/operation/asked.hpp"
@@ -89,6 +93,13 @@ public:
     /// number of an older request for the same; refused, naming another's that stays open; gone,
     /// lost, timeout. `wanted` must outlive the task.
     Task<std::optional<Outcome>> resolve_pending(const std::vector<Draft>& wanted, Deadline until);
+    /// What is done before commit 1 to what earlier plans have left, and stays done if this
+    /// operation comes to nothing: for with_earlier_changes().
+    void note_change(const std::string& what);
+    void note_settled(IntentId earlier, const ThingName& thing);
+    void forget_changes() noexcept { changes_.clear(); }
+    /// As the end of a message; "": there is none.
+    [[nodiscard]] const std::string& changes() const noexcept { return changes_; }
     /// @see HeldQemu::stay_connected
     Task<Result<void>> stay_connected(Deadline until) { return qemu_.stay_connected(until); }
 
@@ -118,7 +129,29 @@ private:
                                            std::vector<Intent> unit, Deadline until);
 
     HeldQemu qemu_;
+    std::string changes_;
 };
+
+/// What one operation of `engine` says that fails or is cancelled: with what it had changed by then
+/// of earlier plans. What a part of `work` has left with the store stays. `engine` has to outlive
+/// it.
+template <class T>
+Task<Result<T>> with_earlier_changes(Engine& engine, Task<Result<T>> work)
+{
+    engine.forget_changes();
+    const auto given_up = [&engine]() -> std::optional<Error> {
+        auto left = engine.store().take_left_answer();
+        if (!left && !engine.changes().empty())
+            left.emplace(Errc::cancelled, engine.domain().subject() +
+                                              ": it was cancelled before its first commit" +
+                                              engine.changes());
+        return left;
+    };
+    auto done =
+        co_await or_when_cancelled(engine.store(), Errc::cancelled, given_up, std::move(work));
+    if (!done) done.error().message += engine.changes();
+    co_return done;
+}
 
 }  // namespace xlstore
 

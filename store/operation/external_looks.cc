@@ -44,7 +44,10 @@ Task<Result<std::optional<IntentId>>> resolve_earlier(Engine& engine, Draft draf
         unit->size() == 1 && draft.verb == Verb::remove && unit->front().draft.verb == Verb::remove;
     const auto resolved = co_await engine.resolve(*std::move(unit), until, Engine::Tray::given_up);
     if (!resolved) co_return resolved.error();
-    if (!resolved->open()) co_return std::optional<IntentId>();
+    if (!resolved->open()) {
+        engine.note_settled(*id, draft.thing);
+        co_return std::optional<IntentId>();
+    }
     if (same && resolved->resolution == Resolution::waits) co_return id;
     co_return earlier_one(engine, draft.thing, *id, *resolved);
 }
@@ -156,10 +159,8 @@ std::optional<Image> image_of(Resolution resolution)
     return std::nullopt;
 }
 
-}  // namespace
-
-Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<Intention> wanted,
-                                                  Deadline until)
+Task<Result<std::vector<IntentId>>> open_all(Engine& engine, std::vector<Intention> wanted,
+                                             Deadline until)
 {
     auto first = first_drafts(engine, wanted);
     if (!first) co_return std::move(first).error();
@@ -187,6 +188,14 @@ Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<In
     for (const auto& earlier : order)
         ids.push_back(earlier ? *earlier : (next++)->id);
     co_return std::move(ids);
+}
+
+}  // namespace
+
+Task<Result<std::vector<IntentId>>> look_and_open(Engine& engine, std::vector<Intention> wanted,
+                                                  Deadline until)
+{
+    return with_earlier_changes(engine, open_all(engine, std::move(wanted), until));
 }
 
 Task<Result<LookedAt>> look_and_settle(Engine& engine, CarriedOut done, Deadline until)

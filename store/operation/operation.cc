@@ -217,8 +217,9 @@ Task<Outcome> perform_one(Store& store, Engine& engine, Request request, Draft w
         requests.push_back(std::move(request));
         std::vector<Draft> drafts;
         drafts.push_back(std::move(wanted));
-        done = co_await perform_under(store, engine, std::move(requests), std::move(drafts),
-                                      there_already, until);
+        auto work = perform_under(store, engine, std::move(requests), std::move(drafts),
+                                  there_already, until);
+        done = co_await with_earlier_changes(engine, std::move(work));
     } catch (...) {
         done = caught();
     }
@@ -314,12 +315,16 @@ std::optional<Error> cut_short(Store& store, const DomainRow& domain,
     for (std::size_t i = 0; i < at; ++i) {
         const Outcome& one = outcomes[i].done;
         if (one) done += (done.empty() ? "" : ", ") + outcomes[i].thing;
-        if (!one && one.error().code == Errc::in_doubt && !answer) answer = one.error();
+        const bool worse = !answer || answer->code == Errc::cancelled;
+        if (!one && one.error().code == Errc::in_doubt && worse) answer = one.error();
     }
     if (!answer) {
         if (done.empty()) return answer;
-        answer.emplace(Errc::unfinished, domain.subject() + ": it was cancelled",
-                       "what is done stays done; give the rest again");
+        answer.emplace(Errc::cancelled, domain.subject() + ": it was cancelled");
+    }
+    if (answer->code == Errc::cancelled && !done.empty()) {
+        answer->code = Errc::unfinished;
+        answer->advice = "what is done stays done; give the rest again";
     }
     answer->message = "batch: request " + std::to_string(at + 1) + " of " +
                       std::to_string(outcomes.size()) + ": " + answer->message;
@@ -368,8 +373,9 @@ Task<std::vector<RequestOutcome>> perform_all(Store& store, Engine& engine,
         things.push_back(one->thing);
         all.push_back(*std::move(one));
     }
-    auto whole = co_await perform_under(store, engine, std::move(requests), std::move(all),
-                                        ThereAlready::is_done, until);
+    auto work = perform_under(store, engine, std::move(requests), std::move(all),
+                              ThereAlready::is_done, until);
+    auto whole = co_await with_earlier_changes(engine, std::move(work));
     if (!whole) whole = gone_if_destroyed(store, domain, std::move(whole).error());
     for (std::size_t i = 0; i < things.size(); ++i)
         share_out(outcomes[i].done, whole, i, still_open(store, domain, things[i]));

@@ -157,6 +157,7 @@ Task<std::optional<Outcome>> Engine::resolve_pending(const std::vector<Draft>& w
                                 "is still open: " + resolved->reason,
                             "nothing was changed; 'xlstore wait " + std::to_string(value_of(*id)) +
                                 "' until that one is over, then try again");
+        note_settled(*id, draft.thing);
     }
     co_return std::optional<Outcome>();
 }
@@ -181,7 +182,10 @@ Task<std::optional<Outcome>> Engine::take_over(const std::vector<Draft>& wanted,
             done.evidence = std::move(resolved->reason);
             co_return done;
         }
-        if (resolved && !resolved->open()) co_return std::optional<Outcome>();
+        if (resolved && !resolved->open()) {
+            note_settled(done.intents.front(), wanted.front().thing);
+            co_return std::optional<Outcome>();
+        }
         failure = resolved ? Error(Errc::in_doubt, std::move(resolved->reason))
                            : std::move(resolved).error();
     } catch (...) {

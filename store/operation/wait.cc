@@ -100,6 +100,17 @@ Error still_open(IntentId id, bool asked, const std::string& reason)
     return open;
 }
 
+// Or never was. What cannot be read may be open.
+bool is_closed(Store& store, IntentId id) noexcept
+{
+    try {
+        const auto there = read_intent_subject(store.db(), id);
+        return !there && there.error().code == Errc::not_found;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
 Task<Outcome> look_until_closed(Store& store, IntentId id, Deadline until)
 {
     auto patience = std::chrono::duration_cast<Clock::duration>(kPatience);
@@ -131,15 +142,15 @@ Task<Outcome> look_until_closed(Store& store, IntentId id, Deadline until)
 
 }  // namespace
 
+// Also of one that has not begun: the intent was opened before it.
 Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until)
 {
-    // Where it waits the intent is open.
-    auto given_up = [doubt = still_open(id, false, "the wait for it was cancelled")]() mutable {
-        return std::move(doubt);
+    auto given_up = [&store, id,
+                     doubt = still_open(id, false, "the wait for it was cancelled")]() mutable {
+        return is_closed(store, id) ? std::nullopt : std::optional<Error>(std::move(doubt));
     };
-    auto work = look_until_closed(store, id, until);
-    co_return co_await or_when_cancelled(store, Errc::in_doubt, std::move(given_up),
-                                         std::move(work));
+    return or_when_given_up(store, Errc::in_doubt, std::move(given_up),
+                            look_until_closed(store, id, until));
 }
 
 }  // namespace xlstore

@@ -22,7 +22,8 @@ namespace xlstore {
 ///              then on the answer is gone;
 ///   not_found.
 /// What fails in one look, the lock or QEMU's answers, is not the end of the wait. Errors but
-/// not_found have the number, and so has what it leaves when it is cancelled: in doubt.
+/// not_found have the number, and so has what it leaves when it is cancelled while the intent is
+/// open, also before it began: in doubt.
 Task<Outcome> wait_for_intent(Store& store, IntentId id, Deadline until);
 
 }  // namespace xlstore

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "store/core/store.hpp"
+#include "store/os/process.hpp"
 #include "tests/integration/external_client.hpp"
 
 namespace xlstore::test {
@@ -59,6 +60,9 @@ protected:
     static constexpr const char* kTwo =
         R"({"key":"two","steps":[{"execute":"object-add","arguments":{"qom-type":"rng-builtin","id":"r1"}},)"
         R"({"execute":"object-add","arguments":{"qom-type":"rng-builtin","id":"r2"}}]})";
+    /// Another request for a thing of that name, of which another list of QEMU's tells.
+    static constexpr const char* kOther =
+        R"({"key":"two","steps":[{"execute":"device_add","arguments":{"driver":"nec-usb-xhci","id":"r3"}}]})";
     /// Of a thing of two steps the first is done.
     int64_t half_done()
     {
@@ -199,6 +203,99 @@ TEST_F(UnderOneHoldTest, CancelledOnceAnEarlierIntentIsBeingUndoneNamesThatOne)
         EXPECT_EQ(settle(earlier), XLSTORE_SEEN_BEFORE);
         EXPECT_TRUE(all_is_settled());
     }
+}
+
+// It is over, and was another request's: what is said of this one is not that nothing was changed.
+TEST_F(UnderOneHoldTest, CancelledOnceAnEarlierIntentWasSettledSaysSo)
+{
+    auto other = store_.open();
+    xlstore_intention wanted = XLSTORE_INTENTION_INIT;
+    wanted.operation = XLSTORE_ADD;
+    wanted.device_class = "qemu";
+    wanted.json = kOther;
+    int64_t number = 0;
+    const string batch = R"([{"attach":"qemu","thing":)" + string(kOther) + "}]";
+    const auto start = [&](const string& what, Told& told) {
+        if (what == "look_and_intend")
+            return xlstore_look_and_intend_start(hold_, &wanted, 1, nullptr, &number, tell, &told,
+                                                 &op_);
+        xlstore_hold_release(hold_);
+        hold_ = nullptr;
+        if (what == "batch")
+            return xlstore_batch_start(handle_, "domid:7", batch.c_str(), 0, nullptr, tell, &told,
+                                       &op_);
+        return xlstore_attach_start(handle_, "domid:7", "qemu", kOther, nullptr, tell, &told, &op_);
+    };
+    for (const char* what : {"look_and_intend", "attach", "batch"}) {
+        SCOPED_TRACE(what);
+        const auto earlier = half_done();
+        auto lock = fast_lock(*other);
+        Told told;
+        ASSERT_EQ(start(what, told), XLSTORE_OK) << last_error();
+        ASSERT_TRUE(dispatch_until([&] { return !has_object("r1"); }));
+        // It is settled while QEMU is stopped, which has to be asked before commit 1.
+        ASSERT_TRUE(dispatch_until([&] {
+            EXPECT_FALSE(has_object("r1"));  // it has had its turn, and answered
+            EXPECT_EQ(xlstore_dispatch(handle_), XLSTORE_OK);
+            kill(domain_.qemu_pid(), SIGSTOP);
+            const auto stopped = [&] { return is_stopped(*identify(domain_.qemu_pid())); };
+            EXPECT_TRUE(wait_until(std::chrono::seconds(20), stopped));
+            lock.reset();
+            if (wait_until(std::chrono::milliseconds(200), [&] {
+                    EXPECT_EQ(xlstore_dispatch(handle_), XLSTORE_OK);
+                    return cell("SELECT count(*) FROM intent") == "0";
+                }))
+                return true;
+            lock = fast_lock(*other);
+            kill(domain_.qemu_pid(), SIGCONT);
+            return false;
+        }));
+        ASSERT_EQ(told.calls, 0);
+        xlstore_op_cancel(op_);
+        ASSERT_TRUE(ends(told));
+        kill(domain_.qemu_pid(), SIGCONT);
+        EXPECT_EQ(told.status, XLSTORE_E_CANCELLED) << told.message;
+        EXPECT_TRUE(contains(told.message, "intent " + std::to_string(earlier) +
+                                               ", which was open on qemu/two, was settled"))
+            << told.message;
+        if (!hold_) take_lock();
+        EXPECT_TRUE(all_is_settled());
+    }
+}
+
+TEST_F(UnderOneHoldTest, RefusedOnceAnEarlierIntentWasSettledSaysSo)
+{
+    add_controller("r3");
+    const auto earlier = half_done();
+    const string settled =
+        "intent " + std::to_string(earlier) + ", which was open on qemu/two, was settled";
+    intend(XLSTORE_ADD, "qemu", nullptr, kOther, XLSTORE_E_EXISTS);
+    EXPECT_TRUE(contains(last_error(), settled)) << last_error();
+    EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0");
+    intend(XLSTORE_ADD, "qemu", nullptr, kOther, XLSTORE_E_EXISTS);
+    EXPECT_FALSE(contains(last_error(), "was settled")) << last_error();
+}
+
+// Also before its first turn: the intent was there before it.
+TEST_F(UnderOneHoldTest, WaitThatIsCancelledIsInDoubt)
+{
+    const auto intent = intend(XLSTORE_ADD, "usbctrls", nullptr, kController);
+    for (const bool has_begun : {false, true}) {
+        Told told;
+        ASSERT_EQ(xlstore_wait_start(handle_, intent, nullptr, tell, &told, &op_), XLSTORE_OK);
+        for (int i = 0; has_begun && i < 5; ++i)
+            ASSERT_EQ(xlstore_dispatch(handle_), XLSTORE_OK);
+        ASSERT_EQ(told.calls, 0);
+        xlstore_op_cancel(op_);
+        ASSERT_TRUE(ends(told));
+        expect_in_doubt(told, intent);
+    }
+    EXPECT_EQ(settle(intent), XLSTORE_SEEN_BEFORE);
+    Told told;  // of one that is closed there is no doubt
+    ASSERT_EQ(xlstore_wait_start(handle_, intent, nullptr, tell, &told, &op_), XLSTORE_OK);
+    xlstore_op_cancel(op_);
+    ASSERT_TRUE(ends(told));
+    EXPECT_EQ(told.status, XLSTORE_E_CANCELLED) << told.message;
 }
 
 TEST_F(UnderOneHoldTest, LookHasTheHoldAloneAndTheHoldIsCurrentMeanwhile)

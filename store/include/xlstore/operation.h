@@ -38,7 +38,8 @@ typedef void (*xlstore_callback)(xlstore_result* result, void* userdata);
 /* An operation under way; ends with its callback, and must not be named after that. */
 typedef struct xlstore_op xlstore_op;
 /* Ends an operation now; its callback comes with the next xlstore_dispatch(). Before its first
- * commit: XLSTORE_E_CANCELLED, and nothing has changed. After it: XLSTORE_E_IN_DOUBT with the
+ * commit: XLSTORE_E_CANCELLED, and nothing has changed but what earlier operations had left of that
+ * thing, which the message says. After it: XLSTORE_E_IN_DOUBT with the
  * number of the intent, which stays open for the next operation on that thing, or for recovery; of
  * a thing of xenstore, which has no intent, XLSTORE_E_IN_DOUBT without a number (0), and its entry
  * stays for the same two; of a creation, a soft reset or a destruction XLSTORE_E_UNFINISHED; of a
