@@ -6,7 +6,9 @@
 #include <string>
 
 #include "recovery/base/check.hpp"
+#include "store/base/limits.hpp"
 #include "store/capi/handle.hpp"
+#include "store/text/plain_text.hpp"
 #include "xlstore/recovery.h"
 
 namespace xlstore::capi {
@@ -16,11 +18,11 @@ class ToldFinding {
 public:
     ToldFinding(const recovery::Problem& about, const recovery::Finding& f)
         : problem_(about.name),
-          subject_(f.subject),
+          subject_(one_line(f.subject)),
           message_(about.message),
           question_(about.question),
-          evidence_(f.evidence),
-          error_(f.error),
+          evidence_(one_line(f.evidence)),
+          error_(one_line(f.error)),
           fixed_(about.fixed)
     {
         finding_.struct_size = sizeof finding_;
@@ -43,6 +45,12 @@ public:
     [[nodiscard]] const xlstore_finding* get() const noexcept { return &finding_; }
 
 private:
+    // Names, keys and paths are in them as they are.
+    static std::string one_line(const std::string& text)
+    {
+        return plain_text(text, limits::error_bytes_max);
+    }
+
     std::string problem_, subject_, message_, question_, evidence_, error_, fixed_;
     xlstore_finding finding_{};
 };

@@ -8,7 +8,9 @@
 #include <cstdio>
 #include <thread>
 
+#include "store/base/limits.hpp"
 #include "store/text/json_text.hpp"
+#include "store/text/plain_text.hpp"
 #include "tools/common/finding_journal.hpp"
 #include "tools/common/finding_line.hpp"
 #include "tools/common/json_value.hpp"
@@ -46,8 +48,9 @@ struct Wish {
 
 // Is the finding about that thing: "...: CLASS/KEY", "...: device "ID"", or the entry that it would
 // get? Whole words alone: what stands in parentheses behind an id is what the device is.
-bool is_about(const xlstore_finding& finding, const std::string& thing)
+bool is_about(const xlstore_finding& finding, const std::string& named)
 {
+    const std::string thing = plain_text(named, limits::error_bytes_max);  // as a finding has it
     const std::string subject = std::string(finding.subject) + ":";
     const std::string evidence = finding.evidence;
     const auto name = subject.rfind("): ");  // of the domain, which may have any letter

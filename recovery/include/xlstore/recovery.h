@@ -42,7 +42,8 @@ extern "C" {
 #define XLSTORE_ACTION_LEFT 2   /* the answer was no */
 #define XLSTORE_ACTION_FAILED 3 /* `error` says why */
 
-/* One thing found. Texts end with the callback; none is NULL. */
+/* One thing found. Texts end with the callback; none is NULL, and each is one line: control
+ * characters, and bytes that are not UTF-8, are \xNN. */
 typedef struct xlstore_finding {
     uint32_t struct_size;
     int32_t code;         /* permanent; xlfsck(8) lists them */

@@ -211,5 +211,21 @@ TEST_F(CallTest, ARestoreThatFailsHasAResult)
     xlstore_result_free(result);
 }
 
+// Names and keys are any bytes of a guest's or a caller's.
+TEST_F(CallTest, TextsOfAFindingAreLinesThatSteerNoTerminal)
+{
+    ASSERT_EQ(xlstore_rename(store_, "domid:7", "a\x1b[2J\nb", 0, nullptr, nullptr), XLSTORE_OK);
+    ASSERT_EQ(xlstore_close_document(store_, "domid:7", "test", nullptr, nullptr), XLSTORE_OK);
+    std::string subjects;
+    xlstore_recover_options options = XLSTORE_RECOVER_OPTIONS_INIT;
+    options.mode = XLSTORE_RECOVER_LOOK;
+    options.userdata = &subjects;
+    options.found = [](const xlstore_finding* finding, void* userdata) {
+        if (finding->domid == 7) *static_cast<std::string*>(userdata) += finding->subject;
+    };
+    EXPECT_EQ(xlstore_recover(store_, &options, nullptr), XLSTORE_OK);
+    EXPECT_EQ(subjects, R"(domain 7 (a\x1b[2J\x0ab))");
+}
+
 }  // namespace
 }  // namespace xlstore
