@@ -32,7 +32,7 @@ Result<std::unique_ptr<xlstore_result>> restore_to(const char* directory, const 
 {
     auto where = text_of(directory, "directory");
     if (!where) return where.error();
-    auto name = text_of(file, "file");
+    auto name = path_of(file, "file");
     if (!name) return name.error();
     auto options = taken(given, xlstore_restore_options XLSTORE_RESTORE_OPTIONS_INIT, "options",
                          offsetof(xlstore_restore_options, error));

@@ -125,6 +125,9 @@ Result<void> check_whole(const std::string& file)
 
 Result<Incoming> take_in(const std::string& file)
 {
+    if (access(file.c_str(), R_OK) != 0 && errno != ENOENT && errno != ENOTDIR)
+        return Error(Errc::io, "restore: cannot read " + file + ": " + errno_text(errno),
+                     "nothing was changed; run it as root, or as a user who may read it");
     if (!file_identity(file))
         return Error(Errc::invalid, "restore: there is no " + file,
                      "nothing was changed; name a file that 'xlstore backup' wrote");
@@ -150,6 +153,9 @@ Result<Incoming> take_in(const std::string& file)
         schema.put_rest_right();
     } catch (const DbError& e) {
         const int code = e.extended_code() & 0xff;
+        if (code == SQLITE_FULL)
+            return Error(Errc::io, "restore: no room for a copy of " + file + ": " + e.reason(),
+                         "nothing was changed; make room there; TMPDIR names another place for it");
         const bool by_hand = code == SQLITE_ERROR || code == SQLITE_CONSTRAINT;
         if (!is_damage(e) && !by_hand) throw;
         return Error(Errc::invalid,

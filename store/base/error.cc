@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -143,6 +144,8 @@ Error caught() noexcept
         } catch (const IoError& e) {
             if (e.error_number() == EROFS) return read_only(e.what());
             return system_refused(e);
+        } catch (const std::filesystem::filesystem_error& e) {
+            return system_refused(IoError(e.code().value(), "cannot use " + e.path1().string()));
         } catch (const std::bad_alloc&) {
             throw;
         } catch (const std::exception& e) {

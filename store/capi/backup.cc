@@ -36,7 +36,7 @@ int32_t xlstore_backup(xlstore_store* store, const char* file, xlstore_result** 
     return wait_without_slow(
         store, result_out,
         [&](State& state) -> xlstore::Result<Work> {
-            auto name = text_of(file, "file");
+            auto name = path_of(file, "file");
             if (!name) return name.error();
             return backup_work(*state.store, *std::move(name));
         },

@@ -328,10 +328,18 @@ Result<std::string> text_of(const char* text, const char* what)
     return std::string(text);
 }
 
+Result<std::string> path_of(const char* path, const char* what)
+{
+    if (path && *path) return std::string(path);
+    return Error(Errc::invalid, std::string(what) + ": NULL or empty",
+                 "nothing was changed; name a file");
+}
+
 Result<std::string> monitor_path_of(const char* path)
 {
-    if (!path || !*path) return Error(Errc::invalid, "monitor_path: NULL or empty");
-    return absolute_path(path);
+    auto given = path_of(path, "monitor_path");
+    if (!given) return given;
+    return absolute_path(*std::move(given));
 }
 
 Result<std::vector<std::string>> texts_of(const char* const* texts, const char* what)

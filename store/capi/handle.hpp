@@ -212,6 +212,8 @@ Result<State*> state_of(const xlstore_store* store);
 Result<State*> writer_of(const xlstore_store* store);
 /// A text that must be there. Error invalid.
 Result<std::string> text_of(const char* text, const char* what);
+/// The path of a file, as it was given. Error invalid: NULL or empty.
+Result<std::string> path_of(const char* path, const char* what);
 /// The path of a monitor, made absolute: the store may be used from another directory later. Error
 /// invalid: NULL or empty.
 Result<std::string> monitor_path_of(const char* path);

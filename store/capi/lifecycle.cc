@@ -150,12 +150,14 @@ Work destroy_work(Store& store, DomainRow domain, bool assume_dead, Deadline unt
 
 Work destroy_domid_work(Store& store, std::int64_t domid, std::string uuid, Deadline until)
 {
+    const std::string subject = "domain " + std::to_string(domid) + " (uuid " + uuid + ")";
     auto there = co_await destroy_or_forestall(store, domid, std::move(uuid), until);
     if (!there) co_return std::move(there).error();
     Answer answer;
     in_words(answer, [&](Answer& words) {
-        words.message =
-            *there ? "destroyed" : "no such domain; its creation is refused for the next 60 s";
+        words.message = subject + (*there ? " destroyed"
+                                          : " is not in the store; its creation is refused for the "
+                                            "next 60 s");
         words.json =
             json_object({{"result", json_quote("done")}, {"row", *there ? "true" : "false"}});
     });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Looking: domains, SQL, locks; and breaking a lock.
+#include <algorithm>
 #include <cstddef>
 
 #include "store/base/limits.hpp"
@@ -56,6 +57,39 @@ Result<std::vector<std::optional<std::string>>> parameters_of(const char* const*
     for (std::size_t i = 0; i < count; ++i)
         values.push_back(parameters[i] ? std::optional<std::string>(parameters[i]) : std::nullopt);
     return values;
+}
+
+// A NUL would be the end of a value: it is shown, in a text of its own that `shown` has.
+std::vector<const char*> values_of(const std::vector<QueryCell>& cells,
+                                   std::vector<std::string>& shown)
+{
+    shown.reserve(cells.size());  // none of them moves
+    std::vector<const char*> values;
+    values.reserve(cells.size());
+    for (const auto& cell : cells) {
+        const bool cut = cell.text && cell.text->find('\0') != std::string::npos;
+        if (!cut) {
+            values.push_back(cell.text ? cell.text->c_str() : nullptr);
+            continue;
+        }
+        std::string& text = shown.emplace_back();
+        for (const char c : *cell.text)
+            text += c == '\0' ? std::string("\\x00") : std::string(1, c);
+        values.push_back(text.c_str());
+    }
+    return values;
+}
+
+// A reader of JSON takes the last of several members of one name.
+Result<void> check_columns(std::vector<std::string> names)
+{
+    std::ranges::sort(names);
+    const auto twice = std::ranges::adjacent_find(names);
+    if (twice == names.end()) return {};
+    return Error(Errc::invalid,
+                 "sql: several columns are called " + json_shown(*twice) +
+                     ", and an object has one member of a name",
+                 "give each a name of its own, as in SELECT a.key AS one, b.key AS other");
 }
 
 Result<void> query(const xlstore_store* store, const char* sql, const char* const* parameters,
@@ -217,12 +251,10 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
                      [&](const auto& names, const auto& cells) {
                          std::vector<const char*> heads;
                          heads.reserve(names.size());
-                         std::vector<const char*> values;
-                         values.reserve(cells.size());
                          for (const auto& name : names)
                              heads.push_back(name.c_str());
-                         for (const auto& cell : cells)
-                             values.push_back(cell.text ? cell.text->c_str() : nullptr);
+                         std::vector<std::string> shown;
+                         const auto values = values_of(cells, shown);
                          // The pointers are the callback's until it returns.
                          stopped = row(static_cast<int32_t>(names.size()), heads.data(),
                                        values.data(), userdata);
@@ -241,12 +273,18 @@ int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* co
         if (!json_out) return Error(Errc::invalid, "json_out: NULL");
         std::vector<std::string> rows;
         std::size_t bytes = 0;
+        std::vector<std::string> checked;
+        Result<void> columns;
         auto done = query(store, sql, parameters, parameters_count, call,
                           [&](const auto& names, const auto& cells) {
+                              if (names != checked) columns = check_columns(names);
+                              checked = names;
+                              if (!columns) return false;
                               rows.push_back(row_json(names, cells));
                               bytes += rows.back().size();
                               return bytes <= limits::query_answer_bytes_max;
                           });
+        if (done && !columns) return columns;
         if (done && bytes > limits::query_answer_bytes_max)
             return Error(Errc::refused,
                          "sql: the answer has more than " +

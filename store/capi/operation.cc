@@ -191,7 +191,7 @@ Result<Work> insert_of(State& state, const char* domain, const char* vdev, const
 {
     auto drive = text_of(vdev, "vdev");
     if (!drive) return drive.error();
-    auto path = text_of(file, "file");
+    auto path = path_of(file, "file");
     if (!path) return path.error();
     // Not resolved further: the document names the image as the caller does.
     *path = std::filesystem::absolute(*path).string();
@@ -220,9 +220,12 @@ Result<Work> batch_of(State& state, const char* domain, const char* requests, ui
     auto all = requests_from_json(*text);
     if (!all) return all.error();
     // As insert_of() does.
-    for (auto& request : *all)
-        if (request.kind == Request::Kind::insert)
-            request.text = std::filesystem::absolute(request.text).string();
+    for (auto& request : *all) {
+        if (request.kind != Request::Kind::insert) continue;
+        auto path = path_of(request.text.c_str(), "file");
+        if (!path) return path.error();
+        request.text = std::filesystem::absolute(*path).string();
+    }
     const auto until = deadline_of(call, limits::operation_timeout);
     if (!until) return until.error();
     auto row = domain_of(state, domain);

@@ -415,7 +415,9 @@ Result<Draft> draft_detach(const ThingRow& entry, const MadeOf& made)
         if (!proof)
             return Error(
                 Errc::invalid,
-                entry.name.text() + " cannot be detached from a running domain by this version");
+                entry.name.text() + " cannot be detached from a running domain by this version",
+                "nothing was changed; a CD drive stays as long as its QEMU, and 'xlstore eject' "
+                "empties it");
         plan.probe = *std::move(proof);
     } else {
         plan.steps = removal_steps(made.products);

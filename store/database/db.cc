@@ -311,6 +311,18 @@ Db::WalState Db::checkpoint(bool truncate)
     return state;
 }
 
+namespace {
+
+// A private copy is called what it was copied from, and lies elsewhere.
+std::string directory_of(sqlite3* db, const std::string& path)
+{
+    const char* const file = sqlite3_db_filename(db, "main");
+    const std::string there = file && *file ? file : path;
+    return there.substr(0, there.rfind('/'));
+}
+
+}  // namespace
+
 void Db::fail(const std::string& doing) const
 {
     const int code = db_ ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
@@ -318,8 +330,7 @@ void Db::fail(const std::string& doing) const
     if (code == SQLITE_FULL) fail_if_no_number_is_left();
     if ((code & 0xff) == SQLITE_CANTOPEN && sqlite3_system_errno(db_) != 0)
         why += " (" + errno_text(sqlite3_system_errno(db_)) + ")";
-    if ((code & 0xff) == SQLITE_FULL)
-        why += " (" + free_space(path_.substr(0, path_.rfind('/'))) + ")";
+    if ((code & 0xff) == SQLITE_FULL) why += " (" + free_space(directory_of(db_, path_)) + ")";
     throw DbError(code, "database " + path_ + ": " + doing + ": " + why);
 }
 

@@ -186,6 +186,9 @@ Result<void> PrivateCopy::fill(const std::string& database)
 {
     const std::string log = database + "-wal";
     const std::string to = this->database();
+    if (access(database.c_str(), R_OK) != 0)
+        return Error(Errc::io, "store: cannot read " + database + ": " + errno_text(errno),
+                     "run it as root, or as a user who may do this");
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         const auto before = std::pair(stamp_of(database), stamp_of(log));
         for (const char* suffix : {"", "-wal"})

@@ -7,6 +7,7 @@
 #include "store/keep/backup.hpp"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 
 #include "schema/steps.hpp"
 #include "store/base/limits.hpp"
+#include "store/database/reserve.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
 #include "store/os/file_upkeep.hpp"
@@ -30,6 +32,22 @@ Error cannot(const std::string& what, int error)
 {
     return Error(Errc::io, "backup: cannot " + what + ": " + errno_text(error),
                  "name a file in a directory that is there, can be written and has room");
+}
+
+// VACUUM INTO writes to the copy alone, and SQLite names the store in what it says of it.
+bool is_of_writing(const DbError& error)
+{
+    const int code = error.extended_code();
+    return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_WRITE ||
+           code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_TRUNCATE;
+}
+
+Error no_room_for_copy(const std::string& path, const DbError& error)
+{
+    return Error(Errc::io,
+                 "backup: cannot write " + path + ": " + sqlite3_errstr(error.extended_code()) +
+                     " (" + free_space(path.substr(0, path.rfind('/') + 1)) + ")",
+                 "no backup was made; name a file in a directory that has room");
 }
 
 // The file under its first name; gone with this unless it was given its own.
@@ -103,7 +121,12 @@ Result<Backup> take_backup(Store& store, const std::string& file)
     Partial partial(backup.file);
     if (!partial) return cannot("make " + partial.path(), errno);
     // SQLite takes an empty file for one that is not there, and so it keeps its mode.
-    store.db().copy_to(partial.path());
+    try {
+        store.db().copy_to(partial.path());
+    } catch (const DbError& error) {
+        if (!is_of_writing(error)) throw;
+        return no_room_for_copy(partial.path(), error);
+    }
     {
         Db copy(partial.path(), Db::Mode::read_only);
         if (auto sound = check_backup(copy, "backup: " + partial.path()); !sound)

@@ -59,9 +59,14 @@ void add_line(Store& store, DomainId domain, std::string operation, std::string 
 Result<void> check_nothing_under_way(Db& db, const DomainRow& domain)
 {
     if (const auto open = open_intents(db, domain.id); !open.empty()) {
+        const auto first = std::to_string(value_of(open.front()));
+        const auto rest = open.size() - 1;
         Error error(Errc::busy,
-                    domain.subject() + " has an open intent: what its thing is, is not known",
-                    "nothing was changed; 'xlstore wait' for it, or run 'xlstore recover'");
+                    domain.subject() + " has an open intent, " + first +
+                        (rest > 0 ? ", and " + std::to_string(rest) + " more" : "") +
+                        ": what its thing is, is not known",
+                    "nothing was changed; 'xlstore wait " + first +
+                        "', or run 'xlstore recover'; 'xlstore intents' shows all");
         error.intent = value_of(open.front());
         return error;
     }

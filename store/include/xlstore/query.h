@@ -81,7 +81,8 @@ int32_t xlstore_things(xlstore_store* store, const char* domain, char** json_out
  * {"intent", "domid", "id", "operation", "class", "key", "waits_for_guest", "age_s", "owner_pid",
  * "owner_program", "owner_lives", "note", "before", "after"}. "id": the incarnation; "owner_lives":
  * whether the process that opened it lives, by the kernel's word, null where this process may not
- * look; "before", "after": the element, or null. xlstore_intent_plan() has the plan. */
+ * look; "before", "after": the element, as "json" above, or null. xlstore_intent_plan() has the
+ * plan. */
 int32_t xlstore_intents(xlstore_store* store, const char* domain, char** json_out);
 /* Lines of history above the number `after`, the oldest first, at most `most` of them (0: 1000): of
  * `domain`'s incarnation, which may be one that is destroyed (as for xlstore_find_incarnation), or
@@ -132,7 +133,8 @@ void xlstore_watch_end(xlstore_watch* watch);
 
 /* ---- Queries in SQL ------------------------------------------------------------------------- */
 
-/* Receives one row: `values[i]` is NULL for SQL's NULL. A return value other than 0 ends the query
+/* Receives one row: `values[i]` is NULL for SQL's NULL, and a NUL within a value is written as
+ * \x00 there (xlstore_query_json() has it as it is). A return value other than 0 ends the query
  * and is what xlstore_query() returns. It must not call back in, throw or jump. */
 typedef int32_t (*xlstore_row)(int32_t columns, const char* const* names, const char* const* values,
                                void* userdata);
@@ -146,7 +148,8 @@ int32_t xlstore_query(xlstore_store* store, const char* sql, const char* const* 
                       void* userdata);
 
 /* The same as a JSON array of one object a row, numbers as numbers (null for infinity, which JSON
- * has no number for); at most 256 MiB (refused). */
+ * has no number for); at most 256 MiB (refused). Columns of one statement need names of their own
+ * (invalid). */
 int32_t xlstore_query_json(xlstore_store* store, const char* sql, const char* const* parameters,
                            size_t parameters_count, const xlstore_call* call, char** json_out);
 

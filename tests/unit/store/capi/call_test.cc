@@ -2,7 +2,10 @@
 // What every call of the C interface has alike: what it may wait for under the embedder's context
 // lock (R7), and where it leaves what it has to say.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -100,6 +103,62 @@ TEST_F(CallTest, WhatMayWaitForASlowLockOrForQemuIsRefusedUnderTheContextLock)
         EXPECT_NE(std::string(error.advice).find("_start"), std::string::npos) << error.advice;
     }
     ASSERT_EQ(xlstore_context_leave(), XLSTORE_OK);
+}
+
+int32_t keep_row(int32_t columns, const char* const* /*names*/, const char* const* values,
+                 void* rows)
+{
+    for (int32_t i = 0; i < columns; ++i)
+        *static_cast<std::string*>(rows) += values[i] ? values[i] : "NULL";
+    return XLSTORE_OK;
+}
+
+// A value that a C string would end is not cut, and of an object no member is lost.
+TEST_F(CallTest, AQueryGivesWhatThereIs)
+{
+    std::string rows;
+    EXPECT_EQ(xlstore_query(store_, "SELECT 'a' || char(0) || 'b', NULL, x'00ff', ''", nullptr, 0,
+                            nullptr, keep_row, &rows),
+              XLSTORE_OK);
+    EXPECT_EQ(rows, "a\\x00bNULL\\x00\xff");
+    char* json = nullptr;
+    for (const char* sql :
+         {"SELECT 1 AS a, 2 AS a", "SELECT 1 AS b; SELECT 1 AS a, 2 AS b, 3 AS a"}) {
+        EXPECT_EQ(xlstore_query_json(store_, sql, nullptr, 0, nullptr, &json), XLSTORE_E_INVALID);
+        xlstore_error error = XLSTORE_ERROR_INIT;
+        EXPECT_EQ(xlstore_last_error(&error), XLSTORE_OK);
+        EXPECT_EQ(std::string(error.message).rfind("sql: several columns are called \"a\"", 0), 0U);
+        EXPECT_EQ(json, nullptr);
+    }
+    EXPECT_EQ(xlstore_query_json(store_, "SELECT 1 AS a, 'x' || char(0) AS b; SELECT 2 AS a",
+                                 nullptr, 0, nullptr, &json),
+              XLSTORE_OK);
+    EXPECT_STREQ(json, R"([{"a":1,"b":"x\u0000"},{"a":2}])");
+    xlstore_string_free(json);
+}
+
+TEST_F(CallTest, ABackupThatHasNoRoomNamesItsOwnFile)
+{
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const rlimit small{16384, before.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const std::string file = scratch_.directory() / "small.db";
+    const int32_t status = xlstore_backup(store_, file.c_str(), nullptr);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(status, XLSTORE_E_IO);
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    EXPECT_EQ(xlstore_last_error(&error), XLSTORE_OK);
+    const std::string message = error.message;
+    EXPECT_EQ(message.rfind("backup: cannot write " + file, 0), 0U) << message;
+    EXPECT_NE(message.find("ulimit -f"), std::string::npos) << message;
+    EXPECT_FALSE(std::filesystem::exists(file));
+    EXPECT_EQ(xlstore_backup(store_, "", nullptr), XLSTORE_E_INVALID);
+    EXPECT_EQ(xlstore_insert(store_, "7", "hdc", "", nullptr, nullptr), XLSTORE_E_INVALID);
+    EXPECT_EQ(xlstore_batch(store_, "7", R"([{"insert":"hdc","file":""}])", 0, nullptr, nullptr),
+              XLSTORE_E_INVALID);
 }
 
 // Each call clears what the one before it said, also where its arguments are bad.

@@ -9,6 +9,8 @@
 #include "store/lifecycle/new_domain.hpp"
 #include "store/model/document.hpp"
 #include "tests/support/scratch.hpp"
+#include "tests/support/scratch_domain.hpp"
+#include "tests/support/values.hpp"
 
 namespace xlstore {
 namespace {
@@ -49,6 +51,37 @@ INSTANTIATE_TEST_SUITE_P(
             name.begin(), name.end(), [](char c) { return c == '.' || c == '-'; }, '_');
         return name;
     });
+
+// R2: what is exported is JSON, or it is no document at all.
+TEST(DamagedDocumentTest, IsNotExportedAndTheTextThatIsDamagedIsNamed)
+{
+    const test::ScratchStore scratch;
+    auto store = scratch.open();
+    const auto domain = store->loop().wait_for(
+        import_domain(*store, 7, test::hvm_document("web", test::kUuid, "/a"), "web.json",
+                      Clock::now() + std::chrono::seconds(20)));
+    ASSERT_TRUE(domain) << domain.error().message;
+    Db& db = store->db();
+    const auto why = [&](const char* damage, const char* repair) {
+        db.execute(damage);
+        const auto text = export_document(db, *domain);
+        db.execute(repair);
+        EXPECT_TRUE(export_document(db, *domain));
+        return text ? *text
+                    : std::string(errc_name(text.error().code)) + ": " + text.error().message;
+    };
+    const auto entry =
+        why("UPDATE thing SET json = replace(json, '\"vdev\"', 'vdev') WHERE key = 'hdc'",
+            "UPDATE thing SET json = replace(json, 'vdev', '\"vdev\"') WHERE key = 'hdc'");
+    EXPECT_TRUE(entry.starts_with("store: domain 7 (web): disks/hdc: its text is not valid JSON"))
+        << entry;
+    const auto member = why(
+        "UPDATE document_member SET text = text || '}' WHERE key = 'b_info'",
+        "UPDATE document_member SET text = substr(text, 1, length(text) - 1) WHERE key = 'b_info'");
+    EXPECT_TRUE(
+        member.starts_with("store: domain 7 (web): member \"b_info\": its text is not valid JSON"))
+        << member;
+}
 
 }  // namespace
 }  // namespace xlstore
