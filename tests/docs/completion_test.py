@@ -71,7 +71,7 @@ class Completion(unittest.TestCase):
     def test_what_a_synopsis_names_is_known(self):
         """A new kind of word gets an answer in xlstore-complete, or is named here as one that has none."""
         table = (SOURCE / "tools/xlstore/verbs.cc").read_text(encoding="utf-8")
-        rows = re.findall(r'\{"([a-z-]+)", "((?:[^"\\]|\\.)*)",', table)
+        rows = re.findall(r'\{"([a-z-]+)",\s+"((?:[^"\\]|\\.)*)",', table)
         self.assertEqual([verb for verb, _ in rows], self.verbs)
         for verb, synopsis in rows:
             words = re.sub(r" -- .*|--?[a-z-]+|[][|]", " ", synopsis).split()

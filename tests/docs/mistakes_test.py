@@ -47,6 +47,9 @@ MISTAKES = (
     ("a domain that xlfsck does not know", "xlfsck -n web03", 8,
      "xlfsck: there is no domain \"web03\" in the store\n"
      "xlfsck: 'xlstore list' shows the domains it has\n"),
+    ("an option of a verb in front of it", "xlstore --since 2h history", 2,
+     "xlstore: \"--since\" is none of the options that stand before a verb; one of a verb's own stands behind it; "
+     "try 'xlstore --help'\n"),
     ("a domain that is there already", "xlstore import 7 DIR/web01.json", 1,
      "xlstore: domain 7 (web01) is in the store, running (R14)\n"
      "xlstore: destroy it first, or use another domid\n"),

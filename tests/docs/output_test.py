@@ -268,6 +268,20 @@ class Timeline(Stage):
 
 
 class OneThing(Stage):
+    def test_what_stands_open_is_named_by_its_number(self):
+        self.xl("attach", "7", "qemu", tablet("o"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        intent = json.loads(self.xl("--json", "intents"))[0]["intent"]
+        for words in (("close", "7", "--reason", "test"), ("export", "7", "--settled")):
+            told = self.run_xl(*words).stderr
+            self.assertIn(f"has an open intent, {intent}", told)
+            self.assertIn(f"'xlstore wait {intent}'", told)
+        self.run_xl("wait", str(intent))
+        self.run_xl("detach", "7", "qemu", "o")
+
+    def test_a_destruction_by_uuid_says_of_what(self):
+        uuid = "8f2c7d10-4b6e-4a51-9d3c-2f1e5a7b9e77"
+        self.assertIn(f"domain 77 (uuid {uuid}) is not in the store", self.xl("destroy", "77", "--uuid", uuid))
+
     def test_what_another_client_added_is_shown_and_adopted_alone(self):
         for name in ("foreign", "left"):
             self.qmp(("chardev-add", {"id": name, "backend": {"type": "null", "data": {}}}))
@@ -280,6 +294,22 @@ class OneThing(Stage):
         self.xl("adopt", "7", "left")
         self.xl("diff", "7")
         self.xl("adopt", "7", "left", status=4)
+
+    def test_without_a_qemu_nothing_is_said_of_what_is_in_one(self):
+        (self.place / "11.json").write_text(json.dumps(document(11)), encoding="utf-8")
+        self.xl("import", "11", self.place / "11.json")
+        self.assertIn("the store has no QEMU of the domain", self.run_xl("adopt", "11", "foreign").stderr)
+        self.xl("destroy", "11")
+
+    def test_a_cd_drive_that_is_forgotten_stays(self):
+        (self.place / "f.iso").write_bytes(b"\0" * 65536)
+        self.xl("insert", "7", "hdc", self.place / "f.iso")
+        self.qmp(("eject", {"id": "ide-5632", "force": True}))
+        told = json.loads(self.xl("--json", "forget", "7", "disks/hdc", status=1))["error"]
+        self.assertIn("its entry is stale now", told["message"])
+        self.assertTrue(told["advice"].startswith("nothing else was changed; "), told)
+        self.xl("eject", "7", "hdc")  # as it advises
+        self.xl("diff", "7")
 
     def test_a_word_that_names_none_adopts_none(self):
         for name in ("t1", "t2"):
@@ -490,6 +520,22 @@ class NotUtf8(Stage):
         run = json.loads(self.xl("--json", "undo"))[0]["run"]
         self.assertIn("\\xff", self.xl("undo", run, "--force"))
         self.by_hand("UPDATE domain SET name = 'out7' WHERE domid = 7")
+
+    def test_json_that_is_none(self):
+        self.by_hand("UPDATE thing SET json = replace(json, '\"vdev\"', 'vdev') WHERE key = 'hdc'")
+        self.addCleanup(self.by_hand, "UPDATE thing SET json = replace(json, 'vdev', '\"vdev\"') WHERE key = 'hdc'")
+        self.assertIn("vdev:", json.loads(self.xl("--json", "things", "7"))[0]["json"])
+        self.assertIsNone(json.loads(self.xl("--json", "show", "7"))["document"])
+        for words in (("show", "7"), ("things", "7"), ("intents",), ("timeline", "7")):
+            self.xl(*words)
+        self.assertIn("! disks/hdc: its text cannot be read", self.xl("diff", "7", status=1))
+        for verb, said in (("forget", "its text cannot be read"), ("adopt", "its text cannot be read")):
+            self.assertIn(said, json.loads(self.xl("--json", verb, "7", "disks/hdc", status=1))["error"]["message"])
+        for more in ((), ("--settled",)):
+            told = json.loads(self.xl("--json", "export", "7", *more, status=1))["error"]
+            self.assertEqual(told["code"], "store")
+            self.assertIn("disks/hdc: its text is not valid JSON", told["message"])
+            self.assertIn("'xlfsck -y'", told["advice"])
 
 
 class Journal(Stage):

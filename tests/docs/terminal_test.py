@@ -56,6 +56,34 @@ class OnATerminal(Stage):
         self.assertNotIn("paged:", self.on_terminal("--no-pager", "status", size=(5, 80), environment=pager)[1])
         self.assertNotIn("paged:", self.on_terminal("status", size=(60, 100), environment=pager)[1])
 
+    def test_a_pager_that_cannot_be_run_is_told(self):
+        for pager in ("no-such-pager", "/etc/passwd"):
+            status, said = self.on_terminal("crash-points", size=(5, 80), environment={"XLSTORE_PAGER": pager}.items())
+            self.assertEqual(status, 0)
+            self.assertIn("spawn.before_fork", said)
+            status, said = self.on_terminal("status", size=(5, 80), environment={"XLSTORE_PAGER": pager}.items())
+            self.assertEqual(status, 5, said)
+            self.assertIn(f'the pager "{pager}" could not be run', said)
+            self.assertIn("--no-pager", said)
+
+    def test_nothing_is_drawn_on_a_terminal_that_cannot_be(self):
+        dumb = {"TERM": "dumb"}.items()
+        self.assertIn("cannot be drawn on", self.on_terminal("watch", environment=dumb)[1])
+        self.assertNotIn("\x1b", self.on_terminal("-n", environment=dumb, by="xlfsck")[1])
+        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
+        os.kill(qemu, signal.SIGSTOP)
+        try:
+            said = self.on_terminal("--timeout", "2", "attach", "7", "qemu", tablet("d"), environment=dumb)[1]
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        self.assertNotIn("\x1b", said)
+
+    def test_what_sql_gives_steers_no_terminal(self):
+        said = self.on_terminal("sql", "SELECT char(27) || '[31m' || char(155), 'a' || char(10) || 'b'")[1]
+        self.assertEqual(said.replace("\r\n", "\n"), "\\x1b[31m\\xc2\\x9b|a\nb\n")
+        self.assertIn("\x1b[31m", self.xl("sql", "SELECT char(27) || '[31m'"))
+        self.assertNotIn("\u009b", self.on_terminal("--json", "sql", "SELECT char(155) AS a")[1])
+
     def test_destroy_asks_a_person_once(self):
         (self.place / "6.json").write_text(json.dumps(document(6)), encoding="utf-8")
         self.xl("import", "6", self.place / "6.json")
@@ -68,6 +96,8 @@ class OnATerminal(Stage):
         self.assertNotIn("[y/N]", self.on_terminal("destroy", "6", "--yes")[1])
         self.xl("import", "6", self.place / "6.json")
         self.xl("destroy", "6")  # a script is not asked
+        self.assertNotIn("[y/N]", self.on_terminal("destroy", "no-such-domain")[1])
+        self.assertNotIn("[y/N]", self.on_terminal("destroy", "6")[1])
 
     def test_what_lasts_gives_a_sign_of_life(self):
         qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]

@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 /// A value as JSON, on one line if `indent` is negative. What is not UTF-8 becomes U+FFFD.
 [[nodiscard]] std::string json_text(const Json& value, int indent = -1);
 
-/// JSON on a line of standard output, every byte as it is or as its escape.
+/// JSON on a line of standard output, every byte as it is or as its escape: none steers a terminal.
 void print_json(std::string_view json);
 
 }  // namespace xlstore::tools

@@ -20,6 +20,7 @@ namespace {
 pid_t pager = -1;
 bool wanted = true;
 int terminal = -1;  // standard output as it was before
+std::string not_run;  // the pager that could not be
 
 std::string command()
 {
@@ -103,10 +104,22 @@ void end_pager()
     const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nowhere >= 0) dup2(nowhere, STDOUT_FILENO);
     if (nowhere >= 0) close(nowhere);
-    while (waitpid(pager, nullptr, 0) < 0 && errno == EINTR) {
+    int status = 0;
+    while (waitpid(pager, &status, 0) < 0 && errno == EINTR) {
     }
     pager = -1;
+    // The shell's words for a command that is not there, or is none.
+    constexpr int not_executable = 126;
+    constexpr int not_found = 127;
+    if (WIFEXITED(status) &&
+        (WEXITSTATUS(status) == not_found || WEXITSTATUS(status) == not_executable))
+        not_run = command();
     std::clearerr(stdout);  // a reader who left early has read enough
+}
+
+std::string pager_not_run()
+{
+    return not_run;
 }
 
 int terminal_behind_output()

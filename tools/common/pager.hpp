@@ -3,6 +3,8 @@
 #ifndef XLSTORE_TOOLS_COMMON_PAGER_HPP_
 #define XLSTORE_TOOLS_COMMON_PAGER_HPP_
 
+#include <string>
+
 namespace xlstore::tools {
 
 /// From now on standard output goes through a pager, if it is a terminal now: $XLSTORE_PAGER, else
@@ -14,6 +16,9 @@ void start_pager();
 void no_pager();
 /// Writes out what is left, and waits until the reader has left the pager. Nothing without one.
 void end_pager();
+/// The command of the pager that end_pager() found not to have run: what went to it was not
+/// shown. "": it has.
+[[nodiscard]] std::string pager_not_run();
 /// A descriptor of the terminal that standard output is, or that a pager of ours shows it on; -1:
 /// it is none.
 [[nodiscard]] int terminal_behind_output();

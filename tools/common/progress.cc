@@ -8,6 +8,8 @@
 #include <system_error>
 #include <utility>
 
+#include "tools/common/screen.hpp"
+
 namespace xlstore::tools {
 
 namespace {
@@ -23,7 +25,7 @@ void write_quietly(const std::string& text)
 
 Progress::Progress(std::string what) : what_(std::move(what))
 {
-    if (!isatty(STDERR_FILENO)) return;
+    if (!can_be_drawn_on(STDERR_FILENO)) return;
     // Signals are the main thread's.
     sigset_t all;
     sigset_t before;

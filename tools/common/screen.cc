@@ -49,6 +49,12 @@ std::string Screen::in(Ink ink, std::string_view text) const
     return "\x1b[" + std::string(code) + "m" + std::string(text) + "\x1b[0m";
 }
 
+bool can_be_drawn_on(int fd)
+{
+    const auto kind = variable("TERM");
+    return isatty(fd) == 1 && !kind.empty() && kind != "dumb";
+}
+
 Screen screen()
 {
     constexpr std::size_t least = 20;
@@ -61,8 +67,7 @@ Screen screen()
         found.columns = std::max<std::size_t>(size.ws_col, least);
         if (size.ws_row > 0) found.rows = size.ws_row;
     }
-    const auto kind = variable("TERM");
-    found.colours = !kind.empty() && kind != "dumb" && variable("NO_COLOR").empty();
+    found.colours = can_be_drawn_on(terminal) && variable("NO_COLOR").empty();
     return found;
 }
 

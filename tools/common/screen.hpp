@@ -27,6 +27,9 @@ struct Screen {
 /// alone, at least 20; else 80.
 [[nodiscard]] Screen screen();
 
+/// Is it a terminal that pictures can be drawn on, by $TERM?
+[[nodiscard]] bool can_be_drawn_on(int fd);
+
 /// `text` as one line; on a terminal broken to its width, with `indent` blanks before all lines but
 /// the first.
 [[nodiscard]] std::vector<std::string> paragraph(std::string_view text, std::size_t indent,

@@ -26,6 +26,7 @@
 #include "tools/common/bundle_findings.hpp"
 #include "tools/common/finding_journal.hpp"
 #include "tools/common/output.hpp"
+#include "tools/common/screen.hpp"
 #include "tools/common/stderr_log.hpp"
 #include "tools/common/version.hpp"
 #include "tools/common/whole_file.hpp"
@@ -370,8 +371,8 @@ int run(const Settings& settings)
         usage("questions need a terminal: give -n, -p or -y");
     options.timeout_each =
         std::chrono::milliseconds(static_cast<std::int64_t>(settings.timeout_s * 1000));
-    Terminal terminal(settings.progress_fd == 0 ||
-                      (settings.progress_fd < 0 && !settings.json && isatty(STDERR_FILENO)));
+    Terminal terminal(settings.progress_fd == 0 || (settings.progress_fd < 0 && !settings.json &&
+                                                    can_be_drawn_on(STDERR_FILENO)));
     FindingGroups groups([&](const std::string& line) { terminal.say(line); }, settings.verbose);
     std::set<recovery::Code> left;
     options.found = [&](const Finding& finding) { tell(settings, groups, left, finding); };
@@ -431,11 +432,10 @@ int run_guarded(const Settings& settings)
 {
     try {
         return settings.bundle.empty() ? run(settings) : run_on_bundle(settings);
-    } catch (const DbError& e) {
-        return could_not_look(settings, error_of(e));
-    } catch (const std::exception& e) {
-        return could_not_look(settings,
-                              Error(Errc::io, e.what(), "what was committed before that stands"));
+    } catch (const std::exception&) {
+        Error error = caught();
+        if (error.advice.empty()) error.advice = "what was committed before that stands";
+        return could_not_look(settings, error);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "store/text/json_text.hpp"
 #include "tools/common/checked_options.hpp"
+#include "tools/common/one_of.hpp"
 #include "tools/common/version.hpp"
 #include "tools/xlstore/verbs.hpp"
 #include "xlstore/xlstore.h"
@@ -78,8 +79,16 @@ int usage(const std::string& why, const std::string& verb)
 struct Line {
     std::vector<std::string> own;
     std::vector<std::string> behind;
-    std::string verb;  // the first word that is no option; "" if there is none
+    std::string verb;   // the first word that is no option; "" if there is none
+    std::string early;  // an option before it that only verbs have; "" if there is none
 };
+
+bool is_general(std::string_view option)
+{
+    return is_one_of(std::string(option.substr(0, option.find('='))),
+                     {"--store", "--timeout", "--json", "--no-pager", "-v", "--verbose", "-V",
+                      "--version", "-h", "--help"});
+}
 
 Line taken_apart(int argc, char** argv)
 {
@@ -94,6 +103,8 @@ Line taken_apart(int argc, char** argv)
             line.behind.push_back(word);
         } else {
             const bool is_word = !value && (word == "-" || !word.starts_with('-'));
+            if (line.verb.empty() && line.early.empty() && !is_word && !value && !is_general(word))
+                line.early = word;
             if (is_word && line.verb.empty()) {
                 line.verb = word;
                 line.own.push_back(word);
@@ -302,6 +313,11 @@ std::optional<int> parse_arguments(int argc, char** argv, Arguments& out)
                    }));
     auto line = taken_apart(argc, argv);
     const bool known = is_verb(line.verb);
+    if (!line.early.empty())
+        return usage(json_shown(line.early) +
+                         " is none of the options that stand before a verb; one of a verb's own "
+                         "stands behind it",
+                     "");
     if (!line.verb.empty() && !known)
         return usage("there is no verb " + json_shown(line.verb) + suggestion(line.verb), "");
     if (takes_command(line.verb))

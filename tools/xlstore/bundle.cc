@@ -110,8 +110,9 @@ Result<std::vector<TarMember>> members_of_bundle(const Arguments& arguments)
         const auto store = open_to_look(arguments);
         members = store ? members_of_store(arguments, store->get(), until) : store.error();
     }  // no process of ours has it open from here on
+    std::error_code unseen;
     if (!members && members.error().code != Errc::timeout &&
-        std::filesystem::exists(arguments.store + "/store.db")) {
+        std::filesystem::exists(arguments.store + "/store.db", unseen)) {
         store_error = plain(members.error().message);
         members = members_of_files(arguments, until, Error(members.error()));
     }

@@ -129,15 +129,14 @@ void apply(SideBySideRow& row, const xlstore_finding& finding)
     row.differences.push_back(plain(text));
 }
 
-// "class/key" of what the document has.
+// "class/key" of what the document has: the entries of each array that it lists. Its text may be
+// damaged.
 Result<std::set<std::string>> in_document(const Arguments& arguments, const Found& found)
 {
     const auto rows = query_rows(
         arguments, found.store.get(),
-        "SELECT t.class || '/' || t.key FROM things t JOIN libxl_json l ON l.domid = t.domid "
-        "WHERE t.incarnation = ?1 AND EXISTS (SELECT 1 FROM json_each(iif(json_valid(l.json), "
-        "l.json, '{}'), '$.' || t.class) e WHERE json(e.value) = iif(json_valid(t.json), "
-        "json(t.json), ''))",
+        "SELECT class || '/' || key FROM things t WHERE incarnation = ?1 AND EXISTS (SELECT 1 FROM "
+        "document_member m WHERE m.domain = t.incarnation AND m.key = t.class AND m.text IS NULL)",
         {found.incarnation.front()});
     if (!rows) return rows.error();
     std::set<std::string> names;

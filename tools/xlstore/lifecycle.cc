@@ -221,8 +221,12 @@ Result<void> ask_once(const Arguments& arguments)
     const std::string& word = arguments.words[0];
     std::string what = word;
     xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
-    if (const auto store = open_to_look(arguments);
-        store && xlstore_find(store->get(), word.c_str(), &info) == XLSTORE_OK)
+    const auto store = open_to_look(arguments);
+    const bool found = store && xlstore_find(store->get(), word.c_str(), &info) == XLSTORE_OK;
+    // Of what is not there, or is over, no guest ends.
+    if (store && !found && arguments.uuid.empty() && last_error().code == Errc::not_found)
+        return {};
+    if (found)
         what = "domain " + std::to_string(info.domid) + " (" + info.name + ")" +
                (info.qemu == XLSTORE_QEMU_ALIVE
                     ? ", whose QEMU " + std::to_string(info.qemu_pid) + " lives"

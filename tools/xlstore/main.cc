@@ -37,10 +37,16 @@ int run(const Arguments& arguments)
         std::puts(json_object({{"error", error_json(status.error())}}).c_str());
     end_pager();
     const auto trouble = output_trouble();
+    const auto pager = pager_not_run();
     if (!status && (!arguments.json || trouble)) print_error("xlstore", status.error());
     if (trouble) print_error("xlstore", cannot_write(*trouble));
+    if (!pager.empty())
+        print_error("xlstore",
+                    Error(Errc::io, "the pager " + json_shown(pager) + " could not be run",
+                          "--no-pager prints without one; XLSTORE_PAGER or PAGER names another"));
     if (!status) return static_cast<int>(status_of(status.error()));
-    return static_cast<int>(trouble && *status == Status::done ? Status::unwritten : *status);
+    const bool unwritten = trouble || !pager.empty();
+    return static_cast<int>(unwritten && *status == Status::done ? Status::unwritten : *status);
 }
 
 }  // namespace

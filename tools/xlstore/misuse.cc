@@ -73,7 +73,10 @@ Misuse of_undo(const Arguments& a)
     if (a.words.empty()) return {};
     constexpr std::string_view aside = "aside:";
     const std::string_view word = a.words[0];
-    if (is_number_from(word.substr(word.starts_with(aside) ? aside.size() : 0), 1)) return {};
+    const bool is_aside = word.starts_with(aside);
+    if (is_aside && (a.words.size() > 1 || a.force))
+        return "undo " + a.words[0] + " is one row: it takes neither a domain nor --force";
+    if (is_number_from(word.substr(is_aside ? aside.size() : 0), 1)) return {};
     return json_shown(a.words[0]) +
            " is not the number of a run; 'xlstore undo' lists those that "
            "are kept";
@@ -85,6 +88,20 @@ Misuse of_prune(const Arguments& a)
         if (!is_one_of(word, {"history", "retired", "undo", "domains", "damaged", "locks"}))
             return "prune: there is no kind " + json_shown(word) +
                    ": history, retired, undo, domains, damaged, locks";
+    return {};
+}
+
+// Where a file has to be named.
+Misuse of_no_file(const Arguments& a)
+{
+    const bool is_first = is_one_of(a.verb, {"backup", "restore", "bundle"});
+    const bool is_second = is_one_of(a.verb, {"create", "import"});
+    const bool is_third = a.verb == "insert";
+    const bool is_of_json = a.verb == "attach" && a.words[2] == "@";
+    const bool is_empty = (is_first && a.words[0].empty()) || (is_second && a.words[1].empty()) ||
+                          (is_third && a.words[2].empty());
+    if (is_of_json || is_empty || (a.verb == "batch" && a.words[1] == "@"))
+        return a.verb + ": an empty word names no file";
     return {};
 }
 
@@ -109,6 +126,7 @@ Misuse of_dash(const Arguments& a)
 
 std::optional<std::string> misuse_of(const Arguments& a)
 {
+    if (auto misuse = of_no_file(a)) return misuse;
     if (auto misuse = of_dash(a)) return misuse;
     if (is_one_of(a.verb, {"create", "import"}) || (a.verb == "destroy" && !a.uuid.empty()))
         if (auto misuse = no_domid(a.words[0])) return misuse;
@@ -129,6 +147,8 @@ std::optional<std::string> misuse_of(const Arguments& a)
         return std::string("demo tells a story, which is no JSON value: run 'xlstore demo'");
     if (a.verb == "status" && a.metrics && !a.words.empty())
         return std::string("status --metrics is of all domains: leave out the one");
+    if (a.verb == "status" && a.metrics && a.json)
+        return std::string("status --metrics prints figures for node_exporter, which are no JSON");
     if (a.verb == "undo") return of_undo(a);
     if (a.verb == "prune") return of_prune(a);
     if (a.verb == "history") return of_history(a);

@@ -154,6 +154,14 @@ bool has_run(int32_t status)
     return status == XLSTORE_OK || status == XLSTORE_E_IN_DOUBT || status == XLSTORE_E_REFUSED;
 }
 
+bool has_qemu(const Arguments& arguments)
+{
+    const auto store = open_to_look(arguments);
+    xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+    return !store || xlstore_find(store->get(), arguments.words[0].c_str(), &info) != XLSTORE_OK ||
+           info.qemu != XLSTORE_QEMU_NONE;
+}
+
 // What keeps it from being done, in the words of the findings.
 Error not_done(const Arguments& arguments, const Wish& wish)
 {
@@ -173,8 +181,14 @@ Error not_done(const Arguments& arguments, const Wish& wish)
         return Error(
             Errc::busy, wish.busy,
             "nothing was changed; try again once it is through, or wait longer (--timeout)");
-    message += wish.adopt ? "nothing of that name is in QEMU or xenstore without an entry"
-                          : "no entry of that name lacks its thing";
+    if (!wish.adopt)
+        message += "no entry of that name lacks its thing";
+    else if (has_qemu(arguments))
+        message += "nothing of that name is in QEMU or xenstore without an entry";
+    else
+        message +=
+            "nothing of that name is in xenstore without an entry, and the store has no QEMU "
+            "of the domain to look into";
     return Error(Errc::not_found, message,
                  "nothing was changed; 'xlstore diff DOM' and 'xlfsck -n' show what differs");
 }
@@ -236,6 +250,11 @@ Result<Status> run_forget(const Arguments& arguments)
     // The detach speaks of itself alone: recovery has committed before it began.
     auto error = gone.error();
     error.message = json_shown(wish.thing) + ": its entry is stale now; " + error.message;
+    if (error.code != Errc::in_doubt)
+        error.advice = name->first == "disks"
+                           ? "nothing else was changed; of a CD drive the entry stays: 'xlstore "
+                             "eject' or 'insert' make it true again"
+                           : "nothing else was changed; 'xlstore detach' takes it out";
     return error;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // list, show, things, intents, crash-points: looking, never changing.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -204,6 +206,10 @@ Result<Status> run_show(const Arguments& arguments)
     members["state"] = Kernel::state(members["state"].get<std::string>(), info);
     for (const char* internal : {"document", "qemu", "looked_us"})
         members.erase(internal);
+    // The log of a domain that ran went with it.
+    if (found->destroyed && members["log"].is_string() &&
+        access(members["log"].get<std::string>().c_str(), F_OK) != 0)
+        members.erase("log");
     print_domain_members(members);
     return Status::done;
 }

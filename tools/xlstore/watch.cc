@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "tools/common/display_width.hpp"
+#include "tools/common/pager.hpp"
 #include "tools/xlstore/library.hpp"
 #include "tools/xlstore/look_rounds.hpp"
 #include "tools/xlstore/status_facts.hpp"
@@ -181,6 +182,10 @@ Result<Status> run_watch(const Arguments& arguments)
 {
     if (arguments.json || !screen().terminal)
         return Error(Errc::invalid, "watch: standard output is no terminal",
+                     "'xlstore status' prints the page once; 'xlstore history --follow' says "
+                     "what comes");
+    if (!can_be_drawn_on(terminal_behind_output()))
+        return Error(Errc::invalid, "watch: this terminal cannot be drawn on ($TERM)",
                      "'xlstore status' prints the page once; 'xlstore history --follow' says "
                      "what comes");
     const auto store = open_to_look(arguments);

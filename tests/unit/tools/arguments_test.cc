@@ -55,6 +55,19 @@ TEST(ArgumentsTest, OptionsMayFollowTheVerb)
     EXPECT_TRUE(parsed.arguments.json);
 }
 
+TEST(ArgumentsTest, AVerbsOwnOptionInFrontOfItIsNamed)
+{
+    for (const auto& words : {std::vector<std::string>{"--since", "2h", "history"},
+                              std::vector<std::string>{"--store", "/s", "--since=2h", "history"},
+                              std::vector<std::string>{"-x", "status"}}) {
+        const auto parsed = parse_words(words);
+        EXPECT_EQ(parsed.ended, kUsage);
+        EXPECT_NE(parsed.err.find("\" is none of the options that stand before a verb"),
+                  std::string::npos)
+            << parsed.err;
+    }
+}
+
 TEST(ArgumentsTest, StoreIsTheEnvironmentsUnlessItIsNamed)
 {
     setenv("XLSTORE_DIR", "/from/environment", 1);

@@ -25,5 +25,15 @@ TEST(JsonValueTest, AValueThatHoldsThemIsPrinted)
     EXPECT_EQ(testing::internal::GetCapturedStdout(), "{\"path\":\"/a\\udcff\"}\n");
 }
 
+TEST(JsonValueTest, NothingThatIsPrintedSteersATerminal)
+{
+    const std::string json = "{\"a\":\"\xc2\x9b \xe2\x80\xae \xf3\xa0\x80\x81 \x7f \xc3\xa9\"}";
+    testing::internal::CaptureStdout();
+    print_json(json);
+    const auto printed = testing::internal::GetCapturedStdout();
+    EXPECT_EQ(printed, "{\"a\":\"\\u009b \\u202e \\udb40\\udc01 \\u007f \xc3\xa9\"}\n");
+    EXPECT_EQ(Json::parse(printed), Json::parse(json));
+}
+
 }  // namespace
 }  // namespace xlstore::tools

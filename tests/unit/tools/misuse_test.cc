@@ -43,6 +43,30 @@ TEST(MisuseTest, TimesThatThereAreNot)
     EXPECT_EQ(refusal_of({"history", "--since", "2h", "--until", "1h"}), "");
 }
 
+TEST(MisuseTest, AnEmptyWordNamesNoFile)
+{
+    const std::vector<std::vector<std::string>> cases = {{"backup", ""},
+                                                         {"restore", ""},
+                                                         {"bundle", ""},
+                                                         {"bundle", "", "--show"},
+                                                         {"import", "7", ""},
+                                                         {"create", "7", "", "--", "qemu"},
+                                                         {"insert", "7", "hdc", ""},
+                                                         {"attach", "7", "qemu", "@"},
+                                                         {"batch", "7", "@"}};
+    for (const auto& words : cases)
+        EXPECT_TRUE(says(refusal_of(words), words[0] + ": an empty word names no file"));
+    EXPECT_EQ(refusal_of({"insert", "7", "hdc", "/a.iso"}), "");
+}
+
+TEST(MisuseTest, WhatAFormOfAVerbDoesNotTake)
+{
+    EXPECT_TRUE(says(refusal_of({"status", "--metrics", "--json"}), "which are no JSON"));
+    EXPECT_TRUE(says(refusal_of({"undo", "aside:1", "7"}), "neither a domain nor --force"));
+    EXPECT_TRUE(says(refusal_of({"undo", "aside:1", "--force"}), "neither a domain nor --force"));
+    EXPECT_EQ(refusal_of({"undo", "aside:1", "--dry-run"}), "");
+}
+
 TEST(MisuseTest, FollowHasNoEndOfItsOwn)
 {
     EXPECT_TRUE(says(refusal_of({"history", "--follow", "--until", "now"}), "give one of the two"));
