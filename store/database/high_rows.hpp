@@ -11,9 +11,10 @@
 
 namespace xlstore {
 
-/// Takes them out and quarantines them (R22): all are taken before the first is put there, because
-/// table set_aside may have such rows too. Until it ends no trigger of the schema runs: some keep
-/// rows from being deleted. REQUIRES an open write transaction over all of it.
+/// What belongs to a document, or is named by what does, gets the next number; all else is taken out
+/// and quarantined (R22): all are taken before the first is put there, because table set_aside may
+/// have such rows too. Until it ends no trigger of the schema runs: some keep rows as they are.
+/// REQUIRES an open write transaction over all of it.
 class HighRows {
 public:
     explicit HighRows(Db& db);
@@ -21,14 +22,15 @@ public:
     HighRows& operator=(const HighRows&) = delete;
     ~HighRows();
 
-    /// Those of `table` above `bound`, and rows that SQLite would delete with them. @throws
-    /// DbError: another row names one of them
-    void take(const std::string& table, std::int64_t bound);
+    /// Those of `table` above `given`; of what is taken out, rows that SQLite would delete with it,
+    /// too. The highest number that the table has given then. @throws DbError
+    std::int64_t lower(const std::string& table, std::int64_t given);
     /// As JSON, an object by column. REQUIRES that set_aside has a number left to give.
     /// @throws DbError
     void quarantine();
 
 private:
+    void renumber(const std::string& table);
     void take_where(const std::string& table, const std::string& which);
 
     Db& db_;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "store/database/high_rows.hpp"
 
@@ -115,14 +116,13 @@ void set_sequence(Db& db, const WrongNumber& number)
         .run();
 }
 
-// Rows above what was given are taken out first, and quarantined when each table has a number to
-// give.
-void lower(Db& db, const std::vector<WrongNumber>& high)
+// Rows that are taken out are quarantined when each table has a number to give.
+void lower(Db& db, std::vector<WrongNumber> high)
 {
     if (high.empty()) return;
     HighRows rows(db);
-    for (const auto& number : high) {
-        if (number.row != 0) rows.take(number.table, number.given);
+    for (auto& number : high) {
+        if (number.row != 0) number.given = rows.lower(number.table, number.given);
         set_sequence(db, number);
     }
     rows.quarantine();
@@ -220,7 +220,7 @@ void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber
     auto low = low_numbers(db, seen);
     std::erase_if(high, is_not_agreed);
     std::erase_if(low, is_not_agreed);
-    lower(db, high);
+    lower(db, std::move(high));
     for (const auto& number : low)
         set_sequence(db, number);
 }

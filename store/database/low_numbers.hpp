@@ -40,8 +40,8 @@ void refuse_high_numbers(Db& db);
 /// table was set back, or far up. Nothing: neither. A memory that is another place's tells nothing.
 [[nodiscard]] std::optional<Error> wrong_numbers(const Numbers& now, const Memory& seen);
 
-/// They go on above what was given, and rows above that are quarantined, since SQLite would go on
-/// above these. REQUIRES an open write transaction. @throws DbError
+/// They go on above what was given. Rows above that get a number or are quarantined (HighRows),
+/// since SQLite would go on above these. REQUIRES an open write transaction. @throws DbError
 void lower_high_numbers(Db& db, const Memory& seen);
 /// The low ones too, for the tables of `agreed` alone, as far as they are still wrong.
 void put_numbers_right(Db& db, const Memory& seen, const std::vector<WrongNumber>& agreed);

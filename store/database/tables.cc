@@ -270,4 +270,16 @@ std::string row_as_json(Db& db, std::string_view table, std::string_view row)
     return "json_object(" + members + ")";
 }
 
+std::vector<std::pair<std::string, std::string>> tables_below(Db& db, std::string_view table)
+{
+    auto rows = db.prepare(
+        "SELECT t.name, k.\"from\" FROM sqlite_schema t, pragma_foreign_key_list(t.name) k WHERE "
+        "t.type = 'table' AND k.\"table\" = ?1 AND k.on_delete = 'CASCADE' ORDER BY t.name");
+    rows.bind(table);
+    std::vector<std::pair<std::string, std::string>> below;
+    while (rows.step())
+        below.emplace_back(rows.text(0), rows.text(1));
+    return below;
+}
+
 }  // namespace xlstore

@@ -12,6 +12,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "schema/steps.hpp"
@@ -71,6 +72,10 @@ void put_right(Db& db, const SchemaFlaw& flaw);
 /// SQL of a row as a JSON object with every column that `table` has: "json_object('id', OLD.id,
 /// …)". `row`: how the statement calls it. @throws DbError
 [[nodiscard]] std::string row_as_json(Db& db, std::string_view table, std::string_view row);
+/// Tables whose rows SQLite deletes with those of `table` that they name, and the column that does.
+/// @throws DbError
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> tables_below(Db& db,
+                                                                            std::string_view table);
 
 /// A table whose text in the schema is as long as the store's own, and lacks a column that
 /// statements name. "": there is none. @throws DbError
