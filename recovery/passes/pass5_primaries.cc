@@ -15,6 +15,7 @@
 // pass asks and acts.
 #include <algorithm>
 
+#include "recovery/base/quarantine.hpp"
 #include "recovery/passes/passes.hpp"
 #include "store/classes/class_plan.hpp"
 #include "store/core/closed_document.hpp"
@@ -114,8 +115,8 @@ private:
     }
 
     // A second witness of what is to be taken out: a row that names it may be damaged, in the list
-    // of initial devices as among the products of an entry.
-    enum class Named { nowhere, command_line, entry };
+    // of initial devices as among the products of an entry, or quarantined.
+    enum class Named { nowhere, command_line, row };
     [[nodiscard]] Named named_by(const Proposal& proposal,
                                  const std::vector<SurveyedEntry>& entries) const
     {
@@ -127,13 +128,26 @@ private:
         for (const auto& entry : entries)
             if (const auto made = products_of(entry.row);
                 any([&](const Product& p) { return has_product(made, p); }))
-                return Named::entry;
-        return Named::nowhere;
+                return Named::row;
+        return any([&](const Product& p) { return is_quarantined(p.name); }) ? Named::row
+                                                                             : Named::nowhere;
+    }
+
+    [[nodiscard]] Named named_by(const SurveyedDrive& drive) const
+    {
+        if (named_.media.contains(drive.id)) return Named::command_line;
+        const auto medium = json_get_string(drive.seen->json, "pdev_path");
+        return medium && is_quarantined(*medium) ? Named::row : Named::nowhere;
+    }
+
+    [[nodiscard]] bool is_quarantined(std::string_view name) const
+    {
+        return check_.options().evict && is_named_in_quarantine(store_.db(), name);
     }
 
     // Something that no entry has: an entry for it, or out with it. Of what may be initial only the
     // former, and not unattended: nothing is taken out of a guest by mistake (R19). What the text
-    // of an entry names is not taken out either.
+    // of an entry names, or a quarantined one, is not taken out either.
     Task<void> take_in(Proposal proposal, Named named)
     {
         const Subject about = subject(
@@ -263,9 +277,9 @@ private:
             co_return;
         }
         const std::string seen = drive.what + (drive.entry ? ": " + drive.evidence : std::string());
+        const auto named = named_by(drive);
         Proposal unwanted{drive.seen->name, drive.seen->json, {}, seen};
-        co_await take_in(std::move(unwanted),
-                         named_.media.contains(drive.id) ? Named::command_line : Named::nowhere);
+        co_await take_in(std::move(unwanted), named);
     }
 
     Check& check_;

@@ -2,7 +2,7 @@
 //   1. SQLite says which keys of which tables name missing rows.
 //   2. A key that may be NULL is set to NULL. The session of an intent is made anew as a dead one,
 //      since an intent must not be lost for its owner's row. Any other row is copied to quarantine
-//      as JSON, and deleted.
+//      as JSON, with those that go with it, and deleted.
 //   3. Again, because other rows may have named one that is gone now; not for ever, because a
 //      damaged schema could make it endless.
 #include "recovery/salvage/dangling_rows.hpp"
@@ -16,6 +16,7 @@
 
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
+#include "store/database/tables.hpp"
 
 namespace xlstore::recovery {
 
@@ -57,19 +58,19 @@ std::vector<ForeignKey> broken_keys(Db& db)
     return keys;
 }
 
-// Its columns as arguments of json_object(), and whether one of them is a domain's id.
-std::pair<std::string, bool> json_arguments(Db& db, const std::string& table)
+// Rows of `table`, and those that SQLite deletes with them (R22).
+void copy_to_quarantine(Db& db, const std::string& table, const std::string& which,
+                        const std::string& why)
 {
-    std::string arguments;
-    bool of_domain = false;
-    auto columns = db.prepare("SELECT name FROM pragma_table_info(?)");
-    columns.bind(table);
-    while (columns.step()) {
-        const auto name = columns.text(0);
-        arguments += (arguments.empty() ? "'" : ", '") + name + "', \"" + name + "\"";
-        of_domain = of_domain || name == "domain";
-    }
-    return {arguments, of_domain};
+    for (const auto& [child, column] : tables_below(db, table))
+        copy_to_quarantine(db, child,
+                           column + " IN (SELECT id FROM " + table + " WHERE " + which + ")", why);
+    const bool of_domain =
+        db.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = 'domain'").bind(table).step();
+    db.execute("INSERT INTO set_aside (at_us, domain, what, why, text) SELECT " +
+               std::to_string(now_us()) + ", " + (of_domain ? "domain" : "NULL") + ", 'row of " +
+               table + "', '" + why + "', " + row_as_json(db, table, table) + " FROM " + table +
+               " WHERE " + which);
 }
 
 void mend(Db& db, const ForeignKey& key)
@@ -80,17 +81,16 @@ void mend(Db& db, const ForeignKey& key)
         return;
     }
     if (key.table == "intent" && key.parent == "session") {
+        // By a new number: the one that the row has may be damaged, and far above all (R17).
         db.execute(
-            "INSERT INTO session (id, pid, start_time, pid_namespace, boot_id, program, opened_us, "
-            "schema) SELECT DISTINCT owner, 0, 0, 0, '', 'lost', 0, " +
-            std::to_string(schema::newest_version()) + " FROM intent WHERE " + key.dangling());
+            "INSERT INTO session (pid, start_time, pid_namespace, boot_id, program, opened_us, "
+            "schema) VALUES (0, 0, 0, '', 'lost', 0, " +
+            std::to_string(schema::newest_version()) + ")");
+        db.execute("UPDATE intent SET owner = (SELECT max(id) FROM session) WHERE " +
+                   key.dangling());
         return;
     }
-    const auto [arguments, of_domain] = json_arguments(db, key.table);
-    db.execute("INSERT INTO set_aside (at_us, domain, what, why, text) SELECT " +
-               std::to_string(now_us()) + ", " + (of_domain ? "domain" : "NULL") + ", 'row of " +
-               key.table + "', 'it names a missing row of " + key.parent + "', json_object(" +
-               arguments + ") FROM " + key.table + " WHERE " + key.dangling());
+    copy_to_quarantine(db, key.table, key.dangling(), "it names a missing row of " + key.parent);
     db.execute("DELETE FROM " + key.table + " WHERE " + key.dangling());
 }
 
