@@ -140,7 +140,7 @@ bool DamagedDatabase::is_possible(const std::string& table, const std::string& n
     if (!column.type.empty() &&
         std::holds_alternative<std::int64_t>(cell) != (column.type == "INTEGER"))
         return false;
-    if (name == "id") return row.integer(name) > 0;
+    if (name == "id") return row.integer(name) >= 0;  // 0: an index may tell the right one
     // What things are found by and messages show.
     constexpr std::array kWords = {"name", "class", "key", "kind", "uuid", "state"};
     return std::ranges::count(kWords, name) == 0 || check_name(row.text(name));

@@ -15,6 +15,7 @@
 #include "recovery/salvage/table_checks.hpp"
 #include "store/base/error.hpp"
 #include "store/database/page_head.hpp"
+#include "store/database/store_numbers.hpp"
 #include "store/model/document.hpp"
 #include "store/os/process.hpp"
 #include "store/qmp/protocol.hpp"
@@ -119,6 +120,14 @@ std::string contradicted(Db& db)
     return {};
 }
 
+bool has_impossible_count(Db& db)
+{
+    if (!counts_commits(db)) return false;
+    auto row = db.prepare("SELECT commits BETWEEN 0 AND ?1 FROM store");
+    row.bind(Numbers::kMostCommits);
+    return row.step() && row.integer(0) == 0;
+}
+
 // What no release writes into a row, and no CHECK keeps out.
 std::string impossible_row(Db& db)
 {
@@ -126,6 +135,7 @@ std::string impossible_row(Db& db)
     if (stores != 1)
         return std::string("the store's own row is ") +
                (stores == 0 ? "missing" : "there more than once");
+    if (has_impossible_count(db)) return "the store's own row has an impossible count of commits";
     auto domains = db.prepare(
         "SELECT domid, uuid, boot_id, epoch BETWEEN 1 AND ?1 AND revision BETWEEN 1 AND ?1 "
         "FROM domain WHERE state <> 'destroyed'");

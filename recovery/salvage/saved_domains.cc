@@ -9,6 +9,7 @@
 #include "recovery/salvage/transfer.hpp"
 #include "schema/steps.hpp"
 #include "store/base/clock.hpp"
+#include "store/model/numbers.hpp"
 #include "store/os/process.hpp"
 #include "store/text/json_text.hpp"
 
@@ -27,7 +28,7 @@ std::int64_t Transfer::generation_above() const
     std::int64_t most = commits_;
     for (const auto& [id, row] : domains_)
         for (const char* column : {"epoch", "revision"})
-            if (const auto value = row.integer(column); value <= kMostCommits)
+            if (const auto value = row.integer(column); value <= Numbers::kMostCommits)
                 most = std::max(most, value);
     return most + kEpochsAhead;
 }
@@ -146,8 +147,7 @@ void Transfer::put_domains(bool doubtful)
 {
     for (auto& [id, row] : domains_) {
         if (is_doubtful("domain", id) != doubtful) continue;
-        auto creator = row.is_null("creator") ? 0 : row.integer("creator");
-        if (creator != 0) need_session(creator);
+        if (!row.is_null("creator") && row.integer("creator") != 0) need_session(row, "creator");
         const auto state = row.text("state");
         // R15: a hold that began in the damaged database must not commit in this one.
         row.set("epoch", row.integer("epoch") + kEpochsAhead);
@@ -197,8 +197,26 @@ std::string Transfer::name_in_document(std::int64_t domain, const std::string& o
     return c_info ? json_get_string(*c_info, "name").value_or(otherwise) : otherwise;
 }
 
-void Transfer::need_session(std::int64_t id)
+// R17: what no session can have had is damaged, and the store would go on above it. In its place
+// one that none has.
+std::int64_t Transfer::session_given(std::int64_t id) const
 {
+    const auto told = sequences_.find("session");
+    const bool is_told =
+        told != sequences_.end() && told->second > 0 && told->second <= Numbers::kHighestId;
+    const auto most = is_told ? told->second : Numbers::kMostAtOnce;
+    if (id <= most + kIdsAhead) return id;
+    std::int64_t unused = 1;
+    for (const auto& [given, row] : sessions_)
+        if (given <= most) unused = std::max(unused, given + 1);
+    return unused;
+}
+
+// Of an intent, or of a creation.
+void Transfer::need_session(Row& owned, const char* by)
+{
+    const auto id = session_given(owned.integer(by));
+    owned.set(by, id);
     if (!needed_.insert(id).second) return;
     const auto at = sessions_.find(id);
     Row row;

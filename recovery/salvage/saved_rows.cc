@@ -18,6 +18,7 @@
 #include "store/base/clock.hpp"
 #include "store/base/random.hpp"
 #include "store/model/numbers.hpp"
+#include "store/text/json_text.hpp"
 
 namespace xlstore::recovery {
 
@@ -27,9 +28,10 @@ std::vector<Loss> Transfer::run()
     store_row();
     loose_rows("set_aside");  // those of today come after it
     read(sessions_, "session");
-    read(domains_, "domain", "domain_uuid", "uuid %s, id %s");
-    read(intents_, "intent", "sqlite_autoindex_intent_1", "thing %s");
-    read(things_, "thing", "sqlite_autoindex_thing_1", "domain %s, class %s, key %s");
+    read(domains_, "domain", {"domain_uuid", "uuid", "uuid %s, id %s"});
+    read(intents_, "intent", {"sqlite_autoindex_intent_1", "thing", "thing %s"});
+    read(things_, "thing",
+         {"sqlite_autoindex_thing_1", "domain, class, key", "domain %s, class %s, key %s"});
     read_products();
     mend_domains();
     mend_things();
@@ -82,26 +84,71 @@ std::int64_t Transfer::highest(const std::string& table) const
     return known != ids_.end() ? known->second : ids_from_ + kIdsAhead;
 }
 
-void Transfer::read(Rows& rows, const std::string& table, const char* index, const char* order)
+namespace {
+
+// Of some columns, which `names` has in a row of SQL.
+std::string values_of(const Row& row, std::string_view names)
 {
-    const auto named = index != nullptr ? ids_in(table, index, order) : std::set<std::int64_t>();
+    std::string values;
+    for (auto rest = names; !rest.empty();) {
+        const auto end = rest.find(", ");
+        const std::string name(rest.substr(0, end));
+        values += json_quote(row.text(name)) + std::to_string(row.integer(name));
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 2);
+    }
+    return values;
+}
+
+}  // namespace
+
+void Transfer::read(Rows& rows, const std::string& table, const NamingIndex& index)
+{
+    const auto named = index.name != nullptr ? named_by(table, index) : Named();
     const bool whole = from_.rows_by_id(table, highest(table), [&](Row row) {
         const auto id = row.integer("id");
-        note_id(table, id);
         if (!row.proved() && !named.contains(id)) doubtful_[table].insert(id);
         rows.insert_or_assign(id, std::move(row));
     });
     if (!whole) damaged_.insert(table);
+    if (index.name != nullptr) mend_numbers(rows, table, named, index);
+    for (const auto& [id, row] : rows)
+        note_id(table, id);
 }
 
 // What an index names has not been deleted.
-std::set<std::int64_t> Transfer::ids_in(const std::string& table, const std::string& index,
-                                        const std::string& order)
+Transfer::Named Transfer::named_by(const std::string& table, const NamingIndex& index)
 {
-    std::set<std::int64_t> ids;
-    from_.rows_from_both_ends(table, "SELECT id FROM " + table + " INDEXED BY " + index, order,
-                              [&](const Row& row) { ids.insert(row.integer("id")); });
-    return ids;
+    Named named;
+    from_.rows_from_both_ends(
+        table,
+        "SELECT id, " + std::string(index.columns) + " FROM " + table + " INDEXED BY " + index.name,
+        index.order,
+        [&](const Row& row) { named[row.integer("id")] = values_of(row, index.columns); });
+    return named;
+}
+
+// A row that is there under one number, and by the index under another that no row has: all that
+// names it does so by that one.
+void Transfer::mend_numbers(Rows& rows, const std::string& table, const Named& named,
+                            const NamingIndex& index)
+{
+    std::map<std::string, std::vector<std::int64_t>> unnamed;
+    for (const auto& [id, row] : rows)
+        if (row.proved() && !named.contains(id))
+            unnamed[values_of(row, index.columns)].push_back(id);
+    std::map<std::string, std::vector<std::int64_t>> missing;
+    for (const auto& [id, values] : named)
+        if (!rows.contains(id)) missing[values].push_back(id);
+    for (const auto& [values, ids] : missing) {
+        const auto there = unnamed.find(values);
+        if (there == unnamed.end() || there->second.size() != 1 || ids.size() != 1) continue;
+        auto row = rows.extract(there->second.front());
+        rebuilt("row " + std::to_string(row.key()) + " of table " + table,
+                "damaged: id: " + std::to_string(ids.front()) + ", that of the index, was taken");
+        row.key() = ids.front();
+        row.mapped().set("id", ids.front());
+        rows.insert(std::move(row));
+    }
 }
 
 bool Transfer::is_doubtful(const std::string& table, std::int64_t id) const
@@ -113,7 +160,7 @@ bool Transfer::is_doubtful(const std::string& table, std::int64_t id) const
 void Transfer::note_id(const std::string& table, std::int64_t id)
 {
     auto& most = ids_[table];
-    most = std::max(most, id);
+    if (id <= Numbers::kHighestId) most = std::max(most, id);
 }
 
 void Transfer::read_sequences()
@@ -150,6 +197,12 @@ Statement Transfer::inserting(const std::string& table, const Row& row)
 // False: the store's rules do not let it in, and it is quarantined.
 bool Transfer::put(const std::string& table, const Row& row, const std::string& what)
 {
+    // R17: the table would go on above it.
+    const auto id = row.cells().contains("id") ? row.integer("id") : 1;
+    if (id <= 0 || id > Numbers::kHighestId) {
+        quarantine_row(table, row, what, "its number was never given");
+        return false;
+    }
     try {
         inserting(table, row).run();
         return true;
@@ -199,7 +252,7 @@ void Transfer::mend_store_row(Row& row)
         mending.set(kPruned, std::int64_t{0}, "0 was taken");
     if (mending.has("commits")) {
         const auto told = row.integer("commits");
-        if (told >= 0 && told <= kMostCommits)
+        if (told >= 0 && told <= Numbers::kMostCommits)
             commits_ = told;
         else
             mending.set("commits", std::int64_t{0}, "that of the directory is taken");

@@ -263,7 +263,7 @@ void Transfer::intents()
                            "its column " + row.damaged().front() + " is damaged");
             continue;
         }
-        need_session(row.integer("owner"));
+        need_session(row, "owner");
         if (!kept_things_.contains(row.integer("thing")))
             quarantine_row("intent", row, what, "its thing has no row");
         else if (put("intent", row, what))

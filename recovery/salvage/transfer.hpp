@@ -23,11 +23,17 @@ namespace xlstore::recovery {
 // anew long before it holds as many.
 inline constexpr std::int64_t kIdsAhead = 100'000;
 inline constexpr std::int64_t kEpochsAhead = 1'000'000;
-inline constexpr std::int64_t kMostCommits = std::int64_t{1} << 53;
 
 // R1 R5. Neither taken for present, since it may have been removed, nor omitted.
 inline constexpr const char* kDoubtful =
     "it was read where nothing proves that it had not been removed before; ";
+
+/// An index that has of each row of its table these columns, and the row's number.
+struct NamingIndex {
+    const char* name = nullptr;  ///< null: there is none
+    const char* columns = nullptr;
+    const char* order = nullptr;
+};
 
 class Transfer {
 public:
@@ -46,11 +52,12 @@ private:
     void rebuilt(const std::string& what, const std::string& why);
     void not_all(const std::string& what, bool any);
     [[nodiscard]] std::int64_t highest(const std::string& table) const;
-    void read(Rows& rows, const std::string& table, const char* index = nullptr,
-              const char* order = nullptr);
+    using Named = std::map<std::int64_t, std::string>;  // columns of an index, by a row's number
+    void read(Rows& rows, const std::string& table, const NamingIndex& index = {});
+    Named named_by(const std::string& table, const NamingIndex& index);
+    void mend_numbers(Rows& rows, const std::string& table, const Named& named,
+                      const NamingIndex& index);
     [[nodiscard]] std::set<std::string> boots_known() const;
-    std::set<std::int64_t> ids_in(const std::string& table, const std::string& index,
-                                  const std::string& order);
     [[nodiscard]] bool is_doubtful(const std::string& table, std::int64_t id) const;
     void note_id(const std::string& table, std::int64_t id);
     void read_sequences();
@@ -80,7 +87,8 @@ private:
     void put_domains(bool doubtful);
     std::optional<std::string> c_info_of(std::int64_t domain);
     std::string name_in_document(std::int64_t domain, const std::string& otherwise);
-    void need_session(std::int64_t id);
+    [[nodiscard]] std::int64_t session_given(std::int64_t id) const;
+    void need_session(Row& owned, const char* by);
     void settle_states();
     static bool is_closed(const Row& row);
     void close_again(std::int64_t id, const Row& row);

@@ -4,6 +4,8 @@
 // it the rows say what was given.
 #include "store/database/store_numbers.hpp"
 
+#include <sqlite3.h>
+
 #include <algorithm>
 
 #include "store/database/low_numbers.hpp"
@@ -35,6 +37,10 @@ Numbers numbers_of(Db& db, TooHigh too_high)
         db.prepare("SELECT s.commits, q.name, q.seq FROM store s LEFT JOIN sqlite_sequence q ON 1");
     while (rows.step()) {
         numbers.commits = rows.integer(0);
+        if (numbers.commits < 0 || numbers.commits > Numbers::kMostCommits)
+            throw DbError(SQLITE_CORRUPT, "database " + db.called() +
+                                              ": the store's own row has an impossible count of "
+                                              "commits");
         const auto name = rows.text(1);
         const auto id = rows.integer(2);
         const bool high = id > Numbers::kHighestId;

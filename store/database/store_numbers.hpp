@@ -12,7 +12,7 @@ namespace xlstore {
 /// Does the schema of `db` count commits? @throws DbError
 [[nodiscard]] bool counts_commits(Db& db);
 /// An id above kHighestId is no number that was given: that table's is the highest of its rows
-/// then. REQUIRES counts_commits(). @throws DbError
+/// then. REQUIRES counts_commits(). @throws DbError  also where no store has so many commits
 [[nodiscard]] Numbers read_numbers(Db& db);
 /// Counts the commit that is about to be made; the numbers after it. REQUIRES counts_commits() and
 /// an open write transaction. @throws DbError  a number is above kHighestId: nothing may be

@@ -15,9 +15,6 @@ namespace xlstore {
 namespace {
 
 constexpr std::string_view kNumbersFormat = "xlstore-numbers-1";
-// Numbers above this are no numbers of a store's: they are not believed, also with a right sum.
-constexpr std::int64_t kHighest = std::int64_t{1} << 53;
-
 // FNV-1a. Against bits that flipped and lines that are half written, not against malice: who can
 // write into a lock file can write into the database.
 std::uint64_t check_sum(std::string_view text)
@@ -37,9 +34,10 @@ void append_word(std::string& words, auto number)
     words.append(1, ' ').append(digits.data(), end);
 }
 
+// Other numbers are not believed, also with a right sum.
 bool is_possible(std::int64_t number)
 {
-    return number >= 0 && number <= kHighest;
+    return number >= 0 && number <= Numbers::kMostCommits;
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ struct Numbers {
     /// The highest that an id can be. store/lock/locks.cc has bytes for 2^39; what is near the end
     /// leaves none to give. No store gives so many: also a number above this was put there by hand.
     static constexpr std::int64_t kHighestId = (std::int64_t{1} << 39) - kMostAtOnce;
+    /// No store commits so often. What is above this is damaged, or was put there by hand.
+    static constexpr std::int64_t kMostCommits = std::int64_t{1} << 53;
     std::int64_t commits = 0;
     std::array<std::int64_t, kTables.size()> ids{};  ///< the highest that was given, a table each
 

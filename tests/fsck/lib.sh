@@ -158,3 +158,22 @@ for page in map(int, sys.stdin):
 assert at >= 0, old
 open("s/store.db", "wb").write(data[:at] + new + data[at + len(old):])' "$2" "$3"
 }
+# The number of a row of that table, in its leaf page; checkpointed before.
+number_turned() { # TABLE FROM TO
+    pages_of "$1" | python3 -c '
+import sys
+old, new = map(int, sys.argv[1:])
+data = bytearray(open("s/store.db", "rb").read())
+two = lambda at: int.from_bytes(data[at:at + 2], "big")
+for page in map(int, sys.stdin):
+    head = (page - 1) * 4096
+    for cell in range(two(head + 3) if data[head] == 13 else 0):
+        at = head + two(head + 8 + 2 * cell)
+        while data[at] & 0x80:  # the length of the row; then its number, of one byte
+            at += 1
+        if data[at + 1] == old:
+            data[at + 1] = new
+            open("s/store.db", "wb").write(data)
+            sys.exit()
+sys.exit("no such row")' "$2" "$3"
+}

@@ -65,6 +65,7 @@ def normal(text, place):
     text = re.sub(r"\bdamaged-\d+T\d+Z", "damaged-DATE", text)
     text = re.sub(r"\d+\.\d+ s\b|\b\d+ s\b", "T s", text)
     text = re.sub(r"inode \d+", "inode N", text)
+    text = re.sub(r"\btree page \d+ cell \d+", "tree page N cell N", text)
     text = re.sub(r"has \d+ commits, and this directory has seen \d+", "has N commits, and this directory has seen M",
                   text)
     # How many frames the commits before have written follows from the library's ways.
