@@ -272,7 +272,11 @@ void DamagedLog::read()
             pending.emplace_back(frame.page, page);
         if (frame.commit != 0) commits.emplace_back(frame.commit, pending.size());
         if (gap == 0 && (!frame.proved || frame.turned)) gap = number;
-        if (!frame.proved) continue;
+        if (!frame.proved) {
+            // Zeros were never written, and older frames not written over.
+            unproved_ = unproved_ || (word(bytes_, at) != 0 && !are_newer(salts_, salts_at(at)));
+            continue;
+        }
         unread_ = unread_ && (!header_ || gap == 1);
         most = std::max(most, frame.page);
         if (gap != 0) behind += commits.size();

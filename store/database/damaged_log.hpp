@@ -38,6 +38,9 @@ public:
     /// Has it more than zeros, and SQLite reads nothing of that, or less than was committed? None
     /// of it need be readable: then flaw() does not tell of it.
     [[nodiscard]] bool has_unread() const noexcept { return unread_ || !flaw_.empty(); }
+    /// Has it frames that no checksum proves? A kill in the middle of a commit leaves such at its
+    /// end, too: whether they were committed, commits that are missing tell.
+    [[nodiscard]] bool has_unproved() const noexcept { return unproved_; }
 
 private:
     struct Sums {
@@ -75,6 +78,7 @@ private:
     std::size_t page_size_ = kPageSize;
     std::string_view salts_;  // of its frames; "": not known
     bool unread_ = false;     // by SQLite, all of it
+    bool unproved_ = false;   // some frames
     std::map<std::uint32_t, std::string_view> pages_;
     std::uint32_t size_ = 0;
     std::string flaw_;

@@ -104,7 +104,7 @@ std::string rename_log(const std::string& directory)
 std::string copy_unread_log(const std::string& directory)
 {
     const std::string database = StorePaths(directory).database();
-    if (!has_unread_log(database)) return {};
+    if (!may_have_lost_commits(database)) return {};
     auto kept = dated_path(StorePaths(directory).damaged_stem()) + "-wal";
     PrivateCopy::copy_log(database, kept);
     sync_directory(directory);

@@ -42,7 +42,7 @@ struct Displaced {
 Result<std::string> put_log_aside(const Locks& locks, const std::string& directory, Deadline until);
 /// Before a database that is not this place's store is made that, whose commits SQLite writes over
 /// what it does not read of the log: a copy of such a log, under a dated name, which it returns;
-/// "": SQLite reads all that was committed there. Waits, and fails, as put_log_aside().
+/// "": SQLite reads all that is there. Waits, and fails, as put_log_aside().
 /// @throws IoError
 Result<std::string> keep_unread_log(const Locks& locks, const std::string& directory,
                                     Deadline until);

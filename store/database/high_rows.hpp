@@ -11,10 +11,10 @@
 
 namespace xlstore {
 
-/// What belongs to a document, or is named by what does, gets the next number; all else is taken out
-/// and quarantined (R22): all are taken before the first is put there, because table set_aside may
-/// have such rows too. Until it ends no trigger of the schema runs: some keep rows as they are.
-/// REQUIRES an open write transaction over all of it.
+/// What belongs to a document, or is named by what does, gets the next number. All else is taken
+/// out and quarantined (R22): all is taken before the first is put there, because table set_aside
+/// may have such rows, too. Until it ends no trigger of the schema runs, since some keep rows as
+/// they are. REQUIRES an open write transaction over all of it.
 class HighRows {
 public:
     explicit HighRows(Db& db);

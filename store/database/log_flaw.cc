@@ -40,6 +40,13 @@ bool has_unread_log(const std::string& database)
     return DamagedLog(bytes).has_unread();
 }
 
+bool may_have_lost_commits(const std::string& database)
+{
+    const auto bytes = PrivateCopy::log_of(database);
+    const DamagedLog log(bytes);
+    return log.has_unread() || log.has_unproved();
+}
+
 Error log_error(const std::string& directory, const std::string& flaw)
 {
     return Error(Errc::store,

@@ -22,6 +22,8 @@ namespace xlstore {
 /// Has that log anything that SQLite does not read of it, of any boot, and whether or not it can be
 /// read at all (DamagedLog::has_unread)? Reads it as flaw_of_log(). @throws IoError
 [[nodiscard]] bool has_unread_log(const std::string& database);
+/// The same of a database that lacks commits: what no checksum proves may be theirs.
+[[nodiscard]] bool may_have_lost_commits(const std::string& database);
 
 /// Error store: what flaw_of_log() says, and the command that helps.
 [[nodiscard]] Error log_error(const std::string& directory, const std::string& flaw);

@@ -57,6 +57,7 @@ TEST_P(DamagedLogTest, OfASoundLogAllIsRead)
     const DamagedLog log(log_);
     EXPECT_EQ(log.flaw(), "");
     EXPECT_FALSE(log.has_unread());
+    EXPECT_FALSE(log.has_unproved());
     EXPECT_EQ(log.page_size(), GetParam());
     EXPECT_EQ(log.size_in_pages(), 2U);
     for (const int row : {1, 6})
@@ -70,6 +71,19 @@ TEST_P(DamagedLogTest, BehindADamagedFrameTheRestIsThere)
     EXPECT_NE(log.flaw().find("and 2 commits behind it are there"), std::string::npos)
         << log.flaw();
     EXPECT_TRUE(has_row(log, 6));
+}
+
+// A kill in the middle of a commit leaves the same: it is no flaw where no commit is missing.
+TEST_P(DamagedLogTest, AtItsEndAFrameThatNothingProvesMayHaveBeenCommitted)
+{
+    for (const auto at : {last() + 9, last() + 17, last() + kFrameHeader + 9}) {
+        auto bytes = log_;
+        turn(bytes, at, 1);
+        const DamagedLog log(bytes);
+        EXPECT_EQ(log.flaw(), "");
+        EXPECT_FALSE(log.has_unread());
+        EXPECT_TRUE(log.has_unproved()) << at;
+    }
 }
 
 TEST_P(DamagedLogTest, WithoutAHeaderItsFramesProveThemselves)
@@ -192,6 +206,7 @@ TEST_P(DamagedLogTest, WhatWasCheckpointedIsNoneOfIt)
     const DamagedLog log(bytes);
     EXPECT_EQ(log.flaw(), "");
     EXPECT_FALSE(log.has_unread());
+    EXPECT_FALSE(log.has_unproved());
     EXPECT_EQ(log.pages().size(), 1U);
 }
 
