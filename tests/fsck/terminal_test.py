@@ -33,6 +33,7 @@ class Terminal(unittest.TestCase):
         self.place = tempfile.TemporaryDirectory(prefix="xlst-")
         self.addCleanup(self.place.cleanup)
         self.store = os.path.join(self.place.name, "store")
+        self.kind = "xterm"
         self.run_ok("xlstore", "init")
 
     def command(self, program, *words):
@@ -73,7 +74,8 @@ class Terminal(unittest.TestCase):
             if callable(key):
                 key = key()
             return {"^C": b"\x03", "^D": b"\x04"}.get(key, key.encode() + b"\n")
-        status, said = terminal.run(self.command("xlfsck", *words), answer, size=(24, 400), set_size_first=True, seconds=SECONDS)
+        status, said = terminal.run(self.command("xlfsck", *words), answer, {**os.environ, "TERM": self.kind}, (24, 400), True,
+                                    SECONDS)
         self.assertEqual(keys, [], said)
         return status, said
 
@@ -157,6 +159,8 @@ class Terminal(unittest.TestCase):
         # Each line begins where the bar was erased, or at the beginning.
         self.assertIn("\r\x1b[Kdomain 7 (d7):", said)
         self.assertRegex(said, r"(\n|\x1b\[K)" + self.store + ":")
+        self.kind = "dumb"
+        self.assertNotIn("\x1b", self.on_terminal("-n")[1])
         done = subprocess.run(self.command("xlfsck", "-n"), capture_output=True, text=True, timeout=SECONDS,
                               check=False)
         self.assertNotIn("pass", done.stdout + done.stderr)
