@@ -55,7 +55,7 @@ bool may_be_there(const Move& one, const DomainTraits& traits, bool has_qemu)
 {
     if (one.entry.state == "stale") return false;
     if (one.entry.primary == "qemu") return has_qemu;
-    return one.to == Primary::qemu && !lost_its_controller(one.entry, traits);
+    return one.entry.primary == "xenstore" && !lost_its_controller(one.entry, traits);
 }
 
 }  // namespace
@@ -79,10 +79,13 @@ Result<void> follow_document(Db& db, DomainId domain, const DomainTraits& before
         if (primary_name(thing_primary(*one.of, one.entry.json, before)) != one.entry.primary)
             continue;
         const bool in_qemu = one.entry.primary == "qemu";
+        const std::string whose = in_qemu                   ? "xenstore's"
+                                  : one.to == Primary::qemu ? "QEMU's"
+                                                            : "the document's alone";
         return Error(Errc::refused,
                      row->subject() + ": " + one.entry.name.text() + " is in " +
                          (in_qemu ? "QEMU" : "xenstore") + ", and this edit would make it " +
-                         (in_qemu ? "xenstore's" : "QEMU's") + " (R1)",
+                         whose + " (R1)",
                      "nothing was changed; leave the type of the domain and of its USB "
                      "controllers as it is, or detach " +
                          one.entry.name.text() + " first");

@@ -69,13 +69,13 @@ void insert_thing(Db& db, DomainId domain, const DocumentThing& thing)
 }
 
 // R6: a removal from xenstore that is under way stays one; what ends it is its own operation's.
+// Where the thing is follows from the whole document (follow_document()).
 void update_thing(Db& db, std::int64_t id, const DocumentThing& thing)
 {
     db.prepare(
           "UPDATE thing SET state = iif(state = 'removing', state, 'present'), json = ?, "
-          "primary_at = ?, changed_us = ? WHERE id = ?")
+          "changed_us = ? WHERE id = ?")
         .bind(thing.json)
-        .bind(primary_name(thing.primary))
         .bind(now_us())
         .bind(id)
         .run();

@@ -380,6 +380,12 @@ TEST_F(EditPlaceTest, WithoutAQemuTheDocumentDecides)
     EXPECT_EQ(write(replaced("\"pv\"", "\"hvm\"")), Errc::refused);
     EXPECT_EQ(primary_of("disks", "hdc"), "xenstore");
     EXPECT_FALSE(remove("disks", "hdc"));
+    // Nor does it leave its primary: a frame buffer is in none of an HVM domain.
+    EXPECT_FALSE(put("vfbs", R"({"devid":0})"));
+    const auto vfb = test::sql(scratch_.path(), "SELECT key FROM thing WHERE class = 'vfbs'");
+    EXPECT_EQ(primary_of("vfbs", vfb), "xenstore");
+    EXPECT_EQ(write(replaced("\"pv\"", "\"hvm\"")), Errc::refused);
+    EXPECT_EQ(primary_of("vfbs", vfb), "xenstore");
 }
 
 TEST_F(EditPlaceTest, AControllerOfXenstoresMovesNoDeviceOutOfQemu)
