@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "store/base/clock.hpp"
+#include "store/core/closed_document.hpp"
 #include "store/core/domain.hpp"
 #include "store/core/journal.hpp"
 #include "store/text/json_text.hpp"
@@ -124,6 +125,7 @@ Task<Result<std::string>> put_back_quarantined(Store& store, std::int64_t id, bo
     const auto row = read_domain(store.db(), quarantined->domain);
     if (!row || row->state == DomainState::destroying || row->state == DomainState::destroyed)
         co_return Error(Errc::gone, subject + ": the domain is over", "nothing was changed");
+    if (auto open = check_open(store.db(), row->id); !open) co_return std::move(open).error();
     const std::string how = quarantined->is_entry ? ", as a stale entry" : "";
     if (dry_run) co_return subject + " would be put back" + how;
     auto hold = co_await store.slow_lock(quarantined->domain, subject, "undo", until);
@@ -132,6 +134,7 @@ Task<Result<std::string>> put_back_quarantined(Store& store, std::int64_t id, bo
     const std::string operation("undo");
     const std::function<Result<void>(const FastHold&)> section =
         [&](const FastHold&) -> Result<void> {
+        if (auto open = check_open(store.db(), quarantined->domain); !open) return open;
         if (auto done = insert(store.db(), *quarantined); !done) return done;
         journal.add_history(HistoryLine{quarantined->domain,
                                         operation,

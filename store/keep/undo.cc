@@ -10,6 +10,7 @@
 #include "store/base/clock.hpp"
 #include "store/base/limits.hpp"
 #include "store/classes/class_plan.hpp"
+#include "store/core/closed_document.hpp"
 #include "store/core/journal.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
@@ -230,13 +231,23 @@ public:
         // All are looked at before the first is changed: most refusals come here, with nothing
         // done. One that is over keeps no other from being put back.
         std::vector<DomainId> over;
-        for (const auto domain : domains)
-            if (is_over(domain))
+        std::string refusing;
+        for (const auto domain : domains) {
+            if (is_over(domain)) {
                 over.push_back(domain);
-            else if (auto ok = unchanged(domain, 0); !ok)
-                co_return std::move(ok).error();
+            } else if (auto ok = may_be_put_back(domain, 0); !ok) {
+                if (!options_.dry_run) co_return std::move(ok).error();
+                keep_to_be_read(domain, ok.error().message);
+                refusing = store_.subject_of(domain);
+            }
+        }
         for (const auto domain : over)
-            keep_to_be_read(domain);
+            keep_to_be_read(domain, "the domain is over: 'xlstore export --retired id:" +
+                                        std::to_string(value_of(domain)) + "' prints its document");
+        if (!refusing.empty())
+            for (const auto domain : domains)
+                keep_to_be_read(domain, "the run is refused for " + refusing +
+                                            "; name this domain alone, and it is put back");
         if (options_.dry_run) co_return std::move(told_);
         if (!over.empty() && over.size() == domains.size()) co_return gone(over.front());
         std::erase_if(domains, [&](DomainId domain) {
@@ -263,12 +274,10 @@ private:
         return !row || row->state == DomainState::destroying ||
                row->state == DomainState::destroyed;
     }
-    void keep_to_be_read(DomainId domain)
+    void keep_to_be_read(DomainId domain, const std::string& why)
     {
         for (std::size_t i = 0; i < rows_.size(); ++i)
-            if (rows_[i].domain == domain && told_[i].why.empty())
-                told_[i].why = "the domain is over: 'xlstore export --retired id:" +
-                               std::to_string(value_of(domain)) + "' prints its document";
+            if (rows_[i].domain == domain && told_[i].why.empty()) told_[i].why = why;
     }
     [[nodiscard]] Error gone(DomainId domain) const
     {
@@ -279,26 +288,21 @@ private:
 
     // Before anything is changed, and again in the commit. `ahead`: how far the commit that asks
     // has advanced both numbers.
-    Result<void> unchanged(DomainId domain, std::int64_t ahead)
+    Result<void> may_be_put_back(DomainId domain, std::int64_t ahead)
     {
-        if (options_.force) return {};
         Db& db = store_.db();
+        if (auto open = check_open(db, domain); !open || options_.force) return open;
         const auto now =
             generation(db.prepare("SELECT epoch - ?1, revision - ?1 FROM domain WHERE id = ?2")
                            .bind(ahead)
                            .bind(value_of(domain)));
         const auto left = left_at(db, run_, domain);
         if (now && left && *now == *left) return {};
-        const std::string why = store_.subject_of(domain) + " has changed since: it is at " +
-                                (now ? now->text() : "none") + ", run " + std::to_string(run_) +
-                                " left it at " +
-                                (left ? left->text() : "a number that is not known any more");
-        if (options_.dry_run) {
-            for (std::size_t i = 0; i < rows_.size(); ++i)
-                if (rows_[i].domain == domain && told_[i].why.empty()) told_[i].why = why;
-            return {};
-        }
-        return Error(Errc::refused, why,
+        return Error(Errc::refused,
+                     store_.subject_of(domain) + " has changed since: it is at " +
+                         (now ? now->text() : "none") + ", run " + std::to_string(run_) +
+                         " left it at " +
+                         (left ? left->text() : "a number that is not known any more"),
                      "nothing was changed; 'xlstore undo RUN --dry-run' shows what it was; with "
                      "--force each row is put back that is still as the run left it");
     }
@@ -320,7 +324,7 @@ private:
 
     Result<void> put_back_all(Journal& journal, DomainId domain)
     {
-        if (auto ok = unchanged(domain, 1); !ok) return ok;
+        if (auto ok = may_be_put_back(domain, 1); !ok) return ok;
         std::int64_t count = 0;
         for (std::size_t i = 0; i < rows_.size(); ++i) {
             const KeptRow& row = rows_[i];

@@ -86,6 +86,45 @@ TEST_F(UndoRunTest, ADomainThatIsOverKeepsNoOtherFromBeingPutBack)
     }
 }
 
+// What is shown is what would be done: one that has changed refuses the whole run.
+TEST_F(UndoRunTest, ADomainThatHasChangedKeepsTheOthersAndSoItIsShown)
+{
+    by_hand("UPDATE domain SET revision = revision + 1 WHERE id = " +
+            std::to_string(value_of(mail_)));
+    UndoOptions look;
+    look.dry_run = true;
+    const auto shown = undo(look);
+    ASSERT_TRUE(shown) << shown.error().message;
+    EXPECT_TRUE(test::contains((*shown)[0].why, "has changed since")) << (*shown)[0].why;
+    EXPECT_TRUE(test::contains((*shown)[1].why, "refused for domain 8 (mail)")) << (*shown)[1].why;
+    const auto refused = undo();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::refused);
+    EXPECT_TRUE(has_member(web_));
+    UndoOptions one;
+    one.only = web_;
+    EXPECT_TRUE(undo(one));
+    EXPECT_FALSE(has_member(web_));
+}
+
+TEST_F(UndoRunTest, AClosedDocumentIsNotEdited)
+{
+    by_hand(
+        "UPDATE domain SET closed_us = 1, closed_pid = 1, closed_program = 'p', closed_reason = "
+        "'migration' WHERE id = " +
+        std::to_string(value_of(web_)));
+    for (const bool force : {false, true}) {
+        UndoOptions options;
+        options.only = web_;
+        options.force = force;
+        const auto refused = undo(options);
+        ASSERT_FALSE(refused);
+        EXPECT_TRUE(test::contains(refused.error().message, "is closed"))
+            << refused.error().message;
+    }
+    EXPECT_TRUE(has_member(web_));
+}
+
 // By a hand, or a damaged byte.
 TEST_F(UndoRunTest, ARowOfNoDomainIsKeptToBeRead)
 {
