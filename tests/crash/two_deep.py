@@ -28,7 +28,7 @@ import judge
 sys.path.insert(0, os.path.join(harness.HERE, "..", "support"))
 from kept import Kept  # noqa: E402  pylint: disable=wrong-import-position
 
-SHIFT = 30              # so much lower may the number of a stop be in another run, which waits shorter
+SHIFT = 80              # so much lower may the number of a stop be in another run, which waits shorter
 SAMPLE = 4              # kills of the recovery from one state when there is a limit
 OPERATION_SECONDS = 10  # what an operation gets at least then
 # store/model/numbers.cc: format, inode, birth, commits, the highest id of each of these, sum
@@ -198,8 +198,8 @@ class Watch:
         world = self.left.world
         if not self.qemus or call.split()[0] in one_kill.ASYNCHRONOUS:
             self.qemus = qemus_of(world)
-        key = repr((self.qemus, [pathlib.Path(world.store, name).read_bytes() if os.path.exists(f"{world.store}/{name}") else b""
-                                 for name in ("store.db", "store.db-wal", "locks", "slow")], sorted(os.listdir(world.path("s/run")))))
+        paths = [pathlib.Path(world.store, name) for name in ("store.db", "store.db-wal", "locks", "slow")]
+        key = (self.qemus, [path.read_bytes() if path.exists() else b"" for path in paths], os.listdir(world.path("s/run")))
         if key != self.key:
             self.key, self.name = key, name_of(state_of(world, self.left.old, *self.qemus))
         return self.name
