@@ -4,6 +4,7 @@
 import contextlib
 import dataclasses
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -51,10 +52,23 @@ def run(argv, seconds=COMMAND_SECONDS, **more_environment):
     return to_its_end(Running(argv, **more_environment), seconds)
 
 
+def wait_for(process, seconds):
+    """As process.wait(), which would look in steps of up to 50 ms whether it has ended."""
+    if process.returncode is None:
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            ended.poll(seconds * 1000)
+        finally:
+            os.close(descriptor)
+    return process.wait(0)
+
+
 def to_its_end(running, seconds=COMMAND_SECONDS):
     process = running.process
     try:
-        status = process.wait(seconds)
+        status = wait_for(process, seconds)
     except subprocess.TimeoutExpired:
         process.terminate()  # killer takes its command along
         try:

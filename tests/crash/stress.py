@@ -258,7 +258,7 @@ class Stress:
             running = commands.Running(domain.argv(kind.program, (*json_flag, *kind.command)), **environment)
         hit = self.bring_fate(chance, domain, running, FATES[fate][1], self.mean[kind.name])
         try:
-            status = running.process.wait(HANGS_SECONDS)
+            status = commands.wait_for(running.process, HANGS_SECONDS)
         except subprocess.TimeoutExpired:
             self.signal(running, signal.SIGKILL)
             running.process.wait()
@@ -292,7 +292,7 @@ class Stress:
         delay = 0 if STOPS_ITSELF in signals else chance.uniform(0, 1.1 * mean)
         for number in signals:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                running.process.wait(delay)
+                commands.wait_for(running.process, delay)
             if number == KILL_QEMU:
                 return self.kill_qemu(domain)
             hit = self.stops_itself(running) if number == STOPS_ITSELF else self.signal(running, number)

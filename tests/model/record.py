@@ -51,7 +51,7 @@ class World(worlds.World):
 
     def wait(self, running):
         try:
-            status = running.process.wait(commands.COMMAND_SECONDS)
+            status = commands.wait_for(running.process, commands.COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
             running.process.kill()
             running.process.wait()
