@@ -240,7 +240,11 @@ Task<Result<Registered>> adopt_or_take_back(Store& store, Adoption adoption, Pro
 {
     Result<Registered> adopted = Error(Errc::no_memory, {});
     try {
-        adopted = co_await adopt_in_steps(store, std::move(adoption), progress, until);
+        adopted = co_await adopt_in_steps(store, adoption, progress, until);
+        // What is in the way may be the same adoption, by another process meanwhile: its row first,
+        // then its registration.
+        for (int turn = 0; turn < 2 && !adopted && adopted.error().code == Errc::exists; ++turn)
+            adopted = co_await adopt_in_steps(store, adoption, progress, until);
     } catch (...) {
         adopted = caught();
     }

@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 
+#include "store/core/store.hpp"
 #include "tests/support/domain_test.hpp"
 #include "tests/support/scratch_xenstored.hpp"
 #include "tests/support/started_call.hpp"
@@ -155,6 +157,39 @@ TEST_F(AdoptTest, RowOfAnOlderBootIsAnEarlierLife)
         << last_error();
     EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,destroyed,running");
     EXPECT_EQ(cell("SELECT count(*) FROM retired_document"), "2");
+}
+
+// As by two programs that meet the domain first: none is told that it is in its own way.
+TEST_F(AdoptTest, TwoAtOnceAreBothDone)
+{
+    const string document = read_file(domain_.material().document);
+    for (const bool both_import : {true, false}) {
+        auto other = store_.open();
+        std::optional<ByteLock> lock;
+        if (both_import) {
+            auto held = other->locks().try_acquire(LockKind::writer, 0);
+            ASSERT_TRUE(held && *held);
+            lock = **std::move(held);
+        }
+        Told told[2];
+        for (auto& one : told) {
+            ASSERT_EQ(xlstore_adopt_start(handle_, 9, document.c_str(), domain_.judge().c_str(),
+                                          nullptr, tell, &one, nullptr),
+                      XLSTORE_OK)
+                << last_error();
+            EXPECT_EQ(xlstore_dispatch(handle_), XLSTORE_OK);
+        }
+        lock.reset();
+        ASSERT_TRUE(wait_until(std::chrono::seconds(60), [&] {
+            xlstore_dispatch(handle_);
+            return told[0].calls + told[1].calls == 2;
+        }));
+        for (const auto& one : told)
+            EXPECT_EQ(one.status, XLSTORE_OK) << one.message;
+        EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state = 'running'"), "1");
+        // Its row goes, and its QEMU stays.
+        other->db().prepare("UPDATE domain SET boot_id = 'another'").run();
+    }
 }
 
 // R18: two commits, and what comes between them is said.
