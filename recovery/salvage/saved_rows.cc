@@ -101,16 +101,31 @@ std::string values_of(const Row& row, std::string_view names)
 
 }  // namespace
 
+// Those first whose number the index confirms, so that no other takes it.
 void Transfer::read(Rows& rows, const std::string& table, const NamingIndex& index)
 {
     const auto named = index.name != nullptr ? named_by(table, index) : Named();
+    std::vector<Row> unconfirmed;
     const bool whole = from_.rows_by_id(table, highest(table), [&](Row row) {
         const auto id = row.integer("id");
-        if (!row.proved() && !named.contains(id)) doubtful_[table].insert(id);
-        rows.insert_or_assign(id, std::move(row));
+        const auto at = named.find(id);
+        if (at != named.end() && at->second == values_of(row, index.columns))
+            rows.insert_or_assign(id, std::move(row));
+        else
+            unconfirmed.push_back(std::move(row));
     });
     if (!whole) damaged_.insert(table);
-    if (index.name != nullptr) mend_numbers(rows, table, named, index);
+    mend_numbers(rows, unconfirmed, table, named, index);
+    for (auto& row : unconfirmed) {
+        const auto id = row.integer("id");
+        if (rows.contains(id) && row.proved()) {
+            quarantine_row(table, row, "row " + std::to_string(id) + " of table " + table,
+                           "there is another with its number");
+            continue;
+        }
+        if (!row.proved() && !named.contains(id)) doubtful_[table].insert(id);
+        rows.try_emplace(id, std::move(row));
+    }
     for (const auto& [id, row] : rows)
         note_id(table, id);
 }
@@ -128,27 +143,28 @@ Transfer::Named Transfer::named_by(const std::string& table, const NamingIndex& 
 }
 
 // A row that is there under one number, and by the index under another that no row has: all that
-// names it does so by that one.
-void Transfer::mend_numbers(Rows& rows, const std::string& table, const Named& named,
-                            const NamingIndex& index)
+// names it does so by that one. `unconfirmed`: rows that the index has not under their own.
+void Transfer::mend_numbers(Rows& rows, std::vector<Row>& unconfirmed, const std::string& table,
+                            const Named& named, const NamingIndex& index)
 {
-    std::map<std::string, std::vector<std::int64_t>> unnamed;
-    for (const auto& [id, row] : rows)
-        if (row.proved() && !named.contains(id))
-            unnamed[values_of(row, index.columns)].push_back(id);
     std::map<std::string, std::vector<std::int64_t>> missing;
     for (const auto& [id, values] : named)
         if (!rows.contains(id)) missing[values].push_back(id);
-    for (const auto& [values, ids] : missing) {
-        const auto there = unnamed.find(values);
-        if (there == unnamed.end() || there->second.size() != 1 || ids.size() != 1) continue;
-        auto row = rows.extract(there->second.front());
-        rebuilt("row " + std::to_string(row.key()) + " of table " + table,
-                "damaged: id: " + std::to_string(ids.front()) + ", that of the index, was taken");
-        row.key() = ids.front();
-        row.mapped().set("id", ids.front());
-        rows.insert(std::move(row));
-    }
+    std::map<std::string, int> there;
+    for (const auto& row : unconfirmed)
+        if (row.proved() && index.name != nullptr) ++there[values_of(row, index.columns)];
+    std::erase_if(unconfirmed, [&](Row& row) {
+        if (!row.proved() || index.name == nullptr) return false;
+        const auto values = values_of(row, index.columns);
+        const auto ids = missing.find(values);
+        if (ids == missing.end() || ids->second.size() != 1 || there.at(values) != 1) return false;
+        const auto id = ids->second.front();
+        rebuilt("row " + std::to_string(row.integer("id")) + " of table " + table,
+                "damaged: id: " + std::to_string(id) + ", that of the index, was taken");
+        row.set("id", id);
+        rows.insert_or_assign(id, std::move(row));
+        return true;
+    });
 }
 
 bool Transfer::is_doubtful(const std::string& table, std::int64_t id) const

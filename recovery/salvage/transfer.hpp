@@ -55,8 +55,8 @@ private:
     using Named = std::map<std::int64_t, std::string>;  // columns of an index, by a row's number
     void read(Rows& rows, const std::string& table, const NamingIndex& index = {});
     Named named_by(const std::string& table, const NamingIndex& index);
-    void mend_numbers(Rows& rows, const std::string& table, const Named& named,
-                      const NamingIndex& index);
+    void mend_numbers(Rows& rows, std::vector<Row>& unconfirmed, const std::string& table,
+                      const Named& named, const NamingIndex& index);
     [[nodiscard]] std::set<std::string> boots_known() const;
     [[nodiscard]] bool is_doubtful(const std::string& table, std::int64_t id) const;
     void note_id(const std::string& table, std::int64_t id);
@@ -96,6 +96,8 @@ private:
     // The members of documents (saved_members.cc).
     void read_member_keys();
     bool mend_key(Row& row) const;
+    bool mend_member_domains(std::vector<Row>& rows);
+    bool read_members(std::map<Key, Row>& found);
     void members();
     void note_lost_member(std::int64_t domain, const std::string& key);
     bool take_scanned_members(std::map<Key, Row>& found);
@@ -125,6 +127,8 @@ private:
     std::map<std::string, std::int64_t> sequences_;
     std::map<std::string, std::string> inserts_;
     std::map<std::pair<std::int64_t, std::int64_t>, std::string> member_keys_;  // of an index
+    std::set<Key> members_named_;                                               // by it
+    std::set<std::map<std::string, Value>> moved_members_;                      // as they were read
     Rows sessions_, domains_, intents_, things_;
     std::vector<Row> products_;
     std::map<std::int64_t, std::vector<Product>> products_by_thing_;

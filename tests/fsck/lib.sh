@@ -177,3 +177,23 @@ for page in map(int, sys.stdin):
             sys.exit()
 sys.exit("no such row")' "$2" "$3"
 }
+# Domain or rank of the member with that key, as another number of one byte; checkpointed before.
+member_turned() { # KEY COLUMN DOMAIN TO
+    pages_of document_member | python3 -c '
+import sys
+key, column, domain, new = sys.argv[1].encode(), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+data = bytearray(open("s/store.db", "rb").read())
+two = lambda at: int.from_bytes(data[at:at + 2], "big")
+for page in map(int, sys.stdin):
+    head = (page - 1) * 4096
+    for cell in range(two(head + 3) if data[head] == 10 else 0):
+        at = head + two(head + 8 + 2 * cell)
+        while data[at] & 0x80:  # the length of the row; then that of its header, and a type a column
+            at += 1
+        row = at + 1 + data[at + 1]
+        if data[at + 2:at + 4] == bytes([1, 1]) and data[row] == domain and data[row + 2:].startswith(key):
+            data[row + (column == "rank")] = new
+            open("s/store.db", "wb").write(data)
+            sys.exit()
+sys.exit("no such member")' "$@"
+}
