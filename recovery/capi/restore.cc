@@ -30,7 +30,7 @@ std::string json_of(const recovery::Restored& restored)
 Result<std::unique_ptr<xlstore_result>> restore_to(const char* directory, const char* file,
                                                    const xlstore_restore_options* given)
 {
-    auto where = text_of(directory, "directory");
+    auto where = path_of(directory, "directory");
     if (!where) return where.error();
     auto name = path_of(file, "file");
     if (!name) return name.error();

@@ -332,7 +332,7 @@ Result<std::string> path_of(const char* path, const char* what)
 {
     if (path && *path) return std::string(path);
     return Error(Errc::invalid, std::string(what) + ": NULL or empty",
-                 "nothing was changed; name a file");
+                 "nothing was changed; name one");
 }
 
 Result<std::string> monitor_path_of(const char* path)
@@ -457,7 +457,7 @@ const char* xlstore_default_directory(void)
 int32_t xlstore_init(const char* directory, const xlstore_init_options* options)
 {
     const int32_t status = guarded([&]() -> Result<void> {
-        auto where = text_of(directory, "directory");
+        auto where = path_of(directory, "directory");
         if (!where) return where.error();
         auto given = taken(options, xlstore_init_options XLSTORE_INIT_OPTIONS_INIT, "options",
                            offsetof(xlstore_init_options, error));
@@ -474,7 +474,7 @@ int32_t xlstore_open(const char* directory, const xlstore_open_options* options,
                      xlstore_store** store_out)
 {
     const int32_t status = guarded([&]() -> Result<void> {
-        auto where = text_of(directory, "directory");
+        auto where = path_of(directory, "directory");
         if (!where) return where.error();
         if (!store_out) return Error(Errc::invalid, "store_out: NULL");
         auto given = taken(options, xlstore_open_options XLSTORE_OPEN_OPTIONS_INIT, "options",

@@ -255,6 +255,10 @@ class BindingTest(unittest.TestCase):
         self.store.write_document("domid:8", text, revision=revision)
         self.assertEqual(self.store.things("domid:8")[0]["json"]["pdev_path"], "/a\udcff.iso")
 
+    def test_an_empty_path_is_not_the_standard_store(self):
+        with self.assertRaises(xlstore.InvalidError):
+            xlstore.Store("")
+
     def test_infinity_is_none(self):
         self.assertEqual(self.store.query("SELECT 9e999 AS big, -9e999 AS low"), [{"big": None, "low": None}])
 

@@ -155,6 +155,17 @@ TEST_F(CallTest, ABackupThatHasNoRoomNamesItsOwnFile)
     EXPECT_EQ(message.rfind("backup: cannot write " + file, 0), 0U) << message;
     EXPECT_NE(message.find("ulimit -f"), std::string::npos) << message;
     EXPECT_FALSE(std::filesystem::exists(file));
+}
+
+// Not the current directory, nor the standard one.
+TEST_F(CallTest, AnEmptyPathIsInvalid)
+{
+    xlstore_store* none = nullptr;
+    EXPECT_EQ(xlstore_open("", nullptr, &none), XLSTORE_E_INVALID);
+    EXPECT_EQ(none, nullptr);
+    EXPECT_EQ(xlstore_init("", nullptr), XLSTORE_E_INVALID);
+    EXPECT_EQ(xlstore_restore("", "/nowhere", nullptr, nullptr), XLSTORE_E_INVALID);
+    EXPECT_EQ(xlstore_restore(scratch_.path().c_str(), "", nullptr, nullptr), XLSTORE_E_INVALID);
     EXPECT_EQ(xlstore_backup(store_, "", nullptr), XLSTORE_E_INVALID);
     EXPECT_EQ(xlstore_insert(store_, "7", "hdc", "", nullptr, nullptr), XLSTORE_E_INVALID);
     EXPECT_EQ(xlstore_batch(store_, "7", R"([{"insert":"hdc","file":""}])", 0, nullptr, nullptr),

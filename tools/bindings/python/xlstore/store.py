@@ -367,7 +367,7 @@ class Store(_Calls):
         if log:
             options.log = self._log
         self._handle: C.c_void_p | None = C.c_void_p()
-        where = encode(directory) or lib.xlstore_default_directory()
+        where = lib.xlstore_default_directory() if directory is None else encode(directory)
         try:
             check(lib.xlstore_open(where, C.byref(options), C.byref(self._handle)))
         except Error:
