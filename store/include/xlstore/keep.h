@@ -33,8 +33,8 @@ int32_t xlstore_retired_document(xlstore_store* store, const char* domain, char*
  * over, is kept to be read. A domain that changed since the run is refused by name; with
  * XLSTORE_FORCE each row is put back that is still as the run left it. One whose document is closed
  * is refused in any case. XLSTORE_DRY_RUN writes nothing, and needs no store that is open for
- * writing. Runs are kept for 90 days, the last 1000 of them. Errors: not_found, refused, busy, lost;
- * gone (all of its domains are over).
+ * writing. Runs are kept for 90 days, the last 1000 of them. Errors: not_found, refused, busy,
+ * lost; gone (all of its domains are over).
  * Result: {"result","run","put_back","rows"}, a row
  * {"line","subject","operation","put_back","why","before","after"}. */
 #define XLSTORE_DRY_RUN 2u
