@@ -85,6 +85,16 @@ Error system_refused(const IoError& error)
                  forbidden ? "run it as root, or as a user who may do this" : "");
 }
 
+Error path_refused(const std::filesystem::filesystem_error& error)
+{
+    auto refused =
+        system_refused(IoError(error.code().value(), "cannot use " + error.path1().string()));
+    // So does absolute() fail.
+    if (error.code() == std::errc::no_such_file_or_directory && error.path1().is_relative())
+        refused.advice = "the working directory is gone: give the absolute path";
+    return refused;
+}
+
 }  // namespace
 
 Error read_only(std::string message)
@@ -145,7 +155,7 @@ Error caught() noexcept
             if (e.error_number() == EROFS) return read_only(e.what());
             return system_refused(e);
         } catch (const std::filesystem::filesystem_error& e) {
-            return system_refused(IoError(e.code().value(), "cannot use " + e.path1().string()));
+            return path_refused(e);
         } catch (const std::bad_alloc&) {
             throw;
         } catch (const std::exception& e) {
