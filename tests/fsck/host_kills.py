@@ -164,7 +164,9 @@ class Sweep:
 
     def start(self, *before, keep=()):
         where = ["--libxl"] if self.mode == "--undo" else ["--libxl", "--root", self.host.place, "--timeout", self.host.timeout()]
-        return subprocess.Popen([*before, self.options.bin / "xlfsck", *where, *self.command], env=self.host.environment,
+        # LeakSanitizer traces its own process with ptrace, which a traced process cannot.
+        environment = {**self.host.environment, **({"ASAN_OPTIONS": "detect_leaks=0"} if before else {})}
+        return subprocess.Popen([*before, self.options.bin / "xlfsck", *where, *self.command], env=environment,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", pass_fds=keep)
 
     def fsck(self, *before):
