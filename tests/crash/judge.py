@@ -235,6 +235,18 @@ def ancestors():
     return found
 
 
+def command_line(pid):
+    """While the kernel replaces its program, a process has none: a QEMU that begins is waited for."""
+    until = time.monotonic() + CHILD_SECONDS
+    while True:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            argv = file.read().decode(errors="replace").split("\0")[:-1]
+        if argv or not is_alive(pid) or time.monotonic() > until or \
+                not os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("qemu-system"):
+            return argv
+        time.sleep(0.001)
+
+
 def processes_with(marker):
     """(QEMUs, others) whose command line has `marker` in it, but for ourselves and our callers."""
     mine = ancestors()
@@ -243,8 +255,7 @@ def processes_with(marker):
         if not name.isdigit() or int(name) in mine:
             continue
         try:
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                argv = file.read().decode(errors="replace").split("\0")[:-1]
+            argv = command_line(int(name))
         except OSError:
             continue
         if argv and any(marker in word for word in argv) and is_alive(int(name)):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -381,6 +382,25 @@ def judge_all(checks, world, store, process):
     checks.check("a store without tables: could not look", verdict(pid="none").status == 2)
 
 
+def test_beginning(checks, work):
+    """A QEMU whose program the kernel is putting into place has no command line, and is seen all the same."""
+    missed = 0
+    marker = os.path.join(work, "begins")
+    for _ in range(40):
+        process = os.fork()
+        if process == 0:
+            os.execvp("qemu-system-x86_64", ["qemu-system-x86_64", "-S", "-machine", "none", "-display", "none", "-name", marker])
+        with open(f"/proc/{process}/cmdline", "rb") as line:
+            while text := line.read():
+                if text.startswith(b"qemu-system"):
+                    break
+                line.seek(0)
+        missed += process not in judge.processes_with(marker)[0]
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    checks.check("a QEMU is seen while its program is put into place", missed == 0, f"{missed} of 40 were not")
+
+
 # ---- The way back ---------------------------------------------------------------------------------
 
 def test_way_back(checks, options, work):
@@ -431,6 +451,7 @@ def run_all(options):
     try:
         test_killer(checks, options.killer, directory)
         test_judge(checks, options, work)
+        test_beginning(checks, work)
         if options.bin:
             test_way_back(checks, options, work)
     finally:
