@@ -87,11 +87,12 @@ def rows(place):
 
 
 def end_all(place):
-    """Ends every process that has the case's directory on its command line."""
+    """Ends every process that has the case's directory on its command line or in its environment: one that stopped itself,
+    too."""
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                if place.encode() in (entry / "cmdline").read_bytes():
+                if any(place.encode() in (entry / name).read_bytes() for name in ("cmdline", "environ")):
                     os.kill(int(entry.name), signal.SIGKILL)
             except OSError:
                 pass
