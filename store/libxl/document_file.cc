@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A file is read as it is found: opened without following a link and without waiting for a FIFO's
 // other end, and refused by its type and size before a byte is read. It is written as libxl does,
-// userdata-n renamed over userdata-d, and synced in between, which libxl omits.
+// a userdata-n renamed over userdata-d, and synced in between, which libxl omits. libxl's own
+// userdata-n is left alone: of a libxl that was killed before its rename it may be the only copy.
 #include "store/libxl/document_file.hpp"
 
 #include <fcntl.h>
@@ -86,10 +87,10 @@ Result<std::optional<DocumentFile>> read_document_file(const std::string& path)
 Result<void> write_document_file(const HostDirectories& where, const FileOwner& domain,
                                  std::string_view text)
 {
-    const std::string begun = where.document_being_written(domain);
+    const std::string beside = where.document_beside(domain);
     XLSTORE_CRASH_POINT("libxl.before_write");
-    if (auto written = write_whole(begun, std::string(text) + '\0'); !written) return written;
-    return rename_document(begun, where.document(domain));
+    if (auto written = write_whole(beside, std::string(text) + '\0'); !written) return written;
+    return rename_document(beside, where.document(domain));
 }
 
 Result<void> write_beside_document(const std::string& path, std::string_view bytes)

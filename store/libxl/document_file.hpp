@@ -27,7 +27,8 @@ struct DocumentFile {
 
 /// Puts `text` and a NUL in place of what is there, byte for byte as libxl would, synced before it
 /// takes the old one's place. REQUIRES libxl's lock on the document. Error io: nothing was changed
-/// but the file that was being written, which libxl uses again.
+/// but the file of its own that was being written, which the next write uses again; libxl takes it
+/// away with the domain.
 [[nodiscard]] Result<void> write_document_file(const HostDirectories& where,
                                                const FileOwner& domain, std::string_view text);
 

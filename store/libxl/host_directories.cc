@@ -84,6 +84,11 @@ std::string HostDirectories::document_being_written(const FileOwner& domain) con
     return lib_ + "/" + userdata_name({'n', domain, std::string(kDocumentUserid)});
 }
 
+std::string HostDirectories::document_beside(const FileOwner& domain) const
+{
+    return lib_ + "/" + userdata_name({'n', domain, "xlstore"});
+}
+
 std::string HostDirectories::monitor(std::int64_t domid) const
 {
     return run_ + "/qmp-libxl-" + std::to_string(domid);

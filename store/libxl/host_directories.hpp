@@ -47,8 +47,10 @@ public:
     [[nodiscard]] const std::string& run() const noexcept { return run_; }
 
     [[nodiscard]] std::string document(const FileOwner& domain) const;
-    /// What is renamed to document() once it is written.
+    /// What libxl renames to document() once it has written it.
     [[nodiscard]] std::string document_being_written(const FileOwner& domain) const;
+    /// What this program renames to document(). libxl's own may be the only copy that there is.
+    [[nodiscard]] std::string document_beside(const FileOwner& domain) const;
     /// The socket of the one monitor that libxl itself uses.
     [[nodiscard]] std::string monitor(std::int64_t domid) const;
 

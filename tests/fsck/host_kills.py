@@ -10,7 +10,8 @@ has to come of it. Then it is stopped at each of its stops (tests/crash/killer.c
 kill leaves. It is killed at the first stop where the host is as it was at no stop before, by files, nodes and their
 names: what runs next sees nothing else. Then from the beginning, until no stop is new. Each time:
 
-  - each of libxl's files is, to the byte, as it was or as it is to be, and so is what libxl would read of it;
+  - each of libxl's files is, to the byte, as it was or as it is to be, and so is what libxl would read of it; what a
+    libxl that was killed had written, and not yet put in its place, is as it was;
   - a look (-n) changes nothing, and knows what it looks at;
   - the same command once more ends well, and leaves libxl's files and the nodes of the undisturbed run; a look
     behind it says what it says behind that one;
@@ -96,6 +97,10 @@ class Host(host_test.Host):
         """What libxl reads: of each domain the file, to the byte; without what a writer left unfinished."""
         return {path.name: path.read_bytes() for path in self.lib.iterdir() if path.name.startswith("userdata-d.")}
 
+    def begun(self):
+        """What a libxl that was killed had written beside them: it may be the only copy."""
+        return {path.name: path.read_bytes() for path in self.lib.glob("userdata-n.*.libxl-json")}
+
 
 def node_lines(dump):
     return [line.split(" = ", 1) for line in dump.splitlines() if " = " in line]
@@ -154,6 +159,7 @@ class Sweep:
             self.command = ["--undo", *directories]
         host.note()
         self.before = host.documents()
+        self.begun = host.begun()
         self.status, told = self.fsck()
         if self.status & 8:
             raise RuntimeError(f"{self.name()}: undisturbed it could not look: {told}")
@@ -235,7 +241,9 @@ class Sweep:
 
     def whole(self):
         now = self.host.documents()
-        return [f"{name} is neither as it was nor as it is to be: {now.get(name)!r}"
+        lost = [f"{name} is not as it was: {self.host.begun().get(name)!r}"
+                for name, content in self.begun.items() if self.host.begun().get(name) != content]
+        return lost + [f"{name} is neither as it was nor as it is to be: {now.get(name)!r}"
                 for name in sorted(now.keys() | self.before.keys() | self.after.keys())
                 if now.get(name) not in (self.before.get(name), self.after.get(name))]
 

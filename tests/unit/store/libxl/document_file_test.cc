@@ -28,7 +28,7 @@ TEST_F(DocumentFileTest, IsWrittenAsLibxlWritesIt)
     struct stat st {};
     ASSERT_EQ(stat(where_.document(domain_).c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 07777, 0600U);
-    EXPECT_FALSE(std::filesystem::exists(where_.document_being_written(domain_)));
+    EXPECT_FALSE(std::filesystem::exists(where_.document_beside(domain_)));
     const auto read = read_document_file(where_.document(domain_));
     ASSERT_TRUE(read && *read);
     EXPECT_EQ((*read)->text, "{ }\n");
@@ -37,8 +37,17 @@ TEST_F(DocumentFileTest, IsWrittenAsLibxlWritesIt)
 
 TEST_F(DocumentFileTest, WhatTheDeadLeftHalfWrittenIsUsedAgain)
 {
-    test::write_file(where_.document_being_written(domain_), std::string(9000, 'x'));
+    test::write_file(where_.document_beside(domain_), std::string(9000, 'x'));
     ASSERT_TRUE(write_document_file(where_, domain_, "{}"));
+    EXPECT_EQ(test::read_file(where_.document(domain_)), std::string("{}\0", 3));
+}
+
+// Of a libxl that was killed before its rename it is the only copy, until the new one is in place.
+TEST_F(DocumentFileTest, WhatLibxlWasWritingIsLeftAlone)
+{
+    test::write_file(where_.document_being_written(domain_), "{\"a\":1}");
+    ASSERT_TRUE(write_document_file(where_, domain_, "{}"));
+    EXPECT_EQ(test::read_file(where_.document_being_written(domain_)), "{\"a\":1}");
     EXPECT_EQ(test::read_file(where_.document(domain_)), std::string("{}\0", 3));
 }
 
@@ -54,9 +63,7 @@ TEST_F(DocumentFileTest, ALinkIsNeitherReadNorWrittenThrough)
     test::write_file(directory_ / "other", "{}");
     ASSERT_EQ(symlink((directory_ / "other").c_str(), where_.document(domain_).c_str()), 0);
     EXPECT_FALSE(read_document_file(where_.document(domain_)));
-    ASSERT_EQ(symlink((directory_ / "other").c_str(),
-                      where_.document_being_written(domain_).c_str()),
-              0);
+    ASSERT_EQ(symlink((directory_ / "other").c_str(), where_.document_beside(domain_).c_str()), 0);
     EXPECT_FALSE(write_document_file(where_, domain_, "{\"a\":1}"));
     EXPECT_EQ(test::read_file(directory_ / "other"), "{}");
 }
@@ -64,7 +71,7 @@ TEST_F(DocumentFileTest, ALinkIsNeitherReadNorWrittenThrough)
 TEST_F(DocumentFileTest, AFailedWriteLeavesTheOldOne)
 {
     ASSERT_TRUE(write_document_file(where_, domain_, "{}"));
-    std::filesystem::create_directory(where_.document_being_written(domain_));
+    std::filesystem::create_directory(where_.document_beside(domain_));
     EXPECT_FALSE(write_document_file(where_, domain_, "{\"a\":1}"));
     EXPECT_EQ(test::read_file(where_.document(domain_)), std::string("{}\0", 3));
 }
