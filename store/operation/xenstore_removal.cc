@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Two holds of the fast lock; between them the back end is waited for, and its script run, without
-// one.
+// one. Where neither is to be done, one hold: a device whose back end was not asked to close looks
+// whole, and a recovery that came in between would call its entry present again.
 #include "store/operation/xenstore_removal.hpp"
 
 #include <algorithm>
@@ -67,9 +68,11 @@ private:
         if (!found) co_return work_.of(std::move(found).error(), name_.text());
         auto marked = co_await mark_xenstore_entry(work_, *fast, entry_, held);
         if (!marked) co_return work_.of(std::move(marked).error(), name_.text());
-        if (!there_ || paths_.back.empty()) co_return Result<void>();
-        auto closing = co_await write_closing(client, held);
-        if (!closing) co_return doubt(closing.error().message);
+        if (there_ && !paths_.back.empty()) {
+            auto closing = co_await write_closing(client, held);
+            if (!closing) co_return doubt(closing.error().message);
+        }
+        if (!was_asked_ && !script_) hold_.emplace(*std::move(fast));
         co_return Result<void>();
     }
 
@@ -151,7 +154,8 @@ private:
             if (auto refusal = first_refusal(requests, *replies)) co_return *std::move(refusal);
             auto nodes = co_await commit_nodes(client, *in, held);
             if (!nodes) continue;
-            if (nodes->fate == NodesFate::written) co_return Result<void>();
+            was_asked_ = nodes->fate == NodesFate::written;
+            if (was_asked_) co_return Result<void>();
             co_return Error(Errc::io, std::move(nodes->why), std::move(nodes->advice));
         }
     }
@@ -165,6 +169,11 @@ private:
     {
         const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
         return !entry || entry->id != entry_ || entry->state == "present";
+    }
+    [[nodiscard]] bool is_present_again() const
+    {
+        const auto entry = read_thing(work_.store.db(), work_.domain.id, name_);
+        return entry && entry->id == entry_ && entry->state == "present";
     }
 
     // Its script tidies up behind the closed back end; no fast lock is held.
@@ -189,7 +198,7 @@ private:
     Task<Result<std::optional<std::string>>> wait_until_closed(Client& client)
     {
         std::optional<std::string> last;
-        if (!there_ || paths_.back.empty() || is_console()) co_return last;
+        if (!was_asked_) co_return last;
         const Deadline end = std::min(work_.until, Clock::now() + kCloseWait);
         for (auto pause = kFirstPoll;; pause = std::min(2 * pause, kLastPoll)) {
             auto state =
@@ -204,6 +213,7 @@ private:
 
     Task<Result<Done>> finish(Client& client)
     {
+        if (hold_) co_return co_await take_out(client, *hold_);
         auto waits = co_await wait_until_closed(client);
         if (!waits) co_return doubt(waits.error().message);
         if (*waits && !is_gone())
@@ -218,11 +228,13 @@ private:
         if (!ran) co_return doubt(ran.error().message, kWithoutScript);
         auto fast = co_await lock();
         if (!fast) co_return doubt(fast.error().message);
-        if (is_gone()) {
-            Done done{{}, "another process has removed it"};
-            co_return done;
-        }
-        co_return co_await take_out(client, *fast);
+        if (!is_gone()) co_return co_await take_out(client, *fast);
+        // Of one that was asked to close, no recovery calls the entry present.
+        if (!was_asked_ && is_present_again())
+            co_return doubt("another process has called it present again",
+                            "look at what is there, and run this again");
+        Done done{{}, "another process has removed it"};
+        co_return done;
     }
 
     // Second hold: the nodes go, then the entry (R5).
@@ -264,6 +276,8 @@ private:
     std::int64_t entry_ = 0;
     DevicePaths paths_;
     bool there_ = false;
+    bool was_asked_ = false;                // its back end, to close
+    std::optional<FastLock> hold_;          // where there is nothing to wait for
     std::optional<ScriptedDevice> script_;  // that this program runs
 };
 

@@ -8,12 +8,16 @@ same request is given again, or xlfsck -y recovers, in turn; in the end entry an
 the nic is there, and the entry of the drive names what xenstore says. For the host's devices the client is
 pv_toolstack, which has the hypervisor's part, and recovers itself: list, hypervisor and owner follow the entry.
 
+A console's removal is not killed but looked at, at each stop: between its commits it has the fast lock, since nothing
+in xenstore tells a recovery that it goes.
+
     xenstore_kills.py --bin DIR --quiet-xen LIBRARY [--share 1/N]
 
 Status 0: no violation; 77: there is no xenstored."""
 
 import argparse
 import glob
+import json
 import os
 import shutil
 import sqlite3
@@ -24,12 +28,16 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(1, os.path.join(os.path.dirname(HERE), "support"))
+import asked  # noqa: E402
 import xenstored  # noqa: E402
 
 UUID = "0badcafe-2222-4333-8444-555566667777"
 DOCUMENT = '{"c_info":{"type":"pv","name":"pv","uuid":"%s"},"b_info":{"type.pv":{}}}' % UUID
 NIC = '{"devid":0,"mac":"00:16:3e:00:00:01","script":"/bin/true"}'
+CONSOLE = '{"devid":1,"name":"org.example","connection.pty":{}}'
 DRIVE = '{"pdev_path":"/a.iso","vdev":"xvdd","format":"raw","is_cdrom":1,"backend":"qdisk"}'
 PARAMS = "/local/domain/0/backend/qdisk/7/51760/params"
 OWN = "/libxl/7/device/vif/0"
@@ -361,6 +369,32 @@ def media(world, options):
     kills_of(world, options, "eject", lambda: world.must("insert", "7", "xvdd", world.image), ("eject", "7", "xvdd"), judge)
 
 
+def console(world, options):
+    if options.first != 1:
+        return
+    world.must("attach", "7", "channels", CONSOLE)
+    looks = 0
+    database = sqlite3.connect(f"file:{world.store}/store.db?mode=ro", uri=True)  # beforehand: it needs no lock later
+    database.execute("SELECT state FROM thing").fetchall()
+
+    def look(number, call):
+        nonlocal looks
+        if database.execute("SELECT state FROM thing WHERE class = 'channels'").fetchall() == [("removing",)]:
+            looks += 1
+            locks = json.loads(world.xlstore("--json", "locks").stdout)
+            if not any(lock["lock"] == "fast lock" and lock["held"] for lock in locks):
+                world.violation(f"detach of a console, stop {number}: {call}", f"no process has the fast lock: {locks}")
+        return False
+
+    killer = [os.path.join(world.bin, "killer"), "0", "--ask"]
+    detach = [os.path.join(world.bin, "xlstore"), "--store", world.store, "detach", "7", "channels", "#0"]
+    ended = asked.under_killer(
+        lambda fd: subprocess.Popen([*killer, str(fd), "--", *detach], env=world.environment, pass_fds=[fd]), look, 60)
+    database.close()
+    if ended.wait() != 0 or not looks:
+        world.violation("detach of a console", f"it ended with {ended.returncode}, looked at {looks} times")
+
+
 def destruction(world, options):
     """Of a domain that has devices. Each kill is followed by a recovery that goes on with it."""
     document = os.path.join(os.path.dirname(world.store), "pv.json")
@@ -413,6 +447,7 @@ def main():
         world.start(False)
         scripts(world, options)
         media(world, options)
+        console(world, options)
         host_device_kills(world, options)
         destruction(world, options)
     finally:
