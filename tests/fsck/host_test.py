@@ -158,10 +158,10 @@ def normal(text, place):
 
 
 def without_lock_files(snapshot):
-    """A repair takes libxl's locks, and then the files that the dead left go."""
+    """A repair takes libxl's locks, and then the files that the dead left go. What a dead libxl had written stays."""
     files, tree = snapshot
-    kept = {name: content[:2] for name, content in files.items()
-            if "/userdata-l." not in name and "/userdata-n." not in name and "/xlfsck/" not in name}
+    kept = {name: content[:2] for name, content in files.items() if "/userdata-l." not in name and "/xlfsck/" not in name
+            and ("/userdata-n." not in name or name.endswith(".libxl-json"))}
     return kept, tree
 
 
