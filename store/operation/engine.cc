@@ -148,6 +148,15 @@ void Engine::note_settled(IntentId earlier, const ThingName& thing)
                 thing.text() + ", was settled");
 }
 
+void Engine::say_changes(Error& error) const
+{
+    if (changes_.empty()) return;
+    error.message += changes_;
+    for (const std::string_view unchanged : {"nothing was changed", "QEMU is as it was"})
+        if (error.advice.starts_with(unchanged))
+            error.advice.replace(0, unchanged.size(), "nothing else was changed");
+}
+
 // Before the commit that says that they are there, over the connection that proved it.
 Task<void> Engine::query_addresses_of(std::vector<Intent>& added, Deadline until)
 {

@@ -100,6 +100,8 @@ public:
     void forget_changes() noexcept { changes_.clear(); }
     /// As the end of a message; "": there is none.
     [[nodiscard]] const std::string& changes() const noexcept { return changes_; }
+    /// Into the message of `error`, whose advice then no longer says that nothing was changed.
+    void say_changes(Error& error) const;
     /// @see HeldQemu::stay_connected
     Task<Result<void>> stay_connected(Deadline until) { return qemu_.stay_connected(until); }
 
@@ -149,7 +151,7 @@ Task<Result<T>> with_earlier_changes(Engine& engine, Task<Result<T>> work)
     };
     auto done =
         co_await or_when_cancelled(engine.store(), Errc::cancelled, given_up, std::move(work));
-    if (!done) done.error().message += engine.changes();
+    if (!done) engine.say_changes(done.error());
     co_return done;
 }
 

@@ -110,6 +110,8 @@ Task<Result<Resolved>> Engine::resolve_found(std::vector<Intent> intents, Eviden
     const Verb verb = intents.front().draft.verb;
     if (is_half_done(intents, found)) {
         PlanRunner runner(qemu_, ids_of(intents), asked_of(intents));
+        note_change("what intent " + std::to_string(value_of(intents.front().id)) +
+                    " had left half done was gone on with as far as QEMU let it");
         found = co_await runner.undo_leftovers(verb, probe_of(intents), std::move(found), until);
         trace_probed(domain().id, ids_of(intents), found);
     }

@@ -271,6 +271,9 @@ TEST_F(UnderOneHoldTest, RefusedOnceAnEarlierIntentWasSettledSaysSo)
         "intent " + std::to_string(earlier) + ", which was open on qemu/two, was settled";
     intend(XLSTORE_ADD, "qemu", nullptr, kOther, XLSTORE_E_EXISTS);
     EXPECT_TRUE(contains(last_error(), settled)) << last_error();
+    xlstore_error error = XLSTORE_ERROR_INIT;
+    xlstore_last_error(&error);
+    EXPECT_EQ(std::string(error.advice).substr(0, 25), "nothing else was changed;");
     EXPECT_EQ(cell("SELECT count(*) FROM intent"), "0");
     intend(XLSTORE_ADD, "qemu", nullptr, kOther, XLSTORE_E_EXISTS);
     EXPECT_FALSE(contains(last_error(), "was settled")) << last_error();
