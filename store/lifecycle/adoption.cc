@@ -3,6 +3,7 @@
 //      once the monitor that was named has answered.
 //   2. The document is imported, its QEMU registered: two commits. What fails between them takes
 //      the import back.
+//   3. Where another process was faster, all is looked at anew, with what is left of the time.
 //
 // Progress has what was committed so far: an adoption that comes to no good end says it (R18).
 #include "store/lifecycle/adoption.hpp"
@@ -30,6 +31,8 @@ namespace {
 struct Progress {
     std::string archived;  // the domains whose rows made room
     std::optional<DomainRow> imported;
+    int turns = 2;           // that are left, of those after something was in the way
+    bool overtaken = false;  // what this turn had read, another process has changed since
 
     [[nodiscard]] std::string words() const
     {
@@ -61,10 +64,33 @@ Task<Result<void>> meet_first(Store& store, const Adoption& adoption, const Docu
     co_return Result<void>();
 }
 
-Task<Result<void>> make_room(Store& store, DomainRow row, std::string why, Progress& progress,
+// In what the judgement depends on. A slow hold advances the epoch; an end or a new name does not.
+bool is_changed(const DomainRow& judged, const DomainRow& now)
+{
+    return now.epoch != judged.epoch || now.state != judged.state || now.name != judged.name ||
+           now.vm_uuid != judged.vm_uuid;
+}
+
+// What was judged was read before the monitor was waited for. Under the slow lock no process gives
+// the row a QEMU, or a new life by that.
+Task<Result<void>> make_room(Store& store, DomainRow judged, std::string why, Progress& progress,
                              Deadline until)
 {
-    const std::string subject = row.subject();
+    const std::string subject = judged.subject();
+    DomainRow row;
+    const auto hold = co_await store.slow_lock(judged.id, subject, "adopt", until, &row);
+    if (!hold) {
+        if (hold.error().code == Errc::not_found) co_return Result<void>();  // it makes room itself
+        co_return hold.error();
+    }
+    if (row.state == DomainState::destroyed) co_return Result<void>();
+    if (is_changed(judged, row)) {
+        progress.overtaken = true;
+        co_return Error(
+            Errc::exists, subject + " is in the way, and another process goes on with its row",
+            "nothing was changed; 'xlstore show id:" + std::to_string(value_of(row.id)) +
+                "' has it");
+    }
     auto archived = co_await archive_domain(store, std::move(row), std::move(why), until);
     if (archived) progress.archived += (progress.archived.empty() ? "" : ", ") + subject;
     co_return archived;
@@ -234,6 +260,15 @@ Task<Error> without_its_row(Store& store, const DomainRow& imported, Error failu
     co_return failure;
 }
 
+// Each turn after which another process has overtaken this one is due to a commit of that one's.
+// What is in the way may besides be the same adoption, by another process meanwhile: its row first,
+// then its registration.
+bool looks_again(const Error& failure, Progress& progress, Deadline until)
+{
+    if (std::exchange(progress.overtaken, false)) return Clock::now() < until;
+    return failure.code == Errc::exists && progress.turns-- > 0;
+}
+
 // R18: what fails leaves no row of an import.
 Task<Result<Registered>> adopt_or_take_back(Store& store, Adoption adoption, Progress& progress,
                                             Deadline until)
@@ -241,9 +276,7 @@ Task<Result<Registered>> adopt_or_take_back(Store& store, Adoption adoption, Pro
     Result<Registered> adopted = Error(Errc::no_memory, {});
     try {
         adopted = co_await adopt_in_steps(store, adoption, progress, until);
-        // What is in the way may be the same adoption, by another process meanwhile: its row first,
-        // then its registration.
-        for (int turn = 0; turn < 2 && !adopted && adopted.error().code == Errc::exists; ++turn)
+        while (!adopted && looks_again(adopted.error(), progress, until))
             adopted = co_await adopt_in_steps(store, adoption, progress, until);
     } catch (...) {
         adopted = caught();

@@ -27,7 +27,8 @@ struct Adoption {
 /// names no domain of that number or another one. So is the row of another domid that has the
 /// document's name, where xenstored does not know that domain and no QEMU of it lives; or that is
 /// of an older boot and has its name or uuid. Before that, the monitor that was named has to
-/// answer.
+/// answer; then the slow lock of that row is taken, and a row that another process goes on with is
+/// judged anew.
 /// What fails leaves no row that was not there before; what was archived its message names.
 /// Errors: as of import_domain() and register_qemu(); exists (an earlier life is not known to be
 /// over, or another monitor is registered); conflict (it is being created); gone (it is being

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 
 #include "store/core/store.hpp"
@@ -16,6 +17,33 @@ namespace xlstore::test {
 namespace {
 
 using std::string;
+
+/// The store, as another process has it open: its operations go on in run_handles() alone.
+class OtherHandle {
+public:
+    explicit OtherHandle(const string& path)
+    {
+        EXPECT_EQ(xlstore_open(path.c_str(), nullptr, &handle_), XLSTORE_OK) << last_error();
+    }
+    OtherHandle(const OtherHandle&) = delete;
+    OtherHandle& operator=(const OtherHandle&) = delete;
+    ~OtherHandle() { xlstore_close(handle_); }
+    operator xlstore_store*() const { return handle_; }
+
+private:
+    xlstore_store* handle_ = nullptr;
+};
+
+/// Dispatches these handles alone until `condition` holds.
+bool run_handles(std::initializer_list<xlstore_store*> handles,
+                 const std::function<bool()>& condition)
+{
+    return wait_until(std::chrono::seconds(60), [&] {
+        for (auto* handle : handles)
+            xlstore_dispatch(handle);
+        return condition();
+    });
+}
 
 /// Another toolstack's domain, and an empty store.
 class AdoptTest : public testing::Test {
@@ -32,6 +60,31 @@ protected:
     }
     void TearDown() override { xlstore_close(handle_); }
     string cell(const string& query) { return sql(store_.path(), query); }
+    void start(xlstore_store* handle, int domid, const string& document, const string& monitor,
+               Told& told, xlstore_op** op = nullptr)
+    {
+        EXPECT_EQ(xlstore_adopt_start(handle, domid, document.c_str(),
+                                      monitor.empty() ? nullptr : monitor.c_str(), nullptr, tell,
+                                      &told, op),
+                  XLSTORE_OK)
+            << last_error();
+        EXPECT_EQ(xlstore_dispatch(handle), XLSTORE_OK);
+    }
+    /// The host was booted since all that is in the store was written.
+    void boot()
+    {
+        auto store = store_.open();
+        store->db()
+            .prepare("UPDATE domain SET boot_id = 'another' WHERE state <> 'destroyed'")
+            .run();
+    }
+    string with_another_uuid(string document)
+    {
+        const auto at = document.find(domain_.material().uuid);
+        EXPECT_NE(at, string::npos);
+        document[at] = document[at] == 'a' ? 'b' : 'a';
+        return document;
+    }
 
     ScratchStore store_;
     ScratchStore other_;
@@ -81,10 +134,7 @@ TEST_F(AdoptTest, NameOfADomainThatXenHasNoMoreIsFree)
 TEST_F(AdoptTest, EarlierLifeOfTheDomidIsArchivedOnceItsQemuIsDead)
 {
     const string document = read_file(domain_.material().document);
-    string next = document;
-    const auto at = next.find(domain_.material().uuid);
-    ASSERT_NE(at, string::npos);
-    next[at] = next[at] == 'a' ? 'b' : 'a';
+    const string next = with_another_uuid(document);
     ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
     EXPECT_EQ(adopt(next, ""), XLSTORE_E_EXISTS);  // its QEMU lives
     ASSERT_EQ(kill(domain_.qemu_pid(), SIGKILL), 0);
@@ -138,19 +188,13 @@ TEST_F(AdoptTest, DomainThatIsBeingCreatedOrDestroyedIsRefused)
 TEST_F(AdoptTest, RowOfAnOlderBootIsAnEarlierLife)
 {
     const string document = read_file(domain_.material().document);
-    const auto booted = [&] {
-        auto store = store_.open();
-        store->db()
-            .prepare("UPDATE domain SET boot_id = 'another' WHERE state <> 'destroyed'")
-            .run();
-    };
     ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
-    booted();
+    boot();
     ASSERT_EQ(adopt(document, domain_.judge()), XLSTORE_OK) << last_error();
     EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,running");
     // Under another domid, and another name.
     ASSERT_EQ(xlstore_rename(handle_, "domid:9", "before", 0, nullptr, nullptr), XLSTORE_OK);
-    booted();
+    boot();
     ASSERT_EQ(
         xlstore_adopt(handle_, 10, document.c_str(), domain_.judge().c_str(), nullptr, nullptr),
         XLSTORE_OK)
@@ -241,10 +285,7 @@ TEST_F(AdoptTest, EarlierLifeWithoutAQemuIsArchivedOnXenstoredsWordAlone)
 {
     XLSTORE_NEEDS_XENSTORED();
     const string document = read_file(domain_.material().document);
-    string next = document;
-    const auto at = next.find(domain_.material().uuid);
-    ASSERT_NE(at, string::npos);
-    next[at] = next[at] == 'a' ? 'b' : 'a';
+    const string next = with_another_uuid(document);
     ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
     const auto rows = dump(store_.path());
 
@@ -262,6 +303,36 @@ TEST_F(AdoptTest, EarlierLifeWithoutAQemuIsArchivedOnXenstoredsWordAlone)
     EXPECT_EQ(adopt(next, domain_.judge()), XLSTORE_OK) << last_error();
     EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,running");
     unsetenv("XENSTORED_PATH");
+}
+
+// A QEMU that is stopped keeps an adoption waiting after it has judged the row to be over.
+TEST_F(AdoptTest, RowThatAnotherProcessGivesAQemuMeanwhileStays)
+{
+    const string document = read_file(domain_.material().document);
+    const OtherHandle other(store_.path());
+    for (const int domid : {9, 10}) {  // the same one that the row has, and another one
+        boot();
+        ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+        boot();
+        const string row = "FROM domain WHERE id = " + cell("SELECT max(id) FROM domain");
+        kill(domain_.qemu_pid(), SIGSTOP);
+        Told registered;
+        Told adopted;
+        ASSERT_EQ(xlstore_register_start(other, "domid:9", domain_.judge().c_str(), 0, 0, nullptr,
+                                         tell, &registered, nullptr),
+                  XLSTORE_OK)
+            << last_error();
+        EXPECT_EQ(xlstore_dispatch(other), XLSTORE_OK);
+        start(handle_, domid, document, domain_.judge(), adopted);
+        kill(domain_.qemu_pid(), SIGCONT);
+        ASSERT_TRUE(
+            run_handles({other, handle_}, [&] { return registered.calls + adopted.calls == 2; }));
+        EXPECT_EQ(registered.status, XLSTORE_OK) << registered.message;
+        EXPECT_EQ(adopted.status, domid == 9 ? XLSTORE_OK : XLSTORE_E_EXISTS) << adopted.message;
+        EXPECT_EQ(cell("SELECT state " + row), "running");
+        EXPECT_EQ(cell("SELECT qemu_pid " + row), std::to_string(domain_.qemu_pid()));
+        EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "1");
+    }
 }
 
 }  // namespace
