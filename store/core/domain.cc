@@ -257,6 +257,16 @@ std::optional<DomainRow> read_domain(Db& db, DomainId id)
     return domain_from(row);
 }
 
+bool was_taken_back(Db& db, DomainId id)
+{
+    auto row = db.prepare(
+                     "SELECT NOT EXISTS (SELECT 1 FROM domain WHERE id = ?1) AND NOT EXISTS "
+                     "(SELECT 1 FROM history WHERE domain = ?1 AND operation = 'destroy' AND "
+                     "outcome = 'done')")
+                   .bind(value_of(id));
+    return row.step() && row.integer(0) != 0;
+}
+
 std::vector<DomainRow> living_domains(Db& db)
 {
     auto rows = db.prepare("SELECT " XLSTORE_DOMAIN_COLUMNS

@@ -35,6 +35,9 @@ struct FoundIncarnation {
 Result<FoundIncarnation> find_incarnation(Db& db, std::string_view word);
 /// An incarnation, destroyed or not.
 std::optional<DomainRow> read_domain(Db& db, DomainId id);
+/// Its row is gone, and its domain was not destroyed, by the word of history: an adoption that
+/// failed took its import back, and the domain runs on. A row that was pruned was destroyed before.
+bool was_taken_back(Db& db, DomainId id);
 /// All that are not destroyed, by domid.
 std::vector<DomainRow> living_domains(Db& db);
 

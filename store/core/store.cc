@@ -400,7 +400,10 @@ Result<std::optional<SlowHold>> Store::begin_hold(DomainId domain, ByteLock lock
     }
     if (!epoch)
         return Error(Errc::not_found,
-                     "there is no incarnation " + std::to_string(value_of(domain)));
+                     subject_of(domain) + " is no longer in the store: " +
+                         (was_taken_back(*db_, domain) ? "its import was taken back"
+                                                       : "it was destroyed, and pruned"),
+                     "nothing was changed; 'xlstore history' has what was done");
     if (!locks_->still_current(lock, value_of(domain))) return std::optional<SlowHold>();
     XLSTORE_TRACE("slow.taken", value_of(domain), "epoch=" + std::to_string(*epoch));
     return std::optional<SlowHold>(SlowHold(*locks_, domain, std::move(lock), *epoch));

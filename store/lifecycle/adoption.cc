@@ -2,23 +2,26 @@
 //   1. end_earlier_life, free_names: rows of domains that are over make room, with proof, and only
 //      once the monitor that was named has answered.
 //   2. The document is imported, its QEMU registered: two commits. What fails between them takes
-//      the import back.
+//      the import back. A row that another adoption may take back is relied on by a commit, too.
 //   3. Where another process was faster, all is looked at anew, with what is left of the time.
 //
 // Progress has what was committed so far: an adoption that comes to no good end says it (R18).
 #include "store/lifecycle/adoption.hpp"
 
+#include <functional>
 #include <optional>
 #include <utility>
 
 #include "store/base/file_identity.hpp"
 #include "store/base/limits.hpp"
+#include "store/core/journal.hpp"
 #include "store/core/on_cancel.hpp"
 #include "store/libxl/host_hold.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/lifecycle/first_contact.hpp"
 #include "store/lifecycle/new_domain.hpp"
 #include "store/model/document.hpp"
+#include "store/operation/edit.hpp"
 #include "store/operation/grace.hpp"
 #include "store/operation/host_xenstore.hpp"
 #include "store/operation/nodes_fate.hpp"
@@ -208,6 +211,50 @@ Result<void> check_same_monitor(const DomainRow& row, const std::string& path)
                  "ends the QEMU with its domain");
 }
 
+// R18: the adoption that imported it would take it back if it fails, and this one's answer with it.
+Task<Result<DomainRow>> rely_on(Store& store, DomainRow row, Deadline until)
+{
+    const std::string operation("adopt");
+    const std::function<Result<DomainRow>(const FastHold&)> section =
+        [&](const FastHold& fast) -> Result<DomainRow> {
+        const auto now = read_domain(store.db(), fast.domain());
+        if (!now)
+            return Error(Errc::not_found,
+                         row.subject() + " is no longer in the store: its import was taken back",
+                         "nothing was changed; try again");
+        if (auto runs = check_runs(*now); !runs) return std::move(runs).error();
+        if (auto living = advance_revision(store, fast, 0); !living)
+            return std::move(living).error();
+        Journal(store).add_history(HistoryLine{
+            fast.domain(), "adopt", {}, {}, "done", {}, "its row was there, and stays as it is"});
+        return *read_domain(store.db(), fast.domain());
+    };
+    co_return co_await store.with_fast_lock(row.id, operation, until, section);
+}
+
+// The row that is there, or was imported just now.
+Task<Result<Registered>> go_on_with(Store& store, DomainRow row, Adoption adoption, bool imported,
+                                    Deadline until)
+{
+    if (auto runs = check_runs(row); !runs) co_return std::move(runs).error();
+    const bool lives = row.registration && life_of(row.registration->qemu) != Life::dead;
+    if (lives && adoption.monitor_path)
+        if (auto same = check_same_monitor(row, *adoption.monitor_path); !same)
+            co_return std::move(same).error();
+    if (adoption.monitor_path && !lives) {
+        RegisterRequest request;
+        request.monitor_path = *std::move(adoption.monitor_path);
+        co_return co_await register_qemu(store, std::move(row), std::move(request), until);
+    }
+    if (!imported && is_as_imported(store.db(), row.id)) {
+        auto relied = co_await rely_on(store, std::move(row), until);
+        if (!relied) co_return std::move(relied).error();
+        row = *std::move(relied);
+    }
+    Registered as_it_is{std::move(row), {}, {}};
+    co_return std::move(as_it_is);
+}
+
 Task<Result<Registered>> adopt_in_steps(Store& store, Adoption adoption, Progress& progress,
                                         Deadline until)
 {
@@ -229,18 +276,11 @@ Task<Result<Registered>> adopt_in_steps(Store& store, Adoption adoption, Progres
         progress.imported = *std::move(fresh);
         row = progress.imported;
     }
-    if (auto runs = check_runs(*row); !runs) co_return std::move(runs).error();
-    const bool lives = row->registration && life_of(row->registration->qemu) != Life::dead;
-    if (lives && adoption.monitor_path)
-        if (auto same = check_same_monitor(*row, *adoption.monitor_path); !same)
-            co_return std::move(same).error();
-    if (!adoption.monitor_path || lives) {
-        Registered as_it_is{*std::move(row), {}, {}};
-        co_return std::move(as_it_is);
-    }
-    RegisterRequest request;
-    request.monitor_path = *std::move(adoption.monitor_path);
-    co_return co_await register_qemu(store, *std::move(row), std::move(request), until);
+    const DomainId id = row->id;
+    const bool imported = progress.imported && progress.imported->id == id;
+    auto done = co_await go_on_with(store, *std::move(row), std::move(adoption), imported, until);
+    if (!done && was_taken_back(store.db(), id)) progress.overtaken = true;
+    co_return done;
 }
 
 // The import is taken back; what became of that is said with the failure.
@@ -252,7 +292,7 @@ Task<Error> without_its_row(Store& store, const DomainRow& imported, Error failu
     } catch (...) {
         gone = caught();
     }
-    if (gone) co_return failure;
+    if (gone || gone.error().code == Errc::not_found) co_return failure;
     failure.message += "; its row stays: " + gone.error().message;
     if (gone.error().code == Errc::conflict) co_return failure;
     failure.code = Errc::unfinished;

@@ -29,6 +29,9 @@ struct Adoption {
 /// of an older boot and has its name or uuid. Before that, the monitor that was named has to
 /// answer; then the slow lock of that row is taken, and a row that another process goes on with is
 /// judged anew.
+/// A row that is there as its import made it, and is to have no QEMU, gets a line of history:
+/// another adoption, which imported it, does not take it back then. One whose import is taken back
+/// meanwhile is imported anew.
 /// What fails leaves no row that was not there before; what was archived its message names.
 /// Errors: as of import_domain() and register_qemu(); exists (an earlier life is not known to be
 /// over, or another monitor is registered); conflict (it is being created); gone (it is being

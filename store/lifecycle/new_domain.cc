@@ -127,24 +127,26 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
         });
 }
 
+bool is_as_imported(Db& db, DomainId id)
+{
+    auto row = db.prepare(
+                     "SELECT 1 FROM domain WHERE id = ? AND state = 'running' AND epoch = 1 AND "
+                     "revision = 1 AND qemu_pid IS NULL")
+                   .bind(value_of(id));
+    return row.step();
+}
+
 namespace {
 
-// REQUIRES all locks of the row, as for its pruning: no other process relies on having read it.
+// REQUIRES all locks of the row, as for its pruning: no other process relies on having read it. One
+// that does has written to it.
 Result<void> forget_imported(Store& store, const FastHold& fast, const DomainRow& imported,
                              const std::string& why)
 {
     Db& db = store.db();
     const auto id = value_of(fast.domain());
-    {
-        auto as_made =
-            db.prepare(
-                  "SELECT 1 FROM domain WHERE id = ? AND state = 'running' AND epoch = 1 "
-                  "AND revision = 1 AND qemu_pid IS NULL")
-                .bind(id);
-        if (!as_made.step())
-            return Error(Errc::conflict,
-                         imported.subject() + ": another process goes on with its row");
-    }
+    if (!is_as_imported(db, fast.domain()))
+        return Error(Errc::conflict, imported.subject() + ": another process goes on with its row");
     Journal(store).add_history(
         HistoryLine{fast.domain(), "import", {}, {}, "not done", {}, "taken back: " + why});
     for (const char* sql :

@@ -39,6 +39,10 @@ Task<Result<DomainRow>> import_domain(Store& store, std::int64_t domid, std::str
                                       std::string what, Deadline until, std::string things = {},
                                       bool also = false);
 
+/// Is the row, of a running domain without a QEMU, as its import made it? No process but the one
+/// that imported it has written to it since.
+bool is_as_imported(Db& db, DomainId id);
+
 /// Takes back an import of a domain that runs on, without this store: the row goes whole, by one
 /// commit, and history says why. An archived one would tell recovery that the domain is over.
 /// Errors: conflict (the row is not as its import made it any more: another process goes on with

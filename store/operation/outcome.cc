@@ -46,6 +46,7 @@ Error gone_if_destroyed(Store& store, DomainId domain, Error error) noexcept
         const auto row = read_domain(store.db(), domain);
         if (row && row->state != DomainState::destroying && row->state != DomainState::destroyed)
             return error;
+        if (!row && was_taken_back(store.db(), domain)) return error;
         return Error(Errc::gone,
                      (row ? row->subject() : std::string("the domain")) +
                          " was destroyed meanwhile, or is being destroyed (R8): " + error.message);

@@ -10,6 +10,7 @@
 #include "store/core/store.hpp"
 #include "tests/support/domain_test.hpp"
 #include "tests/support/scratch_xenstored.hpp"
+#include "tests/support/scripted_peer.hpp"
 #include "tests/support/started_call.hpp"
 #include "xlstore/recovery.h"
 
@@ -69,6 +70,14 @@ protected:
                   XLSTORE_OK)
             << last_error();
         EXPECT_EQ(xlstore_dispatch(handle), XLSTORE_OK);
+    }
+    /// An adoption that has imported its row, and waits for this peer's greeting.
+    void start_silent(const string& document, const string& monitor, Told& told)
+    {
+        start(handle_, 9, document, monitor, told);
+        EXPECT_TRUE(
+            run_handles({handle_}, [&] { return cell("SELECT count(*) FROM domain") == "1"; }));
+        EXPECT_EQ(told.calls, 0) << told.message;
     }
     /// The host was booted since all that is in the store was written.
     void boot()
@@ -333,6 +342,65 @@ TEST_F(AdoptTest, RowThatAnotherProcessGivesAQemuMeanwhileStays)
         EXPECT_EQ(cell("SELECT qemu_pid " + row), std::to_string(domain_.qemu_pid()));
         EXPECT_EQ(cell("SELECT count(*) FROM domain WHERE state <> 'destroyed'"), "1");
     }
+}
+
+TEST_F(AdoptTest, RowIsNotTakenBackUnderAnotherAdoptionThatIsDone)
+{
+    const string document = read_file(domain_.material().document);
+    ScriptedPeer peer(store_.directory() / "silent", {});
+    const OtherHandle other(store_.path());
+    Told told;
+    start_silent(document, store_.directory() / "silent", told);
+    for (int again = 0; again < 2; ++again)
+        EXPECT_EQ(xlstore_adopt(other, 9, document.c_str(), nullptr, nullptr, nullptr), XLSTORE_OK)
+            << last_error();
+    EXPECT_EQ(cell("SELECT count(*) FROM history WHERE operation = 'adopt'"), "1");
+    peer.kill();
+    ASSERT_TRUE(run_handles({handle_}, [&] { return told.calls > 0; }));
+    EXPECT_NE(told.status, XLSTORE_OK);
+    EXPECT_TRUE(contains(told.message, "its row stays")) << told.message;
+    EXPECT_EQ(cell("SELECT state FROM domain"), "running");
+}
+
+// Each waits for a lock of the row that goes.
+TEST_F(AdoptTest, AdoptionOfARowThatIsTakenBackMeanwhileBeginsAgain)
+{
+    const string document = read_file(domain_.material().document);
+    ScriptedPeer peer(store_.directory() / "silent", {});
+    const OtherHandle with_qemu(store_.path());
+    const OtherHandle without(store_.path());
+    const OtherHandle registers(store_.path());
+    Told failed;
+    Told told[2];
+    Told registered;
+    start_silent(document, store_.directory() / "silent", failed);
+    start(with_qemu, 9, document, domain_.judge(), told[0]);
+    {
+        const auto store = store_.open();
+        const auto fast = store->locks().try_acquire(LockKind::fast, 1);
+        ASSERT_TRUE(fast && *fast);
+        start(without, 9, document, "", told[1]);
+    }
+    ASSERT_EQ(xlstore_register_start(registers, "domid:9", domain_.judge().c_str(), 0, 0, nullptr,
+                                     tell, &registered, nullptr),
+              XLSTORE_OK)
+        << last_error();
+    EXPECT_EQ(xlstore_dispatch(registers), XLSTORE_OK);
+    peer.kill();
+    ASSERT_TRUE(run_handles({handle_}, [&] { return failed.calls > 0; }));
+    EXPECT_NE(failed.status, XLSTORE_OK);
+    EXPECT_EQ(cell("SELECT count(*) FROM domain"), "0") << failed.message;
+
+    // A registration has no document to begin again with. The domain was not destroyed.
+    ASSERT_TRUE(run_handles({registers}, [&] { return registered.calls > 0; }));
+    EXPECT_EQ(registered.status, XLSTORE_E_NOT_FOUND) << registered.message;
+    EXPECT_TRUE(contains(registered.message, "taken back")) << registered.message;
+    ASSERT_TRUE(
+        run_handles({with_qemu, without}, [&] { return told[0].calls + told[1].calls == 2; }));
+    for (const auto& one : told)
+        EXPECT_EQ(one.status, XLSTORE_OK) << one.message;
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "running");
+    EXPECT_EQ(cell("SELECT qemu_pid FROM domain"), std::to_string(domain_.qemu_pid()));
 }
 
 }  // namespace
