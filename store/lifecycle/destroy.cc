@@ -90,6 +90,16 @@ Error unseen(const DomainRow& domain)
         "because its container has: 'xlstore destroy --assume-dead'");
 }
 
+// R18: of a row that is not there any more. Its domain runs on where an adoption took its import
+// back: that is no destruction.
+Result<void> check_destroyed(Store& store, const DomainRow& domain)
+{
+    if (!was_taken_back(store.db(), domain.id)) return {};
+    return Error(Errc::not_found,
+                 domain.subject() + " is no longer in the store: its import was taken back",
+                 "nothing was changed, and the domain runs on; the toolstack that made it ends it");
+}
+
 // R11 R14: looks before the mark, after which only forward is possible. A QEMU that cannot be
 // looked at may live, and the next recovery that can see it would have to kill it.
 Result<void> look_first(const DomainRow& domain, Unseen unseen_qemu)
@@ -365,7 +375,7 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, Ends ends, Unse
     if (!lock) co_return std::move(lock).error();
     XLSTORE_TRACE("destroy.locked", value_of(domain.id));
     auto row = read_domain(store.db(), domain.id);
-    if (!row || row->state == DomainState::destroyed) co_return Result<void>();
+    if (!row || row->state == DomainState::destroyed) co_return check_destroyed(store, domain);
     if (kill)
         if (auto looked = look_first(*row, unseen_qemu); !looked) co_return looked;
     if (auto marked = co_await mark(store, *row, until); !marked) co_return marked;
@@ -391,12 +401,14 @@ Task<Result<void>> go_to_the_end(Store& store, DomainRow domain, Ends ends, Unse
     co_return co_await let_document_go(store, *row, std::move(why), until);
 }
 
-// What the row says of a destruction that ended with an error. Nothing: it cannot be read.
+// What the row says of a destruction that ended with an error; one that was taken back was never
+// marked. Nothing: it cannot be read.
 std::optional<DomainState> state_now(Store& store, DomainId domain) noexcept
 {
     try {
         const auto row = read_domain(store.db(), domain);
-        return row ? row->state : DomainState::destroyed;
+        if (row) return row->state;
+        return was_taken_back(store.db(), domain) ? DomainState::running : DomainState::destroyed;
     } catch (const std::exception&) {
         return std::nullopt;
     }
@@ -482,7 +494,7 @@ Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline unti
                                        store.make_claim("destroy"), domain.subject(), until);
     if (!lock) co_return std::move(lock).error();
     const auto row = read_domain(store.db(), domain.id);
-    if (!row || row->state == DomainState::destroyed) co_return Result<void>();
+    if (!row || row->state == DomainState::destroyed) co_return check_destroyed(store, domain);
     if (auto seen = look_first(*row, Unseen::is_refused); !seen) co_return seen;
     co_return co_await mark(store, *row, until);
 }
@@ -552,17 +564,15 @@ Task<Result<void>> end_qemu(Store& store, DomainRow domain, SlowHold& hold, Dead
     co_return co_await unregister_qemu(store, std::move(domain), hold, until);
 }
 
-Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
-                                        Deadline until)
+namespace {
+
+// The row of that domain; nothing: there is none, and the tombstone is left.
+Task<Result<std::optional<DomainRow>>> find_or_forestall(Store& store, std::int64_t domid,
+                                                         std::string uuid, Deadline until)
 {
-    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
-    std::transform(uuid.begin(), uuid.end(), uuid.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (uuid.size() != 36 || uuid.find_first_not_of("0123456789abcdef-") != std::string::npos)
-        co_return Error(Errc::invalid, qmp::printable(uuid) + " is not a uuid");
-    auto found = co_await store.with_writer_lock(
+    co_return co_await store.with_writer_lock(
         "destroy", until,
-        [&](const WriterHold&) -> Result<std::int64_t> {
+        [&](const WriterHold&) -> Result<std::optional<DomainRow>> {
             Db& db = store.db();
             auto row =
                 db.prepare(
@@ -570,7 +580,7 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                       "'destroyed'")
                     .bind(domid)
                     .bind(uuid);
-            if (row.step()) return row.integer(0);
+            if (row.step()) return read_domain(db, DomainId(row.integer(0)));
             XLSTORE_TRACE("tombstone", 0, "domid=" + std::to_string(domid) + " uuid=" + uuid);
             const auto until_us = since_boot_us() + kTombstoneUs;
             db.prepare(
@@ -589,16 +599,31 @@ Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::s
                             "done",
                             {},
                             "no row of domid " + std::to_string(domid) + ": a tombstone was left"});
-            return std::int64_t{0};
+            return std::optional<DomainRow>();
         },
         Room::reserve);
-    if (!found) co_return std::move(found).error();
-    if (*found == 0) co_return false;
-    auto row = read_domain(store.db(), DomainId(*found));
-    if (!row) co_return true;  // its import was taken back meanwhile
-    auto destroyed = co_await destroy_domain(store, *std::move(row), until);
-    if (!destroyed) co_return std::move(destroyed).error();
-    co_return true;
+}
+
+}  // namespace
+
+Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
+                                        Deadline until)
+{
+    if (auto ok = check_domid(domid); !ok) co_return std::move(ok).error();
+    std::transform(uuid.begin(), uuid.end(), uuid.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (uuid.size() != 36 || uuid.find_first_not_of("0123456789abcdef-") != std::string::npos)
+        co_return Error(Errc::invalid, qmp::printable(uuid) + " is not a uuid");
+    for (;;) {
+        auto found = co_await find_or_forestall(store, domid, uuid, until);
+        if (!found) co_return std::move(found).error();
+        if (!*found) co_return false;
+        auto destroyed = co_await destroy_domain(store, **std::move(found), until);
+        if (destroyed) co_return true;
+        // Its import was taken back meanwhile: there is none now.
+        if (destroyed.error().code != Errc::not_found || Clock::now() >= until)
+            co_return std::move(destroyed).error();
+    }
 }
 
 }  // namespace xlstore

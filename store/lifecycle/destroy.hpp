@@ -26,7 +26,8 @@ namespace xlstore {
 /// Destroys: marks, kills QEMU and sees it dead, removes its socket, takes its devices out of
 /// xenstore (device_ending.hpp), the document last (R14).
 /// Needs no slow lock (R9). Errors, with nothing changed: timeout, store, io (also for a QEMU that
-/// cannot be looked at: it looks before it marks). Error unfinished (R18):
+/// cannot be looked at: it looks before it marks), not_found (an adoption that failed has taken its
+/// import, this row, back: the domain runs on). Error unfinished (R18):
 /// the mark is committed, and a later destroy or recovery goes on; QEMU's death could not be seen,
 /// xenstored does not answer, the store could not be written, or its state cannot be read.
 /// `why` goes into history; "": what is proved, that its QEMU is dead, that it had none, or that
@@ -39,7 +40,7 @@ inline constexpr const char* kBootIsOver = "the host was booted since, or is ano
 
 /// The first step alone: from now on what attaches, edits or creates is refused (R8), and only a
 /// destruction is left: a later destroy, or recovery, goes on with it. For a toolstack that ends
-/// QEMU itself. Errors, with nothing changed: timeout, store, io, as above.
+/// QEMU itself. Errors, with nothing changed: timeout, store, io, not_found, as above.
 Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline until);
 
 /// The same, of a QEMU that cannot be looked at (Life::unknown: its pid namespace is not seen from
@@ -49,7 +50,8 @@ Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline unti
 Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until);
 
 /// The same for a domain that may have no row yet: then a tombstone is left, which defeats the
-/// creation of that domid and uuid for 60 s. True: there was a row, and it is destroyed.
+/// creation of that domid and uuid for 60 s; also where the row's import is taken back meanwhile.
+/// True: there was a row, and it is destroyed.
 Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
                                         Deadline until);
 

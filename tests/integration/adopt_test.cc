@@ -12,6 +12,7 @@
 #include "tests/support/scratch_xenstored.hpp"
 #include "tests/support/scripted_peer.hpp"
 #include "tests/support/started_call.hpp"
+#include "tests/support/stopping.hpp"
 #include "xlstore/recovery.h"
 
 namespace xlstore::test {
@@ -401,6 +402,73 @@ TEST_F(AdoptTest, AdoptionOfARowThatIsTakenBackMeanwhileBeginsAgain)
         EXPECT_EQ(one.status, XLSTORE_OK) << one.message;
     EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "running");
     EXPECT_EQ(cell("SELECT qemu_pid FROM domain"), std::to_string(domain_.qemu_pid()));
+}
+
+// R18: the domain runs on.
+TEST_F(AdoptTest, DestructionOfARowThatIsTakenBackMeanwhileIsNone)
+{
+    const string document = read_file(domain_.material().document);
+    ScriptedPeer peer(store_.directory() / "silent", {});
+    const OtherHandle other(store_.path());
+    Told failed;
+    start_silent(document, store_.directory() / "silent", failed);
+    Told destroyed;
+    Told marked;
+    Told forestalled;
+    Told cancelled;
+    {
+        const auto store = store_.open();
+        auto fast = store->locks().try_acquire(LockKind::fast, 1);
+        ASSERT_TRUE(fast && *fast);
+        peer.kill();
+        ASSERT_TRUE(run_handles({handle_}, [&] {
+            const auto held = store->locks().is_held(LockKind::destroy, 1);
+            return held && *held;
+        }));
+        xlstore_op* op = nullptr;
+        xlstore_destroy_start(other, "domid:9", nullptr, tell, &destroyed, nullptr);
+        xlstore_mark_destroying_start(other, "domid:9", nullptr, tell, &marked, nullptr);
+        xlstore_destroy_domid_start(other, 9, domain_.material().uuid.c_str(), nullptr, tell,
+                                    &forestalled, nullptr);
+        xlstore_destroy_start(other, "domid:9", nullptr, tell, &cancelled, &op);
+        EXPECT_EQ(xlstore_dispatch(other), XLSTORE_OK);
+        ASSERT_TRUE(op);
+        (*fast)->release();
+        ASSERT_TRUE(run_handles({handle_}, [&] { return failed.calls > 0; }));
+        EXPECT_EQ(cell("SELECT count(*) FROM domain"), "0") << failed.message;
+        xlstore_op_cancel(op);
+    }
+    ASSERT_TRUE(run_handles({other}, [&] {
+        return destroyed.calls + marked.calls + forestalled.calls + cancelled.calls == 4;
+    }));
+    for (const auto* one : {&destroyed, &marked}) {
+        EXPECT_EQ(one->status, XLSTORE_E_NOT_FOUND) << one->message;
+        EXPECT_TRUE(contains(one->message, "its import was taken back")) << one->message;
+    }
+    EXPECT_EQ(forestalled.status, XLSTORE_OK) << forestalled.message;
+    EXPECT_EQ(json_at(forestalled.json, "$.row"), "0");
+    EXPECT_EQ(cell("SELECT domid FROM tombstone"), "9");
+    EXPECT_EQ(cancelled.status, XLSTORE_E_CANCELLED) << cancelled.message;
+}
+
+// An earlier life of the domid is no answer for the domain that the command has found.
+TEST_F(AdoptTest, DestroyCommandOfARowThatIsTakenBackMeanwhileFails)
+{
+    const string document = read_file(domain_.material().document);
+    ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+    ASSERT_EQ(xlstore_destroy(handle_, "domid:9", nullptr, nullptr), XLSTORE_OK) << last_error();
+    ScriptedPeer peer(store_.directory() / "silent", {});
+    Told failed;
+    start(handle_, 9, document, store_.directory() / "silent", failed);
+    ASSERT_TRUE(run_handles({handle_}, [&] { return cell("SELECT count(*) FROM domain") == "2"; }));
+    Stopping command(store_, {"destroy", "domid:9"}, "destroy.before_mark");
+    ASSERT_TRUE(command.stopped());
+    peer.kill();
+    ASSERT_TRUE(run_handles({handle_}, [&] { return failed.calls > 0; }));
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed") << failed.message;
+    const Ran ran = command.finish();
+    EXPECT_TRUE(ended(ran, 4));
+    EXPECT_TRUE(contains(ran.out, "its import was taken back")) << ran.out;
 }
 
 }  // namespace

@@ -245,7 +245,11 @@ Result<Status> run_destroy(const Arguments& arguments)
 {
     if (const auto asked = ask_once(arguments); !asked) return asked.error();
     std::string domain = arguments.words[0];
+    std::string found;  // the incarnation that it is asked for
     Operation operation = [&](auto* store, const auto& call, auto** out) {
+        xlstore_domain_info info = XLSTORE_DOMAIN_INFO_INIT;
+        if (xlstore_find(store, domain.c_str(), &info) == XLSTORE_OK)
+            found = "id:" + std::to_string(info.id);
         return xlstore_destroy_with(store, domain.c_str(),
                                     arguments.assume_dead ? XLSTORE_ASSUME_DEAD : 0, &call, out);
     };
@@ -261,7 +265,8 @@ Result<Status> run_destroy(const Arguments& arguments)
         result ? tell(arguments, result->get()) : if_begun(arguments, domain, result.error());
     // With a uuid, a domain that is not there yet may come: that destruction waits for it (R14).
     if (told || told.error().code != Errc::not_found || !arguments.uuid.empty()) return told;
-    return if_over(arguments, domain, std::move(told).error());
+    // One that was there and whose import was taken back is not over, and no earlier life is meant.
+    return if_over(arguments, found.empty() ? domain : found, std::move(told).error());
 }
 
 Result<Status> run_recover(const Arguments& arguments)

@@ -164,8 +164,10 @@ int32_t xlstore_register_start(xlstore_store* store, const char* domain, const c
  * for a detach. A toolstack that has set hotplug scripts off ends its devices itself: all in
  * xenstore is left to it. It looks before it marks the domain. Errors, with nothing changed:
  * timeout, store, io (also for a QEMU that cannot be looked at: its pid namespace is not this
- * process's nor one below it, or /proc hides it). Error unfinished: that the domain is to be
- * destroyed is committed, and a later call, or recovery, goes on from there. */
+ * process's nor one below it, or /proc hides it),
+ * not_found (also where an adoption that failed took its row back meanwhile: that domain runs on).
+ * Error unfinished: that the domain is to be destroyed is committed, and a later call, or recovery,
+ * goes on from there. */
 int32_t xlstore_destroy(xlstore_store* store, const char* domain, const xlstore_call* call,
                         xlstore_result** result_out);
 int32_t xlstore_destroy_start(xlstore_store* store, const char* domain, const xlstore_call* call,

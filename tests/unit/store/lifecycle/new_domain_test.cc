@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The row of a domain that comes in, and goes again because that led nowhere.
+#include "store/lifecycle/new_domain.hpp"
+
 #include <gtest/gtest.h>
 
-#include "store/lifecycle/new_domain.hpp"
+#include "store/lifecycle/destroy.hpp"
 #include "store/operation/identity.hpp"
 #include "tests/support/rows.hpp"
 #include "tests/support/scratch.hpp"
@@ -55,6 +57,29 @@ TEST_F(NewDomainTest, RowThatAnotherProcessGoesOnWithStays)
     ASSERT_FALSE(gone);
     EXPECT_EQ(gone.error().code, Errc::conflict);
     EXPECT_EQ(cell("SELECT name || ' ' || state FROM domain"), "db running");
+}
+
+// R18: each of the two has read the row before it went.
+TEST_F(NewDomainTest, RowThatIsGoneIsOverOnlyIfItWasDestroyed)
+{
+    const auto destroy = [&](const DomainRow& row) {
+        return store_->loop().wait_for(destroy_domain(*store_, row, soon()));
+    };
+    const auto mark = [&](const DomainRow& row) {
+        return store_->loop().wait_for(mark_destroying(*store_, row, soon()));
+    };
+    const auto back = import();
+    ASSERT_TRUE(take_back(back));
+    for (const auto& ended : {destroy(back), mark(back)}) {
+        ASSERT_FALSE(ended);
+        EXPECT_EQ(ended.error().code, Errc::not_found) << ended.error().message;
+    }
+    const auto over = import();
+    ASSERT_TRUE(destroy(over));
+    for (const char* table : {"retired_document", "domain"})  // as it is pruned
+        store_->db().execute("DELETE FROM " + std::string(table));
+    EXPECT_TRUE(destroy(over));
+    EXPECT_TRUE(mark(over));
 }
 
 TEST_F(NewDomainTest, RowOfWhichAProcessHasALockStays)
