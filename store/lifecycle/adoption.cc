@@ -177,7 +177,8 @@ Task<Result<void>> free_names(Store& store, const Adoption& adoption, const Docu
         if (!older) why = co_await why_name_is_free(store, row, until);
         if (why.empty()) continue;
         if (auto met = co_await meet_first(store, adoption, document, until); !met) co_return met;
-        (void)co_await make_room(store, std::move(row), std::move(why), progress, until);
+        auto room = co_await make_room(store, std::move(row), std::move(why), progress, until);
+        if (!room) co_return room;
     }
     co_return Result<void>();
 }
@@ -328,8 +329,7 @@ Task<Result<Registered>> adopt_or_take_back(Store& store, Adoption adoption, Pro
     co_return co_await without_its_row(store, *progress.imported, std::move(failure), until);
 }
 
-// What is to be said of one that its caller gave up on the way. Nothing: it had changed nothing, or
-// what it archived says it.
+// What is to be said of one that its caller gave up on the way. Nothing: it had changed nothing.
 std::optional<Error> cancelled_adoption(Store& store, const Adoption& adoption,
                                         const Progress& progress)
 {
@@ -342,7 +342,10 @@ std::optional<Error> cancelled_adoption(Store& store, const Adoption& adoption,
                          "cancelled on the way" +
                          progress.words(),
                      "xlstore_adopt again goes on");
-    if (progress.archived.empty()) return std::nullopt;
+    // An archive that was under way and has begun says so itself.
+    auto left = store.take_left_answer();
+    if (left && left->code == Errc::unfinished) left->message += progress.words();
+    if (progress.archived.empty() || (left && left->code == Errc::unfinished)) return left;
     return Error(Errc::unfinished,
                  "domain " + std::to_string(adoption.domid) +
                      ": its adoption was cancelled on the way" + progress.words(),

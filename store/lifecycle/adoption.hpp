@@ -35,7 +35,8 @@ struct Adoption {
 /// What fails leaves no row that was not there before; what was archived its message names.
 /// Errors: as of import_domain() and register_qemu(); exists (an earlier life is not known to be
 /// over, or another monitor is registered); conflict (it is being created); gone (it is being
-/// destroyed); unfinished (the import could not be taken back).
+/// destroyed); unfinished (the import could not be taken back, or what is over not be archived to
+/// its end: the same call goes on).
 /// Cancelled once it has changed something: unfinished.
 Task<Result<Registered>> adopt_domain(Store& store, Adoption adoption, Deadline until);
 

@@ -471,5 +471,63 @@ TEST_F(AdoptTest, DestroyCommandOfARowThatIsTakenBackMeanwhileFails)
     EXPECT_TRUE(contains(ran.out, "its import was taken back")) << ran.out;
 }
 
+// R18: the row that makes room is on its way out of life by this very call.
+TEST_F(AdoptTest, ArchiveThatIsNotAtItsEndIsSaid)
+{
+    const string document = read_file(domain_.material().document);
+    ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+    boot();
+    const auto store = store_.open();
+    const auto adopt_as_ten = [&](const xlstore_call* call) {
+        return xlstore_adopt(handle_, 10, document.c_str(), nullptr, call, nullptr);
+    };
+    {
+        const auto destroy = store->locks().try_acquire(LockKind::destroy, 1);
+        ASSERT_TRUE(destroy && *destroy);
+        xlstore_call call = XLSTORE_CALL_INIT;
+        call.timeout_ms = 1;
+        EXPECT_EQ(adopt_as_ten(&call), XLSTORE_E_TIMEOUT);
+        EXPECT_TRUE(contains(last_error(), "destroy lock")) << last_error();
+    }
+    store->db().execute(
+        "CREATE TRIGGER no_end BEFORE UPDATE OF state ON domain WHEN NEW.state = 'destroyed' BEGIN "
+        "SELECT RAISE(ABORT, 'it is not to end'); END");
+    EXPECT_EQ(adopt_as_ten(nullptr), XLSTORE_E_UNFINISHED);
+    EXPECT_TRUE(contains(last_error(), "its destruction has begun")) << last_error();
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroying");
+    store->db().execute("DROP TRIGGER no_end");
+    EXPECT_EQ(adopt_as_ten(nullptr), XLSTORE_OK) << last_error();
+    EXPECT_EQ(cell("SELECT group_concat(state) FROM domain"), "destroyed,running");
+}
+
+TEST_F(AdoptTest, CancelledInItsSecondArchiveSaysBoth)
+{
+    const string document = read_file(domain_.material().document);
+    ASSERT_EQ(adopt(document, ""), XLSTORE_OK) << last_error();
+    ASSERT_EQ(xlstore_rename(handle_, "domid:9", "before", 0, nullptr, nullptr), XLSTORE_OK);
+    ASSERT_EQ(xlstore_mark_destroying(handle_, "domid:9", nullptr, nullptr), XLSTORE_OK);
+    ASSERT_EQ(
+        xlstore_adopt(handle_, 8, with_another_uuid(document).c_str(), nullptr, nullptr, nullptr),
+        XLSTORE_OK)
+        << last_error();
+    boot();
+    const auto store = store_.open();
+    const auto destroy = store->locks().try_acquire(LockKind::destroy, 1);
+    ASSERT_TRUE(destroy && *destroy);
+    Told told;
+    xlstore_op* op = nullptr;
+    start(handle_, 10, document, "", told, &op);
+    ASSERT_TRUE(run_handles({handle_}, [&] {
+        return cell("SELECT group_concat(state) FROM domain") == "destroying,destroyed";
+    }));
+    ASSERT_EQ(told.calls, 0);
+    xlstore_op_cancel(op);
+    ASSERT_TRUE(run_handles({handle_}, [&] { return told.calls > 0; }));
+    EXPECT_EQ(told.status, XLSTORE_E_UNFINISHED);
+    EXPECT_TRUE(contains(told.message, "domain 9 (before): its destruction has begun"))
+        << told.message;
+    EXPECT_TRUE(contains(told.message, "archived what is over: domain 8")) << told.message;
+}
+
 }  // namespace
 }  // namespace xlstore::test

@@ -185,8 +185,8 @@ int32_t xlstore_look_and_settle_start(xlstore_hold* hold, xlstore_carried_out* c
  * xlstore_register. Errors: as of xlstore_import and xlstore_register; exists besides: the earlier
  * life is not known to be over, or its QEMU is registered with another monitor; conflict, gone: the
  * row of that very domain is being created, or destroyed. XLSTORE_E_UNFINISHED: cancelled after it
- * had changed something, which the message names, or the import could not be taken back; the same
- * call goes on. */
+ * had changed something, which the message names; or the import could not be taken back, or what is
+ * over not be archived to its end; the same call goes on. */
 int32_t xlstore_adopt(xlstore_store* store, int32_t domid, const char* document,
                       const char* monitor_path, const xlstore_call* call,
                       xlstore_result** result_out);
