@@ -66,11 +66,13 @@ constexpr Contradiction kContradictions[] = {
          if (!uuid || normal_uuid(*std::move(uuid)) != row.text(2)) return {};
          return "the row of domain " + row.text(0) + " has another uuid than its document";
      }},
-    // The entry's own text does not contradict the index.
-    {"SELECT t.id, t.domain, t.class, t.key, t.state, t.primary_at, t.json, i.domain, i.class, "
-     "i.key FROM (SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1 "
-     "ORDER BY domain, class, key) i CROSS JOIN thing t NOT INDEXED ON t.id = i.id "
-     "AND (t.domain, t.class, t.key) <> (i.domain, i.class, i.key)",
+    // The entry's own text agrees with the index, or another index in the domain.
+    {"WITH o AS MATERIALIZED (SELECT id, domain FROM thing INDEXED BY thing_order) "
+     "SELECT t.id, t.domain, t.class, t.key, t.state, t.primary_at, t.json, i.domain, i.class, "
+     "i.key, o.domain "
+     "FROM (SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1 "
+     "      ORDER BY domain, class, key) i CROSS JOIN thing t NOT INDEXED ON t.id = i.id "
+     "AND (t.domain, t.class, t.key) <> (i.domain, i.class, i.key) LEFT JOIN o ON o.id = t.id",
      [](const Statement& row) -> std::string {
          Row entry;
          entry.set("domain", row.integer(1));
@@ -79,7 +81,7 @@ constexpr Contradiction kContradictions[] = {
          entry.set("state", row.text(4));
          entry.set("primary_at", row.text(5));
          entry.set("json", row.text(6));
-         const ThingWitness index{row.integer(7), row.text(8), row.text(9)};
+         const ThingWitness index{row.integer(7), row.text(8), row.text(9), row.maybe_integer(10)};
          if (mend_thing(entry, index).empty()) return {};
          return "the row of entry " + row.text(0) + " is another thing than its index says";
      }},

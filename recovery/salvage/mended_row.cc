@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Each column is held against what it may be; one that cannot be is replaced, and the words for it
 // are kept for the report. Where three witnesses tell (row, index, document) two that agree are
-// right; where none does, the value is taken that says the least: a registration that is not whole
-// goes as a whole, an epoch becomes one that no caller has seen.
+// right; where two contradict each other and no third tells, the row keeps what it can be; where
+// none tells, the value is taken that says the least: a registration that is not whole goes as a
+// whole, an epoch becomes one that no caller has seen.
 #include "recovery/salvage/mended_row.hpp"
 
 #include <algorithm>
@@ -117,6 +118,41 @@ std::optional<std::string> key_in(const DeviceClass* of, const std::string& json
     return key ? std::optional(*std::move(key)) : std::nullopt;
 }
 
+// Where row and index differ a third witness decides; where there is none, whether the row's own
+// domain is there.
+bool is_of_index_domain(const Row& row, const ThingWitness& witness)
+{
+    if (!witness.may_be_moved) return false;
+    if (std::ranges::count(row.damaged(), "domain") != 0) return true;
+    return witness.other_domain ? witness.other_domain == witness.index_domain
+                                : !witness.has_own_domain;
+}
+
+// The third witness is the text, which says which thing it is: without one that can be read the row
+// is the one that is damaged.
+bool is_of_index_name(const Row& row, const ThingWitness& witness)
+{
+    const auto* by_index = find_device_class(witness.index_class);
+    if (by_index == nullptr) return false;
+    const auto* of = find_device_class(row.text("class"));
+    const auto json = row.text("json");
+    if (of == nullptr || row.text("key").empty() || !is_object(json)) return true;
+    return key_in(of, json) != row.text("key") && key_in(by_index, json) == witness.index_key;
+}
+
+// Domain, class and key.
+void mend_name(Mending& mending, const Row& row, const ThingWitness& witness)
+{
+    const std::string words = "that of the index was taken";
+    if (*witness.index_domain != row.integer("domain") && is_of_index_domain(row, witness))
+        mending.set("domain", *witness.index_domain, words);
+    if ((witness.index_class == row.text("class") && witness.index_key == row.text("key")) ||
+        !is_of_index_name(row, witness))
+        return;
+    if (witness.index_class != row.text("class")) mending.set("class", witness.index_class, words);
+    if (witness.index_key != row.text("key")) mending.set("key", witness.index_key, words);
+}
+
 // What is known of an entry whose text is lost, as pass 1 has it.
 void mend_json(Mending& mending, const Row& row, const DeviceClass& of, const ThingWitness& witness)
 {
@@ -177,23 +213,8 @@ std::vector<std::string> mend_domain(Row& row, const DomainWitness& witness)
 std::vector<std::string> mend_thing(Row& row, const ThingWitness& witness)
 {
     Mending mending(row);
+    if (witness.index_domain) mend_name(mending, row, witness);
     const auto* of = find_device_class(row.text("class"));
-    const auto key = key_in(of, row.text("json"));
-    const bool differs = witness.index_domain && (*witness.index_domain != row.integer("domain") ||
-                                                  witness.index_class != row.text("class") ||
-                                                  witness.index_key != row.text("key"));
-    // The text says which thing it is: where row and index differ it is the third witness.
-    const bool own = key && *key == row.text("key") &&
-                     (!witness.index_domain || *witness.index_domain == row.integer("domain"));
-    if (differs && !own && find_device_class(witness.index_class)) {
-        const std::string words = "that of the index was taken";
-        if (*witness.index_domain != row.integer("domain"))
-            mending.set("domain", *witness.index_domain, words);
-        if (witness.index_class != row.text("class"))
-            mending.set("class", witness.index_class, words);
-        if (witness.index_key != row.text("key")) mending.set("key", witness.index_key, words);
-        of = find_device_class(witness.index_class);
-    }
     mending.one_of("state", {"adding", "present", "changing", "removing", "stale"},
                    witness.operation == "add"      ? "adding"
                    : witness.operation == "remove" ? "removing"

@@ -39,6 +39,9 @@ struct ThingWitness {
     std::optional<std::int64_t> index_domain;  ///< this and the next two by the same index entry
     std::string index_class = {};
     std::string index_key = {};
+    std::optional<std::int64_t> other_domain = {};  ///< by another index, its intent or a product
+    bool has_own_domain = true;  ///< the domain that the row names is there, and not over
+    bool may_be_moved = true;    ///< that of the index is, and has no other thing of this name
     std::string operation = {};             ///< of its open intent; "": it has none
     std::optional<std::string> image = {};  ///< the text that its open intent has
     std::vector<Product> products = {};     ///< what it was made of in QEMU

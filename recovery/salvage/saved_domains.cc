@@ -95,13 +95,17 @@ void Transfer::rebuild_domains()
     from_.rows_from_both_ends("domain", "SELECT id, uuid FROM domain INDEXED BY domain_uuid",
                               "uuid %s, id %s",
                               [&](const Row& row) { uuids[row.integer("id")] = row.text("uuid"); });
+    std::set<std::string> strays;  // of rows that the index has under another number, if at all
+    for (const auto& [id, row] : domains_)
+        if (!uuids.contains(id)) strays.insert(row.text("uuid"));
     const bool all_named = from_.rows_from_both_ends(
         "domain",
         "SELECT id, domid FROM domain INDEXED BY domain_living WHERE state <> 'destroyed'",
         "domid %s", [&](const Row& row) {
             const auto id = row.integer("id");
             note_id("domain", id);
-            if (domains_.contains(id) || uuids[id].empty()) return;
+            const auto uuid = uuids.find(id);
+            if (domains_.contains(id) || uuid == uuids.end()) return;
             Row domain;
             for (const char* column :
                  {"vm_uuid", "creator", "qemu_pid", "qemu_start_time", "qemu_pid_namespace",
@@ -112,7 +116,7 @@ void Transfer::rebuild_domains()
                        std::monostate());
             domain.set("id", id);
             domain.set("domid", row.integer("domid"));
-            domain.set("uuid", uuids[id]);
+            domain.set("uuid", uuid->second);
             domain.set("name", "domain-" + std::to_string(row.integer("domid")));
             // The passes that follow ask what there is of it. A row that called it over would let
             // its document go.
@@ -126,11 +130,12 @@ void Transfer::rebuild_domains()
                 domain.set(column, now_us());
             domains_.emplace(id, std::move(domain));
             rebuilt_domains_.insert(id);
-            uuids.erase(id);
+            uuids.erase(uuid);
         });
     if (!all_named) not_all("domains", !domains_.empty());
     for (const auto& [id, uuid] : uuids)
-        if (!domains_.contains(id)) lost("incarnation " + std::to_string(id), "uuid " + uuid);
+        if (!domains_.contains(id) && !strays.contains(uuid))
+            lost("incarnation " + std::to_string(id), "uuid " + uuid);
 }
 
 // Those first whose place is proved: of two with one domid they are the living one.

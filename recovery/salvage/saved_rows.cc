@@ -18,7 +18,6 @@
 #include "store/base/clock.hpp"
 #include "store/base/random.hpp"
 #include "store/model/numbers.hpp"
-#include "store/text/json_text.hpp"
 
 namespace xlstore::recovery {
 
@@ -27,15 +26,11 @@ std::vector<Loss> Transfer::run()
     read_sequences();
     store_row();
     loose_rows("set_aside");  // those of today come after it
-    read(sessions_, "session");
-    read(domains_, "domain", {"domain_uuid", "uuid", "uuid %s, id %s"});
-    read(intents_, "intent", {"sqlite_autoindex_intent_1", "thing", "thing %s"});
-    read(things_, "thing",
-         {"sqlite_autoindex_thing_1", "domain, class, key", "domain %s, class %s, key %s"});
+    read_numbered();
     read_products();
     mend_domains();
-    mend_things();
     rebuild_domains();
+    mend_things();
     rebuild_things();
     domains();
     members();
@@ -82,89 +77,6 @@ std::int64_t Transfer::highest(const std::string& table) const
 {
     const auto known = ids_.find(table);
     return known != ids_.end() ? known->second : ids_from_ + kIdsAhead;
-}
-
-namespace {
-
-// Of some columns, which `names` has in a row of SQL.
-std::string values_of(const Row& row, std::string_view names)
-{
-    std::string values;
-    for (auto rest = names; !rest.empty();) {
-        const auto end = rest.find(", ");
-        const std::string name(rest.substr(0, end));
-        values += json_quote(row.text(name)) + std::to_string(row.integer(name));
-        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 2);
-    }
-    return values;
-}
-
-}  // namespace
-
-// Those first whose number the index confirms, so that no other takes it.
-void Transfer::read(Rows& rows, const std::string& table, const NamingIndex& index)
-{
-    const auto named = index.name != nullptr ? named_by(table, index) : Named();
-    std::vector<Row> unconfirmed;
-    const bool whole = from_.rows_by_id(table, highest(table), [&](Row row) {
-        const auto id = row.integer("id");
-        const auto at = named.find(id);
-        if (at != named.end() && at->second == values_of(row, index.columns))
-            rows.insert_or_assign(id, std::move(row));
-        else
-            unconfirmed.push_back(std::move(row));
-    });
-    if (!whole) damaged_.insert(table);
-    mend_numbers(rows, unconfirmed, table, named, index);
-    for (auto& row : unconfirmed) {
-        const auto id = row.integer("id");
-        if (rows.contains(id) && row.proved()) {
-            quarantine_row(table, row, "row " + std::to_string(id) + " of table " + table,
-                           "there is another with its number");
-            continue;
-        }
-        if (!row.proved() && !named.contains(id)) doubtful_[table].insert(id);
-        rows.try_emplace(id, std::move(row));
-    }
-    for (const auto& [id, row] : rows)
-        note_id(table, id);
-}
-
-// What an index names has not been deleted.
-Transfer::Named Transfer::named_by(const std::string& table, const NamingIndex& index)
-{
-    Named named;
-    from_.rows_from_both_ends(
-        table,
-        "SELECT id, " + std::string(index.columns) + " FROM " + table + " INDEXED BY " + index.name,
-        index.order,
-        [&](const Row& row) { named[row.integer("id")] = values_of(row, index.columns); });
-    return named;
-}
-
-// A row that is there under one number, and by the index under another that no row has: all that
-// names it does so by that one. `unconfirmed`: rows that the index has not under their own.
-void Transfer::mend_numbers(Rows& rows, std::vector<Row>& unconfirmed, const std::string& table,
-                            const Named& named, const NamingIndex& index)
-{
-    std::map<std::string, std::vector<std::int64_t>> missing;
-    for (const auto& [id, values] : named)
-        if (!rows.contains(id)) missing[values].push_back(id);
-    std::map<std::string, int> there;
-    for (const auto& row : unconfirmed)
-        if (row.proved() && index.name != nullptr) ++there[values_of(row, index.columns)];
-    std::erase_if(unconfirmed, [&](Row& row) {
-        if (!row.proved() || index.name == nullptr) return false;
-        const auto values = values_of(row, index.columns);
-        const auto ids = missing.find(values);
-        if (ids == missing.end() || ids->second.size() != 1 || there.at(values) != 1) return false;
-        const auto id = ids->second.front();
-        rebuilt("row " + std::to_string(row.integer("id")) + " of table " + table,
-                "damaged: id: " + std::to_string(id) + ", that of the index, was taken");
-        row.set("id", id);
-        rows.insert_or_assign(id, std::move(row));
-        return true;
-    });
 }
 
 bool Transfer::is_doubtful(const std::string& table, std::int64_t id) const

@@ -34,25 +34,82 @@ std::map<std::int64_t, const Row*> Transfer::mend_intents()
     return open;
 }
 
+// By a thing's number. Of a damaged index it may be more than one.
+std::map<std::int64_t, std::set<std::int64_t>> Transfer::domains_in_order()
+{
+    std::map<std::int64_t, std::set<std::int64_t>> domains;
+    from_.rows_from_both_ends("thing", "SELECT id, domain FROM thing INDEXED BY thing_order",
+                              "domain %s, class %s, position %s, id %s", [&](const Row& row) {
+                                  domains[row.integer("id")].insert(row.integer("domain"));
+                              });
+    return domains;
+}
+
+// Of its open intent, or what it is made of.
+std::optional<std::int64_t> Transfer::domain_of_parts(std::int64_t thing, const Row* intent) const
+{
+    if (intent != nullptr) return intent->integer("domain");
+    const auto product = std::ranges::find_if(
+        products_, [&](const Row& row) { return row.integer("thing") == thing; });
+    if (product == products_.end()) return std::nullopt;
+    return product->integer("domain");
+}
+
+bool Transfer::is_there(std::int64_t domain) const
+{
+    return domains_.contains(domain) && !is_over(domain);
+}
+
+namespace {
+
+bool has_name(const Row& thing, const Row& entry)
+{
+    return thing.integer("domain") == entry.integer("domain") &&
+           thing.text("class") == entry.text("class") && thing.text("key") == entry.text("key");
+}
+
+// What an index has of that row: of several one that agrees with it, or none.
+const Row* entry_of(const Row& thing, const std::vector<Row>& entries)
+{
+    if (entries.size() == 1) return &entries.front();
+    const auto same =
+        std::ranges::find_if(entries, [&](const Row& entry) { return has_name(thing, entry); });
+    return same == entries.end() ? nullptr : &*same;
+}
+
+}  // namespace
+
 void Transfer::mend_things()
 {
-    std::map<std::int64_t, Row> index;
+    std::map<std::int64_t, std::vector<Row>> index;
     from_.rows_from_both_ends(
         "thing", "SELECT id, domain, class, key FROM thing INDEXED BY sqlite_autoindex_thing_1",
-        "domain %s, class %s, key %s",
-        [&](const Row& row) { index.insert_or_assign(row.integer("id"), row); });
+        "domain %s, class %s, key %s", [&](const Row& row) {
+            auto& entries = index[row.integer("id")];
+            if (std::ranges::none_of(entries, [&](const Row& e) { return has_name(e, row); }))
+                entries.push_back(row);
+        });
+    const auto order = domains_in_order();
     const auto open = mend_intents();
     for (auto& [id, row] : things_) {
         ThingWitness witness;
-        if (const auto at = index.find(id); at != index.end()) {
-            witness.index_domain = at->second.integer("domain");
-            witness.index_class = at->second.text("class");
-            witness.index_key = at->second.text("key");
+        const auto intent = open.find(id);
+        if (const auto* entry = entry_of(row, index[id])) {
+            witness.index_domain = entry->integer("domain");
+            witness.index_class = entry->text("class");
+            witness.index_key = entry->text("key");
+            const auto at = order.find(id);
+            witness.other_domain =
+                at != order.end() && at->second.size() == 1
+                    ? std::optional(*at->second.begin())
+                    : domain_of_parts(id, intent == open.end() ? nullptr : intent->second);
+            witness.has_own_domain = is_there(row.integer("domain"));
+            witness.may_be_moved = is_there(*witness.index_domain) && is_first_of_name(*entry);
         }
-        if (const auto at = open.find(id); at != open.end()) {
-            witness.operation = at->second->text("operation");
-            witness.image = at->second->text(at->second->is_null("image_after") ? "image_before"
-                                                                                : "image_after");
+        if (intent != open.end()) {
+            witness.operation = intent->second->text("operation");
+            witness.image = intent->second->text(
+                intent->second->is_null("image_after") ? "image_before" : "image_after");
         }
         witness.products = products_of(id);
         const auto was = row.text("json");
@@ -88,7 +145,9 @@ void Transfer::rebuild_things()
             const auto id = row.integer("id");
             const auto* of = find_device_class(row.text("class"));
             note_id("thing", id);
-            if (things_.contains(id) || is_over(row.integer("domain"))) return;
+            // Also where a damaged entry has another number than its row.
+            if (things_.contains(id) || is_over(row.integer("domain")) || !is_first_of_name(row))
+                return;
             if (of == nullptr) {
                 lost(name_of(row), "its row was damaged, and its class is not known");
                 return;
@@ -139,9 +198,7 @@ bool Transfer::is_first_of_name(const Row& row) const
 {
     return std::ranges::none_of(things_, [&](const auto& other) {
         return other.first != row.integer("id") && !is_doubtful("thing", other.first) &&
-               other.second.integer("domain") == row.integer("domain") &&
-               other.second.text("class") == row.text("class") &&
-               other.second.text("key") == row.text("key");
+               has_name(other.second, row);
     });
 }
 
@@ -274,7 +331,11 @@ void Transfer::intents()
             "intent", "SELECT id, thing FROM intent INDEXED BY sqlite_autoindex_intent_1",
             "thing %s", [&](const Row& row) {
                 note_id("intent", row.integer("id"));
-                if (intents_.contains(row.integer("id"))) return;
+                const bool is_read = std::ranges::any_of(intents_, [&](const auto& intent) {
+                    return !is_doubtful("intent", intent.first) &&
+                           intent.second.integer("thing") == row.integer("thing");
+                });
+                if (is_read || intents_.contains(row.integer("id"))) return;
                 intents_.emplace(row.integer("id"), row);
                 const auto thing = things_.find(row.integer("thing"));
                 lost((thing == things_.end() ? "" : name_of(thing->second) + ": ") + "intent " +

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The transfer that bring_over() is: what was read so far, and how it is put into the new database.
-// Its methods stand in four files, by what they bring over. Private to them.
+// Its methods stand in five files, by what they bring over. Private to them.
 #ifndef XLSTORE_RECOVERY_SALVAGE_TRANSFER_HPP_
 #define XLSTORE_RECOVERY_SALVAGE_TRANSFER_HPP_
 
@@ -28,11 +28,27 @@ inline constexpr std::int64_t kEpochsAhead = 1'000'000;
 inline constexpr const char* kDoubtful =
     "it was read where nothing proves that it had not been removed before; ";
 
-/// An index that has of each row of its table these columns, and the row's number.
+/// An index that has of each row of its table, or of those that `rows` says, these columns, and the
+/// row's number.
 struct NamingIndex {
     const char* name = nullptr;  ///< null: there is none
-    const char* columns = nullptr;
-    const char* order = nullptr;
+    const char* columns = "";
+    const char* order = "";
+    const char* rows = "";
+};
+
+/// A column of another table that has the number of a row.
+struct NamingColumn {
+    const char* table;
+    const char* column;
+    const char* order;
+};
+
+/// What tells of a row's number, besides the row itself.
+struct NumberWitnesses {
+    NamingIndex index;
+    NamingIndex second = {};
+    std::vector<NamingColumn> columns = {};
 };
 
 class Transfer {
@@ -52,11 +68,6 @@ private:
     void rebuilt(const std::string& what, const std::string& why);
     void not_all(const std::string& what, bool any);
     [[nodiscard]] std::int64_t highest(const std::string& table) const;
-    using Named = std::map<std::int64_t, std::string>;  // columns of an index, by a row's number
-    void read(Rows& rows, const std::string& table, const NamingIndex& index = {});
-    Named named_by(const std::string& table, const NamingIndex& index);
-    void mend_numbers(Rows& rows, std::vector<Row>& unconfirmed, const std::string& table,
-                      const Named& named, const NamingIndex& index);
     [[nodiscard]] std::set<std::string> boots_known() const;
     [[nodiscard]] bool is_doubtful(const std::string& table, std::int64_t id) const;
     void note_id(const std::string& table, std::int64_t id);
@@ -76,6 +87,15 @@ private:
     void retired_documents();
     void undo_rows();
     void sequences();
+
+    // Rows that have a number, and which one (saved_numbers.cc).
+    using Named = std::set<Key>;  // a row's number, and the columns that an index has of it
+    void read_numbered();
+    void read(Rows& rows, const std::string& table, const NumberWitnesses& witnesses = {});
+    Named named_by(const std::string& table, const NamingIndex& index);
+    std::set<std::int64_t> named_in(const std::vector<NamingColumn>& columns);
+    void mend_numbers(Rows& rows, std::vector<Row>& unconfirmed, const std::string& table,
+                      const Named& named, const Named& second, const NumberWitnesses& witnesses);
 
     // Sessions and domains (saved_domains.cc).
     [[nodiscard]] bool is_over(std::int64_t domain) const;
@@ -105,6 +125,10 @@ private:
     // Things, what they are made of, intents (saved_things.cc).
     [[nodiscard]] std::string what_of_intent(const Row& row) const;
     std::map<std::int64_t, const Row*> mend_intents();
+    std::map<std::int64_t, std::set<std::int64_t>> domains_in_order();
+    [[nodiscard]] std::optional<std::int64_t> domain_of_parts(std::int64_t thing,
+                                                              const Row* intent) const;
+    [[nodiscard]] bool is_there(std::int64_t domain) const;
     void mend_things();
     std::set<Key> changed_drives();
     void rebuild_things();

@@ -197,3 +197,24 @@ for page in map(int, sys.stdin):
             sys.exit()
 sys.exit("no such member")' "$@"
 }
+# Bytes of an index's page as the last commit wrote it in the log, which none of its checksums proves then; the same
+# length, as printf has them.
+index_turned_in_log() { # INDEX FROM TO
+    sqlite3 "file:s/store.db?mode=ro" "SELECT pageno FROM dbstat WHERE name = '$1' AND pagetype = 'leaf'" | python3 -c '
+import sys
+old, new = (word.encode("latin-1").decode("unicode_escape").encode("latin-1") for word in sys.argv[1:])
+assert len(old) == len(new)
+pages = {int(page) for page in sys.stdin}
+log = bytearray(open("s/store.db-wal", "rb").read())
+frame = 24 + 4096
+last = {}
+for at in range(32, len(log) - frame + 1, frame):
+    page = int.from_bytes(log[at:at + 4], "big")
+    if log[at + 8:at + 16] == log[16:24] and page in pages:
+        last[page] = at
+found = [at for at in last.values() if log[at + 24:at + frame].count(old) == 1]
+assert len(found) == 1, last
+at = log.index(old, found[0])
+log[at:at + len(new)] = new
+open("s/store.db-wal", "wb").write(log)' "$2" "$3"
+}

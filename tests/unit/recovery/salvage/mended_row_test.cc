@@ -184,6 +184,56 @@ TEST(MendedThingTest, KeyThatIndexAndTextDenyIsMended)
     EXPECT_EQ(row.text("key"), "0");
 }
 
+// A bit of the index is damaged as easily as one of the row.
+TEST(MendedThingTest, DomainOfTheIndexIsTakenWhereAThirdWitnessHasIt)
+{
+    Row row;
+    row.set("domain", std::int64_t{1});
+    row.set("class", "nics");
+    row.set("key", "0");
+    row.set("json", R"({"devid":0})");
+    row.set("state", "present");
+    row.set("primary_at", "xenstore");
+    ThingWitness witness;
+    witness.index_domain = 2;
+    witness.index_class = "nics";
+    witness.index_key = "0";
+    const auto domain_with = [&](std::optional<std::int64_t> other, bool has_own, bool may_move) {
+        Row mended = row;
+        witness.other_domain = other;
+        witness.has_own_domain = has_own;
+        witness.may_be_moved = may_move;
+        (void)mend_thing(mended, witness);
+        return mended.integer("domain");
+    };
+    EXPECT_EQ(domain_with({}, true, true), 1);
+    EXPECT_EQ(domain_with(1, true, true), 1);
+    EXPECT_EQ(domain_with(1, false, true), 1);
+    EXPECT_EQ(domain_with(2, true, true), 2);
+    EXPECT_EQ(domain_with({}, false, true), 2);
+    EXPECT_EQ(domain_with(2, true, false), 1);
+}
+
+// What its text does not say is a key that either may have damaged.
+TEST(MendedThingTest, KeyOfATextWithoutOneIsItsOwn)
+{
+    Row row;
+    row.set("domain", std::int64_t{1});
+    row.set("class", "vkbs");
+    row.set("key", "#0");
+    row.set("json", R"({"backend_domid":0})");
+    row.set("state", "present");
+    row.set("primary_at", "xenstore");
+    ThingWitness witness;
+    witness.index_domain = 1;
+    witness.index_class = "vkbs";
+    witness.index_key = "#1";
+    EXPECT_TRUE(mend_thing(row, witness).empty());
+    row.set("json", R"({"backend_domid":)");
+    EXPECT_EQ(mend_thing(row, witness).size(), 2U);
+    EXPECT_EQ(row.text("key"), "#1");
+}
+
 // R1: where SQLite's text ends at a NUL.
 TEST(MendedThingTest, TextThatIsNoJsonIsThatOfTheIntentOrOfTheKey)
 {
