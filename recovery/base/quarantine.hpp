@@ -14,7 +14,8 @@ namespace xlstore::recovery {
 /// REQUIRES a transaction of `db`. @throws DbError
 void quarantine(Db& db, std::optional<DomainId> domain, std::string_view what, std::string_view why,
                 std::string_view text);
-/// Is that name, quoted as JSON has it, in any text that is kept there? @throws DbError
+/// Is that name a string of any text that is kept there, in any spelling? Of a text that cannot be
+/// read rather too often than not. @throws DbError
 [[nodiscard]] bool is_named_in_quarantine(Db& db, std::string_view name);
 
 }  // namespace xlstore::recovery
