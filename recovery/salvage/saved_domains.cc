@@ -152,8 +152,10 @@ void Transfer::put_domains(bool doubtful)
 {
     for (auto& [id, row] : domains_) {
         if (is_doubtful("domain", id) != doubtful) continue;
-        if (!row.is_null("creator") && row.integer("creator") != 0) need_session(row, "creator");
         const auto state = row.text("state");
+        // Only a creation that is under way has one, and it is ended without one as well.
+        if (!row.is_null("creator") && (state != "creating" || !need_session(row, "creator")))
+            row.set("creator", std::monostate());
         // R15: a hold that began in the damaged database must not commit in this one.
         row.set("epoch", row.integer("epoch") + kEpochsAhead);
         Row first = row;
@@ -210,19 +212,20 @@ std::int64_t Transfer::session_given(std::int64_t id) const
     const bool is_told =
         told != sequences_.end() && told->second > 0 && told->second <= Numbers::kHighestId;
     const auto most = is_told ? told->second : Numbers::kMostAtOnce;
-    if (id <= most + kIdsAhead) return id;
+    if (id > 0 && id <= most + kIdsAhead) return id;
     std::int64_t unused = 1;
     for (const auto& [given, row] : sessions_)
         if (given <= most) unused = std::max(unused, given + 1);
     return unused;
 }
 
-// Of an intent, or of a creation.
-void Transfer::need_session(Row& owned, const char* by)
+// Of an intent, or of a creation. False: the store's rules do not let it in.
+bool Transfer::need_session(Row& owned, const char* by)
 {
     const auto id = session_given(owned.integer(by));
     owned.set(by, id);
-    if (!needed_.insert(id).second) return;
+    const auto [needed, is_first] = needed_.emplace(id, false);
+    if (!is_first) return needed->second;
     const auto at = sessions_.find(id);
     Row row;
     if (at != sessions_.end() && at->second.damaged().empty()) {
@@ -240,7 +243,7 @@ void Transfer::need_session(Row& owned, const char* by)
     if (has_column("session", "schema") &&
         (!row.cells().contains("schema") || row.is_null("schema")))
         row.set("schema", schema::newest_version());
-    put("session", row, "session " + std::to_string(id));
+    return needed->second = put("session", row, "session " + std::to_string(id));
 }
 
 void Transfer::settle_states()

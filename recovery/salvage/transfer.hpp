@@ -108,7 +108,7 @@ private:
     std::optional<std::string> c_info_of(std::int64_t domain);
     std::string name_in_document(std::int64_t domain, const std::string& otherwise);
     [[nodiscard]] std::int64_t session_given(std::int64_t id) const;
-    void need_session(Row& owned, const char* by);
+    bool need_session(Row& owned, const char* by);
     void settle_states();
     static bool is_closed(const Row& row);
     void close_again(std::int64_t id, const Row& row);
@@ -156,7 +156,8 @@ private:
     Rows sessions_, domains_, intents_, things_;
     std::vector<Row> products_;
     std::map<std::int64_t, std::vector<Product>> products_by_thing_;
-    std::set<std::int64_t> rebuilt_domains_, kept_, kept_things_, needed_;
+    std::set<std::int64_t> rebuilt_domains_, kept_, kept_things_;
+    std::map<std::int64_t, bool> needed_;  // sessions; is its row there?
     std::vector<Loss> losses_;
 };
 
