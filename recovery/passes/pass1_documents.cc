@@ -59,18 +59,6 @@ std::optional<Flaw> flaw_of(const ThingRow& entry, const DomainTraits& traits)
     return std::nullopt;
 }
 
-// As nearly each key is: its characters between quotes, none of which has an escape.
-bool is_plainly_spelled(const DocumentMember& member)
-{
-    const auto is_plain = [](unsigned char c) {
-        return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-    };
-    return member.key_text.size() == member.key.size() + 2 && member.key_text.front() == '"' &&
-           member.key_text.back() == '"' &&
-           member.key_text.compare(1, member.key.size(), member.key) == 0 &&
-           std::ranges::all_of(member.key, is_plain);
-}
-
 std::optional<Flaw> flaw_of(const DocumentMember& member)
 {
     const DeviceClass* of = find_device_class(member.key);
@@ -85,13 +73,8 @@ std::optional<Flaw> flaw_of(const DocumentMember& member)
         if (*minified != *member.text)
             return Flaw{Code::member_unreadable, "its text is not as the store writes it"};
     }
-    if (is_plainly_spelled(member) || member.key_text == json_quote(member.key))
-        return std::nullopt;
-    const auto spelled = json_minify(member.key_text, "its key");
-    if (!spelled || json_type(*spelled) != JsonType::string ||
-        json_decode_string(*spelled) != member.key)
-        return Flaw{Code::member_key_differs, "it is spelled " + qmp::printable(member.key_text)};
-    return std::nullopt;
+    if (has_own_spelling(member)) return std::nullopt;
+    return Flaw{Code::member_key_differs, "it is spelled " + qmp::printable(member.key_text)};
 }
 
 // read_traits(), of rows that are read already.

@@ -370,14 +370,23 @@ std::string read_document(Db& db, DomainId domain)
     return text.step() ? text.text(0) : std::string();
 }
 
+namespace {
+
+Error unreadable(const DomainRow& domain, const std::string& what, const std::string& why)
+{
+    return Error(Errc::store, domain.subject() + ": " + what + ": " + why,
+                 "'xlfsck -n' says what can be done about it; 'xlfsck -y' repairs it and keeps the "
+                 "text that it has");
+}
+
+}  // namespace
+
 Result<void> check_readable(const DomainRow& domain, const std::string& what,
                             const std::string& text)
 {
     const auto read = json_minify(text, "its text");
-    if (read) return {};
-    return Error(Errc::store, domain.subject() + ": " + what + ": " + read.error().message,
-                 "'xlfsck -n' says what can be done about it; 'xlfsck -y' repairs it and keeps the "
-                 "text that it has");
+    if (!read) return unreadable(domain, what, read.error().message);
+    return {};
 }
 
 Result<void> check_readable(Db& db, const DomainRow& domain)
@@ -387,6 +396,9 @@ Result<void> check_readable(Db& db, const DomainRow& domain)
     for (const auto& member : read_members(db, domain.id)) {
         const std::string what = "member " + json_shown(member.key);
         if (auto ok = check_readable(domain, what, member.text.value_or("null")); !ok) return ok;
+        if (!has_own_spelling(member))
+            return unreadable(domain, what,
+                              "its key is damaged: it is spelled " + json_shown(member.key_text));
     }
     return {};
 }

@@ -65,7 +65,8 @@ std::string read_document(Db& db, DomainId domain);
 /// Error store, naming it: the text of `what` (an entry, or a member of the document) is damaged.
 Result<void> check_readable(const DomainRow& domain, const std::string& what,
                             const std::string& text);
-/// The same of the first that is, of all that the domain has: the document would be no JSON.
+/// The same of the first that is, of all that the domain has, and of the keys of members: the
+/// document would be no JSON, or another one.
 Result<void> check_readable(Db& db, const DomainRow& domain);
 /// The document as libxl itself would write it, byte for byte, without the NUL that libxl adds.
 /// Error store: as check_readable().

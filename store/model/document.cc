@@ -198,6 +198,30 @@ Result<Document> parse_document(std::string_view text, std::string_view what)
     return document;
 }
 
+namespace {
+
+// As nearly each key is: its characters between quotes, none of which has an escape.
+bool is_plainly_spelled(const DocumentMember& member)
+{
+    const auto is_plain = [](unsigned char c) {
+        return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+    };
+    return member.key_text.size() == member.key.size() + 2 && member.key_text.front() == '"' &&
+           member.key_text.back() == '"' &&
+           member.key_text.compare(1, member.key.size(), member.key) == 0 &&
+           std::ranges::all_of(member.key, is_plain);
+}
+
+}  // namespace
+
+bool has_own_spelling(const DocumentMember& member)
+{
+    if (is_plainly_spelled(member) || member.key_text == json_quote(member.key)) return true;
+    const auto spelled = json_minify(member.key_text, "its key");
+    return spelled && json_type(*spelled) == JsonType::string &&
+           json_decode_string(*spelled) == member.key;
+}
+
 std::string document_text(const std::vector<DocumentMember>& members,
                           const std::vector<DocumentThing>& things)
 {

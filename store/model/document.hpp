@@ -69,6 +69,10 @@ Result<Document> parse_document(std::string_view text, std::string_view what);
 /// of. `what` as in parse_document().
 Result<void> check_identified(const Document& document, std::string_view what);
 
+/// Is its key spelled as JSON, and is that spelling one of its key? Another, or none, would make
+/// another member of it in the document, or no JSON.
+[[nodiscard]] bool has_own_spelling(const DocumentMember& member);
+
 /// The whole document, minified: members by rank, things by class and position. An array without
 /// things is omitted, as libxl omits it, and so are things of a class that is in no document.
 /// A thing whose array no member stands for is not dropped: its array comes last.

@@ -16,7 +16,8 @@ extern "C" {
 #endif
 
 /* The document as libxl itself would write it, byte for byte, and its revision: read at one moment,
- * without a lock (R2). Error store, naming it: the text of an entry or of a member is damaged. */
+ * without a lock (R2). Error store, naming it: the text of an entry or of a member, or how a
+ * member's key is spelled, is damaged. */
 int32_t xlstore_document(xlstore_store* store, const char* domain, char** json_out,
                          int64_t* revision_out);
 /* One thing's JSON, as the document has it. Error store: it is damaged. */
