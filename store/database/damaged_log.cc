@@ -122,6 +122,14 @@ bool DamagedLog::is_frame(std::size_t at) const
     return at + frame_size() <= bytes_.size();
 }
 
+// A log that was cut off, or what a kill leaves of a frame. Older ones were not written over.
+bool DamagedLog::has_part_of_frame() const
+{
+    const auto at = bytes_.size() - (bytes_.size() - kLogHead) % frame_size();
+    if (bytes_.size() - at >= 16 && are_newer(salts_, salts_at(at))) return false;
+    return bytes_.find_first_not_of('\0', at) != std::string_view::npos;
+}
+
 std::string_view DamagedLog::salts_at(std::size_t at) const
 {
     return bytes_.substr(at + 8, 8);
@@ -289,6 +297,7 @@ void DamagedLog::read()
         pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(taken));
         commits.clear();
     }
+    unproved_ = unproved_ || !pending.empty() || has_part_of_frame();
     if (size_ == 0) return;
     // An unproved frame can name a page that never was.
     std::erase_if(pages_, [&](const auto& page) { return page.first > std::max(size_, most); });

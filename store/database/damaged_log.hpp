@@ -38,8 +38,9 @@ public:
     /// Has it more than zeros, and SQLite reads nothing of that, or less than was committed? None
     /// of it need be readable: then flaw() does not tell of it.
     [[nodiscard]] bool has_unread() const noexcept { return unread_ || !flaw_.empty(); }
-    /// Has it frames that no checksum proves? A kill in the middle of a commit leaves such at its
-    /// end, too: whether they were committed, commits that are missing tell.
+    /// Has it frames that no checksum proves, or no commit ends, or a part of one? A kill in the
+    /// middle of a commit leaves such at its end, too: whether they were committed, commits that
+    /// are missing tell.
     [[nodiscard]] bool has_unproved() const noexcept { return unproved_; }
 
 private:
@@ -60,6 +61,7 @@ private:
     void find_form();
     [[nodiscard]] std::string_view salts_of_frames() const;
     [[nodiscard]] bool is_frame(std::size_t at) const;
+    [[nodiscard]] bool has_part_of_frame() const;
     [[nodiscard]] std::string_view salts_at(std::size_t at) const;
     [[nodiscard]] Sums sums_before(std::size_t at) const;
     [[nodiscard]] Sums summed(Sums sums, std::size_t at, std::size_t length) const;

@@ -179,6 +179,8 @@ TEST_P(DamagedLogTest, ACommitThatIsCutOffWasNone)
         const std::string bytes = log_.substr(0, log_.size() - less);
         const DamagedLog log(bytes);
         EXPECT_EQ(log.flaw(), "");
+        // The first byte of the frame alone is a zero, as what was never written.
+        EXPECT_EQ(log.has_unproved(), less < frame() - 1);
         EXPECT_FALSE(has_row(log, 6));
         EXPECT_TRUE(has_row(log, 5));
     }
@@ -193,6 +195,7 @@ TEST_P(DamagedLogTest, FramesWithoutTheirCommitAreNoneOfIt)
     const auto bytes = PrivateCopy::log_of(path_);
     ASSERT_GT(bytes.size(), committed + 4 * frame());
     const DamagedLog log(std::string_view(bytes).substr(0, committed + 4 * frame()));
+    EXPECT_TRUE(log.has_unproved());
     EXPECT_EQ(log.size_in_pages(), 2U);
     EXPECT_EQ(log.pages().size(), pages);
 }
