@@ -6,15 +6,18 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "store/database/db.hpp"
 
 namespace xlstore {
 
-/// What belongs to a document, or is named by what does, gets the next number. All else is taken
-/// out and quarantined (R22): all is taken before the first is put there, because table set_aside
-/// may have such rows, too. Until it ends no trigger of the schema runs, since some keep rows as
-/// they are. REQUIRES an open write transaction over all of it.
+/// What belongs to a document, or is named by what does, gets the next number; where it is the only
+/// one of its table, and other rows name one number that no row has, it gets that one. All else is
+/// taken out and quarantined (R22): all is taken before the first is put there, because table
+/// set_aside may have such rows, too. Until it ends no trigger of the schema runs, since some keep
+/// rows as they are. REQUIRES an open write transaction over all of it.
 class HighRows {
 public:
     explicit HighRows(Db& db);
@@ -30,6 +33,9 @@ public:
     void quarantine();
 
 private:
+    using Column = std::pair<std::string, std::string>;  // of a table
+    std::vector<Column> naming(const std::string& table, bool all);
+    void take_missing(const std::string& table, std::int64_t given);
     void renumber(const std::string& table);
     void take_where(const std::string& table, const std::string& which);
 
