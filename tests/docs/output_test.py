@@ -492,6 +492,12 @@ class NotUtf8(Stage):
         self.xl("bundle", bundle)
         self.xl("bundle", bundle, "--show")
 
+    def test_a_query_with_a_nul_is_not_run_up_to_it(self):
+        done = subprocess.run([stage.program("xlstore"), "--store", self.store, "sql"], input="SELECT 1\0; SELECT 2", text=True,
+                              capture_output=True, timeout=SECONDS, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done)
+        self.assertIn("the query has a NUL", done.stderr)
+
     def test_in_the_path_of_the_store(self):
         name = os.fsencode(self.store).decode("utf-8", "surrogateescape")
         self.assertEqual(json.loads(self.xl("--json", "show", "7"))["monitor"].rsplit("/", 2)[0], name)

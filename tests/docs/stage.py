@@ -103,6 +103,7 @@ class Stage(unittest.TestCase):
             return typed
         environment = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, "TERM": "xterm",
                        "XLSTORE_PAGER": "cat", **dict(environment)}
+        environment = {name: value for name, value in environment.items() if value is not None}
         status, said = terminal.run([program(by), "--store", str(self.store), *map(str, words)], answer, environment, size,
                                     set_size_first, SECONDS)
         self.assertEqual(keys, [], said)

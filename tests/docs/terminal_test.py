@@ -10,7 +10,9 @@ Without a terminal each is skipped by name.
 import json
 import os
 import re
+import shutil
 import signal
+import tempfile
 
 import stage
 from stage import SECONDS, Stage, document, tablet
@@ -55,6 +57,14 @@ class OnATerminal(Stage):
                       self.on_terminal("status", size=(5, 80), environment=pager)[1])
         self.assertNotIn("paged:", self.on_terminal("--no-pager", "status", size=(5, 80), environment=pager)[1])
         self.assertNotIn("paged:", self.on_terminal("status", size=(60, 100), environment=pager)[1])
+
+    def test_without_a_pager_on_the_host_output_goes_to_the_terminal(self):
+        with tempfile.TemporaryDirectory() as place:
+            os.symlink(shutil.which("cat"), place + "/cat")
+            none = {"PATH": place, "XLSTORE_PAGER": None, "PAGER": None}.items()
+            status, said = self.on_terminal("status", size=(5, 80), environment=none)
+        self.assertEqual(status, 0, said)
+        self.assertIn("out7", said)
 
     def test_a_pager_that_cannot_be_run_is_told(self):
         for pager in ("no-such-pager", "/etc/passwd"):

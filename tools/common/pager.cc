@@ -22,11 +22,14 @@ bool wanted = true;
 int terminal = -1;  // standard output as it was before
 std::string not_run;  // the pager that could not be
 
+// Not on each host; then all goes to the terminal, as where none is wanted.
+constexpr const char* kUsual = "command -v less >/dev/null && exec less; exec cat";
+
 std::string command()
 {
     for (const char* name : {"XLSTORE_PAGER", "PAGER"})
         if (const char* const value = std::getenv(name)) return value;
-    return "less";
+    return kUsual;
 }
 
 // What less does unless a person said otherwise: end where all fits, keep colours, keep the screen.

@@ -51,6 +51,10 @@ Result<Status> run_sql(const Arguments& arguments)
     const auto query = of_input ? read_to_end(STDIN_FILENO, "standard input", kQueryBytesMax)
                                 : Result<std::string>(arguments.words[0]);
     if (!query) return query.error();
+    // Of a C string the rest would not be run, and nothing would say so.
+    if (query->find('\0') != std::string::npos)
+        return Error(Errc::invalid, "the query has a NUL",
+                     "nothing was run; give it as text, in SQL a NUL is char(0)");
     const auto store = open_to_look(arguments);
     if (!store) return store.error();
     const xlstore_call call = call_of(arguments);
