@@ -23,6 +23,7 @@
 #include "store/core/product.hpp"
 #include "store/model/libxl_fields.hpp"
 #include "store/model/pci_address.hpp"
+#include "store/operation/earlier_request.hpp"
 #include "store/operation/engine.hpp"
 #include "store/operation/host_usb_port.hpp"
 #include "store/operation/in_qemu.hpp"
@@ -184,7 +185,8 @@ Task<std::optional<Done>> all_there(Engine& engine, const std::vector<Draft>& dr
     co_return done;
 }
 
-// An older request for what all of these want comes first, and may be the answer (R18).
+// An older request for what all of these want comes first, and may be the answer (R18); also where
+// this one ends before it has come to it.
 Task<Outcome> perform_under(Store& store, Engine& engine, std::vector<Request> requests,
                             std::vector<Draft> wanted, ThereAlready there_already, Deadline until)
 {
@@ -217,14 +219,27 @@ Task<Outcome> perform_one(Store& store, Engine& engine, Request request, Draft w
         requests.push_back(std::move(request));
         std::vector<Draft> drafts;
         drafts.push_back(std::move(wanted));
-        auto work = perform_under(store, engine, std::move(requests), std::move(drafts),
-                                  there_already, until);
+        auto work = perform_under(store, engine, std::move(requests), drafts, there_already, until);
+        work = with_earlier_request(store, engine.domain(), std::move(drafts), std::move(work));
         done = co_await with_earlier_changes(engine, std::move(work));
     } catch (...) {
         done = caught();
     }
     if (!done) co_return gone_if_destroyed(store, domain, std::move(done).error());
     co_return done;
+}
+
+Task<Outcome> perform_in_qemu(Store& store, DomainRow domain, Request request, Draft wanted,
+                              Deadline until)
+{
+    const DomainId id = domain.id;
+    std::string operation = std::string(kind_name(request.kind)) + " " + wanted.thing.text();
+    auto ahead = first_questions(wanted);
+    auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation),
+                                         std::move(ahead), until);
+    if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
+    co_return co_await perform_one(store, *engine, std::move(request), std::move(wanted),
+                                   ThereAlready::is_refused, until);
 }
 
 // One request's share of what became of all. `share` is done, with room for its intent: an answer
@@ -373,8 +388,9 @@ Task<std::vector<RequestOutcome>> perform_all(Store& store, Engine& engine,
         things.push_back(one->thing);
         all.push_back(*std::move(one));
     }
-    auto work = perform_under(store, engine, std::move(requests), std::move(all),
-                              ThereAlready::is_done, until);
+    auto work =
+        perform_under(store, engine, std::move(requests), all, ThereAlready::is_done, until);
+    work = with_earlier_request(store, engine.domain(), std::move(all), std::move(work));
     auto whole = co_await with_earlier_changes(engine, std::move(work));
     if (!whole) whole = gone_if_destroyed(store, domain, std::move(whole).error());
     for (std::size_t i = 0; i < things.size(); ++i)
@@ -409,6 +425,53 @@ Task<Result<std::vector<RequestOutcome>>> batch_in_turn(Store& store, DomainRow 
     co_return std::move(outcomes);
 }
 
+// The answer of a batch that could not begin: `failure`; or an outcome for each request, where an
+// older request for the same as one of them (in all-or-none: as all of them) is open.
+Result<std::vector<RequestOutcome>> not_begun(Store& store, const DomainRow& domain,
+                                              const std::vector<Result<Draft>>& wanted,
+                                              BatchMode mode, const Error& failure)
+{
+    auto outcomes = places_for(wanted);
+    std::vector<Draft> all;
+    if (mode == BatchMode::all_or_none)
+        for (const auto& one : wanted)
+            all.push_back(*one);
+    bool in_doubt = false;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        Error error = wanted[i] ? failure : wanted[i].error();
+        if (wanted[i]) {
+            const std::vector<Draft> unit = all.empty() ? std::vector<Draft>{*wanted[i]} : all;
+            error = or_doubt_of_earlier(store, domain, unit, std::move(error));
+        }
+        if (error.code == Errc::in_doubt) {
+            in_doubt = true;
+            if (const auto open = still_open(store, domain.id, wanted[i]->thing))
+                error.intent = value_of(*open);
+        }
+        outcomes[i].done = std::move(error);
+    }
+    if (!in_doubt) return failure;
+    return outcomes;
+}
+
+// The same of one that was cancelled: the first that is in doubt.
+std::optional<Error> cancelled_unbegun(Store& store, const DomainRow& domain,
+                                       const std::vector<Result<Draft>>& wanted, BatchMode mode)
+{
+    const Error cancelled(Errc::cancelled, "it was cancelled before QEMU was asked about it");
+    const auto outcomes = not_begun(store, domain, wanted, mode, cancelled);
+    if (!outcomes) return std::nullopt;
+    for (std::size_t i = 0; i < outcomes->size(); ++i) {
+        const Outcome& one = (*outcomes)[i].done;
+        if (one || one.error().code != Errc::in_doubt) continue;
+        Error answer = one.error();
+        answer.message = "batch: request " + std::to_string(i + 1) + " of " +
+                         std::to_string(outcomes->size()) + ": " + answer.message;
+        return answer;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
@@ -434,11 +497,15 @@ Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,
     auto wanted = drafts_of(store.host().sysfs, requests, all_or_none);
     if (!wanted) co_return std::move(wanted).error();
     const std::string operation = "batch of " + std::to_string(wanted->size());
-    const DomainId id = domain.id;
     std::vector<qmp::Question> nothing;
-    auto engine =
-        co_await Engine::begin(store, std::move(domain), operation, std::move(nothing), until);
-    if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
+    const auto given_up = [&] { return cancelled_unbegun(store, domain, *wanted, mode); };
+    auto begun =
+        or_when_cancelled(store, Errc::cancelled, given_up,
+                          Engine::begin(store, domain, operation, std::move(nothing), until));
+    auto engine = co_await std::move(begun);
+    if (!engine)
+        co_return not_begun(store, domain, *wanted, mode,
+                            gone_if_destroyed(store, domain.id, std::move(engine).error()));
     if (all_or_none)
         co_return co_await perform_all(store, *engine, std::move(requests), *std::move(wanted),
                                        until);
@@ -461,14 +528,11 @@ Task<Outcome> perform(Store& store, DomainRow domain, Request request, Deadline 
                             "'xlstore things DOM' shows what it has");
         co_return std::move(wanted).error();
     }
-    const DomainId id = domain.id;
-    std::string operation = std::string(kind_name(request.kind)) + " " + wanted->thing.text();
-    auto ahead = first_questions(*wanted);
-    auto engine = co_await Engine::begin(store, std::move(domain), std::move(operation),
-                                         std::move(ahead), until);
-    if (!engine) co_return gone_if_destroyed(store, id, std::move(engine).error());
-    co_return co_await perform_one(store, *engine, std::move(request), *std::move(wanted),
-                                   ThereAlready::is_refused, until);
+    std::vector<Draft> alone;
+    alone.push_back(*wanted);
+    auto work = perform_in_qemu(store, domain, std::move(request), *std::move(wanted), until);
+    co_return co_await with_earlier_request(store, std::move(domain), std::move(alone),
+                                            std::move(work));
 }
 
 Task<Outcome> attach(Store& store, DomainRow domain, std::string device_class, std::string json,

@@ -30,7 +30,8 @@ struct RequestOutcome {
 
 /// Carries requests out in their order; one deadline for all of them. The outcomes are in that
 /// order too. Error, with nothing changed: invalid (an empty batch, a malformed request, a thing
-/// named twice, something other than an attach in all_or_none), and those of Engine::begin().
+/// named twice, something other than an attach in all_or_none), and those of Engine::begin(); of
+/// these not where an older request for the same as one of them is open, which is in doubt then.
 /// In all_or_none the outcomes are all done, all not done, or all in doubt. An attach of what is
 /// there already, just as it is asked for, is done: a batch that was cut short can be given again.
 Task<Result<std::vector<RequestOutcome>>> batch(Store& store, DomainRow domain,

@@ -138,6 +138,56 @@ TEST_F(CancelTest, AfterTheCommitTheIntentStaysOpenAndIsSettledByTheNext)
     EXPECT_TRUE(all_is_settled());
 }
 
+// It has changed nothing itself; but the older one, of which its caller asks, may have (R18).
+TEST_F(CancelTest, BeforeAnOlderRequestForTheSameIsReachedItsNumberIsSaid)
+{
+    ASSERT_TRUE(
+        ended(xl({"attach", "7", "qemu", tablet("t1")}, crash_at("commit.before", 3)), kKilled));
+    auto store = store_.open();
+    const auto domain = *find_domain(store->db(), "7");
+    const auto intent = open_intent_of(store->db(), domain.id, ThingName{"qemu", "t1"});
+    ASSERT_TRUE(intent);
+    const auto until = Clock::now() + seconds(60);
+    const auto batch_with_it = [&] {
+        return batch(*store, domain,
+                     {Request{Request::Kind::attach, "qemu", {}, tablet("t2")},
+                      Request{Request::Kind::attach, "qemu", {}, tablet("t1")}},
+                     BatchMode::each, until);
+    };
+    kill(domain_.qemu_pid(), SIGSTOP);  // none gets past the barrier
+    const auto is_connecting = [&] {
+        return *store->locks().is_held(LockKind::slow, value_of(domain.id));
+    };
+    {
+        auto task = attaching(*store);
+        task.start();
+        ASSERT_TRUE(run_until(*store, is_connecting));
+    }
+    auto answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::in_doubt) << answer->message;
+    EXPECT_EQ(answer->intent, value_of(*intent));
+    {
+        auto task = batch_with_it();
+        task.start();
+        ASSERT_TRUE(run_until(*store, is_connecting));
+    }
+    answer = store->take_left_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->code, Errc::in_doubt) << answer->message;
+    EXPECT_EQ(answer->intent, value_of(*intent));
+    EXPECT_TRUE(contains(answer->message, "request 2 of 2")) << answer->message;
+    {
+        auto task = attach(*store, domain, "qemu", tablet("t2"), until);
+        task.start();
+        ASSERT_TRUE(run_until(*store, is_connecting));
+    }
+    EXPECT_FALSE(store->take_left_answer()) << "another request";
+    kill(domain_.qemu_pid(), SIGCONT);
+    EXPECT_TRUE(ended(xl({"attach", "7", "qemu", tablet("t1")}), 0));
+    EXPECT_TRUE(all_is_settled());
+}
+
 // What the first request has done is said, wherever the second one has come to.
 TEST_F(CancelTest, BatchSaysWhatIsDone)
 {

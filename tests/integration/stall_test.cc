@@ -124,5 +124,37 @@ TEST_F(StallTest, ClientGivesUpAndTheIntentStays)
     });
 }
 
+// The process is killed before it settles what QEMU has done. The same, asked for again while QEMU
+// answers nothing, cannot be not done (R18); another request can.
+TEST_F(StallTest, AskedAgainOfASilentQemuIsInDoubtWithItsNumber)
+{
+    const Words batch_of_one = {"batch", "7",
+                                R"([{"attach":"qemu","thing":)" + tablet("t1") + "}]"};
+    for (const Words& words : {insert(), attach(), kDetach, batch_of_one, batch()}) {
+        SCOPED_TRACE(words[0] + " " + words[2]);
+        if (words == kDetach) {
+            ASSERT_TRUE(ended(xl(attach()), 0));
+        }
+        ASSERT_TRUE(ended(xl(words, crash_at("commit.before", 3)), kKilled));
+        const auto intent = R"("intent":)" + cell("SELECT min(id) FROM intent") + "}";
+        const auto rows = dump(store_.path());
+        kill(domain_.qemu_pid(), SIGSTOP);
+        Words again = {"--json", "--timeout", "1"};
+        again.insert(again.end(), words.begin(), words.end());
+        const Ran same = xl(again);
+        EXPECT_TRUE(ended(same, 3));
+        EXPECT_TRUE(contains(same.out, R"("code":"in_doubt")")) << same.out;
+        EXPECT_TRUE(contains(same.out, intent)) << same.out;
+        const Ran other = xl({"--json", "--timeout", "1", "attach", "7", "qemu", tablet("t2")});
+        EXPECT_TRUE(ended(other, 1));
+        EXPECT_EQ(code(other), "timeout") << other.out;
+        EXPECT_EQ(dump(store_.path()), rows);
+        kill(domain_.qemu_pid(), SIGCONT);
+        EXPECT_TRUE(ended(xl(words), 0)) << "what becomes of it is the answer of both";
+        EXPECT_TRUE(all_is_settled());
+        xl(take_back());
+    }
+}
+
 }  // namespace
 }  // namespace xlstore::test

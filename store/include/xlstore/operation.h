@@ -45,8 +45,9 @@ typedef struct xlstore_op xlstore_op;
  * stays for the same two; of a creation, a soft reset or a destruction XLSTORE_E_UNFINISHED; of a
  * batch whose requests stand each for itself the same, or XLSTORE_E_IN_DOUBT, and the message names
  * those that are done; of a recovery XLSTORE_E_CANCELLED, and what it repaired stays repaired. What
- * settles an intent, or waits for one, is XLSTORE_E_IN_DOUBT with its number at any time; so is
- * each other one while it settles what an earlier one has left open on that thing. One that has
+ * settles an intent, or waits for one, is XLSTORE_E_IN_DOUBT with its number at any time, and so is
+ * what asks for the same as an intent that is open; so is each other one while it settles what an
+ * earlier one has left open on that thing. One that has
  * ended by itself keeps its own result. Waits for nothing. NULL does nothing. */
 void xlstore_op_cancel(xlstore_op* op);
 /* The same, and its callback is not called any more: the caller never learns what became of it. For

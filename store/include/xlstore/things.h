@@ -29,7 +29,8 @@ int32_t xlstore_attach_start(xlstore_store* store, const char* domain, const cha
  * is asked again.
  *
  * An operation that finds an earlier intent open on its thing settles it first. If the earlier one
- * asked for the same, what becomes of it is this one's outcome: done, or in doubt with its number.
+ * asked for the same, what becomes of it is this one's outcome: done, or in doubt with its number;
+ * in doubt also where this one ends before it has looked, as beside a QEMU that answers nothing.
  * If another one stays open: refused, with that intent named in the message; nothing was
  * changed. */
 int32_t xlstore_detach(xlstore_store* store, const char* domain, const char* device_class,
