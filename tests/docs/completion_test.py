@@ -7,6 +7,7 @@
 The answers are those of tools/completion/xlstore-complete; bash, zsh and fish are asked to pass them on where they are.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -88,6 +89,16 @@ class Completion(unittest.TestCase):
             self.assertEqual(sorted(offered("detach", domain, "disks", "")), ["hdc", "xvda"])
             self.assertEqual(offered("eject", domain, ""), ["hdc"])
         self.assertEqual(offered("detach", "it's", "disks", ""), [])
+
+    def test_a_domain_is_the_one_that_the_store_takes_the_word_for(self):
+        rows = run(BIN / "xlstore", "--store", self.store, "--json", "sql", "SELECT incarnation, uuid FROM domains WHERE domid = 7")
+        incarnation, uuid = json.loads(rows)[0].values()
+        self.assertNotEqual(incarnation, 7)
+        for domain in (f"id:{incarnation}", f"uuid:{uuid}"):
+            self.assertEqual(offered("eject", domain, ""), ["hdc"], domain)
+            self.assertEqual(sorted(offered("detach", domain, "disks", "")), ["hdc", "xvda"], domain)
+        for domain in ("id:7", "name:7", f"domid:{incarnation}", f"uuid:{uuid[:-1]}"):
+            self.assertEqual(offered("eject", domain, ""), [], domain)
 
     def test_domains_that_are_over_are_offered_behind_retired(self):
         for words in (("import", 9, SOURCE / "tools/examples/web01.json", "--force"), ("destroy", 9)):
