@@ -201,9 +201,13 @@ TEST_F(BridgeTest, WhatIsPendingStaysAsItIs)
     ASSERT_TRUE(ended(
         xlstore(store_.path(), {"attach", "7", "nics", nic(1, "xenbr1"), "--no-scripts"}), 0));
     ASSERT_TRUE(ended(xlstore(store_.path(), {"detach", "7", "nics", "1", "--no-scripts"},
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"status", "-x"}), 0));
                               crash_at("xenstore.after_commit")),
                       kKilled));
     write_libxls(document(nic(0, "xenbr8") + "," + nic(1, "xenbr9")));
+    const Ran status = xlstore(store_.path(), {"status", "-x"});
+    EXPECT_TRUE(ended(status, 3)) << "it has no intent, and is open (R18)";
+    EXPECT_TRUE(contains(status.out, "'xlstore detach 7 nics 1'")) << status.out;
     const Ran synced = bridge({"sync"});
     unsetenv("XENSTORED_PATH");
     ASSERT_TRUE(ended(synced, 0));

@@ -177,6 +177,29 @@ void judge_intent(const Json& intent, const Json& domains, Reasons& reasons)
                       "'xlstore locks' says what it waits for");
 }
 
+// A thing of xenstore has no intent, and its row no owner. A process that is at it has a lock of
+// the domain, but for a removal that waits for its guest.
+void judge_unsettled(const Json& thing, const Json& locks, Reasons& reasons)
+{
+    const bool at_it = std::ranges::any_of(locks, [&](const Json& lock) {
+        return lock["domid"] == thing["domid"] && lock["held"] == true &&
+               !(lock["claim"].is_object() && lock["claim"]["lives"] == false);
+    });
+    if (at_it) return;
+    const auto domid = number_of(thing["domid"]);
+    const auto device_class = text_of(thing["class"]);
+    const auto key = text_of(thing["key"]);
+    const auto subject = device_class + "/" + key + " of domain " + domid;
+    if (thing["state"] == "removing")
+        reasons.doubt(subject, "its removal from xenstore was begun and is not at its end",
+                      "'xlstore detach " + domid + " " + device_class + " " + key +
+                          "' again goes on with it");
+    else
+        reasons.doubt(subject,
+                      "is " + text_of(thing["state"]) + " in xenstore, and not at the end of it",
+                      "give the command again, or run 'xlfsck -p', which looks there");
+}
+
 void judge_lock(const Json& lock, Reasons& reasons)
 {
     if (lock["held"] != true) return;
@@ -222,6 +245,8 @@ std::string with_health(const std::string& gathered)
         judge_domain(domain, facts["locks"], reasons);
     for (const auto& intent : facts["intents"])
         judge_intent(intent, facts["domains"], reasons);
+    for (const auto& thing : facts["unsettled"])
+        judge_unsettled(thing, facts["locks"], reasons);
     for (const auto& lock : facts["locks"])
         judge_lock(lock, reasons);
     for (const auto& breach : facts["breaches"])

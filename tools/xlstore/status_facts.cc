@@ -194,6 +194,11 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
                         {"intents", *std::move(intents)},
                         {"locks", *std::move(locks)},
                         {"breaches", *std::move(breaches)},
+    // What of xenstore is open has no intent: the state of its entry says it.
+    auto unsettled = rows_of(store,
+                             "SELECT domid, class, key, state FROM things WHERE primary_at = "
+                             "'xenstore' AND state IN ('adding', 'changing', 'removing')");
+    if (!unsettled) return unsettled.error();
                         {"space", space_of(arguments.store)},
                         {"last_fsck", runs->empty() ? Json(nullptr) : (*runs)[0]},
                         {"last_repair", repairs->empty() ? Json(nullptr) : (*repairs)[0]},
@@ -202,3 +207,5 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
 }
 
 }  // namespace xlstore::tools
+        keep_only(*unsettled, "domid", info.domid);
+                        {"unsettled", *std::move(unsettled)},

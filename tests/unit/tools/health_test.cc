@@ -39,6 +39,7 @@ Json facts_with(const std::string& list, Json item)
                   {"intents", Json::array()},
                   {"locks", Json::array()},
                   {"breaches", Json::array()},
+                  {"unsettled", Json::array()},
                   {"space", {{"free_bytes", 1LL << 33}, {"log_bytes", 4096}, {"read_only", false}}},
                   {"units", {{"why", nullptr}, {"list", Json::array()}}}};
     if (list == "units")
@@ -155,6 +156,33 @@ TEST(HealthTest, IntentIsSettledByTheQemuThatThereIs)
     const auto none = advice_with("none");
     EXPECT_EQ(none.find("by what QEMU shows"), std::string::npos);
     EXPECT_NE(none.find("'xlfsck -p' closes it with its domain"), std::string::npos);
+}
+
+// Removals and the like in xenstore have no intent (R18).
+TEST(HealthTest, ThingOfXenstoreThatIsNotSettledIsInDoubt)
+{
+    for (const char* state : {"removing", "adding", "changing"}) {
+        auto facts = facts_with("unsettled",
+                                {{"domid", 7}, {"class", "nics"}, {"key", "5"}, {"state", state}});
+        const auto judged = Json::parse(with_health(facts.dump()));
+        EXPECT_EQ(judged["health"], "doubt") << state;
+        ASSERT_EQ(judged["reasons"].size(), 1U);
+        EXPECT_EQ(judged["reasons"][0]["subject"], "nics/5 of domain 7");
+        const std::string advice = judged["reasons"][0]["advice"];
+        EXPECT_EQ(advice.find("'xlstore detach 7 nics 5'") != std::string::npos,
+                  std::string(state) == "removing")
+            << advice;
+        facts["locks"].push_back(
+            {{"lock", "fast lock"},
+             {"subject", "domain 7 (web01)"},
+             {"domid", 7},
+             {"held", true},
+             {"claim",
+              {{"text", "detach (xl, pid 5)"}, {"pid", 5}, {"lives", true}, {"stopped", false}}}});
+        EXPECT_EQ(health_of(facts), "well") << "a process is at it";
+        facts["locks"][0]["domid"] = 8;
+        EXPECT_EQ(health_of(facts), "doubt") << "at another domain";
+    }
 }
 
 TEST(HealthTest, GuestWhoseQemuWasStruckOffIsIll)
