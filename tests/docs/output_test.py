@@ -624,6 +624,26 @@ class Metrics(Stage):
         checked = subprocess.run(["promtool", "check", "metrics"], input=self.xl("status", "--metrics"),
                                  capture_output=True, text=True, check=False)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+    def read_only(self, store, how):
+        """What the metrics say where `how` (of the shell, $1 is the directory) has made the store's mount read-only."""
+        words = ["unshare", "-m", "sh", "-c", f'{how}; shift; exec "$@"', "sh", store,
+                 stage.program("xlstore"), "--store", store, "status", "--metrics"]
+        looked = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+        if "# HELP xlstore_ill" not in looked.stdout:
+            self.skipTest("a store cannot be mounted read-only here: " + looked.stderr)
+        return int(re.search(r"^xlstore_ill (\d+)$", looked.stdout, re.MULTILINE)[1])
+
+    def test_a_mount_that_is_read_only_for_the_unit_alone_is_well(self):
+        mount = 'set -e; mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; ! touch "$1/file" 2>&-'
+        self.assertEqual(self.read_only(self.store, mount), 0)
+
+    def test_a_file_system_that_is_read_only_is_ill(self):
+        place = self.place / "ro"
+        place.mkdir()
+        make = f'{stage.program("xlstore")} --store "$1" init >&2'
+        mount = f'set -e; mount -t tmpfs -o mode=0700 none "$1"; {make}; mount -o remount,ro "$1"'
+        self.assertEqual(self.read_only(place, mount), 1)
+
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "tools/xlstore/status_facts.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <fstream>
+
 #include "store/base/clock.hpp"
+#include "store/base/fd.hpp"
 #include "tools/common/json_value.hpp"
 #include "tools/common/units.hpp"
 #include "tools/xlstore/health.hpp"
@@ -106,6 +110,28 @@ Json bytes_of(const std::string& path)
     return st.st_size;
 }
 
+// Is the file system read-only, not only this process's own mount of it? A unit that may not write
+// (ProtectSystem=) has the store read-only for itself alone. What is mounted is the same for all:
+// its options stand last in its line of mountinfo(5).
+bool is_file_system_read_only(const std::string& directory, const struct statvfs& disk)
+{
+    if ((disk.f_flag & ST_RDONLY) == 0) return false;
+    const Fd place(::open(directory.c_str(), O_PATH | O_CLOEXEC));
+    std::ifstream about("/proc/self/fdinfo/" + std::to_string(place.get()));
+    std::string word;
+    while (about >> word && word != "mnt_id:") {
+    }
+    std::string id;
+    about >> id;
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; !id.empty() && std::getline(mounts, line);)
+        if (line.starts_with(id + " ")) {
+            const auto options = line.substr(line.rfind(' ') + 1);
+            return options == "ro" || options.starts_with("ro,");
+        }
+    return true;
+}
+
 Json space_of(const std::string& directory)
 {
     Json space = {{"database_bytes", bytes_of(directory + "/store.db")},
@@ -116,7 +142,7 @@ Json space_of(const std::string& directory)
     struct statvfs disk {};
     if (statvfs(directory.c_str(), &disk) != 0) return space;
     space["free_bytes"] = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
-    space["read_only"] = (disk.f_flag & ST_RDONLY) != 0;
+    space["read_only"] = is_file_system_read_only(directory, disk);
     space["disk_bytes"] = static_cast<std::uint64_t>(disk.f_blocks) * disk.f_frsize;
     return space;
 }
@@ -168,6 +194,11 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
     auto breaches =
         rows_of(store, "SELECT rule, domid, class, key, breach FROM invariant_breaches LIMIT 100");
     if (!breaches) return breaches.error();
+    // What of xenstore is open has no intent: the state of its entry says it.
+    auto unsettled = rows_of(store,
+                             "SELECT domid, class, key, state FROM things WHERE primary_at = "
+                             "'xenstore' AND state IN ('adding', 'changing', 'removing')");
+    if (!unsettled) return unsettled.error();
     // What a run rewrote; one that rewrote nothing leaves no row.
     auto repairs = rows_of(store,
                            "SELECT run, began, mode, program, pid, domains, kept AS rows, put_back "
@@ -187,6 +218,7 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
         keep_only(*intents, "id", info.id);
         keep_only(*locks, "domid", info.domid);
         keep_only(*breaches, "domid", info.domid);
+        keep_only(*unsettled, "domid", info.domid);
     }
     const Json facts = {{"store", plain(arguments.store)},
                         {"looked_us", looked_us},
@@ -194,11 +226,7 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
                         {"intents", *std::move(intents)},
                         {"locks", *std::move(locks)},
                         {"breaches", *std::move(breaches)},
-    // What of xenstore is open has no intent: the state of its entry says it.
-    auto unsettled = rows_of(store,
-                             "SELECT domid, class, key, state FROM things WHERE primary_at = "
-                             "'xenstore' AND state IN ('adding', 'changing', 'removing')");
-    if (!unsettled) return unsettled.error();
+                        {"unsettled", *std::move(unsettled)},
                         {"space", space_of(arguments.store)},
                         {"last_fsck", runs->empty() ? Json(nullptr) : (*runs)[0]},
                         {"last_repair", repairs->empty() ? Json(nullptr) : (*repairs)[0]},
@@ -207,5 +235,3 @@ Result<std::string> status_facts_with(const std::string& looks, const Arguments&
 }
 
 }  // namespace xlstore::tools
-        keep_only(*unsettled, "domid", info.domid);
-                        {"unsettled", *std::move(unsettled)},
