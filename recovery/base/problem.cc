@@ -78,7 +78,7 @@ constexpr std::array kProblems = {
     Problem{Code::intent_overtaken, "intent_overtaken", "QEMU has gone on since, and has neither image of it", "Close it, and keep what is there", "CLOSED", true, Exit::left},
     Problem{Code::intent_ended, "intent_ended", "was under way when the boot of its host ended, and is in no QEMU and no xenstore any more", "", "", false, Exit::clean},
     Problem{Code::eviction_unfinished, "eviction_unfinished", "is to be taken out of QEMU, and the process that was at it is gone", "Take it out", "TAKEN OUT", false, Exit::left},
-    Problem{Code::primary_owned, "primary_owned", "a living process is at work on it: its QEMU was not looked into", "", "", false, Exit::clean},
+    Problem{Code::primary_owned, "primary_owned", "a living process is at work on it: it was not looked into", "", "", false, Exit::clean},
     Problem{Code::primary_unseen, "primary_unseen", "its QEMU could not be looked into", "", "", false, Exit::blind},
     Problem{Code::thing_unknown, "thing_unknown", "is in QEMU, and no entry says so", "Adopt it", "ADOPTED", true, Exit::left},
     Problem{Code::thing_unwanted, "thing_unwanted", "is in QEMU, and no entry says so", "Take it out", "TAKEN OUT", false, Exit::left},

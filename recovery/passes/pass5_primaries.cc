@@ -297,8 +297,9 @@ Task<bool> pass5_primaries(Check& check, Store& store, DomainRow domain, Reached
     Subject about{domain.subject(), reached.why(), domain.domid, {}};
     if (!reached) {
         // With an intent of its own to speak of, pass 4 has said it.
-        if (open_intents(store.db(), domain.id).empty())
-            check.report(reached.owned() ? Code::primary_owned : Code::primary_unseen, about);
+        if (!open_intents(store.db(), domain.id).empty()) co_return false;
+        if (reached.owned()) about.text += ": QEMU";
+        check.report(reached.owned() ? Code::primary_owned : Code::primary_unseen, about);
         co_return false;
     }
     if (reached.rest_is_left()) co_return false;

@@ -159,7 +159,7 @@ private:
             auto lock = store_.locks().try_shared(LockKind::fast, value_of(domain_.id));
             if (!lock || !*lock) {
                 check_.report(Code::primary_owned,
-                              Subject{domain_.subject(),
+                              Subject{domain_.subject() + ": xenstore",
                                       store_.locks().holder(LockKind::fast, value_of(domain_.id)),
                                       domain_.domid,
                                       {}});

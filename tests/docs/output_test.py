@@ -375,6 +375,20 @@ class OneThing(Stage):
         self.assertNotIn("qemu/fg", self.xl("diff", "7"))
 
 
+    def test_an_open_intent_of_a_silent_qemu_is_not_all_that_is_not_seen(self):
+        self.xl("attach", "7", "qemu", tablet("doubt"), crash_at="commit.before:3", status=-signal.SIGKILL)
+        qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
+        os.kill(qemu, signal.SIGSTOP)
+        try:
+            said = self.run_xl("--json", "--timeout", "0.5", "diff", "7")
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        rows = {row["thing"]: row["qemu"] for row in json.loads(said.stdout)["things"]}
+        self.assertEqual(rows["qemu/doubt"], "intent open")
+        self.assertEqual(rows["disks/hdc"], "not seen", said.stdout)
+        self.xl("attach", "7", "qemu", tablet("doubt"))
+        self.xl("detach", "7", "qemu", "doubt")
+
     def test_a_silent_qemu_differs_in_nothing_that_was_seen(self):
         qemu = json.loads(self.xl("--json", "show", "7"))["qemu_pid"]
         os.kill(qemu, signal.SIGSTOP)
@@ -610,20 +624,6 @@ class Scope(Stage):
 
 
 class Metrics(Stage):
-    def test_promtool_takes_figures_and_rules(self):
-        rules = ROOT / "tools/systemd/xlstore-alerts.yml"
-        figures = set(re.findall(r"^# HELP (xlstore_\w+)", self.xl("status", "--metrics"), re.MULTILINE))
-        script = (ROOT / "tools/systemd/xlstore-metrics").read_text(encoding="utf-8")
-        figures |= {"xlstore_" + name for name in re.findall(r"metric (\w+) ", script)} | {"xlstore_unit_failed"}
-        named = set(re.findall(r"\bxlstore_\w+", rules.read_text(encoding="utf-8")))
-        self.assertEqual(named - figures, set(), "no such figure")
-        if not shutil.which("promtool"):
-            self.skipTest("promtool (package prometheus) is not there: the rules were not checked")
-        checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, check=False)
-        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
-        checked = subprocess.run(["promtool", "check", "metrics"], input=self.xl("status", "--metrics"),
-                                 capture_output=True, text=True, check=False)
-        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
     def read_only(self, store, how):
         """What the metrics say where `how` (of the shell, $1 is the directory) has made the store's mount read-only."""
         words = ["unshare", "-m", "sh", "-c", f'{how}; shift; exec "$@"', "sh", store,
@@ -644,6 +644,20 @@ class Metrics(Stage):
         mount = f'set -e; mount -t tmpfs -o mode=0700 none "$1"; {make}; mount -o remount,ro "$1"'
         self.assertEqual(self.read_only(place, mount), 1)
 
+    def test_promtool_takes_figures_and_rules(self):
+        rules = ROOT / "tools/systemd/xlstore-alerts.yml"
+        figures = set(re.findall(r"^# HELP (xlstore_\w+)", self.xl("status", "--metrics"), re.MULTILINE))
+        script = (ROOT / "tools/systemd/xlstore-metrics").read_text(encoding="utf-8")
+        figures |= {"xlstore_" + name for name in re.findall(r"metric (\w+) ", script)} | {"xlstore_unit_failed"}
+        named = set(re.findall(r"\bxlstore_\w+", rules.read_text(encoding="utf-8")))
+        self.assertEqual(named - figures, set(), "no such figure")
+        if not shutil.which("promtool"):
+            self.skipTest("promtool (package prometheus) is not there: the rules were not checked")
+        checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        checked = subprocess.run(["promtool", "check", "metrics"], input=self.xl("status", "--metrics"),
+                                 capture_output=True, text=True, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "store/base/fd.hpp"
+#include "store/core/domain.hpp"
 #include "store/libxl/host_lock.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/support/scratch_xenstored.hpp"
@@ -200,19 +201,41 @@ TEST_F(BridgeTest, WhatIsPendingStaysAsItIs)
     ASSERT_TRUE(ended(bridge({"sync"}), 0));
     ASSERT_TRUE(ended(
         xlstore(store_.path(), {"attach", "7", "nics", nic(1, "xenbr1"), "--no-scripts"}), 0));
-    ASSERT_TRUE(ended(xlstore(store_.path(), {"detach", "7", "nics", "1", "--no-scripts"},
     ASSERT_TRUE(ended(xlstore(store_.path(), {"status", "-x"}), 0));
+    ASSERT_TRUE(ended(xlstore(store_.path(), {"detach", "7", "nics", "1", "--no-scripts"},
                               crash_at("xenstore.after_commit")),
                       kKilled));
-    write_libxls(document(nic(0, "xenbr8") + "," + nic(1, "xenbr9")));
     const Ran status = xlstore(store_.path(), {"status", "-x"});
     EXPECT_TRUE(ended(status, 3)) << "it has no intent, and is open (R18)";
     EXPECT_TRUE(contains(status.out, "'xlstore detach 7 nics 1'")) << status.out;
+    write_libxls(document(nic(0, "xenbr8") + "," + nic(1, "xenbr9")));
     const Ran synced = bridge({"sync"});
     unsetenv("XENSTORED_PATH");
     ASSERT_TRUE(ended(synced, 0));
     EXPECT_EQ(bridges(), "xenbr8 xenbr1");
     EXPECT_EQ(sql(store_.path(), "SELECT state FROM thing WHERE key = '1'"), "removing");
+}
+
+// What no finding tells of is as the entry says, where it was looked at.
+TEST_F(BridgeTest, XenstoreBesideAProcessThatIsAtWorkThereIsNotSeen)
+{
+    XLSTORE_NEEDS_XENSTORED();
+    ScratchXenstored daemon(store_.directory() / "xs");
+    setenv("XENSTORED_PATH", daemon.socket().c_str(), 1);
+    daemon.tool().introduce(7);
+    write_libxls(document(nic(0, "xenbr0")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    const auto beside = store_.open();
+    const auto id = find_domain(beside->db(), "7")->id;
+    auto held = beside->locks().try_acquire(LockKind::fast, value_of(id));
+    ASSERT_TRUE(held && *held);
+    const Ran diff = xlstore(store_.path(), {"--json", "diff", "7"});
+    const Ran look = xlfsck(store_.path(), {"-n"});
+    held->reset();
+    unsetenv("XENSTORED_PATH");
+    EXPECT_EQ(json_at(diff.out, "$.things[0].thing"), "nics/0");
+    EXPECT_EQ(json_at(diff.out, "$.things[0].xenstore"), "not seen") << diff.out;
+    EXPECT_TRUE(contains(look.out, "domain 7 (pv): xenstore: a living process")) << look.out;
 }
 
 }  // namespace

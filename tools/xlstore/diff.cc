@@ -53,6 +53,12 @@ bool says_not_seen(const xlstore_finding& finding)
            std::string_view(finding.problem).ends_with("_owned");
 }
 
+// Which of the two a living process is at work on.
+bool is_of_xenstore(const xlstore_finding& finding)
+{
+    return std::string_view(finding.subject).ends_with(": xenstore");
+}
+
 // Of a domain that is on its way in or out recovery looks into neither, and says only that it is.
 bool leaves_all_unseen(std::string_view problem)
 {
@@ -64,10 +70,13 @@ void gather(const xlstore_finding* finding, void* userdata)
 {
     auto& all = *static_cast<Findings*>(userdata);
     const std::string_view problem = finding->problem;
-    if (problem == "primary_unseen" || problem == "primary_owned" || problem == "qemu_dead" ||
-        problem == "qemu_unseen" || problem == "intent_owned")
+    // With an intent to speak of, pass 4 alone says that QEMU was not looked into, or not further.
+    if (is_one_of(problem, {"primary_unseen", "qemu_dead", "qemu_unseen", "intent_owned",
+                            "intent_in_doubt", "intents_left"}))
         all.qemu_unseen = true;
     if (problem == "xenstore_unseen") all.xenstore_unseen = true;
+    if (problem == "primary_owned")
+        (is_of_xenstore(*finding) ? all.xenstore_unseen : all.qemu_unseen) = true;
     if (leaves_all_unseen(problem)) all.qemu_unseen = all.xenstore_unseen = true;
     if (problem == "xenstore_absent") all.xenstore_absent = true;
     // Names are compared as they are shown, for bytes that are not UTF-8 among them.
