@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // xlfsck: the face of recovery/. Options as e2fsck has them; exit status is a sum of bits.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,7 +19,10 @@
 #include "recovery/libxl/put_back.hpp"
 #include "recovery/runs/fsck.hpp"
 #include "store/base/limits.hpp"
+#include "store/database/db.hpp"
+#include "store/database/place.hpp"
 #include "store/lock/locks.hpp"
+#include "store/model/store_paths.hpp"
 #include "store/text/error_json.hpp"
 #include "store/text/json_text.hpp"
 #include "store/text/plain_text.hpp"
@@ -391,6 +395,23 @@ int run(const Settings& settings)
     return status;
 }
 
+// A copy that is only looked at, in the directory that was made for it: that it comes from another
+// one is no finding, and its run directory has no sockets. What cannot be read, or is of a release
+// that wrote down no place, stays as it is.
+void make_at_home(const std::string& directory)
+{
+    mkdir(StorePaths(directory).run().c_str(), 0700);
+    try {
+        Db db(StorePaths(directory).database(), Db::Mode::read_write);
+        if (!read_place(db)) return;
+        Transaction transaction(db);
+        write_place(db, place_at(directory));
+        transaction.commit();
+    } catch (const DbError&) {
+        // The look says what is wrong with it.
+    }
+}
+
 int run_on_bundle(Settings settings)
 {
     const auto members = read_bundle(settings.bundle);
@@ -411,6 +432,7 @@ int run_on_bundle(Settings settings)
                                           IfThere::refuse);
     if (!written) return could_not_look(settings, written.error());
     Locks::create(settings.store);  // of a store that no process uses
+    make_at_home(settings.store);
     if (!settings.json) {
         print_seen_there(*members);
         print_line("its database, looked at here, where its QEMUs are not:");
