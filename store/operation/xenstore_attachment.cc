@@ -159,7 +159,8 @@ private:
         detach.holds_slow_lock = true;
         detach.never_ran = !script_began_;
         Result<Done> taken = Error(Errc::no_memory, {});
-        if (Clock::now() >= work_.until)
+        const bool untouched = Clock::now() >= work_.until;
+        if (untouched)
             taken = Error(Errc::timeout, "there was no time left to take it out again");
         else
             taken = co_await detach_in_xenstore(detach);
@@ -171,7 +172,9 @@ private:
         }
         co_return work_.in_doubt(thing_ + " is in xenstore and not connected: " + failure.message +
                                      "; not taken out again: " + taken.error().message,
-                                 "detach it; or 'xlfsck -y' runs its script once more");
+                                 // Its detach, once begun, has told the back end to close.
+                                 untouched ? "detach it; or 'xlfsck -y' runs its script once more"
+                                           : "detach it again, which goes on with that");
     }
 
     [[nodiscard]] std::optional<ScriptedDevice> script_of(const XenstoreDevice& device) const

@@ -151,6 +151,21 @@ TEST_F(HotplugTest, ThatFailsIsNoAttach)
     EXPECT_EQ(entries(), "");
 }
 
+// Once the back end was told to close, no script connects it any more.
+TEST_F(HotplugTest, ThatFailsAtBothEndsIsDetachedAgain)
+{
+    const std::string path = script("exit 1");
+    const Ran failed = served({"attach", "7", "nics", nic(path)});
+    EXPECT_TRUE(ended(failed, 3));
+    EXPECT_TRUE(contains(json_at(failed.out, "$.error.message"), "not taken out again"));
+    const auto advice = json_at(failed.out, "$.error.advice");
+    EXPECT_TRUE(contains(advice, "detach it again"));
+    EXPECT_FALSE(contains(advice, "xlfsck -y"));
+    script("true");
+    EXPECT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0)) << "the way that it names";
+    clean();
+}
+
 // It is killed, with what it started; the time is over, so that the device stays, and is named.
 TEST_F(HotplugTest, ThatHangsIsKilled)
 {
@@ -159,6 +174,7 @@ TEST_F(HotplugTest, ThatHangsIsKilled)
     EXPECT_TRUE(ended(hung, 3));
     EXPECT_EQ(json_at(hung.out, "$.error.code"), "in_doubt") << hung.out;
     EXPECT_TRUE(contains(json_at(hung.out, "$.error.message"), "was killed"));
+    EXPECT_TRUE(contains(json_at(hung.out, "$.error.advice"), "xlfsck -y"));
     EXPECT_TRUE(wait_until(std::chrono::seconds(5), [&] { return processes_with(path).empty(); }));
     EXPECT_EQ(entries(), "nics/0 present");
     const Ran named = xlfsck(store_.path(), {"-p"});
