@@ -176,8 +176,9 @@ int32_t xlstore_watch_start(xlstore_store* store, int64_t after, xlstore_changed
         Fd events(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
         if (!events || inotify_add_watch(events.get(), directory.c_str(), IN_MODIFY) < 0)
             return Error(Errc::io, "cannot watch " + directory + ": " + errno_text(errno),
-                         "inotify has a limit: see fs.inotify.max_user_watches and "
-                         "max_user_instances");
+                         events ? "inotify has a limit: see fs.inotify.max_user_watches"
+                                : "see how many descriptors this process may have ('ulimit -n'), "
+                                  "and its user inotifies (fs.inotify.max_user_instances)");
         if (after < 0) {
             auto row = state.store->db().prepare("SELECT coalesce(max(id), 0) FROM history");
             after = row.step() ? row.integer(0) : 0;

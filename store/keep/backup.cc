@@ -18,6 +18,7 @@
 
 #include "schema/steps.hpp"
 #include "store/base/limits.hpp"
+#include "store/base/shortage.hpp"
 #include "store/database/reserve.hpp"
 #include "store/database/store_numbers.hpp"
 #include "store/database/tables.hpp"
@@ -30,8 +31,10 @@ namespace {
 
 Error cannot(const std::string& what, int error)
 {
-    return Error(Errc::io, "backup: cannot " + what + ": " + errno_text(error),
-                 "name a file in a directory that is there, can be written and has room");
+    const char* advice = shortage_advice(error);
+    return Error(
+        Errc::io, "backup: cannot " + what + ": " + errno_text(error),
+        advice ? advice : "name a file in a directory that is there, can be written and has room");
 }
 
 // VACUUM INTO writes to the copy alone, and SQLite names the store in what it says of it.

@@ -17,6 +17,7 @@
 #include <new>
 
 #include "store/base/birth_time.hpp"
+#include "store/base/shortage.hpp"
 #include "store/lock/kernel_locks.hpp"
 #include "store/text/number_text.hpp"
 #include "store/text/plain_text.hpp"
@@ -118,6 +119,7 @@ Result<LockFile> LockFile::open(const std::string& path, bool writing)
         const std::string what = "lock file " + path + " cannot be opened: " + errno_text(why);
         const bool readable = writing && named.st_uid == geteuid() && S_ISREG(named.st_mode);
         if (why == EROFS || (why == EACCES && readable)) return read_only(what);
+        if (const char* advice = shortage_advice(why)) return Error(Errc::io, what, advice);
         return Error(Errc::store, what, "run as the owner of the store");
     }
     struct stat st {};
@@ -150,7 +152,8 @@ Result<ForkClosedFd> LockFile::open_description(int access) const
         const std::string what = "lock file " + path_ + " cannot be opened: " + errno_text(why);
         const bool to_write = access == O_RDWR;
         if (why == EROFS || (why == EACCES && to_write)) return read_only(what);
-        return Error(Errc::io, what);
+        const char* advice = shortage_advice(why);
+        return Error(Errc::io, what, advice ? advice : "");
     }
     const auto opened = identity_of_open(fd.get());
     if (!opened) throw IoError(errno, "cannot stat lock file " + path_);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,6 +51,25 @@ TEST_F(LockFileTest, TwoDescriptionsOfOneProcessExcludeEachOther)
     EXPECT_FALSE((*first)->held());
     EXPECT_FALSE(*file.is_locked(5));
     EXPECT_TRUE(*file.try_lock(5));
+}
+
+// That is no matter of whose file it is: the owner has the same.
+TEST_F(LockFileTest, TooFewDescriptorsAreToldAsSuch)
+{
+    const LockFile file = open();
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{0, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const auto opened = LockFile::open(path_, true);
+    const auto locked = file.try_lock(5, LockMode::shared);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, Errc::io) << opened.error().message;
+    EXPECT_NE(opened.error().advice.find("ulimit -n"), std::string::npos) << opened.error().advice;
+    ASSERT_FALSE(locked);
+    EXPECT_EQ(locked.error().code, Errc::io) << locked.error().message;
+    EXPECT_NE(locked.error().advice.find("ulimit -n"), std::string::npos) << locked.error().advice;
 }
 
 TEST_F(LockFileTest, HoldEndsWithItsObjectAndMovesWithIt)
