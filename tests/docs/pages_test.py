@@ -136,6 +136,46 @@ class Database(unittest.TestCase):
         self.assertEqual(xlstore(self.store, "sql", example), "")
 
 
+class Synopses(unittest.TestCase):
+    """An option that may be given alone stands in no other's brackets: two `Op` on a line nest in mdoc."""
+
+    @staticmethod
+    def depths(tokens):
+        """How deep each option stands in brackets: "[", "]", names of options; of one that is named twice the first."""
+        depth, of = 0, {}
+        for token in tokens:
+            depth += (token == "[") - (token == "]")
+            if token not in "[]":
+                of.setdefault(token, depth)
+        return of
+
+    def of_page(self, line):
+        words = line.replace(" Ns", "").split()
+        tokens = []
+        for at, word in enumerate(words):
+            if word in ("Op", "Oo", "Oc"):
+                tokens.append("]" if word == "Oc" else "[")
+            elif word == "Fl" and words[at + 1].startswith("-") and len(words[at + 1]) > 1:
+                tokens.append("-" + words[at + 1])
+        return self.depths(tokens)
+
+    def test_none_is_deeper_in_brackets_than_help_has_it(self):
+        compared = 0
+        for page, program in (("xlstore.1", "xlstore"), ("xlstore-fleet.1", "xlstore-fleet")):
+            if not (BIN / program).exists():
+                continue
+            text = (SOURCE / "tools/man" / page).read_text(encoding="utf-8")
+            for verb, rest in re.findall(r"^\.It Ic ([a-z-]+) (.*\bOp\b.*)$", text, re.MULTILINE):
+                said = subprocess.run([BIN / program, verb, "--help"], capture_output=True, text=True, check=True).stdout
+                synopsis = next(line for line in said.splitlines() if f"] {verb} " in line).split(" -- ")[0]
+                here = self.of_page(rest)
+                there = self.depths(re.findall(r"\[(?!OPTIONS)|(?<!OPTIONS)\]|--[a-z-]+", synopsis))
+                compared += len(here)
+                deeper = {option for option, depth in here.items() if depth > there.get(option, 0)}
+                self.assertEqual(deeper, set(), f"{program} {verb}: {synopsis}")
+        self.assertGreater(compared, 20)
+
+
 class Examples(unittest.TestCase):
     """What the hand-written pages show of xlstore and xlfsck is accepted by them: verbs and options exist."""
 
