@@ -3,8 +3,8 @@
 // (R17) are written into the file `locks`: inotify on the directory tells of that, and needs no
 // right to open the file, which a member of the reading group has not. The file is written for
 // other reasons, too: a look that finds nothing is cheap. What was changed is what history has more
-// than before: each commit that changes a domain, an intent or a document leaves a line, and the
-// numbers of lines grow in the order of the commits.
+// than before: each commit that changes a domain or a document, or closes an intent, leaves a line,
+// and the numbers of lines grow in the order of the commits. One that opens an intent leaves none.
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <unistd.h>

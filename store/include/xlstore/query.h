@@ -113,7 +113,8 @@ typedef struct xlstore_change {
     int64_t id;         /* the incarnation; 0: the store itself */
     int64_t intent;     /* 0: none */
     int64_t missed;     /* lines before this one that were pruned before they could be told */
-    const char* operation;    /* "attach" ... as history has it */
+    const char* operation;    /* "add", "remove", "change" (QEMU), "attach", "detach" (xenstore)
+                                 ... as history has it */
     const char* device_class;
     const char* key;
     const char* outcome;      /* "done", "not done", "begun" */
@@ -122,8 +123,9 @@ typedef void (*xlstore_changed)(const xlstore_change* change, void* userdata);
 typedef struct xlstore_watch xlstore_watch;
 /* Calls `changed` for each change above the line `after` (-1: from now on), in their order, from
  * within xlstore_dispatch() alone and with no lock held: a domain that was created, renamed or has
- * ended, an intent opened or closed, a document edited. Calling back in is allowed,
- * xlstore_watch_end() included. A store that is open read-only has it, too. Keeps one descriptor.
+ * ended, an intent closed, a document edited. An intent that is opened is no line of history yet:
+ * xlstore_intents() shows those that are open. Calling back in is allowed, xlstore_watch_end()
+ * included. A store that is open read-only has it, too. Keeps one descriptor.
  * Errors: invalid, io. */
 int32_t xlstore_watch_start(xlstore_store* store, int64_t after, xlstore_changed changed,
                             void* userdata, xlstore_watch** watch_out);
