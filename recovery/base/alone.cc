@@ -4,6 +4,9 @@
 // cannot hold one lock each for ever.
 #include "recovery/base/alone.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <thread>
 
 #include "store/lock/session_holders.hpp"
@@ -14,6 +17,11 @@ namespace {
 
 Error in_the_way(const Locks& locks)
 {
+    const auto own = [](const LockHolder& holder) { return holder.pid == getpid(); };
+    const auto holders = session_holders(locks);
+    if (!holders.empty() && std::ranges::all_of(holders, own))
+        return Error(Errc::busy, "this process itself has the store open",
+                     "close its handles of the store first");
     return Error(Errc::busy, "another process has the store open" + and_session_holders(locks),
                  "end these processes; the QEMUs run on");
 }

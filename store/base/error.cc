@@ -101,7 +101,7 @@ Error read_only(std::string message)
 {
     return Error(Errc::readonly, std::move(message),
                  "nothing was changed; mount its file system writable, or give its owner the right "
-                 "to write there, then try again; to look needs neither ('xlstore list')");
+                 "to write there, then try again; to look needs neither ('xlfsck -n')");
 }
 
 Error error_of(const DbError& error)

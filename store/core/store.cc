@@ -104,8 +104,15 @@ Result<bool> own_directory(const std::string& directory, std::optional<unsigned>
     if (made) {
         set_access(directory, mode, reading_group);
     } else if (errno != EEXIST) {
-        return Error(Errc::io, "store: cannot create " + directory + ": " + errno_text(errno),
-                     "create its parent directory, or name another with --store or XLSTORE_DIR");
+        const int why = errno;
+        const char* advice = why == ENOENT ? "create its parent directory"
+                             : why == EROFS
+                                 ? "mount its file system writable"
+                                 : "see that its parent is a directory with room where you may "
+                                   "write";
+        return Error(why == EROFS ? Errc::readonly : Errc::io,
+                     "store: cannot create " + directory + ": " + errno_text(why),
+                     std::string(advice) + ", or name another with --store or XLSTORE_DIR");
     }
     if (auto there = look_at(directory, true); !there) return there.error();
     if (auto ok = check_no_store(directory); !ok) return ok.error();

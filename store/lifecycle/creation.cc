@@ -166,7 +166,9 @@ Error cancelled_at_the_old(const DomainRow& domain)
 
 std::string spawn_advice(const Error& why)
 {
-    return why.advice.empty() ? "install it, or name another program" : why.advice;
+    if (!why.advice.empty()) return why.advice;
+    const bool of_program = why.code == Errc::not_found || why.code == Errc::refused;
+    return of_program ? "install it, or name another program" : "mend that, and give it again";
 }
 
 // What can be seen of a new QEMU is looked at while the old one runs: whether its program is there,

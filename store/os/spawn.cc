@@ -249,9 +249,12 @@ Result<void> check_request(const SpawnRequest& request)
     if (request.argv[0].empty()) return Error(Errc::invalid, "the name of the program is empty");
     for (const int fd : request.keep_fds) {
         const std::string name = "descriptor " + std::to_string(fd);
-        if (fd <= STDERR_FILENO) return Error(Errc::invalid, name + " cannot be kept for a child");
-        if (::fcntl(fd, F_GETFD) < 0) return Error(Errc::invalid, name + " is not open");
-        if (is_fork_closed(fd)) return Error(Errc::invalid, name + " never outlives a fork");
+        const std::string advice = "name open descriptors of your own, above 2";
+        if (fd <= STDERR_FILENO)
+            return Error(Errc::invalid, name + " cannot be kept for a child", advice);
+        if (::fcntl(fd, F_GETFD) < 0) return Error(Errc::invalid, name + " is not open", advice);
+        if (is_fork_closed(fd))
+            return Error(Errc::invalid, name + " never outlives a fork", advice);
     }
     return {};
 }

@@ -167,6 +167,15 @@ class Surroundings(Situation):
         self.fsck("-n", before=before, of=PLAIN)
         self.is_clean()
 
+    def test_a_read_only_file_system_is_no_directory_that_is_missing(self):
+        place = self.place / "ro"
+        place.mkdir()
+        before = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o ro none {place} && exec "$@"', "sh"]
+        if subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("no mount namespaces")
+        done = self.xlstore("--json", "init", before=before, store=place / "s", status=1, says='"code":"readonly"')
+        self.assertNotIn("create its parent", done.said)
+
     def test_descriptors_0_to_2_are_closed(self):
         self.begin(7)
 

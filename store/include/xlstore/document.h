@@ -30,10 +30,11 @@ int32_t xlstore_thing(xlstore_store* store, const char* domain, const char* devi
  * Writes a whole document back: its skeleton, and the things whose thing lock is the fast lock
  * (R3); one that it lacks goes, as R5 allows for things of the fast lock. Things of QEMU in it are
  * not looked at: a pending one can be neither lost nor forged. uuid and domid cannot change. The
- * arrays get the order that they have in it; writing it twice changes nothing the second time. With
- * `revision` not 0: only if that is the document's revision, else conflict. Errors besides: exists,
- * another domain has the name that it gives this one; refused, another type of the domain or of a
- * USB controller would make xenstore's what is in QEMU, or QEMU's what is in xenstore. */
+ * arrays get the order that they have in it; writing it twice changes no value the second time, but
+ * counts one revision more. With `revision` not 0: only if that is the document's revision, else
+ * conflict. Errors besides: exists, another domain has the name that it gives this one; refused,
+ * another type of the domain or of a USB controller would make xenstore's what is in QEMU, or
+ * QEMU's what is in xenstore. */
 int32_t xlstore_write_document(xlstore_store* store, const char* domain, const char* json,
                                int64_t revision, const xlstore_call* call, int64_t* revision_out);
 int32_t xlstore_write_document_start(xlstore_store* store, const char* domain, const char* json,

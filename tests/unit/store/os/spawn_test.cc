@@ -450,6 +450,9 @@ TEST_F(SpawnTest, BadRequestsAreRefused)
     EXPECT_EQ(code(unlogged({"true", std::string("a\0b", 3)})), Errc::invalid);
     for (const int fd : {-1, 0, 2, 999, ends_at_fork.get()})
         EXPECT_EQ(code({.argv = {"true"}, .keep_fds = {fd}, .log_path = {}}), Errc::invalid) << fd;
+    const auto not_open = spawn({.argv = {"true"}, .keep_fds = {999}, .log_path = {}}).error();
+    EXPECT_NE(not_open.advice.find("descriptors"), std::string::npos)
+        << "no fault of the program: " << not_open.advice;
     EXPECT_EQ(code({.argv = {"true"}, .keep_fds = {}, .log_path = file("no/such/log")}), Errc::io);
 }
 
