@@ -90,7 +90,7 @@ class Harness:
                 print(text, file=self.log, flush=True)
 
     def in_share(self, number, name):
-        start, of = self.options.slice.get(name, (self.options.start, self.of))
+        start, of = (self.options.slice or {}).get(name, (self.options.start, self.of))
         return (number - start) % of < self.take
 
     def numbers(self, result):
@@ -315,7 +315,7 @@ def main():
                         help="some of: " + " ".join(OPERATIONS))
     parser.add_argument("--share", default="1/1", metavar="K/M", help="K of every M stops")
     parser.add_argument("--start", type=int, help="the first stop of the share; default: the turn")
-    parser.add_argument("--slice", default="", metavar="I/N", help="the I-th of N parts of the whole, each of a few operations")
+    parser.add_argument("--slice", metavar="I/N", help="the I-th of N parts of the whole, each of a few operations")
     parser.add_argument("--number", type=int, help="this stop only")
     parser.add_argument("--two-deep", action="store_true", help="kill the recovery, too, from every distinct state")
     parser.add_argument("--retry", action="store_true", help="ask again at once, without a recovery")
@@ -353,8 +353,9 @@ def main():
         for name in options.operations:
             if name not in OPERATIONS:
                 parser.error(f"no operation {name}; there are {', '.join(OPERATIONS)}")
-        options.slice = slice_of(options.operations, *map(int, options.slice.split("/"))) if options.slice else {}
-        options.operations = list(options.slice) or options.operations
+        if options.slice:   # one of many may have no operation
+            options.slice = slice_of(options.operations, *map(int, options.slice.split("/")))
+            options.operations = list(options.slice)
         of = int(options.share.split("/")[1])
         if options.start is None:
             options.start = turn() if options.kills else 1 + turn() % of
@@ -372,7 +373,7 @@ def main():
         if not options.number:
             kind = "every stop" if options.every_stop else "stops that may change something outside"
             share = f"--kills {options.kills}" if options.kills else f"--share {options.share}"
-            harness.say(f"killing at {kind}; {share} --start {options.start} repeats it" if not options.slice else
+            harness.say(f"killing at {kind}; {share} --start {options.start} repeats it" if options.slice is None else
                         f"killing at {kind}; a slice: operation, first stop and step: {options.slice}")
         results = harness.all()
         violations = print_table(harness, results)

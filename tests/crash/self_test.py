@@ -401,6 +401,19 @@ def test_beginning(checks, work):
     checks.check("a QEMU is seen while its program is put into place", missed == 0, f"{missed} of 40 were not")
 
 
+def test_slices(checks, options):
+    """Of many slices each stop is in one, and one that has none of them is not the whole."""
+    names = [name for name, operation in operations.OPERATIONS.items() if not operation.left]
+    for of in (1, 50, 100, 400):
+        pieces = [(name, *piece) for number in range(1, of + 1) for name, piece in harness.slice_of(names, number, of).items()]
+        whole = [(name, start, count) for name, _, count in {(n, 1, c) for n, _, c in pieces} for start in range(1, count + 1)]
+        checks.check(f"{of} slices are the whole", sorted(pieces) == sorted(whole) and {n for n, _, _ in pieces} == set(names), pieces)
+    if options.bin:
+        ended = subprocess.run([sys.executable, os.path.join(harness.HERE, "harness.py"), "--bin", options.bin, "--slice", "9999/9999"],
+                               capture_output=True, text=True, timeout=60, check=False)
+        checks.check("a slice without an operation kills nothing", ended.returncode == 0 and "survived at" in ended.stdout, ended)
+
+
 # ---- The way back ---------------------------------------------------------------------------------
 
 def test_way_back(checks, options, work):
@@ -452,6 +465,7 @@ def run_all(options):
         test_killer(checks, options.killer, directory)
         test_judge(checks, options, work)
         test_beginning(checks, work)
+        test_slices(checks, options)
         if options.bin:
             test_way_back(checks, options, work)
     finally:
