@@ -9,6 +9,7 @@
 #include "store/lifecycle/destroy.hpp"
 #include "store/lifecycle/new_domain.hpp"
 #include "store/lifecycle/registration.hpp"
+#include "store/lifecycle/tombstone.hpp"
 #include "store/text/json_text.hpp"
 
 namespace xlstore::capi {

@@ -49,12 +49,6 @@ Task<Result<void>> mark_destroying(Store& store, DomainRow domain, Deadline unti
 /// assumed. Errors besides: refused (a process listens there: nothing was changed).
 Task<Result<void>> destroy_assumed_dead(Store& store, DomainRow domain, Deadline until);
 
-/// The same for a domain that may have no row yet: then a tombstone is left, which defeats the
-/// creation of that domid and uuid for 60 s; also where the row's import is taken back meanwhile.
-/// True: there was a row, and it is destroyed.
-Task<Result<bool>> destroy_or_forestall(Store& store, std::int64_t domid, std::string uuid,
-                                        Deadline until);
-
 /// Unregisters the dead QEMU of a domain that is not over: open intents are settled (nothing of
 /// them is in a dead QEMU), its things become stale, the document stays. Looks itself whether it is
 /// dead. Errors: refused (it lives), lost, gone.

@@ -14,6 +14,7 @@
 #include "store/core/product.hpp"
 #include "store/lifecycle/destroy.hpp"
 #include "store/lifecycle/new_domain.hpp"
+#include "store/lifecycle/tombstone.hpp"
 #include "store/operation/edit.hpp"
 #include "store/operation/identity.hpp"
 
