@@ -43,11 +43,7 @@ std::optional<OpenIntents> earlier_request(Store& store, const DomainRow& domain
         if (!id) continue;
         const auto unit = read_batch(store.db(), *id);
         if (!unit || !wants_the_same(wanted, *unit)) continue;
-        OpenIntents open(domain, names_of(wanted));
-        for (const auto& one : wanted)
-            for (const auto& intent : *unit)
-                if (wants_the_same(one, intent.draft)) open.intents.push_back(intent);
-        return open;
+        return OpenIntents(domain, wanted, *unit);
     }
     return std::nullopt;
 }

@@ -5,6 +5,8 @@
 
 #include <new>
 
+#include "store/classes/same_request.hpp"
+
 namespace xlstore {
 
 std::string names_of(const std::vector<Draft>& drafts)
@@ -20,6 +22,15 @@ OpenIntents::OpenIntents(const DomainRow& domain, std::string things_)
       doubt(Errc::in_doubt, domain.subject() + ": " + things + " is in doubt",
             "its intent stays open: 'xlstore wait' for it, or 'xlstore recover'")
 {}
+
+OpenIntents::OpenIntents(const DomainRow& domain, const std::vector<Draft>& wanted,
+                         const std::vector<Intent>& unit)
+    : OpenIntents(domain, names_of(wanted))
+{
+    for (const auto& draft : wanted)
+        for (const auto& intent : unit)
+            if (wants_the_same(draft, intent.draft)) intents.push_back(intent);
+}
 
 Error OpenIntents::in_doubt(std::string_view why) const noexcept
 {

@@ -23,6 +23,9 @@ struct OpenIntents {
     Error doubt;         ///< in as few words as will do
 
     OpenIntents(const DomainRow& domain, std::string things_);
+    /// Of an older unit those that stand for what `wanted` asks for once more.
+    OpenIntents(const DomainRow& domain, const std::vector<Draft>& wanted,
+                const std::vector<Intent>& unit);
 
     [[nodiscard]] Verb verb() const noexcept { return intents.front().draft.verb; }
     /// In doubt, with the number of the first of them. REQUIRES that there is one. Where the memory

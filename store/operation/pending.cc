@@ -169,10 +169,7 @@ Task<std::optional<Outcome>> Engine::resolve_pending(const std::vector<Draft>& w
 Task<std::optional<Outcome>> Engine::take_over(const std::vector<Draft>& wanted,
                                                std::vector<Intent> unit, Deadline until)
 {
-    OpenIntents open(domain(), names_of(wanted));
-    for (const auto& draft : wanted)
-        for (const auto& intent : unit)
-            if (wants_the_same(draft, intent.draft)) open.intents.push_back(intent);
+    OpenIntents open(domain(), wanted, unit);
     std::optional<Error> failure;
     try {
         Done done{ids_of(open.intents), {}};
