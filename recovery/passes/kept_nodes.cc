@@ -6,7 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "store/operation/host_xenstore.hpp"
 #include "store/operation/nodes_fate.hpp"
+#include "store/xenstore/device_nodes.hpp"
 
 namespace xlstore::recovery {
 
@@ -128,6 +130,11 @@ Task<Result<void>> change_in(KeptNodes& kept, xenstore::Client& client,
     auto replies = co_await client.ask(requests, until);
     if (!replies) co_return std::move(replies).error();
     if (auto refusal = first_refusal(requests, *replies)) co_return *std::move(refusal);
+    for (const auto& change : changes) {
+        if (change.value) continue;
+        auto cleared = co_await remove_empty(client, xenstore::parents_of(change.path), in, until);
+        if (!cleared) co_return cleared;
+    }
     co_return co_await kept.keep(in, until);
 }
 

@@ -25,7 +25,8 @@ namespace xlstore::recovery {
 /// Does nothing at all where the options keep nothing. One change; both arguments outlive it.
 class KeptNodes {
 public:
-    /// `roots`: the change touches nothing but these, what is below them, and parents that come.
+    /// `roots`: the change touches nothing but these, what is below them, and parents that come
+    /// or go.
     /// `domid`: whose they are.
     KeptNodes(const Options& options, xenstore::Client& client, std::optional<std::int64_t> domid,
               std::vector<std::string> roots)

@@ -232,8 +232,20 @@ private:
         return Error(Errc::busy, "another process changed it meanwhile", "run xlfsck again");
     }
 
+    // What a dead client's script writes behind the end of its device would make nodes anew.
+    Task<Result<void>> let_scripts_end(const XenstoreFinding& finding)
+    {
+        if (!survey_.runs_scripts) co_return Result<void>();
+        xenstore::DevicePaths paths;
+        paths.own = finding.absent;
+        for (const auto& change : finding.nodes)
+            if (!change.value && !script_mark(change.path).empty()) paths.back = change.path;
+        co_return co_await let_script_end(store_, std::move(paths), Clock::now());
+    }
+
     Task<Result<void>> act(XenstoreFinding finding)
     {
+        if (auto ended = co_await let_scripts_end(finding); !ended) co_return ended;
         // The hypervisor's part of a PCI device is done between two holds of the fast lock.
         auto slow = finding.pci ? keep_others_out() : std::optional<SlowHold>();
         if (!slow) co_return std::move(slow).error();

@@ -13,12 +13,12 @@ constexpr std::string_view kNicBackEnd = "vif";
 constexpr std::string_view kBlockBackEnd = "vbd";
 
 // The parts between slashes: "", "local", "domain", "0", "backend", "vif", "7", "0".
-std::vector<std::string> path_parts(const std::string& path)
+std::vector<std::string> path_parts(std::string_view path)
 {
     std::vector<std::string> parts;
     for (std::size_t from = 0; from <= path.size();) {
         const auto to = std::min(path.find('/', from), path.size());
-        parts.push_back(path.substr(from, to - from));
+        parts.emplace_back(path.substr(from, to - from));
         from = to + 1;
     }
     return parts;
@@ -31,6 +31,14 @@ std::int64_t number_in_path(const std::string& text)
     return number;
 }
 
+// Of the parts of a back end's path: is it in domain 0, and of a kind that has scripts?
+bool is_served_by_script(const std::vector<std::string>& parts)
+{
+    constexpr std::size_t kParts = 8;
+    return parts.size() == kParts && number_in_path(parts[3]) == 0 &&
+           (parts[5] == kNicBackEnd || parts[5] == kBlockBackEnd);
+}
+
 std::string interface_of(const ScriptedDevice& device)
 {
     return "vif" + std::to_string(device.domid) + "." + std::to_string(device.number);
@@ -38,9 +46,9 @@ std::string interface_of(const ScriptedDevice& device)
 
 std::vector<std::string> environment_of_script(const ScriptedDevice& device)
 {
-    std::vector<std::string> environment = {"script=" + device.script,
+    std::vector<std::string> environment = {std::string(kScriptVariable) + "=" + device.script,
                                             "XENBUS_TYPE=" + device.backend_kind,
-                                            script_mark(device), "XENBUS_BASE_PATH=backend"};
+                                            script_mark(device.back), "XENBUS_BASE_PATH=backend"};
     if (device.backend_kind != kNicBackEnd) return environment;
     environment.push_back("netdev=" + device.gatewaydev);
     if (device.emulated) environment.push_back("INTERFACE=" + interface_of(device) + "-emu");
@@ -52,16 +60,13 @@ std::vector<std::string> environment_of_script(const ScriptedDevice& device)
 
 std::optional<ScriptedDevice> scripted_device(const std::string& back, const NodeValue& value)
 {
-    constexpr std::size_t kParts = 8;
     const auto parts = path_parts(back);
-    if (parts.size() != kParts || number_in_path(parts[3]) != 0) return std::nullopt;
+    if (!is_served_by_script(parts)) return std::nullopt;
     ScriptedDevice device;
     device.back = back;
     device.backend_kind = parts[5];
     device.domid = number_in_path(parts[6]);
     device.number = number_in_path(parts[7]);
-    if (device.backend_kind != kNicBackEnd && device.backend_kind != kBlockBackEnd)
-        return std::nullopt;
     device.script = value("script").value_or("");
     if (!device.script.starts_with('/')) return std::nullopt;
     device.emulated = device.backend_kind == kNicBackEnd && value("type") == "vif_ioemu";
@@ -83,10 +88,11 @@ std::vector<ScriptRun> script_runs(const ScriptedDevice& device, ScriptAction ac
     return runs;
 }
 
-std::string script_mark(const ScriptedDevice& device)
+std::string script_mark(std::string_view back)
 {
-    return "XENBUS_PATH=backend/" + device.backend_kind + "/" + std::to_string(device.domid) + "/" +
-           std::to_string(device.number);
+    const auto parts = path_parts(back);
+    if (!is_served_by_script(parts)) return {};
+    return "XENBUS_PATH=backend/" + parts[5] + "/" + parts[6] + "/" + parts[7];
 }
 
 }  // namespace xlstore

@@ -45,8 +45,11 @@ struct ScriptRun {
 [[nodiscard]] std::vector<ScriptRun> script_runs(const ScriptedDevice& device, ScriptAction action,
                                                  bool has_stub_domain);
 
-/// "XENBUS_PATH=backend/vif/7/0": what tells the processes of a device's script from others.
-[[nodiscard]] std::string script_mark(const ScriptedDevice& device);
+/// "XENBUS_PATH=backend/vif/7/0": what tells the processes of the script of the device whose back
+/// end is `back` from others. "": no device with such a back end has a script.
+[[nodiscard]] std::string script_mark(std::string_view back);
+/// The variable of their environment that names the script.
+constexpr std::string_view kScriptVariable = "script";
 
 }  // namespace xlstore
 

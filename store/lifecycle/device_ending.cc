@@ -75,6 +75,8 @@ public:
         if (!*closing) co_return std::string();
         auto waited = co_await wait_until_closed(*client);
         if (!waited) co_return std::move(waited).error();
+        auto ended = co_await let_scripts_end();
+        if (!ended) co_return std::move(ended).error();
         co_await run_their_scripts(*client);
         auto gone = co_await take_out(*client);
         if (!gone) co_return std::move(gone).error();
@@ -214,6 +216,19 @@ private:
                 waited[i]->closed = (*states)[i].error != 0 || (*states)[i].value == kStateClosed;
             (void)co_await store_.loop().sleep(Clock::now() + pause);
         }
+    }
+
+    // What a dead client's script writes behind the removal would make nodes anew.
+    Task<Result<void>> let_scripts_end()
+    {
+        if (!runs_scripts(store_, domain_.id)) co_return Result<void>();
+        for (const auto& device : devices_) {
+            auto ended = co_await let_script_end(store_, device.paths, half_of_what_is_left());
+            if (ended) continue;
+            ended.error().message = device.name + ": " + ended.error().message;
+            co_return ended;
+        }
+        co_return Result<void>();
     }
 
     // A script that fails does not keep a device, as a detach has it.

@@ -75,4 +75,17 @@ Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreCha
     }
 }
 
+Task<Result<void>> remove_empty(xenstore::Client& client, std::vector<std::string> nodes,
+                                xenstore::Transaction in, Deadline until)
+{
+    for (auto& node : nodes) {
+        auto below = co_await client.directory(node, in, until);
+        if (!below) co_return std::move(below).error();
+        if (!*below || !(*below)->empty()) continue;
+        auto removed = co_await client.remove(std::move(node), in, until);
+        if (!removed) co_return removed;
+    }
+    co_return Result<void>();
+}
+
 }  // namespace xlstore

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "store/xenstore/client.hpp"
 
@@ -40,6 +42,10 @@ using XenstoreChange =
 /// leave all as it is. Errors: io, and those of `change`.
 Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreChange change,
                                            Deadline until);
+/// Takes away, one after another, those of `nodes` that are there and have no node below them.
+/// Errors: io.
+Task<Result<void>> remove_empty(xenstore::Client& client, std::vector<std::string> nodes,
+                                xenstore::Transaction in, Deadline until);
 
 }  // namespace xlstore
 

@@ -9,6 +9,7 @@
 
 #include "store/base/limits.hpp"
 #include "store/operation/grace.hpp"
+#include "store/operation/nodes_fate.hpp"
 #include "store/os/program.hpp"
 #include "store/testing/crash_point.hpp"
 #include "store/text/json_text.hpp"
@@ -38,6 +39,46 @@ Task<std::string> word_of_script(xenstore::Client& client, const ScriptedDevice&
     auto word = co_await client.read(device.back + "/hotplug-error", 0, until);
     if (!word || !*word || (*word)->empty()) co_return std::string();
     co_return ": " + json_shown(plain_text(**word, kWordShown));
+}
+
+// A script of the device that another process started; by all appearances that one is gone.
+std::optional<Error> runs_yet(std::string_view back)
+{
+    const auto mark = script_mark(back);
+    if (mark.empty()) return std::nullopt;
+    const auto pid = find_program(mark, kScriptVariable);
+    if (!pid) return std::nullopt;
+    return Error(Errc::busy,
+                 "its hotplug script runs yet, started by another process (pid " +
+                     std::to_string(*pid) + ")",
+                 "wait for its end, then try again");
+}
+
+Task<Result<void>> run_one_by_one(Store& store, std::vector<ScriptRun> runs, Deadline until)
+{
+    for (auto& run : runs) {
+        SpawnRequest request;
+        request.argv = std::move(run.argv);
+        request.environment = std::move(run.environment);
+        XLSTORE_CRASH_POINT("hotplug.before_script");
+        auto ended = co_await run_program(store.loop(), std::move(request), until);
+        XLSTORE_CRASH_POINT("hotplug.after_script");
+        if (!ended) co_return ended;
+    }
+    co_return Result<void>();
+}
+
+// A destruction waits for no lock of this one's: where it took the device out before the script
+// began, the script has made nodes anew, and they go. Error: so it was.
+Task<Result<void>> is_still_there(xenstore::Client& client, const ScriptedDevice& device,
+                                  Deadline until)
+{
+    if (!client.usable()) co_return Result<void>();
+    auto late = co_await remove_late_back_end(
+        client, xenstore::device_paths(device.domid, device.backend_kind, device.number), until);
+    if (!late || !*late) co_return Result<void>();
+    co_return Error(Errc::refused, "the device was taken out while its hotplug script ran",
+                    "attach it again if it is to be there");
 }
 
 }  // namespace
@@ -72,32 +113,35 @@ Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, Scr
     }
 }
 
+Task<Result<void>> let_script_end(Store& store, xenstore::DevicePaths paths, Deadline until)
+{
+    const auto back =
+        paths.back.empty() ? xenstore::back_end_by_driver(paths.own) : std::move(paths.back);
+    for (auto pause = kFirstLook;; pause = std::min(2 * pause, kLastLook)) {
+        auto other = runs_yet(back);
+        if (!other) co_return Result<void>();
+        if (Clock::now() >= until) co_return *std::move(other);
+        (void)co_await store.loop().sleep(std::min(until, Clock::now() + pause));
+    }
+}
+
 Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
                                      ScriptAction action, Deadline until)
 {
     auto stub = co_await client.read(
         "/local/domain/" + std::to_string(device.domid) + "/image/device-model-domid", 0, until);
     if (!stub) co_return std::move(stub).error();
-    if (const auto pid = find_program(script_mark(device), device.script))
-        co_return Error(Errc::busy,
-                        "its hotplug script runs yet, started by a process that is gone (pid " +
-                            std::to_string(*pid) + ")",
-                        "wait for it, then try again");
-    const Deadline end = std::min(until, Clock::now() + kScriptTime);
-    for (auto& run : script_runs(device, action, stub->has_value())) {
-        SpawnRequest request;
-        request.argv = std::move(run.argv);
-        request.environment = std::move(run.environment);
-        XLSTORE_CRASH_POINT("hotplug.before_script");
-        auto ended = co_await run_program(store.loop(), std::move(request), end);
-        XLSTORE_CRASH_POINT("hotplug.after_script");
-        if (ended) continue;
-        Error error = std::move(ended).error();
-        error.message = "its hotplug script: " + error.message;
-        error.message += co_await word_of_script(client, device, until);
-        co_return std::move(error);
+    if (auto other = runs_yet(device.back)) co_return *std::move(other);
+    auto ran = co_await run_one_by_one(store, script_runs(device, action, stub->has_value()),
+                                       std::min(until, Clock::now() + kScriptTime));
+    if (!ran) {
+        ran.error().message = "its hotplug script: " + ran.error().message;
+        ran.error().message += co_await word_of_script(client, device, until);
     }
-    if (action == ScriptAction::remove) co_return std::string();
+    if (ran && action == ScriptAction::remove) co_return std::string();
+    if (action == ScriptAction::add)
+        if (auto there = co_await is_still_there(client, device, until); !there) ran = there;
+    if (!ran) co_return std::move(ran).error();
     auto status = co_await client.read(device.back + "/hotplug-status", 0, until);
     if (!status) co_return std::move(status).error();
     co_return *status && !(*status)->empty()

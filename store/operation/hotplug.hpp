@@ -14,6 +14,7 @@
 #include "store/classes/hotplug_script.hpp"
 #include "store/core/store.hpp"
 #include "store/xenstore/client.hpp"
+#include "store/xenstore/device_nodes.hpp"
 
 namespace xlstore {
 
@@ -25,9 +26,15 @@ namespace xlstore {
 Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, ScriptedDevice device,
                                      Deadline until);
 
+/// Waits until no process runs a hotplug script of the device: what one writes behind the device's
+/// end makes its nodes anew. Without a back end in `paths` it is the one by a driver of domain 0.
+/// Error busy: one runs yet, by `until`.
+Task<Result<void>> let_script_end(Store& store, xenstore::DevicePaths paths, Deadline until);
+
 /// Runs the script, once or twice, 40 seconds at most. Value: what is to be said of it. Errors:
-/// refused (it failed; the message has the script's own word, hotplug-error), timeout (it was not
-/// through in time and was killed; or one that a dead process started runs yet), io.
+/// refused (it failed; the message has the script's own word, hotplug-error; or the device was taken
+/// out meanwhile), timeout (it was not through in time and was killed), busy (one that another
+/// process started runs yet), io.
 /// REQUIRES the slow lock of the domain, or its destroy lock behind the mark; and no fast lock.
 Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
                                      ScriptAction action, Deadline until);

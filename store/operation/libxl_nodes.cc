@@ -10,6 +10,7 @@
 #include "store/classes/libxl_defaults.hpp"
 #include "store/operation/host_xenstore.hpp"
 #include "store/text/json_text.hpp"
+#include "store/xenstore/device_nodes.hpp"
 
 namespace xlstore {
 
@@ -52,6 +53,9 @@ Task<Result<TransactionEnd>> change_nodes(xenstore::Client& client, const std::s
         else
             done = co_await client.remove(change.path, in, until);
         if (!done) co_return std::move(done).error();
+        if (change.value) continue;
+        auto cleared = co_await remove_empty(client, xenstore::parents_of(change.path), in, until);
+        if (!cleared) co_return std::move(cleared).error();
     }
     co_return TransactionEnd::commit;
 }

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "store/operation/host_xenstore.hpp"
 #include "store/testing/crash_point.hpp"
 #include "store/text/json_text.hpp"
 
@@ -137,24 +138,6 @@ Task<NodesFate> add_nodes(Client& client, std::int64_t domid, const XenstoreDevi
     co_return *std::move(fate);
 }
 
-namespace {
-
-// Takes away, too, what stands empty above them. Nothing: done.
-Task<std::optional<Error>> clear_parents(Client& client, const DevicePaths& paths,
-                                         xenstore::Transaction in, Deadline until)
-{
-    for (const auto& parent : parents_of(paths)) {
-        auto left = co_await client.directory(parent, in, until);
-        if (!left) co_return std::move(left).error();
-        if (!*left || !(*left)->empty()) continue;
-        auto removed = co_await client.remove(parent, in, until);
-        if (!removed) co_return std::move(removed).error();
-    }
-    co_return std::nullopt;
-}
-
-}  // namespace
-
 Task<NodesFate> remove_nodes(Client& client, const DevicePaths& paths, Deadline until)
 {
     for (;;) {
@@ -164,14 +147,49 @@ Task<NodesFate> remove_nodes(Client& client, const DevicePaths& paths, Deadline 
         auto replies = co_await client.ask(requests, until);
         if (!replies) co_return NodesFate(NodesFate::refused, std::move(replies).error());
         auto refusal = first_refusal(requests, *replies);
-        if (!refusal) refusal = co_await clear_parents(client, paths, *in, until);
-        if (refusal) {
+        auto cleared = refusal ? Result<void>(*std::move(refusal))
+                               : co_await remove_empty(client, parents_of(paths), *in, until);
+        if (!cleared) {
             co_await abort_quietly(client, *in, until);
-            co_return NodesFate(NodesFate::refused, *std::move(refusal));
+            co_return NodesFate(NodesFate::refused, std::move(cleared).error());
         }
         auto nodes = co_await commit_nodes(client, *in, until);
         if (nodes) co_return *std::move(nodes);
     }
+}
+
+namespace {
+
+Task<Result<TransactionEnd>> clear_late_back_end(Client& client, const DevicePaths& paths,
+                                                 xenstore::Transaction in, Deadline until)
+{
+    const std::vector<xenstore::Request> looks = {
+        xenstore::request::read(paths.own, in),
+        xenstore::request::read(paths.back + "/frontend", in),
+        xenstore::request::read(paths.back, in)};
+    auto replies = co_await client.ask(looks, until);
+    if (!replies) co_return std::move(replies).error();
+    if (auto refusal = first_refusal(looks, *replies)) co_return *std::move(refusal);
+    const bool is_device = (*replies)[0].error == 0 || (*replies)[1].error == 0;
+    const bool is_there = (*replies)[2].error == 0;
+    if (is_device || !is_there) co_return TransactionEnd::abort;
+    auto removed = co_await client.remove(paths.back, in, until);
+    if (!removed) co_return std::move(removed).error();
+    auto cleared = co_await remove_empty(client, parents_of(paths), in, until);
+    if (!cleared) co_return std::move(cleared).error();
+    co_return TransactionEnd::commit;
+}
+
+}  // namespace
+
+Task<Result<bool>> remove_late_back_end(Client& client, DevicePaths paths, Deadline until)
+{
+    paths.back = xenstore::back_end_by_driver(paths.own);
+    if (paths.back.empty()) co_return false;
+    const XenstoreChange change = [&paths](Client& with, xenstore::Transaction in, Deadline limit) {
+        return clear_late_back_end(with, paths, in, limit);
+    };
+    co_return co_await in_xenstore_transaction(client, change, until);
 }
 
 Task<Result<void>> make_absence_sure(Client& client, const DevicePaths& paths, Deadline until)
@@ -187,8 +205,11 @@ Task<Result<void>> make_absence_sure(Client& client, const DevicePaths& paths, D
                             " by now: what a client that is gone had sent came meanwhile",
                         "run this again");
     auto removed = co_await remove_nodes(client, paths, until);
-    if (removed.fate == NodesFate::written) co_return Result<void>();
-    co_return Error(Errc::io, std::move(removed.why), std::move(removed.advice));
+    if (removed.fate != NodesFate::written)
+        co_return Error(Errc::io, std::move(removed.why), std::move(removed.advice));
+    auto late = co_await remove_late_back_end(client, paths, until);
+    if (!late) co_return std::move(late).error();
+    co_return Result<void>();
 }
 
 Task<std::optional<bool>> look_again(Store& store, const DomainRow& domain,

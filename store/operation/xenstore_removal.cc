@@ -176,10 +176,17 @@ private:
         return entry && entry->id == entry_ && entry->state == "present";
     }
 
+    // What a dead client's script writes behind the removal would make nodes anew.
+    Task<Result<void>> let_no_script_run()
+    {
+        if (!runs_scripts(work_.store, work_.domain.id)) co_return Result<void>();
+        co_return co_await let_script_end(work_.store, paths_, Clock::now());
+    }
+
     // Its script tidies up behind the closed back end; no fast lock is held.
     Task<Result<void>> disconnect_by_script(Client& client)
     {
-        if (!script_) co_return Result<void>();
+        if (!script_) co_return co_await let_no_script_run();
         std::optional<SlowHold> slow;
         if (!work_.holds_slow_lock) {
             auto hold = co_await work_.store.slow_lock(work_.domain.id, work_.domain.subject(),
@@ -213,7 +220,11 @@ private:
 
     Task<Result<Done>> finish(Client& client)
     {
-        if (hold_) co_return co_await take_out(client, *hold_);
+        if (hold_) {
+            auto none = co_await let_no_script_run();
+            if (!none) co_return doubt(none.error().message);
+            co_return co_await take_out(client, *hold_);
+        }
         auto waits = co_await wait_until_closed(client);
         if (!waits) co_return doubt(waits.error().message);
         if (*waits && !is_gone())

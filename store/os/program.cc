@@ -42,12 +42,13 @@ private:
     bool over_ = false;
 };
 
-// Of texts with a NUL between them: is one of them `word`?
-bool has_text(const std::string& texts, std::string_view word)
+// Calls `visit` for each of texts with a NUL between them, until it returns true.
+template <typename Visit>
+bool any_text(std::string_view texts, const Visit& visit)
 {
     for (std::size_t from = 0; from < texts.size();) {
         const auto end = std::min(texts.find('\0', from), texts.size());
-        if (std::string_view(texts).substr(from, end - from) == word) return true;
+        if (visit(texts.substr(from, end - from))) return true;
         from = end + 1;
     }
     return false;
@@ -77,11 +78,20 @@ Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until)
     co_return Error(Errc::refused, program + " " + how.value_or("ended, and its status is lost"));
 }
 
-std::optional<pid_t> find_program(const std::string& mark, const std::string& word)
+std::optional<pid_t> find_program(std::string_view mark, std::string_view variable)
 {
     for (const pid_t pid : processes()) {
-        if (pid == ::getpid() || !has_text(environment_of(pid), mark)) continue;
-        if (has_text(command_line(pid), word)) return pid;
+        if (pid == ::getpid()) continue;
+        const std::string environment = environment_of(pid);
+        if (!any_text(environment, [&](std::string_view text) { return text == mark; })) continue;
+        const std::string command = command_line(pid);
+        const bool is_run = any_text(environment, [&](std::string_view text) {
+            if (!text.starts_with(variable) || text.size() <= variable.size()) return false;
+            if (text[variable.size()] != '=') return false;
+            const auto word = text.substr(variable.size() + 1);
+            return any_text(command, [&](std::string_view given) { return given == word; });
+        });
+        if (is_run) return pid;
     }
     return std::nullopt;
 }

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "store/base/error.hpp"
 #include "store/event/loop.hpp"
@@ -22,10 +23,10 @@ namespace xlstore {
 /// killed: it was not through by the deadline), invalid, io.
 Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until);
 
-/// A living process whose environment has `mark` ("NAME=VALUE") and whose command line has the word
-/// `word`: by both, because what a program leaves behind has its environment. Nothing: there is
-/// none that can be seen.
-[[nodiscard]] std::optional<pid_t> find_program(const std::string& mark, const std::string& word);
+/// A living process whose environment has `mark` ("NAME=VALUE"), and whose command line has the
+/// word that its environment's `variable` names: by both, because what a program leaves behind has
+/// its environment. Nothing: there is none that can be seen.
+[[nodiscard]] std::optional<pid_t> find_program(std::string_view mark, std::string_view variable);
 
 }  // namespace xlstore
 

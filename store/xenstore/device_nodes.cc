@@ -114,6 +114,26 @@ DevicePaths device_paths(std::int64_t domid, const XenstoreDevice& device)
     return paths;
 }
 
+std::string back_end_by_driver(std::string_view own)
+{
+    constexpr std::string_view kLibxl = "/libxl/";
+    constexpr std::string_view kDevice = "/device/";
+    if (!is_node_path(own) || !own.starts_with(kLibxl)) return {};
+    own.remove_prefix(kLibxl.size());
+    const auto domain_end = own.find('/');
+    if (domain_end == std::string_view::npos) return {};
+    const auto domid = own.substr(0, domain_end);
+    own.remove_prefix(domain_end);
+    if (!number_of(domid) || !own.starts_with(kDevice)) return {};
+    own.remove_prefix(kDevice.size());
+    const auto kind_end = own.find('/');
+    if (kind_end == std::string_view::npos || !number_of(own.substr(kind_end + 1))) return {};
+    const auto kind = own.substr(0, kind_end);
+    const auto number = own.substr(kind_end);
+    return domain_path(0) + "/backend/" + std::string(kind) + "/" + std::string(domid) +
+           std::string(number);
+}
+
 bool is_back_end_of(std::string_view recorded, std::int64_t domid, std::int64_t number) noexcept
 {
     constexpr std::string_view kDomains = "/local/domain/";
@@ -150,16 +170,24 @@ std::vector<Request> requests_to_remove(const DevicePaths& paths, Transaction in
     return requests;
 }
 
+std::vector<std::string> parents_of(const std::string& node)
+{
+    const auto above = [](const std::string& path) { return path.substr(0, path.rfind('/')); };
+    const auto ends_with = [](const std::string& path, std::string_view last) {
+        return path.ends_with(last) && path.size() > last.size();
+    };
+    const std::string kind = above(node);
+    if (ends_with(above(kind), "/device")) return {kind};
+    const std::string back_ends = above(above(kind));
+    if (is_own_back_end(node) && ends_with(back_ends, "/backend")) return {kind, above(kind)};
+    return {};
+}
+
 std::vector<std::string> parents_of(const DevicePaths& paths)
 {
     std::vector<std::string> parents;
-    const auto above = [](const std::string& path) { return path.substr(0, path.rfind('/')); };
-    for (const auto* node : {&paths.front, &paths.own})
-        parents.push_back(above(*node));  // the kind's
-    if (is_own_back_end(paths.back)) {
-        parents.push_back(above(paths.back));      // the guest's, below the kind's
-        parents.push_back(above(parents.back()));  // the kind's
-    }
+    for (const auto* node : {&paths.front, &paths.own, &paths.back})
+        std::ranges::copy(parents_of(*node), std::back_inserter(parents));
     return parents;
 }
 

@@ -31,6 +31,10 @@ struct DevicePaths {
 /// With it.
 [[nodiscard]] DevicePaths device_paths(std::int64_t domid, const XenstoreDevice& device);
 
+/// Where domain 0 serves the device with libxl's node `own` ("/libxl/7/device/vif/0") by a driver:
+/// "/local/domain/0/backend/vif/7/0". "": that is no such node.
+[[nodiscard]] std::string back_end_by_driver(std::string_view own);
+
 /// Is `recorded`, the value of a device's "backend" below /libxl, the path of a back end of that
 /// very device? Nothing else is ever taken for a path.
 [[nodiscard]] bool is_back_end_of(std::string_view recorded, std::int64_t domid,
@@ -46,7 +50,10 @@ struct DevicePaths {
 
 /// What takes its nodes away; a driver domain's back end stays.
 [[nodiscard]] std::vector<Request> requests_to_remove(const DevicePaths& paths, Transaction in);
-/// The nodes above those that libxl takes away, too, once they are empty: the nearest first.
+/// The nodes above one of a device's that libxl takes away, too, once they are empty: the nearest
+/// first. Nothing: `node` is no device's.
+[[nodiscard]] std::vector<std::string> parents_of(const std::string& node);
+/// Of all of its nodes.
 [[nodiscard]] std::vector<std::string> parents_of(const DevicePaths& paths);
 
 }  // namespace xlstore::xenstore

@@ -276,7 +276,7 @@ std::vector<Rows> states_of(const Operation& operation, const std::string& direc
 bool names_object(const std::string& said, const std::string& directory)
 {
     for (const auto& object : {directory, std::string("store.db"), std::string("domain "),
-                               std::string("disks/"), std::string("qemu/")})
+                               std::string("disks/"), std::string("qemu/"), std::string("/proc")})
         if (said.find(object) != std::string::npos) return true;
     return false;
 }

@@ -155,6 +155,8 @@ GUARDS = (
                 r"Value of: held\(\"detach\"\)\n  Actual: false"),
     integration("one script at a time", "R3", "HotplugTest.OfADeadClientIsLeftToEnd",
                 r"Actual: false \(\"runs yet\" is not in"),
+    integration("script that writes late", "R1", "HotplugTest.OfADeadClientIsWaitedForByADestruction",
+                r"Actual: false \(ended with 0, not 3"),
     integration("devices of a destroyed domain", "R5", "DeviceEndingTest.DevicesGoAndTheirScriptsTidyUp",
                 r"Which is: \".*/libxl/7/device/console/1"),
     integration("scripts of a destroyed domain", "5", "DeviceEndingTest.DevicesGoAndTheirScriptsTidyUp",

@@ -162,6 +162,18 @@ TEST_F(DeviceEndingTest, SilentXenstoredLeavesItUnfinishedAndRecoveryEndsIt)
     EXPECT_EQ(tree(), before_);
 }
 
+// Neither does a recovery leave an empty node above what it takes out, as libxl leaves none.
+TEST_F(DeviceEndingTest, NothingStandsEmptyAboveWhatARecoveryTookOut)
+{
+    attach_nic();
+    daemon_->tool().remove("/libxl/7/device/vif");
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-y"}), 1));
+    EXPECT_EQ(cell("SELECT state FROM thing"), "stale");
+    EXPECT_FALSE(daemon_->tool().read("/local/domain/0/backend/vif"));
+    EXPECT_TRUE(ended(xl({"destroy", "7"}), 0));
+    EXPECT_EQ(tree(), before_);
+}
+
 class DeviceEndingCrashTest : public DeviceEndingTest,
                               public testing::WithParamInterface<const char*> {};
 

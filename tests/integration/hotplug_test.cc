@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "store/core/domain.hpp"
 #include "store/operation/operation.hpp"
@@ -19,6 +21,8 @@ namespace {
 
 constexpr const char* kHotplugUuid = "0badcafe-2222-4333-8444-555566667777";
 const std::string kVif = "/local/domain/0/backend/vif/7/0";
+const std::vector<std::string> kNodes = {"/libxl/7/device/vif", "/local/domain/7/device/vif",
+                                         "/local/domain/0/backend/vif"};
 const std::string kVbd = "/local/domain/0/backend/vbd/7/51712";
 
 class HotplugTest : public testing::Test {
@@ -63,6 +67,28 @@ protected:
         chmod(path.c_str(), 0755);
         return path;
     }
+    /// A client that attached nics/0 is dead, and the script that it started runs.
+    void leave_script_running()
+    {
+        script_ = script("[ $1 = offline ] || { while [ ! -e " + go() +
+                         " ]; do sleep 0.05; done; connected; }");
+        EXPECT_TRUE(ended(
+            served({"attach", "7", "nics", nic(script_)}, crash_at("spawn.after_start_barrier")),
+            kKilled));
+        EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return ran() != ""; }));
+    }
+    void let_script_end()
+    {
+        write_file(go(), "");
+        EXPECT_TRUE(
+            wait_until(std::chrono::seconds(10), [&] { return processes_with(script_).empty(); }));
+    }
+    std::string go() { return store_.directory() / "go"; }
+    void take_nodes_out()
+    {
+        for (const auto& node : kNodes)
+            daemon_->tool().remove(node);
+    }
     std::string log() { return store_.directory() / "log"; }
     std::string ran() { return access(log().c_str(), F_OK) == 0 ? read_file(log()) : ""; }
     std::string nic(const std::string& script)
@@ -86,6 +112,7 @@ protected:
 
     ScratchStore store_;
     std::unique_ptr<ScratchXenstored> daemon_;
+    std::string script_;
 };
 
 TEST_F(HotplugTest, IsRunAtAttachAndAtDetach)
@@ -331,18 +358,62 @@ INSTANTIATE_TEST_SUITE_P(Points, HotplugCrashTest,
 // What a dead client started goes on; it is not run a second time beside it.
 TEST_F(HotplugTest, OfADeadClientIsLeftToEnd)
 {
-    const std::string go = store_.directory() / "go";
-    const std::string path = script("while [ ! -e " + go + " ]; do sleep 0.05; done; connected");
-    EXPECT_TRUE(
-        ended(served({"attach", "7", "nics", nic(path)}, crash_at("spawn.after_start_barrier")), kKilled));
-    EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return ran() != ""; }));
+    leave_script_running();
     const Ran meanwhile = xlfsck(store_.path(), {"-y"});
     EXPECT_TRUE(ended(meanwhile, 1 + 8)) << "a session was removed; the script has to end first";
     EXPECT_TRUE(contains(meanwhile.out, "runs yet"));
-    write_file(go, "");
-    EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return processes_with(path).empty(); }));
+    let_script_end();
     clean();
     EXPECT_EQ(ran().find("online"), ran().rfind("online")) << "once";
+}
+
+// Its word would make the nodes anew behind the end of the domain.
+TEST_F(HotplugTest, OfADeadClientIsWaitedForByADestruction)
+{
+    const auto before = tree();
+    leave_script_running();
+    const Ran meanwhile = served({"--timeout", "4", "destroy", "7"});
+    EXPECT_TRUE(ended(meanwhile, 3));
+    EXPECT_EQ(json_at(meanwhile.out, "$.error.code"), "unfinished") << meanwhile.out;
+    EXPECT_TRUE(contains(meanwhile.out, "nics/0: its hotplug script runs yet"));
+    EXPECT_TRUE(daemon_->tool().read(kVif));
+    let_script_end();
+    EXPECT_TRUE(ended(served({"destroy", "7"}), 0));
+    EXPECT_EQ(tree(), before);
+    EXPECT_EQ(ran().find("offline"), ran().rfind("offline")) << "once";
+}
+
+// So it would behind a detach of a device whose nodes are gone: a xenstored begins with none.
+TEST_F(HotplugTest, OfADeadClientIsWaitedForByADetachWithoutNodes)
+{
+    const auto before = tree();
+    leave_script_running();
+    take_nodes_out();
+    const Ran meanwhile = served({"detach", "7", "nics", "0"});
+    EXPECT_TRUE(ended(meanwhile, 3));
+    EXPECT_TRUE(contains(meanwhile.out, "its hotplug script runs yet"));
+    const Ran recovery = xlfsck(store_.path(), {"-y"});
+    EXPECT_TRUE(contains(recovery.out, "its hotplug script runs yet")) << recovery.out;
+    let_script_end();
+    EXPECT_TRUE(daemon_->tool().read(kVif + "/hotplug-status")) << "it came late";
+    EXPECT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
+    EXPECT_EQ(entries(), "");
+    EXPECT_EQ(tree(), before);
+}
+
+// A destruction waits for no lock of an attach's: it may come between its look and its script.
+TEST_F(HotplugTest, WhatAScriptMakesAnewOfADeviceThatWasTakenOutGoes)
+{
+    const auto before = tree();
+    std::string take_out;
+    for (const auto& node : kNodes)
+        take_out += binary("scratch_xenstored") + " " + std::string(store_.directory() / "xs") +
+                    " rm " + node + "; ";
+    const Ran attached = served({"attach", "7", "nics", nic(script(take_out + "connected"))});
+    EXPECT_TRUE(ended(attached, 1));
+    EXPECT_TRUE(contains(attached.out, "was taken out while its hotplug script ran"));
+    EXPECT_EQ(entries(), "");
+    EXPECT_EQ(tree(), before);
 }
 
 }  // namespace
