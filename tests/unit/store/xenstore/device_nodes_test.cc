@@ -34,6 +34,26 @@ TEST(DeviceNodes, StandWhereLibxlPutsThem)
         (std::vector<std::string>{"/local/domain/7/device/vif", "/libxl/7/device/vif"}));
 }
 
+TEST(DeviceNodes, LeaveNothingEmptyAboveThemAndTouchNoOther)
+{
+    using Nodes = std::vector<std::string>;
+    EXPECT_EQ(parents_of("/local/domain/0/backend/vif/7/1"),
+              (Nodes{"/local/domain/0/backend/vif/7", "/local/domain/0/backend/vif"}));
+    EXPECT_EQ(parents_of("/local/domain/7/device/vif/1"), Nodes{"/local/domain/7/device/vif"});
+    for (const auto* node : {"/local/domain/2/backend/vif/7/1", "/local/domain/0/backend/vif/7",
+                             "/local/domain/0/backend/vif/7/1/state", "/libxl/7/device/vif",
+                             "/libxl/7/device/vusb/0/port/1", "/libxl/7", "/vm/u", ""})
+        EXPECT_EQ(parents_of(std::string(node)), Nodes()) << node;
+}
+
+TEST(DeviceNodes, OfADriverOfDomain0FollowFromLibxlsOwn)
+{
+    EXPECT_EQ(back_end_by_driver("/libxl/7/device/vif/1"), "/local/domain/0/backend/vif/7/1");
+    for (const auto* node : {"", "/libxl/7/device/vif", "/libxl/x/device/vif/1", "/libxl/7",
+                             "/libxl/7/device/vif/1/backend", "/local/domain/7/device/vif/1"})
+        EXPECT_EQ(back_end_by_driver(node), "") << node;
+}
+
 // Each with its permissions; "": those of the node above it.
 TEST(DeviceNodes, HaveLibxlsKeysAndPermissions)
 {
