@@ -22,6 +22,7 @@
 #include <charconv>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "recovery/libxl/undo_index.hpp"
 #include "store/base/limits.hpp"
@@ -33,6 +34,7 @@
 #include "store/os/regular_file.hpp"
 #include "store/testing/crash_point.hpp"
 #include "store/xenstore/client.hpp"
+#include "store/xenstore/device_nodes.hpp"
 
 namespace xlstore::recovery {
 
@@ -317,13 +319,20 @@ private:
     }
 
     // A node that went and is there again, while others that went with it are not: what is below it
-    // is another client's. "": there is none.
+    // is another client's. "": there is none. A kind's node above the back ends of all domains
+    // tells nothing.
     [[nodiscard]] std::string made_anew() const
     {
+        std::set<std::string> of_all;
+        for (const auto& line : change_.lines) {
+            auto parents = xenstore::parents_of(line.node);
+            if (xenstore::is_own_back_end(line.node) && !parents.empty())
+                of_all.insert(std::move(parents.back()));
+        }
         std::string anew;
         bool all = true;
         for (std::size_t i = 0; i < now_.size(); ++i) {
-            if (change_.lines[i].after) continue;
+            if (change_.lines[i].after || of_all.contains(change_.lines[i].node)) continue;
             all = all && now_[i];
             if (now_[i]) anew = change_.lines[i].node;
         }

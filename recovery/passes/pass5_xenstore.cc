@@ -36,6 +36,7 @@
 #include "store/os/program.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
+#include "store/xenstore/device_nodes.hpp"
 #include "store/xenstore/xen_device.hpp"
 
 namespace xlstore::recovery {
@@ -238,8 +239,11 @@ private:
         if (!survey_.runs_scripts) co_return Result<void>();
         xenstore::DevicePaths paths;
         paths.own = finding.absent;
-        for (const auto& change : finding.nodes)
-            if (!change.value && !script_mark(change.path).empty()) paths.back = change.path;
+        for (const auto& change : finding.nodes) {
+            if (change.value) continue;
+            if (!place_of_script(change.path).empty()) paths.back = change.path;
+            if (!xenstore::back_end_by_driver(change.path).empty()) paths.own = change.path;
+        }
         co_return co_await let_script_end(store_, std::move(paths), Clock::now());
     }
 
@@ -347,26 +351,39 @@ private:
     }
 
     // A transaction that a dead client left open and that holds this node fails at its end from now
-    // on. What was made for it on the way goes with it.
+    // on. What was made for it on the way goes with it, unless another client has used it since.
     Task<Result<void>> prove_absent(std::string node)
     {
         if (node.empty()) co_return Result<void>();
-        std::string topmost = node;
-        for (auto at = topmost.rfind('/'); at > 0; at = topmost.rfind('/')) {
-            std::string parent = topmost.substr(0, at);
+        std::vector<std::string> made{node};
+        for (auto at = node.rfind('/'); at > 0; at = node.rfind('/', at - 1)) {
+            std::string parent = node.substr(0, at);
             auto there = co_await client_.read(parent, 0, until());
             if (!there) co_return std::move(there).error();
             if (*there) break;
-            topmost = std::move(parent);
+            made.push_back(std::move(parent));
         }
         auto in = co_await client_.read(node, 0, until());
         if (!in) co_return std::move(in).error();
-        if (*in)
-            co_return Error(Errc::busy, "another process made " + node + " meanwhile",
-                            "run xlfsck again");
-        auto made = co_await client_.make(node, 0, until());
-        if (!made) co_return made;
-        co_return co_await client_.remove(topmost, 0, until());
+        if (*in) co_return made_meanwhile(node);
+        auto done = co_await client_.make(node, 0, until());
+        if (!done) co_return done;
+        const XenstoreChange take_back = [&made](xenstore::Client& with, xenstore::Transaction of,
+                                                 Deadline limit) -> Task<Result<TransactionEnd>> {
+            auto removed = co_await remove_empty(with, made, of, limit);
+            if (!removed) co_return std::move(removed).error();
+            auto left = co_await with.read(made.front(), of, limit);
+            if (!left) co_return std::move(left).error();
+            if (*left) co_return made_meanwhile(made.front());
+            co_return TransactionEnd::commit;
+        };
+        auto taken = co_await in_xenstore_transaction(client_, take_back, until());
+        if (!taken) co_return std::move(taken).error();
+        co_return Result<void>();
+    }
+    static Error made_meanwhile(const std::string& node)
+    {
+        return Error(Errc::busy, "another process made " + node + " meanwhile", "run xlfsck again");
     }
 
     Task<Result<void>> write_entry(const FastLock& lock, XenstoreFinding finding)

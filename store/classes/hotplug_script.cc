@@ -46,9 +46,9 @@ std::string interface_of(const ScriptedDevice& device)
 
 std::vector<std::string> environment_of_script(const ScriptedDevice& device)
 {
-    std::vector<std::string> environment = {std::string(kScriptVariable) + "=" + device.script,
-                                            "XENBUS_TYPE=" + device.backend_kind,
-                                            script_mark(device.back), "XENBUS_BASE_PATH=backend"};
+    std::vector<std::string> environment = {
+        std::string(kScriptVariable) + "=" + device.script, "XENBUS_TYPE=" + device.backend_kind,
+        std::string(kScriptPlace) + "=" + place_of_script(device.back), "XENBUS_BASE_PATH=backend"};
     if (device.backend_kind != kNicBackEnd) return environment;
     environment.push_back("netdev=" + device.gatewaydev);
     if (device.emulated) environment.push_back("INTERFACE=" + interface_of(device) + "-emu");
@@ -88,11 +88,11 @@ std::vector<ScriptRun> script_runs(const ScriptedDevice& device, ScriptAction ac
     return runs;
 }
 
-std::string script_mark(std::string_view back)
+std::string place_of_script(std::string_view back)
 {
     const auto parts = path_parts(back);
     if (!is_served_by_script(parts)) return {};
-    return "XENBUS_PATH=backend/" + parts[5] + "/" + parts[6] + "/" + parts[7];
+    return "backend/" + parts[5] + "/" + parts[6] + "/" + parts[7];
 }
 
 }  // namespace xlstore

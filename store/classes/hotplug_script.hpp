@@ -45,10 +45,11 @@ struct ScriptRun {
 [[nodiscard]] std::vector<ScriptRun> script_runs(const ScriptedDevice& device, ScriptAction action,
                                                  bool has_stub_domain);
 
-/// "XENBUS_PATH=backend/vif/7/0": what tells the processes of the script of the device whose back
-/// end is `back` from others. "": no device with such a back end has a script.
-[[nodiscard]] std::string script_mark(std::string_view back);
-/// The variable of their environment that names the script.
+/// "backend/vif/7/0": what the script of the device whose back end is `back` finds in the variable
+/// kScriptPlace of its environment. "": no device with such a back end has a script.
+[[nodiscard]] std::string place_of_script(std::string_view back);
+constexpr std::string_view kScriptPlace = "XENBUS_PATH";
+/// The variable that names the script.
 constexpr std::string_view kScriptVariable = "script";
 
 }  // namespace xlstore

@@ -72,7 +72,7 @@ public:
         if (!client) co_return std::move(client).error();
         auto closing = co_await ask_to_close(*client);
         if (!closing) co_return std::move(closing).error();
-        if (!*closing) co_return std::string();
+        if (!*closing) co_return co_await leave_to_another(*client);
         auto waited = co_await wait_until_closed(*client);
         if (!waited) co_return std::move(waited).error();
         auto ended = co_await let_scripts_end();
@@ -121,6 +121,19 @@ private:
         auto closing = co_await in_xenstore_transaction(client, change, held);
         if (!closing) co_return std::move(closing).error();
         co_return true;
+    }
+
+    // Xen has not the domain any more, or another one of its number, whose devices stay as they
+    // are: what a script of this domain's wrote late belongs to no domain, and goes.
+    Task<Result<std::string>> leave_to_another(Client& client)
+    {
+        auto ended = co_await let_scripts_end();
+        if (!ended) co_return std::move(ended).error();
+        for (const auto& device : devices_) {
+            auto late = co_await remove_late_back_end(client, device.paths, probe_deadline(until_));
+            if (!late) co_return std::move(late).error();
+        }
+        co_return std::string();
     }
 
     // What libxl's nodes say of each.

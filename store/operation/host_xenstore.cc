@@ -60,6 +60,7 @@ Task<Result<bool>> in_xenstore_transaction(xenstore::Client& client, XenstoreCha
         auto transaction = co_await client.begin(until);
         if (!transaction) co_return std::move(transaction).error();
         auto tried = co_await change(client, *transaction, until);
+        if (!tried && client.usable()) (void)co_await client.abort(*transaction, until);
         if (!tried) co_return std::move(tried).error();
         if (*tried == TransactionEnd::abort) {
             (void)co_await client.abort(*transaction, until);

@@ -44,14 +44,21 @@ Task<std::string> word_of_script(xenstore::Client& client, const ScriptedDevice&
 // A script of the device that another process started; by all appearances that one is gone.
 std::optional<Error> runs_yet(std::string_view back)
 {
-    const auto mark = script_mark(back);
-    if (mark.empty()) return std::nullopt;
-    const auto pid = find_program(mark, kScriptVariable);
+    const auto place = place_of_script(back);
+    if (place.empty()) return std::nullopt;
+    const auto socket = xenstore::socket_path();
+    const auto pid = find_program([&](const VariableOf& of) -> std::optional<std::string_view> {
+        if (of(kScriptPlace) != place) return std::nullopt;
+        const auto its_own = of(xenstore::kSocketVariable).value_or("");
+        if (xenstore::socket_path_of(its_own) != socket) return std::nullopt;
+        return of(kScriptVariable);
+    });
     if (!pid) return std::nullopt;
+    const auto number = std::to_string(*pid);
     return Error(Errc::busy,
-                 "its hotplug script runs yet, started by another process (pid " +
-                     std::to_string(*pid) + ")",
-                 "wait for its end, then try again");
+                 "its hotplug script runs yet, started by another process (pid " + number + ")",
+                 "wait for its end, or end process " + number +
+                     " if it hangs and the process that started it is gone; then try again");
 }
 
 Task<Result<void>> run_one_by_one(Store& store, std::vector<ScriptRun> runs, Deadline until)
@@ -69,16 +76,13 @@ Task<Result<void>> run_one_by_one(Store& store, std::vector<ScriptRun> runs, Dea
 }
 
 // A destruction waits for no lock of this one's: where it took the device out before the script
-// began, the script has made nodes anew, and they go. Error: so it was.
-Task<Result<void>> is_still_there(xenstore::Client& client, const ScriptedDevice& device,
-                                  Deadline until)
+// began, the script has made nodes anew, and they go. Value: so it was.
+Task<bool> was_taken_out(xenstore::Client& client, const ScriptedDevice& device, Deadline until)
 {
-    if (!client.usable()) co_return Result<void>();
+    if (!client.usable()) co_return false;
     auto late = co_await remove_late_back_end(
         client, xenstore::device_paths(device.domid, device.backend_kind, device.number), until);
-    if (!late || !*late) co_return Result<void>();
-    co_return Error(Errc::refused, "the device was taken out while its hotplug script ran",
-                    "attach it again if it is to be there");
+    co_return late&&* late;
 }
 
 }  // namespace
@@ -134,15 +138,18 @@ Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, Scr
     if (auto other = runs_yet(device.back)) co_return *std::move(other);
     auto ran = co_await run_one_by_one(store, script_runs(device, action, stub->has_value()),
                                        std::min(until, Clock::now() + kScriptTime));
+    const Deadline behind = probe_deadline(until);  // it may have used up all of its time
     if (!ran) {
         ran.error().message = "its hotplug script: " + ran.error().message;
-        ran.error().message += co_await word_of_script(client, device, until);
+        ran.error().message += co_await word_of_script(client, device, behind);
     }
-    if (ran && action == ScriptAction::remove) co_return std::string();
-    if (action == ScriptAction::add)
-        if (auto there = co_await is_still_there(client, device, until); !there) ran = there;
+    const bool is_out = co_await was_taken_out(client, device, behind);
     if (!ran) co_return std::move(ran).error();
-    auto status = co_await client.read(device.back + "/hotplug-status", 0, until);
+    if (action == ScriptAction::remove) co_return std::string();
+    if (is_out)
+        co_return Error(Errc::refused, "the device was taken out while its hotplug script ran",
+                        "attach it again if it is to be there");
+    auto status = co_await client.read(device.back + "/hotplug-status", 0, behind);
     if (!status) co_return std::move(status).error();
     co_return *status && !(*status)->empty()
         ? std::string("; its hotplug script is through")

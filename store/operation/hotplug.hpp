@@ -32,9 +32,9 @@ Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, Scr
 Task<Result<void>> let_script_end(Store& store, xenstore::DevicePaths paths, Deadline until);
 
 /// Runs the script, once or twice, 40 seconds at most. Value: what is to be said of it. Errors:
-/// refused (it failed; the message has the script's own word, hotplug-error; or the device was taken
-/// out meanwhile), timeout (it was not through in time and was killed), busy (one that another
-/// process started runs yet), io.
+/// refused (it failed; the message has the script's own word, hotplug-error; or the device was
+/// taken out meanwhile), timeout (it was not through in time and was killed), busy (one that
+/// another process started runs yet), io.
 /// REQUIRES the slow lock of the domain, or its destroy lock behind the mark; and no fast lock.
 Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
                                      ScriptAction action, Deadline until);

@@ -74,13 +74,13 @@ Task<NodesFate> add_nodes(xenstore::Client& client, std::int64_t domid,
 Task<NodesFate> remove_nodes(xenstore::Client& client, const xenstore::DevicePaths& paths,
                              Deadline until);
 /// Writes the node and removes it: what a dead client's transaction had of it can be committed no
-/// more. A late back end goes, too. REQUIRES that it was seen absent. Errors: conflict (such a transaction was faster: the
-/// device is there, and stays), io.
+/// more. A late back end goes, too. REQUIRES that the node was seen absent. Errors: conflict (such
+/// a transaction was faster: the device is there, and stays), io.
 Task<Result<void>> make_absence_sure(xenstore::Client& client, const xenstore::DevicePaths& paths,
                                      Deadline until);
 /// Takes away what a hotplug script that came late has written where the device's back end was:
-/// nodes without "frontend", which each back end has. A device whose own node is there is left as it
-/// is, so that no lock is needed. Value: there was such a thing. Errors: io.
+/// nodes without "frontend", which each back end has. A device whose own node is there is left as
+/// it is, so that no lock is needed. Value: there was such a thing. Errors: io.
 Task<Result<bool>> remove_late_back_end(xenstore::Client& client, xenstore::DevicePaths paths,
                                         Deadline until);
 /// After silence over a commit, over another connection: is the device there? Nothing: that could

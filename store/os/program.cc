@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A program is started behind the start barrier (store/os/child_process.hpp), as the leader of a
 // process group of its own, and waited for by its pidfd. One that is not through in time is killed
-// with its whole group. One that another process started is found by the mark in its environment.
+// with its whole group. One that another process started is found by its environment.
 #include "store/os/program.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,16 +43,34 @@ private:
     bool over_ = false;
 };
 
-// Calls `visit` for each of texts with a NUL between them, until it returns true.
-template <typename Visit>
-bool any_text(std::string_view texts, const Visit& visit)
+// Of texts with a NUL between them: the first for which `is_it` holds.
+template <typename Is>
+std::optional<std::string_view> find_text(std::string_view texts, const Is& is_it)
 {
     for (std::size_t from = 0; from < texts.size();) {
         const auto end = std::min(texts.find('\0', from), texts.size());
-        if (visit(texts.substr(from, end - from))) return true;
+        const auto text = texts.substr(from, end - from);
+        if (is_it(text)) return text;
         from = end + 1;
     }
-    return false;
+    return std::nullopt;
+}
+
+std::optional<std::string_view> value_in(std::string_view environment, std::string_view variable)
+{
+    const auto entry = find_text(environment, [&](std::string_view text) {
+        return text.starts_with(variable) && text.substr(variable.size()).starts_with('=');
+    });
+    if (!entry) return std::nullopt;
+    return entry->substr(variable.size() + 1);
+}
+
+// Another user may give a process what environment and command line that one likes.
+bool is_ours(pid_t pid)
+{
+    struct stat status {};
+    return ::stat(("/proc/" + std::to_string(pid)).c_str(), &status) == 0 &&
+           status.st_uid == ::geteuid();
 }
 
 }  // namespace
@@ -78,20 +97,17 @@ Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until)
     co_return Error(Errc::refused, program + " " + how.value_or("ended, and its status is lost"));
 }
 
-std::optional<pid_t> find_program(std::string_view mark, std::string_view variable)
+std::optional<pid_t> find_program(
+    const std::function<std::optional<std::string_view>(const VariableOf&)>& named)
 {
     for (const pid_t pid : processes()) {
-        if (pid == ::getpid()) continue;
+        if (pid == ::getpid() || !is_ours(pid) || ::getpgid(pid) != pid) continue;
         const std::string environment = environment_of(pid);
-        if (!any_text(environment, [&](std::string_view text) { return text == mark; })) continue;
+        const auto word =
+            named([&](std::string_view variable) { return value_in(environment, variable); });
+        if (!word) continue;
         const std::string command = command_line(pid);
-        const bool is_run = any_text(environment, [&](std::string_view text) {
-            if (!text.starts_with(variable) || text.size() <= variable.size()) return false;
-            if (text[variable.size()] != '=') return false;
-            const auto word = text.substr(variable.size() + 1);
-            return any_text(command, [&](std::string_view given) { return given == word; });
-        });
-        if (is_run) return pid;
+        if (find_text(command, [&](std::string_view text) { return text == *word; })) return pid;
     }
     return std::nullopt;
 }

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,10 +24,14 @@ namespace xlstore {
 /// killed: it was not through by the deadline), invalid, io.
 Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until);
 
-/// A living process whose environment has `mark` ("NAME=VALUE"), and whose command line has the
-/// word that its environment's `variable` names: by both, because what a program leaves behind has
-/// its environment. Nothing: there is none that can be seen.
-[[nodiscard]] std::optional<pid_t> find_program(std::string_view mark, std::string_view variable);
+/// The value of a variable in the environment of a process; nothing: it has none of that name.
+using VariableOf = std::function<std::optional<std::string_view>(std::string_view name)>;
+/// A living program that run_program() of this user's has started, here or in another process: the
+/// leader of its process group, whose command line has the word that `named` takes from its
+/// environment. By the environment alone it is not told: what a program leaves behind has that,
+/// too. Nothing: there is none that can be seen.
+[[nodiscard]] std::optional<pid_t> find_program(
+    const std::function<std::optional<std::string_view>(const VariableOf&)>& named);
 
 }  // namespace xlstore
 

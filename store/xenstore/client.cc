@@ -57,8 +57,13 @@ Error nonsense(const Request& request)
 
 std::string socket_path()
 {
-    const char* named = secure_getenv("XENSTORED_PATH");
-    return named && *named ? named : "/run/xenstored/socket";
+    const char* named = secure_getenv(kSocketVariable);
+    return socket_path_of(named ? named : "");
+}
+
+std::string socket_path_of(std::string_view named)
+{
+    return std::string(named.empty() ? "/run/xenstored/socket" : named);
 }
 
 Error refused(const std::string& what, const Reply& reply)

@@ -28,6 +28,9 @@ namespace xlstore::xenstore {
 /// /run/xenstored/socket. libxenstore's second way, the kernel's /dev/xen/xenbus, is not taken: a
 /// domain that has only that is no toolstack domain with its own xenstored.
 [[nodiscard]] std::string socket_path();
+/// The same for a process of whose environment XENSTORED_PATH is `named`, or "".
+[[nodiscard]] std::string socket_path_of(std::string_view named);
+constexpr const char* kSocketVariable = "XENSTORED_PATH";
 
 class Client {
 public:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import pathlib
+import re
 import signal
 import socket
 import struct
@@ -220,6 +221,20 @@ class Undo(UndoTest):
         self.assertNotIn("9-9", host.xenstored("dump", port))
         self.assertTrue(all(self.undo(host, 1).values()))
         self.assertIn("9-9", host.xenstored("dump", port))
+
+    def test_a_kinds_node_of_another_domain_keeps_no_device_from_coming_back(self):
+        host = self.host(host_case.pvh_state())
+        domid = re.search(r"^/libxl/(\d+) ", host.xenstored("dump"), re.MULTILINE)[1]
+        back = f"/local/domain/0/backend/vif/{domid}"
+        host.xenstored("load", text=f'{back}/5/state = "2"\n')
+        before = host.xenstored("dump")
+        host.fsck("-y")
+        self.assertNotIn("/local/domain/0/backend/vif", host.xenstored("dump"))
+        another = '/local/domain/0/backend/vif/44/0/state = "4"\n'
+        host.xenstored("load", text=another)
+        self.assertTrue(all(self.undo(host, 1).values()))
+        host.xenstored("rm", "/local/domain/0/backend/vif/44")
+        self.assertEqual(host.xenstored("dump"), before)
 
     def left_of_nine(self):
         host = self.host(host_case.pvh_state())

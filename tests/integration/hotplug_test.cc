@@ -367,6 +367,49 @@ TEST_F(HotplugTest, OfADeadClientIsLeftToEnd)
     EXPECT_EQ(ran().find("online"), ran().rfind("online")) << "once";
 }
 
+// A script of the same device in the tree of another xenstored; or, in that of this one, one that
+// blocks.
+TEST_F(HotplugTest, OfAnotherXenstoredIsNoneOfThisOne)
+{
+    const std::string path = script("[ $1 != other ] || sleep 60; connected");
+    const auto is_busy_beside = [&](const std::string& socket) {
+        const Child other(
+            {"setsid", path, "other"},
+            {{"XENBUS_PATH", "backend/vif/7/0"}, {"script", path}, {"XENSTORED_PATH", socket}});
+        EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return contains(ran(), "other"); }));
+        const Ran attached = served({"attach", "7", "nics", nic(path)});
+        unlink(log().c_str());
+        return contains(attached.out, "runs yet");
+    };
+    EXPECT_TRUE(is_busy_beside(daemon_->socket()));
+    EXPECT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
+    EXPECT_FALSE(is_busy_beside("/elsewhere"));
+    EXPECT_EQ(entries(), "nics/0 present");
+}
+
+// What a script leaves behind has its environment, and the command line of its shell.
+TEST_F(HotplugTest, WhatItLeavesBehindIsNotWaitedFor)
+{
+    const auto before = tree();
+    const std::string path =
+        script("[ $1 = offline ] || { while [ ! -e " + go() +
+               " ]; do sleep 0.05; done >/dev/null 2>&1 </dev/null & connected; }");
+    EXPECT_TRUE(ended(served({"attach", "7", "nics", nic(path)}), 0));
+    EXPECT_FALSE(processes_with(path).empty());
+    EXPECT_TRUE(ended(served({"destroy", "7"}), 0));
+    write_file(go(), "");
+    EXPECT_EQ(tree(), before);
+}
+
+TEST_F(HotplugTest, ThatHangsKeepsNoDestruction)
+{
+    const auto before = tree();
+    const std::string path = script("[ $1 = online ] && connected || sleep 600");
+    EXPECT_TRUE(ended(served({"attach", "7", "nics", nic(path)}), 0));
+    EXPECT_TRUE(ended(served({"--timeout", "6", "destroy", "7"}), 0));
+    EXPECT_EQ(tree(), before);
+}
+
 // Its word would make the nodes anew behind the end of the domain.
 TEST_F(HotplugTest, OfADeadClientIsWaitedForByADestruction)
 {
@@ -399,6 +442,36 @@ TEST_F(HotplugTest, OfADeadClientIsWaitedForByADetachWithoutNodes)
     EXPECT_TRUE(ended(served({"detach", "7", "nics", "0"}), 0));
     EXPECT_EQ(entries(), "");
     EXPECT_EQ(tree(), before);
+}
+
+// A recovery takes out what is left of a device that has no back end.
+TEST_F(HotplugTest, OfADeadClientIsWaitedForByARecovery)
+{
+    const auto before = tree();
+    leave_script_running();
+    daemon_->tool().remove("/local/domain/0/backend/vif");
+    const Ran meanwhile = xlfsck(store_.path(), {"-y"});
+    EXPECT_TRUE(contains(meanwhile.out, "its hotplug script runs yet")) << meanwhile.out;
+    EXPECT_TRUE(daemon_->tool().read("/libxl/7/device/vif/0"));
+    let_script_end();
+    daemon_->tool().remove("/local/domain/0/backend/vif");
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-y"}), 1));
+    EXPECT_EQ(tree(), before);
+}
+
+// libxl has destroyed the domain meanwhile.
+TEST_F(HotplugTest, OfADeadClientIsWaitedForWhereXenHasNoSuchDomain)
+{
+    leave_script_running();
+    take_nodes_out();
+    daemon_->tool().remove("/libxl/7");
+    daemon_->tool().remove("/local/domain/7");
+    const auto over = tree();
+    EXPECT_TRUE(contains(served({"--timeout", "4", "destroy", "7"}).out, "runs yet"));
+    let_script_end();
+    EXPECT_NE(tree(), over);
+    EXPECT_TRUE(ended(served({"destroy", "7"}), 0));
+    EXPECT_EQ(tree(), over);
 }
 
 // A destruction waits for no lock of an attach's: it may come between its look and its script.

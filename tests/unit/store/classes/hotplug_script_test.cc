@@ -44,17 +44,16 @@ TEST(HotplugScriptTest, ANicHasTheArgumentsAndTheEnvironmentOfLibxl)
               "/s/vif-bridge online type_if=vif " + environment);
     EXPECT_EQ(shown(script_runs(*nic, ScriptAction::remove, false)),
               "/s/vif-bridge offline type_if=vif " + environment);
-    EXPECT_EQ(script_mark(nic->back), "XENBUS_PATH=backend/vif/7/2");
+    EXPECT_EQ(place_of_script(nic->back), "backend/vif/7/2");
 }
 
-TEST(HotplugScriptTest, OnlyADeviceThatMayHaveAScriptHasAMark)
+TEST(HotplugScriptTest, OnlyADeviceThatMayHaveAScriptHasAPlaceForIt)
 {
-    EXPECT_EQ(script_mark("/local/domain/0/backend/vbd/7/51712"),
-              "XENBUS_PATH=backend/vbd/7/51712");
+    EXPECT_EQ(place_of_script("/local/domain/0/backend/vbd/7/51712"), "backend/vbd/7/51712");
     for (const auto* back :
          {"", "/local/domain/3/backend/vif/7/0", "/local/domain/0/backend/qdisk/7/0",
           "/local/domain/0/backend/vif/7", "/local/domain/0/backend/vif/7/0/x"})
-        EXPECT_EQ(script_mark(back), "") << back;
+        EXPECT_EQ(place_of_script(back), "") << back;
 }
 
 // libxl runs it a second time for the interface of the device model, unless a stub domain has that.
