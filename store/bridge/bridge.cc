@@ -344,6 +344,30 @@ Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::File
     co_return one;
 }
 
+// One of a kind: a write that ended behind its copy is asked for again.
+void keep_copy(Db& db, DomainId domain, const std::string& why, const std::string& text)
+{
+    const std::string what = "libxl's document";
+    const auto now = now_us();
+    db.prepare(
+          "UPDATE set_aside SET at_us = ?1 "
+          "WHERE domain = ?2 AND what = ?3 AND why = ?4 AND text = ?5")
+        .bind(now)
+        .bind(value_of(domain))
+        .bind(what)
+        .bind(why)
+        .bind(text)
+        .run();
+    if (db.changes() > 0) return;
+    db.prepare("INSERT INTO set_aside (at_us, domain, what, why, text) VALUES (?, ?, ?, ?, ?)")
+        .bind(now)
+        .bind(value_of(domain))
+        .bind(what)
+        .bind(why)
+        .bind(text)
+        .run();
+}
+
 // R22: what differs in the file goes only with a copy, which is committed before it is written
 // over.
 Task<Result<void>> keep_file(Store& store, const FastLock& fast, const libxl::FileOwner& owner,
@@ -356,15 +380,8 @@ Task<Result<void>> keep_file(Store& store, const FastLock& fast, const libxl::Fi
         co_return Error(Errc::conflict, path + " was removed meanwhile", "nothing was changed");
     co_return co_await store.with_held_fast_lock(
         store.loop(), fast, "bridge write", until, [&](const FastHold& hold) -> Result<void> {
-            store.db()
-                .prepare(
-                    "INSERT INTO set_aside (at_us, domain, what, why, text) VALUES (?, ?, ?, ?, ?)")
-                .bind(now_us())
-                .bind(value_of(hold.domain()))
-                .bind("libxl's document")
-                .bind("'bridge write' wrote the store's over " + path)
-                .bind((*file)->text)
-                .run();
+            keep_copy(store.db(), hold.domain(), "'bridge write' wrote the store's over " + path,
+                      (*file)->text);
             return {};
         });
 }

@@ -70,6 +70,20 @@ TEST_F(BridgeTest, WhatTheStoreLacksIsNotOverwritten)
     EXPECT_TRUE(ended(bridge({"write", "7"}), 0));
 }
 
+// A write that was killed behind its copy is asked for again.
+TEST_F(BridgeTest, WhatIsWrittenOverIsKeptOnce)
+{
+    write_libxls(document(nic(0, "xenbr0")));
+    ASSERT_TRUE(ended(bridge({"sync"}), 0));
+    for (const auto* other : {"xenbr9", "xenbr9", "xenbr8"}) {
+        write_libxls(document(nic(0, other)));
+        EXPECT_TRUE(ended(bridge({"write", "7"}), 0));
+    }
+    EXPECT_EQ(
+        sql(store_.path(), "SELECT group_concat(text ->> '$.nics[0].bridge', ' ') FROM set_aside"),
+        "xenbr9 xenbr8");
+}
+
 TEST_F(BridgeTest, LibxlsLockIsKeptByBoth)
 {
     write_libxls(document(nic(0, "xenbr0")));
