@@ -234,7 +234,7 @@ private:
     }
 
     // What a dead client's script writes behind the end of its device would make nodes anew.
-    Task<Result<void>> let_scripts_end(const XenstoreFinding& finding)
+    Task<Result<void>> let_its_script_end(const XenstoreFinding& finding)
     {
         if (!survey_.runs_scripts) co_return Result<void>();
         xenstore::DevicePaths paths;
@@ -249,7 +249,7 @@ private:
 
     Task<Result<void>> act(XenstoreFinding finding)
     {
-        if (auto ended = co_await let_scripts_end(finding); !ended) co_return ended;
+        if (auto ended = co_await let_its_script_end(finding); !ended) co_return ended;
         // The hypervisor's part of a PCI device is done between two holds of the fast lock.
         auto slow = finding.pci ? keep_others_out() : std::optional<SlowHold>();
         if (!slow) co_return std::move(slow).error();
@@ -448,7 +448,8 @@ Task<void> without_domain(Check& check, Store& store, DomainRow domain)
         co_return;
     }
     const std::string why("Xen has no such domain");
-    const auto gone = co_await archive_domain(store, *now, why, check.deadline());
+    auto gone = co_await let_scripts_end(store, *now, Clock::now());
+    if (gone) gone = co_await archive_domain(store, *now, why, check.deadline());
     if (gone)
         check.fixed(Code::domain_unknown, about);
     else

@@ -26,6 +26,7 @@
 #include "store/core/domain.hpp"
 #include "store/model/document.hpp"
 #include "store/operation/host_xenstore.hpp"
+#include "store/operation/hotplug.hpp"
 #include "store/text/json_text.hpp"
 #include "store/xenstore/client.hpp"
 #include "store/xenstore/tree.hpp"
@@ -219,8 +220,23 @@ private:
         for (const auto& place : *left) {
             const Subject about{place, why, domid, {}};
             if (!check_.ask(Code::nodes_left, about)) continue;
-            auto removed = co_await remove(place, domid);
+            auto removed = co_await let_scripts_end(place);
+            if (removed) removed = co_await remove(place, domid);
             say(about, removed);
+        }
+        co_return Result<void>();
+    }
+
+    // Of the back ends in that place: what one writes would make its nodes anew.
+    Task<Result<void>> let_scripts_end(std::string place)
+    {
+        auto numbers = co_await names(place);
+        if (!numbers) co_return std::move(numbers).error();
+        for (const auto& number : *numbers) {
+            xenstore::DevicePaths paths;
+            paths.back = place + "/" + number;
+            auto ended = co_await let_script_end(store_, std::move(paths), Clock::now());
+            if (!ended) co_return ended;
         }
         co_return Result<void>();
     }
@@ -231,6 +247,13 @@ private:
             check_.fixed(Code::nodes_left, about);
         else
             check_.failed(Code::nodes_left, about, done.error());
+    }
+
+    // The kind's node of a domain's back ends; nothing for another place.
+    static std::vector<std::string> kind_above(const std::string& place)
+    {
+        if (!place.starts_with("/local/domain/0/backend/")) return {};
+        return {place.substr(0, place.rfind('/'))};
     }
 
     // `domid`: nothing for a node of /vm, which no domain names.
@@ -258,6 +281,7 @@ private:
         KeptNodes kept(check_.options(), client_, domid, std::move(roots));
         if (over) gone = co_await kept.look(*in, until_);
         if (over && gone) gone = co_await client_.remove(place, *in, until_);
+        if (over && gone) gone = co_await remove_empty(client_, kind_above(place), *in, until_);
         if (over && gone) gone = co_await kept.keep(*in, until_);
         if (!gone) {
             co_await kept.abort(*in, until_);

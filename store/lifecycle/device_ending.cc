@@ -75,7 +75,7 @@ public:
         if (!*closing) co_return co_await leave_to_another(*client);
         auto waited = co_await wait_until_closed(*client);
         if (!waited) co_return std::move(waited).error();
-        auto ended = co_await let_scripts_end();
+        auto ended = co_await let_scripts_end(store_, domain_, half_of_what_is_left());
         if (!ended) co_return std::move(ended).error();
         co_await run_their_scripts(*client);
         auto gone = co_await take_out(*client);
@@ -127,7 +127,7 @@ private:
     // are: what a script of this domain's wrote late belongs to no domain, and goes.
     Task<Result<std::string>> leave_to_another(Client& client)
     {
-        auto ended = co_await let_scripts_end();
+        auto ended = co_await let_scripts_end(store_, domain_, half_of_what_is_left());
         if (!ended) co_return std::move(ended).error();
         for (const auto& device : devices_) {
             auto late = co_await remove_late_back_end(client, device.paths, probe_deadline(until_));
@@ -229,19 +229,6 @@ private:
                 waited[i]->closed = (*states)[i].error != 0 || (*states)[i].value == kStateClosed;
             (void)co_await store_.loop().sleep(Clock::now() + pause);
         }
-    }
-
-    // What a dead client's script writes behind the removal would make nodes anew.
-    Task<Result<void>> let_scripts_end()
-    {
-        if (!runs_scripts(store_, domain_.id)) co_return Result<void>();
-        for (const auto& device : devices_) {
-            auto ended = co_await let_script_end(store_, device.paths, half_of_what_is_left());
-            if (ended) continue;
-            ended.error().message = device.name + ": " + ended.error().message;
-            co_return ended;
-        }
-        co_return Result<void>();
     }
 
     // A script that fails does not keep a device, as a detach has it.

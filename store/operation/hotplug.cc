@@ -6,8 +6,11 @@
 #include "store/operation/hotplug.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "store/base/limits.hpp"
+#include "store/classes/xenstore_device.hpp"
+#include "store/core/domain.hpp"
 #include "store/operation/grace.hpp"
 #include "store/operation/nodes_fate.hpp"
 #include "store/os/program.hpp"
@@ -41,6 +44,14 @@ Task<std::string> word_of_script(xenstore::Client& client, const ScriptedDevice&
     co_return ": " + json_shown(plain_text(**word, kWordShown));
 }
 
+// By two names it may be one. A name in another process's working directory tells nothing.
+bool is_another_socket(const std::string& one, const std::string& other)
+{
+    if (one == other || !one.starts_with('/') || !other.starts_with('/')) return false;
+    std::error_code error;
+    return !std::filesystem::equivalent(one, other, error);
+}
+
 // A script of the device that another process started; by all appearances that one is gone.
 std::optional<Error> runs_yet(std::string_view back)
 {
@@ -49,8 +60,8 @@ std::optional<Error> runs_yet(std::string_view back)
     const auto socket = xenstore::socket_path();
     const auto pid = find_program([&](const VariableOf& of) -> std::optional<std::string_view> {
         if (of(kScriptPlace) != place) return std::nullopt;
-        const auto its_own = of(xenstore::kSocketVariable).value_or("");
-        if (xenstore::socket_path_of(its_own) != socket) return std::nullopt;
+        const auto its_own = xenstore::socket_path_of(of(xenstore::kSocketVariable).value_or(""));
+        if (is_another_socket(its_own, socket)) return std::nullopt;
         return of(kScriptVariable);
     });
     if (!pid) return std::nullopt;
@@ -129,11 +140,29 @@ Task<Result<void>> let_script_end(Store& store, xenstore::DevicePaths paths, Dea
     }
 }
 
+Task<Result<void>> let_scripts_end(Store& store, DomainRow domain, Deadline until)
+{
+    if (!runs_scripts(store, domain.id)) co_return Result<void>();
+    for (const auto& thing : read_things(store.db(), domain.id)) {
+        const auto kind = xenstore_kind(thing.name.device_class);
+        if (thing.primary != "xenstore" || kind.empty()) continue;
+        const auto number = xenstore_number(thing.name.device_class, thing.json);
+        if (!number) continue;  // without one it cannot have been attached
+        auto ended = co_await let_script_end(
+            store, xenstore::device_paths(domain.domid, kind, *number), until);
+        if (ended) continue;
+        ended.error().message = thing.name.text() + ": " + ended.error().message;
+        co_return ended;
+    }
+    co_return Result<void>();
+}
+
 Task<Result<std::string>> run_script(Store& store, xenstore::Client& client, ScriptedDevice device,
                                      ScriptAction action, Deadline until)
 {
     auto stub = co_await client.read(
-        "/local/domain/" + std::to_string(device.domid) + "/image/device-model-domid", 0, until);
+        "/local/domain/" + std::to_string(device.domid) + "/image/device-model-domid", 0,
+        probe_deadline(until));
     if (!stub) co_return std::move(stub).error();
     if (auto other = runs_yet(device.back)) co_return *std::move(other);
     auto ran = co_await run_one_by_one(store, script_runs(device, action, stub->has_value()),

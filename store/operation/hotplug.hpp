@@ -13,6 +13,7 @@
 
 #include "store/classes/hotplug_script.hpp"
 #include "store/core/store.hpp"
+#include "store/model/domain_row.hpp"
 #include "store/xenstore/client.hpp"
 #include "store/xenstore/device_nodes.hpp"
 
@@ -30,6 +31,10 @@ Task<Result<void>> wait_for_back_end(Store& store, xenstore::Client& client, Scr
 /// end makes its nodes anew. Without a back end in `paths` it is the one by a driver of domain 0.
 /// Error busy: one runs yet, by `until`.
 Task<Result<void>> let_script_end(Store& store, xenstore::DevicePaths paths, Deadline until);
+
+/// The same for each device of xenstore that the domain has an entry of, where its scripts are this
+/// program's to run; the error names the device.
+Task<Result<void>> let_scripts_end(Store& store, DomainRow domain, Deadline until);
 
 /// Runs the script, once or twice, 40 seconds at most. Value: what is to be said of it. Errors:
 /// refused (it failed; the message has the script's own word, hotplug-error; or the device was

@@ -101,7 +101,7 @@ std::optional<pid_t> find_program(
     const std::function<std::optional<std::string_view>(const VariableOf&)>& named)
 {
     for (const pid_t pid : processes()) {
-        if (pid == ::getpid() || !is_ours(pid) || ::getpgid(pid) != pid) continue;
+        if (pid == ::getpid() || !is_ours(pid) || ::getsid(pid) != pid) continue;
         const std::string environment = environment_of(pid);
         const auto word =
             named([&](std::string_view variable) { return value_in(environment, variable); });

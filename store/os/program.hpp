@@ -27,7 +27,7 @@ Task<Result<void>> run_program(Loop& loop, SpawnRequest request, Deadline until)
 /// The value of a variable in the environment of a process; nothing: it has none of that name.
 using VariableOf = std::function<std::optional<std::string_view>(std::string_view name)>;
 /// A living program that run_program() of this user's has started, here or in another process: the
-/// leader of its process group, whose command line has the word that `named` takes from its
+/// leader of its session, whose command line has the word that `named` takes from its
 /// environment. By the environment alone it is not told: what a program leaves behind has that,
 /// too. Nothing: there is none that can be seen.
 [[nodiscard]] std::optional<pid_t> find_program(

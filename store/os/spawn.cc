@@ -268,6 +268,14 @@ std::vector<char*> pointers_to(const std::vector<std::string>& words, std::vecto
     return first;
 }
 
+// Has `given` a value for the variable of `entry`, "NAME=VALUE"? Of two the first would count.
+bool is_given_anew(std::string_view entry, const std::vector<std::string>& given)
+{
+    const auto name = entry.substr(0, entry.find('=') + 1);  // with the '='; "": it has none
+    return !name.empty() &&
+           std::ranges::any_of(given, [&](const auto& one) { return one.starts_with(name); });
+}
+
 struct Forked {
     ChildProcess child;
     ForkClosedFd start_barrier;
@@ -283,7 +291,7 @@ Result<Forked> fork_to_start_barrier(const SpawnRequest& request)
     const auto argv = pointers_to(request.argv);
     std::vector<char*> inherited;
     for (char** entry = environ; entry && *entry; ++entry)
-        inherited.push_back(*entry);
+        if (!is_given_anew(*entry, request.environment)) inherited.push_back(*entry);
     const auto environment = pointers_to(request.environment, std::move(inherited));
 
     // From the making of the two ends to the closing of the child's: no other thread's child gets a

@@ -68,13 +68,12 @@ protected:
         return path;
     }
     /// A client that attached nics/0 is dead, and the script that it started runs.
-    void leave_script_running()
+    void leave_script_running(Environment environment = {})
     {
+        environment.merge(crash_at("spawn.after_start_barrier"));
         script_ = script("[ $1 = offline ] || { while [ ! -e " + go() +
                          " ]; do sleep 0.05; done; connected; }");
-        EXPECT_TRUE(ended(
-            served({"attach", "7", "nics", nic(script_)}, crash_at("spawn.after_start_barrier")),
-            kKilled));
+        EXPECT_TRUE(ended(served({"attach", "7", "nics", nic(script_)}, environment), kKilled));
         EXPECT_TRUE(wait_until(std::chrono::seconds(10), [&] { return ran() != ""; }));
     }
     void let_script_end()
@@ -410,6 +409,16 @@ TEST_F(HotplugTest, ThatHangsKeepsNoDestruction)
     EXPECT_EQ(tree(), before);
 }
 
+// The client has a variable of its own of that name, from a script that called it.
+TEST_F(HotplugTest, OfADeadClientIsFoundByWhatItWasGiven)
+{
+    leave_script_running({{"script", "/another"}, {"XENBUS_PATH", "backend/vif/1/1"}});
+    EXPECT_TRUE(contains(xlfsck(store_.path(), {"-y"}).out, "runs yet"));
+    EXPECT_TRUE(contains(ran(), "XENBUS_PATH=backend/vif/7/0"));
+    let_script_end();
+    clean();
+}
+
 // Its word would make the nodes anew behind the end of the domain.
 TEST_F(HotplugTest, OfADeadClientIsWaitedForByADestruction)
 {
@@ -472,6 +481,22 @@ TEST_F(HotplugTest, OfADeadClientIsWaitedForWhereXenHasNoSuchDomain)
     EXPECT_NE(tree(), over);
     EXPECT_TRUE(ended(served({"destroy", "7"}), 0));
     EXPECT_EQ(tree(), over);
+}
+
+// Nor does a recovery end a domain that Xen has no more, or take out what is left of it.
+TEST_F(HotplugTest, OfADeadClientIsWaitedForByARecoveryThatEndsItsDomain)
+{
+    leave_script_running();
+    take_nodes_out();
+    daemon_->tool().release(7);
+    EXPECT_TRUE(contains(xlfsck(store_.path(), {"-y"}).out, "runs yet"));
+    EXPECT_EQ(sql(store_.path(), "SELECT state FROM domain"), "running");
+    let_script_end();
+    EXPECT_NE(daemon_->tool().read(kVif), std::nullopt);
+    EXPECT_TRUE(ended(xlfsck(store_.path(), {"-y"}), 1));
+    EXPECT_EQ(sql(store_.path(), "SELECT state FROM domain"), "destroyed");
+    EXPECT_FALSE(daemon_->tool().read("/local/domain/0/backend/vif"));
+    clean();
 }
 
 // A destruction waits for no lock of an attach's: it may come between its look and its script.
