@@ -39,8 +39,8 @@ struct SpawnRequest {
     /// Where stdout and stderr are appended, up to a bound (store/os/log_keeper.hpp); created with
     /// mode 0600. Empty: thrown away. stdin is /dev/null.
     std::string log_path;
-    /// "NAME=VALUE", in addition to this process's own environment, or in the place of what that has
-    /// of the name.
+    /// "NAME=VALUE", in addition to this process's own environment, or in the place of what that
+    /// has of the name.
     std::vector<std::string> environment = {};
 };
 

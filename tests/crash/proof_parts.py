@@ -97,7 +97,7 @@ PARTS = (
          minutes=1, counts=(r"^(?P<traces>\d+) traces, (?P<steps>\d+) steps, (?P<kills>\d+) kills",)),
     Part("power_cut", 60, ("{bin}/power_cut", "--share", "1/{n}"), minutes=0.05, load=COMPUTES, targets=("power_cut",),
          counts=(r" seeds: (?P<cuts>\d+) cuts",)),
-    Part("failing_calls", 60, ("{bin}/failing_calls", "--share", "1/{n}", "--every"), minutes=0.1, load=COMPUTES,
+    Part("failing_calls", 60, ("{bin}/failing_calls", "--share", "1/{n}", "--every"), minutes=4, load=COMPUTES,
          targets=(*COMMANDS, "failing_calls"), counts=(r": (?P<runs>\d+) runs, (?P<errors>\d+) errors",)),
     Part("unseen", 20, script("fsck/unseen_test.py", "--share", "{i}/{n}"), minutes=0.1, load=COMPUTES,
          counts=(r"^(?P<runs>\d+) runs with a call that fails",)),
