@@ -347,25 +347,20 @@ Task<BridgedDomain> import_file(Store& store, HostDirectories where, libxl::File
 // One of a kind: a write that ended behind its copy is asked for again.
 void keep_copy(Db& db, DomainId domain, const std::string& why, const std::string& text)
 {
-    const std::string what = "libxl's document";
     const auto now = now_us();
-    db.prepare(
-          "UPDATE set_aside SET at_us = ?1 "
-          "WHERE domain = ?2 AND what = ?3 AND why = ?4 AND text = ?5")
-        .bind(now)
-        .bind(value_of(domain))
-        .bind(what)
-        .bind(why)
-        .bind(text)
-        .run();
-    if (db.changes() > 0) return;
-    db.prepare("INSERT INTO set_aside (at_us, domain, what, why, text) VALUES (?, ?, ?, ?, ?)")
-        .bind(now)
-        .bind(value_of(domain))
-        .bind(what)
-        .bind(why)
-        .bind(text)
-        .run();
+    for (const auto* change :
+         {"UPDATE set_aside SET at_us = ?1 "
+          "WHERE domain = ?2 AND what = ?3 AND why = ?4 AND text = ?5",
+          "INSERT INTO set_aside (at_us, domain, what, why, text) VALUES (?1, ?2, ?3, ?4, ?5)"}) {
+        db.prepare(change)
+            .bind(now)
+            .bind(value_of(domain))
+            .bind("libxl's document")
+            .bind(why)
+            .bind(text)
+            .run();
+        if (db.changes() > 0) return;
+    }
 }
 
 // R22: what differs in the file goes only with a copy, which is committed before it is written
